@@ -25,14 +25,13 @@ LONG = 600_000
 def show(page: Page, url: str, language: str, file: Path) -> None:
     """Enhance an example photo with the default preset and save a screenshot of the page."""
     page.goto(f"{url}?lang={language}")
-    page.locator("#why .note").wait_for()
+    page.locator("body.opened").wait_for()
     example = next(path for path in EXAMPLES if path.stem == "astronaut")
     page.locator("#upload input[type=file]").set_input_files(example)
     expect(page.locator("#chip .chip")).to_have_attribute("data-state", "matches", timeout=LONG)
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible(timeout=LONG)
-    expect(page.locator("#compare [data-testid=imageslider-image]")).to_have_count(2, timeout=LONG)
-    page.wait_for_function("[...document.images].every((image) => image.complete || !image.checkVisibility())")
+    page.wait_for_function("window.enhanceView().mode === 'result' && window.enhanceView().result")
     page.screenshot(path=file)
 
 

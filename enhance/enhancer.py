@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +17,13 @@ import numpy as np
 from . import models, pipeline, presets
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
-from .engine.raw_store import IN_MEMORY, NetworkOutput
+from .engine.raw_store import IN_MEMORY
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
-from .images import SourceImage, downscaled_size, read_image, warm_up
-from .info import AutoInfo, Info, Result, RunRecord, fidelity_info, stored_record
+from .images import Box, SourceImage, downscaled_size, read_image, warm_up
+from .info import AutoInfo, Info, Result, RunRecord, fidelity_info
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
-from .output.result import ResultRows
 from .pipeline import Context, RunCallbacks, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
@@ -181,11 +180,14 @@ class Enhancer:
         x: float | None = None,
         y: float | None = None,
         size: int = 128,
+        box: Box | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Preview:
         """Return a preview of the square of `size` px around x, y (default: the centre), computed as `run` would.
+
+        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, in place of the square.
 
         Its steps go before those of a run, which gets at least every third step. Its `info` has the signature of the
         complete run. Raises EnhanceError.
@@ -194,7 +196,7 @@ class Enhancer:
         callbacks = RunCallbacks(ticket or _ticket("preview", stop), progress)
         image = self.read(source, None, self.max_pixels, self.max_bytes)
         record = self._new_record(image, as_settings(settings), context, callbacks)
-        box = choose_box(image.width, image.height, x, y, size)
+        box = box or choose_box(image.width, image.height, x, y, size)
         return pipeline.create_preview(record, box, context, callbacks)
 
     @memory_errors()
@@ -225,13 +227,9 @@ class Enhancer:
             record = pipeline.begin(image, settings, context, callbacks)
             return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
 
-        def estimate(settings: Settings) -> float:
-            outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
-            return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
-
         wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
         chosen = [self.resolve(image, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
-        cells = compare(chosen, create, estimate, progress, on_cell)
+        cells = compare(chosen, create, lambda one: self.estimate_preview(image, one, box), progress, on_cell)
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
 
     @memory_errors()
@@ -329,6 +327,13 @@ class Enhancer:
         faster = self.estimate(*size, Settings(name, **given), analysis.bits)
         return Faster(name, faster, seconds) if faster < seconds / 2 else None
 
+    def estimate_preview(self, image: SourceImage, settings: Settings, box: Box) -> float:
+        """Return the expected seconds of the network for a preview of the region `box`."""
+        if not settings.model:
+            return 0.0
+        outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
+        return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
+
     def _new_record(
         self, image: SourceImage, settings: Settings, context: Context, callbacks: RunCallbacks
     ) -> RunRecord:
@@ -386,17 +391,6 @@ class Enhancer:
                 **fidelity_info(fidelity),
             },
         )
-
-    @contextmanager
-    def result_rows(self, task_id: str, image: SourceImage | None = None) -> Iterator[ResultRows]:
-        """Yield the pixels of a finished task on demand. `image` is the decoded input, if available.
-
-        Raises EnhanceError if the task, its input or its network output does not exist any more.
-        """
-        info = self.tasks.finished_info(task_id)
-        record = stored_record(info, image or self.read(self._upload(info)))
-        with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
-            yield pipeline.result_rows(record, output, pipeline.find_scene(record, self._face_cache))
 
     def report(
         self,

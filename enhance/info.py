@@ -373,13 +373,3 @@ def settings_in(info: Info) -> Settings:
     except SettingsError:
         scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
         return Settings.from_stored(values, max(1, math.ceil(scale)))
-
-
-def stored_record(info: Info, image: SourceImage) -> RunRecord:
-    """Return the record of a finished run of the image. Its model has no path, because the file can be deleted."""
-    located, second = (
-        Located(model["name"], None, model["sha256"], model["source"]) if model else None  # type: ignore[arg-type]
-        for model in (info["model"], info.get("second_model"))
-    )
-    assert located is not None
-    return RunRecord(image, settings_in(info), located, info["precision"], info["device"], 0.0, second=second)

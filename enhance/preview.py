@@ -104,13 +104,6 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
     return before, after, meter.fidelity()
 
 
-def result_region(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Return a region of the finished result before (upscaled bicubically) and after."""
-    down, across = rows.grid.window(box)
-    before = enlarge(_channels(rows.image), rows.grid, down.start, down.stop)[:, across]
-    return before, rows.rows(down.start, down.stop)[:, across]
-
-
 def agreement_db(preview: Preview, rows: ResultRows) -> float:
     """Return the PSNR between a preview and its region of the finished result, at most 99 dB."""
     _, previewed, _ = render(preview.region, rows.settings)

@@ -1,46 +1,21 @@
-"""The whole image before and after on the page, during a run and when it is finished."""
+"""The whole result for the screen, during a run and when it is finished."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..engine.raw_store import streams_columns
-from ..images import SourceImage
-from .png_reader import PngReader
 from .result import ResultRows
-from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen, whole_image
+from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen
 
 LIMIT = 720
 """The longest side of the view during a run, in pixels."""
 
 
-@dataclass(frozen=True, eq=False)
-class WholeImage:
-    """The whole image for the screen before and after, both of the same size; `after` fills while it is written."""
-
-    before: np.ndarray
-    after: Thumbnail
-    icc: bytes | None
-
-    @classmethod
-    def empty(cls, image: SourceImage, size: tuple[int, int], channels: int) -> WholeImage:
-        """Return the whole image for a result of `size` (height, width) whose rows are still to come."""
-        after = Thumbnail(*size, channels=channels)
-        return cls(whole_image(image, after.size), after, icc_for_screen(image))
-
-    @classmethod
-    def of_file(cls, image: SourceImage, png: PngReader) -> WholeImage:
-        """Return the whole image of a finished result. Raises PictureError."""
-        whole = cls.empty(image, png.size, png.channels)
-        whole.after.add_all(png)
-        return whole
-
-
 class LiveView:
-    """The result of a run as far as it has been computed, and at the end the whole image before and after.
+    """The result of a run as far as it has been computed, and at the end its `overview` with its colour profile.
 
     The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it is shown
     darkened where there is no result yet.
@@ -55,7 +30,8 @@ class LiveView:
         self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 3
         self._has_changed = False
         self._shown = 0.0
-        self.whole: WholeImage | None = None
+        self.overview: Thumbnail | None = None
+        self.icc: bytes | None = None
 
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
@@ -68,10 +44,10 @@ class LiveView:
 
     def finished(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
-        self.whole = WholeImage.empty(rows.image, rows.size, rows.channels)
-        return self.whole.after
+        self.overview, self.icc = Thumbnail(*rows.size, channels=rows.channels), icc_for_screen(rows.image)
+        return self.overview
 
-    def look(self, every: float) -> np.ndarray | None:
+    def view(self, every: float) -> np.ndarray | None:
         """Return the current view if it has changed and was not returned in the last `every` seconds."""
         now = time.monotonic()
         if not self._has_changed or now - self._shown < every:

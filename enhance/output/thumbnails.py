@@ -6,13 +6,15 @@ import base64
 import io
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
 from ..files import write_atomically
-from ..images import SourceImage, read_image
+from ..images import Box, SourceImage, read_image
+from ..images.image import block_means
 from .png import encode_png
 from .png_reader import PngReader
 
@@ -135,16 +137,28 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
     return image
 
 
+def encode_for_screen(pixels: np.ndarray, icc: bytes | None = None) -> tuple[bytes, str]:
+    """Return uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG, and the extension of the format."""
+    data, has_alpha = io.BytesIO(), pixels.shape[2] == 4
+    options: dict[str, Any] = {"compress_level": 1} if has_alpha else {"quality": 93, "subsampling": 0}
+    Image.fromarray(pixels).save(data, "PNG" if has_alpha else "JPEG", icc_profile=icc, **options)
+    return data.getvalue(), ".png" if has_alpha else ".jpg"
+
+
 def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) -> Path:
-    """Save uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG; return `path` with the format's extension."""
-    image = Image.fromarray(pixels)
-    if pixels.shape[2] == 4:
-        path = path.with_suffix(".png")
-        image.save(path, compress_level=1, icc_profile=icc)
-    else:
-        path = path.with_suffix(".jpg")
-        image.save(path, quality=93, subsampling=0, icc_profile=icc)
+    """Save uint8 RGB or RGBA as `encode_for_screen` encodes it; return `path` with the format's extension."""
+    content, extension = encode_for_screen(pixels, icc)
+    path = path.with_suffix(extension)
+    path.write_bytes(content)
     return path
+
+
+def photo_region(image: SourceImage, box: Box, step: int) -> np.ndarray:
+    """Return a region of an image, averaged over blocks of `step` x `step` px, uint8 RGB or RGBA."""
+    inside = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    planes = [plane[inside] for plane in (image.rgb, image.alpha) if plane is not None]
+    means = [block_means(plane, step) if step > 1 else plane for plane in planes]
+    return to_screen(means[0] if len(means) == 1 else np.dstack(means))
 
 
 def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:

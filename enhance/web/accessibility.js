@@ -31,11 +31,9 @@
   const REPLACEMENTS = {
     "#retry": "#retry",
     "#reset": "#preset input:checked",
-    "#tips": "#tips .take, #rail:not(:has(.take)) #preset input:checked",
+    "#tips": "#tips .take, #panel:not(:has(.take)) #preset input:checked",
     "#comparison": "#preset input:checked",
     "#acts": "#cancel, #download, #enhance",
-    ".places": "#photo .pin, #photo .place[aria-pressed=true]",
-    ".square": "#photo .square",
   };
   let replacement = null;
   document.addEventListener("focusin", ({ target }) => {

@@ -14,6 +14,7 @@ from gradio.components import Component
 from ..enhancer import Enhancer
 from . import batch, compare, controls, history, run, upload
 from .api import add_endpoints
+from .display import add_display
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
 from .launch import page_folder
 from .layout import Page, build_page
@@ -79,6 +80,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         )
         add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
         _Events(demo, page, services).add_all()
+    add_display(demo, services)
     metrics.watch(enhancer.status)
     sessions = services.sessions
     folder.mark_used = lambda: sessions.mark_used(folder.root, tasks.folder)
@@ -138,13 +140,11 @@ class _Events:
         ):
             chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
             self._script(chosen.then, "enhanceLookAt('image')")
-            self._update_preview(chosen, controls.preview_photo)
+            self._remember(chosen.then)
+            self._on(chosen.then, upload.estimate, values, self._estimate, **_EACH)
         self._script(again.click, "enhanceLookAt('chooser')")
         self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
-        moved = self._on(card.photo.select, upload.move_region, [], parts(card), **_EACH)
-        self._on(moved.then, controls.preview, values, self._preview, **_PREVIEW)
-        self._on(moved.then, run.show_closely, [], parts(self._page.result), **_EACH)
-        self._on(card.photo.input, upload.pin_region, [], parts(card), **_EACH)
+        self._on(card.photo.select, controls.look_at, values, self._preview, **_PREVIEW)
 
     def _add_controls(self) -> None:
         card, named, values = self._page.controls, self._named, self._values
@@ -195,7 +195,6 @@ class _Events:
         started = self._when_settled(card.enhance.click, run.start_run, values, self._bar, **_SHORT)
         followed = self._on(started.then, run.follow_run, [], self._bar, **_RUN)
         self._script(followed.then, "enhanceLookAt('end')")
-        self._on(followed.then, run.show_closely, [], outputs, **_SHORT)
         self._on(card.cancel.click, run.cancel_run, [], self._bar, **_SHORT)
         options = _visible_progress(result.report_problem, 1)
         written = self._on(result.report.click, run.report, [], outputs, **options)
@@ -228,8 +227,7 @@ class _Events:
         loaded = self._answer(listed.retry, history.load_run, [], self._photo, **long)
         self._script(loaded.success, "enhanceLookAt('image', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
-        followed = self._on(started.success, run.follow_run, [], self._bar, **_RUN)
-        self._on(followed.then, run.show_closely, [], self._bar, **_SHORT)
+        self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(loaded)
         downloaded = self._on(listed.download, history.download_entry, [], self._bar, **long)
         self._script(downloaded.success, "enhanceFetch('#report-problem')")
@@ -242,16 +240,15 @@ class _Events:
         self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
 
     def _show_loaded(self, event: Any) -> None:
-        """Update the preview, the estimate and the result at 1:1 after a photo is shown with its settings."""
+        """Update the preview and the estimate after a photo is shown with its settings."""
         self._on(event.then, controls.update_preview, self._values, self._preview, **_PREVIEW)
         self._on(event.then, upload.estimate, self._values, self._estimate, **_SHORT)
-        self._on(event.then, run.show_closely, [], self._bar, **_SHORT)
 
-    def _update_preview(self, event: Any, preview: Callable[..., Any] = controls.preview) -> None:
-        """Update the preview and the estimate after a new photo or preset."""
+    def _update_preview(self, event: Any) -> None:
+        """Update the preview and the estimate after a new preset."""
         self._remember(event.then)
         self._on(event.then, upload.estimate, self._values, self._estimate, **_EACH)
-        self._on(event.then, preview, self._values, self._preview, **_PREVIEW)
+        self._on(event.then, controls.preview, self._values, self._preview, **_PREVIEW)
 
     def _on(
         self,

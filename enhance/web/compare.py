@@ -27,7 +27,7 @@ from . import templates
 from .controls import select_preset
 from .jobs import Job, RunState, progress_text
 from .params import fitting, settings_of_preset
-from .preview import PreviewState, current_preview, region_options, state_of
+from .preview import PreviewState, comparison_region, current_preview, state_of
 from .processing import compare
 from .session import Upload
 from .views import Call, Updates, show_preview
@@ -48,9 +48,7 @@ class PageComparison(Job[None]):
         self.images: dict[str, Path] = {}  # The original has the name "".
         self.previews: dict[str, Preview] | None = {}  # None once the memory was needed.
         self._session = call.session
-        region = call.session.region
-        assert region is not None
-        options = {"settings": settings, "on_cell": self._add, **region_options(region)}
+        options = {"settings": settings, "on_cell": self._add, **comparison_region(call.session.view)}
 
         def work(job: PageComparison) -> None:
             compare(call.services, upload.path, job, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import gradio as gr
 
 from ..errors import SettingsError
 from ..i18n import name_of
+from ..images import Box
 from ..output.resample import result_size
 from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
@@ -30,7 +32,7 @@ from .params import (
     settings_of_preset,
     size_setting,
 )
-from .preview import PreviewState, current_preview, state_of
+from .preview import PreviewState, current_preview, is_current, state_of
 from .session import Session
 from .storage import history_name
 from .views import (
@@ -227,19 +229,36 @@ def confirm_copied_link(call: Call) -> None:
 
 
 def preview(call: Call) -> Iterator[Updates]:
-    """Run a preview of the region."""
+    """Run a preview of the visible region."""
     if call.session.upload is None:
         yield {call.page.preview.problem: gr.skip()}
         return
     yield from _show_states(call, call.services.previews.make)
 
 
-def preview_photo(call: Call) -> Iterator[Updates]:
-    """Preview a new photo. After a rejected file, the earlier photo keeps its preview and the page the reason."""
-    if call.session.preview is None and call.session.preview_request is None:
-        yield from preview(call)
-    else:
+def look_at(call: Call) -> Iterator[Updates]:
+    """Preview the region of the photo that the page shows now."""
+    session = call.session
+    view = _event_view(call)
+    if session.upload is None or view is None:
         yield {call.page.preview.problem: gr.skip()}
+        return
+    session.view = view
+    result = session.result
+    if session.is_running or (result is not None and is_current(session, result.info, session.settings)):
+        yield {call.page.preview.problem: gr.skip()}  # The page shows the result.
+    else:
+        yield from update_preview(call)
+
+
+def _event_view(call: Call) -> Box | None:
+    """Return the visible region of an event, inside the photo; None if the client sent something else."""
+    with suppress(AttributeError, TypeError, ValueError, OverflowError):
+        left, top, right, bottom = (round(float(one)) for one in call.event.index)
+        height, width = call.session.shape or (1, 1)
+        left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+        return Box(left, top, min(max(right - left, 1), width - left), min(max(bottom - top, 1), height - top))
+    return None
 
 
 def adjust_preview(call: Call) -> Iterator[Updates]:
@@ -268,7 +287,7 @@ def _show_states(call: Call, run: Callable[[Session, Settings], Iterator[Preview
         yield show_preview(call, shown)
     # The page can have received a newer response before this one.
     while not shown.error and (now := current_preview(session)).state != "failed":
-        if now.state == shown.state and shown.files in (None, now.files) and session.settings == settings:
+        if now.state == shown.state and shown.images in (None, now.images) and session.settings == settings:
             break
         shown, settings = now, session.settings
         yield show_preview(call, shown)

@@ -22,10 +22,9 @@ from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
 from ..info import Info, Result, settings_in, timestamp
-from ..output.live_view import WholeImage
 from ..output.png_reader import PngReader
 from ..output.resample import paper_of, result_size
-from ..output.thumbnails import list_data_url, save_data_url
+from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
 from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
@@ -36,7 +35,7 @@ from .services import Services
 from .session import BatchFiles, Session, Upload
 from .storage import history_name
 from .templates import pixel_size
-from .views import Call, Updates, clear, show_bar, show_session, show_view
+from .views import Call, Updates, clear, show_bar, show_session
 
 log = logging.getLogger(__name__)
 
@@ -258,8 +257,10 @@ def open_result(call: Call) -> Updates:
     png = tasks.result_path(info["task_id"])
     upload = _load_entry(call, entry)
     with PngReader(png) as rows:
-        whole = WholeImage.of_file(call.services.previews.image(upload.path), rows)
-    result = session.save_result(upload, whole, Result(png, info, png))
+        overview = Thumbnail(*rows.size, channels=rows.channels)
+        overview.add_all(rows)
+        icc = rows.icc if rows.channels > 2 else None
+    result = session.save_result(upload, overview, icc, Result(png, info, png))
     with session.lock:
         session.result = result if session.upload is upload else None
     return _show_loaded(call)
@@ -302,11 +303,9 @@ def remove_entry(call: Call) -> Updates:
     session.result = None
     return {
         **updates,
-        **dict.fromkeys((card.slider, card.closely)),
-        card.chip: "",
+        **dict.fromkeys((card.images, card.chip), ""),
         card.made: gr.Accordion(visible=False),
         call.page.run.progress: "",
-        **show_view(call),
         **show_bar(call),
     }
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from ..config import Config
 from ..store import TaskStore
+from .display import DISPLAY_ROUTE
 from .layout import PRESET_EXAMPLES
 from .metrics import METRICS, Metrics, healthz
 from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
@@ -43,7 +44,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     `metrics` are those of the app. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
-    routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    routes = [DISPLAY_ROUTE, Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _image_route(path)) for path in PRESET_EXAMPLES.glob("*.jpg")]
     if metrics.is_served:
         routes.append(Route(METRICS, metrics.show))

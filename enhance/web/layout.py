@@ -64,11 +64,9 @@ def build_page(texts: Texts, login: bool = False) -> Page:
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab(texts("tab_one"), id="one", elem_id="tab-one"):
             with gr.Row(elem_id="bench", equal_height=False):
-                with gr.Column(elem_id="left", min_width=0):
-                    _build_chooser(page, texts)
-                    _build_stage(page, texts)
-                    _build_photo(page, texts)
-                with gr.Column(elem_id="rail", elem_classes="card", min_width=0):
+                _build_chooser(page, texts)
+                _build_stage(page, texts)
+                with gr.Column(elem_id="panel", min_width=0):
                     _build_controls(page, texts)
             _build_bar(page, texts)
             with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
@@ -77,15 +75,17 @@ def build_page(texts: Texts, login: bool = False) -> Page:
             _build_batch(page, texts)
     with gr.Accordion(texts("history"), open=False, visible=False, elem_id="history") as page.result.past:
         page.result.listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
+    gr.Markdown(texts("examples_credit"), elem_classes="hint", elem_id="credits")
     return page
 
 
 def _build_head(page: Page, texts: Texts, login: bool) -> None:
     with gr.Row(elem_id="head"):
         gr.HTML("<h1>Enhance</h1>", elem_id="heading")
-        links = (f'<a href="?lang={one}" lang="{one}">{language_name(one)}</a>' for one in LANGUAGES)
-        gr.HTML(f"<nav>{''.join(links)}</nav>")
+        gr.Button(texts("replace"), elem_id="replace", size="sm", variant="secondary")
         page.controls.link = gr.Button(texts("copy_link"), elem_id="link", size="sm", variant="secondary")
+        links = (f'<a href="?lang={one}" lang="{one}">{language_name(one)}</a>' for one in LANGUAGES)
+        gr.HTML(f"<nav>{''.join(links)}</nav>", elem_id="languages")
         if login:
             out = gr.Button(texts("logout"), elem_id="logout", size="sm", variant="secondary")
             out.click(None, None, None, js="() => window.enhanceLogout()", api_visibility="private")
@@ -94,7 +94,7 @@ def _build_head(page: Page, texts: Texts, login: bool) -> None:
 def _build_chooser(page: Page, texts: Texts) -> None:
     """Build the choice of a photo, which is shown while there is none."""
     card = page.upload
-    with gr.Column(elem_classes="card", elem_id="choose"):
+    with gr.Column(elem_id="choose"):
         gr.Markdown(texts("welcome"), elem_id="welcome")
         card.problem = gr.HTML(elem_id="upload-problem")
         card.file = gr.File(label=texts("upload"), show_label=False, elem_id="upload", height=170)
@@ -104,66 +104,30 @@ def _build_chooser(page: Page, texts: Texts) -> None:
         look: dict[str, Any] = {"type": "index", "label": texts("examples"), "elem_id": "examples"}
         samples = [[str(path)] for path in EXAMPLES]
         card.examples = gr.Dataset(components=[gr.Image(render=False)], samples=samples, **look)
-        gr.Markdown(texts("examples_credit"), elem_classes="hint")
 
 
 def _build_stage(page: Page, texts: Texts) -> None:
+    """Build the stage. The script draws the photo, the preview and the result on it, from hidden elements."""
     preview, result = page.preview, page.result
-    with gr.Column(elem_classes="card", elem_id="stage"):
-        with gr.Row(elem_classes="titled", elem_id="stage-head"):
-            result.view = _choice(texts, "view", [], None, elem_classes=[], interactive=True, **_PLAIN)
+    with gr.Column(elem_id="stage"):
+        gr.HTML('<div class="viewer"></div>', elem_id="viewer")
+        page.upload.photo = gr.HTML(elem_id="photo", js_on_load="window.enhanceStage = trigger")
+        preview.images, result.images = gr.HTML(elem_id="preview"), gr.HTML(elem_id="result")
+        result.live = gr.HTML(elem_id="live")
+        with gr.Row(elem_id="stage-state"):
             preview.chip, result.chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
-            gr.HTML('<div class="zoom" role="group"></div>', elem_id="zoom")
+        with gr.Row(elem_id="stage-acts"):
             look: dict[str, Any] = {"interactive": False, "size": "sm"}
             preview.retry = gr.Button(texts("retry"), elem_id="retry", **look)
             preview.compare = gr.Button(texts("compare_presets"), elem_id="compare-presets", **look)
-        with gr.Column(elem_id="panes"):
-            with gr.Column(elem_id="pane-preview"):
-                preview.slider = _comparison("preview")
-            with gr.Column(elem_id="pane-whole"):
-                result.live, result.slider = gr.HTML(elem_id="live"), _comparison("compare")
-            with gr.Column(elem_id="pane-close"):
-                result.closely = _comparison("closely")
-            with gr.Column(elem_id="pane-presets"):
-                preview.cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
-        preview.where = gr.HTML(elem_id="preview-where")
-        preview.problem, result.problem = gr.HTML(elem_id="preview-problem"), gr.HTML(elem_id="closely-problem")
-
-
-def _build_photo(page: Page, texts: Texts) -> None:
-    card = page.upload
-    with gr.Row(elem_classes="card", elem_id="strip", equal_height=False):
-        card.photo = gr.HTML(elem_id="photo", js_on_load="window.enhancePhoto = trigger")
-        with gr.Column(elem_id="known", min_width=0):
-            card.facts = gr.HTML(elem_id="facts")
-            with gr.Row(elem_id="about-photo", equal_height=False):
-                gr.Button(texts("replace"), elem_id="replace", size="sm")
-                card.location = gr.HTML(elem_id="location")
-                page.named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
+        preview.cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
+        with gr.Column(elem_id="stage-messages"):
+            preview.where, preview.problem = gr.HTML(elem_id="comparison-progress"), gr.HTML(elem_id="preview-problem")
 
 
 def _build_controls(page: Page, texts: Texts) -> None:
-    """Build the controls, with the suggestions and the error message of the output size."""
+    """Build the controls: output size, preset, tuning, format and metadata, with their messages."""
     card, named, start = page.controls, page.named, Settings(REFERENCE_PRESET).as_dict()
-    with gr.Row(elem_classes="titled"):
-        gr.Markdown(texts("preset_title"), elem_classes="step")
-        card.changed = gr.HTML(elem_id="changed")
-        card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
-    named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
-    card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
-    page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
-    with gr.Column(elem_id="first-sliders"):
-        for name in TUNING_CONTROLS[:2]:
-            named[name] = _slider(texts, name, start[name])
-        named["denoise"] = _slider(texts, "denoise", start["denoise"], visible=False)
-    # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
-    with gr.Accordion(texts("more_tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
-        look: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
-        named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **look)
-        for name in (*TUNING_CONTROLS[2:], "tile"):
-            named[name] = _slider(texts, name, start[name])
-        reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
-        named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
     scaled = [(f"{scale:g}×", scale) for scale in scales(Settings(REFERENCE_PRESET))]
     hidden = {**_PLAIN, "visible": False}
     named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0])
@@ -172,21 +136,42 @@ def _build_controls(page: Page, texts: Texts) -> None:
     named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
     named["paper"] = _choice(texts, "paper", [*PAPERS], next(iter(PAPERS)), **hidden)
     page.upload.size_problem = gr.HTML(elem_id="size-problem")
+    with gr.Row(elem_classes="titled"):
+        gr.Markdown(texts("preset_title"), elem_classes="step")
+        card.changed = gr.HTML(elem_id="changed")
+        card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
+    named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
+    page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
+    card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
+    # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
+    with gr.Accordion(texts("more_tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
+        look: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
+        named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **look)
+        for name in TUNING_CONTROLS[:2]:
+            named[name] = _slider(texts, name, start[name])
+        named["denoise"] = _slider(texts, "denoise", start["denoise"], visible=False)
+        for name in (*TUNING_CONTROLS[2:], "tile"):
+            named[name] = _slider(texts, name, start[name])
+        reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
+        named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
     formats = [(form.name, name) for name, form in FORMATS.items()]
     named["format"] = _choice(texts, "format", formats, Encoding().format)
     named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
+    named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
+    page.upload.location = gr.HTML(elem_id="location")
 
 
 def _build_bar(page: Page, texts: Texts) -> None:
-    """Build the bar with the time estimate, the progress and the buttons, which is always visible."""
+    """Build the bar with the photo's facts, the time estimate, the progress and the buttons."""
     run, result = page.run, page.result
     with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
-        with gr.Column(elem_id="said", elem_classes="tells", min_width=0):
-            with gr.Row(elem_id="said-first"):
-                run.why, page.upload.estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
+        with gr.Column(elem_id="state", elem_classes="facts-column", min_width=0):
+            page.upload.facts = gr.HTML(elem_id="facts")
             run.progress, result.taken = gr.HTML(elem_id="progress"), gr.HTML(elem_id="taken")
             result.report_problem = gr.HTML(elem_id="report-problem")
         with gr.Row(elem_id="acts", elem_classes="acts"):
+            with gr.Column(elem_id="about-run", min_width=0):
+                run.why, page.upload.estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
             result.again = gr.Button(texts("new_image"), elem_id="again", **_HIDDEN)
             result.report = gr.Button(texts("report"), elem_id="report", **_HIDDEN)
             result.report_file = gr.DownloadButton(texts("report"), elem_id="report-file", elem_classes="unseen")
@@ -231,8 +216,3 @@ def _choice(texts: Texts, name: str, choices: Sequence[Any], value: Any, **optio
     pairs = [one if isinstance(one, tuple) else (texts(f"{name}_{one}"), one) for one in choices]
     look: dict[str, Any] = {"elem_id": name, "elem_classes": ["bare", "pills"], **options}
     return gr.Radio(pairs, value=value, label=texts(name), **look)
-
-
-def _comparison(name: str) -> gr.ImageSlider:
-    bare: dict[str, Any] = {"interactive": False, "show_label": False, "container": False, "type": "filepath"}
-    return gr.ImageSlider(buttons=["fullscreen"], max_height=4000, elem_id=name, elem_classes="compare", **bare)

@@ -100,7 +100,7 @@
   const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#tuning-sheet > button");
-    if (button) requestAnimationFrame(() => { if (sheet()) one("#left:has(.photo) #stage")?.scrollIntoView({ block: "start" }); });
+    if (button) requestAnimationFrame(() => { if (sheet()) one("#stage")?.scrollIntoView({ block: "start" }); });
     else if (sheet() && !sheet().contains(event.target)) sheet().querySelector(":scope > button").click();
   });
   document.addEventListener("keydown", (event) => {
@@ -112,7 +112,7 @@
 
   // Scroll to the next step and focus it, unless another part of the page has the focus.
   const next = {
-    image: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
+    image: () => (one("[data-photo]") ? ["#head", "#viewer canvas"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
     batch: () => ["#head", "#batch-cancel"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
@@ -141,7 +141,7 @@
   let [changeCount, unanswered] = [0, 0];
   for (const type of ["input", "change"]) {
     document.addEventListener(type, ({ target }) => {
-      const control = target.closest?.("#rail .block[id]")?.id;
+      const control = target.closest?.("#panel .block[id]")?.id;
       if (control) lastChange.set(control, ++changeCount);
     }, true);
   }
@@ -178,6 +178,23 @@
     });
   };
   window.enhanceOpened = () => document.body.classList.add("opened");
+
+  // Three presets are always shown, the others with More.
+  const SHOWN = ["auto", "precise", "fast", "gentle"];
+  const addMore = () => {
+    const wrap = one("#preset .wrap:has(label)"), inputs = [...document.querySelectorAll("#preset input")];
+    for (const input of inputs) input.closest("label").classList.toggle("more", !SHOWN.includes(input.value) && !input.closest("label").classList.contains("own"));
+    if (!wrap || !inputs.length || wrap.querySelector(".others")) return;
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "others", textContent: window.enhanceSay("more_presets") });
+    button.onclick = () => { one("#preset").classList.toggle("all"); showMore(button); };
+    wrap.append(button);
+    showMore(button);
+  };
+  const showMore = (button) => {
+    const all = one("#preset").classList.contains("all");
+    button.setAttribute("aria-expanded", String(all));
+    button.textContent = window.enhanceSay(all ? "fewer_presets" : "more_presets");
+  };
 
   // Show the description of the preset under the pointer, or of the selected one.
   let [pointed, last] = [null, null];
@@ -218,9 +235,10 @@
 
   let shown = "";
   new MutationObserver(() => {
+    addMore();
     showAbout();
     showShare();
-    const now = one("#photo img")?.getAttribute("src") ?? "";
+    const now = one("[data-photo]")?.dataset.photo ?? "";
     if (now !== shown || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
     shown = now;
   }).observe(document.body, { childList: true, characterData: true, subtree: true });

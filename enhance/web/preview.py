@@ -6,6 +6,7 @@ adjusted to the current values of the controls.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import Any
 from ..analysis import Analysis
 from ..config import Limits
 from ..enhancer import Enhancer
-from ..errors import Cancelled, SettingsError
+from ..errors import Cancelled, EnhanceError, SettingsError
 from ..images import Box, Facts, ImageCache, SourceImage, read_image
 from ..info import NO_MODEL
-from ..output.resample import has_second_pass
+from ..output.resample import Grid, has_second_pass
 from ..output.thumbnails import icc_for_screen
-from ..preview import Preview, choose_box
+from ..presets import available_presets, with_installed_models
+from ..preview import LARGEST, Preview, choose_box
 from ..scheduler import Ticket
-from ..settings import Settings, network_key, signature
+from ..settings import SIZES, Settings, network_key, signature
 from .metrics import Metrics
 from .params import fitting
 from .session import PreviewRequest, Session, Upload
@@ -29,16 +31,39 @@ from .session import PreviewRequest, Session, Upload
 PREVIEW_EVENTS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine serves them between two steps of a run."""
 REGION_SIDE = 128
-"""The side of the region in input pixels, which bounds the time of a preview."""
+"""The side of the region in input pixels that presets are compared on."""
+_MIN_SIDE = 48
+_MAX_SECONDS = 8.0
+"""The visible region is previewed as far as its network needs no longer."""
+_QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
+"""The preset whose preview is shown first if the network of the selected one needs longer."""
+
+
+@dataclass(frozen=True)
+class PreviewImages:
+    """The images of a preview, before and after.
+
+    `box` is the region in input pixels, `window` (left, top, width, height) the same in pixels of a result of `size`
+    (width, height). Images with the same `signature` fit together.
+    """
+
+    files: tuple[Path, Path]
+    box: Box
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    signature: str
+    is_quick: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class PreviewState:
-    """What the page shows of the preview: none, running, failed, matches or outdated. None leaves a part unchanged."""
+    """What the page shows of the preview: none, running, quick, failed, matches or outdated.
+
+    None leaves a part unchanged.
+    """
 
     state: str
-    files: tuple[Path, Path] | None = None
-    region: Box | None = None
+    images: PreviewImages | None = None
     error: Exception | None = None
 
 
@@ -73,7 +98,7 @@ class Previews:
     def set_photo(
         self, session: Session, path: Path, facts: Facts, image: SourceImage, settings: Settings, analysis: Analysis
     ) -> Upload:
-        """Replace the session's photo, with the region in its middle, unless another choice has begun.
+        """Replace the session's photo unless another choice has begun.
 
         Raises StorageError; the earlier photo is gone then.
         """
@@ -81,21 +106,27 @@ class Previews:
             self.forget(session.upload)
         choice = session.reset()
         upload = Upload(path, image.sha256, facts, session.save_thumbnail(image))
-        region = choose_box(image.width, image.height, None, None, REGION_SIDE)
+        view = choose_box(image.width, image.height, None, None, REGION_SIDE)
         with session.lock:
             if session.choice == choice:
-                session.upload, session.region, session.settings = upload, region, settings
+                session.upload, session.settings, session.view = upload, settings, view
                 session.analysis = analysis
         return upload
 
     def make(self, session: Session, settings: Settings) -> Iterator[PreviewState]:
-        """Run a preview of the session's region and yield the states of the page."""
+        """Run a preview of the region that the page shows and yield the states of the page.
+
+        If the network is slow, the images of a quick one come first.
+        """
         request = self._begin(session, settings)
         if request is None:
             yield PreviewState(state_of(session))
             return
         try:
             yield PreviewState("running")
+            quick = self._quick_images(session, request, settings)
+            if quick is not None:
+                yield PreviewState("quick", quick)
             yield self._finish(session, request, settings)
         finally:
             request.stop.set()
@@ -113,6 +144,9 @@ class Previews:
         if request is not None or preview is None:
             yield PreviewState(state_of(session))  # The running preview is adjusted when it is finished.
             return
+        if session.preview_view != session.view:  # The page showed a result when the view was moved.
+            yield from self.make(session, settings)
+            return
         try:
             yield self._replace(session, preview, self._enhancer.retune(preview, fitting(settings, session.shape)))
         except SettingsError:
@@ -122,20 +156,20 @@ class Previews:
 
     def _replace(self, session: Session, preview: Preview, adjusted: Preview) -> PreviewState:
         """Show the adjusted preview, unless another preview was shown or requested meanwhile."""
-        files = _save(session, adjusted)
+        images = _save(session, adjusted)
         with session.lock:
             if session.preview is not preview or session.preview_request is not None:
                 return PreviewState(state_of(session))
-            session.preview, session.preview_files, session.has_failed_preview = adjusted, files, False
-            return PreviewState(state_of(session), files, adjusted.region.box)
+            session.preview, session.preview_images, session.has_failed_preview = adjusted, images, False
+            return PreviewState(state_of(session), images)
 
     def use(self, session: Session, preview: Preview) -> PreviewState:
-        """Show a finished preview of the region, adjusted to the session's settings."""
+        """Show a finished preview of a part of the view, adjusted to the session's settings."""
         request = self._begin(session, session.settings)
         if request is None:
             return PreviewState(state_of(session))
         try:
-            return self._show(session, request, preview)
+            return self._show(session, request, preview, preview.region.box)  # The rest of the view has no preview.
         except Exception as error:
             return _fail(session, request, error)
 
@@ -144,24 +178,23 @@ class Previews:
         with session.lock:
             session.settings = settings
             session.close_comparison()
-            if session.upload is None or session.region is None:
+            if session.upload is None:
                 return None
             earlier = session.preview_request
-            session.preview_request = PreviewRequest(settings)
+            session.preview_request = PreviewRequest(settings, session.view)
             if earlier is not None:
                 earlier.stop.set()
             return session.preview_request
 
     def _finish(self, session: Session, request: PreviewRequest, settings: Settings) -> PreviewState:
-        with session.lock:
-            upload, region = session.upload, session.region
         try:
-            if upload is None or region is None:
+            upload = session.upload
+            if upload is None:
                 raise Cancelled("stopped")
-            ticket = Ticket("preview", session.caller, request.stop)
-            options = region_options(region) | {"ticket": ticket}
-            preview = self.run(self.image(upload.path), fitting(settings, session.shape), **options)
-            return self._show(session, request, preview)
+            image, settings = self.image(upload.path), fitting(settings, session.shape)
+            region = self._region(image, request.view, settings)
+            preview = self.run(image, settings, **_options(session, request, region))
+            return self._show(session, request, preview, request.view)
         except Cancelled:
             with session.lock:
                 if session.preview_request is request:
@@ -170,8 +203,35 @@ class Previews:
         except Exception as error:
             return _fail(session, request, error)
 
-    def _show(self, session: Session, request: PreviewRequest, preview: Preview) -> PreviewState:
-        """Adjust a finished preview to the controls until they rest, unless a later one was requested."""
+    def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
+        """Return the middle of the visible region for which the network needs a few seconds at most."""
+        region = _middle(view, LARGEST, LARGEST)
+        while min(region.width, region.height) > _MIN_SIDE:
+            share = _MAX_SECONDS / max(self._enhancer.estimate_preview(image, settings, region), 1e-6)
+            if share >= 1:
+                break
+            smaller = min(0.95, math.sqrt(share))
+            region = _middle(region, int(smaller * region.width), int(smaller * region.height))
+        return region
+
+    def _quick_images(self, session: Session, request: PreviewRequest, settings: Settings) -> PreviewImages | None:
+        """Return a preview by a quick preset; None if it would not be quicker or is not possible."""
+        upload = session.upload
+        try:
+            if upload is None or _QUICK_PRESET not in available_presets():
+                return None
+            image, settings = self.image(upload.path), fitting(settings, session.shape)
+            quick = fitting(_quick_settings(settings), session.shape)
+            slow = self._enhancer.estimate_preview(image, settings, self._region(image, request.view, settings))
+            if slow < _QUICK_SECONDS or quick.model == settings.model:
+                return None
+            region = self._region(image, request.view, quick)
+            return _save(session, self.run(image, quick, **_options(session, request, region)), is_quick=True)
+        except EnhanceError:  # The selected preset reports its own error.
+            return None
+
+    def _show(self, session: Session, request: PreviewRequest, preview: Preview, view: Box) -> PreviewState:
+        """Adjust a finished preview of `view` to the controls until they rest, unless a later one was requested."""
         while True:
             with session.lock:
                 if session.preview_request is not request:
@@ -180,15 +240,15 @@ class Previews:
                 wanted = fitting(settings, session.shape)
                 if not is_current(session, preview.info, wanted):
                     preview = self._adjust(preview, wanted)
-            files = _save(session, preview)
+            images = _save(session, preview)
             with session.lock:
                 if session.preview_request is not request:
                     return PreviewState(state_of(session))
                 if session.settings != settings:
                     continue
                 session.preview_request, session.has_failed_preview = None, False
-                session.preview, session.preview_files = preview, files
-                return PreviewState(state_of(session), files, preview.region.box)
+                session.preview, session.preview_images, session.preview_view = preview, images, view
+                return PreviewState(state_of(session), images)
 
     def _adjust(self, preview: Preview, settings: Settings) -> Preview:
         try:
@@ -205,14 +265,35 @@ def _fail(session: Session, request: PreviewRequest, error: Exception) -> Previe
         return PreviewState("failed", error=error)
 
 
-def _save(session: Session, preview: Preview) -> tuple[Path, Path]:
-    return session.save_pair("preview", (preview.before, preview.after), icc_for_screen(preview.region.image))
+def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> PreviewImages:
+    region, info = preview.region, preview.info
+    files = session.save_pair("preview", (preview.before, preview.after), icc_for_screen(region.image))
+    settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
+    grid = Grid.of(settings, *region.whole)
+    down, across = grid.window(region.box)
+    window = across.start, down.start, across.stop - across.start, down.stop - down.start
+    return PreviewImages(files, region.box, window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
 
 
-def region_options(region: Box) -> dict[str, Any]:
-    """Return the arguments x, y and size of `Enhancer.preview` and `Enhancer.compare` for a region."""
-    x, y = region.left + region.width / 2, region.top + region.height / 2
-    return {"x": x, "y": y, "size": max(region.width, region.height)}
+def _quick_settings(settings: Settings) -> Settings:
+    """Return the settings of the quick preset for a result of the same size."""
+    size: dict[str, Any] = {name: getattr(settings, name) for name in SIZES}
+    return with_installed_models(Settings(_QUICK_PRESET, **size))
+
+
+def _middle(box: Box, width: int, height: int) -> Box:
+    """Return the middle of a region, with sides of at most `width` and `height`."""
+    width, height = min(width, box.width), min(height, box.height)
+    return Box(box.left + (box.width - width) // 2, box.top + (box.height - height) // 2, width, height)
+
+
+def _options(session: Session, request: PreviewRequest, region: Box) -> dict[str, Any]:
+    return {"box": region, "ticket": Ticket("preview", session.caller, request.stop)}
+
+
+def comparison_region(view: Box) -> dict[str, Any]:
+    """Return the arguments x, y and size of `Enhancer.compare` for the middle of the visible region."""
+    return {"x": view.left + view.width / 2, "y": view.top + view.height / 2, "size": REGION_SIDE}
 
 
 def state_of(session: Session) -> str:
@@ -226,14 +307,14 @@ def state_of(session: Session) -> str:
         if preview is None:
             return "none"
         current = is_current(session, preview.info, fitting(session.settings, session.shape))
-        return "matches" if current and preview.region.box == session.region else "outdated"
+        return "matches" if current and session.preview_view == session.view else "outdated"
 
 
 def current_preview(session: Session) -> PreviewState:
-    """Return the session's preview with its files and region."""
+    """Return the session's preview with its images."""
     with session.lock:
         preview = session.preview
-        return PreviewState(state_of(session), session.preview_files, preview.region.box if preview else None)
+        return PreviewState(state_of(session), session.preview_images if preview else None)
 
 
 def is_current(session: Session, info: Mapping[str, Any], settings: Settings) -> bool:

@@ -17,8 +17,7 @@ from ..images import SourceImage, downscaled_size
 from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
-from ..output.thumbnails import data_url, icc_for_screen
-from ..preview import result_region
+from ..output.thumbnails import data_url
 from ..scheduler import Ticket
 from ..store import download_name, report_name
 from . import templates
@@ -28,7 +27,7 @@ from .params import encoding_from, request_settings, settings_from
 from .preview import is_current
 from .processing import enhance
 from .session import PageResult, Upload
-from .views import Call, Updates, show_download, show_progress, show_result, show_view
+from .views import Call, Updates, show_download, show_progress, show_result
 
 RUN_EVENTS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """Runs of the page and of the API wait in the app's own queue."""
@@ -63,8 +62,8 @@ class PageRun(Job[PageResult]):
             result = enhance(services, upload.path, self._settings, self, **options)
             finish(result.info)
         services.owners.remember(self._call.request, result.info)
-        assert self.growing.whole is not None
-        page_result = session.save_result(upload, self.growing.whole, result)
+        assert self.growing.overview is not None
+        page_result = session.save_result(upload, self.growing.overview, self.growing.icc, result)
         with session.lock:
             if session.upload is not upload or self.stop.is_set():
                 raise Cancelled("stopped")
@@ -111,7 +110,7 @@ def follow_run(call: Call) -> Iterator[Updates]:
         return
     shown = None
     for _ in run.poll(_POLL_SECONDS):
-        pixels, state = run.growing.look(_IMAGE_SECONDS), (run.state, run.stop.is_set())
+        pixels, state = run.growing.view(_IMAGE_SECONDS), (run.state, run.stop.is_set())
         if (pixels is None and state == shown) or session.run is not run:
             continue
         shown = state
@@ -133,12 +132,11 @@ def cancel_run(call: Call) -> Updates:
 
 
 def _show_end(call: Call, run: PageRun) -> Updates:
-    progress, view, updates = call.page.run.progress, "preview", Updates()
+    progress, updates = call.page.run.progress, Updates()
     try:
         seconds = run.result().info["seconds"]
         done = call.text("done", time=format_seconds(call.language, seconds["total"] - seconds["wait"]))
         updates = show_result(call) | {progress: templates.note(done, "finished")}
-        view = "whole"
     except Cancelled:
         text = call.text("run_disconnected" if run.cancelled_by == "absence" else "cancelled")
         updates = {progress: templates.note(text, "cancelled")}
@@ -148,22 +146,8 @@ def _show_end(call: Call, run: PageRun) -> Updates:
         **updates,
         call.page.result.live: "",
         **show_history(call),
-        **show_view(call, view),
         **show_download(call),
     }
-
-
-def show_closely(call: Call) -> Updates:
-    """Show the region of the finished result at 1:1."""
-    card, result, region = call.page.result, call.session.result, call.session.region
-    if result is None or region is None or result.upload is not call.session.upload:
-        return {card.problem: ""}
-    try:
-        with call.services.enhancer.result_rows(result.info["task_id"], _decode_photo(call, result)) as rows:
-            pair = call.session.save_pair("closely", result_region(rows, region), icc_for_screen(rows.image))
-    except Exception as error:
-        return {card.problem: call.problem(error, "A region of a result could not be shown")}
-    return {card.closely: (str(pair[0]), str(pair[1])), card.problem: ""}
 
 
 def export(call: Call) -> Updates:

@@ -24,12 +24,11 @@ from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, SourceImage
 from ..info import AutoInfo, Info, Result, settings_in
 from ..output.formats import Encoding
-from ..output.live_view import WholeImage
 from ..output.resample import long_side_on
 from ..output.thumbnails import (
+    Thumbnail,
     icc_for_screen,
     save_for_screen,
-    save_png,
     save_small,
     save_small_result,
     small_size,
@@ -42,9 +41,6 @@ from ..store import count_as_used, download_name
 from .jobs import JOBS
 from .storage import Asker, PageFolder, asker_of
 
-Point = tuple[int, int]
-"""The centre of a region, in input pixels from the left and from the top."""
-MAX_PINS = 3
 MAX_SESSIONS = 200
 MAX_SESSIONS_OF_ADDRESS = 50
 """The number of sessions of one user or address. New ones replace those that were idle for longest."""
@@ -78,23 +74,33 @@ class Upload:
     def bytes(self) -> int:
         return self.facts.bytes
 
+    @property
+    def version(self) -> str:
+        """The name of the image in addresses."""
+        return self.sha256[:16]
+
 
 @dataclass(frozen=True, eq=False)
 class PageResult:
-    """A result of `upload` with the files that the page shows."""
+    """A result of `upload` with the files that the page shows. `overview` is the whole result for the screen."""
 
     upload: Upload
     info: Info
     download: Path
-    before: Path
-    after: Path
+    overview: Path
+
+    @property
+    def version(self) -> str:
+        """The name of the image in addresses."""
+        return self.info["output"]["sha256"][:16]
 
 
 @dataclass(frozen=True, eq=False)
 class PreviewRequest:
-    """A request for a preview. A later request replaces it and sets `stop`."""
+    """A request for a preview of the visible region `view`. A later request replaces it and sets `stop`."""
 
     settings: Settings
+    view: Box
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -193,8 +199,7 @@ class Session:
 
         self.upload: Upload | None = None
         self.choice = 0  # The number of the last choice of a photo.
-        self.region: Box | None = None
-        self.pins: tuple[Point, ...] = ()
+        self.view = Box(0, 0, 1, 1)  # The region of the photo that the page shows.
         self.analysis: Analysis | None = None  # Of the photo.
 
         self.settings = Settings(REFERENCE_PRESET)  # With the preset that Auto chose, if Auto is selected.
@@ -207,7 +212,8 @@ class Session:
         self.encoding = Encoding()
 
         self.preview: Preview | None = None
-        self.preview_files: tuple[Path, Path] | None = None  # Before and after.
+        self.preview_view: Box | None = None  # The visible region that the preview was made for.
+        self.preview_images: Any = None  # The PreviewImages that are shown.
         self.preview_request: PreviewRequest | None = None
         self.has_failed_preview = False
         self.comparison: Any = None  # The PageComparison that is shown.
@@ -283,22 +289,19 @@ class Session:
         return save_for_screen(small, self.new_path("thumbnail"), icc_for_screen(image))
 
     def save_pair(self, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
-        """Write before and after as 8-bit PNG files. Raises StorageError."""
-        before, after = (
-            save_png(to_screen(pixels), self.new_path(f"{kind}-{side}", ".png"), icc)
-            for side, pixels in zip(("before", "after"), pair, strict=True)
-        )
-        return before, after
+        """Write before and after as files for the screen. Raises StorageError."""
+        before, after = (self.new_path(f"{kind}-{side}") for side in ("before", "after"))
+        with storage_errors(before):
+            return save_for_screen(to_screen(pair[0]), before, icc), save_for_screen(to_screen(pair[1]), after, icc)
 
-    def save_result(self, upload: Upload, whole: WholeImage, result: Result) -> PageResult:
-        """Save the download with its final name and the images for the page. Raises StorageError."""
+    def save_result(self, upload: Upload, overview: Thumbnail, icc: bytes | None, result: Result) -> PageResult:
+        """Save the download with its final name and the whole result for the screen. Raises StorageError."""
         download = self.new_path("result") / download_name(upload.facts.name, settings_in(result.info))
         with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
-            before = save_for_screen(whole.before, self.new_path("whole-before"), whole.icc)
-            after = save_for_screen(whole.after.pixels, self.new_path("whole-after"), whole.icc)
-        return PageResult(upload, result.info, download, before, after)
+            shown = save_for_screen(overview.pixels, self.new_path("overview"), icc)
+        return PageResult(upload, result.info, download, shown)
 
     def cancel(self, reason: Literal["person", "absence"]) -> None:
         """Cancel all jobs of the page."""
@@ -363,9 +366,9 @@ class Session:
             self.cancel_previews()
             if self.run is not None:
                 self.run.cancel("person")
-            self.upload = self.region = self.analysis = self.preview = self.preview_files = self.preview_request = None
-            self.run = self.result = None
-            self.pins, self.has_failed_preview = (), False
+            self.upload = self.analysis = self.preview = self.preview_images = self.preview_request = None
+            self.run = self.result = self.preview_view = None
+            self.has_failed_preview = False
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
@@ -394,6 +397,11 @@ class Sessions:
         for one in removed:
             one.reset()
         return session
+
+    def of_folder(self, name: str) -> Session | None:
+        """Return the session whose folder has this secret name."""
+        with self._lock:
+            return next((one for one in self._sessions.values() if secrets.compare_digest(one.folder.name, name)), None)
 
     def open(self, request: gr.Request, tab: str) -> Session:
         """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""

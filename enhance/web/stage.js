@@ -1,212 +1,388 @@
-// The stage: comparisons with keyboard control, zoom and pan; the comparison of presets; the region on the photo.
+// The stage: the photo, the preview and the result on a canvas, with zoom, pan and the before/after divider; and the
+// comparison of presets. Positions are in pixels of the photo, zoom 1 is one device pixel for each pixel of the result.
 (() => {
-  const SIDES = ["before", "after"];
-  const STEPS = [0.125, 0.25, 0.5, 1, 2, 4];
-  const zooms = new Map();
-
-  // The size of a comparison: zoom 1 is 1:1 in device pixels. It starts at 1, or smaller to fit.
-  const fit = (slider) => {
-    const image = slider.querySelector("img");
-    const box = slider.querySelector(".image-container");
-    const pane = slider.closest("[id^=pane-]");
-    if (!image?.naturalWidth || !box || !pane?.clientWidth) return;
-    const [width, height] = [image.naturalWidth / devicePixelRatio, image.naturalHeight / devicePixelRatio];
-    const room = matchMedia("(max-width: 900px)").matches ? innerHeight * 0.68 : pane.clientHeight;
-    const fitting = Math.min(1, pane.clientWidth / width, room / height);
-    const zoom = zooms.get(slider.id) ?? fitting;
-    box.style.width = `${width * zoom}px`;
-    box.style.height = `${height * zoom}px`;
-    slider.classList.toggle("magnified", zoom > 1);
-    slider.classList.toggle("little", width * zoom < 150 || height * zoom < 70);
-    slider.dataset.zoom = String(zoom);
-    showZoom();
-  };
-  const shown = () => {
-    const view = document.querySelector("#view input:checked")?.value ?? "preview";
-    return document.querySelector({ preview: "#preview", whole: "#compare", close: "#closely" }[view]);
-  };
-  let seen = null;
-  const showZoom = () => {
-    const [tools, slider] = [document.querySelector("#zoom .zoom"), shown()];
-    if (slider !== seen) requestAnimationFrame(refit);
-    seen = slider;
-    if (!tools) return;
-    if (!tools.firstChild) {
-      const button = (how, sign) => `<button type="button" data-zoom="${how}">${sign}</button>`;
-      tools.innerHTML = `${button("fit", "")}${button("out", "−")}<output></output>${button("in", "+")}`;
-    }
-    tools.style.visibility = slider?.querySelector("img") ? "visible" : "hidden";
-    tools.setAttribute("aria-label", window.enhanceSay("zoom"));
-    const percent = `${Math.round(100 * Number(slider?.dataset.zoom ?? 1))}%`;
-    if (tools.querySelector("output").textContent !== percent) tools.querySelector("output").textContent = percent;
-    for (const button of tools.querySelectorAll("button")) {
-      const words = window.enhanceSay(`zoom_${button.dataset.zoom}`);
-      if (button.dataset.zoom === "fit" && button.textContent !== words) button.textContent = words;
-      button.setAttribute("aria-label", words);
-    }
-  };
-  const change = (slider, how) => {
-    const now = Number(slider.dataset.zoom);
-    const next = how === "in" ? STEPS.find((step) => step > now * 1.01) : STEPS.findLast((step) => step < now * 0.99);
-    if (how === "fit") zooms.delete(slider.id);
-    else if (next) zooms.set(slider.id, next);
-    fit(slider);
-  };
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-zoom][type=button]");
-    if (button && shown()) change(shown(), button.dataset.zoom);
-  });
-  document.addEventListener("wheel", (event) => {
-    const slider = event.target.closest?.("[id^=pane-]")?.querySelector(".compare");
-    if (!slider || !event.ctrlKey) return;
-    event.preventDefault();
-    change(slider, event.deltaY < 0 ? "in" : "out");
-  }, { passive: false });
-  document.addEventListener("change", (event) => { if (event.target.closest?.("#view")) showZoom(); });
-  const refit = () => { for (const slider of document.querySelectorAll(".compare")) fit(slider); };
-  addEventListener("resize", refit);
-
-  // Drag an image that is larger than its pane.
-  document.addEventListener("pointerdown", (event) => {
-    const pane = event.target.closest?.("[id^=pane-]");
-    if (!pane || event.pointerType !== "mouse" || event.target.closest("[data-testid=slider], button")) return;
-    const [x, y] = [event.clientX + pane.scrollLeft, event.clientY + pane.scrollTop];
-    const move = (at) => pane.scrollTo(x - at.clientX, y - at.clientY);
-    const end = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", end); };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", end);
-    event.preventDefault();
-  });
-
-  document.addEventListener("load", (event) => {
-    const image = event.target;
-    const slider = image instanceof HTMLImageElement && image.closest(".compare");
-    if (!slider) return;
-    const side = SIDES[image.classList.contains("fixed") ? 1 : 0];
-    image.alt = window.enhanceSay(side);
-    slider.setAttribute(`data-${side}`, image.alt);
-    fit(slider);
-  }, true);
-
-  const drag = (handle, step) => {
-    const box = handle.getBoundingClientRect();
-    const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
-    const send = (target, type, at) =>
-      target.dispatchEvent(new MouseEvent(type, { bubbles: true, view: window, clientX: at, clientY: y }));
-    send(handle, "mousedown", x);
-    send(window, "mousemove", x + step);
-    send(window, "mouseup", x + step);
-  };
-  const KEYS = { ArrowLeft: -12, ArrowRight: 12, PageUp: 60, PageDown: -60, Home: -4000, End: 4000 };
-  const addKeyboard = (handle) => {
-    handle.dataset.keys = "yes";
-    handle.tabIndex = 0;
-    handle.setAttribute("role", "slider");
-    handle.setAttribute("aria-label", window.enhanceSay("handle"));
-    handle.setAttribute("aria-valuemin", "0");
-    handle.setAttribute("aria-valuemax", "100");
-    const updateValue = () => {
-      const frame = handle.parentElement.getBoundingClientRect();
-      const at = handle.getBoundingClientRect();
-      const share = frame.width ? (at.left + at.width / 2 - frame.left) / frame.width : 0.5;
-      handle.setAttribute("aria-valuenow", String(Math.round(100 * Math.min(1, Math.max(0, share)))));
-    };
-    handle.addEventListener("keydown", (event) => {
-      if (!(event.key in KEYS)) return;
-      event.preventDefault();
-      drag(handle, KEYS[event.key]);
-      requestAnimationFrame(updateValue);
-    });
-    updateValue();
-  };
-
-  window.enhanceMoved = (x, y) => window.enhancePhoto("select", { index: [x, y], value: null });
-  window.enhancePinned = (x, y) => window.enhancePhoto("input", { index: [x, y] });
-
-  // Move the region by dragging, by the arrow keys or by a click on the photo.
-  const numbers = (text) => text.split(",").map(Number);
+  const one = (selector) => document.querySelector(selector);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const place = (photo, x, y) => {
-    const [width, height] = numbers(photo.dataset.size);
-    const square = photo.querySelector(".square");
-    const [across, down] = [parseFloat(square.style.width) / 100, parseFloat(square.style.height) / 100];
-    const centre = [clamp(x, (width * across) / 2, width * (1 - across / 2)), clamp(y, (height * down) / 2, height * (1 - down / 2))];
-    square.style.left = `${100 * (centre[0] / width - across / 2)}%`;
-    square.style.top = `${100 * (centre[1] / height - down / 2)}%`;
-    return centre;
-  };
-  document.addEventListener("pointerdown", (event) => {
-    const photo = event.target.closest?.(".photo");
-    if (!photo || event.button !== 0) return;
-    event.preventDefault();
-    const [width, height] = numbers(photo.dataset.size);
-    const square = photo.querySelector(".square");
-    const frame = photo.getBoundingClientRect();
-    const at = (to) => [((to.clientX - frame.left) / frame.width) * width, ((to.clientY - frame.top) / frame.height) * height];
-    const held = event.target === square ? numbers(square.dataset.at) : null;
-    const [grabbed, begun] = [at(event), held ?? at(event)];
-    const [left, top] = [square.style.left, square.style.top];
-    let last = held ? begun : place(photo, ...begun);
-    const move = (to) => {
-      const now = at(to);
-      last = place(photo, begun[0] + now[0] - grabbed[0], begun[1] + now[1] - grabbed[1]);
-    };
-    const end = (to) => {
-      for (const [type, does] of [["pointermove", move], ["pointerup", end], ["pointercancel", end]]) removeEventListener(type, does);
-      if (to.type === "pointercancel") return void Object.assign(square.style, { left, top }); // The page scrolls.
-      square.focus({ preventScroll: true });
-      if (!held || Math.hypot(last[0] - held[0], last[1] - held[1]) >= 1) window.enhanceMoved(...last);
-    };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", end);
-    addEventListener("pointercancel", end);
-  });
+  const [LARGEST_ZOOM, REST_MS, MARGIN, BAR, STEP] = [4, 250, 16, 76, 1.25];
+  const [MAX_IMAGES, GRID] = [16, 64];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const ICONS = {
+    out: "M6 12h12", in: "M6 12h12M12 6v12", full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", divider: "m9 7-5 5 5 5M15 7l5 5-5 5",
+  };
+  const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
+
+  // What the server says: hidden elements with JSON.
+  const told = new Map();
+  const read = (name) => {
+    const text = one(`[data-${name}]`)?.getAttribute(`data-${name}`) ?? null;
+    const known = told.get(name);
+    if (known?.text === text) return known.value;
+    const value = text && JSON.parse(text);
+    told.set(name, { text, value });
+    return value;
+  };
+
+  let [photo, result, preview, live] = [null, null, null, null];
+  let layers = { before: [], after: [], result: [] }; // Images with their place, each in `unit` pixels per photo pixel.
+  let [x, y, zoom, fitted, split] = [0, 0, 1, true, 0.5];
+  let [holding, requested, sent, begun, timer, frame] = [false, new Set(), "", "", 0, 0];
+  let [box, canvas, context] = [null, null, null];
+
+  const scaleOf = () => (result && mode() === "result" ? result.size[0] : sizeWanted()[0]) / photo.size[0];
+  const sizeWanted = () => one("#facts [data-result-size]")?.dataset.resultSize.split(",").map(Number) ?? photo.size;
+  const mode = () => {
+    if (!photo) return "empty";
+    if (live) return "live";
+    return result && one("#result-chip .chip[data-state=matches]") ? "result" : "preview";
+  };
+  const perPixel = () => zoom * scaleOf(); // Device pixels per photo pixel.
+  const room = () => [canvas.width, canvas.height];
+  const fitZoom = () => {
+    const ratio = devicePixelRatio, [width, height] = room(), scale = scaleOf();
+    const fits = Math.min((width - 2 * MARGIN * ratio) / (photo.size[0] * scale), (height - (MARGIN + BAR) * ratio) / (photo.size[1] * scale));
+    return clamp(fits, 0.001, LARGEST_ZOOM);
+  };
+  const isFar = () => perPixel() < 0.999; // The screen shows fewer pixels than the photo has, so a preview would not be seen.
+  const isWhole = () => zoom <= fitZoom() * 1.001;
+  // The photo stays on the stage: a side that is smaller than the stage is centred, a larger one fills it.
+  const settle = () => {
+    const [width, height] = room(), p = perPixel(), lift = isWhole() ? ((BAR - MARGIN) / 2) * devicePixelRatio : 0;
+    const within = (at, side, length, shift) => {
+      const half = length / 2 / p;
+      return side * p <= length ? side / 2 + shift / p : clamp(at, half, side - half);
+    };
+    x = within(x, photo.size[0], width, 0);
+    y = within(y, photo.size[1], height, lift);
+  };
+  const visible = () => {
+    const [width, height] = room(), p = perPixel();
+    return [x - width / 2 / p, y - height / 2 / p, x + width / 2 / p, y + height / 2 / p];
+  };
+
+  // Draw everything that exists: coarse images first, sharper ones over them.
+  const paint = (images) => {
+    const [width, height] = room(), p = perPixel();
+    const [left, top] = [Math.round(width / 2 - x * p), Math.round(height / 2 - y * p)];
+    for (const { image, at, unit } of images) {
+      if (!image.complete || !image.naturalWidth) continue;
+      const k = p / unit, [begin, end] = [[at[0] * k, at[1] * k], [(at[0] + at[2]) * k, (at[1] + at[3]) * k]].map((one) => one.map(Math.round));
+      context.imageSmoothingEnabled = !(k * at[2] / image.naturalWidth > 1 && zoom > 1.001 && unit > 1.001);
+      context.drawImage(image, left + begin[0], top + begin[1], end[0] - begin[0], end[1] - begin[1]);
+    }
+  };
+  const draw = () => {
+    frame = 0;
+    if (!photo || !canvas.width) return;
+    settle();
+    const [width, height] = room(), now = mode(), p = perPixel();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.imageSmoothingQuality = "high";
+    const base = { image: photo.image, at: [0, 0, ...photo.size], unit: 1 };
+    const before = [base, ...layers.before.filter((one) => one.unit === 1), ...(now === "preview" ? layers.before.filter((one) => one.unit !== 1) : [])];
+    let after = [base, ...layers.before.filter((one) => one.unit === 1), ...layers.after];
+    if (now === "result") after = [{ image: result.image, at: [0, 0, ...result.size], unit: scaleOf() }, ...layers.result];
+    if (now === "live") after = [{ image: live, at: [0, 0, ...photo.size], unit: 1 }];
+    const [from, to] = [Math.round(width / 2 - x * p), Math.round(width / 2 + (photo.size[0] - x) * p)];
+    const share = holding ? 1 : now === "live" ? 0 : split;
+    const edge = Math.round(clamp(share * width, 0, width));
+    for (const [images, start, end] of [[before, 0, edge], [after, edge, width]]) {
+      if (end <= start) continue;
+      context.save();
+      context.beginPath();
+      context.rect(start, 0, end - start, height);
+      context.clip();
+      paint(images);
+      context.restore();
+    }
+    const whole = isWhole();
+    box.classList.toggle("whole", whole);
+    box.style.setProperty("--split", `${100 * share}%`);
+    box.style.setProperty("--from", `${Math.max(from, 0) / devicePixelRatio}px`);
+    box.style.setProperty("--to", `${Math.max(width - to, 0) / devicePixelRatio}px`);
+    showTools(now, whole);
+  };
+  const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
+
+  // The controls over the canvas.
+  const build = () => {
+    if (box?.isConnected) return;
+    box = one("#viewer .viewer");
+    if (!box) return;
+    const say = window.enhanceSay, button = (act, words, content) => `<button type="button" data-act="${act}" aria-label="${words}">${content}</button>`;
+    box.innerHTML = `<canvas tabindex="0" role="img"></canvas><div class="line"></div><span class="tag before"></span><span class="tag after"></span>
+      <span class="chip far">${say("zoom_for_preview")}</span>
+      <div class="knob" role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="100">${icon("divider")}</div>
+      <div class="overview"><img alt="" draggable="false"><i></i></div>
+      <div class="tools glass" role="group">${button("out", say("zoom_out"), icon("out"))}<output></output>${button("in", say("zoom_in"), icon("in"))}<s></s>${
+        button("fit", say("zoom_fit"), say("zoom_fit"))}${button("actual", say("zoom_actual"), "1:1")}<s></s>${button("full", say("fullscreen"), icon("full"))}</div>`;
+    canvas = box.querySelector("canvas");
+    context = canvas.getContext("2d");
+    canvas.setAttribute("aria-label", say("stage"));
+    box.querySelector(".tools").setAttribute("aria-label", say("zoom"));
+    box.querySelector(".knob").setAttribute("aria-label", say("handle"));
+    for (const side of ["before", "after"]) box.querySelector(`.tag.${side}`).textContent = say(side);
+    new ResizeObserver(([entry]) => {
+      const ratio = devicePixelRatio, { width, height } = entry.contentRect;
+      [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+      if (!photo) return;
+      if (begun !== photo.address) begin();
+      else if (fitted) zoom = fitZoom();
+      moved();
+    }).observe(canvas);
+    listen();
+  };
+  const showTools = (now, whole) => {
+    const text = `${Math.round(100 * zoom) || (100 * zoom).toPrecision(1)}%`, output = box.querySelector("output");
+    if (output.textContent !== text) output.textContent = text;
+    box.querySelector("[data-act=fit]").setAttribute("aria-pressed", String(whole));
+    box.querySelector("[data-act=actual]").setAttribute("aria-pressed", String(Math.abs(zoom - 1) < 1e-6));
+    box.querySelector(".knob").setAttribute("aria-valuenow", String(Math.round(100 * split)));
+    box.dataset.mode = now;
+    const [stage, inset] = [one("#stage"), box.querySelector(".overview")];
+    stage.dataset.mode = now;
+    stage.classList.toggle("whole", whole);
+    stage.classList.toggle("far", isFar());
+    inset.hidden = whole;
+    if (whole) return;
+    const small = inset.querySelector("img"), [left, top, right, bottom] = visible();
+    if (small.getAttribute("src") !== photo.overview) small.src = photo.overview;
+    const [across, down] = photo.size.map((side) => (at) => `${100 * clamp(at / side, 0, 1)}%`);
+    Object.assign(inset.querySelector("i").style, { left: across(left), top: down(top), width: across(Math.min(right, photo.size[0]) - Math.max(left, 0)), height: down(Math.min(bottom, photo.size[1]) - Math.max(top, 0)) });
+  };
+
+  // Request what the view shows at the resolution of the screen, once the view rests.
+  const moved = () => {
+    redraw();
+    clearTimeout(timer);
+    timer = setTimeout(rest, REST_MS);
+  };
+  const rest = () => {
+    if (!photo || !canvas.width || mode() === "live") return;
+    settle();
+    const scale = mode() === "result" ? scaleOf() : 0;
+    fetchRegion(photo, "before", 1, perPixel());
+    if (scale) fetchRegion(result, "result", scale, zoom);
+    const view = visible().map(Math.round), key = `${photo.address} ${view}`;
+    if (key === sent || isFar()) return;
+    sent = key;
+    window.enhanceStage("select", { index: view, value: null });
+  };
+  const fetchRegion = (source, layer, unit, density) => {
+    const step = 2 ** Math.max(0, Math.floor(Math.log2(1 / density) + 0.01)), grid = GRID * step, [width, height] = source.size;
+    if (step * Math.max(source.image.naturalWidth, 1) >= width) return; // The overview has this resolution.
+    const [left, top, right, bottom] = visible().map((at) => at * unit);
+    const begin = [left, top].map((at) => clamp(Math.floor(at / grid) * grid, 0, Infinity));
+    const end = [[right, width], [bottom, height]].map(([at, side]) => Math.min(Math.ceil(at / grid) * grid, side));
+    const at = [...begin, end[0] - begin[0], end[1] - begin[1]];
+    if (at[2] <= 0 || at[3] <= 0) return;
+    const inside = ({ at: [l, t, w, h], step: known, of }) => of === source.address && known <= step && l <= at[0] && t <= at[1] && l + w >= at[0] + at[2] && t + h >= at[1] + at[3];
+    if (layers[layer].some(inside)) return;
+    const address = `${source.address}?left=${at[0]}&top=${at[1]}&width=${at[2]}&height=${at[3]}&step=${step}`;
+    if (requested.has(address)) return;
+    requested.add(address);
+    load(address).then((image) => add(layer, { image, at, unit, step, of: source.address })).catch(() => {}).finally(() => requested.delete(address));
+  };
+  const load = (address) => new Promise((done, failed) => {
+    const image = new Image();
+    image.onload = () => done(image);
+    image.onerror = failed;
+    image.src = address;
+  });
+  const add = (layer, entry) => {
+    if (entry.of !== (layer === "result" ? result : photo)?.address) return;
+    const order = (one) => (one.unit === 1 ? one.step : 0); // Coarse first; previews lie over the photo.
+    layers[layer] = [...layers[layer].slice(-MAX_IMAGES), entry].sort((a, b) => order(b) - order(a));
+    redraw();
+  };
+
+  // Take over what the server sent.
+  const update = () => {
+    build();
+    if (!box) return;
+    const [given, finished, made] = [read("photo"), read("result"), read("preview")];
+    if (given?.address !== photo?.address) {
+      [photo, result, preview, live, sent] = [given && { ...given, image: new Image() }, null, null, null, ""];
+      layers = { before: [], after: [], result: [] };
+      one("#stage").dataset.mode = mode();
+      if (photo) {
+        photo.image.onload = moved;
+        begin();
+        photo.image.src = photo.overview;
+      }
+    }
+    if (!photo) return;
+    if (finished?.address !== result?.address) {
+      result = finished && { ...finished, image: new Image() };
+      layers.result = [];
+      if (result) {
+        result.image.onload = moved;
+        result.image.src = result.overview;
+        fitted = true; // The whole result is shown first.
+      }
+    }
+    if (made && made.after !== preview?.after) {
+      preview = made;
+      showPreview(made, photo.address);
+    }
+    const growing = one("#live img");
+    if (Boolean(growing) !== Boolean(live)) {
+      if (growing) { fitted = true; zoom = fitZoom(); } // The whole result grows.
+      sent = "";
+      moved();
+    }
+    live = growing;
+    if (live && !live.complete) live.onload = redraw;
+    const state = `${mode()} ${sizeWanted()}`;
+    if (told.get("state") !== state) {
+      told.set("state", state);
+      if (begun !== photo.address) begin();
+      else if (fitted && canvas.width) zoom = fitZoom();
+      moved();
+    }
+    redraw();
+  };
+  const begin = () => { // At first the middle is shown at 1:1, or a small photo at up to twice its size.
+    if (!photo || !canvas.width) return;
+    [x, y] = photo.size.map((side) => side / 2);
+    zoom = clamp(Math.floor(fitZoom()), 1, 2);
+    [fitted, split, begun] = [false, 0.5, photo.address];
+  };
+  const showPreview = async (made, of) => {
+    let images;
+    try { images = await Promise.all([load(made.before), load(made.after)]); } catch { return; }
+    if (made !== preview || photo?.address !== of) return;
+    const unit = made.size[0] / photo.size[0], step = 0;
+    for (const [place, layer] of ["before", "after"].entries()) {
+      const kept = layers[layer].filter((one) => one.unit === 1 || (!one.quick && one.signature === made.signature && one.unit !== 1));
+      const isKept = (one) => one.unit === 1 || made.quick || kept.includes(one);
+      layers[layer] = layers[layer].filter(isKept);
+      add(layer, { image: images[place], at: made.window, unit: unit === 1 ? 1.0001 : unit, step, of, signature: made.signature, quick: made.quick });
+    }
+    redraw();
+  };
+
+  // Zoom towards a point of the canvas in device pixels, by default its middle.
+  const zoomTo = (value, at = [canvas.width / 2, canvas.height / 2]) => {
+    const [px, py] = [x + (at[0] - canvas.width / 2) / perPixel(), y + (at[1] - canvas.height / 2) / perPixel()];
+    const fit = fitZoom();
+    zoom = clamp(value, Math.min(fit, 1), LARGEST_ZOOM);
+    if (Math.abs(Math.log(zoom)) < 0.02) zoom = 1;
+    fitted = zoom <= fit * 1.001;
+    [x, y] = [px - (at[0] - canvas.width / 2) / perPixel(), py - (at[1] - canvas.height / 2) / perPixel()];
+    moved();
+  };
+  const fit = () => { zoomTo(fitZoom()); fitted = true; };
+  const toggle = (at) => (isWhole() ? zoomTo(1, at) : fit());
+  const pan = (across, down) => {
+    x -= across / perPixel();
+    y -= down / perPixel();
+    moved();
+  };
+  const setSplit = (share) => { split = clamp(share, 0, 1); redraw(); };
+  const acts = {
+    in: () => zoomTo(zoom * STEP), out: () => zoomTo(zoom / STEP), fit, actual: () => zoomTo(1),
+    full: () => (document.fullscreenElement ? document.exitFullscreen() : one("#stage").requestFullscreen?.()),
+  };
+
+  const listen = () => {
+    const points = new Map(), knob = box.querySelector(".knob"), inset = box.querySelector(".overview");
+    const position = (event) => {
+      const frame = canvas.getBoundingClientRect();
+      return [(event.clientX - frame.left) * devicePixelRatio, (event.clientY - frame.top) * devicePixelRatio];
+    };
+    box.addEventListener("click", (event) => acts[event.target.closest("[data-act]")?.dataset.act]?.());
+    canvas.addEventListener("wheel", (event) => {
+      if (!photo) return;
+      event.preventDefault();
+      zoomTo(zoom * 2 ** (-event.deltaY * (event.deltaMode ? 20 : 1) / 400), position(event));
+    }, { passive: false });
+    canvas.addEventListener("dblclick", (event) => photo && toggle(position(event)));
+    canvas.addEventListener("pointerdown", (event) => {
+      if (!photo || event.button) return;
+      canvas.setPointerCapture(event.pointerId);
+      points.set(event.pointerId, position(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const old = points.get(event.pointerId);
+      if (!old) return;
+      const now = position(event), other = [...points].find(([id]) => id !== event.pointerId)?.[1];
+      points.set(event.pointerId, now);
+      if (!other) return pan(now[0] - old[0], now[1] - old[1]);
+      const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]), middle = (a) => [(a[0] + other[0]) / 2, (a[1] + other[1]) / 2];
+      zoomTo(zoom * distance(now, other) / Math.max(1, distance(old, other)), middle(old));
+      pan(...middle(now).map((at, axis) => at - middle(old)[axis]));
+    });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, ({ pointerId }) => points.delete(pointerId));
+
+    const dragSplit = (event) => setSplit(position(event)[0] / canvas.width);
+    for (const part of [knob, box.querySelector(".line")]) {
+      part.addEventListener("pointerdown", (event) => {
+        part.setPointerCapture(event.pointerId);
+        part.addEventListener("pointermove", dragSplit);
+        event.preventDefault();
+        knob.focus();
+      });
+      for (const end of ["pointerup", "pointercancel"]) part.addEventListener(end, () => part.removeEventListener("pointermove", dragSplit));
+    }
+    knob.addEventListener("keydown", ({ key, target }) => {
+      const steps = { ArrowLeft: split - 0.02, ArrowRight: split + 0.02, Home: 0, End: 1 };
+      if (key in steps) setSplit(steps[key]);
+    });
+
+    const centre = (event) => {
+      const frame = inset.getBoundingClientRect();
+      [x, y] = photo.size.map((side, axis) => side * (axis ? (event.clientY - frame.top) / frame.height : (event.clientX - frame.left) / frame.width));
+      moved();
+    };
+    inset.addEventListener("pointerdown", (event) => {
+      inset.setPointerCapture(event.pointerId);
+      inset.addEventListener("pointermove", centre);
+      centre(event);
+    });
+    for (const end of ["pointerup", "pointercancel"]) inset.addEventListener(end, () => inset.removeEventListener("pointermove", centre));
+
+    canvas.addEventListener("keydown", (event) => {
+      if (!photo || event.ctrlKey || event.metaKey || event.altKey) return;
+      const step = (axis) => (event.shiftKey ? 0.9 * room()[axis] : 64 * devicePixelRatio);
+      const keys = { "+": acts.in, "=": acts.in, "-": acts.out, "0": fit, "1": acts.actual };
+      if (event.key in ARROWS) pan(-ARROWS[event.key][0] * step(0), -ARROWS[event.key][1] * step(1));
+      else if (event.key in keys) keys[event.key]();
+      else return;
+      event.preventDefault();
+    });
+    for (const [type, value] of [["keydown", true], ["keyup", false]]) {
+      document.addEventListener(type, ({ key, target }) => {
+        if (key.toLowerCase() !== "b" || !target.closest?.("#stage")) return;
+        holding = value;
+        redraw();
+      });
+    }
+    addEventListener("blur", () => { holding = false; redraw(); });
+  };
 
   // The comparison of presets: a click selects one, arrow keys move between them, Escape closes it.
   const centreOf = (cell) => { const at = cell.getBoundingClientRect(); return [at.left + at.width / 2, at.top + at.height / 2]; };
   const neighbour = (cell, cells, [right, down]) => {
-    const [x, y] = centreOf(cell);
+    const [across, along] = centreOf(cell);
     if (right) return cells[cells.indexOf(cell) + right];
-    const far = (other) => { const [across, along] = centreOf(other); return Math.abs(along - y) * 4 + Math.abs(across - x); };
-    const beyond = cells.filter((other) => (centreOf(other)[1] - y) * down > 9);
-    return beyond.sort((one, other) => far(one) - far(other))[0];
+    const far = (other) => { const [left, top] = centreOf(other); return Math.abs(top - along) * 4 + Math.abs(left - across); };
+    return cells.filter((other) => (centreOf(other)[1] - along) * down > 9).sort((a, b) => far(a) - far(b))[0];
   };
   document.addEventListener("click", (event) => {
     const cell = event.target.closest?.("button.cell");
     if (cell) window.enhanceCells("select", { index: cell.dataset.preset, value: null });
   });
   document.addEventListener("keydown", (event) => {
-    if (!document.querySelector("#comparison .cells")) return;
-    const [cell, closes] = [event.target.closest?.("button.cell"), document.querySelector("#compare-presets")];
+    if (!one("#comparison .cells")) return;
+    const [cell, closes] = [event.target.closest?.("button.cell"), one("#compare-presets")];
     if (event.key === "Escape" && event.target.closest?.("#stage")) { closes.focus(); closes.click(); }
     if (!cell || !(event.key in ARROWS)) return;
     event.preventDefault();
     neighbour(cell, [...document.querySelectorAll("button.cell")], ARROWS[event.key])?.focus();
   });
 
-  let waiting = 0;
-  document.addEventListener("keydown", (event) => {
-    const square = event.target.closest?.(".square");
-    if (!square || !(event.key in ARROWS)) return;
-    event.preventDefault();
-    const photo = square.closest(".photo");
-    const step = event.shiftKey ? 1 : Math.max(1, (numbers(photo.dataset.size)[0] * parseFloat(square.style.width)) / 800);
-    const [x, y] = numbers(square.dataset.at);
-    const [right, down] = ARROWS[event.key];
-    const centre = place(photo, x + right * step, y + down * step);
-    square.dataset.at = centre.join(",");
-    clearTimeout(waiting);
-    waiting = setTimeout(() => window.enhanceMoved(...centre), 250);
-  });
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest?.(".places button");
-    if (!button) return;
-    (button.classList.contains("pin") ? window.enhancePinned : window.enhanceMoved)(...numbers(button.dataset.at));
-  });
-
-  new MutationObserver(() => {
-    for (const handle of document.querySelectorAll(".compare [data-testid=slider]:not([data-keys])")) addKeyboard(handle);
-    showZoom();
-  }).observe(document.body, { childList: true, subtree: true });
+  const isDrawn = (source) => Boolean(source?.image.naturalWidth);
+  window.enhanceView = () => ({ x, y, zoom, split, mode: mode(), photo: isDrawn(photo), result: isDrawn(result), layers: Object.fromEntries(Object.entries(layers).map(([name, list]) => [name, list.length])) });
+  new MutationObserver(update).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["data-state", "src"] });
 })();

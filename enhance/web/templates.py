@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,8 @@ def chip(state: str, text: str) -> str:
 def progress(text: str, share: float | None, of_file: str = "", kind: str = "") -> str:
     """Return a progress bar, indeterminate if `share` is None. `of_file` is the progress of a batch's current file."""
     return _message("progress", text, share, of_file, kind)
+
+
+def data(name: str, **values: object) -> str:
+    """Return a hidden element with values for the script, in the attribute `data-NAME`."""
+    return _message("data", name, json.dumps(values))

@@ -14,12 +14,15 @@ from ..i18n import LANGUAGES, PixelCount, primary_tag, section, translate
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "accessibility.js", "history.js")
 _FONTS = (
-    *("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "PingFang SC", "Microsoft YaHei"),
-    *("Noto Sans CJK SC", "Noto Sans", "sans-serif"),
+    *("-apple-system", "BlinkMacSystemFont", "Segoe UI Variable Text", "Segoe UI", "Roboto", "Ubuntu", "Cantarell"),
+    *("PingFang SC", "Microsoft YaHei UI", "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC"),
+    *("system-ui", "sans-serif"),
 )
+"""`system-ui` is last: it is DejaVu Sans on many Linux systems."""
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 _BROWSER_TEXTS = (
-    *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
+    *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
+    *("zoom_for_preview", "more_presets", "fewer_presets"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *("server_changed", "reload"),
@@ -72,25 +75,26 @@ def page_theme() -> themes.Base:
         font=_FONTS,
         font_mono=_MONOSPACE_FONTS,
     ).set(
-        body_background_fill="#f6f5f2",
-        body_background_fill_dark="#141312",
+        body_background_fill="#f7f7f5",
+        body_background_fill_dark="#101211",
         block_background_fill="#ffffff",
-        block_background_fill_dark="#1f1d1b",
-        body_text_color_subdued="#6b655f",
-        body_text_color_subdued_dark="#a9a29a",
-        block_info_text_color="#6b655f",
-        block_info_text_color_dark="#a9a29a",
-        border_color_primary="#e2dfd9",
-        border_color_primary_dark="#383430",
+        block_background_fill_dark="#181b1a",
+        body_text_color_subdued="#565e5b",
+        body_text_color_subdued_dark="#a5adaa",
+        block_info_text_color="#565e5b",
+        block_info_text_color_dark="#a5adaa",
+        border_color_primary="#e0e1dc",
+        border_color_primary_dark="#2b302e",
         block_border_width="0px",
         block_shadow="none",
         button_primary_background_fill="#0f766e",
-        button_primary_background_fill_hover="#115e59",
-        button_primary_background_fill_dark="#0f766e",
-        button_primary_background_fill_hover_dark="#115e59",
+        button_primary_background_fill_hover="#0b5f58",
+        button_primary_background_fill_dark="#35c4b4",
+        button_primary_background_fill_hover_dark="#5ad6c8",
         button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#04201c",
         slider_color="#0f766e",
-        slider_color_dark="#2dd4bf",
+        slider_color_dark="#35c4b4",
         checkbox_background_color_selected="#0f766e",
         checkbox_background_color_selected_dark="#0d9488",
     )

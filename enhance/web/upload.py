@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -13,16 +12,14 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import describe_choice, format_duration
 from ..images import inspect
 from ..output.resample import result_size
-from ..preview import choose_box
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
 from ..settings import Settings
 from . import templates
 from .layout import EXAMPLES
 from .params import page_message, paper_from, settings_from, size_setting
-from .preview import REGION_SIDE
-from .session import MAX_PINS, Upload
-from .views import Call, Updates, clear, control_updates, photo_html, show_bar, show_photo, show_size, upload_facts
+from .session import Upload
+from .views import Call, Updates, clear, control_updates, show_bar, show_photo, show_size, upload_facts
 
 
 def choose_file(call: Call, path: str | None) -> Updates:
@@ -43,27 +40,6 @@ def start_over(call: Call) -> Updates:
     session.reset()
     session.settings = session.settings.changed(reduce=1, **size)
     return _show_new(call) | show_size(call)
-
-
-def move_region(call: Call) -> Updates:
-    """Move the region to the point of the event."""
-    session = call.session
-    if (upload := session.upload) is None:
-        return {call.page.upload.problem: templates.problem(call.text("too_late"))}
-    if (point := _event_point(call)) is not None:
-        session.region = choose_box(upload.facts.width, upload.facts.height, *point, REGION_SIDE)
-    return {call.page.upload.photo: photo_html(call)}
-
-
-def pin_region(call: Call) -> Updates:
-    """Pin the region of the event's point, or unpin it."""
-    session = call.session
-    if (point := _event_point(call)) is not None:
-        with session.lock:
-            pin = (round(point[0]), round(point[1]))
-            others = tuple(one for one in session.pins if one != pin)
-            session.pins = (others if pin in session.pins else (*others, pin))[:MAX_PINS]
-    return {call.page.upload.photo: photo_html(call)}
 
 
 def estimate(call: Call) -> Updates:
@@ -99,20 +75,17 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
     available = call.services.available_presets()
     tips = _tips(call, settings, available), _faster_preset(call, settings)
-    memory = enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: "",
         card.tips: "".join([_auto_note(call, seconds), *tips]),
-        card.estimate: templates.note(_estimate_text(call, seconds, memory)),
+        card.estimate: templates.note(_estimate_text(call, seconds)),
         **show_bar(call),
     }
 
 
-def _estimate_text(call: Call, seconds: float, megabytes: float) -> str:
-    memory = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
-    about = call.text("about_memory", time=format_duration(call.language, seconds), memory=memory)
-    ahead = SCHEDULER.count()
+def _estimate_text(call: Call, seconds: float) -> str:
+    about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), SCHEDULER.count()
     return call.text("about_after", about=about, ahead=ahead) if ahead else about
 
 
@@ -151,16 +124,7 @@ def _show_new(call: Call, problem: str = "") -> Updates:
         **show_photo(call),
         call.page.upload.file: None,  # The next photo can be dropped at once.
         call.page.upload.problem: problem,
-        call.page.preview.where: templates.note(call.text("preview_none")),
     }
-
-
-def _event_point(call: Call) -> tuple[float, float] | None:
-    """Return the point of an event in input pixels; None if the client sent something else."""
-    with suppress(AttributeError, TypeError, ValueError):
-        x, y = map(float, call.event.index)
-        return (x, y) if math.isfinite(x) and math.isfinite(y) else None
-    return None
 
 
 def _auto_note(call: Call, seconds: float) -> str:

@@ -41,9 +41,9 @@ from .params import (
     paper_from,
     usual_settings,
 )
-from .preview import PreviewState, current_preview, is_current
+from .preview import PreviewImages, PreviewState, current_preview, is_current
 from .services import Services
-from .session import MAX_PINS, Session
+from .session import Session
 
 Updates = dict[Any, Any]
 """New values by component. Gradio leaves the other outputs as they are."""
@@ -121,17 +121,20 @@ def show_preview(call: Call, state: PreviewState) -> Updates:
         **show_changed(call),
     }
     if session.comparison is None:
-        updates[card.cells] = ""
+        updates[card.cells] = updates[card.where] = ""
         updates[card.compare] = gr.Button(call.text("compare_presets"), interactive=has_photo)
-    if state.state != "running":
+    if state.state not in ("running", "quick"):
         updates[card.problem] = _preview_problem(call, state.error) if state.error else ""
-    if state.files is not None and state.region is not None:
-        region = state.region
-        updates[card.slider] = (str(state.files[0]), str(state.files[1]))
-        centre = {"x": region.left + region.width // 2, "y": region.top + region.height // 2}
-        where = call.text("preview_where", width=region.width, height=region.height, **centre)
-        updates[card.where] = templates.note(where)
+    if state.images is not None:
+        updates[card.images] = _preview_data(state.images)
     return updates
+
+
+def _preview_data(images: PreviewImages) -> str:
+    """Return the images of a preview for the script that draws them."""
+    before, after = (templates.file_address(path) for path in images.files)
+    place: dict[str, Any] = {"window": images.window, "size": images.size, "quick": images.is_quick}
+    return templates.data("preview", before=before, after=after, signature=images.signature, **place)
 
 
 def _preview_problem(call: Call, error: Exception) -> str:
@@ -144,13 +147,12 @@ def _preview_problem(call: Call, error: Exception) -> str:
 def clear(page: Page) -> Updates:
     """Remove the photo, its results and all messages from the page."""
     upload, preview, result = page.upload, page.preview, page.result
-    images = preview.slider, result.slider, result.closely
     texts = (
         *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
-        *(upload.location, preview.cells, preview.problem, page.run.progress),
-        *(result.live, result.chip, result.problem, result.taken, result.report_problem),
+        *(upload.location, preview.images, preview.cells, preview.where, preview.problem, page.run.progress),
+        *(result.images, result.live, result.chip, result.taken, result.report_problem),
     )
-    return {**dict.fromkeys(images), **dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}
+    return {**dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}
 
 
 def show_session(call: Call) -> Updates:
@@ -202,30 +204,21 @@ def show_photo(call: Call) -> Updates:
     facts = session.upload.facts if session.upload else None
     has_location = facts is not None and facts.has_location
     return {
-        card.photo: photo_html(call),
+        card.photo: photo_data(session),
         card.facts: upload_facts(call, facts, session.settings) if facts else "",
         card.location: templates.note(call.text("has_location")) if has_location else "",
         **show_preview(call, current_preview(session)),
-        **show_view(call, "whole" if session.result else "preview"),
     }
 
 
-def photo_html(call: Call) -> str:
-    """Return the photo with its region and pins; "" without a photo."""
-    upload, region = call.session.upload, call.session.region
-    if upload is None or region is None:
+def photo_data(session: Session) -> str:
+    """Return the photo for the script that draws it; "" without a photo."""
+    upload = session.upload
+    if upload is None:
         return ""
-    return templates.render(
-        "photo",
-        call.language,
-        facts=upload.facts,
-        thumbnail=upload.thumbnail,
-        region=region,
-        x=region.left + region.width // 2,
-        y=region.top + region.height // 2,
-        pins=call.session.pins,
-        is_full=len(call.session.pins) == MAX_PINS,
-    )
+    address = f"display/{session.folder.name}/photo/{upload.version}"
+    size = upload.facts.width, upload.facts.height
+    return templates.data("photo", address=address, size=size, overview=templates.file_address(upload.thumbnail))
 
 
 def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
@@ -276,17 +269,6 @@ def show_changed(call: Call) -> Updates:
         card.changed: templates.chip("changed", call.text("changed")) if is_changed else "",
         card.reset: gr.Button(visible=is_changed),
     }
-
-
-def show_view(call: Call, view: str = "preview") -> Updates:
-    """Update what the stage can show, and select `view` if possible."""
-    session, views = call.session, ["preview"]
-    if session.is_running or session.result:
-        views.append("whole")
-    if session.result:
-        views.append("close")
-    choices = [(call.text(f"view_{name}"), name) for name in views]
-    return {call.page.result.view: gr.Radio(choices=choices, value=view if view in views else "preview")}
 
 
 def result_chip(call: Call) -> str:
@@ -350,7 +332,6 @@ def show_progress(call: Call) -> Updates:
     return {
         call.page.run.progress: templates.progress(*progress_text(call.language, run.state if run else RunState())),
         call.page.result.taken: "",
-        **show_view(call, "whole"),
         **show_bar(call, starts=True),
     }
 
@@ -360,10 +341,11 @@ def show_result(call: Call) -> Updates:
     result, card = call.session.result, call.page.result
     if result is None:
         return {}
+    address, output = f"display/{call.session.folder.name}/result/{result.version}", result.info["output"]
+    size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
     return {
-        card.slider: (str(result.before), str(result.after)),
+        card.images: templates.data("result", address=address, size=size, overview=overview),
         card.chip: result_chip(call),
         card.made: gr.Accordion(visible=True),
         card.facts: result_facts(call, result.info),
-        card.problem: "",
     }

@@ -78,9 +78,9 @@ def overflow(page: Page, width: int, height: int) -> Iterator[str]:
     desk = width > 900 and page.locator("#tab-one").is_visible()
     parts = ["#bar"] if page.locator("#bar").is_visible() else []
     if desk:
-        tuning = page.locator("#tuning-sheet > .open").count()  # The rail has a scroll bar of its own then.
-        parts += ["#rail", *([] if tuning else ["#preset"])]
-        parts += ["#stage", "#panes", "#strip"] if page.locator("#stage").is_visible() else []
+        tuning = page.locator("#tuning-sheet > .open").count()  # The panel has a scroll bar of its own then.
+        parts += ["#panel", *([] if tuning else ["#preset"])]
+        parts += ["#stage", "#facts"] if page.locator("#stage").is_visible() else []
     for part in parts:
         box = page.locator(part).bounding_box()
         assert box is not None, part

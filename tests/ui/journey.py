@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
@@ -20,6 +23,7 @@ def load(page: Page, file: Path) -> None:
     choose(page, file)
     expect(page.locator("#facts")).to_contain_text(file.name)
     expect(page.locator("#download")).to_have_count(0)
+    expect(page.locator("[data-preview]")).to_have_count(1)
     wait_for_chip(page, "matches")
 
 
@@ -32,26 +36,45 @@ def result_is(page: Page, state: str) -> None:
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", state)
 
 
-PREVIEW_WIDTHS = """() => {
-  const images = [...document.querySelectorAll("#preview img")];
-  return images.map((one) => [one.naturalWidth, one.getBoundingClientRect().width * devicePixelRatio]);
-}"""
-"""Return the widths of both images of the preview: their own, and on the screen in device pixels."""
+def stage(page: Page) -> dict[str, Any]:
+    """Return what the stage shows: `x` and `y` of its centre in the photo, `zoom`, `split`, `mode`, and `layers`."""
+    return page.evaluate("window.enhanceView()")
 
 
-def images(page: Page, slider: str = "preview") -> list[str]:
-    """Return the addresses of before and after."""
-    both = page.locator(f"#{slider} [data-testid=imageslider-image]")
-    expect(both).to_have_count(2)
-    return [image.get_attribute("src") or "" for image in both.all()]
+def wait_for_stage(page: Page, condition: str) -> None:
+    """Wait for a condition of the stage, a JavaScript expression of `view`."""
+    page.wait_for_function(f"() => {{ const view = window.enhanceView(); return {condition}; }}")
+
+
+def data_of(page: Page, name: str) -> dict[str, Any]:
+    """Return what the server sent for the stage: `photo`, `preview` or `result`."""
+    element = page.locator(f"[data-{name}]")
+    expect(element).to_have_count(1)
+    return json.loads(element.get_attribute(f"data-{name}") or "")
+
+
+def images(page: Page) -> list[str]:
+    """Return the addresses of the preview's images, before and after."""
+    preview = data_of(page, "preview")
+    return [urljoin(page.url, preview[side]) for side in ("before", "after")]
 
 
 def wait_for_new_preview(page: Page, old: list[str]) -> list[str]:
     """Wait for the preview that replaces `old`."""
-    after = page.locator("#preview [data-testid=imageslider-image]").nth(1)
-    expect(after).not_to_have_attribute("src", old[1])
+    changed = "(old) => !old.endsWith(JSON.parse(document.querySelector('[data-preview]').dataset.preview).after)"
+    page.wait_for_function(changed, arg=old[1])
     wait_for_chip(page, "matches")
     return images(page)
+
+
+def drag(page: Page, across: float, down: float) -> None:
+    """Drag the photo on the stage by this many pixels."""
+    rect = box(page.locator("#viewer canvas"))
+    x, y = rect["x"] + 0.25 * rect["width"], rect["y"] + 0.5 * rect["height"]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + across, y + down, steps=4)
+    page.mouse.up()
 
 
 def open_tuning(page: Page) -> None:
@@ -79,20 +102,15 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
 
 def pick(page: Page, control: str, value: object) -> None:
     """Click one of the choices of a control."""
-    page.locator(f"#{control} label:has(input[value='{value}'])").click()
+    label = page.locator(f"#{control} label:has(input[value='{value}'])")
+    if control == "preset" and not label.is_visible():
+        page.locator("#preset .others").click()
+    label.click()
 
 
 def expect_chosen(page: Page, **values: object) -> None:
     for control, value in values.items():
         expect(page.locator(f"#{control} input[value='{value}']")).to_be_checked()
-
-
-def click_at(page: Page, image: str, across: float, down: float) -> None:
-    """Click an image at these shares of its width and height."""
-    img = page.locator(f"{image} img")
-    img.scroll_into_view_if_needed()
-    rect = box(img)
-    img.click(position={"x": rect["width"] * across, "y": rect["height"] * down}, force=True)
 
 
 def box(part: Locator) -> FloatRect:
@@ -115,11 +133,6 @@ def enhance(page: Page) -> None:
     expect(page.locator("#enhance")).to_be_enabled()
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible()
-
-
-def view(page: Page, name: str) -> None:
-    """Show the view `name`: "preview", "whole" or "close"."""
-    page.locator(f"#view label:has(input[value={name}])").click()
 
 
 def result_facts(page: Page) -> Locator:

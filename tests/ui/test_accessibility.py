@@ -18,7 +18,7 @@ def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Si
     page = open_page("?preset=anime-fast")
     page.locator("#upload button").focus()
     choose(page, site.photo("focus.png", 310, 240))
-    has_focus(page, ".square")
+    has_focus(page, "#viewer canvas")
     wait_for_chip(page, "matches")
     page.evaluate(LISTEN)
     with site.enhancer.paused("progress"):

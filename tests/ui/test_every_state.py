@@ -20,8 +20,8 @@ from .journey import (
     pick,
     press,
     result_is,
-    view,
     wait_for_chip,
+    wait_for_stage,
 )
 
 pytestmark = pytest.mark.long
@@ -37,7 +37,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     yield "preview"
     with site.enhancer.paused("progress"):
         page.locator("#enhance").click()
-        expect(page.locator("#live img")).to_be_visible()
+        wait_for_stage(page, "view.mode === 'live'")
         yield "running"
         page.locator("#cancel").click()
         expect(page.locator("#progress .cancelled")).to_be_visible()
@@ -51,10 +51,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     page.locator("#compare-presets").click()
     expect(page.locator("#comparison .cell")).to_have_count(0)
     enhance(page)
-    expect(page.locator("#closely [data-testid=imageslider-image]")).to_have_count(2)
-    for name in ("whole", "preview"):
-        view(page, name)
-        yield f"result, {name}"
+    yield "result"
     press(page, "contrast", "ArrowRight")
     result_is(page, "outdated")
     wait_for_chip(page, "matches")
@@ -67,7 +64,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     expect(page.locator("#long_side")).to_be_hidden()
     page.locator("#tuning-sheet > button").click()
     page.locator("#made > button").click()
-    page.evaluate("scrollTo(0, 0), document.querySelector('#rail').scrollTo(0, 0)")
+    page.evaluate("scrollTo(0, 0), document.querySelector('#panel').scrollTo(0, 0)")
     yield "facts of the result"
     open_batch(page)
     yield "batch"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import PREVIEW_WIDTHS, box, enhance, images, load, middle, wait_for_chip
+from .journey import box, enhance, load, middle, stage, wait_for_chip, wait_for_stage
 
 PHONE = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
@@ -14,35 +14,34 @@ def test_a_dark_phone_shows_all_pixels_and_is_used_by_touch(site: Site, open_pag
     page = open_page("?preset=anime-fast", width=390, color_scheme="dark", reduced_motion="no-preference", **PHONE)
     page.locator("body.dark").wait_for()
     load(page, site.photo("phone.png", 300, 400))
-    images(page)
-    page.wait_for_function(f"({PREVIEW_WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
-
-    area = page.locator("#photo .square")
-    x, y = middle(area)
+    canvas, first = page.locator("#viewer canvas"), stage(page)
+    expect(page.locator("#viewer output")).to_be_hidden()
+    assert page.evaluate("document.querySelector('#viewer canvas').width") == 2 * box(canvas)["width"]
+    x, y = (part + 60 for part in middle(canvas))
     touch = page.context.new_cdp_session(page)
 
-    def swipe(*points: tuple[float, float]) -> None:
-        for count, (at_x, at_y) in enumerate(points):
+    def swipe(*moves: list[tuple[float, float]]) -> None:
+        for count, points in enumerate(moves):
             kind = "touchMove" if count else "touchStart"
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": at_x, "y": at_y}]})
+            given = [{"x": at[0], "y": at[1], "id": number} for number, at in enumerate(points)]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
-    swipe((x, y), (x + 20, y + 10), (x + 40, y + 20))
-    expect(area).not_to_have_attribute("data-at", "200,150")
-    moved = area.get_attribute("data-at") or ""
-    left = box(page.locator("#photo img"))["x"] + 20
-    swipe(*((left, 300 - step) for step in range(0, 120, 10)))
-    page.wait_for_function("scrollY > 20")
-    expect(area).to_have_attribute("data-at", moved)
+    swipe([(x, y)], [(x + 20, y + 10)], [(x + 40, y + 20)])
+    wait_for_stage(page, f"view.x < {first['x']} && view.y < {first['y']}")
+    swipe([(x, y), (x + 40, y)], [(x - 10, y), (x + 50, y)], [(x - 20, y), (x + 60, y)])
+    wait_for_stage(page, "view.zoom > 1.5")
     wait_for_chip(page, "matches")
+    assert page.evaluate("scrollY") == 0, "the photo moves, not the page"
 
     button, opened = page.locator("#tuning-sheet > button"), page.locator("#tuning-sheet > button.open")
     for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(200, 40), button.click):
         button.click()
         expect(opened).to_have_count(1)
         page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().top < 60")
-        stage, sheet = box(page.locator("#preview")), box(page.locator("#tuning-sheet"))
-        assert stage["y"] + stage["height"] <= sheet["y"], "the sheet leaves the preview in sight"
+        seen, sheet = box(page.locator("#stage")), box(page.locator("#tuning-sheet"))
+        assert sheet["y"] > seen["y"] + 0.6 * seen["height"], "the sheet leaves the photo in sight"
+        assert sheet["y"] + sheet["height"] <= 901
         close()
         expect(opened).to_have_count(0)
 

@@ -2,81 +2,104 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+import io
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
 
 from enhance import EnhanceError
 
 from ..site import Site, wait_until
 from .journey import (
-    PREVIEW_WIDTHS,
-    click_at,
-    has_focus,
+    box,
+    data_of,
+    drag,
     images,
     load,
     middle,
     number,
     open_tuning,
     press,
+    stage,
     wait_for_chip,
     wait_for_new_preview,
+    wait_for_stage,
 )
 
 
-def area_centre(page: Page) -> tuple[int, int]:
-    """Return the centre of the area in pixels of the photo."""
-    x, y = (page.locator("#photo .square").get_attribute("data-at") or "").split(",")
-    return int(x), int(y)
-
-
-def test_the_area_follows_clicks_drags_keys_and_pins_and_stops_the_preview_before(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
+def test_the_stage_pans_and_zooms_and_previews_what_it_shows(site: Site, open_page):
+    page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
     load(page, site.photo("area.png", 300, 400))
-    assert area_centre(page) == (200, 150)
-    first, area = images(page), page.locator("#photo .square")
-    click_at(page, "#photo", 0.9, 0.1)
-    wait_for_new_preview(page, first)
-    expect(area).to_have_attribute("data-at", "336,64")
+    first = stage(page)
+    assert (first["x"], first["y"], first["zoom"]) == (200, 150, 1)
+    shown = images(page)
+    drag(page, 80, 40)
+    shown = wait_for_new_preview(page, shown)
+    assert (stage(page)["x"], stage(page)["y"]) == (180, 140)
 
-    x, y = middle(area)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x - 20, y + 10, steps=4)
-    page.mouse.up()
-    expect(area).not_to_have_attribute("data-at", "336,64")
-    has_focus(page, ".square")
-    across, down = area_centre(page)
-    assert across < 320
-    assert down > 70
-    page.keyboard.press("Shift+ArrowLeft")
-    expect(area).to_have_attribute("data-at", f"{across - 1},{down}")
-    has_focus(page, ".square")
+    canvas, zoom = page.locator("#viewer canvas"), page.locator("#viewer output")
+    rect = box(canvas)
+    point = rect["x"] + 100, rect["y"] + 100
+    under = "(view, at) => [0, 1].map((axis) => [view.x, view.y][axis] + at[axis] / 4 / view.zoom)"
+    offset = [100 - rect["width"] / 2, 100 - rect["height"] / 2]
+    before = page.evaluate(f"(at) => ({under})(window.enhanceView(), at)", offset)
+    page.mouse.move(*point)
+    page.mouse.wheel(0, -200)
+    wait_for_stage(page, "view.zoom > 1.3")
+    after = page.evaluate(f"(at) => ({under})(window.enhanceView(), at)", offset)
+    assert after == pytest.approx(before, abs=0.01), "the point under the mouse stays"
+    page.mouse.dblclick(*point)
+    wait_for_stage(page, "view.zoom < 1")
+    expect(page.locator("#viewer [data-act=fit]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#viewer .overview")).to_be_hidden()
 
-    pin, places = page.locator("#photo .pin"), page.locator("#photo .place")
-    for count, share in enumerate((0.2, 0.5, 0.8), 1):
-        expect(pin).to_have_attribute("data-at", at := area.get_attribute("data-at") or "")
-        click_at(page, "#photo", share, 0.9)
-        expect(pin).not_to_have_attribute("data-at", at)
-        expect(page.locator("#photo .place[aria-pressed=true]")).to_have_count(0)
-        pin.click()
-        expect(places).to_have_count(count)
-    first = places.first.get_attribute("data-at") or ""
-    places.first.click()
-    expect(area).to_have_attribute("data-at", first)
-    expect(pin).to_have_attribute("data-at", first)
-    pin.click()
-    expect(places).to_have_count(2)
-    wait_for_chip(page, "matches")
+    canvas.focus()
+    for key, text in (("1", "100%"), ("+", "125%"), ("-", "100%"), ("0", zoom.text_content() or "")):
+        page.keyboard.press(key)
+        if key != "0":
+            expect(zoom).to_have_text(text)
+    page.locator("#viewer [data-act=actual]").click()
+    canvas.focus()
+    at = stage(page)["x"]
+    page.keyboard.press("ArrowRight")
+    wait_for_stage(page, f"view.x === {at} + 16")
+    inset = box(page.locator("#viewer .overview"))
+    page.mouse.click(inset["x"] + 0.9 * inset["width"], inset["y"] + 0.5 * inset["height"])
+    wait_for_stage(page, "view.x > 280")
+    wait_for_new_preview(page, shown)
 
-    calls = site.enhancer.calls
     before = calls["preview"]
     with site.enhancer.paused("preview"):
-        click_at(page, "#photo", 0.1, 0.1)
+        drag(page, 200, 0)
         wait_until(lambda: calls["preview"] == before + 1)
         wait_for_chip(page, "running")
-        click_at(page, "#photo", 0.1, 0.9)
+        drag(page, 200, 0)
         wait_until(lambda: calls["preview"] == before + 2)
     wait_for_chip(page, "matches")
-    expect(area).to_have_attribute("data-at", "64,236")
+    assert calls["preview"] == before + 2
+
+
+RECORD_STATES = """() => {
+  window.states = [];
+  const record = () => window.states.push(document.querySelector("#chip .chip")?.dataset.state);
+  new MutationObserver(record).observe(document.body, { childList: true, subtree: true });
+}"""
+
+
+def test_a_slow_preset_shows_a_quick_preview_first_and_keeps_the_size(site: Site, open_page, monkeypatch):
+    monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
+    page = open_page("?preset=anime-fast&scale=2")
+    page.evaluate(RECORD_STATES)
+    load(page, site.photo("quick.png", 300, 400))
+    assert "quick" in page.evaluate("window.states")
+    preview = data_of(page, "preview")
+    assert (preview["quick"], preview["size"]) == (False, [800, 600])
+    assert stage(page)["layers"]["after"] == 1, "the quick image is replaced"
 
 
 EIGHT_MOVES = """(slider) => {
@@ -87,28 +110,9 @@ EIGHT_MOVES = """(slider) => {
 }"""
 
 
-def test_the_preview_zooms_and_sliders_change_it_without_the_network(site: Site, open_page):
+def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(site: Site, open_page):
     page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
     load(page, site.photo("sliders.png", 128, 128))
-    page.wait_for_function(f"({PREVIEW_WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
-    zoom, pane = page.locator("#zoom output"), "document.querySelector('#pane-preview')"
-    expect(zoom).to_have_text("100%")
-    page.locator("#zoom [data-zoom=in]").click()
-    expect(zoom).to_have_text("200%")
-    x, y = middle(page.locator("#pane-preview"))
-    before = page.evaluate(f"{pane}.scrollTop")
-    page.mouse.move(x - 100, y)
-    page.mouse.down()
-    page.mouse.move(x - 160, y - 90, steps=3)
-    page.mouse.up()
-    assert page.evaluate(f"{pane}.scrollTop") == before + 90
-    page.locator("#zoom [data-zoom=fit]").click()
-    expect(zoom).to_have_text("100%")
-    handle = page.locator("#preview [data-testid=slider]")
-    handle.focus()
-    page.keyboard.press("Home")
-    expect(handle).to_have_attribute("aria-valuenow", "0")
-
     expect(page.locator("#denoise")).to_have_count(0)
     before = images(page)
     press(page, "saturation", "ArrowRight")
@@ -138,3 +142,77 @@ def test_the_preview_zooms_and_sliders_change_it_without_the_network(site: Site,
     wait_for_new_preview(page, before)
     for slider in ("strength", "fidelity", "sharpen", "saturation", "contrast"):
         expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
+
+
+def test_one_pixel_of_the_result_is_one_of_the_screen(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("pixels.png", 128, 128))
+    expect(page.locator("#viewer output")).to_have_text("100%")
+    page.locator("#viewer .knob").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#viewer .knob")).to_have_attribute("aria-valuenow", "0")
+    page.wait_for_function("window.enhanceView().split === 0")
+    preview = data_of(page, "preview")
+    after = np.asarray(Image.open(io.BytesIO(httpx.get(images(page)[1]).content)), float)
+    assert after.shape[:2] == (512, 512) == (preview["window"][3], preview["window"][2])
+    rect, view = box(page.locator("#viewer canvas")), stage(page)
+    left, top = (
+        rect["x"] + round(rect["width"] / 2 - 4 * view["x"]),
+        rect["y"] + round(rect["height"] / 2 - 4 * view["y"]),
+    )
+    page.mouse.move(0, 0)
+    inside = {"x": left + 100, "y": top + 100, "width": 300, "height": 300}
+    shown = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=inside))).convert("RGB"), float)
+    errors = {shift: np.abs(shown - after[100:400, 100 + shift : 400 + shift]).mean() for shift in (-1, 0, 1)}
+    assert errors[0] < 1.5
+    assert errors[0] < 0.5 * min(errors[-1], errors[1])
+
+
+def test_the_divider_moves_by_keys_and_by_dragging_and_b_shows_the_photo(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("divider.png", 128, 128))
+    knob = page.locator("#viewer .knob")
+    knob.focus()
+    page.keyboard.press("ArrowRight")
+    expect(knob).to_have_attribute("aria-valuenow", "52")
+    x, y = middle(knob)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 100, y, steps=3)
+    page.mouse.up()
+    wait_for_stage(page, "view.split > 0.6")
+    tag = page.locator("#viewer .tag.before")
+    line = page.locator("#viewer .line")
+    at = box(line)["x"]
+    page.keyboard.down("b")
+    page.wait_for_function(
+        "(at) => document.querySelector('#viewer .line').getBoundingClientRect().x > at + 200", arg=at
+    )
+    expect(tag).to_be_visible()
+    page.keyboard.up("b")
+    page.wait_for_function("(at) => document.querySelector('#viewer .line').getBoundingClientRect().x === at", arg=at)
+
+
+def test_regions_of_the_photo_are_sent_at_the_resolution_of_the_screen_and_to_this_page_only(site: Site, open_page):
+    page = open_page("?preset=anime-fast&scale=1")
+    load(page, site.photo("regions.png", 900, 1200))
+    wait_for_stage(page, "view.layers.before >= 1")
+    address = urljoin(page.url, data_of(page, "photo")["address"])
+
+    def region(address: str = address, **values: int | str) -> httpx.Response:
+        return httpx.get(address, params={"left": 0, "top": 0, "width": 1200, "height": 900, "step": 4, **values})
+
+    assert Image.open(io.BytesIO(region().content)).size == (300, 225)
+    wrongs: list[dict[str, Any]] = [
+        {"left": 1},
+        {"width": 0},
+        {"top": -1},
+        {"step": 0},
+        {"step": "x"},
+        {"height": 10**9},
+    ]
+    for wrong in wrongs:
+        assert region(address, **wrong).status_code == 400
+    folder, kind, version = address.split("/")[-3:]
+    for other in (f"{'0' * 32}/{kind}/{version}", f"{folder}/result/{version}", f"{folder}/{kind}/{'0' * 16}"):
+        assert region(urljoin(page.url, f"display/{other}")).status_code == 404

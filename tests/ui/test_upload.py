@@ -22,6 +22,7 @@ from .journey import (
     open_batch,
     result_facts,
     wait_for_chip,
+    wait_for_stage,
 )
 
 UPLOAD = """async ([how, target_name, name, width]) => {
@@ -45,7 +46,7 @@ def test_a_photo_is_pasted_dropped_picked_replaced_or_an_example(site: Site, ope
     page.evaluate(UPLOAD, ["paste", "", "pasted.png", 48])
     expect(facts).to_contain_text("48 × 40 px")
     wait_for_chip(page, "matches")
-    for number, target in enumerate(["#panes", ""]):
+    for number, target in enumerate(["#stage", ""]):
         assert page.evaluate(UPLOAD, ["drop", target, f"dropped-{number}.png", 50 + number])
         expect(facts).to_contain_text(f"{50 + number} × 40 px")
     with page.expect_file_chooser() as chooser:
@@ -77,15 +78,8 @@ def heic(path: Path) -> None:
     pillow_heif.from_pillow(Image.fromarray(photo(64, 80))).save(path)
 
 
-DRAWN = """([selector, before]) => {
-  const image = document.querySelector(selector);
-  return image?.naturalWidth > 0 && image.src !== before;
-}"""
-"""Return whether the browser has drawn an image other than the one before."""
-
-
 def test_photos_of_any_kind_are_enhanced_and_other_files_rejected(site: Site, open_page, tmp_path):
-    page, drawn = open_page("?preset=anime-fast"), dict.fromkeys(("#photo img", "#compare img"), "")
+    page = open_page("?preset=anime-fast")
     choose(page, site.text("letter.png"))
     expect(page.locator("#upload-problem .problem")).to_contain_text("letter.png")
     expect(page.locator("#enhance")).to_be_disabled()
@@ -96,10 +90,9 @@ def test_photos_of_any_kind_are_enhanced_and_other_files_rejected(site: Site, op
     ]:
         make(site.files / name)
         load(page, site.files / name)
-        page.wait_for_function(DRAWN, arg=["#photo img", drawn["#photo img"]])
+        wait_for_stage(page, "view.photo && view.layers.after && !view.result")
         enhance(page)
-        page.wait_for_function(DRAWN, arg=["#compare img", drawn["#compare img"]])
-        drawn = {image: page.locator(image).first.evaluate("(one) => one.src") for image in drawn}
+        wait_for_stage(page, "view.mode === 'result' && view.result")
         with Image.open(download(page, tmp_path)) as result:
             assert (name, result.mode, result.size) == (name, mode, size)
 
