@@ -170,10 +170,9 @@ def test_pages_and_interfaces_are_text(rgb):
     compressed = [measure(as_jpeg(rgb, quality)) for quality in (80, 60, 40)]
 
     assert choose(clean, ALL_PRESETS).preset == "precise"
-    assert choose(noisy, ALL_PRESETS).preset in ("fast", "gentle")
-    for analysis in compressed:
-        assert choose(analysis, ALL_PRESETS).preset == "gentle"
+    assert (choose(noisy, ALL_PRESETS).preset == "precise") == (noisy.kind == "text")
     for analysis in (clean, *compressed):
+        assert choose(analysis, ALL_PRESETS).preset == "precise"
         assert (analysis.kind, analysis.haze, analysis.softness) == ("text", 0, 1)
         assert choose(analysis, ALL_PRESETS).reduce == 1
 
@@ -183,7 +182,7 @@ def test_a_scan_with_grey_paper_shading_and_noise_is_text():
     scan = add_noise(cv2.GaussianBlur(page((212, 208, 200), 18), (0, 0), 0.7) + shading, 4)
 
     for analysis in (measure(scan), measure(as_jpeg(scan, 70))):
-        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("text", "gentle")
+        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("text", "precise")
 
 
 def test_a_page_with_a_photo_is_text():

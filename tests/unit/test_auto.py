@@ -11,6 +11,8 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Settings, SettingsError
+from enhance.analysis import Analysis
+from enhance.analysis.auto import choose, faster_preset
 from enhance.batch import BatchRun, find_images
 from enhance.cli import main
 from tests.conftest import psnr
@@ -176,6 +178,15 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
 
     seconds["gentle"] = 60.0
     assert enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())["faster"] is None
+
+
+def test_text_is_for_precise_which_changes_the_fewest_characters():
+    noisy = Analysis(400, 300, kind="text", noise=5.0)
+    compressed = Analysis(400, 300, kind="text", jpeg_quality=40)
+
+    for analysis in (noisy, compressed):
+        assert choose(analysis, {"gentle", "fast", "precise"}).preset == "precise"
+    assert (faster_preset("gentle", noisy), faster_preset("gentle", compressed)) == ("fast", "precise")
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "selected by Auto. Sharp and clean."), ("zh-CN", "自动选择")])
