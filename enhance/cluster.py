@@ -22,11 +22,9 @@ from typing import Any
 
 from .batch import BatchRun, Item, plan
 from .enhancer import Enhancer
-from .errors import EnhanceError, SettingsError, expected_error
+from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .files import AtomicFile
-from .output.formats import Encoding
 from .processes import remove_leftovers
-from .settings import Settings
 
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 _MAX_CORES = 8
@@ -38,6 +36,8 @@ _STOP_SECONDS = 4.0
 _MAX_ATTEMPTS = 3
 """Workers that can die while they process the same file, before it fails."""
 _WARN_SECONDS = 20.0
+_SENT_OPTIONS = ("settings", "encoding", "report", "max_pixels", "max_bytes")
+"""The options of the batch that workers need."""
 _STORE_BYTES = 80 << 20
 """Size of the object store of a local Ray, the smallest that Ray accepts."""
 
@@ -144,27 +144,9 @@ class ClusterWorker:
             return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=missing[0])
         return None
 
-    def run(
-        self,
-        item: Item,
-        settings: Settings,
-        encoding: Encoding,
-        report: str | None,
-        max_pixels: int | None,
-        max_bytes: int | None,
-    ) -> Item:
-        """Process one file and return it with its result or its error."""
-        run = BatchRun(
-            self._enhancer,
-            settings,
-            plan([item]),
-            self._stop,
-            encoding=encoding,
-            report=report,
-            max_pixels=max_pixels,
-            max_bytes=max_bytes,
-        )
-        return run.run().items[0]
+    def run(self, item: Item, **options: Any) -> Item:
+        """Process one file with the `options` of a `BatchRun` and return it with its result or its error."""
+        return BatchRun(self._enhancer, batch=plan([item]), stop=self._stop, **options).run().items[0]
 
     def stop(self) -> None:
         """Cancel the current file, and all later ones."""
@@ -194,23 +176,41 @@ class ClusterRun(BatchRun):
 
     def _process_all(self) -> None:
         waiting = [item for item in self.batch.items if item.state == "waiting"]
-        unusable: list[EnhanceError] = []
-        if waiting:
-            folders = sorted({item.source.absolute().parent for item in waiting})
-            results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
-            results = (waiting[0].output.parent if waiting[0].output else results).absolute()
-            try:
-                with AtomicFile(results / "probe") as probe:
-                    probe.open().close()
-                    unusable = self._process_in_thread(self._start_workers(len(waiting)), folders, probe.part)
-            finally:
-                for folder in {item.output.parent for item in self.batch.items if item.output}:
-                    remove_leftovers(folder)  # partial files of killed workers
+        unusable = self._use_workers(waiting) if waiting else []
         if not self.stop.is_set() and unusable and self.batch.count("waiting"):
             raise unusable[0]
         self._next()
         for error in unusable:
             self.warn(error)
+
+    def _use_workers(self, waiting: list[Item]) -> list[EnhanceError]:
+        """Let every worker process files from a thread of its own. Return why workers cannot be used.
+
+        This thread only waits: in the main thread, Ray turns SIGTERM into Ctrl-C.
+        """
+        folders = sorted({item.source.absolute().parent for item in waiting})
+        results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
+        results = (waiting[0].output.parent if waiting[0].output else results).absolute()
+        has_answer = threading.Event()
+        try:
+            with AtomicFile(results / "probe") as probe:
+                probe.open().close()
+                workers = self._start_workers(len(waiting))
+                with ThreadPoolExecutor(len(workers)) as threads:
+                    try:
+                        uses = [
+                            threads.submit(self._use_worker, workers.pop(), folders, probe.part, has_answer)
+                            for _ in range(len(workers))
+                        ]
+                        if not has_answer.wait(_WARN_SECONDS):
+                            self.warn(EnhanceError("cluster_waiting"))
+                        return [error for use in uses if (error := use.result())]
+                    except BaseException:
+                        self.stop.set()
+                        raise
+        finally:
+            for folder in {item.output.parent for item in self.batch.items if item.output}:
+                remove_leftovers(folder)  # partial files of killed workers
 
     def _start_workers(self, files: int) -> list[Any]:
         """Start at most one worker for each file. Ray restarts a worker that dies, and its file."""
@@ -227,68 +227,51 @@ class ClusterRun(BatchRun):
         values = self.device, self.precision, self.enhancer.tasks.folder, environment
         return [actor.remote(*values) for _ in range(min(plan.count, files))]
 
-    def _process_in_thread(self, workers: list[Any], folders: list[Path], probe: Path) -> list[EnhanceError]:
-        """Process the files in a thread: in the main thread, Ray turns SIGTERM into Ctrl-C."""
-        with ThreadPoolExecutor(1) as threads:
-            processing = threads.submit(self._use_workers, workers, folders, probe)
-            try:
-                return processing.result()
-            except BaseException:
-                self.stop.set()
-                raise
+    def _use_worker(
+        self, worker: Any, folders: list[Path], probe: Path, has_answer: threading.Event
+    ) -> EnhanceError | None:
+        """Let a worker process one file after another. Return why it cannot be used, or None.
 
-    def _use_workers(self, workers: list[Any], folders: list[Path], probe: Path) -> list[EnhanceError]:
-        """Give every usable worker one file after another. Return why the others cannot be used."""
-        unusable: list[EnhanceError] = []
-        running: dict[Any, tuple[Any, Item | None]] = {}  # a task -> its worker, and its file
-        while workers:
-            worker = workers.pop()
-            running[worker.check.remote(folders, probe)] = worker, None
-        late, deadline = time.monotonic() + _WARN_SECONDS, math.inf
-        while running and time.monotonic() < deadline:
-            finished, _ = self.ray.wait(list(running), timeout=_POLL_SECONDS)
-            for task in finished:
-                worker, item = running.pop(task)
-                answer, late = self._answer(task, item), math.inf
-                if isinstance(answer, Item):
-                    self._end(answer)
-                if isinstance(answer, EnhanceError):
-                    unusable.append(answer)
-                elif (item := self._next()) is not None:
-                    running[self._submit(worker, item)] = worker, item
-                del worker  # The last reference frees the resources of an idle worker for one that restarts.
-            if time.monotonic() > late:
-                late = math.inf
-                self.warn(EnhanceError("cluster_waiting"))
-            if self.stop.is_set() and deadline == math.inf:
-                deadline = time.monotonic() + _STOP_SECONDS
-                running = {task: (worker, item) for task, (worker, item) in running.items() if item}
-                for worker, _ in running.values():
-                    worker.stop.remote()
-        for _, item in running.values():
-            if item is not None:
-                self._end(replace(item, state="cancelled"))
+        The last reference to an idle worker frees its resources for a worker that restarts.
+        """
+        try:
+            unusable = self._answer(worker.check.remote(folders, probe), worker, 0.0)
+        except Cancelled:
+            return None
+        except self.ray.exceptions.RayActorError as error:
+            return EnhanceError("cluster_no_start", reason=str(error).split("\n")[0])
+        except Exception as error:
+            return expected_error(error, "A worker failed")
+        finally:
+            has_answer.set()
+        while unusable is None and (item := self._next()) is not None:
+            self._end(self._process_on(worker, item))
         return unusable
 
-    def _submit(self, worker: Any, item: Item) -> Any:
+    def _process_on(self, worker: Any, item: Item) -> Item:
+        """Return a file after a worker has processed it."""
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
-        return worker.run.remote(sent, self.settings, self.encoding, self.report, self.max_pixels, self.max_bytes)
-
-    def _answer(self, task: Any, item: Item | None) -> Item | EnhanceError | None:
-        """Return the file after its end, or why the worker of a check cannot be used, None if it can."""
+        options = {name: getattr(self, name) for name in _SENT_OPTIONS}
         try:
-            answer = self.ray.get(task)
-        except self.ray.exceptions.RayActorError as error:
-            answer = EnhanceError("cluster_no_start", reason=str(error).split("\n")[0])
-            if item is not None:
-                answer = EnhanceError("cluster_died", count=_MAX_ATTEMPTS)
+            answer: Item = self._answer(worker.run.remote(sent, **options), worker, _STOP_SECONDS)
+        except Cancelled:
+            return replace(item, state="cancelled")
+        except self.ray.exceptions.RayActorError:
+            return replace(item, state="failed", error=EnhanceError("cluster_died", count=_MAX_ATTEMPTS))
         except Exception as error:
-            answer = expected_error(error, "A worker failed")
-        if item is None:
-            return answer
-        if isinstance(answer, EnhanceError):
-            return replace(item, state="failed", error=answer)
+            return replace(item, state="failed", error=expected_error(error, "A worker failed"))
         if answer.info and item.output:
             answer.info["output"]["path"] = str(item.output)
         return replace(answer, source=item.source, output=item.output)
+
+    def _answer(self, task: Any, worker: Any, stop_seconds: float) -> Any:
+        """Return the result of a task. Raises Cancelled if it takes longer than `stop_seconds` after a cancellation."""
+        deadline = math.inf
+        while not self.ray.wait([task], timeout=_POLL_SECONDS)[0]:
+            if self.stop.is_set() and deadline == math.inf:
+                worker.stop.remote()
+                deadline = time.monotonic() + stop_seconds
+            if time.monotonic() >= deadline:
+                raise Cancelled("stopped")
+        return self.ray.get(task)
