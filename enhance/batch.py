@@ -29,7 +29,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
-    from .info import Info, Result, RunRecord
+    from .info import Info, Result
+    from .pipeline import Run
     from .report import Line
 
 
@@ -139,7 +140,7 @@ class BatchRun:
     """A batch that is being processed. Other threads can read `batch` and add or remove waiting files.
 
     - `on_change(batch)`: called after each change.
-    - `on_compute(item, record)`: called before a result is computed, unless it is cached.
+    - `on_compute(item, run)`: called before a result is computed, unless it is cached.
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
@@ -150,7 +151,7 @@ class BatchRun:
     batch: Batch
     stop: threading.Event = field(default_factory=threading.Event)
     on_change: Callable[[Batch], object] = lambda batch: None
-    on_compute: Callable[[Item, RunRecord], object] | None = None
+    on_compute: Callable[[Item, Run], object] | None = None
     max_pixels: int | None = None
     max_bytes: int | None = None
     report: str | None = None

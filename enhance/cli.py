@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .batch import Batch, BatchRun, Item
     from .enhancer import Enhancer, Faster
     from .images import Shard
-    from .info import RunRecord
     from .output.formats import Encoding
+    from .pipeline import Run
 
 log = logging.getLogger("enhance")
 
@@ -359,13 +359,13 @@ class _Reporter:
         self._bar.clear()
         _print_error(error)
 
-    def suggest_faster(self, enhancer: Enhancer, item: Item, record: RunRecord) -> None:
+    def suggest_faster(self, enhancer: Enhancer, item: Item, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""
-        analysis = record.auto and enhancer.analyse(record.image)
-        faster = enhancer.suggest_faster(analysis, record.settings) if analysis else None
+        settings, analysis = run.request.settings, run.auto and enhancer.analyse(run.request.image)
+        faster = enhancer.suggest_faster(analysis, settings) if analysis else None
         if faster is not None:
             self._bar.clear()
-            _print_message(_faster_text(terminal_language(), record.settings.preset, faster), item.source)
+            _print_message(_faster_text(terminal_language(), settings.preset, faster), item.source)
 
     def conclude(self, batch: Batch) -> None:
         """Print which files were not processed: hidden ones, other files, and those of another process."""

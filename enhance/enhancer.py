@@ -21,10 +21,10 @@ from .engine.raw_store import IN_MEMORY
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
-from .info import AutoInfo, Info, Result, RunRecord, fidelity_info
+from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
-from .pipeline import Context, RunCallbacks, StripCallback
+from .pipeline import Run, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
@@ -102,7 +102,7 @@ class Enhancer:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
         watch: StripCallback | None = None,
-        on_compute: Callable[[RunRecord], object] | None = None,
+        on_compute: Callable[[Run], object] | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
@@ -133,21 +133,19 @@ class Enhancer:
         if target is not None:
             encoding = encoding or Encoding.of_file(target)
             encoding = Encoding.of_file(target, encoding.quality, encoding.metadata, encoding.format)
-        encoding, context = encoding or Encoding(), self._context()
-        callbacks = RunCallbacks(ticket or _ticket("run", stop), progress, watch, on_compute)
-        with pipeline.wait_in_queue(settings, callbacks.ticket):
-            image = self.read(
-                image or source, target, max_pixels or self.max_pixels, max_bytes or self.max_bytes, name=name
-            )
-            record = self._new_record(image, settings, context, callbacks)
-            height, width = record.size
+        encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
+        engine, started = self.engine, time.perf_counter()
+        pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
+        with SCHEDULER.queue_job(ticket, ahead=1):
+            limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
+            image = self.read(image or source, target, *limits, name=name)
+            run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
+            height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                return pipeline.run_to_path(
-                    target, encoding, record, source, context, callbacks, hold, with_png=with_png
-                )
-            result = pipeline.run_as_task(record, source, context, callbacks, preview, hold)
-        return self.export(result, encoding, stop=callbacks.stop, hold=hold)
+                return pipeline.run_to_path(run, target, encoding, source, self.tasks, hold, with_png=with_png)
+            result = pipeline.run_as_task(run, source, self.tasks, preview, hold)
+        return self.export(result, encoding, stop=ticket.stop, hold=hold)
 
     @memory_errors()
     def export(
@@ -192,12 +190,10 @@ class Enhancer:
         Its steps go before those of a run, which gets at least every third step. Its `info` has the signature of the
         complete run. Raises EnhanceError.
         """
-        context = self._context()
-        callbacks = RunCallbacks(ticket or _ticket("preview", stop), progress)
+        engine, started, ticket = self.engine, time.perf_counter(), ticket or _ticket("preview", stop)
         image = self.read(source, None, self.max_pixels, self.max_bytes)
-        record = self._new_record(image, as_settings(settings), context, callbacks)
-        box = box or choose_box(image.width, image.height, x, y, size)
-        return pipeline.create_preview(record, box, context, callbacks)
+        run = self._start_run(image, as_settings(settings), ticket, started, engine, progress)
+        return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
 
     @memory_errors()
     def compare(
@@ -218,14 +214,14 @@ class Enhancer:
         The comparison waits for no run; their steps alternate. `on_cell` is called with each finished cell. A cell
         holds the error of its preset; EnhanceError is raised if all fail.
         """
-        started, context, ticket = time.perf_counter(), self._context(), ticket or _ticket("comparison", stop)
+        started, engine, ticket = time.perf_counter(), self.engine, ticket or _ticket("comparison", stop)
         image = self.read(source, None, self.max_pixels, self.max_bytes)
         decoded, box = time.perf_counter() - started, choose_box(image.width, image.height, x, y, size)
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
-            callbacks = RunCallbacks(replace(ticket, wait_seconds=0.0), progress)
-            record = pipeline.begin(image, settings, context, callbacks)
-            return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
+            own = replace(ticket, wait_seconds=0.0)
+            run = self._start_run(image, settings, own, time.perf_counter(), engine, progress)
+            return run.create_preview(box, earlier)
 
         wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
         chosen = [self.resolve(image, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
@@ -334,12 +330,27 @@ class Enhancer:
         outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
-    def _new_record(
-        self, image: SourceImage, settings: Settings, context: Context, callbacks: RunCallbacks
-    ) -> RunRecord:
-        """Return the record of a run, whose preset is chosen if it is `auto`."""
-        chosen, auto = self.resolve(image, settings)
-        return pipeline.begin(image, chosen, context, callbacks, auto)
+    def _start_run(
+        self,
+        image: SourceImage,
+        settings: Settings,
+        ticket: Ticket,
+        started: float,
+        engine: Engine,
+        progress: Progress | None = None,
+        watch: StripCallback | None = None,
+        on_compute: Callable[[Run], object] | None = None,
+    ) -> Run:
+        """End step 1 of a run: return it with its image decoded, its preset chosen and its models installed.
+
+        Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
+        """
+        settings, auto = self.resolve(image, settings)
+        result_size(settings, image.height, image.width)  # raises before anything is downloaded
+        settings = pipeline.install_models(settings, ticket.stop)
+        precision = engine.precision(image.bits, settings.model) if settings.model else "fp32"
+        request = _request(image, settings, precision, ticket.stop)
+        return Run(request, engine, self._face_cache, ticket, started, progress, watch, auto, on_compute)
 
     def read(
         self,
@@ -372,25 +383,12 @@ class Enhancer:
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
-        located, second = pipeline.find_models(settings, preview.region.whole)
-        record = RunRecord(image, settings, located, info["precision"], info["device"], 0.0, second=second)
-        if record.network_key != preview.region.network_key:
+        request = _request(image, settings, info["precision"], whole=preview.region.whole)
+        if request.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
-        changed = record.preview_info(info["preview"])
         before, after, fidelity = render(preview.region, settings)
-        return Preview(
-            before,
-            after,
-            preview.region,
-            {
-                **info,
-                "signature": changed["signature"],
-                "preset": changed["preset"],
-                "settings": changed["settings"],
-                "tile": changed["tile"],
-                **fidelity_info(fidelity),
-            },
-        )
+        changed = cast(PreviewInfo, {**info, **request.facts(), **fidelity_info(fidelity)})
+        return Preview(before, after, preview.region, changed)
 
     def report(
         self,
@@ -516,9 +514,6 @@ class Enhancer:
     def _upload(self, info: Info) -> Path:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
-    def _context(self) -> Context:
-        return Context(self.engine, self._face_cache, self.tasks)
-
     def _restore_faces(self, crops: Sequence[np.ndarray], ticket: Ticket | None) -> list[np.ndarray]:
         """Restore all faces of an image in one step of the engine, so that the models are swapped once."""
         ticket = ticket or Ticket()
@@ -540,6 +535,19 @@ def _analysis_of(auto: AutoInfo) -> Analysis:
 def _without_auto(settings: Settings | str) -> Settings:
     settings = as_settings(settings)
     return settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+
+
+def _request(
+    image: SourceImage,
+    settings: Settings,
+    precision: str,
+    stop: threading.Event | None = None,
+    whole: tuple[int, int] | None = None,
+) -> Request:
+    """Return the request for an image, or for the image of size `whole` (height, width) that it is a part of."""
+    model = models.ensure(settings.model) if settings.model else NO_MODEL
+    is_large = has_second_pass(settings, *(whole or (image.height, image.width)))
+    return Request(image, settings, model, precision, models.ensure(SECOND_MODEL, stop=stop) if is_large else None)
 
 
 def _ticket(kind: Kind, stop: threading.Event | None) -> Ticket:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
-import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import psutil
 
@@ -20,10 +18,11 @@ from .images.metadata import LOST
 from .models import Located
 from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
-from .scheduler import Ticket
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
+    from typing_extensions import NotRequired
+
     from .images import SourceImage
     from .output.fidelity import Fidelity
     from .output.result import Written
@@ -54,13 +53,7 @@ class ModelInfo(TypedDict):
     source: str
 
 
-class _ExportInfo(TypedDict, total=False):
-    format: str
-    quality: int | None
-    notes: list[str]
-
-
-class OutputInfo(_ExportInfo):
+class OutputInfo(TypedDict):
     """The output file. `format` and `quality` are missing for a stored PNG, and `notes` if nothing was lost."""
 
     path: str
@@ -68,24 +61,16 @@ class OutputInfo(_ExportInfo):
     width: int
     height: int
     bytes: int
+    format: NotRequired[str]
+    quality: NotRequired[int | None]
+    notes: NotRequired[list[str]]
 
 
-class FidelityInfo(TypedDict, total=False):
+class FidelityInfo(TypedDict):
     """The fidelity of a result: on average, and in the areas that differ most. None for a result that is too small."""
 
     fidelity_db: float | None
     fidelity_worst_db: float | None
-
-
-class Measurements(FidelityInfo, total=False):
-    """What was measured in a run. A cached result has the measurements of the run that computed it."""
-
-    faces: dict[str, int]
-    agreement_db: float | None
-    seconds: dict[str, float]
-    megapixels_per_second: float | None
-    peak_memory_mb: float | None
-    finished: str
 
 
 class AutoInfo(TypedDict):
@@ -96,11 +81,7 @@ class AutoInfo(TypedDict):
     analysis: dict[str, Any]
 
 
-class _SceneInfo(TypedDict, total=False):
-    faces: dict[str, int]
-
-
-class _RunInfo(_SceneInfo):
+class _RunInfo(TypedDict):
     status: str
     signature: str
     preset: str
@@ -120,6 +101,7 @@ class _RunInfo(_SceneInfo):
     cached: bool
     finished: str
     auto: AutoInfo | None
+    faces: NotRequired[dict[str, int]]
 
 
 class Info(_RunInfo):
@@ -160,37 +142,18 @@ class PeakMemory:
         return self._peak
 
 
-class RunRecord:
-    """The request of a run and its measurements so far, from which its `info` is built.
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What determines the pixels of a result: the image, the settings, the models and the precision.
 
-    `located` is the weight file, `second` that of the second network, and `auto` what the preset `auto` chose.
-    `started` is a `time.perf_counter`; `ticket` counts the time in the queue since then.
+    `second` is the model of the second network, if there is one.
     """
 
-    def __init__(
-        self,
-        image: SourceImage,
-        settings: Settings,
-        located: Located,
-        precision: str,
-        device: str,
-        started: float,
-        ticket: Ticket | None = None,
-        auto: AutoInfo | None = None,
-        second: Located | None = None,
-    ):
-        self.image, self.settings, self.located, self.precision = image, settings, located, precision
-        self.auto, self.second = auto, second
-        self._device, self._started = device, started
-        self._stage_start = time.perf_counter()
-        self._ticket = ticket or Ticket()
-        wait = self._ticket.wait_seconds
-        self.seconds = {"wait": wait, "decode": self._stage_start - started - wait}
-        """The seconds of each stage."""
-        self.measurements = Measurements()
-        self.memory: PeakMemory | None = None
-        self.has_run_network = False
-        """False for a stored network output, which has no speed."""
+    image: SourceImage
+    settings: Settings
+    model: Located
+    precision: str
+    second: Located | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -199,83 +162,32 @@ class RunRecord:
 
     @property
     def signature(self) -> str:
-        """Equal for two runs exactly if their results are equal."""
+        """Equal for two requests exactly if their results are equal."""
         return signature(*self._identity)
 
     @property
     def network_key(self) -> str:
-        """Equal for two runs exactly if the outputs of the network are equal."""
+        """Equal for two requests exactly if the outputs of the network are equal."""
         return network_key(*self._identity)
 
     @property
     def _identity(self) -> tuple[str, Settings, str, str, str | None]:
         second = self.second.sha256 if self.second else None
-        return self.image.sha256, self.settings, self.located.sha256, self.precision, second
+        return self.image.sha256, self.settings, self.model.sha256, self.precision, second
 
-    @cached_property
+    @property
     def network_input(self) -> SourceImage:
         """The image, downscaled first if the settings have `reduce`."""
         return self.image.downscale(self.settings.reduce)
 
-    def watch_memory(self, device_type: str, *, reset: bool) -> None:
-        """Measure the peak memory from now on; see `PeakMemory`."""
-        self.memory = PeakMemory(device_type, reset=reset)
-
-    def end_stage(self, name: str) -> None:
-        """Record the time since the end of the last stage as stage `name`, without the time in the queue."""
-        now, wait = time.perf_counter(), self._ticket.wait_seconds
-        self.seconds[name] = max(0.0, now - self._stage_start - (wait - self.seconds["wait"]))
-        self.seconds["wait"], self._stage_start = wait, now
-
-    def add_fidelity(self, fidelity: Fidelity | None) -> None:
-        """Record the fidelity of the result, None if it was not measured."""
-        self.measurements = {**self.measurements, **fidelity_info(fidelity)}
-
-    def info(self, output: OutputInfo, *, cached: bool = False) -> Info:
-        """Return the facts of a run with its output file; `cached` is True if the result existed before."""
-        if lost := self.image.metadata.notes:
-            output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
-        return cast(Info, self._info(output, cached))
-
-    def preview_info(self, region: dict[str, int]) -> PreviewInfo:
-        """Return the facts of a preview of this region."""
-        return cast(PreviewInfo, self._info(None, False) | {"preview": region})
-
-    def _info(self, output: OutputInfo | None, cached: bool) -> dict[str, Any]:
-        image, located, settings = self.image, self.located, self.settings.as_dict()
-        stages = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
-        seconds = stages | {"total": time.perf_counter() - self._started}
-        megapixels, network = image.width * image.height / 1e6, stages["network"]
+    def facts(self) -> dict[str, Any]:
+        """Return the part of `info` that follows from the settings."""
+        settings = self.settings.as_dict()
         return {
-            "task_id": None,
-            "status": "done",
             "signature": self.signature,
-            "preset": self.settings.preset,
-            "settings": {name: value for name, value in settings.items() if name not in ("preset", "tile")},
-            "input": {
-                "name": image.name,
-                "sha256": image.sha256,
-                "width": image.width,
-                "height": image.height,
-                "mode": image.mode,
-                "bytes": image.bytes,
-            },
-            "model": _model_info(located),
-            "second_model": _model_info(self.second) if self.second else None,
-            "output": output,
-            "device": self._device,
-            "precision": self.precision,
-            "tile": self.settings.tile,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "megapixels_per_second": round(megapixels / network, 4) if self.has_run_network and network > 0 else None,
-            "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
-            "agreement_db": None,
-            "fidelity_db": None,
-            "fidelity_worst_db": None,
-            "cached": cached,
-            "finished": timestamp(),
-            "auto": self.auto,
-            **self.measurements,
+            "preset": settings.pop("preset"),
+            "tile": settings.pop("tile"),
+            "settings": settings,
         }
 
 
@@ -320,7 +232,8 @@ class Result:
         return path.is_file() and path.stat().st_size == source["bytes"] and file_sha256(path) == source["sha256"]
 
 
-def _model_info(located: Located) -> ModelInfo:
+def model_info(located: Located) -> ModelInfo:
+    """Return the facts of a model."""
     return {"name": located.name, "sha256": located.sha256, "source": located.source}
 
 

@@ -15,31 +15,35 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
-from .errors import Cancelled, StorageError, WeightsError
+from .errors import StorageError, WeightsError
 from .files import check_writable, file_sha256
 from .images import Box, SourceImage
 from .images.worker import allocate_pixels
 from .info import (
-    NO_MODEL,
     AutoInfo,
     Info,
-    Measurements,
+    OutputInfo,
+    PeakMemory,
+    PreviewInfo,
+    Request,
     Result,
-    RunRecord,
     exported_output_info,
+    fidelity_info,
+    model_info,
     output_info,
+    timestamp,
 )
 from .output.fidelity import Fidelity
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
-from .output.resample import Cut, has_second_pass, result_size
+from .output.resample import Cut
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
 from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
@@ -47,12 +51,11 @@ from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
 from .scheduler import SCHEDULER, Progress, Ticket
-from .settings import SECOND_MODEL, SECOND_SCALE, Settings, WeightInterpolation, network_scale
+from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
-    from .models import Located
     from .output.thumbnails import Thumbnail
 
 
@@ -65,15 +68,6 @@ _MEASURED_ONCE = (
 """The measurements that a cached result takes from the run that computed it."""
 
 
-@dataclass(frozen=True)
-class Context:
-    """What all runs share: the engine, the faces of the last images, and the store of tasks."""
-
-    engine: Engine
-    face_cache: FaceCache
-    tasks: TaskStore
-
-
 class StripCallback(Protocol):
     """Receives a result while it is computed."""
 
@@ -84,86 +78,15 @@ class StripCallback(Protocol):
         """Return a thumbnail that the rows of the result are added to while they are written, or None."""
 
 
-@dataclass(frozen=True)
-class RunCallbacks:
-    """The ticket of a run, the callbacks during the run, and its start as a `time.perf_counter`.
+class Part(NamedTuple):
+    """The image of a run or a part of it. `box` is its region in the network's input, `cut` in the whole image."""
 
-    `on_compute` is called before a result is computed, but not for a cached result.
-    """
-
-    ticket: Ticket
-    progress: Progress | None = None
-    watch: StripCallback | None = None
-    on_compute: Callable[[RunRecord], object] | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def stop(self) -> threading.Event:
-        """The event that cancels the run."""
-        return self.ticket.stop
-
-    def part(self, first: float, last: float) -> RunCallbacks:
-        """Return the callbacks of a part of the networks' work, from the share `first` of all work to `last`.
-
-        The strips are those of the first network.
-        """
-
-        def report(done: int, total: int, seconds_left: float | None) -> None:
-            if self.progress is not None:
-                share = first + (last - first) * done / total
-                self.progress(round(share * total), total, seconds_left if last == 1 else None)
-
-        return replace(self, progress=report, watch=self.watch if first == 0 else None)
+    image: SourceImage
+    box: Box | None = None
+    cut: Cut | None = None
 
 
-@dataclass(frozen=True)
-class Target:
-    """The `path` of a result, and `network_path` for the network's output if that is stored."""
-
-    path: Path
-    network_path: Path | None = None
-
-
-@contextmanager
-def wait_in_queue(settings: Settings, ticket: Ticket) -> Iterator[None]:
-    """Download missing models, then wait until the run is next, before step 1 of a long run.
-
-    Downloads come first, because they can take minutes. Raises WeightsError, Cancelled.
-    """
-    _install_models(settings, ticket.stop)
-    with SCHEDULER.queue_job(ticket, ahead=1):
-        yield
-
-
-def begin(
-    image: SourceImage, settings: Settings, context: Context, callbacks: RunCallbacks, auto: AutoInfo | None = None
-) -> RunRecord:
-    """End step 1: return the record of a run, whose image is decoded and whose model is installed.
-
-    `auto` is the reason for settings that were chosen for the image. Raises WeightsError, Cancelled, and SettingsError
-    if the image cannot have the requested size.
-    """
-    result_size(settings, image.height, image.width)  # raises before anything is downloaded
-    settings, stop, ticket = _install_models(settings, callbacks.stop), callbacks.stop, callbacks.ticket
-    engine, (model, second) = context.engine, find_models(settings, (image.height, image.width), stop)
-    precision = engine.precision(image.bits, model.name) if settings.model else "fp32"
-    return RunRecord(
-        image, settings, model, precision, str(engine.device), callbacks.started, ticket, auto=auto, second=second
-    )
-
-
-def find_models(
-    settings: Settings, size: tuple[int, int], stop: threading.Event | None = None
-) -> tuple[Located, Located | None]:
-    """Return the model for an image of this height and width and, for a large result, that of the second network.
-
-    Raises WeightsError, Cancelled.
-    """
-    model = models.ensure(settings.model, stop=stop) if settings.model else NO_MODEL
-    return model, models.ensure(SECOND_MODEL, stop=stop) if has_second_pass(settings, *size) else None
-
-
-def _install_models(settings: Settings, stop: threading.Event) -> Settings:
+def install_models(settings: Settings, stop: threading.Event) -> Settings:
     """Download missing models and return the settings, with `denoise` 1 if the second model is not available.
 
     Raises WeightsError, Cancelled.
@@ -179,220 +102,261 @@ def _install_models(settings: Settings, stop: threading.Event) -> Settings:
     return settings
 
 
-def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> Info | None:
-    """Step 2 of a task: link or copy a cached result of the same request to `path` and return its info, or None."""
-    cached = tasks.find(record.signature, record.settings.dpi)
-    if cached is None:
-        return None
-    try:
-        tasks.copy_result(cached["task_id"], path)
-    except StorageError:
-        return None
-    measurements = {name: value for name, value in cached.items() if name in _MEASURED_ONCE}
-    record.measurements = cast(Measurements, measurements)
-    return record.info({**cached["output"], "path": str(path)}, cached=True)
-
-
-def find_at_path(record: RunRecord, path: Path, encoding: Encoding) -> Info | None:
-    """Step 2 of a run to `path`: return the info of the result at this path, or None if it is not that of this run.
-
-    All its bytes are read, for its checksum and for the checksums inside a PNG.
-    """
-    origin, dpi = origin_of(path), record.settings.dpi
-    if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
-        return None
-    if origin.dpi != (None if dpi is None else str(dpi)):
-        return None
-    if encoding.format == "png" and not is_intact(path):
-        return None
-    output = output_info(Written(path, file_sha256(path), path.stat().st_size), record.size)
-    if not encoding.is_stored:
-        image = record.image
-        notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, metadata=image.metadata)
-        output = exported_output_info(output, path, encoding, notes)
-    with suppress(ValueError):  # another program can have changed the text
-        average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
-        if math.isfinite(average) and math.isfinite(worst):
-            record.add_fidelity(Fidelity(average, worst))
-    return record.info(output, cached=True)
-
-
-def create_result(
-    record: RunRecord, target: Target, context: Context, callbacks: RunCallbacks, preview: Preview | None = None
-) -> Info:
-    """Steps 3 to 7: write the result to the target and return its info, without the id of a task."""
-    if callbacks.on_compute:
-        callbacks.on_compute(record)
-    record.watch_memory(context.engine.own.type, reset=True)
-    scene = find_scene(record, context.face_cache, callbacks.ticket)
-    with network_output(record, scene, context.engine, callbacks, target) as output:
-        rows = result_rows(record, output, scene)
-        meter = None if rows.is_smaller else rows.meter()
-        written, seconds = write_png(
-            rows,
-            target.path,
-            signature=record.signature,
-            meter=meter,
-            thumbnail=callbacks.watch.finished(rows) if callbacks.watch else None,
-            stop=callbacks.stop,
-        )
-        record.seconds |= seconds
-        record.add_fidelity(meter and meter.fidelity())
-        if preview is not None and preview.region.network_key == record.network_key:
-            record.measurements["agreement_db"] = agreement_db(preview, rows)
-        return record.info(output_info(written, rows.size))
-
-
-def create_preview(
-    record: RunRecord,
-    box: Box,
-    context: Context,
-    callbacks: RunCallbacks,
-    *,
-    earlier: Mapping[str, Preview] | None = None,
-) -> Preview:
-    """Steps 3 to 7 for the region `box`, in memory.
-
-    `earlier` has previews of the same region by network key. One with the same key saves running the network, and its
-    network seconds are reported again.
-    """
-    record.watch_memory(context.engine.own.type, reset=False)
-    image, settings = record.image, record.settings
-    outer = surroundings(box, image.width, image.height, settings)
-    input_box = outer.downscale(settings.reduce)
-    scene = find_scene(record, context.face_cache, callbacks.ticket, input_box)
-    part, known = image.crop(outer), (earlier or {}).get(record.network_key)
-    network_input = part.downscale(settings.reduce)
-    if known is None:
-        cut = Cut(outer, image.height, image.width)
-        with network_output(
-            record, scene, context.engine, callbacks, part=network_input, box=input_box, cut=cut
-        ) as output:
-            network = output.rows(0, output.height)
-    else:
-        network = known.region.network
-        record.seconds["network"] = known.info["seconds"]["network"]
-    photo = scene.photo(network_input, settings, record.network_input.flaws, input_box)
-    patches = scene.faces.patches if scene.faces else ()
-    size = image.height, image.width
-    region = PreviewRegion(part, photo, network, box, outer, size, record.network_key, patches)
-    before, after, fidelity = render(region, settings)
-    record.add_fidelity(fidelity)
-    record.end_stage("tuning")
-    return Preview(before, after, region, record.preview_info(asdict(box)))
-
-
-def find_scene(record: RunRecord, face_cache: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
-    """Step 3: return the haze of the network's input, or its faces, for a preset that uses them.
+def find_scene(request: Request, face_cache: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
+    """Return the haze of the network's input, or its faces, for a preset that uses them.
 
     Only faces that are visible in `box` are restored.
     """
-    name = record.settings.scene
-    if name is None:
-        return Scene()
-    image = record.network_input
-    haze = find_haze(image.rgb) if name == "dehaze" else None
-    faces = face_cache.faces(image, box, ticket) if name == "face" else None
-    if faces:
-        record.measurements["faces"] = faces.describe()
-    record.end_stage("scene")
-    return Scene(haze, faces)
+    image, scene = request.network_input, request.settings.scene
+    haze = find_haze(image.rgb) if scene == "dehaze" else None
+    return Scene(haze, face_cache.faces(image, box, ticket) if scene == "face" else None)
 
 
-@contextmanager
-def network_output(
-    record: RunRecord,
-    scene: Scene,
-    engine: Engine,
-    callbacks: RunCallbacks,
-    target: Target | None = None,
-    *,
-    part: SourceImage | None = None,
-    box: Box | None = None,
-    cut: Cut | None = None,
-) -> Iterator[NetworkOutput]:
-    """Step 4: yield the network's output, from the target's `network_path` if it is stored there.
-
-    Otherwise run the network, and store the output if the target has a `network_path`. A large output that is not
-    stored is a temporary file in the folder of the result. With `part`, the region `box` of the network's input, yield
-    the output of that part; `cut` is its region of the input. With a second model, yield the output of that.
-    """
-    image, folder = part or record.network_input, target.path.parent if target else None
-    factor, size = record.settings.factor, (image.height, image.width)
-    if record.second:
-        factor *= SECOND_SCALE
-    with _stored_output(target) or _empty_output(size, image.rgb.dtype.name, factor, target) as output:
-        if output.filled < output.shape.along:
-            record.has_run_network = bool(record.settings.model)
-            if not record.settings.model:
-                _copy_input(output, image, callbacks)
-            elif record.second is None:
-                rgb = scene.network_pixels(image, record.settings, box, folder)
-                _run_network(output, rgb, record, record.settings.weights, engine, callbacks, folder)
-            else:
-                rgb = _first_result(image, scene, record, engine, callbacks, folder, box, cut)
-                weights, late = WeightInterpolation(record.second.name), callbacks.part(0.5, 1.0)
-                _run_network(output, rgb, record, weights, engine, late, folder)
-            if target and target.network_path:
-                output.keep()
-        SCHEDULER.leave_queue(callbacks.ticket)
-        record.end_stage("network")
-        yield output
-
-
-def _first_result(
-    image: SourceImage,
-    scene: Scene,
-    record: RunRecord,
-    engine: Engine,
-    callbacks: RunCallbacks,
-    folder: Path | None,
-    box: Box | None,
-    cut: Cut | None,
-) -> np.ndarray:
-    """Return the colour of the result at the scale of the first network, the input of the second one: [H, W, 3].
-
-    A large one is an unnamed file in `folder`.
-    """
-    settings, dtype = record.settings.changed(scale=network_scale(record.settings)), image.rgb.dtype.name
-    with _empty_output((image.height, image.width), dtype, settings.factor, None, folder) as output:
-        rgb = scene.network_pixels(image, settings, box, folder)
-        _run_network(output, rgb, record, settings.weights, engine, callbacks.part(0.0, 0.5), folder)
-        rows = _rows(replace(image, grey=False), settings, output, scene, record.network_input, box, cut)
-        height, width = rows.size
-        result = allocate_pixels((height, width, 3), dtype, folder)
-        for first in range(0, height, _ROWS):
-            if callbacks.stop.is_set():
-                raise Cancelled("stopped")
-            result[first : first + _ROWS] = rows.rows(first, min(first + _ROWS, height))[..., :3]
-    return result
-
-
-def result_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> ResultRows:
+def result_rows(request: Request, output: NetworkOutput, scene: Scene) -> ResultRows:
     """Step 5: return the finished result as rows on demand."""
+    if request.second is None:
+        return _rows(request, request.settings, output, scene, Part(request.image))
     # The input of a second network is tuned already.
-    settings = replace(record.settings, tuning=False) if record.second else record.settings
-    return _rows(record.image, settings, output, Scene() if record.second else scene, record.network_input)
+    return _rows(request, replace(request.settings, tuning=False), output, Scene(), Part(request.image))
 
 
-def _rows(
-    image: SourceImage,
-    settings: Settings,
-    output: NetworkOutput,
-    scene: Scene,
-    network_input: SourceImage,
-    box: Box | None = None,
-    cut: Cut | None = None,
-) -> ResultRows:
-    """Return the result of an image, or of its region `cut`; `box` is that region of the network's input."""
-    patches, flaws = scene.faces.patches if scene.faces else (), network_input.flaws
-    part = network_input if box is None else image.downscale(settings.reduce)
-    photo, origin = scene.photo(part, settings, flaws, box), (box.top, box.left) if box else (0, 0)
-    return ResultRows(image, output.rows, settings, photo, faces_over(patches, settings, origin), cut)
+def _rows(request: Request, settings: Settings, output: NetworkOutput, scene: Scene, part: Part) -> ResultRows:
+    photo = scene.photo(part.image.downscale(settings.reduce), settings, request.network_input.flaws, part.box)
+    patches, origin = scene.faces.patches if scene.faces else (), (part.box.top, part.box.left) if part.box else (0, 0)
+    return ResultRows(part.image, output.rows, settings, photo, faces_over(patches, settings, origin), part.cut)
 
 
-def _stored_output(target: Target | None) -> NetworkOutput | None:
-    path = target.network_path if target else None
+@dataclass(eq=False)
+class Run:
+    """One run or preview: its request, its callbacks, and what was measured so far, from which its `info` is built.
+
+    `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket` counts the time in the queue
+    since then.
+    """
+
+    request: Request
+    engine: Engine
+    face_cache: FaceCache
+    ticket: Ticket
+    started: float
+    progress: Progress | None = None
+    watch: StripCallback | None = None
+    auto: AutoInfo | None = None
+    on_compute: Callable[[Run], object] | None = None
+    """Called before a result is computed, but not for a cached result."""
+    measurements: dict[str, Any] = field(default_factory=dict)
+    memory: PeakMemory | None = None
+    has_run_network: bool = False
+    """False for a stored network output, which has no speed."""
+
+    def __post_init__(self) -> None:
+        self._stage_start, wait = time.perf_counter(), self.ticket.wait_seconds
+        self.seconds = {"wait": wait, "decode": self._stage_start - self.started - wait}
+        """The seconds of each stage."""
+
+    def create_result(self, path: Path, network_path: Path | None = None, preview: Preview | None = None) -> Info:
+        """Steps 3 to 7: write the result to `path` and return its info, without the id of a task.
+
+        The network's output is read from `network_path` or stored there.
+        """
+        if self.on_compute:
+            self.on_compute(self)
+        self.memory = PeakMemory(self.engine.own.type, reset=True)
+        scene = self._find_scene()
+        with self._network_output(scene, Part(self.request.image), path.parent, network_path) as output:
+            rows = result_rows(self.request, output, scene)
+            meter = None if rows.is_smaller else rows.meter()
+            written, seconds = write_png(
+                rows,
+                path,
+                signature=self.request.signature,
+                meter=meter,
+                thumbnail=self.watch.finished(rows) if self.watch else None,
+                stop=self.ticket.stop,
+            )
+            self.seconds |= seconds
+            self.measurements |= fidelity_info(meter and meter.fidelity())
+            if preview is not None and preview.region.network_key == self.request.network_key:
+                self.measurements["agreement_db"] = agreement_db(preview, rows)
+            return self.info(output_info(written, rows.size))
+
+    def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
+        """Steps 3 to 7 for the region `box`, in memory.
+
+        `earlier` has previews of the same region by network key. One with the same key saves running the network, and
+        its network seconds are reported again.
+        """
+        self.memory = PeakMemory(self.engine.own.type, reset=False)
+        image, settings, network_key = self.request.image, self.request.settings, self.request.network_key
+        outer = surroundings(box, image.width, image.height, settings)
+        part = Part(image.crop(outer), outer.downscale(settings.reduce), Cut(outer, image.height, image.width))
+        scene, known = self._find_scene(part.box), (earlier or {}).get(network_key)
+        if known is None:
+            with self._network_output(scene, part) as output:
+                network = output.rows(0, output.height)
+        else:
+            network = known.region.network
+            self.seconds["network"] = known.info["seconds"]["network"]
+        network_input = part.image.downscale(settings.reduce)
+        photo = scene.photo(network_input, settings, self.request.network_input.flaws, part.box)
+        patches, size = scene.faces.patches if scene.faces else (), (image.height, image.width)
+        region = PreviewRegion(part.image, photo, network, box, outer, size, network_key, patches)
+        before, after, fidelity = render(region, settings)
+        self.measurements |= fidelity_info(fidelity)
+        self._end_stage("tuning")
+        return Preview(before, after, region, self._preview_info(asdict(box)))
+
+    def info(self, output: OutputInfo, *, cached: bool = False) -> Info:
+        """Return the facts of a run with its output file; `cached` is True if the result existed before."""
+        if lost := self.request.image.metadata.notes:
+            output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
+        return cast(Info, self._facts() | {"output": output, "cached": cached})
+
+    def _preview_info(self, region: dict[str, int]) -> PreviewInfo:
+        return cast(PreviewInfo, self._facts() | {"preview": region})
+
+    def _facts(self) -> dict[str, Any]:
+        stages = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
+        seconds = stages | {"total": time.perf_counter() - self.started}
+        image, second, network = self.request.image, self.request.second, stages["network"]
+        speed = image.width * image.height / 1e6 / network if self.has_run_network and network > 0 else None
+        return {
+            "task_id": None,
+            "status": "done",
+            **self.request.facts(),
+            "input": {
+                "name": image.name,
+                "sha256": image.sha256,
+                "width": image.width,
+                "height": image.height,
+                "mode": image.mode,
+                "bytes": image.bytes,
+            },
+            "model": model_info(self.request.model),
+            "second_model": second and model_info(second),
+            "output": None,
+            "device": str(self.engine.device),
+            "precision": self.request.precision,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "megapixels_per_second": speed and round(speed, 4),
+            "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
+            "agreement_db": None,
+            **fidelity_info(None),
+            "cached": False,
+            "finished": timestamp(),
+            "auto": self.auto,
+            **self.measurements,
+        }
+
+    def _end_stage(self, name: str) -> None:
+        """Record the time since the end of the last stage as stage `name`, without the time in the queue."""
+        now, wait = time.perf_counter(), self.ticket.wait_seconds
+        self.seconds[name] = max(0.0, now - self._stage_start - (wait - self.seconds["wait"]))
+        self.seconds["wait"], self._stage_start = wait, now
+
+    def _find_scene(self, box: Box | None = None) -> Scene:
+        """Step 3."""
+        scene = find_scene(self.request, self.face_cache, self.ticket, box)
+        if scene.faces:
+            self.measurements["faces"] = scene.faces.describe()
+        if self.request.settings.scene:
+            self._end_stage("scene")
+        return scene
+
+    @contextmanager
+    def _network_output(
+        self, scene: Scene, part: Part, folder: Path | None = None, network_path: Path | None = None
+    ) -> Iterator[NetworkOutput]:
+        """Step 4: yield the output of the last network for an image or a part of it.
+
+        It is read from `network_path` if it is stored there, and stored there if not. A large output that is not stored
+        is a temporary file in `folder`.
+        """
+        settings, second = self.request.settings, self.request.second
+        image = part.image.downscale(settings.reduce)
+        scale = settings.factor * (SECOND_SCALE if second else 1)
+        with _stored_output(network_path) or _empty_output(image, scale, folder, network_path) as output:
+            if output.filled < output.shape.along:
+                self.has_run_network = bool(settings.model)
+                if not settings.model:
+                    self._copy_input(output, image)
+                elif second is None:
+                    rgb = scene.network_pixels(image, settings, part.box, folder)
+                    self._run_network(output, rgb, settings.weights, folder)
+                else:
+                    rgb = self._first_result(scene, part, folder)
+                    self._run_network(output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0))
+                if network_path:
+                    output.keep()
+            SCHEDULER.leave_queue(self.ticket)
+            self._end_stage("network")
+            yield output
+
+    def _first_result(self, scene: Scene, part: Part, folder: Path | None) -> np.ndarray:
+        """Return the colour of the result at the scale of the first network, the input of the second one: [H, W, 3].
+
+        A large one is an unnamed file in `folder`.
+        """
+        settings = self.request.settings.changed(scale=network_scale(self.request.settings))
+        with _empty_output(part.image, settings.factor, folder) as output:
+            rgb = scene.network_pixels(part.image, settings, part.box, folder)
+            self._run_network(output, rgb, settings.weights, folder, (0.0, 0.5))
+            colour = part._replace(image=replace(part.image, grey=False))
+            rows = _rows(self.request, settings, output, scene, colour)
+            height, width = rows.size
+            result = allocate_pixels((height, width, 3), part.image.rgb.dtype.name, folder)
+            for first in range(0, height, _ROWS):
+                self.ticket.check()
+                result[first : first + _ROWS] = rows.rows(first, min(first + _ROWS, height))[..., :3]
+        return result
+
+    def _run_network(
+        self,
+        output: NetworkOutput,
+        rgb: np.ndarray,
+        weights: WeightInterpolation,
+        folder: Path | None,
+        shares: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        """Run a network for `rgb` and add its strips to `output`.
+
+        `shares` are the shares of all networks' work at its begin and its end. The callback gets the first network's
+        strips.
+        """
+        before, after = shares
+
+        def report(done: int, total: int, seconds_left: float | None) -> None:
+            if self.memory is not None:
+                self.memory.sample()
+            if self.progress is not None:
+                rows = round(before * total + (after - before) * done)
+                self.progress(rows, total, seconds_left if after == 1 else None)
+
+        strips = self.engine.stream(
+            rgb, weights, tile=self.request.settings.tile, progress=report, ticket=self.ticket, folder=folder
+        )
+        with closing(strips):
+            for strip in strips:
+                output.add(strip)
+                if self.watch is not None and before == 0:
+                    self.watch.strip(strip)
+
+    def _copy_input(self, output: NetworkOutput, image: SourceImage) -> None:
+        """Add the image itself to `output`, for settings without a network."""
+        shape = output.shape
+        count = max(1, _COPIED_PIXELS // shape.across)
+        for first in range(0, shape.along, count):
+            self.ticket.check()
+            last = min(first + count, shape.along)
+            strip = image.rgb[:, first:last] if shape.columns else image.rgb[first:last]
+            output.add(np.ascontiguousarray(strip))
+            if self.progress is not None:
+                self.progress(last, shape.along, None)
+            if self.watch is not None:
+                self.watch.strip(strip)
+
+
+def _stored_output(path: Path | None) -> NetworkOutput | None:
     if path is None or not path.exists():
         return None
     try:
@@ -403,131 +367,99 @@ def _stored_output(target: Target | None) -> NetworkOutput | None:
     return output
 
 
-def _empty_output(
-    size: tuple[int, int], dtype: str, factor: int, target: Target | None, folder: Path | None = None
-) -> NetworkOutput:
-    """Return an empty output for an image of this height and width."""
-    height, width = size
-    shape = OutputShape(factor * height, factor * width, dtype, streams_columns(height, width))
-    if target is None:
-        return NetworkOutput.create(shape, folder=folder)
-    return NetworkOutput.create(shape, path=target.network_path, folder=target.path.parent)
+def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Path | None = None) -> NetworkOutput:
+    """Return an empty output for an image that is enlarged by `scale`."""
+    height, width = image.height, image.width
+    shape = OutputShape(scale * height, scale * width, image.rgb.dtype.name, streams_columns(height, width))
+    return NetworkOutput.create(shape, path=path, folder=folder)
 
 
-def _run_network(
-    output: NetworkOutput,
-    rgb: np.ndarray,
-    record: RunRecord,
-    weights: WeightInterpolation,
-    engine: Engine,
-    callbacks: RunCallbacks,
-    folder: Path | None,
-) -> None:
-    """Run a network for `rgb` and add its strips to `output`."""
-
-    def report(done: int, total: int, seconds_left: float | None) -> None:
-        if record.memory is not None:
-            record.memory.sample()
-        if callbacks.progress is not None:
-            callbacks.progress(done, total, seconds_left)
-
-    strips = engine.stream(
-        rgb,
-        weights,
-        tile=record.settings.tile,
-        progress=report,
-        ticket=callbacks.ticket,
-        folder=folder,
-    )
-    with closing(strips):
-        for strip in strips:
-            output.add(strip)
-            if callbacks.watch is not None:
-                callbacks.watch.strip(strip)
+def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
+    """Step 2 of a task: link or copy a cached result of the same request to `path` and return its info, or None."""
+    cached = tasks.find(run.request.signature, run.request.settings.dpi)
+    if cached is None:
+        return None
+    try:
+        tasks.copy_result(cached["task_id"], path)
+    except StorageError:
+        return None
+    run.measurements = {name: value for name, value in cached.items() if name in _MEASURED_ONCE}
+    return run.info({**cached["output"], "path": str(path)}, cached=True)
 
 
-def _copy_input(output: NetworkOutput, image: SourceImage, callbacks: RunCallbacks) -> None:
-    """Add the image itself to `output`, for settings without a network."""
-    shape = output.shape
-    count = max(1, _COPIED_PIXELS // shape.across)
-    for first in range(0, shape.along, count):
-        if callbacks.stop.is_set():
-            raise Cancelled("stopped")
-        last = min(first + count, shape.along)
-        strip = image.rgb[:, first:last] if shape.columns else image.rgb[first:last]
-        output.add(np.ascontiguousarray(strip))
-        if callbacks.progress is not None:
-            callbacks.progress(last, shape.along, None)
-        if callbacks.watch is not None:
-            callbacks.watch.strip(strip)
+def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
+    """Step 2 of a run to `path`: return the info of the result at this path, or None if it is not that of this run.
+
+    All its bytes are read, for its checksum and for the checksums inside a PNG.
+    """
+    request, origin = run.request, origin_of(path)
+    dpi = request.settings.dpi
+    if origin.signature != request.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
+        return None
+    if origin.dpi != (None if dpi is None else str(dpi)):
+        return None
+    if encoding.format == "png" and not is_intact(path):
+        return None
+    output = output_info(Written(path, file_sha256(path), path.stat().st_size), request.size)
+    if not encoding.is_stored:
+        image = request.image
+        notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, metadata=image.metadata)
+        output = exported_output_info(output, path, encoding, notes)
+    with suppress(ValueError):  # another program can have changed the text
+        average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
+        if math.isfinite(average) and math.isfinite(worst):
+            run.measurements |= fidelity_info(Fidelity(average, worst))
+    return run.info(output, cached=True)
 
 
 def run_as_task(
-    record: RunRecord,
-    source: Path,
-    context: Context,
-    callbacks: RunCallbacks,
-    preview: Preview | None = None,
-    hold: ExitStack | None = None,
+    run: Run, source: Path, tasks: TaskStore, preview: Preview | None = None, hold: ExitStack | None = None
 ) -> Result:
     """Steps 2 to 7 of a run whose result is stored, together with its input and the network's output."""
-    tasks = context.tasks
     tasks.prepare()
-    task_id = tasks.new_id()
-    path, network_path = tasks.result_path(task_id), tasks.network_path(record.network_key)
-    upload = tasks.upload_path(record.image.sha256, record.image.name)
+    task_id, image = tasks.new_id(), run.request.image
+    path, network_path = tasks.result_path(task_id), tasks.network_path(run.request.network_key)
     if hold is not None:
         hold.enter_context(tasks.using(path))
-    with tasks.using(upload, path, network_path):
-        tasks.keep_upload(source, record.image)
-        info = find_stored(record, tasks, path) if callbacks.watch is None else None
-        info = info or create_result(record, Target(path, network_path), context, callbacks, preview)
+    with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
+        tasks.keep_upload(source, image)
+        info = _find_stored(run, tasks, path) if run.watch is None else None
+        info = info or run.create_result(path, network_path, preview)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
     return Result(path, info, path)
 
 
 def run_to_path(
+    run: Run,
     output: Path,
     encoding: Encoding,
-    record: RunRecord,
     source: Path,
-    context: Context,
-    callbacks: RunCallbacks,
+    tasks: TaskStore,
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
 ) -> Result:
-    """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored."""
-    task_id = context.tasks.new_id()
-    info = find_at_path(record, output, encoding) if encoding.is_stored or not with_png else None
-    if info is None:
-        check_writable(output, source)
-        check_replaceable(output)
-        if not encoding.is_stored:
-            return _run_and_export(output, encoding, record, context, callbacks, hold, task_id)
-        info = create_result(record, Target(output), context, callbacks)
-    return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
+    """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored.
 
-
-def _run_and_export(
-    output: Path,
-    encoding: Encoding,
-    record: RunRecord,
-    context: Context,
-    callbacks: RunCallbacks,
-    hold: ExitStack | None,
-    task_id: str,
-) -> Result:
-    """Write the result to a temporary PNG, which exists until `hold` is closed, and export it to `output`."""
+    For another format, the PNG is temporary and exists until `hold` is closed.
+    """
+    task_id = tasks.new_id()
+    info = _find_at_path(run, output, encoding) if encoding.is_stored or not with_png else None
+    if info is not None:
+        return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
+    check_writable(output, source)
+    check_replaceable(output)
+    if encoding.is_stored:
+        return Result(output, {**run.create_result(output), "task_id": task_id}, output)
     with ExitStack() as until_exported:
         png = temporary_path(output)
         (hold or until_exported).callback(png.unlink, missing_ok=True)
-        info = find_stored(record, context.tasks, png)
+        info = _find_stored(run, tasks, png)
         try:
-            info = info or create_result(record, Target(png), context, callbacks)
+            info = info or run.create_result(png)
         except StorageError as error:  # the user does not know the name of the PNG
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        export(png, output, encoding, callbacks.stop, marked=True)
+        export(png, output, encoding, run.ticket.stop, marked=True)
         return Result(png, {**info, "task_id": task_id}, png).exported_as(output, encoding)
