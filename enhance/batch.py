@@ -120,10 +120,10 @@ def find_images(
     a failed item.
     """
     listing = list_images(inputs, lambda path: _is_earlier_result(path, output))
-    items = [Item(one.path, one.place) for one in shard.of(listing.images)]
-    for one in listing.closed:
-        error = PictureError("folder_closed", name=one.place.as_posix())
-        items.append(Item(one.path, one.place, state="failed", error=error))
+    items = [Item(one.path, one.relative_path) for one in shard.select(listing.images)]
+    for one in listing.unreadable:
+        error = PictureError("folder_closed", name=one.relative_path.as_posix())
+        items.append(Item(one.path, one.relative_path, state="failed", error=error))
     facts = {"listed": len(listing.images), "hidden": listing.hidden, "others": listing.others}
     return replace(plan(items, output, ending), **facts)
 
@@ -210,7 +210,7 @@ class BatchRun:
     def _check(self, item: Item) -> Item:
         """Return the file with its size, or as failed if it cannot have the requested size or format."""
         if not item.size:
-            item = measured(item, self.max_pixels, self.max_bytes)
+            item = with_size(item, self.max_pixels, self.max_bytes)
         if item.size and item.state == "waiting":
             try:
                 self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
@@ -358,7 +358,7 @@ def _as_failed(item: Item, error: Exception) -> Item:
     return replace(item, state="failed", error=_as_expected_error(error))
 
 
-def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
+def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
     """Return the file with the size from its header, or as failed if it is not a supported image."""
     try:
         facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
@@ -367,19 +367,19 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
     return replace(item, size=(facts.height, facts.width))
 
 
-def for_print(item: Item, settings: Settings, paper: str) -> Item:
+def with_print_size(item: Item, settings: Settings, paper: str) -> Item:
     """Return the file with settings for a print on `paper`, or without settings of its own if `paper` is empty."""
     own = settings.changed(long_side=long_side_on(paper, item.size), dpi=DPI) if paper and item.size else None
     return item if item.settings == own else replace(item, settings=own)
 
 
-def titles(batch: Batch) -> dict[Item, str]:
+def archive_names(batch: Batch) -> dict[Item, str]:
     """Return a unique name in an archive for each finished file, with its subfolder."""
     done = [item for item in batch.items if item.state == "done"]
-    return dict(zip(done, map(UniqueNames().add, map(title, done)), strict=True))
+    return dict(zip(done, map(UniqueNames().add, map(archive_name, done)), strict=True))
 
 
-def title(item: Item) -> str:
+def archive_name(item: Item) -> str:
     """Return the name of the finished file in an archive, with its subfolder."""
     path = Path(strip_direction_marks(item.relative_path.as_posix()))
     return path.with_name(path.stem + (item.result.suffix if item.result else ".png")).as_posix()
@@ -403,7 +403,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
     """Return the lines of the summary and of the table."""
     from .report import Line
 
-    names, lines = titles(batch), []
+    names, lines = archive_names(batch), []
     for item in batch.items:
         reason = strip_direction_marks(item.error.message(language)) if item.error else ""
         line = Line(strip_direction_marks(item.name), item.state, reason=reason)

@@ -234,7 +234,7 @@ def _run(options: Namespace) -> int:
     from .enhancer import Enhancer
     from .images import Shard
 
-    batch, encoding = _plan(options, Shard.called(options.shard))
+    batch, encoding = _plan(options, Shard.parse(options.shard))
     if not batch.listed and not batch.items:
         raise EnhanceError("no_images")
     enhancer = Enhancer(options.device, options.precision)
@@ -287,7 +287,7 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
         return find_images(inputs, shard=shard), encoding
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
-    batch = find_images(inputs, output, shard, encoding.form.ending)
+    batch = find_images(inputs, output, shard, encoding.file_format.ending)
     for folder in {output / item.relative_path for item in batch.items}:
         remove_leftovers(folder.parent)
     return batch, encoding

@@ -74,7 +74,7 @@ class StripCallback(Protocol):
     def strip(self, strip: np.ndarray) -> None:
         """Receive the next strip of the network's output: [n, W, 3], or [H, n, 3] if the image is wider than high."""
 
-    def finished(self, rows: ResultRows) -> Thumbnail | None:
+    def create_thumbnail(self, rows: ResultRows) -> Thumbnail | None:
         """Return a thumbnail that the rows of the result are added to while they are written, or None."""
 
 
@@ -171,7 +171,7 @@ class Run:
                 path,
                 signature=self.request.signature,
                 meter=meter,
-                thumbnail=self.watch.finished(rows) if self.watch else None,
+                thumbnail=self.watch.create_thumbnail(rows) if self.watch else None,
                 stop=self.ticket.stop,
             )
             self.seconds |= seconds

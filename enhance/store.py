@@ -167,7 +167,7 @@ class TaskStore:
 
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
         """Return the path of a result in another format, by the checksum of its PNG."""
-        return self.encoded / f"{sha256}-{encoding}{encoding.form.ending}"
+        return self.encoded / f"{sha256}-{encoding}{encoding.file_format.ending}"
 
     def upload_path(self, sha256: str, name: str) -> Path:
         """Return the path of an input. The name is sanitised to one path component of limited length."""

@@ -22,7 +22,7 @@ class Found:
     """A file or folder, and its path relative to the named folder (its name, if it was named itself)."""
 
     path: Path
-    place: Path
+    relative_path: Path
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Listing:
     """
 
     images: list[Found] = field(default_factory=list)
-    closed: list[Found] = field(default_factory=list)
+    unreadable: list[Found] = field(default_factory=list)
     hidden: int = 0
     others: int = 0
 
@@ -46,7 +46,7 @@ class Shard:
     count: int = 1
 
     @classmethod
-    def called(cls, text: str) -> Shard:
+    def parse(cls, text: str) -> Shard:
         """Parse a shard such as 2/5. Raises SettingsError."""
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         number, count = (int(one) for one in found.groups()) if found else (0, 0)
@@ -54,7 +54,7 @@ class Shard:
             raise SettingsError("shard_wrong", value=text)
         return cls(number, count)
 
-    def of(self, files: Sequence[Found]) -> Sequence[Found]:
+    def select(self, files: Sequence[Found]) -> Sequence[Found]:
         return files[self.number - 1 :: self.count]
 
 
@@ -80,7 +80,7 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
 def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listing) -> list[Found]:
     """Return the images in a folder, and add everything else to the listing."""
     images: list[Found] = []
-    closed: list[Found] = []
+    unreadable: list[Found] = []
     waiting = [folder]
     while waiting:
         directory = waiting.pop()
@@ -88,7 +88,7 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
             with os.scandir(directory) as found:
                 entries = list(found)
         except OSError:
-            closed.append(Found(directory, directory.relative_to(folder.parent)))
+            unreadable.append(Found(directory, directory.relative_to(folder.parent)))
             continue
         for entry in entries:
             path = directory / entry.name
@@ -100,7 +100,7 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
                 listing.others += 1
             elif not is_result(path):
                 images.append(Found(path, path.relative_to(folder)))
-    listing.closed += sorted(closed, key=_order)
+    listing.unreadable += sorted(unreadable, key=_order)
     return sorted(images, key=_order)
 
 
@@ -111,5 +111,5 @@ def _is_broken_link(path: Path) -> bool:
 
 def _order(found: Found) -> tuple[bytes, bytes]:
     """Sort by the composed path in UTF-8, so that the order does not depend on language or file system."""
-    place = found.place.as_posix()
+    place = found.relative_path.as_posix()
     return unicodedata.normalize("NFC", place).encode("utf-8", "surrogateescape"), os.fsencode(place)

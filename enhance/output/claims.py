@@ -35,9 +35,9 @@ class Claims:
         self._closed = threading.Event()
         self._heartbeat: threading.Thread | None = None
 
-    def take(self, what: str, purpose: Hashable = None) -> bool:
+    def claim(self, what: str, purpose: Hashable = None) -> bool:
         """Claim `what`; return False if another process has it. Raises StorageError if no file can be created."""
-        return self._take(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32], purpose)
+        return self._claim_key(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32], purpose)
 
     def release(self, purpose: Hashable = None) -> None:
         """Release all claims, or those for one purpose."""
@@ -56,7 +56,7 @@ class Claims:
         remove_leftovers(self._folder)
         with suppress(OSError, StorageError):
             for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
-                self._take(key)
+                self._claim_key(key)
         self.release()
         with suppress(OSError):
             self._folder.rmdir()
@@ -64,7 +64,7 @@ class Claims:
     def _path(self, key: str, number: int) -> Path:
         return self._folder / f"{key}.{number}"
 
-    def _take(self, key: str, purpose: Hashable = None) -> bool:
+    def _claim_key(self, key: str, purpose: Hashable = None) -> bool:
         number = 0
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):

@@ -100,7 +100,7 @@ class Encoding:
         return Encoding(by_name, quality, metadata)
 
     @property
-    def form(self) -> Format:
+    def file_format(self) -> Format:
         return FORMATS[self.format]
 
     @property
@@ -123,7 +123,7 @@ class Encoding:
         """
         wanted = metadata.select(self.metadata)
         lost = {
-            "on_white": alpha and not self.form.alpha,
+            "on_white": alpha and not self.file_format.alpha,
             "eight_bits": bits > 8 and self.format != "png",
             "location_left": self.metadata == "no-location"
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
@@ -140,7 +140,7 @@ class Encoding:
         Raises PictureError if it is too large for the format, MemoryShortError if memory is short, and SettingsError
         if Pillow lacks the format's library.
         """
-        form, size = self.form, {"format": self.form.name, "width": f"{width:,}", "height": f"{height:,}"}
+        form, size = self.file_format, {"format": self.file_format.name, "width": f"{width:,}", "height": f"{height:,}"}
         if self.format in ("webp", "avif") and not features.check(self.format):
             raise SettingsError("format_missing", format=form.name)
         if max(width, height) > form.side:
@@ -206,7 +206,7 @@ class _Source:
             if self.stop is not None and self.stop.is_set():
                 raise Cancelled("stopped")
             values = self.image.rows(first, min(first + step, height))
-            if values.shape[2] in (2, 4) and not self.encoding.form.alpha:
+            if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
                 values = _on_white(values)
             elif values.dtype == np.uint16:
                 values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -299,7 +299,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
             chroma = "4:0:0" if grey else ("4:4:4" if encoding.quality >= FINE else "4:2:0")
             options |= {"subsampling": chroma, "speed": 6 if height * width <= _THOROUGH_PIXELS else 8}
         coded = io.BytesIO()
-        whole.save(coded, encoding.form.name, **options)
+        whole.save(coded, encoding.file_format.name, **options)
     data = coded.getbuffer()
     ending = marked_ending(bytes(data[:16]), source.mark) if source.mark else b""
     if ending and encoding.format == "webp":

@@ -42,7 +42,7 @@ class LiveView:
             self._live.add(np.ascontiguousarray(thinned))
             self._has_changed = True
 
-    def finished(self, rows: ResultRows) -> Thumbnail:
+    def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
         self.overview, self.icc = Thumbnail(*rows.size, channels=rows.channels), icc_for_screen(rows.image)
         return self.overview

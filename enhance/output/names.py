@@ -44,7 +44,7 @@ class ResultNames:
         Returns None if another process works on this source. Raises StorageError if no claim can be written.
         """
         sha256 = _sha256(source)
-        if not self._claims.take(f"{_fold(relative_path.as_posix())} {sha256}", source):
+        if not self._claims.claim(f"{_fold(relative_path.as_posix())} {sha256}", source):
             return None
         folder = self.folder / relative_path.parent
         return self._earlier_result(source, folder, sha256) or self._free_name(source, folder, sha256)
@@ -71,7 +71,7 @@ class ResultNames:
 
     def _claim(self, path: Path, source: Path) -> bool:
         key = _fold(str(path.absolute()))
-        if key in self._assigned or not self._claims.take(_fold(path.relative_to(self.folder).as_posix()), source):
+        if key in self._assigned or not self._claims.claim(_fold(path.relative_to(self.folder).as_posix()), source):
             return False
         self._assigned.add(key)
         return True

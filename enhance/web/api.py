@@ -75,7 +75,7 @@ class Endpoints:
                     return enhance(services, source, settings, job, encoding=encoding, hold=hold)
 
                 result = yield from self._run(request, progress, "run", lambda ticket: Job(work, ticket, source))
-                name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
+                name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
                 file = services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(request, result.info))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, for_print, measured, title
+from ..batch import Batch, Item, archive_name, with_print_size, with_size
 from ..errors import EnhanceError, StorageError
 from ..i18n import format_duration, format_names, name_of
 from ..output.formats import ENDINGS, FORMATS
@@ -45,7 +45,7 @@ class PageBatch(BatchJob):
         self._names = UniqueNames()
         for item in self._files.items:
             if item.state == "done":
-                self._names.add(title(item))
+                self._names.add(archive_name(item))
         encoding = call.session.encoding
         super().__init__(call.services, self._files.items, settings, call.language, ticket, encoding)
 
@@ -82,7 +82,9 @@ class PageBatch(BatchJob):
             services = self._call.services
             services.owners.remember(self._call.request, item.info)
             with suppress(StorageError):
-                self._files.results[item.key] = services.downloads.link(item.result, self._names.add(title(item)))
+                self._files.results[item.key] = services.downloads.link(
+                    item.result, self._names.add(archive_name(item))
+                )
         self._record_end(item)
 
     def _record_end(self, item: Item) -> None:
@@ -109,7 +111,7 @@ def describe_settings(call: Call) -> Updates:
         session.encoding = encoding = encoding_from(call.values)
         paper = paper_from(call.values)
         size = f"{call.text('size_paper')} {name_of(call.language, 'paper', paper)}" if paper else None
-        words = [_settings(call).describe(call.language, size), encoding.form.name]
+        words = [_settings(call).describe(call.language, size), encoding.file_format.name]
     except EnhanceError as error:
         return {card.settings: templates.problem(page_message(call.language, error))}
     if not encoding.lossless:
@@ -201,9 +203,9 @@ def _add(call: Call, paths: list[Path]) -> None:
     session, limits = call.session, call.services.limits
     job: PageBatch | None = session.batch
     limits.check_together([*(item.source for item in session.current_batch.items), *paths])
-    items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
+    items = [with_size(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
     if job is not None and not job.is_over:
-        items = [for_print(item, job.running.settings, session.files.paper) for item in items]
+        items = [with_print_size(item, job.running.settings, session.files.paper) for item in items]
         job.record(items, len(session.current_batch.items))
         if job.running.add(items):
             return
@@ -309,7 +311,7 @@ def show_batch(call: Call) -> Updates:
 def _bar_text(call: Call) -> str:
     if not call.session.current_batch.items:
         return templates.note(call.text("why_no_files"))
-    return templates.note(call.text("why_batch", format=call.session.encoding.form.name))
+    return templates.note(call.text("why_batch", format=call.session.encoding.file_format.name))
 
 
 def _progress(call: Call, job: PageBatch) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Item, plan, titles
+from ..batch import Item, archive_names, plan
 from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of
@@ -245,7 +245,7 @@ def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFi
             files.thumbnails[item.key, False] = save_data_url(entry.thumbnail, downloads.new_path("small.jpg"))
         source = item.source if item.info else downloads.link(item.source, entry.name)
         files.items += (replace(item, source=source),)
-    for item, title in titles(plan(files.items)).items():
+    for item, title in archive_names(plan(files.items)).items():
         files.results[item.key] = downloads.link(item.result or item.source, title)
     return files, lost
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, BatchRun, Item, pack, plan, titles
+from ..batch import Batch, BatchRun, Item, archive_names, pack, plan
 from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result
@@ -61,7 +61,7 @@ def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language
         return Packed(batch, pack(batch, downloads.new_path(ZIP_NAME), settings, language))
     except StorageError as error:
         loose = {}
-        for item, title in titles(batch).items():
+        for item, title in archive_names(batch).items():
             if item.result is not None:
                 with suppress(StorageError):  # A link needs no space.
                     loose[item] = downloads.link(item.result, title)

@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 
 from ..analysis import Analysis
-from ..batch import Batch, Item, for_print, plan
+from ..batch import Batch, Item, plan, with_print_size
 from ..config import Limits
 from ..errors import expected_error
 from ..files import link_or_copy, storage_errors
@@ -131,7 +131,7 @@ class BatchFiles:
         same_encoding, self.encoding = encoding == self.encoding, encoding
         if paper is not None:
             self.paper = paper
-            self.items = tuple(for_print(item, settings, paper) for item in self.items)
+            self.items = tuple(with_print_size(item, settings, paper) for item in self.items)
         self.items = tuple(self._prepare(item, item.settings or settings, same_encoding) for item in self.items)
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)

@@ -317,10 +317,12 @@ def show_download(call: Call) -> Updates:
         try:
             encoding.check(output["width"], output["height"])
             notes = [note for note in output.get("notes", ()) if note in LOST] + notes_of(result.download, encoding)
-            message = "".join(templates.note(call.text(f"note_{one}", format=encoding.form.name)) for one in notes)
+            message = "".join(
+                templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
+            )
         except EnhanceError as error:
             message, is_possible = templates.problem(error.message(call.language)), False
-    bar, label = show_bar(call), call.text("download_as", format=encoding.form.name)
+    bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
     look = bar.get(card.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})
     return {**bar, card.download: button, card.taken: message}

@@ -114,7 +114,7 @@ def test_a_damaged_claim_counts_as_one_of_another_computer(enhancer, folder, kin
 def test_a_folder_link_or_pipe_in_place_of_a_claim_is_ignored(tmp_path):
     claims = Claims(tmp_path / "claims")
     for what in ("folder", "link", "pipe"):
-        assert claims.take(what)
+        assert claims.claim(what)
     names = sorted(path for path in (tmp_path / "claims").iterdir())
     for path in names:
         path.unlink()
@@ -123,7 +123,7 @@ def test_a_folder_link_or_pipe_in_place_of_a_claim_is_ignored(tmp_path):
     os.mkfifo(names[2])
 
     others = Claims(tmp_path / "claims")
-    assert [others.take(what) for what in ("folder", "link", "pipe")] == [True] * 3
+    assert [others.claim(what) for what in ("folder", "link", "pipe")] == [True] * 3
     others.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from enhance import SettingsError
-from enhance.batch import Item, find_images, plan, titles
+from enhance.batch import Item, archive_names, find_images, plan
 from enhance.cli import main
 from enhance.images import Shard
 from enhance.output.claims import Claims
@@ -136,14 +136,14 @@ def test_the_zip_keeps_subfolders():
     names = ("a/x.jpg", "a/x.png", "b/x.jpg", "x.jpg")
     batch = plan(Item(Path(name), Path(name), state="done") for name in names)
 
-    assert list(titles(batch).values()) == ["a/x.png", "a/x-2.png", "b/x.png", "x.png"]
+    assert list(archive_names(batch).values()) == ["a/x.png", "a/x-2.png", "b/x.png", "x.png"]
 
 
 def test_shards_divide_the_list(tmp_path):
     for name in "abcdefg":
         image(tmp_path / f"{name}.png")
 
-    shares = [places(tmp_path, shard=Shard.called(f"{number}/3")) for number in (1, 2, 3)]
+    shares = [places(tmp_path, shard=Shard.parse(f"{number}/3")) for number in (1, 2, 3)]
 
     assert shares == [["a.png", "d.png", "g.png"], ["b.png", "e.png"], ["c.png", "f.png"]]
 
@@ -151,7 +151,7 @@ def test_shards_divide_the_list(tmp_path):
 @pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
 def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
     with pytest.raises(SettingsError, match="such as 2/5"):
-        Shard.called(text)
+        Shard.parse(text)
     assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
@@ -172,7 +172,7 @@ class OtherClaims:
     def create(self, process: str, what: str = "x", age: float = 0) -> None:
         """Create a claim of `process` that is `age` seconds old."""
         claims = Claims(self.folder)
-        assert claims.take(what)
+        assert claims.claim(what)
         for path in self.folder.iterdir():
             if path.read_text() == this_process():
                 path.write_text(process)
@@ -187,21 +187,21 @@ def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
     others.create(there, "of another machine", age=100)
     others.create(there, "of a machine that is silent", age=400)
 
-    assert mine.take("of a dead process")
-    assert not mine.take("of another machine")
-    assert mine.take("of a machine that is silent")
-    assert not Claims(tmp_path / CLAIMS).take("of a dead process")
+    assert mine.claim("of a dead process")
+    assert not mine.claim("of another machine")
+    assert mine.claim("of a machine that is silent")
+    assert not Claims(tmp_path / CLAIMS).claim("of a dead process")
 
 
 def test_a_process_killed_while_claiming_blocks_no_file(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from enhance.output import claims\n"
         "claims.this_process = lambda: os._exit(9)\n"
-        "claims.Claims(Path(sys.argv[1])).take('a file')"
+        "claims.Claims(Path(sys.argv[1])).claim('a file')"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / CLAIMS)]).returncode == 9
     claims = Claims(tmp_path / CLAIMS)
-    assert claims.take("a file")
+    assert claims.claim("a file")
     claims.close()
     assert not (tmp_path / CLAIMS).exists()
 
@@ -213,7 +213,7 @@ def test_close_removes_claims_of_dead_processes_only(tmp_path):
     assert not folder.exists()
 
     other = Claims(folder)
-    assert other.take("x")
+    assert other.claim("x")
     Claims(folder).close()
     assert len(list(folder.iterdir())) == 1
 
