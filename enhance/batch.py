@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
-from .i18n import DEFAULT_LANGUAGE, describe_preset, strip_direction_marks, translate
+from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from .images import Shard, SourceImage, inspect, list_images
 from .output.formats import Encoding
 from .output.names import ResultNames, UniqueNames
@@ -403,27 +403,15 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
     """Return the lines of the summary and of the table."""
     from .report import Line
 
-    names, lines = archive_names(batch), []
-    for item in batch.items:
-        reason = strip_direction_marks(item.error.message(language)) if item.error else ""
-        line = Line(strip_direction_marks(item.name), item.state, reason=reason)
-        if item.info is not None:
-            output, auto = item.info["output"], item.info.get("auto")
-            line = replace(
-                line,
-                pixels=(output["width"], output["height"]),
-                bytes=output["bytes"],
-                seconds=item.info["seconds"]["total"],
-                result=item.result,
-                title=names[item],
-                choice=describe_preset(language, item.info["preset"], auto) if auto else "",
-                signature=item.info["signature"],
-                sha256=output["sha256"],
-                fidelity_db=item.info.get("fidelity_db"),
-                fidelity_worst_db=item.info.get("fidelity_worst_db"),
-            )
-        lines.append(line)
-    return lines
+    names = archive_names(batch)
+
+    def reason(item: Item) -> str:
+        return strip_direction_marks(item.error.message(language)) if item.error else ""
+
+    return [
+        Line(strip_direction_marks(item.name), item.state, reason(item), names.get(item, ""), item.info)
+        for item in batch.items
+    ]
 
 
 def _is_earlier_result(path: Path, output: Path | None) -> bool:

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ..files import write_atomically
-from ..i18n import DEFAULT_LANGUAGE, match_language, name_of, translate
+from ..i18n import DEFAULT_LANGUAGE, describe_preset, match_language, name_of, translate
+from ..info import Info
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
 COLUMNS = (
@@ -32,25 +33,16 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Line:
-    """One file of a batch: its name, its `state`, and the figures of its result or the reason why there is none.
+    """One file of a batch: its name, its `state`, the reason if it failed, and the `info` of its result.
 
-    `pixels` is width and height of the result, `result` its file and `title` the name of that file in the ZIP. `choice`
-    is the preset that Auto selected, with its reason, or "".
+    `title` is the name of the result in the ZIP.
     """
 
     name: str
     state: str
-    pixels: tuple[int, int] | None = None
-    bytes: int = 0
-    seconds: float = 0.0
     reason: str = ""
-    choice: str = ""
-    result: Path | None = None
     title: str = ""
-    signature: str = ""
-    sha256: str = ""
-    fidelity_db: float | None = None
-    fidelity_worst_db: float | None = None
+    info: Info | None = None
 
 
 def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
@@ -62,8 +54,8 @@ def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for line in lines:
-                if line.result is not None:
-                    archive.write(line.result, line.title)
+                if line.info is not None:
+                    archive.write(line.info["output"]["path"], line.title)
             archive.writestr("report.csv", table(lines, language), zipfile.ZIP_DEFLATED)
             archive.writestr("summary.pdf", summary(lines, settings, language=language))
 
@@ -78,9 +70,10 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
     writer.writerow(translate(language, f"table_{name}") for name in COLUMNS)
     for line in lines:
         row: list[object] = [line.name, translate(language, f"table_{line.state}"), line.reason, line.title]
-        if line.pixels is not None:
-            row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256]
-            row += [line.fidelity_db, line.fidelity_worst_db]
+        if info := line.info:
+            output = info["output"]
+            row += [output["width"], output["height"], output["bytes"], info["seconds"]["total"]]
+            row += [info["signature"], output["sha256"], info.get("fidelity_db"), info.get("fidelity_worst_db")]
         writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
     return "\ufeff" + text.getvalue()
 
@@ -111,7 +104,7 @@ def summary(
         done=sum(line.state == "done" for line in lines),
         images=len(lines),
         failed=sum(line.state == "failed" for line in lines),
-        seconds=f"{sum(line.seconds for line in lines):,.1f}",
+        seconds=f"{sum(line.info['seconds']['total'] for line in lines if line.info):,.1f}",
     )
     document.paragraph(counts, HEADING)
     document.paragraph(settings, colour=GREY)
@@ -125,11 +118,13 @@ def summary(
 
 
 def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
-    if line.state == "done" and line.pixels is not None:
-        size, seconds = f"{line.pixels[0]:,} × {line.pixels[1]:,}", f"{line.seconds:,.1f}"
-        time = document.translate("report_seconds", number=seconds)
-        name = f"{line.name}\n{line.choice}".strip()
-        return [str(number), name, size, f"{line.bytes / 1e6:,.1f} MB", time]
+    if line.info:
+        output = line.info["output"]
+        time = document.translate("report_seconds", number=f"{line.info['seconds']['total']:,.1f}")
+        size = f"{output['width']:,} × {output['height']:,}"
+        auto = line.info.get("auto")
+        choice = describe_preset(document.language, line.info["preset"], auto) if auto else ""
+        return [str(number), f"{line.name}\n{choice}".strip(), size, f"{output['bytes'] / 1e6:,.1f} MB", time]
     state = name_of(document.language, "summary_state", line.state)
     outcome = document.translate("summary_why", state=state, reason=line.reason) if line.reason else state
     return [str(number), line.name, outcome]

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,8 +51,10 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     items = [Item(tmp_path / f"{state}.png", Path(f"{state}.png"), state=state) for state in ("waiting", "cancelled")]
     waiting = lines_of(plan(items), "zh-CN")
     states = summary(waiting, Settings("gentle", tuning=False).describe("zh-CN"), language="zh-CN")
+    output = {"width": 1360, "height": 960, "bytes": 2_345_678, "sha256": ""}
+    finished: Any = {"output": output, "seconds": {"total": 12.34}, "signature": "", "fidelity_db": None}
     lines = [
-        Line("one.png", "done", (1360, 960), 2_345_678, 12.34),
+        Line("one.png", "done", info=finished),
         Line("two.png", "failed", reason="two.png 已损坏。"),
         Line("three.png", "running"),
     ]
