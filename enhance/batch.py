@@ -152,16 +152,12 @@ class BatchRun:
     stop: threading.Event = field(default_factory=threading.Event)
     on_change: Callable[[Batch], object] = lambda batch: None
     on_compute: Callable[[Item, Run], object] | None = None
-    max_pixels: int | None = None
-    max_bytes: int | None = None
     report: str | None = None
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
     caller: Hashable = None
 
     def __post_init__(self) -> None:
-        self.max_pixels = self.max_pixels or self.enhancer.max_pixels
-        self.max_bytes = self.max_bytes or self.enhancer.max_bytes
         self._lock = threading.RLock()
         self._is_over = self._has_rechecked = False
         self._waiting = deque[str]()  # keys in order, also of files that no longer wait
@@ -210,7 +206,7 @@ class BatchRun:
     def _check(self, item: Item) -> Item:
         """Return the file with its size, or as failed if it cannot have the requested size or format."""
         if not item.size:
-            item = with_size(item, self.max_pixels, self.max_bytes)
+            item = with_size(item, self.enhancer.max_pixels, self.enhancer.max_bytes)
         if item.size and item.state == "waiting":
             try:
                 self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
@@ -259,7 +255,7 @@ class BatchRun:
             with ExitStack() as until_reported:
                 image = None
                 if self.report:
-                    image = self.enhancer.read(item.source, item.output, self.max_pixels, self.max_bytes)
+                    image = self.enhancer.read(item.source, item.output)
                 result = self.enhancer.run(
                     item.source,
                     item.settings or self.settings,
@@ -268,8 +264,6 @@ class BatchRun:
                     output=item.output,
                     progress=lambda done, total, left: self._update_progress(item, done / total),
                     on_compute=self.on_compute and partial(self.on_compute, item),
-                    max_pixels=self.max_pixels,
-                    max_bytes=self.max_bytes,
                     hold=until_reported if item.output else self.hold,
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language, version
-from .errors import Cancelled, EnhanceError, SettingsError
+from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .i18n import describe_choice, format_duration, translate
 from .settings import DEFAULT_PRESET, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings
 
@@ -77,13 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
         from .models.cli import main as weights_main
 
         return weights_main(arguments[1:])
-    options = parse_arguments(arguments)
+    options, handler = parse_arguments(arguments), logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.ERROR)
+    handler.setFormatter(_OneLineFormatter("enhance: %(message)s"))
+    log.addHandler(handler)
     try:
-        with _unexpected_errors_in_one_line():
-            return _COMMANDS[options.command](options)
-    except EnhanceError as error:
-        _print_error(error)
-        return 2 if isinstance(error, SettingsError) else 1
+        return _COMMANDS[options.command](options)
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         if options.command == "app" and number == signal.SIGTERM:
@@ -93,6 +92,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_unread_output()
         return 0
+    except Exception as error:
+        _print_error(expected_error(error, "The command failed"))
+        return 2 if isinstance(error, SettingsError) else 1
+    finally:
+        log.removeHandler(handler)
 
 
 def parse_arguments(arguments: Sequence[str]) -> Namespace:
@@ -205,25 +209,9 @@ def _print_error(error: EnhanceError, subject: object = "") -> None:
     _print_message(error.message(terminal_language()), subject)
 
 
-@contextmanager
-def _unexpected_errors_in_one_line() -> Iterator[None]:
-    """Print unexpected errors as one line without a traceback."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setLevel(logging.ERROR)
-    handler.setFormatter(_OneLineFormatter("enhance: %(message)s"))
-    logging.getLogger("enhance").addHandler(handler)
-    try:
-        yield
-    except (EnhanceError, BrokenPipeError):
-        raise
-    except Exception as error:
-        log.exception("The command failed")
-        raise EnhanceError("unexpected") from error
-    finally:
-        logging.getLogger("enhance").removeHandler(handler)
-
-
 class _OneLineFormatter(logging.Formatter):
+    """Formats unexpected errors as one line without a traceback."""
+
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is that of logging
         return "enhance: " + " ".join("".join(traceback.format_exception_only(*ei[:2])).split())
 

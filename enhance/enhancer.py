@@ -58,7 +58,8 @@ class Enhancer:
 
     `device` is auto (`ENHANCE_DEVICE`, otherwise the fastest available), cpu, cuda or mps; `precision` is auto, fp32,
     bf16 or fp16. `data` is the folder for inputs and results (default: `ENHANCE_DATA`, otherwise `data/`). PyTorch is
-    imported with the first image. Raises SettingsError if an environment variable has an unusable value.
+    imported with the first image. `max_pixels` and `max_bytes` limit an input. Raises SettingsError if an environment
+    variable has an unusable value.
     """
 
     def __init__(
@@ -103,8 +104,6 @@ class Enhancer:
         stop: threading.Event | None = None,
         watch: StripCallback | None = None,
         on_compute: Callable[[Run], object] | None = None,
-        max_pixels: int | None = None,
-        max_bytes: int | None = None,
         hold: ExitStack | None = None,
         ticket: Ticket | None = None,
         encoding: Encoding | None = None,
@@ -121,7 +120,6 @@ class Enhancer:
         - `preview`: a preview of this image, which is compared with the result.
         - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
         - `on_compute`: called before a result is computed, but not for a cached result.
-        - `max_pixels`, `max_bytes`: limits of the input, by default those of the environment.
         - `hold`: the result is not deleted until it is closed.
         - `encoding`: the output format, by default that of the extension of `output`, otherwise PNG. The PNG stays in
           the store; for an `output` it is deleted at the end or when `hold` is closed.
@@ -137,8 +135,7 @@ class Enhancer:
         engine, started = self.engine, time.perf_counter()
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
         with SCHEDULER.queue_job(ticket, ahead=1):
-            limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-            image = self.read(image or source, target, *limits, name=name)
+            image = self.read(image or source, target, name=name)
             run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
@@ -191,7 +188,7 @@ class Enhancer:
         complete run. Raises EnhanceError.
         """
         engine, started, ticket = self.engine, time.perf_counter(), ticket or _ticket("preview", stop)
-        image = self.read(source, None, self.max_pixels, self.max_bytes)
+        image = self.read(source)
         run = self._start_run(image, as_settings(settings), ticket, started, engine, progress)
         return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
 
@@ -215,7 +212,7 @@ class Enhancer:
         holds the error of its preset; EnhanceError is raised if all fail.
         """
         started, engine, ticket = time.perf_counter(), self.engine, ticket or _ticket("comparison", stop)
-        image = self.read(source, None, self.max_pixels, self.max_bytes)
+        image = self.read(source)
         decoded, box = time.perf_counter() - started, choose_box(image.width, image.height, x, y, size)
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
@@ -234,7 +231,7 @@ class Enhancer:
 
         Faces are counted if the face detector is installed. Nothing is downloaded.
         """
-        image = self.read(source, None, self.max_pixels, self.max_bytes)
+        image = self.read(source)
         with self._lock:
             known = self._analyses.get(image.sha256)
         if known is not None:
@@ -263,7 +260,7 @@ class Enhancer:
 
         Raises EnhanceError, also if the format cannot hold the result.
         """
-        image = self.read(source, None, self.max_pixels, self.max_bytes)
+        image = self.read(source)
         size = {"scale": scale, "long_side": long_side, "megapixels": megapixels, "dpi": dpi}
         settings, _ = self.resolve(image, Settings(AUTO, **size))  # type: ignore[arg-type]
         height, width = result_size(settings, image.height, image.width)
@@ -352,15 +349,7 @@ class Enhancer:
         request = _request(image, settings, precision, ticket.stop)
         return Run(request, engine, self._face_cache, ticket, started, progress, watch, auto, on_compute)
 
-    def read(
-        self,
-        source: Source,
-        output: Path | None = None,
-        max_pixels: int | None = None,
-        max_bytes: int | None = None,
-        *,
-        name: str | None = None,
-    ) -> SourceImage:
+    def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
 
         The pixels of a large image are a temporary file in the folder of `output`, by default in the data folder.
@@ -368,7 +357,7 @@ class Enhancer:
         """
         if not isinstance(source, SourceImage):
             folder = output.parent if output else self.tasks.folder
-            source = read_image(source, max_pixels=max_pixels, max_bytes=max_bytes, folder=folder)
+            source = read_image(source, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder)
         return source if name is None else replace(source, name=name)
 
     @memory_errors()

@@ -64,6 +64,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     for name, value in _NO_STATISTICS.items():
         os.environ.setdefault(name, value)
     limits, tasks = config.limits, enhancer.tasks
+    enhancer.max_pixels, enhancer.max_bytes = limits.pixels, limits.bytes
     folder = page_folder(config, tasks)
     retention = max(MIN_RETENTION, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:

@@ -27,8 +27,7 @@ ZIP_NAME = "enhanced.zip"
 
 def enhance(services: Services, source: Path, settings: Settings, job: Job[Any], **options: Any) -> Result:
     """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises EnhanceError."""
-    limits = services.limits
-    options |= {"progress": job.progress, "ticket": job.ticket, "max_pixels": limits.pixels, "max_bytes": limits.bytes}
+    options |= {"progress": job.progress, "ticket": job.ticket}
     return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **options))
 
 
@@ -89,8 +88,6 @@ class BatchJob(Job[Packed]):
             on_change=self._handle_change,
             caller=ticket.caller,
             encoding=encoding,
-            max_pixels=services.limits.pixels,
-            max_bytes=services.limits.bytes,
         )
         self._started: float | None = None
         super().__init__(BatchJob._run, ticket)
