@@ -19,7 +19,8 @@ from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY
 from .errors import PictureError, SettingsError, StorageError, memory_errors
-from .i18n import DEFAULT_LANGUAGE, match_language
+from .files import write_atomically
+from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .output.formats import Encoding, export
@@ -403,13 +404,16 @@ class Enhancer:
     def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
         from .output.png_reader import PngReader
-        from .report import write_report
+        from .report import make_report
 
-        image = self.read(source, Path(path))
+        path = Path(path)
+        image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
-            return write_report(path, result.info, rows, image, language=match_language(language) or DEFAULT_LANGUAGE)
+            report = make_report(result.info, rows, image, language=language)
+        write_atomically(path, lambda temporary: temporary.write_bytes(report))
+        return path
 
     @memory_errors()
     def upscale(

@@ -1,6 +1,6 @@
 """Reports as PDF: of one result, and of a batch with its table and its ZIP."""
 
 from .batch_report import COLUMNS, Line, summary, table, write_zip
-from .photo_report import make_report, report_path_next_to, write_report
+from .photo_report import make_report, report_path_next_to
 
-__all__ = ["COLUMNS", "Line", "make_report", "report_path_next_to", "summary", "table", "write_report", "write_zip"]
+__all__ = ["COLUMNS", "Line", "make_report", "report_path_next_to", "summary", "table", "write_zip"]

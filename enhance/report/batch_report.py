@@ -83,15 +83,13 @@ def _escape_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def summary(
-    lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE, when: datetime | None = None
-) -> bytes:
+def summary(lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> bytes:
     """Return the summary as PDF; `settings` is one line of text that describes the settings of the batch.
 
     `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is treated as English.
     """
     language = match_language(language) or DEFAULT_LANGUAGE
-    when = (when or datetime.now()).astimezone()
+    when = datetime.now().astimezone()
     document = ReportDocument(
         language, translate(language, "summary_title"), translate(language, "summary_subject"), when
     )

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ..files import write_atomically
 from ..i18n import (
     DEFAULT_LANGUAGE,
     PixelCount,
@@ -60,27 +59,6 @@ class FinishedRows(Protocol):
     def rows(self, first: int, last: int) -> np.ndarray: ...
 
 
-def write_report(
-    path: str | Path,
-    info: Info,
-    result: FinishedRows,
-    image: SourceImage,
-    *,
-    language: str = DEFAULT_LANGUAGE,
-    when: datetime | None = None,
-) -> Path:
-    """Write the report atomically to `path` and return `path`.
-
-    `info` is that of a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
-    other is treated as English. `when` is the date of the PDF, by default now. Raises StorageError if the file cannot
-    be written, PictureError if the result cannot be read.
-    """
-    document = make_report(info, result, image, language=language, when=when)
-    path = Path(path)
-    write_atomically(path, lambda temporary: temporary.write_bytes(document))
-    return path
-
-
 def report_path_next_to(result: Path, input_sha256: str) -> Path:
     """Return the path for the report of a result: its name with .pdf, or with -report where another file has that.
 
@@ -107,7 +85,12 @@ def make_report(
     language: str = DEFAULT_LANGUAGE,
     when: datetime | None = None,
 ) -> bytes:
-    """Return the report as PDF; the same arguments, `when` included, give the same bytes."""
+    """Return the report as PDF; the same arguments, `when` included, give the same bytes.
+
+    `info` is that of a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
+    other is treated as English. `when` is the date of the PDF, by default now. Raises PictureError if the result cannot
+    be read.
+    """
     language = match_language(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
     name = info["input"]["name"]
