@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from .errors import StorageError
+from .i18n import format_bytes
 from .processes import temporary_path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -96,7 +97,7 @@ def check_disk_space(folder: Path, needed: int) -> None:
     """Raise StorageError if fewer than `needed` bytes are free on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise StorageError("disk_short", folder=folder, free=_size(free), needed=_size(needed))
+        raise StorageError("disk_short", folder=folder, free=format_bytes(free), needed=format_bytes(needed))
 
 
 @contextmanager
@@ -142,7 +143,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -157,12 +157,12 @@ def format_print_size(language: str, width: int, height: int, *, short: bool = F
 
 
 def format_bytes(count: int) -> str:
-    """Format a file size as "812 B", "24 kB" or "3.1 MB", the same in every language."""
+    """Format a file size as "812 B", "24 kB", "3.1 MB" or "1.5 GB", the same in every language."""
     if count < 1000:
         return f"{count} B"
     if count < 1_000_000:
         return f"{count / 1e3:,.0f} kB"
-    return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e6:,.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:,.1f} GB"
 
 
 def format_names(language: str, names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..files import write_atomically
-from ..i18n import DEFAULT_LANGUAGE, describe_preset, match_language, name_of, translate
+from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, match_language, name_of, translate
 from ..info import Info
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
@@ -122,7 +122,7 @@ def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
         size = f"{output['width']:,} × {output['height']:,}"
         auto = line.info.get("auto")
         choice = describe_preset(document.language, line.info["preset"], auto) if auto else ""
-        return [str(number), f"{line.name}\n{choice}".strip(), size, f"{output['bytes'] / 1e6:,.1f} MB", time]
+        return [str(number), f"{line.name}\n{choice}".strip(), size, format_bytes(output["bytes"]), time]
     state = name_of(document.language, "summary_state", line.state)
     outcome = document.translate("summary_why", state=state, reason=line.reason) if line.reason else state
     return [str(number), line.name, outcome]
