@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from .preview import Preview
     from .settings import PRESETS, Settings, signature
 
-_HOMES = {
-    "enhancer": ("Enhancer",),
-    "errors": (
-        "Cancelled",
-        "EnhanceError",
-        "MemoryShortError",
-        "PictureError",
-        "SettingsError",
-        "StorageError",
-        "WeightsError",
-    ),
-    "info": ("Result",),
-    "output.formats": ("Encoding",),
-    "preview": ("Preview",),
-    "settings": ("PRESETS", "Settings", "signature"),
-}
-
 __all__ = [
     "PRESETS",
     "Cancelled",
@@ -63,8 +46,19 @@ __all__ = [
 ]
 
 
+_MODULES = {
+    "PRESETS": "settings",
+    "Encoding": "output.formats",
+    "Enhancer": "enhancer",
+    "Preview": "preview",
+    "Result": "info",
+    "Settings": "settings",
+    "signature": "settings",
+}
+"""The modules of public names; all others are in `errors`."""
+
+
 def __getattr__(name: str) -> object:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
