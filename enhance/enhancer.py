@@ -440,30 +440,23 @@ class Enhancer:
         With `auto`, this is the time of `gentle`, the slowest preset that it chooses for a photo.
         """
         settings = _without_auto(settings)
-        megapixels = math.prod(result_size(settings, height, width)) / 1e6
-        if not settings.model:
-            return _SECONDS_PER_MEGAPIXEL * megapixels
-        input_size = downscaled_size(height, width, settings.reduce)
-        seconds = self.engine.estimate(settings.model, *input_size, bits)
-        if has_second_pass(settings, height, width):
-            seconds += self.engine.estimate(SECOND_MODEL, settings.factor * height, settings.factor * width, bits)
-        return seconds + _SECONDS_PER_MEGAPIXEL * megapixels
+        networks = sum(self.engine.estimate(*network, bits) for network in _networks(settings, height, width))
+        return networks + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected peak memory of a run in MB: of the GPU, or in addition to that of the idle process."""
-        settings, bytes_per_pixel = _without_auto(settings), 3 * bits // 8
+        settings, image = _without_auto(settings), width * height * 3 * bits // 8
         if not settings.model:
-            return 2 * width * height * bytes_per_pixel / 1e6
-        input_size = downscaled_size(height, width, settings.reduce)
-        sha256 = models.Store().find(settings.model).sha256
-        network = self._network_memory(sha256, settings.model, *input_size, bits, settings.tile)
-        if has_second_pass(settings, height, width):
-            sha256, sides = models.Store().find(SECOND_MODEL).sha256, (settings.factor * side for side in input_size)
-            network = max(network, self._network_memory(sha256, SECOND_MODEL, *sides, bits, settings.tile) + IN_MEMORY)
+            return 2 * image / 1e6
+        first, *second = (
+            self._network_memory(models.Store().find(model).sha256, model, *size, bits, settings.tile)
+            for model, *size in _networks(settings, height, width)
+        )
+        network = max([first, *(one + IN_MEMORY for one in second)])
         if self.engine.own.type == "cuda":
             return network / 1e6
-        output = min(math.prod(input_size) * settings.factor**2 * bytes_per_pixel, IN_MEMORY)
-        return (network + output + width * height * bytes_per_pixel) / 1e6
+        output = math.prod(downscaled_size(height, width, settings.reduce)) * settings.factor**2 * 3 * bits // 8
+        return (network + min(output, IN_MEMORY) + image) / 1e6
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Return all presets with their settings, their availability (or the reason against it) and relative time."""
@@ -523,6 +516,14 @@ def _analysis_of(auto: AutoInfo) -> Analysis:
     from .analysis import Analysis
 
     return Analysis(**auto["analysis"])
+
+
+def _networks(settings: Settings, height: int, width: int) -> list[tuple[str, int, int]]:
+    """Return the networks of a run: the model, and the height and width of its input."""
+    networks = [(settings.model, *downscaled_size(height, width, settings.reduce))] if settings.model else []
+    if has_second_pass(settings, height, width):
+        networks.append((SECOND_MODEL, settings.factor * height, settings.factor * width))
+    return networks
 
 
 def _without_auto(settings: Settings | str) -> Settings:

@@ -161,7 +161,7 @@ def export(call: Call) -> Updates:
         png = services.enhancer.tasks.result_path(result.info["task_id"])
         with ExitStack() as hold:
             exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
-            name = download_name(result.upload.name, settings_in(result.info), encoding.form.ending)
+            name = download_name(result.upload.name, settings_in(result.info), encoding.file_format.ending)
             return services.downloads.link(exported.path, name)
 
     return _offer_file(call, make, call.page.result.taken, "A result could not be exported")

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Batch, BatchRun, Item, archive_names, find_images, pack, plan
+from enhance.batch import Batch, BatchRun, find_images
 from enhance.cli import _Reporter
 from enhance.images.decode import read_facts
 from enhance.info import Result
-from enhance.output.names import ResultNames, UniqueNames
+from enhance.output.names import ResultNames
 from enhance.output.png import encode_png
 from enhance.output.provenance import Origin
 from enhance.store import TaskStore
@@ -98,25 +98,6 @@ def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 400
 
 
-def test_files_that_are_added_and_removed_one_by_one(tmp_path, monkeypatch):
-    count_items_as_calls(monkeypatch)
-
-    def work(count: int) -> Callable[[], object]:
-        items = [Item(Path("a.png"), Path("a.png"), size=(8, 8)) for _ in range(count)]
-        running = BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, plan([]))
-
-        def add_and_remove() -> None:
-            for item in items:
-                assert running.add([item])
-            for item in items[::2]:
-                running.remove(item.key)
-            assert running.batch.count("waiting") == len(items[1::2])
-
-        return add_and_remove
-
-    assert_linear(work)
-
-
 def test_equal_names_next_to_earlier_results(tmp_path):
     def work(count: int) -> Callable[[], object]:
         folder, output = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
@@ -136,19 +117,6 @@ def test_equal_names_next_to_earlier_results(tmp_path):
         return assign_names
 
     assert_linear(work, 60)
-
-
-def test_names_and_summary_of_a_zip(tmp_path):
-    def work(count: int) -> Callable[[], object]:
-        (tmp_path / "x.png").write_bytes(b"x")
-        facts = {"path": str(tmp_path / "x.png"), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-        info: Any = {"output": facts, "seconds": {"total": 1.0}, "signature": ""}
-        batch = plan(Item(Path("a.png"), Path("a.png"), state="done", info=info) for _ in range(count))
-        assert len(set(archive_names(batch).values())) == count
-        return lambda: pack(batch, tmp_path / "all.zip", GENTLE)
-
-    assert_linear(work)
-    assert_linear(lambda count: lambda: [*map(UniqueNames().add, ["a.png"] * count)])
 
 
 def test_stored_results_of_other_processes_are_read_once(tmp_path, monkeypatch):
