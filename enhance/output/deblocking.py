@@ -24,6 +24,7 @@ _SHIFTS = [(down, (3 * down + half) % _SIDE) for down in range(_SIDE) for half i
 _ROWS, _COLUMNS = 64, 504
 """The size of a tile. Its products are so small that OpenBLAS uses one thread: several threads cost more than they save
 as soon as other work is running."""
+_CACHED_STRIPS = 8
 _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
 """The DCT of a block as one matrix [frequency, pixel]."""
 _CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
@@ -40,7 +41,7 @@ class Deblocked:
     """The colour of a JPEG without its blocks, as rows on demand.
 
     If `image` is a part, `top` and `left` are its position in the image. The rows are computed in strips that do not
-    depend on the request. Those of the last request are cached.
+    depend on the request. The last of them are cached, enough for the tuning and for the fidelity meter behind it.
     """
 
     image: SourceImage
@@ -54,7 +55,8 @@ class Deblocked:
         numbers = range((first + offset) // _ROWS, -(-(last + offset) // _ROWS))
         cached = self._strips
         strips = {number: cached[number] if number in cached else self._strip(number) for number in numbers}
-        self._strips = strips
+        others = {number: strip for number, strip in cached.items() if number not in strips}
+        self._strips = dict([*others.items(), *strips.items()][-max(_CACHED_STRIPS, len(strips)) :])
         start = numbers.start * _ROWS - offset
         return np.concatenate([*strips.values()])[first - start : last - start]
 

@@ -156,6 +156,20 @@ def test_the_output_of_the_network_alone_stays(tmp_path, changes):
     assert np.array_equal(result_of(image, network, FAITHFUL.changed(**changes)), network)
 
 
+def test_tuning_and_meter_remove_the_blocks_of_each_row_once(tmp_path, monkeypatch):
+    image = jpeg(tmp_path, np.tile(small(), (9, 1, 1)), 75)
+    network = np.kron(image.rgb, np.ones((4, 4, 1), np.uint8))
+    computed, compute = [], Deblocked._strip
+    monkeypatch.setattr(Deblocked, "_strip", lambda self, number: computed.append(number) or compute(self, number))
+
+    result = ResultRows(image, lambda a, b: network[a:b], FAITHFUL, Scene().photo(image, FAITHFUL, image.flaws))
+    meter = result.meter()
+    for first in range(0, result.size[0], 64):
+        meter.add(result.rows(first, first + 64))
+
+    assert computed == [*range(18)]
+
+
 def test_the_tables_follow_the_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
