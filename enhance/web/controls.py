@@ -18,6 +18,7 @@ from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
+    POSSIBLE_SIZE,
     Values,
     encoding_from,
     encoding_from_link,
@@ -26,6 +27,7 @@ from .params import (
     is_auto,
     page_message,
     paper_from,
+    possible_size,
     settings_from,
     settings_from_link,
     settings_from_storage,
@@ -159,9 +161,25 @@ def _show_controls(call: Call) -> Updates:
 
 
 def follow_tip(call: Call) -> Updates:
-    """Select the preset of the suggestion whose button was pressed."""
+    """Select the preset or the size of the message whose button was pressed."""
     name = str(call.event.index)
+    if name == POSSIBLE_SIZE:
+        return _use_possible_size(call)
     return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}
+
+
+def _use_possible_size(call: Call) -> Updates:
+    """Select the possible size that is nearest to the one of the controls."""
+    session = call.session
+    try:
+        settings = settings_from(call.values, session.shape)
+    except SettingsError as error:
+        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+    try:
+        result_size(settings, *(session.shape or (1, 1)))
+    except SettingsError as error:
+        session.settings, session.paper = settings.changed(**possible_size(error)), ""
+    return show_size(call) | show_changed(call)
 
 
 def select_preset(call: Call, name: str) -> Updates:

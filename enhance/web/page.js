@@ -233,8 +233,17 @@
     if (share && place && place.textContent !== share) place.textContent = share;
   };
 
+  // The title of a tab in the background shows the progress.
+  const title = document.title;
+  const showTitle = () => {
+    const share = one("#progress progress[value], #batch-progress progress[value]")?.value;
+    const text = share === undefined ? title : `${Math.floor(share)}% · ${title}`;
+    if (document.title !== text) document.title = text;
+  };
+
   let shown = "";
   new MutationObserver(() => {
+    showTitle();
     addMore();
     showAbout();
     showShare();

@@ -67,6 +67,8 @@ _TYPES = {
     "images": "array",
     "tuning": "boolean",
 }
+POSSIBLE_SIZE = "possible_size"
+"""The action of the button that selects the nearest possible size."""
 _SIZE_TEXTS = {"long_side": ("long_side_of", "pixels"), "megapixels": ("megapixels_of", "number")}
 """The text key of a size, and its placeholder."""
 
@@ -275,6 +277,20 @@ def _match_languages(accepted: str) -> str:
     """Return the first supported language of a list like that of Accept-Language."""
     matches = (match_language(tag.split(";")[0]) for tag in accepted.split(","))
     return next((language for language in matches if language), DEFAULT_LANGUAGE)
+
+
+def possible_size(error: SettingsError) -> dict[str, Any]:
+    """Return the nearest possible size as a setting; {} if the error is another one."""
+    limit = error.values.get({"size_large": "largest", "size_small": "smallest"}.get(error.key, ""))
+    return {} if limit is None else {error.values["setting"]: float(limit)}
+
+
+def possible_size_text(language: str, error: SettingsError) -> str:
+    """Return the text of the nearest possible size; "" if the error is another one."""
+    for setting, value in possible_size(error).items():
+        text, placeholder = _SIZE_TEXTS.get(setting, ("scale_of", "scale"))
+        return translate(language, text, **{placeholder: f"{value:g}"})
+    return ""
 
 
 def page_message(language: str, error: EnhanceError, paper: str = "") -> str:

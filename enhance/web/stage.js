@@ -59,6 +59,19 @@
     return [x - width / 2 / p, y - height / 2 / p, x + width / 2 / p, y + height / 2 / p];
   };
 
+  // The background of transparent images.
+  let pattern = null;
+  const checks = () => {
+    if (pattern) return pattern;
+    const tile = Object.assign(document.createElement("canvas"), { width: 32, height: 32 }), part = tile.getContext("2d");
+    part.fillStyle = "#fff";
+    part.fillRect(0, 0, 32, 32);
+    part.fillStyle = "#d9d9d9";
+    part.fillRect(0, 0, 16, 16);
+    part.fillRect(16, 16, 16, 16);
+    return (pattern = context.createPattern(tile, "repeat"));
+  };
+
   // Draw everything that exists: coarse images first, sharper ones over them.
   const paint = (images) => {
     const [width, height] = room(), p = perPixel();
@@ -66,8 +79,13 @@
     for (const { image, at, unit } of images) {
       if (!image.complete || !image.naturalWidth) continue;
       const k = p / unit, [begin, end] = [[at[0] * k, at[1] * k], [(at[0] + at[2]) * k, (at[1] + at[3]) * k]].map((one) => one.map(Math.round));
+      const area = [left + begin[0], top + begin[1], end[0] - begin[0], end[1] - begin[1]];
+      if (photo.alpha) {
+        context.fillStyle = checks();
+        context.fillRect(...area);
+      }
       context.imageSmoothingEnabled = !(k * at[2] / image.naturalWidth > 1 && zoom > 1.001 && unit > 1.001);
-      context.drawImage(image, left + begin[0], top + begin[1], end[0] - begin[0], end[1] - begin[1]);
+      context.drawImage(image, ...area);
     }
   };
   const draw = () => {

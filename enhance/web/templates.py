@@ -65,9 +65,9 @@ def _message(kind: str, *values: Any) -> str:
     return str(getattr(_ENVIRONMENT.get_template("messages.html").module, kind)(*values)).strip()
 
 
-def problem(text: str) -> str:
-    """Return an error message; "" for an empty text."""
-    return _message("problem", text) if text else ""
+def problem(text: str, button: str = "", action: str = "") -> str:
+    """Return an error message, with a button for the `action` if there is one; "" for an empty text."""
+    return _message("problem", text, button, action) if text else ""
 
 
 def note(text: str, outcome: str = "") -> str:

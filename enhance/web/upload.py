@@ -17,7 +17,7 @@ from ..scheduler import SCHEDULER
 from ..settings import Settings
 from . import templates
 from .layout import EXAMPLES
-from .params import page_message, paper_from, settings_from, size_setting
+from .params import POSSIBLE_SIZE, page_message, paper_from, possible_size_text, settings_from, size_setting
 from .session import Upload
 from .views import Call, Updates, clear, control_updates, show_bar, show_photo, show_size, upload_facts
 
@@ -66,7 +66,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     except SettingsError as error:
         return {
             card.facts: upload_facts(call, facts, session.settings),
-            card.size_problem: templates.problem(page_message(call.language, error, session.paper)),
+            card.size_problem: _size_problem(call, error),
             card.tips: "",
             card.estimate: "",
             **show_bar(call),
@@ -82,6 +82,13 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         card.estimate: templates.note(_estimate_text(call, seconds)),
         **show_bar(call),
     }
+
+
+def _size_problem(call: Call, error: SettingsError) -> str:
+    """Return why the size is not possible, with a button that selects the nearest possible one."""
+    text = page_message(call.language, error, call.session.paper)
+    size = possible_size_text(call.language, error)
+    return templates.problem(text, call.text("use_size", size=size), POSSIBLE_SIZE) if size else templates.problem(text)
 
 
 def _estimate_text(call: Call, seconds: float) -> str:

@@ -218,7 +218,8 @@ def photo_data(session: Session) -> str:
         return ""
     address = f"display/{session.folder.name}/photo/{upload.version}"
     size = upload.facts.width, upload.facts.height
-    return templates.data("photo", address=address, size=size, overview=templates.file_address(upload.thumbnail))
+    overview = templates.file_address(upload.thumbnail)
+    return templates.data("photo", address=address, size=size, overview=overview, alpha=upload.facts.has_alpha)
 
 
 def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:

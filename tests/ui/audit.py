@@ -41,7 +41,7 @@ TEXTS = """() => {
 NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
     r"|PyPI [\w.-]+ [\d.]+|report\.csv"
-    r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|Enhance)\b"
+    r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|ID|Enhance)\b"
     r"|\b(px|GB|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
 )
 """Words that are the same in every language: names of files, formats, units, models and people."""
@@ -75,12 +75,9 @@ def overflow(page: Page, width: int, height: int) -> Iterator[str]:
     """Yield what does not fit: horizontally, on a large screen any panel, on a phone the bar."""
     if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
         yield f"{wide} px wide on {width}"
-    desk = width > 900 and page.locator("#tab-one").is_visible()
     parts = ["#bar"] if page.locator("#bar").is_visible() else []
-    if desk:
-        tuning = page.locator("#tuning-sheet > .open").count()  # The panel has a scroll bar of its own then.
-        parts += ["#panel", *([] if tuning else ["#preset"])]
-        parts += ["#stage", "#facts"] if page.locator("#stage").is_visible() else []
+    if width > 900 and page.locator("#stage").is_visible():
+        parts += ["#stage", "#panel"]
     for part in parts:
         box = page.locator(part).bounding_box()
         assert box is not None, part
