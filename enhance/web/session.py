@@ -401,7 +401,7 @@ class Sessions:
     def of_folder(self, name: str) -> Session | None:
         """Return the session whose folder has this secret name."""
         with self._lock:
-            return next((one for one in self._sessions.values() if secrets.compare_digest(one.folder.name, name)), None)
+            return next((one for one in self._sessions.values() if one.folder.name == name), None)
 
     def open(self, request: gr.Request, tab: str) -> Session:
         """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""

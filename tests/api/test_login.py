@@ -112,6 +112,7 @@ def test_metrics_are_for_logged_in_users_and_programs_on_the_same_machine(guarde
         ("GET", "gradio_api/app_id"),
         ("GET", "docs"),
         ("GET", "config"),
+        ("GET", "display/0123456789abcdef/photo/0123456789abcdef?left=0"),
         ("POST", "gradio_api/upload"),
         ("POST", "gradio_api/cancel"),
         ("POST", "gradio_api/queue/join"),

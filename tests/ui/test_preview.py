@@ -214,5 +214,10 @@ def test_regions_of_the_photo_are_sent_at_the_resolution_of_the_screen_and_to_th
     for wrong in wrongs:
         assert region(address, **wrong).status_code == 400
     folder, kind, version = address.split("/")[-3:]
-    for other in (f"{'0' * 32}/{kind}/{version}", f"{folder}/result/{version}", f"{folder}/{kind}/{'0' * 16}"):
+    for other in (
+        f"{'0' * 32}/{kind}/{version}",
+        f"é/{kind}/{version}",
+        f"{folder}/result/{version}",
+        f"{folder}/{kind}/{'0' * 16}",
+    ):
         assert region(urljoin(page.url, f"display/{other}")).status_code == 404

@@ -60,10 +60,8 @@ def test_a_stored_result_is_adjusted_and_previewed(photo, enhancer):
 
     assert preview.info["signature"] == run.info["signature"]
     assert preview.after.shape == (160, 160, 4)
-    with enhancer.result_rows(run.info["task_id"]) as rows, Image.open(run.path) as image:
-        whole = rows.rows(0, 300)
-        assert np.array_equal(whole, np.asarray(image))
-    assert np.abs(preview.after.astype(int) - whole[70:230, 120:280]).mean() < 0.5
+    with Image.open(run.path) as image:
+        assert np.abs(preview.after.astype(int) - np.asarray(image)[70:230, 120:280]).mean() < 0.5
     assert enhancer.run(photo, settings).info["cached"]
 
 
