@@ -1,6 +1,7 @@
 """Print the error of each estimate of `enhance.analysis` as Markdown: `python docs/measure_analysis.py`.
 
-The images are photos of scikit-image at half their size, and drawings and pages made by the tests.
+The images are photos of scikit-image, downscaled by 2 if not stated otherwise, and drawings and pages that
+the tests make.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from enhance.analysis import Analysis
 from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
 from tests.unit.test_analysis import (
     ALL_PRESETS,
+    CLEAN,
     add_grain,
     add_haze,
     add_noise,
@@ -26,13 +28,11 @@ from tests.unit.test_analysis import (
     measure,
     page,
     photo,
+    soften_with_grain,
 )
 
-NAMES = (
-    "astronaut camera chelsea rocket stereo_motorcycle moon coffee immunohistochemistry brick coins grass gravel cell"
-)
 GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), page(size=30), interface()]
-PHOTOS = [photo(name) for name in NAMES.split()]
+PHOTOS = [photo(name) for name in (*CLEAN, "cell")]
 
 
 def row(truth: str, images: Iterable[np.ndarray], value: Callable[[Analysis], float | None], right: float) -> str:
@@ -53,8 +53,16 @@ def main() -> None:
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
         row("clean", PHOTOS, lambda one: one.noise, 0),
     ]
-    for sigma in (3, 6):
+    for factor in (3, 4):
+        smaller = [photo(name, factor) for name in (*CLEAN, "cell")]
+        rows.append(row(f"clean, downscaled by {factor}", smaller, lambda one: one.noise, 0))
+        noisy = [add_noise(one, 3) for one in smaller]
+        rows.append(row(f"noise 3, downscaled by {factor}", noisy, lambda one: one.noise, 3))
+    for sigma in (1.5, 2, 3, 6):
         rows.append(row(f"noise {sigma}", [add_noise(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
+    grey = [add_grain(one, 3, 0) for one in PHOTOS]
+    rows.append(row("noise 3, equal in all channels", grey, lambda one: one.noise, 3))
+    rows.append(row("blur and grain 5", [soften_with_grain(one) for one in PHOTOS], lambda one: one.noise, 5))
     rows.append(row("grain 5, 2 px", [add_grain(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5))
     for quality in (95, 87, 75, 50, 25):
         images = [as_jpeg(one, quality) for one in PHOTOS]

@@ -22,6 +22,9 @@ __all__ = ["Analysis", "Kind", "analyse"]
 
 _GREY_CHROMA = 12
 _WHITE, _MOST_WHITE = 235, 0.35
+_FEW_EDGES = 250.0
+"""The energy of edges of a photo of so little contrast that `precise` is best, or within 1 HaarPSI, also if it is soft.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Analysis:
     - `grain`: correlation length of film grain in px; 0 without grain.
     - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not.
     - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
-    - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more.
+    - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more; 0
+      for a photo without contrast, whose edges are too few to measure it.
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.
@@ -67,7 +71,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     traces = quality_of_pixels(samples, is_jpeg=stated is not None)
     qualities = [one for one in (stated, traces) if one is not None]
     kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)), bool(qualities))
-    noise, grain = noise_and_grain(samples, kind == "photo")
+    noise, grain = noise_and_grain(samples, kind == "photo", bool(qualities))
     # Imported here, because it is needed for photos only.
     from ..scenes.dehaze import haze_amount
 
@@ -92,12 +96,13 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
 
 
 def _blur(samples: np.ndarray) -> float:
-    """Return the blur of squares, measured where their borders have no influence."""
+    """Return the blur of squares, measured where their borders have no influence; 0 with few edges."""
     margin = min(BLUR_MARGIN, samples.shape[1] // 4)
     inside = slice(margin, -margin)
     energies = [[energy[inside, inside].sum(dtype=float) for energy in edge_energies(one)] for one in samples]
     fine, coarse = np.sum(energies, axis=0)
-    return blur_of(float(fine), float(coarse), len(samples) * (samples.shape[1] - 2 * margin) ** 2)
+    pixels = len(samples) * (samples.shape[1] - 2 * margin) ** 2
+    return blur_of(float(fine), float(coarse), pixels) if coarse >= _FEW_EDGES * pixels else 0.0
 
 
 def _count_faces(image: SourceImage, detector: Path) -> int:
