@@ -157,6 +157,7 @@ class _Events:
             (named["preset"].input, controls.choose_preset, {**_LAST, "asks": "preset"}),
             (card.reset.click, controls.choose_preset, _LAST),
             (self._page.upload.tips.select, controls.follow_tip, _EACH),
+            (card.sizes.select, controls.choose_size, _EACH),
             (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
         ):
             self._update_preview(self._answer(event, handler, values, outputs, **options))

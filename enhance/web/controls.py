@@ -18,6 +18,7 @@ from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
+    COMMON_SIZES,
     POSSIBLE_SIZE,
     Values,
     encoding_from,
@@ -166,6 +167,21 @@ def follow_tip(call: Call) -> Updates:
     if name == POSSIBLE_SIZE:
         return _use_possible_size(call)
     return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}
+
+
+def choose_size(call: Call) -> Updates:
+    """Select one of the common output sizes: 2x, 4x, web or print."""
+    session, values = call.session, call.values
+    size = COMMON_SIZES.get(str(call.event.index))
+    if size is None:
+        return {call.page.controls.problem: gr.skip()}
+    wanted = {**values, **size}
+    try:
+        session.settings = settings_from(wanted, session.shape)
+    except SettingsError as error:
+        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+    session.paper, session.wanted_size = paper_from(wanted), {}
+    return show_size(call) | show_changed(call)
 
 
 def _use_possible_size(call: Call) -> Updates:

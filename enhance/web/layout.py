@@ -130,7 +130,10 @@ def _build_controls(page: Page, texts: Texts) -> None:
     card, named, start = page.controls, page.named, Settings(REFERENCE_PRESET).as_dict()
     scaled = [(f"{scale:g}×", scale) for scale in scales(Settings(REFERENCE_PRESET))]
     hidden = {**_PLAIN, "visible": False}
-    named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0])
+    card.sizes = gr.HTML(
+        '<fieldset class="sizes"></fieldset>', elem_id="sizes", js_on_load="window.enhanceSizes = trigger"
+    )
+    named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0], **_PLAIN)
     named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
     named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
     named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)

@@ -179,6 +179,31 @@
   };
   window.enhanceOpened = () => document.body.classList.add("opened");
 
+  // The common output sizes. The other controls of the size are shown with Custom, or if they have another value.
+  const addSizes = () => {
+    const place = one("#sizes .sizes"), control = one("#size input:checked")?.value;
+    if (!place || !control) return;
+    const common = Object.entries(window.enhanceCommonSizes);
+    if (!place.firstChild) {
+      const labels = { "2x": "2×", "4x": "4×" };
+      const radio = (name) => `<label><input type="radio" name="sizes" value="${name}"><span>${labels[name] ?? window.enhanceSay(`size_${name}`)}</span></label>`;
+      place.innerHTML = `<legend>${window.enhanceSay("size")}</legend><div class="wrap">${[...common.map(([name]) => name), "custom"].map(radio).join("")}</div>`;
+      place.addEventListener("change", ({ target }) => {
+        isCustom = target.value === "custom";
+        addSizes();
+        if (!isCustom) window.enhanceSizes("select", { index: target.value, value: null });
+      });
+    }
+    const value = { scale: one("#scale input:checked")?.value, long_side: one("#long_side input")?.value }[control];
+    const found = common.find(([, size]) => size.size === control && (size[control] === undefined || Number(value) === size[control]));
+    const chosen = isCustom || !found ? "custom" : found[0];
+    const input = place.querySelector(`input[value="${chosen}"]`);
+    if (!input.checked) input.checked = true;
+    for (const label of place.querySelectorAll("label")) label.classList.toggle("selected", label.firstChild === input);
+    one("#panel").classList.toggle("custom-size", chosen === "custom");
+  };
+  let isCustom = false;
+
   // Three presets are always shown, the others with More.
   const SHOWN = ["auto", "precise", "fast", "gentle"];
   const addMore = () => {
@@ -234,16 +259,16 @@
   };
 
   // The title of a tab in the background shows the progress.
-  const title = document.title;
   const showTitle = () => {
     const share = one("#progress progress[value], #batch-progress progress[value]")?.value;
-    const text = share === undefined ? title : `${Math.floor(share)}% · ${title}`;
+    const title = document.title.replace(/^\d+% · /, ""), text = share === undefined ? title : `${Math.floor(share)}% · ${title}`;
     if (document.title !== text) document.title = text;
   };
 
   let shown = "";
   new MutationObserver(() => {
     showTitle();
+    addSizes();
     addMore();
     showAbout();
     showShare();

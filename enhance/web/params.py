@@ -41,6 +41,13 @@ PRESET_CONTROLS = ("tuning", *TUNING_CONTROLS, "denoise")
 """The controls that a preset sets."""
 SIZE_CONTROLS = (*SIZES, "paper")
 """The controls for the output size, one of which is visible. `paper` is a print size."""
+COMMON_SIZES: dict[str, dict[str, Any]] = {
+    "2x": {"size": "scale", "scale": 2},
+    "4x": {"size": "scale", "scale": 4},
+    "web": {"size": "long_side", "long_side": 2048},
+    "print": {"size": "paper"},
+}
+"""The sizes that the page offers first, as values of controls."""
 ENCODING_CONTROLS = tuple(field.name for field in fields(Encoding))
 CONTROLS = ("preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce")
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""

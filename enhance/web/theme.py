@@ -10,6 +10,7 @@ from gradio import themes
 
 from ..config import Limits
 from ..i18n import LANGUAGES, PixelCount, primary_tag, section, translate
+from .params import COMMON_SIZES
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "accessibility.js", "history.js")
@@ -22,7 +23,7 @@ _FONTS = (
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
-    *("zoom_for_preview", "more_presets", "fewer_presets"),
+    *("zoom_for_preview", "more_presets", "fewer_presets", "size", "size_web", "size_print", "size_custom"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *("server_changed", "reload"),
@@ -45,7 +46,8 @@ def page_head(limits: Limits) -> str:
     for language, own in texts.items():
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return f"<script>window.enhanceWords = {json.dumps(texts)};\n{script}</script>"
+    data = f"window.enhanceWords = {json.dumps(texts)}; window.enhanceCommonSizes = {json.dumps(COMMON_SIZES)};"
+    return f"<script>{data}\n{script}</script>"
 
 
 def page_texts(limits: Limits) -> gr.I18n:

@@ -103,6 +103,8 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
 def pick(page: Page, control: str, value: object) -> None:
     """Click one of the choices of a control."""
     label = page.locator(f"#{control} label:has(input[value='{value}'])")
+    if control in ("size", "scale") and not label.is_visible():
+        page.locator("#sizes label:has(input[value=custom])").click()
     if control == "preset" and not label.is_visible():
         page.locator("#preset .others").click()
     label.click()

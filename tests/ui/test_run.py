@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import httpx
 import numpy as np
@@ -116,6 +117,7 @@ def test_a_run_ends_when_it_is_cancelled_its_photo_is_replaced_or_the_page_is_cl
     with site.enhancer.paused("progress"):
         page.locator("#enhance").click()
         expect(page.locator("#progress progress[value]")).to_be_visible()
+        expect(page).to_have_title(re.compile(r"^\d+% · Enhance$"))
         wait_for_stage(page, "view.mode === 'live'")
         expect(page.locator("#enhance")).to_have_count(0)
         page.locator("#cancel").click()

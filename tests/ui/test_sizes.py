@@ -6,7 +6,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import download, enhance, load, pick, result_is
+from .journey import download, enhance, expect_chosen, load, pick, result_is
 
 
 def test_a_size_is_a_long_side_or_print_size_and_rejected_where_it_is_too_large(site: Site, open_page, tmp_path):
@@ -15,6 +15,13 @@ def test_a_size_is_a_long_side_or_print_size_and_rejected_where_it_is_too_large(
     page = open_page("?preset=anime-fast")
     load(page, path)
     why, problem = page.locator("#why"), page.locator("#size-problem .problem")
+    expect(why).to_contain_text("1,280 × 1,240 px")
+    expect_chosen(page, sizes="4x")
+    for size, pixels in (("2x", "640 × 620 px"), ("web", "2,048 × 1,984 px"), ("print", "1,205")):
+        pick(page, "sizes", size)
+        expect(why).to_contain_text(pixels)
+        expect_chosen(page, sizes=size)
+    pick(page, "sizes", "4x")
     expect(why).to_contain_text("1,280 × 1,240 px")
     pick(page, "size", "long_side")
     field = page.locator("#long_side input")
