@@ -269,8 +269,8 @@ def fidelity_info(fidelity: Fidelity | None) -> FidelityInfo:
 
 
 def fidelity_grade(decibels: float) -> str:
-    """Return the grade of a `fidelity_worst_db`: very, good or free."""
-    return next(grade for grade, lowest in _GRADES.items() if decibels >= lowest)
+    """Return the grade of a `fidelity_worst_db`, as it is shown with one decimal: very, good or free."""
+    return next(grade for grade, lowest in _GRADES.items() if round(decibels, 1) >= lowest)
 
 
 def timestamp() -> str:

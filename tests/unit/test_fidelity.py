@@ -305,6 +305,10 @@ def test_one_changed_digit_on_a_page_lowers_the_grade():
     assert [fidelity_grade(fidelity_of(photo, one).worst_db) for one in (right, wrong)] == ["very", "free"]
 
 
+def test_the_grade_is_that_of_the_figure_shown():
+    assert [fidelity_grade(decibels) for decibels in (6.94, 6.95, 21.94, 21.96)] == ["free", "good", "good", "very"]
+
+
 def test_invented_detail_on_a_plain_ground_lowers_the_grade():
     right = page("1357 5555 0246")
     wrong = cv2.putText(right.copy(), "6", (1150, 300), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 6, cv2.LINE_AA)
