@@ -74,8 +74,8 @@ _COMPRESSED = {"strength": 0.45, "fidelity": 0.0, "sharpen": 0.0}
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
     # Text is always for `precise`, because other networks change characters. In faint print at JPEG 75, `precise`
-    # changes 1 of 152 characters, `gentle` 17 and `fast` 23. With noise 8 instead, they change 1, 33 and 9 of 177.
-    # `precise` keeps the noise.
+    # changes 3 of 298 characters, `gentle` 42 and `fast` 44. With noise 8 instead, they change 2, 49 and 18 of 367.
+    # `precise` keeps the noise (docs/fidelity.md).
     Rule(("text",), is_compressed, "precise", "compressed_text"),
     Rule(("drawing",), _is_noisy, "fast", "noisy_drawing"),
     Rule(("text",), _is_noisy, "precise", "noisy_text"),

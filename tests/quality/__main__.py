@@ -18,7 +18,7 @@ from pathlib import Path
 from enhance import Enhancer, models
 from tests.fast_network import STEMS, fast_states, use_fast_states
 
-from . import auto
+from . import auto, characters
 from .cases import Networks
 from .costs import costs_table
 from .degradation import DEGRADATIONS, SHARP
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
     parser.add_argument("--tuning", action="store_true", help="the photos on which the values were chosen")
-    parser.add_argument("--only", metavar="EXPERIMENT", help="auto, presets, fast, precise, haze, drawings or soft")
+    parser.add_argument(
+        "--only", metavar="EXPERIMENT", help="auto, text, presets, fast, precise, haze, drawings or soft"
+    )
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     parser.add_argument("--costs", action="store_true", help="only the time of networks and sliders")
     options = parser.parse_args(arguments)
@@ -64,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.docs:
                 for path in (ROOT / "docs" / "choosing.md", ROOT / "README.md"):
                     replace_section(path, "auto", text)
+        if options.only in (None, "text") and not options.quick:
+            for name, text in zip(("text", "text labels"), characters.tables(networks), strict=True):
+                sys.stdout.write(f"\n{name}\n\n{text}\n")
+                if options.docs:
+                    replace_section(ROOT / "docs" / "fidelity.md", name, text)
         for experiment in experiments(tuning=options.tuning):
             if options.only not in (None, experiment.name) or (options.quick and experiment.name != "presets"):
                 continue

@@ -42,7 +42,7 @@ def slider_costs() -> dict[str, float]:
         "tuning with strength below 1": tuned(plain.changed(strength=0.6)),
         "tuning with fidelity": tuned(plain.changed(fidelity=1)),
         "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
-        "measuring `fidelity_db`": lambda: _measure(result(plain), rows),
+        "measuring the fidelity": lambda: _measure(result(plain), rows),
         "removing JPEG blocks": lambda: Deblocked(compressed).rows(0, len(photo)),
         "the photo's noise and softness, once": lambda: replace(image).flaws,
     }
