@@ -1,13 +1,15 @@
 """Make the images of docs/choosing.md: `python docs/make_choosing.py`.
 
 Photos of skimage.data, which are free to use (see NOTICE), are downscaled by 4, so that the original is known. One of
-them is then degraded like a small JPEG of a phone. Each image shows an area with several presets or settings.
+them is then degraded like a small JPEG of a phone. Each image shows an area with several presets or settings. Two
+images show an example of each rule of Auto. Their drawings and pages are those of the tests.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,7 @@ from skimage import data
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance import Enhancer, Settings
+from tests.unit.test_analysis import add_noise, drawing, page, soften_with_grain
 
 HERE = Path(__file__).parent
 FONT = HERE.parent / "enhance" / "report" / "fonts" / "NotoSansSC-Regular.woff"
@@ -30,6 +33,45 @@ SLIDERS: Cells = {
     "strength 1, fidelity 1": Settings.from_preset("original", fidelity=1),
     "gentle: 0.6 and 1": Settings.from_preset("gentle"),
 }
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image to which a rule of Auto applies, the centre of the area shown, and a preset to compare with Auto."""
+
+    reason: str
+    label: str
+    image: np.ndarray
+    centre: tuple[int, int]
+    other: str
+    quality: int | None = None
+    """Of the JPEG file; None for a PNG file."""
+
+
+def examples() -> tuple[list[Example], list[Example]]:
+    """Return the examples of the rules for photos, and for drawings and text."""
+    cat, face, drawn, print_ = downscale(data.chelsea()), downscale(data.astronaut()), drawing(2, 200), page(size=20)
+    eye, eyes, shape, words = (48, 32), (55, 32), (112, 110), (70, 60)
+    small = cv2.resize(print_, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    faint = 255 - (255 - small) // 2
+    soft = cv2.GaussianBlur(face, (0, 0), 0.8)
+    photos = [
+        Example("clean_photo", "clean photo", cat, eye, "gentle"),
+        Example("compressed_photo", "JPEG 50", face, eyes, "precise", quality=50),
+        Example("slightly_noisy_photo", "noise 4", add_noise(cat, 4), eye, "precise"),
+        Example("noisy_photo", "noise 12", add_noise(face, 12), eyes, "precise"),
+        Example("soft_photo", "blur 0.8", soft, eyes, "precise"),
+        Example("grainy_photo", "blur 1.1, grain 5", soften_with_grain(cat), eye, "fast"),
+    ]
+    others = [
+        Example("clean_drawing", "clean drawing", drawn, shape, "gentle"),
+        Example("compressed_drawing", "JPEG 40", drawn, shape, "precise", quality=40),
+        Example("slightly_noisy_photo", "noise 6", add_noise(drawn, 6), shape, "precise"),
+        Example("clean_text", "clean text", faint, words, "gentle"),
+        Example("compressed_text", "JPEG 75", faint, words, "gentle", quality=75),
+        Example("noisy_text", "noise 8", add_noise(faint, 8), words, "gentle"),
+    ]
+    return photos, others
 
 
 def downscale(photo: np.ndarray) -> np.ndarray:
@@ -50,6 +92,31 @@ def original_area(photo: np.ndarray, x: int, y: int) -> np.ndarray:
     """Return the area of the original around x, y, in pixels of the downscaled photo."""
     left, top = SCALE * (x - SIDE // 2), SCALE * (y - SIDE // 2)
     return photo[top : top + SCALE * SIDE, left : left + SCALE * SIDE]
+
+
+def make_rules(enhancer: Enhancer, name: str, wanted: list[Example]) -> None:
+    """Write docs/choosing-NAME.jpg: each example with bicubic upscaling, with Auto and with another preset."""
+    rows = []
+    for one in wanted:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / ("image.jpg" if one.quality else "image.png")
+            Image.fromarray(one.image).save(source, quality=one.quality or 100)
+            resolved, auto = enhancer.resolve(enhancer.read(source), Settings("auto"))
+            if auto is None or auto["reason"] != one.reason:
+                raise SystemExit(f"{one.label}: the rule is {auto}, not {one.reason}")
+            (x, y), settings = one.centre, [resolved, Settings.from_preset(one.other)]
+            made = enhancer.compare(source, x=x, y=y, size=SIDE, settings=settings)
+        cells = {one.label: made.first.before}
+        for label, cell in zip((f"Auto: {resolved.preset}", one.other), made.cells, strict=True):
+            if cell.preview is None:
+                raise SystemExit(f"{label}: {cell.error}")
+            cells[label] = cell.preview.after
+        rows.append(sheet(cells))
+    width, height = rows[0].size
+    whole = Image.new("RGB", (width, height * len(rows)))
+    for place, row in enumerate(rows):
+        whole.paste(row, (0, place * height))
+    whole.save(HERE / f"choosing-{name}.jpg", quality=80, optimize=True)
 
 
 def sheet(cells: dict[str, np.ndarray]) -> Image.Image:
@@ -84,6 +151,8 @@ def main() -> None:
     astronaut, cat = data.astronaut(), data.chelsea()
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(data=folder)
+        for name, wanted in zip(("photos", "graphics"), examples(), strict=True):
+            make_rules(enhancer, name, wanted)
         make(enhancer, "clean", cat, downscale(cat), 48, 32, PRESETS)
         make(enhancer, "noisy", cat, degrade(downscale(cat)), 48, 32, PRESETS)
         make(enhancer, "sliders", astronaut, downscale(astronaut), 55, 32, SLIDERS)

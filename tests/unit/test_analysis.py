@@ -285,6 +285,18 @@ def test_any_size_can_be_analysed(size):
     assert (analysis.height, analysis.width, analysis.noise, analysis.jpeg_quality) == (*size, 0, None)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (16, 16), (97, 64)])
+@pytest.mark.parametrize("levels", [255, 65535])
+def test_random_pixels_can_be_analysed(size, levels):
+    rgb = np.random.default_rng(1).integers(0, levels, (*size, 3), endpoint=True).astype(np.min_scalar_type(levels))
+    for pixels in (rgb, np.repeat(rgb[..., :1], 3, axis=2)):
+        analysis = measure(pixels, np.zeros(size, pixels.dtype))
+        assert (analysis.height, analysis.width, analysis.transparency) == (*size, True)
+        assert analysis.jpeg_quality is None
+        if min(size) >= 64:
+            assert choose(analysis, ALL_PRESETS).preset == "gentle"
+
+
 def test_a_large_image_is_analysed_quickly():
     rgb = np.tile(photo("astronaut", 1), (14, 14, 1))
     start = time.thread_time()
