@@ -105,7 +105,7 @@ class Previews:
         if session.upload is not None and session.upload.path != path:
             self.forget(session.upload)
         choice = session.reset()
-        upload = Upload(path, image.sha256, facts, session.save_thumbnail(image))
+        upload = Upload(path, image.sha256, facts, *session.save_thumbnail(image))
         view = choose_box(image.width, image.height, None, None, REGION_SIDE)
         with session.lock:
             if session.choice == choice:

@@ -28,6 +28,7 @@ from ..output.resample import long_side_on
 from ..output.thumbnails import (
     Thumbnail,
     icc_for_screen,
+    most_detailed_point,
     save_for_screen,
     save_small,
     save_small_result,
@@ -59,12 +60,13 @@ _MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
 
 @dataclass(frozen=True)
 class Upload:
-    """An accepted photo of the Single tab."""
+    """An accepted photo of the Single tab. `focus` is what the page shows first, as shares of width and height."""
 
     path: Path
     sha256: str
     facts: Facts
     thumbnail: Path
+    focus: tuple[float, float] = (0.5, 0.5)
 
     @property
     def name(self) -> str:
@@ -284,9 +286,12 @@ class Session:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
-    def save_thumbnail(self, image: SourceImage) -> Path:
+    def save_thumbnail(self, image: SourceImage) -> tuple[Path, tuple[float, float]]:
+        """Save a small version of a photo; return its path and where it has the most detail. Raises StorageError."""
         small = whole_image(image, small_size(image.width, image.height, _THUMBNAIL_SIDE))
-        return save_for_screen(small, self.new_path("thumbnail"), icc_for_screen(image))
+        path = self.new_path("thumbnail")
+        with storage_errors(path):
+            return save_for_screen(small, path, icc_for_screen(image)), most_detailed_point(small)
 
     def save_pair(self, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
         """Write before and after as files for the screen. Raises StorageError."""

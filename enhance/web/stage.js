@@ -260,9 +260,9 @@
     }
     redraw();
   };
-  const begin = () => { // At first the middle is shown at 1:1, or a small photo at up to twice its size.
+  const begin = () => { // At first the most detailed part is shown at 1:1, or a small photo at up to twice its size.
     if (!photo || !canvas.width) return;
-    [x, y] = photo.size.map((side) => side / 2);
+    [x, y] = photo.size.map((side, axis) => side * photo.focus[axis]);
     zoom = clamp(Math.floor(fitZoom()), 1, 2);
     [fitted, split, begun] = [false, 0.5, photo.address];
   };

@@ -219,7 +219,8 @@ def photo_data(session: Session) -> str:
     address = f"display/{session.folder.name}/photo/{upload.version}"
     size = upload.facts.width, upload.facts.height
     overview = templates.file_address(upload.thumbnail)
-    return templates.data("photo", address=address, size=size, overview=overview, alpha=upload.facts.has_alpha)
+    shown: dict[str, Any] = {"overview": overview, "focus": upload.focus, "alpha": upload.facts.has_alpha}
+    return templates.data("photo", address=address, size=size, **shown)
 
 
 def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:

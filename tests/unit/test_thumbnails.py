@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.output.thumbnails import Thumbnail, resize_for_screen, save_for_screen, to_screen
+from enhance.output.thumbnails import Thumbnail, most_detailed_point, resize_for_screen, save_for_screen, to_screen
 from tests.conftest import psnr
 
 
@@ -36,3 +36,12 @@ def test_images_with_alpha_are_saved_as_png_others_as_jpeg(photo, tmp_path):
 
     assert (Image.open(opaque).format, Image.open(soft).format) == ("JPEG", "PNG")
     assert psnr(np.asarray(Image.open(opaque)), photo) > 35
+
+
+def test_the_most_detailed_point_is_in_the_detailed_part(photo):
+    image = np.full((300, 400, 3), 128, np.uint8)
+    image[180:240, 60:120] = cv2.resize(photo, (60, 60))
+    x, y = most_detailed_point(image)
+    assert 60 <= 400 * x <= 120
+    assert 180 <= 300 * y <= 240
+    assert most_detailed_point(image[:1, :1]) == (0.5, 0.5)
