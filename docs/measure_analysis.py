@@ -1,7 +1,7 @@
 """Print the error of each estimate of `enhance.analysis` as Markdown: `python docs/measure_analysis.py`.
 
 The images are photos of scikit-image, downscaled by 2 if not stated otherwise, and drawings and pages that
-the tests make.
+the tests create.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), pa
 PHOTOS = [photo(name) for name in (*CLEAN, "cell")]
 
 
-def row(truth: str, images: Iterable[np.ndarray], value: Callable[[Analysis], float | None], right: float) -> str:
+def row(title: str, images: Iterable[np.ndarray], value: Callable[[Analysis], float | None], right: float) -> str:
     found = [measure(image) for image in images]
     numbers = [number for one in found if (number := value(one)) is not None]
     error = f"{np.mean(np.abs(np.subtract(numbers, right))):.2f}" if numbers else "-"
@@ -44,12 +44,12 @@ def row(truth: str, images: Iterable[np.ndarray], value: Callable[[Analysis], fl
     chosen = ", ".join(f"{presets.count(name)} {name}" for name in sorted(set(presets)))
     kinds = [one.kind for one in found]
     named = ", ".join(f"{kinds.count(name)} {name}" for name in sorted(set(kinds)))
-    return f"| {truth} | {len(found)} | {len(numbers)} | {error} | {clean} | {named} | {chosen} |"
+    return f"| {title} | {len(found)} | {len(numbers)} | {error} | {clean} | {named} | {chosen} |"
 
 
 def main() -> None:
     rows = [
-        "| truth | images | measured | mean error | clean | kind | Auto |",
+        "| property | images | measured | mean error | clean | kind | Auto |",
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
         row("clean", PHOTOS, lambda one: one.noise, 0),
     ]

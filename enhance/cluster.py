@@ -186,7 +186,7 @@ class ClusterRun(BatchRun):
     def _use_workers(self, waiting: list[Item]) -> list[EnhanceError]:
         """Let every worker process files from a thread of its own. Return why workers cannot be used.
 
-        This thread only waits: in the main thread, Ray turns SIGTERM into Ctrl-C.
+        This thread only waits, because Ray turns SIGTERM into Ctrl-C in the main thread.
         """
         folders = sorted({item.source.absolute().parent for item in waiting})
         results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder

@@ -290,7 +290,7 @@ class Enhancer:
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
     def recommend(self, image: SourceImage, settings: Settings) -> dict[str, Any]:
-        """Return what `auto` has for an image and a size, as the command line and the API print it.
+        """Return the recommendation of `auto` for an image and a size, as the command line and the API print it.
 
         The keys are `auto` as in `info`, `settings`, `estimated_seconds`, and `faster`: another preset as in
         `suggest_faster` with its `estimated_seconds`, or None. Raises EnhanceError.
@@ -308,7 +308,7 @@ class Enhancer:
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
         """Return the preset to suggest for a run of more than two minutes, or None.
 
-        It is at most 1 HaarPSI behind that of the settings, and at least twice as fast.
+        Its HaarPSI is at most 1 lower than that of the selected preset, and it is at least twice as fast.
         """
         from .analysis.auto import LONG_SECONDS, faster_preset
 
@@ -339,7 +339,7 @@ class Enhancer:
         watch: StripCallback | None = None,
         on_compute: Callable[[Run], object] | None = None,
     ) -> Run:
-        """End step 1 of a run: return it with its image decoded, its preset chosen and its models installed.
+        """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
 
         Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
         """

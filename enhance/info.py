@@ -144,7 +144,7 @@ class PeakMemory:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What determines the pixels of a result: the image, the settings, the models and the precision.
+    """Everything that determines the pixels of a result: the image, the settings, the models and the precision.
 
     `second` is the model of the second network, if there is one.
     """

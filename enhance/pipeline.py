@@ -128,7 +128,7 @@ def _rows(request: Request, settings: Settings, output: NetworkOutput, scene: Sc
 
 @dataclass(eq=False)
 class Run:
-    """One run or preview: its request, its callbacks, and what was measured so far, from which its `info` is built.
+    """One run or preview: its request, its callbacks and its measurements so far. `info` is built from these.
 
     `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket` counts the time in the queue
     since then.
@@ -255,7 +255,7 @@ class Run:
         self.seconds["wait"], self._stage_start = wait, now
 
     def _find_scene(self, box: Box | None = None) -> Scene:
-        """Step 3."""
+        """Step 3: return the haze or the faces of the image."""
         scene = find_scene(self.request, self.face_cache, self.ticket, box)
         if scene.faces:
             self.measurements["faces"] = scene.faces.describe()
@@ -320,8 +320,8 @@ class Run:
     ) -> None:
         """Run a network for `rgb` and add its strips to `output`.
 
-        `shares` are the shares of all networks' work at its begin and its end. The callback gets the first network's
-        strips.
+        `shares` are the shares of all networks' work that are done at its start and at its end. `watch` receives only
+        the strips of the first network.
         """
         before, after = shares
 

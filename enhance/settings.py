@@ -252,7 +252,7 @@ class Settings:
         return replace(self, **given)
 
     def resolved(self, preset: str, **usual: Any) -> Settings:
-        """Return these settings with another preset than `auto`; those that are None take `usual` or its values."""
+        """Return these settings with another preset than `auto`; fields that are None get `usual` or its values."""
         given = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
         return Settings(**{**usual, **given, "preset": preset})
 

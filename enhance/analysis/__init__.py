@@ -1,6 +1,6 @@
 """Analysis of an image: its noise, compression, softness, kind, haze and faces, measured without a network.
 
-`docs/measure_analysis.py` prints how far each estimate is from the truth.
+`docs/measure_analysis.py` prints the error of each estimate.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ __all__ = ["Analysis", "Kind", "analyse"]
 _GREY_CHROMA = 12
 _WHITE, _MOST_WHITE = 235, 0.35
 _FEW_EDGES = 250.0
-"""The energy of edges of a photo of so little contrast that `precise` is best, or within 1 HaarPSI, also if it is soft.
-"""
+"""The edge energy below which `precise` is the best preset, or within 1 HaarPSI of it, even for a soft photo."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rule:
-    """The preset, and settings that differ from its own, for images of a kind that meet a condition."""
+    """The preset for images of these kinds that meet a condition, and settings that differ from those of the preset."""
 
     kinds: tuple[str, ...]
     condition: Callable[[Analysis], bool]
@@ -69,12 +69,12 @@ def _has_grain(analysis: Analysis) -> bool:
 
 _PHOTO = ("photo",)
 _COMPRESSED = {"strength": 0.45, "fidelity": 0.0, "sharpen": 0.0}
-"""The network of `fast` draws the blocks of a JPEG, and fidelity returns its other artifacts (docs/fidelity.md)."""
+"""The network of `fast` keeps the blocks of a JPEG, and Fidelity adds its other artifacts (docs/fidelity.md)."""
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
-    # Text is always for `precise`, because other networks change characters. In faint print at JPEG 75, `precise`
-    # changes 3 of 298 characters, `gentle` 42 and `fast` 44. With noise 8 instead, they change 2, 49 and 18 of 367.
+    # All text gets `precise`, because other networks change characters. In faint print at JPEG 75, `precise` changes 3
+    # of 298 characters, `gentle` 42 and `fast` 44. With noise 8 instead, they change 2, 49 and 18 of 367. However,
     # `precise` keeps the noise (docs/fidelity.md).
     Rule(("text",), is_compressed, "precise", "compressed_text"),
     Rule(("drawing",), _is_noisy, "fast", "noisy_drawing"),
@@ -107,11 +107,11 @@ def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int]
 
 
 def faster_preset(preset: str, analysis: Analysis) -> str | None:
-    """Return the preset that is faster and at most 1 HaarPSI behind for an image, or None if there is none.
+    """Return a faster preset whose HaarPSI is at most 1 lower for an image, or None if there is none.
 
-    `anime-fast` is 3 behind `anime` on compressed drawings, and `fast` is 2 behind `gentle` on photos with grain. On
-    text, `precise` is suggested although it is further behind on faint compressed print, because it changes fewer
-    characters. It keeps the noise, so `fast` is suggested for noisy text.
+    `anime-fast` is 3 lower than `anime` on compressed drawings, and `fast` is 2 lower than `gentle` on photos with
+    grain. For text, `precise` is suggested although it is more than 1 lower on faint compressed print, because it
+    changes fewer characters. It keeps the noise, so `fast` is suggested for noisy text.
     """
     choice = choose(analysis, {rule.preset for rule in RULES})
     if preset not in ("gentle", "original", "face", "dehaze") or choice.reason == "grainy_photo":

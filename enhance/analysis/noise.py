@@ -5,9 +5,9 @@ in images: an evaluation", 1993). Two scales are measured. White noise shows in 
 Noise Variance Estimation", 1996). Grain is correlated over 1 to 2 px, so the Laplacians hardly respond. Its spectrum is
 flat up to a cutoff and falls above. The spectrum of a photo falls from the lowest frequencies on (Field 1987).
 
-Three properties tell fine texture from noise. Downscaling filters texture near the Nyquist frequency, where white noise
-is as strong as elsewhere. Texture is nearly equal in the three channels, unlike the noise of a sensor. Noise and grain
-are in every block.
+Three properties distinguish fine texture from noise. Downscaling filters texture near the Nyquist frequency, where
+white noise is as strong as elsewhere. Texture is nearly equal in the three channels, unlike the noise of a sensor.
+Noise and grain occur in every block.
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
 
 
 def without_border(rgb: np.ndarray) -> np.ndarray:
-    """Return the part of an image [H, W, 3] inside its uniform border, which begins at a multiple of 8 px.
+    """Return an image [H, W, 3] without its uniform border. The remaining part begins at a multiple of 8 px.
 
-    A border can have the artifacts of JPEG, which extend 16 px into it. A drawing on a uniform background is returned
-    as it is: much of the outline of its bounding box is background.
+    A drawing on a uniform background is returned unchanged. Much of the outline of its bounding box is background.
+    The outline is examined 16 px inside, because JPEG artifacts extend that far from the border.
     """
     if min(rgb.shape[:2]) < SIDES[0]:
         return rgb
@@ -60,7 +60,7 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
 
 
 def _inside(lines: np.ndarray, tolerance: int) -> tuple[int, int]:
-    """Return the first and the last line, exclusive, that differ from the uniform border of their side."""
+    """Return the range of lines, with the end exclusive, that remains without the uniform lines at both ends."""
     count = len(lines)
     first = next((n for n in range(count) if _differs(lines[n], lines[0, 0], tolerance)), 0)
     last = next((n for n in range(count - 1, first, -1) if _differs(lines[n], lines[-1, -1], tolerance)), count - 1)

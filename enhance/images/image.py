@@ -280,7 +280,7 @@ def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
 
 
 def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Return the mean of each block of `factor` x `factor` px; incomplete blocks at the border count."""
+    """Return the mean of each block of `factor` x `factor` px, including incomplete blocks at the border."""
     height, width = pixels.shape[:2]
     means = np.empty((*downscaled_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
     for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):

@@ -201,7 +201,7 @@ def _convolution_shape(layer: _Layer) -> tuple[int, int, int]:
 
 
 def _convolution(reader: _Reader, layer: _Layer) -> Blob:
-    """A convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and perhaps an activation."""
+    """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an optional activation."""
     channels, inputs, size = _convolution_shape(layer)
     pad, stride, down = layer.get(4), layer.get(2, "1"), layer.get(3, "1")
     layer.require(size in (1, 3) and layer.get(11, str(size)) == str(size))
@@ -238,7 +238,7 @@ _SWAPPED = {"subtract": "subtract from", "subtract from": "subtract"}
 
 
 def _binary(reader: _Reader, layer: _Layer) -> Blob:
-    """Arithmetic of a blob with a blob, a constant for each channel or a number."""
+    """Read an operation on a blob and another blob, a constant for each channel or a number."""
     layer.require((operation := _ARITHMETIC.get(layer.get(0), "")) != "")
     if layer.get(1) == "1":
         name, value = layer.inputs[0], float(layer.get(2))
@@ -260,7 +260,7 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
 
 
 def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
-    """The product or the weighted sum of blobs."""
+    """Read the product or the weighted sum of blobs."""
     one, *others = [reader.node(blob) for blob in layer.inputs]
     operation, factors = layer.get(0), layer.array(1) or [1.0] * len(layer.inputs)
     layer.require(bool(others) and operation in ("0", "1"))

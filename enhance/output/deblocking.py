@@ -41,7 +41,7 @@ class Deblocked:
     """The colour of a JPEG without its blocks, as rows on demand.
 
     If `image` is a part, `top` and `left` are its position in the image. The rows are computed in strips that do not
-    depend on the request. The last of them are cached, enough for the tuning and for the fidelity meter behind it.
+    depend on the request. The last strips are cached, because the fidelity meter reads them later than the tuning.
     """
 
     image: SourceImage

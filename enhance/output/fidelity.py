@@ -41,7 +41,7 @@ _SHAPE_RADIUS = 5
 METER_HALO = DIFFERENCE_HALO + _SHAPE_RADIUS
 """Rows above and below that the measured fidelity depends on."""
 _FAINT, _ROUNDING = 25.0, 0.1
-"""Variances: of a contrast that is hardly visible, and of the errors of 8 bits."""
+"""The variance of a contrast that is hardly visible, and that of rounding to 8 bits."""
 _LEAST_WEIGHT = 0.01
 _CONTRASTS = 0.5, 2.0
 _WORST_SHARE = 0.01
@@ -256,7 +256,7 @@ class FidelityMeter:
     `covered` (height, width) of its pixels. That is more than `size` if the photo's last averages reach beyond the
     input; the border of the result is then repeated. With a `box`, in pixels of the photo, only that region counts.
 
-    Each pixel counts as far as the photo or the difference has a contrast above the noise in the neighbourhood.
+    The weight of a pixel depends on the contrast around it, of the photo or of the error, that exceeds the noise.
     """
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
@@ -310,8 +310,8 @@ class FidelityMeter:
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.
 
-        The average is the weighted PSNR of the difference. The other one is the ratio of the photo's contrast to the
-        difference in shape, for the worst hundredth of the weights, but at least one neighbourhood.
+        `average_db` is the weighted PSNR of the difference. `worst_db` is the ratio of the photo's variance to the
+        error in shape, over the worst hundredth of the weights, but at least over the weight of one neighbourhood.
         """
         total = self._weights.sum()
         worst = min(max(_WORST_SHARE * total, (2 * _SHAPE_RADIUS + 1) ** 2), total)
@@ -323,11 +323,11 @@ class FidelityMeter:
 
 
 def _shape_errors(photo: np.ndarray, result: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return two variances [n, W] around each pixel, above that of the noise: of the photo and of its error in shape.
+    """Return two variances around each pixel [n, W], minus that of the noise: of the photo and of its error in shape.
 
-    Brightness does not count, and contrast only outside of `_CONTRASTS`: the error is what remains of the photo if the
-    result, float32 [n, W, 3] like the photo, is subtracted with the contrast that fits best. Both are grey here,
-    because the noise was measured in the grey image.
+    `photo` and `result` are float32 [n, W, 3]. They are compared in grey, because the noise was measured in the grey
+    image. Brightness does not count. The contrast of the result is multiplied by the best factor within `_CONTRASTS`,
+    and the rest of the difference is the error.
     """
     pixels = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (photo, result)]
     means = [_mean(one, _SHAPE_RADIUS) for one in pixels]

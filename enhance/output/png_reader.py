@@ -94,7 +94,7 @@ class PngReader:
     def _columns(self, first: int, last: int, left: int, right: int) -> np.ndarray:
         """Return the pixels of these rows and columns."""
         count = rows_per_chunk(self.row_bytes)
-        if len(self._idat) != -(-self.size[0] // count):  # of an earlier version
+        if len(self._idat) != -(-self.size[0] // count):  # The file is from an earlier version.
             return self.rows(first, last)[:, left:right]
         parts = []
         for index in range(first // count, -(-last // count)):

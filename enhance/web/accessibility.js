@@ -19,7 +19,7 @@
       const chip = one(place);
       if (chip) announce(place, chip.dataset.state, chip.textContent);
     }
-    const cells = one("#comparison .cells")?.dataset.said ?? "";
+    const cells = one("#comparison .cells")?.dataset.announcement ?? "";
     announce("cells", cells, cells);
     const end = one("#progress :is(.finished, .cancelled), #batch-progress .note");
     const [bar, words] = [one(".run:not(.comparing) progress"), one(".run:not(.comparing) p")?.textContent];
@@ -31,7 +31,7 @@
   const REPLACEMENTS = {
     "#retry": "#retry",
     "#reset": "#preset input:checked",
-    "#tips": "#tips .take, #panel:not(:has(.take)) #preset input:checked",
+    "#tips": "#tips .tip-action, #panel:not(:has(.tip-action)) #preset input:checked",
     "#comparison": "#preset input:checked",
     "#acts": "#cancel, #download, #enhance",
   };

@@ -140,12 +140,12 @@ class _Events:
             (card.examples.click, upload.choose_example, card.examples),
         ):
             chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
-            self._script(chosen.then, "enhanceLookAt('image')")
+            self._script(chosen.then, "enhanceFocusStep('image')")
             self._remember(chosen.then)
             self._on(chosen.then, upload.estimate, values, self._estimate, **_EACH)
-        self._script(again.click, "enhanceLookAt('chooser')")
+        self._script(again.click, "enhanceFocusStep('chooser')")
         self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
-        self._on(card.photo.select, controls.look_at, values, self._preview, **_PREVIEW)
+        self._on(card.photo.select, controls.change_view, values, self._preview, **_PREVIEW)
 
     def _add_controls(self) -> None:
         card, named, values = self._page.controls, self._named, self._values
@@ -196,7 +196,7 @@ class _Events:
         outputs = parts(result)
         started = self._when_settled(card.enhance.click, run.start_run, values, self._bar, **_SHORT)
         followed = self._on(started.then, run.follow_run, [], self._bar, **_RUN)
-        self._script(followed.then, "enhanceLookAt('end')")
+        self._script(followed.then, "enhanceFocusStep('end')")
         self._on(card.cancel.click, run.cancel_run, [], self._bar, **_SHORT)
         options = _visible_progress(result.report_problem, 1)
         written = self._on(result.report.click, run.report, [], outputs, **options)
@@ -224,10 +224,10 @@ class _Events:
         page, listed = self._page, self._page.result.listed
         long = _visible_progress(listed, 2)
         opened = self._answer(listed.select, history.open_result, [], self._photo, **long)
-        self._script(opened.success, "enhanceLookAt('image', 'one')")
+        self._script(opened.success, "enhanceFocusStep('image', 'one')")
         self._show_loaded(opened)
         loaded = self._answer(listed.retry, history.load_run, [], self._photo, **long)
-        self._script(loaded.success, "enhanceLookAt('image', 'one')")
+        self._script(loaded.success, "enhanceFocusStep('image', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
         self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(loaded)
@@ -237,7 +237,7 @@ class _Events:
         removed = self._on(listed.delete, history.remove_entry, [], self._bar, **_SHORT)
         self._on(removed.success, batch.show_batch, [], parts(page.batch), **_SHORT)
         resumed = self._answer(listed.submit, batch.resume_batch, [], parts(page.batch) + self._photo, **_SHORT)
-        self._script(resumed.success, "enhanceLookAt('batch', 'many')")
+        self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
         self._on(resumed.success, batch.follow_batch, [], self._batch, **_BATCH)
         self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
 

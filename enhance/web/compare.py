@@ -129,7 +129,7 @@ def _follow(call: Call, comparison: PageComparison) -> Iterator[Updates]:
     for _ in comparison.poll(_POLL_SECONDS):
         if session.comparison is not comparison:
             break
-        updates: Updates = {card.where: _progress(call, comparison)}
+        updates: Updates = {card.comparison_progress: _progress(call, comparison)}
         if len(comparison.cells) != shown:
             shown = len(comparison.cells)
             button = gr.Button(call.text("cancel"))
@@ -153,7 +153,7 @@ def _show_end(call: Call, comparison: PageComparison) -> Updates:
     return {
         card.compare: gr.Button(call.text("compare_close")),
         card.cells: cells_html(call, comparison),
-        card.where: templates.note(call.text("compare_choose")),
+        card.comparison_progress: templates.note(call.text("compare_choose")),
     }
 
 

@@ -270,7 +270,7 @@ def preview(call: Call) -> Iterator[Updates]:
     yield from _show_states(call, call.services.previews.make)
 
 
-def look_at(call: Call) -> Iterator[Updates]:
+def change_view(call: Call) -> Iterator[Updates]:
     """Preview the region of the photo that the page shows now."""
     session = call.session
     view = _event_view(call)

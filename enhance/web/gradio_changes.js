@@ -3,11 +3,11 @@
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => document.querySelectorAll(selector);
   const primary = (language) => language.toLowerCase().split("-")[0];
-  window.enhanceSay = (key) => {
+  window.enhanceTranslate = (key) => {
     const now = primary(document.documentElement.lang), languages = Object.keys(window.enhanceWords);
     return window.enhanceWords[languages.find((one) => primary(one) === now) ?? languages[0]][key];
   };
-  const say = window.enhanceSay;
+  const translate = window.enhanceTranslate;
 
   // The server closes the stream of results when it has sent them all. If the page has sent another request by then,
   // Gradio loses its result: so the stream continues with another response while a result is expected. Gradio also
@@ -69,13 +69,13 @@
     [".compare .icon-button-wrapper button:last-child", "fullscreen"],
   ];
   const nameParts = () => {
-    for (const [parts, key] of NAMES) for (const part of all(parts)) name(part, say(key));
+    for (const [parts, key] of NAMES) for (const part of all(parts)) name(part, translate(key));
     for (const part of all("[title='common.upload'], .compare .icon-button-wrapper button[title]")) name(part, part.ariaLabel, "title");
     for (const radio of all(".block input[type=radio]")) name(radio, radio.closest(".block").id, "name");
     for (const part of all("[aria-label='Empty value']")) part.removeAttribute("aria-label");
     for (const image of all("footer img")) image.alt = "";
     for (const image of all("#examples .gallery-item img")) {
-      const words = say(`example_${/([a-z]+)\.jpg$/.exec(image.src)?.[1]}`);
+      const words = translate(`example_${/([a-z]+)\.jpg$/.exec(image.src)?.[1]}`);
       name(image, words ?? "", "alt");
       if (words) name(image.closest("button"), words);
     }
@@ -89,10 +89,10 @@
   const messageOf = (text) => {
     const rejected = /^HTTP \d+: (.*)$/s.exec(text);
     if (rejected) {
-      try { return JSON.parse(rejected[1]).error ?? say("upload_failed"); } catch { return say("upload_failed"); }
+      try { return JSON.parse(rejected[1]).error ?? translate("upload_failed"); } catch { return translate("upload_failed"); }
     }
-    if (/^Connection (errored out|to the server was lost)/.test(text)) return say("connection_lost");
-    return /^File\(s\) exceed/.test(text) ? say("too_large") : null;
+    if (/^Connection (errored out|to the server was lost)/.test(text)) return translate("connection_lost");
+    return /^File\(s\) exceed/.test(text) ? translate("too_large") : null;
   };
   const TITLES = { Error: "note_failed", Info: "note_info", Warning: "note_warning" };
   const translateToasts = () => {
@@ -101,7 +101,7 @@
       if (words && words !== part.textContent) part.textContent = words;
     }
     for (const { firstChild: title } of all(".toast-title")) {
-      const key = TITLES[title?.data?.trim()], words = `${key && say(key)} `;
+      const key = TITLES[title?.data?.trim()], words = `${key && translate(key)} `;
       if (key && title.data !== words) title.data = words; // Setting the same text again would trigger the observer forever.
     }
     if (one(".toast-body.error")) document.body.classList.remove("uploading");

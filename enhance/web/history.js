@@ -69,9 +69,9 @@
     note.id = "server-changed";
     note.role = "alert";
     const button = document.createElement("button");
-    button.textContent = window.enhanceSay("reload");
+    button.textContent = window.enhanceTranslate("reload");
     button.onclick = () => location.reload();
-    note.append(window.enhanceSay("server_changed"), button);
+    note.append(window.enhanceTranslate("server_changed"), button);
     document.body.append(note);
   };
   setInterval(check, CHECK_MS);

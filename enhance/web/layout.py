@@ -35,11 +35,11 @@ class Card(SimpleNamespace):
 class Page:
     """The components that handlers use.
 
-    - `upload`: the choice of a photo, its metadata and its region.
+    - `upload`: the choice of a photo, the photo, its facts and messages about it.
     - `controls`: messages about the controls; `named` has the controls by their names.
-    - `preview`: before and after of the region, and the comparison of presets.
+    - `preview`: the images and the state of the preview, and the comparison of presets.
     - `run`: Enhance, Cancel and the progress.
-    - `result`: views, downloads and facts of the result, and the list of recent results.
+    - `result`: images, downloads and facts of the result, and the list of recent results.
     - `batch`: the Batch tab.
     """
 
@@ -107,7 +107,7 @@ def _build_chooser(page: Page, texts: Texts) -> None:
 
 
 def _build_stage(page: Page, texts: Texts) -> None:
-    """Build the stage. The script draws the photo, the preview and the result on it, from hidden elements."""
+    """Build the stage. A script draws the photo, the preview and the result on it, with data from hidden elements."""
     preview, result = page.preview, page.result
     with gr.Column(elem_id="stage"):
         gr.HTML('<div class="viewer"></div>', elem_id="viewer")
@@ -122,7 +122,10 @@ def _build_stage(page: Page, texts: Texts) -> None:
             preview.compare = gr.Button(texts("compare_presets"), elem_id="compare-presets", **look)
         preview.cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
         with gr.Column(elem_id="stage-messages"):
-            preview.where, preview.problem = gr.HTML(elem_id="comparison-progress"), gr.HTML(elem_id="preview-problem")
+            preview.comparison_progress, preview.problem = (
+                gr.HTML(elem_id="comparison-progress"),
+                gr.HTML(elem_id="preview-problem"),
+            )
 
 
 def _build_controls(page: Page, texts: Texts) -> None:
@@ -197,7 +200,7 @@ def _build_batch(page: Page, texts: Texts) -> None:
         card.problem = gr.HTML(elem_id="batch-problem")
         card.cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
     with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
-        with gr.Column(elem_classes="tells", min_width=0):
+        with gr.Column(elem_classes="batch-state", min_width=0):
             card.why, card.progress = gr.HTML(elem_id="batch-why"), gr.HTML(elem_id="batch-progress")
         with gr.Row(elem_classes="acts"):
             primary = {**_HIDDEN, "variant": "primary"}

@@ -65,8 +65,8 @@
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
     const removed = event.target.closest?.(".file .remove");
     if (removed) window.enhanceCards("select", { index: removed.dataset.file, value: null });
-    const suggestion = event.target.closest?.("[data-take]");
-    if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.take, value: null });
+    const suggestion = event.target.closest?.("[data-action]");
+    if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
   });
 
   // A link has only the selected control of the output size.
@@ -96,7 +96,7 @@
   // A report or a file of another format is created first, then its hidden download button is clicked.
   window.enhanceFetch = (problems) => { if (!one(`${problems} .problem`)) one("#report-file")?.click(); };
 
-  // On phones, tuning is a sheet over the page, below the stage. Escape or a tap outside closes it.
+  // On phones, More settings is a sheet over the lower part of the page. Escape or a tap outside closes it.
   const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#tuning-sheet > button");
@@ -117,7 +117,7 @@
     batch: () => ["#head", "#batch-cancel"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
-  window.enhanceLookAt = (what, tab) => {
+  window.enhanceFocusStep = (what, tab) => {
     const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose, #history");
     if (tab) one(`#tab-${tab}-button`)?.click();
     let tries = 100;
@@ -179,18 +179,18 @@
   };
   window.enhanceOpened = () => document.body.classList.add("opened");
 
-  // The common output sizes. The other controls of the size are shown with Custom, or if they have another value.
-  const addSizes = () => {
+  // The common output sizes. The other size controls are shown for Custom, or if the size is not a common one.
+  const updateSizes = () => {
     const place = one("#sizes .sizes"), control = one("#size input:checked")?.value;
     if (!place || !control) return;
     const common = Object.entries(window.enhanceCommonSizes);
     if (!place.firstChild) {
       const labels = { "2x": "2×", "4x": "4×" };
-      const radio = (name) => `<label><input type="radio" name="sizes" value="${name}"><span>${labels[name] ?? window.enhanceSay(`size_${name}`)}</span></label>`;
-      place.innerHTML = `<legend>${window.enhanceSay("size")}</legend><div class="wrap">${[...common.map(([name]) => name), "custom"].map(radio).join("")}</div>`;
+      const radio = (name) => `<label><input type="radio" name="sizes" value="${name}"><span>${labels[name] ?? window.enhanceTranslate(`size_${name}`)}</span></label>`;
+      place.innerHTML = `<legend>${window.enhanceTranslate("size")}</legend><div class="wrap">${[...common.map(([name]) => name), "custom"].map(radio).join("")}</div>`;
       place.addEventListener("change", ({ target }) => {
         isCustom = target.value === "custom";
-        addSizes();
+        updateSizes();
         if (!isCustom) window.enhanceSizes("select", { index: target.value, value: null });
       });
     }
@@ -204,21 +204,21 @@
   };
   let isCustom = false;
 
-  // Three presets are always shown, the others with More.
-  const SHOWN = ["auto", "precise", "fast", "gentle"];
-  const addMore = () => {
+  // These presets and user models are always shown. More shows the others.
+  const ALWAYS_SHOWN = ["auto", "precise", "fast", "gentle"];
+  const addMoreButton = () => {
     const wrap = one("#preset .wrap:has(label)"), inputs = [...document.querySelectorAll("#preset input")];
-    for (const input of inputs) input.closest("label").classList.toggle("more", !SHOWN.includes(input.value) && !input.closest("label").classList.contains("own"));
+    for (const input of inputs) input.closest("label").classList.toggle("more", !ALWAYS_SHOWN.includes(input.value) && !input.closest("label").classList.contains("own"));
     if (!wrap || !inputs.length || wrap.querySelector(".others")) return;
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "others", textContent: window.enhanceSay("more_presets") });
-    button.onclick = () => { one("#preset").classList.toggle("all"); showMore(button); };
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "others", textContent: window.enhanceTranslate("more_presets") });
+    button.onclick = () => { one("#preset").classList.toggle("all"); updateMoreButton(button); };
     wrap.append(button);
-    showMore(button);
+    updateMoreButton(button);
   };
-  const showMore = (button) => {
+  const updateMoreButton = (button) => {
     const all = one("#preset").classList.contains("all");
     button.setAttribute("aria-expanded", String(all));
-    button.textContent = window.enhanceSay(all ? "fewer_presets" : "more_presets");
+    button.textContent = window.enhanceTranslate(all ? "fewer_presets" : "more_presets");
   };
 
   // Show the description of the preset under the pointer, or of the selected one.
@@ -234,7 +234,7 @@
       figure.hidden = name !== (pointed ?? chosen);
       if (!input) continue;
       input.setAttribute("aria-describedby", figure.id);
-      const here = figure.dataset.here === "true";
+      const here = figure.dataset.installed === "true";
       if (input.disabled === here) input.disabled = !here;
       const [label, group] = [input.closest("label"), figure.dataset.group];
       label.classList.toggle("away", !here);
@@ -258,22 +258,22 @@
     if (share && place && place.textContent !== share) place.textContent = share;
   };
 
-  // The title of a tab in the background shows the progress.
+  // Show the progress in the title of the browser tab.
   const showTitle = () => {
     const share = one("#progress progress[value], #batch-progress progress[value]")?.value;
     const title = document.title.replace(/^\d+% · /, ""), text = share === undefined ? title : `${Math.floor(share)}% · ${title}`;
     if (document.title !== text) document.title = text;
   };
 
-  let shown = "";
+  let shownPhoto = "";
   new MutationObserver(() => {
     showTitle();
-    addSizes();
-    addMore();
+    updateSizes();
+    addMoreButton();
     showAbout();
     showShare();
-    const now = one("[data-photo]")?.dataset.photo ?? "";
-    if (now !== shown || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
-    shown = now;
+    const photo = one("[data-photo]")?.dataset.photo ?? "";
+    if (photo !== shownPhoto || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
+    shownPhoto = photo;
   }).observe(document.body, { childList: true, characterData: true, subtree: true });
 })();

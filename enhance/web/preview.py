@@ -34,9 +34,9 @@ REGION_SIDE = 128
 """The side of the region in input pixels that presets are compared on."""
 _MIN_SIDE = 48
 _MAX_SECONDS = 8.0
-"""The visible region is previewed as far as its network needs no longer."""
+"""The longest expected time of the network. If the visible region takes longer, only its middle is previewed."""
 _QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
-"""The preset whose preview is shown first if the network of the selected one needs longer."""
+"""The preset of the quick preview, which is shown first if the selected preset takes longer than these seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PreviewImages:
     """The images of a preview, before and after.
 
     `box` is the region in input pixels, `window` (left, top, width, height) the same in pixels of a result of `size`
-    (width, height). Images with the same `signature` fit together.
+    (width, height). Images with the same `signature` have the same settings.
     """
 
     files: tuple[Path, Path]
@@ -57,9 +57,9 @@ class PreviewImages:
 
 @dataclass(frozen=True, eq=False)
 class PreviewState:
-    """What the page shows of the preview: none, running, quick, failed, matches or outdated.
+    """The state of the preview on the page: none, running, quick, failed, matches or outdated.
 
-    None leaves a part unchanged.
+    The images on the page stay unchanged if `images` is None.
     """
 
     state: str
@@ -144,7 +144,7 @@ class Previews:
         if request is not None or preview is None:
             yield PreviewState(state_of(session))  # The running preview is adjusted when it is finished.
             return
-        if session.preview_view != session.view:  # The page showed a result when the view was moved.
+        if session.preview_view != session.view:  # The view moved while the page showed a result.
             yield from self.make(session, settings)
             return
         try:
@@ -231,7 +231,7 @@ class Previews:
             return None
 
     def _show(self, session: Session, request: PreviewRequest, preview: Preview, view: Box) -> PreviewState:
-        """Adjust a finished preview of `view` to the controls until they rest, unless a later one was requested."""
+        """Adjust a finished preview of `view` until the controls stop changing, unless a later one was requested."""
         while True:
             with session.lock:
                 if session.preview_request is not request:

@@ -1,9 +1,9 @@
 // The stage: the photo, the preview and the result on a canvas, with zoom, pan and the before/after divider; and the
-// comparison of presets. Positions are in pixels of the photo, zoom 1 is one device pixel for each pixel of the result.
+// comparison of presets. Positions are in pixels of the photo, and at zoom 1 a pixel of the result is one device pixel.
 (() => {
   const one = (selector) => document.querySelector(selector);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const [LARGEST_ZOOM, REST_MS, MARGIN, BAR, STEP] = [4, 250, 16, 76, 1.25];
+  const [LARGEST_ZOOM, IDLE_MS, MARGIN, BAR, STEP] = [4, 250, 16, 76, 1.25];
   const [MAX_IMAGES, GRID] = [16, 64];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const ICONS = {
@@ -11,21 +11,21 @@
   };
   const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
 
-  // What the server says: hidden elements with JSON.
-  const told = new Map();
+  // The server sends data as JSON in attributes of hidden elements.
+  const parsed = new Map();
   const read = (name) => {
     const text = one(`[data-${name}]`)?.getAttribute(`data-${name}`) ?? null;
-    const known = told.get(name);
-    if (known?.text === text) return known.value;
+    const last = parsed.get(name);
+    if (last?.text === text) return last.value;
     const value = text && JSON.parse(text);
-    told.set(name, { text, value });
+    parsed.set(name, { text, value });
     return value;
   };
 
   let [photo, result, preview, live] = [null, null, null, null];
-  let layers = { before: [], after: [], result: [] }; // Images with their place, each in `unit` pixels per photo pixel.
+  let layers = { before: [], after: [], result: [] }; // Images; each has a position `at` in pixels, of which `unit` are one pixel of the photo.
   let [x, y, zoom, fitted, split] = [0, 0, 1, true, 0.5];
-  let [holding, requested, sent, begun, timer, frame] = [false, new Set(), "", "", 0, 0];
+  let [showsBefore, requests, previewKey, viewAddress, shownState, timer, frame] = [false, new Set(), "", "", "", 0, 0];
   let [box, canvas, context] = [null, null, null];
 
   const scaleOf = () => (result && mode() === "result" ? result.size[0] : sizeWanted()[0]) / photo.size[0];
@@ -36,32 +36,32 @@
     return result && one("#result-chip .chip[data-state=matches]") ? "result" : "preview";
   };
   const perPixel = () => zoom * scaleOf(); // Device pixels per photo pixel.
-  const room = () => [canvas.width, canvas.height];
+  const canvasSize = () => [canvas.width, canvas.height];
   const fitZoom = () => {
-    const ratio = devicePixelRatio, [width, height] = room(), scale = scaleOf();
+    const ratio = devicePixelRatio, [width, height] = canvasSize(), scale = scaleOf();
     const fits = Math.min((width - 2 * MARGIN * ratio) / (photo.size[0] * scale), (height - (MARGIN + BAR) * ratio) / (photo.size[1] * scale));
     return clamp(fits, 0.001, LARGEST_ZOOM);
   };
-  const isFar = () => perPixel() < 0.999; // The screen shows fewer pixels than the photo has, so a preview would not be seen.
+  const isZoomedOut = () => perPixel() < 0.999; // The screen shows fewer pixels than the photo has, so a preview would not be visible.
   const isWhole = () => zoom <= fitZoom() * 1.001;
-  // The photo stays on the stage: a side that is smaller than the stage is centred, a larger one fills it.
-  const settle = () => {
-    const [width, height] = room(), p = perPixel(), lift = isWhole() ? ((BAR - MARGIN) / 2) * devicePixelRatio : 0;
-    const within = (at, side, length, shift) => {
+  // Keep the photo on the stage. A side that is shorter than the stage is centred, and a longer one fills it.
+  const clampView = () => {
+    const [width, height] = canvasSize(), p = perPixel(), shiftUp = isWhole() ? ((BAR - MARGIN) / 2) * devicePixelRatio : 0;
+    const clampSide = (at, side, length, shift) => {
       const half = length / 2 / p;
       return side * p <= length ? side / 2 + shift / p : clamp(at, half, side - half);
     };
-    x = within(x, photo.size[0], width, 0);
-    y = within(y, photo.size[1], height, lift);
+    x = clampSide(x, photo.size[0], width, 0);
+    y = clampSide(y, photo.size[1], height, shiftUp);
   };
   const visible = () => {
-    const [width, height] = room(), p = perPixel();
+    const [width, height] = canvasSize(), p = perPixel();
     return [x - width / 2 / p, y - height / 2 / p, x + width / 2 / p, y + height / 2 / p];
   };
 
   // The background of transparent images.
   let pattern = null;
-  const checks = () => {
+  const checkerboard = () => {
     if (pattern) return pattern;
     const tile = Object.assign(document.createElement("canvas"), { width: 32, height: 32 }), part = tile.getContext("2d");
     part.fillStyle = "#fff";
@@ -72,16 +72,16 @@
     return (pattern = context.createPattern(tile, "repeat"));
   };
 
-  // Draw everything that exists: coarse images first, sharper ones over them.
-  const paint = (images) => {
-    const [width, height] = room(), p = perPixel();
+  // Draw all images that are loaded. Coarse ones come first, so that sharper ones cover them.
+  const drawImages = (images) => {
+    const [width, height] = canvasSize(), p = perPixel();
     const [left, top] = [Math.round(width / 2 - x * p), Math.round(height / 2 - y * p)];
     for (const { image, at, unit } of images) {
       if (!image.complete || !image.naturalWidth) continue;
-      const k = p / unit, [begin, end] = [[at[0] * k, at[1] * k], [(at[0] + at[2]) * k, (at[1] + at[3]) * k]].map((one) => one.map(Math.round));
-      const area = [left + begin[0], top + begin[1], end[0] - begin[0], end[1] - begin[1]];
+      const k = p / unit, [start, end] = [[at[0] * k, at[1] * k], [(at[0] + at[2]) * k, (at[1] + at[3]) * k]].map((one) => one.map(Math.round));
+      const area = [left + start[0], top + start[1], end[0] - start[0], end[1] - start[1]];
       if (photo.alpha) {
-        context.fillStyle = checks();
+        context.fillStyle = checkerboard();
         context.fillRect(...area);
       }
       context.imageSmoothingEnabled = !(k * at[2] / image.naturalWidth > 1 && zoom > 1.001 && unit > 1.001);
@@ -91,8 +91,8 @@
   const draw = () => {
     frame = 0;
     if (!photo || !canvas.width) return;
-    settle();
-    const [width, height] = room(), now = mode(), p = perPixel();
+    clampView();
+    const [width, height] = canvasSize(), now = mode();
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
     context.imageSmoothingQuality = "high";
@@ -101,8 +101,7 @@
     let after = [base, ...layers.before.filter((one) => one.unit === 1), ...layers.after];
     if (now === "result") after = [{ image: result.image, at: [0, 0, ...result.size], unit: scaleOf() }, ...layers.result];
     if (now === "live") after = [{ image: live, at: [0, 0, ...photo.size], unit: 1 }];
-    const [from, to] = [Math.round(width / 2 - x * p), Math.round(width / 2 + (photo.size[0] - x) * p)];
-    const share = holding ? 1 : now === "live" ? 0 : split;
+    const share = showsBefore ? 1 : now === "live" ? 0 : split;
     const edge = Math.round(clamp(share * width, 0, width));
     for (const [images, start, end] of [[before, 0, edge], [after, edge, width]]) {
       if (end <= start) continue;
@@ -110,14 +109,12 @@
       context.beginPath();
       context.rect(start, 0, end - start, height);
       context.clip();
-      paint(images);
+      drawImages(images);
       context.restore();
     }
     const whole = isWhole();
     box.classList.toggle("whole", whole);
     box.style.setProperty("--split", `${100 * share}%`);
-    box.style.setProperty("--from", `${Math.max(from, 0) / devicePixelRatio}px`);
-    box.style.setProperty("--to", `${Math.max(width - to, 0) / devicePixelRatio}px`);
     showTools(now, whole);
   };
   const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
@@ -127,26 +124,26 @@
     if (box?.isConnected) return;
     box = one("#viewer .viewer");
     if (!box) return;
-    const say = window.enhanceSay, button = (act, words, content) => `<button type="button" data-act="${act}" aria-label="${words}">${content}</button>`;
+    const translate = window.enhanceTranslate, button = (act, label, content) => `<button type="button" data-act="${act}" aria-label="${label}">${content}</button>`;
     box.innerHTML = `<canvas tabindex="0" role="img"></canvas><div class="line"></div><span class="tag before"></span><span class="tag after"></span>
-      <span class="chip far">${say("zoom_for_preview")}</span>
+      <span class="chip zoom-hint">${translate("zoom_for_preview")}</span>
       <div class="knob" role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="100">${icon("divider")}</div>
       <div class="overview"><img alt="" draggable="false"><i></i></div>
-      <div class="tools glass" role="group">${button("out", say("zoom_out"), icon("out"))}<output></output>${button("in", say("zoom_in"), icon("in"))}<s></s>${
-        button("fit", say("zoom_fit"), say("zoom_fit"))}${button("actual", say("zoom_actual"), "1:1")}<s></s>${button("full", say("fullscreen"), icon("full"))}</div>`;
+      <div class="tools glass" role="group">${button("out", translate("zoom_out"), icon("out"))}<output></output>${button("in", translate("zoom_in"), icon("in"))}<s></s>${
+        button("fit", translate("zoom_fit"), translate("zoom_fit"))}${button("actual", translate("zoom_actual"), "1:1")}<s></s>${button("full", translate("fullscreen"), icon("full"))}</div>`;
     canvas = box.querySelector("canvas");
     context = canvas.getContext("2d");
-    canvas.setAttribute("aria-label", say("stage"));
-    box.querySelector(".tools").setAttribute("aria-label", say("zoom"));
-    box.querySelector(".knob").setAttribute("aria-label", say("handle"));
-    for (const side of ["before", "after"]) box.querySelector(`.tag.${side}`).textContent = say(side);
+    canvas.setAttribute("aria-label", translate("stage"));
+    box.querySelector(".tools").setAttribute("aria-label", translate("zoom"));
+    box.querySelector(".knob").setAttribute("aria-label", translate("handle"));
+    for (const side of ["before", "after"]) box.querySelector(`.tag.${side}`).textContent = translate(side);
     new ResizeObserver(([entry]) => {
       const ratio = devicePixelRatio, { width, height } = entry.contentRect;
       [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
       if (!photo) return;
-      if (begun !== photo.address) begin();
+      if (viewAddress !== photo.address) resetView();
       else if (fitted) zoom = fitZoom();
-      moved();
+      updateView();
     }).observe(canvas);
     listen();
   };
@@ -160,7 +157,7 @@
     const [stage, inset] = [one("#stage"), box.querySelector(".overview")];
     stage.dataset.mode = now;
     stage.classList.toggle("whole", whole);
-    stage.classList.toggle("far", isFar());
+    stage.classList.toggle("zoomed-out", isZoomedOut());
     inset.hidden = whole;
     if (whole) return;
     const small = inset.querySelector("img"), [left, top, right, bottom] = visible();
@@ -169,37 +166,37 @@
     Object.assign(inset.querySelector("i").style, { left: across(left), top: down(top), width: across(Math.min(right, photo.size[0]) - Math.max(left, 0)), height: down(Math.min(bottom, photo.size[1]) - Math.max(top, 0)) });
   };
 
-  // Request what the view shows at the resolution of the screen, once the view rests.
-  const moved = () => {
+  // When the view has not moved for a while, request the visible area at the resolution of the screen, and its preview.
+  const updateView = () => {
     redraw();
     clearTimeout(timer);
-    timer = setTimeout(rest, REST_MS);
+    timer = setTimeout(loadView, IDLE_MS);
   };
-  const rest = () => {
+  const loadView = () => {
     if (!photo || !canvas.width || mode() === "live") return;
-    settle();
+    clampView();
     const scale = mode() === "result" ? scaleOf() : 0;
     fetchRegion(photo, "before", 1, perPixel());
     if (scale) fetchRegion(result, "result", scale, zoom);
     const view = visible().map(Math.round), key = `${photo.address} ${view}`;
-    if (key === sent || isFar()) return;
-    sent = key;
+    if (key === previewKey || isZoomedOut()) return;
+    previewKey = key;
     window.enhanceStage("select", { index: view, value: null });
   };
   const fetchRegion = (source, layer, unit, density) => {
     const step = 2 ** Math.max(0, Math.floor(Math.log2(1 / density) + 0.01)), grid = GRID * step, [width, height] = source.size;
     if (step * Math.max(source.image.naturalWidth, 1) >= width) return; // The overview has this resolution.
     const [left, top, right, bottom] = visible().map((at) => at * unit);
-    const begin = [left, top].map((at) => clamp(Math.floor(at / grid) * grid, 0, Infinity));
+    const start = [left, top].map((at) => clamp(Math.floor(at / grid) * grid, 0, Infinity));
     const end = [[right, width], [bottom, height]].map(([at, side]) => Math.min(Math.ceil(at / grid) * grid, side));
-    const at = [...begin, end[0] - begin[0], end[1] - begin[1]];
+    const at = [...start, end[0] - start[0], end[1] - start[1]];
     if (at[2] <= 0 || at[3] <= 0) return;
-    const inside = ({ at: [l, t, w, h], step: known, of }) => of === source.address && known <= step && l <= at[0] && t <= at[1] && l + w >= at[0] + at[2] && t + h >= at[1] + at[3];
-    if (layers[layer].some(inside)) return;
+    const covers = ({ at: [l, t, w, h], step: other, owner }) => owner === source.address && other <= step && l <= at[0] && t <= at[1] && l + w >= at[0] + at[2] && t + h >= at[1] + at[3];
+    if (layers[layer].some(covers)) return;
     const address = `${source.address}?left=${at[0]}&top=${at[1]}&width=${at[2]}&height=${at[3]}&step=${step}`;
-    if (requested.has(address)) return;
-    requested.add(address);
-    load(address).then((image) => add(layer, { image, at, unit, step, of: source.address })).catch(() => {}).finally(() => requested.delete(address));
+    if (requests.has(address)) return;
+    requests.add(address);
+    load(address).then((image) => add(layer, { image, at, unit, step, owner: source.address })).catch(() => {}).finally(() => requests.delete(address));
   };
   const load = (address) => new Promise((done, failed) => {
     const image = new Image();
@@ -208,79 +205,79 @@
     image.src = address;
   });
   const add = (layer, entry) => {
-    if (entry.of !== (layer === "result" ? result : photo)?.address) return;
-    const order = (one) => (one.unit === 1 ? one.step : 0); // Coarse first; previews lie over the photo.
+    if (entry.owner !== (layer === "result" ? result : photo)?.address) return;
+    const order = (one) => (one.unit === 1 ? one.step : 0); // Coarse images first, previews last.
     layers[layer] = [...layers[layer].slice(-MAX_IMAGES), entry].sort((a, b) => order(b) - order(a));
     redraw();
   };
 
-  // Take over what the server sent.
+  // Show the data that the server sent.
   const update = () => {
     build();
     if (!box) return;
-    const [given, finished, made] = [read("photo"), read("result"), read("preview")];
-    if (given?.address !== photo?.address) {
-      [photo, result, preview, live, sent] = [given && { ...given, image: new Image() }, null, null, null, ""];
+    const [newPhoto, newResult, newPreview] = [read("photo"), read("result"), read("preview")];
+    if (newPhoto?.address !== photo?.address) {
+      [photo, result, preview, live, previewKey] = [newPhoto && { ...newPhoto, image: new Image() }, null, null, null, ""];
       layers = { before: [], after: [], result: [] };
       one("#stage").dataset.mode = mode();
       if (photo) {
-        photo.image.onload = moved;
-        begin();
+        photo.image.onload = updateView;
+        resetView();
         photo.image.src = photo.overview;
       }
     }
     if (!photo) return;
-    if (finished?.address !== result?.address) {
-      result = finished && { ...finished, image: new Image() };
+    if (newResult?.address !== result?.address) {
+      result = newResult && { ...newResult, image: new Image() };
       layers.result = [];
       if (result) {
-        result.image.onload = moved;
+        result.image.onload = updateView;
         result.image.src = result.overview;
         fitted = true; // The whole result is shown first.
       }
     }
-    if (made && made.after !== preview?.after) {
-      preview = made;
-      showPreview(made, photo.address);
+    if (newPreview && newPreview.after !== preview?.after) {
+      preview = newPreview;
+      showPreview(preview, photo.address);
     }
-    const growing = one("#live img");
-    if (Boolean(growing) !== Boolean(live)) {
-      if (growing) { fitted = true; zoom = fitZoom(); } // The whole result grows.
-      sent = "";
-      moved();
+    const liveImage = one("#live img");
+    if (Boolean(liveImage) !== Boolean(live)) {
+      if (liveImage) { fitted = true; zoom = fitZoom(); } // The whole result is shown during a run.
+      previewKey = "";
+      updateView();
     }
-    live = growing;
+    live = liveImage;
     if (live && !live.complete) live.onload = redraw;
     const state = `${mode()} ${sizeWanted()}`;
-    if (told.get("state") !== state) {
-      told.set("state", state);
-      if (begun !== photo.address) begin();
+    if (shownState !== state) {
+      shownState = state;
+      if (viewAddress !== photo.address) resetView();
       else if (fitted && canvas.width) zoom = fitZoom();
-      moved();
+      updateView();
     }
     redraw();
   };
-  const begin = () => { // At first the most detailed part is shown at 1:1, or a small photo at up to twice its size.
+  const resetView = () => { // Show the most detailed part of a new photo at 1:1, or a small photo at up to twice its size.
     if (!photo || !canvas.width) return;
     [x, y] = photo.size.map((side, axis) => side * photo.focus[axis]);
     zoom = clamp(Math.floor(fitZoom()), 1, 2);
-    [fitted, split, begun] = [false, 0.5, photo.address];
+    [fitted, split, viewAddress] = [false, 0.5, photo.address];
   };
-  const showPreview = async (made, of) => {
+  const showPreview = async (data, owner) => {
     let images;
-    try { images = await Promise.all([load(made.before), load(made.after)]); } catch { return; }
-    if (made !== preview || photo?.address !== of) return;
-    const unit = made.size[0] / photo.size[0], step = 0;
-    for (const [place, layer] of ["before", "after"].entries()) {
-      const kept = layers[layer].filter((one) => one.unit === 1 || (!one.quick && one.signature === made.signature && one.unit !== 1));
-      const isKept = (one) => one.unit === 1 || made.quick || kept.includes(one);
-      layers[layer] = layers[layer].filter(isKept);
-      add(layer, { image: images[place], at: made.window, unit: unit === 1 ? 1.0001 : unit, step, of, signature: made.signature, quick: made.quick });
+    try { images = await Promise.all([load(data.before), load(data.after)]); } catch { return; }
+    if (data !== preview || photo?.address !== owner) return;
+    const unit = data.size[0] / photo.size[0], step = 0;
+    for (const [index, layer] of ["before", "after"].entries()) {
+      const current = layers[layer].filter((one) => one.unit === 1 || (!one.quick && one.signature === data.signature && one.unit !== 1));
+      const isCurrent = (one) => one.unit === 1 || data.quick || current.includes(one);
+      layers[layer] = layers[layer].filter(isCurrent);
+      add(layer, { image: images[index], at: data.window, unit: unit === 1 ? 1.0001 : unit, step, owner, signature: data.signature, quick: data.quick });
     }
     redraw();
   };
 
-  // Zoom towards a point of the canvas in device pixels, by default its middle.
+  // Zoom with a fixed point of the canvas in device pixels, by default its centre.
   const zoomTo = (value, at = [canvas.width / 2, canvas.height / 2]) => {
     const [px, py] = [x + (at[0] - canvas.width / 2) / perPixel(), y + (at[1] - canvas.height / 2) / perPixel()];
     const fit = fitZoom();
@@ -288,17 +285,17 @@
     if (Math.abs(Math.log(zoom)) < 0.02) zoom = 1;
     fitted = zoom <= fit * 1.001;
     [x, y] = [px - (at[0] - canvas.width / 2) / perPixel(), py - (at[1] - canvas.height / 2) / perPixel()];
-    moved();
+    updateView();
   };
   const fit = () => { zoomTo(fitZoom()); fitted = true; };
   const toggle = (at) => (isWhole() ? zoomTo(1, at) : fit());
   const pan = (across, down) => {
     x -= across / perPixel();
     y -= down / perPixel();
-    moved();
+    updateView();
   };
   const setSplit = (share) => { split = clamp(share, 0, 1); redraw(); };
-  const acts = {
+  const actions = {
     in: () => zoomTo(zoom * STEP), out: () => zoomTo(zoom / STEP), fit, actual: () => zoomTo(1),
     full: () => (document.fullscreenElement ? document.exitFullscreen() : one("#stage").requestFullscreen?.()),
   };
@@ -306,10 +303,10 @@
   const listen = () => {
     const points = new Map(), knob = box.querySelector(".knob"), inset = box.querySelector(".overview");
     const position = (event) => {
-      const frame = canvas.getBoundingClientRect();
-      return [(event.clientX - frame.left) * devicePixelRatio, (event.clientY - frame.top) * devicePixelRatio];
+      const rect = canvas.getBoundingClientRect();
+      return [(event.clientX - rect.left) * devicePixelRatio, (event.clientY - rect.top) * devicePixelRatio];
     };
-    box.addEventListener("click", (event) => acts[event.target.closest("[data-act]")?.dataset.act]?.());
+    box.addEventListener("click", (event) => actions[event.target.closest("[data-act]")?.dataset.act]?.());
     canvas.addEventListener("wheel", (event) => {
       if (!photo) return;
       event.preventDefault();
@@ -343,15 +340,15 @@
       });
       for (const end of ["pointerup", "pointercancel"]) part.addEventListener(end, () => part.removeEventListener("pointermove", dragSplit));
     }
-    knob.addEventListener("keydown", ({ key, target }) => {
+    knob.addEventListener("keydown", ({ key }) => {
       const steps = { ArrowLeft: split - 0.02, ArrowRight: split + 0.02, Home: 0, End: 1 };
       if (key in steps) setSplit(steps[key]);
     });
 
     const centre = (event) => {
-      const frame = inset.getBoundingClientRect();
-      [x, y] = photo.size.map((side, axis) => side * (axis ? (event.clientY - frame.top) / frame.height : (event.clientX - frame.left) / frame.width));
-      moved();
+      const rect = inset.getBoundingClientRect();
+      [x, y] = photo.size.map((side, axis) => side * (axis ? (event.clientY - rect.top) / rect.height : (event.clientX - rect.left) / rect.width));
+      updateView();
     };
     inset.addEventListener("pointerdown", (event) => {
       inset.setPointerCapture(event.pointerId);
@@ -362,8 +359,8 @@
 
     canvas.addEventListener("keydown", (event) => {
       if (!photo || event.ctrlKey || event.metaKey || event.altKey) return;
-      const step = (axis) => (event.shiftKey ? 0.9 * room()[axis] : 64 * devicePixelRatio);
-      const keys = { "+": acts.in, "=": acts.in, "-": acts.out, "0": fit, "1": acts.actual };
+      const step = (axis) => (event.shiftKey ? 0.9 * canvasSize()[axis] : 64 * devicePixelRatio);
+      const keys = { "+": actions.in, "=": actions.in, "-": actions.out, "0": fit, "1": actions.actual };
       if (event.key in ARROWS) pan(-ARROWS[event.key][0] * step(0), -ARROWS[event.key][1] * step(1));
       else if (event.key in keys) keys[event.key]();
       else return;
@@ -372,14 +369,14 @@
     for (const [type, value] of [["keydown", true], ["keyup", false]]) {
       document.addEventListener(type, ({ key, target }) => {
         if (key.toLowerCase() !== "b" || !target.closest?.("#stage")) return;
-        holding = value;
+        showsBefore = value;
         redraw();
       });
     }
-    addEventListener("blur", () => { holding = false; redraw(); });
+    addEventListener("blur", () => { showsBefore = false; redraw(); });
   };
 
-  // The comparison of presets: a click selects one, arrow keys move between them, Escape closes it.
+  // The comparison of presets: a click selects a preset, arrow keys move the focus, Escape closes the comparison.
   const centreOf = (cell) => { const at = cell.getBoundingClientRect(); return [at.left + at.width / 2, at.top + at.height / 2]; };
   const neighbour = (cell, cells, [right, down]) => {
     const [across, along] = centreOf(cell);
@@ -393,8 +390,8 @@
   });
   document.addEventListener("keydown", (event) => {
     if (!one("#comparison .cells")) return;
-    const [cell, closes] = [event.target.closest?.("button.cell"), one("#compare-presets")];
-    if (event.key === "Escape" && event.target.closest?.("#stage")) { closes.focus(); closes.click(); }
+    const [cell, closeButton] = [event.target.closest?.("button.cell"), one("#compare-presets")];
+    if (event.key === "Escape" && event.target.closest?.("#stage")) { closeButton.focus(); closeButton.click(); }
     if (!cell || !(event.key in ARROWS)) return;
     event.preventDefault();
     neighbour(cell, [...document.querySelectorAll("button.cell")], ARROWS[event.key])?.focus();

@@ -1,4 +1,4 @@
-"""The look of the page: theme, style sheet, scripts, and the texts that the browser translates."""
+"""The appearance of the page: theme, style sheet, scripts, and the texts that the browser translates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FONTS = (
     *("PingFang SC", "Microsoft YaHei UI", "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC"),
     *("system-ui", "sans-serif"),
 )
-"""`system-ui` is last: it is DejaVu Sans on many Linux systems."""
+"""`system-ui` is last, because it is DejaVu Sans on many Linux systems."""
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),

@@ -121,7 +121,7 @@ def show_preview(call: Call, state: PreviewState) -> Updates:
         **show_changed(call),
     }
     if session.comparison is None:
-        updates[card.cells] = updates[card.where] = ""
+        updates[card.cells] = updates[card.comparison_progress] = ""
         updates[card.compare] = gr.Button(call.text("compare_presets"), interactive=has_photo)
     if state.state not in ("running", "quick"):
         updates[card.problem] = _preview_problem(call, state.error) if state.error else ""
@@ -149,7 +149,14 @@ def clear(page: Page) -> Updates:
     upload, preview, result = page.upload, page.preview, page.result
     texts = (
         *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
-        *(upload.location, preview.images, preview.cells, preview.where, preview.problem, page.run.progress),
+        *(
+            upload.location,
+            preview.images,
+            preview.cells,
+            preview.comparison_progress,
+            preview.problem,
+            page.run.progress,
+        ),
         *(result.images, result.live, result.chip, result.taken, result.report_problem),
     )
     return {**dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}

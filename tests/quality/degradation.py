@@ -69,7 +69,7 @@ OF_DRAWINGS = (
 
 
 def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
-    """Upscaled smaller by averaging and enlarged again; where it is `moved`, on another grid than the image's."""
+    """Downscale by averaging and enlarge again. `moved` shifts the grid of the averages by this many pixels."""
     height, width = (-(-(side + moved) // factor) * factor for side in pixels.shape[:2])
     around = (moved, height - moved - pixels.shape[0], moved, width - moved - pixels.shape[1])
     padded = cv2.copyMakeBorder(pixels, *around, cv2.BORDER_REFLECT)
@@ -85,4 +85,4 @@ SOFT = (
     ),
     Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
 )
-"""Upscaled smaller and enlarged on the image's own grid, and on another one; and blurred."""
+"""Downscaled and enlarged, on the grid of the image and on a shifted one; and blurred."""

@@ -109,7 +109,7 @@ def drawn_experiment() -> Experiment:
 
 
 def soft_experiment(sources: Mapping[str, Source] = REPORTED) -> Experiment:
-    """Soft photos at their own size, averaged down before the network or not."""
+    """Return the experiment with soft photos at their own size, with and without downscaling before the network."""
     pieces = {name: middle(source) for name, source in list(sources.items())[:4]}
     methods = {f"reduce {reduce}": _preset("gentle", reduce=reduce, scale=1) for reduce in (1, 2, 4)}
     methods |= {f"network alone, reduce {reduce}": _preset("original", reduce=reduce, scale=1) for reduce in (1, 2)}

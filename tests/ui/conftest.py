@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["site"]
 
-NEEDED = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
-collect_ignore_glob = ["test_*.py"] if NEEDED else []
-if NEEDED:
-    warnings.warn(f"The tests of the page are skipped: {', '.join(NEEDED)} not installed", stacklevel=1)
+MISSING = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
+collect_ignore_glob = ["test_*.py"] if MISSING else []
+if MISSING:
+    warnings.warn(f"The tests of the page are skipped: {', '.join(MISSING)} not installed", stacklevel=1)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def profiles(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Browser contexts by their options. A page that stays open keeps their caches for the next one."""
+    """Return a function that returns a browser context. A page in it stays open, so that its cache is kept."""
     from .journey import PATIENCE
 
     contexts: dict[str, BrowserContext] = {}

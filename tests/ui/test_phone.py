@@ -40,7 +40,7 @@ def test_a_dark_phone_shows_all_pixels_and_is_used_by_touch(site: Site, open_pag
         expect(opened).to_have_count(1)
         page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().top < 60")
         seen, sheet = box(page.locator("#stage")), box(page.locator("#tuning-sheet"))
-        assert sheet["y"] > seen["y"] + 0.6 * seen["height"], "the sheet leaves the photo in sight"
+        assert sheet["y"] > seen["y"] + 0.6 * seen["height"], "the photo stays visible above the sheet"
         assert sheet["y"] + sheet["height"] <= 901
         close()
         expect(opened).to_have_count(0)

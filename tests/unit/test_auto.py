@@ -67,8 +67,8 @@ def test_a_preview_has_the_signature_of_the_run(photos, enhancer, tmp_path):
     assert enhancer.retune(preview, Settings(saturation=1.5)).info["settings"]["saturation"] == 1.5
 
 
-def test_a_compressed_photo_has_less_of_the_network_and_no_correction(photos, enhancer, with_fast_weights, tmp_path):
-    """The network of `fast` draws the blocks of a JPEG, and fidelity returns its artifacts."""
+def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhancer, with_fast_weights, tmp_path):
+    """The network of `fast` keeps the blocks of a JPEG, and Fidelity adds its other artifacts."""
     original = data.astronaut()[:320, :480]
     original = cv2.resize(original, (4 * SIZE[0], 4 * SIZE[1]), interpolation=cv2.INTER_AREA)
     auto = enhancer.run(photos / "jpeg.jpg", output=tmp_path / "auto.png")
@@ -153,7 +153,7 @@ def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
 
 
 def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys, tmp_path, monkeypatch):
-    """`gentle` is selected for strong noise, and `fast` is nearly as good."""
+    """`gentle` is selected for strong noise, and `fast` has nearly the same quality."""
     pixels = np.random.default_rng(1).normal(128, 12, (64, 96, 3))
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(photos / "noisy.png")
     seconds = {"gentle": 500.0, "fast": 40.0}
@@ -178,7 +178,7 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
     assert enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())["faster"] is None
 
 
-def test_text_is_for_precise_which_changes_the_fewest_characters():
+def test_auto_selects_precise_for_text():
     noisy = Analysis(400, 300, kind="text", noise=5.0)
     compressed = Analysis(400, 300, kind="text", jpeg_quality=40)
 
@@ -188,7 +188,7 @@ def test_text_is_for_precise_which_changes_the_fewest_characters():
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "selected by Auto. Sharp and clean."), ("zh-CN", "自动选择")])
-def test_the_report_says_that_auto_selected_the_preset(photos, enhancer, tmp_path, language, words):
+def test_the_report_shows_that_auto_selected_the_preset(photos, enhancer, tmp_path, language, words):
     result = enhancer.run(photos / "clean.png")
     text = text_of(enhancer.report(result.info["task_id"], language), tmp_path, page=1)
 

@@ -47,7 +47,9 @@ def passes(monkeypatch, enhancer) -> list[str]:
     return ran
 
 
-def test_each_installed_preset_model_and_network_once(enhancer, photo, photo_file, loads, passes):
+def test_each_installed_preset_is_compared_once_and_each_model_is_loaded_once(
+    enhancer, photo, photo_file, loads, passes
+):
     arrived = []
     Image.fromarray(photo[:12, :16]).save(photo_file)
 

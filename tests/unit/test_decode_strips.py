@@ -111,7 +111,7 @@ def test_large_image_is_in_an_unnamed_file(tmp_path: Path, monkeypatch):
     assert list(folder.iterdir()) == []
     if sys.platform == "linux":
         assert mapped_from(folder) == 2
-        image.rgb[0] = 1  # is private and not written to the disk
+        image.rgb[0] = 1  # The mapping is private, so the disk does not change.
         del image
         gc.collect()
         assert mapped_from(folder) == 0

@@ -28,7 +28,7 @@ SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"
 RUN = ("from enhance import", "from gradio_client import")
 """The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOK = ROOT / "docs" / "api.md"
-"""Its blocks follow from each other; tests/api/test_snippets.py runs them."""
+"""Each block uses results of the earlier ones; tests/api/test_snippets.py runs them."""
 NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ")
 """What a block begins with that is run there, an output, a tree, or the settings of another program."""
 

@@ -128,7 +128,7 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
     source = tmp_path / name
     content, notes = photos(photo)[name]
     source.write_bytes(content)
-    assert find_claims(source), "exiftool sees the claim in the photo"
+    assert find_claims(source), "the photo refers to a gain map or a video"
 
     result = enhancer.run(source, "anime-fast")
 
@@ -137,7 +137,7 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
         assert find_claims(exported.path) == set(), ending
         assert TRACES.search(exported.path.read_bytes()) is None, ending
         assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
-    assert read_image(tmp_path / "exported.jpg").metadata.notes == (), "a result has nothing to lose"
+    assert read_image(tmp_path / "exported.jpg").metadata.notes == (), "the result refers to neither"
 
 
 def test_auxiliary_gain_map_of_heic_is_noted():

@@ -49,7 +49,7 @@ def test_a_link_overrides_stored_settings_and_reports_unusable_values():
             settings_from_link(query, Settings("gentle"))
 
 
-def test_a_batch_takes_the_changes_of_the_user_but_not_the_values_of_auto():
+def test_a_batch_uses_the_changes_of_the_user_but_not_the_values_of_auto():
     chosen = Settings().resolved("fast", strength=0.45, fidelity=0)
     assert request_settings(chosen, chosen) == Settings()
     assert request_settings(chosen.changed(saturation=1.2), chosen) == Settings(saturation=1.2)

@@ -87,18 +87,20 @@ def reduced(rgba: np.ndarray) -> np.ndarray:
     return np.rint(np.dstack([colour, sums[..., 3]])).astype(np.uint8)
 
 
-def edge_error(rgba: np.ndarray, truth: np.ndarray, ground: int) -> float:
+def edge_error(rgba: np.ndarray, original: np.ndarray, ground: int) -> float:
     """Return the mean error in levels on a ground of one grey level where the image is nearly transparent."""
-    shown, expected = (one[..., :3] * (one[..., 3:] / 255) + ground * (1 - one[..., 3:] / 255) for one in (rgba, truth))
+    shown, expected = (
+        one[..., :3] * (one[..., 3:] / 255) + ground * (1 - one[..., 3:] / 255) for one in (rgba, original)
+    )
     return float(np.abs(shown - expected)[(rgba[..., 3] > 0) & (rgba[..., 3] < 128)].mean())
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "16-bit", "LA"])
 def test_the_edges_of_a_logo_have_the_colours_that_are_visible_there(enhancer, tmp_path, kind):
-    truth = soft_logo()
+    original = soft_logo()
     if kind == "LA":
-        truth = np.dstack([truth[..., :1]] * 3 + [truth[..., 3]])
-    small, path = reduced(truth), tmp_path / "logo.png"
+        original = np.dstack([original[..., :1]] * 3 + [original[..., 3]])
+    small, path = reduced(original), tmp_path / "logo.png"
     factor = 257 if kind == "16-bit" else 1
     channels = small[..., [0, 3]] if kind == "LA" else small
     path.write_bytes(png(channels.astype(np.uint16 if factor > 1 else np.uint8) * factor, 4 if kind == "LA" else 6))
@@ -110,7 +112,7 @@ def test_the_edges_of_a_logo_have_the_colours_that_are_visible_there(enhancer, t
 
     result, network = upscaled(), upscaled(tuning=False)
 
-    assert edge_error(result, truth, 255) < 0.8 * edge_error(network, truth, 255)
-    assert edge_error(result, truth, 0) < 1.05 * edge_error(network, truth, 0)
+    assert edge_error(result, original, 255) < 0.8 * edge_error(network, original, 255)
+    assert edge_error(result, original, 0) < 1.05 * edge_error(network, original, 0)
     opaque = result[..., 3] > 128
     assert np.array_equal(result[opaque], network[opaque])

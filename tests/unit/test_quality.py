@@ -1,4 +1,4 @@
-"""The tables of docs/fidelity.md and README: the presets are those that ship, and what is said of a table is true."""
+"""The tables of docs/fidelity.md and README have the presets of the program, and their summaries are correct."""
 
 from __future__ import annotations
 
