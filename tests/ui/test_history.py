@@ -161,6 +161,7 @@ def batch_entry(page: Page) -> Locator:
     return page.locator("#history-list [data-state]:has([data-act=files])")
 
 
+@pytest.mark.long
 def test_a_batch_resumes_after_the_server_was_killed(site: Site, open_page, tmp_path):
     port, data = free_port(), tmp_path / "data"
     with serve_until_killed(data, port) as url:

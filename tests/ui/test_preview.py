@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from enhance import EnhanceError
 
@@ -32,9 +32,27 @@ from .journey import (
 )
 
 
+def expect_regions_for_this_page_only(page: Page) -> None:
+    """Check the address from which the stage gets regions of its photo of 400 × 300 px."""
+    address = urljoin(page.url, data_of(page, "photo")["address"])
+
+    def region(address: str = address, **values: int | str) -> httpx.Response:
+        return httpx.get(address, params={"left": 0, "top": 0, "width": 400, "height": 300, "step": 4, **values})
+
+    assert Image.open(io.BytesIO(region().content)).size == (100, 75)
+    wrongs: list[dict[str, Any]] = [{"left": 1}, {"width": 0}, {"top": -1}, {"step": 0}, {"step": "x"}]
+    for wrong in [*wrongs, {"height": 10**9}]:
+        assert region(**wrong).status_code == 400
+    folder, kind, version = address.split("/")[-3:]
+    others = (f"{'0' * 32}/{kind}/{version}", f"é/{kind}/{version}", f"{folder}/result/{version}")
+    for other in (*others, f"{folder}/{kind}/{'0' * 16}"):
+        assert region(urljoin(page.url, f"display/{other}")).status_code == 404
+
+
 def test_the_stage_pans_and_zooms_and_previews_what_it_shows(site: Site, open_page):
     page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
     load(page, site.photo("area.png", 300, 400))
+    expect_regions_for_this_page_only(page)
     assert stage(page)["zoom"] == 1
     shown = images(page)
     page.locator("#viewer canvas").focus()
@@ -45,6 +63,7 @@ def test_the_stage_pans_and_zooms_and_previews_what_it_shows(site: Site, open_pa
     drag(page, -80, 40)
     shown = wait_for_new_preview(page, shown)
     assert (stage(page)["x"], stage(page)["y"]) == (corner["x"] + 20, corner["y"] - 10)
+    wait_for_stage(page, "view.layers.before >= 1")
 
     canvas, zoom = page.locator("#viewer canvas"), page.locator("#viewer output")
     rect = box(canvas)
@@ -95,15 +114,56 @@ RECORD_STATES = """() => {
 }"""
 
 
-def test_a_slow_preset_shows_a_quick_preview_first_and_keeps_the_size(site: Site, open_page, monkeypatch):
+def test_a_quick_preview_becomes_an_exact_one_at_1_to_1_and_is_compared_with_the_photo(
+    site: Site, open_page, monkeypatch
+):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
-    page = open_page("?preset=anime-fast&scale=2")
+    page = open_page("?preset=anime-fast")
     page.evaluate(RECORD_STATES)
-    load(page, site.photo("quick.png", 300, 400))
+    load(page, site.photo("pixels.png", 128, 128))
     assert "quick" in page.evaluate("window.states")
-    preview = data_of(page, "preview")
-    assert (preview["quick"], preview["size"]) == (False, [800, 600])
+    assert not data_of(page, "preview")["quick"]
     assert stage(page)["layers"]["after"] == 1, "the quick image is replaced"
+    expect(page.locator("#viewer output")).to_have_text("100%")
+    knob = page.locator("#viewer .knob")
+    knob.focus()
+    page.keyboard.press("Home")
+    expect(knob).to_have_attribute("aria-valuenow", "0")
+    page.wait_for_function("window.enhanceView().split === 0")
+    preview = data_of(page, "preview")
+    after = np.asarray(Image.open(io.BytesIO(httpx.get(images(page)[1]).content)), float)
+    assert after.shape[:2] == (512, 512) == (preview["window"][3], preview["window"][2])
+    rect, view = box(page.locator("#viewer canvas")), stage(page)
+    left, top = (
+        rect["x"] + round(rect["width"] / 2 - 4 * view["x"]),
+        rect["y"] + round(rect["height"] / 2 - 4 * view["y"]),
+    )
+    page.mouse.move(0, 0)
+    inside = {"x": left + 100, "y": top + 100, "width": 300, "height": 300}
+    shown = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=inside))).convert("RGB"), float)
+    errors = {shift: np.abs(shown - after[100:400, 100 + shift : 400 + shift]).mean() for shift in (-1, 0, 1)}
+    assert errors[0] < 1.5
+    assert errors[0] < 0.5 * min(errors[-1], errors[1])
+
+    knob.focus()
+    page.keyboard.press("ArrowRight")
+    expect(knob).to_have_attribute("aria-valuenow", "2")
+    x, y = middle(knob)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(middle(page.locator("#viewer canvas"))[0] + 150, y, steps=3)
+    page.mouse.up()
+    wait_for_stage(page, "view.split > 0.6")
+    tag = page.locator("#viewer .tag.before")
+    line = page.locator("#viewer .line")
+    at = box(line)["x"]
+    page.keyboard.down("b")
+    page.wait_for_function(
+        "(at) => document.querySelector('#viewer .line').getBoundingClientRect().x > at + 200", arg=at
+    )
+    expect(tag).to_be_visible()
+    page.keyboard.up("b")
+    page.wait_for_function("(at) => document.querySelector('#viewer .line').getBoundingClientRect().x === at", arg=at)
 
 
 EIGHT_MOVES = """(slider) => {
@@ -146,82 +206,3 @@ def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(
     wait_for_new_preview(page, before)
     for slider in ("strength", "fidelity", "sharpen", "saturation", "contrast"):
         expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
-
-
-def test_one_pixel_of_the_result_is_one_of_the_screen(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    load(page, site.photo("pixels.png", 128, 128))
-    expect(page.locator("#viewer output")).to_have_text("100%")
-    page.locator("#viewer .knob").focus()
-    page.keyboard.press("Home")
-    expect(page.locator("#viewer .knob")).to_have_attribute("aria-valuenow", "0")
-    page.wait_for_function("window.enhanceView().split === 0")
-    preview = data_of(page, "preview")
-    after = np.asarray(Image.open(io.BytesIO(httpx.get(images(page)[1]).content)), float)
-    assert after.shape[:2] == (512, 512) == (preview["window"][3], preview["window"][2])
-    rect, view = box(page.locator("#viewer canvas")), stage(page)
-    left, top = (
-        rect["x"] + round(rect["width"] / 2 - 4 * view["x"]),
-        rect["y"] + round(rect["height"] / 2 - 4 * view["y"]),
-    )
-    page.mouse.move(0, 0)
-    inside = {"x": left + 100, "y": top + 100, "width": 300, "height": 300}
-    shown = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=inside))).convert("RGB"), float)
-    errors = {shift: np.abs(shown - after[100:400, 100 + shift : 400 + shift]).mean() for shift in (-1, 0, 1)}
-    assert errors[0] < 1.5
-    assert errors[0] < 0.5 * min(errors[-1], errors[1])
-
-
-def test_the_divider_moves_by_keys_and_by_dragging_and_b_shows_the_photo(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    load(page, site.photo("divider.png", 128, 128))
-    knob = page.locator("#viewer .knob")
-    knob.focus()
-    page.keyboard.press("ArrowRight")
-    expect(knob).to_have_attribute("aria-valuenow", "52")
-    x, y = middle(knob)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 100, y, steps=3)
-    page.mouse.up()
-    wait_for_stage(page, "view.split > 0.6")
-    tag = page.locator("#viewer .tag.before")
-    line = page.locator("#viewer .line")
-    at = box(line)["x"]
-    page.keyboard.down("b")
-    page.wait_for_function(
-        "(at) => document.querySelector('#viewer .line').getBoundingClientRect().x > at + 200", arg=at
-    )
-    expect(tag).to_be_visible()
-    page.keyboard.up("b")
-    page.wait_for_function("(at) => document.querySelector('#viewer .line').getBoundingClientRect().x === at", arg=at)
-
-
-def test_regions_of_the_photo_are_sent_at_the_resolution_of_the_screen_and_to_this_page_only(site: Site, open_page):
-    page = open_page("?preset=anime-fast&scale=1")
-    load(page, site.photo("regions.png", 900, 1200))
-    wait_for_stage(page, "view.layers.before >= 1")
-    address = urljoin(page.url, data_of(page, "photo")["address"])
-
-    def region(address: str = address, **values: int | str) -> httpx.Response:
-        return httpx.get(address, params={"left": 0, "top": 0, "width": 1200, "height": 900, "step": 4, **values})
-
-    assert Image.open(io.BytesIO(region().content)).size == (300, 225)
-    wrongs: list[dict[str, Any]] = [
-        {"left": 1},
-        {"width": 0},
-        {"top": -1},
-        {"step": 0},
-        {"step": "x"},
-        {"height": 10**9},
-    ]
-    for wrong in wrongs:
-        assert region(address, **wrong).status_code == 400
-    folder, kind, version = address.split("/")[-3:]
-    for other in (
-        f"{'0' * 32}/{kind}/{version}",
-        f"é/{kind}/{version}",
-        f"{folder}/result/{version}",
-        f"{folder}/{kind}/{'0' * 16}",
-    ):
-        assert region(urljoin(page.url, f"display/{other}")).status_code == 404
