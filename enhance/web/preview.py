@@ -26,7 +26,7 @@ from ..scheduler import Ticket
 from ..settings import SIZES, Settings, network_key, signature
 from .metrics import Metrics
 from .params import fitting
-from .session import PreviewRequest, Session, Upload
+from .session import PreviewRequest, Session, Upload, image_version
 
 PREVIEW_EVENTS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine serves them between two steps of a run."""
@@ -41,12 +41,13 @@ _QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
 
 @dataclass(frozen=True)
 class PreviewImages:
-    """The images of a preview, before and after.
+    """The images of a preview, before and after, of the photo with the version `photo`.
 
     `box` is the region in input pixels, `window` (left, top, width, height) the same in pixels of a result of `size`
     (width, height). Images with the same `signature` have the same settings.
     """
 
+    photo: str
     files: tuple[Path, Path]
     box: Box
     window: tuple[int, int, int, int]
@@ -272,7 +273,8 @@ def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> Prev
     grid = Grid.of(settings, *region.whole)
     down, across = grid.window(region.box)
     window = across.start, down.start, across.stop - across.start, down.stop - down.start
-    return PreviewImages(files, region.box, window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
+    photo = image_version(info["input"]["sha256"])
+    return PreviewImages(photo, files, region.box, window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
 
 
 def _quick_settings(settings: Settings) -> Settings:

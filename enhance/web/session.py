@@ -58,6 +58,11 @@ _MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
 """Larger files of a batch get no thumbnail, because it would take too long."""
 
 
+def image_version(sha256: str) -> str:
+    """Return the name of an image with this checksum in the addresses of its regions."""
+    return sha256[:16]
+
+
 @dataclass(frozen=True)
 class Upload:
     """An accepted photo of the Single tab. `focus` is what the page shows first, as shares of width and height."""
@@ -79,7 +84,7 @@ class Upload:
     @property
     def version(self) -> str:
         """The name of the image in addresses."""
-        return self.sha256[:16]
+        return image_version(self.sha256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +99,7 @@ class PageResult:
     @property
     def version(self) -> str:
         """The name of the image in addresses."""
-        return self.info["output"]["sha256"][:16]
+        return image_version(self.info["output"]["sha256"])
 
 
 @dataclass(frozen=True, eq=False)

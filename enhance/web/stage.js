@@ -215,7 +215,10 @@
   const update = () => {
     build();
     if (!box) return;
-    const [newPhoto, newResult, newPreview] = [read("photo"), read("result"), read("preview")];
+    const newPhoto = read("photo"), [newResult, newPreview] = ["result", "preview"].map((name) => {
+      const value = read(name); // The element can still be that of the photo before.
+      return value && newPhoto?.address.endsWith(value.photo) ? value : null;
+    });
     if (newPhoto?.address !== photo?.address) {
       [photo, result, preview, live, previewKey] = [newPhoto && { ...newPhoto, image: new Image() }, null, null, null, ""];
       layers = { before: [], after: [], result: [] };

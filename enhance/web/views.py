@@ -133,8 +133,8 @@ def show_preview(call: Call, state: PreviewState) -> Updates:
 def _preview_data(images: PreviewImages) -> str:
     """Return the images of a preview for the script that draws them."""
     before, after = (templates.file_address(path) for path in images.files)
-    place: dict[str, Any] = {"window": images.window, "size": images.size, "quick": images.is_quick}
-    return templates.data("preview", before=before, after=after, signature=images.signature, **place)
+    values: dict[str, Any] = {"photo": images.photo, "signature": images.signature, "quick": images.is_quick}
+    return templates.data("preview", before=before, after=after, window=images.window, size=images.size, **values)
 
 
 def _preview_problem(call: Call, error: Exception) -> str:
@@ -355,7 +355,9 @@ def show_result(call: Call) -> Updates:
     address, output = f"display/{call.session.folder.name}/result/{result.version}", result.info["output"]
     size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
     return {
-        card.images: templates.data("result", address=address, size=size, overview=overview),
+        card.images: templates.data(
+            "result", photo=result.upload.version, address=address, size=size, overview=overview
+        ),
         card.chip: result_chip(call),
         card.made: gr.Accordion(visible=True),
         card.facts: result_facts(call, result.info),
