@@ -23,7 +23,10 @@
   };
 
   let [photo, result, preview, live] = [null, null, null, null];
-  let layers = { before: [], after: [], result: [] }; // Images; each has a position `at` in pixels, of which `unit` are one pixel of the photo.
+  // Regions of the photo, both sides of previews, and regions of the result. An image has a position `at` in pixels, of
+  // which `unit` are one pixel of the photo.
+  const emptyLayers = () => ({ photo: [], before: [], after: [], result: [] });
+  let layers = emptyLayers();
   let [x, y, zoom, fitted, split] = [0, 0, 1, true, 0.5];
   let [showsBefore, requests, previewKey, viewAddress, shownState, timer, frame] = [false, new Set(), "", "", "", 0, 0];
   let [box, canvas, context] = [null, null, null];
@@ -96,9 +99,9 @@
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
     context.imageSmoothingQuality = "high";
-    const base = { image: photo.image, at: [0, 0, ...photo.size], unit: 1 };
-    const before = [base, ...layers.before.filter((one) => one.unit === 1), ...(now === "preview" ? layers.before.filter((one) => one.unit !== 1) : [])];
-    let after = [base, ...layers.before.filter((one) => one.unit === 1), ...layers.after];
+    const base = [{ image: photo.image, at: [0, 0, ...photo.size], unit: 1 }, ...layers.photo];
+    const before = now === "preview" ? [...base, ...layers.before] : base;
+    let after = [...base, ...layers.after];
     if (now === "result") after = [{ image: result.image, at: [0, 0, ...result.size], unit: scaleOf() }, ...layers.result];
     if (now === "live") after = [{ image: live, at: [0, 0, ...photo.size], unit: 1 }];
     const share = showsBefore ? 1 : now === "live" ? 0 : split;
@@ -176,7 +179,7 @@
     if (!photo || !canvas.width || mode() === "live") return;
     clampView();
     const scale = mode() === "result" ? scaleOf() : 0;
-    fetchRegion(photo, "before", 1, perPixel());
+    fetchRegion(photo, "photo", 1, perPixel());
     if (scale) fetchRegion(result, "result", scale, zoom);
     const view = visible().map(Math.round), key = `${photo.address} ${view}`;
     if (key === previewKey || isZoomedOut()) return;
@@ -206,8 +209,7 @@
   });
   const add = (layer, entry) => {
     if (entry.owner !== (layer === "result" ? result : photo)?.address) return;
-    const order = (one) => (one.unit === 1 ? one.step : 0); // Coarse images first, previews last.
-    layers[layer] = [...layers[layer].slice(-MAX_IMAGES), entry].sort((a, b) => order(b) - order(a));
+    layers[layer] = [...layers[layer].slice(-MAX_IMAGES), entry].sort((a, b) => b.step - a.step); // Coarse images first.
     redraw();
   };
 
@@ -221,7 +223,7 @@
     });
     if (newPhoto?.address !== photo?.address) {
       [photo, result, preview, live, previewKey] = [newPhoto && { ...newPhoto, image: new Image() }, null, null, null, ""];
-      layers = { before: [], after: [], result: [] };
+      layers = emptyLayers();
       one("#stage").dataset.mode = mode();
       if (photo) {
         photo.image.onload = updateView;
@@ -270,14 +272,12 @@
     let images;
     try { images = await Promise.all([load(data.before), load(data.after)]); } catch { return; }
     if (data !== preview || photo?.address !== owner) return;
-    const unit = data.size[0] / photo.size[0], step = 0;
+    const { quick, signature, window: at } = data, unit = data.size[0] / photo.size[0];
+    const isCurrent = (one) => quick || (!one.quick && one.signature === signature);
     for (const [index, layer] of ["before", "after"].entries()) {
-      const current = layers[layer].filter((one) => one.unit === 1 || (!one.quick && one.signature === data.signature && one.unit !== 1));
-      const isCurrent = (one) => one.unit === 1 || data.quick || current.includes(one);
       layers[layer] = layers[layer].filter(isCurrent);
-      add(layer, { image: images[index], at: data.window, unit: unit === 1 ? 1.0001 : unit, step, owner, signature: data.signature, quick: data.quick });
+      add(layer, { image: images[index], at, unit, step: 1, owner, signature, quick });
     }
-    redraw();
   };
 
   // Zoom with a fixed point of the canvas in device pixels, by default its centre.
