@@ -29,7 +29,7 @@ from .pipeline import Run, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
-from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, SIZES, Settings, as_settings
+from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -317,8 +317,7 @@ class Enhancer:
         name = faster_preset(settings.preset, analysis) if seconds > LONG_SECONDS else None
         if name is None or name not in presets.available_presets():
             return None
-        given = {one: getattr(settings, one) for one in (*SIZES, "dpi")}
-        faster = self.estimate(*size, Settings(name, **given), analysis.bits)
+        faster = self.estimate(*size, Settings(name, **settings.output_size), analysis.bits)
         return Faster(name, faster, seconds) if faster < seconds / 2 else None
 
     def estimate_preview(self, image: SourceImage, settings: Settings, box: Box) -> float:

@@ -236,6 +236,11 @@ class Settings:
         _check_names(changes)
         return cls(name, **changes)
 
+    @property
+    def output_size(self) -> dict[str, Any]:
+        """The values of SIZES and `dpi`, which are None if they do not state the output size."""
+        return {name: getattr(self, name) for name in (*SIZES, "dpi")}
+
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed; None leaves one as it is.
 

@@ -183,8 +183,7 @@ def request_settings(settings: Settings, chosen: Settings) -> Settings:
     usual = chosen if chosen.preset == settings.preset else usual_settings(settings.preset, chosen.reduce)
     changed = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "reduce")}
     changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
-    sizes: dict[str, Any] = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile")}
-    return Settings(AUTO, **sizes, **changed)
+    return Settings(AUTO, tile=settings.tile, **settings.output_size, **changed)
 
 
 def encoding_from_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:

@@ -23,7 +23,7 @@ from ..output.thumbnails import icc_for_screen
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST, Preview, choose_box
 from ..scheduler import Ticket
-from ..settings import SIZES, Settings, network_key, signature
+from ..settings import Settings, network_key, signature
 from .metrics import Metrics
 from .params import fitting
 from .session import PreviewRequest, Session, Upload, image_version
@@ -43,13 +43,12 @@ _QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
 class PreviewImages:
     """The images of a preview, before and after, of the photo with the version `photo`.
 
-    `box` is the region in input pixels, `window` (left, top, width, height) the same in pixels of a result of `size`
-    (width, height). Images with the same `signature` have the same settings.
+    `window` (left, top, width, height) is the region in pixels of a result of `size` (width, height). Images with the
+    same `signature` have the same settings.
     """
 
     photo: str
     files: tuple[Path, Path]
-    box: Box
     window: tuple[int, int, int, int]
     size: tuple[int, int]
     signature: str
@@ -222,7 +221,8 @@ class Previews:
             if upload is None or _QUICK_PRESET not in available_presets():
                 return None
             image, settings = self.image(upload.path), fitting(settings, session.shape)
-            quick = fitting(_quick_settings(settings), session.shape)
+            quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
+            quick = fitting(quick, session.shape)
             slow = self._enhancer.estimate_preview(image, settings, self._region(image, request.view, settings))
             if slow < _QUICK_SECONDS or quick.model == settings.model:
                 return None
@@ -274,13 +274,7 @@ def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> Prev
     down, across = grid.window(region.box)
     window = across.start, down.start, across.stop - across.start, down.stop - down.start
     photo = image_version(info["input"]["sha256"])
-    return PreviewImages(photo, files, region.box, window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
-
-
-def _quick_settings(settings: Settings) -> Settings:
-    """Return the settings of the quick preset for a result of the same size."""
-    size: dict[str, Any] = {name: getattr(settings, name) for name in SIZES}
-    return with_installed_models(Settings(_QUICK_PRESET, **size))
+    return PreviewImages(photo, files, window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
 
 
 def _middle(box: Box, width: int, height: int) -> Box:

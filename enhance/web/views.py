@@ -22,7 +22,6 @@ from ..presets import has_fixed_denoise, with_installed_models
 from ..settings import (
     AUTO,
     REFERENCE_PRESET,
-    SIZES,
     Settings,
     find_preset,
     network_scale,
@@ -272,7 +271,7 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
 def show_changed(call: Call) -> Updates:
     """Update the label for controls that differ from the preset, and the button that resets them."""
     card, settings = call.page.controls, call.session.settings
-    kept: Any = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile", "reduce")}
+    kept: Any = {"tile": settings.tile, "reduce": settings.reduce, **settings.output_size}
     is_changed = settings != with_installed_models(Settings(settings.preset, **kept))
     return {
         card.changed: templates.chip("changed", call.text("changed")) if is_changed else "",
