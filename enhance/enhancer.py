@@ -385,18 +385,22 @@ class Enhancer:
         language: str = DEFAULT_LANGUAGE,
         image: SourceImage | None = None,
         overrides: Mapping[str, Any] | None = None,
+        encoding: Encoding | None = None,
     ) -> Path:
         """Return the PDF report of a finished task, which is stored for the next call.
 
         `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides` replace keys of the
-        stored `info`. Raises EnhanceError if the task or one of its files does not exist any more.
+        stored `info`. `encoding` is that of the file that the report describes, by default the stored PNG. Raises
+        EnhanceError if the task or one of its files does not exist any more.
         """
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
-        path = self.tasks.report_path(task_id, language)
+        encoding = encoding or Encoding()
+        path = self.tasks.report_path(task_id, language, encoding)
         upload, png = self._upload(info), self.tasks.result_path(task_id)
-        with self.tasks.using(path, upload, png):
+        with self.tasks.using(path, upload, png), ExitStack() as hold:
             if not path.exists():
-                self.write_report(Result(png, info, png), image or upload, path, language)
+                result = self.export(Result(png, info, png), encoding, hold=hold)
+                self.write_report(result, image or upload, path, language)
         return path
 
     @memory_errors()

@@ -3,7 +3,7 @@
 - `uploads/<sha256>/<name>`: an input, byte for byte
 - `processed/<task_id>.png` and `.json`: a result and its `info`
 - `network/<key>.raw`: the output of the network, for tuning again
-- `reports/<task_id>.pdf`: a report
+- `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
 - `lists/<user>.<id>.json`: an entry of a user's recent results
 - `encoded/<sha256>-<encoding>.jpg` (.webp, .avif): a result in another format, by the checksum of its PNG
 
@@ -43,7 +43,7 @@ _NAMES = {
     "uploads": re.compile(r"[0-9a-f]{64}"),
     "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
     "network": re.compile(r"[0-9a-f]{64}\.raw"),
-    "reports": re.compile(rf"[0-9a-f]{{32}}({'|'.join(map(re.escape, _REPORT_SUFFIXES.values()))})\.pdf"),
+    "reports": re.compile(rf"[0-9a-f]{{32}}(-[a-z0-9-]+)?({'|'.join(map(re.escape, _REPORT_SUFFIXES.values()))})\.pdf"),
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
     "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
 }
@@ -162,8 +162,9 @@ class TaskStore:
     def network_path(self, key: str) -> Path:
         return self.network / f"{key}.raw"
 
-    def report_path(self, task_id: str, language: str) -> Path:
-        return self.reports / f"{task_id}{_REPORT_SUFFIXES[match_language(language) or DEFAULT_LANGUAGE]}.pdf"
+    def report_path(self, task_id: str, language: str, encoding: Encoding) -> Path:
+        suffix = _REPORT_SUFFIXES[match_language(language) or DEFAULT_LANGUAGE]
+        return self.reports / f"{task_id}-{encoding}{suffix}.pdf"
 
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
         """Return the path of a result in another format, by the checksum of its PNG."""
@@ -292,7 +293,7 @@ class TaskStore:
         inputs -= {info["input"]["sha256"] for info in remaining}
         self._remove_unused(
             {
-                *(self.report_path(info["task_id"], language) for info in removed for language in LANGUAGES),
+                *(path for info in removed for path in self.reports.glob(f"{info['task_id']}*.pdf")),
                 *(path for sha256 in pngs for path in self.encoded.glob(f"{sha256}-*")),
                 *(self.network_path(_network_key(info)) for info in removed if info["input"]["sha256"] in inputs),
                 *(path for sha256 in inputs for path in (self.uploads / sha256).glob("*")),

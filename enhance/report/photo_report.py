@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePath
@@ -24,7 +25,8 @@ from ..i18n import (
 )
 from ..images import SourceImage
 from ..images.colour import profile_name
-from ..info import Info, fidelity_grade, settings_in
+from ..info import Info, OutputInfo, fidelity_grade, settings_in
+from ..output.formats import FORMATS
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
@@ -40,6 +42,8 @@ _COLOURS = {
     "RGBA": "report_rgb_alpha",
     "P": "report_palette",
 }
+_STORED_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}-[a-z0-9-]+")
+"""The names of results in the store, without their extensions."""
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 
 Facts = dict[str, str | None]
@@ -222,12 +226,14 @@ def _file_rows(
 ) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
     input_size, output_size, output = (image.width, image.height), size[::-1], info["output"]
-    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None else "A")
+    lost = output.get("notes", ())
+    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or "on_white" in lost else "A")
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
     prints = [format_print_size(document.language, *one) for one in (input_size, output_size)]
-    files = (image.bytes, image.format), (output["bytes"], output.get("format", "png"))
-    file_sizes = [_bytes(document, *one) for one in files]
-    colours = [_colours(document, one, image) for one in (image.mode, mode)]
+    kinds = image.format.upper(), _format(document, output)
+    file_sizes = [_bytes(document, *one) for one in zip((image.bytes, output["bytes"]), kinds, strict=True)]
+    bits = 8 if "eight_bits" in lost else image.bits
+    colours = [_colours(document, image.mode, image.bits, image), _colours(document, mode, bits, image)]
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), *sizes),
@@ -267,11 +273,17 @@ def _stages(document: ReportDocument, seconds: Mapping[str, float]) -> str:
 
 
 def _result_name(info: Info) -> str:
-    """Return the file name of the result: that of the download if the file is stored under the id of its task."""
+    """Return the file name of the result: that of the download if the file is in the store."""
     path = PurePath(info["output"]["path"])
-    if path.stem == info["task_id"]:
-        return download_name(info["input"]["name"], settings_in(info))
+    if _STORED_NAME.fullmatch(path.stem):
+        return download_name(info["input"]["name"], settings_in(info), path.suffix)
     return path.name
+
+
+def _format(document: ReportDocument, output: OutputInfo) -> str:
+    """Return the format of the output file, with its quality if that is not lossless."""
+    name, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
+    return document.translate("report_quality", format=name, quality=quality) if quality else name
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
@@ -280,13 +292,13 @@ def _pixels(document: ReportDocument, width: int, height: int) -> str:
 
 
 def _bytes(document: ReportDocument, count: int, kind: str) -> str:
-    return f"{document.translate('report_bytes', number=f'{count:,}')} · {kind.upper()}"
+    return f"{document.translate('report_bytes', number=f'{count:,}')} · {kind}"
 
 
-def _colours(document: ReportDocument, mode: str, image: SourceImage) -> str:
+def _colours(document: ReportDocument, mode: str, bits: int, image: SourceImage) -> str:
     kind, profile = mode.partition(";")[0], profile_name(image.icc)
     colour = document.translate(_COLOURS[kind]) if kind in _COLOURS else kind
-    text = document.translate("report_bits", colour=colour, bits=image.bits)
+    text = document.translate("report_bits", colour=colour, bits=bits)
     if profile == "unnamed":
         profile = document.translate("report_profile_unnamed")
     return f"{text} · {profile}" if profile else text

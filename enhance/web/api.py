@@ -77,7 +77,7 @@ class Endpoints:
                 result = yield from self._run(request, progress, "run", lambda ticket: Job(work, ticket, source))
                 name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
                 file = services.downloads.link(result.path, name)
-            yield str(file), without_path(services.owners.remember(request, result.info))
+            yield str(file), without_path(services.owners.remember(request, result.info, encoding))
 
     @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS), API_DEFAULTS)
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
@@ -143,7 +143,7 @@ class Endpoints:
 
             packed = yield from self._run(request, progress, "batch", job)
             infos = {
-                item: without_path(services.owners.remember(request, item.info))
+                item: without_path(services.owners.remember(request, item.info, encoding))
                 for item in packed.batch.items
                 if item.info
             }
@@ -163,11 +163,11 @@ class Endpoints:
             return services.enhancer.recommend(decoded, Settings(AUTO, **given))
 
     def report(self, request: gr.Request, task_id: str) -> str:
-        """Return the PDF report of a finished run."""
+        """Return the PDF report of a finished run, on the file that the run returned."""
         services = self._services
         with services.errors_as_messages(request):
-            task, visible = services.owners.check(request, task_id)
-            report = services.enhancer.report(task, language_of(request), overrides=visible)
+            task, visible, encoding = services.owners.check(request, task_id)
+            report = services.enhancer.report(task, language_of(request), overrides=visible, encoding=encoding)
             return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished_info(task))))
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:

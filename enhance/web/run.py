@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,24 +155,32 @@ def export(call: Call) -> Updates:
     """Create the file of the selected format and let the browser download it. The stored PNG exists already."""
 
     def make(result: PageResult) -> Path | None:
-        services = call.services
-        call.session.encoding = encoding = encoding_from(call.values)
-        if encoding.is_stored:
-            return None
-        png = services.enhancer.tasks.result_path(result.info["task_id"])
-        with ExitStack() as hold:
-            exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
-            name = download_name(result.upload.name, settings_in(result.info), encoding.file_format.ending)
-            return services.downloads.link(exported.path, name)
+        services, session = call.services, call.session
+        session.encoding = encoding = encoding_from(call.values)
+        path, png = None, services.enhancer.tasks.result_path(result.info["task_id"])
+        if not encoding.is_stored:
+            with ExitStack() as hold:
+                exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
+                name = download_name(result.upload.name, settings_in(result.info), encoding.file_format.ending)
+                path = services.downloads.link(exported.path, name)
+        with session.lock:
+            if session.result is result:
+                session.result = replace(result, downloaded=encoding)
+        return path
 
     return _offer_file(call, make, call.page.result.taken, "A result could not be exported")
 
 
 def report(call: Call) -> Updates:
-    """Write the PDF report and let the browser download it."""
+    """Write the PDF report on the file of the last download and let the browser download it.
+
+    Before a download, the report is on the file that Download would give.
+    """
 
     def make(result: PageResult) -> Path:
-        pdf = call.services.enhancer.report(result.info["task_id"], call.language, _decode_photo(call, result))
+        encoding = result.downloaded or call.session.encoding
+        photo, task_id = _decode_photo(call, result), result.info["task_id"]
+        pdf = call.services.enhancer.report(task_id, call.language, photo, encoding=encoding)
         return call.services.downloads.link(pdf, report_name(result.info))
 
     return _offer_file(call, make, call.page.result.report_problem, "A report could not be written")

@@ -89,12 +89,17 @@ class Upload:
 
 @dataclass(frozen=True, eq=False)
 class PageResult:
-    """A result of `upload` with the files that the page shows. `overview` is the whole result for the screen."""
+    """A result of `upload` with the files that the page shows.
+
+    `overview` is the whole result for the screen, `downloaded` the encoding of the last download, which a report
+    describes.
+    """
 
     upload: Upload
     info: Info
     download: Path
     overview: Path
+    downloaded: Encoding | None = None
 
     @property
     def version(self) -> str:

@@ -20,6 +20,7 @@ import gradio as gr
 from ..errors import EnhanceError, StorageError
 from ..files import link_or_copy, storage_errors
 from ..info import timestamp
+from ..output.formats import Encoding
 from ..retention import OwnFolders, StoredItem, sizes_of
 
 MIN_RETENTION = 60
@@ -107,12 +108,15 @@ class TaskOwners:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owners: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+        self._owners: OrderedDict[str, tuple[str, dict[str, Any], Encoding | None]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def remember(self, request: gr.Request, info: Mapping[str, Any]) -> dict[str, Any]:
+    def remember(
+        self, request: gr.Request, info: Mapping[str, Any], encoding: Encoding | None = None
+    ) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
+        `encoding` is that of the file that the client gets, which its report describes.
         Only a client that has run the same request before can see that the result was stored, and since when.
         """
         name = asker_of(request).name
@@ -122,23 +126,24 @@ class TaskOwners:
             visible = {"cached": is_stored and first is not None, "finished": info["finished"]}
             if is_stored:
                 visible["finished"] = first or timestamp()
-            self._owners[info["task_id"]], self._finished[own] = (name, visible), visible["finished"]
+            self._owners[info["task_id"]], self._finished[own] = (name, visible, encoding), visible["finished"]
             for known in (self._owners, self._finished):
                 while len(known) > _MAX_TASKS:
                     known.popitem(last=False)
         return {**info, **visible}
 
-    def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any]]:
-        """Return the task id of the client's own task, and the `info` keys that differ for this client.
+    def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any], Encoding | None]:
+        """Return the id of the client's own task, the `info` keys that differ for this client, and its encoding.
 
         Raises EnhanceError, the same for unknown tasks and tasks of other clients.
         """
         with self._lock:
-            owner, visible = (self._owners.get(task_id) if isinstance(task_id, str) else None) or (None, {})
+            known = self._owners.get(task_id) if isinstance(task_id, str) else None
+        owner, visible, encoding = known or (None, {}, None)
         if owner is None or owner != asker_of(request).name:
             raise EnhanceError("api_not_your_task")
         assert isinstance(task_id, str)
-        return task_id, visible
+        return task_id, visible, encoding
 
 
 @dataclass(frozen=True)

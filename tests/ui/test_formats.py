@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import expect
 
 from ..site import Site, photo
+from ..unit.report_runs import text_of
 from .journey import download, enhance, expect_chosen, load, pick
 
 GPS = 0x8825
@@ -45,6 +47,14 @@ def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp
         assert (path.name, image.format, image.size) == ("place-4x.jpg", "JPEG", (80, 96))
     assert location(path) == {}
     assert site.enhancer.calls["run"] == runs
+
+    pick(page, "format", "png")
+    expect(page.locator("#download")).to_contain_text("PNG")
+    report = text_of(download(page, tmp_path, "#report"), tmp_path, page=2)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    for fact in ("place-4x.jpg", f"{path.stat().st_size:,} bytes · JPEG, quality 92", sha256[:32], sha256[32:]):
+        assert fact in report, "the report is on the file that was downloaded"
+    pick(page, "format", "jpeg")
 
     again = page.context.new_page()
     again.goto(site.url)

@@ -14,6 +14,8 @@ from PIL import Image
 from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
 from enhance.scheduler import SCHEDULER
 
+from .report_runs import text_of
+
 RAW = Settings.from_preset("anime-fast")
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -233,7 +235,7 @@ def test_concurrent_callers_get_their_own_images(enhancer, photo, tmp_path):
         assert np.array_equal(pixels(results[path]), enhancer.upscale(image, "realesr-animevideov3"))
 
 
-def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
+def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enhancer, photo_file, tmp_path):
     task_id = enhancer.run(photo_file, RAW).info["task_id"]
 
     english, chinese = enhancer.report(task_id), enhancer.report(task_id, "zh-CN")
@@ -241,6 +243,9 @@ def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
     assert english != chinese
     assert english == enhancer.report(task_id)
     assert all(path.read_bytes().startswith(b"%PDF") for path in (english, chinese))
+    webp = text_of(enhancer.report(task_id, encoding=Encoding("webp", 70)), tmp_path, page=2)
+    assert "WebP, quality 70" in webp
+    assert f"{photo_file.stem}-4x.webp" in webp
     with pytest.raises(EnhanceError, match="does not exist"):
         enhancer.report("0" * 32)
 
