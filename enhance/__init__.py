@@ -1,7 +1,8 @@
 """Exact, fast and safe photo enhancement with Real-ESRGAN.
 
-    from enhance import Enhancer, Settings
-    result = Enhancer().run("photo.jpg", Settings.from_preset("gentle"))
+    from enhance import Enhancer, Settings, enhance
+    large = enhance(image, scale=4)  # an array, a tensor, a Pillow image or a path
+    result = Enhancer().run("photo.jpg", Settings("gentle", strength=0.5))
 
 The names below are the public ones. They are loaded when first used, so that importing the package costs nothing;
 PyTorch is not imported before the first image.
@@ -13,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .enhancer import Enhancer
+    from .enhancer import Enhancer, enhance
     from .errors import (
         Cancelled,
         EnhanceError,
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
         StorageError,
         WeightsError,
     )
-    from .info import Result
+    from .info import Info, Result
     from .output.formats import Encoding
     from .preview import Preview
+    from .scheduler import Progress
     from .settings import PRESETS, Settings, signature
 
 __all__ = [
@@ -34,14 +36,17 @@ __all__ = [
     "Encoding",
     "EnhanceError",
     "Enhancer",
+    "Info",
     "MemoryShortError",
     "PictureError",
     "Preview",
+    "Progress",
     "Result",
     "Settings",
     "SettingsError",
     "StorageError",
     "WeightsError",
+    "enhance",
     "signature",
 ]
 
@@ -50,9 +55,12 @@ _MODULES = {
     "PRESETS": "settings",
     "Encoding": "output.formats",
     "Enhancer": "enhancer",
+    "Info": "info",
     "Preview": "preview",
+    "Progress": "scheduler",
     "Result": "info",
     "Settings": "settings",
+    "enhance": "enhancer",
     "signature": "settings",
 }
 """The modules of public names; all others are in `errors`."""

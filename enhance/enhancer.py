@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -18,10 +21,11 @@ from . import models, pipeline, presets
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY
-from .errors import PictureError, SettingsError, StorageError, memory_errors
+from .errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError, memory_errors
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
+from .images.in_memory import InMemory, as_file, is_array, is_batch, is_pillow, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
@@ -36,11 +40,14 @@ if TYPE_CHECKING:
     from .analysis import Analysis
     from .engine.engine import Engine, Lend
 
-Source = Path | str | SourceImage
-"""An image file, or a decoded image."""
+T = TypeVar("T")
+Source: TypeAlias = "Path | str | InMemory | SourceImage"
+"""An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Rough time for tuning and encoding a megapixel of the result, which is short compared with the network."""
+_RUNS_AT_ONCE = 2
+"""Runs of `run_many`: one has the device, and the next one decodes its image."""
 _CACHED_ESTIMATES = 256
 _CACHED_ANALYSES = 64
 
@@ -94,7 +101,7 @@ class Enhancer:
     @memory_errors()
     def run(
         self,
-        source: Path | str,
+        source: Path | str | InMemory,
         settings: Settings | str | None = None,
         *,
         name: str | None = None,
@@ -110,7 +117,7 @@ class Enhancer:
         encoding: Encoding | None = None,
         with_png: bool = False,
     ) -> Result:
-        """Enhance the image file `source` and return the result.
+        """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
 
         `settings` can be the name of a preset. Without `output`, the result is stored as a task:
         `processed/<task_id>.png` and `.json`, with the input under `uploads/` and the network's output for further
@@ -128,22 +135,60 @@ class Enhancer:
 
         Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
         """
-        target, source, settings = None if output is None else Path(output), Path(source), as_settings(settings)
+        target, settings = None if output is None else Path(output), as_settings(settings)
         if target is not None:
             encoding = encoding or Encoding.of_file(target)
             encoding = Encoding.of_file(target, encoding.quality, encoding.metadata, encoding.format)
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
         engine, started = self.engine, time.perf_counter()
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
-        with SCHEDULER.queue_job(ticket, ahead=1):
-            image = self.read(image or source, target, name=name)
+        with as_file(source, self.tasks.network) as (path, own_name), SCHEDULER.queue_job(ticket, ahead=1):
+            image = self.read(image or path, target, name=name or own_name)
             run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                return pipeline.run_to_path(run, target, encoding, source, self.tasks, hold, with_png=with_png)
-            result = pipeline.run_as_task(run, source, self.tasks, preview, hold)
+                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, with_png=with_png)
+            result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
         return self.export(result, encoding, stop=ticket.stop, hold=hold)
+
+    def run_many(
+        self,
+        sources: Iterable[Path | str | InMemory],
+        settings: Settings | str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        on_error: Callable[[Path | str | InMemory, EnhanceError], object] | None = None,
+    ) -> Iterator[Result]:
+        """Yield the result of each image, in order, as `run` stores it. The next image is decoded during a run.
+
+        `sources` is read as needed. Without `on_error`, the first error ends the iteration; with it, `on_error` is
+        called and the image is left out. Closing the generator or setting `stop` cancels the runs. Raises EnhanceError.
+        """
+        stop, pending = stop or threading.Event(), deque[tuple[Any, Future[Result]]]()
+
+        def finished() -> Iterator[Result]:
+            source, future = pending.popleft()
+            try:
+                yield future.result()
+            except Cancelled:
+                raise
+            except EnhanceError as error:
+                if on_error is None:
+                    raise
+                on_error(source, error)
+
+        with ThreadPoolExecutor(_RUNS_AT_ONCE) as pool:
+            try:
+                for source in sources:
+                    if len(pending) == _RUNS_AT_ONCE:
+                        yield from finished()
+                    pending.append((source, pool.submit(self.run, source, settings, stop=stop)))
+                while pending:
+                    yield from finished()
+            finally:
+                if pending:
+                    stop.set()
 
     @memory_errors()
     def export(
@@ -357,7 +402,9 @@ class Enhancer:
         """
         if not isinstance(source, SourceImage):
             folder = output.parent if output else self.tasks.folder
-            source = read_image(source, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder)
+            with as_file(source, self.tasks.network) as (path, own_name):
+                source = read_image(path, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder)
+            name = name or own_name
         return source if name is None else replace(source, name=name)
 
     @memory_errors()
@@ -513,6 +560,49 @@ class Enhancer:
             lambda restorer: restorer.restore(crops, ticket.stop),
             ticket,
         )
+
+
+@cache
+def _shared_enhancer() -> Enhancer:
+    return Enhancer()
+
+
+def enhance(
+    image: T, preset: str | Settings = AUTO, scale: float | None = None, *, enhancer: Enhancer | None = None
+) -> T:
+    """Return an enlarged image of the same kind as `image`, with a preset's name or complete settings.
+
+    - A path: the path of the result, a PNG under `processed/` in the data folder.
+    - `bytes` or a binary file object: the content of a PNG.
+    - A Pillow image: mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit images are returned with 8 bits.
+    - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]: the same type, range,
+      channels and order of axes.
+
+    `scale` defaults to that of the preset's network. `enhancer` defaults to one that is shared by all calls. Raises
+    EnhanceError; the message names the argument.
+    """
+    settings, enhancer = as_settings(preset).changed(scale=scale), enhancer or _shared_enhancer()
+    if isinstance(image, str | Path):
+        return cast(T, type(image)(enhancer.run(image, settings).path))
+    if is_batch(image):
+        return map_batch(lambda one: enhance(one, settings, enhancer=enhancer), image)
+    with as_file(cast(InMemory, image), enhancer.tasks.network) as (path, _):
+        result = enhancer.run(path, settings, output=path.with_suffix(".png"))
+        try:
+            return _same_kind(result, image)
+        finally:
+            result.path.unlink()
+
+
+def _same_kind(result: Result, image: Any) -> Any:
+    """Return a result in memory, of the same kind as `image`."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        return result.path.read_bytes()
+    if is_pillow(image):
+        loaded = result.image
+        loaded.load()
+        return loaded
+    return like(result.array, image) if is_array(image) else io.BytesIO(result.path.read_bytes())
 
 
 def _analysis_of(auto: AutoInfo) -> Analysis:

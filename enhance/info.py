@@ -21,6 +21,8 @@ from .output.resample import result_size
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
     from typing_extensions import NotRequired
 
     from .images import SourceImage
@@ -202,6 +204,27 @@ class Result:
     info: Info
     png: Path | None
 
+    @property
+    def array(self) -> np.ndarray:
+        """The pixels of the lossless result, uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB, or RGB and alpha.
+
+        Raises StorageError if the PNG was deleted.
+        """
+        from .output.png_reader import PngReader
+
+        with PngReader(self._existing_png()) as png:
+            return png.rows(0, png.size[0])
+
+    @property
+    def image(self) -> Image:
+        """The lossless result as a Pillow image, which reads the pixels when they are needed.
+
+        Pillow has no mode for 16-bit colour, which becomes 8-bit. Raises StorageError if the PNG was deleted.
+        """
+        from .images.in_memory import open_pillow
+
+        return open_pillow(self._existing_png())
+
     def save(self, path: Path | str, quality: int = 92, metadata: str = "keep") -> Result:
         """Write the result to `path` in the format of its extension (.png, .jpg, .webp, .avif), replacing any file.
 
@@ -211,12 +234,11 @@ class Result:
         """
         path = Path(path)
         encoding = Encoding.of_file(path, quality, metadata)
-        if self.png is None or not self.png.exists():
-            raise StorageError("result_png_gone", name=self.path.name)
+        png = self._existing_png()
         if self._is_input(path):
             raise StorageError("own_input", output=path)
-        if not (path.exists() and path.samefile(self.png)):
-            export(self.png, path, encoding)
+        if not (path.exists() and path.samefile(png)):
+            export(png, path, encoding)
         return self.exported_as(path, encoding)
 
     def exported_as(self, path: Path, encoding: Encoding) -> Result:
@@ -226,6 +248,11 @@ class Result:
             lost = [note for note in output.get("notes", ()) if note in LOST]
             output = exported_output_info(output, path, encoding, lost + notes_of(self.png, encoding))
         return Result(path, {**self.info, "output": output}, self.png)
+
+    def _existing_png(self) -> Path:
+        if self.png is None or not self.png.exists():
+            raise StorageError("result_png_gone", name=self.path.name)
+        return self.png
 
     def _is_input(self, path: Path) -> bool:
         source = self.info["input"]

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from enhance import Encoding, Enhancer, Preview, Result, Settings
+import numpy as np
+import torch
+from PIL.Image import Image
+
+from enhance import Encoding, Enhancer, Info, Preview, Progress, Result, Settings, enhance
 
 
 def right() -> tuple[Enhancer, Settings, Result, Preview]:
@@ -16,6 +20,15 @@ def right() -> tuple[Enhancer, Settings, Result, Preview]:
     settings = Settings.from_preset("gentle", strength=0.5, long_side=None).changed(tile=128)
     result = enhancer.run("a.jpg", settings, output=Path("a.webp"), encoding=Encoding("webp", quality=80))
     return enhancer, settings, result, enhancer.preview("a.jpg", "gentle", x=10, y=20.5, size=64)
+
+
+def kinds(array: np.ndarray, tensor: torch.Tensor, image: Image) -> tuple[np.ndarray, torch.Tensor, Image, bytes, Path]:
+    return enhance(array), enhance(tensor, "fast"), enhance(image, scale=2), enhance(b""), enhance(Path("a.jpg"))
+
+
+def many(enhancer: Enhancer, array: np.ndarray, progress: Progress) -> tuple[Info, list[np.ndarray]]:
+    info = enhancer.run(array, progress=progress).info
+    return info, [result.array for result in enhancer.run_many(["a.jpg", array, b""], "fast")]
 
 
 def wrong(enhancer: Enhancer, result: Result) -> None:
@@ -26,5 +39,6 @@ def wrong(enhancer: Enhancer, result: Result) -> None:
     enhancer.compare("a.jpg", settings=Settings("gentle"))  # pyright: ignore
     enhancer.export(result, Encoding(kwality=3))  # pyright: ignore
     enhancer.report("task", langage="en")  # pyright: ignore
+    enhance(3, "gentle", scal=2)  # pyright: ignore
     Settings("gentle", strenght=0.5)  # pyright: ignore
     Settings("gentle", tile="large")  # pyright: ignore

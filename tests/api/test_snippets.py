@@ -55,6 +55,19 @@ def test_the_snippet_of_the_client_works(site: Site, snippet):
         assert image.size == (96, 80)
 
 
+@pytest.mark.usefixtures("with_a_photo")
+def test_the_snippets_of_the_library_page_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
+    Image.fromarray(photo(16, 16)).save("other.png")
+    text = (Path(__file__).parents[2] / "docs" / "library.md").read_text("utf-8").replace('"fast"', '"anime-fast"')
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "library.md", "exec"), names)
+    assert "(48, 40) (80, 96, 3)" in capsys.readouterr().out
+    assert names["result"].array.shape == (64, 64, 3)
+    assert (tmp_path / "large.jpg").exists()
+
+
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
 
 

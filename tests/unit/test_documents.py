@@ -27,7 +27,7 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
 RUN = ("from enhance import", "from gradio_client import")
 """The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
-COOKBOOK = ROOT / "docs" / "api.md"
+COOKBOOKS = ROOT / "docs" / "api.md", ROOT / "docs" / "library.md"
 """Each block uses results of the earlier ones; tests/api/test_snippets.py runs them."""
 NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ")
 """What a block begins with that is run there, an output, a tree, or the settings of another program."""
@@ -46,8 +46,8 @@ class Command:
 
 
 def blocks(document: Path) -> list[str]:
-    """Return the fenced blocks of a document; none of the cookbook, which has its own tests."""
-    if document == COOKBOOK:
+    """Return the fenced blocks of a document; none of the cookbooks, which have their own tests."""
+    if document in COOKBOOKS:
         return []
     text = document.read_text("utf-8")
     return [block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]

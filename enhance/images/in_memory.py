@@ -1,0 +1,175 @@
+"""Images in memory: arrays, tensors, Pillow images, bytes and file objects as files, and results in the same form."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+
+import cv2
+import numpy as np
+
+from ..errors import PictureError
+from ..files import storage_errors
+from ..processes import temporary_path
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
+"""An image in memory.
+
+- `bytes` or a binary file object: the content of an image file.
+- NumPy array: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]; uint8, uint16, or floating point from 0 to 1.
+- Pillow image: with its ICC profile and EXIF.
+- PyTorch tensor: [C, H, W], [H, W, C] or [H, W]; uint8 or floating point from 0 to 1.
+
+Colours are RGB in sRGB, alpha is not premultiplied.
+"""
+
+_CHANNELS = 1, 3, 4
+_NAME = "image.png"
+_MARGIN = 0.5
+"""Values of floating point are clipped to 0..1. Those beyond this margin have another range, such as 0..255."""
+
+
+@contextmanager
+def as_file(source: Path | str | InMemory, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the path of an image file with the content of `source`, and its name.
+
+    An image in memory becomes a temporary file in `folder`; pixels of floating point become 16-bit. Raises PictureError
+    if `source` is not an image, StorageError.
+    """
+    if isinstance(source, str | Path):
+        yield Path(source), Path(source).name
+        return
+    path, name = temporary_path(folder / _NAME), getattr(source, "name", None)
+    try:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(source, path)
+        yield path, Path(name).name if isinstance(name, str) else _NAME
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write(source: InMemory, path: Path) -> None:
+    if isinstance(source, bytes | bytearray | memoryview):
+        path.write_bytes(source)
+    elif is_array(source):
+        _write_pixels(to_pixels(cast(np.ndarray, source)), path)
+    elif is_pillow(source):
+        _save_pillow(cast("Image", source), path)
+    elif hasattr(source, "read"):
+        with path.open("wb") as file:
+            shutil.copyfileobj(cast(BinaryIO, source), file)
+    else:
+        raise PictureError("source_type", given=type(source).__name__)
+
+
+def _write_pixels(pixels: np.ndarray, path: Path) -> None:
+    """Write uint8 or uint16 pixels, [H, W, 1, 3 or 4], to a PNG with little compression."""
+    order = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.shape[2]]
+    ordered = pixels if order is None else cv2.cvtColor(np.ascontiguousarray(pixels), order)
+    path.write_bytes(cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+
+
+def _save_pillow(image: Image, path: Path) -> None:
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    exif, icc = image.getexif(), image.info.get("icc_profile")
+    image.save(path, "PNG", compress_level=1, icc_profile=icc, exif=exif)
+
+
+def open_pillow(png: Path) -> Image:
+    """Return the Pillow image of a PNG of any size."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    return PngImageFile(png)
+
+
+def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return the pixels of an array or a tensor, uint8 or uint16 [H, W, 1, 3 or 4].
+
+    Raises PictureError for another shape, another type or values of another range.
+    """
+    array = _channels_last(cast("torch.Tensor", image)) if _is_tensor(image) else cast(np.ndarray, image)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in _CHANNELS or 0 in array.shape:
+        raise PictureError("array_shape", given=list(image.shape))
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise PictureError("array_type", given=image.dtype)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -_MARGIN and high <= 1 + _MARGIN):  # also for NaN
+        raise PictureError("array_range", low=f"{low:g}", high=f"{high:g}")
+    return np.rint(np.clip(array, 0, 1) * np.float32(65535)).astype(np.uint16)
+
+
+def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
+    """Return pixels, uint8 or uint16 [H, W, C], with the type, the channels and the order of axes of `image`.
+
+    A tensor is on the same device.
+    """
+    array = _channels_last(cast("torch.Tensor", image)) if _is_tensor(image) else cast(np.ndarray, image)
+    pixels = _with_channels(pixels, 1 if array.ndim == 2 else array.shape[2])
+    scaled = (pixels / np.float32(65535)).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else pixels
+    scaled = scaled[..., 0] if array.ndim == 2 else scaled
+    if not _is_tensor(image):
+        return scaled
+    tensor = cast("torch.Tensor", image)
+    if _has_channels_first(tensor):
+        scaled = np.moveaxis(scaled, 2, 0)
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(scaled)).to(tensor.device, tensor.dtype)
+
+
+def is_batch(image: object) -> bool:
+    """Return whether `image` is an array or a tensor of several images, [B, H, W, C] or [B, C, H, W]."""
+    return is_array(image) and cast(np.ndarray, image).ndim == 4
+
+
+def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
+    """Return the batch of the results of `function` for each image, which must have equal shapes."""
+    results = [function(one) for one in batch]
+    return sys.modules["torch"].stack(results) if _is_tensor(batch) else np.stack(results)
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Return the pixels with grey as RGB and with an opaque alpha channel, as needed."""
+    if pixels.shape[2] <= 2 < channels:
+        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
+    if pixels.shape[2] < channels:
+        alpha = np.full((*pixels.shape[:2], 1), np.iinfo(pixels.dtype).max, pixels.dtype)
+        pixels = np.concatenate([pixels, alpha], axis=2)
+    return pixels
+
+
+def is_array(image: object) -> bool:
+    """Return whether `image` is a NumPy array or a PyTorch tensor."""
+    return isinstance(image, np.ndarray) or _is_tensor(image)
+
+
+def _is_tensor(image: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
+def is_pillow(image: object) -> bool:
+    """Return whether `image` is a Pillow image."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(image, pillow.Image)
+
+
+def _has_channels_first(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is [C, H, W]. One that could be both is."""
+    return tensor.ndim == 3 and tensor.shape[0] in _CHANNELS
+
+
+def _channels_last(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().permute(1, 2, 0) if _has_channels_first(tensor) else tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()

@@ -1,0 +1,166 @@
+"""Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept the same kinds."""
+
+import io
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+from enhance import Cancelled, EnhanceError, PictureError, Settings, enhance
+
+RAW = Settings("anime-fast", tuning=False)
+
+pytestmark = pytest.mark.usefixtures("fresh_store")
+
+
+@pytest.fixture
+def small(photo) -> np.ndarray:
+    return np.ascontiguousarray(photo[:12, :16])
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_an_array_comes_back_with_its_type_and_channels(enhancer, small, dtype, channels):
+    rgba = np.dstack([small, np.full(small.shape[:2], 255, np.uint8)])
+    image = small[..., 0] if channels is None else rgba[..., :channels]
+    highest = {np.uint8: 1, np.uint16: 257}.get(dtype, 1 / 255)
+    image = (image * float(highest)).astype(dtype)
+
+    large = enhance(image, RAW, enhancer=enhancer)
+
+    assert (large.dtype, large.ndim, large.shape[:2]) == (dtype, image.ndim, (48, 64))
+    assert large.shape[2:] == image.shape[2:]
+    assert large.mean() == pytest.approx(image.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
+@pytest.mark.parametrize("order", ["CHW", "HWC", "BCHW", "BHWC"])
+def test_a_tensor_comes_back_in_its_order_of_axes(enhancer, small, order, dtype):
+    image = torch.from_numpy(small)
+    if "CHW" in order:
+        image = image.permute(2, 0, 1)
+    if "B" in order:
+        image = torch.stack([image, image.flip(-2 if "CHW" in order else -3)])
+    image = image if dtype == torch.uint8 else (image / 255).to(dtype)
+
+    large = enhance(image, RAW, enhancer=enhancer)
+
+    assert large.dtype == dtype
+    assert list(large.shape) == [
+        side * 4 if name in "HW" else side for name, side in zip(order, image.shape, strict=True)
+    ]
+    assert large.float().mean().item() == pytest.approx(image.float().mean().item(), rel=0.05)
+
+
+def test_all_kinds_have_the_pixels_of_the_file(enhancer, small, tmp_path):
+    path = tmp_path / "small.png"
+    Image.fromarray(small).save(path)
+
+    stored = enhance(path, RAW, enhancer=enhancer)
+    expected = np.asarray(Image.open(stored))
+
+    assert stored.parent == enhancer.tasks.processed
+    assert np.array_equal(enhance(small, RAW, enhancer=enhancer), expected)
+    assert np.array_equal(np.asarray(enhance(Image.open(path), RAW, enhancer=enhancer)), expected)
+    content = enhance(path.read_bytes(), RAW, enhancer=enhancer)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), expected)
+    with path.open("rb") as file:
+        assert np.array_equal(np.asarray(Image.open(enhance(file, RAW, enhancer=enhancer))), expected)
+    assert isinstance(enhance(str(path), RAW, enhancer=enhancer), str)
+
+
+def test_an_image_in_memory_leaves_no_file(enhancer, small):
+    enhance(small, RAW, enhancer=enhancer)
+    with pytest.raises(EnhanceError):
+        enhance(b"no image", RAW, enhancer=enhancer)
+
+    assert not [path for path in enhancer.tasks.folder.rglob("*") if path.is_file() and "processed" in path.parts]
+    assert not list(enhancer.tasks.folder.rglob("*.part"))
+
+
+def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(small)
+    image.info["icc_profile"] = profile
+
+    assert enhance(image, RAW, enhancer=enhancer).info["icc_profile"] == profile
+    assert enhance(image.convert("LA"), RAW, enhancer=enhancer).mode == "LA"
+
+
+def test_scale_and_preset_are_arguments(enhancer, small):
+    assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
+    assert enhance(small, enhancer=enhancer).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.int64),
+        np.full((4, 4, 3), 255.0),
+        np.full((4, 4, 3), np.nan),
+        torch.zeros(2, 4, 5),
+        object(),
+        b"",
+    ],
+    ids=["two channels", "empty", "int64", "0 to 255", "NaN", "tensor", "object", "no bytes"],
+)
+def test_an_unusable_image_is_rejected(enhancer, image):
+    with pytest.raises(PictureError):
+        enhance(image, RAW, enhancer=enhancer)
+
+
+def test_a_result_has_its_pixels_as_array_and_image(enhancer, small):
+    result = enhancer.run(small, RAW)
+
+    assert np.array_equal(result.array, np.asarray(result.image))
+    assert result.info["input"]["name"] == "image.png"
+
+
+def test_analysis_and_preview_accept_images_in_memory(enhancer, small):
+    assert enhancer.analyse(small).width == 16
+    assert enhancer.choose(Image.fromarray(small), scale=2).scale == 2
+    assert enhancer.preview(io.BytesIO(as_png(small)), RAW, size=8).after.shape[:2] == (32, 32)
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
+    failed = []
+    images = [small, b"damaged", small[:8], small[:10]]
+
+    results = list(enhancer.run_many(images, RAW, on_error=lambda source, error: failed.append(source)))
+
+    assert [result.info["input"]["height"] for result in results] == [12, 8, 10]
+    assert failed == [b"damaged"]
+    with pytest.raises(PictureError):
+        list(enhancer.run_many(images, RAW))
+
+
+def test_run_many_reads_its_sources_as_needed_and_can_be_left(enhancer, small):
+    read = []
+
+    def sources():
+        for rows in range(4, 12):
+            read.append(rows)
+            yield small[:rows]
+
+    for result in enhancer.run_many(sources(), RAW):
+        assert result.info["input"]["height"] == 4
+        break
+
+    assert len(read) <= 3
+
+
+def test_run_many_can_be_cancelled(enhancer, small):
+    stop = Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(enhancer.run_many([small], RAW, stop=stop))
