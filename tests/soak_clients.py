@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import io
 import json
 import random
@@ -82,6 +83,13 @@ def known_images(folder: Path, count: int = len(SIZES), *, gentle: bool = True) 
 def _pixels(file: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image)
+
+
+def _event(config: dict[str, Any], name: str, element: str = "") -> dict[str, Any]:
+    """Return the page's handler of an event, of the element with this id if one is given."""
+    ids = {one["id"] for one in config["components"] if one["props"].get("elem_id") == element}
+    targets = ((one, target) for one in config["dependencies"] for target in one["targets"])
+    return next(one for one, (part, event) in targets if event == name and (not element or part in ids))
 
 
 @dataclass
@@ -194,23 +202,59 @@ class Client:
 
     async def page(self) -> None:
         """Open the page as a browser does, wait for its first event, and close it."""
+        async with self._open_page():
+            pass
+
+    async def regions(self) -> None:
+        """Request more regions of a photo at once than a page can have."""
+        async with self.photo_page(self._known[0].file()) as address:
+            height, width, _ = self._known[0].pixels.shape
+            answers = await self.flood(address, (width, height), 20)
+        statuses = Counter(answer.status_code for answer in answers)
+        if not statuses[200] or statuses.keys() - {200, 429}:
+            self._tally.wrong.append(f"regions: {statuses}")
+
+    async def flood(self, address: str, size: tuple[int, int], count: int) -> list[httpx.Response]:
+        """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times at once."""
+        box = {"left": 0, "top": 0, "width": size[0], "height": size[1], "step": 4}
+        return await asyncio.gather(*(self._http.get(address, params=box) for _ in range(count)))
+
+    @asynccontextmanager
+    async def photo_page(self, file: bytes) -> AsyncIterator[str]:
+        """Open a page and choose a photo; yield the address of the photo's regions, and close the page at the end."""
+        async with self._open_page() as (session, config):
+            components = {one["id"]: one["props"] for one in config["components"]}
+            upload = _event(config, "upload", "upload")
+            values = [components[one].get("value") for one in upload["inputs"][1:]]
+            outputs = await self._send_event(session, upload, [await self._upload(file), *values])
+            place = [components[one].get("elem_id") for one in upload["outputs"]].index("photo")
+            value = outputs[place]
+            shown = value["value"] if isinstance(value, dict) else value
+            yield json.loads(html.unescape(re.findall(r'data-photo="([^"]*)"', shown)[0]))["address"]
+
+    @asynccontextmanager
+    async def _open_page(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Open the page and wait for its first event; yield its session and the configuration of the page."""
         session = secrets.token_hex(6)
         self._check(await self._http.get("/"))
         config = self._check(await self._http.get("config")).json()
-        load = next(one for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
-            event = {
-                "data": [session, secrets.token_hex(16), "", None],
-                "fn_index": load["id"],
-                "session_hash": session,
-                "trigger_id": None,
-            }
-            self._check(await self._http.post("gradio_api/queue/join", json=event))
-            async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
-                async for line in lines:
-                    if line.startswith("data: ") and json.loads(line[6:])["msg"] == "process_completed":
-                        break
+            await self._send_event(session, _event(config, "load"), [session, secrets.token_hex(16), "", None])
+            yield session, config
+
+    async def _send_event(self, session: str, handler: dict[str, Any], given: list[Any]) -> list[Any]:
+        """Send an event of the page and return the new values of its outputs."""
+        trigger = handler["targets"][0][0]
+        event = {"data": given, "fn_index": handler["id"], "session_hash": session, "trigger_id": trigger}
+        self._check(await self._http.post("gradio_api/queue/join", json=event))
+        async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
+            async for line in lines:
+                if line.startswith("data: "):
+                    message = json.loads(line[6:])
+                    if message["msg"] == "process_completed":
+                        return message["output"].get("data", [])
+        raise ConnectionError("the answer ended early")
 
     async def _enhance(
         self,
@@ -282,6 +326,7 @@ MIX = {
     "retune": 12,
     "light": 18,
     "page": 8,
+    "regions": 3,
     "batch": 4,
     "report": 4,
     "broken": 6,

@@ -6,7 +6,10 @@ of the session's folder, like the addresses of its files, and the version of the
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -17,12 +20,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..images import Box
 from ..output.png_reader import PngReader
 from ..output.thumbnails import encode_for_screen, icc_for_screen, photo_region, to_screen
 from .gradio_changes import blocks_of
+from .security import RejectedRequest
 from .services import Services
 from .session import Session
 
@@ -30,28 +35,52 @@ _MAX_PIXELS = 16_000_000
 """The largest region that is sent, in pixels of the screen."""
 _MAX_STEP = 1 << 12
 _AT_ONCE = 2
+_OF_A_PAGE, _OF_AN_ADDRESS, _OF_ALL = 8, 24, 96
+"""The largest number of regions that wait, are created or are sent. A browser opens six connections at a time."""
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class Display:
-    """The regions of one app. At most two are made at a time, so that they do not slow down the network."""
+    """The regions of one app. At most two are made at a time, so that they do not slow down the network.
+
+    Users, and addresses without a login, take turns. Then the pages of one address take turns.
+    """
 
     def __init__(self, services: Services):
         self._services = services
+        self._open = Counter[tuple[str, ...]]()
+        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _AT_ONCE))
 
-    @cached_property
-    def _limiter(self) -> CapacityLimiter:
-        return CapacityLimiter(_AT_ONCE)
-
-    async def respond(self, request: Request) -> Response:
-        """Return a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException."""
+    async def respond(self, request: Request, send: Send) -> None:
+        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
         session = self._services.sessions.of_folder(request.path_params["session"])
         if session is None:
             raise HTTPException(404)
-        async with self._limiter:
-            content, extension = await run_in_threadpool(self._region, session, request)
-        headers = {"cache-control": "private, max-age=3600, immutable"}
-        return Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
+        parties = {session.caller: _OF_A_PAGE, session.caller[:1]: _OF_AN_ADDRESS, (): _OF_ALL}
+        async with self._admitted(parties):  # Until the region is sent: a slow reader keeps it in memory.
+            async with AsyncExitStack() as turns:
+                for party in parties:
+                    await turns.enter_async_context(self._limiters[party])
+                content, extension = await run_in_threadpool(self._region, session, request)
+            headers = {"cache-control": "private, max-age=3600, immutable"}
+            response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
+            await response(request.scope, request.receive, send)
+
+    @asynccontextmanager
+    async def _admitted(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
+        """Count a region for these parties, each with its limit, inside the block. Raises RejectedRequest."""
+        for party, limit in parties.items():
+            if self._open[party] >= limit:
+                raise RejectedRequest(429 if party else 503, EnhanceError("regions_full", limit=limit))
+        self._open.update(parties.keys())
+        try:
+            yield
+        finally:
+            self._open.subtract(parties.keys())
+            for party in parties:
+                if not self._open[party]:
+                    del self._open[party]
+                    self._limiters.pop(party, None)
 
     def _region(self, session: Session, request: Request) -> tuple[bytes, str]:
         kind, version = request.path_params["kind"], request.path_params["version"]
@@ -95,11 +124,14 @@ def add_display(blocks: gr.Blocks, services: Services) -> None:
     _DISPLAYS[blocks] = Display(services)
 
 
-async def _respond(request: Request) -> Response:
-    blocks = blocks_of(request.scope)
-    if blocks is None or blocks not in _DISPLAYS:
-        raise HTTPException(404)
-    return await _DISPLAYS[blocks].respond(request)
+class _DisplayApp:
+    """The ASGI app of the route, which knows when a response is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        blocks = blocks_of(scope)
+        if blocks is None or blocks not in _DISPLAYS:
+            raise HTTPException(404)
+        await _DISPLAYS[blocks].respond(Request(scope, receive), send)
 
 
-DISPLAY_ROUTE = Route("/display/{session}/{kind}/{version}", _respond)
+DISPLAY_ROUTE = Route("/display/{session}/{kind}/{version}", _DisplayApp(), methods=["GET"])

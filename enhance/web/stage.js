@@ -3,7 +3,7 @@
 (() => {
   const one = (selector) => document.querySelector(selector);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const [LARGEST_ZOOM, IDLE_MS, MARGIN, BAR, STEP] = [4, 250, 16, 76, 1.25];
+  const [LARGEST_ZOOM, IDLE_MS, RETRY_MS, MARGIN, BAR, STEP] = [4, 250, 2000, 16, 76, 1.25];
   const [MAX_IMAGES, GRID] = [16, 64];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const ICONS = {
@@ -28,7 +28,7 @@
   const emptyLayers = () => ({ photo: [], before: [], after: [], result: [] });
   let layers = emptyLayers();
   let [x, y, zoom, fitted, split] = [0, 0, 1, true, 0.5];
-  let [showsBefore, requests, previewKey, viewAddress, shownState, timer, frame] = [false, new Set(), "", "", "", 0, 0];
+  let [showsBefore, requests, retried, previewKey, viewAddress, shownState, timer, frame] = [false, new Set(), new Set(), "", "", "", 0, 0];
   let [box, canvas, context] = [null, null, null];
 
   const scaleOf = () => (result && mode() === "result" ? result.size[0] : sizeWanted()[0]) / photo.size[0];
@@ -199,7 +199,11 @@
     const address = `${source.address}?left=${at[0]}&top=${at[1]}&width=${at[2]}&height=${at[3]}&step=${step}`;
     if (requests.has(address)) return;
     requests.add(address);
-    load(address).then((image) => add(layer, { image, at, unit, step, owner: source.address })).catch(() => {}).finally(() => requests.delete(address));
+    load(address).then((image) => add(layer, { image, at, unit, step, owner: source.address })).catch(() => retryOnce(address)).finally(() => requests.delete(address));
+  };
+  const retryOnce = (address) => {
+    if (!retried.has(address)) setTimeout(updateView, RETRY_MS);
+    retried.add(address);
   };
   const load = (address) => new Promise((done, failed) => {
     const image = new Image();
