@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.analysis import analyse
+from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose
 
 from .cases import Case, Networks, bicubic, upscaled
-from .metrics import HAARPSI
+from .metrics import HAARPSI, block_steps
 from .photos import GREY, REPORTED, TUNING, Pixels, reference_of
 
 _PRESETS = ("original", "gentle", "fast", "precise")
@@ -56,6 +57,11 @@ def _soft(pixels: Pixels) -> bytes:
 
 
 DEGRADATIONS: Mapping[str, Degrade] = {"clean": _as_png, "phone": _phone, "web": _web, "soft": _soft}
+COMPRESSED: Mapping[str, Degrade] = {
+    **{f"JPEG {quality}": partial(_as_jpeg, quality=quality) for quality in (75, 60, 50, 40)},
+    "sharpened, JPEG 50": _web,
+    "phone, JPEG 75": _phone,
+}
 
 
 def table(enhancer: Enhancer, networks: Networks) -> str:
@@ -87,6 +93,34 @@ def table(enhancer: Enhancer, networks: Networks) -> str:
         figures = " | ".join(f"{mean:.1f}" for mean in [*means, float(np.mean(means))])
         lines.append(f"| {name} | {figures} | {np.mean(shares[name]):.2f} |")
     return "\n".join(lines)
+
+
+def blocks_table(networks: Networks) -> str:
+    """Return the mean HaarPSI of compressed photos, and the steps at the borders of their blocks, in Markdown.
+
+    The last column has the steps of the photos without compression, with the preset, or by Auto with the values for
+    the strongest compression.
+    """
+    photos = {name: source for name, source in (TUNING | REPORTED).items() if name not in ("page", "text")}
+    degradations = {**COMPRESSED, "no compression": _as_png}
+    lines = [f"| | {' | '.join(degradations)} |", f"| --- |{' ---: |' * len(degradations)}"]
+    found: dict[str, list[str]] = {}
+    for degrade in degradations.values():
+        cases = [_case(reference_of(source), degrade) for source in photos.values()]
+        for name in ("gentle", "fast", "Auto"):
+            results = [(case, upscaled(case, _block_settings(name, case), networks)) for case in cases]
+            steps = np.mean([block_steps(result.pixels, 4 * 8) for _, result in results])
+            haarpsi = np.mean([HAARPSI.of(*pair) for pair in results])
+            cell = f"{haarpsi:.1f}, {steps:.2f}" if degrade is not _as_png else f"{steps:.2f}"
+            found.setdefault(name, []).append(cell)
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in found.items())])
+
+
+def _block_settings(name: str, case: Case) -> Settings:
+    if name != "Auto":
+        return Settings(name)
+    choice = choose(analyse(case.image) if case.tables[0] else Analysis(72, 72, jpeg_quality=40), _PRESETS)
+    return Settings().resolved(choice.preset, **choice.tuning)
 
 
 def _case(reference: Pixels, degrade: Degrade) -> Case:

@@ -63,6 +63,17 @@ def _clipped(pixels: Pixels) -> float:
     return 100 * float(np.mean((pixels == 0) | (pixels == 255)))
 
 
+def block_steps(pixels: Pixels, distance: int = 8) -> float:
+    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others."""
+    light, borders, others = pixels.astype(float).mean(2), [], []
+    for lines in (light, light.T):
+        differences = np.abs(np.diff(lines, axis=0)).mean(1)
+        is_border = np.arange(1, len(differences) + 1) % distance == 0
+        borders.append(differences[is_border].mean())
+        others.append(differences[~is_border].mean())
+    return sum(borders) / sum(others)
+
+
 PSNR = Metric("PSNR", lambda case, result: _psnr(result.pixels, case.reference))
 SSIM = Metric("SSIM", _of_piq("ssim"))
 HAARPSI = Metric("HaarPSI", _of_piq("haarpsi"), better=1)

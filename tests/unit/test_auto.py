@@ -16,7 +16,7 @@ from enhance.analysis.auto import choose, faster_preset
 from enhance.batch import BatchRun, find_images
 from enhance.cli import main
 from tests.conftest import psnr
-from tests.unit.test_deblocking import steps
+from tests.quality.metrics import block_steps as steps
 
 from .report_runs import text_of
 

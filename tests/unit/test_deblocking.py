@@ -14,6 +14,7 @@ from enhance.images.worker import read_image
 from enhance.output.deblocking import Deblocked, has_blocks
 from enhance.output.result import ResultRows, Scene
 from tests.conftest import psnr
+from tests.quality.metrics import block_steps as steps
 
 FAITHFUL = Settings.from_preset("anime-fast", strength=0.6, fidelity=1)
 
@@ -31,17 +32,6 @@ def saved(path: Path, rgb: np.ndarray, quality: int, **options) -> Path:
 
 def jpeg(tmp_path: Path, rgb: np.ndarray, quality: int, **options) -> SourceImage:
     return read_image(saved(tmp_path / "photo.jpg", rgb, quality, **options))
-
-
-def steps(rgb: np.ndarray, distance: int = 8) -> float:
-    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others."""
-    light, borders, others = rgb.astype(float).mean(2), [], []
-    for lines in (light, light.T):
-        differences = np.abs(np.diff(lines, axis=0)).mean(1)
-        is_border = np.arange(1, len(differences) + 1) % distance == 0
-        borders.append(differences[is_border].mean())
-        others.append(differences[~is_border].mean())
-    return sum(borders) / sum(others)
 
 
 def result_of(image: SourceImage, network: np.ndarray, settings: Settings) -> np.ndarray:
