@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, match_language, name_of, translate
-from ..info import Info
+from ..info import Info, fidelity_grade
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
 COLUMNS = (
@@ -28,6 +28,7 @@ COLUMNS = (
     "sha256",
     "fidelity_db",
     "fidelity_worst_db",
+    "fidelity",
 )
 
 
@@ -73,7 +74,9 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
         if info := line.info:
             output = info["output"]
             row += [output["width"], output["height"], output["bytes"], info["seconds"]["total"]]
-            row += [info["signature"], output["sha256"], info.get("fidelity_db"), info.get("fidelity_worst_db")]
+            worst = info.get("fidelity_worst_db")
+            grade = "" if worst is None else translate(language, f"fidelity_{fidelity_grade(worst)}")
+            row += [info["signature"], output["sha256"], info.get("fidelity_db"), worst, grade]
         writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
     return "\ufeff" + text.getvalue()
 

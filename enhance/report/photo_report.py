@@ -207,6 +207,7 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
     """Return the request and its outcome."""
     fidelity, agreement = info.get("fidelity_worst_db"), info["agreement_db"]
     grade = None if fidelity is None else document.translate(f"fidelity_{fidelity_grade(fidelity)}")
+    rating = grade and document.translate("fidelity_of", word=grade, db=f"{fidelity:.1f}")
     time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
@@ -215,7 +216,7 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
         "report_settings": " · ".join(settings_in(info).describe(document.language).split(" · ")[2:]),
         "report_output_size": _pixels(document, *size[::-1]),
         **({"report_faces": str(info["faces"]["found"])} if "faces" in info else {}),
-        "fidelity": grade and f"{grade} · {fidelity:.1f} dB",
+        "fidelity": rating,
         **({} if agreement is None else {"report_agreement": f"{agreement:.1f} dB"}),
         "report_time": time,
     }

@@ -43,6 +43,7 @@ def test_a_batch_returns_a_zip_in_the_given_format_and_the_state_of_every_file(s
             content = archive.read(row["result"])
             assert Image.open(io.BytesIO(content)).format == "WEBP"
             assert (int(row["bytes"]), row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+            assert row["fidelity"] in ("very high", "high", "low")
     with pytest.raises(AppError):
         client.predict(images=[], api_name="/batch")
 
