@@ -152,7 +152,7 @@ def _add_run(run: ArgumentParser) -> None:
         usual = f" (default {USUAL[name]:g})" if name in WHOLE else ""
         text = f"{meanings.get(name, name)}: {low:g} to {high:g}{usual}"
         add(f"--{name}", type=int if name in WHOLE else float, help=text)
-    add("--format", help="png, jpeg, webp or avif (default: the extension of the output file, otherwise png)")
+    add("--format", help="png, jpeg, webp, avif or tiff (default: the extension of the output file, otherwise png)")
     add("--quality", type=int, default=92, help="1 to 100, for JPEG, WebP and AVIF (default 92)")
     add(
         "--metadata",

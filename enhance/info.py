@@ -226,7 +226,7 @@ class Result:
         return open_pillow(self._existing_png())
 
     def save(self, path: Path | str, quality: int = 92, metadata: str = "keep") -> Result:
-        """Write the result to `path` in the format of its extension (.png, .jpg, .webp, .avif), replacing any file.
+        """Write the result to `path` in the format of its extension (.png, .jpg and others), replacing any file.
 
         `quality` and `metadata` are those of `Encoding`. The `notes` in the output of the returned `info` state what
         the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if the format cannot be written,

@@ -5,7 +5,7 @@
 - `network/<key>.raw`: the output of the network, for tuning again
 - `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
 - `lists/<user>.<id>.json`: an entry of a user's recent results
-- `encoded/<sha256>-<encoding>.jpg` (.webp, .avif): a result in another format, by the checksum of its PNG
+- `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the checksum of its PNG
 
 All of them can be deleted at any time. Files with other names in these folders are never touched.
 """
@@ -30,7 +30,7 @@ from .errors import EnhanceError, PictureError, StorageError
 from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag, strip_direction_marks
 from .info import Info, settings_in
-from .output.formats import Encoding
+from .output.formats import FORMATS, Encoding
 from .processes import is_process_alive, remove_leftovers
 from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
 from .settings import Settings, network_key, network_scale
@@ -45,7 +45,9 @@ _NAMES = {
     "network": re.compile(r"[0-9a-f]{64}\.raw"),
     "reports": re.compile(rf"[0-9a-f]{{32}}(-[a-z0-9-]+)?({'|'.join(map(re.escape, _REPORT_SUFFIXES.values()))})\.pdf"),
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
-    "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
+    "encoded": re.compile(
+        rf"[0-9a-f]{{64}}-[a-z0-9-]+({'|'.join(re.escape(form.ending) for form in FORMATS.values())})"
+    ),
 }
 _LONGEST_NAME = 120
 _CLEAN_SECONDS, _LONG_LISTING = 600, 0.02

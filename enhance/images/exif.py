@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 _THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))  # JPEG, uncompressed: offset and length
 _POSITION_TAGS = {2, 4, 20, 22, 27, 28}  # The other tags of the GPS directory state time, datum and receiver.
 # The tags of a TIFF file that describe the photo. The others describe how its pixels are stored.
@@ -28,7 +28,8 @@ _PHOTO_TAGS = (
     *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
 )
 _SHORT, _LONG, _RATIONAL = 3, 4, 5
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
 _LONGEST_VALUE = 32_000
 
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
@@ -40,6 +41,28 @@ def _order(block: bytes | bytearray) -> str:
     if order is None:
         raise ValueError("no TIFF header")
     return order
+
+
+def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int, bytes]]:
+    """Return type and bytes of each intact value by its tag, of the main directory or of the one that `tag` points to.
+
+    The bytes are in the order of the block. The result is empty if the directory is missing or damaged, or if its
+    values overlap, because a copy could then be much longer than the block.
+    """
+    try:
+        main = _main_directory(block)
+        start = main if tag is None else _subdirectory(block, main, tag)
+        entries = [] if start is None else list(_entries(block, start))
+        found = {one: (kind, *_value_span(block, kind, at)) for one, kind, at in entries if kind in TYPE_SIZES}
+    except ValueError:
+        return {}
+    if sum(length for _, _, length in found.values()) > len(block):
+        return {}
+    return {
+        one: (kind, block[first : first + length])
+        for one, (kind, first, length) in found.items()
+        if 0 < length <= len(block) - first
+    }
 
 
 def _number(block: bytes | bytearray, layout: str, start: int) -> int:
@@ -75,7 +98,7 @@ def _subdirectory(block: bytes | bytearray, directory: int, tag: int) -> int | N
 
 def _value_span(block: bytes | bytearray, kind: int, start: int) -> tuple[int, int]:
     """Return start and length in bytes of the value that belongs to a value field."""
-    length = _SIZES.get(kind, 1) * _number(block, "I", start - 4)
+    length = TYPE_SIZES.get(kind, 1) * _number(block, "I", start - 4)
     return (start if length <= 4 else _number(block, "I", start)), length
 
 
@@ -122,7 +145,7 @@ def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
     """Replace the numbers of existing tags and remove the thumbnail; every other byte stays."""
     order, main = _order(block), _main_directory(block)
     data = bytearray(block)
-    for directory in filter(None, (main, _subdirectory(block, main, _EXIF_IFD))):
+    for directory in filter(None, (main, _subdirectory(block, main, EXIF_IFD))):
         for tag, kind, start in _entries(block, directory):
             if tag not in numbers:
                 continue
@@ -157,7 +180,7 @@ def with_dpi(block: bytes | None, across: float, down: float) -> bytes:
 def has_position(block: bytes | None) -> bool:
     """Return whether the GPS directory contains a position."""
     try:
-        gps = _subdirectory(block, _main_directory(block), _GPS_IFD) if block else None
+        gps = _subdirectory(block, _main_directory(block), GPS_IFD) if block else None
     except ValueError:
         return False
     return gps is not None and not _POSITION_TAGS.isdisjoint(_numbers(block or b"", gps))
@@ -166,7 +189,7 @@ def has_position(block: bytes | None) -> bool:
 def without_position(block: bytes) -> bytes:
     """Remove the GPS directory, and maker notes, which can contain positions in formats of their own."""
     data, main = bytearray(block), _main_directory(block)
-    gps, photo = (_subdirectory(block, main, tag) for tag in (_GPS_IFD, _EXIF_IFD))
+    gps, photo = (_subdirectory(block, main, tag) for tag in (GPS_IFD, EXIF_IFD))
     spans = [] if gps is None else [_value_span(block, kind, start) for _, kind, start in _entries(block, gps)]
     if gps is not None:
         spans.append((gps, 2 + 12 * _number(block, "H", gps)))
@@ -175,7 +198,7 @@ def without_position(block: bytes) -> bytes:
     for start, length in spans:
         end = min(start + length, len(data))
         data[start:end] = bytes(max(end - start, 0))
-    return with_entries(bytes(data), {}, without=(_GPS_IFD, _MAKER_NOTE))
+    return with_entries(bytes(data), {}, without=(GPS_IFD, _MAKER_NOTE))
 
 
 def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
@@ -184,9 +207,9 @@ def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: C
     New directories at the end of the block replace these two.
     """
     data, main = bytearray(block), _main_directory(block)
-    photo = _subdirectory(block, main, _EXIF_IFD)
+    photo = _subdirectory(block, main, EXIF_IFD)
     if photo is not None:
-        values = {**values, _EXIF_IFD: (_LONG, _append_directory(data, photo, {}, without))}
+        values = {**values, EXIF_IFD: (_LONG, _append_directory(data, photo, {}, without))}
     struct.pack_into(_order(block) + "I", data, 4, _append_directory(data, main, values, without))
     return bytes(data)
 
@@ -212,14 +235,14 @@ def _append_directory(
 def shorten(block: bytes) -> bytes | None:
     """Write the block again without maker notes, unusual tags and long values; return None if that is not possible."""
     main = _main_directory(block)
-    directories = filter(None, (main, *(_subdirectory(block, main, tag) for tag in (_EXIF_IFD, _GPS_IFD))))
+    directories = filter(None, (main, *(_subdirectory(block, main, tag) for tag in (EXIF_IFD, GPS_IFD))))
     spans = [_value_span(block, kind, at) for start in directories for _, kind, at in _entries(block, start)]
     if sum(length for _, length in spans) > 2 * len(block):  # Pillow would copy values that overlap.
         return None
-    return block_from_tiff(io.BytesIO(block), without=(_INTEROP_IFD, _MAKER_NOTE), longest=_LONGEST_VALUE)
+    return block_from_tiff(io.BytesIO(block), without=(INTEROP_IFD, _MAKER_NOTE), longest=_LONGEST_VALUE)
 
 
-def block_from_tiff(file: BinaryIO, without: Collection[int] = (_INTEROP_IFD,), longest: int = 1 << 24) -> bytes | None:
+def block_from_tiff(file: BinaryIO, without: Collection[int] = (INTEROP_IFD,), longest: int = 1 << 24) -> bytes | None:
     """Return an EXIF block with the tags of a TIFF that describe the photo; None if there are none.
 
     Texts and other bytes longer than `longest` are left out.
@@ -233,10 +256,10 @@ def block_from_tiff(file: BinaryIO, without: Collection[int] = (_INTEROP_IFD,), 
         source, block = Image.Exif(), Image.Exif()
         source.load_from_fp(file)
         block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source and is_kept(tag, source[tag])})
-        for directory in (_EXIF_IFD, _GPS_IFD):
+        for directory in (EXIF_IFD, GPS_IFD):
             values = source.get_ifd(directory) if directory in source else {}
             block.get_ifd(directory).update({tag: value for tag, value in values.items() if is_kept(tag, value)})
-        if not block and not block.get_ifd(_EXIF_IFD) and not block.get_ifd(_GPS_IFD):
+        if not block and not block.get_ifd(EXIF_IFD) and not block.get_ifd(GPS_IFD):
             return None
         block[ORIENTATION] = 1
         return without_prefix(block.tobytes())

@@ -126,18 +126,20 @@ class Metadata:
 
 
 def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
-    """Return the metadata that "jpeg", "webp" or "avif" can hold, and notes on the rest.
+    """Return the metadata that "jpeg", "webp", "avif" or "tiff" can hold, and notes on the rest.
 
-    Only JPEG has IPTC and texts, as comments; in the others they are "iptc_left" and "texts_left". "exif_short": the
-    EXIF of a JPEG lost maker notes, or everything, to fit into a segment. "xmp_left": its XMP does not fit. The EXIF of
-    WebP and AVIF states the resolution, and no orientation, because some readers apply it twice.
+    Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are "texts_left" and
+    "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything, to fit into a segment. "xmp_left":
+    its XMP does not fit. The EXIF of the other formats states the resolution. That of WebP and AVIF states no
+    orientation, because some readers apply it twice.
     """
     exif, xmp, notes = metadata.exif, metadata.xmp, []
     if format != "jpeg":
-        exif = _attempt(lambda block: with_entries(block, {}, (ORIENTATION,)), exif)
+        iptc, without = (metadata.iptc, ()) if format == "tiff" else (None, (ORIENTATION,))
+        exif = _attempt(lambda block: with_entries(block, {}, without), exif)
         exif = with_dpi(exif, *metadata.dpi) if metadata.dpi else exif
-        left = {"texts_left": metadata.texts, "iptc_left": metadata.iptc}
-        return replace(metadata, exif=exif, iptc=None, texts=()), [note for note, block in left.items() if block]
+        left = {"texts_left": metadata.texts, "iptc_left": metadata.iptc and not iptc}
+        return replace(metadata, exif=exif, iptc=iptc, texts=()), [note for note, block in left.items() if block]
     texts = [(key, value if key == "Comment" else f"{key}: {value}") for key, value in metadata.texts]
     fitting = tuple(text for text in texts if len(text[1].encode()) <= SEGMENT)
     if len(fitting) < len(texts):

@@ -1,8 +1,8 @@
-"""The output formats: a finished PNG becomes a JPEG, a WebP, an AVIF or a PNG with less metadata.
+"""The output formats: a finished PNG becomes a JPEG, a WebP, an AVIF, a TIFF or a PNG with less metadata.
 
-The PNG is read in strips. A JPEG is written in strips too, in constant memory. Each strip is encoded separately, and
-restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. WebP and AVIF are
-encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
+The PNG is read in strips. A JPEG or TIFF is written in strips too, in constant memory. Each strip of a JPEG is encoded
+separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. WebP
+and AVIF are encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ..images.worker import free_memory
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import marked_ending, origin_of
+from .tiff import write_tiff
 
 FINE = 90
 """From this quality on, colour has the resolution of brightness (4:4:4) if the format allows it."""
@@ -45,8 +46,9 @@ class Format:
     """A file format and the largest image that programs read: pixels per side and in total.
 
     JPEG allows 65,535 px per side, but libjpeg, which nearly all programs use, only 65,500. libavif allows 32,768 px
-    per side and 16,384 squared in total. `memory` is the measured memory of encoding in one piece, in bytes per pixel,
-    for a quality of FINE or more and for a lower one.
+    per side and 16,384 squared in total. `deep`: whether 16 bits are kept. `lossless` is the lowest quality without
+    loss. `memory` is the measured memory of encoding in one piece, in bytes per pixel, for a quality without loss, of
+    FINE or more, and lower.
     """
 
     name: str
@@ -54,26 +56,28 @@ class Format:
     side: int = (1 << 31) - 1
     pixels: int = 1 << 62
     alpha: bool = True
-    memory: tuple[int, int] = (0, 0)
+    deep: bool = False
+    lossless: int = 101
+    memory: tuple[int, int, int] = (0, 0, 0)
 
 
 FORMATS = {
-    "png": Format("PNG", ".png"),
+    "png": Format("PNG", ".png", deep=True, lossless=1),
     "jpeg": Format("JPEG", ".jpg", 65_500, alpha=False),
-    "webp": Format("WebP", ".webp", 16_383, memory=(13, 13)),
-    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, memory=(48, 34)),
+    "webp": Format("WebP", ".webp", 16_383, lossless=100, memory=(40, 13, 13)),
+    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, memory=(0, 48, 34)),
+    "tiff": Format("TIFF", ".tif", deep=True, lossless=1),
 }
-ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpeg"}
+ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpeg", ".tiff": "tiff"}
 """The format of each file name extension."""
-_LOSSLESS_WEBP = 40
 
 
 @dataclass(frozen=True)
 class Encoding:
     """The format of an output file. Raises SettingsError if a value is out of range.
 
-    `quality` is 1 to 100 as libjpeg, libwebp and libavif define it; PNG ignores it. WebP is lossless at 100, because
-    its colour has half the resolution at any lower quality. `metadata` is "keep", "no-location" or "none".
+    `quality` is 1 to 100 as libjpeg, libwebp and libavif define it; PNG and TIFF ignore it. WebP is lossless at 100,
+    because its colour has half the resolution at any lower quality. `metadata` is "keep", "no-location" or "none".
     """
 
     format: str = "png"
@@ -94,7 +98,7 @@ class Encoding:
         """Return the encoding for a file name. Raises SettingsError if its extension is unknown or not of `format`."""
         by_name = ENDINGS.get(path.suffix.lower())
         if by_name is None:
-            raise SettingsError("format_ending", name=path.name)
+            raise SettingsError("format_ending", name=path.name, endings=", ".join(ENDINGS))
         if format is not None and format != by_name:
             raise SettingsError("format_contradicts", name=path.name, format=format)
         return Encoding(by_name, quality, metadata)
@@ -105,7 +109,12 @@ class Encoding:
 
     @property
     def lossless(self) -> bool:
-        return self.format == "png" or (self.format == "webp" and self.quality == 100)
+        return self.quality >= self.file_format.lossless
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether the quality changes the file."""
+        return self.file_format.lossless > 1
 
     @property
     def is_stored(self) -> bool:
@@ -124,7 +133,7 @@ class Encoding:
         wanted = metadata.select(self.metadata)
         lost = {
             "on_white": alpha and not self.file_format.alpha,
-            "eight_bits": bits > 8 and self.format != "png",
+            "eight_bits": bits > 8 and not self.file_format.deep,
             "location_left": self.metadata == "no-location"
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
         }
@@ -147,8 +156,8 @@ class Encoding:
             raise PictureError("format_too_long", limit=f"{form.side:,}", **size)
         if width * height > form.pixels:
             raise PictureError("format_too_large", limit=PixelCount(form.pixels), **size)
-        each = _LOSSLESS_WEBP if self.lossless else form.memory[self.quality < FINE]
-        needed, free = 0 if self.format == "png" else width * height * each, free_memory()
+        each = form.memory[0 if self.lossless else 1 + (self.quality < FINE)]
+        needed, free = width * height * each, free_memory()
         if needed > free:
             raise MemoryShortError("format_memory", needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}", **size)
 
@@ -172,7 +181,8 @@ def export(
         has_mark = marked or encoding.metadata != "none"
         mark = replace(origin_of(png), encoding=str(encoding)).mark() if has_mark else b""
         source = _Source(image, encoding, metadata, mark, stop)
-        write = {"png": _write_png, "jpeg": _write_jpeg}.get(encoding.format, _write_in_one_piece)
+        writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff}
+        write = writers.get(encoding.format, _write_in_one_piece)
 
         def write_file(temporary: Path) -> None:
             with temporary.open("xb") as file:
@@ -200,7 +210,10 @@ class _Source:
     stop: threading.Event | None
 
     def strips(self, step: int, tones: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Yield strips of `step` rows, uint8 [n, W, C]; `tones` [256] maps grey to RGB. Raises Cancelled."""
+        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format keeps 16 bits. Raises Cancelled.
+
+        `tones`, uint8 [256], maps 8-bit grey to RGB.
+        """
         height, _ = self.image.size
         for first in range(0, height, step):
             if self.stop is not None and self.stop.is_set():
@@ -208,20 +221,30 @@ class _Source:
             values = self.image.rows(first, min(first + step, height))
             if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
                 values = _on_white(values)
-            elif values.dtype == np.uint16:
+            elif values.dtype == np.uint16 and not self.encoding.file_format.deep:
                 values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
             if tones is not None:
                 colour = np.repeat(tones[values[..., :1]], 3, axis=2)
                 values = np.concatenate([colour, values[..., 1:]], axis=2)
             yield values
 
+    @property
+    def form(self) -> PngFormat:
+        image, (height, width) = self.image, self.image.size
+        return PngFormat(width, height, image.channels, image.bits, image.icc, self.metadata)
+
 
 def _write_png(file: BinaryIO, source: _Source) -> None:
-    image, (height, width) = source.image, source.image.size
-    form = PngFormat(width, height, image.channels, image.bits, image.icc, source.metadata)
-    file.writelines(form.head())
+    image = source.image
+    file.writelines(source.form.head())
     image.copy_pixels(file)
     file.write(marked_ending(SIGNATURE, source.mark) if source.mark else make_chunk(b"IEND", b""))
+
+
+def _write_tiff(file: BinaryIO, source: _Source) -> None:
+    step = max(1, _STRIP_BYTES // source.image.row_bytes)
+    write_tiff(file, source.form, source.strips(step), step)
+    file.write(source.mark)
 
 
 def _write_jpeg(file: BinaryIO, source: _Source) -> None:

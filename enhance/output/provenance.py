@@ -47,6 +47,8 @@ def marked_ending(start: bytes, mark: bytes) -> bytes:
         return make_chunk(b"enHA", mark) + make_chunk(b"IEND", b"")
     if start.startswith(b"\xff\xd8"):
         return struct.pack(">BBH", 0xFF, 0xE9, 2 + len(mark)) + mark + b"\xff\xd9"
+    if start.startswith((b"II", b"MM")):  # TIFF, which is read from its beginning by offsets
+        return mark
     if start[8:12] == b"WEBP":
         return struct.pack("<4sI", b"ENHA", len(mark)) + mark + bytes(len(mark) % 2)
     return struct.pack(">I", 4 + len(_AVIF_BOX) + len(mark)) + _AVIF_BOX + mark

@@ -72,7 +72,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
         **({page.run.progress: templates.note(call.text("restarted"))} if was_lost else {}),
         **_show_presets(call, presets),
         controls["format"]: encoding.format,
-        controls["quality"]: gr.Slider(value=encoding.quality, visible=encoding.format != "png"),
+        controls["quality"]: gr.Slider(value=encoding.quality, visible=encoding.has_quality),
         controls["metadata"]: encoding.metadata,
         page.controls.sheet: gr.Accordion(open=False),
         page.controls.problem: templates.problem(removed.message(call.language) if removed else problem),
@@ -255,7 +255,7 @@ def change_encoding(call: Call) -> Updates:
     except SettingsError as error:
         return {call.page.result.taken: templates.problem(page_message(call.language, error))}
     quality = call.page.named["quality"]
-    return {quality: gr.Slider(visible=encoding.format != "png"), **show_download(call)}
+    return {quality: gr.Slider(visible=encoding.has_quality), **show_download(call)}
 
 
 def confirm_copied_link(call: Call) -> None:

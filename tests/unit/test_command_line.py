@@ -105,7 +105,7 @@ def test_results_in_the_input_folder_replace_no_originals(photo, tmp_path):
             ["run", "PHOTO", "-o", "out.jpg", "--format", "webp"],
             "The extension of out.jpg does not match the format webp",
         ),
-        (["run", "PHOTO", "--format", "tiff"], "Unknown format “tiff”. Choose from png, jpeg, webp, avif"),
+        (["run", "PHOTO", "--format", "bmp"], "Unknown format “bmp”. Choose from png, jpeg, webp, avif"),
         (
             ["run", "PHOTO", "--format", "jpeg", "--quality", "101"],
             "Use a whole number from 1 to 100",
