@@ -286,7 +286,8 @@ class Engine:
             strip = pixels()
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
-        self._estimates.record(recipe.model, dtype, height * width, busy)
+        if ticket.kind != "background":  # Small regions are slower per pixel.
+            self._estimates.record(recipe.model, dtype, height * width, busy)
 
     def _outputs(
         self, run: Steps, step: Callable[[], PendingPixels], ticket: Ticket

@@ -42,6 +42,7 @@ from .views import (
     Call,
     Updates,
     control_updates,
+    in_page_order,
     presets_html,
     result_chip,
     show_changed,
@@ -116,7 +117,7 @@ def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
             else name_of(call.language, "preset", preset["name"]),
             preset["name"],
         )
-        for preset in presets
+        for preset in in_page_order(presets)
     ]
     return {
         call.page.named["preset"]: gr.Radio(choices=choices, value=call.session.preset_control),

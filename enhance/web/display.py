@@ -1,4 +1,4 @@
-"""Regions of photos and results for the stage, at the resolution of the screen.
+"""Regions of photos and results for the stage, at the resolution of the screen, and the cards of the presets.
 
 The page requests the regions that it shows, so it never loads a whole large image. The address contains the secret name
 of the session's folder, like the addresses of its files, and the version of the image, so that browsers can cache it.
@@ -7,10 +7,11 @@ of the session's folder, like the addresses of its files, and the version of the
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -26,6 +27,7 @@ from ..errors import EnhanceError
 from ..images import Box
 from ..output.png_reader import PngReader
 from ..output.thumbnails import encode_for_screen, icc_for_screen, photo_region, to_screen
+from .cards import CARD_SIDE, card_image
 from .gradio_changes import blocks_of
 from .security import RejectedRequest
 from .services import Services
@@ -40,35 +42,16 @@ _OF_A_PAGE, _OF_AN_ADDRESS, _OF_ALL = 8, 24, 96
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
-class Display:
-    """The regions of one app. At most two are made at a time, so that they do not slow down the network.
+class _Admission:
+    """The requests of one kind that are open, by session, by address and in total (the empty party)."""
 
-    Users, and addresses without a login, take turns. Then the pages of one address take turns.
-    """
-
-    def __init__(self, services: Services):
-        self._services = services
+    def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()
         self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _AT_ONCE))
 
-    async def respond(self, request: Request, send: Send) -> None:
-        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
-        session = self._services.sessions.of_folder(request.path_params["session"])
-        if session is None:
-            raise HTTPException(404)
-        parties = {session.caller: _OF_A_PAGE, session.caller[:1]: _OF_AN_ADDRESS, (): _OF_ALL}
-        async with self._admitted(parties):  # Until the region is sent: a slow reader keeps it in memory.
-            async with AsyncExitStack() as turns:
-                for party in parties:
-                    await turns.enter_async_context(self._limiters[party])
-                content, extension = await run_in_threadpool(self._region, session, request)
-            headers = {"cache-control": "private, max-age=3600, immutable"}
-            response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
-            await response(request.scope, request.receive, send)
-
     @asynccontextmanager
-    async def _admitted(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
-        """Count a region for these parties, each with its limit, inside the block. Raises RejectedRequest."""
+    async def admitted(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
+        """Count a request for these parties, each with its limit, inside the block. Raises RejectedRequest."""
         for party, limit in parties.items():
             if self._open[party] >= limit:
                 raise RejectedRequest(429 if party else 503, EnhanceError("regions_full", limit=limit))
@@ -82,19 +65,67 @@ class Display:
                     del self._open[party]
                     self._limiters.pop(party, None)
 
+    @asynccontextmanager
+    async def turn(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
+        """Wait until an admitted request is one of the two that each party may have in progress."""
+        async with AsyncExitStack() as turns:
+            for party in parties:
+                await turns.enter_async_context(self._limiters[party])
+            yield
+
+
+class Display:
+    """The regions of one app. At most two are made at a time, so that they do not slow down the network.
+
+    Users, and addresses without a login, take turns. Then the pages of one address take turns.
+    """
+
+    def __init__(self, services: Services):
+        self._services = services
+        # Cards can wait for long for an unused device, and regions must not wait for them.
+        self._regions, self._cards = _Admission(), _Admission()
+
+    async def respond(self, request: Request, send: Send) -> None:
+        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
+        session = self._services.sessions.of_folder(request.path_params["session"])
+        if session is None:
+            raise HTTPException(404)
+        parties = {session.caller: _OF_A_PAGE, session.caller[:1]: _OF_AN_ADDRESS, (): _OF_ALL}
+        is_card = request.path_params["kind"] == "card"
+        make = partial(self._card, stop=session.begin_card()) if is_card else self._region
+        admission = self._cards if is_card else self._regions
+        async with admission.admitted(parties):  # Until the region is sent: a slow reader keeps it in memory.
+            async with admission.turn(parties):
+                try:
+                    content, extension = await run_in_threadpool(make, session, request)
+                except EnhanceError as error:  # The file was deleted, or a newer card has replaced this one.
+                    raise HTTPException(404) from error
+            headers = {"cache-control": "private, max-age=3600, immutable"}
+            response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
+            await response(request.scope, request.receive, send)
+
     def _region(self, session: Session, request: Request) -> tuple[bytes, str]:
         kind, version = request.path_params["kind"], request.path_params["version"]
         upload, result = session.upload, session.result
-        try:
-            if kind == "photo" and upload is not None and upload.version == version:
-                image = self._services.previews.image(upload.path)
-                box, step = _region_in(request, image.width, image.height)
-                return encode_for_screen(photo_region(image, box, step), icc_for_screen(image))
-            if kind == "result" and result is not None and result.version == version:
-                return self._result_region(result.download, request)
-        except EnhanceError as error:  # The file was deleted.
-            raise HTTPException(404) from error
+        if kind == "photo" and upload is not None and upload.version == version:
+            image = self._services.previews.image(upload.path)
+            box, step = _region_in(request, image.width, image.height)
+            return encode_for_screen(photo_region(image, box, step), icc_for_screen(image))
+        if kind == "result" and result is not None and result.version == version:
+            return self._result_region(result.download, request)
         raise HTTPException(404)
+
+    def _card(self, session: Session, request: Request, stop: Event) -> tuple[bytes, str]:
+        upload, preset = session.upload, request.query_params.get("preset", "")
+        if upload is None or upload.version != request.path_params["version"]:
+            raise HTTPException(404)
+        box, _ = _region_in(request, upload.facts.width, upload.facts.height)
+        if max(box.width, box.height) > CARD_SIDE:
+            raise HTTPException(400)
+        card = card_image(self._services, session, upload, preset, box, stop)
+        if card is None:
+            raise HTTPException(404)
+        return card
 
     def _result_region(self, path: Path, request: Request) -> tuple[bytes, str]:
         with PngReader(path) as png:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from ..config import Config
 from ..store import TaskStore
 from .display import DISPLAY_ROUTE
-from .layout import PRESET_EXAMPLES
 from .metrics import METRICS, Metrics, healthz
 from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
 from .session import MAX_SESSIONS
@@ -45,7 +40,6 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     """
     limits, metrics = config.limits, metrics or Metrics()
     routes = [DISPLAY_ROUTE, Route("/healthz", healthz, methods=["GET", "HEAD"])]
-    routes += [Route(f"/presets/{path.name}", _image_route(path)) for path in PRESET_EXAMPLES.glob("*.jpg")]
     if metrics.is_served:
         routes.append(Route(METRICS, metrics.show))
     return {
@@ -76,10 +70,3 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
             "routes": routes,
         },
     }
-
-
-def _image_route(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
-    async def respond(_: Request) -> FileResponse:
-        return FileResponse(path, headers={"cache-control": "max-age=86400"})
-
-    return respond

@@ -22,7 +22,6 @@ from .params import CONTROLS, LIMITS, SIZE_CONTROLS, TUNING_CONTROLS
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
-PRESET_EXAMPLES = Path(__file__).parent / "examples" / "presets"
 _PLAIN: dict[str, Any] = {"show_label": False, "container": False}
 _HIDDEN: dict[str, Any] = {"size": "lg", "visible": False}
 
@@ -147,6 +146,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
         card.changed = gr.HTML(elem_id="changed")
         card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
     named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
+    page.upload.cards = gr.HTML(elem_id="cards", elem_classes="unseen")
     page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
     card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
     # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.

@@ -204,54 +204,6 @@
   };
   let isCustom = false;
 
-  // These presets and user models are always shown. More shows the others.
-  const ALWAYS_SHOWN = ["auto", "precise", "fast", "gentle"];
-  const addMoreButton = () => {
-    const wrap = one("#preset .wrap:has(label)"), inputs = [...document.querySelectorAll("#preset input")];
-    for (const input of inputs) input.closest("label").classList.toggle("more", !ALWAYS_SHOWN.includes(input.value) && !input.closest("label").classList.contains("own"));
-    if (!wrap || !inputs.length || wrap.querySelector(".others")) return;
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "others", textContent: window.enhanceTranslate("more_presets") });
-    button.onclick = () => { one("#preset").classList.toggle("all"); updateMoreButton(button); };
-    wrap.append(button);
-    updateMoreButton(button);
-  };
-  const updateMoreButton = (button) => {
-    const all = one("#preset").classList.contains("all");
-    button.setAttribute("aria-expanded", String(all));
-    button.textContent = window.enhanceTranslate(all ? "fewer_presets" : "more_presets");
-  };
-
-  // Show the description of the preset under the pointer, or of the selected one.
-  let [pointed, last] = [null, null];
-  const showAbout = () => {
-    const chosen = one("#preset input:checked")?.value;
-    if (chosen !== last) one("#preset label.selected")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-    last = chosen;
-    for (const figure of document.querySelectorAll("#about figure")) {
-      const name = figure.dataset.preset;
-      const input = one(`#preset input[value="${name}"]`);
-      figure.id = `about-${name}`;
-      figure.hidden = name !== (pointed ?? chosen);
-      if (!input) continue;
-      input.setAttribute("aria-describedby", figure.id);
-      const here = figure.dataset.installed === "true";
-      if (input.disabled === here) input.disabled = !here;
-      const [label, group] = [input.closest("label"), figure.dataset.group];
-      label.classList.toggle("away", !here);
-      label.classList.toggle("own", Boolean(group));
-      if (group && label.parentElement.dataset.group !== group) label.parentElement.dataset.group = group;
-    }
-  };
-  const point = (event) => {
-    const label = event.target.closest?.("#preset label");
-    const name = label?.querySelector("input")?.value ?? null;
-    if (name !== pointed) { pointed = name; showAbout(); }
-  };
-  document.addEventListener("mouseover", point);
-  document.addEventListener("change", (event) => {
-    if (event.target.closest?.("#preset")) { pointed = null; showAbout(); }
-  });
-
   // The bar has the progress of the batch's current file. The files are only redrawn when a state changes.
   const showShare = () => {
     const [share, place] = [one("#batch-progress [data-of-file]")?.dataset.ofFile, one(".file .state.running")];
@@ -269,8 +221,6 @@
   new MutationObserver(() => {
     showTitle();
     updateSizes();
-    addMoreButton();
-    showAbout();
     showShare();
     const photo = one("[data-photo]")?.dataset.photo ?? "";
     if (photo !== shownPhoto || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");

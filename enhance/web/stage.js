@@ -174,6 +174,7 @@
     redraw();
     clearTimeout(timer);
     timer = setTimeout(loadView, IDLE_MS);
+    window.enhanceMoved();
   };
   const loadView = () => {
     if (!photo || !canvas.width || mode() === "live") return;
@@ -235,7 +236,7 @@
         photo.image.src = photo.overview;
       }
     }
-    if (!photo) return;
+    if (!photo) return window.enhanceMoved();
     if (newResult?.address !== result?.address) {
       result = newResult && { ...newResult, image: new Image() };
       layers.result = [];
@@ -405,6 +406,8 @@
   });
 
   const isDrawn = (source) => Boolean(source?.image.naturalWidth);
+  // What the stage shows in the middle, or the most detailed point of a photo that it shows whole.
+  window.enhanceCentre = () => photo && canvas?.width && { address: photo.address, size: photo.size, at: isWhole() ? photo.size.map((side, axis) => side * photo.focus[axis]) : [x, y] };
   window.enhanceView = () => ({ x, y, zoom, split, mode: mode(), photo: isDrawn(photo), result: isDrawn(result), layers: Object.fromEntries(Object.entries(layers).map(([name, list]) => [name, list.length])) });
   new MutationObserver(update).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["data-state", "src"] });
 })();

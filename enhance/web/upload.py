@@ -9,13 +9,14 @@ from pathlib import Path
 import gradio as gr
 
 from ..errors import EnhanceError, SettingsError
-from ..i18n import describe_choice, format_duration
+from ..i18n import format_duration
 from ..images import inspect
 from ..output.resample import result_size
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
 from ..settings import Settings
 from . import templates
+from .cards import cards_data
 from .layout import EXAMPLES
 from .params import POSSIBLE_SIZE, page_message, paper_from, possible_size_text, settings_from, size_setting
 from .session import Upload
@@ -78,7 +79,8 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: "",
-        card.tips: "".join([_auto_note(call, seconds), *tips]),
+        card.tips: "".join(tips),
+        card.cards: cards_data(call, upload, settings, seconds),
         card.estimate: templates.note(_estimate_text(call, seconds)),
         **show_bar(call),
     }
@@ -134,12 +136,6 @@ def _show_new(call: Call, problem: str = "") -> Updates:
     }
 
 
-def _auto_note(call: Call, seconds: float) -> str:
-    """Return what Auto chose and why; "" if another preset is selected."""
-    auto = call.session.auto
-    return "" if auto is None else templates.note(describe_choice(call.language, auto, seconds))
-
-
 def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
     """Return the suggestions for haze and faces, with the button of their preset if that is installed."""
     analysis, tips = call.session.analysis, []
@@ -159,6 +155,5 @@ def _faster_preset(call: Call, settings: Settings) -> str:
         return ""
     name, times = call.text(f"preset_{faster.preset}"), (faster.selected_seconds, faster.seconds)
     selected_time, time = (format_duration(call.language, seconds) for seconds in times)
-    return templates.hint(
-        call.text("slow_offer", time=selected_time), call.text("use_preset", name=name, time=time), faster.preset
-    )
+    button = call.text("use_preset", name=name, time=time, selected=selected_time)
+    return templates.hint(call.text("slow_offer"), button, faster.preset)

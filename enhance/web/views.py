@@ -29,7 +29,7 @@ from ..settings import (
 )
 from . import templates
 from .jobs import RunState, progress_text
-from .layout import PRESET_EXAMPLES, Card, Page
+from .layout import Card, Page
 from .params import (
     CONTROLS,
     PRESET_CONTROLS,
@@ -46,6 +46,8 @@ from .session import Session
 
 Updates = dict[Any, Any]
 """New values by component. Gradio leaves the other outputs as they are."""
+_FIRST = (AUTO, "precise", "fast", "gentle")
+"""The presets that the page shows first: those that Auto selects for photos."""
 ORDER_HEADER = "x-enhance-order"
 """The header in which the page numbers its requests in the order in which it sends them."""
 
@@ -147,7 +149,7 @@ def clear(page: Page) -> Updates:
     """Remove the photo, its results and all messages from the page."""
     upload, preview, result = page.upload, page.preview, page.result
     texts = (
-        *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
+        *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.cards, upload.size_problem),
         *(
             upload.location,
             preview.images,
@@ -252,6 +254,16 @@ def result_facts(call: Call, info: Info) -> str:
     )
 
 
+def in_page_order(presets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the presets in the order of the page: available ones first, and user models last."""
+
+    def position(preset: Mapping[str, Any]) -> tuple[bool, bool, int]:
+        first = _FIRST.index(preset["name"]) if preset["name"] in _FIRST else len(_FIRST)
+        return preset["own"], first > 0 and not preset["available"], first
+
+    return sorted(presets, key=position)
+
+
 def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
     """Return the descriptions of all presets. The page shows that of the selected one."""
     shown, space = [], sentence_space(call.language)
@@ -263,8 +275,7 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
             texts.append(call.text("time_share", percent=max(1, round(100 * share))))
         values = None if preset["name"] == AUTO else {name: preset["settings"][name] for name in PRESET_CONTROLS}
         sliders = json.dumps(values)
-        has_example = (PRESET_EXAMPLES / f"{preset['name']}.jpg").exists()
-        shown.append({**preset, "text": space.join(texts), "sliders": sliders, "example": has_example})
+        shown.append({**preset, "text": space.join(texts), "sliders": sliders})
     return templates.render("presets", call.language, presets=shown)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,9 +14,22 @@ from playwright.sync_api import Page, expect
 from skimage import data
 
 from enhance.settings import Settings
+from enhance.web import cards as web_cards
 
 from ..site import Site, photo, wait_until
-from .journey import download, enhance, expect_chosen, load, number, open_tuning, pick, press, result_is, wait_for_chip
+from .journey import (
+    download,
+    drag,
+    enhance,
+    expect_chosen,
+    load,
+    number,
+    open_tuning,
+    pick,
+    press,
+    result_is,
+    wait_for_chip,
+)
 
 SLIDERS = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 MOVED_AT_ONCE = """() => new Promise((done) => {
@@ -46,24 +60,26 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     about = page.locator("#about figure:visible")
     expect(about).to_have_attribute("data-preset", "anime-fast")
     page.locator("#preset .others").click()
-    pick(page, "preset", "gentle")
-    expect(about.locator("img")).to_have_attribute("src", "presets/gentle.jpg")
     pick(page, "preset", "dehaze")
-    expect(about.locator("img")).to_have_attribute("src", "presets/dehaze.jpg")
-    page.wait_for_function("document.querySelector('#about figure:not([hidden]) img').naturalWidth > 0")
-    expect(page.locator("#preset input[value=face]")).to_be_disabled()
-    page.locator("#preset label:has(input[value=face])").hover()
+    expect(about).to_have_attribute("data-preset", "dehaze")
+
+    page.locator("#preset label:has(input[value=face])").click(force=True)
+    expect_chosen(page, preset="dehaze")
+    face = page.locator("#preset input[value=face]")
+    expect(face).to_be_focused()
+    expect(face).to_have_attribute("aria-disabled", "true")
     expect(about).to_have_attribute("data-preset", "face")
     assert about.evaluate("figure => figure.scrollWidth <= figure.clientWidth")
     assert str(site.enhancer.tasks.folder.parent) not in about.inner_text()
-
-    here = [one.get_attribute("value") for one in page.locator("#preset input:enabled").all()]
-    page.locator("#preset input:checked").focus()
-    passed = []
-    for _ in here:
+    presets = page.locator("#preset input").evaluate_all("all => all.map(one => one.value)")
+    away = page.locator("#preset input[aria-disabled=true]").evaluate_all("all => all.map(one => one.value)")
+    passed, selected = [], []
+    for _ in presets:
         page.keyboard.press("ArrowRight")
         passed.append(page.evaluate("document.activeElement.value"))
-    assert sorted(passed) == sorted(here), "the arrow keys skip what is unavailable"
+        selected.append(page.locator("#preset input:checked").get_attribute("value"))
+    assert sorted(passed) == sorted(presets), "the arrow keys reach every preset"
+    assert set(selected) == set(presets) - set(away), "they select those that are installed"
 
     pick(page, "preset", "anime-fast")
     load(page, site.photo("reset.png", 40, 40))
@@ -75,7 +91,11 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     expect(page.locator("#reset")).to_have_count(0)
 
     pick(page, "preset", "auto")
-    note, tip, why = page.locator("#tips .note"), page.locator("#tips .tip"), page.locator("#why")
+    note, tip, why = (
+        page.locator("#preset label.selected:has([value=auto]) small"),
+        page.locator("#tips .tip"),
+        page.locator("#why"),
+    )
     expect_chosen(page, preset="auto")
     clear = site.files / "clear.png"
     Image.fromarray(data.astronaut()).resize((70, 60), Image.Resampling.LANCZOS).save(clear)
@@ -108,6 +128,37 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     expect_chosen(page, preset="dehaze")
     expect(tip).to_have_count(0)
     expect(note).to_have_count(0)
+
+
+def test_cards_show_the_photo_before_and_after_each_preset_without_delaying_a_preview(
+    site: Site, open_page, monkeypatch
+):
+    monkeypatch.setattr(web_cards, "MAX_SECONDS", 600)
+    page = open_page()
+    with site.enhancer.paused("card"):
+        load(page, site.photo("cards.png", 300, 400))
+        cards = page.locator("#preset label:not(:first-child):visible")
+        expect(cards).to_have_count(3)
+        expect(cards.locator(".picture.both")).to_have_count(0)
+        expect(cards.locator(".picture > img[src]")).to_have_count(3)
+        for _ in range(3):  # The stage does not wait for cards.
+            drag(page, -40, 0)
+            wait_for_chip(page, "matches")
+    expect(cards.locator(".picture.both")).to_have_count(3)
+    drawn = "(images) => images.every((image) => image.complete && image.naturalWidth)"
+    assert cards.locator(".picture img").evaluate_all(drawn)
+    expect(cards.locator("small")).to_have_text([re.compile(r"\d+ (s|min)")] * 3)
+    chosen = page.locator("#preset label:has(.picture b:not(:empty))")
+    expect(chosen).to_have_count(1)
+    reason = page.locator("#preset label.selected small").inner_text()
+    assert chosen.locator(":scope > span:not(.picture)").inner_text() in reason
+
+    pictures = cards.locator(".picture > img").evaluate_all("all => all.map((one) => one.src)")
+    assert len(set(pictures)) == 1, "all cards show the same place"
+    page.locator("#viewer canvas").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(cards.first.locator(".picture > img")).not_to_have_attribute("src", re.compile(re.escape(pictures[0][-40:])))
+    expect(cards.locator(".picture.both")).to_have_count(3)
 
 
 @contextmanager
@@ -160,7 +211,9 @@ def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Sit
         assert shown(page) == defaults("gentle") == newest_result(site)
         wait_for_chip(page, "matches")
 
-        presets = page.locator("#preset input:not(:disabled)").evaluate_all("all => all.map(one => one.value)")
+        presets = page.locator("#preset input[aria-disabled=false], #preset input[value=auto]").evaluate_all(
+            "all => all.map(one => one.value)"
+        )
         last = presets[presets.index("gentle") + 2]
         page.locator("#preset input[value=gentle]").focus()
         page.keyboard.press("ArrowRight")

@@ -129,6 +129,24 @@ def test_clients_that_repeat_previews_do_not_starve_a_run(scheduler):
     assert order.count("run") == 50
 
 
+def test_background_steps_run_only_while_the_device_is_unused_and_nobody_has_a_job():
+    with BusyScheduler() as busy:
+        background = busy.ask("background", Ticket("background"))
+        busy.ask("run", Ticket("run"))
+        busy.ask("preview", Ticket("preview"))
+    background.end()
+    assert busy.order == ["preview", "run", "background"]
+
+    scheduler, order = Scheduler(), []
+    with scheduler.admit("visitor"):  # The run decodes its photo, for example.
+        card = Call(lambda: scheduler.call(lambda: order.append("background"), Ticket("background")))
+        for number in range(3):
+            card.join(0.2)
+            scheduler.call(lambda number=number: order.append(number), Ticket())
+    card.end()
+    assert order == [0, 1, 2, "background"]
+
+
 def test_a_cancelled_step_is_not_run():
     ticket = Ticket()
 
