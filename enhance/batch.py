@@ -23,9 +23,9 @@ from .images import Shard, SourceImage, inspect, list_images
 from .output.formats import Encoding
 from .output.names import ResultNames, UniqueNames
 from .output.provenance import origin_of
-from .output.resample import DPI, long_side_on, result_size
+from .output.resample import long_side_on, result_size
 from .scheduler import Ticket
-from .settings import Settings
+from .settings import PRINT_DPI, Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
@@ -363,7 +363,7 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
 
 def with_print_size(item: Item, settings: Settings, paper: str) -> Item:
     """Return the file with settings for a print on `paper`, or without settings of its own if `paper` is empty."""
-    own = settings.changed(long_side=long_side_on(paper, item.size), dpi=DPI) if paper and item.size else None
+    own = settings.changed(long_side=long_side_on(paper, item.size), dpi=PRINT_DPI) if paper and item.size else None
     return item if item.settings == own else replace(item, settings=own)
 
 

@@ -6,9 +6,11 @@ Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong usage,
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,12 +20,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .i18n import describe_choice, format_duration, translate
-from .settings import DEFAULT_PRESET, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings
+from .settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PIPE = Path("-")
+"""Standard input or standard output."""
 _EXIT_SECONDS = 8.0
 """Time for cleaning up after a signal, before the process exits anyway."""
 
@@ -123,21 +128,18 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
 def _add_run(run: ArgumentParser) -> None:
     add = run.add_argument
-    add("input", nargs="+", type=Path, metavar="INPUT", help="image files or folders")
+    add("input", nargs="+", type=Path, metavar="INPUT", help="image files or folders, or - for standard input")
     add(
         "-o",
         "--output",
         type=Path,
         help="a file for a single input, otherwise a folder (default: processed/ in the data folder). An earlier "
-        "result is replaced, other files are not",
+        "result is replaced, other files are not. - writes a single result to standard output",
     )
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
     add("--no-tuning", action="store_true", help="write the output of the network without adjustments")
-    add("--scale", type=float, help="enlargement factor, 1 to 16 (default: that of the network, usually 4)")
-    add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
-    add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
-    add("--dpi", type=int, metavar="DPI", help="resolution of the output file (default: that of the photo)")
+    _add_size(run)
     meanings = {
         "strength": "how much generated detail to use",
         "fidelity": "how closely the result follows the photo",
@@ -173,13 +175,39 @@ def _add_run(run: ArgumentParser) -> None:
     add("--ray-cores", type=int, metavar="N", help=cores)
     add("--report", action="store_true", help="write a PDF report next to each result")
     add("--json", action="store_true", help="print one JSON object per file")
+    add(
+        "--progress",
+        choices=("bar", "json", "none"),
+        default="bar",
+        help="progress on standard error: a bar (default), or one JSON object per line for other programs, with file, "
+        "share (0 to 1) and seconds_left",
+    )
+
+
+def _add_size(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scale", type=float, help="enlargement factor, 1 to 16 (default: that of the network, usually 4)")
+    add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
+    add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
+    add(
+        "--print",
+        metavar="SIZE",
+        help="print size instead of --scale: WIDTHxHEIGHT in cm, mm or in, such as 29.7x42cm or 12x8in, WIDTHx or "
+        f"xHEIGHT for one side, or {', '.join(PAPERS)}. The whole photo fits on the paper, in either orientation",
+    )
+    add("--dpi", type=int, metavar="DPI", help="resolution of the result (default: 300 for --print, or the photo's)")
+
+
+def _size_of(options: Namespace) -> dict[str, Any]:
+    """Return the settings for the size. Raises SettingsError."""
+    width, height = print_sides(options.print) if options.print else (None, None)
+    given = {name: getattr(options, name) for name in (*SIZES, "dpi")}
+    return given | {"print_width": width, "print_height": height}
 
 
 def _add_analyse(analyse: ArgumentParser) -> None:
     analyse.add_argument("photo", nargs="+", type=Path, metavar="PHOTO", help="image files")
-    analyse.add_argument("--scale", type=float, help="enlargement factor (default 4)")
-    analyse.add_argument("--long-side", type=int, metavar="PX", help="long side in pixels, instead of --scale")
-    analyse.add_argument("--megapixels", type=float, metavar="MP", help="size in megapixels, instead of --scale")
+    _add_size(analyse)
     _add_device(analyse)
     analyse.add_argument("--json", action="store_true", help="print one JSON object per file")
 
@@ -217,8 +245,10 @@ class _OneLineFormatter(logging.Formatter):
 
 
 def _run(options: Namespace) -> int:
-    given = {name: getattr(options, name) for name in (*RANGES, *SIZES, "dpi")}
+    given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
+    if _PIPE in (*options.input, options.output):
+        return _run_piped(options, settings)
     from .enhancer import Enhancer
     from .images import Shard
 
@@ -232,11 +262,47 @@ def _run(options: Namespace) -> int:
         enhancer.tasks.check()
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
-    with _Reporter(batch, as_json=options.json) as reporter, _batch_class(options, reporter, enhancer) as running:
+    with (
+        _Reporter(batch, as_json=options.json, progress=options.progress) as reporter,
+        _batch_class(options, reporter, enhancer) as running,
+    ):
         ended = running(enhancer, settings, batch, on_change=reporter.update, report=language, encoding=encoding).run()
         reporter.conclude(ended)
     enhancer.release()
     return 1 if ended.count("failed") else 0
+
+
+def _run_piped(options: Namespace, settings: Settings) -> int:
+    """Enhance an image of standard input or a file, and write it to standard output, a file or the data folder."""
+    if len(options.input) != 1 or options.shard != "1/1" or options.ray is not None or options.report:
+        raise SettingsError("pipe_single")
+    from .enhancer import Enhancer
+    from .output.formats import Encoding
+
+    (source,), target, folder = options.input, options.output, TemporaryDirectory()
+    encoding = Encoding(options.format or "png", options.quality, options.metadata)
+    if target is not None and target != _PIPE:
+        encoding = Encoding.of_file(target, options.quality, options.metadata, options.format)
+    enhancer = Enhancer(options.device, options.precision)
+    with folder, _Progress(options.progress) as bar:
+
+        def progress(done: int, total: int, left: float | None) -> None:
+            bar.update(done / total, left, str(source))
+
+        given = io.BytesIO(sys.stdin.buffer.read()) if source == _PIPE else source
+        output = Path(folder.name) / f"result{encoding.file_format.ending}" if target == _PIPE else target
+        result = enhancer.run(given, settings, output=output, encoding=encoding, progress=progress)
+        bar.clear()
+        if target == _PIPE:
+            with result.path.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        if options.json:
+            print(json.dumps(result.info, ensure_ascii=False), file=sys.stderr if target == _PIPE else sys.stdout)
+        elif target != _PIPE:
+            print(result.path)
+    enhancer.release()
+    return 0
 
 
 @contextmanager
@@ -296,33 +362,58 @@ class _StandardError:
         return getattr(sys.stderr, name)
 
 
-def _progress_bar() -> tqdm[NoReturn]:
-    from tqdm import tqdm
+class _Progress:
+    """Progress on standard error: a bar, JSON lines, or nothing."""
 
-    return tqdm(total=100, file=_StandardError(), leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}")
+    def __init__(self, kind: str = "bar"):
+        from tqdm import tqdm
 
+        form = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
+        self._json, self._last = kind == "json", ""
+        self._bar: tqdm[NoReturn] = tqdm(
+            total=100, file=_StandardError(), leave=False, bar_format=form, disable=kind != "bar"
+        )
 
-def _update(bar: tqdm[NoReturn], share: float, seconds_left: float | None) -> None:
-    """Show the share that is done, 0 to 1, and the seconds left."""
-    bar.set_postfix_str("" if seconds_left is None else f" {seconds_left:.0f} s left", refresh=False)
-    bar.n = round(100 * share, 1)
-    bar.refresh()
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def clear(self) -> None:
+        """Clear the line of the bar, before other text is printed."""
+        self._bar.clear()
+
+    def update(self, share: float, seconds_left: float | None, file: str = "", position: str = "") -> None:
+        """Show the share that is done, 0 to 1, the seconds left, and the current file with its position."""
+        if self._json:
+            left = None if seconds_left is None else round(seconds_left, 1)
+            line = json.dumps({"file": file, "share": round(share, 3), "seconds_left": left}, ensure_ascii=False)
+            if line != self._last:
+                print(line, file=_StandardError(), flush=True)
+            self._last = line
+            return
+        if file:
+            self._bar.set_description_str(f"{file} ({position})" if position else file, refresh=False)
+        self._bar.set_postfix_str("" if seconds_left is None else f" {seconds_left:.0f} s left", refresh=False)
+        self._bar.n = round(100 * share, 1)
+        self._bar.refresh()
 
 
 class _Reporter:
     """Prints the progress of a batch: a bar on standard error and a line for each finished or failed file."""
 
-    def __init__(self, batch: Batch, *, as_json: bool):
+    def __init__(self, batch: Batch, *, as_json: bool, progress: str):
         self._json, self._out = as_json, sys.stdout
         self._positions = {key: position for position, key in enumerate(batch.files, 1)}
         self._failed_before = [item for item in batch.items if item.state == "failed"]
-        self._bar = _progress_bar()
+        self._bar, self._current = _Progress(progress), ("", "")
 
     def __enter__(self) -> _Reporter:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+    def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)
 
     def update(self, batch: Batch) -> None:
         try:
@@ -338,9 +429,8 @@ class _Reporter:
         if item is not None and item.state in ("done", "failed"):
             self._print_item(item)
         elif item is not None and item.state == "running":
-            position = f"{self._positions[item.key]} of {len(batch.files)}"
-            self._bar.set_description_str(f"{item.name} ({position})", refresh=False)
-        _update(self._bar, batch.share, batch.seconds_left)
+            self._current = item.name, f"{self._positions[item.key]} of {len(batch.files)}"
+        self._bar.update(batch.share, batch.seconds_left, *self._current)
 
     def warn(self, error: EnhanceError) -> None:
         """Print a problem that does not stop the batch."""
@@ -401,7 +491,7 @@ def _input_of(item: Item) -> dict[str, str]:
 def _analyse(options: Namespace) -> int:
     from .enhancer import Enhancer, Faster
 
-    settings = Settings(**{name: getattr(options, name) for name in SIZES})
+    settings = Settings(**_size_of(options))
     enhancer, has_failed = Enhancer(options.device, options.precision), False
     for path in options.photo:
         try:
@@ -459,10 +549,10 @@ def _compare(options: Namespace) -> int:
     check_replaceable(output)
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
-    with _progress_bar() as bar:
+    with _Progress() as bar:
 
         def progress(done: int, total: int, left: float | None) -> None:
-            _update(bar, done / total, left)
+            bar.update(done / total, left)
 
         def on_cell(cell: Cell) -> None:
             bar.clear()

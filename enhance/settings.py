@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -33,7 +34,14 @@ REFERENCE_PRESET = "gentle"
 """The preset whose time is 1 in relative times, and whose time stands for `auto` as long as no image is known."""
 
 SIZES = ("scale", "long_side", "megapixels")
-"""The settings for the size of the result. At most one of them is given."""
+"""The settings for the size of the result. At most one of them is given, or a print size in their place."""
+PRINT_SIDES = ("print_width", "print_height")
+PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "a4": (29.7, 21.0), "a3": (42.0, 29.7)}
+"""Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO 216."""
+_UNITS = {"": 1.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
+_PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(cm|mm|in|)")
+PRINT_DPI = 300
+"""The usual resolution of a print, in pixels per inch."""
 
 SECOND_MODEL = "span-x4"
 """The model that enlarges a result beyond the scale of its network; made for clean images, as results are."""
@@ -140,6 +148,8 @@ class Settings:
     - `tuning`: False bypasses strength, fidelity, sharpen, saturation and contrast; the result is the network's output.
     - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The default is the scale of
       the network. A larger result, up to four times that, runs a second network (`largest_scale`).
+    - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of those. With both,
+      the whole photo fits on the paper, which is turned like the photo.
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
     - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
@@ -162,6 +172,8 @@ class Settings:
     long_side: int | None = _number(1, _MAX_SIZE, whole=True)
     megapixels: float | None = _number(0.0001, _MAX_SIZE)
     dpi: int | None = _number(1, 9_600, whole=True)
+    print_width: float | None = _number(0.1, 10_000)
+    print_height: float | None = _number(0.1, 10_000)
 
     def __post_init__(self) -> None:
         preset = find_preset(self.preset)
@@ -169,9 +181,11 @@ class Settings:
         for name, value in values.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        sizes = [name for name in SIZES if getattr(self, name) is not None]
-        if len(sizes) > 1:
+        sizes = [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
+        if len(sizes) > 1 and set(sizes) != set(PRINT_SIDES):
             raise SettingsError("setting_one_size", given=", ".join(sizes))
+        if self.is_print and self.dpi is None:
+            object.__setattr__(self, "dpi", PRINT_DPI)
         if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         if self.reduce is not None:
@@ -191,6 +205,11 @@ class Settings:
     def is_auto(self) -> bool:
         """Whether the preset is still to be chosen for an image."""
         return self.preset == AUTO
+
+    @property
+    def is_print(self) -> bool:
+        """Whether the size is that of a print."""
+        return self.print_width is not None or self.print_height is not None
 
     @property
     def denoises(self) -> bool:
@@ -238,8 +257,8 @@ class Settings:
 
     @property
     def output_size(self) -> dict[str, Any]:
-        """The values of SIZES and `dpi`, which are None if they do not state the output size."""
-        return {name: getattr(self, name) for name in (*SIZES, "dpi")}
+        """The values of SIZES, PRINT_SIDES and `dpi`, which are None if they do not state the output size."""
+        return {name: getattr(self, name) for name in _SIZE_FIELDS}
 
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed; None leaves one as it is.
@@ -249,8 +268,8 @@ class Settings:
         """
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
-        if given.keys() & set(SIZES):
-            given = dict.fromkeys((*SIZES, "dpi")) | given
+        if given.keys() & {*SIZES, *PRINT_SIDES}:
+            given = dict.fromkeys(_SIZE_FIELDS) | given
         elif "reduce" in given and self.scale is not None:
             largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
             given["scale"] = None if self.scale == network_scale(self) else min(self.scale, largest)
@@ -301,9 +320,13 @@ class Settings:
             return translate(language, "long_side_of", pixels=self.long_side)
         if self.megapixels is not None:
             return translate(language, "megapixels_of", number=f"{self.megapixels:g}")
+        if self.is_print:
+            sides = " × ".join(f"{side:g}" if side else "…" for side in (self.print_width, self.print_height))
+            return translate(language, "print_size_of", sides=sides, dpi=self.dpi)
         return f"{self.scale or network_scale(self):.3g}×"
 
 
+_SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi")
 _RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
 USUAL = {name: one.usual for name, one in _RANGES.items() if one.usual is not None}
 """The values of settings that a preset does not name."""
@@ -313,6 +336,17 @@ NEUTRAL = {name: one.neutral for name, one in _RANGES.items() if one.neutral is 
 """The values at which tuning changes nothing."""
 WHOLE = tuple(name for name, one in _RANGES.items() if one.is_whole)
 """The settings that are whole numbers."""
+
+
+def print_sides(text: str) -> tuple[float | None, float | None]:
+    """Return width and height in cm of a print size such as 29.7x42cm, 12x8in, x20cm or a4. Raises SettingsError."""
+    if text.lower() in PAPERS:
+        return PAPERS[text.lower()]
+    match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
+    if match is None or not (match[1] or match[2]):
+        raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
+    width, height = (float(side) * _UNITS[match[3]] if side else None for side in match.groups()[:2])
+    return width, height
 
 
 def as_settings(given: Settings | str | None) -> Settings:
@@ -389,6 +423,8 @@ def _size_key(settings: Settings) -> dict[str, object]:
     """Return what determines the size of the result and how it is resized."""
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
+    if settings.is_print:
+        return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
     scale = float(settings.scale or network_scale(settings))
     return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}
 

@@ -405,12 +405,14 @@ def _signature_in(path: Path) -> str | None:
 
 
 def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
-    """Return the file name of a download: photo-4x.png, photo-3000px.png or photo-12mp.png for photo.jpg."""
+    """Return the file name of a download: photo-4x.png, photo-3000px.png, photo-12mp.png or photo-30x20cm.png."""
     size = f"{settings.scale or network_scale(settings):.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"
     elif settings.megapixels is not None:
         size = f"{settings.megapixels:g}mp"
+    elif settings.is_print:
+        size = "x".join(f"{side:g}" for side in (settings.print_width, settings.print_height) if side) + "cm"
     return f"{strip_direction_marks(Path(name).stem) or 'picture'}-{size}{ending}"
 
 

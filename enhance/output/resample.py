@@ -12,12 +12,8 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box
-from ..settings import SECOND_SCALE, Settings, largest_scale, network_scale
+from ..settings import PAPERS, PRINT_DPI, PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
-DPI = 300
-"""The usual resolution of a print, in pixels per inch."""
-PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "a4": (29.7, 21.0), "a3": (42.0, 29.7)}
-"""Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO 216."""
 _INCH = 2.54
 _MAX_REDUCTION = 16
 _MAX_SECOND_PIXELS = 1_600_000_000
@@ -46,9 +42,27 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
         most = math.prod(largest_size(settings, height, width)) / 1e6
         _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
         return _scale_size(height, width, min(math.sqrt(settings.megapixels / area), largest))
+    if settings.is_print:
+        setting, centimetres, pixels = _binding_side(settings, height, width)
+        dots = (settings.dpi or PRINT_DPI) / _INCH / pixels  # scale for each centimetre
+        _check_size(setting, centimetres, (1 / _MAX_REDUCTION / dots, largest / dots), height, width)
+        return _scale_size(height, width, centimetres * dots)
     scale = settings.scale or network_scale(settings)
     _check_size("scale", scale, (0, largest), height, width)
     return _scale_size(height, width, scale)
+
+
+def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
+    """Return the side of a print that limits the size of an image: its setting, its cm, and the image's pixels."""
+    across, down = settings.print_width, settings.print_height
+    if across and down and (across > down) != (width > height):
+        height, width = width, height
+    sides = [
+        (name, side, pixels)
+        for name, side, pixels in zip(PRINT_SIDES, (across, down), (width, height), strict=True)
+        if side
+    ]
+    return min(sides, key=lambda one: one[1] / one[2])
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
@@ -89,7 +103,7 @@ def _limit(value: float, towards: Callable[[float], int]) -> str:
     return f"{towards(value * 10**digits) / 10**digits:.{digits}f}"
 
 
-def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = DPI) -> int:
+def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = PRINT_DPI) -> int:
     """Return the longer side in pixels of an image of this height and width that fills one of `PAPERS`, uncropped.
 
     Without a shape, the image has the paper's aspect ratio. Raises SettingsError if the paper is unknown.
@@ -103,7 +117,7 @@ def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = 
 
 def paper_of(settings: Settings, shape: tuple[int, int]) -> str:
     """Return the print size in PAPERS that these settings fill with an image of this height and width; "" if none."""
-    sides = {paper: long_side_on(paper, shape) for paper in PAPERS} if settings.dpi == DPI else {}
+    sides = {paper: long_side_on(paper, shape) for paper in PAPERS} if settings.dpi == PRINT_DPI else {}
     return next((paper for paper, side in sides.items() if side == settings.long_side), "")
 
 

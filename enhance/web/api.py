@@ -29,6 +29,7 @@ from .batch import BATCH_EVENTS
 from .compare import COMPARISON_EVENTS
 from .jobs import Job, T, wait_until_done
 from .params import (
+    ADDED_PARAMETERS,
     API_DEFAULTS,
     API_REGION,
     API_SETTINGS,
@@ -59,11 +60,11 @@ class Endpoints:
     ) -> Outputs:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
-        Set one of `scale`, `long_side` and `megapixels`, or none for the scale of the model. `output` in `info`
-        describes the returned file. Its `notes` list what was lost. on_white (transparency), eight_bits, exif_short,
-        xmp_left, iptc_left and texts_left: the format cannot hold it. location_left: XMP or IPTC had a location.
-        gain_map_left (HDR), video_left (of a motion photo) and xmp_extension_left: no result contains it. Progress
-        counts rows. Cancelling the job stops the engine.
+        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the model. `output` in
+        `info` describes the returned file. Its `notes` list what was lost. on_white (transparency), eight_bits,
+        exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left: XMP or IPTC had a
+        location. gain_map_left (HDR), video_left (of a motion photo) and xmp_extension_left: no result contains it.
+        Progress counts rows. Cancelling the job stops the engine.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -149,13 +150,13 @@ class Endpoints:
             }
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
-    @gradio_changes.name_parameters(SIZES, API_DEFAULTS)
+    @gradio_changes.name_parameters((*SIZES, *ADDED_PARAMETERS), API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> dict[str, Any]:
         """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
 
-        Set one of `scale`, `long_side` and `megapixels`, or none for four times the size. `auto` has the preset, the
-        key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, kind, haze, faces and
-        transparency. `faster` is a preset to use instead if the run takes more than two minutes, or null.
+        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
+        preset, the key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, kind, haze, faces
+        and transparency. `faster` is a preset to use instead if the run takes more than two minutes, or null.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -208,7 +209,7 @@ def add_endpoints(services: Services) -> None:
     for name in ("presets", "status"):
         add(name, (), [answer], queue=False)
     add("batch", ("images", *API_SETTINGS), [archive, info], **BATCH_EVENTS)
-    add("analyse", ("image", *SIZES), [answer], concurrency_limit=2)
+    add("analyse", ("image", *SIZES, *ADDED_PARAMETERS), [answer], concurrency_limit=2)
     add("report", ("task_id",), [pdf], concurrency_limit=1)
 
 

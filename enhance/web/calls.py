@@ -11,6 +11,7 @@ import gradio as gr
 
 from ..errors import EnhanceError
 from . import gradio_changes
+from .params import ADDED_PARAMETERS
 
 T = TypeVar("T")
 API = "/gradio_api"
@@ -31,7 +32,10 @@ class Calls:
         self._parameters = {name.strip("/"): named[name]["parameters"] for name in named}
 
     def check(self, path: str, given: Any) -> None:
-        """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it."""
+        """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
+
+        A list of values that ends before the ADDED_PARAMETERS is completed with None.
+        """
         route, _, name = path.removeprefix(f"{API}/").rpartition("/")
         if route in ("call", "call/v2", "run", "api"):
             check_endpoint(name, self._parameters)
@@ -50,6 +54,9 @@ class Calls:
             raise EnhanceError("api_no_data")
         if route in ("run", "api") and function.queue:
             raise UnknownEndpointError("api_queued", name=name)
+        missing = function.inputs[len(data) :]
+        if missing and all(getattr(component, "label", None) in ADDED_PARAMETERS for component in missing):
+            data.extend(None for _ in missing)
         if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
             counts = {"count": len(function.inputs), "given": len(data)}
             raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)

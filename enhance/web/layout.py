@@ -15,8 +15,7 @@ from ..analysis.softness import REDUCTIONS
 from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
-from ..output.resample import PAPERS
-from ..settings import AUTO, PRESETS, REFERENCE_PRESET, Settings, scales
+from ..settings import AUTO, PAPERS, PRESETS, REFERENCE_PRESET, Settings, scales
 from .params import CONTROLS, LIMITS, SIZE_CONTROLS, TUNING_CONTROLS
 
 Texts = Callable[[str], Any]

@@ -15,13 +15,15 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, name_of, translate
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
-from ..output.resample import DPI, long_side_on, result_size
+from ..output.resample import long_side_on, result_size
 from ..presets import with_installed_models
 from ..preview import LARGEST
 from ..settings import (
     AUTO,
     DEFAULT_PRESET,
     NEUTRAL,
+    PRINT_DPI,
+    PRINT_SIDES,
     RANGES,
     REFERENCE_PRESET,
     SIZES,
@@ -53,9 +55,11 @@ CONTROLS = ("preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, *PRESET_CONTRO
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
+ADDED_PARAMETERS = (*PRINT_SIDES, "dpi")
+"""Parameters at the end of an endpoint that earlier clients do not send."""
 API_SETTINGS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
-    *("reduce", "long_side", "megapixels", *ENCODING_CONTROLS),
+    *("reduce", "long_side", "megapixels", *ENCODING_CONTROLS, *ADDED_PARAMETERS),
 )
 """The settings that API endpoints accept, in the order of their parameters."""
 API_REGION = ("x", "y", "size")
@@ -92,7 +96,7 @@ def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Setti
 def size_setting(values: Values, shape: tuple[int, int] | None) -> dict[str, Any]:
     """Return the setting of the output size; its value is None if the control is empty."""
     if values["size"] == "paper":
-        return {"long_side": long_side_on(str(values["paper"]), shape), "dpi": DPI}
+        return {"long_side": long_side_on(str(values["paper"]), shape), "dpi": PRINT_DPI}
     return {values["size"]: values[values["size"]]}
 
 

@@ -281,7 +281,7 @@ class RequestChecks(_Middleware):
             is_mcp = path.startswith(f"{API}/mcp")
             body = await _read_body(scope, receive, self._limits.request_bytes * (_MCP_BODY_FACTOR if is_mcp else 1))
             if path.startswith(f"{API}/"):
-                self._check_body(scope, path, body)
+                body = self._check_body(scope, path, body)
             with Reservation(self._tasks) as space:
                 if is_mcp and not await run_in_threadpool(space.extend, len(body)):
                     raise RejectedRequest(507, EnhanceError("upload_no_room"))
@@ -307,8 +307,8 @@ class RequestChecks(_Middleware):
         if key is not None:
             raise RejectedRequest(400, EnhanceError(key))
 
-    def _check_body(self, scope: Scope, path: str, body: bytes) -> None:
-        """Check the JSON of a request as the frameworks decode it. Raises RejectedRequest."""
+    def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
+        """Check the JSON of a request as the frameworks decode it, and return it completed. Raises RejectedRequest."""
         try:
             given = json.loads(body) if body else None
         except (ValueError, RecursionError) as error:
@@ -327,6 +327,7 @@ class RequestChecks(_Middleware):
         if any(_is_remote(text) and f"{API}/file=" not in text for text in texts):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
         self._check(scope, lambda calls: calls.check(path, given))
+        return json.dumps(given).encode() if isinstance(given, dict) and "data" in given else body
 
     def _check(self, scope: Scope, check: Callable[[Calls], None]) -> None:
         if self._calls is None and (blocks := gradio_changes.blocks_of(scope)):

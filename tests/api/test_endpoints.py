@@ -57,12 +57,13 @@ def test_omitted_settings_have_the_values_of_the_preset(site, client):
     assert info["settings"]["tuning"] is False
 
 
-def test_long_side_megapixels_and_reduce_set_the_size_and_the_file_name(site, client):
+def test_long_side_megapixels_reduce_and_print_set_the_size_and_the_file_name(site, client):
     file = handle_file(site.photo("sized.png", 20, 30))
     for given, name, size in (
         ({"long_side": 75}, "sized-75px.png", (75, 50)),
         ({"megapixels": 0.0054}, "sized-0.0054mp.png", (90, 60)),
         ({"reduce": 4}, "sized-1x.png", (30, 20)),
+        ({"print_width": 1.016, "dpi": 150}, "sized-1.016cm.png", (60, 40)),
     ):
         path, info = client.predict(image=file, **given, **ENHANCE)
         assert (Path(path).name, Image.open(path).size) == (name, size)
@@ -168,7 +169,7 @@ def test_a_bad_setting_is_an_error_message(site, client):
         ({"preset": "sharper"}, "sharper"),
         ({"strength": 3}, "strength .* 0 to 1"),
         ({"scale": 17}, "scale .* 1 to 16"),
-        ({"scale": 2, "long_side": 16}, "scale, long_side and megapixels"),
+        ({"scale": 2, "long_side": 16}, "scale, long_side, megapixels"),
         ({"long_side": 129}, "long_side.* 129 .*128"),
         ({"scale": 2, "reduce": 3}, "1.33"),
         ({"tile": 1}, "tile .* 64 to 1024"),

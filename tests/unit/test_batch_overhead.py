@@ -91,7 +91,7 @@ def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
 
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
-        reporter = _Reporter(batch, as_json=True)
+        reporter = _Reporter(batch, as_json=True, progress="none")
         return BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, batch, on_change=reporter.update).run
 
     assert_linear(work)

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.cli import _progress_bar, _update, main
+from enhance.cli import _Progress, main
 
 from .forks import Fork, wait_for_new_name
 
@@ -96,7 +97,7 @@ def test_results_in_the_input_folder_replace_no_originals(photo, tmp_path):
         (["run", "PHOTO", "--device", "meta"], "“meta” is not available"),
         (["run", "PHOTO", "--strength", "-1"], "Use a number from 0 to 1"),
         (["run", "PHOTO", "--scale", "nan"], "Use a number from 1 to 16"),
-        (["run", "PHOTO", "--scale", "2", "--long-side", "99"], "Use only one of scale, long_side and megapixels"),
+        (["run", "PHOTO", "--scale", "2", "--long-side", "99"], "Use only one of scale, long_side, megapixels"),
         (["run", "PHOTO", "--long-side", "0"], "Use a number from 1 to 999999"),
         (["run", "PHOTO", "--megapixels", "-1"], "Use a number from 0.0001"),
         (["run", "PHOTO", "--precision", "fp8"], "Unknown precision “fp8”"),
@@ -237,13 +238,46 @@ def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    bar = _progress_bar()
-    threads = [threading.Thread(target=_update, args=(bar, share, None), daemon=True) for share in (0.4, 0.8)]
+    bar = _Progress()
+    threads = [threading.Thread(target=bar.update, args=(share, None), daemon=True) for share in (0.4, 0.8)]
     for thread in threads:
         thread.start()
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
-    assert bar.n == 80
+
+
+def test_a_photo_goes_through_standard_input_and_output(photo_file, tmp_path):
+    command = [sys.executable, "-m", "enhance", "run", "-", "-o", "-", "--format", "jpeg", "--progress", "json", *FAST]
+    done = subprocess.run(command, input=photo_file.read_bytes(), capture_output=True, check=True)
+
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        assert (image.format, image.size) == ("JPEG", (224, 160))
+    lines = [json.loads(line) for line in done.stderr.decode().splitlines()]
+    assert lines[-1] == {"file": "-", "share": 1.0, "seconds_left": 0.0}
+
+
+def test_standard_output_needs_a_single_image(photo_file, capsys):
+    assert main(["run", str(photo_file), str(photo_file), "-o", "-"]) == 2
+    assert "a single image" in capsys.readouterr().err
+
+
+def test_progress_as_json_names_each_file(photo_file, tmp_path, capsys):
+    other = tmp_path / "other.png"
+    other.write_bytes(photo_file.read_bytes())
+    assert main(["run", str(photo_file), str(other), "-o", str(tmp_path / "out"), "--progress", "json", *FAST]) == 0
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {line["file"] for line in lines} >= {"photo.png", "other.png"}
+    assert lines[-1]["share"] == 1
+
+
+@pytest.mark.parametrize(("size", "dpi", "pixels"), [("2x1.2cm", "100", (66, 47)), ("0.5x in", "150", (75, 54))])
+def test_a_print_size_sets_pixels_and_resolution(photo_file, tmp_path, size, dpi, pixels):
+    output = tmp_path / "print.png"
+    assert main(["run", str(photo_file), "-o", str(output), "--print", size, "--dpi", dpi, *FAST]) == 0
+    with Image.open(output) as image:
+        assert image.size == pixels
+        assert image.info["dpi"] == pytest.approx((float(dpi), float(dpi)), abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])

@@ -14,13 +14,13 @@ from enhance.batch import BatchRun, Item, plan, with_print_size
 from enhance.cli import main
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
-from enhance.output.resample import DPI, long_side_on, paper_of
-from enhance.settings import signature
+from enhance.output.resample import long_side_on, paper_of
+from enhance.settings import PRINT_DPI, signature
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 ENDINGS = ("png", "jpg", "webp", "avif")
 OF_THE_PHOTO = 180
-PRINT = Settings.from_preset("anime-fast", long_side=100, dpi=DPI)
+PRINT = Settings.from_preset("anime-fast", long_side=100, dpi=PRINT_DPI)
 PIXELS = Settings.from_preset("anime-fast", long_side=100)
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
@@ -57,7 +57,7 @@ def test_a_print_has_its_resolution_in_every_format(enhancer, source, tmp_path, 
     result = enhancer.run(source, PRINT)
     for ending in ENDINGS:
         path = result.save(tmp_path / f"{metadata}.{ending}", metadata=metadata).path
-        assert resolution_in_png(path) == {DPI}, ending
+        assert resolution_in_png(path) == {PRINT_DPI}, ending
     expected = {"png": "PNG-pHYs:PixelsPerUnitX", "jpg": "JFIF:XResolution", "webp": "IFD0:XResolution"}
     for ending, name in (expected | {"avif": "IFD0:XResolution"}).items():
         assert name in resolutions(tmp_path / f"{metadata}.{ending}")
@@ -76,7 +76,7 @@ def test_other_sizes_keep_the_photos_resolution(enhancer, source, tmp_path):
 @pytest.mark.parametrize("output", [None, "a.png", "a.jpg"])
 def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_path, output):
     place = None if output is None else tmp_path / output
-    for settings, dpi in ((PIXELS, OF_THE_PHOTO), (PRINT, DPI), (PRINT, DPI), (PIXELS, OF_THE_PHOTO)):
+    for settings, dpi in ((PIXELS, OF_THE_PHOTO), (PRINT, PRINT_DPI), (PRINT, PRINT_DPI), (PIXELS, OF_THE_PHOTO)):
         result = enhancer.run(source, settings, output=place)
         assert resolution_in_png(result.path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
@@ -88,7 +88,7 @@ def test_the_resolution_changes_no_pixel_and_no_signature():
 
 def test_another_size_resets_the_resolution():
     assert PRINT.changed(scale=2).dpi is None
-    assert PRINT.changed(strength=0.5).dpi == DPI
+    assert PRINT.changed(strength=0.5).dpi == PRINT_DPI
 
 
 @pytest.mark.parametrize("dpi", [0, 9_601, 72.5, "300", True])
@@ -102,26 +102,26 @@ def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_f
     for path in (source, photo_file):
         item = with_print_size(Item(path, Path(path.name), size=(40, 56)), Settings.from_preset("anime-fast"), "10x15")
         assert item.settings is not None
-        assert item.settings.dpi == DPI
-        items.append(Item(path, Path(path.name), settings=item.settings.changed(long_side=90, dpi=DPI)))
+        assert item.settings.dpi == PRINT_DPI
+        items.append(Item(path, Path(path.name), settings=item.settings.changed(long_side=90, dpi=PRINT_DPI)))
     ended = BatchRun(enhancer, PIXELS, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
     assert [item.state for item in ended.items] == ["done", "done"]
     for item in ended.items:
         assert item.result is not None
-        assert resolution_in_png(item.result) == {DPI}
+        assert resolution_in_png(item.result) == {PRINT_DPI}
 
 
 def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
     output = tmp_path / "a3.webp"
     wanted = ["--long-side", "100", "--dpi", "300", "--json"]
     assert main(["run", str(source), "-o", str(output), *wanted, *FAST]) == 0
-    assert resolution_in_png(output) == {DPI}
-    assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == DPI
+    assert resolution_in_png(output) == {PRINT_DPI}
+    assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == PRINT_DPI
     assert main(["run", str(source), "-o", str(output), "--dpi", "0", *FAST]) == 2
     assert "dpi" in capsys.readouterr().err
 
 
 def test_the_print_size_is_recognised():
-    settings = PRINT.changed(long_side=long_side_on("a3", (2000, 3000)), dpi=DPI)
+    settings = PRINT.changed(long_side=long_side_on("a3", (2000, 3000)), dpi=PRINT_DPI)
     assert paper_of(settings, (2000, 3000)) == "a3"
     assert paper_of(settings.changed(long_side=settings.long_side), (2000, 3000)) == ""

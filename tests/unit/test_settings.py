@@ -11,7 +11,7 @@ from enhance import PRESETS, Settings, SettingsError, signature
 from enhance import settings as settings_module
 from enhance.models import graph_of
 from enhance.output.resample import long_side_on, result_size
-from enhance.settings import RANGES, network_key
+from enhance.settings import RANGES, network_key, print_sides
 
 
 def sign(settings: Settings, *, image="a" * 64, model="b" * 64, precision="bf16") -> str:
@@ -57,6 +57,8 @@ CHANGES = {
     "scale": {"scale": 2},
     "long_side": {"long_side": 400},
     "megapixels": {"megapixels": 1.5},
+    "print_width": {"print_width": 20},
+    "dpi of a print": {"print_width": 20, "dpi": 200},
     "strength": {"strength": 0.5},
     "fidelity": {"fidelity": 0.5},
     "sharpen": {"sharpen": 0.5},
@@ -143,6 +145,35 @@ def test_only_one_setting_can_determine_the_size():
     assert changed.changed(sharpen=0.5).long_side == 400
 
 
+def test_a_print_size_has_300_dpi_and_replaces_another_size():
+    changed = Settings("gentle", scale=2).changed(print_width=20)
+
+    assert (changed.scale, changed.print_width, changed.dpi) == (None, 20, 300)
+    assert changed.changed(scale=3).output_size == dict.fromkeys(changed.output_size) | {"scale": 3}
+    with pytest.raises(SettingsError, match="scale, print_width cannot be used together"):
+        Settings("gentle", scale=2, print_width=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "sides"),
+    [
+        ("29.7x42cm", (29.7, 42)),
+        ("297 × 420 mm", (29.7, 42)),
+        ("12x8in", (30.48, 20.32)),
+        ("x20", (None, 20)),
+        ("A4", (29.7, 21)),
+    ],
+)
+def test_a_print_size_is_read_from_text(text, sides):
+    assert print_sides(text) == pytest.approx(sides)
+
+
+@pytest.mark.parametrize("text", ["", "x", "20", "20x30ft", "-1x2", "a9"])
+def test_another_text_is_no_print_size(text):
+    with pytest.raises(SettingsError, match="12x8in"):
+        print_sides(text)
+
+
 def test_the_long_side_is_a_whole_number():
     with pytest.raises(SettingsError, match="Use a whole number"):
         Settings("gentle").changed(long_side=99.5)  # type: ignore[arg-type]
@@ -160,6 +191,10 @@ def test_the_long_side_is_a_whole_number():
         ((667, 1000), {"megapixels": 10.672}, (2668, 4000)),
         ((1, 5000), {"long_side": 2501}, (1, 2501)),
         ((1, 1), {"long_side": 3}, (3, 3)),
+        ((667, 1000), {"print_width": 20}, (1576, 2362)),
+        ((667, 1000), {"print_height": 10.16, "dpi": 250}, (1000, 1499)),
+        ((667, 1000), {"print_width": 30, "print_height": 20}, (2362, 3542)),
+        ((1000, 667), {"print_width": 30, "print_height": 20}, (3542, 2362)),
     ],
 )
 def test_each_size_setting_gives_the_exact_size(image, size_setting, size):
@@ -172,6 +207,7 @@ def test_each_size_setting_gives_the_exact_size(image, size_setting, size):
         ({"long_side": 16001}, "long_side 16001 is too large .* 1,000 × 667 px. Use 16000 or less"),
         ({"megapixels": 171}, "megapixels 171 is too large .* 1,000 × 667 px. Use 170 or less"),
         ({"long_side": 62}, "long_side 62 is too small .* 1,000 × 667 px. Use 63 or more"),
+        ({"print_width": 140}, "print_width 140 is too large .* 1,000 × 667 px. Use 135 or less"),
         ({"megapixels": 0.002}, "megapixels 0.002 is too small .* 1,000 × 667 px. Use 0.00261 or more"),
     ],
 )

@@ -17,7 +17,7 @@ from enhance.errors import Cancelled, EnhanceError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
 from enhance.images.metadata import LOST
-from enhance.output.resample import PAPERS
+from enhance.settings import PAPERS
 from enhance.web.params import SIZE_CONTROLS, TUNING_CONTROLS
 from enhance.web.theme import page_texts
 
