@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, features
 
@@ -46,7 +47,7 @@ class Format:
     """A file format and the largest image that programs read: pixels per side and in total.
 
     JPEG allows 65,535 px per side, but libjpeg, which nearly all programs use, only 65,500. libavif allows 32,768 px
-    per side and 16,384 squared in total. `deep`: whether 16 bits are kept. `lossless` is the lowest quality without
+    per side and 16,384 squared in total. `bits` are those of 16-bit images. `lossless` is the lowest quality without
     loss. `memory` is the measured memory of encoding in one piece, in bytes per pixel, for a quality without loss, of
     FINE or more, and lower.
     """
@@ -56,17 +57,17 @@ class Format:
     side: int = (1 << 31) - 1
     pixels: int = 1 << 62
     alpha: bool = True
-    deep: bool = False
+    bits: int = 8
     lossless: int = 101
     memory: tuple[int, int, int] = (0, 0, 0)
 
 
 FORMATS = {
-    "png": Format("PNG", ".png", deep=True, lossless=1),
+    "png": Format("PNG", ".png", bits=16, lossless=1),
     "jpeg": Format("JPEG", ".jpg", 65_500, alpha=False),
     "webp": Format("WebP", ".webp", 16_383, lossless=100, memory=(40, 13, 13)),
-    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, memory=(0, 48, 34)),
-    "tiff": Format("TIFF", ".tif", deep=True, lossless=1),
+    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, bits=10, memory=(0, 58, 36)),
+    "tiff": Format("TIFF", ".tif", bits=16, lossless=1),
 }
 ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpeg", ".tiff": "tiff"}
 """The format of each file name extension."""
@@ -127,13 +128,14 @@ class Encoding:
     def notes(self, *, alpha: bool, bits: int, metadata: Metadata) -> list[str]:
         """Return notes on what an image loses in this format.
 
-        "on_white": transparency; "eight_bits": bit depth; "location_left": XMP or IPTC with a location, if none is
-        wanted; and the notes of `enhance.images.metadata.fit_to_format`.
+        "on_white": transparency; "eight_bits" and "ten_bits": bit depth; "location_left": XMP or IPTC with a location,
+        if none is wanted; and the notes of `enhance.images.metadata.fit_to_format`.
         """
         wanted = metadata.select(self.metadata)
         lost = {
             "on_white": alpha and not self.file_format.alpha,
-            "eight_bits": bits > 8 and not self.file_format.deep,
+            "eight_bits": bits > 8 and self.file_format.bits == 8,
+            "ten_bits": bits > 8 and self.file_format.bits == 10,
             "location_left": self.metadata == "no-location"
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
         }
@@ -210,9 +212,9 @@ class _Source:
     stop: threading.Event | None
 
     def strips(self, step: int, tones: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format keeps 16 bits. Raises Cancelled.
+        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled.
 
-        `tones`, uint8 [256], maps 8-bit grey to RGB.
+        `tones`, one for each level of uint8 or uint16, maps grey to RGB.
         """
         height, _ = self.image.size
         for first in range(0, height, step):
@@ -221,7 +223,7 @@ class _Source:
             values = self.image.rows(first, min(first + step, height))
             if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
                 values = _on_white(values)
-            elif values.dtype == np.uint16 and not self.encoding.file_format.deep:
+            elif values.dtype == np.uint16 and self.encoding.file_format.bits == 8:
                 values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
             if tones is not None:
                 colour = np.repeat(tones[values[..., :1]], 3, axis=2)
@@ -304,6 +306,9 @@ def _segment(marker: int, content: bytes) -> bytes:
 def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
     """Write WebP or AVIF, one image at a time: the memory check is for one."""
     image, encoding, metadata, icc = source.image, source.encoding, source.metadata, source.image.icc
+    if image.bits > 8 and encoding.format == "avif":
+        _write_deep_avif(file, source)
+        return
     height, width = image.size
     grey = encoding.format == "avif" and image.channels == 1
     tones = None if image.channels > 2 or grey else _grey_in_srgb(icc)
@@ -320,7 +325,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
             options |= {"lossless": True, "exact": True} if encoding.lossless else {"method": 4}
         else:
             chroma = "4:0:0" if grey else ("4:4:4" if encoding.quality >= FINE else "4:2:0")
-            options |= {"subsampling": chroma, "speed": 6 if height * width <= _THOROUGH_PIXELS else 8}
+            options |= {"subsampling": chroma, "speed": _avif_speed(width, height)}
         coded = io.BytesIO()
         whole.save(coded, encoding.file_format.name, **options)
     data = coded.getbuffer()
@@ -329,6 +334,40 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
         file.writelines(_webp_with_chunk(data, ending, (width, height), alpha=mode == "RGBA"))
     else:
         file.writelines([data, ending])
+
+
+def _write_deep_avif(file: BinaryIO, source: _Source) -> None:
+    """Write an AVIF of 10 bits, which Pillow cannot. OpenCV halves the resolution of colour below quality 100."""
+    image, metadata, (height, width) = source.image, source.metadata, source.image.size
+    tones = None
+    if image.channels == 2:  # AVIF has no grey with transparency.
+        levels = np.interp(np.arange(65_536), np.arange(256) * 257, _grey_in_srgb(image.icc) * 257.0)
+        tones = np.rint(levels).astype(np.uint16)
+    channels = {1: 1, 2: 4}.get(image.channels, image.channels)
+    with _one_at_a_time(source.stop):
+        source.encoding.check(width, height)
+        whole, top = np.empty((height, width, channels), np.uint16), 0
+        for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes), tones):
+            ordered = strip[..., [2, 1, 0, 3][:channels]] if channels > 1 else strip
+            whole[top : top + len(strip)] = (ordered.astype(np.uint32) * 1023 + 32_767) // 65_535
+            top += len(strip)
+        blocks = {
+            cv2.IMAGE_METADATA_EXIF: metadata.exif,
+            cv2.IMAGE_METADATA_XMP: metadata.xmp,
+            cv2.IMAGE_METADATA_ICCP: image.icc if tones is None else None,
+        }
+        found = {kind: np.frombuffer(block, np.uint8) for kind, block in blocks.items() if block}
+        depth, speed, quality = cv2.IMWRITE_AVIF_DEPTH, cv2.IMWRITE_AVIF_SPEED, cv2.IMWRITE_AVIF_QUALITY
+        options = [depth, 10, speed, _avif_speed(width, height), quality, source.encoding.quality]
+        done, coded = cv2.imencodeWithMetadata(".avif", whole, list(found), list(found.values()), options)
+    if not done:
+        raise MemoryError("OpenCV encoded no AVIF")
+    file.write(coded.data)
+    file.write(marked_ending(coded[:16].tobytes(), source.mark) if source.mark else b"")
+
+
+def _avif_speed(width: int, height: int) -> int:
+    return 6 if height * width <= _THOROUGH_PIXELS else 8
 
 
 def _webp_with_chunk(

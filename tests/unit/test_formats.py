@@ -182,7 +182,28 @@ def test_transparency_becomes_white_in_a_jpeg_and_is_kept_elsewhere(finished):
     assert formats.notes_of(png, Encoding("webp")) == []
 
 
-@pytest.mark.parametrize("ending", LOSSY)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_become_10_in_an_avif(finished, channels):
+    values = np.random.default_rng(1).integers(0, 65_536, (20, 30, channels), np.uint16)
+    png = finished(values, SRGB if channels > 2 else None, exif=exif_with_location(), xmp=XMP)
+
+    result = export_png(png, "avif", 100)
+
+    seen = cv2.imread(str(result), cv2.IMREAD_UNCHANGED)
+    assert seen is not None
+    if channels > 1:
+        seen = seen[..., [2, 1, 0, 3][: seen.shape[2]]]
+    expected = values if channels != 2 else values[..., [0, 0, 0, 1]]
+    assert np.abs(seen.reshape(expected.shape) * (65_535 / 1023) - expected).max() <= 33
+    image = Image.open(result)
+    assert image.getexif()[0x010F] == "Camera of mine"
+    assert image.info["xmp"] == XMP
+    assert image.info.get("icc_profile") == (SRGB if channels > 2 else None)
+    assert origin_of(result).input_sha256 == ORIGIN.input_sha256
+    assert formats.notes_of(png, Encoding("avif")) == ["ten_bits"]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
 def test_16_bits_are_rounded_to_8(finished, ending):
     png = finished(np.full((16, 16, 3), 200 * 257 - 100, np.uint16))
 
