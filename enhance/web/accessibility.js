@@ -34,6 +34,7 @@
     "#tips": "#tips .tip-action, #panel:not(:has(.tip-action)) #preset input:checked",
     "#comparison": "#preset input:checked",
     "#acts": "#cancel, #download, #enhance",
+    "#batch-acts": "#batch-cancel, #batch-download, #batch-enhance",
   };
   let replacement = null;
   document.addEventListener("focusin", ({ target }) => {
@@ -42,6 +43,8 @@
     const [cell, link] = [target.closest(".cell"), target.closest("#head nav a")];
     if (link) replacement = `#head nav a[lang=${link.lang}]`;
     if (cell) replacement = `.cell[data-preset="${cell.dataset.preset}"], ${replacement}`;
+    const file = target.closest(".file");
+    if (file) replacement = `.file[data-file="${file.dataset.file}"] .pick, .file.selected .pick`;
     if (act) replacement = `[data-entry="${line.dataset.entry}"] > .acts [data-act=${act.dataset.act}]`;
   });
   document.addEventListener("focusout", ({ target }) => {

@@ -1,10 +1,12 @@
-"""The Batch tab: its files, and batches of them with the settings of the Single tab."""
+"""The Batch tab: its files, the selected one on the stage, and batches of them with the settings of the panel."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,22 @@ import gradio as gr
 
 from ..batch import Batch, Item, archive_name, with_print_size, with_size
 from ..errors import EnhanceError, StorageError
-from ..i18n import format_duration, format_names, name_of
+from ..i18n import format_duration, format_names
+from ..info import Result
 from ..output.formats import ENDINGS, FORMATS
 from ..output.names import UniqueNames
 from ..output.thumbnails import list_data_url
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry
-from . import templates
-from .history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
+from . import controls, templates, upload
+from .history import find_entries, load_result, record_file, restore_files, shorten, show_history, unfinished_state
 from .params import encoding_from, page_message, paper_from, request_settings, settings_from
+from .preview import current_preview
 from .processing import BatchJob
-from .session import BatchFiles
-from .views import Call, Updates, show_session
+from .services import Services
+from .session import BatchFiles, Session
+from .views import Call, Updates, clear, control_updates, show_photo, show_preview, show_result
 
 BATCH_EVENTS: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
 """Batches of the page and of the API wait in the app's own queue."""
@@ -40,13 +45,14 @@ class PageBatch(BatchJob):
     """A batch of a page. Each result can be downloaded and is in the list of results as soon as it is done."""
 
     def __init__(self, call: Call, settings: Settings, ticket: Ticket):
-        self._call, self._session, self._files = call, call.session, call.session.files
+        session = call.session.owner
+        self._call, self._session, self._files = call, session, session.files
         self._tasks, self._entries = call.services.enhancer.tasks, dict[str, Entry]()
         self._names = UniqueNames()
         for item in self._files.items:
             if item.state == "done":
                 self._names.add(archive_name(item))
-        encoding = call.session.encoding
+        encoding = session.encoding
         super().__init__(call.services, self._files.items, settings, call.language, ticket, encoding)
 
     def record(self, items: Iterable[Item], first: int) -> None:
@@ -101,34 +107,82 @@ class PageBatch(BatchJob):
 
 
 def make_thumbnail(call: Call, item: Item, of_result: bool) -> None:
-    call.session.files.make_thumbnail(item, of_result, call.services.downloads, call.services.limits)
+    call.session.owner.files.make_thumbnail(item, of_result, call.services.downloads, call.services.limits)
 
 
-def describe_settings(call: Call) -> Updates:
-    """Show the settings of the Single tab in words."""
-    card, session = call.page.batch, call.session
+def show_tab(call: Call) -> Updates:
+    """Show the tab that was opened: Single with its photo, or Batch with the file that is selected."""
+    return controls.show_active(call) | select_first(call)
+
+
+def select_first(call: Call) -> Updates:
+    """Select the first file, unless one is selected or the other tab is open."""
+    session, items = call.session, call.session.owner.current_batch.items
+    if session is session.owner or any(item.source == session.file for item in items):
+        return {call.page.batch.cards: gr.skip()}
+    first = next((item for item in items if item.pixels), items[0] if items else None)
+    if first is not None:
+        return _show_file(call, first) | {call.page.batch.cards: files_html(call)}
+    session.reset()
+    session.file = None
+    return {**clear(call.page), **show_photo(call)}
+
+
+def select_file(call: Call) -> Updates:
+    """Show the selected file on the stage."""
+    items, key = call.session.owner.current_batch.items, str(call.event.index)
+    item = next((item for item in items if item.key == key), None)
+    if item is None or call.session is call.session.owner:
+        return {call.page.batch.cards: gr.skip()}
+    return _show_file(call, item)
+
+
+def _show_file(call: Call, item: Item) -> Updates:
+    """Show a file on the stage with its result, if it has one, or show why it cannot be read."""
+    session = call.session
+    session.file = item.source
+    if not item.pixels:
+        session.reset()
+        problem = templates.problem(_message(call, item))
+        return {**clear(call.page), **show_photo(call), call.page.preview.problem: problem}
+    updates = upload.load(call, item.source)
+    if _load_result(session, call.services, item):
+        updates |= show_result(call) | show_preview(call, current_preview(session))
+    return updates
+
+
+def _load_result(session: Session, services: Services, item: Item) -> bool:
+    """Load the result of a selected file. Return whether there is a new one."""
+    shown, photo = session.result, session.upload
+    if item.info is None or photo is None or photo.path != item.source or (shown and shown.info is item.info):
+        return False
+    png = services.enhancer.tasks.result_path(item.info["task_id"])
     try:
-        session.encoding = encoding = encoding_from(call.values)
-        paper = paper_from(call.values)
-        size = f"{call.text('size_paper')} {name_of(call.language, 'paper', paper)}" if paper else None
-        words = [_settings(call).describe(call.language, size), encoding.file_format.name]
-    except EnhanceError as error:
-        return {card.settings: templates.problem(page_message(call.language, error))}
-    if not encoding.lossless:
-        words.append(f"{call.text('quality')} {encoding.quality}")
-    text = call.text("batch_settings", settings=" · ".join(words))
-    return {card.settings: templates.note(text), card.why: _bar_text(call)}
+        load_result(session, photo, Result(png, item.info, png))
+    except EnhanceError:  # The result is no longer stored.
+        return False
+    return session.result is not None
+
+
+def _show_new_result(call: Call) -> Updates:
+    """Show the result of the selected file as soon as it is done."""
+    session = call.session.owner.selected
+    item = next((item for item in session.owner.current_batch.items if item.source == session.file), None)
+    if item is None or not _load_result(session, call.services, item) or not session.is_active:
+        return {}
+    call = replace(call, session=session)
+    return show_result(call) | show_preview(call, current_preview(session))
 
 
 def _settings(call: Call) -> Settings:
-    """Return the settings of the Single tab; with Auto, each file gets its own preset."""
+    """Return the settings of the panel; with Auto, each file gets its own preset."""
     settings = settings_from(call.values)
     return request_settings(settings, call.session.chosen) if call.session.is_auto else settings
 
 
 def start_batch(call: Call) -> Updates:
     """Start a batch. Files that are done with the same settings are not processed again."""
-    session, card = call.session, call.page.batch
+    session, card = call.session.owner, call.page.batch
     with session.lock:
         try:
             session.encoding = encoding_from(call.values)
@@ -140,7 +194,7 @@ def start_batch(call: Call) -> Updates:
 
 def _start(call: Call, settings: Settings, paper: str | None = None) -> None:
     """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full."""
-    session = call.session
+    session = call.session.owner
     if session.is_batch_running:
         return
     session.end_batch()
@@ -153,10 +207,12 @@ def _start(call: Call, settings: Settings, paper: str | None = None) -> None:
 def follow_batch(call: Call) -> Iterator[Updates]:
     """Show the progress of the session's batch until it ends."""
     session, card = call.session, call.page.batch
-    yield show_batch(call)
     job: PageBatch | None = session.batch
     if job is None:
+        # Without files, there is nothing to show. Gradio sends the last update again, when files can have been added.
+        yield show_batch(call) if session.files.items else {card.progress: gr.skip()}
         return
+    yield show_batch(call)
     job.language = call.language
     shown_batch, shown_files, next_time = None, None, 0.0
     for _ in job.poll(_POLL_SECONDS):
@@ -176,10 +232,11 @@ def follow_batch(call: Call) -> Iterator[Updates]:
             updates[card.cards] = files_html(call)
         if shown_files is None or files[0] != shown_files[0]:
             updates |= show_history(call)
+        updates |= _show_new_result(call)
         next_time = started + _DRAWING_SHARE * (time.monotonic() - started)
         yield updates
         shown_batch, shown_files = job.batch, files
-    yield show_batch(call) | show_history(call)
+    yield show_batch(call) | show_history(call) | _show_new_result(call)
 
 
 def cancel_batch(call: Call) -> Updates:
@@ -237,6 +294,7 @@ def clear_files(call: Call) -> Updates:
     with session.lock:
         if not session.is_batch_running:
             session.batch, session.files = None, BatchFiles()
+            session.selected.file = None
     return show_batch(call) | {call.page.batch.problem: ""}
 
 
@@ -260,9 +318,10 @@ def resume_batch(call: Call) -> Updates:
     """Continue an interrupted batch of the list of results, with its settings."""
     lost = _resume(call, find_entries(call, is_settled=True))
     names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
+    shown = replace(call, session=call.session.active)
     return {
-        **show_session(call),
-        call.page.named["preset"]: call.session.preset_control,
+        **{call.page.named[name]: update for name, update in control_updates(shown).items()},
+        call.page.named["preset"]: shown.session.preset_control,
         **show_batch(call),
         call.page.batch.problem: templates.problem(call.text("history_lost", names=names) if lost else ""),
         **show_history(call),
@@ -283,22 +342,24 @@ def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
         except Exception:
             session.files = before
             raise
-        session.is_auto = settings.is_auto
-        session.settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+        shown = session.active
+        shown.is_auto = settings.is_auto
+        shown.settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
     for entry in lost:
         entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
     return lost
 
 
 def show_batch(call: Call) -> Updates:
-    """Update the tab, apart from the settings and the error message."""
-    session, card = call.session, call.page.batch
+    """Update the list and the bar, apart from the error message."""
+    session, card = call.session.owner, call.page.batch
     job: PageBatch | None = session.batch
     is_running, has_files = session.is_batch_running, bool(session.current_batch.items)
     archive = job.archive if job is not None else None
     variant = "secondary" if archive else "primary"
     return {
         card.cards: files_html(call),
+        card.count: call.text("batch_count", n=len(session.current_batch.items)),
         card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
         card.clear: gr.Button(visible=has_files and not is_running),
         card.progress: "" if job is None else _progress(call, job),
@@ -309,9 +370,9 @@ def show_batch(call: Call) -> Updates:
 
 
 def _bar_text(call: Call) -> str:
-    if not call.session.current_batch.items:
+    if not call.session.owner.current_batch.items:
         return templates.note(call.text("why_no_files"))
-    return templates.note(call.text("why_batch", format=call.session.encoding.file_format.name))
+    return templates.note(call.text("why_batch"))
 
 
 def _progress(call: Call, job: PageBatch) -> str:
@@ -350,20 +411,23 @@ def files_html(call: Call) -> str:
 
     Waiting and failed files can be removed, until a batch is finished.
     """
-    session, language = call.session, call.language
+    session, language = call.session.owner, call.language
     files, batch = session.files, session.current_batch
-
-    def message(item: Item) -> str:
-        return page_message(language, item.error, files.paper if item.settings else "") if item.error else ""
-
     return templates.render(
         "files",
         language,
         items=batch.items,
         files=files,
         progress=_file_progress(call, batch),
-        message=message,
+        message=partial(_message, call),
+        selected=session.selected.file,
         formats=FORMATS,
         endings=ENDINGS,
         is_finished=session.batch is not None and not session.is_batch_running,
     )
+
+
+def _message(call: Call, item: Item) -> str:
+    """Return why a file failed, or ""."""
+    paper = call.session.owner.files.paper if item.settings else ""
+    return page_message(call.language, item.error, paper) if item.error else ""

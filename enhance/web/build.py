@@ -32,7 +32,6 @@ _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZE_CONTROLS)})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', interactive: on }})"
-_COPY = "(keep) => keep"
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
 """Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
 _ANSWERED_CONTROLS = ("preset", "size", "scale", "paper", "reduce")
@@ -112,12 +111,14 @@ class _Events:
         self._estimate = parts(page.upload, page.run, page.result)
         self._preview = parts(page.preview, page.run, page.result, page.controls, page.named)
         self._batch = parts(page.batch, page.result)
+        self._file = parts(page.batch) + self._photo
 
     def add_all(self) -> None:
         self._add_upload()
         self._add_controls()
         self._add_comparison()
         self._add_run()
+        self._add_tabs()
         self._add_batch()
         self._add_history()
         page = self._page
@@ -127,8 +128,8 @@ class _Events:
         self._script(opened.then, "enhanceOpened()")
         self._on(opened.then, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(opened)
-        self._on(opened.then, batch.follow_batch, [], self._batch, **_BATCH)
-        self._on(opened.then, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
+        self._on(opened.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(opened.then, batch.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
         self._demo.unload(self._services.sessions.close)
         show_hidden_progress_on(self._demo, page.run.why)
 
@@ -205,41 +206,44 @@ class _Events:
         exported = self._when_settled(result.download.click, run.export, values, outputs, **options)
         self._script(exported.then, "enhanceFetch('#taken')")
 
+    def _add_tabs(self) -> None:
+        # Gradio's own event of a tab is also sent when the page opens.
+        opened = self._page.batch.cards.expand
+        self._show_loaded(self._answer(opened, batch.show_tab, self._values, self._file, opens_tab=True, **_LAST))
+
     def _add_batch(self) -> None:
         card, values, outputs = self._page.batch, self._values, self._batch
-        metadata = self._named["metadata"]
-        card.tab.select(None, metadata, card.metadata, js=_COPY, **_QUIET)
-        self._on(card.tab.select, batch.describe_settings, values, outputs, **_LAST)
-        changed = card.metadata.input(None, card.metadata, metadata, js=_COPY, **_QUIET)
-        self._remember(changed.then)
-        added = self._on(card.files.upload, batch.add_files, [card.files], outputs, **_EACH)
-        self._on(added.then, batch.make_thumbnails, [], outputs, **_THUMBNAILS)
+        added = self._on(card.files.upload, batch.add_files, [card.files], outputs, of_page=True, **_EACH)
+        self._on(added.then, batch.make_thumbnails, [], outputs, of_page=True, **_THUMBNAILS)
+        self._show_loaded(self._answer(added.then, batch.select_first, values, self._file, **_EACH))
+        self._show_loaded(self._answer(card.cards.select, batch.select_file, values, self._file, **_EACH))
         started = self._when_settled(card.enhance.click, batch.start_batch, values, outputs, **_SHORT)
-        self._on(started.then, batch.follow_batch, [], outputs, **_BATCH)
-        self._on(card.cancel.click, batch.cancel_batch, [], outputs, **_SHORT)
-        self._on(card.clear.click, batch.clear_files, [], outputs, **_SHORT)
-        self._on(card.cards.select, batch.remove_file, [], outputs, **_EACH)
+        self._on(started.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(card.cancel.click, batch.cancel_batch, [], outputs, of_page=True, **_SHORT)
+        for event, handler in ((card.clear.click, batch.clear_files), (card.cards.delete, batch.remove_file)):
+            removed = self._on(event, handler, [], outputs, of_page=True, **_EACH)
+            self._show_loaded(self._answer(removed.then, batch.select_first, values, self._file, **_EACH))
 
     def _add_history(self) -> None:
         page, listed = self._page, self._page.result.listed
         long = _visible_progress(listed, 2)
-        opened = self._answer(listed.select, history.open_result, [], self._photo, **long)
+        opened = self._answer(listed.select, history.open_result, [], self._photo, of_page=True, **long)
         self._script(opened.success, "enhanceFocusStep('image', 'one')")
         self._show_loaded(opened)
-        loaded = self._answer(listed.retry, history.load_run, [], self._photo, **long)
+        loaded = self._answer(listed.retry, history.load_run, [], self._photo, of_page=True, **long)
         self._script(loaded.success, "enhanceFocusStep('image', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
         self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(loaded)
-        downloaded = self._on(listed.download, history.download_entry, [], self._bar, **long)
+        downloaded = self._on(listed.download, history.download_entry, [], self._bar, of_page=True, **long)
         self._script(downloaded.success, "enhanceFetch('#report-problem')")
-        self._on(listed.expand, history.toggle_batch, [], parts(page.result), **_SHORT)
-        removed = self._on(listed.delete, history.remove_entry, [], self._bar, **_SHORT)
-        self._on(removed.success, batch.show_batch, [], parts(page.batch), **_SHORT)
-        resumed = self._answer(listed.submit, batch.resume_batch, [], parts(page.batch) + self._photo, **_SHORT)
+        self._on(listed.expand, history.toggle_batch, [], parts(page.result), of_page=True, **_SHORT)
+        removed = self._on(listed.delete, history.remove_entry, [], self._bar, of_page=True, **_SHORT)
+        self._on(removed.success, batch.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
+        resumed = self._answer(listed.submit, batch.resume_batch, [], self._file, of_page=True, **_SHORT)
         self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
-        self._on(resumed.success, batch.follow_batch, [], self._batch, **_BATCH)
-        self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
+        self._on(resumed.success, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(resumed.success, batch.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
 
     def _show_loaded(self, event: Any) -> None:
         """Update the preview and the estimate after a photo is shown with its settings."""
@@ -258,10 +262,14 @@ class _Events:
         handler: Callable[..., Any],
         inputs: list[Any],
         outputs: Any,
+        *,
+        of_page: bool = False,
+        opens_tab: bool = False,
         **options: Any,
     ) -> Any:
-        """Call the handler at an event."""
-        return event(bind(self._page, self._services, handler, inputs), inputs, outputs, **options)
+        """Call the handler at an event. `of_page` and `opens_tab` are those of `bind`."""
+        call = bind(self._page, self._services, handler, inputs, of_page=of_page, opens_tab=opens_tab)
+        return event(call, inputs, outputs, **options)
 
     def _answer(
         self,

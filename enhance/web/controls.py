@@ -41,6 +41,7 @@ from .storage import history_name
 from .views import (
     Call,
     Updates,
+    clear,
     control_updates,
     in_page_order,
     presets_html,
@@ -123,6 +124,13 @@ def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
         call.page.named["preset"]: gr.Radio(choices=choices, value=call.session.preset_control),
         card.about: presets_html(call, presets),
     }
+
+
+def show_active(call: Call) -> Updates:
+    """Show the photo of the tab that was opened, with its preview and result."""
+    with suppress(SettingsError):  # The control of the size has the message.
+        call.session.settings = settings_from(call.values, call.session.shape)
+    return {**clear(call.page), **show_session(call)}
 
 
 def choose_preset(call: Call) -> Updates:

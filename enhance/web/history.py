@@ -255,15 +255,19 @@ def open_result(call: Call) -> Updates:
     entry, tasks, session = find_entries(call)[0], call.services.enhancer.tasks, call.session
     info = tasks.finished_info(entry.task_id or "")
     png = tasks.result_path(info["task_id"])
-    upload = _load_entry(call, entry)
-    with PngReader(png) as rows:
+    load_result(session, _load_entry(call, entry), Result(png, info, png))
+    return _show_loaded(call)
+
+
+def load_result(session: Session, upload: Upload, result: Result) -> None:
+    """Make a stored result that of the session, unless another photo was chosen. Raises EnhanceError."""
+    with PngReader(result.path) as rows:
         overview = Thumbnail(*rows.size, channels=rows.channels)
         overview.add_all(rows)
         icc = rows.icc if rows.channels > 2 else None
-    result = session.save_result(upload, overview, icc, Result(png, info, png))
+    shown = session.save_result(upload, overview, icc, result)
     with session.lock:
-        session.result = result if session.upload is upload else None
-    return _show_loaded(call)
+        session.result = shown if session.upload is upload else None
 
 
 def load_run(call: Call) -> Updates:
@@ -301,6 +305,8 @@ def remove_entry(call: Call) -> Updates:
     if session.result is None or session.result.info["task_id"] not in {entry.task_id for entry in entries}:
         return updates
     session.result = None
+    if not session.is_active:
+        return updates
     return {
         **updates,
         **dict.fromkeys((card.images, card.chip), ""),
@@ -336,6 +342,7 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
 def _load_entry(call: Call, entry: Entry) -> Upload:
     """Make an entry's photo and settings those of the session. Raises EnhanceError and changes nothing then."""
     session, limits, previews = call.session, call.services.limits, call.services.previews
+    session.open_tab(is_batch=False)
     if session.is_running:
         raise EnhanceError("why_running")
     path, settings = entry.input(call.services.enhancer.tasks), Settings(**entry.settings)

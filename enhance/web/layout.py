@@ -59,18 +59,18 @@ def build_page(texts: Texts, login: bool = False) -> Page:
     """Build the page in the current `gr.Blocks`, with a button to log out if there is a `login`."""
     page = Page()
     _build_head(page, texts, login)
-    with gr.Tabs(elem_id="tabs"):
-        with gr.Tab(texts("tab_one"), id="one", elem_id="tab-one"):
-            with gr.Row(elem_id="bench", equal_height=False):
-                _build_chooser(page, texts)
-                _build_stage(page, texts)
-                with gr.Column(elem_id="panel", min_width=0):
-                    _build_controls(page, texts)
-            _build_bar(page, texts)
-            with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
-                page.result.facts = gr.HTML(elem_id="result-facts")
-        with gr.Tab(texts("tab_many"), id="many", elem_id="tab-many") as page.batch.tab:
-            _build_batch(page, texts)
+    with gr.Tabs(elem_id="tabs"):  # Both tabs show the parts below.
+        for name in ("one", "many"):
+            gr.Tab(texts(f"tab_{name}"), id=name, elem_id=f"tab-{name}")
+    with gr.Row(elem_id="bench", equal_height=False):
+        _build_chooser(page, texts)
+        _build_list(page, texts)
+        _build_stage(page, texts)
+        with gr.Column(elem_id="panel", min_width=0):
+            _build_controls(page, texts)
+    _build_bar(page, texts)
+    with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
+        page.result.facts = gr.HTML(elem_id="result-facts")
     with gr.Accordion(texts("history"), open=False, visible=False, elem_id="history") as page.result.past:
         page.result.listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
     gr.Markdown(texts("examples_credit"), elem_classes="hint", elem_id="credits")
@@ -167,14 +167,24 @@ def _build_controls(page: Page, texts: Texts) -> None:
 
 
 def _build_bar(page: Page, texts: Texts) -> None:
-    """Build the bar with the photo's facts, the time estimate, the progress and the buttons."""
-    run, result = page.run, page.result
+    """Build the bar with the photo's facts, the time estimate, the progress and the buttons, of both tabs."""
+    run, result, card = page.run, page.result, page.batch
     with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
         with gr.Column(elem_id="state", elem_classes="facts-column", min_width=0):
             page.upload.facts = gr.HTML(elem_id="facts")
-            run.progress, result.taken = gr.HTML(elem_id="progress"), gr.HTML(elem_id="taken")
+            with gr.Column(elem_classes="of-one", min_width=0):
+                run.progress, result.taken = gr.HTML(elem_id="progress"), gr.HTML(elem_id="taken")
+            with gr.Column(elem_classes="of-many", min_width=0):
+                card.problem, card.progress = gr.HTML(elem_id="batch-problem"), gr.HTML(elem_id="batch-progress")
             result.report_problem = gr.HTML(elem_id="report-problem")
-        with gr.Row(elem_id="acts", elem_classes="acts"):
+        with gr.Row(elem_id="batch-acts", elem_classes=["acts", "of-many"]):
+            card.why = gr.HTML(elem_id="batch-why")
+            primary: dict[str, Any] = {**_HIDDEN, "variant": "primary"}
+            card.clear = gr.Button(texts("batch_clear"), elem_id="batch-clear", **_HIDDEN)
+            card.download = gr.DownloadButton(texts("batch_download"), elem_id="batch-download", **primary)
+            card.cancel = gr.Button(texts("cancel"), elem_id="batch-cancel", **_HIDDEN)
+            card.enhance = gr.Button(texts("batch_enhance"), elem_id="batch-enhance", **primary)
+        with gr.Row(elem_id="acts", elem_classes=["acts", "of-one"]):
             with gr.Column(elem_id="about-run", min_width=0):
                 run.why, page.upload.estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
             result.again = gr.Button(texts("new_image"), elem_id="again", **_HIDDEN)
@@ -186,27 +196,19 @@ def _build_bar(page: Page, texts: Texts) -> None:
             run.enhance = gr.Button(texts("enhance"), elem_id="enhance", **look)
 
 
-def _build_batch(page: Page, texts: Texts) -> None:
+def _build_list(page: Page, texts: Texts) -> None:
+    """Build the list of the batch's files, and their choice, which fills the page while there are none."""
     card = page.batch
-    with gr.Column(elem_classes="card", elem_id="many"):
-        gr.Markdown(texts("batch_title"), elem_classes="step")
-        gr.Markdown(texts("batch_hint"), elem_classes="hint")
-        look: dict[str, Any] = {"file_count": "multiple", "elem_id": "batch-files", "show_label": False}
+    with gr.Column(elem_id="list", elem_classes="of-many", min_width=0):
+        gr.Markdown(texts("batch_title"), elem_id="batch-title")
+        with gr.Row(elem_id="list-head"):
+            card.count = gr.HTML(elem_id="batch-count")
+            gr.Button(texts("batch_add"), elem_id="batch-add", size="sm", variant="secondary")
+        look: dict[str, Any] = {"file_count": "multiple", "elem_id": "batch-files", "show_label": False, "height": 170}
         card.files = gr.File(label=texts("batch_files"), **look)
         gr.Markdown(texts("batch_files"), elem_id="batch-words")
-        card.settings = gr.HTML(elem_id="batch-settings")
-        card.metadata = _choice(texts, "metadata", CHOICES, "keep", elem_id="batch-metadata")
-        card.problem = gr.HTML(elem_id="batch-problem")
+        gr.Markdown(texts("upload_hint"), elem_classes="hint", elem_id="batch-hint")
         card.cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
-    with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
-        with gr.Column(elem_classes="batch-state", min_width=0):
-            card.why, card.progress = gr.HTML(elem_id="batch-why"), gr.HTML(elem_id="batch-progress")
-        with gr.Row(elem_classes="acts"):
-            primary = {**_HIDDEN, "variant": "primary"}
-            card.clear = gr.Button(texts("batch_clear"), elem_id="batch-clear", **_HIDDEN)
-            card.download = gr.DownloadButton(texts("batch_download"), elem_id="batch-download", **primary)
-            card.cancel = gr.Button(texts("cancel"), elem_id="batch-cancel", **_HIDDEN)
-            card.enhance = gr.Button(texts("batch_enhance"), elem_id="batch-enhance", **primary)
 
 
 def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> gr.Slider:

@@ -63,10 +63,29 @@
   });
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
-    const removed = event.target.closest?.(".file .remove");
-    if (removed) window.enhanceCards("select", { index: removed.dataset.file, value: null });
+    if (event.target.closest?.("#batch-add")) one("#batch-files input[type=file]")?.click();
+    const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
+    if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
+    if (chosen) {
+      for (const other of document.querySelectorAll(".file")) {
+        other.classList.toggle("selected", other === file);
+        if (other === file) chosen.setAttribute("aria-current", "true");
+        else other.querySelector(".pick").removeAttribute("aria-current");
+      }
+      window.enhanceCards("select", { index: file.dataset.file, value: null });
+    }
     const suggestion = event.target.closest?.("[data-action]");
     if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
+  });
+
+  // Arrow keys move between the files of the batch and select them.
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], here = event.target.closest?.(".file .pick");
+    if (!step || !here) return;
+    event.preventDefault();
+    const files = [...document.querySelectorAll(".file .pick")], next = files[files.indexOf(here) + step];
+    next?.focus();
+    next?.click();
   });
 
   // A link has only the selected control of the output size.
@@ -217,13 +236,24 @@
     if (document.title !== text) document.title = text;
   };
 
+  // Both tabs show the same parts of the page, with the photo of the open tab.
+  let isBatch = false;
+  const showTab = () => {
+    const now = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
+    if (now === isBatch || !window.enhanceCards) return;
+    isBatch = now;
+    one("#bench").parentElement.classList.toggle("many", now);
+    window.enhanceCards("expand", { index: now ? "many" : "one", value: null });
+  };
+
   let shownPhoto = "";
   new MutationObserver(() => {
+    showTab();
     showTitle();
     updateSizes();
     showShare();
     const photo = one("[data-photo]")?.dataset.photo ?? "";
     if (photo !== shownPhoto || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
     shownPhoto = photo;
-  }).observe(document.body, { childList: true, characterData: true, subtree: true });
+  }).observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["aria-selected"] });
 })();

@@ -198,10 +198,18 @@ class BatchFiles:
 
 
 class Session:
-    """One open page. `lock` is held while several attributes change together, but not while work runs."""
+    """One open page. `lock` is held while several attributes change together, but not while work runs.
 
-    def __init__(self, folder: Path, address: str = "", user: str | None = None):
+    Each tab has a photo with its preview and result: the page's session has those of Single, and `selected`, a session
+    whose `owner` is the page's, those of the file that is selected in Batch. `active` is the one that the page shows.
+    """
+
+    def __init__(self, folder: Path, address: str = "", user: str | None = None, owner: Session | None = None):
         self.folder, self.address, self.user = folder, address, user
+        self.owner = owner or self
+        self.selected = self if owner else Session(folder.with_name(secrets.token_hex(16)), address, user, self)
+        self.is_batch_open = False
+        self.file: Path | None = None  # The file of the batch that is selected.
         self.tab = ""  # The browser's name for the tab, which a reload keeps.
         self.history = ""  # The name of the list of results.
         self.lock = threading.RLock()
@@ -242,7 +250,23 @@ class Session:
     @property
     def caller(self) -> tuple[str, ...]:
         """The key for fair scheduling, as `Asker.caller`."""
-        return Asker(f"user {self.user}" if self.user else f"page {self.folder.name}", self.address).caller
+        return Asker(f"user {self.user}" if self.user else f"page {self.owner.folder.name}", self.address).caller
+
+    @property
+    def active(self) -> Session:
+        """The session whose photo the page shows."""
+        return self.selected if self.is_batch_open else self
+
+    def open_tab(self, is_batch: bool) -> None:
+        """Show the photo of Single or Batch, with the settings of the panel, which both tabs share."""
+        before, self.is_batch_open = self.active, is_batch
+        if before is not self.active:
+            for name in ("settings", "is_auto", "shown_values", "paper", "wanted_size", "encoding"):
+                setattr(self.active, name, getattr(before, name))
+
+    @property
+    def is_active(self) -> bool:
+        return self.owner.active is self
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -272,7 +296,8 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        return self.is_running or self.is_batch_running or self.preview_request is not None
+        is_previewing = any(one.preview_request is not None for one in (self, self.selected))
+        return self.is_running or self.is_batch_running or is_previewing
 
     @property
     def current_batch(self) -> Batch:
@@ -325,7 +350,12 @@ class Session:
             for job in (self.run, self.batch):
                 if job is not None:
                     job.cancel(reason)
-        self.cancel_previews()
+        self.close_previews()
+
+    def close_previews(self) -> None:
+        """Cancel the previews and comparisons of both tabs."""
+        for one in (self, self.selected):
+            one.cancel_previews()
 
     def cancel_previews(self) -> None:
         """Cancel the preview, the comparison and the card, which only an open page needs."""
@@ -360,7 +390,8 @@ class Session:
                     packed = self.batch.result()
         if packed is not None:
             paths += [packed.archive, *packed.loose.values()]
-        return [self.folder, *self.folder.rglob("*"), *filter(None, paths)]
+        folders = self.folder, self.selected.folder
+        return [*folders, *(path for one in folders for path in one.rglob("*")), *filter(None, paths)]
 
     def end_batch(self) -> None:
         """Copy the files of the last batch back, so that they can be processed again and others can be added."""
@@ -396,6 +427,11 @@ class Session:
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
+    def reset_all(self) -> None:
+        """Remove the photos of both tabs with their previews and results."""
+        for one in (self, self.selected):
+            one.reset()
+
 
 class Sessions:
     """The sessions by Gradio's session names, which are random and known to one browser only."""
@@ -419,13 +455,14 @@ class Sessions:
             session.seen, session.closed = time.monotonic(), None
             removed = self._remove_idle()
         for one in removed:
-            one.reset()
+            one.reset_all()
         return session
 
     def of_folder(self, name: str) -> Session | None:
         """Return the session whose folder has this secret name."""
         with self._lock:
-            return next((one for one in self._sessions.values() if one.folder.name == name), None)
+            both = (one for session in self._sessions.values() for one in (session, session.selected))
+            return next((one for one in both if one.folder.name == name), None)
 
     def open(self, request: gr.Request, tab: str) -> Session:
         """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""
@@ -436,7 +473,7 @@ class Sessions:
                     self._sessions[name] = self._sessions.pop(old)
                     break
         session = self.get(request)
-        session.tab, session.order = tab, 0
+        session.tab, session.order, session.selected.order, session.is_batch_open = tab, 0, 0, False
         return session
 
     def close(self, request: gr.Request) -> None:
@@ -446,7 +483,7 @@ class Sessions:
             if session is None:
                 return
             session.closed = time.monotonic()
-        session.cancel_previews()
+        session.close_previews()
 
     def sweep(self) -> None:
         """Cancel the jobs of pages that stay closed, and delete closed and idle sessions."""
@@ -460,7 +497,7 @@ class Sessions:
                     del self._sessions[name]
             removed = [one for _, one, seconds in closed if seconds > CLOSED_SECONDS] + self._remove_idle()
         for one in removed:
-            one.reset()
+            one.reset_all()
 
     def mark_used(self, *roots: Path) -> None:
         """Restart the retention period of files below `roots` that open pages and running jobs use."""

@@ -25,11 +25,11 @@ from .views import Call, Updates, clear, control_updates, show_bar, show_photo, 
 
 def choose_file(call: Call, path: str | None) -> Updates:
     """Load the uploaded file, or show why that is not possible."""
-    return start_over(call) if path is None else _load(call, Path(path))
+    return start_over(call) if path is None else load(call, Path(path))
 
 
 def choose_example(call: Call, index: int) -> Updates:
-    return _load(call, EXAMPLES[index])
+    return load(call, EXAMPLES[index])
 
 
 def start_over(call: Call) -> Updates:
@@ -98,7 +98,8 @@ def _estimate_text(call: Call, seconds: float) -> str:
     return call.text("about_after", about=about, ahead=ahead) if ahead else about
 
 
-def _load(call: Call, path: Path) -> Updates:
+def load(call: Call, path: Path) -> Updates:
+    """Show a photo with its facts, or show why that is not possible."""
     session, limits, previews = call.session, call.services.limits, call.services.previews
     choice, settings_before, values = session.begin_choice(), session.settings, call.values
     try:

@@ -75,15 +75,28 @@ class Call:
         return templates.problem(self.services.message(self.request, error, event))
 
 
-def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Sequence[Any]) -> Any:
+def bind(
+    page: Page,
+    services: Services,
+    handler: Callable[..., Any],
+    inputs: Sequence[Any],
+    *,
+    of_page: bool = False,
+    opens_tab: bool = False,
+) -> Any:
     """Return the function that Gradio calls for a handler, which is a function or a generator of a `Call`.
 
-    If the last `inputs` are all controls, they become the call's values. Errors become messages of the page.
+    If the last `inputs` are all controls, they become the call's values. Errors become messages of the page. A handler
+    gets the session of the open tab, and its updates are dropped if the user has opened the other one meanwhile. A
+    handler `of_page` gets the page's session. A handler that `opens_tab` gets the session of the tab in the event.
     """
     has_controls = list(inputs[-len(CONTROLS) :]) == page.values
 
     def arguments(request: gr.Request, event: gr.EventData, given: tuple[Any, ...]) -> tuple[Any, ...]:
         session, values = services.sessions.get(request), {}
+        if opens_tab:
+            session.open_tab(str(event.index) == "many")
+        session = session if of_page else session.active
         services.replace_missing_preset(session)
         if has_controls:
             given, shown = given[: -len(CONTROLS)], given[-len(CONTROLS) :]
@@ -95,11 +108,19 @@ def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Se
 
     def call(request: gr.Request, event: gr.EventData, *given: Any) -> Updates:
         with services.errors_as_messages(request):
-            return handler(*arguments(request, event, given))
+            call = arguments(request, event, given)
+            return shown(call[0], handler(*call))
 
     def stream(request: gr.Request, event: gr.EventData, *given: Any) -> Iterator[Updates]:
         with services.errors_as_messages(request):
-            yield from handler(*arguments(request, event, given))
+            call = arguments(request, event, given)
+            for updates in handler(*call):
+                yield shown(call[0], updates)
+
+    def shown(call: Call, updates: Updates) -> Updates:
+        if of_page or call.session.is_active or not updates:
+            return updates
+        return dict.fromkeys(updates, gr.skip())
 
     return stream if isgeneratorfunction(handler) else call
 
@@ -107,7 +128,7 @@ def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Se
 def parts(*cards: Card | Mapping[str, Any]) -> list[Any]:
     """Return all components of these cards that a handler can change."""
     components = [part for card in cards for part in (card if isinstance(card, Mapping) else vars(card)).values()]
-    return [part for part in components if not isinstance(part, gr.Dataset | gr.Tab)]  # These only have events.
+    return [part for part in components if not isinstance(part, gr.Dataset)]  # It only has events.
 
 
 def show_preview(call: Call, state: PreviewState) -> Updates:

@@ -158,7 +158,7 @@ def download(page: Page, folder: Path, button: str | Locator = "#download") -> P
 def open_batch(page: Page, *files: Path) -> None:
     """Open the tab for batches and add these files."""
     page.locator("#tab-many-button").click()
-    expect(page.locator("#batch-settings")).not_to_be_empty()
+    expect(page.locator("#list")).to_be_visible()
     if files:
         add_files(page, *files)
 

@@ -10,7 +10,22 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import add_files, card, cards, download, enhance_all, open_batch, pick
+from .journey import (
+    add_files,
+    card,
+    cards,
+    data_of,
+    download,
+    enhance,
+    enhance_all,
+    expect_chosen,
+    has_focus,
+    load,
+    open_batch,
+    pick,
+    wait_for_chip,
+    wait_for_stage,
+)
 from .test_formats import located_photo, location
 
 LONG = "DSC_20240721_1830123456789012345678901234567890 and more of it.png"
@@ -26,8 +41,8 @@ def test_a_batch_shows_the_failed_file_and_packs_the_others_with_the_chosen_sett
     bad = site.files / "broken.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
     open_batch(page, site.photo(LONG, 30, 40), bad, located_photo(site, "place.jpg"))
-    expect(page.locator("#batch-settings")).to_contain_text("WebP")
-    pick(page, "batch-metadata", "no-location")
+    expect_chosen(page, format="webp")
+    pick(page, "metadata", "no-location")
     enhance_all(page)
 
     expect(page.locator("#batch-download")).to_be_visible()
@@ -79,3 +94,33 @@ def test_files_are_added_and_removed_during_a_batch_and_cancel_keeps_finished_on
     assert site.enhancer.calls["run"] == runs + 2, "finished files are not run again"
     assert site.enhancer.status()["running"] == 0
     expect(page.locator("#batch-download")).to_be_enabled()
+
+
+def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its_result(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("single.png", 60, 48))
+    enhance(page)
+    pick(page, "scale", 3)
+    open_batch(page, site.photo("first.png", 40, 32), site.photo("second.png", 36, 50))
+    facts = page.locator("#facts")
+    expect(facts).to_contain_text("first.png")
+    expect_chosen(page, scale=3)
+    wait_for_chip(page, "matches")
+
+    page.locator(".file .pick").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(facts).to_contain_text("second.png")
+    has_focus(page, "[data-state] .pick[aria-current]")
+    expect(card(page, "second.png").locator(".pick")).to_have_attribute("aria-current", "true")
+    enhance_all(page)
+    expect(cards(page, "done")).to_have_count(2)
+    wait_for_stage(page, "view.mode === 'result' && view.result")
+    assert data_of(page, "result")["size"] == [150, 108]
+    pick(page, "scale", 2)
+    wait_for_stage(page, "view.mode === 'preview'")
+    wait_for_chip(page, "matches")
+
+    page.locator("#tab-one-button").click()
+    expect(facts).to_contain_text("single.png")
+    expect_chosen(page, scale=2)
+    assert data_of(page, "result")["size"] == [192, 240]

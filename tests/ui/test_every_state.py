@@ -75,6 +75,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     expect(page.locator("#history-list [data-act=zip]")).to_have_count(1)
     page.locator("#history-list [data-act=files]").click()
     expect(page.locator("#history-list li li")).to_have_count(2)
+    page.evaluate("scrollTo(0, 0)")
     yield "batch, with recent results"
 
 

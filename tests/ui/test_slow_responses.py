@@ -14,6 +14,7 @@ from .journey import (
     expect_chosen,
     load,
     number,
+    open_batch,
     pick,
     press,
     result_facts,
@@ -106,10 +107,13 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
     expect(number(page, "fidelity")).to_have_value("0")
     expect(result_facts(page)).to_contain_text("realesrgan-x4plus")
 
+    open_batch(page, site.photo("one-of-many.png", 20, 24))
+    page.locator("#tab-one-button").click()
+    expect(page.locator("#facts")).to_contain_text("late.png")
     with delayed_answer(page, lambda: page.locator("#tab-many-button").click()):
-        pick(page, "batch-metadata", "none")
-    expect(page.locator("#batch-settings")).not_to_be_empty()
-    expect_chosen(page, **{"batch-metadata": "none"})
+        pick(page, "metadata", "none")
+    expect(page.locator("#facts")).to_contain_text("one-of-many.png")
+    expect_chosen(page, metadata="none")
 
 
 def test_the_page_accepts_no_input_before_it_has_its_settings(site: Site, profiles):
