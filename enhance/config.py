@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _MODEL_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
 """Variables that `enhance.models` reads."""
 _LAST_PORT = 65_535
+_SHORTEST_KEY = 16
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
@@ -64,7 +65,7 @@ class Config:
     - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line (400 million px) or of
       the page (100 million px, 200 MB).
     - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
-    - `queue`: maximum number of waiting runs.
+    - `api_keys`: keys of programs for the plain HTTP API. `queue`: maximum number of waiting runs.
     - `page_folder`: GRADIO_TEMP_DIR. `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the
       page. Spaces set the last two.
     - `metrics`: whether to serve counters. `zero_gpu`: whether a Space provides a GPU for one call at a time.
@@ -77,6 +78,7 @@ class Config:
     hours: float = 24.0
     max_disk: int | None = None
     auth: tuple[str, str] | None = None
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
     queue: int = 20
     host: str | None = None
     port: int = 7860
@@ -108,6 +110,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         hours=variables.number("ENHANCE_RETENTION_HOURS") or default.hours,
         max_disk=variables.whole_number("ENHANCE_MAX_DISK"),
         auth=_parse_auth(variables.text("ENHANCE_AUTH")),
+        api_keys=_parse_keys(variables.text("ENHANCE_API_KEYS")),
         queue=variables.whole_number("ENHANCE_QUEUE") or default.queue,
         host=variables.text("GRADIO_SERVER_NAME") or None,
         port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or default.port,
@@ -190,6 +193,13 @@ class _Variables:
         if number != int(number) or number > largest:
             raise SettingsError(key, variable=name, value=self.text(name))
         return int(number)
+
+
+def _parse_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key for key in re.split(r"[,\s]+", text) if key)
+    if any(len(key) < _SHORTEST_KEY or not key.isascii() for key in keys):
+        raise SettingsError("config_keys", length=_SHORTEST_KEY)
+    return keys
 
 
 def _parse_auth(text: str) -> tuple[str, str] | None:

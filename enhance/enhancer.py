@@ -403,8 +403,12 @@ class Enhancer:
         if not isinstance(source, SourceImage):
             folder = output.parent if output else self.tasks.folder
             with as_file(source, self.tasks.network) as (path, own_name):
-                source = read_image(path, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder)
-            name = name or own_name
+                name = name or own_name
+                try:
+                    source = read_image(path, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder)
+                except PictureError as error:
+                    error.values |= {"name": name} if error.values.get("name") == path.name else {}
+                    raise
         return source if name is None else replace(source, name=name)
 
     @memory_errors()

@@ -16,6 +16,7 @@ from . import batch, compare, controls, history, run, upload
 from .api import add_endpoints
 from .display import add_display
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
+from .http_api import add_http_api
 from .launch import page_folder
 from .layout import Page, build_page
 from .metrics import Metrics, at_most_every, start_cleaning
@@ -81,6 +82,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
         _Events(demo, page, services).add_all()
     add_display(demo, services)
+    add_http_api(demo, services)
     metrics.watch(enhancer.status)
     sessions = services.sessions
     folder.mark_used = lambda: sessions.mark_used(folder.root, tasks.folder)

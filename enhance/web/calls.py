@@ -15,6 +15,10 @@ from .params import ADDED_PARAMETERS
 
 T = TypeVar("T")
 API = "/gradio_api"
+HTTP_API = "/api/enhance"
+"""The route that accepts an image and returns the result, without Gradio's protocol."""
+KEY = "enhance_key"
+"""The entry of an ASGI scope with the name of the client of an API key."""
 _MAX_QUOTE = 80
 """The number of characters of a client's value that an error repeats."""
 

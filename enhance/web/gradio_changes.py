@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from ..errors import EnhanceError
 
 _GradioMCPServer = gradio.mcp.GradioMCPServer
 _MAX_MCP_CLIENTS = 100
+_MAX_FIELD_BYTES = 1000
 _MAX_IMAGE_BYTES = 1_000_000
 """The largest image that an MCP tool returns as an image. Models read every byte."""
 _REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
@@ -109,16 +111,17 @@ class UploadParser(route_utils.GradioMultiPartParser):
     """
 
     max_upload_files = Limits.files
+    file_field, max_text_fields = "files", 0
     _has_ended = False
 
     def __init__(self, *given: Any, **options: Any):
-        super().__init__(*given, **{**options, "max_fields": 0})
+        super().__init__(*given, **{**options, "max_fields": self.max_text_fields})
         after_request(self._delete_files)
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
-        if self._current_part.field_name != "files":
-            raise MultiPartException("The name of a file must be files.")
+        if self._current_part.file is not None and self._current_part.field_name != self.file_field:
+            raise MultiPartException(f"The name of a file must be {self.file_field}.")
         if self._current_files > self.max_upload_files:
             raise EnhanceError("too_many_files", limit=self.max_upload_files)
 
@@ -141,6 +144,21 @@ class UploadParser(route_utils.GradioMultiPartParser):
                 file.close()
             with suppress(OSError):
                 Path(file.name).unlink(missing_ok=True)
+
+
+class FormParser(UploadParser):
+    """The same parser for a form with the file `image` and short text fields. Files are in the folder of uploads."""
+
+    max_upload_files = 1
+    file_field, max_text_fields = "image", 40
+
+    def __init__(self, *given: Any, **options: Any):
+        super().__init__(*given, upload_dir=os.environ["GRADIO_TEMP_DIR"], **options)
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        super().on_part_data(data, start, end)
+        if self._current_part.file is None and len(self._current_part.data) > _MAX_FIELD_BYTES:
+            raise MultiPartException("A field is too long.")
 
 
 def use_server_class(server: type) -> None:
@@ -211,9 +229,14 @@ def has_login(scope: Scope) -> bool:
 
 def is_logged_in(scope: Scope) -> bool:
     """Return whether the request has the cookie of a login. Without it, uploads and metrics are public."""
+    return user_of(scope) is not None
+
+
+def user_of(scope: Scope) -> str | None:
+    """Return the name of the logged-in user. Without it, users of one address share a queue position."""
     app, cookies = scope["app"], Request(scope).cookies
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-    return any(cookies.get(name) in app.tokens for name in names)
+    return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
 
 
 def describe_input(component: Any, schema: Mapping[str, Any]) -> None:

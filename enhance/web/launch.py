@@ -11,6 +11,7 @@ from starlette.routing import Route
 from ..config import Config
 from ..store import TaskStore
 from .display import DISPLAY_ROUTE
+from .http_api import HTTP_ROUTES
 from .metrics import METRICS, Metrics, healthz
 from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
 from .session import MAX_SESSIONS
@@ -39,7 +40,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     `metrics` are those of the app. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
-    routes = [DISPLAY_ROUTE, Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    routes = [DISPLAY_ROUTE, *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
     if metrics.is_served:
         routes.append(Route(METRICS, metrics.show))
     return {
@@ -64,7 +65,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
             "middleware": [
                 Middleware(SecurityHeaders, config.frame_ancestors),
                 Middleware(OriginCheck, metrics, config.public_host),
-                Middleware(Login),
+                Middleware(Login, config.api_keys),
                 Middleware(RequestChecks, limits, tasks or TaskStore(config.data)),
             ],
             "routes": routes,

@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
@@ -28,7 +30,7 @@ from ..errors import EnhanceError
 from ..files import FULL
 from ..store import Reservation, TaskStore
 from . import gradio_changes
-from .calls import API, Calls, UnknownEndpointError, values_in
+from .calls import API, HTTP_API, KEY, Calls, UnknownEndpointError, values_in
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
 from .params import language_of_scope
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _MCP_BODY_FACTOR = 20
 """MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
+_HTTP_FOLDER = HTTP_API.rpartition("/")[0] + "/"
 _DEVELOPER_ROUTES = (
     "/monitoring",
     *(
@@ -46,6 +49,8 @@ _DEVELOPER_ROUTES = (
     *(f"{API}/{name}" for name in ("component_server", "vibe", "undo-vibe")),
 )
 """Routes of Gradio for app developers, which are closed here."""
+_UPLOADS: dict[str, dict[int, str]] = {f"{API}/upload": {400: "upload_malformed"}, HTTP_API: {}}
+"""The routes that receive files, and the error in place of a response of Gradio with a status."""
 _FILE_ROUTES = (f"{API}/file=", f"{API}/file/")
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
@@ -99,7 +104,7 @@ class SecurityHeaders(_Middleware):
         self._policies = {kind: f"{policy}; frame-ancestors {frame_ancestors}" for kind, policy in _POLICIES.items()}
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_file = path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
+        is_file = path_of(scope).startswith((f"{API}/file", f"{API}/stream", _HTTP_FOLDER))
         headers = {
             "content-security-policy": self._policies["file" if is_file else "page"],
             "x-content-type-options": "nosniff",
@@ -150,6 +155,8 @@ class OriginCheck(_Middleware):
         self._metrics.refused(rejected.reason)
         sentence = rejected.reason.message(language_of_scope(scope))
         headers = {"connection": "close"}  # The rest of the body is not read.
+        if "seconds" in rejected.reason.values and rejected.status == 429:
+            headers["retry-after"] = str(rejected.reason.values["seconds"])
         await JSONResponse({"error": sentence, "detail": sentence}, rejected.status, headers)(scope, receive, send)
 
 
@@ -179,22 +186,33 @@ def _is_local_name(host: str) -> bool:
 class Login(_Middleware):
     """Middleware that requires Gradio's login for everything but its page and slows down password guessing.
 
+    The plain HTTP API accepts one of the `keys` in place of the login, and requires it if there are keys.
+
     In `seconds`, an address has `tries` wrong passwords, and all addresses without an earlier login have `together`.
     So an attacker with many addresses cannot lock out users of a known address or of this machine. A POST to /logout
     ends one session. The metrics are for logged-in users and for programs of this machine.
     """
 
-    def __init__(self, app: ASGIApp, tries: int = 5, together: int = 30, seconds: float = 60):
+    def __init__(
+        self, app: ASGIApp, keys: Collection[str] = (), tries: int = 5, together: int = 30, seconds: float = 60
+    ):
         super().__init__(app)
+        self._keys = keys
         self._tries, self._together, self._seconds = tries, together, seconds
         self._failures: dict[str, list[float]] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = path_of(scope)
+        if self._keys and path.startswith(_HTTP_FOLDER):
+            key = _key_in(Headers(scope=scope), self._keys)
+            if key is None and not gradio_changes.is_logged_in(scope):
+                raise RejectedRequest(401, EnhanceError("key_missing"))
+            await self._app(scope if key is None else {**scope, KEY: _name_of(key)}, receive, send)
+            return
         if not gradio_changes.has_login(scope):
             await self._app(scope, receive, send)
             return
-        path = path_of(scope)
         if path == "/logout":
             if scope["method"] != "POST":
                 raise RejectedRequest(405, EnhanceError("logout_is_post"))
@@ -251,6 +269,19 @@ class Login(_Middleware):
             self._known.popitem(last=False)
 
 
+def _key_in(headers: Headers, keys: Collection[str]) -> str | None:
+    """Return the API key of a request if it is one of `keys`; all are compared, in constant time."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    found = [key for key in keys if compare_digest(key.encode(), given.encode())]
+    return found[0] if found else None
+
+
+def _name_of(key: str) -> str:
+    """Return the name of a client with this key, which does not contain it."""
+    return f"key {sha256(key.encode()).hexdigest()[:16]}"
+
+
 def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
     """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by TLS."""
     parts = [part.strip() for part in cookie.split(b";")]
@@ -273,9 +304,9 @@ class RequestChecks(_Middleware):
         path, method = path_of(scope), scope["method"]
         if path.startswith(_FILE_ROUTES) and path[len(_FILE_ROUTES[0]) :].lower().startswith(_REMOTE):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
-        if method == "POST" and path == f"{API}/upload":
+        if method == "POST" and path in _UPLOADS:
             with Reservation(self._tasks) as space:
-                await self._upload(scope, receive, send, space)
+                await self._upload(scope, receive, send, space, _UPLOADS[path])
             return
         if method == "POST":
             is_mcp = path.startswith(f"{API}/mcp")
@@ -338,7 +369,9 @@ class RequestChecks(_Middleware):
             except EnhanceError as error:
                 raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
+    async def _upload(
+        self, scope: Scope, receive: Receive, send: Send, space: Reservation, malformed: Mapping[int, str]
+    ) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
         no_space, limit = RejectedRequest(507, EnhanceError("upload_no_room")), self._limits.batch_bytes
         size = _content_length(Headers(scope=scope))
@@ -360,7 +393,7 @@ class RequestChecks(_Middleware):
         await check_size(size, size)
         try:
             with gradio_changes.delete_files_of_request():
-                await self._pass_on(scope, receive_checked, send, {400: "upload_malformed"})
+                await self._pass_on(scope, receive_checked, send, malformed)
         except EnhanceError as error:
             raise RejectedRequest(413, error) from error
         except OSError as error:

@@ -110,8 +110,11 @@ def test_the_python_snippets_work(site, closing_threads):
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_commands_download_the_result_and_its_report(site):
-    by_name, with_session = snippets_of_api("bash", site.url)
+def test_the_commands_download_the_result_and_its_report(site, folder):
+    plain, by_name, with_session = snippets_of_api("bash", site.url)
+    assert '"url": "/api/results/' in run("bash", "-eu", "-c", plain).replace('":"', '": "')
+    with Image.open(folder / "photo-2x.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (160, 144))
     assert "photo-2x.png" in run("bash", "-eu", "-c", by_name)
     assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_session)
 

@@ -38,6 +38,10 @@ def test_a_port_out_of_range_is_an_error(text):
 
 def test_a_login_has_a_user_and_a_password():
     assert read_config({"ENHANCE_AUTH": "ada:love:lace"}).auth == ("ada", "love:lace")
+    keys = "first-key-of-two-, second-key-of-two"
+    assert read_config({"ENHANCE_API_KEYS": keys}).api_keys == ("first-key-of-two-", "second-key-of-two")
+    with pytest.raises(SettingsError, match="at least 16 characters"):
+        read_config({"ENHANCE_API_KEYS": "short"})
     for text in ("ada", ":secret", "ada:"):
         with pytest.raises(SettingsError, match="user:password"):
             read_config({"ENHANCE_AUTH": text})

@@ -132,6 +132,13 @@ def as_png(pixels: np.ndarray) -> bytes:
     return content.getvalue()
 
 
+def test_an_error_has_the_name_of_the_file_object(enhancer, tmp_path):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"no image")
+    with damaged.open("rb") as file, pytest.raises(PictureError, match=r"^damaged\.png"):
+        enhancer.run(file, RAW)
+
+
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
     failed = []
     images = [small, b"damaged", small[:8], small[:10]]

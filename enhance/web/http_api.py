@@ -1,0 +1,168 @@
+"""`POST /api/enhance`: a form with an image in, the result out, for programs without a client library."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+import anyio
+import gradio as gr
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from ..config import Limits
+from ..errors import EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError
+from ..info import Result
+from ..output.formats import Encoding
+from ..settings import Settings
+from ..store import download_name
+from .calls import HTTP_API, KEY, check_parameters
+from .gradio_changes import FormParser, blocks_of, user_of
+from .jobs import Job
+from .params import API_SETTINGS, call_settings, parameter_schema
+from .processing import enhance
+from .services import Services
+from .storage import asker_of
+
+_POLL_SECONDS = 0.1
+_STATUSES = {StorageError: 507, MemoryShortError: 503, SettingsError: 400, PictureError: 400}
+_FULL = ("queue_full", "queue_share")
+_FOLDER = re.compile("[0-9a-f]{32}")
+
+
+async def enhance_form(request: Request) -> Response:
+    """Respond with the result of the image and the settings in a form, or with JSON if the client accepts only that.
+
+    Fields have the names of the parameters of /enhance. The run is cancelled if the client disconnects.
+    """
+    services = _services(request)
+    client = _client_of(request)
+    try:
+        with ExitStack() as hold:
+            source, name, settings, encoding = await _read_form(request, services.limits)
+
+            def work(job: Job[Result]) -> Result:
+                return enhance(services, source, settings, job, encoding=encoding, hold=hold, name=name)
+
+            with (
+                services.enter(asker_of(client).caller, "run") as ticket,
+                closing(Job(work, ticket, source)) as job,
+            ):
+                while not job.is_over:
+                    if await request.is_disconnected():
+                        return Response(status_code=499)
+                    await anyio.sleep(_POLL_SECONDS)
+                result = job.result()
+            title = download_name(name, settings, encoding.file_format.ending)
+            file = services.downloads.link(result.path, title)
+        return _response(request, file, services.owners.remember(client, result.info, encoding))
+    except Exception as error:
+        sentence = services.message(client, error, "A request of the HTTP API failed")
+        return JSONResponse({"error": sentence, "detail": sentence}, _status(error), _retry_header(error))
+
+
+async def send_result(request: Request) -> Response:
+    """Respond with a result whose address an earlier response contained. Raises HTTPException."""
+    folder, name = request.path_params["folder"], request.path_params["name"]
+    path = _services(request).downloads.path("results") / folder / Path(name).name
+    if not _FOLDER.fullmatch(folder) or not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, filename=path.name)
+
+
+async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Settings, Encoding]:
+    """Return the uploaded file, its name, the settings and the format. The file is deleted with the request."""
+    try:
+        form = await FormParser(request.headers, request.stream(), max_file_size=limits.bytes).parse()  # type: ignore[arg-type]
+    except (MultiPartException, KeyError) as error:
+        raise EnhanceError("form_malformed") from error
+    upload, given = form.get("image"), {name: value for name, value in form.items() if isinstance(value, str)}
+    if upload is None or isinstance(upload, str):
+        raise PictureError("form_no_image")
+    known = [{"parameter_name": one, "parameter_has_default": one != "image"} for one in ("image", *API_SETTINGS)]
+    check_parameters(HTTP_API, known, {"image": upload, **given})
+    values = {name: _parse(name, given[name]) if given.get(name) else None for name in API_SETTINGS}
+    settings, encoding = call_settings({**values, "preset": values["preset"] or "auto"})
+    await anyio.to_thread.run_sync(upload.file.flush)
+    return Path(str(upload.file.name)), Path(upload.filename or "image").name, settings, encoding
+
+
+def _parse(name: str, text: str) -> Any:
+    """Return the value of a form field. Raises SettingsError."""
+    kind = parameter_schema(name)["type"]
+    if kind == "string":
+        return text
+    if kind == "boolean" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise SettingsError("form_value", name=name, value=text, type=kind) from error
+    return int(number) if kind == "integer" and math.isfinite(number) and number == int(number) else number
+
+
+def _response(request: Request, file: Path, info: Mapping[str, Any]) -> Response:
+    facts = {**info, "output": {**info["output"], "path": None}}
+    accepted = request.headers.get("accept", "")
+    if "application/json" in accepted and "image/" not in accepted and "*/*" not in accepted:
+        root = request.scope.get("root_path", "")
+        return JSONResponse({"url": f"{root}/api/results/{file.parent.name}/{quote(file.name)}", "info": facts})
+    headers = {
+        "enhance-task-id": info["task_id"],
+        "enhance-signature": info["signature"],
+        "enhance-preset": info["preset"],
+        "enhance-fidelity-db": json.dumps(info["fidelity_db"]),
+        "enhance-notes": ", ".join(info["output"].get("notes", ())),
+    }
+    media = f"image/{info['output'].get('format', 'png')}"
+    return FileResponse(file, media_type=media, filename=file.name, headers=headers)
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, EnhanceError) and error.key in _FULL:
+        return 429
+    fallback = 400 if isinstance(error, EnhanceError) and error.key.startswith(("form_", "api_")) else 500
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), fallback)
+
+
+def _retry_header(error: Exception) -> dict[str, str]:
+    minutes = error.values.get("minutes") if isinstance(error, EnhanceError) and error.key in _FULL else None
+    return {"retry-after": str(60 * minutes)} if minutes else {}
+
+
+def _client_of(request: Request) -> gr.Request:
+    """Return the client as the other endpoints have it. Without a login, each request is a session of its own."""
+    username = request.scope.get(KEY) or user_of(request.scope)
+    return gr.Request(request, username=username, session_hash=secrets.token_hex(16))  # type: ignore[arg-type]
+
+
+_SERVICES: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
+
+
+def add_http_api(blocks: gr.Blocks, services: Services) -> None:
+    """Serve an app's `HTTP_ROUTES` with these services."""
+    _SERVICES[blocks] = services
+
+
+def _services(request: Request) -> Services:
+    blocks = blocks_of(request.scope)
+    if blocks is None or blocks not in _SERVICES:
+        raise HTTPException(404)
+    return _SERVICES[blocks]
+
+
+HTTP_ROUTES = [
+    Route(HTTP_API, enhance_form, methods=["POST"]),
+    Route("/api/results/{folder}/{name}", send_result, methods=["GET"]),
+]

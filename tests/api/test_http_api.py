@@ -1,0 +1,129 @@
+"""`POST /api/enhance`: an image in a form, the result as the response."""
+
+from __future__ import annotations
+
+import io
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from enhance import Enhancer
+from enhance.config import Config
+from enhance.scheduler import SCHEDULER
+
+from ..site import Site, busy_device, served, wait_until
+from .calls import status
+
+FAST = {"preset": "anime-fast"}
+KEY = "a-key-of-this-test"
+
+
+def post(url: str, path: Path | None, headers: dict[str, str] | None = None, /, **fields: object) -> httpx.Response:
+    files = {"image": (path.name, path.read_bytes())} if path else {"nothing": ("nothing.png", b"")}
+    data = {name: str(value) for name, value in fields.items()}
+    return httpx.post(f"{url}api/enhance", files=files, data=data, headers=headers, timeout=60)
+
+
+def uploads(site: Site) -> set[Path]:
+    return {path for path in site.page.iterdir() if path.name not in ("visitors", "results")}
+
+
+def test_the_response_is_the_result_in_the_requested_format(site):
+    before = uploads(site)
+    answer = post(site.url, site.photo("plain.png", 20, 24), None, format="jpeg", scale=2, tuning="false", **FAST)
+
+    assert answer.status_code == 200
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, image.size) == ("JPEG", (48, 40))
+    headers = answer.headers
+    assert headers["content-type"] == "image/jpeg"
+    assert headers["content-disposition"] == 'attachment; filename="plain-2x.jpg"'
+    assert (headers["enhance-preset"], len(headers["enhance-signature"])) == ("anime-fast", 64)
+    assert "sandbox" in headers["content-security-policy"]
+    wait_until(lambda: uploads(site) == before)
+
+
+def test_json_has_info_and_a_link(site):
+    answer = post(site.url, site.photo("linked.png", 16, 16), {"accept": "application/json"}, **FAST).json()
+
+    assert (answer["info"]["input"]["name"], answer["info"]["output"]["width"]) == ("linked.png", 64)
+    assert str(site.page) not in str(answer)
+    result = httpx.get(site.url.rstrip("/") + answer["url"])
+    with Image.open(io.BytesIO(result.content)) as image:
+        assert image.size == (64, 64)
+    for wrong in ("/api/results/x/y.png", f"/api/results/{'0' * 32}/linked-4x.png", answer["url"] + "/../../x"):
+        assert httpx.get(site.url.rstrip("/") + wrong).status_code == 404
+
+
+def test_each_mistake_gets_a_sentence(site):
+    image = site.photo("mistake.png", 16, 16)
+    for path, fields, number, words in (
+        (None, {}, 400, "image"),
+        (image, {"sharpness": 1}, 400, "sharpness"),
+        (image, {"scale": "large"}, 400, "large"),
+        (image, {"scale": 99}, 400, "99"),
+        (image, {"preset": "vivid"}, 400, "vivid"),
+        (image, {"preset": "x" * 2000}, 400, "form"),
+        (image, {"tuning": "perhaps"}, 400, "perhaps"),
+        (site.text("text.png"), {}, 400, "text.png"),
+    ):
+        answer = post(site.url, path, None, **fields)
+        assert answer.status_code == number, answer.text
+        assert words in answer.json()["error"]
+    assert httpx.post(f"{site.url}api/enhance", json={"image": "x"}).status_code == 400
+    assert httpx.get(f"{site.url}api/enhance").status_code == 405
+    chinese = post(site.url, None, {"accept-language": "zh-CN"}).json()["error"]
+    assert "表单" in chinese
+
+
+def test_a_full_queue_is_status_429_with_a_time(site):
+    with ExitStack() as stack:
+        for count in range(15):
+            stack.enter_context(SCHEDULER.admit(("address 127.0.0.1", f"session {count}"), "run", 20))
+        answer = post(site.url, site.photo("late.png", 16, 16), None, **FAST)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 60
+
+
+def test_a_run_is_cancelled_when_its_client_disconnects(site):
+    path, before = site.photo("gone.png", 33, 33), uploads(site)
+    with busy_device():
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{site.url}api/enhance", files={"image": path.read_bytes()}, data=FAST, timeout=1)
+        wait_until(lambda: status(site)["waiting"] == 0)
+    wait_until(lambda: uploads(site) == before)
+
+
+@pytest.fixture(scope="module")
+def with_keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    config = Config(data=folder / "data", page_folder=folder / "page", api_keys=(KEY, "another-key-of-this"))
+    with served(Enhancer("cpu", config=config), agents=False) as url:
+        yield url
+
+
+def test_with_keys_a_program_needs_one(site, with_keys):
+    path = site.photo("key.png", 16, 16)
+    for headers in ({}, {"authorization": "Bearer guess"}, {"x-api-key": ""}, {"authorization": f"Basic {KEY}"}):
+        answer = post(with_keys, path, headers, **FAST)
+        assert (answer.status_code, "API key" in answer.json()["error"]) == (401, True)
+    for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}):
+        assert post(with_keys, path, headers, **FAST).status_code == 200
+    assert httpx.get(with_keys).status_code == 200
+
+
+def test_clients_run_at_the_same_time_as_others_wait(site):
+    answers: list[httpx.Response] = []
+    paths = [site.photo(f"both-{side}.png", side, side) for side in (17, 18, 19)]
+    threads = [
+        threading.Thread(target=lambda path=path: answers.append(post(site.url, path, None, **FAST))) for path in paths
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(Image.open(io.BytesIO(answer.content)).width for answer in answers) == [68, 72, 76]
