@@ -14,7 +14,7 @@ import psutil
 
 from .errors import SettingsError, StorageError
 from .files import file_sha256
-from .images.metadata import LOST
+from .images.metadata import INPUT_NOTES
 from .models import Located
 from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
@@ -245,7 +245,7 @@ class Result:
         """Return this result with the file `path`, which was exported from its PNG."""
         output: OutputInfo = {**self.info["output"], "path": str(path)}
         if self.png is not None and not encoding.is_stored:
-            lost = [note for note in output.get("notes", ()) if note in LOST]
+            lost = [note for note in output.get("notes", ()) if note in INPUT_NOTES]
             output = exported_output_info(output, path, encoding, lost + notes_of(self.png, encoding))
         return Result(path, {**self.info, "output": output}, self.png)
 

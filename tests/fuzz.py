@@ -23,7 +23,7 @@ from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
-from tests.unit.image_files import encode, exif_block, flat_png, png, rgb_profile, tiff
+from tests.unit.image_files import camera_raw, encode, exif_block, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
 """The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""
@@ -62,6 +62,7 @@ def originals() -> Mapping[str, bytes]:
         "tall-png": flat_png(2, MAX_SIDE),
         "tiled-tiff": tiff(tile, 2, more_tags={322: 32, 323: 16, 324: 8, 325: tile.nbytes}),
         "deep-tiff": tiff(deep, 2),
+        "raw": camera_raw(np.asarray(photo.resize((64, 48)))),
         "bmp": encode(photo, "BMP"),
         "gif": encode(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
         "heic": heic.getvalue(),

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
+from . import raw
 from .containers import PngStrips, chunk_content, map_file, pixel_chunks, scan_chunks
 from .header import Header, open_with_pillow, tiff_tags
 from .image import Box
@@ -98,6 +99,8 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     """
     if header.format == "PNG":
         return _png_pixels(header, file)
+    if header.format == "RAW":
+        return _raw_pixels(header, file)
     return _deep_tiff_pixels(header, file) if header.deep else _pillow_pixels(header, file)
 
 
@@ -180,6 +183,15 @@ def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     grey, has_alpha = stored.ndim == 2, stored.ndim == 3 and header.has_alpha
     height, width = stored.shape[:2]
     return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
+
+
+def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
+    with raw.open_raw(file) as opened:
+        stored = raw.develop(opened)
+    height, width, channels = stored.shape
+    if (height, width) != (header.height, header.width):  # LibRaw stretches or turns the images of a few sensors.
+        raise PictureError("image_camera_raw")
+    return Pixels(height, width, channels == 1, False, True, None, lambda box: _cut(stored, box))
 
 
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

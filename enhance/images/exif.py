@@ -17,7 +17,7 @@ from PIL import Image
 
 logger = logging.getLogger(__name__)
 
-ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
+ORIENTATION, MAKER_NOTE = 0x0112, 0x927C
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 _THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))  # JPEG, uncompressed: offset and length
@@ -194,11 +194,11 @@ def without_position(block: bytes) -> bytes:
     if gps is not None:
         spans.append((gps, 2 + 12 * _number(block, "H", gps)))
     if photo is not None:
-        spans += [_value_span(block, kind, at) for tag, kind, at in _entries(block, photo) if tag == _MAKER_NOTE]
+        spans += [_value_span(block, kind, at) for tag, kind, at in _entries(block, photo) if tag == MAKER_NOTE]
     for start, length in spans:
         end = min(start + length, len(data))
         data[start:end] = bytes(max(end - start, 0))
-    return with_entries(bytes(data), {}, without=(GPS_IFD, _MAKER_NOTE))
+    return with_entries(bytes(data), {}, without=(GPS_IFD, MAKER_NOTE))
 
 
 def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
@@ -239,7 +239,7 @@ def shorten(block: bytes) -> bytes | None:
     spans = [_value_span(block, kind, at) for start in directories for _, kind, at in _entries(block, start)]
     if sum(length for _, length in spans) > 2 * len(block):  # Pillow would copy values that overlap.
         return None
-    return block_from_tiff(io.BytesIO(block), without=(INTEROP_IFD, _MAKER_NOTE), longest=_LONGEST_VALUE)
+    return block_from_tiff(io.BytesIO(block), without=(INTEROP_IFD, MAKER_NOTE), longest=_LONGEST_VALUE)
 
 
 def block_from_tiff(file: BinaryIO, without: Collection[int] = (INTEROP_IFD,), longest: int = 1 << 24) -> bytes | None:

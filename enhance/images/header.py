@@ -15,7 +15,7 @@ import logging
 import mmap
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -23,9 +23,9 @@ from PIL import ImageFile, TiffImagePlugin
 
 from ..errors import PictureError
 from ..i18n import PixelCount
-from . import containers
+from . import containers, raw
 from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
-from .exif import block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
+from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
 
 logger = logging.getLogger(__name__)
@@ -103,11 +103,15 @@ def detect_format(start: bytes) -> str | None:
     for known, kind in _STARTS.items():
         if start.startswith(known):
             return kind
+    if start.startswith(raw.STARTS):
+        return "RAW"
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP"
     if start.startswith(b"BM") and start[14:15] in _BMP_HEADER_SIZES and start[15:18] == bytes(3):
         return "BMP"
     if start[4:8] == b"ftyp":
+        if start[8:12] == b"crx ":
+            return "RAW"
         brands = {start[8:12], *(start[offset : offset + 4] for offset in range(16, min(start[3], 64), 4))}
         if brands & {b"avif", b"avis"}:
             return "AVIF"
@@ -147,6 +151,8 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
         header = _png_header(file)
     elif kind == "TIFF":
         header = _tiff_header(file, max_pixels)
+    elif kind == "RAW":
+        header = _raw_header(file, None, max_pixels)
     elif kind == "WEBP":
         check_size(*_webp_size(start), max_pixels)
         header = _webp_header(file, start)
@@ -287,12 +293,13 @@ def _decoded(comment: bytes) -> str:
 
 def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     tags = tiff_tags(file)
+    photometric = tags.get(262, 1)
+    # DNG, a preview as the first image, or the values of a sensor (TIFF/EP)
+    if 50706 in tags or tags.get(254, 0) & 1 or photometric in (32803, 34892):
+        return _raw_header(file, tags, max_pixels)
     width, height = int(tags[256]), int(tags[257])
     check_size(width, height, max_pixels)
-    bits, samples = max(tags.get(258, (1,))), tags.get(277, 1)
-    sample_format, photometric = max(tags.get(339, (1,))), tags.get(262, 1)
-    if 50706 in tags or tags.get(254, 0) & 1:
-        raise PictureError("image_camera_raw")
+    bits, samples, sample_format = max(tags.get(258, (1,))), tags.get(277, 1), max(tags.get(339, (1,)))
     deep = bits > 8 and photometric in (0, 1, 2)
     plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, sample_format) in _DEEP_KINDS
     if deep and not plain:
@@ -310,11 +317,24 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         return Header("TIFF", image.mode, width, height, 8, image.has_transparency_data, orientation, icc, metadata)
 
 
-def _tiff_metadata(file: BinaryIO, tags: dict[int, Any]) -> Metadata:
+def _raw_header(file: BinaryIO, tags: dict[int, Any] | None, max_pixels: int) -> Header:
+    """Read a camera raw file. `tags` are its first directory if it is a TIFF."""
+    with raw.open_raw(file) as opened:
+        width, height, orientation = raw.raw_size(opened)
+        check_size(width, height, max_pixels)
+        exif = None if tags else without_prefix(limit_size("EXIF", raw.preview_exif(opened)))
+        mode = "I;16" if opened.num_colors == 1 else "RGB;16"
+    # Maker notes describe the values of the sensor, and often contain previews.
+    metadata = _tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE)) if tags else Metadata(exif, dpi=read_dpi(exif))
+    notes = ("raw_developed",)
+    return Header("RAW", mode, width, height, 16, False, orientation, None, replace(metadata, notes=notes))
+
+
+def _tiff_metadata(file: BinaryIO, tags: dict[int, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
     inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
     dpi = plausible_dpi(*(float(tags.get(tag, 0) or 0) * inches for tag in (282, 283)))
     iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
-    exif = limit_size("EXIF", block_from_tiff(file))
+    exif = limit_size("EXIF", block_from_tiff(file, without))
     return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi)
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import SettingsError
+from . import raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
+SUFFIXES += raw.SUFFIXES if raw.is_available() else ()
 """Files in a folder that count as images. A file that is named itself is recognised by its content alone."""
 OWN = ".enhance-"
 """Prefix of the program's own files next to its results."""

@@ -39,6 +39,9 @@ LOST = {
 }
 """Notes on data in the input file that no result contains, and the XMP that claims it."""
 
+INPUT_NOTES = (*LOST, "raw_developed")
+"""Notes on the input file, which apply to every result. "raw_developed": it is a camera raw file."""
+
 _PLACE_NAME = (
     r"(?!subject)(?:[\w.-]{0,80}(?:gps|latitude|longi?tude|longtitude|altitude|location|geotag)[\w.-]{0,80}|city|state"
     r"|country|country-?code|country-?name|province-?state|world-?region)"
@@ -62,7 +65,7 @@ class Metadata:
 
     `exif` is a block as in `exif`; `xmp` a packet in UTF-8; `iptc` the data sets of IIM without Photoshop's resource
     around them. `texts` are keywords and values; a keyword can occur several times. `dpi` is the resolution in dots per
-    inch, across and down. `notes` are those keys of `LOST` that apply to the input file.
+    inch, across and down. `notes` are those of `INPUT_NOTES` that apply to the input file.
     """
 
     exif: bytes | None = None
@@ -78,7 +81,7 @@ class Metadata:
         XMP that claims a gain map or a video in the file is removed.
         """
         claims = find_claims(self.xmp or b"")
-        notes = tuple(note for note in LOST if note in claims or note in self.notes)
+        notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
         xmp = None if {"gain_map_left", "video_left"} & set(claims) else self.xmp
         patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
         return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: ""}))

@@ -14,7 +14,7 @@ import gradio as gr
 from ..errors import EnhanceError, SettingsError
 from ..i18n import PixelCount, format_seconds, sentence_space, translate, translate_source
 from ..images import Facts
-from ..images.metadata import LOST
+from ..images.metadata import INPUT_NOTES
 from ..info import Info, fidelity_grade, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
@@ -356,7 +356,9 @@ def show_download(call: Call) -> Updates:
         output = result.info["output"]
         try:
             encoding.check(output["width"], output["height"])
-            notes = [note for note in output.get("notes", ()) if note in LOST] + notes_of(result.download, encoding)
+            notes = [note for note in output.get("notes", ()) if note in INPUT_NOTES] + notes_of(
+                result.download, encoding
+            )
             message = "".join(
                 templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
             )

@@ -8,6 +8,7 @@ import zlib
 from functools import cache
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms
 
 from enhance.images.containers import SIGNATURE, make_chunk
@@ -157,6 +158,34 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     """Return the image as a file of this format, written by Pillow."""
     sink = io.BytesIO()
     image.save(sink, kind, **options)  # pyright: ignore[reportArgumentType]
+    return sink.getvalue()
+
+
+def camera_raw(photo: np.ndarray, orientation: int = 1, black: int = 1000, white: int = 16_000) -> bytes:
+    """Return a DNG of a camera that sees this photo, uint8 [H, W, 3] in sRGB, in a Bayer pattern, through half the red.
+
+    Its colour matrix makes sRGB of the camera's colours (Adobe DNG specification, chapter 6).
+    """
+    white_balance = np.array([0.5, 1.0, 0.6])
+    xyz_of_srgb = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+    levels = (photo / 255.0) ** 2.2 * white_balance * (white - black) + black
+    mosaic = levels[..., 1].astype(np.uint16)
+    mosaic[0::2, 0::2], mosaic[1::2, 1::2] = levels[0::2, 0::2, 0], levels[1::2, 1::2, 2]
+    matrix = np.diag(white_balance) @ np.linalg.inv(xyz_of_srgb)
+
+    def ratios(numbers: np.ndarray) -> list[int]:
+        return [one for number in numbers.ravel() for one in (round(number * 10_000), 10_000)]
+
+    tags = [
+        *((271, "s", 0, "Lantern"), (272, "s", 0, "Raw 1"), (274, "H", 1, orientation)),
+        *((306, "s", 0, "2024:05:01 10:11:12"), (33421, "H", 2, (2, 2)), (33422, "B", 4, (0, 1, 1, 2))),
+        *((50706, "B", 4, (1, 4, 0, 0)), (50708, "s", 0, "Lantern Raw 1"), (50714, "H", 1, black)),
+        *((50717, "I", 1, white), (50721, "2i", 9, ratios(matrix)), (50728, "2I", 3, ratios(white_balance))),
+        (50778, "H", 1, 21),
+    ]
+    sink = io.BytesIO()
+    with tifffile.TiffWriter(sink) as file:
+        file.write(mosaic, photometric=32803, extratags=tags, software=False, metadata=None)
     return sink.getvalue()
 
 

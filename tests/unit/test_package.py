@@ -67,7 +67,7 @@ def run(installed: Path, *arguments: str, **variables: str) -> str:
 def test_the_project_and_the_requirements_files_agree():
     extras = PROJECT["optional-dependencies"]
     assert {*PROJECT["dependencies"], *extras["mcp"]} == requirements_in("requirements.txt")
-    assert set(extras["reference"]) <= requirements_in("tests/requirements.txt")
+    assert {*extras["reference"], *extras["raw"]} <= requirements_in("tests/requirements.txt")
     assert (
         set(extras["cluster"])
         == requirements_in("requirements-cluster.txt")

@@ -16,7 +16,7 @@ from enhance.config import Limits
 from enhance.errors import Cancelled, EnhanceError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
-from enhance.images.metadata import LOST
+from enhance.images.metadata import INPUT_NOTES
 from enhance.settings import PAPERS
 from enhance.web.params import SIZE_CONTROLS, TUNING_CONTROLS
 from enhance.web.theme import page_texts
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 COMPUTED = {
     "about_{}": PRESETS,
     "metadata_{}": CHOICES,
-    "note_{}": LOST,
+    "note_{}": INPUT_NOTES,
     "paper_{}": PAPERS,
     "preset_{}": PRESETS,
     "size_{}": SIZE_CONTROLS,

@@ -1,0 +1,67 @@
+"""Camera raw files, developed by LibRaw: camera white balance, no automatic exposure, 16-bit sRGB.
+
+LibRaw is optional. PictureErrors raised here lack the file's name; the caller adds it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import JpegImagePlugin
+
+from ..errors import PictureError
+
+SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
+STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+"""First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm, Sigma, Minolta, Canon."""
+_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+_SRGB_CURVE = 2.4, 12.92
+
+
+def is_available() -> bool:
+    return importlib.util.find_spec("rawpy") is not None
+
+
+def open_raw(file: BinaryIO) -> Any:
+    """Return LibRaw with the file's header. Raises PictureError if it does not support the file or is not installed."""
+    try:
+        rawpy = importlib.import_module("rawpy")
+    except ImportError as error:
+        raise PictureError("image_library_missing", format="RAW", library="rawpy") from error
+    raw = rawpy.RawPy()
+    file.seek(0)
+    try:
+        raw.open_buffer(file)
+    except rawpy.LibRawNonFatalError as error:
+        raise PictureError("image_camera_raw") from error
+    return raw
+
+
+def raw_size(raw: Any) -> tuple[int, int, int]:
+    """Return width and height of the developed image before its EXIF orientation is applied, and the orientation."""
+    sizes = raw.sizes
+    return sizes.iwidth, sizes.iheight, _ORIENTATIONS.get(sizes.flip, 1)
+
+
+def develop(raw: Any) -> np.ndarray:
+    """Return the image as uint16 [H, W, 1 or 3] in sRGB, in the orientation of the sensor.
+
+    Unless `adjust_maximum_thr` is 0, LibRaw brightens images without saturated pixels.
+    """
+    values = raw.postprocess(
+        use_camera_wb=True, no_auto_bright=True, adjust_maximum_thr=0.0, output_bps=16, gamma=_SRGB_CURVE, user_flip=0
+    )  # Its colour space is sRGB unless another is named.
+    return values if values.ndim == 3 else values[..., None]
+
+
+def preview_exif(raw: Any) -> bytes | None:
+    """Return the EXIF block of the embedded JPEG preview, for files that are no TIFF; None if there is none."""
+    try:
+        preview = JpegImagePlugin.JpegImageFile(io.BytesIO(raw.extract_thumb().data))
+    except Exception:  # The preview is missing or of another kind, for which LibRaw has many errors.
+        return None
+    return preview.info.get("exif")
