@@ -30,7 +30,7 @@
   // If an update removes the focused element, the element that replaces it gets the focus: by area of the page.
   const REPLACEMENTS = {
     "#retry": "#retry",
-    "#reset": "#preset input:checked",
+    "#reset": "#tuning-sheet > button",
     "#tips": "#tips .tip-action, #panel:not(:has(.tip-action)) #preset input:checked",
     "#comparison": "#preset input:checked",
     "#acts": "#cancel, #download, #enhance",

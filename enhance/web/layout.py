@@ -131,39 +131,50 @@ def _build_controls(page: Page, texts: Texts) -> None:
     card, named, start = page.controls, page.named, Settings(REFERENCE_PRESET).as_dict()
     scaled = [(f"{scale:g}×", scale) for scale in scales(Settings(REFERENCE_PRESET))]
     hidden = {**_PLAIN, "visible": False}
-    card.sizes = gr.HTML(
-        '<fieldset class="sizes"></fieldset>', elem_id="sizes", js_on_load="window.enhanceSizes = trigger"
-    )
-    named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0], **_PLAIN)
-    named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
-    named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
-    named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
-    named["paper"] = _choice(texts, "paper", [*PAPERS], next(iter(PAPERS)), **hidden)
-    page.upload.size_problem = gr.HTML(elem_id="size-problem")
-    with gr.Row(elem_classes="titled"):
-        gr.Markdown(texts("preset_title"), elem_classes="step")
-        card.changed = gr.HTML(elem_id="changed")
+    page.result.summary = gr.HTML(elem_id="done")
+    with _section("size"):
+        card.sizes = gr.HTML(
+            '<fieldset class="sizes"></fieldset>', elem_id="sizes", js_on_load="window.enhanceSizes = trigger"
+        )
+        named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0], **_PLAIN)
+        named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
+        named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
+        named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
+        named["paper"] = _choice(texts, "paper", [*PAPERS], next(iter(PAPERS)), **hidden)
+        page.upload.size_problem = gr.HTML(elem_id="size-problem")
+    with _section("preset"):
+        named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
+        page.upload.cards = gr.HTML(elem_id="cards", elem_classes="unseen")
+        page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
+        card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
+    with gr.Column(elem_id="tuning-row", min_width=0):
+        card.changed = gr.HTML(elem_id="changed", elem_classes="unseen")
+        # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
+        with gr.Accordion(texts("tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
+            look: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
+            named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **look)
+            for name in TUNING_CONTROLS[:2]:
+                named[name] = _slider(texts, name, start[name])
+            named["denoise"] = _slider(texts, "denoise", start["denoise"], visible=False)
+            for name in (*TUNING_CONTROLS[2:], "tile"):
+                named[name] = _slider(texts, name, start[name])
+            reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
+            named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
         card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
-    named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
-    page.upload.cards = gr.HTML(elem_id="cards", elem_classes="unseen")
-    page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
-    card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
-    # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
-    with gr.Accordion(texts("more_tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
-        look: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
-        named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **look)
-        for name in TUNING_CONTROLS[:2]:
-            named[name] = _slider(texts, name, start[name])
-        named["denoise"] = _slider(texts, "denoise", start["denoise"], visible=False)
-        for name in (*TUNING_CONTROLS[2:], "tile"):
-            named[name] = _slider(texts, name, start[name])
-        reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
-        named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
-    formats = [(form.name, name) for name, form in FORMATS.items()]
-    named["format"] = _choice(texts, "format", formats, Encoding().format)
-    named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
-    named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
-    page.upload.location = gr.HTML(elem_id="location")
+    with _section("format"):
+        formats = [(form.name, name) for name, form in FORMATS.items()]
+        named["format"] = _choice(texts, "format", formats, Encoding().format)
+        named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
+        named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
+        page.upload.location = gr.HTML(elem_id="location")
+
+
+def _section(name: str) -> gr.Column:
+    """Return a part of the panel, which the page folds to one line while there is a result."""
+    section = gr.Column(elem_id=f"section-{name}", elem_classes="section", min_width=0)
+    with section:
+        gr.HTML('<button type="button" class="fold"></button>')
+    return section
 
 
 def _build_bar(page: Page, texts: Texts) -> None:

@@ -116,15 +116,15 @@
   window.enhanceFetch = (problems) => { if (!one(`${problems} .problem`)) one("#report-file")?.click(); };
 
   // On phones, More settings is a sheet over the lower part of the page. Escape or a tap outside closes it.
-  const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");
+  const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-row:has(#tuning-sheet > .open)");
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#tuning-sheet > button");
     if (button) requestAnimationFrame(() => { if (sheet()) one("#stage")?.scrollIntoView({ block: "start" }); });
-    else if (sheet() && !sheet().contains(event.target)) sheet().querySelector(":scope > button").click();
+    else if (sheet() && !sheet().contains(event.target)) one("#tuning-sheet > button").click();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !sheet()) return;
-    const button = sheet().querySelector(":scope > button");
+    const button = one("#tuning-sheet > button");
     button.click();
     button.focus();
   });

@@ -185,7 +185,8 @@
     const view = visible().map(Math.round), key = `${photo.address} ${view}`;
     if (key === previewKey || isZoomedOut()) return;
     previewKey = key;
-    window.enhanceStage("select", { index: view, value: null });
+    // A new photo can come with new values of controls, which arrive later: the request needs them.
+    window.enhanceSettled([]).then(() => { if (key === previewKey) window.enhanceStage("select", { index: view, value: null }); });
   };
   const fetchRegion = (source, layer, unit, density) => {
     const step = 2 ** Math.max(0, Math.floor(Math.log2(1 / density) + 0.01)), grid = GRID * step, [width, height] = source.size;

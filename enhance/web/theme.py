@@ -13,7 +13,7 @@ from ..i18n import LANGUAGES, PixelCount, primary_tag, section, translate
 from .params import COMMON_SIZES
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "preset_cards.js", "accessibility.js", "history.js")
+_SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "preset_cards.js", "panel.js", "accessibility.js", "history.js")
 _FONTS = (
     *("-apple-system", "BlinkMacSystemFont", "Segoe UI Variable Text", "Segoe UI", "Roboto", "Ubuntu", "Cantarell"),
     *("PingFang SC", "Microsoft YaHei UI", "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC"),
@@ -26,7 +26,7 @@ _BROWSER_TEXTS = (
     *("zoom_for_preview", "more_presets", "fewer_presets", "size", "size_web", "size_print", "size_custom"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *("server_changed", "reload", "preset_auto", "choose_by_eye", "not_installed_short"),
+    *("server_changed", "reload", "preset_auto", "choose_by_eye", "not_installed_short", "preset", "format_metadata"),
 )
 """The keys of the texts that the scripts use."""
 
@@ -62,7 +62,6 @@ def _texts_in(language: str, limits: Limits) -> dict[str, str]:
     return texts | {
         "upload_hint": translate(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes),
         "welcome": f"## {texts['welcome_head']}\n{texts['welcome_text']}",
-        "preset_title": f"## {texts['preset']}",
         "batch_title": f"## {texts['batch']}",
     }
 

@@ -12,13 +12,23 @@ from typing import Any
 import gradio as gr
 
 from ..errors import EnhanceError, SettingsError
-from ..i18n import PixelCount, format_seconds, sentence_space, translate, translate_source
+from ..i18n import (
+    PixelCount,
+    format_bytes,
+    format_duration,
+    format_names,
+    format_seconds,
+    name_of,
+    sentence_space,
+    translate,
+    translate_source,
+)
 from ..images import Facts
 from ..images.metadata import INPUT_NOTES
 from ..info import Info, fidelity_grade, settings_in
-from ..output.formats import notes_of
+from ..output.formats import FORMATS, notes_of
 from ..output.resample import result_size
-from ..presets import has_fixed_denoise, with_installed_models
+from ..presets import has_fixed_denoise
 from ..settings import (
     AUTO,
     REFERENCE_PRESET,
@@ -179,7 +189,7 @@ def clear(page: Page) -> Updates:
             preview.problem,
             page.run.progress,
         ),
-        *(result.images, result.live, result.chip, result.taken, result.report_problem),
+        *(result.images, result.live, result.chip, result.summary, result.taken, result.report_problem),
     )
     return {**dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}
 
@@ -275,6 +285,21 @@ def result_facts(call: Call, info: Info) -> str:
     )
 
 
+def result_summary(call: Call, info: Info) -> str:
+    """Return the time, the size and the fidelity of a result for the panel."""
+    language, output, fidelity = call.language, info["output"], info.get("fidelity_worst_db")
+    format_name = FORMATS[output.get("format", "png")].name
+    return templates.render(
+        "done",
+        language,
+        info=info,
+        time=format_duration(language, info["seconds"]["total"]),
+        file=call.text("done_file", format=format_name, size=format_bytes(output["bytes"])),
+        auto=name_of(language, "preset", info["preset"]) if info.get("auto") else "",
+        grade=None if fidelity is None else fidelity_grade(fidelity),
+    )
+
+
 def in_page_order(presets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the presets in the order of the page: available ones first, and user models last."""
 
@@ -301,13 +326,18 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
 
 
 def show_changed(call: Call) -> Updates:
-    """Update the label for controls that differ from the preset, and the button that resets them."""
-    card, settings = call.page.controls, call.session.settings
-    kept: Any = {"tile": settings.tile, "reduce": settings.reduce, **settings.output_size}
-    is_changed = settings != with_installed_models(Settings(settings.preset, **kept))
+    """Update the state of Tuning, with the controls that differ from the preset, and the button that resets them."""
+    card, session, settings = call.page.controls, call.session, call.session.settings
+    is_chosen = session.is_auto and session.chosen.preset == settings.preset
+    usual = session.chosen if is_chosen else usual_settings(settings.preset, settings.reduce)
+    changed = [name for name in PRESET_CONTROLS if getattr(settings, name) != getattr(usual, name)]
+    state = call.text("tuning_of_auto" if session.is_auto else "tuning_of_preset")
+    if changed:
+        names = format_names(call.language, [call.text(name) for name in changed])
+        state = templates.chip("changed", call.text("tuning_changed", names=names))
     return {
-        card.changed: templates.chip("changed", call.text("changed")) if is_changed else "",
-        card.reset: gr.Button(visible=is_changed),
+        card.changed: state,
+        card.reset: gr.Button(visible=bool(changed)),
     }
 
 
@@ -392,6 +422,7 @@ def show_result(call: Call) -> Updates:
             "result", photo=result.upload.version, address=address, size=size, overview=overview
         ),
         card.chip: result_chip(call),
+        card.summary: result_summary(call, result.info),
         card.made: gr.Accordion(visible=True),
         card.facts: result_facts(call, result.info),
     }

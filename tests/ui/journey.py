@@ -103,6 +103,9 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
 def pick(page: Page, control: str, value: object) -> None:
     """Click one of the choices of a control."""
     label = page.locator(f"#{control} label:has(input[value='{value}'])")
+    for section in page.locator(".section:not(.open)", has=page.locator(f"#{control}")).all():
+        if (fold := section.locator(".fold")).is_visible():
+            fold.click()
     if control in ("size", "scale") and not label.is_visible():
         page.locator("#sizes label:has(input[value=custom])").click()
     if control == "preset" and not label.is_visible():

@@ -84,11 +84,16 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     pick(page, "preset", "anime-fast")
     load(page, site.photo("reset.png", 40, 40))
     expect(page.locator("#reset")).to_have_count(0)
+    tuning = page.locator("#tuning-sheet > button")
+    expect(tuning).to_contain_text("As the preset")
     press(page, "sharpen", "ArrowRight", times=3)
-    expect(page.locator("#changed .chip")).to_be_visible()
+    expect(tuning).to_contain_text("Changed: Sharpen")
+    tuning.click()  # The row shows its state and Reset while it is folded, too.
     page.locator("#reset").click()
-    expect(number(page, "sharpen")).to_have_value("0")
     expect(page.locator("#reset")).to_have_count(0)
+    expect(tuning).to_contain_text("As the preset")
+    open_tuning(page)
+    expect(number(page, "sharpen")).to_have_value("0")
 
     pick(page, "preset", "auto")
     note, tip, why = (
@@ -117,10 +122,17 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     result_is(page, "matches")
     with Image.open(download(page, tmp_path)) as image:
         assert image.size == (140, 120)
+    fold = page.locator("#section-size .fold")
+    expect(page.locator("#done")).to_contain_text("140 × 120 px")
+    expect(fold).to_contain_text("2×")
+    expect(page.locator("#sizes")).to_be_hidden()
+    fold.click()
+    expect(page.locator("#sizes")).to_be_visible()
 
     Image.fromarray(photo(60, 70)).save(site.files / "compressed.jpg", quality=40)
     load(page, site.files / "compressed.jpg")
     expect(note).to_contain_text("Compression artifacts")
+    expect(tuning).to_contain_text("As Auto set it")
     load(page, hazy_photo(site))
     expect(tip).to_have_count(1)
     expect_chosen(page, preset="auto")
