@@ -6,16 +6,21 @@ the tests create.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from enhance.analysis import Analysis
+from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
+from enhance.images import SourceImage
+from tests.conftest import psnr
 from tests.unit.test_analysis import (
     ALL_PRESETS,
     CLEAN,
@@ -35,10 +40,17 @@ GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), pa
 PHOTOS = [photo(name) for name in (*CLEAN, "cell")]
 
 
-def row(title: str, images: Iterable[np.ndarray], value: Callable[[Analysis], float | None], right: float) -> str:
-    found = [measure(image) for image in images]
-    numbers = [number for one in found if (number := value(one)) is not None]
-    error = f"{np.mean(np.abs(np.subtract(numbers, right))):.2f}" if numbers else "-"
+def row(
+    title: str,
+    images: Iterable[np.ndarray | SourceImage],
+    value: Callable[[Analysis], float | None],
+    right: float | list[float],
+) -> str:
+    found = [analyse(image) if isinstance(image, SourceImage) else measure(image) for image in images]
+    values = [value(one) for one in found]
+    expected = np.broadcast_to(right, len(values))
+    numbers = [abs(one - other) for one, other in zip(values, expected, strict=True) if one is not None]
+    error = f"{np.mean(numbers):.2f}" if numbers else "-"
     clean = sum(one.noise < CLEAN_NOISE and (one.jpeg_quality or 100) >= CLEAN_QUALITY for one in found)
     presets = [choose(one, ALL_PRESETS).preset for one in found]
     chosen = ", ".join(f"{presets.count(name)} {name}" for name in sorted(set(presets)))
@@ -47,7 +59,31 @@ def row(title: str, images: Iterable[np.ndarray], value: Callable[[Analysis], fl
     return f"| {title} | {len(found)} | {len(numbers)} | {error} | {clean} | {named} | {chosen} |"
 
 
+def row_of_format(file_format: str, quality: int) -> str:
+    """Return the row of a format; the right quality is that of the JPEG with the same PSNR."""
+    coded = [encode(one, file_format, quality) for one in PHOTOS]
+    errors = [psnr(decode(code), one) for code, one in zip(coded, PHOTOS, strict=True)]
+    qualities = range(20, 97, 4)
+    right = [
+        np.interp(error, [psnr(decode(encode(one, "JPEG", other)), one) for other in qualities], qualities)
+        for error, one in zip(errors, PHOTOS, strict=True)
+    ]
+    images = [SourceImage("a", "", len(code), file_format, "RGB", decode(code), None, False, None) for code in coded]
+    return row(f"{file_format} {quality}", images, lambda one: one.jpeg_quality, right)
+
+
+def encode(rgb: np.ndarray, file_format: str, quality: int) -> bytes:
+    code = io.BytesIO()
+    Image.fromarray(rgb).save(code, file_format, quality=quality)
+    return code.getvalue()
+
+
+def decode(code: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(code)).convert("RGB"))
+
+
 def main() -> None:
+    pillow_heif.register_heif_opener()
     rows = [
         "| property | images | measured | mean error | clean | kind | Auto |",
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
@@ -67,6 +103,9 @@ def main() -> None:
     for quality in (95, 87, 75, 50, 25):
         images = [as_jpeg(one, quality) for one in PHOTOS]
         rows.append(row(f"JPEG {quality}", images, lambda one: one.jpeg_quality, quality))
+    for file_format, qualities in (("WEBP", (90, 75, 50)), ("AVIF", (80, 65, 50)), ("HEIF", (65, 50, 35))):
+        for quality in qualities:
+            rows.append(row_of_format(file_format, quality))
     rows.append(row("haze 0.4", [add_haze(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4))
     for name, images in zip(("drawing", "text"), GRAPHICS, strict=True):
         rows.append(row(name, images, lambda one: one.noise, 0))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..images import SourceImage
 from ..images.image import BLUR_MARGIN, blur_of, edge_energies
+from .file_size import quality_of_size
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
 from .noise import noise_and_grain
@@ -32,7 +33,8 @@ class Analysis:
 
     - `noise`: standard deviation of noise or grain, in 8-bit levels.
     - `grain`: correlation length of film grain in px; 0 without grain.
-    - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not.
+    - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not. For a photo in
+      another format with loss, the quality of a JPEG with the same error.
     - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
     - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more; 0
       for a photo without contrast, whose edges are too few to measure it.
@@ -71,6 +73,8 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     qualities = [one for one in (stated, traces) if one is not None]
     kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)), bool(qualities))
     noise, grain = noise_and_grain(samples, kind == "photo", bool(qualities))
+    if kind == "photo" and (other := quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))):
+        qualities.append(other)
     # Imported here, because it is needed for photos only.
     from ..scenes.dehaze import haze_amount
 
@@ -92,6 +96,12 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
     """Return whether squares show a colour photo that is not mostly white, so that haze can be measured."""
     chroma = samples.max(-1) - samples.min(-1)
     return float(np.quantile(chroma, 0.98)) > _GREY_CHROMA and float((samples.min(-1) > _WHITE).mean()) < _MOST_WHITE
+
+
+def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
+    """Return the bytes of the file without its profile and metadata, for each pixel inside the border."""
+    others = (image.icc, image.metadata.exif, image.metadata.xmp)
+    return (image.bytes - sum(len(one) for one in others if one)) / (rgb.shape[0] * rgb.shape[1])
 
 
 def _blur(samples: np.ndarray) -> float:

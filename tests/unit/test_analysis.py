@@ -9,8 +9,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 from skimage import data
 
 from enhance.analysis import Analysis, analyse
@@ -173,6 +174,22 @@ def test_the_quality_of_a_file_comes_from_its_tables(tmp_path: Path):
     assert analyse(read_image(tmp_path / "again.jpg")).jpeg_quality == pytest.approx(50, abs=6)
     cut = as_jpeg(photo("astronaut", 1), 60)[3:, 5:]
     assert measure(cut).jpeg_quality == pytest.approx(60, abs=5)
+
+
+@pytest.mark.parametrize("name", few_of(["astronaut", "camera", "chelsea", "coffee", "stereo_motorcycle"]))
+@pytest.mark.parametrize(
+    ("ending", "qualities"), [("webp", (30, 75, 92)), ("avif", (40, 65, 85)), ("heic", (30, 45, 75))]
+)
+def test_a_compressed_webp_avif_or_heic_is_not_clean(tmp_path: Path, name, ending, qualities):
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = 20_000 * "a"
+    for quality, is_clean in zip(qualities, (False, False, True), strict=True):
+        Image.fromarray(photo(name)).save(tmp_path / f"a.{ending}", quality=quality, exif=exif.tobytes())
+        analysis = analyse(read_image(tmp_path / f"a.{ending}"))
+        assert (choose(analysis, ALL_PRESETS).preset == "precise") == is_clean, analysis
+    Image.fromarray(photo(name)).save(tmp_path / "a.webp", lossless=True)
+    assert analyse(read_image(tmp_path / "a.webp")).jpeg_quality is None
 
 
 def test_images_without_compression_have_no_jpeg_quality():
