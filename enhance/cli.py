@@ -19,6 +19,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -69,6 +70,8 @@ def _interrupt(number: int, _frame: object) -> None:
 def _discard_unread_output() -> None:
     """Redirect closed output streams to the null device, as after `| head -1`."""
     for stream in (sys.stdout, sys.stderr):
+        if stream.closed:  # by the server of `enhance mcp`
+            continue
         try:
             stream.flush()
         except BrokenPipeError:
@@ -122,6 +125,7 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     bench.add_argument("--json", action="store_true", help="print the figures as JSON")
     app = command("app", "serve the page on port 7860")
     app.add_argument("--share", action="store_true", help="also create a public link at gradio.live for up to one week")
+    command("mcp", "serve tools for agents (MCP) over standard input and output")
     commands.add_parser("weights", help="list, fetch, verify, add and remove models; see `enhance weights --help`")
     return parser.parse_args(arguments)
 
@@ -577,6 +581,16 @@ def _bench(options: Namespace) -> int:
     return 0
 
 
+def _mcp(options: Namespace) -> int:
+    if find_spec("mcp") is None:
+        raise EnhanceError("mcp_missing")
+    from .enhancer import Enhancer
+    from .mcp_stdio import serve
+
+    serve(Enhancer())
+    return 0
+
+
 def _app(options: Namespace) -> int:
     from .enhancer import Enhancer
 
@@ -589,4 +603,4 @@ def _app(options: Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "analyse": _analyse, "compare": _compare, "bench": _bench, "app": _app}
+_COMMANDS = {"run": _run, "analyse": _analyse, "compare": _compare, "bench": _bench, "mcp": _mcp, "app": _app}

@@ -1,0 +1,93 @@
+"""`enhance mcp`: tools over standard input and output, for agents of this computer."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.config import version
+
+from ..site import photo
+
+pytest.importorskip("mcp")
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+FAST = {"preset": "anime-fast"}
+
+
+def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> None:
+    """Start the server and call `work` with a session and the server's answer to its start."""
+
+    async def run() -> None:
+        environment = {**os.environ, "ENHANCE_DATA": str(folder / "data"), "ENHANCE_DEVICE": "cpu", "LC_ALL": "C.UTF-8"}
+        command = StdioServerParameters(command=sys.executable, args=["-m", "enhance", "mcp"], env=environment)
+        async with stdio_client(command) as (read, write), ClientSession(read, write) as session:
+            await work(session, await session.initialize())
+
+    anyio.run(run)
+
+
+def test_an_agent_analyses_previews_and_enhances_a_file(tmp_path):
+    source, output = tmp_path / "photo.png", tmp_path / "large.jpg"
+    Image.fromarray(photo(40, 48)).save(source)
+    steps = []
+
+    async def work(session: Any, server: Any) -> None:
+        assert (server.serverInfo.name, server.serverInfo.version) == ("enhance", version())
+        assert "never changes the photo" in server.instructions
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        assert set(tools) == {"analyse", "presets", "preview", "enhance"}
+        for name, tool in tools.items():
+            assert tool.annotations.readOnlyHint == (name != "enhance")
+            assert tool.annotations.idempotentHint
+            assert tool.description
+            assert name == "preview" or tool.outputSchema
+
+        analysis = await session.call_tool("analyse", {"image": str(source), "scale": 2})
+        assert analysis.structuredContent["auto"]["analysis"]["width"] == 48
+        shown = await session.call_tool("preview", {"image": str(source), "size": 16, **FAST})
+        assert shown.content[0].type == "image"
+        assert json.loads(shown.content[1].text)["preview"]["width"] == 16
+
+        async def progress(done: float, total: float | None, _message: str | None) -> None:
+            steps.append((done, total))
+
+        arguments = {"image": str(source), "output": str(output), **FAST}
+        done = await session.call_tool("enhance", arguments, progress_callback=progress)
+        assert done.structuredContent["output"]["path"] == str(output)
+
+    in_session(tmp_path, work)
+    with Image.open(output) as image:
+        assert (image.format, image.size) == ("JPEG", (192, 160))
+    assert steps
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_errors_are_sentences_and_foreign_files_stay(tmp_path):
+    source, foreign = tmp_path / "photo.png", tmp_path / "mine.png"
+    for path in (source, foreign):
+        Image.fromarray(photo(16, 16)).save(path)
+
+    async def work(session: Any, _server: Any) -> None:
+        for arguments, words in (
+            ({"image": str(tmp_path / "none.png")}, "none.png"),
+            ({"image": str(source), "scale": 99}, "99"),
+            ({"image": str(source), "preset": "vivid"}, "vivid"),
+            ({"image": str(source), "output": str(foreign), **FAST}, "was not created by this program"),
+        ):
+            answer = await session.call_tool("enhance", arguments)
+            assert answer.isError
+            assert words in answer.content[0].text
+
+    in_session(tmp_path, work)
+    assert np.array_equal(np.asarray(Image.open(foreign)), photo(16, 16))
