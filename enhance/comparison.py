@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,14 +76,16 @@ def compare(
     progress: Progress | None = None,
     on_cell: Callable[[Cell], object] | None = None,
 ) -> tuple[Cell, ...]:
-    """Return a cell for each of the settings, computed model by model. `on_cell` is called with each finished cell.
+    """Return a cell for each of the settings, computed model by model, quick ones first.
+
+    `on_cell` is called with each finished cell.
 
     `estimate` returns the seconds of a network, for the progress. Raises Cancelled, and the first error if all fail.
     """
     remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}
     networks, total_seconds = len(remaining), sum(remaining.values())
     cells, previews, missing = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, WeightsError]()
-    for index in _by_model(settings):
+    for index in _by_model(settings, remaining.copy()):
         one = settings[index]
         seconds = remaining.pop(_network(one), 0.0)
         later = sum(remaining.values())
@@ -106,10 +109,19 @@ def compare(
     return ordered
 
 
-def _by_model(settings: Sequence[Settings]) -> list[int]:
-    """Return an order that loads each model once; faces are last, because they replace the model by another network."""
-    weights = [one.weights for one in settings]
-    return sorted(range(len(settings)), key=lambda at: (weights.index(weights[at]), settings[at].scene == "face"))
+def _by_model(settings: Sequence[Settings], seconds: Mapping[str, float]) -> list[int]:
+    """Return an order that loads each model once, the quickest first.
+
+    Faces are last, because they replace the model by another network.
+    """
+    weights, quickest = [one.weights for one in settings], dict[WeightInterpolation, float]()
+    for one in settings:
+        quickest[one.weights] = min(seconds[_network(one)], quickest.get(one.weights, math.inf))
+
+    def position(at: int) -> tuple[float, int, bool]:
+        return quickest[weights[at]], weights.index(weights[at]), settings[at].scene == "face"
+
+    return sorted(range(len(settings)), key=position)
 
 
 def _create_cell(settings: Settings, create: Create, previews: Mapping[str, Preview], progress: Progress) -> Cell:

@@ -16,7 +16,7 @@ from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
 from .output.fidelity import METER_HALO, Fidelity, Photo
-from .output.resample import Cut, enlarge, has_second_pass
+from .output.resample import Cut, Grid, enlarge, has_second_pass
 from .output.result import ResultRows, faces_over
 from .scenes.faces import FacePatch
 from .settings import Settings
@@ -80,6 +80,18 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.expand(margin, width, height).align_to_grid(settings.reduce, width, height)
 
 
+def upscale(image: SourceImage, settings: Settings, box: Box) -> np.ndarray:
+    """Return a region upscaled bicubically, as it is before in a preview with these settings. Raises SettingsError."""
+    outer = surroundings(box, image.width, image.height, settings)
+    grid = Grid.of(settings, image.height, image.width, Cut(outer, image.height, image.width))
+    return _upscaled(image.crop(outer), grid, box)
+
+
+def _upscaled(part: SourceImage, grid: Grid, box: Box) -> np.ndarray:
+    down, across = grid.window(box)
+    return enlarge(_channels(part), grid, down.start, down.stop)[:, across]
+
+
 def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity.
 
@@ -91,7 +103,7 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
     halo = math.ceil((METER_HALO + 2) * height / region.photo.height)
     low, high = max(down.start - halo, 0), min(down.stop + halo, height)
     rows = result.rows(low, high)
-    before = enlarge(_channels(region.image), result.grid, down.start, down.stop)[:, across]
+    before = _upscaled(region.image, result.grid, region.box)
     after = rows[down.start - low : down.stop - low, across]
     if result.is_smaller:
         return before, after, None

@@ -20,7 +20,7 @@ from ..comparison import Cell
 from ..errors import Cancelled, EnhanceError
 from ..i18n import name_of
 from ..output.thumbnails import icc_for_screen, save_png, to_screen
-from ..preview import Preview
+from ..preview import Preview, choose_box, upscale
 from ..scheduler import Ticket
 from ..settings import AUTO, Settings, all_presets
 from . import templates
@@ -48,9 +48,13 @@ class PageComparison(Job[None]):
         self.images: dict[str, Path] = {}  # The original has the name "".
         self.previews: dict[str, Preview] | None = {}  # None once the memory was needed.
         self._session = call.session
-        options = {"settings": settings, "on_cell": self._add, **comparison_region(call.session.view)}
+        region = comparison_region(call.session.view)
+        options = {"settings": settings, "on_cell": self._add, **region}
 
         def work(job: PageComparison) -> None:
+            image = call.services.previews.image(upload.path)
+            box = choose_box(image.width, image.height, **region)
+            self._save("", upscale(image, settings[0], box), icc_for_screen(image))
             compare(call.services, upload.path, job, **options)
 
         super().__init__(work, ticket, upload.path)
@@ -61,26 +65,29 @@ class PageComparison(Job[None]):
     def _add(self, cell: Cell) -> None:
         name, preview = cell.settings.preset, cell.preview
         if preview is not None:
-            if not self.images:
-                self._save("", preview.before, preview)
             try:
-                self._save(name, preview.after, preview)
+                self._save(name, preview.after, icc_for_screen(preview.region.image))
             except EnhanceError as error:
                 cell = Cell(cell.settings, error=error)
         if self.previews is not None and preview is not None and cell.error is None:
             self.previews[name] = preview
         self.cells[name] = replace(cell, preview=None)
 
-    def _save(self, name: str, pixels: np.ndarray, preview: Preview) -> None:
+    def _save(self, name: str, pixels: np.ndarray, icc: bytes | None) -> None:
         kind = f"cell{self.presets.index(name) if name else 'before'}"
         path = self._session.new_path(kind, ".png")
-        self.images[name] = save_png(to_screen(pixels), path, icc_for_screen(preview.region.image))
+        self.images[name] = save_png(to_screen(pixels), path, icc)
 
 
 def toggle_comparison(call: Call) -> Iterator[Updates]:
-    """Open a comparison and show its progress, or close the open one."""
+    """Open a comparison and show its progress, cancel it, or close it. A cancelled one keeps its finished cells."""
     session = call.session
-    if session.comparison is not None or session.upload is None:
+    comparison = session.comparison
+    if comparison is not None and comparison.cells and not comparison.is_over:
+        comparison.cancel("person")  # The response that follows it shows what is finished.
+        yield {call.page.preview.problem: gr.skip()}
+        return
+    if comparison is not None or session.upload is None:
         session.close_comparison()
         yield _show_closed(call)
         return
@@ -125,13 +132,14 @@ def _start(call: Call, upload: Upload) -> PageComparison:
 
 
 def _follow(call: Call, comparison: PageComparison) -> Iterator[Updates]:
-    card, session, shown = call.page.preview, call.session, -1
+    card, session, shown = call.page.preview, call.session, (-1, 0)
     for _ in comparison.poll(_POLL_SECONDS):
         if session.comparison is not comparison:
             break
         updates: Updates = {card.comparison_progress: _progress(call, comparison)}
-        if len(comparison.cells) != shown:
-            shown = len(comparison.cells)
+        now = len(comparison.cells), len(comparison.images)
+        if now != shown:
+            shown = now
             button = gr.Button(call.text("cancel"))
             updates |= {card.compare: button, card.cells: cells_html(call, comparison), card.problem: ""}
         yield updates
@@ -145,15 +153,17 @@ def _show_end(call: Call, comparison: PageComparison) -> Updates:
     try:
         comparison.result()
     except Cancelled:
-        session.close_comparison()
-        return _show_closed(call)
+        if not comparison.cells:
+            session.close_comparison()
+            return _show_closed(call)
+        comparison.presets = [name for name in comparison.presets if name in comparison.cells]
     except Exception as error:
         session.close_comparison()
         return _show_closed(call) | {card.problem: call.problem(error, "A comparison failed")}
     return {
         card.compare: gr.Button(call.text("compare_close")),
         card.cells: cells_html(call, comparison),
-        card.comparison_progress: templates.note(call.text("compare_choose")),
+        card.comparison_progress: templates.note(_end_text(call, comparison)),
     }
 
 
@@ -167,12 +177,16 @@ def _progress(call: Call, comparison: PageComparison) -> str:
     return templates.progress(f"{done} · {text}", share, kind="comparing")
 
 
+def _end_text(call: Call, comparison: PageComparison) -> str:
+    return call.text("compare_cancelled" if comparison.cancelled_by else "compare_choose")
+
+
 def cells_html(call: Call, comparison: PageComparison) -> str:
     """Return the original and the cells of all presets, with the change that a screen reader announces."""
     cells, news = comparison.cells, ""
     last: Cell | None = next(reversed(cells.values()), None)
     if len(cells) == len(comparison.presets):
-        news = call.text("compare_choose")
+        news = _end_text(call, comparison)
     elif last is not None:
         news = f"{name_of(call.language, 'preset', last.settings.preset)}: {last.describe(call.language)}"
     return templates.render(

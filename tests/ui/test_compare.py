@@ -16,13 +16,24 @@ def test_presets_are_compared_and_one_is_chosen_without_running_its_network_agai
     with site.enhancer.paused("cell"):
         for end in (
             button.click,
-            lambda: (ready.focus(), page.keyboard.press("Escape")),
+            lambda: (
+                ready.focus(),
+                page.keyboard.press("Escape"),
+                expect(button).to_have_text("Close"),
+                button.click(),
+            ),
             lambda: page.locator("#retry").evaluate("(one) => one.click()"),
         ):
             button.click()
             expect(ready).to_have_count(1)
             expect(page.locator(".cell.pending").first).to_be_visible()
             expect(page.locator("#viewer canvas")).not_to_be_visible()
+            if end == button.click:  # What is finished stays until the comparison is closed.
+                button.click()
+                expect(page.locator(".cell.pending")).to_have_count(0)
+                expect(ready).to_have_count(1)
+                expect(button).to_have_text("Close")
+                expect(page.locator("#comparison-progress")).to_contain_text("Cancelled")
             end()
             expect(cells).to_have_count(0)
             wait_for_chip(page, "matches")
