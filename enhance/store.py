@@ -72,6 +72,7 @@ class Entry:
     - `process`: the process of the run. A running entry of an ended process counts as cut.
     - `thumbnail`: a `data:` address.
     - `batch`, `number`: the batch of the file and its position there.
+    - `seen`: the user has downloaded the result or dismissed the notice about it.
     """
 
     whose: str
@@ -89,6 +90,7 @@ class Entry:
     bytes: int = 0
     batch: str = ""
     number: int = 0
+    seen: bool = False
 
     def path(self, tasks: TaskStore) -> Path:
         return tasks.lists / f"{self.whose}.{self.id}.json"
@@ -268,6 +270,13 @@ class TaskStore:
                 self.save_entry(replace(entry, state=state, task_id=task_id, thumbnail=thumbnail or entry.thumbnail))
                 return
         entry.path(self).unlink(missing_ok=True)
+
+    def mark_seen(self, entries: Iterable[Entry]) -> None:
+        """Record that the user has seen the results of these runs. Unfinished ones stay as they are."""
+        for entry in entries:
+            if entry.state == "done" and not entry.seen:
+                with suppress(StorageError):  # The notice is shown again.
+                    self.save_entry(replace(entry, seen=True))
 
     def runs(self, whose: str) -> list[list[Entry]]:
         """Return the recent results of a user, newest first, with the files of a batch in one list."""

@@ -210,8 +210,13 @@ def list_data_url(path: Path | None) -> str:
     if path is None:
         return ""
     with suppress(OSError), Image.open(path) as image:
-        return data_url(np.asarray(image.convert("RGB")), _IN_LIST)
+        return list_image(np.asarray(image.convert("RGB")))
     return ""
+
+
+def list_image(pixels: np.ndarray) -> str:
+    """Return the data URL of an image, uint8 RGB or RGBA, at the size of a list entry."""
+    return data_url(pixels, _IN_LIST)
 
 
 def save_data_url(url: str, path: Path) -> Path:

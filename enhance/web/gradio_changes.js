@@ -27,6 +27,14 @@
       return response;
     } finally { sending--; }
   };
+  // Without this, an interrupted upload shows the same message as any lost connection.
+  const upload = async (...given) => {
+    window.enhanceInterrupted(false);
+    try { return await send(...given); } catch (error) {
+      if (error.name !== "AbortError") window.enhanceInterrupted(true);
+      throw error;
+    }
+  };
   const pump = async (request, response, output) => {
     let [text, more] = ["", false];
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -47,6 +55,7 @@
   window.fetch = async (...given) => {
     const path = new URL(given[0].url ?? given[0], location.href).pathname;
     if (path.endsWith("/queue/join")) return join(...given);
+    if (path.endsWith("/upload")) return upload(...given);
     if (!path.endsWith("/queue/data")) return send(...given);
     const request = new Request(new Request(...given), { signal: null }), response = await send(request);
     if (!response.ok) return response;

@@ -27,13 +27,13 @@
   window.enhanceBrowser = async (...parts) => [await window.enhanceTab(), key(), serverBefore(), ...parts.slice(3)];
 
   // The buttons of the list. Remove asks for confirmation in place.
-  const EVENTS = { open: "select", go_on: "retry", rest: "submit", files: "expand", remove: "delete" };
+  const EVENTS = { open: "select", go_on: "retry", rest: "submit", files: "expand", remove: "delete", dismiss: "clear" };
   const resetButton = (button) => {
     if (button.dataset.sure) button.textContent = button.dataset.sure;
     delete button.dataset.sure;
   };
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("#history-list [data-act]");
+    const button = event.target.closest?.(":is(#history-list, #away) [data-act]");
     for (const other of document.querySelectorAll("#history-list [data-sure]")) if (other !== button) resetButton(other);
     if (!button) return;
     const act = button.dataset.act;
@@ -42,13 +42,22 @@
       button.textContent = button.dataset.ask;
       return;
     }
-    window.enhanceListed?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
+    const send = button.closest("#away") ? window.enhanceAwayEvent : window.enhanceListed;
+    send?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
   });
+
+  // The notice about a run that no open tab shows. It is shown on a new page, and updated while the run continues.
+  const lookForRun = async () => {
+    const [name, tabs] = [key(), await window.enhanceTabs()];
+    if (name) window.enhanceAwayEvent?.("tick", { act: "away", key: name, tabs });
+  };
+  window.enhanceOpened = () => { document.body.classList.add("opened"); lookForRun(); };
+  setInterval(() => { if (one("#away [data-state=running]")) lookForRun(); }, 3000);
 
   // Show times in the browser's time zone.
   const setText = (place, text) => { if (place && place.textContent !== text) place.textContent = text; };
   new MutationObserver(() => {
-    for (const time of document.querySelectorAll("#history-list time")) {
+    for (const time of document.querySelectorAll(":is(#history-list, #away) time")) {
       const date = new Date(time.dateTime);
       if (!isNaN(date)) setText(time, date.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" }));
     }
@@ -56,6 +65,18 @@
 
 // A restarted server has no session of this page. An empty page is reloaded, any other shows a message.
   const [CHECK_MS, PAUSE_MS] = [15000, 2000];
+  const showAlert = (id, text, label, act) => {
+    const note = Object.assign(document.createElement("div"), { id, className: "page-alert", role: "alert" });
+    const button = Object.assign(document.createElement("button"), { textContent: window.enhanceTranslate(label), onclick: act });
+    note.append(window.enhanceTranslate(text), button);
+    document.body.append(note);
+  };
+
+  // The message about an interrupted upload stays until the next upload, also while Gradio reconnects.
+  window.enhanceInterrupted = (is) => {
+    one("#upload-interrupted")?.remove();
+    if (is) showAlert("upload-interrupted", "upload_interrupted", "close", () => window.enhanceInterrupted(false));
+  };
   let [checked, later] = [0, null];
   const check = async () => {
     if (document.hidden || !here() || one("#server-changed")) return;
@@ -65,14 +86,7 @@
     const answer = await fetch("gradio_api/app_id").then((one) => one.json()).catch(() => null);
     if (!answer || String(answer.app_id) === here()) return;
     if (!one("#photo img") && !one("#changed .chip") && !one("#batch-cards li")) return void location.reload();
-    const note = document.createElement("div");
-    note.id = "server-changed";
-    note.role = "alert";
-    const button = document.createElement("button");
-    button.textContent = window.enhanceTranslate("reload");
-    button.onclick = () => location.reload();
-    note.append(window.enhanceTranslate("server_changed"), button);
-    document.body.append(note);
+    showAlert("server-changed", "server_changed", "reload", () => location.reload());
   };
   setInterval(check, CHECK_MS);
   for (const act of ["visibilitychange", "online", "focus", "click", "keyup"]) window.addEventListener(act, check, true);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -29,7 +30,7 @@ from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates
-from .jobs import Job
+from .jobs import Job, progress_text
 from .processing import pack_batch
 from .services import Services
 from .session import BatchFiles, Session, Upload
@@ -112,10 +113,15 @@ def unfinished_state(job: Job[Any]) -> str:
 
 
 @contextmanager
-def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[Callable[[Info], None]]:
-    """Record the end of a run. The block passes its `info` to the function that is yielded."""
+def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[Callable[[Info, str], None]]:
+    """Record the end of a run. The block passes its `info` and a thumbnail to the function that is yielded."""
+
+    def finish(info: Info, thumbnail: str) -> None:
+        if entry is not None:
+            tasks.end_entry(entry, "done", task_id=info["task_id"], thumbnail=thumbnail)
+
     try:
-        yield lambda info: None if entry is None else tasks.end_entry(entry, "done", task_id=info["task_id"])
+        yield finish
     except BaseException as error:
         if entry is not None:
             tasks.end_entry(entry, unfinished_state(job) if isinstance(error, EnhanceError) else "failed")
@@ -206,6 +212,57 @@ def _entry_values(
     }
 
 
+def show_away(call: Call) -> Updates:
+    """Show the newest run if no open tab has it and its result was not seen: its progress or its result.
+
+    The event has the browser's key and the names of its open tabs. A run whose progress is shown is not cancelled.
+    """
+    session, services, place = call.session, call.services, call.page.result.away
+    tasks, tabs = services.enhancer.tasks, getattr(call.event, "tabs", None)
+    session.history = history_name(call.request, getattr(call.event, "key", None))
+    entries = next(iter(tasks.runs(session.history)), [])
+    states = {entry.current_state(tasks) for entry in entries}
+    pages = [page for page in services.sessions.with_list(session.history) if any(map(page.shows, entries))]
+    is_shown = any(page.tab in (tabs if isinstance(tabs, list) else ()) for page in pages)
+    if is_shown or session in pages or any(entry.seen for entry in entries) or not states & {"running", "done"}:
+        return {place: ""}
+    values, is_batch = _run_values(call, tasks, entries), len(entries) > 1
+    if "running" in states:
+        for page in pages:
+            page.closed = page.closed and time.monotonic()
+        done = sum(entry.state == "done" for entry in entries)
+        progress = call.text("batch_progress", done=done, total=len(entries)) if is_batch else call.text("starting")
+        if pages and not is_batch:
+            progress, _ = progress_text(call.language, pages[0].run.state)
+        title, actions = call.text("away_running", progress=progress), []
+    else:
+        title, actions = call.text("away_done"), ["zip"] if is_batch else ["download", "open"]
+    values |= {"notes": [], "files": [], "actions": [*actions, "dismiss"]}
+    return {place: templates.render("away", call.language, title=title, entry=values), **show_history(call)}
+
+
+def dismiss(call: Call) -> Updates:
+    """Remove the notice about a run."""
+    with suppress(EnhanceError):  # The run was removed.
+        call.services.enhancer.tasks.mark_seen(find_entries(call))
+    return {call.page.result.away: ""}
+
+
+def mark_downloaded(call: Call, task_id: str) -> None:
+    """Record that the user has downloaded the result of a task."""
+    tasks = call.services.enhancer.tasks
+    tasks.mark_seen(
+        entry for run in tasks.runs(call.session.owner.history) for entry in run if entry.task_id == task_id
+    )
+
+
+def mark_batch_downloaded(call: Call) -> Updates:
+    """Record that the user has downloaded the ZIP file of the session's batch."""
+    tasks, batch = call.services.enhancer.tasks, call.session.files.id
+    tasks.mark_seen(entry for run in tasks.runs(call.session.history) for entry in run if entry.batch == batch)
+    return {call.page.result.away: ""}
+
+
 def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     """Return the entry of the call's event, or the files of its batch. `is_settled`: no file of it is running.
 
@@ -292,8 +349,10 @@ def download_entry(call: Call) -> Updates:
             path = enhancer.tasks.result_path(info["task_id"])
             name = download_name(entries[0].name, settings_in(info))
         path = services.downloads.link(path, name)
+    if getattr(call.event, "act", "") != "report":
+        enhancer.tasks.mark_seen(entries)
     card = call.page.result
-    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: ""}
+    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: "", card.away: ""}
 
 
 def remove_entry(call: Call) -> Updates:
@@ -365,4 +424,5 @@ def _show_loaded(call: Call) -> Updates:
         call.page.named["preset"]: call.session.preset_control,
         **show_session(call),
         **show_history(call),
+        call.page.result.away: "",
     }

@@ -59,6 +59,7 @@ def build_page(texts: Texts, login: bool = False) -> Page:
     """Build the page in the current `gr.Blocks`, with a button to log out if there is a `login`."""
     page = Page()
     _build_head(page, texts, login)
+    page.result.away = gr.HTML(elem_id="away", js_on_load="window.enhanceAwayEvent = trigger")
     with gr.Tabs(elem_id="tabs"):  # Both tabs show the parts below.
         for name in ("one", "many"):
             gr.Tab(texts(f"tab_{name}"), id=name, elem_id=f"tab-{name}")

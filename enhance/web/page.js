@@ -19,10 +19,21 @@
       if (taken) name = null;
     }
     tab = name ?? fresh();
-    tabs.onmessage = ({ data }) => { if (data.asked === tab) tabs.postMessage({ taken: tab }); };
+    tabs.onmessage = ({ data }) => {
+      if (data.asked === tab) tabs.postMessage({ taken: tab });
+      if (data.wanted) tabs.postMessage({ open: tab });
+    };
     sessionStorage.setItem("enhance-tab", tab);
     return tab;
   };
+
+  // The names of all open tabs, which answer at once.
+  window.enhanceTabs = () => new Promise((done) => {
+    const [tabs, open] = [new BroadcastChannel("enhance-tabs"), []];
+    tabs.onmessage = ({ data }) => { if (data.open) open.push(data.open); };
+    tabs.postMessage({ wanted: true });
+    setTimeout(() => { tabs.close(); done(open); }, 150);
+  });
 
   // Pass files to the open tab: one photo in Single, all files in Batch.
   const upload = (files) => {
@@ -196,7 +207,6 @@
       return { __type__: "update", value: own[name], ...(tuned.includes(name) ? { interactive: own.tuning } : {}) };
     });
   };
-  window.enhanceOpened = () => document.body.classList.add("opened");
 
   // The common output sizes. The other size controls are shown for Custom, or if the size is not a common one.
   const updateSizes = () => {
@@ -246,10 +256,37 @@
     window.enhanceCards("expand", { index: now ? "many" : "one", value: null });
   };
 
+  // Notify the user of a hidden tab when a run or a batch ends. The permission is requested when a long one is started.
+  const LONG_SECONDS = 30;
+  document.addEventListener("click", (event) => {
+    const bar = event.target.closest?.("#enhance, #batch-enhance")?.closest(".bar");
+    const { value } = JSON.parse(bar?.querySelector("[data-seconds]")?.dataset.seconds ?? "{}");
+    if (value > LONG_SECONDS && window.Notification?.permission === "default") window.Notification.requestPermission();
+  });
+  const running = new Map();
+  const notifyOfEnd = () => {
+    for (const place of ["#progress", "#batch-progress"]) {
+      const isRunning = Boolean(one(`${place} .run`)), text = one(`${place} p`)?.textContent.trim();
+      if (isRunning) running.set(place, one("#facts dd")?.textContent.trim());
+      else if (text && running.has(place)) {
+        if (document.hidden) notify(place === "#progress" ? `${running.get(place)}: ${text}` : text);
+        running.delete(place);
+      }
+    }
+  };
+  const notify = (body) => {
+    if (window.Notification?.permission !== "granted") return;
+    try {
+      const note = new window.Notification("Enhance", { body });
+      note.onclick = () => { window.focus(); note.close(); };
+    } catch { /* Android allows notifications to service workers only. */ }
+  };
+
   let shownPhoto = "";
   new MutationObserver(() => {
     showTab();
     showTitle();
+    notifyOfEnd();
     updateSizes();
     showShare();
     const photo = one("[data-photo]")?.dataset.photo ?? "";

@@ -18,11 +18,11 @@ from ..images import SourceImage, downscaled_size
 from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
-from ..output.thumbnails import data_url
+from ..output.thumbnails import data_url, list_image
 from ..scheduler import Ticket
 from ..store import download_name, report_name
 from . import templates
-from .history import record_run, recorded, show_history
+from .history import mark_downloaded, record_run, recorded, show_history
 from .jobs import Job, progress_text
 from .params import encoding_from, request_settings, settings_from
 from .preview import is_current
@@ -53,6 +53,11 @@ class PageRun(Job[PageResult]):
             super().__init__(PageRun._run, ticket, upload.path)
             stack.pop_all()  # The job records its end.
 
+    @property
+    def entry_id(self) -> str:
+        """The id of the run in the list of results; "" if it is not in one."""
+        return "" if self._entry is None else self._entry.id
+
     def _run(self) -> PageResult:
         services, session, upload = self._call.services, self._call.session, self.upload
         tasks = services.enhancer.tasks
@@ -61,9 +66,9 @@ class PageRun(Job[PageResult]):
             tasks.keep_upload(upload.path, upload)  # So that the run can continue after a restart of the server.
             options = {"watch": self.growing, "preview": self._preview}
             result = enhance(services, upload.path, self._settings, self, **options)
-            finish(result.info)
+            assert self.growing.overview is not None
+            finish(result.info, list_image(self.growing.overview.pixels))
         services.owners.remember(self._call.request, result.info)
-        assert self.growing.overview is not None
         page_result = session.save_result(upload, self.growing.overview, self.growing.icc, result)
         with session.lock:
             if session.upload is not upload or self.stop.is_set():
@@ -166,6 +171,7 @@ def export(call: Call) -> Updates:
         with session.lock:
             if session.result is result:
                 session.result = replace(result, downloaded=encoding)
+        mark_downloaded(call, result.info["task_id"])
         return path
 
     return _offer_file(call, make, call.page.result.taken, "A result could not be exported")

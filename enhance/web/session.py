@@ -38,7 +38,7 @@ from ..output.thumbnails import (
 )
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
-from ..store import count_as_used, download_name
+from ..store import Entry, count_as_used, download_name
 from .jobs import JOBS
 from .storage import Asker, PageFolder, asker_of
 
@@ -290,6 +290,14 @@ class Session:
         """Whether a run is in progress or in the queue."""
         return self.run is not None and not self.run.is_over
 
+    def shows(self, entry: Entry) -> bool:
+        """Return whether the page has this run of the list of results, or its result."""
+        if entry.batch:
+            return entry.batch == self.files.id
+        run, result = self.run, self.result
+        has_run = run is not None and run.entry_id == entry.id
+        return has_run or (result is not None and result.info["task_id"] == entry.task_id)
+
     @property
     def is_batch_running(self) -> bool:
         return self.batch is not None and not self.batch.is_over
@@ -463,6 +471,11 @@ class Sessions:
         with self._lock:
             both = (one for session in self._sessions.values() for one in (session, session.selected))
             return next((one for one in both if one.folder.name == name), None)
+
+    def with_list(self, history: str) -> list[Session]:
+        """Return the sessions that have this list of results."""
+        with self._lock:
+            return [session for session in self._sessions.values() if history and session.history == history]
 
     def open(self, request: gr.Request, tab: str) -> Session:
         """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""

@@ -26,7 +26,16 @@ _BROWSER_TEXTS = (
     *("zoom_for_preview", "more_presets", "fewer_presets", "size", "size_web", "size_print", "size_custom"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *("server_changed", "reload", "preset_auto", "choose_by_eye", "not_installed_short", "preset", "format_metadata"),
+    *(
+        "server_changed",
+        "reload",
+        "upload_interrupted",
+        "preset_auto",
+        "choose_by_eye",
+        "not_installed_short",
+        "preset",
+        "format_metadata",
+    ),
 )
 """The keys of the texts that the scripts use."""
 

@@ -81,7 +81,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         card.size_problem: "",
         card.tips: "".join(tips),
         card.cards: cards_data(call, upload, settings, seconds),
-        card.estimate: templates.note(_estimate_text(call, seconds)),
+        card.estimate: templates.note(_estimate_text(call, seconds)) + templates.data("seconds", value=round(seconds)),
         **show_bar(call),
     }
 

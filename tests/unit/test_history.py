@@ -65,7 +65,7 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY):
     write_atomically(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
-        done(info)
+        done(info, "")
     return entries_of(store, entry.whose)[0], task_id
 
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_no_entry(store, photo_file, monkeypatch):
     upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
     assert record_run(store, session, upload, Settings("gentle")) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
-        done(cast(Any, {"task_id": store.new_id()}))
+        done(cast(Any, {"task_id": store.new_id()}), "")
 
     assert list(store.lists.iterdir()) == []
 

@@ -1,0 +1,66 @@
+"""A connection to the server that a test can cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+
+class Cable:
+    """A TCP relay to a server at `url`. A cut one closes all connections and refuses new ones."""
+
+    def __init__(self, url: str):
+        parts = urlsplit(url)
+        self._server = parts.hostname or "", parts.port or 80
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self._is_cut, self._ends = False, list[socket.socket]()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        for end in self._ends:
+            _close(end)
+        self._ends.clear()
+
+    def close(self) -> None:
+        self.cut()
+        _close(self._listener)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if self._is_cut:
+                    _close(client)
+                    continue
+                server = socket.create_connection(self._server)
+                self._ends += [client, server]
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._relay, args=ends, daemon=True).start()
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while content := source.recv(1 << 16):
+                target.sendall(content)
+        _close(source)
+        _close(target)
+
+
+def _close(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
+
+
+@contextmanager
+def cable(url: str) -> Iterator[Cable]:
+    """Yield a relay to the server at `url`, and close it at the end."""
+    relay = Cable(url)
+    try:
+        yield relay
+    finally:
+        relay.close()
