@@ -136,7 +136,7 @@ def test_the_javascript_runs_in_node(site, folder):
 
 @pytest.mark.usefixtures("folder")
 def test_the_agent_connects_to_the_documented_server(server, capsys):
-    (settings,), agent = snippets_of_api("json", server), snippets_of_api("python", server)[-1]
+    (settings, _), agent = snippets_of_api("json", server), snippets_of_api("python", server)[-1]
     assert json.loads(settings)["mcpServers"]["enhance"]["url"] in agent
     with ThreadPoolExecutor(1) as apart:  # Earlier browser tests leave an event loop in this thread.
         apart.submit(exec, compile(agent, "docs/api.md", "exec"), {}).result()
