@@ -164,7 +164,13 @@ def _add_run(run: ArgumentParser) -> None:
         "--metadata",
         default="keep",
         help="keep: all metadata, including a GPS location (default). no-location: no GPS location in EXIF, XMP, IPTC "
-        "and text. none: only the colour profile and the resolution",
+        "and text. none: only the colour profile, the resolution and the label",
+    )
+    add(
+        "--no-label",
+        dest="label",
+        action="store_false",
+        help="do not label the result as machine-enhanced (IPTC digital source type in XMP)",
     )
     _add_device(run)
     add("--shard", default="1/1", metavar="I/N", help="process part I of N of the files, one part on each machine")
@@ -284,9 +290,9 @@ def _run_piped(options: Namespace, settings: Settings) -> int:
     from .output.formats import Encoding
 
     (source,), target, folder = options.input, options.output, TemporaryDirectory()
-    encoding = Encoding(options.format or "png", options.quality, options.metadata)
+    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label)
     if target is not None and target != _PIPE:
-        encoding = Encoding.of_file(target, options.quality, options.metadata, options.format)
+        encoding = Encoding.of_file(target, options.quality, options.metadata, options.format, label=options.label)
     enhancer = Enhancer(options.device, options.precision)
     with folder, _Progress(options.progress) as bar:
 
@@ -337,10 +343,10 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     inputs, output = options.input, options.output
     is_one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
     if output is not None and is_one_file and not output.is_dir():
-        encoding = Encoding.of_file(output, options.quality, options.metadata, options.format)
+        encoding = Encoding.of_file(output, options.quality, options.metadata, options.format, label=options.label)
         remove_leftovers(output.parent)
         return plan([Item(inputs[0], Path(inputs[0].name), output)]), encoding
-    encoding = Encoding(options.format or "png", options.quality, options.metadata)
+    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label)
     if output is None:
         return find_images(inputs, shard=shard), encoding
     if output.exists() and not output.is_dir():

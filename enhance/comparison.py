@@ -15,8 +15,9 @@ from .errors import Cancelled, EnhanceError, WeightsError, expected_error, memor
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
-from .info import fidelity_grade, output_info, timestamp
+from .info import output_info, timestamp
 from .output.contact_sheet import SheetCell, draw_sheet
+from .output.fidelity import fidelity_grade
 from .output.png import encode_png
 from .output.provenance import Origin
 from .output.result import Written

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """Stands for the model of a result without a network."""
 
-_GRADES = {"very": 22.0, "good": 7.0, "free": -math.inf}
-"""The lowest `fidelity_worst_db` of each grade. docs/fidelity.md has the measurements."""
-
 
 class InputInfo(TypedDict):
     """The input file."""
@@ -225,15 +222,15 @@ class Result:
 
         return open_pillow(self._existing_png())
 
-    def save(self, path: Path | str, quality: int = 92, metadata: str = "keep") -> Result:
+    def save(self, path: Path | str, quality: int = 92, metadata: str = "keep", label: bool = True) -> Result:
         """Write the result to `path` in the format of its extension (.png, .jpg and others), replacing any file.
 
-        `quality` and `metadata` are those of `Encoding`. The `notes` in the output of the returned `info` state what
-        the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if the format cannot be written,
-        StorageError.
+        `quality`, `metadata` and `label` are those of `Encoding`. The `notes` in the output of the returned `info`
+        state what the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if the format cannot
+        be written, StorageError.
         """
         path = Path(path)
-        encoding = Encoding.of_file(path, quality, metadata)
+        encoding = Encoding.of_file(path, quality, metadata, label=label)
         png = self._existing_png()
         if self._is_input(path):
             raise StorageError("own_input", output=path)
@@ -293,11 +290,6 @@ def fidelity_info(fidelity: Fidelity | None) -> FidelityInfo:
     """Return the facts of a fidelity, None if it was not measured."""
     average, worst = (fidelity.average_db, fidelity.worst_db) if fidelity else (None, None)
     return {"fidelity_db": average, "fidelity_worst_db": worst}
-
-
-def fidelity_grade(decibels: float) -> str:
-    """Return the grade of a `fidelity_worst_db`, as it is shown with one decimal: very, good or free."""
-    return next(grade for grade, lowest in _GRADES.items() if round(decibels, 1) >= lowest)
 
 
 def timestamp() -> str:

@@ -43,6 +43,8 @@ SETTINGS = {
     "metadata": "keep",
 }
 """The settings of /enhance, /preview and /batch in their order, with their defaults."""
+ADDED_SETTINGS = {"print_width": None, "print_height": None, "dpi": None, "label": True}
+"""The settings after those, which earlier clients do not send."""
 
 LOGIN = {"username": "ada", "password": "secret"}
 

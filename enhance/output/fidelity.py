@@ -46,6 +46,8 @@ _LEAST_WEIGHT = 0.01
 _CONTRASTS = 0.5, 2.0
 _WORST_SHARE = 0.01
 _BINS_PER_DECIBEL, _DECIBELS = 100, (-50, 60)
+_GRADES = {"very": 22.0, "good": 7.0, "free": -math.inf}
+"""The lowest `worst_db` of each grade. docs/fidelity.md has the measurements."""
 
 _LEAST_ENERGY = 0.25
 _BLOCK_PIXELS = 2**18
@@ -320,6 +322,11 @@ class FidelityMeter:
         ratio = (counted * 10 ** (-bins / 10)).sum() / worst
         average = 255**2 / max(self._squares / total, 1e-12)
         return Fidelity(*(round(min(99.0, float(10 * np.log10(one))), 2) for one in (average, 1 / ratio)))
+
+
+def fidelity_grade(decibels: float) -> str:
+    """Return the grade of a `worst_db`, as it is shown with one decimal: very, good or free."""
+    return next(grade for grade, lowest in _GRADES.items() if round(decibels, 1) >= lowest)
 
 
 def _shape_errors(photo: np.ndarray, result: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:

@@ -26,10 +26,11 @@ from ..i18n import PixelCount
 from ..images import Metadata
 from ..images.containers import SIGNATURE, make_chunk
 from ..images.metadata import CHOICES, fit_to_format, photoshop_resource
+from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
 from .png import PngFormat
 from .png_reader import PngReader
-from .provenance import marked_ending, origin_of
+from .provenance import Origin, marked_ending, origin_of
 from .tiff import write_tiff
 
 FINE = 90
@@ -79,11 +80,13 @@ class Encoding:
 
     `quality` is 1 to 100 as libjpeg, libwebp and libavif define it; PNG and TIFF ignore it. WebP is lossless at 100,
     because its colour has half the resolution at any lower quality. `metadata` is "keep", "no-location" or "none".
+    `label` marks the result of a network as machine-enhanced in its XMP, for each value of `metadata`.
     """
 
     format: str = "png"
     quality: int = 92
     metadata: str = "keep"
+    label: bool = True
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -92,17 +95,21 @@ class Encoding:
             raise SettingsError("quality_range", value=repr(self.quality))
         if self.metadata not in CHOICES:
             raise SettingsError("metadata_unknown", value=self.metadata, choices=", ".join(CHOICES))
+        if not isinstance(self.label, bool):
+            raise SettingsError("setting_switch", setting="label", value=repr(self.label))
         object.__setattr__(self, "quality", int(self.quality))
 
     @staticmethod
-    def of_file(path: Path, quality: int = 92, metadata: str = "keep", format: str | None = None) -> Encoding:
+    def of_file(
+        path: Path, quality: int = 92, metadata: str = "keep", format: str | None = None, *, label: bool = True
+    ) -> Encoding:
         """Return the encoding for a file name. Raises SettingsError if its extension is unknown or not of `format`."""
         by_name = ENDINGS.get(path.suffix.lower())
         if by_name is None:
             raise SettingsError("format_ending", name=path.name, endings=", ".join(ENDINGS))
         if format is not None and format != by_name:
             raise SettingsError("format_contradicts", name=path.name, format=format)
-        return Encoding(by_name, quality, metadata)
+        return Encoding(by_name, quality, metadata, label)
 
     @property
     def file_format(self) -> Format:
@@ -120,10 +127,11 @@ class Encoding:
     @property
     def is_stored(self) -> bool:
         """Whether the output file is the stored PNG."""
-        return self.format == "png" and self.metadata == "keep"
+        return self.format == "png" and self.metadata == "keep" and self.label
 
     def __str__(self) -> str:
-        return "-".join([self.format, *([] if self.lossless else [str(self.quality)]), self.metadata])
+        parts = [self.format, *([] if self.lossless else [str(self.quality)]), self.metadata]
+        return "-".join([*parts, *([] if self.label else ["unlabelled"])])
 
     def notes(self, *, alpha: bool, bits: int, metadata: Metadata) -> list[str]:
         """Return notes on what an image loses in this format.
@@ -179,9 +187,10 @@ def export(
     with PngReader(png) as image:
         height, width = image.size
         encoding.check(width, height)
-        metadata, _ = encoding.fit_to_format(image.metadata.select(encoding.metadata))
+        origin = origin_of(png)
+        metadata = _exported_metadata(image.metadata, encoding, origin)
         has_mark = marked or encoding.metadata != "none"
-        mark = replace(origin_of(png), encoding=str(encoding)).mark() if has_mark else b""
+        mark = replace(origin, encoding=str(encoding)).mark() if has_mark else b""
         source = _Source(image, encoding, metadata, mark, stop)
         writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff}
         write = writers.get(encoding.format, _write_in_one_piece)
@@ -191,6 +200,16 @@ def export(
                 write(file, source)
 
         write_atomically(target, write_file, durable=True)
+
+
+def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin) -> Metadata:
+    """Return the metadata of the output file for that of the PNG, with the label of a labelled result or without it."""
+    exported, _ = encoding.fit_to_format(metadata.select(encoding.metadata))
+    if origin.source_type is None:
+        return exported
+    own = None if encoding.metadata == "none" or origin.source_type == "none" else origin.source_type
+    source_type = read_source_type(metadata.xmp) if encoding.label else own
+    return replace(exported, xmp=with_source_type(exported.xmp, source_type))
 
 
 def notes_of(png: Path, encoding: Encoding) -> list[str]:

@@ -33,6 +33,7 @@ _BLOCK_BYTES = 1 << 20
 _CHUNK_BYTES = 4 << 20
 _LEVEL = 1
 _INCH = 0.0254
+_XMP_START = b"iTXtXML:com.adobe.xmp" + bytes(5)
 
 
 def rows_per_chunk(row_bytes: int) -> int:
@@ -64,11 +65,13 @@ class PngFormat:
 class PngWriter:
     """Writes rows as a PNG into an open file, and counts its `length` and `sha256`.
 
-    `mark` can be set until `finish`; see `enhance.output.provenance`.
+    `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.output.provenance`. `xmp` replaces the XMP of
+    `form` and has its length. The `sha256` does not cover it.
     """
 
     def __init__(self, sink: BinaryIO, form: PngFormat, mark: bytes | None = None) -> None:
         self.mark = mark
+        self.xmp: bytes | None = None
         self.length = 0
         self.sha256 = hashlib.sha256()
         self._sink = sink
@@ -81,6 +84,8 @@ class PngWriter:
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
         for part in form.head():
+            if part[4:].startswith(_XMP_START):
+                self._xmp_position = self.length
             self._push(part)
 
     def write(self, rows: np.ndarray) -> None:
@@ -105,6 +110,9 @@ class PngWriter:
             raise ValueError(f"the last {self._rows_left} rows were not written")
         self._end_chunk(self._deflate.flush())
         self._push(marked_ending(SIGNATURE, self.mark) if self.mark else make_chunk(b"IEND", b""))
+        if self.xmp is not None:
+            self._sink.seek(self._xmp_position)
+            self._sink.write(_xmp_chunk(self.xmp))
 
     def _write_block(self, rows: np.ndarray) -> None:
         if self._dtype.itemsize == 2:
@@ -167,12 +175,16 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     if metadata.exif:
         yield make_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        yield make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+        yield _xmp_chunk(metadata.xmp)
     if metadata.iptc:
         text = profile_text("iptc", photoshop_resource(metadata.iptc)).encode("ascii")
         yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
     for key, value in metadata.texts:
         yield _text_chunk(key.encode("latin-1"), value)
+
+
+def _xmp_chunk(packet: bytes) -> bytes:
+    return make_chunk(b"iTXt", _XMP_START.removeprefix(b"iTXt") + packet)
 
 
 def _text_chunk(keyword: bytes, value: str) -> bytes:

@@ -22,7 +22,8 @@ class Origin:
 
     `signature` identifies the settings and the input, `input_sha256` the input's bytes. `encoding` is that of
     `str(Encoding)`; the lossless PNG has none. `fidelity_db` and `fidelity_worst_db` are those of `info`. `dpi` is the
-    resolution that the settings set.
+    resolution that the settings set. `source_type` is the digital source type of the photo that a label replaced, or
+    "none"; a result without a label does not state it.
     """
 
     signature: str | None = None
@@ -31,6 +32,7 @@ class Origin:
     fidelity_db: str | None = None
     fidelity_worst_db: str | None = None
     dpi: str | None = None
+    source_type: str | None = None
 
     def mark(self) -> bytes:
         """Return the mark, at most 500 bytes."""

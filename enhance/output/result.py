@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 
 from ..errors import Cancelled
+from ..files import file_sha256
 from ..images import FLAWLESS, Box, Measurements, SourceImage
+from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, remove_haze
 from ..scenes.faces import FacePatch, Faces, blend_faces
 from ..settings import Settings
 from .deblocking import Deblocked, has_blocks
-from .fidelity import FidelityMeter, Photo, Rows
+from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
 from .png import PngFormat, create_png
 from .provenance import Origin
 from .resample import Cut, Grid, enlarge
@@ -157,11 +159,15 @@ def write_png(
     """Write the result to `path` atomically; return the file, and the seconds of `tuning` and of `encode`.
 
     `meter` and `thumbnail` receive the same rows. The file states its origin: `signature`, the input's checksum and the
-    measured fidelity. Raises StorageError, and Cancelled if `stop` is set.
+    measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite with generated content
+    if faces were restored or the fidelity is low. Raises StorageError, and Cancelled if `stop` is set.
     """
     (height, width), image, dpi = result.size, result.image, result.settings.dpi
     metadata = image.metadata.with_size(width, height)
     metadata = metadata if dpi is None else metadata.with_resolution(dpi)
+    xmp, has_faces, is_labelled = metadata.xmp, result.overlay is not None, bool(result.settings.model)
+    if is_labelled:
+        metadata = replace(metadata, xmp=with_source_type(xmp, label_of(xmp, generated=has_faces)))
     form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
@@ -179,6 +185,15 @@ def write_png(
             seconds["encode"] += time.perf_counter() - tuned
         measured = meter and meter.fidelity()
         average, worst = (f"{measured.average_db:g}", f"{measured.worst_db:g}") if measured else (None, None)
-        dpi_text = None if dpi is None else str(dpi)
-        png.mark = Origin(signature, image.sha256, fidelity_db=average, fidelity_worst_db=worst, dpi=dpi_text).mark()
-    return Written(path, png.sha256.hexdigest(), png.length), seconds
+        if is_labelled and measured and fidelity_grade(measured.worst_db) == "free":
+            png.xmp = with_source_type(xmp, label_of(xmp, generated=True))
+        png.mark = Origin(
+            signature,
+            image.sha256,
+            fidelity_db=average,
+            fidelity_worst_db=worst,
+            dpi=None if dpi is None else str(dpi),
+            source_type=(read_source_type(xmp) or "none") if is_labelled else None,
+        ).mark()
+    sha256 = png.sha256.hexdigest() if png.xmp is None else file_sha256(path)
+    return Written(path, sha256, png.length), seconds

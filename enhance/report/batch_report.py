@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, match_language, name_of, translate
-from ..info import Info, fidelity_grade
+from ..info import Info
+from ..output.fidelity import fidelity_grade
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
 COLUMNS = (

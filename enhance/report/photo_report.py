@@ -25,7 +25,8 @@ from ..i18n import (
 )
 from ..images import SourceImage
 from ..images.colour import profile_name
-from ..info import Info, OutputInfo, fidelity_grade, settings_in
+from ..info import Info, OutputInfo, settings_in
+from ..output.fidelity import fidelity_grade
 from ..output.formats import FORMATS
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..store import download_name

@@ -29,7 +29,7 @@ from .batch import BATCH_EVENTS
 from .compare import COMPARISON_EVENTS
 from .jobs import Job, T, wait_until_done
 from .params import (
-    ADDED_PARAMETERS,
+    ADDED_SIZES,
     API_DEFAULTS,
     API_REGION,
     API_SETTINGS,
@@ -84,8 +84,8 @@ class Endpoints:
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
         """Preview a square region of an image. Returns before and after as PNG files, and `info`.
 
-        `format`, `quality` and `metadata` change nothing here. Previews run between the steps of longer runs. `info` is
-        that of the whole run with its signature, as far as it is known before.
+        `format`, `quality`, `metadata` and `label` change nothing here. Previews run between the steps of longer runs.
+        `info` is that of the whole run with its signature, as far as it is known before.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -150,7 +150,7 @@ class Endpoints:
             }
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
-    @gradio_changes.name_parameters((*SIZES, *ADDED_PARAMETERS), API_DEFAULTS)
+    @gradio_changes.name_parameters((*SIZES, *ADDED_SIZES), API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> dict[str, Any]:
         """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
 
@@ -209,7 +209,7 @@ def add_endpoints(services: Services) -> None:
     for name in ("presets", "status"):
         add(name, (), [answer], queue=False)
     add("batch", ("images", *API_SETTINGS), [archive, info], **BATCH_EVENTS)
-    add("analyse", ("image", *SIZES, *ADDED_PARAMETERS), [answer], concurrency_limit=2)
+    add("analyse", ("image", *SIZES, *ADDED_SIZES), [answer], concurrency_limit=2)
     add("report", ("task_id",), [pdf], concurrency_limit=1)
 
 

@@ -76,6 +76,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
         controls["format"]: encoding.format,
         controls["quality"]: gr.Slider(value=encoding.quality, visible=encoding.has_quality),
         controls["metadata"]: encoding.metadata,
+        controls["label"]: encoding.label,
         page.controls.sheet: gr.Accordion(open=False),
         page.controls.problem: templates.problem(removed.message(call.language) if removed else problem),
         **show_history(call, is_opening=True),

@@ -55,11 +55,12 @@ CONTROLS = ("preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, *PRESET_CONTRO
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
-ADDED_PARAMETERS = (*PRINT_SIDES, "dpi")
+ADDED_SIZES = (*PRINT_SIDES, "dpi")
+ADDED_PARAMETERS = (*ADDED_SIZES, "label")
 """Parameters at the end of an endpoint that earlier clients do not send."""
 API_SETTINGS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
-    *("reduce", "long_side", "megapixels", *ENCODING_CONTROLS, *ADDED_PARAMETERS),
+    *("reduce", "long_side", "megapixels", "format", "quality", "metadata", *ADDED_PARAMETERS),
 )
 """The settings that API endpoints accept, in the order of their parameters."""
 API_REGION = ("x", "y", "size")
@@ -76,7 +77,7 @@ _TYPES = {
     **dict.fromkeys(("image", "task_id", "preset", "format", "metadata"), "string"),
     **dict.fromkeys((*WHOLE, "size", "quality"), "integer"),
     "images": "array",
-    "tuning": "boolean",
+    **dict.fromkeys(("tuning", "label"), "boolean"),
 }
 POSSIBLE_SIZE = "possible_size"
 """The action of the button that selects the nearest possible size."""
@@ -222,9 +223,10 @@ def settings_from_storage(stored: object, available: Collection[str]) -> Setting
 def encoding_from_storage(stored: object) -> Encoding:
     """Return the file format that the browser stored, or the default."""
     try:
-        values = {name: stored.get(name) for name in ENCODING_CONTROLS}  # type: ignore[attr-defined]
-        # An earlier version stored a switch.
+        values: dict[str, Any] = {name: stored.get(name) for name in ENCODING_CONTROLS}  # type: ignore[attr-defined]
+        # Earlier versions stored a switch, and no label.
         values["metadata"] = {True: "keep", False: "no-location"}.get(values["metadata"], values["metadata"])
+        values["label"] = values["label"] is not False
         return Encoding(**values)
     except (SettingsError, TypeError, AttributeError):
         return Encoding()

@@ -25,7 +25,8 @@ from ..i18n import (
 )
 from ..images import Facts
 from ..images.metadata import INPUT_NOTES
-from ..info import Info, fidelity_grade, settings_in
+from ..info import Info, settings_in
+from ..output.fidelity import fidelity_grade
 from ..output.formats import FORMATS, notes_of
 from ..output.resample import result_size
 from ..presets import has_fixed_denoise

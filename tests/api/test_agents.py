@@ -16,7 +16,7 @@ from PIL import Image
 
 from enhance.settings import RANGES, all_presets
 
-from ..site import LOGIN, SETTINGS, guarded_site, photo
+from ..site import ADDED_SETTINGS, LOGIN, SETTINGS, guarded_site, photo
 from .calls import ENDPOINTS
 from .test_server_side_requests import Elsewhere, elsewhere
 
@@ -85,7 +85,7 @@ def test_every_tool_and_parameter_is_described_with_its_range(server):
         for name, schema in tool.inputSchema["properties"].items():
             assert schema["description"], (tool.name, name)
     properties = tools["enhance"].inputSchema["properties"]
-    assert list(properties) == ["image", *SETTINGS, "print_width", "print_height", "dpi"]
+    assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS]
     assert tools["enhance"].inputSchema["required"] == ["image"]
     for name, limits in RANGES.items():
         assert (properties[name]["minimum"], properties[name]["maximum"]) == limits

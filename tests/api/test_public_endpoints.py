@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from app import build_demo
 from enhance import PRESETS
 
-from ..site import SETTINGS
+from ..site import ADDED_SETTINGS, SETTINGS
 from ..user_models import add_models
 from .calls import ENDPOINTS, VALUES, answer_to, fill_in
 
@@ -35,8 +35,10 @@ def test_parameters_have_their_names_and_defaults(client, endpoint, own):
         "images" if endpoint == "/batch" else "image",
         *own,
         *SETTINGS,
+        *ADDED_SETTINGS,
     ]
-    assert {one["parameter_name"]: one.get("parameter_default") for one in parameters[1:]} == own | SETTINGS
+    defaults = {one["parameter_name"]: one.get("parameter_default") for one in parameters[1:]}
+    assert defaults == own | SETTINGS | ADDED_SETTINGS
     assert all(one["parameter_has_default"] for one in parameters[1:])
 
 

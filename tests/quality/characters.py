@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from enhance import Settings, models
-from enhance.info import fidelity_grade
+from enhance.output.fidelity import fidelity_grade
 
 from .cases import Case, Networks, bicubic, jpeg_case, upscaled
 from .degradation import blurred, noisy

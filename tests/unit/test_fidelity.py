@@ -7,8 +7,7 @@ from scipy import ndimage
 from skimage import data
 
 from enhance.images import Measurements, SourceImage
-from enhance.info import fidelity_grade
-from enhance.output.fidelity import AreaAverage, BaseLayer, Fidelity, Photo, difference
+from enhance.output.fidelity import AreaAverage, BaseLayer, Fidelity, Photo, difference, fidelity_grade
 from enhance.output.resample import Grid
 from enhance.output.result import ResultRows
 from enhance.output.tuning import Tuning

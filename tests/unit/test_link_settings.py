@@ -31,6 +31,8 @@ def test_a_removed_location_stays_removed_after_an_update():
     kept = {"format": "png", "quality": 92}
     assert encoding_from_storage(kept | {"metadata": False}).metadata == "no-location"
     assert encoding_from_storage(kept | {"metadata": "none"}).metadata == "none"
+    assert encoding_from_storage(kept | {"metadata": "none"}).label, "earlier versions stored no label"
+    assert not encoding_from_storage(kept | {"metadata": "none", "label": False}).label
 
 
 def test_a_link_overrides_stored_settings_and_reports_unusable_values():
@@ -39,9 +41,10 @@ def test_a_link_overrides_stored_settings_and_reports_unusable_values():
         tuning=True, sharpen=0.2
     )
     link = {"preset": "anime", "paper": "a4", "format": "avif", "quality": "50", "metadata": "no-location"}
+    link |= {"label": "false"}
     assert settings_from_link(link, Settings("gentle")) == Settings.from_preset("anime", long_side=3508, dpi=300)
-    assert encoding_from_link(link, Encoding()) == Encoding("avif", 50, "no-location")
-    for query in ({"format": "gif"}, {"quality": "0"}, {"quality": "fine"}, {"metadata": "some"}):
+    assert encoding_from_link(link, Encoding()) == Encoding("avif", 50, "no-location", label=False)
+    for query in ({"format": "gif"}, {"quality": "0"}, {"quality": "fine"}, {"metadata": "some"}, {"label": "some"}):
         with pytest.raises(SettingsError):
             encoding_from_link(query, Encoding())
     for query in ({"paper": "a9"}, {"long_side": "long"}, {"long_side": "300", "scale": "2"}):

@@ -304,7 +304,7 @@ def test_a_second_run_recognises_results_without_metadata(tmp_path: Path, capsys
     call = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--preset", "anime-fast", "--format", form]
 
     for choice in ("keep", "none", "none"):  # the first one is replaced, and the second stays as it is
-        assert main([*call, "--metadata", choice, "--json"]) == 0
+        assert main([*call, "--metadata", choice, "--no-label", "--json"]) == 0
     first, second, third = (json.loads(line) for line in capsys.readouterr().out.splitlines())
 
     (result,) = (tmp_path / "out").iterdir()

@@ -21,7 +21,7 @@ from enhance.settings import PAPERS
 from enhance.web.params import SIZE_CONTROLS, TUNING_CONTROLS
 from enhance.web.theme import page_texts
 
-from ..site import SETTINGS
+from ..site import ADDED_SETTINGS, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 COMPUTED = {
@@ -32,7 +32,7 @@ COMPUTED = {
     "preset_{}": PRESETS,
     "size_{}": SIZE_CONTROLS,
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
-    "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS),
+    "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS, *ADDED_SETTINGS),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": TUNING_CONTROLS,
     "{}_failed": ("pip", "npm"),

@@ -1,0 +1,157 @@
+"""The label of results: the IPTC digital source type in the XMP of every format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Settings
+from enhance.cli import main
+from enhance.files import file_sha256
+from enhance.images import Metadata
+from enhance.images.image import SourceImage
+from enhance.images.source_type import with_source_type
+from enhance.output.formats import ENDINGS, FORMATS, Encoding, export
+from enhance.output.png_reader import is_intact
+from enhance.output.result import ResultRows, Scene, write_png
+from tests.unit import photos_with_metadata
+from tests.unit.photos_with_metadata import read_by_exiftool
+
+FILES = [form.ending for form in FORMATS.values()]
+VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+ENHANCED, COMPOSITE = "algorithmicallyEnhanced", "compositeWithTrainedAlgorithmicMedia"
+TAG = "XMP-iptcExt:DigitalSourceType"
+
+
+def xmp_of(source_type: str | None) -> bytes:
+    """Return the XMP of a photo, with a digital source type as a camera or another program writes it."""
+    given = f'Iptc4xmpExt:DigitalSourceType="{VOCABULARY}{source_type}" xmp:Rating="4"'.encode()
+    return photos_with_metadata.XMP.replace(b'xmp:Rating="4"', given) if source_type else photos_with_metadata.XMP
+
+
+def label_of(path: Path) -> str | None:
+    """Return the digital source type that exiftool reads, without the address of the vocabulary."""
+    return read_by_exiftool(path).get(TAG, "").removeprefix(VOCABULARY) or None
+
+
+def others_of(path: Path) -> dict[str, Any]:
+    """Return the other properties of the XMP."""
+    found = read_by_exiftool(path, "-struct", "-XMP:all")
+    return {name: value for name, value in found.items() if name not in (TAG, "SourceFile")}
+
+
+def write_result(folder: Path, xmp: bytes | None = None, preset: str = "anime-fast", **changes: Any) -> Path:
+    """Write a result whose network returned `network` (default: enlarged pixels); `overlay` adds faces."""
+    rgb = np.asarray(Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) * 5).resize((40, 30)))
+    rgb = np.repeat(rgb[..., None], 3, axis=2)
+    image = SourceImage("photo.jpg", "a" * 64, 1, "JPEG", "RGB", rgb, None, False, None, Metadata(xmp=xmp))
+    settings = Settings("anime-fast", scale=4)
+    if preset == "resize":
+        settings = Settings().resolved("resize", scale=1)
+    network = changes.pop("network", np.repeat(np.repeat(rgb, settings.factor, 0), settings.factor, 1))
+    photo = Scene().photo(image, settings, image.flaws)
+    rows = replace(ResultRows(image, lambda a, b: network[a:b], settings, photo), **changes)
+    written, _ = write_png(rows, folder / "result.png", signature="b" * 64, meter=rows.meter())
+    assert written.sha256 == file_sha256(written.path)
+    assert is_intact(written.path)
+    return written.path
+
+
+@pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
+@pytest.mark.parametrize("ending", FILES)
+def test_every_format_has_the_label(tmp_path, ending, metadata):
+    png = write_result(tmp_path, xmp_of(None))
+    before = others_of(png)
+    path = tmp_path / f"exported{ending}"
+    export(png, path, Encoding(ENDINGS[ending], metadata=metadata))
+    assert label_of(path) == ENHANCED
+    assert others_of(path) == (before if metadata == "keep" else {})
+
+
+@pytest.mark.parametrize("ending", FILES)
+def test_label_is_removed_if_it_is_off(tmp_path, ending):
+    for own, restored in (("digitalCapture", "digitalCapture"), (None, None)):
+        png = write_result(tmp_path, xmp_of(own))
+        export(png, tmp_path / f"off{ending}", Encoding(ENDINGS[ending], label=False))
+        assert label_of(tmp_path / f"off{ending}") == restored
+        assert others_of(tmp_path / f"off{ending}") == others_of(png)
+    export(png, tmp_path / f"none{ending}", Encoding(ENDINGS[ending], metadata="none", label=False))
+    assert b"xmpmeta" not in (tmp_path / f"none{ending}").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("own", "label"),
+    [
+        (None, ENHANCED),
+        ("digitalCapture", ENHANCED),
+        (COMPOSITE, COMPOSITE),
+        ("trainedAlgorithmicMedia", "trainedAlgorithmicMedia"),
+    ],
+)
+def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(tmp_path, own, label):
+    assert label_of(write_result(tmp_path, xmp_of(own))) == label
+
+
+def test_result_without_xmp_gets_a_packet_that_has_only_the_label(tmp_path):
+    path = write_result(tmp_path)
+    assert label_of(path) == ENHANCED
+    assert others_of(path) == {}
+
+
+def test_low_fidelity_is_labelled_as_generated(tmp_path):
+    wrong = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
+    path = write_result(tmp_path, xmp_of("digitalCapture"), network=wrong)
+    assert label_of(path) == COMPOSITE
+    assert others_of(path) == others_of(write_result(tmp_path, xmp_of("digitalCapture")))
+
+
+def test_restored_faces_are_labelled_as_generated(tmp_path):
+    assert label_of(write_result(tmp_path, overlay=lambda rows, first: rows)) == COMPOSITE
+
+
+def test_result_without_a_network_keeps_the_label_of_the_photo(tmp_path):
+    for own in (None, "digitalCapture"):
+        path = write_result(tmp_path, xmp_of(own), preset="resize")
+        assert label_of(path) == own
+        export(path, tmp_path / "none.jpg", Encoding("jpeg", metadata="none"))
+        assert label_of(tmp_path / "none.jpg") is None
+
+
+def test_xmp_too_long_for_a_jpeg_is_replaced_by_the_label(tmp_path):
+    long = b'<rdf:Description xmlns:t="t:" t:a="%s"/></rdf:RDF>' % (b"x" * 70_000)
+    png = write_result(tmp_path, photos_with_metadata.XMP.replace(b"</rdf:RDF>", long))
+    export(png, tmp_path / "long.jpg", Encoding("jpeg"))
+    assert label_of(tmp_path / "long.jpg") == ENHANCED
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [
+        b'<r:RDF xmlns:r="x"><r:Description i:DigitalSourceType="%s"/></r:RDF>',
+        b'<r:RDF xmlns:r="x"><r:Description><i:DigitalSourceType>%s</i:DigitalSourceType></r:Description></r:RDF>',
+        b'<RDF xmlns="x"><Description><i:DigitalSourceType rdf:resource="%s"/></Description></RDF>',
+    ],
+)
+def test_every_form_of_the_property_is_replaced(xmp):
+    labelled = with_source_type(xmp % VOCABULARY.encode(), ENHANCED) or b""
+    assert labelled.count(b"DigitalSourceType") == 1
+    assert f'"{VOCABULARY}{ENHANCED}"'.encode() in labelled
+    assert b"DigitalSourceType" not in (with_source_type(labelled, None) or b"")
+
+
+def test_packet_without_properties_is_replaced():
+    assert with_source_type(b"<rdf:RDF/>", ENHANCED) == with_source_type(None, ENHANCED)
+
+
+def test_command_line_writes_the_label_unless_it_is_off(photo_file, tmp_path, capsys):
+    for options, label in (([], ENHANCED), (["--no-label"], None), ([], ENHANCED)):
+        arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--preset", "anime-fast", "--json"]
+        assert main([*arguments, *options]) == 0
+        assert not json.loads(capsys.readouterr().out)["cached"], "a file with another label is made again"
+        assert label_of(tmp_path / "out.png") == label
