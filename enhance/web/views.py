@@ -268,7 +268,9 @@ def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
     result = None
     with suppress(SettingsError):  # The control of the size has the message.
         result = result_size(settings, facts.height, facts.width)
-    return templates.render("photo_facts", call.language, facts=facts, result=result)
+    count = facts.width * facts.height
+    pixels = PixelCount(count) if count >= 1e6 else None
+    return templates.render("photo_facts", call.language, facts=facts, result=result, pixels=pixels)
 
 
 def result_facts(call: Call, info: Info) -> str:

@@ -35,6 +35,27 @@ def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Si
     has_focus(page, "#download")
     assert 2 < len(page.evaluate("window.announced")) < 22
 
+    with site.enhancer.paused("progress"):
+        page.locator("#tuning-sheet > button").click()
+        page.locator("#contrast input[type=range]").focus()
+        page.keyboard.press("ArrowRight")
+        page.locator("#enhance").click()
+        expect(page.locator("#cancel")).to_be_visible()
+        assert "processing" not in page.locator("body").aria_snapshot()  # Gradio's own text has a time that changes
+        page.locator("#cancel").click()
+    expect(page.locator("#enhance")).to_be_visible()
+    page.evaluate("document.activeElement.blur()")
+    panel = ["#section-size", "#section-preset", "#tuning-sheet", "#section-format"]
+    parts = ["#head", "#viewer", "#retry", *panel, "#facts", "#again"]
+    passed = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        inside = "(parts) => parts.find((part) => document.activeElement.closest(part)) ?? ''"
+        passed.append(page.evaluate(inside, parts))
+    found = [part for part in dict.fromkeys(passed) if part]
+    at = found.index("#head")
+    assert found[at:] + found[:at] == parts
+
     page.locator("#again").focus()
     page.keyboard.press("Enter")
     has_focus(page, "#upload button")
