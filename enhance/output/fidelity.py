@@ -42,6 +42,8 @@ METER_HALO = DIFFERENCE_HALO + _SHAPE_RADIUS
 """Rows above and below that the measured fidelity depends on."""
 _FAINT, _ROUNDING = 25.0, 0.1
 """The variance of a contrast that is hardly visible, and that of rounding to 8 bits."""
+_HIDDEN_SHARE, _MOST_HIDDEN = 0.015, 2.0
+"""The share of the variance of the noise that can hide an error, up to a limit, so that noise alone is never "low"."""
 _LEAST_WEIGHT = 0.01
 _CONTRASTS = 0.5, 2.0
 _WORST_SHARE = 0.01
@@ -259,10 +261,12 @@ class FidelityMeter:
     input; the border of the result is then repeated. With a `box`, in pixels of the photo, only that region counts.
 
     The weight of a pixel depends on the contrast around it, of the photo or of the error, that exceeds the noise.
+    Noise hides small errors, so the worst figure includes an error that is a share of the noise.
     """
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
         self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
+        self._hidden = _ROUNDING + min(_HIDDEN_SHARE * photo.flaws.noise**2, _MOST_HIDDEN)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
         self._rows_left = size[0]
@@ -305,7 +309,7 @@ class FidelityMeter:
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
         self._squares += float((weights * squares).sum(dtype=float))
-        ratios = 10 * np.log10((contrast + _FAINT) / (error + _ROUNDING)) - _DECIBELS[0]
+        ratios = 10 * np.log10((contrast + _FAINT) / (error + self._hidden)) - _DECIBELS[0]
         bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
 

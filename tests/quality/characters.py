@@ -20,7 +20,7 @@ from enhance.output.fidelity import fidelity_grade
 
 from .cases import Case, Networks, bicubic, jpeg_case, upscaled
 from .degradation import blurred, noisy
-from .photos import Pixels, downscaled
+from .photos import REPORTED, TUNING, Pixels, downscaled, reference_of
 
 CHARACTERS = "0123456789ABCDEFGHJKLNPQRSTUVXYZabcdefghjknopqrstuvxyz"
 """Digits, and letters of similar width."""
@@ -147,8 +147,11 @@ def read(text: Text, case: Case, preset: str, networks: Networks) -> Reading:
     return Reading(int(is_clear.sum()), int(is_changed.sum()), result.fidelity_worst_db)
 
 
-def tables(networks: Networks) -> tuple[str, str]:
-    """Return two tables in Markdown: the characters that each preset changes, and the fidelity of these results."""
+def tables(networks: Networks) -> tuple[str, str, str]:
+    """Return three tables in Markdown.
+
+    They show the characters that each preset changes, the fidelity of these results, and that of results of photos.
+    """
     presets = [name for name in PRESETS if all(models.locate(model) for model in Settings(name).weights.models)]
     readings: dict[str, dict[str, list[Reading]]] = {preset: {} for preset in presets}
     for name, form in PRINTS.items():
@@ -156,7 +159,7 @@ def tables(networks: Networks) -> tuple[str, str]:
             case = form.case(text)
             for preset in presets:
                 readings[preset].setdefault(name, []).append(read(text, case, preset, networks))
-    return _changes_table(readings), _grades_table(readings)
+    return _changes_table(readings), _grades_table(readings), _photos_table(networks)
 
 
 def _changes_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
@@ -183,11 +186,29 @@ def _grades_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
         low, very = (
             lambda group, name=name: sum(fidelity_grade(one) == name for one in group) for name in ("free", "very")
         )
-        cells = [len(same), _pair(same, np.min, np.median), low(same)]
-        cells += [len(other), _pair(other, np.median, np.max), low(other), very(other)]
+        cells = [len(same), _figures(same, np.min, np.median), low(same)]
+        cells += [len(other), _figures(other, np.median, np.max), low(other), very(other)]
         lines.append(f"| {preset} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def _pair(values: np.ndarray, *functions: Callable[[np.ndarray], float]) -> str:
+def _photos_table(networks: Networks) -> str:
+    degradations = {
+        "clean": Case,
+        "JPEG 75": lambda reference, degraded: jpeg_case(reference, degraded, 75),
+        "noise 6": lambda reference, degraded: Case(reference, noisy(degraded, 6)),
+    }
+    references = [reference_of(source) for source in (TUNING | REPORTED).values()]
+    lines = [f"| lowest, median, highest dB | {' | '.join(degradations)} |", f"| --- |{' ---: |' * len(degradations)}"]
+    for preset in ("original", "gentle", "fast", "precise"):
+        cells = []
+        for create in degradations.values():
+            cases = [create(reference, downscaled(reference)) for reference in references]
+            worst = np.array([upscaled(case, Settings(preset), networks).fidelity_worst_db for case in cases])
+            cells.append(_figures(worst, np.min, np.median, np.max))
+        lines.append(f"| {preset} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figures(values: np.ndarray, *functions: Callable[[np.ndarray], float]) -> str:
     return ", ".join(f"{function(values):.1f}" for function in functions) if len(values) else ""
