@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def row(
     title: str,
     images: Iterable[np.ndarray | SourceImage],
     value: Callable[[Analysis], float | None],
-    right: float | list[float],
+    right: float | Sequence[float],
 ) -> str:
     found = [analyse(image) if isinstance(image, SourceImage) else measure(image) for image in images]
     values = [value(one) for one in found]

@@ -66,12 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.docs:
                 for path in (ROOT / "docs" / "choosing.md", ROOT / "README.md"):
                     replace_section(path, "auto", text)
-            text = auto.blocks_table(networks)
-            sys.stdout.write(f"\nblocks\n\n{text}\n")
-            if options.docs:
-                replace_section(ROOT / "docs" / "fidelity.md", "blocks", text)
+            tables = {
+                "blocks": (auto.blocks_table(networks), "docs/fidelity.md"),
+                "peer": (auto.peer_table(networks.enhancer), "README.md"),
+            }
+            for name, (text, path) in tables.items():
+                sys.stdout.write(f"\n{name}\n\n{text}\n")
+                if options.docs:
+                    replace_section(ROOT / path, name, text)
         if options.only in (None, "text") and not options.quick:
-            for name, text in zip(("text", "text labels"), characters.tables(networks), strict=True):
+            for name, text in zip(("text", "text labels", "photo labels"), characters.tables(networks), strict=True):
                 sys.stdout.write(f"\n{name}\n\n{text}\n")
                 if options.docs:
                     replace_section(ROOT / "docs" / "fidelity.md", name, text)
