@@ -136,7 +136,7 @@ def version() -> str:
     if checkout.is_file():
         (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
         return found
-    return metadata.version("enhance")
+    return metadata.version("enhance-photos")
 
 
 def terminal_language(environment: Mapping[str, str] | None = None) -> str:

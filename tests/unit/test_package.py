@@ -19,6 +19,7 @@ else:
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+DIST_INFO = f"enhance_photos-{PROJECT['version']}.dist-info"
 
 
 def requirements_in(file: str) -> set[str]:
@@ -81,10 +82,12 @@ def test_wheel_and_source_distribution_have_all_files(built: Path):
     with tarfile.open(source) as archive:
         in_source = {name.partition("/")[2] for name in archive.getnames()}
     files = tracked("enhance")
+    assert {f"{DIST_INFO}/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= in_wheel
+    assert {"pyproject.toml", "docs/library.md", "NOTICE"} <= in_source
     assert any(name.endswith(".woff") for name in files)
     assert files - in_wheel == set()
     assert files - in_source == set()
-    assert {name.split("/")[0] for name in in_wheel} == {"enhance", f"enhance-{PROJECT['version']}.dist-info"}
+    assert {name.split("/")[0] for name in in_wheel} == {"enhance", DIST_INFO}
 
 
 def test_the_installed_commands_work(installed: Path):
