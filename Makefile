@@ -18,7 +18,7 @@ PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
 RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
-DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl poppler-utils libgl1 nginx-light
+DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl libjxl-tools poppler-utils libgl1 nginx-light
 
 .PHONY: run test long check bench fuzz soak container states quality space lock fetch debian clean
 

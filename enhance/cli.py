@@ -158,8 +158,10 @@ def _add_run(run: ArgumentParser) -> None:
         usual = f" (default {USUAL[name]:g})" if name in WHOLE else ""
         text = f"{meanings.get(name, name)}: {low:g} to {high:g}{usual}"
         add(f"--{name}", type=int if name in WHOLE else float, help=text)
-    add("--format", help="png, jpeg, webp, avif or tiff (default: the extension of the output file, otherwise png)")
-    add("--quality", type=int, default=92, help="1 to 100, for JPEG, WebP and AVIF (default 92)")
+    add(
+        "--format", help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, otherwise png)"
+    )
+    add("--quality", type=int, default=92, help="1 to 100, for JPEG, WebP, AVIF and JPEG XL (default 92)")
     add(
         "--metadata",
         default="keep",

@@ -403,7 +403,7 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
     output = output_info(Written(path, file_sha256(path), path.stat().st_size), request.size)
     if not encoding.is_stored:
         image = request.image
-        notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, metadata=image.metadata)
+        notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, icc=image.icc, metadata=image.metadata)
         output = exported_output_info(output, path, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")

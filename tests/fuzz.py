@@ -18,9 +18,10 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.images import CHOICES, inspect, read_image
+from enhance.images import CHOICES, Metadata, inspect, read_image
 from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
+from enhance.output.jxl import encode_jxl, is_available
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import camera_raw, encode, exif_block, flat_png, png, rgb_profile, tiff
@@ -68,10 +69,22 @@ def originals() -> Mapping[str, bytes]:
         "heic": heic.getvalue(),
         "avif": encode(photo, "AVIF", **about),
         "extended-xmp": photos_with_metadata.extended_jpeg(),
+        **_jpeg_xl(clear, deep),
         **{
             f"metadata-{kind.lower()}": photos_with_metadata.photo_with_metadata(kind)
             for kind in ("JPEG", "PNG", "WEBP", "TIFF")
         },
+    }
+
+
+def _jpeg_xl(clear: Image.Image, deep: np.ndarray) -> dict[str, bytes]:
+    """Return a JPEG XL with and one without loss, if pyjpegxl is installed."""
+    if not is_available():
+        return {}
+    metadata = Metadata(exif_block(6), photos_with_metadata.XMP)
+    return {
+        "jxl": b"".join(encode_jxl(np.asarray(clear), 80, None, metadata, b"")),
+        "lossless-jxl": b"".join(encode_jxl(deep, 100, rgb_profile(), metadata, b"")),
     }
 
 

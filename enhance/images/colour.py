@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
-from . import raw
+from . import jxl, raw
 from .containers import PngStrips, chunk_content, map_file, pixel_chunks, scan_chunks
 from .header import Header, open_with_pillow, tiff_tags
 from .image import Box
@@ -99,6 +99,8 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     """
     if header.format == "PNG":
         return _png_pixels(header, file)
+    if header.format == "JXL":
+        return _jxl_pixels(header, file)
     if header.format == "RAW":
         return _raw_pixels(header, file)
     return _deep_tiff_pixels(header, file) if header.deep else _pillow_pixels(header, file)
@@ -183,6 +185,17 @@ def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     grey, has_alpha = stored.ndim == 2, stored.ndim == 3 and header.has_alpha
     height, width = stored.shape[:2]
     return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
+
+
+def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
+    file.seek(0)
+    decoder, dtype = jxl.library(), "uint16" if header.deep else "uint8"
+    decoder.set_num_threads(1)
+    _, stored = decoder.decode_to_numpy(file.read(), dtype=dtype)
+    height, width, channels = stored.shape
+    grey, has_alpha = channels < 3, channels in (2, 4)
+    icc = fitting_profile(header.icc, grey)
+    return Pixels(height, width, grey, has_alpha, header.deep, icc, lambda box: _cut(stored, box))
 
 
 def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:

@@ -45,9 +45,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 
 # Bytes per pixel at the peak, measured with the worst of each kind: a progressive CMYK JPEG, a lossless WebP, an AVIF
-# of full colour, a TIFF in one piece, a TIFF of four 32-bit numbers, a PNG that is interlaced or turned.
-_BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12}
-_OTHER_BYTES, _DEEP_PNG_BYTES, _DEEP_BYTES = 10, 18, 34
+# of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four 32-bit numbers, a PNG that is interlaced or
+# turned.
+_BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48}
+_DEEP_BYTES_PER_PIXEL = {"PNG": 18, "JXL": 52}
+_OTHER_BYTES, _OTHER_DEEP_BYTES = 10, 34
 _FILL_BYTES = 48  # per pixel of the rows in which `fill_transparent` works
 
 # The slowest files on one slow core take 0.15 s per megapixel of 8 bits and 0.8 s of 64 bits.
@@ -132,9 +134,8 @@ def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
 
 def _budget(header: Header, size: int) -> DecodeBudget:
     pixels = header.width * header.height
-    each = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
-    if header.deep:
-        each = _DEEP_PNG_BYTES if header.format == "PNG" else _DEEP_BYTES
+    known, other = (_DEEP_BYTES_PER_PIXEL, _OTHER_DEEP_BYTES) if header.deep else (_BYTES_PER_PIXEL, _OTHER_BYTES)
+    each = known.get(header.format, other)
     width, height = header.upright_size
     fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL

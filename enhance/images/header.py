@@ -23,7 +23,7 @@ from PIL import ImageFile, TiffImagePlugin
 
 from ..errors import PictureError
 from ..i18n import PixelCount
-from . import containers, raw
+from . import containers, jxl, raw
 from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
@@ -103,6 +103,8 @@ def detect_format(start: bytes) -> str | None:
     for known, kind in _STARTS.items():
         if start.startswith(known):
             return kind
+    if start.startswith(jxl.STARTS):
+        return "JXL"
     if start.startswith(raw.STARTS):
         return "RAW"
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
@@ -153,6 +155,8 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
         header = _tiff_header(file, max_pixels)
     elif kind == "RAW":
         header = _raw_header(file, None, max_pixels)
+    elif kind == "JXL":
+        header = _jxl_header(file)
     elif kind == "WEBP":
         check_size(*_webp_size(start), max_pixels)
         header = _webp_header(file, start)
@@ -315,6 +319,22 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         return Header("TIFF", mode, width, height, 16, has_alpha, orientation, icc, metadata)
     with open_with_pillow("TIFF", file) as image:
         return Header("TIFF", image.mode, width, height, 8, image.has_transparency_data, orientation, icc, metadata)
+
+
+def _jxl_header(file: BinaryIO) -> Header:
+    """Read a JPEG XL. The reader applies its orientation."""
+    file.seek(0)
+    data = file.read()
+    if jxl.is_animated(data):
+        raise PictureError("image_jxl_animated")
+    facts = jxl.library().probe(data)
+    exif = limit_size("EXIF", facts.exif)
+    exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])
+    bits, mode = 8 if facts.bits_per_sample <= 8 else 16, "L" if facts.num_color_channels == 1 else "RGB"
+    mode = "I" if mode == "L" and bits == 16 and not facts.has_alpha else mode + ("A" if facts.has_alpha else "")
+    metadata = Metadata(exif, accept_xmp(limit_size("XMP", facts.xmp)), dpi=read_dpi(exif))
+    mode, icc = mode + (";16" if bits == 16 else ""), limit_size("profile", facts.icc)
+    return Header("JXL", mode, facts.width, facts.height, bits, facts.has_alpha, 1, icc, metadata)
 
 
 def _raw_header(file: BinaryIO, tags: dict[int, Any] | None, max_pixels: int) -> Header:

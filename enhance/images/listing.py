@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import SettingsError
 from . import raw
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
 SUFFIXES += raw.SUFFIXES if raw.is_available() else ()
 """Files in a folder that count as images. A file that is named itself is recognised by its content alone."""
 OWN = ".enhance-"

@@ -129,12 +129,12 @@ class Metadata:
 
 
 def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
-    """Return the metadata that "jpeg", "webp", "avif" or "tiff" can hold, and notes on the rest.
+    """Return the metadata that "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes on the rest.
 
     Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are "texts_left" and
     "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything, to fit into a segment. "xmp_left":
-    its XMP does not fit. The EXIF of the other formats states the resolution. That of WebP and AVIF states no
-    orientation, because some readers apply it twice.
+    its XMP does not fit. The EXIF of the other formats states the resolution. That of WebP, AVIF and JPEG XL states
+    no orientation, because some readers apply it twice.
     """
     exif, xmp, notes = metadata.exif, metadata.xmp, []
     if format != "jpeg":

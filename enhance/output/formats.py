@@ -1,8 +1,8 @@
-"""The output formats: a finished PNG becomes a JPEG, a WebP, an AVIF, a TIFF or a PNG with less metadata.
+"""The output formats: a finished PNG becomes a JPEG, WebP, AVIF, TIFF, JPEG XL or a PNG with less metadata.
 
 The PNG is read in strips. A JPEG or TIFF is written in strips too, in constant memory. Each strip of a JPEG is encoded
-separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. WebP
-and AVIF are encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
+separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. The
+other formats are encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
 from ..images import Metadata
+from ..images.colour import profile_name
 from ..images.containers import SIGNATURE, make_chunk
 from ..images.metadata import CHOICES, fit_to_format, photoshop_resource
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
+from . import jxl
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
@@ -69,6 +71,7 @@ FORMATS = {
     "webp": Format("WebP", ".webp", 16_383, lossless=100, memory=(40, 13, 13)),
     "avif": Format("AVIF", ".avif", 32_768, 16_384**2, bits=10, memory=(0, 58, 36)),
     "tiff": Format("TIFF", ".tif", bits=16, lossless=1),
+    "jxl": Format("JPEG XL", ".jxl", bits=16, lossless=100, memory=(48, 48, 48)),
 }
 ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpeg", ".tiff": "tiff"}
 """The format of each file name extension."""
@@ -78,8 +81,9 @@ ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpe
 class Encoding:
     """The format of an output file. Raises SettingsError if a value is out of range.
 
-    `quality` is 1 to 100 as libjpeg, libwebp and libavif define it; PNG and TIFF ignore it. WebP is lossless at 100,
-    because its colour has half the resolution at any lower quality. `metadata` is "keep", "no-location" or "none".
+    `quality` is 1 to 100 as libjpeg, libwebp, libavif and libjxl define it; PNG and TIFF ignore it. At 100, JPEG XL is
+    lossless, and so is WebP, because its colour has half the resolution at any lower quality. `metadata` is "keep",
+    "no-location" or "none".
     `label` marks the result of a network as machine-enhanced in its XMP, for each value of `metadata`.
     """
 
@@ -133,11 +137,12 @@ class Encoding:
         parts = [self.format, *([] if self.lossless else [str(self.quality)]), self.metadata]
         return "-".join([*parts, *([] if self.label else ["unlabelled"])])
 
-    def notes(self, *, alpha: bool, bits: int, metadata: Metadata) -> list[str]:
+    def notes(self, *, alpha: bool, bits: int, icc: bytes | None, metadata: Metadata) -> list[str]:
         """Return notes on what an image loses in this format.
 
         "on_white": transparency; "eight_bits" and "ten_bits": bit depth; "location_left": XMP or IPTC with a location,
-        if none is wanted; and the notes of `enhance.images.metadata.fit_to_format`.
+        if none is wanted; "lossless_profile": the lower quality, to keep a profile; and the notes of
+        `enhance.images.metadata.fit_to_format`.
         """
         wanted = metadata.select(self.metadata)
         lost = {
@@ -146,8 +151,13 @@ class Encoding:
             "ten_bits": bits > 8 and self.file_format.bits == 10,
             "location_left": self.metadata == "no-location"
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
+            "lossless_profile": self.format == "jxl" and self.jxl_quality(icc) != self.quality,
         }
         return [note for note, is_lost in lost.items() if is_lost] + self.fit_to_format(wanted)[1]
+
+    def jxl_quality(self, icc: bytes | None) -> int:
+        """Return the quality of a JPEG XL, which is lossless if it is to keep a profile other than sRGB."""
+        return self.quality if icc is None or "sRGB" in (profile_name(icc) or "") else 100
 
     def fit_to_format(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
         """Return the metadata in the form that the format can carry, and notes of what it cannot."""
@@ -157,11 +167,13 @@ class Encoding:
         """Check that an image of this size can be encoded.
 
         Raises PictureError if it is too large for the format, MemoryShortError if memory is short, and SettingsError
-        if Pillow lacks the format's library.
+        if the format's library is not installed.
         """
         form, size = self.file_format, {"format": self.file_format.name, "width": f"{width:,}", "height": f"{height:,}"}
         if self.format in ("webp", "avif") and not features.check(self.format):
-            raise SettingsError("format_missing", format=form.name)
+            raise SettingsError("format_missing", format=form.name, library="Pillow")
+        if self.format == "jxl" and not jxl.is_available():
+            raise SettingsError("format_missing", format=form.name, library="pyjpegxl")
         if max(width, height) > form.side:
             raise PictureError("format_too_long", limit=f"{form.side:,}", **size)
         if width * height > form.pixels:
@@ -192,7 +204,7 @@ def export(
         has_mark = marked or encoding.metadata != "none"
         mark = replace(origin, encoding=str(encoding)).mark() if has_mark else b""
         source = _Source(image, encoding, metadata, mark, stop)
-        writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff}
+        writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff, "jxl": _write_jxl}
         write = writers.get(encoding.format, _write_in_one_piece)
 
         def write_file(temporary: Path) -> None:
@@ -217,7 +229,7 @@ def notes_of(png: Path, encoding: Encoding) -> list[str]:
     if encoding.is_stored:
         return []
     with PngReader(png) as image:
-        return encoding.notes(alpha=image.channels in (2, 4), bits=image.bits, metadata=image.metadata)
+        return encoding.notes(alpha=image.channels in (2, 4), bits=image.bits, icc=image.icc, metadata=image.metadata)
 
 
 @dataclass(frozen=True)
@@ -383,6 +395,19 @@ def _write_deep_avif(file: BinaryIO, source: _Source) -> None:
         raise MemoryError("OpenCV encoded no AVIF")
     file.write(coded.data)
     file.write(marked_ending(coded[:16].tobytes(), source.mark) if source.mark else b"")
+
+
+def _write_jxl(file: BinaryIO, source: _Source) -> None:
+    image, (height, width), quality = source.image, source.image.size, source.encoding.jxl_quality(source.image.icc)
+    with _one_at_a_time(source.stop):
+        source.encoding.check(width, height)
+        whole, top = np.empty((height, width, image.channels), np.uint8 if image.bits == 8 else np.uint16), 0
+        for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes)):
+            whole[top : top + len(strip)] = strip
+            top += len(strip)
+        ending = marked_ending(jxl.START, source.mark) if source.mark else b""
+        icc = image.icc if quality == 100 else None
+        file.writelines(jxl.encode_jxl(whole, quality, icc, source.metadata, ending))
 
 
 def _avif_speed(width: int, height: int) -> int:

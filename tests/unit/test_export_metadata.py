@@ -13,6 +13,7 @@ from PIL import Image
 from enhance import Encoding
 from enhance.images import Metadata, inspect, read_image
 from enhance.images.exif import EMPTY
+from enhance.output import jxl
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
@@ -21,6 +22,7 @@ from tests.unit.image_files import encode
 from tests.unit.photos_with_metadata import PLACE, XMP, read_by_exiftool
 
 LOSSY = ("jpg", "webp", "avif")
+JXL = pytest.param("jxl", marks=pytest.mark.skipif(not jxl.is_available(), reason="pyjpegxl is not installed"))
 PACKET = XMP.replace(b"'6'", b"'1'")
 LONG = "".join(chr(65 + number * 7 % 26) for number in range(90_000))
 
@@ -49,12 +51,12 @@ def tags(path: Path, *more: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", *LOSSY])
+@pytest.mark.parametrize("ending", ["png", "tif", JXL, *LOSSY])
 def test_every_tag_is_kept(tmp_path: Path, ending: str):
     png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc()))
     path, notes = export_png(png, ending)
     before, after = tags(png), tags(path)
-    if ending in ("webp", "avif"):
+    if ending in ("webp", "avif", "jxl"):
         assert notes == ["iptc_left"]
         del before["IFD0:Orientation"]  # The container states the orientation.
         before = {name: value for name, value in before.items() if not name.startswith("IPTC")}
@@ -70,7 +72,7 @@ def test_every_tag_is_kept(tmp_path: Path, ending: str):
     assert PACKET in path.read_bytes()
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", *LOSSY])
+@pytest.mark.parametrize("ending", ["png", "tif", JXL, *LOSSY])
 def test_no_trace_of_the_location_is_left(tmp_path: Path, ending: str):
     texts = (("Comment", "at 48.20833, 16.37306"), ("Title", "Lantern"))
     png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc(), texts))
