@@ -174,6 +174,8 @@ def _show_controls(call: Call) -> Updates:
 def follow_tip(call: Call) -> Updates:
     """Select the preset or the size of the message whose button was pressed."""
     name = str(call.event.index)
+    if name in COMMON_SIZES:
+        return choose_size(call)
     if name == POSSIBLE_SIZE:
         return _use_possible_size(call)
     return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}

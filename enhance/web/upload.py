@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from ..errors import EnhanceError, SettingsError
-from ..i18n import format_duration
+from ..i18n import format_duration, translate
 from ..images import inspect
 from ..output.resample import result_size
 from ..scenes.dehaze import HAZY
@@ -87,10 +87,12 @@ def _estimate(call: Call, upload: Upload) -> Updates:
 
 
 def _size_problem(call: Call, error: SettingsError) -> str:
-    """Return why the size is not possible, with a button that selects the nearest possible one."""
+    """Return why the size is not possible, with a button that selects the nearest possible one, or 4x without one."""
     text = page_message(call.language, error, call.session.paper)
     size = possible_size_text(call.language, error)
-    return templates.problem(text, call.text("use_size", size=size), POSSIBLE_SIZE) if size else templates.problem(text)
+    action = POSSIBLE_SIZE if size else "4x"
+    size = size or translate(call.language, "scale_of", scale=4)
+    return templates.problem(text, call.text("use_size", size=size), action)
 
 
 def _estimate_text(call: Call, seconds: float) -> str:
