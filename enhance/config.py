@@ -28,6 +28,7 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
 _SWITCH = re.compile("[01]")
+_LOG = re.compile("text|json")
 _SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -69,6 +70,7 @@ class Config:
     - `page_folder`: GRADIO_TEMP_DIR. `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the
       page. Spaces set the last two.
     - `metrics`: whether to serve counters. `zero_gpu`: whether a Space provides a GPU for one call at a time.
+    - `json_log`: whether lines of the log are JSON.
     """
 
     data: Path = Path("data")
@@ -87,6 +89,7 @@ class Config:
     frame_ancestors: str = "'self'"
     metrics: bool = False
     zero_gpu: bool = False
+    json_log: bool = False
 
     @property
     def limits(self) -> Limits:
@@ -121,6 +124,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
         or (_SPACES if variables.text("SPACE_HOST") else default.frame_ancestors),
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
+        json_log=variables.matching("ENHANCE_LOG", _LOG, "config_log") == "json",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
     )
     unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _MODEL_VARIABLES

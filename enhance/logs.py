@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 from .errors import EnhanceError
 
 log = logging.getLogger(__name__)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON: time, level, logger, message, and the `facts` of the record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        facts = {"time": time, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        if record.exc_text:
+            facts["traceback"] = record.exc_text
+        return json.dumps(facts | getattr(record, "facts", {}), ensure_ascii=False)
 
 
 def hide_messages() -> None:

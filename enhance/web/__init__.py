@@ -119,8 +119,8 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     from .launch import launch_options
     from .metrics import Metrics, quiet_logs
 
-    quiet_logs()
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
+    quiet_logs(as_json=config.json_log)
     demo = build(enhancer, metrics)
     limit_connections(metrics)
     try:

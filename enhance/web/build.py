@@ -83,7 +83,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         _Events(demo, page, services).add_all()
     add_display(demo, services)
     add_http_api(demo, services)
-    metrics.watch(enhancer.status)
+    metrics.watch(enhancer.status, tasks.folder)
     sessions = services.sessions
     folder.mark_used = lambda: sessions.mark_used(folder.root, tasks.folder)
     folder.uploads = lambda: uploaded_files(demo)

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import psutil
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
@@ -21,7 +23,7 @@ from starlette.types import Scope
 from ..config import version
 from ..errors import Cancelled, EnhanceError
 from ..i18n import catalogue
-from ..logs import hide_messages, log_printed_exceptions
+from ..logs import JsonFormatter, hide_messages, log_printed_exceptions
 from ..settings import PRESETS
 from .gradio_changes import is_ready
 
@@ -69,33 +71,47 @@ class Metrics:
         self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
         memory = Gauge("process_resident_memory_bytes", "Resident memory of the server", registry=registry)
         memory.set_function(lambda: psutil.Process().memory_info().rss)
+        Gauge("enhance_build_info", "Version of the server", ("version",), registry=registry).labels(version()).set(1)
+        self._disk_free = Gauge("enhance_disk_free_bytes", "Free space of the data folder", registry=registry)
 
-    def watch(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Read the numbers of running and waiting jobs from `status` at each request of the metrics."""
+    def watch(self, status: Callable[[], Mapping[str, Any]], data: Path) -> None:
+        """Read the numbers of jobs from `status`, and the free space of the folder `data`, at each request."""
+        folder = next(one for one in (data, *data.parents) if one.exists())
+        self._disk_free.set_function(lambda: psutil.disk_usage(str(folder)).free)
         self._running.set_function(lambda: status()["running"])
         self._waiting.set_function(lambda: status()["waiting"])
 
     def follow(self, kind: str, preset: str, work: Callable[[], OutcomeT]) -> OutcomeT:
         """Return the result of `work` and record its outcome."""
-        started, outcome, info = time.monotonic(), "failed", None
+        started, outcome, info, failure = time.monotonic(), "failed", None, None
         try:
             result = work()
             outcome, info = "done", result.info
             return result
-        except Cancelled:
-            outcome = "cancelled"
+        except Exception as error:
+            failure, outcome = error, "cancelled" if isinstance(error, Cancelled) else "failed"
             raise
         finally:
-            self.ended(kind, preset, time.monotonic() - started, outcome, info)
+            self.ended(kind, preset, time.monotonic() - started, outcome, info, failure)
 
     def ended(
-        self, kind: str, preset: str, seconds: float, outcome: str, info: Mapping[str, Any] | None = None
+        self,
+        kind: str,
+        preset: str,
+        seconds: float,
+        outcome: str,
+        info: Mapping[str, Any] | None = None,
+        error: Exception | None = None,
     ) -> None:
-        """Record the outcome of an image. Previews are logged at level DEBUG."""
+        """Record the outcome of an image. Previews are logged at level DEBUG; the reason is the key of an error."""
+        reason = (error.key if isinstance(error, EnhanceError) else "unexpected") if error else None
         task = (info or {}).get("task_id") or "-"
         size = "{width}x{height}".format_map(info["input"]) if info else "-"
         level = logging.DEBUG if kind == "preview" else logging.INFO
-        log.log(level, "%s id=%s size=%s preset=%s seconds=%.1f outcome=%s", kind, task, size, preset, seconds, outcome)
+        values = {"kind": kind, "task": task, "size": size, "preset": preset, "seconds": round(seconds, 1)}
+        facts = values | {"outcome": outcome, "reason": reason}
+        text = "%s id=%s size=%s preset=%s seconds=%.1f outcome=%s"
+        log.log(level, text, *values.values(), outcome, extra={"facts": facts})
         is_known = preset in PRESETS or kind == "comparison"  # User models share one label.
         self._images.labels(kind, preset if is_known else "own", outcome).inc()
         if info is None or info["cached"]:
@@ -111,15 +127,22 @@ class Metrics:
             self._refusals.labels(key if key in catalogue() else "unexpected").inc()
 
     def show(self, request: Request) -> Response:
-        """Return the metrics in Prometheus' text format."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts it."""
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._registry), headers={"content-type": media_type})
 
 
-def quiet_logs() -> None:
-    """Set up logging without lines of libraries for each request and without names of users' files."""
+def quiet_logs(*, as_json: bool = False) -> None:
+    """Set up logging without lines of libraries for each request and without names of users' files.
+
+    With `as_json`, each line is a JSON object.
+    """
     hide_messages()
     log_printed_exceptions()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if as_json:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
     for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 import signal
@@ -20,7 +21,7 @@ from PIL import Image
 
 from enhance.errors import PictureError
 from enhance.images.worker import Workers
-from enhance.logs import hide_messages, log_printed_exceptions
+from enhance.logs import JsonFormatter, hide_messages, log_printed_exceptions
 
 from ..site import wait_until
 from .test_connections import HALF, connected
@@ -46,6 +47,19 @@ def test_runs_and_files_of_a_batch_are_logged_without_their_names_and_previews_f
     assert preview.levelno == logging.DEBUG
     assert preview.getMessage().startswith("preview id=- size=30x20 preset=anime-fast seconds=")
     assert "private" not in caplog.text
+
+
+def test_a_line_of_json_has_the_facts_of_a_run_without_names(site, client, caplog):
+    bad = site.files / "private-json.png"
+    bad.write_text("not an image")
+    with caplog.at_level(logging.INFO, logger="enhance"), pytest.raises(AppError):
+        client.predict(image=handle_file(bad), preset="anime-fast", api_name="/enhance")
+    (record,) = [one for one in caplog.records if one.getMessage().startswith("task ")]
+    line = JsonFormatter().format(record)
+    facts = json.loads(line)
+    assert facts | {"outcome": "failed", "reason": "image_unknown_format", "kind": "task", "task": "-"} == facts
+    assert (facts["level"], facts["seconds"] >= 0) == ("INFO", True)
+    assert "private" not in line
 
 
 def fail() -> None:

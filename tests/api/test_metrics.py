@@ -8,11 +8,12 @@ import httpx
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
 from enhance import PRESETS
-from enhance.config import Config
+from enhance.config import Config, version
 from enhance.i18n import catalogue
 from enhance.web.launch import launch_options
 from enhance.web.metrics import METRICS, Metrics
@@ -84,11 +85,19 @@ def test_waiting_jobs_are_counted(site):
     wait_until(lambda: counts(site)["enhance_waiting",] == 0)
 
 
+def test_metrics_are_valid_as_openmetrics(site):
+    answer = httpx.get(f"{site.url}metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    families = {family.name: family for family in openmetrics(answer.text)}
+    assert families["enhance_build_info"].samples[0].labels == {"version": version()}
+    assert families["enhance_disk_free_bytes"].samples[0].value > 0
+
+
 def test_labels_contain_no_text_of_users(site):
     families = list(text_string_to_metric_families(httpx.get(f"{site.url}metrics").text))
     labels = [label for family in families for sample in family.samples for label in sample.labels.items()]
     values = {name: {value for label, value in labels if label == name} for name, _ in labels}
-    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason"}
+    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason", "version"}
     assert values["preset"] <= PRESETS.keys() | {"own", "all"}  # user models, and comparisons
     assert values["reason"] <= catalogue().keys()
 
