@@ -21,9 +21,9 @@ from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, exp
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from .images import Shard, SourceImage, inspect, list_images
 from .output.formats import Encoding
-from .output.names import ResultNames, UniqueNames
+from .output.names import PATTERN, ResultNames, UniqueNames, fill_pattern
 from .output.provenance import origin_of
-from .output.resample import long_side_on, result_size
+from .output.resample import at_most_largest, long_side_on, result_size
 from .scheduler import Ticket
 from .settings import PRINT_DPI, Settings
 
@@ -51,6 +51,10 @@ class Item:
     """Height and width, once the header was read."""
     settings: Settings | None = None
     """Settings of this file, if they differ from those of the batch."""
+    is_flexible: bool = False
+    """Whether the result is as large as possible if the requested size is too large for this file."""
+    is_limited: bool = False
+    """Whether `settings` have that largest size."""
     info: Info | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -361,22 +365,35 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
     return replace(item, size=(facts.height, facts.width))
 
 
-def with_print_size(item: Item, settings: Settings, paper: str) -> Item:
-    """Return the file with settings for a print on `paper`, or without settings of its own if `paper` is empty."""
-    own = settings.changed(long_side=long_side_on(paper, item.size), dpi=PRINT_DPI) if paper and item.size else None
-    return item if item.settings == own else replace(item, settings=own)
+def with_own_size(item: Item, settings: Settings, paper: str = "", *, is_flexible: bool = False) -> Item:
+    """Return the file with settings of its own where the size needs them: for a print on `paper`, or if it is flexible.
+
+    `is_flexible` is that of all files, as `Item.is_flexible` is that of one.
+    """
+    own, wanted = settings, settings
+    if item.size and paper:
+        own = wanted = settings.changed(long_side=long_side_on(paper, item.size), dpi=PRINT_DPI)
+    if item.size and (is_flexible or item.is_flexible):
+        own = at_most_largest(wanted, *item.size)
+    return replace(item, settings=None if own == settings else own, is_limited=own != wanted)
 
 
-def archive_names(batch: Batch) -> dict[Item, str]:
-    """Return a unique name in an archive for each finished file, with its subfolder."""
-    done = [item for item in batch.items if item.state == "done"]
-    return dict(zip(done, map(UniqueNames().add, map(archive_name, done)), strict=True))
+def archive_names(batch: Batch, pattern: str = PATTERN) -> dict[Item, str]:
+    """Return a unique name in an archive for each finished file, with its subfolder, from a pattern of `names`."""
+    names = UniqueNames()
+    done = [(item, number) for number, item in enumerate(batch.items, 1) if item.state == "done"]
+    return {item: names.add(archive_name(item, pattern, number)) for item, number in done}
 
 
-def archive_name(item: Item) -> str:
-    """Return the name of the finished file in an archive, with its subfolder."""
+def archive_name(item: Item, pattern: str, number: int) -> str:
+    """Return the name of a finished file, the `number`th of its batch, in an archive, with its subfolder."""
     path = Path(strip_direction_marks(item.relative_path.as_posix()))
-    return path.with_name(path.stem + (item.result.suffix if item.result else ".png")).as_posix()
+    ending, size, preset = item.result.suffix if item.result else ".png", "", ""
+    if item.info:
+        output = item.info["output"]
+        size, preset = f"{output['width']}x{output['height']}", item.info["preset"]
+    values = {"name": path.stem, "preset": preset, "size": size, "n": f"{number:02}"}
+    return path.with_name(fill_pattern(pattern, ending, **values)).as_posix()
 
 
 def _report_path(result: Path, image: SourceImage) -> Path:
@@ -385,19 +402,24 @@ def _report_path(result: Path, image: SourceImage) -> Path:
     return report_path_next_to(result, image.sha256)
 
 
-def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
-    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError."""
+def pack(
+    batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE, pattern: str = PATTERN
+) -> Path:
+    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError.
+
+    `pattern` is one of `enhance.output.names`.
+    """
     from .report import write_zip
 
     size = translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
-    return write_zip(path, lines_of(batch, language), settings.describe(language, size), language=language)
+    return write_zip(path, lines_of(batch, language, pattern), settings.describe(language, size), language=language)
 
 
-def lines_of(batch: Batch, language: str) -> list[Line]:
+def lines_of(batch: Batch, language: str, pattern: str = PATTERN) -> list[Line]:
     """Return the lines of the summary and of the table."""
     from .report import Line
 
-    names = archive_names(batch)
+    names = archive_names(batch, pattern)
 
     def reason(item: Item) -> str:
         return strip_direction_marks(item.error.message(language)) if item.error else ""

@@ -429,6 +429,17 @@ def _webp_with_chunk(
     yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, data[12:], chunk)
 
 
+_TYPICAL_BYTES = {"png": 1.7, "jpeg": 0.35, "webp": 0.2, "avif": 0.15, "tiff": 2.0}
+_QUALITY_SHARES = (0, 0.15), (50, 0.3), (75, 0.5), (92, 1.0), (100, 2.6)
+
+
+def typical_bytes(encoding: Encoding, pixels: int) -> int:
+    """Return the typical file size of results with this many pixels in total."""
+    qualities, shares = ([one[part] for one in _QUALITY_SHARES] for part in (0, 1))
+    share = float(np.interp(encoding.quality, qualities, shares)) if encoding.has_quality else 1.0
+    return round(pixels * _TYPICAL_BYTES[encoding.format] * share)
+
+
 @contextmanager
 def _one_at_a_time(stop: threading.Event | None) -> Iterator[None]:
     """Wait until no other image is encoded in one piece. Raises Cancelled if `stop` is set before."""

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from ..errors import SettingsError
 from ..files import file_sha256
 from .claims import Claims
 from .provenance import origin_of
@@ -95,6 +96,35 @@ class ResultNames:
         number = re.search(r"-(\d{1,9})$", path.stem)
         names = {self._name(source, 1), self._name(source, int(number[1]) if number else 1)}
         return _fold(path.name) in map(_fold, names)
+
+
+PATTERN = "{name}"
+"""The usual pattern for the names of a batch's output files."""
+PATTERN_FIELDS = ("name", "preset", "size", "n")
+"""The fields of a pattern: name of the input, preset, width x height of the result, and number in the batch."""
+_FIELD = re.compile(r"\{(\w*)\}")
+_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|{}\x00-\x1f\x7f]')
+_LONGEST_PATTERN = 100
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a pattern for file names, the usual one for an empty text. Raises SettingsError."""
+    pattern = pattern.strip() or PATTERN
+    unknown = [name for name in _FIELD.findall(pattern) if name not in PATTERN_FIELDS]
+    wrong = [f"{{{name}}}" for name in unknown] or _NOT_IN_NAMES.findall(_FIELD.sub("", pattern))
+    if len(pattern) > _LONGEST_PATTERN:
+        raise SettingsError("name_too_long", limit=_LONGEST_PATTERN)
+    if wrong or pattern.startswith("."):
+        fields = ", ".join(f"{{{name}}}" for name in PATTERN_FIELDS)
+        raise SettingsError("pattern_wrong", part=wrong[0] if wrong else ".", fields=fields)
+    return pattern
+
+
+def fill_pattern(pattern: str, ending: str, **values: str) -> str:
+    """Return the file name of a pattern with the `values` of PATTERN_FIELDS, cut to what file systems allow."""
+    stem = _FIELD.sub(lambda field: values[field[1]], pattern)
+    cut = os.fsencode(stem)[: _LONGEST_NAME - len(ending) - len("-999999")]
+    return (stem if cut == os.fsencode(stem) else cut.decode("utf-8", "ignore")) + ending
 
 
 class UniqueNames:

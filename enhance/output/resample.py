@@ -52,6 +52,17 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     return _scale_size(height, width, scale)
 
 
+def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
+    """Return the settings, with the largest possible size if theirs is too large for an image of `height` x `width`."""
+    try:
+        result_size(settings, height, width)
+    except SettingsError as error:
+        if error.key == "size_large":
+            largest = {error.values["setting"]: float(error.values["largest"])}
+            return settings.changed(**largest, dpi=settings.dpi)
+    return settings
+
+
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
     """Return the side of a print that limits the size of an image: its setting, its cm, and the image's pixels."""
     across, down = settings.print_width, settings.print_height

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,23 +14,34 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, archive_name, with_print_size, with_size
-from ..errors import EnhanceError, StorageError
-from ..i18n import format_duration, format_names
+from ..batch import Batch, Item, archive_name, with_own_size, with_size
+from ..errors import EnhanceError, SettingsError, StorageError
+from ..files import storage_errors
+from ..i18n import format_bytes, format_duration, format_names
 from ..info import Result
-from ..output.formats import ENDINGS, FORMATS
-from ..output.names import UniqueNames
+from ..output.formats import ENDINGS, FORMATS, typical_bytes
+from ..output.names import UniqueNames, check_pattern, fill_pattern
+from ..output.resample import result_size
 from ..output.thumbnails import list_data_url
+from ..presets import with_installed_models
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import REFERENCE_PRESET, Settings
-from ..store import Entry
+from ..store import Entry, report_name
 from . import controls, templates, upload
 from .history import find_entries, load_result, record_file, restore_files, shorten, show_history, unfinished_state
-from .params import encoding_from, page_message, paper_from, request_settings, settings_from
+from .params import (
+    encoding_from,
+    page_message,
+    paper_from,
+    possible_size,
+    possible_size_text,
+    request_settings,
+    settings_from,
+)
 from .preview import current_preview
 from .processing import BatchJob
 from .services import Services
-from .session import BatchFiles, Session
+from .session import BatchFiles, FilePlan, Session
 from .views import Call, Updates, clear, control_updates, show_photo, show_preview, show_result
 
 BATCH_EVENTS: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
@@ -37,6 +50,9 @@ THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "images", "concurrency_lim
 _POLL_SECONDS = 0.3
 _SHOW_SECONDS = 0.7
 _PACKING_SECONDS = 60
+_REPORTS_NAME = "reports.zip"
+_SAMPLE = 6
+"""The number of files that the time of a batch is estimated from."""
 _DRAWING_SHARE = 10
 """Drawing the files takes at most one part in this many of a batch's time."""
 
@@ -49,11 +65,15 @@ class PageBatch(BatchJob):
         self._call, self._session, self._files = call, session, session.files
         self._tasks, self._entries = call.services.enhancer.tasks, dict[str, Entry]()
         self._names = UniqueNames()
-        for item in self._files.items:
-            if item.state == "done":
-                self._names.add(archive_name(item))
+        for number, item in enumerate(self._files.items, 1):
+            if item.state == "done" and item.result:
+                name, old = self._names.add(archive_name(item, self._files.pattern, number)), self._files.results
+                if item.key not in old or old[item.key].name != Path(name).name:  # The pattern has changed.
+                    old[item.key] = call.services.downloads.link(item.result, name)
         encoding = session.encoding
-        super().__init__(call.services, self._files.items, settings, call.language, ticket, encoding)
+        super().__init__(
+            call.services, self._files.items, settings, call.language, ticket, encoding, self._files.pattern
+        )
 
     def record(self, items: Iterable[Item], first: int) -> None:
         """Add waiting files to the list of results. `first` is the number of the first one in the batch."""
@@ -88,9 +108,9 @@ class PageBatch(BatchJob):
             services = self._call.services
             services.owners.remember(self._call.request, item.info)
             with suppress(StorageError):
-                self._files.results[item.key] = services.downloads.link(
-                    item.result, self._names.add(archive_name(item))
-                )
+                number = list(self.batch.files).index(item.key) + 1
+                name = self._names.add(archive_name(item, self._files.pattern, number))
+                self._files.results[item.key] = services.downloads.link(item.result, name)
         self._record_end(item)
 
     def _record_end(self, item: Item) -> None:
@@ -140,7 +160,7 @@ def select_file(call: Call) -> Updates:
 def _show_file(call: Call, item: Item) -> Updates:
     """Show a file on the stage with its result, if it has one, or show why it cannot be read."""
     session = call.session
-    session.file = item.source
+    session.file, session.is_flexible = item.source, item.is_flexible
     if not item.pixels:
         session.reset()
         problem = templates.problem(_message(call, item))
@@ -186,21 +206,26 @@ def start_batch(call: Call) -> Updates:
     with session.lock:
         try:
             session.encoding = encoding_from(call.values)
+            session.files.is_flexible = bool(call.session.values["largest"])
+            session.files.pattern = check_pattern(str(call.values["name_pattern"]))
             _start(call, _settings(call), paper_from(call.values))
         except Exception as error:
             return show_batch(call) | {card.progress: call.problem(error, "A batch could not be started")}
     return show_batch(call) | {card.problem: ""}
 
 
-def _start(call: Call, settings: Settings, paper: str | None = None) -> None:
-    """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full."""
+def _start(call: Call, settings: Settings, paper: str | None = None, only: str | None = None) -> None:
+    """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full.
+
+    `only` is the key of the file to process, if the others are to stay as they are.
+    """
     session = call.session.owner
     if session.is_batch_running:
         return
     session.end_batch()
     if session.files.items:
         with call.services.enter(session.caller, "batch") as ticket:
-            session.files.prepare(settings, session.encoding, paper)
+            session.files.prepare(settings, session.encoding, paper, only)
             session.batch = PageBatch(call, settings, ticket)
 
 
@@ -262,7 +287,7 @@ def _add(call: Call, paths: list[Path]) -> None:
     limits.check_together([*(item.source for item in session.current_batch.items), *paths])
     items = [with_size(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
     if job is not None and not job.is_over:
-        items = [with_print_size(item, job.running.settings, session.files.paper) for item in items]
+        items = [_sized(session, item, job.running.settings) for item in items]
         job.record(items, len(session.current_batch.items))
         if job.running.add(items):
             return
@@ -275,17 +300,150 @@ def _add(call: Call, paths: list[Path]) -> None:
         session.files.items += tuple(items)
 
 
+def _sized(session: Session, item: Item, settings: Settings) -> Item:
+    """Return a file with settings of its own where the size of the batch needs them."""
+    return with_own_size(item, settings, session.files.paper, is_flexible=session.files.is_flexible)
+
+
 def remove_file(call: Call) -> Updates:
-    """Remove a file that is not processed yet."""
+    """Remove a file that is not processed yet, or that failed."""
     session, key = call.session, str(call.event.index)
     job: PageBatch | None = session.batch
-    if job is not None:
+    if job is not None and not job.is_over:
         job.running.remove(key)
         job.discard_record(key)
     else:
         with session.lock:
-            session.files.items = tuple(item for item in session.files.items if item.key != key)
+            session.end_batch()
+            session.files.items = tuple(item for item in session.files.items if item.key != key or item.state == "done")
     return show_batch(call)
+
+
+def retry_file(call: Call) -> Updates:
+    """Process a file again that failed."""
+    return _retry(call, is_flexible=False)
+
+
+def use_largest_size(call: Call) -> Updates:
+    """Process a file in the largest possible size, because the requested one is too large."""
+    return _retry(call, is_flexible=True)
+
+
+def _retry(call: Call, *, is_flexible: bool) -> Updates:
+    """Read a file again. It joins the running batch, or starts one of its own if it failed in a batch that ended."""
+    session, card, limits = call.session.owner, call.page.batch, call.services.limits
+    job: PageBatch | None = session.batch
+    with session.lock:
+        item = session.current_batch.files.get(str(call.event.index))
+        if item is None or item.state in ("running", "done"):
+            return show_batch(call)
+        fresh = replace(item, state="waiting", error=None, size=None, is_flexible=is_flexible or item.is_flexible)
+        fresh = with_size(fresh, limits.pixels, limits.bytes)
+        if item.source == session.selected.file:
+            session.selected.is_flexible = fresh.is_flexible
+        if job is not None and not job.is_over:
+            job.running.add([_sized(session, fresh, job.running.settings)])
+            return show_batch(call)
+        session.end_batch()
+        session.files.items = tuple(fresh if one.key == item.key else one for one in session.files.items)
+        if job is not None and fresh.size:
+            try:
+                _start(call, _settings(call), paper_from(call.values), only=item.key)
+            except Exception as error:
+                return show_batch(call) | {card.progress: call.problem(error, "A file could not be processed again")}
+    return show_batch(call) | {card.problem: ""}
+
+
+def write_reports(call: Call) -> Updates:
+    """Write the PDF report of each result and let the browser download them in one ZIP file."""
+    session, services, card = call.session, call.services, call.page.result
+    names, path, problem = UniqueNames(), services.downloads.new_path(_REPORTS_NAME), ""
+    try:
+        with storage_errors(path), zipfile.ZipFile(path, "w") as archive:
+            for item in session.current_batch.items:
+                if item.info is not None:
+                    task, encoding = item.info["task_id"], session.files.encoding
+                    pdf = services.enhancer.report(task, call.language, encoding=encoding)
+                    archive.write(pdf, names.add(report_name(item.info)))
+    except Exception as error:
+        problem = call.problem(error, "Reports could not be written")
+    return {card.report_file: gr.DownloadButton(value=None if problem else str(path)), card.report_problem: problem}
+
+
+def estimate(call: Call) -> Iterator[Updates]:
+    """Show the time and the size of the result of the photo on the stage, then those of the batch."""
+    yield upload.estimate(call)
+    if call.session is not call.session.owner:
+        yield _estimate_batch(call)
+
+
+def _estimate_batch(call: Call) -> Updates:
+    """Show what the settings make of the files: sizes that are not possible, the time, and the size of the results."""
+    session, card = call.session.owner, call.page.batch
+    if session.is_batch_running:
+        return {card.why: gr.skip()}
+    files, items = session.files, [item for item in session.current_batch.items if item.state != "done" and item.size]
+    try:
+        settings, encoding, paper = _settings(call), encoding_from(call.values), paper_from(call.values)
+    except SettingsError:  # The controls have the message.
+        return {card.why: gr.skip()}
+    sized = [with_own_size(item, settings, paper, is_flexible=bool(call.session.values["largest"])) for item in items]
+    plans_before, files.plans = files.plans, {item.key: _plan(item, settings) for item in sized}
+    possible = [item for item in sized if files.plans[item.key].size]
+    sample = possible[:: math.ceil(len(possible) / _SAMPLE) or 1]
+    seconds, pixels = 0.0, 0
+    for item in sample:
+        with suppress(EnhanceError):  # The run reports it.
+            seconds += _seconds(call, item, settings)
+            pixels += item.pixels
+    share = sum(item.pixels for item in possible) / pixels if pixels else 0
+    size = sum(math.prod(files.plans[item.key].size or ()) for item in possible)
+    about = call.text("why_no_files")
+    if possible:
+        time = format_duration(call.language, share * seconds)
+        about = call.text("batch_about", time=time, size=format_bytes(typical_bytes(encoding, size)))
+    return {
+        card.why: templates.note(call.text("batch_count", n=len(possible))) + templates.note(about),
+        card.cards: gr.skip() if files.plans == plans_before else files_html(call),
+        **show_name(call),
+    }
+
+
+def _plan(item: Item, settings: Settings) -> FilePlan:
+    try:
+        return FilePlan(result_size(item.settings or settings, *(item.size or (1, 1))), item.is_limited)
+    except SettingsError as error:
+        return FilePlan(error=error)
+
+
+def _seconds(call: Call, item: Item, settings: Settings) -> float:
+    """Return the estimated time of a file, with the preset that Auto selects for it. Raises EnhanceError."""
+    services, files, settings = call.services, call.session.owner.files, item.settings or settings
+    height, width = item.size or (1, 1)
+    if settings.is_auto:
+        if item.source not in files.analyses:
+            files.analyses[item.source] = services.enhancer.analyse(services.previews.image(item.source))
+        settings = with_installed_models(services.enhancer.resolve_for(settings, files.analyses[item.source])[0])
+    return services.enhancer.estimate(width, height, settings)
+
+
+def show_name(call: Call) -> Updates:
+    """Show an example of the names of output files, or why the pattern is not possible."""
+    card, file = call.page.batch, call.session.file
+    try:
+        # The newest pattern: `estimate` can be slower than the response to a later change.
+        pattern = check_pattern(str(call.session.values["name_pattern"]))
+        ending = encoding_from(call.values).file_format.ending
+    except SettingsError as error:
+        return {card.pattern: templates.problem(page_message(call.language, error))}
+    size = "2048x1365"
+    if call.session.shape:
+        with suppress(SettingsError):  # The control of the size has the message.
+            height, width = result_size(settings_from(call.values, call.session.shape), *call.session.shape)
+            size = f"{width}x{height}"
+    preset, stem = call.session.settings.preset, file.stem if file else "photo"
+    name = fill_pattern(pattern, ending, name=stem, preset=preset, size=size, n="01")
+    return {card.pattern: templates.note(name)}
 
 
 def clear_files(call: Call) -> Updates:
@@ -355,24 +513,18 @@ def show_batch(call: Call) -> Updates:
     session, card = call.session.owner, call.page.batch
     job: PageBatch | None = session.batch
     is_running, has_files = session.is_batch_running, bool(session.current_batch.items)
-    archive = job.archive if job is not None else None
+    archive = job.archive if job is not None else next(filter(None, reversed(session.files.archives)), None)
     variant = "secondary" if archive else "primary"
     return {
         card.cards: files_html(call),
         card.count: call.text("batch_count", n=len(session.current_batch.items)),
         card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
+        card.reports: gr.Button(visible=bool(archive)),
         card.clear: gr.Button(visible=has_files and not is_running),
         card.progress: "" if job is None else _progress(call, job),
         card.enhance: gr.Button(visible=not is_running, interactive=has_files, variant=variant),
         card.cancel: gr.Button(visible=is_running, interactive=job is None or not job.stop.is_set()),
-        card.why: _bar_text(call),
     }
-
-
-def _bar_text(call: Call) -> str:
-    if not call.session.owner.current_batch.items:
-        return templates.note(call.text("why_no_files"))
-    return templates.note(call.text("why_batch"))
 
 
 def _progress(call: Call, job: PageBatch) -> str:
@@ -421,13 +573,34 @@ def files_html(call: Call) -> str:
         progress=_file_progress(call, batch),
         message=partial(_message, call),
         selected=session.selected.file,
+        attention=[item for item in batch.items if _error(files, item)],
+        largest=partial(_largest_size, call),
         formats=FORMATS,
         endings=ENDINGS,
-        is_finished=session.batch is not None and not session.is_batch_running,
+        is_running=session.is_batch_running,
     )
 
 
+def _error(files: BatchFiles, item: Item) -> EnhanceError | None:
+    """Return why a file failed, or why it cannot have the size of the settings."""
+    plan = files.plans.get(item.key)
+    return item.error or (plan.error if plan and item.state == "waiting" else None)
+
+
+def _largest_size(call: Call, item: Item) -> str:
+    """Return the largest possible size as text if the requested one is too large; otherwise ""."""
+    error = _error(call.session.owner.files, item)
+    if not isinstance(error, SettingsError) or error.key != "size_large":
+        return ""
+    if "long_side" in (size := possible_size(error)):
+        return call.text("batch_pixels", n=round(size["long_side"]))
+    return possible_size_text(call.language, error)
+
+
 def _message(call: Call, item: Item) -> str:
-    """Return why a file failed, or ""."""
-    paper = call.session.owner.files.paper if item.settings else ""
-    return page_message(call.language, item.error, paper) if item.error else ""
+    """Return why a file needs attention, or ""."""
+    files = call.session.owner.files
+    error = _error(files, item)
+    if error and error.key == "size_large":
+        return call.text("batch_small")
+    return page_message(call.language, error, files.paper if item.settings else "") if error else ""

@@ -20,7 +20,7 @@ from .http_api import add_http_api
 from .launch import page_folder
 from .layout import Page, build_page
 from .metrics import Metrics, at_most_every, start_cleaning
-from .params import CONTROLS, ENCODING_CONTROLS, PRESET_CONTROLS, SIZE_CONTROLS, TUNING_CONTROLS
+from .params import BATCH_CONTROLS, CONTROLS, ENCODING_CONTROLS, PRESET_CONTROLS, SIZE_CONTROLS, TUNING_CONTROLS
 from .preview import PREVIEW_EVENTS, Previews
 from .services import Services
 from .session import Sessions
@@ -30,7 +30,8 @@ from .views import Call, Updates, bind, parts
 
 _CONTROLS = json.dumps(CONTROLS)
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
-_COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZE_CONTROLS)})"
+_LINK_CONTROLS = json.dumps([name for name in CONTROLS if name not in BATCH_CONTROLS])
+_COPY_LINK = f"(...values) => window.enhanceCopyLink({_LINK_CONTROLS}, values, {json.dumps(SIZE_CONTROLS)})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', interactive: on }})"
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
@@ -110,7 +111,7 @@ class _Events:
         self._stored = gr.BrowserState(storage_key="enhance-settings", secret="no secret")
         self._bar = parts(page.run, page.result)
         self._photo = parts(page.upload, page.preview, page.run, page.result, page.controls, page.named)
-        self._estimate = parts(page.upload, page.run, page.result)
+        self._estimate = parts(page.upload, page.run, page.result, page.batch)
         self._preview = parts(page.preview, page.run, page.result, page.controls, page.named)
         self._batch = parts(page.batch, page.result)
         self._file = parts(page.batch) + self._photo
@@ -145,7 +146,7 @@ class _Events:
             chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
             self._script(chosen.then, "enhanceFocusStep('image')")
             self._remember(chosen.then)
-            self._on(chosen.then, upload.estimate, values, self._estimate, **_EACH)
+            self._on(chosen.then, batch.estimate, values, self._estimate, **_EACH)
         self._script(again.click, "enhanceFocusStep('chooser')")
         self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
         self._on(card.photo.select, controls.change_view, values, self._preview, **_PREVIEW)
@@ -164,7 +165,7 @@ class _Events:
             (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
         ):
             self._update_preview(self._answer(event, handler, values, outputs, **options))
-        others = {"preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, "tile", "reduce"}
+        others = {"preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, "tile", "reduce", *BATCH_CONTROLS}
         adjusted = [part.input for name, part in named.items() if name not in others]
         encodings = [named[name].input for name in ENCODING_CONTROLS]
         # The browser's own part comes first: later listeners of an event wait for the response to earlier ones.
@@ -175,11 +176,11 @@ class _Events:
         self._on(partial(gr.on, adjusted), controls.adjust_preview, values, self._preview, **_ADJUST)
         for name in SIZE_CONTROLS:
             sized = self._answer(named[name].input, controls.change_size, values, outputs, asks=name, **_LAST)
-            self._on(sized.then, upload.estimate, values, self._estimate, **_LAST)
+            self._on(sized.then, batch.estimate, values, self._estimate, **_LAST)
             self._on(sized.then, controls.adjust_preview, values, self._preview, **_ADJUST)
         changed = self._answer(named["size"].input, controls.change_size_control, values, outputs, asks="size", **_LAST)
         self._remember(changed.then)
-        self._on(changed.then, upload.estimate, values, self._estimate, **_LAST)
+        self._on(changed.then, batch.estimate, values, self._estimate, **_LAST)
         self._on(changed.then, controls.adjust_preview, values, self._preview, **_ADJUST)
         self._on(partial(gr.on, encodings), controls.change_encoding, values, outputs, **_LAST)
         self._when_settled(self._page.preview.retry.click, controls.preview, values, self._preview, **_PREVIEW)
@@ -192,7 +193,7 @@ class _Events:
         selected = self._answer(card.cells.select, compare.select_cell, values, self._preview, **_PREVIEW)
         self._remember(selected.then)
         self._on(selected.then, controls.update_preview, values, self._preview, **_PREVIEW)
-        self._on(selected.then, upload.estimate, values, self._estimate, **_EACH)
+        self._on(selected.then, batch.estimate, values, self._estimate, **_EACH)
 
     def _add_run(self) -> None:
         card, result, values = self._page.run, self._page.result, self._values
@@ -219,6 +220,22 @@ class _Events:
         self._on(added.then, batch.make_thumbnails, [], outputs, of_page=True, **_THUMBNAILS)
         self._show_loaded(self._answer(added.then, batch.select_first, values, self._file, **_EACH))
         self._show_loaded(self._answer(card.cards.select, batch.select_file, values, self._file, **_EACH))
+        for event, handler in ((card.cards.retry, batch.retry_file), (card.cards.submit, batch.use_largest_size)):
+            again = self._on(event, handler, values, outputs, **_EACH)
+            self._on(again.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+            self._show_loaded(self._answer(again.then, batch.select_first, values, self._file, **_EACH))
+        options = _visible_progress(self._page.result.report_problem, 1)
+        written = self._on(
+            card.reports.click, batch.write_reports, [], parts(self._page.result), of_page=True, **options
+        )
+        self._script(written.then, "enhanceFetch('#report-problem')")
+        limited, pattern = self._named["largest"].input, self._named["name_pattern"].input
+        self._remember(partial(gr.on, [limited, pattern]))
+        self._on(limited, batch.estimate, values, self._estimate, **_LAST)
+        self._on(limited, controls.adjust_preview, values, self._preview, **_ADJUST)
+        self._on(self._named["name_pattern"].change, batch.show_name, values, outputs, **_LAST)
+        encodings = [self._named[name].input for name in ("format", "quality")]
+        self._on(partial(gr.on, encodings), batch.estimate, values, self._estimate, **_LAST)
         started = self._when_settled(card.enhance.click, batch.start_batch, values, outputs, **_SHORT)
         self._on(started.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
         self._on(card.cancel.click, batch.cancel_batch, [], outputs, of_page=True, **_SHORT)
@@ -255,12 +272,12 @@ class _Events:
     def _show_loaded(self, event: Any) -> None:
         """Update the preview and the estimate after a photo is shown with its settings."""
         self._on(event.then, controls.update_preview, self._values, self._preview, **_PREVIEW)
-        self._on(event.then, upload.estimate, self._values, self._estimate, **_SHORT)
+        self._on(event.then, batch.estimate, self._values, self._estimate, **_SHORT)
 
     def _update_preview(self, event: Any) -> None:
         """Update the preview and the estimate after a new preset."""
         self._remember(event.then)
-        self._on(event.then, upload.estimate, self._values, self._estimate, **_EACH)
+        self._on(event.then, batch.estimate, self._values, self._estimate, **_EACH)
         self._on(event.then, controls.preview, self._values, self._preview, **_PREVIEW)
 
     def _on(

@@ -15,6 +15,7 @@ from ..analysis.softness import REDUCTIONS
 from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
+from ..output.names import PATTERN
 from ..settings import AUTO, PAPERS, PRESETS, REFERENCE_PRESET, Settings, scales
 from .params import CONTROLS, LIMITS, SIZE_CONTROLS, TUNING_CONTROLS
 
@@ -170,6 +171,12 @@ def _build_controls(page: Page, texts: Texts) -> None:
         look = {"label": texts("label"), "info": texts("label_info"), "elem_id": "label", "container": False}
         named["label"] = gr.Checkbox(value=Encoding().label, **look)
         page.upload.location = gr.HTML(elem_id="location")
+    with gr.Column(elem_id="batch-options", elem_classes="of-many", min_width=0):
+        look = {"label": texts("name_pattern"), "max_lines": 1, "elem_id": "name_pattern", "elem_classes": "bare"}
+        named["name_pattern"] = gr.Textbox(PATTERN, **look)
+        page.batch.pattern = gr.HTML(elem_id="pattern")
+        look = {"label": texts("largest"), "elem_id": "largest", "elem_classes": "bare", "container": False}
+        named["largest"] = gr.Checkbox(True, **look)
 
 
 def _section(name: str) -> gr.Column:
@@ -195,6 +202,7 @@ def _build_bar(page: Page, texts: Texts) -> None:
             card.why = gr.HTML(elem_id="batch-why")
             primary: dict[str, Any] = {**_HIDDEN, "variant": "primary"}
             card.clear = gr.Button(texts("batch_clear"), elem_id="batch-clear", **_HIDDEN)
+            card.reports = gr.Button(texts("batch_reports"), elem_id="batch-reports", **_HIDDEN)
             card.download = gr.DownloadButton(texts("batch_download"), elem_id="batch-download", **primary)
             card.cancel = gr.Button(texts("cancel"), elem_id="batch-cancel", **_HIDDEN)
             card.enhance = gr.Button(texts("batch_enhance"), elem_id="batch-enhance", **primary)

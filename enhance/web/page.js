@@ -77,6 +77,8 @@
     if (event.target.closest?.("#batch-add")) one("#batch-files input[type=file]")?.click();
     const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
     if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
+    const mend = event.target.closest?.(".file .mend");
+    if (mend) window.enhanceCards(mend.dataset.act, { index: file.dataset.file, value: null });
     if (chosen) {
       for (const other of document.querySelectorAll(".file")) {
         other.classList.toggle("selected", other === file);

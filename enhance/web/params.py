@@ -15,7 +15,8 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, name_of, translate
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
-from ..output.resample import long_side_on, result_size
+from ..output.names import PATTERN, check_pattern
+from ..output.resample import at_most_largest, long_side_on, result_size
 from ..presets import with_installed_models
 from ..preview import LARGEST
 from ..settings import (
@@ -51,7 +52,9 @@ COMMON_SIZES: dict[str, dict[str, Any]] = {
 }
 """The sizes that the page offers first, as values of controls."""
 ENCODING_CONTROLS = tuple(field.name for field in fields(Encoding))
-CONTROLS = ("preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce")
+BATCH_CONTROLS = ("largest", "name_pattern")
+"""The controls of Batch only: results as large as possible if a size is too large, and the names of output files."""
+CONTROLS = ("preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce", *BATCH_CONTROLS)
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
@@ -91,7 +94,8 @@ def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Setti
     missing = [name for name, value in given.items() if value is None and name != "scale"]
     if missing:
         raise SettingsError("control_empty", name=missing[0])
-    return with_installed_models(Settings(**given))
+    settings = with_installed_models(Settings(**given))
+    return at_most_largest(settings, *shape) if values["largest"] and shape else settings
 
 
 def size_setting(values: Values, shape: tuple[int, int] | None) -> dict[str, Any]:
@@ -230,6 +234,16 @@ def encoding_from_storage(stored: object) -> Encoding:
         return Encoding(**values)
     except (SettingsError, TypeError, AttributeError):
         return Encoding()
+
+
+def batch_values(stored: object) -> dict[str, Any]:
+    """Return the values of BATCH_CONTROLS that the browser stored, or the usual ones."""
+    given = stored if isinstance(stored, Mapping) else {}
+    try:
+        pattern = check_pattern(str(given.get("name_pattern", "")))
+    except SettingsError:
+        pattern = PATTERN
+    return {"largest": given.get("largest") is not False, "name_pattern": pattern}
 
 
 def parameter_schema(name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result
 from ..output.formats import Encoding
+from ..output.names import PATTERN
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
 from .jobs import Job
@@ -52,15 +53,17 @@ class Packed:
     error: EnhanceError | None = None
 
 
-def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language: str) -> Packed:
+def pack_batch(
+    downloads: PageFolder, batch: Batch, settings: Settings, language: str, pattern: str = PATTERN
+) -> Packed:
     """Write the finished files, the table and the summary into a ZIP file."""
     if not batch.count("done"):
         return Packed(batch, None)
     try:
-        return Packed(batch, pack(batch, downloads.new_path(ZIP_NAME), settings, language))
+        return Packed(batch, pack(batch, downloads.new_path(ZIP_NAME), settings, language, pattern))
     except StorageError as error:
         loose = {}
-        for item, title in archive_names(batch).items():
+        for item, title in archive_names(batch, pattern).items():
             if item.result is not None:
                 with suppress(StorageError):  # A link needs no space.
                     loose[item] = downloads.link(item.result, title)
@@ -78,8 +81,9 @@ class BatchJob(Job[Packed]):
         language: str,
         ticket: Ticket,
         encoding: Encoding,
+        pattern: str = PATTERN,
     ):
-        self.language, self._services, self._preset = language, services, settings.preset
+        self.language, self._services, self._preset, self._pattern = language, services, settings.preset, pattern
         self.running = BatchRun(
             services.enhancer,
             settings,
@@ -131,7 +135,8 @@ class BatchJob(Job[Packed]):
             for item in self.batch.items:
                 if item.state == "failed":  # It could not be read before the batch began.
                     self.finish_file(item)
-            return pack_batch(self._services.downloads, self.running.run(), self.running.settings, self.language)
+            batch, settings = self.running.run(), self.running.settings
+            return pack_batch(self._services.downloads, batch, settings, self.language, self._pattern)
 
     def _handle_change(self, batch: Batch) -> None:
         item = batch.latest

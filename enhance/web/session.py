@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +18,14 @@ import gradio as gr
 import numpy as np
 
 from ..analysis import Analysis
-from ..batch import Batch, Item, plan, with_print_size
+from ..batch import Batch, Item, plan, with_own_size
 from ..config import Limits
-from ..errors import expected_error
+from ..errors import SettingsError, expected_error
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, SourceImage
 from ..info import AutoInfo, Info, Result, settings_in
 from ..output.formats import Encoding
+from ..output.names import PATTERN
 from ..output.resample import long_side_on
 from ..output.thumbnails import (
     Thumbnail,
@@ -116,13 +118,26 @@ class PreviewRequest:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True)
+class FilePlan:
+    """The size (height, width) that the result of a file would have, or why it is not possible.
+
+    `is_limited` is true for the largest size if the requested one is too large.
+    """
+
+    size: tuple[int, int] | None = None
+    is_limited: bool = False
+    error: SettingsError | None = None
+
+
 @dataclass
 class BatchFiles:
     """The files of the Batch tab, before and after a batch.
 
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
-    files of earlier batches. `paper` is the print size of all files, if one is chosen.
+    files of earlier batches. `paper` is the print size of all files, if one is chosen, and `is_flexible` that of
+    `with_own_size`. `pattern` has the names of the output files, and `plans` what the settings would make of each file.
     """
 
     items: tuple[Item, ...] = ()
@@ -132,19 +147,27 @@ class BatchFiles:
     archives: list[Path | None] = field(default_factory=list)
     encoding: Encoding = field(default_factory=Encoding)
     paper: str = ""
+    is_flexible: bool = False
+    pattern: str = PATTERN
+    plans: dict[str, FilePlan] = field(default_factory=dict)
+    analyses: dict[Path, Analysis] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def prepare(self, settings: Settings, encoding: Encoding, paper: str | None = "") -> None:
+    def prepare(self, settings: Settings, encoding: Encoding, paper: str | None = "", only: str | None = None) -> None:
         """Set the files to waiting, apart from those that are done with these settings or cannot be read.
 
         With `paper` None, each file keeps settings of its own. A file that is done with other settings gets a new key,
-        so that the list of results keeps both results.
+        so that the list of results keeps both results. `only` is the key of the only file to prepare.
         """
         same_encoding, self.encoding = encoding == self.encoding, encoding
         if paper is not None:
             self.paper = paper
-            self.items = tuple(with_print_size(item, settings, paper) for item in self.items)
-        self.items = tuple(self._prepare(item, item.settings or settings, same_encoding) for item in self.items)
+            sized = partial(with_own_size, settings=settings, paper=paper, is_flexible=self.is_flexible)
+            self.items = tuple(sized(item) if only in (None, item.key) else item for item in self.items)
+        self.items = tuple(
+            self._prepare(item, item.settings or settings, same_encoding) if only in (None, item.key) else item
+            for item in self.items
+        )
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
 
@@ -210,6 +233,7 @@ class Session:
         self.selected = self if owner else Session(folder.with_name(secrets.token_hex(16)), address, user, self)
         self.is_batch_open = False
         self.file: Path | None = None  # The file of the batch that is selected.
+        self.is_flexible = False  # That of the item with this file.
         self.tab = ""  # The browser's name for the tab, which a reload keeps.
         self.history = ""  # The name of the list of results.
         self.lock = threading.RLock()

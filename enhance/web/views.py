@@ -113,7 +113,9 @@ def bind(
             given, shown = given[: -len(CONTROLS)], given[-len(CONTROLS) :]
             order = (request.headers or {}).get(ORDER_HEADER, "")[:16]
             values = dict(zip(CONTROLS, shown, strict=True))
-            values = session.newest(int(order) if order.isdecimal() else 0, values)
+            values = {**session.newest(int(order) if order.isdecimal() else 0, values)}
+            # In Single, a message offers the largest size. In Batch, a file can have it although the others do not.
+            values["largest"] = session is not session.owner and (values["largest"] or session.is_flexible)
             values = services.with_chosen_preset(session, values)
         return Call(page, services, request, session, language_of(request), values, event), *given
 

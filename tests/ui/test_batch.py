@@ -124,3 +124,40 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     expect(facts).to_contain_text("single.png")
     expect_chosen(page, scale=2)
     assert data_of(page, "result")["size"] == [192, 240]
+
+
+def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_reports(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast&long_side=96&format=jpeg")
+    bad = site.files / "damaged.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    open_batch(page, site.photo("mug.png", 30, 40), site.photo("tiny.png", 5, 4), bad, site.photo("cup.png", 36, 28))
+    attention, tiny = page.locator(".attention .file"), card(page, "tiny.png")
+    expect(attention).to_have_count(1)
+    expect(tiny).to_contain_text("64 × 80 px")
+    expect(page.locator("#batch-why")).to_contain_text("3 photos")
+    page.locator("#largest input").uncheck()
+    expect(attention).to_have_count(2)
+    expect(page.locator("#batch-why")).to_contain_text("2 photos")
+    pattern = page.locator("#name_pattern").locator("input, textarea")
+    pattern.clear()
+    pattern.press_sequentially("a/{name}")
+    expect(page.locator("#pattern .problem")).to_contain_text("/")
+    pattern.clear()
+    pattern.press_sequentially("{name}-{n}")
+    expect(page.locator("#pattern")).to_contain_text("mug-01.jpg")
+
+    enhance_all(page)
+    expect(cards(page, "done")).to_have_count(2)
+    expect(cards(page, "failed")).to_have_count(2)
+    tiny.locator(".mend").click()
+    expect(cards(page, "done")).to_have_count(3)
+    card(page, "damaged.png").locator(".mend").click()
+    expect(card(page, "damaged.png")).to_have_attribute("data-state", "failed")
+    card(page, "damaged.png").locator(".remove").click()
+    expect(card(page, "damaged.png")).to_have_count(0)
+
+    with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
+        assert set(archive.namelist()) == {"mug-01.jpg", "tiny-02.jpg", "cup-04.jpg", "report.csv", "summary.pdf"}
+    with zipfile.ZipFile(download(page, tmp_path, "#batch-reports")) as archive:
+        assert len(archive.namelist()) == 3
+        assert all(archive.read(name).startswith(b"%PDF-") for name in archive.namelist())

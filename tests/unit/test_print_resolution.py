@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.batch import BatchRun, Item, plan, with_print_size
+from enhance.batch import BatchRun, Item, plan, with_own_size
 from enhance.cli import main
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
@@ -100,7 +100,7 @@ def test_a_resolution_out_of_range_is_rejected(dpi):
 def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_file, tmp_path):
     items = []
     for path in (source, photo_file):
-        item = with_print_size(Item(path, Path(path.name), size=(40, 56)), Settings.from_preset("anime-fast"), "10x15")
+        item = with_own_size(Item(path, Path(path.name), size=(40, 56)), Settings.from_preset("anime-fast"), "10x15")
         assert item.settings is not None
         assert item.settings.dpi == PRINT_DPI
         items.append(Item(path, Path(path.name), settings=item.settings.changed(long_side=90, dpi=PRINT_DPI)))
