@@ -137,8 +137,8 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    A file that will not be decoded gets its frames counted. In return the scans of a JPEG, whose count takes reading
-    the whole file, are not checked.
+    A file that will not be decoded gets all its frames counted. In return the scans of a JPEG, whose count takes
+    reading the whole file, are not checked.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
     decoder if it is damaged.
@@ -167,9 +167,12 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     check_size(header.width, header.height, max_pixels)
     if kind in _PIXELS_PER_BYTE:
         _check_file_size(file.seek(0, 2), header.width, header.height, 1, _PIXELS_PER_BYTE[kind])
-    if kind in ("GIF", "TIFF", "AVIF", "HEIF") and not header.deep and not decoding:
+    if header.format in ("GIF", "TIFF", "AVIF", "HEIF") and not header.deep:
         with open_with_pillow(kind, file) as image:
-            return replace(header, frames=_frames(image))
+            header = replace(header, frames=_frames(image, count=not decoding))
+    if header.frames > 1:
+        metadata = replace(header.metadata, notes=(*header.metadata.notes, "first_frame"))
+        header = replace(header, metadata=metadata)
     return header
 
 
@@ -205,8 +208,11 @@ def _jpeg_tables(image: Any) -> tuple[tuple[int, ...], ...]:
     return tuple([*tables, (), ()][:2])
 
 
-def _frames(image: ImageFile.ImageFile) -> int:
+def _frames(image: ImageFile.ImageFile, *, count: bool) -> int:
+    """Return the number of frames, or without `count` 2 for several if counting takes long, as in a GIF."""
     try:
+        if image.format == "GIF" and not count:
+            return 1 + getattr(image, "is_animated", False)
         return max(1, getattr(image, "n_frames", 1))
     except Exception as error:  # Only the first frame is used, so damage in a later one does not matter.
         logger.info("The frames cannot be counted: %s", error)

@@ -39,8 +39,11 @@ LOST = {
 }
 """Notes on data in the input file that no result contains, and the XMP that claims it."""
 
-INPUT_NOTES = (*LOST, "raw_developed")
-"""Notes on the input file, which apply to every result. "raw_developed": it is a camera raw file."""
+INPUT_NOTES = (*LOST, "raw_developed", "first_frame")
+"""Notes on the input file, which apply to every result.
+
+"raw_developed": it is a camera raw file; "first_frame": it has several frames or pages.
+"""
 
 _PLACE_NAME = (
     r"(?!subject)(?:[\w.-]{0,80}(?:gps|latitude|longi?tude|longtitude|altitude|location|geotag)[\w.-]{0,80}|city|state"

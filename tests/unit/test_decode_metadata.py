@@ -118,3 +118,15 @@ def test_tiff_tags_become_exif(tmp_path: Path):
 
 def test_tiff_without_photo_tags_gives_no_exif(tmp_path: Path):
     assert read_image(write_file(tmp_path, tiff(RGB, 2))).metadata.exif is None
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG", "AVIF"])
+def test_a_file_with_several_images_says_that_the_first_is_used(tmp_path: Path, kind: str):
+    first, second = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
+    for frames in ([], [second]):
+        path = tmp_path / f"frames-{len(frames)}"
+        path.write_bytes(encode(first, kind, save_all=True, append_images=frames))
+        image = read_image(path)
+        assert image.metadata.notes == (("first_frame",) if frames else ())
+        assert inspect(path).frames == 1 + len(frames)
+        assert image.rgb[0, 0].argmax() == 0
