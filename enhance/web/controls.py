@@ -20,6 +20,7 @@ from .history import show_history
 from .params import (
     COMMON_SIZES,
     POSSIBLE_SIZE,
+    USE_PNG,
     Values,
     batch_values,
     encoding_from,
@@ -178,6 +179,9 @@ def follow_tip(call: Call) -> Updates:
     name = str(call.event.index)
     if name in COMMON_SIZES:
         return choose_size(call)
+    if name == USE_PNG:
+        encoding = change_encoding(replace(call, values={**call.values, "format": "png"}))
+        return {call.page.named["format"]: "png", **encoding}
     if name == POSSIBLE_SIZE:
         return _use_possible_size(call)
     return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}

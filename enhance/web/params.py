@@ -82,6 +82,8 @@ _TYPES = {
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
 }
+USE_PNG = "use_png"
+"""The action of the button that selects PNG, which holds every result."""
 POSSIBLE_SIZE = "possible_size"
 """The action of the button that selects the nearest possible size."""
 _SIZE_TEXTS = {"long_side": ("long_side_of", "pixels"), "megapixels": ("megapixels_of", "number")}

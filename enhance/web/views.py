@@ -45,6 +45,7 @@ from .params import (
     CONTROLS,
     PRESET_CONTROLS,
     TUNING_CONTROLS,
+    USE_PNG,
     Values,
     language_of,
     page_message,
@@ -398,7 +399,8 @@ def show_download(call: Call) -> Updates:
                 templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
             )
         except EnhanceError as error:
-            message, is_possible = templates.problem(error.message(call.language)), False
+            button = call.text("use_instead", name=FORMATS["png"].name)
+            message, is_possible = templates.problem(error.message(call.language), button, USE_PNG), False
     bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
     look = bar.get(card.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})
