@@ -429,7 +429,7 @@ def _webp_with_chunk(
     yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, data[12:], chunk)
 
 
-_TYPICAL_BYTES = {"png": 1.7, "jpeg": 0.35, "webp": 0.2, "avif": 0.15, "tiff": 2.0}
+_TYPICAL_BYTES = {"jxl": 1.0, "png": 1.7, "jpeg": 0.35, "webp": 0.2, "avif": 0.15, "tiff": 2.0}
 _QUALITY_SHARES = (0, 0.15), (50, 0.3), (75, 0.5), (92, 1.0), (100, 2.6)
 
 
