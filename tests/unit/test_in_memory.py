@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageCms
 
 from enhance import Cancelled, EnhanceError, PictureError, Settings, enhance
+from enhance.comfyui import NODE_CLASS_MAPPINGS
 
 RAW = Settings("anime-fast", tuning=False)
 
@@ -137,6 +138,18 @@ def test_an_error_has_the_name_of_the_file_object(enhancer, tmp_path):
     damaged.write_bytes(b"no image")
     with damaged.open("rb") as file, pytest.raises(PictureError, match=r"^damaged\.png"):
         enhancer.run(file, RAW)
+
+
+def test_the_comfyui_node_enlarges_a_batch(small, monkeypatch, enhancer):
+    monkeypatch.setattr("enhance.enhancer._shared_enhancer", lambda: enhancer)
+    node = NODE_CLASS_MAPPINGS["Enhance"]
+    inputs = node.INPUT_TYPES()
+    batch = torch.from_numpy(small / np.float32(255)).repeat(2, 1, 1, 1)
+
+    (large,) = getattr(node(), node.FUNCTION)(image=batch, preset="anime-fast", scale=2.0)
+
+    assert "anime-fast" in inputs["required"]["preset"][0]
+    assert (large.shape, large.dtype) == ((2, 24, 32, 3), torch.float32)
 
 
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
