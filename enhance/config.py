@@ -69,6 +69,7 @@ class Config:
     - `api_keys`: keys of programs for the plain HTTP API. `queue`: maximum number of waiting runs.
     - `page_folder`: GRADIO_TEMP_DIR. `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the
       page. Spaces set the last two.
+    - `c2pa_certificate`, `c2pa_key`: PEM files with which output files are signed. Both or none are given.
     - `metrics`: whether to serve counters. `zero_gpu`: whether a Space provides a GPU for one call at a time.
     - `json_log`: whether lines of the log are JSON.
     """
@@ -90,6 +91,8 @@ class Config:
     metrics: bool = False
     zero_gpu: bool = False
     json_log: bool = False
+    c2pa_certificate: Path | None = None
+    c2pa_key: Path | None = None
 
     @property
     def limits(self) -> Limits:
@@ -126,6 +129,8 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
         json_log=variables.matching("ENHANCE_LOG", _LOG, "config_log") == "json",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
+        c2pa_certificate=variables.file("ENHANCE_C2PA_CERT"),
+        c2pa_key=variables.file("ENHANCE_C2PA_KEY"),
     )
     unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _MODEL_VARIABLES
     for name in sorted(unknown):
@@ -170,6 +175,13 @@ class _Variables:
         path = Path(self.text(name)) if self.text(name) else None
         if path is not None and path.exists() and not path.is_dir():
             raise SettingsError("config_folder", variable=name, value=path)
+        return path
+
+    def file(self, name: str) -> Path | None:
+        """Return the path of an existing file; None if the variable is not set."""
+        path = Path(self.text(name)) if self.text(name) else None
+        if path is not None and not path.is_file():
+            raise SettingsError("config_file", variable=name, value=path)
         return path
 
     def matching(self, name: str, pattern: re.Pattern[str], key: str) -> str:

@@ -27,6 +27,7 @@ from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, is_pillow, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
+from .output.credentials import use_certificate
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
 from .pipeline import Run, StripCallback
@@ -79,6 +80,7 @@ class Enhancer:
         config: Config | None = None,
     ):
         self.config = config = config or read_config()
+        use_certificate(config.c2pa_certificate, config.c2pa_key)
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
@@ -211,7 +213,7 @@ class Enhancer:
                 count_as_used(path)
             else:
                 self.tasks.prepare()
-                export(png, path, encoding, stop)
+                export(png, path, encoding, stop, source=self._upload(result.info))
             return result.exported_as(path, encoding)
 
     @memory_errors()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -14,7 +14,6 @@ import psutil
 
 from .errors import SettingsError, StorageError
 from .files import file_sha256
-from .images.metadata import INPUT_NOTES
 from .models import Located
 from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
@@ -194,12 +193,14 @@ class Request:
 class Result:
     """An output file and its `info`.
 
-    `png` is the lossless result. If the file has another format, `png` can be None or deleted.
+    `png` is the lossless result. If the file has another format, `png` can be None or deleted. `source` is the input
+    file, if it exists.
     """
 
     path: Path
     info: Info
     png: Path | None
+    source: Path | None = None
 
     @property
     def array(self) -> np.ndarray:
@@ -235,16 +236,16 @@ class Result:
         if self._is_input(path):
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(png)):
-            export(png, path, encoding)
+            export(png, path, encoding, source=self.source)
         return self.exported_as(path, encoding)
 
     def exported_as(self, path: Path, encoding: Encoding) -> Result:
         """Return this result with the file `path`, which was exported from its PNG."""
         output: OutputInfo = {**self.info["output"], "path": str(path)}
         if self.png is not None and not encoding.is_stored:
-            lost = [note for note in output.get("notes", ()) if note in INPUT_NOTES]
+            lost = encoding.input_notes(output.get("notes", ()))
             output = exported_output_info(output, path, encoding, lost + notes_of(self.png, encoding))
-        return Result(path, {**self.info, "output": output}, self.png)
+        return replace(self, path=path, info={**self.info, "output": output})
 
     def _existing_png(self) -> Path:
         if self.png is None or not self.png.exists():

@@ -206,9 +206,13 @@ class Run:
         self._end_stage("tuning")
         return Preview(before, after, region, self._preview_info(asdict(box)))
 
-    def info(self, output: OutputInfo, *, cached: bool = False) -> Info:
-        """Return the facts of a run with its output file; `cached` is True if the result existed before."""
-        if lost := self.request.image.metadata.notes:
+    def info(self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None) -> Info:
+        """Return the facts of a run with its output file; `cached` is True if the result existed before.
+
+        `encoding` is that of the file, None for the PNG that the run wrote.
+        """
+        lost = self.request.image.metadata.notes
+        if lost := encoding.input_notes(lost) if encoding else lost:
             output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
 
@@ -409,7 +413,7 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
         average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
         if math.isfinite(average) and math.isfinite(worst):
             run.measurements |= fidelity_info(Fidelity(average, worst))
-    return run.info(output, cached=True)
+    return run.info(output, cached=True, encoding=encoding)
 
 
 def run_as_task(
@@ -427,7 +431,7 @@ def run_as_task(
         info = info or run.create_result(path, network_path, preview)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
-    return Result(path, info, path)
+    return Result(path, info, path, tasks.upload_path(image.sha256, image.name))
 
 
 def run_to_path(
@@ -447,11 +451,11 @@ def run_to_path(
     task_id = tasks.new_id()
     info = _find_at_path(run, output, encoding) if encoding.is_stored or not with_png else None
     if info is not None:
-        return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
+        return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None, source)
     check_writable(output, source)
     check_replaceable(output)
     if encoding.is_stored:
-        return Result(output, {**run.create_result(output), "task_id": task_id}, output)
+        return Result(output, {**run.create_result(output), "task_id": task_id}, output, source)
     with ExitStack() as until_exported:
         png = temporary_path(output)
         (hold or until_exported).callback(png.unlink, missing_ok=True)
@@ -461,5 +465,5 @@ def run_to_path(
         except StorageError as error:  # the user does not know the name of the PNG
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        export(png, output, encoding, run.ticket.stop, marked=True)
-        return Result(png, {**info, "task_id": task_id}, png).exported_as(output, encoding)
+        export(png, output, encoding, run.ticket.stop, marked=True, source=source)
+        return Result(png, {**info, "task_id": task_id}, png, source).exported_as(output, encoding)

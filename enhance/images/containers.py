@@ -85,6 +85,21 @@ def riff_chunks(file: BinaryIO) -> list[Chunk]:
     return found
 
 
+def iso_boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and first 16 bytes of the content of each outer box of ISO media (ISO 14496-12, 4.2)."""
+    size, position = file.seek(0, 2), 0
+    for _ in range(_MAX_CHUNKS):
+        file.seek(position)
+        header = file.read(32)
+        if len(header) < 8:
+            return
+        length, kind = struct.unpack_from(">I4s", header)
+        start = 16 if length == 1 else 8
+        length = int.from_bytes(header[8:16], "big") if length == 1 else length or size
+        yield kind, header[start : start + 16]
+        position += max(length, start)
+
+
 def chunk_content(file: BinaryIO, chunk: Chunk) -> bytes:
     file.seek(chunk.start)
     return file.read(chunk.length)

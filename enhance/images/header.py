@@ -54,9 +54,14 @@ _PIXELS_PER_BYTE = {"JPEG": 1024, "GIF": 4096}
 _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
 _RESOURCES, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
+_JUMBF_START = 100
 _GAIN_MAP_SEGMENT, _GAIN_MAP_TYPE = b"urn:iso:std:iso:ts:21496:-1\0", "urn:com:apple:photo:2020:aux:hdrgainmap"
 """The start of a JPEG segment that announces a gain map (ISO 21496-1), and the type of such an image in a HEIC."""
-
+_CREDENTIALS = ("credentials_left",)
+_CREDENTIALS_BOX, _CREDENTIALS_TAG = bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), 0xCD41
+"""The box of Content Credentials in ISO media, and their tag in a TIFF (C2PA specification 2.2, A.3)."""
+_CREDENTIALS_NAME = b"jumdc2pa"
+"""The start of the description of Content Credentials (JUMBF, ISO 19566-5)."""
 
 # Cameras write up to 10 scans, and 200 MB in full segments are 3,100 segments.
 _MAX_SCANS = 100
@@ -196,10 +201,20 @@ def _other_header(kind: str, file: BinaryIO) -> Header:
         header = Header(
             kind, image.mode, image.width, image.height, 8, image.has_transparency_data, orientation, icc, metadata
         )
+        if kind in ("AVIF", "HEIF") and _has_credentials_box(file):
+            return replace(header, metadata=replace(metadata, notes=metadata.notes + _CREDENTIALS))
         if kind != "JPEG":
             return header
         light, colour = _jpeg_tables(image)
         return replace(header, jpeg_table=light, jpeg_chroma_table=colour)
+
+
+def _has_credentials_box(file: BinaryIO) -> bool:
+    """Return whether a HEIC, AVIF or JPEG XL has Content Credentials (C2PA specification 2.2, A.3.5)."""
+    return any(
+        (kind == b"uuid" and start == _CREDENTIALS_BOX) or (kind == b"jumb" and _CREDENTIALS_NAME in start)
+        for kind, start in containers.iso_boxes(file)
+    )
 
 
 def _jpeg_tables(image: Any) -> tuple[tuple[int, ...], ...]:
@@ -228,7 +243,8 @@ def _webp_header(file: BinaryIO, start: bytes) -> Header:
     if b"VP8L" in first:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
     exif = without_prefix(read_block(file, first.get(b"EXIF")))
-    metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif))
+    notes = _CREDENTIALS if b"C2PA" in first else ()
+    metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif), notes=notes)
     icc, frames = read_block(file, first.get(b"ICCP")), max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
     mode, orientation = "RGBA" if has_alpha else "RGB", read_orientation(exif)
     return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
@@ -262,7 +278,8 @@ def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
         across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
         dpi = plausible_dpi(across * _INCH, down * _INCH) if unit == 1 else None
     iptc = extract_iptc(blocks.get("iptc") or blocks.get("8bim") or b"")
-    return Metadata(exif, accept_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif))
+    notes = _CREDENTIALS if b"caBX" in first else ()
+    return Metadata(exif, accept_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif), notes)
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
@@ -277,6 +294,8 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in find_claims(content)}
     if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(_GAIN_MAP_SEGMENT) for _, content in segments):
         notes.add("gain_map_left")
+    if any(name == "APP11" and _CREDENTIALS_NAME in content[:_JUMBF_START] for name, content in segments):
+        notes.update(_CREDENTIALS)
     return Metadata(
         exif,
         accept_xmp(limit_size("XMP", info.get("xmp"))),
@@ -338,7 +357,8 @@ def _jxl_header(file: BinaryIO) -> Header:
     exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])
     bits, mode = 8 if facts.bits_per_sample <= 8 else 16, "L" if facts.num_color_channels == 1 else "RGB"
     mode = "I" if mode == "L" and bits == 16 and not facts.has_alpha else mode + ("A" if facts.has_alpha else "")
-    metadata = Metadata(exif, accept_xmp(limit_size("XMP", facts.xmp)), dpi=read_dpi(exif))
+    notes = _CREDENTIALS if _has_credentials_box(file) else ()
+    metadata = Metadata(exif, accept_xmp(limit_size("XMP", facts.xmp)), dpi=read_dpi(exif), notes=notes)
     mode, icc = mode + (";16" if bits == 16 else ""), limit_size("profile", facts.icc)
     return Header("JXL", mode, facts.width, facts.height, bits, facts.has_alpha, 1, icc, metadata)
 
@@ -352,8 +372,8 @@ def _raw_header(file: BinaryIO, tags: dict[int, Any] | None, max_pixels: int) ->
         mode = "I;16" if opened.num_colors == 1 else "RGB;16"
     # Maker notes describe the values of the sensor, and often contain previews.
     metadata = _tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE)) if tags else Metadata(exif, dpi=read_dpi(exif))
-    notes = ("raw_developed",)
-    return Header("RAW", mode, width, height, 16, False, orientation, None, replace(metadata, notes=notes))
+    metadata = replace(metadata, notes=("raw_developed", *metadata.notes))
+    return Header("RAW", mode, width, height, 16, False, orientation, None, metadata)
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[int, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
@@ -361,7 +381,8 @@ def _tiff_metadata(file: BinaryIO, tags: dict[int, Any], without: Collection[int
     dpi = plausible_dpi(*(float(tags.get(tag, 0) or 0) * inches for tag in (282, 283)))
     iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
     exif = limit_size("EXIF", block_from_tiff(file, without))
-    return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi)
+    notes = _CREDENTIALS if _CREDENTIALS_TAG in tags else ()
+    return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi, notes)
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:

@@ -31,11 +31,12 @@ SEGMENT = 65_533
 _MAX_JPEG_EXIF = SEGMENT - len(b"Exif\0\0")
 _MAX_JPEG_XMP = SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 
-_EXTENSION = "xmpNote:HasExtendedXMP"
+_EXTENSION, _PROVENANCE = "xmpNote:HasExtendedXMP", "dcterms:provenance"
 LOST = {
     "gain_map_left": re.compile(rb"hdrgm:Version\s*[=>]|\bSemantic\W{1,9}GainMap\b|HDRGainMapVersion\s*[=>]"),
     "video_left": re.compile(rb"(MotionPhoto|MicroVideo)\s*(=\s*[\"']|>)\s*1|\bSemantic\W{1,9}MotionPhoto\b"),
     "xmp_extension_left": re.compile(_EXTENSION.encode() + rb"\s*(=\s*[\"']|>)\s*\w"),
+    "credentials_left": re.compile(_PROVENANCE.encode() + rb"\s*(=\s*[\"']|>)\s*\w"),
 }
 """Notes on data in the input file that no result contains, and the XMP that claims it."""
 
@@ -87,7 +88,7 @@ class Metadata:
         notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
         xmp = None if {"gain_map_left", "video_left"} & set(claims) else self.xmp
         patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
-        return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: ""}))
+        return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: "", _PROVENANCE: ""}))
 
     def with_size(self, width: int, height: int) -> Metadata:
         """Return the metadata for an image of this size."""

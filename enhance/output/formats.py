@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +26,12 @@ from ..i18n import PixelCount
 from ..images import Metadata
 from ..images.colour import profile_name
 from ..images.containers import SIGNATURE, make_chunk
-from ..images.metadata import CHOICES, fit_to_format, photoshop_resource
+from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_resource
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
+from ..processes import temporary_path
 from . import jxl
+from .credentials import is_signing, sign
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
@@ -120,6 +122,10 @@ class Encoding:
         return FORMATS[self.format]
 
     @property
+    def media_type(self) -> str:
+        return f"image/{self.format}"
+
+    @property
     def lossless(self) -> bool:
         return self.quality >= self.file_format.lossless
 
@@ -131,11 +137,11 @@ class Encoding:
     @property
     def is_stored(self) -> bool:
         """Whether the output file is the stored PNG."""
-        return self.format == "png" and self.metadata == "keep" and self.label
+        return self.format == "png" and self.metadata == "keep" and self.label and not is_signing()
 
     def __str__(self) -> str:
         parts = [self.format, *([] if self.lossless else [str(self.quality)]), self.metadata]
-        return "-".join([*parts, *([] if self.label else ["unlabelled"])])
+        return "-".join([*parts, *([] if self.label else ["unlabelled"]), *(["signed"] if is_signing() else [])])
 
     def notes(self, *, alpha: bool, bits: int, icc: bytes | None, metadata: Metadata) -> list[str]:
         """Return notes on what an image loses in this format.
@@ -158,6 +164,11 @@ class Encoding:
     def jxl_quality(self, icc: bytes | None) -> int:
         """Return the quality of a JPEG XL, which is lossless if it is to keep a profile other than sRGB."""
         return self.quality if icc is None or "sRGB" in (profile_name(icc) or "") else 100
+
+    def input_notes(self, notes: Iterable[str]) -> list[str]:
+        """Return those `notes` on the input that apply to a file in this encoding."""
+        has_credentials = is_signing() and self.metadata == "keep"
+        return [note for note in notes if note in INPUT_NOTES and not (has_credentials and note == "credentials_left")]
 
     def fit_to_format(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
         """Return the metadata in the form that the format can carry, and notes of what it cannot."""
@@ -185,13 +196,20 @@ class Encoding:
 
 
 def export(
-    png: Path, target: Path, encoding: Encoding, stop: threading.Event | None = None, *, marked: bool = False
+    png: Path,
+    target: Path,
+    encoding: Encoding,
+    stop: threading.Event | None = None,
+    *,
+    marked: bool = False,
+    source: Path | None = None,
 ) -> None:
     """Write a finished PNG to `target` in another encoding, atomically; the PNG stays.
 
     The file carries the PNG's origin unless `encoding` removes all metadata; with `marked` always, so that a later run
-    recognises it. Raises what `Encoding.check` does, StorageError, PictureError if the PNG is damaged or missing, and
-    Cancelled.
+    recognises it. If this process signs files, the file is signed as made from the input `source`, and contains the
+    credentials of `source` if all metadata is kept. Raises what `Encoding.check` does, StorageError, PictureError if
+    the PNG is damaged or missing, EnhanceError if signing fails, and Cancelled.
     """
     if encoding.is_stored:
         write_atomically(target, lambda temporary: link_or_copy(png, temporary), durable=True)
@@ -201,15 +219,25 @@ def export(
         encoding.check(width, height)
         origin = origin_of(png)
         metadata = _exported_metadata(image.metadata, encoding, origin)
+        label = read_source_type(metadata.xmp) if origin.source_type and encoding.label else None
         has_mark = marked or encoding.metadata != "none"
         mark = replace(origin, encoding=str(encoding)).mark() if has_mark else b""
-        source = _Source(image, encoding, metadata, mark, stop)
+        result = _Source(image, encoding, metadata, mark, stop)
         writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff, "jxl": _write_jxl}
         write = writers.get(encoding.format, _write_in_one_piece)
 
         def write_file(temporary: Path) -> None:
             with temporary.open("xb") as file:
-                write(file, source)
+                write(file, result)
+            if not is_signing():
+                return
+            signed = temporary_path(target)
+            try:
+                kept = source if encoding.metadata == "keep" else None
+                sign(temporary, signed, target.name, encoding.media_type, kept, label)
+                signed.replace(temporary)
+            finally:
+                signed.unlink(missing_ok=True)
 
         write_atomically(target, write_file, durable=True)
 

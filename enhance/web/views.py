@@ -24,7 +24,6 @@ from ..i18n import (
     translate_source,
 )
 from ..images import Facts
-from ..images.metadata import INPUT_NOTES
 from ..info import Info, settings_in
 from ..output.fidelity import fidelity_grade
 from ..output.formats import FORMATS, notes_of
@@ -392,9 +391,7 @@ def show_download(call: Call) -> Updates:
         output = result.info["output"]
         try:
             encoding.check(output["width"], output["height"])
-            notes = [note for note in output.get("notes", ()) if note in INPUT_NOTES] + notes_of(
-                result.download, encoding
-            )
+            notes = encoding.input_notes(output.get("notes", ())) + notes_of(result.download, encoding)
             message = "".join(
                 templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
             )

@@ -1,0 +1,146 @@
+"""Content Credentials (C2PA): signing of output files with the certificate of the administrator.
+
+The package c2pa is optional. It reads the credentials of untrusted inputs, so it runs in a child process, and its
+settings allow no network access.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..config import version
+from ..errors import EnhanceError, SettingsError
+from ..images.header import detect_format
+from ..images.source_type import source_uri
+
+_SECONDS = 600
+_SETTINGS = {
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
+    "builder": {"thumbnail": {"enabled": False}},
+}
+_UNKNOWN = "application/octet-stream"
+"""A format whose files have no credentials."""
+_MEDIA_TYPES = {
+    "HEIF": "image/heic",
+    **{name: f"image/{name.lower()}" for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")},
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """PEM files of the certificate chain and of its private key."""
+
+    chain: str
+    key: str
+
+
+_certificate: Certificate | None = None
+
+
+def use_certificate(chain: Path | None, key: Path | None) -> None:
+    """Sign all output files of this process with a certificate, or none. Raises SettingsError if it cannot be used."""
+    global _certificate
+    if (chain is None) != (key is None):
+        raise SettingsError("config_certificate")
+    if chain and not importlib.util.find_spec("c2pa"):
+        raise SettingsError("config_c2pa")
+    _certificate = Certificate(str(chain), str(key)) if chain else None
+
+
+def is_signing() -> bool:
+    return _certificate is not None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the child process signs: `file`, which becomes `signed`, as an edit of `source`."""
+
+    certificate: Certificate
+    file: str
+    signed: str
+    media_type: str
+    title: str
+    source: str | None
+    source_type: str | None
+
+
+def sign(file: Path, signed: Path, name: str, media_type: str, source: Path | None, source_type: str | None) -> None:
+    """Write the finished `file` to `signed` with Content Credentials. `name` is the final name of the file.
+
+    The credentials state that the file was made from `source`, with the credentials of `source`, and the digital source
+    type of the edit. Without `source` they state an input without credentials. Raises EnhanceError.
+    """
+    assert _certificate is not None
+    known = str(source) if source and source.is_file() else None
+    task = _Task(_certificate, str(file), str(signed), media_type, name, known, source_type)
+    command = [sys.executable, "-m", "enhance.output.credentials"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        subprocess.run(
+            command,
+            input=json.dumps(asdict(task)),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or [f"status {error.returncode}"])[-1]
+        raise EnhanceError("not_signed", name=name, reason=reason) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnhanceError("not_signed", name=name, reason=str(error)) from error
+
+
+def _sign(task: _Task) -> None:
+    import c2pa
+
+    context = c2pa.Context(settings=c2pa.Settings.from_dict(_SETTINGS))
+    agent = {"name": "Enhance", "version": version()}
+    edited = {"action": "c2pa.edited", "softwareAgent": agent}
+    if task.source_type:
+        edited["digitalSourceType"] = source_uri(task.source_type)
+    opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["input"]}}
+    actions = {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited]}}
+    manifest = {"claim_generator_info": [agent], "title": task.title, "assertions": [actions]}
+    builder = c2pa.Builder(json.dumps(manifest), context)
+    ingredient = {"title": "input", "relationship": "parentOf", "instance_id": "input", "label": "input"}
+    with open(task.source or os.devnull, "rb") as source:  # noqa: PTH123
+        media_type = _MEDIA_TYPES.get(detect_format(source.read(64)) or "", _UNKNOWN)
+        source.seek(0)
+        builder.add_ingredient(json.dumps(ingredient), media_type, source)
+    chain, key = Path(task.certificate.chain).read_bytes(), Path(task.certificate.key).read_bytes()
+    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(_algorithm(key), chain, key, None))
+    with Path(task.file).open("rb") as file, Path(task.signed).open("wb+") as signed:
+        builder.sign(signer, task.media_type, file, signed)
+
+
+def _algorithm(key: bytes) -> bytes:
+    """Return the signature algorithm of C2PA for a private key in PEM (C2PA specification 2.2, 13.2)."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    loaded = load_pem_private_key(key, None)
+    if isinstance(loaded, ed25519.Ed25519PrivateKey):
+        return b"ed25519"
+    if isinstance(loaded, ec.EllipticCurvePrivateKey):
+        return {256: b"es256", 384: b"es384", 521: b"es512"}[loaded.curve.key_size]
+    return b"ps256"
+
+
+def _main() -> None:
+    given = json.load(sys.stdin)
+    try:
+        _sign(_Task(**{**given, "certificate": Certificate(**given["certificate"])}))
+    except Exception as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    _main()
