@@ -7,6 +7,7 @@
 # make container  the steps of the Dockerfile, without Docker
 # make states     every state of the page in both languages: accessibility, layout, translation
 # make bench      speed and memory of the engine; BENCH=--docs updates README.md and docs/
+# make page       response times of the page with a photo of 24 megapixels
 # make quality    quality of the presets on degraded photos; QUALITY="--quick"
 # make space      REPO=owner/name uploads the project to a Hugging Face Space; SPACE=--dry-run lists the files
 # make lock       update requirements.lock to the newest releases that requirements.txt allows
@@ -20,7 +21,7 @@ BIN := .venv/bin
 RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
 DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl libjxl-tools poppler-utils libgl1 nginx-light
 
-.PHONY: run test long check bench fuzz soak container states quality space lock fetch debian clean
+.PHONY: run test long check bench fuzz soak container states page quality space lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -57,6 +58,9 @@ container: .venv/.test-ready
 
 states: debian .venv/.test-ready fetch
 	$(RUN_TESTS) -m long tests/ui/test_every_state.py
+
+page: debian .venv/.test-ready fetch
+	OMP_WAIT_POLICY=passive $(BIN)/python -m docs.measure_page
 
 quality: .venv/.test-ready fetch
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.quality $(QUALITY)

@@ -77,12 +77,12 @@ def lines(found: dict[str, float | None]) -> list[str]:
 
 
 def _bare_page(folder: Path) -> float:
-    with _served([sys.executable, "-c", _BARE], folder) as (_, started):
+    with served_app([sys.executable, "-c", _BARE], folder) as (_, started):
         return time.perf_counter() - started
 
 
 def _page(folder: Path) -> dict[str, float | None]:
-    with _served([sys.executable, "app.py"], folder) as (url, started):
+    with served_app([sys.executable, "app.py"], folder) as (url, started):
         page = time.perf_counter() - started
         client = Client(url, verbose=False)
 
@@ -98,7 +98,7 @@ def _page(folder: Path) -> dict[str, float | None]:
 
 
 @contextlib.contextmanager
-def _served(command: list[str], folder: Path) -> Iterator[tuple[str, float]]:
+def served_app(command: list[str], folder: Path) -> Iterator[tuple[str, float]]:
     """Start a server and yield its address and its start time, as soon as it responds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -94,8 +94,9 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
 
 def _can_be_hazy(samples: np.ndarray) -> bool:
     """Return whether squares show a colour photo that is not mostly white, so that haze can be measured."""
-    chroma = samples.max(-1) - samples.min(-1)
-    return float(np.quantile(chroma, 0.98)) > _GREY_CHROMA and float((samples.min(-1) > _WHITE).mean()) < _MOST_WHITE
+    red, green, blue = np.moveaxis(samples, -1, 0)  # Ten times as fast as reducing an axis of three values.
+    low, high = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    return float(np.quantile(high - low, 0.98)) > _GREY_CHROMA and float((low > _WHITE).mean()) < _MOST_WHITE
 
 
 def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:

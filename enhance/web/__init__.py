@@ -17,12 +17,13 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
+from ..presets import available_presets
 from ..scheduler import SCHEDULER, Ticket
-from ..settings import Settings
+from ..settings import AUTO, Settings
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine, Lend, LentStep, Loan
@@ -83,15 +84,17 @@ def _lender() -> Lend:
 
 
 def warm_up(enhancer: Enhancer) -> None:
-    """Load PyTorch and measure the device on its thread, while the page is already served."""
+    """Load PyTorch and time the networks on the device's thread, while the page is already served."""
 
-    def load() -> None:
+    def load(preset: str) -> None:
         try:
-            enhancer.estimate(512, 512, Settings())
+            enhancer.estimate(512, 512, Settings(preset))
         except Exception as error:  # The first run reports it to the user.
             log.warning("The engine is not ready: %s", str(error))  # The message contains nothing of a user.
 
-    SCHEDULER.submit(load)
+    SCHEDULER.submit(partial(load, AUTO))
+    for preset in available_presets():  # Else the first photo would wait for their times.
+        SCHEDULER.submit(partial(load, preset), Ticket("background"))
 
 
 def stop_all(seconds: float) -> None:

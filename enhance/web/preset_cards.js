@@ -29,9 +29,10 @@
     if (window.enhanceCentre()?.address !== shown?.photo) show();
     else timer = setTimeout(show, REST_MS);
   };
-  // The halves after follow one by one, the quick presets first, and only those in sight.
+  // The halves after follow the preview one by one, the quick presets first, and only those in sight.
+  const awaitsPreview = () => one("#stage[data-mode=preview]:not(.zoomed-out) #chip .chip:is(.none, .running, .quick)");
   const requestNext = (cards, seconds) => {
-    if (image || !shown) return;
+    if (image || !shown || awaitsPreview()) return;
     const time = ({ name }) => seconds?.[name] ?? Infinity;
     const [next] = cards.filter((card) => card.isInstalled && !shown.after.has(card.name) && card.label.checkVisibility()).sort((a, b) => time(a) - time(b));
     if (!next) return;

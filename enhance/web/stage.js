@@ -27,7 +27,7 @@
   // which `unit` are one pixel of the photo.
   const emptyLayers = () => ({ photo: [], before: [], after: [], result: [] });
   let layers = emptyLayers();
-  let [x, y, zoom, fitted, split] = [0, 0, 1, true, 0.5];
+  let [x, y, zoom, fitted, split, isNew] = [0, 0, 1, true, 0.5, false];
   let [showsBefore, requests, retried, previewKey, viewAddress, shownState, timer, frame] = [false, new Set(), new Set(), "", "", "", 0, 0];
   let [box, canvas, context] = [null, null, null];
 
@@ -169,15 +169,17 @@
     Object.assign(inset.querySelector("i").style, { left: across(left), top: down(top), width: across(Math.min(right, photo.size[0]) - Math.max(left, 0)), height: down(Math.min(bottom, photo.size[1]) - Math.max(top, 0)) });
   };
 
-  // When the view has not moved for a while, request the visible area at the resolution of the screen, and its preview.
+  // When the view has not moved for a while, or at once for a new photo, request the visible area at the resolution of
+  // the screen, and its preview.
   const updateView = () => {
     redraw();
     clearTimeout(timer);
-    timer = setTimeout(loadView, IDLE_MS);
+    timer = setTimeout(loadView, isNew ? 0 : IDLE_MS);
     window.enhanceMoved();
   };
   const loadView = () => {
     if (!photo || !canvas.width || mode() === "live") return;
+    isNew = false;
     clampView();
     const scale = mode() === "result" ? scaleOf() : 0;
     fetchRegion(photo, "photo", 1, perPixel());
@@ -190,7 +192,7 @@
   };
   const fetchRegion = (source, layer, unit, density) => {
     const step = 2 ** Math.max(0, Math.floor(Math.log2(1 / density) + 0.01)), grid = GRID * step, [width, height] = source.size;
-    if (step * Math.max(source.image.naturalWidth, 1) >= width) return; // The overview has this resolution.
+    if (!isDrawn(source) || step * source.image.naturalWidth >= width) return; // The overview has this resolution.
     const [left, top, right, bottom] = visible().map((at) => at * unit);
     const start = [left, top].map((at) => clamp(Math.floor(at / grid) * grid, 0, Infinity));
     const end = [[right, width], [bottom, height]].map(([at, side]) => Math.min(Math.ceil(at / grid) * grid, side));
@@ -209,9 +211,8 @@
   };
   const load = (address) => new Promise((done, failed) => {
     const image = new Image();
-    image.onload = () => done(image);
-    image.onerror = failed;
     image.src = address;
+    image.decode().then(() => done(image), failed); // Else the next frame would wait for the decoder.
   });
   const add = (layer, entry) => {
     if (entry.owner !== (layer === "result" ? result : photo)?.address) return;
@@ -227,9 +228,9 @@
       const value = read(name); // The element can still be that of the photo before.
       return value && newPhoto?.address.endsWith(value.photo) ? value : null;
     });
-    if (newPhoto?.address !== photo?.address) {
+    if (newPhoto?.overview !== photo?.overview) { // Also if the same file was chosen again.
       [photo, result, preview, live, previewKey] = [newPhoto && { ...newPhoto, image: new Image() }, null, null, null, ""];
-      layers = emptyLayers();
+      [layers, isNew] = [emptyLayers(), Boolean(photo)];
       one("#stage").dataset.mode = mode();
       if (photo) {
         photo.image.onload = updateView;

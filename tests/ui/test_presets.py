@@ -18,6 +18,7 @@ from enhance.web import cards as web_cards
 
 from ..site import Site, photo, wait_until
 from .journey import (
+    choose,
     download,
     drag,
     enhance,
@@ -147,8 +148,14 @@ def test_cards_show_the_photo_before_and_after_each_preset_without_delaying_a_pr
 ):
     monkeypatch.setattr(web_cards, "MAX_SECONDS", 600)
     page = open_page()
+    made, file = site.enhancer.calls["card"], site.photo("cards.png", 300, 400)
     with site.enhancer.paused("card"):
-        load(page, site.photo("cards.png", 300, 400))
+        with site.enhancer.paused("preview"):
+            choose(page, file)
+            wait_for_chip(page, "running")
+            expect(page.locator("#cards [data-cards]")).to_have_count(1)
+            assert site.enhancer.calls["card"] == made, "the preview comes first"
+        load(page, file)
         cards = page.locator("#preset label:not(:first-child):visible")
         expect(cards).to_have_count(3)
         expect(cards.locator(".picture.both")).to_have_count(0)
