@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
+from .files import check_disk_space, storage_errors
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from .images import Shard, SourceImage, inspect, list_images
+from .images.pages import count_pages, write_page
 from .output.formats import Encoding
 from .output.names import PATTERN, ResultNames, UniqueNames, fill_pattern
 from .output.provenance import origin_of
@@ -117,19 +119,44 @@ def find_images(
     output: Path | None = None,
     shard: Shard = Shard(),  # noqa: B008 - immutable
     ending: str = ".png",
+    pages: Path | None = None,
 ) -> Batch:
     """Return a batch of the given files and of the images in the given folders.
 
-    Results in the `output` folder are not inputs. `shard` selects a part of the files. A folder that cannot be read is
-    a failed item.
+    Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
+    copies, each page of a TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError.
     """
     listing = list_images(inputs, lambda path: _is_earlier_result(path, output))
     items = [Item(one.path, one.relative_path) for one in shard.select(listing.images)]
+    items = [page for item in items for page in split_pages(item, pages)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     facts = {"listed": len(listing.images), "hidden": listing.hidden, "others": listing.others}
     return replace(plan(items, output, ending), **facts)
+
+
+def split_pages(item: Item, folder: Path | None) -> list[Item]:
+    """Return an item for each page of a TIFF, whose source is a copy below `folder`, or the item itself.
+
+    The names of the page and of its output end in -p1, -p2 and so on. Raises StorageError.
+    """
+    count = count_pages(item.source) if folder else 1
+    if folder is None or count == 1:
+        return [item]
+
+    def numbered(path: Path) -> Path:
+        return path.with_name(f"{path.stem}-p{number}{path.suffix}")
+
+    pages, copies = [], folder / item.key
+    with storage_errors(copies):
+        copies.mkdir(parents=True)
+        check_disk_space(copies, count * item.source.stat().st_size)
+        for number in range(1, count + 1):
+            source = copies / numbered(item.source).name
+            write_page(item.source, number, source)
+            pages.append(Item(source, numbered(item.relative_path), item.output and numbered(item.output)))
+    return pages
 
 
 def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png") -> Batch:

@@ -185,6 +185,7 @@ def _add_run(run: ArgumentParser) -> None:
     add("--ray-workers", type=int, metavar="N", help="maximum number of workers (default: as many as fit)")
     cores = "CPU cores of each worker (default: 1 with a GPU, otherwise up to 8)"
     add("--ray-cores", type=int, metavar="N", help=cores)
+    add("--pages", action="store_true", help="enhance each page of a TIFF, as NAME-p1, NAME-p2 and so on")
     add("--report", action="store_true", help="write a PDF report next to each result")
     add("--json", action="store_true", help="print one JSON object per file")
     add(
@@ -261,10 +262,19 @@ def _run(options: Namespace) -> int:
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
     if _PIPE in (*options.input, options.output):
         return _run_piped(options, settings)
-    from .enhancer import Enhancer
     from .images import Shard
 
-    batch, encoding = _plan(options, Shard.parse(options.shard))
+    if options.pages and options.ray not in (None, "local"):
+        raise SettingsError("pages_on_cluster")
+    with TemporaryDirectory() as pages:
+        return _run_batch(options, settings, Shard.parse(options.shard), Path(pages) if options.pages else None)
+
+
+def _run_batch(options: Namespace, settings: Settings, shard: Shard, pages: Path | None) -> int:
+    """Enhance files and folders. `pages` is a folder for copies of the pages of TIFFs; None for the first page only."""
+    from .enhancer import Enhancer
+
+    batch, encoding = _plan(options, shard, pages)
     if not batch.listed and not batch.items:
         raise EnhanceError("no_images")
     enhancer = Enhancer(options.device, options.precision)
@@ -286,7 +296,7 @@ def _run(options: Namespace) -> int:
 
 def _run_piped(options: Namespace, settings: Settings) -> int:
     """Enhance an image of standard input or a file, and write it to standard output, a file or the data folder."""
-    if len(options.input) != 1 or options.shard != "1/1" or options.ray is not None or options.report:
+    if len(options.input) != 1 or options.shard != "1/1" or options.ray is not None or options.report or options.pages:
         raise SettingsError("pipe_single")
     from .enhancer import Enhancer
     from .output.formats import Encoding
@@ -336,9 +346,9 @@ def _batch_class(options: Namespace, reporter: _Reporter, enhancer: Enhancer) ->
         yield partial(ClusterRun, ray=ray, warn=reporter.warn, **workers)
 
 
-def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
+def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
-    from .batch import Item, find_images, plan
+    from .batch import Item, find_images, plan, split_pages
     from .output.formats import Encoding
     from .processes import remove_leftovers
 
@@ -347,13 +357,13 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     if output is not None and is_one_file and not output.is_dir():
         encoding = Encoding.of_file(output, options.quality, options.metadata, options.format, label=options.label)
         remove_leftovers(output.parent)
-        return plan([Item(inputs[0], Path(inputs[0].name), output)]), encoding
+        return plan(split_pages(Item(inputs[0], Path(inputs[0].name), output), pages)), encoding
     encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label)
     if output is None:
-        return find_images(inputs, shard=shard), encoding
+        return find_images(inputs, shard=shard, pages=pages), encoding
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
-    batch = find_images(inputs, output, shard, encoding.file_format.ending)
+    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages)
     for folder in {output / item.relative_path for item in batch.items}:
         remove_leftovers(folder.parent)
     return batch, encoding

@@ -27,6 +27,7 @@ from . import containers, jxl, raw
 from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
+from .pages import page_directories
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +173,9 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     check_size(header.width, header.height, max_pixels)
     if kind in _PIXELS_PER_BYTE:
         _check_file_size(file.seek(0, 2), header.width, header.height, 1, _PIXELS_PER_BYTE[kind])
-    if header.format in ("GIF", "TIFF", "AVIF", "HEIF") and not header.deep:
+    if header.format == "TIFF":
+        header = replace(header, frames=max(1, len(page_directories(file))))
+    if header.format in ("GIF", "AVIF", "HEIF"):
         with open_with_pillow(kind, file) as image:
             header = replace(header, frames=_frames(image, count=not decoding))
     if header.frames > 1:
