@@ -21,7 +21,8 @@ from ..scheduler import SCHEDULER, Ticket
 from .gradio_changes import current_event
 
 T = TypeVar("T")
-_POLL_SECONDS = 0.1
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 1.0
+"""Every poll is an event for the client, so that those of long jobs are further apart."""
 UNREAD_SECONDS = 30.0
 """How long a queued job keeps its position while no client reads its events."""
 
@@ -107,10 +108,11 @@ class Job(Generic[T]):
         self.cancelled_by = self.cancelled_by or reason
         self.close()
 
-    def poll(self, seconds: float) -> Iterator[None]:
-        """Yield at this interval until the job ends."""
+    def poll(self, seconds: float, longest: float = 0.0) -> Iterator[None]:
+        """Yield at this interval until the job ends. The interval grows to `longest`, if that is longer."""
         while not self.wait(seconds):
             yield
+            seconds = max(seconds, min(1.2 * seconds, longest))
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end of the job, at most `seconds`, and return whether it has ended."""
@@ -172,7 +174,7 @@ def wait_until_done(job: Job[Any], request: gr.Request, progress: gr.Progress) -
     client has not read its events for a while.
     """
     names, last_read = (request.session_hash, current_event()), time.monotonic()
-    for _ in job.poll(_POLL_SECONDS):
+    for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
         if job.send(progress):
             now = time.monotonic()
             if any(name in _streams for name in names):
