@@ -1,0 +1,86 @@
+"""The metadata that survives from each input format to each output format, tag by tag, as exiftool reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from enhance.images import read_image
+from enhance.output.formats import FORMATS, Encoding, export
+from enhance.output.png import PngFormat, create_png
+from tests.unit.photos_with_metadata import DPI, NOTES, photo_with_metadata, read_by_exiftool
+
+INPUTS = {name: name for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")}
+INPUTS |= {"WEBP": "WebP", "HEIF": "HEIC"}
+KINDS = ("EXIF", "XMP", "IPTC", "text", "ICC", "resolution")
+_GROUPS = {"IFD0": "EXIF", "ExifIFD": "EXIF", "GPS": "EXIF", "IPTC": "IPTC"}
+_PIXELS = re.compile(
+    r"IFD0:(Image(Width|Height)|Bits|Compression|Photometric|Strip|Samples|Rows|Planar|Sample|Predictor|Orientation"
+    r"|[XY]Resolution|ResolutionUnit|YCbCr|ExtraSamples|SubfileType)"
+    r"|ExifIFD:ExifImage(Width|Height)|XMP-exif:ExifImage(Width|Height)|XMP-tiff:Orientation"
+)
+"""Tags that state how pixels are stored, sizes and orientation, which differ, and the resolution."""
+_PER_INCH = {"JFIF:XResolution": 1, "IFD0:XResolution": 1}
+_PER_INCH |= {"PNG-pHYs:PixelsPerUnitX": 0.0254, "File:PixelsPerMeterX": 0.0254}
+
+
+def kind_of(name: str) -> str | None:
+    """Return the kind of a tag, named as group:tag; None for a tag that states no metadata of the photo."""
+    group, _, tag = name.partition(":")
+    if _PIXELS.match(name):
+        return None
+    if group.startswith("XMP"):
+        return "XMP"
+    if group in ("PNG", "File", "GIF") and tag in ("Comment", "Title", "Author-de", "ExifGPSLatitude"):
+        return "text"
+    return _GROUPS.get(group)
+
+
+def tags_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tags of a file by kind. exiftool reads no profile of a JPEG XL, so it is that of the own reader."""
+    found, icc = read_by_exiftool(path, "-a"), read_image(path).icc
+    kinds: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    for name, value in found.items():
+        if kind := kind_of(name):
+            kinds[kind][name] = value
+    dots = [found[name] * factor for name, factor in _PER_INCH.items() if name in found]
+    kinds["resolution"] |= {"dpi": DPI} if any(round(one) == DPI for one in dots) else {}
+    kinds["EXIF"] |= {"maker notes": NOTES} if NOTES in path.read_bytes() else {}
+    kinds["ICC"] |= {"profile": icc} if icc else {}
+    return kinds
+
+
+def lost_tags(kind: str, before: Mapping[str, Any], after: Mapping[str, Any], content: bytes) -> list[str]:
+    """Return the tags of one kind that a file lacks or has with another value. `content` are its bytes.
+
+    A text can have another name, and exiftool prints only one of several comments.
+    """
+    if kind == "text":
+        return [name for name, value in before.items() if str(value).encode() not in content]
+    return [name for name, value in before.items() if after.get(name) != value]
+
+
+def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list[str]]]:
+    """Return for each kind the number of tags of a photo in the format `source`, and those that its result lost."""
+    photo, png, path = folder / "photo", folder / "result.png", folder / f"exported{FORMATS[output].ending}"
+    photo.write_bytes(photo_with_metadata(source))
+    image = read_image(photo)
+    with create_png(png, PngFormat(image.width, image.height, 3, icc=image.icc, metadata=image.metadata)) as writer:
+        writer.write(image.rgb)
+    export(png, path, Encoding(output))
+    before, after = tags_of(photo), tags_of(path)
+    return {kind: (len(before[kind]), lost_tags(kind, before[kind], after[kind], path.read_bytes())) for kind in KINDS}
+
+
+def table(folder: Path) -> str:
+    """Return the table of docs/files.md: what each input contains, and what each output format loses of it."""
+    lines = ["| input | metadata | " + " | ".join(FORMATS[one].name for one in FORMATS) + " |"]
+    lines.append("| --- | --- |" + " --- |" * len(FORMATS))
+    for source, name in INPUTS.items():
+        pairs = [compare(folder, source, output) for output in FORMATS]
+        kinds = ", ".join(kind for kind, (count, _) in pairs[0].items() if count)
+        cells = [", ".join(kind for kind, (_, lost) in pair.items() if lost) for pair in pairs]
+        lines.append(f"| {name} | {kinds} | " + " | ".join(f"no {cell}" if cell else "all" for cell in cells) + " |")
+    return "\n".join(lines)
