@@ -137,15 +137,18 @@ def show_tab(call: Call) -> Updates:
 
 def select_first(call: Call) -> Updates:
     """Select the first file, unless one is selected or the other tab is open."""
-    session, items = call.session, call.session.owner.current_batch.items
-    if session is session.owner or any(item.source == session.file for item in items):
-        return {call.page.batch.cards: gr.skip()}
-    first = next((item for item in items if item.pixels), items[0] if items else None)
-    if first is not None:
-        return _show_file(call, first) | {call.page.batch.cards: files_html(call)}
-    session.reset()
-    session.file = None
-    return {**clear(call.page), **show_photo(call)}
+    session = call.session
+    with session.lock:
+        items = session.owner.current_batch.items
+        if session is session.owner or any(item.source == session.file for item in items):
+            return {call.page.batch.cards: gr.skip()}
+        first = next((item for item in items if item.pixels), items[0] if items else None)
+        if first is None:
+            session.reset()
+            session.file = None
+            return {**clear(call.page), **show_photo(call)}
+        choice = _begin_choice(session, first)
+    return _show_file(call, first, choice) | {call.page.batch.cards: files_html(call)}
 
 
 def select_file(call: Call) -> Updates:
@@ -154,18 +157,29 @@ def select_file(call: Call) -> Updates:
     item = next((item for item in items if item.key == key), None)
     if item is None or call.session is call.session.owner:
         return {call.page.batch.cards: gr.skip()}
-    return _show_file(call, item)
+    return _show_file(call, item, _begin_choice(call.session, item))
 
 
-def _show_file(call: Call, item: Item) -> Updates:
+def _begin_choice(session: Session, item: Item) -> int:
+    """Select a file and return the number of the choice. The last file that is selected is shown."""
+    with session.lock:
+        session.file, session.is_flexible = item.source, item.is_flexible
+        return session.begin_choice()
+
+
+def _show_file(call: Call, item: Item, choice: int) -> Updates:
     """Show a file on the stage with its result, if it has one, or show why it cannot be read."""
     session = call.session
-    session.file, session.is_flexible = item.source, item.is_flexible
+    # The values of the call can be those for the file before.
+    call = replace(call, values={**call.values, "largest": session.values["largest"] or item.is_flexible})
     if not item.pixels:
-        session.reset()
+        with session.lock:
+            if session.choice != choice:
+                return {call.page.batch.cards: gr.skip()}
+            session.reset()
         problem = templates.problem(_message(call, item))
         return {**clear(call.page), **show_photo(call), call.page.preview.problem: problem}
-    updates = upload.load(call, item.source)
+    updates = upload.load(call, item.source, choice)
     if _load_result(session, call.services, item):
         updates |= show_result(call) | show_preview(call, current_preview(session))
     return updates

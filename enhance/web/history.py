@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from ..batch import Item, archive_names, plan
-from ..errors import EnhanceError, PictureError, SettingsError, StorageError
+from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
@@ -415,7 +415,11 @@ def _load_entry(call: Call, entry: Entry) -> Upload:
     session.paper = paper_of(settings, (facts.height, facts.width))
     session.is_auto = settings.is_auto
     settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-    return previews.set_photo(session, path, facts, image, settings, call.services.enhancer.analyse(image))
+    analysis, choice = call.services.enhancer.analyse(image), session.begin_choice()
+    upload = previews.set_photo(session, path, facts, image, settings, analysis, choice)
+    if upload is None:  # The user has chosen another photo.
+        raise Cancelled("stopped")
+    return upload
 
 
 def _show_loaded(call: Call) -> Updates:

@@ -96,21 +96,32 @@ class Previews:
         self._images.sweep()
 
     def set_photo(
-        self, session: Session, path: Path, facts: Facts, image: SourceImage, settings: Settings, analysis: Analysis
-    ) -> Upload:
-        """Replace the session's photo unless another choice has begun.
+        self,
+        session: Session,
+        path: Path,
+        facts: Facts,
+        image: SourceImage,
+        settings: Settings,
+        analysis: Analysis,
+        choice: int,
+    ) -> Upload | None:
+        """Replace the session's photo. Return None if another choice than this one has begun.
 
         Raises StorageError; the earlier photo is gone then.
         """
-        if session.upload is not None and session.upload.path != path:
-            self.forget(session.upload)
-        choice = session.reset()
+        with session.lock:
+            if session.choice != choice:
+                return None
+            before, choice = session.upload, session.reset(keep_files=True)
+        if before is not None and before.path != path:
+            self.forget(before)
         upload = Upload(path, image.sha256, facts, *session.save_thumbnail(image))
         view = choose_box(image.width, image.height, None, None, REGION_SIDE)
         with session.lock:
-            if session.choice == choice:
-                session.upload, session.settings, session.view = upload, settings, view
-                session.analysis = analysis
+            if session.choice != choice:
+                return None
+            session.upload, session.settings, session.view = upload, settings, view
+            session.analysis = analysis
         return upload
 
     def make(self, session: Session, settings: Settings) -> Iterator[PreviewState]:
@@ -319,7 +330,10 @@ def is_current(session: Session, info: Mapping[str, Any], settings: Settings) ->
     name = settings.model or NO_MODEL.name
     if upload is None or name != model["name"] or settings.dpi != info["settings"].get("dpi"):
         return False
-    if has_second_pass(settings, upload.facts.height, upload.facts.width) != bool(second):
+    try:
+        if has_second_pass(settings, upload.facts.height, upload.facts.width) != bool(second):
+            return False
+    except SettingsError:  # The size is not possible.
         return False
     second_sha256 = second["sha256"] if second else None
     return info["signature"] == signature(upload.sha256, settings, model["sha256"], info["precision"], second_sha256)

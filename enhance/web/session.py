@@ -446,8 +446,11 @@ class Session:
             self.choice += 1
             return self.choice
 
-    def reset(self) -> int:
-        """Remove the photo with its preview and result, and return the number of a new choice."""
+    def reset(self, *, keep_files: bool = False) -> int:
+        """Remove the photo with its preview and result, and return the number of a new choice.
+
+        With `keep_files`, `new_path` deletes the files later: the browser can still be loading some of them.
+        """
         with self.lock:
             choice = self.begin_choice()
             self.cancel_previews()
@@ -456,7 +459,8 @@ class Session:
             self.upload = self.analysis = self.preview = self.preview_images = self.preview_request = None
             self.run = self.result = self.preview_view = None
             self.has_failed_preview = False
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not keep_files:
+            shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
     def reset_all(self) -> None:

@@ -100,10 +100,14 @@ def _estimate_text(call: Call, seconds: float) -> str:
     return call.text("about_after", about=about, ahead=ahead) if ahead else about
 
 
-def load(call: Call, path: Path) -> Updates:
-    """Show a photo with its facts, or show why that is not possible."""
+def load(call: Call, path: Path, choice: int | None = None) -> Updates:
+    """Show a photo with its facts, or show why that is not possible.
+
+    `choice` is the number of this choice, if it has begun.
+    """
     session, limits, previews = call.session, call.services.limits, call.services.previews
-    choice, settings_before, values = session.begin_choice(), session.settings, call.values
+    choice = session.begin_choice() if choice is None else choice
+    settings_before, values = session.settings, call.values
     try:
         facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
         if session.upload is not None:
@@ -113,13 +117,13 @@ def load(call: Call, path: Path) -> Updates:
         analysis = call.services.enhancer.analyse(image)
         if session.settings != settings_before:  # A preset was chosen in the meantime.
             settings = session.settings
-        upload = session.choice == choice and previews.set_photo(session, path, facts, image, settings, analysis)
+        upload = previews.set_photo(session, path, facts, image, settings, analysis, choice)
     except Exception as error:
         problem = call.problem(error, "A photo could not be loaded")
         if session.upload is None:
             return _show_new(call, problem)
         return {call.page.upload.file: None, call.page.preview.problem: problem}
-    if session.upload is not upload:
+    if upload is None or session.upload is not upload:
         return {call.page.upload.problem: gr.skip()}  # A later choice is shown already.
     estimate = templates.note(call.text("measuring"))
     if session.is_auto:

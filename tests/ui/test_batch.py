@@ -155,6 +155,9 @@ def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_rep
     expect(card(page, "damaged.png")).to_have_attribute("data-state", "failed")
     card(page, "damaged.png").locator(".remove").click()
     expect(card(page, "damaged.png")).to_have_count(0)
+    tiny.locator(".pick").click()
+    expect(page.locator("#facts")).to_contain_text("tiny.png")
+    wait_for_stage(page, "view.mode === 'result' && view.result")
 
     with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
         assert set(archive.namelist()) == {"mug-01.jpg", "tiny-02.jpg", "cup-04.jpg", "report.csv", "summary.pdf"}
