@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.output.formats import FORMATS
 from enhance.settings import RANGES, all_presets
 
 from ..site import ADDED_SETTINGS, LOGIN, SETTINGS, guarded_site, photo
@@ -90,7 +91,7 @@ def test_every_tool_and_parameter_is_described_with_its_range(server):
     for name, limits in RANGES.items():
         assert (properties[name]["minimum"], properties[name]["maximum"]) == limits
     assert properties["preset"]["enum"] == list(all_presets())
-    assert properties["format"]["enum"] == ["png", "jpeg", "webp", "avif"]
+    assert properties["format"]["enum"] == list(FORMATS)
     assert (properties["scale"]["type"], properties["tile"]["type"], properties["tile"]["default"]) == (
         "number",
         "integer",

@@ -8,8 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from enhance.web.params import API_SETTINGS
+
 from .calls import META, VALUES
 
+COUNT = str(1 + len(API_SETTINGS))
 FOREIGN = {"path": "private.png", "meta": META}
 CALLS: list[tuple[str, Any, int, str]] = [
     ("call/v2/enhance", {"nope": 1}, 400, "nope"),
@@ -29,12 +32,12 @@ CALLS: list[tuple[str, Any, int, str]] = [
     ("queue/join", {"data": [], "fn_index": [], "session_hash": "a"}, 404, "fn_index"),
     ("queue/join", {"data": [], "session_hash": "a"}, 404, "fn_index"),
     ("queue/join", {"data": VALUES, "fn_index": 0}, 400, ""),
-    ("queue/join", {"data": [], "fn_index": 0, "session_hash": "a"}, 400, "20"),
+    ("queue/join", {"data": [], "fn_index": 0, "session_hash": "a"}, 400, COUNT),
     ("call/enhance", {"data": "x"}, 400, "data"),
     ("call/enhance", {"image": None}, 400, "data"),
     ("call/enhance", None, 400, ""),
-    ("call/enhance", {"data": [None]}, 400, "20"),
-    ("call/enhance", {"data": [None, *VALUES, 1, 1, 1, 1]}, 400, "20"),
+    ("call/enhance", {"data": [None]}, 400, COUNT),
+    ("call/enhance", {"data": [None, *VALUES, *[1] * 9]}, 400, COUNT),
     ("call/enhance", {"data": [FOREIGN, *VALUES]}, 400, ""),
     ("call/enhance", {"data": [[FOREIGN], *VALUES]}, 400, ""),
     ("call/enhance", {"data": [{"path": "a", "meta": 3}, *VALUES]}, 400, ""),

@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from enhance.config import Limits
 from enhance.errors import PictureError
 from enhance.store import TaskStore
+from enhance.web.params import API_SETTINGS
 from enhance.web.security import RequestChecks
 
 from ..site import wait_until
@@ -134,7 +135,7 @@ def test_inputs_create_no_files(site):
     before = set(site.page.rglob("*"))
     assert '"failed": 200' in answer_to(site, "batch", data)
     assert "no preset" in answer_to(site, "batch", [data[0], "no preset", *data[2:]])
-    assert " 20 " in answer_to(site, "batch", data[:3])
+    assert f" {1 + len(API_SETTINGS)} " in answer_to(site, "batch", data[:3])
     assert set(site.page.rglob("*")) == before
 
 

@@ -105,7 +105,7 @@ def stored(site) -> dict[str, Path]:
     tasks = site.enhancer.tasks
     upload = tasks.upload_path(info["input"]["sha256"], "private.png")
     newest = max(tasks.network.glob("*.raw"), key=lambda path: path.stat().st_mtime)
-    report = tasks.reports / f"{info['task_id']}.pdf"
+    (report,) = tasks.reports.glob(f"{info['task_id']}-*.pdf")
     return {"result": tasks.result_path(info["task_id"]), "upload": upload, "network": newest, "report": report}
 
 
