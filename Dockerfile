@@ -20,7 +20,9 @@ RUN pip install "uv>=0.9,<1" && \
     else cp requirements.lock /tmp/lock; fi && \
     pip install --require-hashes -r /tmp/lock && rm /tmp/lock /tmp/torch
 
-COPY --chown=user . .
+# The user of the server cannot change the program.
+COPY . .
+RUN python -m compileall -q app.py enhance
 USER 1000
 # With these models the image runs without a network. Lock files are deleted because they must be in the volume.
 RUN ENHANCE_WEIGHTS=/home/user/weights python -m enhance weights fetch && rm -f /home/user/weights/*.lock && mkdir -p /home/user/data
