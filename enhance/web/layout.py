@@ -168,7 +168,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
         named["format"] = _choice(texts, "format", formats, Encoding().format)
         named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
         named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
-        look = {"label": texts("label"), "info": texts("label_info"), "elem_id": "label", "container": False}
+        look = {"label": texts("add_label"), "info": texts("add_label_info"), "elem_id": "label", "container": False}
         named["label"] = gr.Checkbox(value=Encoding().label, **look)
         page.upload.location = gr.HTML(elem_id="location")
     with gr.Column(elem_id="batch-options", elem_classes="of-many", min_width=0):

@@ -47,6 +47,12 @@ def test_the_response_is_the_result_in_the_requested_format(site):
     wait_until(lambda: uploads(site) == before)
 
 
+def test_label_is_in_the_file_unless_it_is_off(site):
+    for fields, has_label in (({}, True), ({"label": "false"}, False)):
+        content = post(site.url, site.photo("labelled.png", 16, 16), None, format="webp", **fields, **FAST).content
+        assert (b"DigitalSourceType" in content) is has_label
+
+
 def test_json_has_info_and_a_link(site):
     answer = post(site.url, site.photo("linked.png", 16, 16), {"accept": "application/json"}, **FAST).json()
 

@@ -46,6 +46,10 @@ def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp
     with Image.open(path) as image:
         assert (path.name, image.format, image.size) == ("place-4x.jpg", "JPEG", (80, 96))
     assert location(path) == {}
+    assert b"DigitalSourceType" in path.read_bytes()
+    page.get_by_label("Label as machine-enhanced").uncheck()
+    assert b"DigitalSourceType" not in download(page, tmp_path).read_bytes()
+    page.get_by_label("Label as machine-enhanced").check()
     assert site.enhancer.calls["run"] == runs
 
     pick(page, "format", "png")
