@@ -37,9 +37,10 @@ def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> Non
     anyio.run(run)
 
 
-def test_an_agent_analyses_previews_and_enhances_a_file(tmp_path):
-    source, output = tmp_path / "photo.png", tmp_path / "large.jpg"
-    Image.fromarray(photo(40, 48)).save(source)
+def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_errors(tmp_path):
+    source, output, foreign = tmp_path / "photo.png", tmp_path / "large.jpg", tmp_path / "mine.png"
+    for path in (source, foreign):
+        Image.fromarray(photo(40, 48)).save(path)
     steps = []
 
     async def work(session: Any, server: Any) -> None:
@@ -66,19 +67,6 @@ def test_an_agent_analyses_previews_and_enhances_a_file(tmp_path):
         done = await session.call_tool("enhance", arguments, progress_callback=progress)
         assert done.structuredContent["output"]["path"] == str(output)
 
-    in_session(tmp_path, work)
-    with Image.open(output) as image:
-        assert (image.format, image.size) == ("JPEG", (192, 160))
-    assert steps
-    assert steps[-1][0] == steps[-1][1]
-
-
-def test_errors_are_sentences_and_foreign_files_stay(tmp_path):
-    source, foreign = tmp_path / "photo.png", tmp_path / "mine.png"
-    for path in (source, foreign):
-        Image.fromarray(photo(16, 16)).save(path)
-
-    async def work(session: Any, _server: Any) -> None:
         for arguments, words in (
             ({"image": str(tmp_path / "none.png")}, "none.png"),
             ({"image": str(source), "scale": 99}, "99"),
@@ -90,4 +78,8 @@ def test_errors_are_sentences_and_foreign_files_stay(tmp_path):
             assert words in answer.content[0].text
 
     in_session(tmp_path, work)
-    assert np.array_equal(np.asarray(Image.open(foreign)), photo(16, 16))
+    with Image.open(output) as image:
+        assert (image.format, image.size) == ("JPEG", (192, 160))
+    assert steps
+    assert steps[-1][0] == steps[-1][1]
+    assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
