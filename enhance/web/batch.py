@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,9 +18,9 @@ import gradio as gr
 from ..batch import Batch, Item, archive_name, with_own_size, with_size
 from ..errors import EnhanceError, SettingsError, StorageError
 from ..files import storage_errors
-from ..i18n import format_bytes, format_duration, format_names
+from ..i18n import format_bytes, format_duration, format_names, name_of
 from ..info import Result
-from ..output.formats import ENDINGS, FORMATS, typical_bytes
+from ..output.formats import ENDINGS, FORMATS, Encoding, typical_bytes
 from ..output.names import UniqueNames, check_pattern, fill_pattern
 from ..output.resample import result_size
 from ..output.thumbnails import list_data_url
@@ -51,8 +52,8 @@ _POLL_SECONDS = 0.3
 _SHOW_SECONDS = 0.7
 _PACKING_SECONDS = 60
 _REPORTS_NAME = "reports.zip"
-_SAMPLE = 6
-"""The number of files that the time of a batch is estimated from."""
+_SAMPLE = 24
+"""The number of files that are analysed for the estimate of a batch with Auto."""
 _DRAWING_SHARE = 10
 """Drawing the files takes at most one part in this many of a batch's time."""
 
@@ -388,39 +389,49 @@ def estimate(call: Call) -> Iterator[Updates]:
     """Show the time and the size of the result of the photo on the stage, then those of the batch."""
     yield upload.estimate(call)
     if call.session is not call.session.owner:
-        yield _estimate_batch(call)
+        yield from _estimate_batch(call)
 
 
-def _estimate_batch(call: Call) -> Updates:
-    """Show what the settings make of the files: sizes that are not possible, the time, and the size of the results."""
+def _estimate_batch(call: Call) -> Iterator[Updates]:
+    """Show what the settings make of the files: sizes that are not possible, the time, and the size of the results.
+
+    With Auto, the estimate improves with each file that is analysed. A newer estimate or a batch ends this one.
+    """
     session, card = call.session.owner, call.page.batch
     if session.is_batch_running:
-        return {card.why: gr.skip()}
-    files, items = session.files, [item for item in session.current_batch.items if item.state != "done" and item.size]
+        yield {card.why: gr.skip()}
+        return
+    files = session.files
     try:
         settings, encoding, paper = _settings(call), encoding_from(call.values), paper_from(call.values)
     except SettingsError:  # The controls have the message.
-        return {card.why: gr.skip()}
-    sized = [with_own_size(item, settings, paper, is_flexible=bool(call.session.values["largest"])) for item in items]
-    plans_before, files.plans = files.plans, {item.key: _plan(item, settings) for item in sized}
-    possible = [item for item in sized if files.plans[item.key].size]
-    sample = possible[:: math.ceil(len(possible) / _SAMPLE) or 1]
-    seconds, pixels = 0.0, 0
-    for item in sample:
-        with suppress(EnhanceError):  # The run reports it.
-            seconds += _seconds(call, item, settings)
-            pixels += item.pixels
-    share = sum(item.pixels for item in possible) / pixels if pixels else 0
-    size = sum(math.prod(files.plans[item.key].size or ()) for item in possible)
-    about = call.text("why_no_files")
-    if possible:
-        time = format_duration(call.language, share * seconds)
-        about = call.text("batch_about", time=time, size=format_bytes(typical_bytes(encoding, size)))
-    return {
-        card.why: templates.note(call.text("batch_count", n=len(possible))) + templates.note(about),
-        card.cards: gr.skip() if files.plans == plans_before else files_html(call),
+        yield {card.why: gr.skip()}
+        return
+    is_flexible = bool(call.session.values["largest"])
+    sized = [
+        with_own_size(item, settings, paper, is_flexible=is_flexible)
+        for item in session.current_batch.items
+        if item.size
+    ]
+    items = [item for item in sized if not files.is_done(item, item.settings or settings, encoding)]
+    plans = {item.key: _plan(item, settings) for item in items}
+    plans_before, files.plans = files.plans, plans
+    possible = [item for item in items if plans[item.key].size]
+    yield {
+        **_show_estimate(call, possible, settings, encoding),
+        card.cards: gr.skip() if plans == plans_before else files_html(call),
         **show_name(call),
     }
+    shown, sample = time.monotonic(), possible[:: math.ceil(len(possible) / _SAMPLE) or 1]
+    missing = [item for item in sample if settings.is_auto and item.source not in files.analyses]
+    for item in missing:
+        with suppress(EnhanceError):  # The run reports it.
+            files.analyses[item.source] = call.services.enhancer.analyse(call.services.previews.image(item.source))
+        if files.plans is not plans or session.is_batch_running:
+            return
+        if time.monotonic() - shown > _SHOW_SECONDS or item is missing[-1]:
+            yield _show_estimate(call, possible, settings, encoding)
+            shown = time.monotonic()
 
 
 def _plan(item: Item, settings: Settings) -> FilePlan:
@@ -430,15 +441,54 @@ def _plan(item: Item, settings: Settings) -> FilePlan:
         return FilePlan(error=error)
 
 
-def _seconds(call: Call, item: Item, settings: Settings) -> float:
-    """Return the estimated time of a file, with the preset that Auto selects for it. Raises EnhanceError."""
-    services, files, settings = call.services, call.session.owner.files, item.settings or settings
-    height, width = item.size or (1, 1)
-    if settings.is_auto:
-        if item.source not in files.analyses:
-            files.analyses[item.source] = services.enhancer.analyse(services.previews.image(item.source))
-        settings = with_installed_models(services.enhancer.resolve_for(settings, files.analyses[item.source])[0])
-    return services.enhancer.estimate(width, height, settings)
+def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encoding: Encoding) -> Updates:
+    """Show the time of these files, the presets that Auto selects for them, and the size of their results."""
+    files, card = call.session.owner.files, call.page.batch
+    files.planned = len(items)
+    words, auto = "", ""
+    chosen = _choices(call, items, settings)
+    if chosen:
+        seconds = 0.0
+        for item, one in zip(items, chosen, strict=True):
+            height, width = item.size or (1, 1)
+            seconds += call.services.enhancer.estimate(width, height, one)
+        duration = format_duration(call.language, seconds)
+        pixels = sum(math.prod(files.plans[item.key].size or ()) for item in items)
+        words = call.text("batch_about", time=duration, size=format_bytes(typical_bytes(encoding, pixels)))
+        if settings.is_auto:
+            counts = Counter(one.preset for one in chosen).most_common()
+            names = [call.text("preset_count", n=n, preset=name_of(call.language, "preset", one)) for one, n in counts]
+            is_exact = all(item.source in files.analyses for item in items)
+            key = "auto_batch" if is_exact else "auto_batch_about"
+            auto = call.text(key, presets=format_names(call.language, names), time=duration)
+    count = templates.note(call.text("batch_count", n=len(items))) if items else ""
+    return {
+        card.why: count + templates.note(words) + templates.data("batch-auto", text=auto),
+        card.enhance: gr.Button(_enhance_label(call)),
+    }
+
+
+def _choices(call: Call, items: Sequence[Item], settings: Settings) -> list[Settings]:
+    """Return the settings of each file. With Auto, a file without an analysis counts as one of the analysed files.
+
+    Returns [] if no file is analysed yet.
+    """
+    if not settings.is_auto:
+        return [item.settings or settings for item in items]
+    analyses, choices = call.session.owner.files.analyses, []
+    known = [analyses[item.source] for item in items if item.source in analyses]
+    for number, item in enumerate(items if known else ()):
+        height, width = item.size or (1, 1)
+        analysis = replace(analyses.get(item.source, known[number % len(known)]), height=height, width=width)
+        chosen, _ = call.services.enhancer.resolve_for(item.settings or settings, analysis)
+        choices.append(with_installed_models(chosen))
+    return choices
+
+
+def _enhance_label(call: Call) -> str:
+    """Return the label of the button, with the number of files that a batch would process."""
+    planned = call.session.owner.files.planned
+    return call.text("batch_enhance_n", n=planned) if planned else call.text("batch_enhance")
 
 
 def show_name(call: Call) -> Updates:
@@ -536,7 +586,7 @@ def show_batch(call: Call) -> Updates:
         card.reports: gr.Button(visible=bool(archive)),
         card.clear: gr.Button(visible=has_files and not is_running),
         card.progress: "" if job is None else _progress(call, job),
-        card.enhance: gr.Button(visible=not is_running, interactive=has_files, variant=variant),
+        card.enhance: gr.Button(_enhance_label(call), visible=not is_running, interactive=has_files, variant=variant),
         card.cancel: gr.Button(visible=is_running, interactive=job is None or not job.stop.is_set()),
     }
 

@@ -222,7 +222,8 @@ class _Events:
         self._show_loaded(self._answer(card.cards.select, batch.select_file, values, self._file, **_EACH))
         for event, handler in ((card.cards.retry, batch.retry_file), (card.cards.submit, batch.use_largest_size)):
             again = self._on(event, handler, values, outputs, **_EACH)
-            self._on(again.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+            followed = self._on(again.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+            self._on(followed.then, batch.estimate, values, self._estimate, **_SHORT)
             self._show_loaded(self._answer(again.then, batch.select_first, values, self._file, **_EACH))
         options = _visible_progress(self._page.result.report_problem, 1)
         written = self._on(
@@ -237,7 +238,8 @@ class _Events:
         encodings = [self._named[name].input for name in ("format", "quality")]
         self._on(partial(gr.on, encodings), batch.estimate, values, self._estimate, **_LAST)
         started = self._when_settled(card.enhance.click, batch.start_batch, values, outputs, **_SHORT)
-        self._on(started.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+        followed = self._on(started.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(followed.then, batch.estimate, values, self._estimate, **_SHORT)
         self._on(card.cancel.click, batch.cancel_batch, [], outputs, of_page=True, **_SHORT)
         for event, handler in ((card.clear.click, batch.clear_files), (card.cards.delete, batch.remove_file)):
             removed = self._on(event, handler, [], outputs, of_page=True, **_EACH)

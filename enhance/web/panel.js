@@ -37,7 +37,7 @@
     if (row && !row.querySelector("small")) row.firstElementChild.after(document.createElement("small"));
     put(row?.querySelector("small"), "textContent", text("#changed"));
     // A new result folds the settings again. In Batch, they belong to all files.
-    const result = document.body.classList.contains("many") ? "" : one("[data-result]")?.dataset.result ?? "";
+    const result = one(".many") ? "" : one("[data-result]")?.dataset.result ?? "";
     if (result !== shown) for (const section of all("#panel .section")) section.classList.remove("open");
     shown = result;
     one("#panel")?.classList.toggle("folded", Boolean(result));

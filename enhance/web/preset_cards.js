@@ -93,7 +93,8 @@
     const autoLabel = autoInput.closest("label"), chosen = one("#preset input:checked")?.value;
     drawHeading(wrap, autoLabel);
     const about = part(autoLabel, "small", () => add(autoLabel, "small", ""));
-    put(about, "textContent", (chosen === "auto" ? data?.reason : data?.summary) ?? "");
+    const batch = JSON.parse(one(".many [data-batch-auto]")?.dataset.batchAuto ?? "{}").text;
+    put(about, "textContent", (chosen === "auto" ? batch || data?.reason : data?.summary) ?? "");
     const figures = new Map(all("#about figure").map((figure) => [figure.dataset.preset, figure]));
     const cards = all("#preset input").filter((input) => input !== autoInput).map((input) => {
       const figure = figures.get(input.value), label = input.closest("label"), group = figure?.dataset.group;

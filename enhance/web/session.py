@@ -137,7 +137,8 @@ class BatchFiles:
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `paper` is the print size of all files, if one is chosen, and `is_flexible` that of
-    `with_own_size`. `pattern` has the names of the output files, and `plans` what the settings would make of each file.
+    `with_own_size`. `pattern` has the names of the output files, `plans` what the settings would make of
+    each file, and `planned` the number of files that a batch would process.
     """
 
     items: tuple[Item, ...] = ()
@@ -150,6 +151,7 @@ class BatchFiles:
     is_flexible: bool = False
     pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
+    planned: int = 0
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -159,22 +161,30 @@ class BatchFiles:
         With `paper` None, each file keeps settings of its own. A file that is done with other settings gets a new key,
         so that the list of results keeps both results. `only` is the key of the only file to prepare.
         """
-        same_encoding, self.encoding = encoding == self.encoding, encoding
+        encoding_before, self.encoding = self.encoding, encoding
         if paper is not None:
             self.paper = paper
             sized = partial(with_own_size, settings=settings, paper=paper, is_flexible=self.is_flexible)
             self.items = tuple(sized(item) if only in (None, item.key) else item for item in self.items)
         self.items = tuple(
-            self._prepare(item, item.settings or settings, same_encoding) if only in (None, item.key) else item
+            self._prepare(item, item.settings or settings, encoding_before) if only in (None, item.key) else item
             for item in self.items
         )
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
 
-    def _prepare(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
+    def is_done(self, item: Item, settings: Settings, encoding: Encoding) -> bool:
+        """Return whether a file has the result of these settings in this format."""
+        return self._has_result(item, settings) and encoding == self.encoding
+
+    @staticmethod
+    def _has_result(item: Item, settings: Settings) -> bool:
+        return bool(item.result and item.result.exists() and item.info and settings_in(item.info) == settings)
+
+    def _prepare(self, item: Item, settings: Settings, encoding_before: Encoding) -> Item:
         has_result = item.result is not None and item.result.exists()
-        is_same = bool(has_result and item.info and settings_in(item.info) == settings)
-        if (is_same and same_encoding) or (item.error and not item.pixels):
+        is_same = self._has_result(item, settings)
+        if (is_same and self.encoding == encoding_before) or (item.error and not item.pixels):
             return item
         key = secrets.token_hex(16) if has_result and not is_same else item.key
         if (item.key, False) in self.thumbnails:

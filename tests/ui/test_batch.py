@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 
 from PIL import Image
@@ -138,6 +139,7 @@ def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_rep
     page.locator("#largest input").uncheck()
     expect(attention).to_have_count(2)
     expect(page.locator("#batch-why")).to_contain_text("2 photos")
+    expect(page.locator("#batch-enhance")).to_have_text("Enhance 2")
     pattern = page.locator("#name_pattern").locator("input, textarea")
     pattern.clear()
     pattern.press_sequentially("a/{name}")
@@ -164,3 +166,9 @@ def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_rep
     with zipfile.ZipFile(download(page, tmp_path, "#batch-reports")) as archive:
         assert len(archive.namelist()) == 3
         assert all(archive.read(name).startswith(b"%PDF-") for name in archive.namelist())
+
+
+def test_auto_shows_how_many_photos_of_a_batch_get_each_preset(site: Site, open_page):
+    page = open_page()
+    open_batch(page, *(site.photo(f"{number}.png", 60, 80) for number in range(3)))
+    expect(page.locator("#preset label:has(input[value=auto]) small")).to_contain_text(re.compile(r"^3 \w+: about"))
