@@ -11,21 +11,25 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
 from .files import check_disk_space, storage_errors
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
-from .images import Shard, SourceImage, inspect, list_images
+from .images import Listing, Shard, SourceImage, inspect, list_images
 from .images.pages import count_pages, write_page
 from .output.formats import Encoding
 from .output.names import PATTERN, ResultNames, UniqueNames, fill_pattern
 from .output.provenance import origin_of
 from .output.resample import at_most_largest, long_side_on, result_size
+from .output.result import Written
+from .pipeline import earlier_info, is_result_of
+from .remote import EarlierResult, RemoteNames, Stored, download, is_address, list_address, stored_at, upload
 from .scheduler import Ticket
 from .settings import PRINT_DPI, Settings
 
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from .info import Info, Result
     from .pipeline import Run
     from .report import Line
+
+_REMOTE_AT_ONCE = 3
+"""Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,10 @@ class Item:
 
     png: Path | None = None
     """The lossless result, if it is kept."""
+    address: str = ""
+    """The address of a file that is not local. It has a `source` only while it is processed."""
+    bytes: int = 0
+    """Size of the file at an address, which stands for its pixels."""
 
     @property
     def name(self) -> str:
@@ -71,7 +82,12 @@ class Item:
 
     @property
     def pixels(self) -> int:
-        return math.prod(self.size) if self.size else 0
+        return math.prod(self.size) if self.size else self.bytes
+
+    @property
+    def place(self) -> str:
+        """The path or address of the file."""
+        return self.address or str(self.source)
 
     @property
     def result(self) -> Path | None:
@@ -115,24 +131,30 @@ class Batch:
 
 
 def find_images(
-    inputs: Iterable[Path],
-    output: Path | None = None,
+    inputs: Iterable[Path | str],
+    output: Path | str | None = None,
     shard: Shard = Shard(),  # noqa: B008 - immutable
     ending: str = ".png",
     pages: Path | None = None,
 ) -> Batch:
-    """Return a batch of the given files and of the images in the given folders.
+    """Return a batch of the given files and of the images in the given folders. Folders can be fsspec addresses.
 
     Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
-    copies, each page of a TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError.
+    copies, each page of a local TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError,
+    and PictureError if there is nothing at an address.
     """
-    listing = list_images(inputs, lambda path: _is_earlier_result(path, output))
-    items = [Item(one.path, one.relative_path) for one in shard.select(listing.images)]
-    items = [page for item in items for page in split_pages(item, pages)]
+    inputs = list(inputs)
+    listing = list_images(
+        (Path(one) for one in inputs if not is_address(one)), lambda path: _is_earlier_result(path, output)
+    )
+    items = [Item(one.path, one.relative_path) for one in listing.images]
+    items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
+    listed = len(items)
+    items = [page for item in shard.select(items) for page in split_pages(item, pages)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
-    facts = {"listed": len(listing.images), "hidden": listing.hidden, "others": listing.others}
+    facts = {"listed": listed, "hidden": listing.hidden, "others": listing.others}
     return replace(plan(items, output, ending), **facts)
 
 
@@ -141,7 +163,7 @@ def split_pages(item: Item, folder: Path | None) -> list[Item]:
 
     The names of the page and of its output end in -p1, -p2 and so on. Raises StorageError.
     """
-    count = count_pages(item.source) if folder else 1
+    count = count_pages(item.source) if folder and not item.address else 1
     if folder is None or count == 1:
         return [item]
 
@@ -159,11 +181,27 @@ def split_pages(item: Item, folder: Path | None) -> list[Item]:
     return pages
 
 
-def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png") -> Batch:
+def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing: Listing) -> list[Item]:
+    """Return the images at the addresses, each once, and add everything else to the listing."""
+
+    def is_result(address: str) -> bool:
+        below = is_address(output) and address.startswith(f"{output.rstrip('/')}/")
+        return below and (stored := stored_at(address)) is not None and stored.origin.signature is not None
+
+    found = {
+        one.address: Item(Path(one.relative_path.name), one.relative_path, address=one.address, bytes=one.bytes)
+        for address in addresses
+        for one in list_address(address, is_result, listing)
+    }
+    return list(found.values())
+
+
+def plan(items: Iterable[Item], folder: Path | str | None = None, ending: str = ".png") -> Batch:
     """Return a batch of `items` whose results are stored as tasks, or in `folder` with names from `ResultNames`."""
     files = {item.key: item for item in items}
     counts = Counter(item.state for item in files.values())
-    return Batch(files, counts, names=ResultNames(folder, ending) if folder else None)
+    names = RemoteNames(folder, ending) if is_address(folder) else ResultNames(Path(folder), ending) if folder else None
+    return Batch(files, counts, names=names)
 
 
 @dataclass
@@ -209,7 +247,7 @@ class BatchRun:
             items = self.batch.items
         for item in items:
             if item.state == "waiting":
-                checked = self._check(item)
+                checked = item if item.address else self._check(item)
                 with self._lock:
                     if item.key in self.batch.files:
                         self._put(checked)
@@ -248,8 +286,25 @@ class BatchRun:
         return item
 
     def _process_all(self) -> None:
+        if not any(map(self._is_remote, self.batch.items)):
+            self._process_rest()
+            return
+        with TemporaryDirectory(prefix="enhance-") as folder, ThreadPoolExecutor(_REMOTE_AT_ONCE) as threads:
+            self._folder = Path(folder)
+            try:
+                for rest in [threads.submit(self._process_rest) for _ in range(_REMOTE_AT_ONCE)]:
+                    rest.result()
+            except BaseException:
+                self.stop.set()
+                raise
+
+    def _process_rest(self) -> None:
         while (item := self._next()) is not None:
             self._end(self._process(item))
+
+    def _is_remote(self, item: Item) -> bool:
+        """Return whether the file or its result has an address. Its result is named after the download."""
+        return bool(item.address) or isinstance(self.batch.names, RemoteNames)
 
     def _next(self) -> Item | None:
         """Start the next file and return it. Return None at the end; from then on files cannot be added."""
@@ -271,7 +326,8 @@ class BatchRun:
         """Name the result and start the file. Return None if that fails or another process has the file."""
         names = self.batch.names
         try:
-            output = names.assign(item.source, item.relative_path) if names and not item.output else item.output
+            names = None if item.output or self._is_remote(item) else names
+            output = names.assign(item.source, item.relative_path) if names else item.output
         except Exception as error:
             self._end(_as_failed(item, error))
             return None
@@ -282,6 +338,69 @@ class BatchRun:
 
     def _process(self, item: Item) -> Item:
         """Return the file with its result, also if only its report failed, or with the error."""
+        if not self._is_remote(item):
+            return self._process_local(item)
+        try:
+            ended = self._process_remote(item)
+        except Exception as error:
+            return _as_failed(item, error)
+        return replace(item, state=ended.state, info=ended.info, error=ended.error)
+
+    def _process_remote(self, item: Item) -> Item:
+        """Download a file that has an address, name its result, process it, and upload a result that has an address."""
+        names, source, output = self.batch.names, item.source, item.output
+        if item.address:
+            source = self._folder / f"{item.key}{item.relative_path.suffix}"
+        try:
+            if item.address:
+                download(item.address, source)
+            if names and output is None:
+                output = names.assign(source, item.relative_path)
+                if output is None:
+                    return replace(item, state="elsewhere")
+            local = self._check(replace(item, source=source, output=output))
+            if local.error is not None:
+                local.error.values |= {"name": item.name} if local.error.values.get("name") == source.name else {}
+                return local
+            local = replace(local, size=None)  # Progress counts bytes.
+            if output is None or not isinstance(names, RemoteNames):
+                return self._process_local(local)
+            return self._process_for(names, output, local)
+        finally:
+            if names:
+                names.release(source)
+            if item.address:
+                source.unlink(missing_ok=True)
+
+    def _process_for(self, names: RemoteNames, output: Path, item: Item) -> Item:
+        """Process a local file and upload its result and its report. A result with a report is not made again."""
+        address, stored = names.address_of(output), names.stored.pop(output, None)
+        report = f"{address.rpartition('.')[0]}.pdf"
+        is_complete = stored and (not self.report or stored_at(report))
+        with TemporaryDirectory(dir=self._folder) as folder:
+            result = Path(folder, output.name)
+            ended = self._process_local(replace(item, output=result), stored if is_complete else None)
+            if ended.info:
+                ended.info["output"]["path"] = address
+            if result.exists():
+                upload(result, address, stored)
+            if (made := result.with_suffix(".pdf")).exists():
+                try:
+                    upload(made, report)
+                except EnhanceError as error:
+                    return replace(ended, error=error)
+            return ended
+
+    def _process_local(self, item: Item, stored: Stored | None = None) -> Item:
+        """Return the file like `_process`. The result `stored` is not made again if it is that of the same request."""
+
+        def on_compute(run: Run) -> None:
+            if stored and is_result_of(stored.origin, run.request, self.encoding):
+                written = Written(Path(item.name), "", stored.bytes)
+                raise EarlierResult(earlier_info(run, stored.origin, written, self.encoding))
+            if self.on_compute:
+                self.on_compute(item, run)
+
         try:
             with ExitStack() as until_reported:
                 image = None
@@ -294,13 +413,15 @@ class BatchRun:
                     image=image,
                     output=item.output,
                     progress=lambda done, total, left: self._update_progress(item, done / total),
-                    on_compute=self.on_compute and partial(self.on_compute, item),
+                    on_compute=on_compute,
                     hold=until_reported if item.output else self.hold,
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,
                     with_png=bool(image and item.output and not _report_path(item.output, image).exists()),
                 )
                 error = self._write_report(item, result, image) if image else None
+        except EarlierResult as earlier:
+            return replace(item, state="done", info=earlier.info)
         except Cancelled:
             return replace(item, state="cancelled")
         except Exception as error:
@@ -457,5 +578,7 @@ def lines_of(batch: Batch, language: str, pattern: str = PATTERN) -> list[Line]:
     ]
 
 
-def _is_earlier_result(path: Path, output: Path | None) -> bool:
-    return output is not None and output.absolute() in path.absolute().parents and origin_of(path).signature is not None
+def _is_earlier_result(path: Path, output: Path | str | None) -> bool:
+    if output is None or is_address(output) or Path(output).absolute() not in path.absolute().parents:
+        return False
+    return origin_of(path).signature is not None

@@ -132,13 +132,14 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
 def _add_run(run: ArgumentParser) -> None:
     add = run.add_argument
-    add("input", nargs="+", type=Path, metavar="INPUT", help="image files or folders, or - for standard input")
+    inputs = "image files or folders, fsspec addresses such as s3://bucket/folder, or - for standard input"
+    add("input", nargs="+", type=_path_or_address, metavar="INPUT", help=inputs)
     add(
         "-o",
         "--output",
-        type=Path,
-        help="a file for a single input, otherwise a folder (default: processed/ in the data folder). An earlier "
-        "result is replaced, other files are not. - writes a single result to standard output",
+        type=_path_or_address,
+        help="a file for a single input, otherwise a folder, also as an address (default: processed/ in the data "
+        "folder). An earlier result is replaced, other files are not. - writes a single result to standard output",
     )
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
@@ -195,6 +196,10 @@ def _add_run(run: ArgumentParser) -> None:
         help="progress on standard error: a bar (default), or one JSON object per line for other programs, with file, "
         "share (0 to 1) and seconds_left",
     )
+
+
+def _path_or_address(text: str) -> Path | str:
+    return text if "://" in text else Path(text)
 
 
 def _add_size(parser: ArgumentParser) -> None:
@@ -296,7 +301,9 @@ def _run_batch(options: Namespace, settings: Settings, shard: Shard, pages: Path
 
 def _run_piped(options: Namespace, settings: Settings) -> int:
     """Enhance an image of standard input or a file, and write it to standard output, a file or the data folder."""
-    if len(options.input) != 1 or options.shard != "1/1" or options.ray is not None or options.report or options.pages:
+    is_remote = any(isinstance(one, str) for one in (*options.input, options.output))
+    is_alone = len(options.input) == 1 and options.shard == "1/1" and not is_remote
+    if not is_alone or options.ray is not None or options.report or options.pages:
         raise SettingsError("pipe_single")
     from .enhancer import Enhancer
     from .output.formats import Encoding
@@ -353,19 +360,20 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
     from .processes import remove_leftovers
 
     inputs, output = options.input, options.output
-    is_one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
-    if output is not None and is_one_file and not output.is_dir():
+    is_one_file = len(inputs) == 1 and isinstance(inputs[0], Path) and not inputs[0].is_dir() and shard.count == 1
+    if isinstance(output, Path) and is_one_file and not output.is_dir():
         encoding = Encoding.of_file(output, options.quality, options.metadata, options.format, label=options.label)
         remove_leftovers(output.parent)
         return plan(split_pages(Item(inputs[0], Path(inputs[0].name), output), pages)), encoding
     encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label)
     if output is None:
         return find_images(inputs, shard=shard, pages=pages), encoding
-    if output.exists() and not output.is_dir():
+    if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
     batch = find_images(inputs, output, shard, encoding.file_format.ending, pages)
-    for folder in {output / item.relative_path for item in batch.items}:
-        remove_leftovers(folder.parent)
+    if isinstance(output, Path):
+        for folder in {output / item.relative_path for item in batch.items}:
+            remove_leftovers(folder.parent)
     return batch, encoding
 
 
@@ -465,7 +473,7 @@ class _Reporter:
         faster = enhancer.suggest_faster(analysis, settings) if analysis else None
         if faster is not None:
             self._bar.clear()
-            _print_message(_faster_text(terminal_language(), settings.preset, faster), item.source)
+            _print_message(_faster_text(terminal_language(), settings.preset, faster), item.place)
 
     def conclude(self, batch: Batch) -> None:
         """Print which files were not processed: hidden ones, other files, and those of another process."""
@@ -490,9 +498,9 @@ class _Reporter:
         language, output = terminal_language(), item.info["output"] if item.info else {}
         for note in output.get("notes", ()):
             text = translate(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name)
-            _print_message(text, item.source)
+            _print_message(text, item.place)
         if item.error is not None and not (item.info and self._json):
-            _print_error(item.error, item.source)
+            _print_error(item.error, item.place)
         if self._json:
             error = item.error and item.error.message(language)
             self._print_json(item.info or {"status": "failed", "input": _input_of(item), "error": error})
@@ -500,14 +508,16 @@ class _Reporter:
             time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
             auto = item.info.get("auto")
             why = f", {auto['preset']} ({translate('en', 'auto_' + auto['reason']).lower()})" if auto else ""
-            print(f"{item.result}  {output['width']} x {output['height']} px, {time}{why}", file=self._out, flush=True)
+            print(
+                f"{output['path']}  {output['width']} x {output['height']} px, {time}{why}", file=self._out, flush=True
+            )
 
     def _print_json(self, facts: Mapping[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
 def _input_of(item: Item) -> dict[str, str]:
-    return {"name": item.name, "path": str(item.source)}
+    return {"name": item.name, "path": item.place}
 
 
 def _analyse(options: Namespace) -> int:

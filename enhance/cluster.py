@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from .enhancer import Enhancer
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .files import AtomicFile
 from .processes import remove_leftovers
+from .remote import RemoteNames
 
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 _MAX_CORES = 8
@@ -130,23 +131,28 @@ class ClusterWorker:
         self._enhancer = Enhancer(device, precision, data=data)
         self._stop = threading.Event()
 
-    def check(self, folders: Sequence[Path], probe: Path) -> EnhanceError | None:
+    def check(self, folders: Sequence[Path], probe: Path | None) -> EnhanceError | None:
         """Return why this worker cannot be used: its device, or a folder that it does not share with the sender.
 
-        `probe` is a file that the sender has just created in the folder of the results.
+        `probe` is a file that the sender has just created in the folder of the results; None if that is an address.
         """
         try:
             self._enhancer.check()
         except EnhanceError as error:
             return error
-        missing = [folder for folder in folders if not folder.is_dir()] + ([] if probe.exists() else [probe.parent])
+        missing = [folder for folder in folders if not folder.is_dir()]
+        missing += [probe.parent] if probe and not probe.exists() else []
         if missing:
             return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=missing[0])
         return None
 
-    def run(self, item: Item, **options: Any) -> Item:
-        """Process one file with the `options` of a `BatchRun` and return it with its result or its error."""
-        return BatchRun(self._enhancer, batch=plan([item]), stop=self._stop, **options).run().items[0]
+    def run(self, item: Item, folder: Path | str | None = None, ending: str = ".png", **options: Any) -> Item:
+        """Process one file with the `options` of a `BatchRun` and return it with its result or its error.
+
+        The result gets a name in `folder`, unless the file has an `output`.
+        """
+        batch = plan([item], folder, ending)
+        return BatchRun(self._enhancer, batch=batch, stop=self._stop, **options).run().items[0]
 
     def stop(self) -> None:
         """Cancel the current file, and all later ones."""
@@ -157,7 +163,8 @@ class ClusterWorker:
 class ClusterRun(BatchRun):
     """A batch that the workers of a cluster process, several files at once.
 
-    This process names and claims the results as in a plain run. `warn` is called with the reason for each worker that
+    This process names and claims the results as in a plain run, and the workers those of files with addresses, because
+    a name depends on the content. `warn` is called with the reason for each worker that
     cannot be used while others can.
     """
 
@@ -188,18 +195,20 @@ class ClusterRun(BatchRun):
 
         This thread only waits, because Ray turns SIGTERM into Ctrl-C in the main thread.
         """
-        folders = sorted({item.source.absolute().parent for item in waiting})
+        folders = sorted({item.source.absolute().parent for item in waiting if not item.address})
         results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
         results = (waiting[0].output.parent if waiting[0].output else results).absolute()
+        is_local = not isinstance(self.batch.names, RemoteNames)
         has_answer = threading.Event()
         try:
-            with AtomicFile(results / "probe") as probe:
-                probe.open().close()
+            with AtomicFile(results / "probe") if is_local else nullcontext() as probe:
+                if probe:
+                    probe.open().close()
                 workers = self._start_workers(len(waiting))
                 with ThreadPoolExecutor(len(workers)) as threads:
                     try:
                         uses = [
-                            threads.submit(self._use_worker, workers.pop(), folders, probe.part, has_answer)
+                            threads.submit(self._use_worker, workers.pop(), folders, probe and probe.part, has_answer)
                             for _ in range(len(workers))
                         ]
                         if not has_answer.wait(_WARN_SECONDS):
@@ -228,7 +237,7 @@ class ClusterRun(BatchRun):
         return [actor.remote(*values) for _ in range(min(plan.count, files))]
 
     def _use_worker(
-        self, worker: Any, folders: list[Path], probe: Path, has_answer: threading.Event
+        self, worker: Any, folders: list[Path], probe: Path | None, has_answer: threading.Event
     ) -> EnhanceError | None:
         """Let a worker process one file after another. Return why it cannot be used, or None.
 
@@ -253,6 +262,9 @@ class ClusterRun(BatchRun):
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
         options = {name: getattr(self, name) for name in _SENT_OPTIONS}
+        if (names := self.batch.names) and self._is_remote(item):
+            folder = names.address if isinstance(names, RemoteNames) else names.folder.absolute()
+            options |= {"folder": folder, "ending": names.ending}
         try:
             answer: Item = self._answer(worker.run.remote(sent, **options), worker, _STOP_SECONDS)
         except Cancelled:

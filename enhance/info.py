@@ -17,6 +17,7 @@ from .files import file_sha256
 from .models import Located
 from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
+from .output.result import Written
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from .images import SourceImage
     from .output.fidelity import Fidelity
-    from .output.result import Written
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """Stands for the model of a result without a network."""
@@ -244,7 +244,8 @@ class Result:
         output: OutputInfo = {**self.info["output"], "path": str(path)}
         if self.png is not None and not encoding.is_stored:
             lost = encoding.input_notes(output.get("notes", ()))
-            output = exported_output_info(output, path, encoding, lost + notes_of(self.png, encoding))
+            written = Written(path, file_sha256(path), path.stat().st_size)
+            output = exported_output_info(output, written, encoding, lost + notes_of(self.png, encoding))
         return replace(self, path=path, info={**self.info, "output": output})
 
     def _existing_png(self) -> Path:
@@ -274,13 +275,13 @@ def output_info(written: Written, size: tuple[int, int]) -> OutputInfo:
     }
 
 
-def exported_output_info(output: OutputInfo, path: Path, encoding: Encoding, notes: list[str]) -> OutputInfo:
-    """Return the facts of the file `path`, which was exported from the PNG `output` and lost what `notes` state."""
+def exported_output_info(output: OutputInfo, written: Written, encoding: Encoding, notes: list[str]) -> OutputInfo:
+    """Return the facts of a file that was exported from the PNG `output` and lost what `notes` state."""
     return {
         **output,
-        "path": str(path),
-        "sha256": file_sha256(path),
-        "bytes": path.stat().st_size,
+        "path": str(written.path),
+        "sha256": written.sha256,
+        "bytes": written.bytes,
         "format": encoding.format,
         "quality": None if encoding.lossless else encoding.quality,
         "notes": notes,

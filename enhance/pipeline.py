@@ -42,7 +42,7 @@ from .info import (
 from .output.fidelity import Fidelity
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
-from .output.provenance import check_replaceable, origin_of
+from .output.provenance import Origin, check_replaceable, origin_of
 from .output.resample import Cut
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
 from .presets import with_installed_models
@@ -396,19 +396,29 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
 
     All its bytes are read, for its checksum and for the checksums inside a PNG.
     """
-    request, origin = run.request, origin_of(path)
-    dpi = request.settings.dpi
-    if origin.signature != request.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
+    origin = origin_of(path)
+    if not is_result_of(origin, run.request, encoding) or (encoding.format == "png" and not is_intact(path)):
         return None
-    if origin.dpi != (None if dpi is None else str(dpi)):
-        return None
-    if encoding.format == "png" and not is_intact(path):
-        return None
-    output = output_info(Written(path, file_sha256(path), path.stat().st_size), request.size)
+    return earlier_info(run, origin, Written(path, file_sha256(path), path.stat().st_size), encoding)
+
+
+def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
+    """Return whether a file of this origin is the result of the request in this encoding."""
+    dpi, format = request.settings.dpi, None if encoding.is_stored else str(encoding)
+    return (origin.signature, origin.encoding, origin.dpi) == (
+        request.signature,
+        format,
+        None if dpi is None else str(dpi),
+    )
+
+
+def earlier_info(run: Run, origin: Origin, written: Written, encoding: Encoding) -> Info:
+    """Return the facts of a run whose result exists as the file `written`, with the measurements of its origin."""
+    output = output_info(written, run.request.size)
     if not encoding.is_stored:
-        image = request.image
+        image = run.request.image
         notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, icc=image.icc, metadata=image.metadata)
-        output = exported_output_info(output, path, encoding, notes)
+        output = exported_output_info(output, written, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
         if math.isfinite(average) and math.isfinite(worst):

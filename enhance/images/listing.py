@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import SettingsError
 from . import raw
@@ -15,6 +16,7 @@ from . import raw
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
 SUFFIXES += raw.SUFFIXES if raw.is_available() else ()
 """Files in a folder that count as images. A file that is named itself is recognised by its content alone."""
+T = TypeVar("T")
 OWN = ".enhance-"
 """Prefix of the program's own files next to its results."""
 
@@ -56,7 +58,7 @@ class Shard:
             raise SettingsError("shard_wrong", value=text)
         return cls(number, count)
 
-    def select(self, files: Sequence[Found]) -> Sequence[Found]:
+    def select(self, files: Sequence[T]) -> Sequence[T]:
         return files[self.number - 1 :: self.count]
 
 

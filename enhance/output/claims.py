@@ -14,9 +14,9 @@ from ..files import storage_error
 from ..processes import is_local_process, is_process_alive, remove_leftovers, temporary_path, this_process
 
 _HEARTBEAT_SECONDS = 20.0
-_SILENT_SECONDS = 300.0
+SILENT_SECONDS = 300.0
 """A process of another machine that has not touched its claims for this long counts as dead."""
-_LONGEST_PROCESS_ID = 255
+LONGEST_PROCESS_ID = 255
 
 
 class Claims:
@@ -46,8 +46,7 @@ class Claims:
             self._held = {key: claim for key, claim in self._held.items() if key not in held}
         for key, last in held.items():
             for number in range(last + 1):  # The last one holds the claim, so it is removed last.
-                with suppress(OSError):
-                    self._path(key, number).unlink(missing_ok=True)
+                self._remove(self._path(key, number))
 
     def close(self) -> None:
         """Release all claims and remove those of dead processes; the folder is removed with the last claim."""
@@ -69,7 +68,7 @@ class Claims:
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):
                 return False
-            number += os.path.lexists(path)  # A claim that was released in this instant is free under its own number.
+            number += self._exists(path)  # A claim that was released in this instant is free under its own number.
         with self._lock:
             self._held[key] = number, purpose
         if self._heartbeat is None and not self._closed.is_set():
@@ -119,20 +118,30 @@ class Claims:
             if not path.is_file():
                 return False
             with path.open("rb") as file:
-                process = file.read(_LONGEST_PROCESS_ID).decode("utf-8", "replace")
+                process = file.read(LONGEST_PROCESS_ID).decode("utf-8", "replace")
             if is_local_process(process):
                 return is_process_alive(process)
             os.utime(self._folder)  # The clock of the disk is the same for all machines.
-            return self._folder.stat().st_mtime - path.stat().st_mtime < _SILENT_SECONDS
+            return self._folder.stat().st_mtime - path.stat().st_mtime < SILENT_SECONDS
         except FileNotFoundError:
             return False
         except OSError:
             return True
+
+    def _exists(self, path: Path) -> bool:
+        return os.path.lexists(path)
+
+    def _remove(self, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+    def _touch(self, path: Path) -> None:
+        with suppress(OSError):
+            os.utime(path)
 
     def _touch_claims(self) -> None:
         while not self._closed.wait(_HEARTBEAT_SECONDS):
             with self._lock:
                 held = dict(self._held)
             for key, (number, _) in held.items():
-                with suppress(OSError):
-                    os.utime(self._path(key, number))
+                self._touch(self._path(key, number))

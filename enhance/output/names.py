@@ -13,7 +13,7 @@ from ..files import file_sha256
 from .claims import Claims
 from .provenance import origin_of
 
-_CLAIMS = ".enhance-claims"
+CLAIMS = ".enhance-claims"
 _LONGEST_NAME = 255
 """Bytes of a file name on common file systems."""
 
@@ -28,7 +28,7 @@ class ResultNames:
 
     def __init__(self, folder: Path, ending: str = ".png"):
         self.folder, self.ending = folder, ending
-        self._claims = Claims(folder / _CLAIMS)
+        self._claims = Claims(folder / CLAIMS)
         self._assigned: set[str] = set()
         self._existing: dict[Path, dict[str, list[Path]]] = {}
         self._numbers: dict[Path, int] = {}
@@ -47,28 +47,40 @@ class ResultNames:
         sha256 = _sha256(source)
         if not self._claims.claim(f"{_fold(relative_path.as_posix())} {sha256}", source):
             return None
-        folder = self.folder / relative_path.parent
-        return self._earlier_result(source, folder, sha256) or self._free_name(source, folder, sha256)
+        path = self.folder / relative_path
+        return self._earlier_result(source, path, sha256) or self._free_name(source, path, sha256)
 
     def release(self, source: Path) -> None:
         """Release the claims for a source, whose result is finished or not needed."""
         self._claims.release(source)
 
-    def _earlier_result(self, source: Path, folder: Path, sha256: str) -> Path | None:
-        """Return an existing result of this source that has its name, with or without a number."""
-        results = [path for path in self._results_in(folder).get(sha256, []) if self._is_named_after(path, source)]
-        plain_first = sorted(results, key=lambda path: (len(path.name), path.name))
-        return next((path for path in plain_first if self._claim(path, source)), None)
+    def _earlier_result(self, source: Path, path: Path, sha256: str) -> Path | None:
+        """Return an existing result of this source that is named after `path`, with or without a number."""
+        plain_first = sorted(self._results_of(path, sha256), key=lambda one: (len(one.name), one.name))
+        return next((one for one in plain_first if self._claim(one, source)), None)
 
-    def _free_name(self, source: Path, folder: Path, sha256: str) -> Path:
-        first = folder / _fold(self._name(source, 1))
-        for number in itertools.count(self._numbers.get(first, 1)):
-            path = folder / self._name(source, number)
+    def _free_name(self, source: Path, path: Path, sha256: str) -> Path:
+        first = path.parent / _fold(self._name(path, 1))
+        start = self._numbers.get(first, 1)
+        for number in itertools.count(start):
+            free = path.parent / self._name(path, number)
             # Checked again after the claim, because another process can have finished a file meanwhile.
-            if _is_free(path, sha256) and self._claim(path, source) and _is_free(path, sha256):
-                self._numbers[first] = number + 1
-                return path
+            if self._is_free(free, sha256) and self._claim(free, source) and self._is_free(free, sha256):
+                self._numbers[first] = self._next_start(start, number)
+                return free
         raise AssertionError("unreachable")
+
+    def _next_start(self, start: int, number: int) -> int:
+        """Return the first number to try for the next source of this name, after the numbers from `start` to this."""
+        return number + 1
+
+    def _is_free(self, path: Path, sha256: str) -> bool:
+        """Return whether nothing is at `path`, or a result of the same source."""
+        return not os.path.lexists(path) or (bool(sha256) and origin_of(path).input_sha256 == sha256)
+
+    def _results_of(self, path: Path, sha256: str) -> list[Path]:
+        """Return the results of the input with this checksum that are named after `path`."""
+        return [one for one in self._results_in(path.parent).get(sha256, []) if self._is_named_after(one, path)]
 
     def _claim(self, path: Path, source: Path) -> bool:
         key = _fold(str(path.absolute()))
@@ -86,16 +98,16 @@ class ResultNames:
                     self._existing[folder].setdefault(sha256, []).append(path)
         return self._existing[folder]
 
-    def _name(self, source: Path, number: int) -> str:
-        """Return the name of a source's result, with a number from 2 on, cut to what file systems allow."""
+    def _name(self, path: Path, number: int) -> str:
+        """Return the name of the result for `path`, with a number from 2 on, cut to what file systems allow."""
         tail = f"-{number}{self.ending}" if number > 1 else self.ending
-        stem = os.fsencode(source.stem)[: _LONGEST_NAME - len(tail)]
-        return (os.fsdecode(stem) if stem == os.fsencode(source.stem) else stem.decode("utf-8", "ignore")) + tail
+        stem = os.fsencode(path.stem)[: _LONGEST_NAME - len(tail)]
+        return (os.fsdecode(stem) if stem == os.fsencode(path.stem) else stem.decode("utf-8", "ignore")) + tail
 
-    def _is_named_after(self, path: Path, source: Path) -> bool:
-        number = re.search(r"-(\d{1,9})$", path.stem)
-        names = {self._name(source, 1), self._name(source, int(number[1]) if number else 1)}
-        return _fold(path.name) in map(_fold, names)
+    def _is_named_after(self, result: Path, path: Path) -> bool:
+        number = re.search(r"-(\d{1,9})$", result.stem)
+        names = {self._name(path, 1), self._name(path, int(number[1]) if number else 1)}
+        return _fold(result.name) in map(_fold, names)
 
 
 PATTERN = "{name}"
@@ -148,11 +160,6 @@ class UniqueNames:
 def _fold(name: str) -> str:
     """Return the same text for names that are one file on some system: they differ in case or in composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _is_free(path: Path, sha256: str) -> bool:
-    """Return whether nothing is at `path`, or a result of the same source."""
-    return not os.path.lexists(path) or (bool(sha256) and origin_of(path).input_sha256 == sha256)
 
 
 def _sha256(path: Path) -> str:

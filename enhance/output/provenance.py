@@ -64,13 +64,21 @@ def origin_of(path: Path) -> Origin:
         if not path.is_file():  # Opening a pipe would block.
             return Origin()
         with path.open("rb") as file:
-            start = file.read(16)
-            ends = [_bytes_before(file, end) for end in _possible_ends(file, start)]
+            return origin_in(file)
+    except OSError:
+        return Origin()
+
+
+def origin_in(file: BinaryIO) -> Origin:
+    """Return the origin that an open file states. Raises OSError."""
+    start = file.read(16)
+    try:
+        ends = [_bytes_before(file, end) for end in _possible_ends(file, start)]
         marks = (
             found[0] for end in ends for found in _MARK.finditer(end) if end.endswith(marked_ending(start, found[0]))
         )
         return Origin(**dict(word.split("=", 1) for word in next(marks, b"").decode("ascii").split()[1:]))
-    except (OSError, EOFError, TypeError):  # TypeError: a name that `Origin` does not have.
+    except (EOFError, TypeError):  # TypeError: a name that `Origin` does not have.
         return Origin()
 
 

@@ -85,7 +85,7 @@ class Launcher:
         """Run the command line with these arguments, or `code`, for which `modules` are imported before the fork."""
         self._count += 1
         output, errors = (self._folder / f"{self._count}.{name}" for name in ("output", "errors"))
-        environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
+        environment = {name: value for name, value in os.environ.items() if name.startswith(("ENHANCE_", "AWS_"))}
         task = {"arguments": [*map(str, arguments)], "output": str(output), "errors": str(errors), "code": code}
         pid = self.ask(environment=environment, modules=modules, **task)
         return Fork(self, int(pid), output, errors)

@@ -104,7 +104,7 @@ check("enhance.cli", "torch", "cv2", "PIL", "numpy", "huggingface_hub", "ray", "
 check("enhance.models", "torch", "numpy", "huggingface_hub", "gradio")
 check("enhance enhance.presets", "torch", "huggingface_hub", "gradio")
 from enhance import PRESETS, Enhancer, Settings
-check("enhance.scenes.dehaze enhance.scenes.faces enhance.batch enhance.cluster", "torch", "ray", "gradio")
+check("enhance.scenes.dehaze enhance.scenes.faces enhance.batch enhance.cluster", "torch", "ray", "gradio", "fsspec")
 check("app enhance.web", "gradio")
 
 import torch

@@ -6,6 +6,7 @@ import io
 import os
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 from enhance import Enhancer, Settings
 from enhance.batch import Batch, BatchRun, find_images
 from enhance.cli import _Reporter
+from enhance.files import file_sha256
 from enhance.images.decode import read_facts
 from enhance.info import Result
 from enhance.output.names import ResultNames
@@ -136,6 +138,42 @@ def test_stored_results_of_other_processes_are_read_once(tmp_path, monkeypatch):
     for _ in range(3):
         assert other.find("f" * 64) is None
     assert len(read) == 50
+
+
+class FakeWriter(FakeEnhancer):
+    """A stand-in for `Enhancer` that also writes a small result."""
+
+    def run(self, source: Path, *_: Any, output: Path, **named: Any) -> Result:
+        output.write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), mark=Origin("0", file_sha256(source)).mark()))
+        return super().run(source, output=output, **named)
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.long)])
+def test_the_overhead_of_files_in_a_store_is_short(tmp_path, monkeypatch, enhancer, count):
+    fsspec = pytest.importorskip("fsspec")
+    data, files = io.BytesIO(), fsspec.filesystem("memory")
+
+    def info(self: Any, path: str, **_: Any) -> dict[str, Any]:
+        name = self._strip_protocol(path)  # The original searches all files for those below this one.
+        if name not in self.store:
+            raise FileNotFoundError(path)
+        return {"name": name, "size": self.store[name].size, "type": "file"}
+
+    monkeypatch.setattr(type(files), "info", info)
+    Image.new("RGB", (256, 256)).save(data, "JPEG")
+    for number in range(count):
+        files.pipe_file(f"memory://{tmp_path.name}/in/{number}.jpg", data.getvalue() + b"%d" % number)
+
+    began = time.perf_counter()
+    batch = find_images([f"memory://{tmp_path.name}/in"], f"memory://{tmp_path.name}/out")
+    done = BatchRun(cast(Enhancer, FakeWriter()), GENTLE, batch).run()
+    overhead = (time.perf_counter() - began) / count
+
+    assert done.count("done") == count
+    photo = photos(tmp_path, 1) / "0.jpg"
+    photo.write_bytes(data.getvalue())
+    seconds = enhancer.run(photo, "anime-fast", output=tmp_path / "0.png").info["seconds"]["total"]
+    assert overhead < 0.1 * seconds
 
 
 def test_the_first_file_starts_before_the_others_are_read(tmp_path, monkeypatch):

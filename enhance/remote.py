@@ -1,0 +1,258 @@
+"""Files at fsspec addresses such as `s3://bucket/folder`: listing, transfer, and the names and claims of results.
+
+fsspec is imported only when an address is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeGuard
+
+from .errors import EnhanceError, PictureError, SettingsError, StorageError
+from .images.listing import OWN, SUFFIXES, Listing
+from .output.claims import LONGEST_PROCESS_ID, SILENT_SECONDS, Claims
+from .output.names import CLAIMS, ResultNames
+from .output.provenance import Origin, origin_in, origin_of
+from .processes import is_local_process, is_process_alive, temporary_path, this_process
+
+_ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+"""Stores in which a file appears when its upload is complete, and whose uploads can require that no file exists.
+
+A store in memory counts as one, because no other process sees it.
+"""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file at an address: its size in bytes, and its origin if it is a result of this program."""
+
+    bytes: int
+    origin: Origin
+
+
+class EarlierResult(Exception):
+    """Ends a run whose result is at its address already. `info` is that of the run."""
+
+    def __init__(self, info: Any):
+        super().__init__()
+        self.info = info
+
+
+def is_address(path: object) -> TypeGuard[str]:
+    """Return whether this is the text of an address such as `s3://bucket/folder`."""
+    return isinstance(path, str) and "://" in path
+
+
+def open_address(address: str) -> tuple[Any, str]:
+    """Return the fsspec file system of an address and the path in it. Raises SettingsError, StorageError."""
+    try:
+        from fsspec.core import url_to_fs
+        from fsspec.registry import known_implementations, registry
+    except ImportError as error:
+        raise SettingsError("remote_package", address=address, package="fsspec") from error
+    scheme = address.partition("://")[0]
+    if scheme not in registry and scheme not in known_implementations:
+        raise SettingsError("remote_scheme", address=address, scheme=scheme)
+    with _remote_errors(address):
+        try:
+            return url_to_fs(address, use_listings_cache=False)  # Other processes change the same folders.
+        except ImportError as error:
+            package = getattr(error.__cause__, "name", None) or scheme
+            raise SettingsError("remote_package", address=address, package=package) from error
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image at an address, its path below the listed one (its name, if it was named itself), and its bytes."""
+
+    address: str
+    relative_path: Path
+    bytes: int
+
+
+def list_address(address: str, is_result: Callable[[str], bool], listing: Listing) -> Iterator[Image]:
+    """Yield the file at an address or the images below it, by the rules of `enhance.images.listing.list_images`.
+
+    Skipped files are counted in `listing`. Raises PictureError if there is no file, StorageError.
+    """
+    files, root = open_address(address)
+    with _remote_errors(address):
+        try:
+            entries = files.find(root, detail=True)
+        except FileNotFoundError:
+            entries = {}
+    if not entries:
+        raise PictureError("image_missing", name=address)
+    hidden = set[Path]()
+    for name, facts in sorted(entries.items()):
+        path = Path(PurePosixPath(name).relative_to(root))
+        # ".." is a name like any other in a store, but leads out of a local folder of results, as a root does.
+        dots = next((count for count, part in enumerate(path.parts, 1) if part.startswith(".")), 0)
+        if path.anchor or dots:
+            if not path.parts[dots - 1].startswith(OWN):
+                hidden.add(Path(*path.parts[:dots]))
+        elif path.name and path.suffix.lower() not in SUFFIXES:
+            listing.others += 1
+        elif not is_result(one := address.rstrip("/") + name.removeprefix(root)):
+            yield Image(one, path if path.name else Path(PurePosixPath(name).name), facts["size"] or 0)
+    listing.hidden += len(hidden)
+
+
+def stored_at(address: str) -> Stored | None:
+    """Return the facts of the file at an address, or None if there is none. Two short parts of the file are read."""
+    files, path = open_address(address)
+    with _remote_errors(address):
+        try:
+            with files.open(path, "rb", cache_type="none") as file:
+                origin = origin_in(file)
+                return Stored(file.seek(0, 2), origin)
+        except FileNotFoundError:
+            return None
+
+
+def download(address: str, path: Path) -> Path:
+    """Copy the file at an address to `path` and return it. Raises PictureError, StorageError."""
+    files, name = open_address(address)
+    with _remote_errors(address):
+        try:
+            files.get_file(name, str(path))
+        except FileNotFoundError:
+            raise PictureError("image_missing", name=address) from None
+    return path
+
+
+def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
+    """Copy a file to an address at once, in place of the file `replaced` or of none. Raises StorageError."""
+    files, path = open_address(address)
+    with _remote_errors(address):
+        if _ATOMIC.intersection([files.protocol] if isinstance(files.protocol, str) else files.protocol):
+            try:
+                files.put_file(str(file), path, mode="overwrite" if replaced else "create")
+            except OSError as error:
+                # The answer to a first attempt can get lost, so that the second one finds the file.
+                if not _exists_already(error):
+                    raise
+                if stored_at(address) != Stored(file.stat().st_size, origin_of(file)):
+                    raise StorageError("name_taken", output=address) from error
+            return
+        part = temporary_path(Path(path)).as_posix()
+        try:
+            files.makedirs(Path(path).parent.as_posix(), exist_ok=True)
+            files.put_file(str(file), part)
+            if not replaced and files.exists(path):
+                raise StorageError("name_taken", output=address)
+            files.mv(part, path)
+        except BaseException:
+            with suppress(Exception):
+                files.rm_file(part)
+            raise
+
+
+@contextmanager
+def _remote_errors(address: str) -> Iterator[None]:
+    """Convert any error of the block, because the packages of the stores raise their own types."""
+    try:
+        yield
+    except (EnhanceError, FileNotFoundError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StorageError("remote_failed", address=address, reason=reason) from error
+
+
+def _exists_already(error: Exception) -> bool:
+    """Return whether a file could not be created because it exists, also by what s3fs makes of 412 and 409."""
+    return isinstance(error, FileExistsError) or getattr(error, "errno", None) in (errno.EINVAL, errno.EBUSY)
+
+
+class RemoteNames(ResultNames):
+    """Names of results below an address. Paths of results are those in its file system.
+
+    An earlier result is searched by its first two names, because listing a large folder takes long.
+    """
+
+    def __init__(self, address: str, ending: str = ".png"):
+        self.address, (self._files, root) = address.rstrip("/"), open_address(address)
+        super().__init__(Path(root), ending)
+        self._claims = RemoteClaims(self._files, self.folder / CLAIMS)
+        self.stored: dict[Path, Stored | None] = {}
+        """The files at the names that were checked last."""
+
+    def address_of(self, path: Path) -> str:
+        """Return the address of a result."""
+        return f"{self.address}/{path.relative_to(self.folder).as_posix()}"
+
+    def _results_of(self, path: Path, sha256: str) -> list[Path]:
+        second = path.parent / self._name(path, 2)  # `_free_name` checks the first one
+        stored = stored_at(self.address_of(second))
+        if stored is None or stored.origin.input_sha256 != sha256:
+            return []
+        self.stored[second] = stored
+        return [second]
+
+    def _next_start(self, start: int, number: int) -> int:
+        # A name that another process has can be that of a later source, so only own names are skipped.
+        return number + 1 if number == start else start
+
+    def _is_free(self, path: Path, sha256: str) -> bool:
+        self.stored[path] = stored = stored_at(self.address_of(path))
+        return stored is None or stored.origin.input_sha256 == sha256
+
+
+class RemoteClaims(Claims):
+    """Claims as files in a folder of a store. The claims of dead processes are removed with the next claim."""
+
+    def __init__(self, files: Any, folder: Path):
+        super().__init__(folder)
+        self._files = files
+
+    def close(self) -> None:
+        self._closed.set()
+        self.release()
+
+    def _create(self, path: Path) -> bool:
+        name, content = path.as_posix(), f"{this_process()} {secrets.token_hex(6)}".encode()
+        with _remote_errors(name):
+            try:
+                with self._files.open(name, "xb") as file:
+                    file.write(content)
+            except FileNotFoundError:
+                self._files.makedirs(self._folder.as_posix())
+                return self._create(path)
+            except Exception as error:
+                if not _exists_already(error):
+                    raise
+                with suppress(FileNotFoundError):  # as for `upload`, it can exist by the first attempt
+                    return self._files.cat_file(name) == content
+                return False
+        return True
+
+    def _is_alive(self, path: Path) -> bool:
+        name = path.as_posix()
+        with _remote_errors(name), suppress(FileNotFoundError):
+            process = self._files.cat_file(name)[:LONGEST_PROCESS_ID].decode("utf-8", "replace").partition(" ")[0]
+            if is_local_process(process):
+                return is_process_alive(process)
+            probe = temporary_path(path)
+            self._touch(probe)  # The clock of the store is the same for all machines.
+            now = self._files.modified(probe.as_posix())
+            self._remove(probe)
+            return (now - self._files.modified(name)).total_seconds() < SILENT_SECONDS
+        return False
+
+    def _exists(self, path: Path) -> bool:
+        with _remote_errors(path.as_posix()):
+            return self._files.exists(path.as_posix())
+
+    def _remove(self, path: Path) -> None:
+        with suppress(Exception):
+            self._files.rm_file(path.as_posix())
+
+    def _touch(self, path: Path) -> None:
+        with suppress(Exception):
+            self._files.pipe_file(path.as_posix(), this_process().encode())

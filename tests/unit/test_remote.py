@@ -1,0 +1,312 @@
+"""Batches at fsspec addresses: a store in memory, and S3 by a server on this computer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from enhance import Enhancer, Settings
+from enhance.batch import Batch, BatchRun, find_images
+from enhance.cli import main
+from enhance.cluster import ClusterWorker
+from enhance.errors import EnhanceError
+from enhance.processes import this_process
+from enhance.remote import RemoteClaims, RemoteNames, upload
+
+from ..api.test_endpoints import wait_until
+from .test_folders import CLAIMS, FAST, can_fork, image
+
+fsspec = pytest.importorskip("fsspec")
+RAW = Settings.from_preset("anime-fast")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an S3 server, which the programs that are started use, too."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", int(port))):
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+class Store:
+    """A folder of images and a folder of results in a store."""
+
+    def __init__(self, root: str):
+        self.source, self.results = f"{root}/in", f"{root}/out"
+        self.files = fsspec.url_to_fs(root, use_listings_cache=False)[0]
+
+    def add(self, name: str, shade: int, folder: Path, side: int = 8) -> None:
+        """Add an image that differs for each shade."""
+        self.write(f"{self.source}/{name}", image(folder / "image", shade, side).read_bytes())
+
+    def write(self, address: str, content: bytes) -> None:
+        self.files.makedirs(address.rpartition("/")[0], exist_ok=True)
+        self.files.pipe_file(address, content)
+
+    def read(self, name: str) -> bytes:
+        return self.files.cat_file(f"{self.results}/{name}")
+
+    def names(self) -> list[str]:
+        """Return the names of all files in the folder of the results."""
+        root = self.files._strip_protocol(self.results)
+        return sorted(name.removeprefix(f"{root}/") for name in self.files.find(root))
+
+
+def connect_to_s3(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def store(request, monkeypatch, tmp_path) -> Store:
+    """A store in memory, one on the disk, and one in S3."""
+    if request.param == "file":
+        return Store(f"file://{tmp_path}/store")
+    name = tmp_path.name.replace("_", "-").lower()
+    if request.param == "memory":
+        return Store(f"memory://{name}")
+    connect_to_s3(monkeypatch, request.getfixturevalue("server"))
+    store = Store(f"s3://bucket-{os.getpid()}-{name}"[:60].rstrip("-") + "/photos")
+    store.files.mkdir(store.source.split("/")[2])
+    return store
+
+
+def run(enhancer: Enhancer, store: Store, settings: Settings = RAW, **options: Any) -> Batch:
+    return BatchRun(enhancer, settings, find_images([store.source], store.results), **options).run()
+
+
+def computed(batch: Batch) -> dict[str, bool]:
+    """Return for each result whether it was computed."""
+    return {str(item.info["output"]["path"]): not item.info["cached"] for item in batch.items if item.info}
+
+
+def test_a_folder_is_enhanced_and_resumed(store, enhancer, tmp_path):
+    for shade, name in enumerate(("a.png", "sub/a.png", ".hidden.png", ".cache/b.png", ".cache/c.png", "notes.txt")):
+        store.add(name, shade, tmp_path)
+    store.write(f"{store.source}/broken.jpg", b"no image")
+
+    first, again = run(enhancer, store), run(enhancer, store)
+
+    paths = [f"{store.results}/{name}" for name in ("a.png", "sub/a.png")]
+    assert computed(first) == dict.fromkeys(paths, True)
+    assert computed(again) == dict.fromkeys(paths, False)
+    assert [item.state for item in again.items] == ["done", "failed", "done"]
+    assert "broken.jpg" in str(again.items[1].error)
+    assert (again.hidden, again.others) == (2, 1)
+    assert store.names() == ["a.png", "sub/a.png"]
+
+
+def test_a_result_equals_that_of_a_local_run(store, enhancer, tmp_path):
+    store.add("a.png", 1, tmp_path)
+    run(enhancer, store)
+
+    local = enhancer.run(tmp_path / "image", RAW, output=tmp_path / "local.png")
+
+    assert store.read("a.png") == local.path.read_bytes()
+
+
+def test_other_settings_replace_a_result_and_a_foreign_object_stays(store, enhancer, tmp_path):
+    store.add("a.png", 1, tmp_path)
+    store.write(f"{store.results}/a.png", b"somebody's")
+
+    names = [list(computed(run(enhancer, store, settings))) for settings in (RAW, RAW.changed(contrast=1.2))]
+
+    assert names[0] == names[1]
+    assert store.names() == ["a-2.png", "a.png"]
+    assert store.read("a.png") == b"somebody's"
+
+
+def test_an_object_that_appears_during_a_run_is_not_overwritten(store, tmp_path):
+    (tmp_path / "result.png").write_bytes(b"a result")
+    store.write(f"{store.results}/a.png", b"somebody's")
+
+    with pytest.raises(EnhanceError, match="not created by this program"):
+        upload(tmp_path / "result.png", f"{store.results}/a.png")
+
+    assert store.read("a.png") == b"somebody's"
+    assert store.names() == ["a.png"]
+
+
+def test_results_among_the_inputs_are_not_processed_again(store, enhancer, tmp_path):
+    store.results = f"{store.source}/out"
+    store.add("a.png", 1, tmp_path)
+    run(enhancer, store)
+
+    assert len(find_images([store.source], store.results).items) == 1
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
+def test_results_in_another_format_are_recognised(enhancer, tmp_path, format):
+    from enhance import Encoding
+
+    store = Store(f"memory://{tmp_path.name}")
+    store.add("a.png", 1, tmp_path)
+    encoding = Encoding(format)
+
+    def work() -> Batch:
+        batch = find_images([store.source], store.results, ending=encoding.file_format.ending)
+        return BatchRun(enhancer, RAW, batch, encoding=encoding).run()
+
+    first, again = work(), work()
+
+    assert [*computed(first).values(), *computed(again).values()] == [True, False]
+    outputs = [dict(item.info["output"]) for batch in (first, again) for item in batch.items if item.info]
+    assert [output.pop("sha256") != "" for output in outputs] == [True, False]
+    assert outputs[0] == outputs[1]
+
+
+def test_local_photos_go_to_a_store_and_back(store, enhancer, tmp_path):
+    image(tmp_path / "photos/a.png", 1)
+
+    there = BatchRun(enhancer, RAW, find_images([tmp_path / "photos"], store.results)).run()
+    back = BatchRun(enhancer, RAW, find_images([store.results], tmp_path / "back")).run()
+
+    assert list(computed(there)) == [f"{store.results}/a.png"]
+    assert list(computed(back)) == [str(tmp_path / "back/a.png")]
+    assert Image.open(tmp_path / "back/a.png").size == (128, 128)
+
+
+def test_keys_that_lead_out_of_the_folder_are_skipped(enhancer, tmp_path):
+    files = fsspec.url_to_fs("memory://")[0]
+    files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(files, "a", b"image")
+
+    batch = find_images([f"memory://{tmp_path.name}/in"], tmp_path / "out")
+
+    assert (len(batch.items), batch.hidden) == (0, 1)
+
+
+def test_a_report_is_stored_next_to_its_result_once(store, enhancer, tmp_path):
+    store.add("a.png", 1, tmp_path)
+
+    batches = [run(enhancer, store, report="en") for _ in range(2)]
+
+    assert [list(computed(batch).values()) for batch in batches] == [[True], [False]]
+    assert store.names() == ["a.pdf", "a.png"]
+    assert store.read("a.pdf").startswith(b"%PDF")
+
+
+def test_a_claim_is_valid_until_its_process_is_dead(store, monkeypatch):
+    def claims(process: str) -> RemoteClaims:
+        monkeypatch.setattr("enhance.remote.this_process", lambda: process)
+        return RemoteClaims(store.files, RemoteNames(store.results).folder / CLAIMS)
+
+    host = this_process().split("-")[0]
+    for process in (this_process(), f"{host}-999999999-1", "elsewhere-1-1"):
+        assert claims(process).claim(process)
+    other = claims("third-1-1")
+
+    assert not other.claim(this_process())
+    assert other.claim(f"{host}-999999999-1")
+    assert not other.claim("elsewhere-1-1")
+    monkeypatch.setattr("enhance.remote.SILENT_SECONDS", -10.0)
+    assert other.claim("elsewhere-1-1")
+    other.close()
+    assert len(store.names()) == 1
+
+
+def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
+    for shade, name in enumerate(("a.bmp", "a.png")):
+        store.add(name, shade, tmp_path)
+    worker, items = ClusterWorker("cpu", "fp32", tmp_path / "data", {}), find_images([store.source]).items
+
+    done = [worker.run(item, store.results, ".png", settings=RAW) for item in items]
+
+    assert [item.state for item in done] == ["done", "done"]
+    assert store.names() == ["a-2.png", "a.png"]
+
+
+@can_fork
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path):
+    for shade in range(8):  # two of each stem
+        store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path, 40)
+
+    runs = [forks.start("run", store.source, "-o", store.results, "--json", *FAST) for _ in range(2)]
+
+    assert [run.wait() for run in runs] == [0, 0]
+    printed = [json.loads(line) for run in runs for line in run.output.read_text().splitlines()]
+    done = Counter(one["output"]["path"] for one in printed if one["status"] == "done" and not one["cached"])
+    assert store.names() == sorted(f"{stem}{number}.png" for stem in range(4) for number in ("", "-2"))
+    assert done == Counter(f"{store.results}/{name}" for name in store.names())
+
+
+@can_fork
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys, number, status):
+    for shade in range(6):
+        store.add(f"{shade}.png", shade, tmp_path, 96)
+    command = ["run", store.source, "-o", store.results, "--json", *FAST]
+    killed = forks.start(*command)
+    wait_until(lambda: any(name.endswith(".png") for name in store.names()))
+    killed.send_signal(number)
+    assert killed.wait() == status
+    before = [name for name in store.names() if not name.startswith(CLAIMS)]
+
+    assert main(command) == 0
+
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    cached = [one["input"]["name"] for one in printed if one["cached"]]
+    assert 0 < len(before) < 6
+    assert sorted(cached) == before
+    assert store.names() == [f"{shade}.png" for shade in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("nothing://bucket/in", "has the unknown scheme “nothing”."),
+        ("s3://bucket/in", "the package s3fs is not installed."),
+        ("memory://nowhere", "memory://nowhere does not exist."),
+        ("s3://bucket-that-is-missing/in", "s3://bucket-that-is-missing/in does not exist."),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_sentence(request, monkeypatch, capsys, address, sentence):
+    if "s3fs" in sentence:
+        from fsspec.registry import _registry
+
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        monkeypatch.delitem(_registry, "s3", raising=False)
+    elif address.startswith("s3"):
+        connect_to_s3(monkeypatch, request.getfixturevalue("server"))
+
+    assert main(["run", address, "-o", "memory://out", *FAST]) in (1, 2)
+
+    message = capsys.readouterr().err
+    assert sentence in message
+    assert message.count("\n") == 1
+
+
+def test_an_address_without_fsspec_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+
+    assert main(["run", "s3://bucket/in", *FAST]) == 2
+
+    assert "the package fsspec is not installed. Run `pip install" in capsys.readouterr().err
