@@ -40,6 +40,13 @@ LOST = {
 }
 """Notes on data in the input file that no result contains, and the XMP that claims it."""
 
+_CLAIM = rb"(?:hdrgm|HDRGainMap|apdi):[\w.-]{1,80}|GCamera:(?:Motion|Micro)\w{1,80}"
+_CLAIMS = re.compile(
+    rb"\s(?:%s)\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')" % _CLAIM
+    + rb"|<(%s|Container:Directory)(?:\s[^<>]*)?(?:/>|>[\s\S]{0,20000}?</\1\s{0,9}>)" % _CLAIM
+)
+"""The properties of XMP that claim a gain map or a video in the file."""
+
 INPUT_NOTES = (*LOST, "raw_developed", "first_frame")
 """Notes on the input file, which apply to every result.
 
@@ -82,11 +89,12 @@ class Metadata:
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
 
-        XMP that claims a gain map or a video in the file is removed.
+        The properties of XMP that claim a gain map or a video in the file are removed; the packet, if they are unusual.
         """
-        claims = find_claims(self.xmp or b"")
+        claims, attached = find_claims(self.xmp or b""), {"gain_map_left", "video_left"}
         notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
-        xmp = None if {"gain_map_left", "video_left"} & set(claims) else self.xmp
+        xmp = _CLAIMS.sub(b"", self.xmp) if self.xmp and attached & {*claims} else self.xmp
+        xmp = None if attached & {*find_claims(xmp or b"")} else xmp
         patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
         return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: "", _PROVENANCE: ""}))
 

@@ -17,6 +17,7 @@ from enhance.images import Metadata, read_image
 from enhance.images.containers import make_chunk
 from enhance.images.header import _pillow_metadata
 from enhance.images.metadata import LOST
+from enhance.images.metadata import find_claims as find_claims_in
 from enhance.output.formats import Encoding
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode, png
@@ -166,7 +167,22 @@ def test_png_loses_the_claim_too(photo, tmp_path):
     (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
     metadata = read_image(tmp_path / "claims.png").metadata
     assert metadata.notes == ("gain_map_left",)
-    assert metadata.xmp is None
+    assert b"hdrgm:" not in (metadata.xmp or b"")
+
+
+def test_other_properties_of_the_photo_are_kept(photo, tmp_path):
+    for name in ("ultra.jpg", "motion.jpg", "micro.jpg", "apple.heic"):
+        (tmp_path / name).write_bytes(photos(photo)[name][0])
+        metadata = read_image(tmp_path / name).metadata
+        assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")
+        assert b"Rating" in (metadata.xmp or b"")
+        assert find_claims_in(metadata.xmp or b"") == []
+
+
+def test_packet_with_an_unusual_claim_is_removed():
+    claim = b'<g:Version xmlns:g="http://ns.adobe.com/hdr-gain-map/1.0/">1</g:Version><Item x:Semantic="GainMap"/>'
+    metadata = Metadata(xmp=packet(b"", claim)).upright()
+    assert (metadata.xmp, metadata.notes) == (None, ("gain_map_left",))
 
 
 def test_cached_result_keeps_the_note(photo, tmp_path, enhancer):
