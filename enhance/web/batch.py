@@ -264,7 +264,8 @@ def follow_batch(call: Call) -> Iterator[Updates]:
             if of_result:
                 make_thumbnail(call, item, of_result)
         started = time.monotonic()
-        files = [(item.key, item.state) for item in job.batch.items], tuple(session.files.thumbnails.values())
+        states, thumbnails = [(item.key, item.state) for item in job.batch.items], session.files.thumbnails.values()
+        files = states, tuple(thumbnails), job.batch.ahead
         if (job.batch is shown_batch and files == shown_files) or job.stop.is_set():
             continue
         updates = {card.progress: _progress(call, job)}
