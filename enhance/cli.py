@@ -176,7 +176,10 @@ def _add_run(run: ArgumentParser) -> None:
         help="do not label the result as machine-enhanced (IPTC digital source type in XMP)",
     )
     _add_device(run)
-    add("--shard", default="1/1", metavar="I/N", help="process part I of N of the files, one part on each machine")
+    shard = (
+        "process part I of N of the files, one part on each machine; auto: that of a SLURM, Kubernetes or AWS job array"
+    )
+    add("--shard", default="1/1", metavar="I/N", help=shard)
     add(
         "--ray",
         metavar="ADDRESS",

@@ -20,8 +20,8 @@ from .i18n import DEFAULT_LANGUAGE, match_language
 
 log = logging.getLogger(__name__)
 
-_MODEL_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
-"""Variables that `enhance.models` reads."""
+_OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES", "ENHANCE_SHARDS"}
+"""Variables that `enhance.models` and `enhance.images` read."""
 _LAST_PORT = 65_535
 _SHORTEST_KEY = 16
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -132,7 +132,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         c2pa_certificate=variables.file("ENHANCE_C2PA_CERT"),
         c2pa_key=variables.file("ENHANCE_C2PA_KEY"),
     )
-    unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _MODEL_VARIABLES
+    unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _OTHER_VARIABLES
     for name in sorted(unknown):
         log.warning("The environment variable %s is unknown and has no effect", name)
     return config

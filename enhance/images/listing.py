@@ -21,6 +21,17 @@ OWN = ".enhance-"
 """Prefix of the program's own files next to its results."""
 
 
+_ARRAYS = (
+    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", ("SLURM_ARRAY_TASK_COUNT",)),
+    ("JOB_COMPLETION_INDEX", None, ("ENHANCE_SHARDS", "JOB_COMPLETIONS")),
+    ("AWS_BATCH_JOB_ARRAY_INDEX", None, ("AWS_BATCH_JOB_ARRAY_SIZE",)),
+)
+"""The variables of job arrays: of the index, of the smallest index (0 if None), and of the number of jobs.
+
+Kubernetes sets no number of jobs.
+"""
+
+
 @dataclass(frozen=True)
 class Found:
     """A file or folder, and its path relative to the named folder (its name, if it was named itself)."""
@@ -51,7 +62,8 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Parse a shard such as 2/5. Raises SettingsError."""
+        """Parse a shard such as 2/5, or auto for that of the job array that runs this process. Raises SettingsError."""
+        text = _shard_of_job() if text == "auto" else text
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         number, count = (int(one) for one in found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
@@ -60,6 +72,17 @@ class Shard:
 
     def select(self, files: Sequence[T]) -> Sequence[T]:
         return files[self.number - 1 :: self.count]
+
+
+def _shard_of_job() -> str:
+    for index, first, counts in _ARRAYS:
+        count = next((os.environ[name] for name in counts if name in os.environ), None)
+        if index in os.environ and count:
+            try:
+                return f"{int(os.environ[index]) - int(os.environ.get(first or '', '0')) + 1}/{count}"
+            except ValueError:
+                break
+    raise SettingsError("shard_no_array")
 
 
 def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Listing:

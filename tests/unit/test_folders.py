@@ -156,6 +156,33 @@ def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("variables", "shard"),
+    [
+        ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "5"}, Shard(3, 5)),
+        ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "5"}, Shard(1, 5)),
+        ({"JOB_COMPLETION_INDEX": "4", "ENHANCE_SHARDS": "5"}, Shard(5, 5)),
+        ({"JOB_COMPLETION_INDEX": "0", "JOB_COMPLETIONS": "2"}, Shard(1, 2)),
+        ({"AWS_BATCH_JOB_ARRAY_INDEX": "1", "AWS_BATCH_JOB_ARRAY_SIZE": "2"}, Shard(2, 2)),
+    ],
+)
+def test_the_shard_of_a_job_array(monkeypatch, variables, shard):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert Shard.parse("auto") == shard
+
+
+@pytest.mark.parametrize("variables", [{}, {"JOB_COMPLETION_INDEX": "1"}])
+def test_without_a_job_array_its_shard_is_an_error(monkeypatch, tmp_path, capsys, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(["run", str(tmp_path), "--shard", "auto"]) == 2
+
+    assert "--shard auto found no job array." in capsys.readouterr().err
+
+
 def test_a_shard_without_files_succeeds(tmp_path):
     image(tmp_path / "in/a.png")
 
