@@ -26,12 +26,12 @@ from .images.pages import count_pages, write_page
 from .output.formats import Encoding
 from .output.names import PATTERN, ResultNames, UniqueNames, fill_pattern
 from .output.provenance import origin_of
-from .output.resample import at_most_largest, long_side_on, result_size
+from .output.resample import at_most_largest, result_size
 from .output.result import Written
 from .pipeline import earlier_info, is_result_of
 from .remote import EarlierResult, RemoteNames, Stored, download, is_address, list_address, stored_at, upload
 from .scheduler import Ticket
-from .settings import PRINT_DPI, Settings
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
@@ -513,17 +513,15 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
     return replace(item, size=(facts.height, facts.width))
 
 
-def with_own_size(item: Item, settings: Settings, paper: str = "", *, is_flexible: bool = False) -> Item:
-    """Return the file with settings of its own where the size needs them: for a print on `paper`, or if it is flexible.
+def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) -> Item:
+    """Return the file with settings of its own if its size is flexible and the one of `settings` is too large for it.
 
     `is_flexible` is that of all files, as `Item.is_flexible` is that of one.
     """
-    own, wanted = settings, settings
-    if item.size and paper:
-        own = wanted = settings.changed(long_side=long_side_on(paper, item.size), dpi=PRINT_DPI)
+    own = settings
     if item.size and (is_flexible or item.is_flexible):
-        own = at_most_largest(wanted, *item.size)
-    return replace(item, settings=None if own == settings else own, is_limited=own != wanted)
+        own = at_most_largest(settings, *item.size)
+    return replace(item, settings=None if own == settings else own, is_limited=own != settings)
 
 
 def archive_names(batch: Batch, pattern: str = PATTERN) -> dict[Item, str]:

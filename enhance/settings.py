@@ -212,6 +212,11 @@ class Settings:
         return self.print_width is not None or self.print_height is not None
 
     @property
+    def paper(self) -> str:
+        """The name of the print size in PAPERS; "" for another size."""
+        return next((name for name, sides in PAPERS.items() if sides == (self.print_width, self.print_height)), "")
+
+    @property
     def denoises(self) -> bool:
         """Whether the network uses `denoise`."""
         return self._preset.denoises
@@ -315,15 +320,20 @@ class Settings:
         return " · ".join(words)
 
     def describe_size(self, language: str) -> str:
-        """Return the size as text: 4×, a long side or megapixels."""
+        """Return the size as text: a scale, a long side, megapixels or a print size."""
         if self.long_side is not None:
             return translate(language, "long_side_of", pixels=self.long_side)
         if self.megapixels is not None:
             return translate(language, "megapixels_of", number=f"{self.megapixels:g}")
         if self.is_print:
-            sides = " × ".join(f"{side:g}" if side else "…" for side in (self.print_width, self.print_height))
-            return translate(language, "print_size_of", sides=sides, dpi=self.dpi)
-        return f"{self.scale or network_scale(self):.3g}×"
+            sides = " × ".join(f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height))
+            name = (
+                name_of(language, "paper", self.paper)
+                if self.paper
+                else translate(language, "print_sides", sides=sides)
+            )
+            return translate(language, "print_size_of", name=name, dpi=self.dpi)
+        return translate(language, "scale_of", scale=f"{self.scale or network_scale(self):.3g}")
 
 
 _SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi")

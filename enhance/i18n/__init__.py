@@ -147,9 +147,9 @@ def format_seconds(language: str, seconds: float) -> str:
     return translate(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
 
 
-def format_print_size(language: str, width: int, height: int, *, short: bool = False) -> str:
-    """Format the print size at 300 dpi as "28.4 × 21.3 cm (11.2 × 8.4 in)"; `short` omits the inches."""
-    inches = width / 300, height / 300
+def format_print_size(language: str, width: int, height: int, *, dpi: int = 300, short: bool = False) -> str:
+    """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"; `short` omits the inches."""
+    inches = width / dpi, height / dpi
     (wide, high), (across, down) = ([f"{unit * side:,.1f}" for side in inches] for unit in (1, 2.54))
     if short:
         return translate(language, "print_size_short", width=across, height=down)

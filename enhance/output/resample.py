@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box
-from ..settings import PAPERS, PRINT_DPI, PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
+from ..settings import PRINT_DPI, PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
 _MAX_REDUCTION = 16
@@ -58,8 +59,28 @@ def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
         result_size(settings, height, width)
     except SettingsError as error:
         if error.key == "size_large":
-            largest = {error.values["setting"]: float(error.values["largest"])}
-            return settings.changed(**largest, dpi=settings.dpi)
+            return with_possible_size(settings, height, width)
+    return settings
+
+
+def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
+    """Return the settings with the possible size that is nearest to theirs, for an image of `height` x `width`.
+
+    A print keeps its size and gets another resolution, in whole dpi, if one is possible.
+    """
+    try:
+        result_size(settings, height, width)
+    except SettingsError as error:
+        if settings.is_print:
+            _, centimetres, pixels = _binding_side(settings, height, width)
+            dots = _INCH * pixels / centimetres  # The resolution of the image itself at this size.
+            most = math.floor(dots * _largest_scale_of(settings, height, width) - _ROUNDING)
+            with suppress(SettingsError):  # No resolution makes this print possible.
+                return replace(
+                    settings, dpi=min(max(settings.dpi or 0, math.ceil(dots / _MAX_REDUCTION + _ROUNDING)), most)
+                )
+        limit = error.values.get("largest") or error.values["smallest"]
+        return settings.changed(**{error.values["setting"]: float(limit)}, dpi=settings.dpi)
     return settings
 
 
@@ -112,24 +133,6 @@ def _limit(value: float, towards: Callable[[float], int]) -> str:
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(value)))
     return f"{towards(value * 10**digits) / 10**digits:.{digits}f}"
-
-
-def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = PRINT_DPI) -> int:
-    """Return the longer side in pixels of an image of this height and width that fills one of `PAPERS`, uncropped.
-
-    Without a shape, the image has the paper's aspect ratio. Raises SettingsError if the paper is unknown.
-    """
-    if paper not in PAPERS:
-        raise SettingsError("paper_unknown", value=paper, papers=", ".join(PAPERS))
-    long, short = (side / _INCH * dpi for side in PAPERS[paper])
-    height, width = shape or (short, long)
-    return max(1, math.floor(min(long, short * max(height, width) / min(height, width)) + 0.5))
-
-
-def paper_of(settings: Settings, shape: tuple[int, int]) -> str:
-    """Return the print size in PAPERS that these settings fill with an image of this height and width; "" if none."""
-    sides = {paper: long_side_on(paper, shape) for paper in PAPERS} if settings.dpi == PRINT_DPI else {}
-    return next((paper for paper, side in sides.items() if side == settings.long_side), "")
 
 
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from ..info import Info, OutputInfo, settings_in
 from ..output.fidelity import fidelity_grade
 from ..output.formats import FORMATS
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
+from ..settings import PRINT_DPI
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
 
@@ -231,7 +232,8 @@ def _file_rows(
     lost = output.get("notes", ())
     mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or "on_white" in lost else "A")
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
-    prints = [format_print_size(document.language, *one) for one in (input_size, output_size)]
+    dpi = info["settings"].get("dpi") or PRINT_DPI
+    prints = [format_print_size(document.language, *one, dpi=dpi) for one in (input_size, output_size)]
     kinds = image.format.upper(), _format(document, output)
     file_sizes = [_bytes(document, *one) for one in zip((image.bytes, output["bytes"]), kinds, strict=True)]
     bits = 8 if "eight_bits" in lost else image.bits
@@ -239,7 +241,7 @@ def _file_rows(
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), *sizes),
-        (document.translate("fact_print"), *prints),
+        (document.translate("fact_print", dpi=dpi), *prints),
         (document.translate("report_file_size"), *file_sizes),
         (document.translate("report_colour"), *colours),
         ("SHA-256", *(f"{one[:32]}\n{one[32:]}".strip() for one in (image.sha256, output["sha256"]))),

@@ -22,7 +22,7 @@ from ..i18n import format_bytes, format_duration, format_names, name_of
 from ..info import Result
 from ..output.formats import ENDINGS, FORMATS, Encoding, typical_bytes
 from ..output.names import UniqueNames, check_pattern, fill_pattern
-from ..output.resample import result_size
+from ..output.resample import result_size, with_possible_size
 from ..output.thumbnails import list_data_url
 from ..presets import with_installed_models
 from ..scheduler import SCHEDULER, Ticket
@@ -33,9 +33,6 @@ from .history import find_entries, load_result, record_file, restore_files, shor
 from .params import (
     encoding_from,
     page_message,
-    paper_from,
-    possible_size,
-    possible_size_text,
     request_settings,
     settings_from,
 )
@@ -223,16 +220,16 @@ def start_batch(call: Call) -> Updates:
             session.encoding = encoding_from(call.values)
             session.files.is_flexible = bool(call.session.values["largest"])
             session.files.pattern = check_pattern(str(call.values["name_pattern"]))
-            _start(call, _settings(call), paper_from(call.values))
+            _start(call, _settings(call))
         except Exception as error:
             return show_batch(call) | {card.progress: call.problem(error, "A batch could not be started")}
     return show_batch(call) | {card.problem: ""}
 
 
-def _start(call: Call, settings: Settings, paper: str | None = None, only: str | None = None) -> None:
+def _start(call: Call, settings: Settings, **options: Any) -> None:
     """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full.
 
-    `only` is the key of the file to process, if the others are to stay as they are.
+    `options` are those of `BatchFiles.prepare`.
     """
     session = call.session.owner
     if session.is_batch_running:
@@ -240,7 +237,7 @@ def _start(call: Call, settings: Settings, paper: str | None = None, only: str |
     session.end_batch()
     if session.files.items:
         with call.services.enter(session.caller, "batch") as ticket:
-            session.files.prepare(settings, session.encoding, paper, only)
+            session.files.prepare(settings, session.encoding, **options)
             session.batch = PageBatch(call, settings, ticket)
 
 
@@ -318,7 +315,7 @@ def _add(call: Call, paths: list[Path]) -> None:
 
 def _sized(session: Session, item: Item, settings: Settings) -> Item:
     """Return a file with settings of its own where the size of the batch needs them."""
-    return with_own_size(item, settings, session.files.paper, is_flexible=session.files.is_flexible)
+    return with_own_size(item, settings, is_flexible=session.files.is_flexible)
 
 
 def remove_file(call: Call) -> Updates:
@@ -364,7 +361,7 @@ def _retry(call: Call, *, is_flexible: bool) -> Updates:
         session.files.items = tuple(fresh if one.key == item.key else one for one in session.files.items)
         if job is not None and fresh.size:
             try:
-                _start(call, _settings(call), paper_from(call.values), only=item.key)
+                _start(call, _settings(call), only=item.key)
             except Exception as error:
                 return show_batch(call) | {card.progress: call.problem(error, "A file could not be processed again")}
     return show_batch(call) | {card.problem: ""}
@@ -404,15 +401,13 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
         return
     files = session.files
     try:
-        settings, encoding, paper = _settings(call), encoding_from(call.values), paper_from(call.values)
+        settings, encoding = _settings(call), encoding_from(call.values)
     except SettingsError:  # The controls have the message.
         yield {card.why: gr.skip()}
         return
     is_flexible = bool(call.session.values["largest"])
     sized = [
-        with_own_size(item, settings, paper, is_flexible=is_flexible)
-        for item in session.current_batch.items
-        if item.size
+        with_own_size(item, settings, is_flexible=is_flexible) for item in session.current_batch.items if item.size
     ]
     items = [item for item in sized if not files.is_done(item, item.settings or settings, encoding)]
     plans = {item.key: _plan(item, settings) for item in items}
@@ -436,10 +431,11 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
 
 
 def _plan(item: Item, settings: Settings) -> FilePlan:
+    settings = item.settings or settings
     try:
-        return FilePlan(result_size(item.settings or settings, *(item.size or (1, 1))), item.is_limited)
+        return FilePlan(settings, result_size(settings, *(item.size or (1, 1))), item.is_limited)
     except SettingsError as error:
-        return FilePlan(error=error)
+        return FilePlan(settings, error=error)
 
 
 def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encoding: Encoding) -> Updates:
@@ -561,7 +557,7 @@ def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
     with session.lock:
         session.files, lost = restore_files(call.services, entries)
         try:
-            _start(call, settings)
+            _start(call, settings, keeps_settings=True)
         except Exception:
             session.files = before
             raise
@@ -654,18 +650,19 @@ def _error(files: BatchFiles, item: Item) -> EnhanceError | None:
 
 def _largest_size(call: Call, item: Item) -> str:
     """Return the largest possible size as text if the requested one is too large; otherwise ""."""
-    error = _error(call.session.owner.files, item)
-    if not isinstance(error, SettingsError) or error.key != "size_large":
+    plan = call.session.owner.files.plans.get(item.key)
+    if plan is None or plan.error is None or plan.error.key != "size_large" or item.size is None:
         return ""
-    if "long_side" in (size := possible_size(error)):
-        return call.text("batch_pixels", n=round(size["long_side"]))
-    return possible_size_text(call.language, error)
+    possible = with_possible_size(plan.settings, *item.size)
+    if possible.long_side:
+        return call.text("batch_pixels", n=possible.long_side)
+    return possible.describe_size(call.language)
 
 
 def _message(call: Call, item: Item) -> str:
     """Return why a file needs attention, or ""."""
     files = call.session.owner.files
-    error = _error(files, item)
+    error, plan = _error(files, item), files.plans.get(item.key)
     if error and error.key == "size_large":
         return call.text("batch_small")
-    return page_message(call.language, error, files.paper if item.settings else "") if error else ""
+    return page_message(call.language, error, plan.settings if plan else None) if error else ""

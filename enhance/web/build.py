@@ -20,7 +20,15 @@ from .http_api import add_http_api
 from .launch import page_folder
 from .layout import Page, build_page
 from .metrics import Metrics, at_most_every, start_cleaning
-from .params import BATCH_CONTROLS, CONTROLS, ENCODING_CONTROLS, PRESET_CONTROLS, SIZE_CONTROLS, TUNING_CONTROLS
+from .params import (
+    BATCH_CONTROLS,
+    CONTROLS,
+    ENCODING_CONTROLS,
+    PRESET_CONTROLS,
+    PRINT_CONTROLS,
+    SIZE_CONTROLS,
+    TUNING_CONTROLS,
+)
 from .preview import PREVIEW_EVENTS, Previews
 from .services import Services
 from .session import Sessions
@@ -31,12 +39,13 @@ from .views import Call, Updates, bind, parts
 _CONTROLS = json.dumps(CONTROLS)
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _LINK_CONTROLS = json.dumps([name for name in CONTROLS if name not in BATCH_CONTROLS])
-_COPY_LINK = f"(...values) => window.enhanceCopyLink({_LINK_CONTROLS}, values, {json.dumps(SIZE_CONTROLS)})"
+_SIZES = f"{json.dumps(SIZE_CONTROLS)}, {json.dumps(PRINT_CONTROLS)}"
+_COPY_LINK = f"(...values) => window.enhanceCopyLink({_LINK_CONTROLS}, values, {_SIZES})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', interactive: on }})"
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
 """Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
-_ANSWERED_CONTROLS = ("preset", "size", "scale", "paper", "reduce")
+_ANSWERED_CONTROLS = ("preset", "size", "scale", "paper", "unit", "reduce")
 """The choices whose change the server answers with values for others."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -165,17 +174,27 @@ class _Events:
             (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
         ):
             self._update_preview(self._answer(event, handler, values, outputs, **options))
-        others = {"preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, "tile", "reduce", *BATCH_CONTROLS}
+        others = {
+            "preset",
+            "size",
+            *SIZE_CONTROLS,
+            *PRINT_CONTROLS,
+            *ENCODING_CONTROLS,
+            "tile",
+            "reduce",
+            *BATCH_CONTROLS,
+        }
         adjusted = [part.input for name, part in named.items() if name not in others]
         encodings = [named[name].input for name in ENCODING_CONTROLS]
         # The browser's own part comes first: later listeners of an event wait for the response to earlier ones.
-        sizes = [named[name].input for name in SIZE_CONTROLS]
+        sizes = [named[name].input for name in (*SIZE_CONTROLS, *PRINT_CONTROLS)]
         self._remember(partial(gr.on, [*adjusted, *sizes, *encodings, named["tile"].input]))
         tuned = [named[name] for name in TUNING_CONTROLS]
         named["tuning"].input(None, named["tuning"], tuned, js=_ENABLE, **_QUIET)
         self._on(partial(gr.on, adjusted), controls.adjust_preview, values, self._preview, **_ADJUST)
-        for name in SIZE_CONTROLS:
-            sized = self._answer(named[name].input, controls.change_size, values, outputs, asks=name, **_LAST)
+        for name in (*SIZE_CONTROLS, *PRINT_CONTROLS):
+            handler = controls.change_print if name in ("paper", "unit") else controls.change_size
+            sized = self._answer(named[name].input, handler, values, outputs, asks=name, **_LAST)
             self._on(sized.then, batch.estimate, values, self._estimate, **_LAST)
             self._on(sized.then, controls.adjust_preview, values, self._preview, **_ADJUST)
         changed = self._answer(named["size"].input, controls.change_size_control, values, outputs, asks="size", **_LAST)

@@ -60,7 +60,7 @@ def cards_data(call: Call, upload: Upload, settings: Settings, needed: float) ->
     times = {name: format_duration(language, one) for name, one in seconds.items()}
     data = {"seconds": seconds, "times": times, "auto": "", "reason": "", "summary": ""}
     if session.analysis is not None:
-        wanted = Settings(AUTO, tile=call.values["tile"], **size_setting(call.values, session.shape))
+        wanted = Settings(AUTO, tile=call.values["tile"], **size_setting(call.values))
         chosen, choice = enhancer.resolve_for(wanted, session.analysis)
         if chosen.reduce == settings.reduce and chosen.preset in seconds:
             needed = seconds[chosen.preset]

@@ -13,12 +13,13 @@ import gradio as gr
 from ..errors import SettingsError
 from ..i18n import name_of
 from ..images import Box
-from ..output.resample import result_size
+from ..output.resample import result_size, with_possible_size
 from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
     COMMON_SIZES,
+    OWN_PRINT,
     POSSIBLE_SIZE,
     USE_PNG,
     Values,
@@ -29,8 +30,7 @@ from .params import (
     fitting,
     is_auto,
     page_message,
-    paper_from,
-    possible_size,
+    print_controls,
     settings_from,
     settings_from_link,
     settings_from_storage,
@@ -89,15 +89,15 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
 def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
     """Set the settings of a new page by its link and the browser's storage. Returns an error message or ""."""
     session, language = call.session, call.language
+    session.values = {**(stored if isinstance(stored, dict) else {}), **query}  # For the unit of a print size.
     available = {preset["name"] for preset in presets if preset["available"]}
     remembered, session.is_auto = settings_from_storage(stored, available), is_auto(query, stored, available)
     encoding = encoding_from_storage(stored)
     try:
         session.settings = settings_from_link(query, remembered)
         session.encoding = encoding_from_link(query, encoding)
-        session.paper = query.get("paper") or paper_from(stored)
     except SettingsError as error:
-        session.settings, session.encoding, session.paper = remembered, encoding, paper_from(stored)
+        session.settings, session.encoding = remembered, encoding
         session.is_auto = is_auto({}, stored, available)
         return error.message(language)
     return "" if "preset" in query else _stored_problem(call, stored, presets)
@@ -198,7 +198,7 @@ def choose_size(call: Call) -> Updates:
         session.settings = settings_from(wanted, session.shape)
     except SettingsError as error:
         return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
-    session.paper, session.wanted_size = paper_from(wanted), {}
+    session.wanted_size = {}
     return show_size(call) | show_changed(call)
 
 
@@ -209,10 +209,8 @@ def _use_possible_size(call: Call) -> Updates:
         settings = settings_from(call.values, session.shape)
     except SettingsError as error:
         return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
-    try:
-        result_size(settings, *(session.shape or (1, 1)))
-    except SettingsError as error:
-        session.settings, session.paper = settings.changed(**possible_size(error)), ""
+    if session.shape is not None:
+        session.settings = with_possible_size(settings, *session.shape)
     return show_size(call) | show_changed(call)
 
 
@@ -259,11 +257,26 @@ def change_size_control(call: Call) -> Updates:
         "scale": network_scale(settings),
         "long_side": max(height, width),
         "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
-        "paper": str(call.values["paper"]),
-    }[control]
-    session.paper, session.wanted_size = paper_from(call.values), {}
-    session.settings = settings.changed(**size_setting({"size": control, control: value}, session.shape))
+    }.get(control)
+    values = {**call.values, **({} if control == "paper" else {control: value})}
+    session.wanted_size = {}
+    try:
+        session.settings = settings.changed(**size_setting(values))
+    except SettingsError as error:
+        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
     return show_size(call) | show_changed(call)
+
+
+def change_print(call: Call) -> Updates:
+    """Show the fields of a print size of the user's own, with the size so far, or hide them for a named size."""
+    session, values = call.session, call.values
+    if values["paper"] == OWN_PRINT and session.settings.is_print:
+        values = {**values, **print_controls(session.settings, values)}
+    try:
+        session.settings = settings_from(values, session.shape)
+    except SettingsError as error:
+        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+    return show_size(call) | change_size(replace(call, values=values))
 
 
 def change_encoding(call: Call) -> Updates:

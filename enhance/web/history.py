@@ -24,7 +24,7 @@ from ..i18n import format_names, name_of
 from ..images import Facts, inspect
 from ..info import Info, Result, settings_in, timestamp
 from ..output.png_reader import PngReader
-from ..output.resample import paper_of, result_size
+from ..output.resample import result_size
 from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
 from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
@@ -412,7 +412,6 @@ def _load_entry(call: Call, entry: Entry) -> Upload:
     image = previews.image(path)
     if image.sha256 != entry.sha256:
         raise PictureError("input_changed", name=entry.name)
-    session.paper = paper_of(settings, (facts.height, facts.width))
     session.is_auto = settings.is_auto
     settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
     analysis, choice = call.services.enhancer.analyse(image), session.begin_choice()

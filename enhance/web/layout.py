@@ -16,8 +16,8 @@ from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
 from ..output.names import PATTERN
-from ..settings import AUTO, PAPERS, PRESETS, REFERENCE_PRESET, Settings, scales
-from .params import CONTROLS, LIMITS, SIZE_CONTROLS, TUNING_CONTROLS
+from ..settings import AUTO, PAPERS, PRESETS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, Settings, scales
+from .params import CENTIMETRES, CONTROLS, LIMITS, OWN_PRINT, SIZE_CONTROLS, TUNING_CONTROLS
 
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
@@ -142,7 +142,16 @@ def _build_controls(page: Page, texts: Texts) -> None:
         named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
         named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
         named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
-        named["paper"] = _choice(texts, "paper", [*PAPERS], next(iter(PAPERS)), **hidden)
+        named["paper"] = _choice(texts, "paper", [*PAPERS, OWN_PRINT], next(iter(PAPERS)), **hidden)
+        with gr.Row(elem_id="print", equal_height=False):
+            look: dict[str, Any] = {"visible": False, "min_width": 0}
+            for name in PRINT_SIDES:
+                named[name] = gr.Number(label=texts(name), elem_id=name, **look)
+            units = [(texts(f"unit_{unit}"), unit) for unit in CENTIMETRES]
+            named["unit"] = gr.Radio(
+                units, value="cm", label=texts("unit"), elem_id="unit", elem_classes="pills", **look
+            )
+            named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", **look)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
         named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)

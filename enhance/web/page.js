@@ -102,13 +102,15 @@
   });
 
   // A link has only the selected control of the output size.
-  window.enhanceCopyLink = async (names, values, sizes) => {
+  window.enhanceCopyLink = async (names, values, sizes, prints) => {
     const url = new URL(location.href);
     url.search = "";
     const byName = Object.fromEntries(names.map((name, place) => [name, values[place]]));
-    for (const name of names) {
-      if (name !== "size" && (!sizes.includes(name) || name === byName.size)) url.searchParams.set(name, byName[name]);
-    }
+    const isOf = (name) => {
+      if (prints.includes(name)) return byName.size === "paper" && byName[name] !== null && (name === "dpi" || byName.paper === "own");
+      return name !== "size" && (!sizes.includes(name) || name === byName.size);
+    };
+    for (const name of names.filter(isOf)) url.searchParams.set(name, byName[name]);
     url.searchParams.set("lang", document.documentElement.lang);
     try {
       await navigator.clipboard.writeText(url.href);

@@ -6,9 +6,13 @@
   const selected = (control) => text(`#${control} label.selected > span:not(.picture)`);
   const number = (control) => one(`#${control} input`)?.value ?? "";
   const size = () => {
-    if (!one("#panel.custom-size")) return text("#sizes label.selected");
     const control = one("#size input:checked")?.value;
-    return control === "scale" || control === "paper" ? selected(control) : `${text(`#${control} [data-testid=block-info]`)} ${number(control)}`;
+    if (control === "paper") {
+      const isOwn = one("#paper input:checked")?.value === "own";
+      return `${isOwn ? `${number("print_width")} × ${number("print_height")} ${selected("unit")}` : selected("paper")}, ${number("dpi")} dpi`;
+    }
+    if (!one("#panel.custom-size")) return text("#sizes label.selected");
+    return control === "scale" ? selected(control) : `${text(`#${control} [data-testid=block-info]`)} ${number(control)}`;
   };
   const preset = () => {
     const auto = text("#preset label:has(.picture b:not(:empty)) > span:not(.picture)");

@@ -12,11 +12,11 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..errors import EnhanceError, SettingsError
-from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, name_of, translate
+from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, translate
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
 from ..output.names import PATTERN, check_pattern
-from ..output.resample import at_most_largest, long_side_on, result_size
+from ..output.resample import at_most_largest, result_size, with_possible_size
 from ..presets import with_installed_models
 from ..preview import LARGEST
 from ..settings import (
@@ -33,6 +33,7 @@ from ..settings import (
     all_presets,
     largest_scale,
     network_scale,
+    print_sides,
 )
 from .session import Session
 
@@ -43,7 +44,12 @@ TUNING_CONTROLS = tuple(NEUTRAL)
 PRESET_CONTROLS = ("tuning", *TUNING_CONTROLS, "denoise")
 """The controls that a preset sets."""
 SIZE_CONTROLS = (*SIZES, "paper")
-"""The controls for the output size, one of which is visible. `paper` is a print size."""
+"""The controls for the output size, one of which is visible. `paper` is a print size by name, or OWN_PRINT."""
+OWN_PRINT = "own"
+PRINT_CONTROLS = (*PRINT_SIDES, "unit", "dpi")
+"""The controls of a print: the sides of a size of the user's own, their unit, and the resolution."""
+CENTIMETRES = {"cm": 1.0, "in": 2.54}
+"""The units of the sides of a print, in centimetres."""
 COMMON_SIZES: dict[str, dict[str, Any]] = {
     "2x": {"size": "scale", "scale": 2},
     "4x": {"size": "scale", "scale": 4},
@@ -54,7 +60,10 @@ COMMON_SIZES: dict[str, dict[str, Any]] = {
 ENCODING_CONTROLS = tuple(field.name for field in fields(Encoding))
 BATCH_CONTROLS = ("largest", "name_pattern")
 """The controls of Batch only: results as large as possible if a size is too large, and the names of output files."""
-CONTROLS = ("preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce", *BATCH_CONTROLS)
+CONTROLS = (
+    *("preset", "size", *SIZE_CONTROLS, *PRINT_CONTROLS),
+    *(*ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce", *BATCH_CONTROLS),
+)
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
@@ -86,13 +95,11 @@ USE_PNG = "use_png"
 """The action of the button that selects PNG, which holds every result."""
 POSSIBLE_SIZE = "possible_size"
 """The action of the button that selects the nearest possible size."""
-_SIZE_TEXTS = {"long_side": ("long_side_of", "pixels"), "megapixels": ("megapixels_of", "number")}
-"""The text key of a size, and its placeholder."""
 
 
 def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Settings:
     """Return the settings of the controls, for a photo of this height and width. Raises SettingsError."""
-    given = {name: values[name] for name in _SETTINGS_CONTROLS} | size_setting(values, shape)
+    given = {name: values[name] for name in _SETTINGS_CONTROLS} | size_setting(values)
     missing = [name for name, value in given.items() if value is None and name != "scale"]
     if missing:
         raise SettingsError("control_empty", name=missing[0])
@@ -100,16 +107,34 @@ def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Setti
     return at_most_largest(settings, *shape) if values["largest"] and shape else settings
 
 
-def size_setting(values: Values, shape: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the setting of the output size; its value is None if the control is empty."""
-    if values["size"] == "paper":
-        return {"long_side": long_side_on(str(values["paper"]), shape), "dpi": PRINT_DPI}
-    return {values["size"]: values[values["size"]]}
+def size_setting(values: Values) -> dict[str, Any]:
+    """Return the settings of the output size; their value is None if the control is empty. Raises SettingsError."""
+    if values["size"] != "paper":
+        return {values["size"]: values[values["size"]]}
+    if values["paper"] != OWN_PRINT:
+        return dict(zip(PRINT_SIDES, print_sides(str(values["paper"])), strict=True)) | {"dpi": values["dpi"]}
+    unit = CENTIMETRES.get(str(values["unit"]), 1)
+    sides = {name: values[name] * unit for name in PRINT_SIDES if isinstance(values[name], int | float)}
+    return (sides or dict.fromkeys(PRINT_SIDES)) | {"dpi": values["dpi"]}
 
 
-def paper_from(values: object) -> str:
-    """Return the print size of controls or browser storage; "" if another control determines the size."""
-    return str(values.get("paper", "")) if isinstance(values, Mapping) and values.get("size") == "paper" else ""
+def print_controls(settings: Settings, values: Values) -> dict[str, Any]:
+    """Return the values of the controls of a print for the settings, in the unit of `values`.
+
+    The size is one of the user's own if that is chosen in `values`, or if it has no name.
+    """
+    unit = "in" if values.get("unit") == "in" else "cm"
+    sides = {name: getattr(settings, name) for name in PRINT_SIDES}
+    return {
+        "paper": OWN_PRINT if values.get("paper") == OWN_PRINT else settings.paper or OWN_PRINT,
+        **{name: side and round(side / CENTIMETRES[unit], 2) for name, side in sides.items()},
+        "unit": unit,
+        "dpi": settings.dpi or PRINT_DPI,
+    }
+
+
+_NO_PRINT: dict[str, Any] = {**dict.fromkeys(PRINT_SIDES), "unit": "cm", "dpi": PRINT_DPI}
+"""The values of PRINT_CONTROLS for links and stored values without them, as earlier versions had them."""
 
 
 def encoding_from(values: Values) -> Encoding:
@@ -134,7 +159,7 @@ def settings_of_preset(name: str, values: Values, session: Session) -> PresetSta
     The largest scale stays the largest scale. Raises SettingsError for an unknown preset.
     """
     start = with_installed_models(Settings(name, tile=values["tile"], reduce=values["reduce"]))
-    size = size_setting(values, session.shape)
+    size = size_setting(values)
     scale = size.get("scale") or 0
     if scale == network_scale(session.settings):
         size = session.wanted_size
@@ -171,8 +196,13 @@ def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settin
     start = remembered if preset is None else Settings(preset)
     names = (*_SETTINGS_CONTROLS[1:], *SIZES)
     given: dict[str, Any] = {name: _link_value(query[name]) for name in names if name in query}
-    if "paper" in query:
-        given |= size_setting({"size": "paper", "paper": query["paper"]}, None)
+    if query.keys() & {"paper", *PRINT_SIDES}:
+        sized = {
+            name: query[name] if name == "unit" else _link_value(query[name])
+            for name in PRINT_CONTROLS
+            if name in query
+        }
+        given |= size_setting({"size": "paper", "paper": query.get("paper", OWN_PRINT), **_NO_PRINT, **sized})
     return start.changed(**given)
 
 
@@ -216,8 +246,8 @@ def settings_from_storage(stored: object, available: Collection[str]) -> Setting
     These are the defaults if a value is no longer possible or the preset is not `available`.
     """
     try:
-        values: dict[str, Any] = {"size": "scale", **stored}  # type: ignore[dict-item]
-        size = size_setting(values, None)
+        values: dict[str, Any] = {"size": "scale", **_NO_PRINT, **stored}  # type: ignore[dict-item]
+        size = size_setting(values)
         if values["preset"] == AUTO:
             return Settings(REFERENCE_PRESET, **size)
         settings = Settings(**{name: values[name] for name in _SETTINGS_CONTROLS} | size)
@@ -307,35 +337,17 @@ def _match_languages(accepted: str) -> str:
     return next((language for language in matches if language), DEFAULT_LANGUAGE)
 
 
-def possible_size(error: SettingsError) -> dict[str, Any]:
-    """Return the nearest possible size as a setting; {} if the error is another one."""
-    limit = error.values.get({"size_large": "largest", "size_small": "smallest"}.get(error.key, ""))
-    return {} if limit is None else {error.values["setting"]: float(limit)}
-
-
-def possible_size_text(language: str, error: SettingsError) -> str:
-    """Return the text of the nearest possible size; "" if the error is another one."""
-    for setting, value in possible_size(error).items():
-        text, placeholder = _SIZE_TEXTS.get(setting, ("scale_of", "scale"))
-        return translate(language, text, **{placeholder: f"{value:g}"})
-    return ""
-
-
-def page_message(language: str, error: EnhanceError, paper: str = "") -> str:
-    """Return the message of an error with the labels of the controls. `paper` is the print size, if one is chosen."""
+def page_message(language: str, error: EnhanceError, settings: Settings | None = None) -> str:
+    """Return the message of an error with the labels of the controls. `settings` are those whose size is the error."""
     key, values = error.key, error.values
-    if key in ("size_large", "size_small") and values["setting"] in _SIZE_TEXTS:
-        text, placeholder = _SIZE_TEXTS[values["setting"]]
-        limit = values["largest" if key == "size_large" else "smallest"]
-        wanted, bound = (translate(language, text, **{placeholder: number}) for number in (values["value"], limit))
-        if paper:
-            wanted = translate(language, "paper_wanted", paper=name_of(language, "paper", paper), size=wanted)
+    if key in ("size_large", "size_small") and settings is not None:
+        possible = with_possible_size(settings, values["height"], values["width"])
+        wanted, bound = (one.describe_size(language) for one in (settings, possible))
         size = {"wanted": wanted[0].upper() + wanted[1:], "width": values["width"], "height": values["height"]}
         return translate(language, "too_large_here" if key == "size_large" else "too_small_here", bound=bound, **size)
-    for field in (
-        ("setting", "name") if key in ("setting_range", "setting_whole", "control_empty", "size_large") else ()
-    ):
+    for field in ("setting", "name") if key in ("setting_range", "setting_whole", "control_empty") else ():
         name = values.get(field)
-        if name in (*SIZES, *RANGES):
-            values = values | {field: catalogue(language)[f"size_{name}" if name in _SIZE_TEXTS else name]}
+        if name in (*SIZES, *RANGES, *PRINT_CONTROLS):
+            is_labelled = name in ("long_side", "megapixels")
+            values = values | {field: catalogue(language)[f"size_{name}" if is_labelled else name]}
     return translate(language, key, **values)

@@ -91,7 +91,7 @@ class Services:
 
     def choose_preset(self, session: Session, values: Values) -> Settings:
         """Return the settings that Auto chooses for the session's photo. Raises SettingsError for the size."""
-        wanted = Settings(AUTO, tile=values["tile"], **size_setting(values, session.shape))
+        wanted = Settings(AUTO, tile=values["tile"], **size_setting(values))
         if session.analysis is None:
             session.chosen, session.auto = wanted.resolved(REFERENCE_PRESET), None
         else:

@@ -26,7 +26,6 @@ from ..images import Box, Facts, SourceImage
 from ..info import AutoInfo, Info, Result, settings_in
 from ..output.formats import Encoding
 from ..output.names import PATTERN
-from ..output.resample import long_side_on
 from ..output.thumbnails import (
     Thumbnail,
     icc_for_screen,
@@ -120,11 +119,12 @@ class PreviewRequest:
 
 @dataclass(frozen=True)
 class FilePlan:
-    """The size (height, width) that the result of a file would have, or why it is not possible.
+    """The size (height, width) that the result of a file would have with these settings, or why it is not possible.
 
     `is_limited` is true for the largest size if the requested one is too large.
     """
 
+    settings: Settings
     size: tuple[int, int] | None = None
     is_limited: bool = False
     error: SettingsError | None = None
@@ -136,9 +136,8 @@ class BatchFiles:
 
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
-    files of earlier batches. `paper` is the print size of all files, if one is chosen, and `is_flexible` that of
-    `with_own_size`. `pattern` has the names of the output files, `plans` what the settings would make of
-    each file, and `planned` the number of files that a batch would process.
+    files of earlier batches. `is_flexible` is that of `with_own_size`. `pattern` has the names of the output files,
+    `plans` what the settings would make of each file, and `planned` the number of files that a batch would process.
     """
 
     items: tuple[Item, ...] = ()
@@ -147,7 +146,6 @@ class BatchFiles:
     results: dict[str, Path] = field(default_factory=dict)
     archives: list[Path | None] = field(default_factory=list)
     encoding: Encoding = field(default_factory=Encoding)
-    paper: str = ""
     is_flexible: bool = False
     pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
@@ -155,16 +153,17 @@ class BatchFiles:
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def prepare(self, settings: Settings, encoding: Encoding, paper: str | None = "", only: str | None = None) -> None:
+    def prepare(
+        self, settings: Settings, encoding: Encoding, *, only: str | None = None, keeps_settings: bool = False
+    ) -> None:
         """Set the files to waiting, apart from those that are done with these settings or cannot be read.
 
-        With `paper` None, each file keeps settings of its own. A file that is done with other settings gets a new key,
-        so that the list of results keeps both results. `only` is the key of the only file to prepare.
+        With `keeps_settings`, each file keeps settings of its own. A file that is done with other settings gets a new
+        key, so that the list of results keeps both results. `only` is the key of the only file to prepare.
         """
         encoding_before, self.encoding = self.encoding, encoding
-        if paper is not None:
-            self.paper = paper
-            sized = partial(with_own_size, settings=settings, paper=paper, is_flexible=self.is_flexible)
+        if not keeps_settings:
+            sized = partial(with_own_size, settings=settings, is_flexible=self.is_flexible)
             self.items = tuple(sized(item) if only in (None, item.key) else item for item in self.items)
         self.items = tuple(
             self._prepare(item, item.settings or settings, encoding_before) if only in (None, item.key) else item
@@ -261,7 +260,6 @@ class Session:
         self.auto: AutoInfo | None = None  # What Auto chose for the photo and the size.
         self.chosen = Settings(REFERENCE_PRESET)  # What Auto chose, without changes by the user.
         self.shown_values = Settings(REFERENCE_PRESET)  # The preset's values that the page has, or those of Auto.
-        self.paper = ""  # The print size that determines the size, if one is chosen.
         self.wanted_size: dict[str, Any] = {}  # The chosen size, while the preset's model cannot reach it.
         self.encoding = Encoding()
 
@@ -295,7 +293,7 @@ class Session:
         """Show the photo of Single or Batch, with the settings of the panel, which both tabs share."""
         before, self.is_batch_open = self.active, is_batch
         if before is not self.active:
-            for name in ("settings", "is_auto", "shown_values", "paper", "wanted_size", "encoding"):
+            for name in ("settings", "is_auto", "shown_values", "wanted_size", "encoding"):
                 setattr(self.active, name, getattr(before, name))
 
     @property
@@ -310,7 +308,7 @@ class Session:
     @property
     def size_control(self) -> str:
         """The control that determines the output size: scale, long_side, megapixels or paper."""
-        if self.paper and self.settings.long_side == long_side_on(self.paper, self.shape):
+        if self.settings.is_print:
             return "paper"
         return next((name for name in SIZES if getattr(self.settings, name) is not None), SIZES[0])
 

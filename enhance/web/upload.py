@@ -9,16 +9,16 @@ from pathlib import Path
 import gradio as gr
 
 from ..errors import EnhanceError, SettingsError
-from ..i18n import format_duration, translate
+from ..i18n import format_duration
 from ..images import inspect
-from ..output.resample import result_size
+from ..output.resample import result_size, with_possible_size
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
 from ..settings import Settings
 from . import templates
 from .cards import cards_data
 from .layout import EXAMPLES
-from .params import POSSIBLE_SIZE, page_message, paper_from, possible_size_text, settings_from, size_setting
+from .params import POSSIBLE_SIZE, page_message, settings_from
 from .session import Upload
 from .views import Call, Updates, clear, control_updates, show_bar, show_photo, show_size, upload_facts
 
@@ -36,10 +36,8 @@ def start_over(call: Call) -> Updates:
     """Remove the photo with its previews and results."""
     session = call.session
     call.services.previews.forget(session.upload)
-    is_print = session.size_control == "paper"
-    size = size_setting({"size": "paper", "paper": session.paper}, None) if is_print else {}
     session.reset()
-    session.settings = session.settings.changed(reduce=1, **size)
+    session.settings = session.settings.changed(reduce=1)
     return _show_new(call) | show_size(call)
 
 
@@ -57,9 +55,8 @@ def estimate(call: Call) -> Updates:
 
 def _estimate(call: Call, upload: Upload) -> Updates:
     card, facts, session = call.page.upload, upload.facts, call.session
-    enhancer = call.services.enhancer
+    enhancer, settings = call.services.enhancer, None
     try:
-        session.paper = paper_from(call.values)
         settings = settings_from(call.values, session.shape)
         result_size(settings, facts.height, facts.width)
         # The last estimate: all times on the page come from the same speed.
@@ -67,7 +64,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     except SettingsError as error:
         return {
             card.facts: upload_facts(call, facts, session.settings),
-            card.size_problem: _size_problem(call, error),
+            card.size_problem: _size_problem(call, error, settings),
             card.tips: "",
             card.estimate: "",
             **show_bar(call),
@@ -86,12 +83,16 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     }
 
 
-def _size_problem(call: Call, error: SettingsError) -> str:
-    """Return why the size is not possible, with a button that selects the nearest possible one, or 4x without one."""
-    text = page_message(call.language, error, call.session.paper)
-    size = possible_size_text(call.language, error)
-    action = POSSIBLE_SIZE if size else "4x"
-    size = size or translate(call.language, "scale_of", scale=4)
+def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -> str:
+    """Return why the size is not possible, with a button that selects the nearest possible one, or 4x without one.
+
+    `settings` are those with the size, if the controls have one.
+    """
+    text, action = page_message(call.language, error, settings), "4x"
+    size = call.text("scale_of", scale=4)
+    if settings is not None and call.session.shape is not None:
+        action = POSSIBLE_SIZE
+        size = with_possible_size(settings, *call.session.shape).describe_size(call.language)
     return templates.problem(text, call.text("use_size", size=size), action)
 
 
@@ -112,7 +113,7 @@ def load(call: Call, path: Path, choice: int | None = None) -> Updates:
         facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
         if session.upload is not None:
             values = {**values, "reduce": 1}  # This reduction was for the earlier photo.
-        settings, session.paper = settings_from(values, (facts.height, facts.width)), paper_from(values)
+        settings = settings_from(values, (facts.height, facts.width))
         image = previews.image(path)
         analysis = call.services.enhancer.analyse(image)
         if session.settings != settings_before:  # A preset was chosen in the meantime.

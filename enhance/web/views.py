@@ -31,6 +31,7 @@ from ..output.resample import result_size
 from ..presets import has_fixed_denoise
 from ..settings import (
     AUTO,
+    PRINT_DPI,
     REFERENCE_PRESET,
     Settings,
     find_preset,
@@ -42,13 +43,15 @@ from .jobs import RunState, progress_text
 from .layout import Card, Page
 from .params import (
     CONTROLS,
+    OWN_PRINT,
     PRESET_CONTROLS,
+    PRINT_CONTROLS,
     TUNING_CONTROLS,
     USE_PNG,
     Values,
     language_of,
     page_message,
-    paper_from,
+    print_controls,
     usual_settings,
 )
 from .preview import PreviewImages, PreviewState, current_preview, is_current
@@ -174,7 +177,7 @@ def _preview_data(images: PreviewImages) -> str:
 
 def _preview_problem(call: Call, error: Exception) -> str:
     if isinstance(error, SettingsError):
-        return templates.problem(page_message(call.language, error, paper_from(call.values)))
+        return templates.problem(page_message(call.language, error))
     text = call.services.message(call.request, error, "A preview failed")
     return templates.problem(f"{text} {call.text('chip_failed_old')}" if call.session.preview else text)
 
@@ -225,12 +228,18 @@ def _size_updates(session: Session) -> dict[str, Any]:
     settings, control = session.settings, session.size_control
     possible = scales(Settings(REFERENCE_PRESET) if session.is_auto else settings)
     scale, choices = settings.scale or network_scale(settings), [(f"{one:.3g}×", one) for one in possible]
+    parts = {name: gr.Radio if name in ("paper", "unit") else gr.Number for name in ("paper", *PRINT_CONTROLS)}
+    prints = {name: part(visible=False) for name, part in parts.items()}
+    if settings.is_print:
+        shown = print_controls(settings, session.values)
+        visible = parts if shown["paper"] == OWN_PRINT else ("paper", "dpi")
+        prints = {name: part(visible=name in visible, value=shown[name]) for name, part in parts.items()}
     return {
         "size": control,
         "scale": gr.Radio(visible=control == "scale", choices=choices, value=scale),
         "long_side": gr.Number(visible=control == "long_side", value=settings.long_side),
         "megapixels": gr.Number(visible=control == "megapixels", value=settings.megapixels),
-        "paper": gr.Radio(visible=True, value=session.paper) if control == "paper" else gr.Radio(visible=False),
+        **prints,
     }
 
 
@@ -272,7 +281,9 @@ def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
         result = result_size(settings, facts.height, facts.width)
     count = facts.width * facts.height
     pixels = PixelCount(count) if count >= 1e6 else None
-    return templates.render("photo_facts", call.language, facts=facts, result=result, pixels=pixels)
+    return templates.render(
+        "photo_facts", call.language, facts=facts, result=result, pixels=pixels, dpi=settings.dpi or PRINT_DPI
+    )
 
 
 def result_facts(call: Call, info: Info) -> str:
@@ -282,6 +293,7 @@ def result_facts(call: Call, info: Info) -> str:
         "result_facts",
         language,
         info=info,
+        dpi=info["settings"].get("dpi") or PRINT_DPI,
         times={name: format_seconds(language, value) for name, value in info["seconds"].items()},
         speed=PixelCount(1e6 * speed) if speed else None,
         grade=None if fidelity is None else fidelity_grade(fidelity),
@@ -366,7 +378,8 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
     else:
         try:
             height, width = result_size(session.settings, upload.facts.height, upload.facts.width)
-            text = call.text("why_ready", width=f"{width:,}", height=f"{height:,}")
+            key = "why_print" if session.settings.is_print else "why_ready"
+            text = call.text(key, width=f"{width:,}", height=f"{height:,}", dpi=session.settings.dpi)
         except SettingsError:  # The control of the size has the message.
             text, is_possible = call.text("why_size"), False
     if is_running and not starts:

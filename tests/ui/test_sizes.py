@@ -17,7 +17,7 @@ def test_a_size_is_a_long_side_or_print_size_and_rejected_where_it_is_too_large(
     why, problem = page.locator("#why"), page.locator("#size-problem .problem")
     expect(why).to_contain_text("1,280 × 1,240 px")
     expect_chosen(page, sizes="4x")
-    for size, pixels in (("2x", "640 × 620 px"), ("web", "2,048 × 1,984 px"), ("print", "1,205")):
+    for size, pixels in (("2x", "640 × 620 px"), ("web", "2,048 × 1,984 px"), ("print", "1,244 × 1,205 px, 300 dpi")):
         pick(page, "sizes", size)
         expect(why).to_contain_text(pixels)
         expect_chosen(page, sizes=size)
@@ -52,7 +52,7 @@ def test_a_size_is_a_long_side_or_print_size_and_rejected_where_it_is_too_large(
     expect(page.locator("#enhance")).to_be_enabled()
 
     pick(page, "size", "paper")
-    expect(why).to_contain_text("1,205")
+    expect(why).to_contain_text("1,244 × 1,205 px, 300 dpi")
     page.locator("#enhance").click()
     result_is(page, "matches")
     with Image.open(download(page, tmp_path)) as image:
@@ -62,3 +62,49 @@ def test_a_size_is_a_long_side_or_print_size_and_rejected_where_it_is_too_large(
     expect(page.locator("#download")).to_contain_text("JPEG")
     with Image.open(download(page, tmp_path)) as image:
         assert round(image.info["dpi"][0]) == 300
+
+
+def test_a_print_has_a_size_of_its_own_and_another_resolution_where_it_is_too_large(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("printed.png", 75, 100))
+    why, problem = page.locator("#why"), page.locator("#size-problem .problem")
+    pick(page, "sizes", "print")
+    expect(page.locator("#print_width")).to_be_hidden()
+    pick(page, "paper", "a3")
+    expect(problem).to_contain_text("A3 at 300 dpi is too large for a photo of 100 × 75 px.")
+    problem.locator("button", has_text="A3 at 102 dpi").click()
+    expect(problem).to_have_count(0)
+    expect(page.locator("#dpi input")).to_have_value("102")
+    expect(why).to_contain_text("1,590 × 1,193 px, 102 dpi")
+
+    pick(page, "paper", "own")
+    width, height = page.locator("#print_width input"), page.locator("#print_height input")
+    expect(width).to_have_value("42")
+    expect(height).to_have_value("29.7")
+    pick(page, "unit", "in")
+    expect(width).to_have_value("16.54")
+    width.fill("4")
+    height.fill("4")
+    page.locator("#dpi input").fill("100")
+    expect(why).to_contain_text("400 × 300 px, 100 dpi")
+    height.fill("")
+    width.fill("")
+    expect(page.locator("#size-problem")).to_contain_text("Width is empty.")
+    width.fill("5")
+    expect(why).to_contain_text("500 × 375 px, 100 dpi")
+
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.locator("#link").click()
+    link = page.wait_for_function("window.copied").json_value()
+    assert "paper=own&print_width=5&unit=in&dpi=100" in link
+    again = open_page(link.removeprefix(site.url))
+    expect_chosen(again, sizes="print", paper="own", unit="in")
+    expect(again.locator("#print_width input")).to_have_value("5")
+    expect(again.locator("#print_height input")).to_have_value("")
+
+
+def test_a_link_of_an_earlier_version_selects_a_named_print_size(site: Site, open_page):
+    page = open_page("?preset=anime-fast&paper=10x15")
+    load(page, site.photo("linked.png", 310, 320))
+    expect_chosen(page, sizes="print", paper="10x15")
+    expect(page.locator("#why")).to_contain_text("1,244 × 1,205 px, 300 dpi")

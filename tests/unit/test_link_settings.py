@@ -27,6 +27,14 @@ def test_a_stored_preset_that_is_unavailable_is_ignored():
     assert settings_from_storage(kept, ["gentle"]) == Settings("gentle")
 
 
+def test_a_stored_print_size_returns_with_that_of_an_earlier_version():
+    before = {**Settings("anime").as_dict(), "size": "paper", "paper": "a3"}
+    earlier = {name: value for name, value in before.items() if name not in ("print_width", "print_height", "dpi")}
+    assert settings_from_storage(earlier, PRESETS) == Settings("anime", print_width=42, print_height=29.7, dpi=300)
+    own = {**before, "paper": "own", "print_width": 8, "print_height": None, "unit": "in", "dpi": 200}
+    assert settings_from_storage(own, PRESETS) == Settings("anime", print_width=20.32, dpi=200)
+
+
 def test_a_removed_location_stays_removed_after_an_update():
     kept = {"format": "png", "quality": 92}
     assert encoding_from_storage(kept | {"metadata": False}).metadata == "no-location"
@@ -42,7 +50,10 @@ def test_a_link_overrides_stored_settings_and_reports_unusable_values():
     )
     link = {"preset": "anime", "paper": "a4", "format": "avif", "quality": "50", "metadata": "no-location"}
     link |= {"label": "false"}
-    assert settings_from_link(link, Settings("gentle")) == Settings.from_preset("anime", long_side=3508, dpi=300)
+    assert settings_from_link(link, Settings("gentle")) == Settings("anime", print_width=29.7, print_height=21, dpi=300)
+    own = {"paper": "own", "print_width": "10", "unit": "in", "dpi": "240"}
+    assert settings_from_link(own, before) == before.changed(print_width=25.4, dpi=240)
+    assert settings_from_link({"print_height": "20"}, before) == before.changed(print_height=20)
     assert encoding_from_link(link, Encoding()) == Encoding("avif", 50, "no-location", label=False)
     for query in ({"format": "gif"}, {"quality": "0"}, {"quality": "fine"}, {"metadata": "some"}, {"label": "some"}):
         with pytest.raises(SettingsError):

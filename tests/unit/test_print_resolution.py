@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.batch import BatchRun, Item, plan, with_own_size
+from enhance.batch import BatchRun, Item, plan
 from enhance.cli import main
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
-from enhance.output.resample import long_side_on, paper_of
+from enhance.output.resample import result_size
 from enhance.settings import PRINT_DPI, signature
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
@@ -98,17 +98,17 @@ def test_a_resolution_out_of_range_is_rejected(dpi):
 
 
 def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_file, tmp_path):
-    items = []
-    for path in (source, photo_file):
-        item = with_own_size(Item(path, Path(path.name), size=(40, 56)), Settings.from_preset("anime-fast"), "10x15")
-        assert item.settings is not None
-        assert item.settings.dpi == PRINT_DPI
-        items.append(Item(path, Path(path.name), settings=item.settings.changed(long_side=90, dpi=PRINT_DPI)))
-    ended = BatchRun(enhancer, PIXELS, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
+    items = [Item(path, Path(path.name)) for path in (source, photo_file)]
+    printed = Settings("anime-fast", print_width=1, print_height=0.8)
+    ended = BatchRun(enhancer, printed, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
     assert [item.state for item in ended.items] == ["done", "done"]
     for item in ended.items:
         assert item.result is not None
+        assert item.info is not None
         assert resolution_in_png(item.result) == {PRINT_DPI}
+        with Image.open(item.result) as image, Image.open(item.source) as before:
+            assert image.size == result_size(printed, *before.size[::-1])[::-1]
+            assert max(image.width / 118, image.height / 94) == pytest.approx(1, abs=0.01)
 
 
 def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
@@ -119,9 +119,3 @@ def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == PRINT_DPI
     assert main(["run", str(source), "-o", str(output), "--dpi", "0", *FAST]) == 2
     assert "dpi" in capsys.readouterr().err
-
-
-def test_the_print_size_is_recognised():
-    settings = PRINT.changed(long_side=long_side_on("a3", (2000, 3000)), dpi=PRINT_DPI)
-    assert paper_of(settings, (2000, 3000)) == "a3"
-    assert paper_of(settings.changed(long_side=settings.long_side), (2000, 3000)) == ""

@@ -63,7 +63,7 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
 
     text = text_of(states, tmp_path) + text_of(results, tmp_path) + table([*waiting, *lines], "zh-CN")
     assert english_in(text) == set()
-    assert "柔和 · 4× · 不微调" in text
-    assert "快速 · 4× · 强度 0.6 · 保真度 1 · 锐化 0.05" in text
+    assert "柔和 · 4 倍 · 不微调" in text
+    assert "快速 · 4 倍 · 强度 0.6 · 保真度 1 · 锐化 0.05" in text
     assert "失败：two.png 已损坏。" in text
     assert "1,360 × 960" in text

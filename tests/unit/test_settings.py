@@ -10,7 +10,7 @@ import pytest
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance import settings as settings_module
 from enhance.models import graph_of
-from enhance.output.resample import long_side_on, result_size
+from enhance.output.resample import result_size, with_possible_size
 from enhance.settings import RANGES, network_key, print_sides
 
 
@@ -220,7 +220,24 @@ def test_an_impossible_size_is_rejected_with_the_limit(size_setting, words):
     result_size(Settings("gentle").changed(**allowed), 667, 1000)
 
 
-def test_prints_at_300_dpi():
-    assert long_side_on("a4", (2480, 3508)) == 3508
-    assert long_side_on("a4", (1000, 1000)) == 2480
-    assert long_side_on("a3", (3000, 2000)) == 4961  # Portrait images use rotated paper.
+@pytest.mark.parametrize(
+    ("image", "size_setting", "possible"),
+    [
+        ((667, 1000), {"print_width": 42, "print_height": 29.7}, {"dpi": 120}),
+        ((1000, 667), {"print_width": 42, "print_height": 29.7}, {"dpi": 120}),
+        ((667, 1000), {"print_width": 0.2, "print_height": 0.2}, {"dpi": 794}),
+        ((66, 100), {"print_width": 9000}, {"print_width": 1.69, "dpi": 300}),
+        ((667, 1000), {"long_side": 5000}, {"long_side": 2000}),
+    ],
+)
+def test_the_nearest_possible_size_of_a_print_is_another_resolution(image, size_setting, possible):
+    wanted = Settings("gentle-2x").changed(**size_setting)
+    assert with_possible_size(wanted, *image) == wanted.changed(**possible)
+    result_size(with_possible_size(wanted, *image), *image)
+    with pytest.raises(SettingsError):
+        result_size(wanted, *image)
+
+
+def test_a_print_size_is_described_by_its_name_or_its_sides():
+    a4, other = Settings(print_width=29.7, print_height=21), Settings(print_width=30, dpi=200)
+    assert (a4.describe_size("en"), other.describe_size("en")) == ("A4 at 300 dpi", "30 × … cm at 200 dpi")
