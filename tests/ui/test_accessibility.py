@@ -35,7 +35,7 @@ def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Si
     has_focus(page, "#download")
     assert 2 < len(page.evaluate("window.announced")) < 22
 
-    with site.enhancer.paused("progress"):
+    with site.enhancer.paused("run"):
         page.locator("#tuning-sheet > button").click()
         page.locator("#contrast input[type=range]").focus()
         page.keyboard.press("ArrowRight")

@@ -167,12 +167,14 @@ def test_a_file_name_is_shown_as_text_only(site: Site, open_page, tmp_path, monk
         wait_for_chip(page, "none")
 
     open_batch(page)
-    files = [site.photo(name, 20, 24) for name in NAMES] + [unreadable(site, f"bad {name}") for name in NAMES]
+    failing = [unreadable(site, f"bad {name}") for name in NAMES]
+    files = [site.photo(name, 20, 24) for name in NAMES] + failing
     page.locator("#batch-files input[type=file]").set_input_files(files)
     enhance_all(page)
     expect(cards(page, "done")).to_have_count(5)
     expect(cards(page, "failed")).to_have_count(5)
-    for row, file in zip(page.locator(".file").all(), files, strict=True):
+    shown_first = [*failing, *files[: len(NAMES)]]
+    for row, file in zip(page.locator(".file").all(), shown_first, strict=True):
         expect(row).to_contain_text(as_shown(file.name))
     for reason, name in zip(page.locator(".file .reason").all(), NAMES, strict=True):
         expect(reason).to_contain_text(as_shown(name))
