@@ -69,6 +69,7 @@ def build_page(texts: Texts, login: bool = False) -> Page:
         _build_list(page, texts)
         _build_stage(page, texts)
         with gr.Column(elem_id="panel", min_width=0):
+            gr.HTML("<i></i>", elem_id="grip")  # Of the sheet that the panel is on phones.
             _build_controls(page, texts)
     _build_bar(page, texts)
     with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
@@ -200,6 +201,7 @@ def _build_bar(page: Page, texts: Texts) -> None:
     """Build the bar with the photo's facts, the time estimate, the progress and the buttons, of both tabs."""
     run, result, card = page.run, page.result, page.batch
     with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
+        gr.HTML('<p></p><button type="button" aria-expanded="false"></button>', elem_id="settings")
         with gr.Column(elem_id="state", elem_classes="facts-column", min_width=0):
             page.upload.facts = gr.HTML(elem_id="facts")
             with gr.Column(elem_classes="of-one", min_width=0):
@@ -238,6 +240,7 @@ def _build_list(page: Page, texts: Texts) -> None:
         look: dict[str, Any] = {"file_count": "multiple", "elem_id": "batch-files", "show_label": False, "height": 170}
         card.files = gr.File(label=texts("batch_files"), **look)
         gr.Markdown(texts("batch_files"), elem_id="batch-words")
+        gr.Markdown(texts("batch_touch"), elem_id="batch-touch")
         gr.Markdown(texts("upload_hint"), elem_classes="hint", elem_id="batch-hint")
         card.cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
 

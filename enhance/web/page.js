@@ -130,20 +130,6 @@
   // A report or a file of another format is created first, then its hidden download button is clicked.
   window.enhanceFetch = (problems) => { if (!one(`${problems} .problem`)) one("#report-file")?.click(); };
 
-  // On phones, More settings is a sheet over the lower part of the page. Escape or a tap outside closes it.
-  const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-row:has(#tuning-sheet > .open)");
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("#tuning-sheet > button");
-    if (button) requestAnimationFrame(() => { if (sheet()) one("#stage")?.scrollIntoView({ block: "start" }); });
-    else if (sheet() && !sheet().contains(event.target)) one("#tuning-sheet > button").click();
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !sheet()) return;
-    const button = one("#tuning-sheet > button");
-    button.click();
-    button.focus();
-  });
-
   // Scroll to the next step and focus it, unless another part of the page has the focus.
   const next = {
     image: () => (one("[data-photo]") ? ["#head", "#viewer canvas"] : ["#choose", "#upload button"]),

@@ -1,4 +1,5 @@
-// The panel: the state of Tuning in its row, and the settings, folded to one line each while there is a result.
+// The panel: the state of Tuning in its row, and the settings, folded to one line each while there is a result. On a
+// phone, the panel is a sheet.
 (() => {
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -22,6 +23,7 @@
     size: { title: "size", state: size }, preset: { title: "preset", state: preset },
     format: { title: "format_metadata", state: () => `${selected("format")}, ${selected("metadata")}` },
   };
+  const CLOSING_PX = 80;
   const put = (element, key, value) => { if (element && element[key] !== value) element[key] = value; };
 
   const updateFold = (name) => {
@@ -35,6 +37,59 @@
     put(fold.lastChild, "textContent", SECTIONS[name].state());
     fold.setAttribute("aria-expanded", String(section.classList.contains("open")));
   };
+
+  // The size, the file and the fidelity of a result, in the bar of a phone.
+  const showSummary = () => {
+    const place = one("#settings p");
+    if (!place) return;
+    if (!place.firstChild) place.innerHTML = "<span></span><span></span>";
+    put(place.firstChild, "textContent", text("#done .heading"));
+    put(place.lastChild, "textContent", text("#done .brief"));
+  };
+
+  // The sheet holds the focus. Escape, a tap outside, or dragging its upper edge down closes it.
+  const phone = matchMedia("(max-width: 900px)");
+  const isSheetOpen = () => Boolean(one("#panel.sheet"));
+  const showSheet = (isOpen) => {
+    const [panel, button] = [one("#panel"), one("#settings button")];
+    panel.classList.toggle("sheet", isOpen);
+    button.setAttribute("aria-expanded", String(isOpen));
+    for (const part of all("#head, #tabs, #list, #stage, #made, #history, #credits, footer")) part.inert = isOpen;
+    Object.assign(panel, { role: isOpen ? "dialog" : null, ariaLabel: isOpen ? window.enhanceTranslate("panel") : null, tabIndex: -1 });
+    if (isOpen) panel.scrollTop = 0;
+    (isOpen ? panel : button).focus({ preventScroll: true });
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#settings button")) showSheet(!isSheetOpen());
+    else if (isSheetOpen() && event.target.isConnected && !event.target.closest?.("#panel")) showSheet(false);
+  });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && isSheetOpen()) showSheet(false); });
+  phone.addEventListener("change", () => { if (isSheetOpen()) showSheet(false); });
+  document.addEventListener("pointerdown", (event) => {
+    const grip = event.target.closest?.("#grip");
+    if (!grip) return;
+    const panel = one("#panel"), below = ({ clientY }) => Math.max(0, clientY - event.clientY);
+    const move = (now) => { panel.style.translate = `0 ${below(now)}px`; };
+    grip.setPointerCapture(event.pointerId);
+    grip.addEventListener("pointermove", move);
+    const end = (last) => {
+      grip.removeEventListener("pointermove", move);
+      panel.style.translate = "";
+      if (last.type === "pointerup" && below(last) > CLOSING_PX) showSheet(false);
+    };
+    for (const type of ["pointerup", "pointercancel"]) grip.addEventListener(type, end, { once: true });
+  });
+  // The stage and the sheet end where the bar begins, whose height depends on its buttons.
+  const measured = new ResizeObserver(([{ target }]) => {
+    document.documentElement.style.setProperty("--bar", phone.matches && target.offsetHeight ? `${target.offsetHeight}px` : "");
+  });
+  let bar = null;
+  const watchBar = () => {
+    if (bar === one("#bar")) return;
+    bar = one("#bar");
+    measured.observe(bar);
+  };
+
   let shown = "";
   const update = () => {
     const row = one("#tuning-sheet > button");
@@ -46,6 +101,9 @@
     shown = result;
     one("#panel")?.classList.toggle("folded", Boolean(result));
     for (const name in SECTIONS) updateFold(name);
+    one("#settings button")?.setAttribute("aria-label", window.enhanceTranslate("panel"));
+    showSummary();
+    watchBar();
   };
   document.addEventListener("change", (event) => { if (event.target.closest?.("#panel")) requestAnimationFrame(update); });
   new MutationObserver(update).observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["data-result"] });

@@ -136,7 +136,7 @@
         button("fit", translate("zoom_fit"), translate("zoom_fit"))}${button("actual", translate("zoom_actual"), "1:1")}<s></s>${button("full", translate("fullscreen"), icon("full"))}</div>`;
     canvas = box.querySelector("canvas");
     context = canvas.getContext("2d");
-    canvas.setAttribute("aria-label", translate("stage"));
+    canvas.setAttribute("aria-label", translate(matchMedia("(pointer: coarse)").matches ? "stage_touch" : "stage"));
     box.querySelector(".tools").setAttribute("aria-label", translate("zoom"));
     box.querySelector(".knob").setAttribute("aria-label", translate("handle"));
     for (const side of ["before", "after"]) box.querySelector(`.tag.${side}`).textContent = translate(side);

@@ -35,6 +35,8 @@ _BROWSER_TEXTS = (
         "not_installed_short",
         "preset",
         "format_metadata",
+        "panel",
+        "stage_touch",
     ),
 )
 """The keys of the texts that the scripts use."""

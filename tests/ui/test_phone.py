@@ -5,15 +5,20 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import box, enhance, load, middle, stage, wait_for_chip, wait_for_stage
+from .journey import box, enhance, has_focus, load, middle, press, stage, wait_for_chip, wait_for_stage
 
 PHONE = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+ENDS_AT_BAR = """() => {
+  const [panel, bar] = ["#panel", "#bar"].map((part) => document.querySelector(part).getBoundingClientRect());
+  return panel.bottom <= bar.top + 1;
+}"""
 
 
 def test_a_dark_phone_shows_all_pixels_and_is_used_by_touch(site: Site, open_page, problems):
     page = open_page("?preset=anime-fast", width=390, color_scheme="dark", reduced_motion="no-preference", **PHONE)
     page.locator("body.dark").wait_for()
-    load(page, site.photo("phone.png", 300, 400))
+    load(page, site.photo("phone.png", 440, 400))
     canvas, first = page.locator("#viewer canvas"), stage(page)
     expect(page.locator("#viewer output")).to_be_hidden()
     assert page.evaluate("document.querySelector('#viewer canvas').width") == 2 * box(canvas)["width"]
@@ -34,16 +39,22 @@ def test_a_dark_phone_shows_all_pixels_and_is_used_by_touch(site: Site, open_pag
     wait_for_chip(page, "matches")
     assert page.evaluate("scrollY") == 0, "the photo moves, not the page"
 
-    button, opened = page.locator("#tuning-sheet > button"), page.locator("#tuning-sheet > button.open")
-    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(200, 40), button.click):
+    button, sheet = page.locator("#settings button"), page.locator("#panel.sheet")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(200, 80), button.click):
         button.click()
-        expect(opened).to_have_count(1)
-        page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().top < 60")
-        seen, sheet = box(page.locator("#stage")), box(page.locator("#tuning-sheet"))
-        assert sheet["y"] > seen["y"] + 0.6 * seen["height"], "the photo stays visible above the sheet"
-        assert sheet["y"] + sheet["height"] <= 901
+        has_focus(page, "#panel.sheet")
+        page.wait_for_function(ENDS_AT_BAR)
+        assert box(sheet)["y"] >= box(page.locator("#stage"))["y"] + 139, "the photo stays visible above the sheet"
+        press(page, "contrast", "ArrowRight")
         close()
-        expect(opened).to_have_count(0)
+        expect(sheet).to_have_count(0)
+        has_focus(page, "#settings button")
+    button.click()
+    page.wait_for_function(ENDS_AT_BAR)
+    x, y = middle(page.locator("#grip"))
+    swipe([(x, y)], [(x, y + 60)], [(x, y + 120)])
+    expect(sheet).to_have_count(0)
+    wait_for_chip(page, "matches")
 
     enhance(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
