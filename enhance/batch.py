@@ -58,6 +58,7 @@ class Item:
     state: str = "waiting"
     size: tuple[int, int] | None = None
     """Height and width, once the header was read."""
+    has_alpha: bool = False
     settings: Settings | None = None
     """Settings of this file, if they differ from those of the batch."""
     is_flexible: bool = False
@@ -510,7 +511,7 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
         facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
     except EnhanceError as error:
         return replace(item, state="failed", error=error)
-    return replace(item, size=(facts.height, facts.width))
+    return replace(item, size=(facts.height, facts.width), has_alpha=facts.has_alpha)
 
 
 def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) -> Item:

@@ -175,6 +175,11 @@ def _add_run(run: ArgumentParser) -> None:
         action="store_false",
         help="do not label the result as machine-enhanced (IPTC digital source type in XMP)",
     )
+    add(
+        "--background",
+        default="white",
+        help="white (default) or black: the colour of transparent areas in a JPEG, which has no transparency",
+    )
     _add_device(run)
     shard = (
         "process part I of N of the files, one part on each machine; auto: that of a SLURM, Kubernetes or AWS job array"
@@ -312,9 +317,16 @@ def _run_piped(options: Namespace, settings: Settings) -> int:
     from .output.formats import Encoding
 
     (source,), target, folder = options.input, options.output, TemporaryDirectory()
-    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label)
+    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label, options.background)
     if target is not None and target != _PIPE:
-        encoding = Encoding.of_file(target, options.quality, options.metadata, options.format, label=options.label)
+        encoding = Encoding.of_file(
+            target,
+            options.quality,
+            options.metadata,
+            options.format,
+            label=options.label,
+            background=options.background,
+        )
     enhancer = Enhancer(options.device, options.precision)
     with folder, _Progress(options.progress) as bar:
 
@@ -365,10 +377,17 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
     inputs, output = options.input, options.output
     is_one_file = len(inputs) == 1 and isinstance(inputs[0], Path) and not inputs[0].is_dir() and shard.count == 1
     if isinstance(output, Path) and is_one_file and not output.is_dir():
-        encoding = Encoding.of_file(output, options.quality, options.metadata, options.format, label=options.label)
+        encoding = Encoding.of_file(
+            output,
+            options.quality,
+            options.metadata,
+            options.format,
+            label=options.label,
+            background=options.background,
+        )
         remove_leftovers(output.parent)
         return plan(split_pages(Item(inputs[0], Path(inputs[0].name), output), pages)), encoding
-    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label)
+    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label, options.background)
     if output is None:
         return find_images(inputs, shard=shard, pages=pages), encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():

@@ -141,7 +141,12 @@ class Enhancer:
         if target is not None:
             encoding = encoding or Encoding.of_file(target)
             encoding = Encoding.of_file(
-                target, encoding.quality, encoding.metadata, encoding.format, label=encoding.label
+                target,
+                encoding.quality,
+                encoding.metadata,
+                encoding.format,
+                label=encoding.label,
+                background=encoding.background,
             )
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
         engine, started = self.engine, time.perf_counter()

@@ -223,15 +223,22 @@ class Result:
 
         return open_pillow(self._existing_png())
 
-    def save(self, path: Path | str, quality: int = 92, metadata: str = "keep", label: bool = True) -> Result:
+    def save(
+        self,
+        path: Path | str,
+        quality: int = 92,
+        metadata: str = "keep",
+        label: bool = True,
+        background: str = "white",
+    ) -> Result:
         """Write the result to `path` in the format of its extension (.png, .jpg and others), replacing any file.
 
-        `quality`, `metadata` and `label` are those of `Encoding`. The `notes` in the output of the returned `info`
-        state what the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if the format cannot
-        be written, StorageError.
+        `quality`, `metadata`, `label` and `background` are those of `Encoding`. The `notes` in the output of the
+        returned `info` state what the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if
+        the format cannot be written, StorageError.
         """
         path = Path(path)
-        encoding = Encoding.of_file(path, quality, metadata, label=label)
+        encoding = Encoding.of_file(path, quality, metadata, label=label, background=background)
         png = self._existing_png()
         if self._is_input(path):
             raise StorageError("own_input", output=path)

@@ -43,7 +43,7 @@ SETTINGS = {
     "metadata": "keep",
 }
 """The settings of /enhance, /preview and /batch in their order, with their defaults."""
-ADDED_SETTINGS = {"print_width": None, "print_height": None, "dpi": None, "label": True}
+ADDED_SETTINGS = {"print_width": None, "print_height": None, "dpi": None, "label": True, "background": "white"}
 """The settings after those, which earlier clients do not send."""
 
 LOGIN = {"username": "ada", "password": "secret"}

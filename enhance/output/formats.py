@@ -79,6 +79,10 @@ ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpe
 """The format of each file name extension."""
 
 
+BACKGROUNDS = {"white": 255, "black": 0}
+"""The 8-bit level of each background."""
+
+
 @dataclass(frozen=True)
 class Encoding:
     """The format of an output file. Raises SettingsError if a value is out of range.
@@ -86,13 +90,15 @@ class Encoding:
     `quality` is 1 to 100 as libjpeg, libwebp, libavif and libjxl define it; PNG and TIFF ignore it. At 100, JPEG XL is
     lossless, and so is WebP, because its colour has half the resolution at any lower quality. `metadata` is "keep",
     "no-location" or "none".
-    `label` marks the result of a network as machine-enhanced in its XMP, for each value of `metadata`.
+    `label` marks the result of a network as machine-enhanced in its XMP, for each value of `metadata`. `background` is
+    the colour of transparent areas in a format without transparency, "white" or "black".
     """
 
     format: str = "png"
     quality: int = 92
     metadata: str = "keep"
     label: bool = True
+    background: str = "white"
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -103,11 +109,19 @@ class Encoding:
             raise SettingsError("metadata_unknown", value=self.metadata, choices=", ".join(CHOICES))
         if not isinstance(self.label, bool):
             raise SettingsError("setting_switch", setting="label", value=repr(self.label))
+        if self.background not in BACKGROUNDS:
+            raise SettingsError("background_unknown", value=self.background, choices=", ".join(BACKGROUNDS))
         object.__setattr__(self, "quality", int(self.quality))
 
     @staticmethod
     def of_file(
-        path: Path, quality: int = 92, metadata: str = "keep", format: str | None = None, *, label: bool = True
+        path: Path,
+        quality: int = 92,
+        metadata: str = "keep",
+        format: str | None = None,
+        *,
+        label: bool = True,
+        background: str = "white",
     ) -> Encoding:
         """Return the encoding for a file name. Raises SettingsError if its extension is unknown or not of `format`."""
         by_name = ENDINGS.get(path.suffix.lower())
@@ -115,7 +129,7 @@ class Encoding:
             raise SettingsError("format_ending", name=path.name, endings=", ".join(ENDINGS))
         if format is not None and format != by_name:
             raise SettingsError("format_contradicts", name=path.name, format=format)
-        return Encoding(by_name, quality, metadata, label)
+        return Encoding(by_name, quality, metadata, label, background)
 
     @property
     def file_format(self) -> Format:
@@ -141,18 +155,19 @@ class Encoding:
 
     def __str__(self) -> str:
         parts = [self.format, *([] if self.lossless else [str(self.quality)]), self.metadata]
+        parts += [] if self.file_format.alpha or self.background == "white" else [self.background]
         return "-".join([*parts, *([] if self.label else ["unlabelled"]), *(["signed"] if is_signing() else [])])
 
     def notes(self, *, alpha: bool, bits: int, icc: bytes | None, metadata: Metadata) -> list[str]:
         """Return notes on what an image loses in this format.
 
-        "on_white": transparency; "eight_bits" and "ten_bits": bit depth; "location_left": XMP or IPTC with a location,
-        if none is wanted; "lossless_profile": the lower quality, to keep a profile; and the notes of
+        "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "location_left": XMP or IPTC
+        with a location, if none is wanted; "lossless_profile": the lower quality, to keep a profile; and the notes of
         `enhance.images.metadata.fit_to_format`.
         """
         wanted = metadata.select(self.metadata)
         lost = {
-            "on_white": alpha and not self.file_format.alpha,
+            f"on_{self.background}": alpha and not self.file_format.alpha,
             "eight_bits": bits > 8 and self.file_format.bits == 8,
             "ten_bits": bits > 8 and self.file_format.bits == 10,
             "location_left": self.metadata == "no-location"
@@ -281,7 +296,7 @@ class _Source:
                 raise Cancelled("stopped")
             values = self.image.rows(first, min(first + step, height))
             if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
-                values = _on_white(values)
+                values = _on_background(values, BACKGROUNDS[self.encoding.background])
             elif values.dtype == np.uint16 and self.encoding.file_format.bits == 8:
                 values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
             if tones is not None:
@@ -493,11 +508,11 @@ def _squeeze(values: np.ndarray) -> np.ndarray:
     return values[..., 0] if values.shape[2] == 1 else values
 
 
-def _on_white(values: np.ndarray) -> np.ndarray:
-    """Return grey or colour with alpha, uint8 or uint16, over white as uint8 [n, W, 1 or 3], rounded once."""
+def _on_background(values: np.ndarray, level: int) -> np.ndarray:
+    """Return grey or colour with alpha, uint8 or uint16, over an 8-bit level as uint8 [n, W, 1 or 3], rounded once."""
     levels = int(np.iinfo(values.dtype).max)
     alpha = values[..., -1:].astype(np.uint64)
-    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels) * (levels - alpha)
+    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels // 255 * level) * (levels - alpha)
     divisor = np.uint64(levels * (levels // 255))
     return ((mixed + divisor // 2) // divisor).astype(np.uint8)
 

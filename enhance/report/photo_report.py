@@ -230,7 +230,7 @@ def _file_rows(
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
     input_size, output_size, output = (image.width, image.height), size[::-1], info["output"]
     lost = output.get("notes", ())
-    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or "on_white" in lost else "A")
+    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or {"on_white", "on_black"} & {*lost} else "A")
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
     dpi = info["settings"].get("dpi") or PRINT_DPI
     prints = [format_print_size(document.language, *one, dpi=dpi) for one in (input_size, output_size)]

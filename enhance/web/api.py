@@ -61,10 +61,10 @@ class Endpoints:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the model. `output` in
-        `info` describes the returned file. Its `notes` list what was lost. on_white (transparency), eight_bits,
-        ten_bits, exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left: XMP or IPTC
-        had a location. gain_map_left (HDR), video_left (of a motion photo), xmp_extension_left and credentials_left
-        (C2PA): no result contains it. Progress counts rows. Cancelling the job stops the engine.
+        `info` describes the returned file. Its `notes` list what was lost. on_white, on_black (transparency),
+        eight_bits, ten_bits, exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left:
+        XMP or IPTC had a location. gain_map_left (HDR), video_left (of a motion photo), xmp_extension_left and
+        credentials_left (C2PA): no result contains it. Progress counts rows. Cancelling the job stops the engine.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -84,7 +84,7 @@ class Endpoints:
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
         """Preview a square region of an image. Returns before and after as PNG files, and `info`.
 
-        `format`, `quality`, `metadata` and `label` change nothing here. Previews run between the steps of longer runs.
+        The parameters of the output file change nothing here. Previews run between the steps of longer runs.
         `info` is that of the whole run with its signature, as far as it is known before.
         """
         services = self._services

@@ -410,7 +410,7 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
         with_own_size(item, settings, is_flexible=is_flexible) for item in session.current_batch.items if item.size
     ]
     items = [item for item in sized if not files.is_done(item, item.settings or settings, encoding)]
-    plans = {item.key: _plan(item, settings) for item in items}
+    plans = {item.key: _plan(item, settings, encoding) for item in items}
     plans_before, files.plans = files.plans, plans
     possible = [item for item in items if plans[item.key].size]
     yield {
@@ -430,12 +430,14 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
             shown = time.monotonic()
 
 
-def _plan(item: Item, settings: Settings) -> FilePlan:
+def _plan(item: Item, settings: Settings, encoding: Encoding) -> FilePlan:
     settings = item.settings or settings
+    background = encoding.background if item.has_alpha and not encoding.file_format.alpha else ""
     try:
-        return FilePlan(settings, result_size(settings, *(item.size or (1, 1))), item.is_limited)
+        size = result_size(settings, *(item.size or (1, 1)))
     except SettingsError as error:
         return FilePlan(settings, error=error)
+    return FilePlan(settings, size, item.is_limited, background)
 
 
 def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encoding: Encoding) -> Updates:
@@ -637,6 +639,7 @@ def files_html(call: Call) -> str:
         attention=[item for item in batch.items if _error(files, item)],
         largest=partial(_largest_size, call),
         formats=FORMATS,
+        encoding=session.active.encoding,
         endings=ENDINGS,
         is_running=session.is_batch_running,
     )

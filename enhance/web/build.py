@@ -254,7 +254,7 @@ class _Events:
         self._on(limited, batch.estimate, values, self._estimate, **_LAST)
         self._on(limited, controls.adjust_preview, values, self._preview, **_ADJUST)
         self._on(self._named["name_pattern"].change, batch.show_name, values, outputs, **_LAST)
-        encodings = [self._named[name].input for name in ("format", "quality")]
+        encodings = [self._named[name].input for name in ("format", "quality", "background")]
         self._on(partial(gr.on, encodings), batch.estimate, values, self._estimate, **_LAST)
         started = self._when_settled(card.enhance.click, batch.start_batch, values, outputs, **_SHORT)
         followed = self._on(started.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)

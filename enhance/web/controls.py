@@ -79,6 +79,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
         controls["quality"]: gr.Slider(value=encoding.quality, visible=encoding.has_quality),
         controls["metadata"]: encoding.metadata,
         controls["label"]: encoding.label,
+        controls["background"]: gr.Radio(value=encoding.background, visible=not encoding.file_format.alpha),
         **{controls[name]: value for name, value in batch_values(stored).items()},
         page.controls.sheet: gr.Accordion(open=False),
         page.controls.problem: templates.problem(removed.message(call.language) if removed else problem),
@@ -285,8 +286,12 @@ def change_encoding(call: Call) -> Updates:
         call.session.encoding = encoding = encoding_from(call.values)
     except SettingsError as error:
         return {call.page.result.taken: templates.problem(page_message(call.language, error))}
-    quality = call.page.named["quality"]
-    return {quality: gr.Slider(visible=encoding.has_quality), **show_download(call)}
+    named = call.page.named
+    return {
+        named["quality"]: gr.Slider(visible=encoding.has_quality),
+        named["background"]: gr.Radio(visible=not encoding.file_format.alpha),
+        **show_download(call),
+    }
 
 
 def confirm_copied_link(call: Call) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from gradio.components import Component
 from ..analysis.softness import REDUCTIONS
 from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
-from ..output.formats import FORMATS, Encoding
+from ..output.formats import BACKGROUNDS, FORMATS, Encoding
 from ..output.names import PATTERN
 from ..settings import AUTO, PAPERS, PRESETS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, Settings, scales
 from .params import CENTIMETRES, CONTROLS, LIMITS, OWN_PRINT, SIZE_CONTROLS, TUNING_CONTROLS
@@ -177,6 +177,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
         formats = [(form.name, name) for name, form in FORMATS.items()]
         named["format"] = _choice(texts, "format", formats, Encoding().format)
         named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
+        named["background"] = _choice(texts, "background", BACKGROUNDS, Encoding().background, visible=False)
         named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
         look = {"label": texts("add_label"), "info": texts("add_label_info"), "elem_id": "label", "container": False}
         named["label"] = gr.Checkbox(value=Encoding().label, **look)
@@ -252,7 +253,7 @@ def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> g
     return gr.Slider(*LIMITS[name], value=value, step=step, label=texts(name), info=info, **look)
 
 
-def _choice(texts: Texts, name: str, choices: Sequence[Any], value: Any, **options: Any) -> gr.Radio:
+def _choice(texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any) -> gr.Radio:
     """Build a choice between pairs of label and value, or values whose label has the key `name_value`."""
     pairs = [one if isinstance(one, tuple) else (texts(f"{name}_{one}"), one) for one in choices]
     look: dict[str, Any] = {"elem_id": name, "elem_classes": ["bare", "pills"], **options}

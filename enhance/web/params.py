@@ -14,7 +14,7 @@ from starlette.types import Scope
 from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, translate
 from ..images.metadata import CHOICES
-from ..output.formats import FORMATS, Encoding
+from ..output.formats import BACKGROUNDS, FORMATS, Encoding
 from ..output.names import PATTERN, check_pattern
 from ..output.resample import at_most_largest, result_size, with_possible_size
 from ..presets import with_installed_models
@@ -68,7 +68,7 @@ CONTROLS = (
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
 ADDED_SIZES = (*PRINT_SIDES, "dpi")
-ADDED_PARAMETERS = (*ADDED_SIZES, "label")
+ADDED_PARAMETERS = (*ADDED_SIZES, "label", "background")
 """Parameters at the end of an endpoint that earlier clients do not send."""
 API_SETTINGS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
@@ -86,7 +86,7 @@ API_DEFAULTS: dict[str, Any] = {
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
-    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata"), "string"),
+    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background"), "string"),
     **dict.fromkeys((*WHOLE, "size", "quality"), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
@@ -260,9 +260,10 @@ def encoding_from_storage(stored: object) -> Encoding:
     """Return the file format that the browser stored, or the default."""
     try:
         values: dict[str, Any] = {name: stored.get(name) for name in ENCODING_CONTROLS}  # type: ignore[attr-defined]
-        # Earlier versions stored a switch, and no label.
+        # Earlier versions stored a switch, no label and no background.
         values["metadata"] = {True: "keep", False: "no-location"}.get(values["metadata"], values["metadata"])
         values["label"] = values["label"] is not False
+        values["background"] = values["background"] or Encoding().background
         return Encoding(**values)
     except (SettingsError, TypeError, AttributeError):
         return Encoding()
@@ -282,7 +283,12 @@ def parameter_schema(name: str) -> dict[str, Any]:
     """Return the JSON schema of an API parameter. An image is a string there."""
     low, high = LIMITS.get(name, (0, 0))
     kind = _TYPES.get(name, "number")
-    choices: dict[str, Iterable[str]] = {"preset": all_presets(), "format": FORMATS, "metadata": CHOICES}
+    choices: dict[str, Iterable[str]] = {
+        "preset": all_presets(),
+        "format": FORMATS,
+        "metadata": CHOICES,
+        "background": BACKGROUNDS,
+    }
     return {
         "type": kind,
         "description": translate(DEFAULT_LANGUAGE, f"takes_{name}", low=f"{low:g}", high=f"{high:g}"),

@@ -121,12 +121,14 @@ class PreviewRequest:
 class FilePlan:
     """The size (height, width) that the result of a file would have with these settings, or why it is not possible.
 
-    `is_limited` is true for the largest size if the requested one is too large.
+    `is_limited` is true for the largest size if the requested one is too large. `background` is that of the output
+    file if it loses transparency.
     """
 
     settings: Settings
     size: tuple[int, int] | None = None
     is_limited: bool = False
+    background: str = ""
     error: SettingsError | None = None
 
 

@@ -172,3 +172,19 @@ def test_auto_shows_how_many_photos_of_a_batch_get_each_preset(site: Site, open_
     page = open_page()
     open_batch(page, *(site.photo(f"{number}.png", 60, 80) for number in range(3)))
     expect(page.locator("#preset label:has(input[value=auto]) small")).to_contain_text(re.compile(r"^3 \w+: about"))
+
+
+def test_a_batch_with_transparency_shows_its_background_as_jpeg(site: Site, open_page, tmp_path):
+    page, logo = open_page("?preset=anime-fast&format=jpeg"), site.files / "logo.png"
+    Image.new("RGBA", (24, 20), (255, 255, 255, 0)).save(logo)
+    open_batch(page, site.photo("opaque.png", 20, 24))
+    expect(page.locator("#facts")).to_contain_text("opaque.png")
+    expect(page.locator("#background")).to_be_hidden()
+    add_files(page, logo)
+    expect(card(page, "logo.png")).to_contain_text("JPEG on white")
+    pick(page, "background", "black")
+    expect(card(page, "logo.png")).to_contain_text("JPEG on black")
+    enhance_all(page)
+    expect(cards(page, "done")).to_have_count(2)
+    with Image.open(download(page, tmp_path, card(page, "logo.png").locator("a"))) as image:
+        assert max(image.convert("L").tobytes()) < 10

@@ -181,6 +181,14 @@ def test_transparency_becomes_white_in_a_jpeg_and_is_kept_elsewhere(finished):
     assert formats.notes_of(png, Encoding("jpeg")) == ["on_white"]
     assert formats.notes_of(png, Encoding("webp")) == []
 
+    black = Encoding("jpeg", 100, background="black")
+    formats.export(png, png.with_name("black.jpg"), black)
+    dark = pixels(png.with_name("black.jpg"))
+    assert [dark[8, x].tolist() for x in (4, 24)] == [[0] * 3, [0] * 3]
+    assert formats.notes_of(png, black) == ["on_black"]
+    with pytest.raises(SettingsError):
+        Encoding("jpeg", background="red")
+
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_16_bits_become_10_in_an_avif(finished, channels):

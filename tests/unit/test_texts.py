@@ -17,6 +17,7 @@ from enhance.errors import Cancelled, EnhanceError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
 from enhance.images.metadata import INPUT_NOTES
+from enhance.output.formats import BACKGROUNDS
 from enhance.settings import PAPERS
 from enhance.web.params import SIZE_CONTROLS, TUNING_CONTROLS
 from enhance.web.theme import page_texts
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 COMPUTED = {
     "about_{}": PRESETS,
     "metadata_{}": CHOICES,
+    **dict.fromkeys(("background_{}", "batch_on_{}"), BACKGROUNDS),
     "note_{}": INPUT_NOTES,
     "paper_{}": PAPERS,
     "preset_{}": PRESETS,
