@@ -653,10 +653,12 @@ def _error(files: BatchFiles, item: Item) -> EnhanceError | None:
 
 def _largest_size(call: Call, item: Item) -> str:
     """Return the largest possible size as text if the requested one is too large; otherwise ""."""
-    plan = call.session.owner.files.plans.get(item.key)
-    if plan is None or plan.error is None or plan.error.key != "size_large" or item.size is None:
+    session = call.session.owner
+    error, plan, job = _error(session.files, item), session.files.plans.get(item.key), session.batch
+    settings = item.settings or (plan.settings if plan else job.running.settings if job else None)
+    if not isinstance(error, SettingsError) or error.key != "size_large" or settings is None:
         return ""
-    possible = with_possible_size(plan.settings, *item.size)
+    possible = with_possible_size(settings, error.values["height"], error.values["width"])
     if possible.long_side:
         return call.text("batch_pixels", n=possible.long_side)
     return possible.describe_size(call.language)
