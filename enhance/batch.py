@@ -5,12 +5,13 @@ A change of one file takes the same time for any number of files.
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
+from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, expected_error
 from .files import check_disk_space, storage_errors
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from .images import Listing, Shard, SourceImage, inspect, list_images
@@ -76,6 +77,8 @@ class Item:
     """The address of a file that is not local. It has a `source` only while it is processed."""
     bytes: int = 0
     """Size of the file at an address, which stands for its pixels."""
+    entry: Mapping[str, Any] | None = None
+    """The entry of a list that named this file."""
 
     @property
     def name(self) -> str:
@@ -89,6 +92,11 @@ class Item:
     def place(self) -> str:
         """The path or address of the file."""
         return self.address or str(self.source)
+
+    @property
+    def target(self) -> Path:
+        """The path of the result below the output folder. Its extension has no effect."""
+        return Path((self.entry or {}).get("output") or self.relative_path)
 
     @property
     def result(self) -> Path | None:
@@ -137,8 +145,11 @@ def find_images(
     shard: Shard = Shard(),  # noqa: B008 - immutable
     ending: str = ".png",
     pages: Path | None = None,
+    listed: Iterable[Item] = (),
 ) -> Batch:
-    """Return a batch of the given files and of the images in the given folders. Folders can be fsspec addresses.
+    """Return a batch of the given files, the images in the given folders, and the files of a list.
+
+    Folders can be fsspec addresses.
 
     Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
     copies, each page of a local TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError,
@@ -150,12 +161,13 @@ def find_images(
     )
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
-    listed = len(items)
+    items += listed
+    count = len(items)
     items = [page for item in shard.select(items) for page in split_pages(item, pages)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
-    facts = {"listed": listed, "hidden": listing.hidden, "others": listing.others}
+    facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
     return replace(plan(items, output, ending), **facts)
 
 
@@ -180,6 +192,32 @@ def split_pages(item: Item, folder: Path | None) -> list[Item]:
             write_page(item.source, number, source)
             pages.append(Item(source, numbered(item.relative_path), item.output and numbered(item.output)))
     return pages
+
+
+def read_list(path: Path) -> list[Item]:
+    """Return the files of a list: a path or address in each line, or in a .jsonl file an object in each line.
+
+    The keys of an object are `input`, and optionally `output`, a path below the output folder, and `settings`, those of
+    this file in place of those of the batch. Raises SettingsError.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise SettingsError("list_unreadable", file=path, reason=str(error)) from error
+    return [_listed_item(path, number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _listed_item(path: Path, number: int, line: str) -> Item:
+    try:
+        entry: dict[str, Any] = json.loads(line) if path.suffix == ".jsonl" else {"input": line}
+        name, target = entry["input"], Path(entry.get("output") or "output")
+        settings = entry.get("settings")
+        if target.anchor or any(part.startswith(".") for part in target.parts):
+            raise ValueError(f"output: {target}")
+        item = Item(Path(name), Path(Path(name).name), settings=Settings(**settings) if settings else None, entry=entry)
+    except Exception as error:  # an object of any shape
+        raise SettingsError("list_line", file=path, line=number, reason=str(error)) from error
+    return replace(item, source=Path(item.name), address=name, bytes=1) if is_address(name) else item
 
 
 def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing: Listing) -> list[Item]:
@@ -328,7 +366,7 @@ class BatchRun:
         names = self.batch.names
         try:
             names = None if item.output or self._is_remote(item) else names
-            output = names.assign(item.source, item.relative_path) if names else item.output
+            output = names.assign(item.source, item.target) if names else item.output
         except Exception as error:
             self._end(_as_failed(item, error))
             return None
@@ -356,7 +394,7 @@ class BatchRun:
             if item.address:
                 download(item.address, source)
             if names and output is None:
-                output = names.assign(source, item.relative_path)
+                output = names.assign(source, item.target)
                 if output is None:
                     return replace(item, state="elsewhere")
             local = self._check(replace(item, source=source, output=output))

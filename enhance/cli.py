@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error
+from .files import storage_errors
 from .i18n import describe_choice, format_duration, translate
 from .settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
 
@@ -127,13 +128,16 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     app.add_argument("--share", action="store_true", help="also create a public link at gradio.live for up to one week")
     command("mcp", "serve tools for agents (MCP) over standard input and output")
     commands.add_parser("weights", help="list, fetch, verify, add and remove models; see `enhance weights --help`")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.command == "run" and not options.input and options.files is None:
+        commands.choices["run"].error("the following arguments are required: INPUT or --files")
+    return options
 
 
 def _add_run(run: ArgumentParser) -> None:
     add = run.add_argument
     inputs = "image files or folders, fsspec addresses such as s3://bucket/folder, or - for standard input"
-    add("input", nargs="+", type=_path_or_address, metavar="INPUT", help=inputs)
+    add("input", nargs="*", type=_path_or_address, metavar="INPUT", help=inputs)
     add(
         "-o",
         "--output",
@@ -181,6 +185,9 @@ def _add_run(run: ArgumentParser) -> None:
         help="white (default) or black: the colour of transparent areas in a JPEG, which has no transparency",
     )
     _add_device(run)
+    add("--files", type=Path, metavar="LIST", help="a file with one path or address per line, or .jsonl with objects")
+    failures = "append each failed file with its reason to this .jsonl file, which --files can read"
+    add("--failures", type=Path, metavar="FILE", help=failures)
     shard = (
         "process part I of N of the files, one part on each machine; auto: that of a SLURM, Kubernetes or AWS job array"
     )
@@ -298,7 +305,7 @@ def _run_batch(options: Namespace, settings: Settings, shard: Shard, pages: Path
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
     with (
-        _Reporter(batch, as_json=options.json, progress=options.progress) as reporter,
+        _Reporter(batch, as_json=options.json, progress=options.progress, failures=options.failures) as reporter,
         _batch_class(options, reporter, enhancer) as running,
     ):
         ended = running(enhancer, settings, batch, on_change=reporter.update, report=language, encoding=encoding).run()
@@ -370,12 +377,19 @@ def _batch_class(options: Namespace, reporter: _Reporter, enhancer: Enhancer) ->
 
 def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
-    from .batch import Item, find_images, plan, split_pages
+    from .batch import Item, find_images, plan, read_list, split_pages
     from .output.formats import Encoding
     from .processes import remove_leftovers
 
     inputs, output = options.input, options.output
-    is_one_file = len(inputs) == 1 and isinstance(inputs[0], Path) and not inputs[0].is_dir() and shard.count == 1
+    listed = read_list(options.files) if options.files else []
+    is_one_file = (
+        len(inputs) == 1
+        and not options.files
+        and isinstance(inputs[0], Path)
+        and not inputs[0].is_dir()
+        and shard.count == 1
+    )
     if isinstance(output, Path) and is_one_file and not output.is_dir():
         encoding = Encoding.of_file(
             output,
@@ -389,12 +403,12 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
         return plan(split_pages(Item(inputs[0], Path(inputs[0].name), output), pages)), encoding
     encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label, options.background)
     if output is None:
-        return find_images(inputs, shard=shard, pages=pages), encoding
+        return find_images(inputs, shard=shard, pages=pages, listed=listed), encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
-    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages)
+    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages, listed)
     if isinstance(output, Path):
-        for folder in {output / item.relative_path for item in batch.items}:
+        for folder in {output / item.target for item in batch.items}:
             remove_leftovers(folder.parent)
     return batch, encoding
 
@@ -455,8 +469,11 @@ class _Progress:
 class _Reporter:
     """Prints the progress of a batch: a bar on standard error and a line for each finished or failed file."""
 
-    def __init__(self, batch: Batch, *, as_json: bool, progress: str):
-        self._json, self._out = as_json, sys.stdout
+    def __init__(self, batch: Batch, *, as_json: bool, progress: str, failures: Path | None = None):
+        self._json, self._out, self._failures = as_json, sys.stdout, failures
+        if failures:
+            with storage_errors(failures):
+                failures.open("a").close()
         self._positions = {key: position for position, key in enumerate(batch.files, 1)}
         self._failed_before = [item for item in batch.items if item.state == "failed"]
         self._bar, self._current = _Progress(progress), ("", "")
@@ -516,6 +533,10 @@ class _Reporter:
     def _print_item(self, item: Item) -> None:
         from .output.formats import FORMATS
 
+        if item.state == "failed" and item.error and self._failures:
+            entry = {**(item.entry or {"input": item.place}), "reason": item.error.message(terminal_language())}
+            with storage_errors(self._failures), self._failures.open("a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(entry, ensure_ascii=False)}\n")
         self._bar.clear()
         language, output = terminal_language(), item.info["output"] if item.info else {}
         for note in output.get("notes", ()):

@@ -139,6 +139,45 @@ def test_the_zip_keeps_subfolders():
     assert list(archive_names(batch).values()) == ["a/x.png", "a/x-2.png", "b/x.png", "x.png"]
 
 
+def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys):
+    good, bad = image(tmp_path / "a.png"), tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    files, failures, output = tmp_path / "list.jsonl", tmp_path / "failures.jsonl", tmp_path / "out"
+    settings = {"preset": "anime-fast", "scale": 2}
+    entries = [{"input": str(good), "output": "sub/b.jpg", "settings": settings}, {"input": str(bad), "output": "c"}]
+    files.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+
+    first = main(["run", "--files", str(files), "--failures", str(failures), "-o", str(output), *FAST])
+    failed = json.loads(failures.read_text())
+    image(bad, 1)
+    again = main(["run", "--files", str(failures), "-o", str(output), *FAST])
+
+    assert (first, again, results(output)) == (1, 0, ["c.png", "sub/b.png"])
+    assert Image.open(output / "sub/b.png").size == (16, 16)
+    assert "unsupported format" in failed.pop("reason")
+    assert failed == entries[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no object",
+        '["a.png"]',
+        '{"output": "a"}',
+        '{"input": "a.png", "output": "../a"}',
+        '{"input": "a.png", "settings": {"preset": "none"}}',
+        '{"input": "a.png", "settings": {"unknown": 1}}',
+    ],
+)
+def test_a_malformed_line_of_a_list_is_named(tmp_path, capsys, line):
+    files = tmp_path / "list.jsonl"
+    files.write_text(f'{{"input": "a.png"}}\n\n{line}\n')
+
+    assert main(["run", "--files", str(files), *FAST]) == 2
+
+    assert f"Line 3 of {files} cannot be used (" in capsys.readouterr().err
+
+
 def test_shards_divide_the_list(tmp_path):
     for name in "abcdefg":
         image(tmp_path / f"{name}.png")
