@@ -20,7 +20,7 @@ RUN pip install "uv>=0.9,<1" && \
     else cp requirements.lock /tmp/lock; fi && \
     pip install --require-hashes -r /tmp/lock && rm /tmp/lock /tmp/torch
 
-# The user of the server cannot change the program.
+# The user that runs the server cannot change the program's files.
 COPY . .
 RUN python -m compileall -q app.py enhance
 USER 1000

@@ -135,10 +135,10 @@ def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_rep
     attention, tiny = page.locator(".attention .file"), card(page, "tiny.png")
     expect(attention).to_have_count(1)
     expect(tiny).to_contain_text("64 × 80 px")
-    expect(page.locator("#batch-why")).to_contain_text("3 photos")
+    expect(page.locator("#batch-why")).to_contain_text("Photos: 3")
     page.locator("#largest input").uncheck()
     expect(attention).to_have_count(2)
-    expect(page.locator("#batch-why")).to_contain_text("2 photos")
+    expect(page.locator("#batch-why")).to_contain_text("Photos: 2")
     expect(page.locator("#batch-enhance")).to_have_text("Enhance 2")
     pattern = page.locator("#name_pattern").locator("input, textarea")
     pattern.clear()
@@ -171,7 +171,7 @@ def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_rep
 def test_auto_shows_how_many_photos_of_a_batch_get_each_preset(site: Site, open_page):
     page = open_page()
     open_batch(page, *(site.photo(f"{number}.png", 60, 80) for number in range(3)))
-    expect(page.locator("#preset label:has(input[value=auto]) small")).to_contain_text(re.compile(r"^3 \w+: about"))
+    expect(page.locator("#preset label:has(input[value=auto]) small")).to_contain_text(re.compile(r"^3 \w+, about"))
 
 
 def test_a_batch_with_transparency_shows_its_background_as_jpeg(site: Site, open_page, tmp_path):
