@@ -444,10 +444,9 @@ def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encodi
     """Show the time of these files, the presets that Auto selects for them, and the size of their results."""
     files, card = call.session.owner.files, call.page.batch
     files.planned = len(items)
-    words, auto = "", ""
+    words, auto, seconds = "", "", 0.0
     chosen = _choices(call, items, settings)
     if chosen:
-        seconds = 0.0
         for item, one in zip(items, chosen, strict=True):
             height, width = item.size or (1, 1)
             seconds += call.services.enhancer.estimate(width, height, one)
@@ -461,8 +460,9 @@ def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encodi
             key = "auto_batch" if is_exact else "auto_batch_about"
             auto = call.text(key, presets=format_names(call.language, names), time=duration)
     count = templates.note(call.text("batch_count", n=len(items))) if items else ""
+    values = templates.data("batch-auto", text=auto) + templates.data("seconds", value=round(seconds))
     return {
-        card.why: count + templates.note(words) + templates.data("batch-auto", text=auto),
+        card.why: count + templates.note(words) + values,
         card.enhance: gr.Button(_enhance_label(call)),
     }
 
