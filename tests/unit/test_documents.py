@@ -29,7 +29,7 @@ RUN = ("from enhance import", "from gradio_client import")
 """The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOKS = ROOT / "docs" / "api.md", ROOT / "docs" / "library.md"
 """Each block uses results of the earlier ones; tests/api/test_snippets.py runs them."""
-NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ")
+NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ", "#!/bin/bash", "apiVersion", "FROM ")
 """What a block begins with that is run there, an output, a tree, or the settings of another program."""
 
 
