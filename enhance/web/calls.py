@@ -11,7 +11,7 @@ import gradio as gr
 
 from ..errors import EnhanceError
 from . import gradio_changes
-from .params import ADDED_PARAMETERS
+from .params import ADDED_PARAMETERS, NAME_PATTERN
 
 T = TypeVar("T")
 API = "/gradio_api"
@@ -38,7 +38,7 @@ class Calls:
     def check(self, path: str, given: Any) -> None:
         """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-        A list of values that ends before the ADDED_PARAMETERS is completed with None.
+        A list of values that ends before the ADDED_PARAMETERS or NAME_PATTERN is completed with None.
         """
         route, _, name = path.removeprefix(f"{API}/").rpartition("/")
         if route in ("call", "call/v2", "run", "api"):
@@ -58,8 +58,8 @@ class Calls:
             raise EnhanceError("api_no_data")
         if route in ("run", "api") and function.queue:
             raise UnknownEndpointError("api_queued", name=name)
-        missing = function.inputs[len(data) :]
-        if missing and all(getattr(component, "label", None) in ADDED_PARAMETERS for component in missing):
+        missing = [getattr(component, "label", None) for component in function.inputs[len(data) :]]
+        if set(missing) <= {*ADDED_PARAMETERS, NAME_PATTERN}:
             data.extend(None for _ in missing)
         if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
             counts = {"count": len(function.inputs), "given": len(data)}

@@ -75,6 +75,8 @@ API_SETTINGS = (
     *("reduce", "long_side", "megapixels", "format", "quality", "metadata", *ADDED_PARAMETERS),
 )
 """The settings that API endpoints accept, in the order of their parameters."""
+NAME_PATTERN = "name_pattern"
+"""The parameter for the names of a batch's files."""
 API_REGION = ("x", "y", "size")
 API_DEFAULTS: dict[str, Any] = {
     "preset": DEFAULT_PRESET,
@@ -86,7 +88,7 @@ API_DEFAULTS: dict[str, Any] = {
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
-    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background"), "string"),
+    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background", NAME_PATTERN), "string"),
     **dict.fromkeys((*WHOLE, "size", "quality"), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
