@@ -121,7 +121,7 @@ def result_rows(request: Request, output: NetworkOutput, scene: Scene) -> Result
 
 
 def _rows(request: Request, settings: Settings, output: NetworkOutput, scene: Scene, part: Part) -> ResultRows:
-    photo = scene.photo(part.image.downscale(settings.reduce), settings, request.network_input.flaws, part.box)
+    photo = scene.photo(part.image.downscale(settings.reduce), settings, request.network_input.degradation, part.box)
     patches, origin = scene.faces.patches if scene.faces else (), (part.box.top, part.box.left) if part.box else (0, 0)
     return ResultRows(part.image, output.rows, settings, photo, faces_over(patches, settings, origin), part.cut)
 
@@ -198,7 +198,7 @@ class Run:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]
         network_input = part.image.downscale(settings.reduce)
-        photo = scene.photo(network_input, settings, self.request.network_input.flaws, part.box)
+        photo = scene.photo(network_input, settings, self.request.network_input.degradation, part.box)
         patches, size = scene.faces.patches if scene.faces else (), (image.height, image.width)
         region = PreviewRegion(part.image, photo, network, box, outer, size, network_key, patches)
         before, after, fidelity = render(region, settings)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from .image import FLAWLESS, Box, Facts, ImageCache, Measurements, SourceImage, downscaled_size
+from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage, downscaled_size
 from .listing import Found, Listing, Shard, list_images
 from .metadata import CHOICES, Metadata
 from .worker import inspect, read_image, warm_up
 
 __all__ = [
     "CHOICES",
-    "FLAWLESS",
+    "NO_DEGRADATION",
     "Box",
+    "Degradation",
     "Facts",
     "Found",
     "ImageCache",
     "Listing",
-    "Measurements",
     "Metadata",
     "Shard",
     "SourceImage",

@@ -77,14 +77,14 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """Noise of a photo, as standard deviation in levels of 8 bits, and softness, 0 to 1."""
+class Degradation:
+    """Degradation of a photo: noise, as standard deviation in levels of 8 bits, and softness, 0 to 1."""
 
     noise: float = 0.0
     softness: float = 0.0
 
 
-FLAWLESS = Measurements()
+NO_DEGRADATION = Degradation()
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +167,8 @@ class SourceImage:
         return ((first, min(first + count, self.height)) for first in range(0, self.height, count))
 
     @property
-    def flaws(self) -> Measurements:
-        return Measurements(self.noise, self.softness)
+    def degradation(self) -> Degradation:
+        return Degradation(self.noise, self.softness)
 
     def crop(self, box: Box) -> SourceImage:
         """Return a copy of the part inside `box`, which does not keep the whole in memory."""

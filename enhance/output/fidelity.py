@@ -20,7 +20,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from ..images import FLAWLESS, Box, Measurements
+from ..images import NO_DEGRADATION, Box, Degradation
 from .resample import area_weights, weighted_sums
 
 Rows = Callable[[int, int], np.ndarray]
@@ -60,17 +60,17 @@ _MEASURED_ROWS = 64
 
 @dataclass(frozen=True)
 class Photo:
-    """The photo that a result is compared with: `rows` of an image [height, width, 3] of 0..`levels`, and its flaws.
+    """The photo that a result is compared with: `rows` of an image [height, width, 3] of 0..`levels`.
 
-    The flaws are those of the whole photo, also if this is a part of it. `deblocked` returns the same rows without JPEG
-    blocks, for the base layer; None for a photo without blocks.
+    `degradation` describes the whole photo, also if this is a part of it. `deblocked` returns the same rows without
+    JPEG blocks, for the base layer; None for a photo without blocks.
     """
 
     rows: Rows
     height: int
     width: int
     levels: int
-    flaws: Measurements = FLAWLESS
+    degradation: Degradation = NO_DEGRADATION
     deblocked: Rows | None = None
 
     def part(self, first: int, last: int) -> np.ndarray:
@@ -118,14 +118,14 @@ class BaseLayer:
         if self.fidelity:
             averages = averages + self.strength * self._averages(low, high)
             missing = difference(self.photo.ground(low, high), averages)
-            base = base + self.fidelity * _correction(missing, averages, self.photo.flaws.noise)
+            base = base + self.fidelity * _correction(missing, averages, self.photo.degradation.noise)
         return np.asarray(base)[first - low : last - low]
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
         """Return rows of G times `share`, and of the averages of its upscaling."""
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        cleaned = share * _cleaned(self.photo.ground(low, high), self.photo.flaws)
+        cleaned = share * _cleaned(self.photo.ground(low, high), self.photo.degradation)
         taps = _up_and_down(self.factor)
         averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]
@@ -173,18 +173,18 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
 
 
-def _cleaned(photo: np.ndarray, flaws: Measurements) -> np.ndarray:
+def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
     """Return G, the photo without detail that is no more than noise, sharpened according to its softness."""
-    noise, radius = max(flaws.noise, 0.5) ** 2, _CLEANED_RADIUS
+    noise, radius = max(degradation.noise, 0.5) ** 2, _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     share = cv2.merge([_share_of_signal(_variance(light, radius), noise)] * 3)
     share = np.maximum(share, _share_of_signal(_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise))
     mean = _mean(photo, radius)
     clean = _mean(share, radius) * photo + _mean(mean - share * mean, radius)
-    if flaws.softness == 0:
+    if degradation.softness == 0:
         return clean
     blurred = cv2.GaussianBlur(clean, (_DEBLUR_TAPS, _DEBLUR_TAPS), _DEBLUR_SIGMA)
-    return np.clip(clean + flaws.softness * _DEBLUR_GAIN * (clean - blurred), 0, 255)
+    return np.clip(clean + degradation.softness * _DEBLUR_GAIN * (clean - blurred), 0, 255)
 
 
 def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
@@ -266,7 +266,7 @@ class FidelityMeter:
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
         self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
-        self._hidden = _ROUNDING + min(_HIDDEN_SHARE * photo.flaws.noise**2, _MOST_HIDDEN)
+        self._hidden = _ROUNDING + min(_HIDDEN_SHARE * photo.degradation.noise**2, _MOST_HIDDEN)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
         self._rows_left = size[0]
@@ -300,7 +300,7 @@ class FidelityMeter:
             averaged = self._averaged[low - self._first : high - self._first, columns]
             photo = self._photo.ground(low, high)[:, columns]
             missing = difference(photo, averaged)
-            contrast, error = _shape_errors(photo, photo - missing, self._photo.flaws.noise)
+            contrast, error = _shape_errors(photo, photo - missing, self._photo.degradation.noise)
             self._count(_grey(missing * missing)[inside], contrast[inside], error[inside])
         first, self._measured = max(last - METER_HALO, 0), last
         self._averaged, self._first = self._averaged[first - self._first :], first

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import Cancelled
 from ..files import file_sha256
-from ..images import FLAWLESS, Box, Measurements, SourceImage
+from ..images import NO_DEGRADATION, Box, Degradation, SourceImage
 from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, remove_haze
@@ -48,7 +48,7 @@ class Scene:
     faces: Faces | None = None
 
     def photo(
-        self, image: SourceImage, settings: Settings, flaws: Measurements = FLAWLESS, box: Box | None = None
+        self, image: SourceImage, settings: Settings, degradation: Degradation = NO_DEGRADATION, box: Box | None = None
     ) -> Photo:
         """Return the network's input; `box` is the region of the image that `image` is, if it is a part."""
         top, left = (box.top, box.left) if box else (0, 0)
@@ -58,7 +58,7 @@ class Scene:
 
         rows = without_haze(lambda first, last: image.rgb[first:last])
         deblocked = without_haze(Deblocked(image, top, left).rows) if has_blocks(image) else None
-        return Photo(rows, image.height, image.width, image.levels, flaws, deblocked)
+        return Photo(rows, image.height, image.width, image.levels, degradation, deblocked)
 
     def network_pixels(
         self, image: SourceImage, settings: Settings, box: Box | None = None, folder: Path | None = None

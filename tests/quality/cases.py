@@ -99,7 +99,7 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     """Return the program's result for a case, without the restoration of faces."""
     image, seen = case.image, case.image.downscale(settings.reduce)
     scene = Scene(find_haze(seen.rgb) if settings.scene == "dehaze" else None)
-    photo, settings = scene.photo(seen, settings, seen.flaws), with_installed_models(settings)
+    photo, settings = scene.photo(seen, settings, seen.degradation), with_installed_models(settings)
     network = networks.output(photo.rows(0, seen.height), settings)
     result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), result.meter()

@@ -30,7 +30,7 @@ def slider_costs() -> dict[str, float]:
     plain = Settings.from_preset("gentle", strength=1.0, fidelity=0.0)
 
     def result(settings: Settings) -> ResultRows:
-        seen = Scene().photo(image, settings, image.flaws)
+        seen = Scene().photo(image, settings, image.degradation)
         return ResultRows(image, lambda first, last: network[first:last], settings, seen)
 
     def tuned(settings: Settings) -> Callable[[], object]:
@@ -44,7 +44,7 @@ def slider_costs() -> dict[str, float]:
         "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
         "measuring the fidelity": lambda: _measure(result(plain), rows),
         "removing JPEG blocks": lambda: Deblocked(compressed).rows(0, len(photo)),
-        "the photo's noise and softness, once": lambda: replace(image).flaws,
+        "the photo's noise and softness, once": lambda: replace(image).degradation,
     }
     rounds = [
         [_spent(work) for work in works.values()] for _ in range(_TIMES)

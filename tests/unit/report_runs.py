@@ -26,7 +26,7 @@ def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> 
     blurred = cv2.GaussianBlur(network, (0, 0), 2.0)
     network = cv2.addWeighted(network, 1.6, blurred, -0.6, 0)
     settings = settings or Settings("gentle")
-    photo = Scene().photo(image, settings, image.flaws)
+    photo = Scene().photo(image, settings, image.degradation)
     return image, ResultRows(image, lambda first, last: network[first:last], settings, photo)
 
 

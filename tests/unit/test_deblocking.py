@@ -35,7 +35,7 @@ def jpeg(tmp_path: Path, rgb: np.ndarray, quality: int, **options) -> SourceImag
 
 
 def result_of(image: SourceImage, network: np.ndarray, settings: Settings) -> np.ndarray:
-    photo = Scene().photo(image, settings, image.flaws)
+    photo = Scene().photo(image, settings, image.degradation)
     rows = ResultRows(image, lambda a, b: network[a:b], settings, photo)
     return rows.rows(0, rows.size[0])
 
@@ -152,7 +152,7 @@ def test_tuning_and_meter_remove_the_blocks_of_each_row_once(tmp_path, monkeypat
     computed, compute = [], Deblocked._strip
     monkeypatch.setattr(Deblocked, "_strip", lambda self, number: computed.append(number) or compute(self, number))
 
-    result = ResultRows(image, lambda a, b: network[a:b], FAITHFUL, Scene().photo(image, FAITHFUL, image.flaws))
+    result = ResultRows(image, lambda a, b: network[a:b], FAITHFUL, Scene().photo(image, FAITHFUL, image.degradation))
     meter = result.meter()
     for first in range(0, result.size[0], 64):
         meter.add(result.rows(first, first + 64))

@@ -67,8 +67,8 @@ def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo, tmp_path):
     preview = enhancer.preview(path, settings, x=64, y=120, size=64)
     result = enhancer.run(path, settings, preview=preview)
 
-    assert preview.region.photo.flaws == read_image(path).flaws
-    assert preview.region.photo.flaws.noise > 2
+    assert preview.region.photo.degradation == read_image(path).degradation
+    assert preview.region.photo.degradation.noise > 2
     assert result.info["agreement_db"] > 50
     assert 20 < result.info["fidelity_db"] < 60
 

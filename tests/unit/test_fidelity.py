@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from enhance.images import Measurements, SourceImage
+from enhance.images import Degradation, SourceImage
 from enhance.output.fidelity import AreaAverage, BaseLayer, Fidelity, Photo, difference, fidelity_grade
 from enhance.output.resample import Grid
 from enhance.output.result import ResultRows
@@ -16,7 +16,7 @@ from tests.conftest import psnr
 
 FAITHFUL = Settings.from_preset("anime", strength=0.65, fidelity=1)
 RAW = Settings.from_preset("original")
-NOISY = Measurements(noise=1.0)
+NOISY = Degradation(noise=1.0)
 RNG = np.random.default_rng(7)
 
 
@@ -36,14 +36,14 @@ def photo_levels(photo: np.ndarray) -> int:
     return int(np.iinfo(photo.dtype).max)
 
 
-def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> Tuning:
+def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY) -> Tuning:
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), flaws)
+    seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), degradation)
     return Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
 
 
-def tune(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> np.ndarray:
-    tuning = tuning_of(photo, network, settings, flaws)
+def tune(photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY) -> np.ndarray:
+    tuning = tuning_of(photo, network, settings, degradation)
     return tuning.rows(0, tuning.grid.size[0])
 
 
@@ -56,7 +56,7 @@ def image_of(rgb: np.ndarray) -> SourceImage:
 
 
 def by_the_formula(
-    x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, flaws: Measurements
+    x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, degradation: Degradation
 ) -> np.ndarray:
     """Return the result of the documented formula in double precision with SciPy's filters, float64 [4H, 4W, 3]."""
 
@@ -78,11 +78,11 @@ def by_the_formula(
         return signal / (signal + noise / 2)
 
     x = x.astype(np.float64)
-    noise, grey = max(flaws.noise, 0.5) ** 2, (x @ [0.299, 0.587, 0.114])[..., None]
+    noise, grey = max(degradation.noise, 0.5) ** 2, (x @ [0.299, 0.587, 0.114])[..., None]
     kept = np.maximum(share(var(grey, 2), noise), share(var(x, 2), 3 * noise))
     clean = box(kept, 2) * x + box((1 - kept) * box(x, 2), 2)
     detail = clean - ndimage.gaussian_filter(clean, (0.8, 0.8, 0), mode="mirror", radius=3)
-    clean = np.clip(clean + 2 * flaws.softness * detail, 0, 255) if flaws.softness else clean
+    clean = np.clip(clean + 2 * degradation.softness * detail, 0, 255) if degradation.softness else clean
     y = strength * network + (1 - strength) * up(clean)
     d = average(y)
     differences = [
@@ -91,22 +91,22 @@ def by_the_formula(
     energies = np.array([box((one**2).mean(2), 7) + 0.25 for one in differences])
     weights = (energies.min(0) / energies) ** 4
     missing = (np.array(differences) * weights[..., None]).sum(0) / weights.sum(0)[..., None]
-    eps = max(25, (1.5 * flaws.noise) ** 2)
+    eps = max(25, (1.5 * degradation.noise) ** 2)
     v = var(d, 2).mean(2, keepdims=True)
     w = v / (v + eps / 2)
     return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
 
 
-@pytest.mark.parametrize("flaws", [Measurements(noise=6.0), Measurements(softness=0.7)], ids=["noisy", "soft"])
+@pytest.mark.parametrize("degradation", [Degradation(noise=6.0), Degradation(softness=0.7)], ids=["noisy", "soft"])
 @pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (1, 0.7), (0.3, 0), (0, 1)])
-def test_the_result_matches_the_documented_formula(strength, fidelity, flaws):
+def test_the_result_matches_the_documented_formula(strength, fidelity, degradation):
     photo = piece(300, 40)  # More than one block of rows.
     network = network_of(photo)
     settings = Settings.from_preset("anime", strength=strength, fidelity=fidelity)
 
-    expected = by_the_formula(photo, network, strength, fidelity, flaws)
+    expected = by_the_formula(photo, network, strength, fidelity, degradation)
 
-    assert np.abs(tune(photo, network, settings, flaws) - np.clip(expected, 0, 255)).max() <= 0.51
+    assert np.abs(tune(photo, network, settings, degradation) - np.clip(expected, 0, 255)).max() <= 0.51
 
 
 @pytest.mark.parametrize("scale", [4, 2, 1.7])
@@ -194,9 +194,9 @@ def test_fidelity_does_not_add_noise():
     clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    flaws = image_of(noisy).flaws
+    degradation = image_of(noisy).degradation
 
-    result = tune(noisy, network, FAITHFUL, flaws)
+    result = tune(noisy, network, FAITHFUL, degradation)
 
     rest = result.astype(float) - network
     assert rest[16:-16, 16:-16].std() < 8 / 4
@@ -233,7 +233,7 @@ def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
 
 def fidelity_of(photo: np.ndarray, network: np.ndarray, settings: Settings = RAW, strip: int = 64) -> Fidelity:
     image = image_of(photo)
-    seen = tuning_of(photo, network, settings, image.flaws).photo
+    seen = tuning_of(photo, network, settings, image.degradation).photo
     result = ResultRows(image, lambda a, b: network[a:b], settings, seen)
     meter = result.meter()
     for first in range(0, result.size[0], strip):
@@ -406,5 +406,5 @@ def test_a_soft_photo_is_sharpened_at_low_strength():
     def contrast(pixels):
         return cv2.Laplacian(average(pixels), cv2.CV_64F).std()
 
-    plain, sharpened = (contrast(tune(soft, network, settings, Measurements(softness=one))) for one in (0, 1))
+    plain, sharpened = (contrast(tune(soft, network, settings, Degradation(softness=one))) for one in (0, 1))
     assert sharpened > 1.2 * plain

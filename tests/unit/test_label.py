@@ -56,7 +56,7 @@ def write_result(folder: Path, xmp: bytes | None = None, preset: str = "anime-fa
     if preset == "resize":
         settings = Settings().resolved("resize", scale=1)
     network = changes.pop("network", np.repeat(np.repeat(rgb, settings.factor, 0), settings.factor, 1))
-    photo = Scene().photo(image, settings, image.flaws)
+    photo = Scene().photo(image, settings, image.degradation)
     rows = replace(ResultRows(image, lambda a, b: network[a:b], settings, photo), **changes)
     written, _ = write_png(rows, folder / "result.png", signature="b" * 64, meter=rows.meter())
     assert written.sha256 == file_sha256(written.path)

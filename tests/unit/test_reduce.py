@@ -92,7 +92,7 @@ def test_strips_of_any_height_are_bit_identical(engine):
     assert np.abs(network.astype(int) - other).max() <= 1
 
     settings = FAST.changed(reduce=2)
-    rows = ResultRows(image, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.flaws))
+    rows = ResultRows(image, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.degradation))
     whole = rows.rows(0, 262)
     assert whole.shape == (262, 122, 3)
     for strip in (1, 7, 64):
@@ -204,5 +204,5 @@ def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
 
     image = read_image(path)
-    assert preview.region.photo.flaws.noise == image.downscale(2).noise < 0.8 * image.noise
+    assert preview.region.photo.degradation.noise == image.downscale(2).noise < 0.8 * image.noise
     assert replace(image).downscale(1).noise == image.noise

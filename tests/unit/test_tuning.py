@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from enhance.images import Box, Measurements
+from enhance.images import Box, Degradation
 from enhance.output.fidelity import Photo
 from enhance.output.resample import Cut, Grid, enlarge_rows
 from enhance.output.tuning import Tuning
@@ -19,7 +19,7 @@ def network(photo) -> np.ndarray:
 
 def tune(photo, network, settings, first=0, last=None, noise=0.0):
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Measurements(noise))
+    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Degradation(noise))
     tuning = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
     return tuning.rows(first, tuning.grid.size[0] if last is None else last)
 
