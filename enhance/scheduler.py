@@ -2,7 +2,7 @@
 
 OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling thread. With two
 sets there are more threads than cores, and all work takes half as long again. One thread therefore does all of
-PyTorch's work, in steps. Steps of previews run before steps of runs, and callers take turns.
+PyTorch's work, in steps. Steps of previews run before steps of runs, and callers are served in rotation.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Ticket:
     comparisons, whose steps alternate with those of the run. Steps of the kind `background` run while the device is
     unused and nobody has a job.
 
-    - `caller`: callers take turns. In a tuple such as address and session, addresses take turns, then the sessions of
-      an address.
+    - `caller`: callers are served in rotation. In a tuple such as address and session, the addresses are served in
+      rotation, then the sessions of an address.
     - `stop`: cancels the job. `queued(count)`: called regularly with the number of jobs ahead while the job waits.
     - `wait_seconds`: the time that the job has waited in total.
     """
@@ -324,7 +324,7 @@ class Step(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """A queue of several callers, who take turns. The items of one caller keep their order."""
+    """A queue that serves its callers in rotation. The items of one caller keep their order."""
 
     def __init__(self) -> None:
         self._items: list[tuple[Hashable, T]] = []

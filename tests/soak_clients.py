@@ -399,4 +399,4 @@ class SlowClient:
 
 
 SLOW = ("idle", "half_request", "slow_upload", "slow_download", "unread_stream")
-"""The kinds of slow connections, which take turns: the names of the methods of `SlowClient`."""
+"""The kinds of slow connections, used alternately: the names of the methods of `SlowClient`."""

@@ -4,17 +4,17 @@
   const all = (selector) => document.querySelectorAll(selector);
 
   // A live region announces states when they change, and progress at every tenth of it.
-  const voice = Object.assign(document.createElement("div"), { id: "voice", className: "voice" });
-  voice.setAttribute("role", "status");
+  const region = Object.assign(document.createElement("div"), { id: "announcements", className: "visually-hidden" });
+  region.setAttribute("role", "status");
   const announced = new Map();
   const announce = (place, state, words) => {
     if (announced.get(place) === state) return;
     const isNews = announced.has(place) || ["run", "cells"].includes(place);
     announced.set(place, state);
-    if (isNews && words) voice.textContent = words;
+    if (isNews && words) region.textContent = words;
   };
   const announceStates = () => {
-    if (!voice.isConnected) document.body.append(voice);
+    if (!region.isConnected) document.body.append(region);
     for (const place of ["#chip .chip", "#result-chip .chip"]) {
       const chip = one(place);
       if (chip) announce(place, chip.dataset.state, chip.textContent);

@@ -224,9 +224,9 @@ class _Events:
         options = _visible_progress(result.report_problem, 1)
         written = self._on(result.report.click, run.report, [], outputs, **options)
         self._script(written.then, "enhanceFetch('#report-problem')")
-        options = _visible_progress(result.taken, 2)
+        options = _visible_progress(result.download_message, 2)
         exported = self._when_settled(result.download.click, run.export, values, outputs, **options)
-        self._script(exported.then, "enhanceFetch('#taken')")
+        self._script(exported.then, "enhanceFetch('#download-message')")
 
     def _add_tabs(self) -> None:
         # Gradio's own event of a tab is also sent when the page opens.
@@ -265,27 +265,27 @@ class _Events:
             self._show_loaded(self._answer(removed.then, batch.select_first, values, self._file, **_EACH))
 
     def _add_history(self) -> None:
-        page, listed = self._page, self._page.result.listed
-        long = _visible_progress(listed, 2)
-        for part in (listed, page.result.away):
+        page, history_list = self._page, self._page.result.history_list
+        long = _visible_progress(history_list, 2)
+        for part in (history_list, page.result.notice):
             opened = self._answer(part.select, history.open_result, [], self._photo, of_page=True, **long)
             self._script(opened.success, "enhanceFocusStep('image', 'one')")
             self._show_loaded(opened)
             downloaded = self._on(part.download, history.download_entry, [], self._bar, of_page=True, **long)
             self._script(downloaded.success, "enhanceFetch('#report-problem')")
         results = parts(page.result)
-        self._on(page.result.away.tick, history.show_away, [], results, of_page=True, **_SHORT)
-        self._on(page.result.away.clear, history.dismiss, [], results, of_page=True, **_SHORT)
+        self._on(page.result.notice.tick, history.show_notice, [], results, of_page=True, **_SHORT)
+        self._on(page.result.notice.clear, history.dismiss, [], results, of_page=True, **_SHORT)
         self._on(page.batch.download.click, history.mark_batch_downloaded, [], results, of_page=True, **_SHORT)
-        loaded = self._answer(listed.retry, history.load_run, [], self._photo, of_page=True, **long)
+        loaded = self._answer(history_list.retry, history.load_run, [], self._photo, of_page=True, **long)
         self._script(loaded.success, "enhanceFocusStep('image', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
         self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(loaded)
-        self._on(listed.expand, history.toggle_batch, [], parts(page.result), of_page=True, **_SHORT)
-        removed = self._on(listed.delete, history.remove_entry, [], self._bar, of_page=True, **_SHORT)
+        self._on(history_list.expand, history.toggle_batch, [], parts(page.result), of_page=True, **_SHORT)
+        removed = self._on(history_list.delete, history.remove_entry, [], self._bar, of_page=True, **_SHORT)
         self._on(removed.success, batch.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
-        resumed = self._answer(listed.submit, batch.resume_batch, [], self._file, of_page=True, **_SHORT)
+        resumed = self._answer(history_list.submit, batch.resume_batch, [], self._file, of_page=True, **_SHORT)
         self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
         self._on(resumed.success, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
         self._on(resumed.success, batch.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)

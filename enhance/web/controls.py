@@ -285,7 +285,7 @@ def change_encoding(call: Call) -> Updates:
     try:
         call.session.encoding = encoding = encoding_from(call.values)
     except SettingsError as error:
-        return {call.page.result.taken: templates.problem(page_message(call.language, error))}
+        return {call.page.result.download_message: templates.problem(page_message(call.language, error))}
     named = call.page.named
     return {
         named["quality"]: gr.Slider(visible=encoding.has_quality),

@@ -36,9 +36,9 @@ from .session import Session
 _MAX_PIXELS = 16_000_000
 """The largest region that is sent, in pixels of the screen."""
 _MAX_STEP = 1 << 12
-_AT_ONCE = 2
-_OF_A_PAGE, _OF_AN_ADDRESS, _OF_ALL = 8, 24, 96
-"""The largest number of regions that wait, are created or are sent. A browser opens six connections at a time."""
+_CONCURRENT = 2
+_PER_PAGE, _PER_ADDRESS, _IN_TOTAL = 8, 24, 96
+"""The largest number of open requests for regions. A browser opens six connections at a time."""
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -47,10 +47,10 @@ class _Admission:
 
     def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()
-        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _AT_ONCE))
+        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _CONCURRENT))
 
     @asynccontextmanager
-    async def admitted(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
+    async def admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
         """Count a request for these parties, each with its limit, inside the block. Raises RejectedRequest."""
         for party, limit in parties.items():
             if self._open[party] >= limit:
@@ -66,18 +66,18 @@ class _Admission:
                     self._limiters.pop(party, None)
 
     @asynccontextmanager
-    async def turn(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
-        """Wait until an admitted request is one of the two that each party may have in progress."""
-        async with AsyncExitStack() as turns:
+    async def acquire(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
+        """Run the block when no party of the admitted request has more than two in progress."""
+        async with AsyncExitStack() as stack:
             for party in parties:
-                await turns.enter_async_context(self._limiters[party])
+                await stack.enter_async_context(self._limiters[party])
             yield
 
 
 class Display:
-    """The regions of one app. At most two are made at a time, so that they do not slow down the network.
+    """The regions of one app. At most two are created at a time, so that they do not slow down the network.
 
-    Users, and addresses without a login, take turns. Then the pages of one address take turns.
+    Users, and addresses without a login, are served in rotation. Within an address, its pages are served in rotation.
     """
 
     def __init__(self, services: Services):
@@ -90,12 +90,12 @@ class Display:
         session = self._services.sessions.of_folder(request.path_params["session"])
         if session is None:
             raise HTTPException(404)
-        parties = {session.caller: _OF_A_PAGE, session.caller[:1]: _OF_AN_ADDRESS, (): _OF_ALL}
+        parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         is_card = request.path_params["kind"] == "card"
         make = partial(self._card, stop=session.begin_card()) if is_card else self._region
         admission = self._cards if is_card else self._regions
-        async with admission.admitted(parties):  # Until the region is sent: a slow reader keeps it in memory.
-            async with admission.turn(parties):
+        async with admission.admit(parties):  # Until the region is sent: a slow reader keeps it in memory.
+            async with admission.acquire(parties):
                 try:
                     content, extension = await run_in_threadpool(make, session, request)
                 except EnhanceError as error:  # The file was deleted, or a newer card has replaced this one.

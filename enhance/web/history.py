@@ -137,7 +137,7 @@ def show_history(call: Call, is_opening: bool = False) -> Updates:
     if is_opening and any(entry.current_state(tasks) == "cut" for run in runs for entry in run):
         look["open"] = True
     html = templates.render("history", call.language, entries=entries)
-    return {call.page.result.past: gr.Accordion(**look), call.page.result.listed: html}
+    return {call.page.result.history: gr.Accordion(**look), call.page.result.history_list: html}
 
 
 def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str, Any]:
@@ -212,12 +212,12 @@ def _entry_values(
     }
 
 
-def show_away(call: Call) -> Updates:
+def show_notice(call: Call) -> Updates:
     """Show the newest run if no open tab has it and its result was not seen: its progress or its result.
 
     The event has the browser's key and the names of its open tabs. A run whose progress is shown is not cancelled.
     """
-    session, services, place = call.session, call.services, call.page.result.away
+    session, services, place = call.session, call.services, call.page.result.notice
     tasks, tabs = services.enhancer.tasks, getattr(call.event, "tabs", None)
     session.history = history_name(call.request, getattr(call.event, "key", None))
     entries = next(iter(tasks.runs(session.history)), [])
@@ -238,14 +238,14 @@ def show_away(call: Call) -> Updates:
     else:
         title, actions = call.text("away_done"), ["zip"] if is_batch else ["download", "open"]
     values |= {"notes": [], "files": [], "actions": [*actions, "dismiss"]}
-    return {place: templates.render("away", call.language, title=title, entry=values), **show_history(call)}
+    return {place: templates.render("notice", call.language, title=title, entry=values), **show_history(call)}
 
 
 def dismiss(call: Call) -> Updates:
     """Remove the notice about a run."""
     with suppress(EnhanceError):  # The run was removed.
         call.services.enhancer.tasks.mark_seen(find_entries(call))
-    return {call.page.result.away: ""}
+    return {call.page.result.notice: ""}
 
 
 def mark_downloaded(call: Call, task_id: str) -> None:
@@ -260,7 +260,7 @@ def mark_batch_downloaded(call: Call) -> Updates:
     """Record that the user has downloaded the ZIP file of the session's batch."""
     tasks, batch = call.services.enhancer.tasks, call.session.files.id
     tasks.mark_seen(entry for run in tasks.runs(call.session.history) for entry in run if entry.batch == batch)
-    return {call.page.result.away: ""}
+    return {call.page.result.notice: ""}
 
 
 def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
@@ -352,7 +352,7 @@ def download_entry(call: Call) -> Updates:
     if getattr(call.event, "act", "") != "report":
         enhancer.tasks.mark_seen(entries)
     card = call.page.result
-    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: "", card.away: ""}
+    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: "", card.notice: ""}
 
 
 def remove_entry(call: Call) -> Updates:
@@ -427,5 +427,5 @@ def _show_loaded(call: Call) -> Updates:
         call.page.named["preset"]: call.session.preset_control,
         **show_session(call),
         **show_history(call),
-        call.page.result.away: "",
+        call.page.result.notice: "",
     }

@@ -60,7 +60,7 @@ def build_page(texts: Texts, login: bool = False) -> Page:
     """Build the page in the current `gr.Blocks`, with a button to log out if there is a `login`."""
     page = Page()
     _build_head(page, texts, login)
-    page.result.away = gr.HTML(elem_id="away", js_on_load="window.enhanceAwayEvent = trigger")
+    page.result.notice = gr.HTML(elem_id="notice", js_on_load="window.enhanceNoticeEvent = trigger")
     with gr.Tabs(elem_id="tabs"):  # Both tabs show the parts below.
         for name in ("one", "many"):
             gr.Tab(texts(f"tab_{name}"), id=name, elem_id=f"tab-{name}")
@@ -74,8 +74,8 @@ def build_page(texts: Texts, login: bool = False) -> Page:
     _build_bar(page, texts)
     with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
         page.result.facts = gr.HTML(elem_id="result-facts")
-    with gr.Accordion(texts("history"), open=False, visible=False, elem_id="history") as page.result.past:
-        page.result.listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
+    with gr.Accordion(texts("history"), open=False, visible=False, elem_id="history") as page.result.history:
+        page.result.history_list = gr.HTML(elem_id="history-list", js_on_load="window.enhanceHistoryEvent = trigger")
     gr.Markdown(texts("examples_credit"), elem_classes="hint", elem_id="credits")
     return page
 
@@ -156,11 +156,11 @@ def _build_controls(page: Page, texts: Texts) -> None:
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
         named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
-        page.upload.cards = gr.HTML(elem_id="cards", elem_classes="unseen")
+        page.upload.cards = gr.HTML(elem_id="cards", elem_classes="not-displayed")
         page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
         card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
     with gr.Column(elem_id="tuning-row", min_width=0):
-        card.changed = gr.HTML(elem_id="changed", elem_classes="unseen")
+        card.changed = gr.HTML(elem_id="changed", elem_classes="not-displayed")
         # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
         with gr.Accordion(texts("tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
             look: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
@@ -206,7 +206,7 @@ def _build_bar(page: Page, texts: Texts) -> None:
         with gr.Column(elem_id="state", elem_classes="facts-column", min_width=0):
             page.upload.facts = gr.HTML(elem_id="facts")
             with gr.Column(elem_classes="of-one", min_width=0):
-                run.progress, result.taken = gr.HTML(elem_id="progress"), gr.HTML(elem_id="taken")
+                run.progress, result.download_message = gr.HTML(elem_id="progress"), gr.HTML(elem_id="download-message")
             with gr.Column(elem_classes="of-many", min_width=0):
                 card.problem, card.progress = gr.HTML(elem_id="batch-problem"), gr.HTML(elem_id="batch-progress")
             result.report_problem = gr.HTML(elem_id="report-problem")
@@ -223,7 +223,7 @@ def _build_bar(page: Page, texts: Texts) -> None:
                 run.why, page.upload.estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
             result.again = gr.Button(texts("new_image"), elem_id="again", **_HIDDEN)
             result.report = gr.Button(texts("report"), elem_id="report", **_HIDDEN)
-            result.report_file = gr.DownloadButton(texts("report"), elem_id="report-file", elem_classes="unseen")
+            result.report_file = gr.DownloadButton(texts("report"), elem_id="report-file", elem_classes="not-displayed")
             result.download = gr.DownloadButton("PNG", elem_id="download", variant="primary", **_HIDDEN)
             run.cancel = gr.Button(texts("cancel"), elem_id="cancel", **_HIDDEN)
             look: dict[str, Any] = {"variant": "primary", "size": "lg", "interactive": False}

@@ -11,16 +11,16 @@
     try { name = sessionStorage.getItem("enhance-tab"); } catch { return (tab = fresh()); }
     const tabs = new BroadcastChannel("enhance-tabs");
     if (name) {
-      const taken = await new Promise((done) => {
-        tabs.onmessage = ({ data }) => { if (data.taken === name) done(true); };
+      const isUsed = await new Promise((done) => {
+        tabs.onmessage = ({ data }) => { if (data.used === name) done(true); };
         tabs.postMessage({ asked: name });
         setTimeout(done, 120, false);
       });
-      if (taken) name = null;
+      if (isUsed) name = null;
     }
     tab = name ?? fresh();
     tabs.onmessage = ({ data }) => {
-      if (data.asked === tab) tabs.postMessage({ taken: tab });
+      if (data.asked === tab) tabs.postMessage({ used: tab });
       if (data.wanted) tabs.postMessage({ open: tab });
     };
     sessionStorage.setItem("enhance-tab", tab);
@@ -77,8 +77,8 @@
     if (event.target.closest?.("#batch-add")) one("#batch-files input[type=file]")?.click();
     const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
     if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
-    const mend = event.target.closest?.(".file .mend");
-    if (mend) window.enhanceCards(mend.dataset.act, { index: file.dataset.file, value: null });
+    const repair = event.target.closest?.(".file .repair");
+    if (repair) window.enhanceCards(repair.dataset.act, { index: file.dataset.file, value: null });
     if (chosen) {
       for (const other of document.querySelectorAll(".file")) {
         other.classList.toggle("selected", other === file);

@@ -101,7 +101,7 @@
       const isInstalled = figure?.dataset.installed !== "false";
       label.classList.toggle("own", Boolean(group));
       if (group && wrap.dataset.group !== group) wrap.dataset.group = group;
-      label.classList.toggle("away", !isInstalled);
+      label.classList.toggle("unavailable", !isInstalled);
       // Not `disabled`: keyboards and screen readers reach it and its reason.
       input.setAttribute("aria-disabled", String(!isInstalled));
       return { input, label, name: input.value, isInstalled };
@@ -109,7 +109,7 @@
     for (const [name, figure] of figures) {
       const input = one(`#preset input[value="${CSS.escape(name)}"]`);
       figure.id = `about-${name}`;
-      figure.hidden = name !== (document.activeElement?.closest("#preset label.away")?.querySelector("input").value ?? chosen);
+      figure.hidden = name !== (document.activeElement?.closest("#preset label.unavailable")?.querySelector("input").value ?? chosen);
       input?.setAttribute("aria-describedby", figure.id);
       if (input) put(input.closest("label"), "title", figure.textContent.trim());
     }
@@ -121,7 +121,7 @@
   };
   // A preset that is not installed can have the focus, but cannot be selected.
   document.addEventListener("click", (event) => {
-    const label = event.target.closest?.("#preset label.away");
+    const label = event.target.closest?.("#preset label.unavailable");
     if (!label) return;
     event.preventDefault();
     event.stopImmediatePropagation();

@@ -174,7 +174,7 @@ def export(call: Call) -> Updates:
         mark_downloaded(call, result.info["task_id"])
         return path
 
-    return _offer_file(call, make, call.page.result.taken, "A result could not be exported")
+    return _offer_file(call, make, call.page.result.download_message, "A result could not be exported")
 
 
 def report(call: Call) -> Updates:

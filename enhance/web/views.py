@@ -195,7 +195,7 @@ def clear(page: Page) -> Updates:
             preview.problem,
             page.run.progress,
         ),
-        *(result.images, result.live, result.chip, result.summary, result.taken, result.report_problem),
+        *(result.images, result.live, result.chip, result.summary, result.download_message, result.report_problem),
     )
     return {**dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}
 
@@ -414,7 +414,7 @@ def show_download(call: Call) -> Updates:
     bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
     look = bar.get(card.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})
-    return {**bar, card.download: button, card.taken: message}
+    return {**bar, card.download: button, card.download_message: message}
 
 
 def show_progress(call: Call) -> Updates:
@@ -422,7 +422,7 @@ def show_progress(call: Call) -> Updates:
     run = call.session.run
     return {
         call.page.run.progress: templates.progress(*progress_text(call.language, run.state if run else RunState())),
-        call.page.result.taken: "",
+        call.page.result.download_message: "",
         **show_bar(call, starts=True),
     }
 

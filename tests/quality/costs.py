@@ -48,7 +48,7 @@ def slider_costs() -> dict[str, float]:
     }
     rounds = [
         [_spent(work) for work in works.values()] for _ in range(_TIMES)
-    ]  # in turn, since the speed of a computer varies
+    ]  # timed alternately, because the speed of a computer varies
     megapixels = photo.shape[0] * photo.shape[1] / 1e6
     return {what: min(spent) / megapixels for what, spent in zip(works, zip(*rounds, strict=True), strict=True)}
 

@@ -8,9 +8,9 @@ from ..site import Site
 from .journey import choose, has_focus, wait_for_chip
 
 LISTEN = """() => {
-  const voice = document.querySelector("#voice");
+  const region = document.querySelector("#announcements");
   window.announced = [];
-  new MutationObserver(() => window.announced.push(voice.textContent)).observe(voice, { childList: true });
+  new MutationObserver(() => window.announced.push(region.textContent)).observe(region, { childList: true });
 }"""
 
 

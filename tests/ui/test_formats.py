@@ -70,6 +70,6 @@ def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp
     load(page, glass)
     expect(page.locator("#location .note")).to_have_count(0)
     enhance(page)
-    expect(page.locator("#taken .note")).to_be_visible()  # JPEG has no transparency
+    expect(page.locator("#download-message .note")).to_be_visible()  # JPEG has no transparency
     pick(page, "format", "webp")
-    expect(page.locator("#taken .note")).to_have_count(0)
+    expect(page.locator("#download-message .note")).to_have_count(0)

@@ -10,7 +10,7 @@ from ..site import Site
 from .cable import cable
 from .journey import add_files, choose, download, enhance, enhance_all, load, open_batch, wait_for_stage
 
-NOTICE = "#away section"
+NOTICE = "#notice section"
 HIDDEN_TAB = """
 window.sent = [];
 window.asked = 0;
@@ -38,11 +38,11 @@ def test_a_run_whose_tab_was_closed_is_shown_in_a_new_tab_until_it_is_downloaded
     with site.enhancer.paused("progress"):
         first.locator("#enhance").click()
         expect(first.locator("#progress progress[value]")).to_be_visible()
-        beside = new_tab(first, site)
-        beside.wait_for_timeout(600)
-        expect(beside.locator(NOTICE)).to_have_count(0)  # The first tab is still open.
+        other = new_tab(first, site)
+        other.wait_for_timeout(600)
+        expect(other.locator(NOTICE)).to_have_count(0)  # The first tab is still open.
         first.close()
-        tab = new_tab(beside, site)
+        tab = new_tab(other, site)
         expect(tab.locator(NOTICE)).to_contain_text(re.compile(r"Still running: \d+%"))
         expect(tab.locator(NOTICE)).to_contain_text("left.png")
     expect(tab.locator(NOTICE)).to_contain_text("Finished while you were away")
@@ -55,7 +55,7 @@ def test_a_run_whose_tab_was_closed_is_shown_in_a_new_tab_until_it_is_downloaded
     later = new_tab(tab, site)
     later.wait_for_timeout(600)
     expect(later.locator(NOTICE)).to_have_count(0)
-    for page in (beside, tab, later):
+    for page in (other, tab, later):
         page.close()
 
 

@@ -1,4 +1,4 @@
-"""The scheduler: one thread, previews first, callers in turn, bounded, and cancellable at every point."""
+"""The scheduler: one thread, previews first, callers in rotation, bounded, and cancellable at every point."""
 
 from __future__ import annotations
 
