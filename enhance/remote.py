@@ -91,7 +91,7 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
     hidden = set[Path]()
     for name, facts in sorted(entries.items()):
         path = Path(PurePosixPath(name).relative_to(root))
-        # ".." is a name like any other in a store, but leads out of a local folder of results, as a root does.
+        # A store can have names such as ".." or a root. In a local folder of results, they would be outside the folder.
         dots = next((count for count, part in enumerate(path.parts, 1) if part.startswith(".")), 0)
         if path.anchor or dots:
             if not path.parts[dots - 1].startswith(OWN):

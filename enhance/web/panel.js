@@ -47,7 +47,7 @@
     put(place.lastChild, "textContent", text("#done .brief"));
   };
 
-  // The sheet holds the focus. Escape, a tap outside, or dragging its upper edge down closes it.
+  // The focus stays inside the sheet. Escape, a tap outside, or dragging its upper edge down closes it.
   const phone = matchMedia("(max-width: 900px)");
   const isSheetOpen = () => Boolean(one("#panel.sheet"));
   const showSheet = (isOpen) => {

@@ -19,17 +19,17 @@
     const place = placeNow();
     if (place?.photo === shown?.photo && place?.region === shown?.region) return;
     shown = place && { ...place, before: `${place.photo}?${place.region}`, after: new Map() };
-    if (image) image.src = ""; // Stops the request for the earlier place.
+    if (image) image.src = ""; // Cancels the request for the earlier area.
     image = null;
     draw();
   };
-  // A new photo is shown at once, a new place once the stage rests.
+  // A new photo is shown at once, a new area when the view has not moved for a while.
   window.enhanceMoved = () => {
     clearTimeout(timer);
     if (window.enhanceCentre()?.address !== shown?.photo) show();
     else timer = setTimeout(show, REST_MS);
   };
-  // The halves after follow the preview one by one, the quick presets first, and only those in sight.
+  // The results are requested one by one after the preview: quick presets first, and only visible cards.
   const awaitsPreview = () => one("#stage[data-mode=preview]:not(.zoomed-out) #chip .chip:is(.none, .running, .quick)");
   const requestNext = (cards, seconds) => {
     if (image || !shown || awaitsPreview()) return;
@@ -61,7 +61,7 @@
   };
   const drawCard = ({ label, name, isInstalled }, data) => {
     const picture = part(label, ".picture", () => add(label, "span", "picture", `<img alt=""><i><img alt=""></i><b></b><s>${TICK}</s>`, label.querySelector("span")));
-    picture.setAttribute("aria-hidden", "true"); // Auto's own text has its choice, and the name is below.
+    picture.setAttribute("aria-hidden", "true"); // The text of Auto names its choice, and the name of the preset is below.
     const [before, after] = picture.querySelectorAll("img"), address = shown?.after.get(name) ?? "";
     source(before, shown?.before ?? "");
     source(after, address);
