@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, TimeoutError, expect
 
 PATIENCE = 90_000
 """Milliseconds to wait for a condition. Longer waits fail."""
@@ -105,7 +106,8 @@ def pick(page: Page, control: str, value: object) -> None:
     label = page.locator(f"#{control} label:has(input[value='{value}'])")
     for section in page.locator(".section:not(.open)", has=page.locator(f"#{control}")).all():
         if (fold := section.locator(".fold")).is_visible():
-            fold.click()
+            with suppress(TimeoutError):  # The panel can unfold all sections at this moment.
+                fold.click(timeout=3000)
     if control in ("size", "scale") and not label.is_visible():
         page.locator("#sizes label:has(input[value=custom])").click()
     if control == "preset" and not label.is_visible():
