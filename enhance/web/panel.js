@@ -5,23 +5,24 @@
   const all = (selector) => [...document.querySelectorAll(selector)];
   const text = (selector, root = document) => root.querySelector(selector)?.textContent.trim() ?? "";
   const selected = (control) => text(`#${control} label.selected > span:not(.picture)`);
+  const punctuation = (mark) => (document.documentElement.lang.startsWith("zh") ? { ",": "，", ":": "：" }[mark] : `${mark} `);
   const number = (control) => one(`#${control} input`)?.value ?? "";
   const size = () => {
     const control = one("#size input:checked")?.value;
     if (control === "paper") {
       const isOwn = one("#paper input:checked")?.value === "own";
-      return `${isOwn ? `${number("print_width")} × ${number("print_height")} ${selected("unit")}` : selected("paper")}, ${number("dpi")} dpi`;
+      return `${isOwn ? `${number("print_width")} × ${number("print_height")} ${selected("unit")}` : selected("paper")}${punctuation(",")}${number("dpi")} dpi`;
     }
     if (!one("#panel.custom-size")) return text("#sizes label.selected");
     return control === "scale" ? selected(control) : `${text(`#${control} [data-testid=block-info]`)} ${number(control)}`;
   };
   const preset = () => {
     const auto = text("#preset label:has(.picture b:not(:empty)) > span:not(.picture)");
-    return one("#preset input[value=auto]:checked") && auto ? `${selected("preset")}: ${auto}` : selected("preset");
+    return one("#preset input[value=auto]:checked") && auto ? `${selected("preset")}${punctuation(":")}${auto}` : selected("preset");
   };
   const SECTIONS = {
     size: { title: "size", state: size }, preset: { title: "preset", state: preset },
-    format: { title: "format_metadata", state: () => `${selected("format")}, ${selected("metadata")}` },
+    format: { title: "format_metadata", state: () => `${selected("format")}${punctuation(",")}${selected("metadata")}` },
   };
   const CLOSING_PX = 80;
   const put = (element, key, value) => { if (element && element[key] !== value) element[key] = value; };
