@@ -222,7 +222,7 @@ class RemoteClaims(Claims):
                 with self._files.open(name, "xb") as file:
                     file.write(content)
             except FileNotFoundError:
-                self._files.makedirs(self._folder.as_posix())
+                self._files.makedirs(self._folder.as_posix(), exist_ok=True)
                 return self._create(path)
             except Exception as error:
                 if not _exists_already(error):
