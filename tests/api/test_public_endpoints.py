@@ -36,8 +36,10 @@ def test_parameters_have_their_names_and_defaults(client, endpoint, own):
         *own,
         *SETTINGS,
         *ADDED_SETTINGS,
+        *(["name_pattern"] if endpoint == "/batch" else []),
     ]
     defaults = {one["parameter_name"]: one.get("parameter_default") for one in parameters[1:]}
+    assert defaults.pop("name_pattern", None) is None
     assert defaults == own | SETTINGS | ADDED_SETTINGS
     assert all(one["parameter_has_default"] for one in parameters[1:])
 

