@@ -321,19 +321,9 @@ def _run_piped(options: Namespace, settings: Settings) -> int:
     if not is_alone or options.ray is not None or options.report or options.pages:
         raise SettingsError("pipe_single")
     from .enhancer import Enhancer
-    from .output.formats import Encoding
 
     (source,), target, folder = options.input, options.output, TemporaryDirectory()
-    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label, options.background)
-    if target is not None and target != _PIPE:
-        encoding = Encoding.of_file(
-            target,
-            options.quality,
-            options.metadata,
-            options.format,
-            label=options.label,
-            background=options.background,
-        )
+    encoding = _encoding(options, None if target == _PIPE else target)
     enhancer = Enhancer(options.device, options.precision)
     with folder, _Progress(options.progress) as bar:
 
@@ -375,10 +365,19 @@ def _batch_class(options: Namespace, reporter: _Reporter, enhancer: Enhancer) ->
         yield partial(ClusterRun, ray=ray, warn=reporter.warn, **workers)
 
 
+def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
+    """Return the output format: for a file, that of its extension. Raises SettingsError."""
+    from .output.formats import Encoding
+
+    chosen = {name: getattr(options, name) for name in ("quality", "metadata", "label", "background")}
+    if file is not None:
+        return Encoding.of_file(file, format=options.format, **chosen)
+    return Encoding(options.format or "png", **chosen)
+
+
 def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
     from .batch import Item, find_images, plan, read_list, split_pages
-    from .output.formats import Encoding
     from .processes import remove_leftovers
 
     inputs, output = options.input, options.output
@@ -391,17 +390,10 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
         and shard.count == 1
     )
     if isinstance(output, Path) and is_one_file and not output.is_dir():
-        encoding = Encoding.of_file(
-            output,
-            options.quality,
-            options.metadata,
-            options.format,
-            label=options.label,
-            background=options.background,
-        )
+        encoding = _encoding(options, output)
         remove_leftovers(output.parent)
         return plan(split_pages(Item(inputs[0], Path(inputs[0].name), output), pages)), encoding
-    encoding = Encoding(options.format or "png", options.quality, options.metadata, options.label, options.background)
+    encoding = _encoding(options)
     if output is None:
         return find_images(inputs, shard=shard, pages=pages, listed=listed), encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():

@@ -139,15 +139,8 @@ class Enhancer:
         """
         target, settings = None if output is None else Path(output), as_settings(settings)
         if target is not None:
-            encoding = encoding or Encoding.of_file(target)
-            encoding = Encoding.of_file(
-                target,
-                encoding.quality,
-                encoding.metadata,
-                encoding.format,
-                label=encoding.label,
-                background=encoding.background,
-            )
+            by_name = Encoding.of_file(target, format=encoding and encoding.format)  # Raises if they contradict.
+            encoding = encoding or by_name
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
         engine, started = self.engine, time.perf_counter()
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes

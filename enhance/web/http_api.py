@@ -66,7 +66,8 @@ async def enhance_form(request: Request) -> Response:
                 result = job.result()
             title = download_name(name, settings, encoding.file_format.ending)
             file = services.downloads.link(result.path, title)
-        return _response(request, file, services.owners.remember(client, result.info, encoding))
+        info = services.owners.remember(client, result.info, encoding)
+        return _response(request, file, info, encoding.media_type)
     except Exception as error:
         sentence = services.message(client, error, "A request of the HTTP API failed")
         return JSONResponse({"error": sentence, "detail": sentence}, _status(error), _retry_header(error))
@@ -112,7 +113,7 @@ def _parse(name: str, text: str) -> Any:
     return int(number) if kind == "integer" and math.isfinite(number) and number == int(number) else number
 
 
-def _response(request: Request, file: Path, info: Mapping[str, Any]) -> Response:
+def _response(request: Request, file: Path, info: Mapping[str, Any], media_type: str) -> Response:
     facts = {**info, "output": {**info["output"], "path": None}}
     accepted = request.headers.get("accept", "")
     if "application/json" in accepted and "image/" not in accepted and "*/*" not in accepted:
@@ -125,8 +126,7 @@ def _response(request: Request, file: Path, info: Mapping[str, Any]) -> Response
         "enhance-fidelity-db": json.dumps(info["fidelity_db"]),
         "enhance-notes": ", ".join(info["output"].get("notes", ())),
     }
-    media = f"image/{info['output'].get('format', 'png')}"
-    return FileResponse(file, media_type=media, filename=file.name, headers=headers)
+    return FileResponse(file, media_type=media_type, filename=file.name, headers=headers)
 
 
 def _status(error: Exception) -> int:
