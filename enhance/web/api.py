@@ -26,7 +26,7 @@ from ..settings import AUTO, SIZES, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
 from .agents import AgentServer
-from .batch import BATCH_EVENTS
+from .batch.run import BATCH_EVENTS
 from .compare import COMPARISON_EVENTS
 from .jobs import Job, T, wait_until_done
 from .params import (

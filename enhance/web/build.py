@@ -12,8 +12,13 @@ import gradio as gr
 from gradio.components import Component
 
 from ..enhancer import Enhancer
-from . import batch, compare, controls, history, run, upload
+from . import compare, controls, history, run, upload
 from .api import add_endpoints
+from .batch import estimate as batch_estimate
+from .batch import files as batch_files
+from .batch import run as batch_run
+from .batch import selection as batch_selection
+from .batch import views as batch_views
 from .display import add_display
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
 from .http_api import add_http_api
@@ -57,8 +62,8 @@ _PREVIEW: dict[str, Any] = {**_QUIET, **PREVIEW_EVENTS, "trigger_mode": "multipl
 _ADJUST: dict[str, Any] = {**_QUIET, **PREVIEW_EVENTS, "trigger_mode": "always_last"}
 _RUN: dict[str, Any] = {**_QUIET, **run.RUN_EVENTS}
 _COMPARISON: dict[str, Any] = {**_QUIET, **compare.COMPARISON_EVENTS, "trigger_mode": "multiple"}
-_BATCH: dict[str, Any] = {**_QUIET, **batch.BATCH_EVENTS}
-_THUMBNAILS: dict[str, Any] = {**_QUIET, **batch.THUMBNAIL_EVENTS, "trigger_mode": "multiple"}
+_BATCH: dict[str, Any] = {**_QUIET, **batch_run.BATCH_EVENTS}
+_THUMBNAILS: dict[str, Any] = {**_QUIET, **batch_views.THUMBNAIL_EVENTS, "trigger_mode": "multiple"}
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 """Gradio sends nothing, and does not sum up all events after each one for a route that is closed here."""
@@ -140,8 +145,8 @@ class _Events:
         self._script(opened.then, "enhanceOpened()")
         self._on(opened.then, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(opened)
-        self._on(opened.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
-        self._on(opened.then, batch.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
+        self._on(opened.then, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(opened.then, batch_views.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
         self._demo.unload(self._services.sessions.close)
         show_hidden_progress_on(self._demo, page.run.why)
 
@@ -155,7 +160,7 @@ class _Events:
             chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
             self._script(chosen.then, "enhanceFocusStep('image')")
             self._remember(chosen.then)
-            self._on(chosen.then, batch.estimate, values, self._estimate, **_EACH)
+            self._on(chosen.then, batch_estimate.estimate, values, self._estimate, **_EACH)
         self._script(again.click, "enhanceFocusStep('chooser')")
         self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
         self._on(card.photo.select, controls.change_view, values, self._preview, **_PREVIEW)
@@ -195,11 +200,11 @@ class _Events:
         for name in (*SIZE_CONTROLS, *PRINT_CONTROLS):
             handler = controls.change_print if name in ("paper", "unit") else controls.change_size
             sized = self._answer(named[name].input, handler, values, outputs, asks=name, **_LAST)
-            self._on(sized.then, batch.estimate, values, self._estimate, **_LAST)
+            self._on(sized.then, batch_estimate.estimate, values, self._estimate, **_LAST)
             self._on(sized.then, controls.adjust_preview, values, self._preview, **_ADJUST)
         changed = self._answer(named["size"].input, controls.change_size_control, values, outputs, asks="size", **_LAST)
         self._remember(changed.then)
-        self._on(changed.then, batch.estimate, values, self._estimate, **_LAST)
+        self._on(changed.then, batch_estimate.estimate, values, self._estimate, **_LAST)
         self._on(changed.then, controls.adjust_preview, values, self._preview, **_ADJUST)
         self._on(partial(gr.on, encodings), controls.change_encoding, values, outputs, **_LAST)
         self._when_settled(self._page.preview.retry.click, controls.preview, values, self._preview, **_PREVIEW)
@@ -212,7 +217,7 @@ class _Events:
         selected = self._answer(card.cells.select, compare.select_cell, values, self._preview, **_PREVIEW)
         self._remember(selected.then)
         self._on(selected.then, controls.update_preview, values, self._preview, **_PREVIEW)
-        self._on(selected.then, batch.estimate, values, self._estimate, **_EACH)
+        self._on(selected.then, batch_estimate.estimate, values, self._estimate, **_EACH)
 
     def _add_run(self) -> None:
         card, result, values = self._page.run, self._page.result, self._values
@@ -231,38 +236,46 @@ class _Events:
     def _add_tabs(self) -> None:
         # Gradio's own event of a tab is also sent when the page opens.
         opened = self._page.batch.cards.expand
-        self._show_loaded(self._answer(opened, batch.show_tab, self._values, self._file, opens_tab=True, **_LAST))
+        self._show_loaded(
+            self._answer(opened, batch_selection.show_tab, self._values, self._file, opens_tab=True, **_LAST)
+        )
 
     def _add_batch(self) -> None:
         card, values, outputs = self._page.batch, self._values, self._batch
-        added = self._on(card.files.upload, batch.add_files, [card.files], outputs, of_page=True, **_EACH)
-        self._on(added.then, batch.make_thumbnails, [], outputs, of_page=True, **_THUMBNAILS)
-        self._show_loaded(self._answer(added.then, batch.select_first, values, self._file, **_EACH))
-        self._show_loaded(self._answer(card.cards.select, batch.select_file, values, self._file, **_EACH))
-        for event, handler in ((card.cards.retry, batch.retry_file), (card.cards.submit, batch.use_largest_size)):
+        added = self._on(card.files.upload, batch_files.add_files, [card.files], outputs, of_page=True, **_EACH)
+        self._on(added.then, batch_views.make_thumbnails, [], outputs, of_page=True, **_THUMBNAILS)
+        self._show_loaded(self._answer(added.then, batch_selection.select_first, values, self._file, **_EACH))
+        self._show_loaded(self._answer(card.cards.select, batch_selection.select_file, values, self._file, **_EACH))
+        for event, handler in (
+            (card.cards.retry, batch_files.retry_file),
+            (card.cards.submit, batch_files.use_largest_size),
+        ):
             again = self._on(event, handler, values, outputs, **_EACH)
-            followed = self._on(again.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
-            self._on(followed.then, batch.estimate, values, self._estimate, **_SHORT)
-            self._show_loaded(self._answer(again.then, batch.select_first, values, self._file, **_EACH))
+            followed = self._on(again.then, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
+            self._on(followed.then, batch_estimate.estimate, values, self._estimate, **_SHORT)
+            self._show_loaded(self._answer(again.then, batch_selection.select_first, values, self._file, **_EACH))
         options = _visible_progress(self._page.result.report_problem, 1)
         written = self._on(
-            card.reports.click, batch.write_reports, [], parts(self._page.result), of_page=True, **options
+            card.reports.click, batch_run.write_reports, [], parts(self._page.result), of_page=True, **options
         )
         self._script(written.then, "enhanceFetch('#report-problem')")
         limited, pattern = self._named["largest"].input, self._named["name_pattern"].input
         self._remember(partial(gr.on, [limited, pattern]))
-        self._on(limited, batch.estimate, values, self._estimate, **_LAST)
+        self._on(limited, batch_estimate.estimate, values, self._estimate, **_LAST)
         self._on(limited, controls.adjust_preview, values, self._preview, **_ADJUST)
-        self._on(self._named["name_pattern"].change, batch.show_name, values, outputs, **_LAST)
+        self._on(self._named["name_pattern"].change, batch_estimate.show_name, values, outputs, **_LAST)
         encodings = [self._named[name].input for name in ("format", "quality", "background")]
-        self._on(partial(gr.on, encodings), batch.estimate, values, self._estimate, **_LAST)
-        started = self._when_settled(card.enhance.click, batch.start_batch, values, outputs, **_SHORT)
-        followed = self._on(started.then, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
-        self._on(followed.then, batch.estimate, values, self._estimate, **_SHORT)
-        self._on(card.cancel.click, batch.cancel_batch, [], outputs, of_page=True, **_SHORT)
-        for event, handler in ((card.clear.click, batch.clear_files), (card.cards.delete, batch.remove_file)):
+        self._on(partial(gr.on, encodings), batch_estimate.estimate, values, self._estimate, **_LAST)
+        started = self._when_settled(card.enhance.click, batch_run.start_batch, values, outputs, **_SHORT)
+        followed = self._on(started.then, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(followed.then, batch_estimate.estimate, values, self._estimate, **_SHORT)
+        self._on(card.cancel.click, batch_run.cancel_batch, [], outputs, of_page=True, **_SHORT)
+        for event, handler in (
+            (card.clear.click, batch_files.clear_files),
+            (card.cards.delete, batch_files.remove_file),
+        ):
             removed = self._on(event, handler, [], outputs, of_page=True, **_EACH)
-            self._show_loaded(self._answer(removed.then, batch.select_first, values, self._file, **_EACH))
+            self._show_loaded(self._answer(removed.then, batch_selection.select_first, values, self._file, **_EACH))
 
     def _add_history(self) -> None:
         page, history_list = self._page, self._page.result.history_list
@@ -284,21 +297,21 @@ class _Events:
         self._show_loaded(loaded)
         self._on(history_list.expand, history.toggle_batch, [], parts(page.result), of_page=True, **_SHORT)
         removed = self._on(history_list.delete, history.remove_entry, [], self._bar, of_page=True, **_SHORT)
-        self._on(removed.success, batch.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
-        resumed = self._answer(history_list.submit, batch.resume_batch, [], self._file, of_page=True, **_SHORT)
+        self._on(removed.success, batch_views.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
+        resumed = self._answer(history_list.submit, batch_run.resume_batch, [], self._file, of_page=True, **_SHORT)
         self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
-        self._on(resumed.success, batch.follow_batch, [], self._file, of_page=True, **_BATCH)
-        self._on(resumed.success, batch.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
+        self._on(resumed.success, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._on(resumed.success, batch_views.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
 
     def _show_loaded(self, event: Any) -> None:
         """Update the preview and the estimate after a photo is shown with its settings."""
         self._on(event.then, controls.update_preview, self._values, self._preview, **_PREVIEW)
-        self._on(event.then, batch.estimate, self._values, self._estimate, **_SHORT)
+        self._on(event.then, batch_estimate.estimate, self._values, self._estimate, **_SHORT)
 
     def _update_preview(self, event: Any) -> None:
         """Update the preview and the estimate after a new preset."""
         self._remember(event.then)
-        self._on(event.then, batch.estimate, self._values, self._estimate, **_EACH)
+        self._on(event.then, batch_estimate.estimate, self._values, self._estimate, **_EACH)
         self._on(event.then, controls.preview, self._values, self._preview, **_PREVIEW)
 
     def _on(

@@ -1,0 +1,236 @@
+"""Batches of the page: their start, progress and end, the continuation of interrupted ones, and their reports."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ...batch import Item, archive_name
+from ...errors import EnhanceError, StorageError
+from ...files import storage_errors
+from ...i18n import format_names
+from ...output.names import UniqueNames, check_pattern
+from ...output.thumbnails import list_data_url
+from ...scheduler import Ticket
+from ...settings import REFERENCE_PRESET, Settings
+from ...store import Entry, report_name
+from .. import templates
+from ..history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
+from ..params import encoding_from, request_settings, settings_from
+from ..processing import BatchJob
+from ..views import Call, Updates, control_updates
+from .selection import show_new_result
+from .views import files_html, make_thumbnail, progress_html, show_batch
+
+BATCH_EVENTS: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
+"""Batches of the page and of the API wait in the app's own queue."""
+_POLL_SECONDS = 0.3
+_REPORTS_NAME = "reports.zip"
+_DRAWING_SHARE = 10
+"""Drawing the files takes at most one part in this many of a batch's time."""
+
+
+class PageBatch(BatchJob):
+    """A batch of a page. Each result can be downloaded and is in the list of results as soon as it is done."""
+
+    def __init__(self, call: Call, settings: Settings, ticket: Ticket):
+        session = call.session.owner
+        self._call, self._session, self._files = call, session, session.files
+        self._tasks, self._entries = call.services.enhancer.tasks, dict[str, Entry]()
+        self._names = UniqueNames()
+        for number, item in enumerate(self._files.items, 1):
+            if item.state == "done" and item.result:
+                name, old = self._names.add(archive_name(item, self._files.pattern, number)), self._files.results
+                if item.key not in old or old[item.key].name != Path(name).name:  # The pattern has changed.
+                    old[item.key] = call.services.downloads.link(item.result, name)
+        encoding = session.encoding
+        super().__init__(
+            call.services, self._files.items, settings, call.language, ticket, encoding, self._files.pattern
+        )
+
+    def record(self, items: Iterable[Item], first: int) -> None:
+        """Add waiting files to the list of results. `first` is the number of the first one in the batch."""
+        for number, item in enumerate(items, first):
+            if item.state == "waiting" and not self.cancelled_by:
+                thumbnail = self._files.thumbnails.get((item.key, False))
+                settings = item.settings or self.running.settings
+                entry = record_file(self._tasks, self._session, item, settings, number, thumbnail)
+                if entry is not None:
+                    self._entries[item.key] = entry
+        shorten(self._tasks, self._session)
+
+    def discard_record(self, key: str) -> None:
+        """Remove a file that is not in the batch from the list of results."""
+        if key not in self.batch.files and (entry := self._entries.pop(key, None)):
+            self._tasks.remove([entry])
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        self.record(self.batch.items, 0)
+        try:
+            yield
+        finally:
+            for item in self.batch.items:  # Files that the batch did not reach.
+                self._record_end(item)
+            for key in list(self._entries):
+                self.discard_record(key)
+
+    def finish_file(self, item: Item) -> None:
+        super().finish_file(item)
+        if item.info and item.result:
+            services = self._call.services
+            services.owners.remember(self._call.request, item.info)
+            with suppress(StorageError):
+                number = list(self.batch.files).index(item.key) + 1
+                name = self._names.add(archive_name(item, self._files.pattern, number))
+                self._files.results[item.key] = services.downloads.link(item.result, name)
+        self._record_end(item)
+
+    def _record_end(self, item: Item) -> None:
+        entry = self._entries.pop(item.key, None)
+        if entry is None:
+            return
+        if item.info:
+            if (item, False) in self._files.without_thumbnail([item]):
+                make_thumbnail(self._call, item, of_result=False)
+            thumbnail = entry.thumbnail or list_data_url(self._files.thumbnails.get((item.key, False)))
+            self._tasks.end_entry(entry, "done", task_id=item.info["task_id"], thumbnail=thumbnail)
+        else:
+            self._tasks.end_entry(entry, "failed" if item.state == "failed" else unfinished_state(self))
+
+
+def panel_settings(call: Call) -> Settings:
+    """Return the settings of the panel; with Auto, each file gets its own preset."""
+    settings = settings_from(call.values)
+    return request_settings(settings, call.session.chosen) if call.session.is_auto else settings
+
+
+def start_batch(call: Call) -> Updates:
+    """Start a batch. Files that are done with the same settings are not processed again."""
+    session, card = call.session.owner, call.page.batch
+    with session.lock:
+        try:
+            session.encoding = encoding_from(call.values)
+            session.files.is_flexible = bool(call.session.values["largest"])
+            session.files.pattern = check_pattern(str(call.values["name_pattern"]))
+            start(call, panel_settings(call))
+        except Exception as error:
+            return show_batch(call) | {card.progress: call.problem(error, "A batch could not be started")}
+    return show_batch(call) | {card.problem: ""}
+
+
+def start(call: Call, settings: Settings, **options: Any) -> None:
+    """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full.
+
+    `options` are those of `BatchFiles.prepare`.
+    """
+    session = call.session.owner
+    if session.is_batch_running:
+        return
+    session.end_batch()
+    if session.files.items:
+        with call.services.enter(session.caller, "batch") as ticket:
+            session.files.prepare(settings, session.encoding, **options)
+            session.batch = PageBatch(call, settings, ticket)
+
+
+def follow_batch(call: Call) -> Iterator[Updates]:
+    """Show the progress of the session's batch until it ends."""
+    session, card = call.session, call.page.batch
+    job: PageBatch | None = session.batch
+    if job is None:
+        # Without files, there is nothing to show. Gradio sends the last update again, when files can have been added.
+        yield show_batch(call) if session.files.items else {card.progress: gr.skip()}
+        return
+    yield show_batch(call)
+    job.language = call.language
+    shown_batch, shown_files, next_time = None, None, 0.0
+    for _ in job.poll(_POLL_SECONDS):
+        if session.batch is not job:
+            return
+        if time.monotonic() < next_time:
+            continue
+        for item, of_result in session.files.without_thumbnail(session.current_batch.items):
+            if of_result:
+                make_thumbnail(call, item, of_result)
+        started = time.monotonic()
+        states, thumbnails = [(item.key, item.state) for item in job.batch.items], session.files.thumbnails.values()
+        files = states, tuple(thumbnails), job.batch.ahead
+        if (job.batch is shown_batch and files == shown_files) or job.stop.is_set():
+            continue
+        updates = {card.progress: progress_html(call, job)}
+        if files != shown_files:
+            updates[card.cards] = files_html(call)
+        if shown_files is None or files[0] != shown_files[0]:
+            updates |= show_history(call)
+        updates |= show_new_result(call)
+        next_time = started + _DRAWING_SHARE * (time.monotonic() - started)
+        yield updates
+        shown_batch, shown_files = job.batch, files
+    yield show_batch(call) | show_history(call) | show_new_result(call)
+
+
+def cancel_batch(call: Call) -> Updates:
+    """Cancel the batch. Finished files remain."""
+    if call.session.batch is not None:
+        call.session.batch.cancel("person")
+    return show_batch(call)
+
+
+def resume_batch(call: Call) -> Updates:
+    """Continue an interrupted batch of the list of results, with its settings."""
+    lost = _resume(call, find_entries(call, is_settled=True))
+    names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
+    shown = replace(call, session=call.session.active)
+    return {
+        **{call.page.named[name]: update for name, update in control_updates(shown).items()},
+        call.page.named["preset"]: shown.session.preset_control,
+        **show_batch(call),
+        call.page.batch.problem: templates.problem(call.text("history_lost", names=names) if lost else ""),
+        **show_history(call),
+    }
+
+
+def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries whose file is no longer stored. Raises EnhanceError and changes nothing then."""
+    session, before, settings = call.session, call.session.files, Settings(**entries[0].settings)
+    session.end_batch()
+    undone = {item.key for item in before.items if item.state in ("waiting", "cancelled")}
+    if session.is_batch_running or undone - {entry.id for entry in entries}:
+        raise EnhanceError("files_wait")
+    with session.lock:
+        session.files, lost = restore_files(call.services, entries)
+        try:
+            start(call, settings, keeps_settings=True)
+        except Exception:
+            session.files = before
+            raise
+        shown = session.active
+        shown.is_auto = settings.is_auto
+        shown.settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+    for entry in lost:
+        entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
+    return lost
+
+
+def write_reports(call: Call) -> Updates:
+    """Write the PDF report of each result and let the browser download them in one ZIP file."""
+    session, services, card = call.session, call.services, call.page.result
+    names, path, problem = UniqueNames(), services.downloads.new_path(_REPORTS_NAME), ""
+    try:
+        with storage_errors(path), zipfile.ZipFile(path, "w") as archive:
+            for item in session.current_batch.items:
+                if item.info is not None:
+                    task, encoding = item.info["task_id"], session.files.encoding
+                    pdf = services.enhancer.report(task, call.language, encoding=encoding)
+                    archive.write(pdf, names.add(report_name(item.info)))
+    except Exception as error:
+        problem = call.problem(error, "Reports could not be written")
+    return {card.report_file: gr.DownloadButton(value=None if problem else str(path)), card.report_problem: problem}
