@@ -2,8 +2,8 @@
 
 `build` creates the app and `launch` its launch options. `layout` has the components, `upload`, `controls`, `compare`,
 `run`, `batch` and `history` have the handlers, and `api` has the endpoints. `session` keeps what each open page needs,
-`storage` its files, `processing` the kinds of jobs and `views` the updates that handlers share. `security` and
-`connections` protect the server, and `gradio_changes` has every use of Gradio's private parts.
+`storage` its files, `processing` the kinds of jobs and `views` the updates that handlers share. `security`,
+`admission` and `connections` protect the server, and `gradio_changes` has every use of Gradio's private parts.
 
 A ZeroGPU Space provides a GPU for one call at a time, in another process. `lent_steps` is this call. Each run of a
 network is one.

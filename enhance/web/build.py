@@ -19,9 +19,7 @@ from .batch import files as batch_files
 from .batch import run as batch_run
 from .batch import selection as batch_selection
 from .batch import views as batch_views
-from .display import add_display
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
-from .http_api import add_http_api
 from .launch import page_folder
 from .layout import Page, build_page
 from .metrics import Metrics, at_most_every, start_cleaning
@@ -35,7 +33,7 @@ from .params import (
     TUNING_CONTROLS,
 )
 from .preview import PREVIEW_EVENTS, Previews
-from .services import Services
+from .services import Services, register
 from .session import Sessions
 from .storage import MARK_SECONDS, MIN_RETENTION, TaskOwners
 from .theme import page_texts
@@ -96,8 +94,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         )
         add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
         _Events(demo, page, services).add_all()
-    add_display(demo, services)
-    add_http_api(demo, services)
+    register(demo, services)
     metrics.watch(enhancer.status, tasks.folder)
     sessions = services.sessions
     folder.mark_used = lambda: sessions.mark_used(folder.root, tasks.folder)

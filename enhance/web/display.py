@@ -6,16 +6,10 @@ of the session's folder, like the addresses of its files, and the version of the
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
-from weakref import WeakKeyDictionary
 
-import gradio as gr
-from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,109 +22,73 @@ from ..images import Box
 from ..output.png_reader import PngReader
 from ..output.thumbnails import encode_for_screen, icc_for_screen, photo_region, to_screen
 from .cards import CARD_SIDE, card_image
-from .gradio_changes import blocks_of
-from .security import RejectedRequest
-from .services import Services
+from .services import Services, services_of
 from .session import Session
 
 _MAX_PIXELS = 16_000_000
 """The largest region that is sent, in pixels of the screen."""
 _MAX_STEP = 1 << 12
-_CONCURRENT = 2
 _PER_PAGE, _PER_ADDRESS, _IN_TOTAL = 8, 24, 96
 """The largest number of open requests for regions. A browser opens six connections at a time."""
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
-class _Admission:
-    """The requests of one kind that are open, by session, by address and in total (the empty party)."""
+class _Display:
+    """The ASGI app of the route, which knows when a response is sent.
 
-    def __init__(self) -> None:
-        self._open = Counter[tuple[str, ...]]()
-        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _CONCURRENT))
-
-    @asynccontextmanager
-    async def admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
-        """Count a request for these parties, each with its limit, inside the block. Raises RejectedRequest."""
-        for party, limit in parties.items():
-            if self._open[party] >= limit:
-                raise RejectedRequest(429 if party else 503, EnhanceError("regions_full", limit=limit))
-        self._open.update(parties.keys())
-        try:
-            yield
-        finally:
-            self._open.subtract(parties.keys())
-            for party in parties:
-                if not self._open[party]:
-                    del self._open[party]
-                    self._limiters.pop(party, None)
-
-    @asynccontextmanager
-    async def acquire(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
-        """Run the block when no party of the admitted request has more than two in progress."""
-        async with AsyncExitStack() as stack:
-            for party in parties:
-                await stack.enter_async_context(self._limiters[party])
-            yield
-
-
-class Display:
-    """The regions of one app. At most two are created at a time, so that they do not slow down the network.
-
-    Users, and addresses without a login, are served in rotation. Within an address, its pages are served in rotation.
+    For each party, at most two regions and two cards are created at a time, so that they do not slow down the network.
     """
 
-    def __init__(self, services: Services):
-        self._services = services
-        # Cards can wait for long for an unused device, and regions must not wait for them.
-        self._regions, self._cards = _Admission(), _Admission()
-
-    async def respond(self, request: Request, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
-        session = self._services.sessions.of_folder(request.path_params["session"])
+        request, services = Request(scope, receive), services_of(scope)
+        session = services.sessions.of_folder(request.path_params["session"])
         if session is None:
             raise HTTPException(404)
         parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         is_card = request.path_params["kind"] == "card"
-        make = partial(self._card, stop=session.begin_card()) if is_card else self._region
-        admission = self._cards if is_card else self._regions
+        make = partial(_card, stop=session.begin_card()) if is_card else _region
+        admission = services.cards if is_card else services.regions
         async with admission.admit(parties):  # Until the region is sent: a slow reader keeps it in memory.
             async with admission.acquire(parties):
                 try:
-                    content, extension = await run_in_threadpool(make, session, request)
+                    content, extension = await run_in_threadpool(make, services, session, request)
                 except EnhanceError as error:  # The file was deleted, or a newer card has replaced this one.
                     raise HTTPException(404) from error
             headers = {"cache-control": "private, max-age=3600, immutable"}
             response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
-            await response(request.scope, request.receive, send)
+            await response(scope, receive, send)
 
-    def _region(self, session: Session, request: Request) -> tuple[bytes, str]:
-        kind, version = request.path_params["kind"], request.path_params["version"]
-        upload, result = session.upload, session.result
-        if kind == "photo" and upload is not None and upload.version == version:
-            image = self._services.previews.image(upload.path)
-            box, step = _region_in(request, image.width, image.height)
-            return encode_for_screen(photo_region(image, box, step), icc_for_screen(image))
-        if kind == "result" and result is not None and result.version == version:
-            return self._result_region(result.download, request)
+
+def _region(services: Services, session: Session, request: Request) -> tuple[bytes, str]:
+    kind, version = request.path_params["kind"], request.path_params["version"]
+    upload, result = session.upload, session.result
+    if kind == "photo" and upload is not None and upload.version == version:
+        image = services.previews.image(upload.path)
+        box, step = _region_in(request, image.width, image.height)
+        return encode_for_screen(photo_region(image, box, step), icc_for_screen(image))
+    if kind == "result" and result is not None and result.version == version:
+        return _result_region(result.download, request)
+    raise HTTPException(404)
+
+
+def _card(services: Services, session: Session, request: Request, stop: Event) -> tuple[bytes, str]:
+    upload, preset = session.upload, request.query_params.get("preset", "")
+    if upload is None or upload.version != request.path_params["version"]:
         raise HTTPException(404)
+    box, _ = _region_in(request, upload.facts.width, upload.facts.height)
+    if max(box.width, box.height) > CARD_SIDE:
+        raise HTTPException(400)
+    card = card_image(services, session, upload, preset, box, stop)
+    if card is None:
+        raise HTTPException(404)
+    return card
 
-    def _card(self, session: Session, request: Request, stop: Event) -> tuple[bytes, str]:
-        upload, preset = session.upload, request.query_params.get("preset", "")
-        if upload is None or upload.version != request.path_params["version"]:
-            raise HTTPException(404)
-        box, _ = _region_in(request, upload.facts.width, upload.facts.height)
-        if max(box.width, box.height) > CARD_SIDE:
-            raise HTTPException(400)
-        card = card_image(self._services, session, upload, preset, box, stop)
-        if card is None:
-            raise HTTPException(404)
-        return card
 
-    def _result_region(self, path: Path, request: Request) -> tuple[bytes, str]:
-        with PngReader(path) as png:
-            box, step = _region_in(request, png.size[1], png.size[0])
-            return encode_for_screen(to_screen(png.region(box, step)), png.icc if png.channels > 2 else None)
+def _result_region(path: Path, request: Request) -> tuple[bytes, str]:
+    with PngReader(path) as png:
+        box, step = _region_in(request, png.size[1], png.size[0])
+        return encode_for_screen(to_screen(png.region(box, step)), png.icc if png.channels > 2 else None)
 
 
 def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
@@ -147,22 +105,4 @@ def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
     return Box(left, top, across, down), step
 
 
-_DISPLAYS: WeakKeyDictionary[gr.Blocks, Display] = WeakKeyDictionary()
-
-
-def add_display(blocks: gr.Blocks, services: Services) -> None:
-    """Serve the regions of an app's photos and results by `DISPLAY_ROUTE`."""
-    _DISPLAYS[blocks] = Display(services)
-
-
-class _DisplayApp:
-    """The ASGI app of the route, which knows when a response is sent."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        blocks = blocks_of(scope)
-        if blocks is None or blocks not in _DISPLAYS:
-            raise HTTPException(404)
-        await _DISPLAYS[blocks].respond(Request(scope, receive), send)
-
-
-DISPLAY_ROUTE = Route("/display/{session}/{kind}/{version}", _DisplayApp(), methods=["GET"])
+DISPLAY_ROUTE = Route("/display/{session}/{kind}/{version}", _Display(), methods=["GET"])

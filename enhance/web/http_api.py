@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 import anyio
 import gradio as gr
@@ -28,11 +27,11 @@ from ..output.formats import Encoding
 from ..settings import Settings
 from ..store import download_name
 from .calls import HTTP_API, KEY, check_parameters
-from .gradio_changes import FormParser, blocks_of, user_of
+from .gradio_changes import FormParser, user_of
 from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
-from .services import Services
+from .services import services_of
 from .storage import asker_of
 
 _POLL_SECONDS = 0.1
@@ -46,7 +45,7 @@ async def enhance_form(request: Request) -> Response:
 
     Fields have the names of the parameters of /enhance. The run is cancelled if the client disconnects.
     """
-    services = _services(request)
+    services = services_of(request.scope)
     client = _client_of(request)
     try:
         with ExitStack() as hold:
@@ -76,7 +75,7 @@ async def enhance_form(request: Request) -> Response:
 async def send_result(request: Request) -> Response:
     """Respond with a result whose address an earlier response contained. Raises HTTPException."""
     folder, name = request.path_params["folder"], request.path_params["name"]
-    path = _services(request).downloads.path("results") / folder / Path(name).name
+    path = services_of(request.scope).downloads.path("results") / folder / Path(name).name
     if not _FOLDER.fullmatch(folder) or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, filename=path.name)
@@ -145,21 +144,6 @@ def _client_of(request: Request) -> gr.Request:
     """Return the client as the other endpoints have it. Without a login, each request is a session of its own."""
     username = request.scope.get(KEY) or user_of(request.scope)
     return gr.Request(request, username=username, session_hash=secrets.token_hex(16))  # type: ignore[arg-type]
-
-
-_SERVICES: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
-
-
-def add_http_api(blocks: gr.Blocks, services: Services) -> None:
-    """Serve an app's `HTTP_ROUTES` with these services."""
-    _SERVICES[blocks] = services
-
-
-def _services(request: Request) -> Services:
-    blocks = blocks_of(request.scope)
-    if blocks is None or blocks not in _SERVICES:
-        raise HTTPException(404)
-    return _SERVICES[blocks]
 
 
 HTTP_ROUTES = [

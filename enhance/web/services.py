@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from ..config import Limits
 from ..enhancer import Enhancer
@@ -18,6 +21,8 @@ from ..i18n import strip_direction_marks, translate
 from ..presets import available_presets, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
+from .admission import Admission
+from .gradio_changes import blocks_of
 from .metrics import Metrics, is_local_request
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
 from .preview import Previews
@@ -32,7 +37,11 @@ _MISSING_MODEL = ("weights_not_fetched", "weights_not_installed")
 
 @dataclass(frozen=True)
 class Services:
-    """The enhancer, the limits, the sessions and the files of one app. `queue` is the number of runs that can wait."""
+    """The enhancer, the limits, the sessions and the files of one app. `queue` is the number of runs that can wait.
+
+    `regions` and `cards` admit requests for regions of images and for cards of presets. Cards can wait for long for an
+    unused device, and regions must not wait for them.
+    """
 
     enhancer: Enhancer
     limits: Limits
@@ -42,6 +51,8 @@ class Services:
     owners: TaskOwners
     queue: int
     metrics: Metrics
+    regions: Admission = field(default_factory=Admission)
+    cards: Admission = field(default_factory=Admission)
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
@@ -123,6 +134,22 @@ class Services:
         except Exception as error:
             message = strip_direction_marks(self.message(request, error, "A request failed"))
             raise gr.Error(escape(message, quote=False), print_exception=False) from error
+
+
+_OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
+
+
+def register(blocks: gr.Blocks, services: Services) -> None:
+    """Let `services_of` find the services of an app."""
+    _OF_APPS[blocks] = services
+
+
+def services_of(scope: Scope) -> Services:
+    """Return the services of the app that got a request. Raises HTTPException if it has none."""
+    blocks = blocks_of(scope)
+    if blocks is None or blocks not in _OF_APPS:
+        raise HTTPException(404)
+    return _OF_APPS[blocks]
 
 
 def _is_administrator(request: gr.Request) -> bool:
