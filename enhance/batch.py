@@ -162,13 +162,16 @@ def find_images(
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
     items += listed
-    count = len(items)
+    count, names = len(items), Counter((item.target.parent, item.target.stem.casefold()) for item in items)
     items = [page for item in shard.select(items) for page in split_pages(item, pages)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
-    return replace(plan(items, output, ending), **facts)
+    alike = max(names.values(), default=1)
+    if is_address(output):
+        return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
+    return replace(plan(items, ResultNames(Path(output), ending, alike) if output else None), **facts)
 
 
 def split_pages(item: Item, folder: Path | None) -> list[Item]:
@@ -235,12 +238,10 @@ def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing
     return list(found.values())
 
 
-def plan(items: Iterable[Item], folder: Path | str | None = None, ending: str = ".png") -> Batch:
-    """Return a batch of `items` whose results are stored as tasks, or in `folder` with names from `ResultNames`."""
+def plan(items: Iterable[Item], names: ResultNames | None = None) -> Batch:
+    """Return a batch of `items` whose results are stored as tasks, or where `names` assigns."""
     files = {item.key: item for item in items}
-    counts = Counter(item.state for item in files.values())
-    names = RemoteNames(folder, ending) if is_address(folder) else ResultNames(Path(folder), ending) if folder else None
-    return Batch(files, counts, names=names)
+    return Batch(files, Counter(item.state for item in files.values()), names=names)
 
 
 @dataclass

@@ -18,6 +18,7 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -377,22 +378,19 @@ def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
 
 def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
-    from .batch import Item, find_images, plan, read_list, split_pages
+    from .batch import find_images, plan, read_list, split_pages
     from .processes import remove_leftovers
+    from .remote import RemoteFile
 
     inputs, output = options.input, options.output
     listed = read_list(options.files) if options.files else []
-    is_one_file = (
-        len(inputs) == 1
-        and not options.files
-        and isinstance(inputs[0], Path)
-        and not inputs[0].is_dir()
-        and shard.count == 1
-    )
-    if isinstance(output, Path) and is_one_file and not output.is_dir():
+    item = None if options.files or shard.count > 1 else _only_file(inputs, output)
+    if item is not None and isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)
-        return plan(split_pages(Item(inputs[0], Path(inputs[0].name), output), pages)), encoding
+        return plan(split_pages(replace(item, output=output), pages)), encoding
+    if item is not None and pages is None:
+        return plan([item], RemoteFile(output)), _encoding(options, Path(output))
     encoding = _encoding(options)
     if output is None:
         return find_images(inputs, shard=shard, pages=pages, listed=listed), encoding
@@ -403,6 +401,22 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
         for folder in {output / item.target for item in batch.items}:
             remove_leftovers(folder.parent)
     return batch, encoding
+
+
+def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item | None:
+    """Return the only input if it is a file and its output is one, too: an address with the extension of an image."""
+    from .batch import Item, find_images
+    from .output.formats import ENDINGS
+
+    if len(inputs) != 1 or output is None or (isinstance(output, Path) and output.is_dir()):
+        return None
+    source = inputs[0]
+    if isinstance(source, Path) and isinstance(output, Path):
+        return None if source.is_dir() else Item(source, Path(source.name))
+    if not str(output).lower().endswith(tuple(ENDINGS)):
+        return None
+    items = find_images(inputs).items
+    return items[0] if len(items) == 1 and items[0].place == str(source) else None
 
 
 class _StandardError:

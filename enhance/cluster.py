@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .batch import BatchRun, Item, plan
 from .enhancer import Enhancer
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .files import AtomicFile
+from .output.names import ResultNames
 from .processes import remove_leftovers
 from .remote import RemoteNames
 
@@ -146,12 +148,12 @@ class ClusterWorker:
             return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=missing[0])
         return None
 
-    def run(self, item: Item, folder: Path | str | None = None, ending: str = ".png", **options: Any) -> Item:
+    def run(self, item: Item, names: Callable[[], ResultNames] | None = None, **options: Any) -> Item:
         """Process one file with the `options` of a `BatchRun` and return it with its result or its error.
 
-        The result gets a name in `folder`, unless the file has an `output`.
+        The result gets one of `names()`, unless the file has an `output`.
         """
-        batch = plan([item], folder, ending)
+        batch = plan([item], names and names())
         return BatchRun(self._enhancer, batch=batch, stop=self._stop, **options).run().items[0]
 
     def stop(self) -> None:
@@ -261,10 +263,10 @@ class ClusterRun(BatchRun):
         """Return a file after a worker has processed it."""
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
-        options = {name: getattr(self, name) for name in _SENT_OPTIONS}
+        options: dict[str, Any] = {name: getattr(self, name) for name in _SENT_OPTIONS}
         if (names := self.batch.names) and self._is_remote(item):
             folder = names.address if isinstance(names, RemoteNames) else names.folder.absolute()
-            options |= {"folder": folder, "ending": names.ending}
+            options["names"] = partial(type(names), folder, names.ending, names.alike)
         try:
             answer: Item = self._answer(worker.run.remote(sent, **options), worker, _STOP_SECONDS)
         except Cancelled:

@@ -173,12 +173,12 @@ def _exists_already(error: Exception) -> bool:
 class RemoteNames(ResultNames):
     """Names of results below an address. Paths of results are those in its file system.
 
-    An earlier result is searched by its first two names, because listing a large folder takes long.
+    An earlier result is searched by its possible names, because listing a large folder takes long.
     """
 
-    def __init__(self, address: str, ending: str = ".png"):
+    def __init__(self, address: str, ending: str = ".png", alike: int = 1):
         self.address, (self._files, root) = address.rstrip("/"), open_address(address)
-        super().__init__(Path(root), ending)
+        super().__init__(Path(root), ending, alike)
         self._claims = RemoteClaims(self._files, self.folder / CLAIMS)
         self.stored: dict[Path, Stored | None] = {}
         """The files at the names that were checked last."""
@@ -188,20 +188,27 @@ class RemoteNames(ResultNames):
         return f"{self.address}/{path.relative_to(self.folder).as_posix()}"
 
     def _results_of(self, path: Path, sha256: str) -> list[Path]:
-        second = path.parent / self._name(path, 2)  # `_free_name` checks the first one
-        stored = stored_at(self.address_of(second))
-        if stored is None or stored.origin.input_sha256 != sha256:
-            return []
-        self.stored[second] = stored
-        return [second]
-
-    def _next_start(self, start: int, number: int) -> int:
-        # A name that another process has can be that of a later source, so only own names are skipped.
-        return number + 1 if number == start else start
+        return []
 
     def _is_free(self, path: Path, sha256: str) -> bool:
+        return self._is_result(path, sha256) or self.stored[path] is None
+
+    def _is_result(self, path: Path, sha256: str) -> bool:
         self.stored[path] = stored = stored_at(self.address_of(path))
-        return stored is None or stored.origin.input_sha256 == sha256
+        return stored is not None and stored.origin.input_sha256 == sha256
+
+
+class RemoteFile(RemoteNames):
+    """The name of a single result: an address, at which an earlier result is replaced, but no other file."""
+
+    def address_of(self, path: Path) -> str:
+        return self.address
+
+    def assign(self, source: Path, relative_path: Path) -> Path:
+        self.stored[self.folder] = stored = stored_at(self.address)
+        if stored and stored.origin.signature is None:
+            raise StorageError("name_taken", output=self.address)
+        return self.folder
 
 
 class RemoteClaims(Claims):

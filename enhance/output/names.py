@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 import unicodedata
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .provenance import origin_of
 CLAIMS = ".enhance-claims"
 _LONGEST_NAME = 255
 """Bytes of a file name on common file systems."""
+_MOST_AHEAD = 8
+_POLL_SECONDS = 0.1
 
 
 class ResultNames:
@@ -23,15 +26,16 @@ class ResultNames:
 
     An existing file is replaced only if it is a result of the same source, which is identified by its bytes. If a
     name is taken by any other file, a number is added. Sources and names are claimed, also from other processes, until
-    `release`.
+    `release`. `alike` is the largest number of sources with the same name, except for the extension.
     """
 
-    def __init__(self, folder: Path, ending: str = ".png"):
-        self.folder, self.ending = folder, ending
+    def __init__(self, folder: Path, ending: str = ".png", alike: int = 1):
+        self.folder, self.ending, self.alike = folder, ending, alike
         self._claims = Claims(folder / CLAIMS)
         self._assigned: set[str] = set()
+        self._claimed: dict[Path, Path] = {}
         self._existing: dict[Path, dict[str, list[Path]]] = {}
-        self._numbers: dict[Path, int] = {}
+        self._numbers: dict[str, int] = {}
 
     def __enter__(self) -> ResultNames:
         return self
@@ -44,50 +48,72 @@ class ResultNames:
 
         Returns None if another process works on this source. Raises StorageError if no claim can be written.
         """
-        sha256 = _sha256(source)
-        if not self._claims.claim(f"{_fold(relative_path.as_posix())} {sha256}", source):
+        sha256, path = _sha256(source), self.folder / relative_path
+        if not self._claims.claim(f"{self._stem(path)} {sha256}", source):
             return None
-        path = self.folder / relative_path
-        return self._earlier_result(source, path, sha256) or self._free_name(source, path, sha256)
+        output = self._earlier_result(source, path, sha256) or self._free_name(source, path, sha256)
+        self._assigned.add(self._key(output))
+        return output
 
     def release(self, source: Path) -> None:
         """Release the claims for a source, whose result is finished or not needed."""
+        self._release_name(source)  # The next process that claims the source can then claim the name of its result.
         self._claims.release(source)
 
     def _earlier_result(self, source: Path, path: Path, sha256: str) -> Path | None:
-        """Return an existing result of this source that is named after `path`, with or without a number."""
-        plain_first = sorted(self._results_of(path, sha256), key=lambda one: (len(one.name), one.name))
-        return next((one for one in plain_first if self._claim(one, source)), None)
+        """Return an existing result of this source that is named after `path`, with or without a number.
+
+        The names before it can be free, because a process claimed them for other sources and failed.
+        """
+        start = self._numbers.get(self._stem(path), 1)
+        ahead = (path.parent / self._name(path, start + more) for more in range(min(self.alike, _MOST_AHEAD)))
+        results = {*self._results_of(path, sha256), *(one for one in ahead if self._is_result(one, sha256))}
+        plain_first = sorted(results, key=lambda one: (len(one.name), one.name))
+        return next((one for one in plain_first if self._claim(one, source, sha256)), None)
 
     def _free_name(self, source: Path, path: Path, sha256: str) -> Path:
-        first = path.parent / _fold(self._name(path, 1))
-        start = self._numbers.get(first, 1)
+        start = self._numbers.get(self._stem(path), 1)
         for number in itertools.count(start):
             free = path.parent / self._name(path, number)
-            # Checked again after the claim, because another process can have finished a file meanwhile.
-            if self._is_free(free, sha256) and self._claim(free, source) and self._is_free(free, sha256):
-                self._numbers[first] = self._next_start(start, number)
-                return free
+            if self._is_free(free, sha256) and self._claim(free, source, sha256):
+                # Checked again after the claim, because another process can have finished a file meanwhile.
+                if self._is_free(free, sha256):
+                    if number == start:  # A name that another process has can be that of a later source.
+                        self._numbers[self._stem(path)] = number + 1
+                    return free
+                self._release_name(source)
         raise AssertionError("unreachable")
 
-    def _next_start(self, start: int, number: int) -> int:
-        """Return the first number to try for the next source of this name, after the numbers from `start` to this."""
-        return number + 1
+    def _key(self, path: Path) -> str:
+        return _fold(path.relative_to(self.folder).as_posix())
+
+    def _stem(self, path: Path) -> str:
+        return self._key(path.parent / self._name(path, 1))
 
     def _is_free(self, path: Path, sha256: str) -> bool:
         """Return whether nothing is at `path`, or a result of the same source."""
-        return not os.path.lexists(path) or (bool(sha256) and origin_of(path).input_sha256 == sha256)
+        return not os.path.lexists(path) or self._is_result(path, sha256)
+
+    def _is_result(self, path: Path, sha256: str) -> bool:
+        return bool(sha256) and origin_of(path).input_sha256 == sha256
 
     def _results_of(self, path: Path, sha256: str) -> list[Path]:
         """Return the results of the input with this checksum that are named after `path`."""
         return [one for one in self._results_in(path.parent).get(sha256, []) if self._is_named_after(one, path)]
 
-    def _claim(self, path: Path, source: Path) -> bool:
-        key = _fold(str(path.absolute()))
-        if key in self._assigned or not self._claims.claim(_fold(path.relative_to(self.folder).as_posix()), source):
+    def _claim(self, path: Path, source: Path, sha256: str) -> bool:
+        if self._key(path) in self._assigned:
             return False
-        self._assigned.add(key)
+        while not self._claims.claim(self._key(path), path):
+            if not self._is_result(path, sha256):
+                return False
+            time.sleep(_POLL_SECONDS)  # The source is claimed, so the other process only checks this name.
+        self._claimed[source] = path
         return True
+
+    def _release_name(self, source: Path) -> None:
+        if path := self._claimed.pop(source, None):
+            self._claims.release(path)
 
     def _results_in(self, folder: Path) -> dict[str, list[Path]]:
         """Return the results that were in a folder at first, by the checksum of their input."""

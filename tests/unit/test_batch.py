@@ -14,6 +14,7 @@ from PIL import Image
 from enhance import Encoding, Enhancer, Settings, StorageError
 from enhance.batch import BatchRun, Item, find_images, lines_of, pack, plan
 from enhance.images import read_image
+from enhance.output.names import ResultNames
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
 from enhance.report import table
@@ -32,7 +33,7 @@ def enhancer() -> Enhancer:
 def batch_for(sources, folder=None, names=None):
     """Return a batch of files, with other names if given."""
     named = zip(sources, names or [path.name for path in sources], strict=True)
-    return plan((Item(path, Path(name)) for path, name in named), folder)
+    return plan((Item(path, Path(name)) for path, name in named), folder and ResultNames(folder))
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     items = [Item(path, Path(path.name)) for path in (sources[0], sources[2])]
     items[1] = replace(items[1], settings=RAW.changed(long_side=90))
 
-    batch = BatchRun(enhancer, RAW.changed(long_side=60), plan(items, tmp_path / "out")).run()
+    batch = BatchRun(enhancer, RAW.changed(long_side=60), plan(items, ResultNames(tmp_path / "out"))).run()
 
     assert [Image.open(item.result or item.source).size for item in batch.items] == [(60, 43), (63, 90)]
 

@@ -329,3 +329,28 @@ def test_a_file_claimed_by_another_process_is_skipped(tmp_path, capsys):
 
     assert "Another process is working on 1 of the files" in capsys.readouterr().err
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [CLAIMS, "1.png"]
+
+
+def test_a_file_that_another_process_has_finished_is_not_enhanced_again(tmp_path):
+    first, second = (image(tmp_path / f"in/a.{ending}", shade) for shade, ending in enumerate(("bmp", "png")))
+    mine, other = (ResultNames(tmp_path / "out") for _ in range(2))
+    done = other.assign(first, Path(first.name))
+    assert done
+    assert mine.assign(first, Path(first.name)) is None
+    assert mine.assign(second, Path(second.name)) == tmp_path / "out/a-2.png"
+    assert main(["run", str(first), "-o", str(done), *FAST]) == 0
+    other.release(first)
+
+    assert mine.assign(first, Path(first.name)) == done
+
+
+def test_a_result_is_found_behind_names_that_are_free(tmp_path):
+    sources = [image(tmp_path / f"in/a.{ending}", shade) for shade, ending in enumerate(("bmp", "jpg", "png"))]
+    output = tmp_path / "out"
+    names = find_images([tmp_path / "in"], output).names
+    assert names
+    assert names.assign(sources[0], Path("a.bmp")) == output / "a.png"
+    # Another process has claimed a-2.png and failed.
+    assert main(["run", str(sources[2]), "-o", str(output / "a-3.png"), *FAST]) == 0
+
+    assert names.assign(sources[2], Path("a.png")) == output / "a-3.png"

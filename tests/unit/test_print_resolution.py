@@ -14,6 +14,7 @@ from enhance.batch import BatchRun, Item, plan
 from enhance.cli import main
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
+from enhance.output.names import ResultNames
 from enhance.output.resample import result_size
 from enhance.settings import PRINT_DPI, signature
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
@@ -100,7 +101,8 @@ def test_a_resolution_out_of_range_is_rejected(dpi):
 def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_file, tmp_path):
     items = [Item(path, Path(path.name)) for path in (source, photo_file)]
     printed = Settings("anime-fast", print_width=1, print_height=0.8)
-    ended = BatchRun(enhancer, printed, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
+    batch = plan(items, ResultNames(tmp_path / "out", ".webp"))
+    ended = BatchRun(enhancer, printed, batch, encoding=Encoding("webp")).run()
     assert [item.state for item in ended.items] == ["done", "done"]
     for item in ended.items:
         assert item.result is not None

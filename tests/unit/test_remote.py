@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,23 @@ def test_local_photos_go_to_a_store_and_back(store, enhancer, tmp_path):
     assert Image.open(tmp_path / "back/a.png").size == (128, 128)
 
 
+def test_the_result_of_one_file_has_the_address_of_the_output(store, tmp_path, capsys):
+    store.add("a.png", 1, tmp_path)
+    source, output, local = f"{store.source}/a.png", f"{store.results}/big.jpg", tmp_path / "big.jpg"
+
+    statuses = [main(["run", source, "-o", str(one), *FAST]) for one in (output, local)]
+    statuses += [main(["run", str(local), "-o", output, *FAST, "--scale", "2"])]
+
+    assert statuses == [0, 0, 0]
+    assert store.names() == ["big.jpg"]
+    assert Image.open(local).size == (32, 32)
+    assert Image.open(io.BytesIO(store.read("big.jpg"))).size == (64, 64)
+    store.write(output, b"somebody's")
+    assert main(["run", source, "-o", output, *FAST]) == 1
+    assert f"{output} already exists" in capsys.readouterr().err
+    assert store.read("big.jpg") == b"somebody's"
+
+
 def test_keys_that_lead_out_of_the_folder_are_skipped(enhancer, tmp_path):
     files = fsspec.url_to_fs("memory://")[0]
     files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(files, "a", b"image")
@@ -235,20 +254,20 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
         store.add(name, shade, tmp_path)
     worker, items = ClusterWorker("cpu", "fp32", tmp_path / "data", {}), find_images([store.source]).items
 
-    done = [worker.run(item, store.results, ".png", settings=RAW) for item in items]
+    done = [worker.run(item, partial(RemoteNames, store.results), settings=RAW) for item in items]
 
     assert [item.state for item in done] == ["done", "done"]
     assert store.names() == ["a-2.png", "a.png"]
 
 
-@pytest.mark.long  # Files of one stem, such as 1.bmp and 1.png, are sometimes enhanced twice by two processes.
 @can_fork
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
 def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path):
     for shade in range(8):  # two of each stem
         store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path, 40)
 
-    runs = [forks.start("run", store.source, "-o", store.results, "--json", *FAST) for _ in range(2)]
+    command = ["run", store.source, "-o", store.results, "--json", *FAST]
+    runs = [forks.start(*command, modules=("s3fs",)) for _ in range(2)]
 
     assert [run.wait() for run in runs] == [0, 0]
     printed = [json.loads(line) for run in runs for line in run.output.read_text().splitlines()]
