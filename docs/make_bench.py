@@ -35,7 +35,7 @@ from enhance.engine.stream import Stream
 from enhance.info import PeakMemory
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
-from enhance.models.networks import rrdbnet
+from enhance.models.networks.rrdbnet import rrdbnet
 from enhance.scheduler import SCHEDULER
 from enhance.settings import WeightInterpolation
 

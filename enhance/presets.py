@@ -10,6 +10,7 @@ from typing import Any
 from . import models
 from .errors import StorageError
 from .i18n import DEFAULT_LANGUAGE, translate
+from .models.networks import NETWORKS
 from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
@@ -80,7 +81,7 @@ def _summary(preset: Preset, language: str) -> str:
 
 def _network_name(network: str) -> str:
     """Return the common name of a network architecture."""
-    return {"rrdbnet": "ESRGAN", "srvgg": "Compact", "span": "SPAN"}.get(network, network)
+    return NETWORKS[network].TITLE if network in NETWORKS else network
 
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:

@@ -14,6 +14,8 @@ from spandrel import ModelLoader, SizeRequirements
 from spandrel.__helpers.size_req import pad_tensor
 from spandrel.architectures.Compact import Compact
 from spandrel.architectures.ESRGAN import ESRGAN
+from spandrel.architectures.MoSR import MoSR
+from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import models
@@ -35,6 +37,20 @@ def span(upscale: int, **options: object) -> Callable[[], torch.nn.Module]:
     return lambda: SPAN(**{**shape, **options})  # type: ignore[arg-type]
 
 
+def plksr(**options: object) -> Callable[[], torch.nn.Module]:
+    shape = {"dim": 8, "n_blocks": 2, "kernel_size": 9}
+    return lambda: PLKSR(**{**shape, **options})  # type: ignore[arg-type]
+
+
+def real_plksr(**options: object) -> Callable[[], torch.nn.Module]:
+    shape = {"dim": 8, "n_blocks": 2, "kernel_size": 9}
+    return lambda: RealPLKSR(**{**shape, **options})  # type: ignore[arg-type]
+
+
+def mosr(**options: object) -> Callable[[], torch.nn.Module]:
+    return lambda: MoSR(**{"dim": 8, "n_block": 2, **options})  # type: ignore[arg-type]
+
+
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 2, 4, 8, 16)},
     "esrgan-plus": esrgan(plus=True),
@@ -49,6 +65,12 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"span-{scale}x": span(scale) for scale in (1, 2, 3, 4)},
     "span-no-norm": span(2, norm=False),
     "span-grey": span(2, norm=False, num_in_ch=1, num_out_ch=1),
+    **{f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2) for kind in ("CCM", "ICCM", "DCCM")},
+    "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1),
+    **{f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale) for scale in (1, 4)},
+    "mosr-4x": mosr(),
+    "mosr-1x-grey": mosr(in_ch=1, upscale=1),
+    "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),
 }
 
 

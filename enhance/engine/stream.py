@@ -1,9 +1,9 @@
 """The row-streamed executor: a network's untiled output, in memory that grows with the width only.
 
 The image enters by strips of rows over its full width. A 3x3 convolution that has the rows [0, e) of its input can
-produce the rows [0, e - 1) of its output, and the last row once the input is complete: each layer runs one row behind
-its source. Every feature map is a rolling window, whose rows are dropped when no layer needs them any more. No row is
-computed twice, and each sees its whole neighbourhood, so the height of the strips changes no pixel.
+produce the rows [0, e - 1) of its output, and the last row once the input is complete: each layer runs half a kernel
+behind its source. Every feature map is a rolling window, whose rows are dropped when no layer needs them any more. No
+row is computed twice, and each sees its whole neighbourhood, so the height of the strips changes no pixel.
 
 On a CPU each core carries a strip of its own through the layers, behind the strip of another core. No core waits for
 another within a layer.
@@ -19,18 +19,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from enhance.models.graphs import (
-    Activate,
-    Add,
-    Affine,
-    Conv,
-    Gate,
-    Graph,
-    Input,
-    Multiply,
-    Nearest,
-    Node,
-)
+from enhance.models.graphs import Add, Conv, Gate, Graph, Input, Multiply, Nearest, Node
 from enhance.models.memory import chunk_rows, earlier_operands
 
 from .kernels import ImageRows, Kernel, RowReader
@@ -219,7 +208,7 @@ class Stream:
         node, window = self.graph.nodes[layer], self._windows[layer]
         target = min(self._available(node, strip), window.end + step.rows * node.scale)
         if self._earlier_operands[layer]:
-            target = min(target, max(strip.ends[operand] for operand in self._earlier_operands[layer]))
+            target = min(target, max(strip.ends[operand] + ahead for operand, ahead in self._earlier_operands[layer]))
         block = chunk_rows(node, step.rows)
         while window.end < target:
             step.check()
@@ -227,7 +216,7 @@ class Stream:
             last = min(target, first + block)
             if isinstance(node, Conv):
                 produced = self._convolve(node, step.kernels[layer], first, last, scratch)
-            elif isinstance(node, Affine | Activate):
+            elif layer in step.kernels:
                 produced = step.kernels[layer](self._rows(node.sources[0], first, last))
             else:
                 produced = self._rearrange(node, first, last)
@@ -246,20 +235,22 @@ class Stream:
         height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
         above, below = first // node.enlarge - node.radius, -(-last // node.enlarge) + node.radius
         top, bottom = max(above, 0), min(below, height)
-        # [n + 2, W, in], [n, W, in] for 1x1
+        # [n + k - 1, W, in]
         rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.input_channels(node))
-        if above < 0:
-            rows[0].zero_()
-        if below > height:
-            rows[-1].zero_()
+        rows[: top - above].zero_()
+        rows[bottom - above :].zero_()
         channel = 0
         for source in node.sources:
-            row = top - above
+            row, count = top - above, node.part or self.graph.nodes[source].channels
             for part in self._parts(source, top, bottom):
-                rows[row : row + part.shape[0], :, channel : channel + part.shape[2]].copy_(part)  # [m, W, c]
+                rows[row : row + part.shape[0], :, channel : channel + count].copy_(part[..., :count])  # [m, W, c]
                 row += part.shape[0]
-            channel += self.graph.nodes[source].channels
-        return kernel(rows)  # [n * enlarge, W * enlarge, out]
+            channel += count
+        convolved = kernel(rows)  # [n * enlarge, W * enlarge, out]
+        if not node.part:
+            return convolved
+        others = self._rows(node.sources[0], first, last)[..., node.part :]
+        return torch.cat([convolved, others.to(kernel.dtype)], 2)
 
     def _parts(self, source: int, first: int, last: int) -> list[torch.Tensor]:
         with self._lock:

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("names", nargs="*", metavar="NAME", help="name of a model, as shown by list")
     fetch.add_argument("--all", action="store_true", help="download all models")
     command("verify", _verify, "verify the checksums of all model files and rename corrupt files to *.corrupt")
-    adding = command("add", _add, "add a user model (ESRGAN, Compact, SPAN or ncnn), which becomes a preset")
+    adding = command("add", _add, "add a user model (.pth, .safetensors or ncnn), which becomes a preset")
     text = "a .pth or .safetensors file, a .param file with its .bin, or a folder of .param files"
     adding.add_argument("file", type=Path, metavar="FILE", help=text)
     adding.add_argument("--name", help="name of the model and its preset; the default is the file name")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from spandrel import MAIN_REGISTRY, canonicalize_state_dict
+from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsError
-from .graphs import Graph
-from .manifest import Network
+from .graphs import Graph, State, Unsupported
 from .ncnn import read_ncnn
-from .networks import SPAN_MEAN, SPAN_RANGE, rrdbnet, span, srvgg
+from .networks import NETWORKS
 from .tensors import check_state, read_tensors
 
 LARGEST = 1 << 30
 """The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
 _LARGEST_SCALE = 16
-
-State = Mapping[str, torch.Tensor]
 
 _BAD_STATE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 """What spandrel raises for a state dict with unexpected keys or shapes."""
@@ -35,7 +31,7 @@ _BAD_STATE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 class Detected:
     """A network, its graph, and its tensors by the graph's names."""
 
-    network: Network
+    network: str
     graph: Graph
     tensors: Mapping[str, np.ndarray]
 
@@ -111,79 +107,31 @@ def _check_bytes(size: int, file: str) -> None:
         raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST / 1e6)
 
 
+class _Values(TorchFunctionMode):
+    """Keeps numbers that a network reads when it is built, as MoSR does, out of the meta device without values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        device = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **{**(kwargs or {}), **device})
+
+
 def _detect(state: State, file: str) -> Detected:
     try:
         supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
         architecture = next(supports).architecture
     except (StopIteration, *_BAD_STATE) as error:
         raise WeightsError("weights_add_unknown", file=file) from error
-    if architecture.id not in _CONVERTERS:
+    module = next((one for one in NETWORKS.values() if architecture.id == one.ARCHITECTURE), None)
+    if module is None:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
-    network, convert = _CONVERTERS[architecture.id]
     try:
-        with torch.device("meta"):  # checks names and shapes before memory is allocated for a forged size
+        with torch.device("meta"), _Values():  # checks names and shapes before memory is allocated for a forged size
             architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
-        graph, tensors = convert(architecture.load(dict(state)).model)
+        graph, tensors = module.convert(architecture.load(dict(state)).model)
         check_state(tensors, graph, file)
+    except Unsupported as error:
+        raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error
     except (*_BAD_STATE, WeightsError) as error:
         raise WeightsError("weights_add_damaged", file=file, network=architecture.name) from error
+    network = module.__name__.rpartition(".")[2]
     return Detected(network, graph, {name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
-
-
-def _convert_esrgan(network: Any) -> tuple[Graph, State]:
-    """Convert the names of the oldest ESRGAN, which spandrel uses for all variants, to those of Real-ESRGAN."""
-    options = network.hyperparameters
-    blocks, unshuffle, ups = options["num_blocks"], options["shuffle_factor"] or 1, int(math.log2(options["scale"]))
-    graph = rrdbnet(
-        blocks,
-        options["num_filters"],
-        ups=ups,
-        channels=options["in_nc"] // unshuffle**2,
-        output=options["out_nc"],
-        unshuffle=unshuffle,
-        plus=options["plus"],
-    )
-    names = {
-        "model.0": "conv_first",
-        f"model.1.sub.{blocks}": "conv_body",
-        **{f"model.{3 * up}": f"conv_up{up}" for up in range(1, ups + 1)},
-        f"model.{3 * ups + 2}": "conv_hr",
-        f"model.{3 * ups + 4}": "conv_last",
-    }
-    dense, tensors = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?"), {}
-    for key, tensor in network.state_dict().items():
-        layer, _, kind = key.rpartition(".")
-        found = dense.fullmatch(layer)
-        name = found.expand(r"body.\1.rdb\2.\3") if found else names[layer]
-        tensors[f"{name}.{kind}"] = tensor
-    return graph, tensors
-
-
-def _convert_compact(network: Any) -> tuple[Graph, State]:
-    options = network.hyperparameters
-    graph = srvgg(options["num_conv"], options["num_feat"], options["upscale"], options["num_in_ch"])
-    return graph, network.state_dict()
-
-
-def _convert_span(network: Any) -> tuple[Graph, State]:
-    """Fold the branches of each convolution into its `eval_conv`, as spandrel does, but in float64."""
-    network.double()
-    for module in network.modules():
-        if hasattr(module, "update_params"):
-            module.update_params()
-    tensors = {
-        key.replace(".eval_conv", ""): tensor.float()
-        for key, tensor in network.state_dict().items()
-        if key != "no_norm" and ".sk." not in key and ".conv." not in key
-    }
-    if network.is_norm:
-        tensors["mean_shift"] = torch.tensor([-mean * SPAN_RANGE for mean in SPAN_MEAN])
-    features, scale = network.hyperparameters["feature_channels"], network.hyperparameters["upscale"]
-    return span(features, scale, network.in_channels, network.out_channels, norm=network.is_norm), tensors
-
-
-_CONVERTERS: Mapping[str, tuple[Network, Callable[[Any], tuple[Graph, State]]]] = {
-    "ESRGAN": ("rrdbnet", _convert_esrgan),
-    "Compact": ("srvgg", _convert_compact),
-    "SPAN": ("span", _convert_span),
-}

@@ -1,8 +1,9 @@
 """Networks as graphs: a list of nodes in execution order, each of which refers to its sources by index.
 
 The nodes are those of super-resolution networks with a local receptive field: convolutions, element-wise operations,
-nearest-neighbour upscaling and pixel shuffle. Weights stay in a state dict and are named, so that one graph serves each
-precision and device. The `scale` of a node is relative to the network's grid: the image, or coarser by `unshuffle`.
+nearest-neighbour upscaling and pixel shuffle, and barriers, which need a statistic of the whole image. Weights stay in
+a state dict and are named, so that one graph serves each precision and device. The `scale` of a node is relative to the
+network's grid: the image, or coarser by `unshuffle`.
 """
 
 from __future__ import annotations
@@ -10,18 +11,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import torch
+
+State: TypeAlias = "Mapping[str, torch.Tensor]"
+"""Tensors by name."""
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 _FORM = 2
 """Version of the JSON form of a graph."""
 
 
+class Unsupported(ValueError):
+    """A network has a part that is not a node; the message names the network and the part."""
+
+
 @dataclass(frozen=True)
 class Activation:
     """An element-wise function: `leaky` has one `slope` for negative values, `prelu` the tensor `slopes` [C]."""
 
-    kind: Literal["leaky", "prelu", "silu", "sigmoid"]
+    kind: Literal["leaky", "prelu", "silu", "sigmoid", "gelu", "mish"]
     slope: float = 0.0
     slopes: str | None = None
 
@@ -50,10 +62,11 @@ class Input(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Node):
-    """A convolution, 3x3 with zero padding 1 or 1x1, over its concatenated sources.
+    """A convolution of odd `size` with zero padding, over its concatenated sources.
 
-    With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). `precise` keeps weights, input and
-    output in float32 whatever the precision of the other nodes.
+    With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). With `part`, only the first `part`
+    channels of the one source are convolved, and the others follow unchanged. A `depthwise` convolution has one kernel
+    for each channel. `precise` keeps weights, input and output in float32 whatever the precision of the other nodes.
     """
 
     name: str
@@ -61,6 +74,13 @@ class Conv(Node):
     bias: bool = True
     activation: Activation | None = None
     precise: bool = False
+    part: int = 0
+    depthwise: bool = False
+
+    @property
+    def convolved(self) -> int:
+        """The channels that the kernels produce."""
+        return self.part or self.channels
 
     @property
     def radius(self) -> int:
@@ -97,6 +117,14 @@ class Activate(Node):
     activation: Activation
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChannelNorm(Node):
+    """Layer normalisation of each pixel over its channels in float32, with the tensors `name`.weight and .bias [C]."""
+
+    name: str
+    eps: float = 1e-6
+
+
 class Nearest(Node):
     """Nearest-neighbour upscaling by `enlarge`."""
 
@@ -105,7 +133,8 @@ class Shuffle(Node):
     """Pixel shuffle by f = `enlarge`: channels [c * f * f] become f x f pixels of c channels."""
 
 
-_KINDS = {kind.__name__: kind for kind in (Input, Conv, Add, Multiply, Gate, Affine, Activate, Nearest, Shuffle)}
+_LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Shuffle)
+_KINDS = {kind.__name__: kind for kind in _LOCAL}
 
 
 @dataclass
@@ -130,9 +159,12 @@ class Graph:
         bias: bool = True,
         enlarge: int = 1,
         activation: Activation | None = None,
+        part: int = 0,
+        depthwise: bool = False,
     ) -> int:
         scale = self.nodes[sources[0]].scale * enlarge
-        options = {"name": name, "size": size, "bias": bias, "activation": activation}
+        options: dict[str, Any] = {"name": name, "size": size, "bias": bias, "activation": activation}
+        options |= {"part": part, "depthwise": depthwise}
         return self._append(Conv(sources, channels, scale, enlarge, **options))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
@@ -149,6 +181,9 @@ class Graph:
 
     def activate(self, source: int, activation: Activation) -> int:
         return self._append(Activate((source,), *self._shape(source), activation=activation))
+
+    def channel_norm(self, source: int, name: str) -> int:
+        return self._append(ChannelNorm((source,), *self._shape(source), name=name))
 
     def nearest(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)
@@ -216,8 +251,8 @@ class Graph:
 
     def costs(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of its own output."""
-        shapes = ((node, self.input_channels(node)) for node in self.nodes)
-        return [node.size**2 * inputs * node.channels if isinstance(node, Conv) else 0 for node, inputs in shapes]
+        convolutions = (node if isinstance(node, Conv) else None for node in self.nodes)
+        return [prod(self.kernel_shape(node)) if node else 0 for node in convolutions]
 
     @property
     def work(self) -> float:
@@ -230,9 +265,11 @@ class Graph:
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             if isinstance(node, Conv):
-                shapes[f"{node.name}.weight"] = (node.channels, self.input_channels(node), node.size, node.size)
+                shapes[f"{node.name}.weight"] = self.kernel_shape(node)
                 if node.bias:
-                    shapes[f"{node.name}.bias"] = (node.channels,)
+                    shapes[f"{node.name}.bias"] = (node.convolved,)
+            if isinstance(node, ChannelNorm):
+                shapes |= {f"{node.name}.{kind}": (node.channels,) for kind in ("weight", "bias")}
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
                 shapes[node.activation.slopes] = (node.channels,)
             if isinstance(node, Affine):
@@ -256,8 +293,13 @@ class Graph:
             raise ValueError("not a graph") from error
 
     def input_channels(self, node: Node) -> int:
-        """Return the channels of all sources of a node together."""
-        return sum(self.nodes[source].channels for source in node.sources)
+        """Return the channels of all sources of a node together, or of the part that a convolution reads."""
+        part = node.part if isinstance(node, Conv) else 0
+        return part or sum(self.nodes[source].channels for source in node.sources)
+
+    def kernel_shape(self, node: Conv) -> tuple[int, int, int, int]:
+        """Return the shape of a convolution's kernels [out, in, rows, columns]."""
+        return node.convolved, 1 if node.depthwise else self.input_channels(node), node.size, node.size
 
     def _shape(self, index: int) -> tuple[int, int]:
         """Return channels and scale of a node."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -14,9 +14,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-Network = Literal["rrdbnet", "srvgg", "span", "ncnn", "gfpgan", "yunet"]
-"""The network of a model. `ncnn` is any graph read from ncnn files."""
 
 SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
 
@@ -58,17 +55,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Model:
-    """A model. `file`, `bytes` and `sha256` describe its weight file, which is the official one if it ships."""
+    """A model. `file`, `bytes` and `sha256` describe its weight file, which is the official one if it ships.
+
+    `network` is a module of `enhance.models.networks`, ncnn for any graph read from ncnn files, or gfpgan or yunet.
+    """
 
     name: str
     purpose: str
-    network: Network
+    network: str
     file: str
     bytes: int
     sha256: str
     licence: str
     sources: tuple[Source, ...] = ()
     """In the order in which they are tried."""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The parameters of the network."""
     own: bool = False
     """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
     scale: int | None = None

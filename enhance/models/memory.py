@@ -91,7 +91,7 @@ def _window_rows(graph: Graph) -> list[float]:
         needs = max((delay[source] for source in node.sources), default=0.0) + node.radius
         delay[index] = needs * node.enlarge
         if earlier[index]:
-            delay[index] = max(delay[index], min(delay[one] for one in earlier[index]))
+            delay[index] = max(delay[index], min(delay[one] - ahead for one, ahead in earlier[index]))
         for source in node.sources:
             window[source] = max(window[source], delay[index] / node.enlarge + node.radius - delay[source])
     return window
@@ -103,7 +103,7 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     for node in graph.nodes:
         if isinstance(node, Conv):
             one = _bytes(node, bytes_each)
-            size = (rows + 2) * width * (node.scale // node.enlarge) * graph.input_channels(node) * one
+            size = (rows + 2 * node.radius) * width * (node.scale // node.enlarge) * graph.input_channels(node) * one
             sizes[one] = max(sizes.get(one, 0), size)
     return sum(sizes.values())
 
@@ -112,17 +112,25 @@ def _bytes(node: Node, bytes_each: int) -> int:
     return bytes_each if isinstance(node, Conv) and not node.precise else _FLOAT32
 
 
-def earlier_operands(graph: Graph) -> list[tuple[int, ...]]:
-    """Return for each node the nodes that it can run behind: the earlier operands wherever it is added or multiplied.
+def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
+    """Return for each node the nodes that it can run behind, and by how many rows it must be ahead of them.
 
-    A feature map that is needed much later is then computed late, and the few channels of the image are kept instead.
+    Wherever its output is added or multiplied, directly or after other layers, these are the earlier operands. A
+    feature map that is needed much later is then computed late, and the few channels of the image are kept instead.
     """
-    found: list[tuple[int, ...]] = []
-    for index, reading in enumerate(graph.readers()):
-        nodes = [graph.nodes[reader] for reader in reading]
-        others = [[one for one in node.sources if one < index] for node in nodes]
-        paired = all(isinstance(node, Add | Multiply | Gate) for node in nodes) and all(others)
-        found.append(tuple(one for several in others for one in several) if paired else ())
+    found: list[tuple[tuple[int, int], ...]] = [()] * len(graph.nodes)
+    readers = graph.readers()
+    for index in reversed(range(len(graph.nodes))):
+        limits: list[list[tuple[int, int]]] = []
+        for reader in readers[index]:
+            node = graph.nodes[reader]
+            if isinstance(node, Add | Multiply | Gate):
+                limits.append([(one, 0) for one in node.sources if one < index])
+            else:
+                later = found[reader] if node.enlarge == 1 else ()
+                limits.append([(one, ahead + node.radius) for one, ahead in later if one < index])
+        if all(limits):
+            found[index] = tuple(one for several in limits for one in several)
     return found
 
 

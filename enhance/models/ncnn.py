@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import WeightsError
 from .fusion import fuse
 from .graphs import PRECISIONS, Activation, Graph
-from .networks import SPAN_RANGE
+from .networks.span import SPAN_RANGE
 
 _MAGIC = "7767517"
 _FP16_TAG = 0x01306B47

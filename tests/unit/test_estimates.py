@@ -19,7 +19,9 @@ from enhance.engine.stream import Stream
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
 from enhance.models.memory import stream_bytes
-from enhance.models.networks import rrdbnet, span, srvgg
+from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.models.networks.span import span
+from enhance.models.networks.srvgg import srvgg
 
 MODEL, DTYPE = "realesrgan-x4plus", torch.float32
 CPU = torch.device("cpu")

@@ -21,7 +21,8 @@ from enhance.errors import Cancelled, StorageError
 from enhance.files import AtomicFile
 from enhance.models import graph_of
 from enhance.models.memory import cut, divide_to_fit, longest_part, stream_bytes
-from enhance.models.networks import rrdbnet, srvgg
+from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.models.networks.srvgg import srvgg
 from enhance.scheduler import SCHEDULER, Ticket
 from enhance.settings import Settings
 from tests.user_models import add_models

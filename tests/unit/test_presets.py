@@ -8,7 +8,7 @@ import torch
 
 from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
-from enhance.models.networks import srvgg
+from enhance.models.networks.srvgg import srvgg
 from enhance.settings import WeightInterpolation
 
 

@@ -13,7 +13,9 @@ from enhance.errors import Cancelled, WeightsError
 from enhance.models import check_state, graph_of
 from enhance.models.graphs import Conv, Graph
 from enhance.models.memory import stream_bytes
-from enhance.models.networks import rrdbnet, span, srvgg
+from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.models.networks.span import span
+from enhance.models.networks.srvgg import srvgg
 
 
 def bytes_held(stream: Stream) -> int:

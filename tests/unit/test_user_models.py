@@ -12,6 +12,7 @@ from threading import Barrier
 
 import pytest
 import torch
+from spandrel.architectures.PLKSR import PLKSR
 
 from enhance import PRESETS
 from enhance.errors import StorageError, WeightsError
@@ -217,7 +218,6 @@ UNSUPPORTED = {
     "RCAN": {"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4},
     "NAFNet": {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "SwinIR": {"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4},
-    "PLKSR": {"dim": 8, "n_blocks": 1},
 }
 
 
@@ -228,6 +228,14 @@ def test_a_network_that_cannot_be_streamed_is_rejected_by_name(name, tmp_path, s
 
     error = error_of(path, store)
     assert (error.key, error.values["network"]) == ("weights_add_unsupported", name)
+
+
+def test_a_variant_that_cannot_be_streamed_is_rejected_by_name(tmp_path: Path, store: Store):
+    network = PLKSR(dim=8, n_blocks=1, kernel_size=9, lk_type="SparsePLK")
+
+    error = error_of(save_state(tmp_path / "model.pth", random_state(network)), store)
+
+    assert (error.key, error.values["network"]) == ("weights_add_unsupported", "PLKSR (SparsePLK)")
 
 
 NCNN = """7767517

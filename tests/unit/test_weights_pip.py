@@ -17,7 +17,7 @@ import pytest
 
 from enhance.errors import WeightsError
 from enhance.models import Store, download, ensure, is_convertible, manifest
-from enhance.models.networks import SPAN_MEAN, SPAN_RANGE, span
+from enhance.models.networks.span import SPAN_MEAN, SPAN_RANGE, span
 from enhance.models.tensors import read_state_dict
 
 from .hub_server import Stopped, stop

@@ -1,0 +1,29 @@
+"""The networks, one module for each: its graph, and how spandrel's network of this kind is converted to it.
+
+A module defines `TITLE`, the common name; `ARCHITECTURE`, the name in spandrel; `convert(network)`, which returns the
+graph and the tensors of a spandrel network or raises Unsupported; and a function with the name of the module that
+returns the graph of a shipped model from the `options` in the manifest. Modules are found by their presence in this
+folder. Layers have the names of the authors' files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+from ..graphs import Graph
+from ..manifest import manifest
+
+NETWORKS: Mapping[str, ModuleType] = {
+    module.name: import_module(f".{module.name}", __name__) for module in iter_modules(__path__)
+}
+
+SHIPPED: Mapping[str, Callable[[], Graph]] = {
+    name: partial(getattr(NETWORKS[model.network], model.network), **model.options)
+    for name, model in manifest().items()
+    if model.network in NETWORKS
+}
+"""Functions that return the graphs of the shipped models."""

@@ -1,0 +1,94 @@
+"""RRDBNet: Wang et al., "ESRGAN", 2018, and "Real-ESRGAN", 2021; ESRGAN+: Rakotonirina and Rasoanaivo, 2020."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from ..graphs import PRECISIONS, Activation, Graph, State
+
+TITLE, ARCHITECTURE = "ESRGAN", "ESRGAN"
+
+_LEAKY = Activation("leaky", 0.2)
+_RESIDUAL = 0.2
+
+
+def rrdbnet(
+    blocks: int,
+    features: int = 64,
+    growth: int = 32,
+    *,
+    ups: int = 2,
+    channels: int = 3,
+    output: int = 3,
+    unshuffle: int = 1,
+    plus: bool = False,
+) -> Graph:
+    """Return RRDBNet at 2^`ups` times its grid, as in RealESRGAN_x4plus (23 blocks) and its anime variant (6 blocks).
+
+    `channels` and `output` are those of the image and the result. `plus` is ESRGAN+, with a 1x1 convolution in each
+    dense block.
+    """
+    graph = Graph(PRECISIONS)
+    image = graph.input(channels * unshuffle**2, unshuffle)
+    trunk = graph.conv("conv_first", image, channels=features)
+    for block in range(blocks):
+        entry = trunk
+        for dense in (1, 2, 3):
+            trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, features, growth, plus)
+        trunk = graph.add(trunk, entry, _RESIDUAL)
+    body = graph.conv("conv_body", trunk, channels=features)
+    # Computed a second time, because hundreds of its rows would be stored until here. Rows of the image are 20 times
+    # smaller.
+    up = graph.add(body, graph.conv("conv_first", image, channels=features))
+    for number in range(1, ups + 1):
+        up = graph.conv(f"conv_up{number}", up, channels=features, enlarge=2, activation=_LEAKY)
+    fine = graph.conv("conv_hr", up, channels=features, activation=_LEAKY)
+    graph.conv("conv_last", fine, channels=output)
+    return graph.keep_ends_precise()
+
+
+def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: int, plus: bool) -> int:
+    maps = [entry]
+    for layer in (1, 2, 3, 4):
+        output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
+        if plus and layer == 2:
+            output = graph.add(graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False), output)
+        elif plus and layer == 4:
+            output = graph.add(maps[2], output)
+        maps.append(output)
+    residual = graph.conv(f"{prefix}.conv5", *maps, channels=features)
+    return graph.add(residual, entry, _RESIDUAL)
+
+
+def convert(network: Any) -> tuple[Graph, State]:
+    """Return the graph and the tensors of spandrel's network.
+
+    The names of the oldest ESRGAN, which spandrel uses for all variants, are converted to those of Real-ESRGAN.
+    """
+    options = network.hyperparameters
+    blocks, unshuffle, ups = options["num_blocks"], options["shuffle_factor"] or 1, int(math.log2(options["scale"]))
+    graph = rrdbnet(
+        blocks,
+        options["num_filters"],
+        ups=ups,
+        channels=options["in_nc"] // unshuffle**2,
+        output=options["out_nc"],
+        unshuffle=unshuffle,
+        plus=options["plus"],
+    )
+    names = {
+        "model.0": "conv_first",
+        f"model.1.sub.{blocks}": "conv_body",
+        **{f"model.{3 * up}": f"conv_up{up}" for up in range(1, ups + 1)},
+        f"model.{3 * ups + 2}": "conv_hr",
+        f"model.{3 * ups + 4}": "conv_last",
+    }
+    dense, tensors = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?"), {}
+    for key, tensor in network.state_dict().items():
+        layer, _, kind = key.rpartition(".")
+        found = dense.fullmatch(layer)
+        name = found.expand(r"body.\1.rdb\2.\3") if found else names[layer]
+        tensors[f"{name}.{kind}"] = tensor
+    return graph, tensors
