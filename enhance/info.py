@@ -15,6 +15,7 @@ import psutil
 from .errors import SettingsError, StorageError
 from .files import file_sha256
 from .models import Located
+from .output.fidelity import fidelity_grade
 from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
 from .output.result import Written
@@ -304,6 +305,12 @@ def fidelity_info(fidelity: Fidelity | None) -> FidelityInfo:
 def timestamp() -> str:
     """Return the current time in UTC, in ISO format to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def grade_in(info: Info) -> str:
+    """Return the grade of a result's fidelity, as `fidelity_grade`; "" if it was not measured."""
+    worst = info.get("fidelity_worst_db")
+    return "" if worst is None else fidelity_grade(worst)
 
 
 def settings_in(info: Info) -> Settings:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, match_language, name_of, translate
-from ..info import Info
-from ..output.fidelity import fidelity_grade
+from ..info import Info, grade_in
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
 COLUMNS = (
@@ -75,11 +75,16 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
         if info := line.info:
             output = info["output"]
             row += [output["width"], output["height"], output["bytes"], info["seconds"]["total"]]
-            worst = info.get("fidelity_worst_db")
-            grade = "" if worst is None else translate(language, f"fidelity_{fidelity_grade(worst)}")
-            row += [info["signature"], output["sha256"], info.get("fidelity_db"), worst, grade]
+            row += [info["signature"], output["sha256"], info.get("fidelity_db"), info.get("fidelity_worst_db")]
+            row.append(_grade(language, info))
         writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
     return "\ufeff" + text.getvalue()
+
+
+def _grade(language: str, info: Info) -> str:
+    """Return the fidelity of a result in words; "" if it was not measured."""
+    grade = grade_in(info)
+    return translate(language, f"fidelity_{grade}") if grade else ""
 
 
 def _escape_formula(value: object) -> object:
@@ -111,11 +116,11 @@ def summary(lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LAN
     document.paragraph(counts, HEADING)
     document.paragraph(settings, colour=GREY)
     document.ln(3)
-    headings = ["", *(document.translate(f"summary_column_{name}") for name in ("file", "result", "size", "time"))]
+    names = ("summary_column_file", "summary_column_result", "fidelity", "summary_column_size", "summary_column_time")
+    headings = ["", *map(document.translate, names)]
     rows = [_row(document, number, line) for number, line in enumerate(lines, 1)]
-    document.rows(
-        [headings, *rows], (8, 80, 50, 18, 18), headings=True, align=("LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
-    )
+    align: tuple[Literal["LEFT", "RIGHT"], ...] = ("LEFT", "LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
+    document.rows([headings, *rows], (8, 72, 38, 20, 18, 18), headings=True, align=align)
     return bytes(document.output())
 
 
@@ -126,7 +131,8 @@ def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
         size = f"{output['width']:,} × {output['height']:,}"
         auto = line.info.get("auto")
         choice = describe_preset(document.language, line.info["preset"], auto) if auto else ""
-        return [str(number), f"{line.name}\n{choice}".strip(), size, format_bytes(output["bytes"]), time]
+        name, grade = f"{line.name}\n{choice}".strip(), _grade(document.language, line.info)
+        return [str(number), name, size, grade, format_bytes(output["bytes"]), time]
     state = name_of(document.language, "summary_state", line.state)
     outcome = document.translate("summary_why", state=state, reason=line.reason) if line.reason else state
     return [str(number), line.name, outcome]

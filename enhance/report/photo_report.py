@@ -25,8 +25,7 @@ from ..i18n import (
 )
 from ..images import SourceImage
 from ..images.colour import profile_name
-from ..info import Info, OutputInfo, settings_in
-from ..output.fidelity import fidelity_grade
+from ..info import Info, OutputInfo, grade_in, settings_in
 from ..output.formats import FORMATS
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..settings import PRINT_DPI
@@ -207,9 +206,10 @@ def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, fl
 
 def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
     """Return the request and its outcome."""
-    fidelity, agreement = info.get("fidelity_worst_db"), info["agreement_db"]
-    grade = None if fidelity is None else document.translate(f"fidelity_{fidelity_grade(fidelity)}")
-    rating = grade and document.translate("fidelity_of", word=grade, db=f"{fidelity:.1f}")
+    agreement, rating = info["agreement_db"], ""
+    if grade := grade_in(info):
+        word = document.translate(f"fidelity_{grade}")
+        rating = document.translate("fidelity_of", word=word, db=f"{info['fidelity_worst_db']:.1f}")
     time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"

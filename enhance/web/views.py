@@ -24,8 +24,7 @@ from ..i18n import (
     translate_source,
 )
 from ..images import Facts
-from ..info import Info, settings_in
-from ..output.fidelity import fidelity_grade
+from ..info import Info, grade_in, settings_in
 from ..output.formats import FORMATS, notes_of
 from ..output.resample import result_size
 from ..presets import has_fixed_denoise
@@ -288,7 +287,7 @@ def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
 
 def result_facts(call: Call, info: Info) -> str:
     """Return the table of a result's `info`."""
-    language, speed, fidelity = call.language, info["megapixels_per_second"], info.get("fidelity_worst_db")
+    language, speed = call.language, info["megapixels_per_second"]
     return templates.render(
         "result_facts",
         language,
@@ -296,7 +295,7 @@ def result_facts(call: Call, info: Info) -> str:
         dpi=info["settings"].get("dpi") or PRINT_DPI,
         times={name: format_seconds(language, value) for name, value in info["seconds"].items()},
         speed=PixelCount(1e6 * speed) if speed else None,
-        grade=None if fidelity is None else fidelity_grade(fidelity),
+        grade=grade_in(info),
         settings=settings_in(info).describe(language),
         source=translate_source(language, info["model"]["source"]),
     )
@@ -304,7 +303,7 @@ def result_facts(call: Call, info: Info) -> str:
 
 def result_summary(call: Call, info: Info) -> str:
     """Return the time, the size and the fidelity of a result for the panel."""
-    language, output, fidelity = call.language, info["output"], info.get("fidelity_worst_db")
+    language, output = call.language, info["output"]
     format_name = FORMATS[output.get("format", "png")].name
     return templates.render(
         "done",
@@ -313,7 +312,7 @@ def result_summary(call: Call, info: Info) -> str:
         time=format_duration(language, info["seconds"]["total"]),
         file=call.text("done_file", format=format_name, size=format_bytes(output["bytes"])),
         auto=name_of(language, "preset", info["preset"]) if info.get("auto") else "",
-        grade=None if fidelity is None else fidelity_grade(fidelity),
+        grade=grade_in(info),
     )
 
 

@@ -52,7 +52,8 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     waiting = lines_of(plan(items), "zh-CN")
     states = summary(waiting, Settings("gentle", tuning=False).describe("zh-CN"), language="zh-CN")
     output = {"width": 1360, "height": 960, "bytes": 2_345_678, "sha256": ""}
-    finished: Any = {"output": output, "seconds": {"total": 12.34}, "signature": "", "fidelity_db": None}
+    finished: Any = {"output": output, "seconds": {"total": 12.34}, "signature": "", "fidelity_db": 40.0}
+    finished["fidelity_worst_db"] = 30.0
     lines = [
         Line("one.png", "done", info=finished),
         Line("two.png", "failed", reason="two.png 已损坏。"),
@@ -67,3 +68,4 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     assert "快速 · 4 倍 · 强度 0.6 · 保真度 1 · 锐化 0.05" in text
     assert "失败：two.png 已损坏。" in text
     assert "1,360 × 960" in text
+    assert "很高" in text_of(results, tmp_path)

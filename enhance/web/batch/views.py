@@ -12,6 +12,7 @@ import gradio as gr
 from ...batch import Batch, Item
 from ...errors import EnhanceError, SettingsError
 from ...i18n import format_duration
+from ...info import grade_in
 from ...output.formats import ENDINGS, FORMATS
 from ...output.resample import with_possible_size
 from ...scheduler import SCHEDULER
@@ -93,6 +94,7 @@ def files_html(call: Call) -> str:
         selected=session.selected.file,
         attention=[item for item in batch.items if _error(files, item)],
         largest=partial(_largest_size, call),
+        grade=grade_in,
         formats=FORMATS,
         encoding=session.active.encoding,
         endings=ENDINGS,
