@@ -40,6 +40,7 @@ from .theme import page_texts
 from .views import Call, Updates, bind, parts
 
 _CONTROLS = json.dumps(CONTROLS)
+_CENTRE = "(centre, ...values) => [(window.enhanceCentre() || {}).at ?? null, ...values]"
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _LINK_CONTROLS = json.dumps([name for name in CONTROLS if name not in BATCH_CONTROLS])
 _SIZES = f"{json.dumps(SIZE_CONTROLS)}, {json.dumps(PRINT_CONTROLS)}"
@@ -210,7 +211,8 @@ class _Events:
 
     def _add_comparison(self) -> None:
         card, values = self._page.preview, self._values
-        self._on(card.compare.click, compare.toggle_comparison, values, self._preview, **_COMPARISON)
+        given = [gr.JSON(visible=False), *values]
+        self._on(card.compare.click, compare.toggle_comparison, given, self._preview, js=_CENTRE, **_COMPARISON)
         selected = self._answer(card.cells.select, compare.select_cell, values, self._preview, **_PREVIEW)
         self._remember(selected.then)
         self._on(selected.then, controls.update_preview, values, self._preview, **_PREVIEW)

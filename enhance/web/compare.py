@@ -27,7 +27,7 @@ from . import templates
 from .controls import select_preset
 from .jobs import Job, RunState, progress_text
 from .params import fitting, settings_of_preset
-from .preview import PreviewState, comparison_region, current_preview, state_of
+from .preview import REGION_SIDE, PreviewState, current_preview, state_of
 from .processing import compare
 from .session import Upload
 from .views import Call, Updates, show_preview
@@ -40,15 +40,20 @@ _NEWEST: deque[weakref.ref[PageComparison]] = deque(maxlen=8)
 
 
 class PageComparison(Job[None]):
-    """The comparison that a page shows: its `presets`, and the finished cells and images by preset."""
+    """The comparison that a page shows: its `presets`, and the finished cells and images by preset.
 
-    def __init__(self, call: Call, upload: Upload, settings: Sequence[Settings], ticket: Ticket):
+    `centre` is that of the compared region, in pixels of the photo.
+    """
+
+    def __init__(
+        self, call: Call, upload: Upload, settings: Sequence[Settings], centre: tuple[Any, Any], ticket: Ticket
+    ):
         self.presets = [one.preset for one in settings]
         self.cells: dict[str, Cell] = {}
         self.images: dict[str, Path] = {}  # The original has the name "".
         self.previews: dict[str, Preview] | None = {}  # None once the memory was needed.
         self._session = call.session
-        region = comparison_region(call.session.view)
+        region: dict[str, Any] = {"x": centre[0], "y": centre[1], "size": REGION_SIDE}
         options = {"settings": settings, "on_cell": self._add, **region}
 
         def work(job: PageComparison) -> None:
@@ -79,8 +84,11 @@ class PageComparison(Job[None]):
         self.images[name] = save_png(to_screen(pixels), path, icc)
 
 
-def toggle_comparison(call: Call) -> Iterator[Updates]:
-    """Open a comparison and show its progress, cancel it, or close it. A cancelled one keeps its finished cells."""
+def toggle_comparison(call: Call, centre: object = None) -> Iterator[Updates]:
+    """Open a comparison and show its progress, cancel it, or close it. A cancelled one keeps its finished cells.
+
+    `centre` [x, y] is what the stage shows. Without it, the comparison is in the middle of the last preview.
+    """
     session = call.session
     comparison = session.comparison
     if comparison is not None and comparison.cells and not comparison.is_over:
@@ -92,7 +100,7 @@ def toggle_comparison(call: Call) -> Iterator[Updates]:
         yield _show_closed(call)
         return
     try:
-        comparison = _start(call, session.upload)
+        comparison = _start(call, session.upload, centre)
     except Exception as error:
         yield {call.page.preview.problem: call.problem(error, "A comparison could not be started")}
         return
@@ -115,13 +123,17 @@ def select_cell(call: Call) -> Updates:
     return updates
 
 
-def _start(call: Call, upload: Upload) -> PageComparison:
+def _start(call: Call, upload: Upload, centre: object) -> PageComparison:
     """Start a comparison of all available presets. Raises EnhanceError if the queue is full."""
     session, available = call.session, call.services.available_presets()
+    view = session.view
+    place = view.left + view.width / 2, view.top + view.height / 2
+    if isinstance(centre, list) and len(centre) == 2:
+        place = centre[0], centre[1]
     presets = [name for name in all_presets() if name in available and name != AUTO]
     starts = [settings_of_preset(name, call.values, session).settings for name in presets]
     with call.services.enter(session.caller, "comparison") as ticket:
-        comparison = PageComparison(call, upload, [fitting(one, session.shape) for one in starts], ticket)
+        comparison = PageComparison(call, upload, [fitting(one, session.shape) for one in starts], place, ticket)
     if len(_NEWEST) == _NEWEST.maxlen and (oldest := _NEWEST[0]()):
         oldest.previews = None  # A preset that is selected there is run again.
     _NEWEST.append(weakref.ref(comparison))

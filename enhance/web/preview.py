@@ -298,11 +298,6 @@ def _options(session: Session, request: PreviewRequest, region: Box) -> dict[str
     return {"box": region, "ticket": Ticket("preview", session.caller, request.stop)}
 
 
-def comparison_region(view: Box) -> dict[str, Any]:
-    """Return the arguments x, y and size of `Enhancer.compare` for the middle of the visible region."""
-    return {"x": view.left + view.width / 2, "y": view.top + view.height / 2, "size": REGION_SIDE}
-
-
 def state_of(session: Session) -> str:
     """Return the state of the preview: none, running, failed, matches or outdated."""
     with session.lock:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from urllib.parse import urljoin
+
+import httpx
+import numpy as np
+from PIL import Image
 from playwright.sync_api import expect
 
-from ..site import Site
-from .journey import expect_chosen, has_focus, images, load, number, wait_for_chip, wait_for_new_preview
+from ..site import Site, photo
+from .journey import (
+    expect_chosen,
+    has_focus,
+    images,
+    load,
+    number,
+    wait_for_chip,
+    wait_for_new_preview,
+    wait_for_stage,
+)
 
 
 def test_presets_are_compared_and_one_is_chosen_without_running_its_network_again(site: Site, open_page):
@@ -59,3 +74,25 @@ def test_presets_are_compared_and_one_is_chosen_without_running_its_network_agai
     has_focus(page, "#preset input[value=dehaze]")
     expect(number(page, "fidelity")).to_have_value("1")
     assert site.enhancer.calls["preview"] == previews
+
+
+def test_a_comparison_shows_the_most_detailed_part_of_a_photo_that_is_shown_whole(site: Site, open_page):
+    page, file = open_page("?preset=anime-fast"), site.files / "detailed.png"
+    pixels = np.full((1200, 2400, 3), 128, np.uint8)
+    pixels[850:1050, 2000:2200] = photo(200, 200)
+    Image.fromarray(pixels).save(file)
+    load(page, file)
+    page.locator("#viewer canvas").focus()
+    for _ in range(5):
+        page.keyboard.press("Shift+ArrowLeft")
+    wait_for_stage(page, "view.x < 1000")
+    wait_for_chip(page, "matches")
+    page.keyboard.press("0")
+    wait_for_stage(page, "view.zoom < 1")
+    with site.enhancer.paused("cell"):
+        page.locator("#compare-presets").click()
+        before = page.locator(".cell.before img")
+        expect(before).to_be_visible()
+        shown = httpx.get(urljoin(page.url, before.get_attribute("src"))).content
+        page.locator("#compare-presets").click()
+    assert np.asarray(Image.open(io.BytesIO(shown)).convert("L")).std() > 20
