@@ -70,6 +70,8 @@ class Item:
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     """Identifies the file in all its states."""
+    number: int = 0
+    """Position in the batch, from 1, for the name of the result; 0 for its position among the files."""
 
     png: Path | None = None
     """The lossless result, if it is kept."""
@@ -567,7 +569,7 @@ def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) 
 def archive_names(batch: Batch, pattern: str = PATTERN) -> dict[Item, str]:
     """Return a unique name in an archive for each finished file, with its subfolder, from a pattern of `names`."""
     names = UniqueNames()
-    done = [(item, number) for number, item in enumerate(batch.items, 1) if item.state == "done"]
+    done = [(item, item.number or place) for place, item in enumerate(batch.items, 1) if item.state == "done"]
     return {item: names.add(archive_name(item, pattern, number)) for item, number in done}
 
 

@@ -72,6 +72,7 @@ class Entry:
     - `process`: the process of the run. A running entry of an ended process counts as cut.
     - `thumbnail`: a `data:` address.
     - `batch`, `number`: the batch of the file and its position there.
+    - `pattern`: that of the names of the batch's results; "" for the usual one.
     - `seen`: the user has downloaded the result or dismissed the notice about it.
     """
 
@@ -91,6 +92,7 @@ class Entry:
     batch: str = ""
     number: int = 0
     seen: bool = False
+    pattern: str = ""
 
     def path(self, tasks: TaskStore) -> Path:
         return tasks.lists / f"{self.whose}.{self.id}.json"

@@ -17,12 +17,13 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Item, archive_names, plan
+from ..batch import Item, archive_name, archive_names, plan
 from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
 from ..info import Info, Result, settings_in, timestamp
+from ..output.names import PATTERN
 from ..output.png_reader import PngReader
 from ..output.resample import result_size
 from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
@@ -55,7 +56,7 @@ def record_run(tasks: TaskStore, session: Session, upload: Upload, settings: Set
 
 
 def record_file(
-    tasks: TaskStore, session: Session, item: Item, settings: Settings, number: int, thumbnail: Path | None
+    tasks: TaskStore, session: Session, item: Item, settings: Settings, thumbnail: Path | None
 ) -> Entry | None:
     """Add a file of a batch to the list and keep it, so that the batch can continue after a restart.
 
@@ -64,7 +65,8 @@ def record_file(
     entry = None
     with suppress(EnhanceError, OSError):  # The run reports the error.
         facts, sha256 = inspect(item.source), file_sha256(item.source)
-        own = {"id": item.key, "thumbnail": list_data_url(thumbnail), "batch": session.files.id, "number": number}
+        own: dict[str, Any] = {"id": item.key, "thumbnail": list_data_url(thumbnail), "batch": session.files.id}
+        own |= {"number": item.number, "pattern": session.files.pattern}
         entry = _record(tasks, session, facts, sha256, settings, **own)
         if entry is not None:
             tasks.keep_upload(item.source, entry)
@@ -283,6 +285,7 @@ def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
     for entry in entries:
         own = None if entry.settings == entries[0].settings else Settings.from_stored(entry.settings)
         known: dict[str, Any] = {"size": (entry.height, entry.width), "key": entry.id, "settings": own}
+        known["number"] = entry.number
         info = tasks.info(entry.task_id or "")
         if info is not None:
             info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # The folder can have moved.
@@ -293,7 +296,8 @@ def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
 
 def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFiles, list[Entry]]:
     """Return the files of a recorded batch, and the entries whose file is no longer stored. Raises StorageError."""
-    downloads, files, lost = services.downloads, BatchFiles(id=entries[0].batch), list[Entry]()
+    downloads, lost = services.downloads, list[Entry]()
+    files = BatchFiles(id=entries[0].batch, pattern=entries[0].pattern or PATTERN)
     for entry, item in zip(entries, items_of(services.enhancer.tasks, entries), strict=True):
         if item.info is None and not item.source.exists():
             lost.append(entry)
@@ -301,8 +305,10 @@ def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFi
         if entry.thumbnail:
             files.thumbnails[item.key, False] = save_data_url(entry.thumbnail, downloads.new_path("small.jpg"))
         source = item.source if item.info else downloads.link(item.source, entry.name)
+        with suppress(EnhanceError):  # A finished file can be restored without its input, and the run reports others.
+            item = replace(item, has_alpha=inspect(source).has_alpha)
         files.items += (replace(item, source=source),)
-    for item, title in archive_names(plan(files.items)).items():
+    for item, title in archive_names(plan(files.items), files.pattern).items():
         files.results[item.key] = downloads.link(item.result or item.source, title)
     return files, lost
 
@@ -348,6 +354,9 @@ def download_entry(call: Call) -> Updates:
         else:
             path = enhancer.tasks.result_path(info["task_id"])
             name = download_name(entries[0].name, settings_in(info))
+            if entries[0].pattern:
+                (item,) = items_of(enhancer.tasks, entries)
+                name = archive_name(item, entries[0].pattern, item.number)
         path = services.downloads.link(path, name)
     if getattr(call.event, "act", "") != "report":
         enhancer.tasks.mark_seen(entries)
@@ -392,7 +401,8 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
                 item if item.info else replace(item, state=state if state in ("failed", "done") else "cancelled")
             )
         settings = Settings.from_stored(entries[0].settings)
-        packed = pack_batch(call.services.downloads, plan(items), settings, call.language)
+        pattern = entries[0].pattern or PATTERN
+        packed = pack_batch(call.services.downloads, plan(items), settings, call.language, pattern)
     if packed.archive is None:
         raise packed.error or EnhanceError("result_gone")
     return packed.archive

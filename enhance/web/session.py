@@ -173,6 +173,7 @@ class BatchFiles:
         )
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
+            self.items = tuple(replace(item, number=number) for number, item in enumerate(self.items, 1))
 
     def is_done(self, item: Item, settings: Settings, encoding: Encoding) -> bool:
         """Return whether a file has the result of these settings in this format."""

@@ -21,6 +21,7 @@ from .journey import (
     enhance_all,
     expect_chosen,
     has_focus,
+    history,
     load,
     open_batch,
     pick,
@@ -61,6 +62,7 @@ def test_a_batch_shows_the_failed_file_and_packs_the_others_with_the_chosen_sett
         archive.extract("place.webp", tmp_path)
         rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode("utf-8-sig"))))
     assert [row["state"] for row in rows] == ["done", "failed", "done"]
+    expect(card(page, LONG)).to_contain_text(f"Fidelity: {rows[0]['fidelity']}")
     with Image.open(tmp_path / "place.webp") as image:
         assert (image.format, image.size) == ("WEBP", (80, 96))
     assert location(tmp_path / "place.webp") == {}
@@ -163,6 +165,9 @@ def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_rep
 
     with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
         assert set(archive.namelist()) == {"mug-01.jpg", "tiny-02.jpg", "cup-04.jpg", "report.csv", "summary.pdf"}
+    history(page)
+    with zipfile.ZipFile(download(page, tmp_path, "#history-list [data-act=zip]")) as archive:
+        assert {"mug-01.png", "tiny-02.png", "cup-04.png"} < set(archive.namelist())
     with zipfile.ZipFile(download(page, tmp_path, "#batch-reports")) as archive:
         assert len(archive.namelist()) == 3
         assert all(archive.read(name).startswith(b"%PDF-") for name in archive.namelist())

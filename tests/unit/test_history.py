@@ -14,14 +14,15 @@ from typing import Any, cast
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from enhance import Settings
 from enhance.files import write_atomically
 from enhance.images import inspect
 from enhance.store import Entry, TaskStore
-from enhance.web.history import MAX_RESULTS, items_of, record_run, recorded
+from enhance.web.history import MAX_RESULTS, items_of, record_run, recorded, restore_files
 from enhance.web.session import Session, Upload
-from enhance.web.storage import history_name
+from enhance.web.storage import PageFolder, history_name
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
@@ -60,7 +61,7 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY):
         "signature": "5" * 64,
         "input": source,
         "settings": settings,
-        "output": {"bytes": 3},
+        "output": {"bytes": 3, "width": 4, "height": 4},
     }
     write_atomically(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
@@ -310,3 +311,29 @@ def test_each_print_of_a_recorded_batch_keeps_its_size(store, photo_file):
 
     assert [item.settings and item.settings.long_side for item in items] == [None, 1205, None]
     assert [item.state for item in items] == ["done"] * 3
+
+
+def test_a_restored_batch_has_the_names_of_its_pattern(store, photo_file, tmp_path):
+    first, last = (finish_entry(store, photo_file)[0] for _ in range(2))
+    entries = [replace(one, batch="b", pattern="{name} {n}", number=n) for one, n in ((first, 1), (last, 3))]
+    services: Any = SimpleNamespace(
+        enhancer=SimpleNamespace(tasks=store), downloads=PageFolder(tmp_path / "page", 1, shared=False)
+    )
+
+    files, _ = restore_files(services, entries)
+
+    assert [files.results[one.key].name for one in files.items] == ["photo 01.png", "photo 03.png"]
+    assert files.pattern == "{name} {n}"
+
+
+def test_a_restored_file_with_transparency_is_known_as_such(store, photo_file, tmp_path):
+    opaque = start_entry(store, photo_file)
+    Image.new("RGBA", (6, 5), (9, 9, 9, 0)).save(tmp_path / "logo.png")
+    logo = start_entry(store, tmp_path / "logo.png")
+    folder = PageFolder(tmp_path / "page", 1, shared=False)
+    services: Any = SimpleNamespace(enhancer=SimpleNamespace(tasks=store), downloads=folder)
+
+    files, lost = restore_files(services, [opaque, logo])
+
+    assert [item.has_alpha for item in files.items] == [False, True]
+    assert lost == []

@@ -30,10 +30,14 @@ def _add(call: Call, paths: list[Path]) -> None:
     session, limits = call.session, call.services.limits
     job: PageBatch | None = session.batch
     limits.check_together([*(item.source for item in session.current_batch.items), *paths])
-    items = [with_size(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
+    last = max((item.number for item in session.current_batch.items), default=0)
+    items = [
+        with_size(Item(path, Path(path.name), number=number), limits.pixels, limits.bytes)
+        for number, path in enumerate(paths, last + 1)
+    ]
     if job is not None and not job.is_over:
         items = [_sized(session, item, job.running.settings) for item in items]
-        job.record(items, len(session.current_batch.items))
+        job.record(items)
         if job.running.add(items):
             return
         for item in items:

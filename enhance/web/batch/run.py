@@ -45,9 +45,9 @@ class PageBatch(BatchJob):
         self._call, self._session, self._files = call, session, session.files
         self._tasks, self._entries = call.services.enhancer.tasks, dict[str, Entry]()
         self._names = UniqueNames()
-        for number, item in enumerate(self._files.items, 1):
+        for item in self._files.items:
             if item.state == "done" and item.result:
-                name, old = self._names.add(archive_name(item, self._files.pattern, number)), self._files.results
+                name, old = self._name(item), self._files.results
                 if item.key not in old or old[item.key].name != Path(name).name:  # The pattern has changed.
                     old[item.key] = call.services.downloads.link(item.result, name)
         encoding = session.encoding
@@ -55,13 +55,17 @@ class PageBatch(BatchJob):
             call.services, self._files.items, settings, call.language, ticket, encoding, self._files.pattern
         )
 
-    def record(self, items: Iterable[Item], first: int) -> None:
-        """Add waiting files to the list of results. `first` is the number of the first one in the batch."""
-        for number, item in enumerate(items, first):
+    def _name(self, item: Item) -> str:
+        """Return a name for the download of a finished file."""
+        return self._names.add(archive_name(item, self._files.pattern, item.number))
+
+    def record(self, items: Iterable[Item]) -> None:
+        """Add waiting files to the list of results."""
+        for item in items:
             if item.state == "waiting" and not self.cancelled_by:
                 thumbnail = self._files.thumbnails.get((item.key, False))
                 settings = item.settings or self.running.settings
-                entry = record_file(self._tasks, self._session, item, settings, number, thumbnail)
+                entry = record_file(self._tasks, self._session, item, settings, thumbnail)
                 if entry is not None:
                     self._entries[item.key] = entry
         shorten(self._tasks, self._session)
@@ -73,7 +77,7 @@ class PageBatch(BatchJob):
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        self.record(self.batch.items, 0)
+        self.record(self.batch.items)
         try:
             yield
         finally:
@@ -88,9 +92,7 @@ class PageBatch(BatchJob):
             services = self._call.services
             services.owners.remember(self._call.request, item.info)
             with suppress(StorageError):
-                number = list(self.batch.files).index(item.key) + 1
-                name = self._names.add(archive_name(item, self._files.pattern, number))
-                self._files.results[item.key] = services.downloads.link(item.result, name)
+                self._files.results[item.key] = services.downloads.link(item.result, self._name(item))
         self._record_end(item)
 
     def _record_end(self, item: Item) -> None:
