@@ -21,7 +21,15 @@ from . import models, pipeline, presets
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY
-from .errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError, memory_errors
+from .errors import (
+    Cancelled,
+    EnhanceError,
+    PictureError,
+    SettingsError,
+    StorageError,
+    WeightsError,
+    memory_errors,
+)
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
@@ -106,6 +114,7 @@ class Enhancer:
         source: Path | str | InMemory,
         settings: Settings | str | None = None,
         *,
+        model: Path | str | None = None,
         name: str | None = None,
         image: SourceImage | None = None,
         output: Path | str | None = None,
@@ -126,6 +135,8 @@ class Enhancer:
         tuning. A result with the same signature, stored or at `output`, is not computed again. A damaged PNG at
         `output` is replaced.
 
+        - `model`: the file of a user model, in place of a preset. It is checked as by `enhance weights add`, but not
+          added.
         - `name`: the name of the input, by default that of the file. `image`: the decoded input, if available.
         - `preview`: a preview of this image, which is compared with the result.
         - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
@@ -137,7 +148,7 @@ class Enhancer:
 
         Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
         """
-        target, settings = None if output is None else Path(output), as_settings(settings)
+        target, settings = None if output is None else Path(output), _with_model(as_settings(settings), model)
         if target is not None:
             by_name = Encoding.of_file(target, format=encoding and encoding.format)  # Raises if they contradict.
             encoding = encoding or by_name
@@ -574,7 +585,12 @@ def _shared_enhancer() -> Enhancer:
 
 
 def enhance(
-    image: T, preset: str | Settings = AUTO, scale: float | None = None, *, enhancer: Enhancer | None = None
+    image: T,
+    preset: str | Settings = AUTO,
+    scale: float | None = None,
+    *,
+    model: Path | str | None = None,
+    enhancer: Enhancer | None = None,
 ) -> T:
     """Return an enlarged image of the same kind as `image`, with a preset's name or complete settings.
 
@@ -584,10 +600,11 @@ def enhance(
     - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]: the same type, range,
       channels and order of axes.
 
-    `scale` defaults to that of the preset's network. `enhancer` defaults to one that is shared by all calls. Raises
+    `scale` defaults to that of the preset's network. `model` is the file of a user model, in place of a preset, as in
+    `Enhancer.run`. `enhancer` defaults to one that is shared by all calls. Raises
     EnhanceError; the message names the argument.
     """
-    settings, enhancer = as_settings(preset).changed(scale=scale), enhancer or _shared_enhancer()
+    settings, enhancer = _with_model(as_settings(preset).changed(scale=scale), model), enhancer or _shared_enhancer()
     if isinstance(image, str | Path):
         return cast(T, type(image)(enhancer.run(image, settings).path))
     if is_batch(image):
@@ -628,6 +645,18 @@ def _networks(settings: Settings, height: int, width: int) -> list[tuple[str, in
 def _without_auto(settings: Settings | str) -> Settings:
     settings = as_settings(settings)
     return settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+
+
+def _with_model(settings: Settings, model: Path | str | None) -> Settings:
+    """Return the settings with the model in a file in place of `auto`. Raises SettingsError, StorageError."""
+    if model is None:
+        return settings
+    if not settings.is_auto:
+        raise SettingsError("model_and_preset", preset=settings.preset)
+    try:
+        return settings.resolved(models.use(Path(model)))
+    except WeightsError as error:
+        raise SettingsError("model_unusable", reason=error) from error
 
 
 def _request(

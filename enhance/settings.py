@@ -385,6 +385,8 @@ def find_preset(name: str) -> Preset:
     """Return the preset called `name`, including those of user models. Raises SettingsError if there is none."""
     if name == RESIZE:
         return _RESIZE
+    if model := isinstance(name, str) and models.USED.get(name):
+        return _own_preset(model)
     known = PRESETS if isinstance(name, str) and name in PRESETS else all_presets()
     if not isinstance(name, str) or name not in known:
         raise SettingsError("preset_unknown", preset=name, known=", ".join(known))
@@ -398,8 +400,12 @@ def all_presets() -> dict[str, Preset]:
     except EnhanceError as error:  # the presets that ship are available without the folder
         log.warning("%s", str(error))  # the log hides messages of exceptions, but this one is for the administrator
         user_models = {}
-    own = (Preset(name, name, scale=model.scale, own=True) for name, model in user_models.items() if model.scale)
+    own = map(_own_preset, user_models.values())
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
+
+
+def _own_preset(model: models.Model) -> Preset:
+    return Preset(model.name, model.name, scale=model.scale or 1, own=True)
 
 
 def signature(

@@ -7,9 +7,10 @@ from .files import is_writable
 from .manifest import Located, Model, manifest
 from .store import Store, ensure, folder, graph_of, is_convertible, locate
 from .tensors import check_state, read_state_dict
-from .user_models import own_models
+from .user_models import USED, own_models, use
 
 __all__ = [
+    "USED",
     "Located",
     "Model",
     "Store",
@@ -23,4 +24,5 @@ __all__ = [
     "manifest",
     "own_models",
     "read_state_dict",
+    "use",
 ]

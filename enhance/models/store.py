@@ -21,7 +21,7 @@ from .graphs import Graph
 from .manifest import Located, Model, manifest
 from .networks import SHIPPED
 from .tensors import stored_graph
-from .user_models import own_models
+from .user_models import USED, own_models
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Store:
 
     def find(self, name: str) -> Model:
         """Return a shipped model or user model by name. Raises WeightsError that lists the known names."""
+        if name in USED:
+            return USED[name]
         known = self.models if name in self.models else {**self.models, **own_models(self.folder)}
         if name not in known:
             raise WeightsError("weights_unknown_model", name=name, known=", ".join(known))

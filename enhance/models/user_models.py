@@ -7,14 +7,17 @@ to an incomplete file.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import WeightsError
@@ -44,6 +47,8 @@ PRESETS = (
 )
 """Names of presets, which a user model cannot have."""
 
+USED: dict[str, Model] = {}
+"""The models of `use` by name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELDS = {"network": str, "scale": int, "file": str, "bytes": int, "sha256": str, "origin": str}
 _HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
@@ -79,32 +84,12 @@ def add(path: Path, name: str | None, folder: Path) -> Model:
     `name` defaults to the file name. Raises WeightsError if the network cannot be streamed by rows, or the name is not
     allowed or taken, and StorageError. Nothing is written then.
     """
-    if name is None:
-        name = re.sub(r"[^a-z0-9._]+", "-", path.stem.lower()).strip("-._")[:64] or "model"
+    name = _name_of(path) if name is None else name
     if not _NAME.fullmatch(name):
         raise WeightsError("weights_add_no_name", name=name)
     if _ships(name):
         raise WeightsError("weights_add_name_taken", name=name)
-    from safetensors.numpy import save
-
-    from .detect import read_network
-    from .tensors import GRAPH
-
-    detected = read_network(path)
-    content = save(dict(detected.tensors), {GRAPH: detected.graph.as_json()})
-    sha256 = hashlib.sha256(content).hexdigest()
-    model = Model(
-        name=name,
-        purpose="",
-        network=detected.network,
-        file=f"{name}.{sha256[:8]}.safetensors",
-        bytes=len(content),
-        sha256=sha256,
-        licence="",
-        own=True,
-        scale=detected.graph.scale,
-        origin=path.name,
-    )
+    model, content = _convert(path, name)
     with locked(folder, "own"):
         models = _read_record(folder)
         old, file = models.get(name), folder / model.file
@@ -120,6 +105,31 @@ def add(path: Path, name: str | None, folder: Path) -> Model:
             file.unlink(missing_ok=True)
             raise
     return model
+
+
+def use(path: Path) -> str:
+    """Convert a network as `add` does, for this process only, and return its name. `own_models` does not list it.
+
+    Raises WeightsError and StorageError.
+    """
+    stats = [one.stat() for one in (path, path.with_suffix(".bin")) if one.is_file()]
+    return _use(path.absolute(), *((one.st_size, one.st_mtime_ns) for one in stats))
+
+
+@cache
+def _use(path: Path, *_stats: tuple[int, int]) -> str:
+    model, content = _convert(path, _name_of(path)[:55])
+    model = replace(model, name=f"{model.name}.{model.sha256[:8]}", file=str(_folder_of_used() / model.file))
+    write_file(Path(model.file), content)
+    USED[model.name] = model
+    return model.name
+
+
+@cache
+def _folder_of_used() -> Path:
+    folder = TemporaryDirectory(prefix="enhance-models-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def remove(name: str, folder: Path) -> Model:
@@ -141,6 +151,35 @@ def remove(name: str, folder: Path) -> Model:
         elif file.exists():
             rename_corrupt(file)
     return model
+
+
+def _name_of(path: Path) -> str:
+    return re.sub(r"[^a-z0-9._]+", "-", path.stem.lower()).strip("-._")[:64] or "model"
+
+
+def _convert(path: Path, name: str) -> tuple[Model, bytes]:
+    """Return the network in a file as a user model, and the content of its weight file. Raises WeightsError."""
+    from safetensors.numpy import save
+
+    from .detect import read_network
+    from .tensors import GRAPH
+
+    detected = read_network(path)
+    content = save(dict(detected.tensors), {GRAPH: detected.graph.as_json()})
+    sha256 = hashlib.sha256(content).hexdigest()
+    model = Model(
+        name=name,
+        purpose="",
+        network=detected.network,
+        file=f"{name}.{sha256[:8]}.safetensors",
+        bytes=len(content),
+        sha256=sha256,
+        licence="",
+        own=True,
+        scale=detected.graph.scale,
+        origin=path.name,
+    )
+    return model, content
 
 
 # --- The record

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Enhancer, Settings, SettingsError
+from enhance import Enhancer, Settings, SettingsError, enhance
 from enhance.models import locate, user_models
 from enhance.models.user_models import add
 from enhance.settings import all_presets
@@ -143,3 +143,30 @@ def test_the_scale_of_the_network_is_the_largest(own_folder: Path):
     with pytest.raises(SettingsError, match="1 to 2"):
         Settings.from_preset(double, scale=4)
     assert Settings.from_preset(eightfold, scale=6).scale == 6
+
+
+def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder: Path, image: Path, enhancer: Enhancer):
+    torch.save(random_state(NETWORKS["compact-2x"]()), file := own_folder.with_name("My model.pth"))
+
+    used = enhancer.run(image, Settings(scale=1.5, sharpen=0.5), model=file)
+    presets, array = list(all_presets()), enhance(np.asarray(Image.open(image)), model=str(file), enhancer=enhancer)
+    added = enhancer.run(image, Settings(add(file, None, own_folder).name, scale=1.5, sharpen=0.5))
+
+    assert "my-model" not in presets
+    assert used.info["signature"] == added.info["signature"]
+    assert used.info["model"]["sha256"] == added.info["model"]["sha256"]
+    assert used.info["model"]["source"] == "My model.pth"
+    assert (used.info["output"]["width"], array.shape) == (42, (40, 56, 4))
+
+
+@pytest.mark.parametrize(
+    ("preset", "name", "message"),
+    [
+        ("auto", "missing.pth", "argument model cannot be used. Cannot read .*missing.pth"),
+        ("auto", "photo.png", "argument model cannot be used. photo.png has an unsupported format."),
+        ("gentle", "photo.png", "argument model cannot be combined with the preset gentle."),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_an_error_of_the_argument(image: Path, preset: str, name: str, message: str):
+    with pytest.raises(SettingsError, match=message):
+        enhance(np.zeros((8, 8, 3), np.uint8), preset, model=image.with_name(name))
