@@ -314,8 +314,8 @@ def test_each_print_of_a_recorded_batch_keeps_its_size(store, photo_file):
 
 
 def test_a_restored_batch_has_the_names_of_its_pattern(store, photo_file, tmp_path):
-    first, last = (finish_entry(store, photo_file)[0] for _ in range(2))
-    entries = [replace(one, batch="b", pattern="{name} {n}", number=n) for one, n in ((first, 1), (last, 3))]
+    entry, _ = finish_entry(store, photo_file)
+    entries = [replace(entry, id=str(n), batch="b", pattern="{name} {n}", number=n) for n in (1, 3)]
     services: Any = SimpleNamespace(
         enhancer=SimpleNamespace(tasks=store), downloads=PageFolder(tmp_path / "page", 1, shared=False)
     )
