@@ -1,13 +1,17 @@
-"""Make docs/page.png and docs/page-zh.png, the page after a run: `python -m docs.make_page` in the project folder.
+"""Make docs/page.png and docs/page-zh.png, the page after a run, and the cards of its examples.
+
+Run `python -m docs.make_page` in the project folder, or with `--cards` for the cards alone.
 
 It needs the dependencies of the browser tests, and takes the time of two runs.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from enhance import Enhancer
@@ -20,6 +24,25 @@ DOCS = Path(__file__).parent
 SIZE = {"width": 1280, "height": 900}
 LONG = 600_000
 """Milliseconds for a run on a slow machine."""
+CROPS = {"astronaut": (80, 22, 260, 127), "cat": (112, 60, 304, 172), "coffee": (90, 8, 290, 125)}
+"""The part of each example that its card shows."""
+CARD = 458, 268
+"""Twice the size of a card on the page, in pixels."""
+
+
+def make_card(enhancer: Enhancer, example: Path) -> None:
+    """Save the card of an example: the left half enlarged by bicubic interpolation, the right half by Auto."""
+    with Image.open(example) as file:
+        photo = file.convert("RGB")
+    result = enhancer.run(example).image
+    crop = tuple(4 * side for side in CROPS[example.stem])
+    before = photo.resize(result.size, Image.Resampling.BICUBIC).crop(crop)
+    after = result.convert("RGB").crop(crop)
+    after.paste(before.crop((0, 0, before.width // 2, before.height)))
+    card = after.resize(CARD, Image.Resampling.LANCZOS)
+    middle = CARD[0] // 2
+    card.paste("white", (middle - 2, 0, middle + 2, CARD[1]))
+    card.save(example.parent / "cards" / example.name, quality=88)
 
 
 def show(page: Page, url: str, language: str, file: Path) -> None:
@@ -38,6 +61,10 @@ def show(page: Page, url: str, language: str, file: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         enhancer = Enhancer(data=folder)
+        for example in EXAMPLES:
+            make_card(enhancer, example)
+        if "--cards" in sys.argv:
+            return
         demo = build(enhancer)
         _, url, _ = demo.launch(**launch_options(enhancer.config), prevent_thread_lock=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -40,8 +40,8 @@
   document.addEventListener("focusin", ({ target }) => {
     const [act, line] = [target.closest("#history-list [data-act]"), target.closest("[data-entry]")];
     replacement = REPLACEMENTS[Object.keys(REPLACEMENTS).find((place) => target.closest(place))] ?? null;
-    const [cell, link] = [target.closest(".cell"), target.closest("#head nav a")];
-    if (link) replacement = `#head nav a[lang=${link.lang}]`;
+    const cell = target.closest(".cell");
+    if (target.closest("#head nav a")) replacement = "#head nav a";
     if (cell) replacement = `.cell[data-preset="${cell.dataset.preset}"], ${replacement}`;
     const file = target.closest(".file");
     if (file) replacement = `.file[data-file="${file.dataset.file}"] .pick, .file.selected .pick`;
@@ -59,13 +59,12 @@
 
   const LEFT = "enhance-language";
   document.addEventListener("click", ({ target }) => {
-    const link = target.closest?.("#head nav a");
-    if (link) try { sessionStorage.setItem(LEFT, link.lang); } catch { /* Without storage, the focus starts at the top. */ }
+    if (!target.closest?.("#head nav a")) return;
+    try { sessionStorage.setItem(LEFT, "yes"); } catch { /* Without storage, the focus starts at the top. */ }
   });
   const focusLanguageLink = () => {
-    let language = null;
-    try { language = sessionStorage.getItem(LEFT); } catch { return; }
-    const link = language && one(`#head nav a[lang="${language}"]`);
+    try { if (!sessionStorage.getItem(LEFT)) return; } catch { return; }
+    const link = [...all("#head nav a")].find((one) => one.checkVisibility());
     if (!link) return;
     sessionStorage.removeItem(LEFT);
     link.focus({ preventScroll: true });

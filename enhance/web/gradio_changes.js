@@ -73,6 +73,7 @@
     ["#upload .upload-container, #upload input[type=file]", "upload"],
     ["#batch-files .upload-container, #batch-files input[type=file], #batch-files .icon-button:has(input)", "batch_files"],
     [".overflow-menu > button", "more_tabs"],
+    [".theme", "theme"],
     ["footer", "about_this_page"],
     [".toast-close", "close"],
     [".compare .icon-button-wrapper button:last-child", "fullscreen"],

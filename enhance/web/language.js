@@ -1,4 +1,5 @@
-// Runs before Gradio's front end, which uses navigator.language only. Sets the link's language, or the last one.
+// Runs before Gradio's front end, which uses navigator.language only. Sets the link's language, or the last one, and
+// the last theme.
 (() => {
   const linked = new URLSearchParams(location.search).get("lang");
   let stored = null;
@@ -13,13 +14,15 @@
   const wanted = linked || navigator.language || "en";
   const language = /^zh(?!-TW)/i.test(wanted) ? "zh-CN" : wanted;
   if (language !== navigator.language) Object.defineProperty(navigator, "language", { get: () => language });
-  let first = null;
-  new MutationObserver(() => {
-    const now = document.documentElement.lang;
-    if (first === null || now === first) { first = first ?? now; return; }
+
+  // Gradio's front end takes its theme from the address, or from the system.
+  window.enhanceTheme = (theme) => {
     const url = new URL(location.href);
-    url.searchParams.set("lang", now);
+    url.searchParams.set("__theme", theme);
     history.replaceState(null, "", url);
-    store(now);
-  }).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+    try { localStorage.setItem("enhance-theme", theme); } catch {}
+  };
+  let theme = null;
+  try { theme = localStorage.getItem("enhance-theme"); } catch {}
+  if (theme && !new URLSearchParams(location.search).has("__theme")) window.enhanceTheme(theme);
 })();

@@ -51,7 +51,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
         "css": style_sheet(),
         "head": page_head(limits),
         "i18n": page_texts(limits),
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "max_file_size": limits.bytes,
         # Gradio copies its components for each page and API session: at least 0.2 MB.
         "state_session_capacity": MAX_SESSIONS,

@@ -86,7 +86,7 @@ def _build_head(page: Page, texts: Texts, login: bool) -> None:
         gr.Button(texts("replace"), elem_id="replace", size="sm", variant="secondary")
         page.controls.link = gr.Button(texts("copy_link"), elem_id="link", size="sm", variant="secondary")
         links = (f'<a href="?lang={one}" lang="{one}">{language_name(one)}</a>' for one in LANGUAGES)
-        gr.HTML(f"<nav>{''.join(links)}</nav>", elem_id="languages")
+        gr.HTML(f'<nav>{"".join(links)}</nav><button type="button" class="theme"></button>', elem_id="languages")
         if login:
             out = gr.Button(texts("logout"), elem_id="logout", size="sm", variant="secondary")
             out.click(None, None, None, js="() => window.enhanceLogout()", api_visibility="private")
@@ -98,12 +98,9 @@ def _build_chooser(page: Page, texts: Texts) -> None:
     with gr.Column(elem_id="choose"):
         gr.Markdown(texts("welcome"), elem_id="welcome")
         card.problem = gr.HTML(elem_id="upload-problem")
-        card.file = gr.File(label=texts("upload"), show_label=False, elem_id="upload", height=170)
-        gr.Markdown(texts("upload_here"), elem_id="upload-words")
-        gr.Markdown(texts("upload_touch"), elem_id="upload-touch")
-        gr.Markdown(texts("upload_hint"), elem_classes="hint", elem_id="upload-hint")
+        card.file = _drop_box(texts, "upload")
         look: dict[str, Any] = {"type": "index", "label": texts("examples"), "elem_id": "examples"}
-        samples = [[str(path)] for path in EXAMPLES]
+        samples = [[str(path.parent / "cards" / path.name)] for path in EXAMPLES]
         card.examples = gr.Dataset(components=[gr.Image(render=False)], samples=samples, **look)
 
 
@@ -174,6 +171,8 @@ def _build_controls(page: Page, texts: Texts) -> None:
             named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
         card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
     with _section("format"):
+        # Menus of the format and the metadata, in place of their radio buttons.
+        gr.HTML('<div class="menus"></div>', elem_id="menus")
         formats = [(form.name, name) for name, form in FORMATS.items()]
         named["format"] = _choice(texts, "format", formats, Encoding().format)
         named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
@@ -238,12 +237,19 @@ def _build_list(page: Page, texts: Texts) -> None:
         with gr.Row(elem_id="list-head"):
             card.count = gr.HTML(elem_id="batch-count")
             gr.Button(texts("batch_add"), elem_id="batch-add", size="sm", variant="secondary")
-        look: dict[str, Any] = {"file_count": "multiple", "elem_id": "batch-files", "show_label": False, "height": 170}
-        card.files = gr.File(label=texts("batch_files"), **look)
-        gr.Markdown(texts("batch_files"), elem_id="batch-words")
-        gr.Markdown(texts("batch_touch"), elem_id="batch-touch")
-        gr.Markdown(texts("upload_hint"), elem_classes="hint", elem_id="batch-hint")
+        card.files = _drop_box(texts, "batch_files", file_count="multiple", elem_id="batch-files")
         card.cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
+
+
+def _drop_box(texts: Texts, name: str, **options: Any) -> gr.File:
+    """Build a box to drop files on or to choose them, with its title, what looks like a button, and the limits."""
+    with gr.Column(elem_classes="drop-box", min_width=0):
+        file = gr.File(label=texts(name), **{"elem_id": name, "show_label": False, "height": 248, **options})
+        with gr.Column(elem_classes="drop-texts", min_width=0):
+            gr.Markdown(texts(f"{name}_here"), elem_classes="here")
+            gr.Markdown(texts(f"{name}_choose"), elem_classes="choose")
+            gr.Markdown(texts("upload_hint"), elem_classes="hint")
+    return file
 
 
 def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> gr.Slider:

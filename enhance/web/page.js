@@ -74,6 +74,7 @@
   });
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
+    if (event.target.closest?.(".theme")) window.enhanceTheme(document.body.classList.toggle("dark") ? "dark" : "light");
     if (event.target.closest?.("#batch-add")) one("#batch-files input[type=file]")?.click();
     const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
     if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
@@ -150,7 +151,7 @@
       if (what !== "end" || one("#progress .finished")) {
         target?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
       }
-      if (idle()) focusTarget?.focus({ preventScroll: true });
+      if (idle()) focusTarget?.focus({ preventScroll: true, focusVisible: false });
     };
     scrollWhenReady();
   };

@@ -27,6 +27,27 @@
   const CLOSING_PX = 80;
   const put = (element, key, value) => { if (element && element[key] !== value) element[key] = value; };
 
+  // The format and the metadata are radio buttons of Gradio, which are hidden. Menus take less room.
+  const updateMenus = () => {
+    const place = one("#menus .menus");
+    if (!place) return;
+    for (const control of ["format", "metadata"]) {
+      const radios = all(`#${control} input`);
+      let menu = place.querySelector(`[name=menu-${control}]`);
+      if (!menu) {
+        place.insertAdjacentHTML("beforeend", `<label><span></span><select name="menu-${control}"></select></label>`);
+        menu = place.querySelector(`[name=menu-${control}]`);
+        menu.onchange = () => one(`#${control} input[value="${menu.value}"]`).click();
+      }
+      put(menu.previousSibling, "textContent", window.enhanceTranslate(control));
+      const words = radios.map((radio) => radio.parentElement.textContent.trim());
+      if (words.join() !== [...menu.options].map((option) => option.text).join()) {
+        menu.replaceChildren(...radios.map((radio, place) => new Option(words[place], radio.value)));
+      }
+      put(menu, "value", radios.find((radio) => radio.checked)?.value ?? "");
+    }
+  };
+
   const updateFold = (name) => {
     const section = one(`#section-${name}`), fold = section?.querySelector(".fold");
     if (!fold) return;
@@ -101,6 +122,7 @@
     if (result !== shown) for (const section of all("#panel .section")) section.classList.remove("open");
     shown = result;
     one("#panel")?.classList.toggle("folded", Boolean(result));
+    updateMenus();
     for (const name in SECTIONS) updateFold(name);
     one("#settings button")?.setAttribute("aria-label", window.enhanceTranslate("panel"));
     showSummary();

@@ -25,6 +25,7 @@ _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
     *("zoom_for_preview", "more_presets", "fewer_presets", "size", "size_web", "size_print", "size_custom"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
+    *("theme", "format", "metadata"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *(
         "server_changed",
@@ -43,17 +44,15 @@ _BROWSER_TEXTS = (
 
 
 def style_sheet() -> str:
-    """Return the style sheet, with a rule that marks the link of the current language."""
+    """Return the style sheet, with a rule that hides the link of the current language."""
     links = ", ".join(f'html:lang({primary_tag(one)}) #head a[lang="{one}"]' for one in LANGUAGES)
-    rule = f"{links} {{ color: var(--body-text-color); font-weight: 650; }}"
+    rule = f"{links} {{ display: none !important; }}"
     return f"{(_FOLDER / 'style.css').read_text(encoding='utf-8')}\n{rule}\n"
 
 
 def page_head(limits: Limits) -> str:
     """Return the scripts with the texts that they use, for the head of the page."""
-    texts = {
-        language: {key: translate(language, key).replace("**", "") for key in _BROWSER_TEXTS} for language in LANGUAGES
-    }
+    texts = {language: {key: translate(language, key) for key in _BROWSER_TEXTS} for language in LANGUAGES}
     for language, own in texts.items():
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)

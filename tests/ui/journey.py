@@ -112,7 +112,10 @@ def pick(page: Page, control: str, value: object) -> None:
         page.locator("#sizes label:has(input[value=custom])").click()
     if control == "preset" and not label.is_visible():
         page.locator("#preset .others").click()
-    label.click()
+    if control in ("format", "metadata"):
+        page.locator(f"select[name=menu-{control}]").select_option(str(value))
+    else:
+        label.click()
 
 
 def expect_chosen(page: Page, **values: object) -> None:
