@@ -251,9 +251,9 @@ class Result:
         """Return this result with the file `path`, which was exported from its PNG."""
         output: OutputInfo = {**self.info["output"], "path": str(path)}
         if self.png is not None and not encoding.is_stored:
-            lost = encoding.input_notes(output.get("notes", ()))
+            notes = notes_of(self.png, encoding, output.get("notes", ()))
             written = Written(path, file_sha256(path), path.stat().st_size)
-            output = exported_output_info(output, written, encoding, lost + notes_of(self.png, encoding))
+            output = exported_output_info(output, written, encoding, notes)
         return replace(self, path=path, info={**self.info, "output": output})
 
     def _existing_png(self) -> Path:

@@ -41,7 +41,7 @@ from .info import (
 )
 from .output.fidelity import Fidelity
 from .output.formats import Encoding, export
-from .output.png_reader import is_intact
+from .output.png_reader import PngReader, is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
 from .output.resample import Cut
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
@@ -211,8 +211,9 @@ class Run:
 
         `encoding` is that of the file, None for the PNG that the run wrote.
         """
-        lost = self.request.image.metadata.notes
-        if lost := encoding.input_notes(lost) if encoding else lost:
+        image = self.request.image
+        lost = image.metadata.notes
+        if lost := encoding.input_notes(lost, has_gain_map=image.gain_map is not None) if encoding else lost:
             output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
 
@@ -380,7 +381,8 @@ def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Pat
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
     """Step 2 of a task: link or copy a cached result of the same request to `path` and return its info, or None."""
-    cached = tasks.find(run.request.signature, run.request.settings.dpi)
+    request = run.request
+    cached = tasks.find(request.signature, request.settings.dpi, lambda png: has_gain_map_of(request, png))
     if cached is None:
         return None
     try:
@@ -399,12 +401,22 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
     origin = origin_of(path)
     if not is_result_of(origin, run.request, encoding) or (encoding.format == "png" and not is_intact(path)):
         return None
+    if encoding.is_stored and not has_gain_map_of(run.request, path):
+        return None
     return earlier_info(run, origin, Written(path, file_sha256(path), path.stat().st_size), encoding)
+
+
+def has_gain_map_of(request: Request, png: Path) -> bool:
+    """Return whether a PNG has the gain map of the request's photo, if there is one. Earlier versions wrote none."""
+    if request.image.gain_map is None:
+        return True
+    with PngReader(png) as image:
+        return image.has_gain_map
 
 
 def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
     """Return whether a file of this origin is the result of the request in this encoding."""
-    dpi, format = request.settings.dpi, None if encoding.is_stored else str(encoding)
+    dpi, format = request.settings.dpi, encoding.mark(has_gain_map=request.image.gain_map is not None)
     return (origin.signature, origin.encoding, origin.dpi) == (
         request.signature,
         format,
@@ -417,7 +429,13 @@ def earlier_info(run: Run, origin: Origin, written: Written, encoding: Encoding)
     output = output_info(written, run.request.size)
     if not encoding.is_stored:
         image = run.request.image
-        notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, icc=image.icc, metadata=image.metadata)
+        notes = encoding.notes(
+            alpha=image.alpha is not None,
+            bits=image.bits,
+            icc=image.icc,
+            metadata=image.metadata,
+            has_gain_map=image.gain_map is not None,
+        )
         output = exported_output_info(output, written, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")

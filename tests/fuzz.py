@@ -21,9 +21,11 @@ from enhance.errors import PictureError
 from enhance.images import CHOICES, Metadata, inspect, read_image
 from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
+from enhance.output.gain_map import ResultMap
 from enhance.output.jxl import encode_jxl, is_available
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
+from tests.unit.gain_map_files import ultra_hdr
 from tests.unit.image_files import camera_raw, encode, exif_block, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
@@ -68,6 +70,7 @@ def originals() -> Mapping[str, bytes]:
         "gif": encode(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
         "heic": heic.getvalue(),
         "avif": encode(photo, "AVIF", **about),
+        "gain-map": ultra_hdr(np.asarray(photo)),
         "extended-xmp": photos_with_metadata.extended_jpeg(),
         **_jpeg_xl(clear, deep),
         **{
@@ -107,6 +110,8 @@ def read_file(path: Path) -> str:
         _ = image.noise, image.softness
         metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
         packed = [b"".join(metadata_chunks(metadata.select(choice))) for choice in CHOICES]
+        if image.gain_map:
+            ResultMap.of(image.gain_map, image.height, image.width, (2 * image.height, 2 * image.width)).encode()
     except PictureError as error:
         end = error.key
         english, chinese = error.message("en"), error.message("zh-CN")

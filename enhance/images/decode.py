@@ -10,7 +10,9 @@ pixel with Pillow. Only PNGs are decoded by strips.
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
+import math
 import os
 import pickle
 import queue
@@ -33,8 +35,9 @@ from ..errors import PictureError, is_memory_short
 from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
 from .containers import map_file
-from .header import Header, read_header
-from .image import Box, Facts, SourceImage
+from .gain_map import MAX_PIXELS, GainMap, from_apple
+from .header import Header, open_with_pillow, read_header
+from .image import Box, Facts, SourceImage, block_means
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +107,8 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         no_pixels, metadata = np.empty((0, 0, 3), dtype), header.metadata.upright()
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
         tables = header.jpeg_table, header.jpeg_chroma_table
-        yield shape, dtype, SourceImage(*about, *(_upright_table(table, orientation) for table in tables))
+        light, colour = (_upright_table(table, orientation) for table in tables)
+        yield shape, dtype, SourceImage(*about, light, colour, _gain_map(header, file))
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
@@ -112,6 +116,25 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         is_touched = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
         if is_touched and (_sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header):
             raise ValueError("the file changed while it was read")
+
+
+def _gain_map(header: Header, file: BinaryIO) -> GainMap | None:
+    """Return the gain map in orientation 1, at most MAX_PIXELS; None if there is none or it is damaged."""
+    about = header.gain_map
+    if about is None:
+        return None
+    file.seek(about.start)
+    try:
+        with open_with_pillow("JPEG", io.BytesIO(file.read(about.length))) as image:
+            values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except Exception as error:  # The photo itself can be read.
+        logger.info("The gain map cannot be decoded: %s", error)
+        return None
+    values = values[..., None] if values.ndim == 2 else values
+    factor = math.ceil(math.sqrt(about.width * about.height / MAX_PIXELS))
+    values = block_means(values, factor) if factor > 1 else values
+    values = from_apple(values, about.headroom) if about.headroom else values
+    return GainMap(np.ascontiguousarray(_upright(values, header.orientation)), about.values, about.iso, about.icc)
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -138,6 +161,7 @@ def _budget(header: Header, size: int) -> DecodeBudget:
     each = known.get(header.format, other)
     width, height = header.upright_size
     fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
+    fill += header.gain_map.width * header.gain_map.height * _BYTES_PER_PIXEL["JPEG"] if header.gain_map else 0
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL
     return DecodeBudget(pixels, pixels * each + fill + 2 * size, _SECONDS + pace * pixels / 1e6)
 

@@ -11,6 +11,7 @@ AVIF are C libraries. PictureErrors raised here lack the file's name; the caller
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import mmap
 import re
@@ -26,6 +27,7 @@ from ..i18n import PixelCount
 from . import containers, jxl, raw
 from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
+from .gain_map import ISO_SEGMENT, MapHeader, find_attached, read_map_header
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
 from .pages import page_directories
 
@@ -56,8 +58,8 @@ _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
 _RESOURCES, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
 _JUMBF_START = 100
-_GAIN_MAP_SEGMENT, _GAIN_MAP_TYPE = b"urn:iso:std:iso:ts:21496:-1\0", "urn:com:apple:photo:2020:aux:hdrgainmap"
-"""The start of a JPEG segment that announces a gain map (ISO 21496-1), and the type of such an image in a HEIC."""
+_GAIN_MAP_TYPE = "urn:com:apple:photo:2020:aux:hdrgainmap"
+"""The type of a gain map in a HEIC."""
 _CREDENTIALS = ("credentials_left",)
 _CREDENTIALS_BOX, _CREDENTIALS_TAG = bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), 0xCD41
 """The box of Content Credentials in ISO media, and their tag in a TIFF (C2PA specification 2.2, A.3)."""
@@ -92,6 +94,7 @@ class Header:
     frames: int = 1
     jpeg_table: tuple[int, ...] = ()
     jpeg_chroma_table: tuple[int, ...] = ()
+    gain_map: MapHeader | None = None
 
     @property
     def deep(self) -> bool:
@@ -209,7 +212,32 @@ def _other_header(kind: str, file: BinaryIO) -> Header:
         if kind != "JPEG":
             return header
         light, colour = _jpeg_tables(image)
-        return replace(header, jpeg_table=light, jpeg_chroma_table=colour)
+        gain_map = _gain_map(image, file, metadata)
+        if gain_map is not None and "gain_map_left" not in metadata.notes:
+            metadata = replace(metadata, notes=(*metadata.notes, "gain_map_left"))
+        return replace(header, metadata=metadata, jpeg_table=light, jpeg_chroma_table=colour, gain_map=gain_map)
+
+
+def _gain_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
+    """Return the gain map of a JPEG, None if there is none that can be used.
+
+    A map with more rows or columns than the photo, or that would keep a decoder busy, is not used.
+    """
+    with map_file(file) as data:
+        for start, length in find_attached(image.info, metadata.xmp, len(data)):
+            attached = data[start : start + length]
+            try:
+                if detect_format(attached) != "JPEG":
+                    continue
+                _check_markers(attached, count_scans=True)
+                with open_with_pillow("JPEG", io.BytesIO(attached)) as opened:
+                    found = read_map_header(opened, start, length, metadata.exif)
+                if found and 0 < found.width <= image.width and 0 < found.height <= image.height:
+                    _check_file_size(length, found.width, found.height, 1, _PIXELS_PER_BYTE["JPEG"])
+                    return replace(found, icc=limit_size("profile", found.icc))
+            except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
+                logger.info("An attached image cannot be used: %s", error)
+    return None
 
 
 def _has_credentials_box(file: BinaryIO) -> bool:
@@ -295,7 +323,7 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
         comments = []
     exif = without_prefix(limit_size("EXIF", info.get("exif")))
     notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in find_claims(content)}
-    if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(_GAIN_MAP_SEGMENT) for _, content in segments):
+    if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(ISO_SEGMENT) for _, content in segments):
         notes.add("gain_map_left")
     if any(name == "APP11" and _CREDENTIALS_NAME in content[:_JUMBF_START] for name, content in segments):
         notes.update(_CREDENTIALS)
@@ -402,7 +430,7 @@ def _check_jpeg(file: BinaryIO, *, count_scans: bool) -> None:
         _check_markers(data, count_scans)
 
 
-def _check_markers(data: mmap.mmap, count_scans: bool) -> None:
+def _check_markers(data: mmap.mmap | bytes, count_scans: bool) -> None:
     """Follow the markers to the first scan, or to the end of the image."""
     position, segments, scans, padding = 2, 0, 0, 0
     while (found := (_MARKER_AFTER_PIXELS if scans else _MARKER).search(data, position)) is not None:

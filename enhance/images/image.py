@@ -12,6 +12,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from .gain_map import GainMap
 from .metadata import Metadata
 
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -111,6 +112,8 @@ class SourceImage:
     """The luminance quantisation table of a JPEG, 64 steps row by row; empty for other formats."""
     jpeg_chroma_table: tuple[int, ...] = ()
     """The chrominance table; also empty for a JPEG without colour."""
+    gain_map: GainMap | None = None
+    """The HDR gain map of the whole photo, also of a part."""
 
     @property
     def width(self) -> int:
@@ -200,6 +203,7 @@ class SourceImage:
     def nbytes(self) -> int:
         """Bytes of its pixels and those of the cached downscaled image."""
         own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+        own += self.gain_map.pixels.nbytes if self.gain_map else 0
         return own + sum(one.nbytes for one in list(self._last_reduced.values()))
 
 

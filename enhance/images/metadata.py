@@ -30,6 +30,8 @@ SEGMENT = 65_533
 """Bytes that a JPEG segment can hold."""
 _MAX_JPEG_EXIF = SEGMENT - len(b"Exif\0\0")
 _MAX_JPEG_XMP = SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
+_GAIN_MAP_XMP = 1000
+"""Bytes of XMP that announce a gain map, at most."""
 
 _EXTENSION, _PROVENANCE = "xmpNote:HasExtendedXMP", "dcterms:provenance"
 LOST = {
@@ -140,8 +142,10 @@ class Metadata:
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names))
 
 
-def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
+def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False) -> tuple[Metadata, list[str]]:
     """Return the metadata that "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes on the rest.
+
+    `has_gain_map`: the XMP of the file also announces a gain map.
 
     Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are "texts_left" and
     "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything, to fit into a segment. "xmp_left":
@@ -163,7 +167,7 @@ def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]
         exif = _attempt(shorten, exif)
         exif = exif if exif and len(exif) <= _MAX_JPEG_EXIF else None
         notes.append("exif_short")
-    if xmp and len(xmp) > _MAX_JPEG_XMP:
+    if xmp and len(xmp) > _MAX_JPEG_XMP - (_GAIN_MAP_XMP if has_gain_map else 0):
         xmp = None
         notes.append("xmp_left")
     return replace(metadata, exif=exif, xmp=xmp, texts=fitting), notes

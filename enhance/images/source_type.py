@@ -63,10 +63,20 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or _EMPTY_PACKET))
     if name is None:
         return None if rest == _EMPTY_PACKET else rest
-    ends = [*_RDF_END.finditer(rest)]
-    if not ends:
-        rest, ends = _EMPTY_PACKET, [*_RDF_END.finditer(_EMPTY_PACKET)]
-    rdf, place = ends[-1][1] or b"", ends[-1].start()
     value = f'"{source_uri(name)}"'.ljust(len(source_uri(COMPOSITE)) + 2).encode()
-    label = b'<%sDescription %sabout="" %s Iptc4xmpExt:DigitalSourceType=%s/>' % (rdf, rdf, _NAMESPACE, value)
-    return rest[:place] + label + rest[place:]
+    return with_properties(rest, b"%s Iptc4xmpExt:DigitalSourceType=%s" % (_NAMESPACE, value))
+
+
+def with_properties(xmp: bytes | None, attributes: bytes, elements: bytes = b"") -> bytes:
+    """Return XMP with properties added: attributes, and elements in which `%(rdf)s` is the prefix of RDF.
+
+    Without XMP, or if the packet has no end of its properties, this is a packet with nothing else.
+    """
+    xmp = xmp or _EMPTY_PACKET
+    ends = [*_RDF_END.finditer(xmp)]
+    if not ends:
+        xmp, ends = _EMPTY_PACKET, [*_RDF_END.finditer(_EMPTY_PACKET)]
+    rdf, place = ends[-1][1] or b"", ends[-1].start()
+    end = b">" + elements + b"</%(rdf)sDescription>" if elements else b"/>"
+    added = b'<%(rdf)sDescription %(rdf)sabout="" ' + attributes + end
+    return xmp[:place] + added.replace(b"%(rdf)s", rdf) + xmp[place:]

@@ -32,6 +32,7 @@ from ..images.worker import free_memory
 from ..processes import temporary_path
 from . import jxl
 from .credentials import is_signing, sign
+from .gain_map import INDEX_HEADER, ResultMap, index_segment
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
@@ -158,7 +159,13 @@ class Encoding:
         parts += [] if self.file_format.alpha or self.background == "white" else [self.background]
         return "-".join([*parts, *([] if self.label else ["unlabelled"]), *(["signed"] if is_signing() else [])])
 
-    def notes(self, *, alpha: bool, bits: int, icc: bytes | None, metadata: Metadata) -> list[str]:
+    def mark(self, *, has_gain_map: bool) -> str | None:
+        """Return what the mark of a file states about its encoding, None for a stored PNG."""
+        return None if self.is_stored else f"{self}-hdr" if has_gain_map and self.format == "jpeg" else str(self)
+
+    def notes(
+        self, *, alpha: bool, bits: int, icc: bytes | None, metadata: Metadata, has_gain_map: bool = False
+    ) -> list[str]:
         """Return notes on what an image loses in this format.
 
         "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "location_left": XMP or IPTC
@@ -174,20 +181,26 @@ class Encoding:
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
             "lossless_profile": self.format == "jxl" and self.jxl_quality(icc) != self.quality,
         }
-        return [note for note, is_lost in lost.items() if is_lost] + self.fit_to_format(wanted)[1]
+        return [note for note, is_lost in lost.items() if is_lost] + self.fit_to_format(wanted, has_gain_map)[1]
 
     def jxl_quality(self, icc: bytes | None) -> int:
         """Return the quality of a JPEG XL, which is lossless if it is to keep a profile other than sRGB."""
         return self.quality if icc is None or "sRGB" in (profile_name(icc) or "") else 100
 
-    def input_notes(self, notes: Iterable[str]) -> list[str]:
-        """Return those `notes` on the input that apply to a file in this encoding."""
-        has_credentials = is_signing() and self.metadata == "keep"
-        return [note for note in notes if note in INPUT_NOTES and not (has_credentials and note == "credentials_left")]
+    def input_notes(self, notes: Iterable[str], *, has_gain_map: bool) -> list[str]:
+        """Return those `notes` on the input that apply to a file in this encoding.
 
-    def fit_to_format(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
+        `has_gain_map`: the result has a gain map, which a JPEG keeps.
+        """
+        kept = {"credentials_left"} if is_signing() and self.metadata == "keep" else set[str]()
+        kept |= {"gain_map_left"} if has_gain_map and self.format == "jpeg" else set()
+        return [note for note in notes if note in INPUT_NOTES and note not in kept]
+
+    def fit_to_format(self, metadata: Metadata, has_gain_map: bool = False) -> tuple[Metadata, list[str]]:
         """Return the metadata in the form that the format can carry, and notes of what it cannot."""
-        return (metadata, []) if self.format == "png" else fit_to_format(metadata, self.format)
+        if self.format == "png":
+            return metadata, []
+        return fit_to_format(metadata, self.format, has_gain_map=has_gain_map and self.format == "jpeg")
 
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
@@ -233,11 +246,13 @@ def export(
         height, width = image.size
         encoding.check(width, height)
         origin = origin_of(png)
-        metadata = _exported_metadata(image.metadata, encoding, origin)
+        gain_map = image.gain_map if encoding.format == "jpeg" else None
+        metadata = _exported_metadata(image.metadata, encoding, origin, gain_map is not None)
         label = read_source_type(metadata.xmp) if origin.source_type and encoding.label else None
         has_mark = marked or encoding.metadata != "none"
-        mark = replace(origin, encoding=str(encoding)).mark() if has_mark else b""
-        result = _Source(image, encoding, metadata, mark, stop)
+        stated = encoding.mark(has_gain_map=gain_map is not None)
+        mark = replace(origin, encoding=stated).mark() if has_mark else b""
+        result = _Source(image, encoding, metadata, mark, stop, gain_map)
         writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff, "jxl": _write_jxl}
         write = writers.get(encoding.format, _write_in_one_piece)
 
@@ -257,9 +272,9 @@ def export(
         write_atomically(target, write_file, durable=True)
 
 
-def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin) -> Metadata:
+def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin, has_gain_map: bool) -> Metadata:
     """Return the metadata of the output file for that of the PNG, with the label of a labelled result or without it."""
-    exported, _ = encoding.fit_to_format(metadata.select(encoding.metadata))
+    exported, _ = encoding.fit_to_format(metadata.select(encoding.metadata), has_gain_map)
     if origin.source_type is None:
         return exported
     own = None if encoding.metadata == "none" or origin.source_type == "none" else origin.source_type
@@ -267,23 +282,31 @@ def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin) -
     return replace(exported, xmp=with_source_type(exported.xmp, source_type))
 
 
-def notes_of(png: Path, encoding: Encoding) -> list[str]:
-    """Return `Encoding.notes` for a finished PNG. Raises PictureError."""
+def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> list[str]:
+    """Return `Encoding.input_notes` and `Encoding.notes` for a finished PNG. Raises PictureError."""
     if encoding.is_stored:
-        return []
+        return encoding.input_notes(input_notes, has_gain_map=False)
     with PngReader(png) as image:
-        return encoding.notes(alpha=image.channels in (2, 4), bits=image.bits, icc=image.icc, metadata=image.metadata)
+        own = encoding.notes(
+            alpha=image.channels in (2, 4),
+            bits=image.bits,
+            icc=image.icc,
+            metadata=image.metadata,
+            has_gain_map=image.has_gain_map,
+        )
+        return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + own
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What is encoded: the finished PNG, and the `metadata` and the `mark` (empty for none) of the new file."""
+    """What is encoded: the finished PNG, and `metadata`, `mark` (empty for none) and `gain_map` of the new file."""
 
     image: PngReader
     encoding: Encoding
     metadata: Metadata
     mark: bytes
     stop: threading.Event | None
+    gain_map: ResultMap | None = None
 
     def strips(self, step: int, tones: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled.
@@ -324,7 +347,7 @@ def _write_tiff(file: BinaryIO, source: _Source) -> None:
 
 
 def _write_jpeg(file: BinaryIO, source: _Source) -> None:
-    """Write strips of whole blocks, each of them a restart interval."""
+    """Write strips of whole blocks, each of them a restart interval, and the gain map behind them."""
     image, quality = source.image, source.encoding.quality
     height, width = image.size
     step = _STRIP * max(1, min(_STRIP_BYTES // (_STRIP * image.row_bytes), 64))
@@ -332,26 +355,52 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     block = 8 if fine or image.channels < 3 else 16
     interval = -(-width // block) * (step // block)
     options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
-    metadata = _jpeg_metadata(source)
+    ending = marked_ending(b"\xff\xd8", source.mark) if source.mark else b"\xff\xd9"
+    attached = source.gain_map.encode()[:-2] + ending if source.gain_map else b""
+    metadata, place = _jpeg_metadata(source, len(attached)), 0
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
         Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
         head, scan = _split_jpeg(coded.getvalue(), height, interval)
+        if attached and not number:
+            place = _end_of_segments(head)
+            head = head[:place] + index_segment(0, 0, len(attached)) + head[place:]
         file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
         file.write(scan)
-    file.write(marked_ending(b"\xff\xd8", source.mark) if source.mark else b"\xff\xd9")
+    if not attached:
+        file.write(ending)
+        return
+    file.write(b"\xff\xd9")
+    size = file.tell()
+    file.write(attached)
+    file.seek(place)
+    file.write(index_segment(size, size - place - INDEX_HEADER, len(attached)))
 
 
-def _jpeg_metadata(source: _Source) -> dict[str, Any]:
-    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment."""
-    metadata = source.metadata
+def _end_of_segments(head: bytes) -> int:
+    """Return the position behind the application segments and comments at the start of a JPEG."""
+    position = 2
+    while 0xE0 <= head[position + 1] <= 0xEF or head[position + 1] == 0xFE:
+        position += 2 + int.from_bytes(head[position + 2 : position + 4], "big")
+    return position
+
+
+def _jpeg_metadata(source: _Source, attached: int) -> dict[str, Any]:
+    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment.
+
+    `attached` is the length of the gain map behind the JPEG.
+    """
+    metadata, xmp = source.metadata, source.metadata.xmp
     resource = photoshop_resource(metadata.iptc) if metadata.iptc else b""
     parts = (resource[first : first + _RESOURCE_BYTES] for first in range(0, len(resource), _RESOURCE_BYTES))
     segments = [_segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
     segments += [_segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]
+    if source.gain_map:
+        xmp = source.gain_map.with_directory(xmp, attached)
+        segments += [_segment(0xE2, version) for version in [source.gain_map.version] if version]
     return {
         "exif": b"Exif\0\0" + metadata.exif if metadata.exif else b"",
-        "xmp": metadata.xmp,
+        "xmp": xmp,
         "icc_profile": source.image.icc,
         "dpi": metadata.dpi or (0, 0),
         "extra": b"".join(segments),

@@ -25,6 +25,8 @@ from ..files import AtomicFile
 from ..images import Metadata
 from ..images.containers import SIGNATURE, make_chunk, profile_text
 from ..images.metadata import photoshop_resource
+from . import gain_map
+from .gain_map import ResultMap
 from .provenance import marked_ending
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -43,7 +45,10 @@ def rows_per_chunk(row_bytes: int) -> int:
 
 @dataclass(frozen=True)
 class PngFormat:
-    """The header of a PNG: `channels` is 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA, `bits` is 8 or 16."""
+    """The header of a PNG: `channels` is 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA, `bits` is 8 or 16.
+
+    `gain_map` is the gain map for files in other formats, which no PNG shows.
+    """
 
     width: int
     height: int
@@ -51,6 +56,7 @@ class PngFormat:
     bits: int = 8
     icc: bytes | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    gain_map: ResultMap | None = None
 
     def head(self) -> Iterator[bytes]:
         """Yield the signature and the chunks before the pixels."""
@@ -60,6 +66,8 @@ class PngFormat:
         if self.icc:
             yield make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc))
         yield from metadata_chunks(self.metadata)
+        if self.gain_map:
+            yield make_chunk(gain_map.CHUNK, self.gain_map.pack())
 
 
 class PngWriter:

@@ -16,6 +16,7 @@ from ..images import Box, Metadata
 from ..images.containers import CHANNELS, SIGNATURE, Chunk, PackedRows, chunk_content, png_profile, scan_chunks
 from ..images.header import png_metadata
 from ..images.image import block_means
+from .gain_map import CHUNK, ResultMap
 from .png import rows_per_chunk
 
 _NONE, _SUB, _UP = 0, 1, 2
@@ -67,6 +68,19 @@ class PngReader:
     @cached_property
     def metadata(self) -> Metadata:
         return png_metadata(self._file, self.chunks)
+
+    @property
+    def has_gain_map(self) -> bool:
+        return any(chunk.kind == CHUNK for chunk in self.chunks)
+
+    @property
+    def gain_map(self) -> ResultMap | None:
+        """The gain map for files in other formats."""
+        found = next((chunk for chunk in self.chunks if chunk.kind == CHUNK), None)
+        try:
+            return ResultMap.unpack(chunk_content(self._file, found)) if found else None
+        except (ValueError, KeyError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+            raise self._error("png_damaged") from error
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16.

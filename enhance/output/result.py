@@ -22,6 +22,7 @@ from ..scenes.faces import FacePatch, Faces, blend_faces
 from ..settings import Settings
 from .deblocking import Deblocked, has_blocks
 from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
+from .gain_map import ResultMap
 from .png import PngFormat, create_png
 from .provenance import Origin
 from .resample import Cut, Grid, enlarge
@@ -168,7 +169,8 @@ def write_png(
     xmp, has_faces, is_labelled = metadata.xmp, result.overlay is not None, bool(result.settings.model)
     if is_labelled:
         metadata = replace(metadata, xmp=with_source_type(xmp, label_of(xmp, generated=has_faces)))
-    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata)
+    gain_map = image.gain_map and ResultMap.of(image.gain_map, image.height, image.width, result.size)
+    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
         for first in range(0, height, _STRIP):

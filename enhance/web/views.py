@@ -403,7 +403,7 @@ def show_download(call: Call) -> Updates:
         output = result.info["output"]
         try:
             encoding.check(output["width"], output["height"])
-            notes = encoding.input_notes(output.get("notes", ())) + notes_of(result.download, encoding)
+            notes = notes_of(result.download, encoding, output.get("notes", ()))
             message = "".join(
                 templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
             )

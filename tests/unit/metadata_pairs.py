@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from enhance.images import read_image
 from enhance.output.formats import FORMATS, Encoding, export
+from enhance.output.gain_map import ResultMap
 from enhance.output.png import PngFormat, create_png
-from tests.unit.photos_with_metadata import DPI, NOTES, photo_with_metadata, read_by_exiftool
+from tests.unit.gain_map_files import VALUES, map_packet, with_gain_map
+from tests.unit.image_files import encode
+from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, photo_with_metadata, read_by_exiftool
 
 INPUTS = {name: name for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")}
 INPUTS |= {"WEBP": "WebP", "HEIF": "HEIC"}
-KINDS = ("EXIF", "XMP", "IPTC", "text", "ICC", "resolution")
+KINDS = ("EXIF", "XMP", "IPTC", "text", "ICC", "resolution", "gain map")
 _GROUPS = {"IFD0": "EXIF", "ExifIFD": "EXIF", "GPS": "EXIF", "IPTC": "IPTC"}
 _PIXELS = re.compile(
     r"IFD0:(Image(Width|Height)|Bits|Compression|Photometric|Strip|Samples|Rows|Planar|Sample|Predictor|Orientation"
@@ -49,6 +54,7 @@ def tags_of(path: Path) -> dict[str, dict[str, Any]]:
     kinds["resolution"] |= {"dpi": DPI} if any(round(one) == DPI for one in dots) else {}
     kinds["EXIF"] |= {"maker notes": NOTES} if NOTES in path.read_bytes() else {}
     kinds["ICC"] |= {"profile": icc} if icc else {}
+    kinds["gain map"] |= {name: found[name] for name in ("MPF0:NumberOfImages",) if name in found}
     return kinds
 
 
@@ -65,9 +71,16 @@ def lost_tags(kind: str, before: Mapping[str, Any], after: Mapping[str, Any], co
 def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list[str]]]:
     """Return for each kind the number of tags of a photo in the format `source`, and those that its result lost."""
     photo, png, path = folder / "photo", folder / "result.png", folder / f"exported{FORMATS[output].ending}"
-    photo.write_bytes(photo_with_metadata(source))
+    content = photo_with_metadata(source)
+    if source == "JPEG":
+        grey = Image.new("L", (WIDTH // 2, HEIGHT // 2))
+        content = with_gain_map(content, encode(grey, "JPEG", xmp=map_packet(VALUES)))
+    photo.write_bytes(content)
     image = read_image(photo)
-    with create_png(png, PngFormat(image.width, image.height, 3, icc=image.icc, metadata=image.metadata)) as writer:
+    size = image.height, image.width
+    gain_map = image.gain_map and ResultMap.of(image.gain_map, *size, size)
+    form = PngFormat(image.width, image.height, 3, icc=image.icc, metadata=image.metadata, gain_map=gain_map)
+    with create_png(png, form) as writer:
         writer.write(image.rgb)
     export(png, path, Encoding(output))
     before, after = tags_of(photo), tags_of(path)
