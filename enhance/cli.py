@@ -128,7 +128,9 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     app = command("app", "serve the page on port 7860")
     app.add_argument("--share", action="store_true", help="also create a public link at gradio.live for up to one week")
     command("mcp", "serve tools for agents (MCP) over standard input and output")
-    commands.add_parser("weights", help="list, fetch, verify, add and remove models; see `enhance weights --help`")
+    commands.add_parser(
+        "weights", help="list, find, fetch, verify, add and remove models; see `enhance weights --help`"
+    )
     options = parser.parse_args(arguments)
     if options.command == "run" and not options.input and options.files is None:
         commands.choices["run"].error("the following arguments are required: INPUT or --files")

@@ -45,11 +45,16 @@ class InputInfo(TypedDict):
 
 
 class ModelInfo(TypedDict):
-    """The model, with the checksum of its weights and their source."""
+    """The model, with the checksum of its weights, their source and their licence.
+
+    `licence` is an SPDX identifier or the text that the administrator gave, “unknown” if there is none. Results of
+    earlier versions lack it.
+    """
 
     name: str
     sha256: str
     source: str
+    licence: NotRequired[str]
 
 
 class OutputInfo(TypedDict):
@@ -268,7 +273,12 @@ class Result:
 
 def model_info(located: Located) -> ModelInfo:
     """Return the facts of a model."""
-    return {"name": located.name, "sha256": located.sha256, "source": located.source}
+    return {
+        "name": located.name,
+        "sha256": located.sha256,
+        "source": located.source,
+        "licence": located.licence,
+    }
 
 
 def output_info(written: Written, size: tuple[int, int]) -> OutputInfo:

@@ -48,8 +48,12 @@ def available_presets() -> tuple[str, ...]:
 def missing_models(preset: Preset) -> list[str]:
     """Return the models of a preset that are not installed; for `auto` those of the preset that it falls back to."""
     preset = PRESETS[REFERENCE_PRESET] if preset.name == AUTO else preset
-    names = (*with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
-    return [name for name in names if not is_installed(name)]
+    return [name for name in _models_of(preset) if not is_installed(name)]
+
+
+def _models_of(preset: Preset) -> tuple[str, ...]:
+    """Return the names of the models that a preset uses, with those of its scene."""
+    return *with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
 
 
 def _describe(preset: Preset, language: str) -> dict[str, Any]:
@@ -59,6 +63,7 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "name": preset.name,
         "own": preset.own,
         "summary": _summary(preset, language),
+        "licence": _licence(preset, language),
         "model": preset.model or None,
         "network": _network_name(models.Store().find(preset.model).network) if preset.model else None,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
@@ -77,6 +82,24 @@ def _summary(preset: Preset, language: str) -> str:
     model = models.Store().find(preset.model)
     about = "about_own" if preset.scale > 1 else "about_own_1x"
     return translate(language, about, network=_network_name(model.network), scale=preset.scale, file=model.origin)
+
+
+def _licence(preset: Preset, language: str) -> str | None:
+    """Return a sentence on the licences of the models of a preset, None if it has no model of its own."""
+    if not preset.model:
+        return None
+    found = [models.Store().find(name) for name in _models_of(preset)]
+    licences = dict.fromkeys(licence_text(language, one.licence) for one in found)
+    author = found[0].author
+    return translate(language, "licence_by" if author else "licence", licence=" · ".join(licences), author=author)
+
+
+def licence_text(language: str, licence: str) -> str:
+    """Return a licence for display, with whether it forbids commercial use."""
+    if licence == models.UNKNOWN_LICENCE:
+        return translate(language, "licence_unknown")
+    is_forbidden = models.allows_commercial_use(licence) is False
+    return translate(language, "licence_not_commercial", licence=licence) if is_forbidden else licence
 
 
 def _network_name(network: str) -> str:

@@ -4,16 +4,18 @@ Importing this package loads neither torch nor huggingface_hub.
 """
 
 from .files import is_writable
-from .manifest import Located, Model, manifest
+from .manifest import UNKNOWN_LICENCE, Located, Model, allows_commercial_use, manifest
 from .store import Store, ensure, folder, graph_of, is_convertible, locate
 from .tensors import check_state, read_state_dict
 from .user_models import USED, own_models, use
 
 __all__ = [
+    "UNKNOWN_LICENCE",
     "USED",
     "Located",
     "Model",
     "Store",
+    "allows_commercial_use",
     "check_state",
     "ensure",
     "folder",

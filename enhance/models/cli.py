@@ -1,4 +1,4 @@
-"""The command `enhance weights`: list, fetch, verify, add and remove models.
+"""The command `enhance weights`: list, find, fetch, verify, add and remove models.
 
 The exit status is 0 if everything succeeded, 1 if something failed and 2 for a wrong command line.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from ..errors import EnhanceError, StorageError
+from ..errors import EnhanceError, StorageError, WeightsError
+from .catalogue import Catalogue, add_by_name, find, get
 from .download import read_attempts
 from .files import forget_digests
+from .manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
 from .store import ModelFiles, Store, ensure, inspect, verify
 from .user_models import add, files_in, own_models, remove
 
@@ -25,11 +29,12 @@ OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
 Records = list[dict[str, Any]]
 
 
-def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> int:
-    """Run one command and return its exit status."""
+def main(arguments: Sequence[str] | None = None, store: Store | None = None, offered: Catalogue | None = None) -> int:
+    """Run one command and return its exit status. `offered` is the catalogue, by default the program's own."""
     store = store or Store()
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.catalogue = catalogue() if offered is None else offered
     unknown = [name for name in getattr(options, "names", []) if name not in store.models]
     if unknown:
         parser.error(f"Unknown model {unknown[0]!r}. Choose from {', '.join(store.models)}.")
@@ -51,9 +56,9 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="enhance weights", description="List, download, verify, add and remove models."
+        prog="enhance weights", description="List, find, download, verify, add and remove models."
     )
-    commands = parser.add_subparsers(required=True, metavar="list | fetch | verify | add | remove")
+    commands = parser.add_subparsers(required=True, metavar="list | find | fetch | verify | add | remove")
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -62,14 +67,19 @@ def _parser() -> argparse.ArgumentParser:
         return part
 
     command("list", _list, "list all models with their status and source")
+    finding = command("find", _find, "find models by other authors that can be added by name")
+    finding.add_argument("text", nargs="*", metavar="TEXT", help="words of the name, author, licence or purpose")
+    finding.add_argument("--photo", action="store_true", help="only models that were trained on photos")
+    finding.add_argument("--commercial", action="store_true", help="only models whose licence permits commercial use")
     fetch = command("fetch", _fetch, f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="name of a model, as shown by list")
     fetch.add_argument("--all", action="store_true", help="download all models")
     command("verify", _verify, "verify the checksums of all model files and rename corrupt files to *.corrupt")
     adding = command("add", _add, "add a user model (.pth, .safetensors or ncnn), which becomes a preset")
-    text = "a .pth or .safetensors file, a .param file with its .bin, or a folder of .param files"
-    adding.add_argument("file", type=Path, metavar="FILE", help=text)
+    text = "a .pth or .safetensors file, a .param file with its .bin, a folder of .param files, or a name shown by find"
+    adding.add_argument("file", type=Path, metavar="FILE|NAME", help=text)
     adding.add_argument("--name", help="name of the model and its preset; the default is the file name")
+    adding.add_argument("--licence", metavar="TEXT", help="licence of the model in FILE, for example CC-BY-4.0")
     command("remove", _remove, "remove a user model and delete its file").add_argument(
         "own", metavar="NAME", help="name of a user model, as shown by list"
     )
@@ -78,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
     records = [_record(inspect(name, store), store.folder) for name in _all_names(store)]
-    text = _table(records, "name", "size", "status", "source", "purpose")
+    text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand") or record.get("tried")]
     if missing:
         text += f"\n\nRun `enhance weights fetch NAME` to download a model, or put its file into {store.folder}:"
@@ -89,9 +99,33 @@ def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]
     return records, text, 0
 
 
-def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
-    from tqdm import tqdm
+def _find(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+    found = find(options.catalogue, " ".join(options.text), photo=options.photo, commercial=options.commercial)
+    records = [_offer(model) for model in found]
+    if not records:
+        return records, "No model matches. Use fewer words, or run `enhance weights find` for all models.", 0
+    columns = "name", "scale", "architecture", "size", "licence", "author", "purpose"
+    return records, f"{_table(records, *columns)}\n\nRun `enhance weights add NAME` to download and add a model.", 0
 
+
+def _offer(model: Model) -> dict[str, Any]:
+    """Return the JSON object of a model in the catalogue."""
+    return {
+        "name": model.name,
+        "architecture": model.network,
+        "scale": model.scale,
+        "author": model.author,
+        "licence": model.licence,
+        "commercial": allows_commercial_use(model.licence),
+        "photo": model.for_photos,
+        "bytes": model.bytes,
+        "sha256": model.sha256,
+        "url": model.sources[0].url,
+        "purpose": model.purpose,
+    }
+
+
+def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
     names = list(store.models) if options.all else options.names
     optional = () if names else OPTIONAL
     records, status = [], 0
@@ -99,20 +133,29 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
         error, files = None, inspect(name, store)
         if files.located is None:
             print(f"Downloading {name} ({files.model.bytes / 1e6:.1f} MB)", file=sys.stderr)
-        with tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # only on a terminal
-
-            def progress(done: int, total: int, bar: tqdm[NoReturn] = bar) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            try:
+        try:
+            with _progress(name) as progress:
                 ensure(name, progress, store)
-            except EnhanceError as failure:
-                error, status = str(failure), status if name in optional else 1
+        except EnhanceError as failure:
+            error, status = str(failure), status if name in optional else 1
         if error:
             print(f"Continuing without {name}. {error}" if name in optional else error, file=sys.stderr)
         records.append({**_record(inspect(name, store), store.folder), "error": error})
     return records, _table(records, "name", "size", "status", "source"), status
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], object]]:
+    """Show the progress of a download, if the output is a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
@@ -131,10 +174,20 @@ def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
 
 
 def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+    columns = "name", "scale", "size", "network", "licence", "source"
+    text = str(options.file)
+    if not (options.file.exists() or len(options.file.parts) > 1 or re.search(r"\.[A-Za-z]+$", text)):
+        offer = get(text, options.catalogue)
+        if options.licence:
+            raise WeightsError("weights_add_licence", name=offer.name)
+        with _progress(offer.name) as progress:
+            model = add_by_name(offer, options.name, store.folder, progress)
+        records = [_record(inspect(model.name, store), store.folder)]
+        return records, _table(records, *columns), 0
     records, status = [], 0
     for file in files_in(options.file):
         try:
-            model = add(file, options.name, store.folder)
+            model = add(file, options.name, store.folder, licence=options.licence or UNKNOWN_LICENCE)
         except StorageError:
             raise
         except EnhanceError as error:
@@ -144,7 +197,7 @@ def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
             status = 1
         else:
             records.append(_record(inspect(model.name, store), store.folder))
-    return records, _table(records, "name", "scale", "size", "network", "source"), status
+    return records, _table(records, *columns), status
 
 
 def _remove(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
@@ -168,10 +221,11 @@ def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
         "source": located.source if located else None,
         "network": model.network,
         "licence": model.licence,
+        "commercial": allows_commercial_use(model.licence),
         "purpose": model.purpose or f"User model: {model.network}, {model.scale}x, from {model.origin}.",
     }
     if model.own:
-        record |= {"own": True, "scale": model.scale}
+        record |= {"own": True, "scale": model.scale, "author": model.author or None}
     elif not located:
         file = model.manual_download
         record["tried"] = read_attempts(folder, model.name)
@@ -183,6 +237,7 @@ def _table(records: Records, *columns: str) -> str:
     rows = [columns]
     for record in records:
         cells = {**record, "size": f"{record['bytes'] / 1e6:.1f} MB", "scale": f"{record.get('scale')}x"}
+        cells["licence"] += " (not commercial)" if record["commercial"] is False else ""
         rows.append(tuple(str(cells[column] or "-") for column in columns))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -73,7 +73,7 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
         else:
             note.unlink(missing_ok=True)
             _log.info("Downloaded %s from %s", model.name, origin)
-            return Located(model.name, folder / source.file, source.sha256, origin)
+            return Located(model.name, folder / source.file, source.sha256, origin, model.licence)
     with suppress(StorageError):
         write_note(note, [{"source": str(source), "error": str(error)} for source, error in errors.items()])
     why, official = list(errors.values())[-1], model.manual_download

@@ -1,7 +1,8 @@
-"""The models that the program can load: the table of shipped models in `manifest.toml`, and what is known of each."""
+"""Tables of models: `manifest.toml` lists those that ship, `catalogue.toml` those that a user can add by name."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+UNKNOWN_LICENCE = "unknown"
+
 SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
+
+
+_KNOWN_LICENCES = re.compile(
+    r"MIT|ISC|Unlicense|WTFPL|(BSD|Apache|CC0|MPL|[AL]?GPL)-\d[\w.-]*|CC-BY(-NC)?(-SA|-ND)?-\d[\d.]*", re.IGNORECASE
+)
+"""SPDX identifiers. All but those of Creative Commons with NC permit commercial use."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,10 @@ class Model:
     """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
     scale: int | None = None
     origin: str = ""
+    author: str = ""
+    """Of a model in the catalogue, also once it is a user model."""
+    for_photos: bool = False
+    """Whether a model in the catalogue was trained on photos. Its `network` is the common name of the architecture."""
 
     @property
     def files(self) -> list[Source]:
@@ -93,19 +106,36 @@ class Model:
 
 @dataclass(frozen=True)
 class Located:
-    """A verified weight file with its SHA-256. `source` is its origin in words."""
+    """A verified weight file with its SHA-256 and licence. `source` is its origin in words."""
 
     name: str
     path: Path
     sha256: str
     source: str
+    licence: str = ""
 
 
 @cache
 def manifest() -> Mapping[str, Model]:
     """Return the shipped models by name, in the order of the manifest file."""
-    tables = tomllib.loads(Path(__file__).with_name("manifest.toml").read_text(encoding="utf-8"))
+    return read_models(Path(__file__).with_name("manifest.toml"))
+
+
+@cache
+def catalogue() -> Mapping[str, Model]:
+    """Return the models that `enhance weights add NAME` downloads, by name, in the order of the file."""
+    return read_models(Path(__file__).with_name("catalogue.toml"))
+
+
+def read_models(path: Path) -> Mapping[str, Model]:
+    """Return the models in a TOML file of the form that manifest.toml describes."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
     return {name: _model(name, **table) for name, table in tables.items()}
+
+
+def allows_commercial_use(licence: str) -> bool | None:
+    """Return whether a licence permits commercial use, None if it is not one of the well-known ones."""
+    return "-NC" not in licence.upper() if _KNOWN_LICENCES.fullmatch(licence) else None
 
 
 def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:

@@ -148,7 +148,8 @@ def inspect(name: str, store: Store | None = None) -> ModelFiles:
             with storage_errors(store.folder):
                 is_verified = digest(path) == sha256
             if is_verified:
-                located = located or Located(name, path, sha256, model.origin if model.own else read_origin(path))
+                source = model.origin if model.own else read_origin(path)
+                located = located or Located(name, path, sha256, source, model.licence)
             else:
                 corrupt.append(path)
     return ModelFiles(model, located or _in_hub_cache(model), tuple(corrupt))
@@ -183,5 +184,5 @@ def _in_hub_cache(model: Model) -> Located | None:
                 found = try_to_load_from_cache(source.repo, source.path, revision=version)
                 path = Path(found) if isinstance(found, str) else None
                 if path and path.stat().st_size == source.bytes and digest(path) == source.sha256:
-                    return Located(model.name, path, source.sha256, f"{source} (its cache)")
+                    return Located(model.name, path, source.sha256, f"{source} (its cache)", model.licence)
     return None

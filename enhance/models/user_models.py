@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import WeightsError
 from .files import digest, locked, rename_corrupt, storage_errors, write_file
-from .manifest import Model, manifest
+from .manifest import UNKNOWN_LICENCE, Model, manifest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,6 +51,8 @@ USED: dict[str, Model] = {}
 """The models of `use` by name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELDS = {"network": str, "scale": int, "file": str, "bytes": int, "sha256": str, "origin": str}
+_NEW_FIELDS = {"licence": UNKNOWN_LICENCE, "author": ""}
+"""Fields that records of earlier versions lack, with the value that these models have."""
 _HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
 
 
@@ -78,18 +80,33 @@ def files_in(path: Path) -> list[Path]:
     return found
 
 
-def add(path: Path, name: str | None, folder: Path) -> Model:
-    """Convert the network in a .pth, .safetensors or .param file (with its .bin) to a user model in `folder`.
-
-    `name` defaults to the file name. Raises WeightsError if the network cannot be streamed by rows, or the name is not
-    allowed or taken, and StorageError. Nothing is written then.
-    """
+def check_name(name: str | None, path: Path) -> str:
+    """Return the name of a user model, by default that of its file. Raises WeightsError if it is not allowed."""
     name = _name_of(path) if name is None else name
     if not _NAME.fullmatch(name):
         raise WeightsError("weights_add_no_name", name=name)
     if _ships(name):
         raise WeightsError("weights_add_name_taken", name=name)
+    return name
+
+
+def add(
+    path: Path,
+    name: str | None,
+    folder: Path,
+    *,
+    licence: str = UNKNOWN_LICENCE,
+    author: str = "",
+    origin: str | None = None,
+) -> Model:
+    """Convert the network in a .pth, .safetensors or .param file (with its .bin) to a user model in `folder`.
+
+    `name` and `origin`, where the file comes from, default to the file name. Raises WeightsError if the network cannot
+    be streamed by rows, or the name is not allowed or taken, and StorageError. Nothing is written then.
+    """
+    name = check_name(name, path)
     model, content = _convert(path, name)
+    model = replace(model, licence=licence, author=author, origin=origin or model.origin)
     with locked(folder, "own"):
         models = _read_record(folder)
         old, file = models.get(name), folder / model.file
@@ -174,7 +191,7 @@ def _convert(path: Path, name: str) -> tuple[Model, bytes]:
         file=f"{name}.{sha256[:8]}.safetensors",
         bytes=len(content),
         sha256=sha256,
-        licence="",
+        licence=UNKNOWN_LICENCE,
         own=True,
         scale=detected.graph.scale,
         origin=path.name,
@@ -214,19 +231,20 @@ def _read_record(folder: Path) -> dict[str, Model]:
 
 
 def _model(name: str, table: Mapping[str, Any]) -> Model:
-    fields = {field: table[field] for field in _FIELDS}
-    if not all(type(fields[field]) is kind for field, kind in _FIELDS.items()) or not _NAME.fullmatch(name):
+    fields = {field: table[field] for field in _FIELDS} | {key: table.get(key, old) for key, old in _NEW_FIELDS.items()}
+    kinds = _FIELDS | dict.fromkeys(_NEW_FIELDS, str)
+    if not all(type(fields[field]) is kind for field, kind in kinds.items()) or not _NAME.fullmatch(name):
         raise ValueError(f"not a model: {name}")
     if Path(fields["file"]).name != fields["file"]:
         raise ValueError(f"not a file name: {fields['file']}")
-    return Model(name=name, purpose="", licence="", own=True, **fields)
+    return Model(name=name, purpose="", own=True, **fields)
 
 
 def _write_record(models: Mapping[str, Model], folder: Path) -> None:
     lines = [_HEAD]
     for name, model in models.items():
         lines.append(f"[{_quote(name)}]")
-        lines += [f"{field} = {_quote(getattr(model, field))}" for field in _FIELDS]
+        lines += [f"{field} = {_quote(getattr(model, field))}" for field in (*_FIELDS, *_NEW_FIELDS)]
         lines.append("")
     write_file(folder / RECORD, "\n".join(lines).encode())
 

@@ -28,6 +28,7 @@ from ..images.colour import profile_name
 from ..info import Info, OutputInfo, grade_in, settings_in
 from ..output.formats import FORMATS
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
+from ..presets import licence_text
 from ..settings import PRINT_DPI
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
@@ -255,6 +256,7 @@ def _run_facts(document: ReportDocument, info: Info) -> Facts:
     return {
         "report_model": model["name"],
         "report_source": translate_source(document.language, model["source"]),
+        "report_licence": licence_text(document.language, model.get("licence", "")),
         "report_checksum": model["sha256"],
         "report_device": f"{info['device']} · {info['precision']}",
         "tile": document.translate("report_tile", pixels=info["tile"]),

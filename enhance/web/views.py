@@ -330,7 +330,7 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
     """Return the descriptions of all presets. The page shows that of the selected one."""
     shown, space = [], sentence_space(call.language)
     for preset in presets:
-        texts, share = [preset["summary"]], preset["relative_time"]
+        texts, share = [preset["summary"], *filter(None, [preset["licence"]])], preset["relative_time"]
         if not preset["available"]:
             texts.append(preset["reason"])
         elif share is not None and share < 1:

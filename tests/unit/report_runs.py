@@ -43,7 +43,7 @@ def info_of(image: SourceImage, settings: Settings | None = None, **more: object
         "settings": values,
         "input": {"name": image.name, "sha256": image.sha256},
         "output": {"path": "/srv/private/0123456789abcdef0123456789abcdef.png", "sha256": "7" * 64, "bytes": 1234567},
-        "model": {"name": settings.model, "sha256": "3" * 64, "source": "Hugging Face"},
+        "model": {"name": settings.model, "sha256": "3" * 64, "source": "Hugging Face", "licence": "CC-BY-NC-4.0"},
         "device": "cpu",
         "precision": "bf16",
         "tile": 192,

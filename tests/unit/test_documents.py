@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from docs import count_memory
+from docs import count_memory, make_catalogue
 from enhance.cli import parse_arguments
 from enhance.models.cli import _parser as weights_parser
 from enhance.settings import PRESETS
@@ -191,6 +191,10 @@ def test_every_variable_is_documented():
         re.findall(r"^\| `(ENHANCE_[A-Z_]+)`", (ROOT / "docs/operating.md").read_text("utf-8"), re.MULTILINE)
     )
     assert described == read
+
+
+def test_the_table_of_models_by_name_is_up_to_date():
+    assert make_catalogue.table() in (ROOT / "docs" / "models.md").read_text("utf-8")
 
 
 def test_the_table_of_gpu_memory_is_up_to_date():

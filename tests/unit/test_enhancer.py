@@ -46,7 +46,8 @@ def test_info_has_every_documented_key(enhancer, photo_file):
     }
     assert set(info["input"]) == {"name", "sha256", "width", "height", "mode", "bytes"}
     assert set(info["output"]) == {"path", "sha256", "width", "height", "bytes"}
-    assert set(info["model"]) == {"name", "sha256", "source"}
+    assert set(info["model"]) == {"name", "sha256", "source", "licence"}
+    assert info["model"]["licence"] == "BSD-3-Clause"
     assert set(info["seconds"]) == {"wait", "decode", "network", "tuning", "encode", "total"}
     assert (info["status"], info["cached"], info["tile"], info["device"]) == ("done", False, 192, "cpu")
 

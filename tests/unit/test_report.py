@@ -66,6 +66,7 @@ def test_the_report_has_all_facts_of_the_run_but_no_server_paths(english, tmp_pa
         *(
             "realesrgan-x4plus",
             "Hugging Face",
+            "CC-BY-NC-4.0, not for commercial use",
             "cpu · bf16",
             "up to 192 px",
             "812 MB",

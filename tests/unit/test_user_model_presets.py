@@ -26,10 +26,10 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_store: Non
     return tmp_path / "weights"
 
 
-def add_model(kind: str, folder: Path) -> str:
+def add_model(kind: str, folder: Path, **facts: str) -> str:
     file = folder.with_name("model.pth")
     torch.save(random_state(NETWORKS[kind]()), file)
-    return add(file, kind, folder).name
+    return add(file, kind, folder, **facts).name
 
 
 @pytest.fixture
@@ -103,6 +103,23 @@ def test_user_models_are_listed_after_the_shipped_presets(own_folder: Path, enha
     assert mine["summary"].startswith("User model from model.pth: Compact, 2×")
     assert enhancer.presets("zh-CN")[-1]["summary"].startswith("自定义模型")
     assert 0 <= mine["relative_time"] < 0.01
+
+
+def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: Enhancer):
+    add_model("compact-2x", own_folder)
+    name = add_model("compact-3x", own_folder, licence="CC-BY-NC-4.0", author="A. Author")
+
+    *_, unknown, known = enhancer.presets()
+    info = enhancer.run(image, name).info
+
+    assert unknown["licence"] == "Licence: unknown."
+    assert known["licence"] == "Made by A. Author. Licence: CC-BY-NC-4.0, not for commercial use."
+    assert enhancer.presets("zh-CN")[-1]["licence"] == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
+    assert info["model"].get("licence") == "CC-BY-NC-4.0"
+    licences = {preset["name"]: preset["licence"] for preset in enhancer.presets()}
+    assert licences["auto"] is None
+    assert licences["gentle"] == "Licence: BSD-3-Clause."
+    assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."
 
 
 def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image: Path, enhancer: Enhancer):

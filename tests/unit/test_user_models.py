@@ -74,14 +74,14 @@ def test_an_added_model_is_listed_located_and_removed(store: Store, file: Path, 
     assert file.read_bytes() == before
 
 
-def test_the_record_has_name_network_scale_size_and_checksum(store: Store, file: Path):
+def test_the_record_has_name_network_scale_size_checksum_and_licence(store: Store, file: Path):
     model = add(file, "mine", store.folder)
 
     (entry,) = user_models.tomllib.loads((store.folder / "own.toml").read_text()).items()
 
     size = (store.folder / model.file).stat().st_size
     fields = {"network": "srvgg", "scale": 2, "file": model.file, "bytes": size, "sha256": model.sha256}
-    assert entry == ("mine", {**fields, "origin": file.name})
+    assert entry == ("mine", {**fields, "origin": file.name, "licence": "unknown", "author": ""})
 
 
 def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store: Store, file: Path, capsys):

@@ -45,6 +45,7 @@ def test_list_as_json(store: Store, capsys: pytest.CaptureFixture):
         "source": "official file (origin not recorded)",
         "network": "srvgg",
         "licence": "MIT",
+        "commercial": True,
         "purpose": "Stands in for a real model.",
     }
     assert missing["tried"] == []

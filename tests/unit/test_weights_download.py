@@ -362,7 +362,7 @@ def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch
 
 def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cache):
     located = ensure("tiny", store=both)
-    assert located == Located("tiny", cache, MODEL.sha256, f"{FROM_HUB} (its cache)")
+    assert located == Located("tiny", cache, MODEL.sha256, f"{FROM_HUB} (its cache)", "MIT")
     assert hub.requests == []
     assert not both.folder.exists()
 

@@ -1,0 +1,68 @@
+"""The catalogue: models by other authors, which are found by their facts and added as user models by their name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..errors import WeightsError
+from .files import locked, storage_errors
+from .manifest import Model, allows_commercial_use
+from .store import Store, ensure, locate
+from .user_models import add, check_name, own_models
+
+Catalogue = Mapping[str, Model]
+
+
+def find(catalogue: Catalogue, text: str = "", *, photo: bool = False, commercial: bool = False) -> list[Model]:
+    """Return the models whose facts contain every word of `text`, in any case.
+
+    `photo` is for those that were trained on photos, `commercial` for those that permit commercial use.
+    """
+
+    def matches(model: Model) -> bool:
+        facts = f"{model.name} {model.network} {model.scale}x {model.author} {model.licence} {model.purpose}".lower()
+        is_allowed = not commercial or allows_commercial_use(model.licence) is True
+        return is_allowed and (model.for_photos or not photo) and all(word in facts for word in text.lower().split())
+
+    return list(filter(matches, catalogue.values()))
+
+
+def get(name: str, catalogue: Catalogue) -> Model:
+    """Return a model of the catalogue by its name in any case. Raises WeightsError that suggests a similar name."""
+    names = {one.lower(): one for one in catalogue}
+    if name.lower() in names:
+        return catalogue[names[name.lower()]]
+    near = get_close_matches(name.lower(), names, n=1)
+    if near:
+        raise WeightsError("weights_find_similar", name=name, similar=names[near[0]])
+    raise WeightsError("weights_find_unknown", name=name)
+
+
+def add_by_name(
+    model: Model, name: str | None, folder: Path, progress: Callable[[int, int], object] | None = None
+) -> Model:
+    """Download a model of the catalogue and add it as a user model; `name` defaults to the name of its file.
+
+    A model that was added before is returned. An interrupted download is resumed by the next call. Raises WeightsError
+    if the model cannot be downloaded or the name is not allowed or taken, and StorageError.
+    """
+    (source,) = model.sources
+    name, store = check_name(name, Path(source.file)), Store(folder / "downloads", {model.name: model})
+    with locked(folder, name):
+        if (added := own_models(folder).get(name)) and locate(name, Store(folder)):
+            if added.origin == str(source):
+                return added
+            raise WeightsError("weights_add_name_taken", name=name)
+        try:
+            located = ensure(model.name, progress, store)
+        except WeightsError as error:
+            tried = error.values.get("tried", error)
+            raise WeightsError("weights_find_failed", name=model.name, tried=tried, url=source.url) from error
+        added = add(located.path, name, folder, licence=model.licence, author=model.author, origin=str(source))
+        if located.path.parent == store.folder:  # not in the cache of Hugging Face
+            with storage_errors(store.folder):
+                located.path.with_name(f"{located.path.name}.json").unlink(missing_ok=True)
+                located.path.unlink()
+    return added
