@@ -148,14 +148,15 @@ def find_images(
     ending: str = ".png",
     pages: Path | None = None,
     listed: Iterable[Item] = (),
+    pattern: str = PATTERN,
 ) -> Batch:
     """Return a batch of the given files, the images in the given folders, and the files of a list.
 
     Folders can be fsspec addresses.
 
     Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
-    copies, each page of a local TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError,
-    and PictureError if there is nothing at an address.
+    copies, each page of a local TIFF is an item. `pattern` is that of the names of the results. A folder that cannot be
+    read is a failed item. Raises StorageError, and PictureError if there is nothing at an address.
     """
     inputs = list(inputs)
     listing = list_images(
@@ -163,8 +164,8 @@ def find_images(
     )
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
-    items += listed
-    count, names = len(items), Counter((item.target.parent, item.target.stem.casefold()) for item in items)
+    items = [replace(item, number=number) for number, item in enumerate([*items, *listed], 1)]
+    count, names = len(items), Counter(_fixed_name(item, pattern) for item in items)
     items = [page for item in shard.select(items) for page in split_pages(item, pages)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
@@ -174,6 +175,13 @@ def find_images(
     if is_address(output):
         return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
     return replace(plan(items, ResultNames(Path(output), ending, alike) if output else None), **facts)
+
+
+def _fixed_name(item: Item, pattern: str) -> tuple[Path, str]:
+    """Return the folder of a result, and the part of its name that is known before it is processed."""
+    target = item.target
+    fixed = fill_pattern(pattern, "", name=target.stem.casefold(), n=str(item.number), preset="", size="")
+    return target.parent, fixed
 
 
 def split_pages(item: Item, folder: Path | None) -> list[Item]:
@@ -195,7 +203,8 @@ def split_pages(item: Item, folder: Path | None) -> list[Item]:
         for number in range(1, count + 1):
             source = copies / numbered(item.source).name
             write_page(item.source, number, source)
-            pages.append(Item(source, numbered(item.relative_path), item.output and numbered(item.output)))
+            output = item.output and numbered(item.output)
+            pages.append(Item(source, numbered(item.relative_path), output, number=item.number))
     return pages
 
 
@@ -255,6 +264,7 @@ class BatchRun:
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
+    - `pattern`: that of the names of results in an output folder.
     """
 
     enhancer: Enhancer
@@ -267,6 +277,7 @@ class BatchRun:
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
     caller: Hashable = None
+    pattern: str = PATTERN
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -369,7 +380,7 @@ class BatchRun:
         names = self.batch.names
         try:
             names = None if item.output or self._is_remote(item) else names
-            output = names.assign(item.source, item.target) if names else item.output
+            output = names.assign(item.source, self._target(item, item.source)) if names else item.output
         except Exception as error:
             self._end(_as_failed(item, error))
             return None
@@ -377,6 +388,20 @@ class BatchRun:
         item = replace(item, state=state, output=output)
         self._put(item)
         return item if state == "running" else None
+
+    def _target(self, item: Item, source: Path) -> Path:
+        """Return the path of the result below the output folder: that of a list, or one by the pattern of names."""
+        if self.pattern == PATTERN or (item.entry or {}).get("output"):
+            return item.target
+        settings, size = item.settings or self.settings, ""
+        if settings.is_auto and "{preset}" in self.pattern:
+            settings, _ = self.enhancer.resolve(self.enhancer.read(source), settings)
+        if "{size}" in self.pattern:
+            facts = inspect(source)
+            height, width = result_size(settings, facts.height, facts.width)
+            size = f"{width}x{height}"
+        values = {"name": item.target.stem, "preset": settings.preset, "size": size, "n": f"{item.number:02}"}
+        return item.target.with_name(fill_pattern(self.pattern, self.encoding.file_format.ending, **values))
 
     def _process(self, item: Item) -> Item:
         """Return the file with its result, also if only its report failed, or with the error."""
@@ -397,7 +422,7 @@ class BatchRun:
             if item.address:
                 download(item.address, source)
             if names and output is None:
-                output = names.assign(source, item.target)
+                output = names.assign(source, self._target(item, source))
                 if output is None:
                     return replace(item, state="elsewhere")
             local = self._check(replace(item, source=source, output=output))

@@ -191,6 +191,12 @@ def _add_run(run: ArgumentParser) -> None:
     add("--files", type=Path, metavar="LIST", help="a file with one path or address per line, or .jsonl with objects")
     failures = "append each failed file with its reason to this .jsonl file, which --files can read"
     add("--failures", type=Path, metavar="FILE", help=failures)
+    add(
+        "--name-pattern",
+        metavar="PATTERN",
+        help="names of the results in the output folder, with the fields {name}, {preset}, {size} and {n}, the "
+        "position in the batch (default: {name})",
+    )
     shard = (
         "process part I of N of the files, one part on each machine; auto: that of a SLURM, Kubernetes or AWS job array"
     )
@@ -283,7 +289,10 @@ class _OneLineFormatter(logging.Formatter):
 def _run(options: Namespace) -> int:
     given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
-    if _PIPE in (*options.input, options.output):
+    is_piped = _PIPE in (*options.input, options.output)
+    if options.name_pattern is not None and (is_piped or options.output is None):
+        raise SettingsError("pattern_folder")
+    if is_piped:
         return _run_piped(options, settings)
     from .images import Shard
 
@@ -296,8 +305,10 @@ def _run(options: Namespace) -> int:
 def _run_batch(options: Namespace, settings: Settings, shard: Shard, pages: Path | None) -> int:
     """Enhance files and folders. `pages` is a folder for copies of the pages of TIFFs; None for the first page only."""
     from .enhancer import Enhancer
+    from .output.names import check_pattern
 
-    batch, encoding = _plan(options, shard, pages)
+    pattern = check_pattern(options.name_pattern or "")
+    batch, encoding = _plan(options, shard, pages, pattern)
     if not batch.listed and not batch.items:
         raise EnhanceError("no_images")
     enhancer = Enhancer(options.device, options.precision)
@@ -307,11 +318,12 @@ def _run_batch(options: Namespace, settings: Settings, shard: Shard, pages: Path
         enhancer.tasks.check()
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
+    given: dict[str, Any] = {"report": language, "encoding": encoding, "pattern": pattern}
     with (
         _Reporter(batch, as_json=options.json, progress=options.progress, failures=options.failures) as reporter,
         _batch_class(options, reporter, enhancer) as running,
     ):
-        ended = running(enhancer, settings, batch, on_change=reporter.update, report=language, encoding=encoding).run()
+        ended = running(enhancer, settings, batch, on_change=reporter.update, **given).run()
         reporter.conclude(ended)
     enhancer.release()
     return 1 if ended.count("failed") else 0
@@ -378,7 +390,7 @@ def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
     return Encoding(options.format or "png", **chosen)
 
 
-def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
+def _plan(options: Namespace, shard: Shard, pages: Path | None, pattern: str) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
     from .batch import find_images, plan, read_list, split_pages
     from .processes import remove_leftovers
@@ -386,7 +398,8 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
 
     inputs, output = options.input, options.output
     listed = read_list(options.files) if options.files else []
-    item = None if options.files or shard.count > 1 else _only_file(inputs, output)
+    needs_folder = options.files or shard.count > 1 or options.name_pattern is not None
+    item = None if needs_folder else _only_file(inputs, output)
     if item is not None and isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)
@@ -398,7 +411,7 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
         return find_images(inputs, shard=shard, pages=pages, listed=listed), encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
-    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages, listed)
+    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages, listed, pattern)
     if isinstance(output, Path):
         for folder in {output / item.target for item in batch.items}:
             remove_leftovers(folder.parent)

@@ -39,7 +39,7 @@ _STOP_SECONDS = 4.0
 _MAX_ATTEMPTS = 3
 """Workers that can die while they process the same file, before it fails."""
 _WARN_SECONDS = 20.0
-_SENT_OPTIONS = ("settings", "encoding", "report")
+_SENT_OPTIONS = ("settings", "encoding", "report", "pattern")
 """The options of the batch that workers need."""
 _STORE_BYTES = 80 << 20
 """Size of the object store of a local Ray, the smallest that Ray accepts."""

@@ -354,3 +354,43 @@ def test_a_result_is_found_behind_names_that_are_free(tmp_path):
     assert main(["run", str(sources[2]), "-o", str(output / "a-3.png"), *FAST]) == 0
 
     assert names.assign(sources[2], Path("a.png")) == output / "a-3.png"
+
+
+def test_results_have_the_names_of_a_pattern_and_are_found_again(tmp_path, capsys):
+    for number, name in enumerate(("a.png", "sub/b.png", "sub/b.bmp")):
+        image(tmp_path / "in" / name, number)
+    command = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--scale", "2"]
+
+    first = main([*command, "--name-pattern", "{name}-{preset}-{size}-{n}", *FAST])
+    again = main([*command, "--name-pattern", "{name}-{preset}-{size}-{n}", "--json", *FAST])
+
+    names = ["a-anime-fast-16x16-01.png", "sub/b-anime-fast-16x16-02.png", "sub/b-anime-fast-16x16-03.png"]
+    assert (first, again, results(tmp_path / "out")) == (0, 0, names)
+    assert [json.loads(line)["cached"] for line in capsys.readouterr().out.splitlines() if line[0] == "{"] == [True] * 3
+
+    assert main([*command, "--name-pattern", "all", *FAST]) == 0
+    assert {"all.png", "sub/all.png", "sub/all-2.png"} < set(results(tmp_path / "out"))
+
+
+def test_the_preset_in_a_name_is_that_of_auto(tmp_path):
+    image(tmp_path / "in" / "large.png", side=64)
+    command = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--long-side", "32", "--device", "cpu"]
+
+    assert main([*command, "--name-pattern", "{name} {preset}"]) == 0
+
+    assert results(tmp_path / "out") == ["large resize.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "out", "--name-pattern", "a/{name}"], "cannot contain “/”"),
+        (["-o", "out", "--name-pattern", "{nom}"], "cannot contain “{nom}”"),
+        (["--name-pattern", "{name}"], "requires an output folder"),
+    ],
+)
+def test_a_pattern_that_cannot_be_used_is_rejected(tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(image(tmp_path / "in" / "a.png")), *options, *FAST]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
