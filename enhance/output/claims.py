@@ -69,6 +69,9 @@ class Claims:
             if self._is_alive(path):
                 return False
             number += self._exists(path)  # A claim that was released in this instant is free under its own number.
+        if number and not self._exists(self._path(key, 0)):
+            self._remove(path)  # All earlier ones were released, so that another process can have the first number.
+            return self._claim_key(key, purpose)
         with self._lock:
             self._held[key] = number, purpose
         if self._heartbeat is None and not self._closed.is_set():

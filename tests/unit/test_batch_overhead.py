@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import resource
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -25,8 +30,11 @@ from enhance.info import Result
 from enhance.output.names import ResultNames
 from enhance.output.png import encode_png
 from enhance.output.provenance import Origin
+from enhance.processes import this_process
+from enhance.remote import RemoteClaims, upload
 from enhance.store import TaskStore
 
+HOST = this_process().split("-")[0]
 GENTLE = Settings.from_preset("gentle")
 
 
@@ -140,16 +148,45 @@ def test_stored_results_of_other_processes_are_read_once(tmp_path, monkeypatch):
     assert len(read) == 50
 
 
-class FakeWriter(FakeEnhancer):
-    """A stand-in for `Enhancer` that also writes a small result."""
+class Killed(BaseException):
+    """Ends a batch as the end of its process would."""
 
-    def run(self, source: Path, *_: Any, output: Path, **named: Any) -> Result:
+
+class FakeWriter(FakeEnhancer):
+    """A stand-in for `Enhancer` that writes a small result, and is killed after some files."""
+
+    def __init__(self, files: int | None = None):
+        super().__init__()
+        self.files = itertools.count(1) if files is None else iter(range(1, files))
+
+    def run(self, source: Path, *_: Any, output: Path, on_compute: Callable[..., object], **named: Any) -> Result:
+        on_compute(SimpleNamespace(request=source))
+        if next(self.files, None) is None:
+            raise Killed
         output.write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), mark=Origin("0", file_sha256(source)).mark()))
         return super().run(source, output=output, **named)
 
 
+@pytest.fixture
+def uploaded(monkeypatch) -> Counter[str]:
+    """Count the uploads to each address, and let each result in the store count as the requested one."""
+    count = Counter[str]()
+
+    def counted(file: Path, address: str, *replaced: Any) -> None:
+        upload(file, address, *replaced)
+        count[address] += 1
+
+    facts = {"path": "", "width": 8, "height": 8, "bytes": 1, "sha256": ""}
+    monkeypatch.setattr("enhance.batch.upload", counted)
+    monkeypatch.setattr("enhance.batch.is_result_of", lambda *_: True)
+    monkeypatch.setattr("enhance.batch.earlier_info", lambda *_: {"output": facts, "cached": True})
+    return count
+
+
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.long)])
-def test_the_overhead_of_files_in_a_store_is_short(tmp_path, monkeypatch, enhancer, count):
+def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
+    tmp_path, monkeypatch, enhancer, uploaded, count
+):
     fsspec = pytest.importorskip("fsspec")
     data, files = io.BytesIO(), fsspec.filesystem("memory")
 
@@ -159,17 +196,39 @@ def test_the_overhead_of_files_in_a_store_is_short(tmp_path, monkeypatch, enhanc
             raise FileNotFoundError(path)
         return {"name": name, "size": self.store[name].size, "type": "file"}
 
+    def open_alone(self: Any, path: str, mode: str = "rb", **named: Any) -> Any:
+        with lock:  # The original lets two threads create the same file, and share the position of a file.
+            return io.BytesIO(self.cat_file(path)) if mode == "rb" else open_file(self, path, mode, **named)
+
+    open_file, lock = type(files)._open, threading.Lock()
+    monkeypatch.setattr(type(files), "_open", open_alone)
     monkeypatch.setattr(type(files), "info", info)
     Image.new("RGB", (256, 256)).save(data, "JPEG")
     for number in range(count):
         files.pipe_file(f"memory://{tmp_path.name}/in/{number}.jpg", data.getvalue() + b"%d" % number)
 
+    def work(writer: FakeWriter) -> None:
+        with suppress(Killed):
+            batch = find_images([f"memory://{tmp_path.name}/in"], f"memory://{tmp_path.name}/out")
+            BatchRun(cast(Enhancer, writer), GENTLE, batch).run()
+
+    def work_twice(writer: FakeWriter) -> None:
+        with ThreadPoolExecutor(2) as workers:
+            for run in [workers.submit(work, writer) for _ in range(2)]:
+                run.result()
+
     began = time.perf_counter()
-    batch = find_images([f"memory://{tmp_path.name}/in"], f"memory://{tmp_path.name}/out")
-    done = BatchRun(cast(Enhancer, FakeWriter()), GENTLE, batch).run()
+    for process in (999_999_998, 999_999_999):
+        with monkeypatch.context() as killed:
+            killed.setattr("enhance.remote.this_process", lambda process=process: f"{HOST}-{process}-1")
+            killed.setattr("enhance.remote.is_process_alive", lambda one, alive=process: f"-{alive}-" in one)
+            killed.setattr(RemoteClaims, "close", lambda self: self._closed.set())
+            killed.setattr(ResultNames, "release", lambda self, source: None)
+            work_twice(FakeWriter(count // 3))
+    work_twice(FakeWriter())
     overhead = (time.perf_counter() - began) / count
 
-    assert done.count("done") == count
+    assert uploaded == {f"memory://{tmp_path.name}/out/{number}.png": 1 for number in range(count)}
     photo = photos(tmp_path, 1) / "0.jpg"
     photo.write_bytes(data.getvalue())
     seconds = enhancer.run(photo, "anime-fast", output=tmp_path / "0.png").info["seconds"]["total"]

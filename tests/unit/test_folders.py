@@ -284,6 +284,22 @@ def test_close_removes_claims_of_dead_processes_only(tmp_path):
     assert len(list(folder.iterdir())) == 1
 
 
+def test_a_claim_that_is_released_while_it_is_checked_has_one_owner(tmp_path, monkeypatch):
+    OtherClaims(tmp_path).create(f"{this_process().split('-')[0]}-999999999-1")
+    first, second, third = (Claims(tmp_path) for _ in range(3))
+    assert first.claim("x")
+
+    def exists_before_release(path: Path) -> bool:
+        exists = path.exists()
+        first.release()
+        return exists
+
+    monkeypatch.setattr(second, "_exists", exists_before_release)
+
+    assert second.claim("x")
+    assert not third.claim("x")
+
+
 @can_fork
 def test_shards_started_twice_write_each_file_once(forks, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
