@@ -428,7 +428,8 @@ class Enhancer:
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
         """Return a preview of the same region with other sliders, without running the network.
 
-        Raises SettingsError if the settings need another network output than the preview has.
+        Raises SettingsError if the settings need another network output than the preview has, or if its output was
+        approximate and an exact one is possible now.
         """
         info, image, settings = preview.info, preview.region.image, as_settings(settings)
         if settings.is_auto and info["auto"]:
@@ -437,7 +438,8 @@ class Enhancer:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
         request = _request(image, settings, info["precision"], whole=preview.region.whole)
-        if request.network_key != preview.region.network_key:
+        is_outdated = info["approximate"] and self.engine.is_exact(settings.weights, request.network_key)
+        if request.network_key != preview.region.network_key or is_outdated:
             raise SettingsError("new_preview", preset=settings.preset)
         before, after, fidelity = render(preview.region, settings)
         changed = cast(PreviewInfo, {**info, **request.facts(), **fidelity_info(fidelity)})

@@ -116,11 +116,15 @@ class Info(_RunInfo):
 
 
 class PreviewInfo(_RunInfo):
-    """The facts of a preview. `preview` is its region: left, top, width and height in input pixels."""
+    """The facts of a preview. `preview` is its region: left, top, width and height in input pixels.
+
+    It is `approximate` if the network needs statistics of the whole image that no run has measured yet.
+    """
 
     task_id: None
     output: None
     preview: dict[str, int]
+    approximate: bool
 
 
 class PeakMemory:

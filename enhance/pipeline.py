@@ -85,6 +85,11 @@ class Part(NamedTuple):
     box: Box | None = None
     cut: Cut | None = None
 
+    @property
+    def is_region(self) -> bool:
+        """Whether it is less than the whole image."""
+        return self.cut is not None and self.cut.box != Box(0, 0, self.cut.width, self.cut.height)
+
 
 def install_models(settings: Settings, stop: threading.Event) -> Settings:
     """Download missing models and return the settings, with `denoise` 1 if the second model is not available.
@@ -190,7 +195,10 @@ class Run:
         image, settings, network_key = self.request.image, self.request.settings, self.request.network_key
         outer = surroundings(box, image.width, image.height, settings)
         part = Part(image.crop(outer), outer.downscale(settings.reduce), Cut(outer, image.height, image.width))
+        is_exact = not (settings.model and part.is_region) or self.engine.is_exact(settings.weights, network_key)
         scene, known = self._find_scene(part.box), (earlier or {}).get(network_key)
+        if known and is_exact and known.info["approximate"]:
+            known = None
         if known is None:
             with self._network_output(scene, part) as output:
                 network = output.rows(0, output.height)
@@ -204,7 +212,8 @@ class Run:
         before, after, fidelity = render(region, settings)
         self.measurements |= fidelity_info(fidelity)
         self._end_stage("tuning")
-        return Preview(before, after, region, self._preview_info(asdict(box)))
+        info = self._facts() | {"preview": asdict(box), "approximate": not is_exact}
+        return Preview(before, after, region, cast(PreviewInfo, info))
 
     def info(self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None) -> Info:
         """Return the facts of a run with its output file; `cached` is True if the result existed before.
@@ -216,9 +225,6 @@ class Run:
         if lost := encoding.input_notes(lost, has_gain_map=image.gain_map is not None) if encoding else lost:
             output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
-
-    def _preview_info(self, region: dict[str, int]) -> PreviewInfo:
-        return cast(PreviewInfo, self._facts() | {"preview": region})
 
     def _facts(self) -> dict[str, Any]:
         stages = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
@@ -287,7 +293,7 @@ class Run:
                     self._copy_input(output, image)
                 elif second is None:
                     rgb = scene.network_pixels(image, settings, part.box, folder)
-                    self._run_network(output, rgb, settings.weights, folder)
+                    self._run_network(output, rgb, settings.weights, folder, region=part.is_region)
                 else:
                     rgb = self._first_result(scene, part, folder)
                     self._run_network(output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0))
@@ -305,7 +311,7 @@ class Run:
         settings = self.request.settings.changed(scale=network_scale(self.request.settings))
         with _empty_output(part.image, settings.factor, folder) as output:
             rgb = scene.network_pixels(part.image, settings, part.box, folder)
-            self._run_network(output, rgb, settings.weights, folder, (0.0, 0.5))
+            self._run_network(output, rgb, settings.weights, folder, (0.0, 0.5), region=part.is_region)
             colour = part._replace(image=replace(part.image, grey=False))
             rows = _rows(self.request, settings, output, scene, colour)
             height, width = rows.size
@@ -322,8 +328,10 @@ class Run:
         weights: WeightInterpolation,
         folder: Path | None,
         shares: tuple[float, float] = (0.0, 1.0),
+        *,
+        region: bool = False,
     ) -> None:
-        """Run a network for `rgb` and add its strips to `output`.
+        """Run a network for `rgb`, the image or a `region` of it, and add its strips to `output`.
 
         `shares` are the shares of all networks' work that are done at its start and at its end. `watch` receives only
         the strips of the first network.
@@ -338,7 +346,14 @@ class Run:
                 self.progress(rows, total, seconds_left if after == 1 else None)
 
         strips = self.engine.stream(
-            rgb, weights, tile=self.request.settings.tile, progress=report, ticket=self.ticket, folder=folder
+            rgb,
+            weights,
+            tile=self.request.settings.tile,
+            progress=report,
+            ticket=self.ticket,
+            folder=folder,
+            key=self.request.network_key,
+            region=region,
         )
         with closing(strips):
             for strip in strips:

@@ -68,6 +68,7 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2) for kind in ("CCM", "ICCM", "DCCM")},
     "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1),
     **{f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale) for scale in (1, 4)},
+    **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (1, 2, 3)},
     "mosr-4x": mosr(),
     "mosr-1x-grey": mosr(in_ch=1, upscale=1),
     "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),

@@ -30,9 +30,9 @@ from .device import (
     pick_precision,
 )
 from .estimates import Estimator, RunClock
+from .phases import PhasedStream, Statistics, held_bytes, open_stream
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
-from .stream import Stream
 
 
 class LoadedModel(Protocol):
@@ -77,11 +77,15 @@ class _Request:
     progress: Progress | None
     ticket: Ticket
     folder: Path | None
+    key: str | None
+    region: bool
 
 
 _STREAM_BYTES = 1_800_000_000
 """The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
 _CPU_STRIPS = 2
+_REMEMBERED_IMAGES = 64
+"""The statistics of so many images are kept, at most 15 KB for each barrier."""
 _ALWAYS_FITS = 1024
 """An image whose longer side has at most so many pixels is not cut, so that previews need no check."""
 
@@ -110,6 +114,7 @@ class Engine:
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
         self._model: LoadedModel | None = None
+        self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
@@ -122,9 +127,11 @@ class Engine:
         dtype, across = PRECISIONS[self.precision(bits, model)], min(height, width)
         cuts = self._cuts(model, dtype, max(height, width), across)
         graph, threads = models.graph_of(model), _threads(self.device, dtype)
+        held = held_bytes(graph, height, width, dtype, self.own)
         width = -(-(longest_part(cuts) if cuts else across) // graph.unshuffle)
         rows = strip_rows(width, tile, self.device, threads)
-        return weight_bytes(graph, dtype.itemsize) + stream_bytes(graph, width, rows, dtype.itemsize, threads.strips)
+        streamed = stream_bytes(graph, width, rows, dtype.itemsize, threads.strips)
+        return weight_bytes(graph, dtype.itemsize) + streamed + held
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
@@ -180,6 +187,8 @@ class Engine:
         progress: Progress | None = None,
         ticket: Ticket | None = None,
         folder: Path | None = None,
+        key: str | None = None,
+        region: bool = False,
     ) -> Strips:
         """Yield the network's output for `rgb` [H, W, 3] (uint8 or uint16, RGB) in strips of the same type.
 
@@ -187,16 +196,26 @@ class Engine:
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the size of a step and changes no pixel.
 
         A run (see `Ticket`) begins when the runs ahead of it are done. An image that is too large for memory is
-        processed in parts, whose output is stored in `folder`. Raises Cancelled, WeightsError, MemoryShortError,
+        processed in parts, whose output is stored in `folder`, and so are the feature maps between the phases of a
+        network with barriers. Such a network needs statistics of the whole image. They are remembered by the image's
+        `key`, and used for a `region` of the image with this key. Raises Cancelled, WeightsError, MemoryShortError,
         StorageError.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
-        request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder)
+        request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder, key, region)
         with SCHEDULER.queue_job(request.ticket) if request.ticket.queue_name == "run" else nullcontext():
             if self._lend is None:
                 yield from self._strips(request, streams_columns(*rgb.shape[:2]))
             else:
                 yield from self._lent_strips(request, self._lend)
+
+    def is_exact(self, model: str | WeightInterpolation, key: str) -> bool:
+        """Return whether a region of the image with this key is computed as in the whole image.
+
+        It is not if the network has barriers and no run has measured their statistics yet.
+        """
+        recipe = WeightInterpolation(model) if isinstance(model, str) else model
+        return (key, recipe) in self._statistics or not models.graph_of(recipe.model).has_barriers
 
     def enlarge(
         self,
@@ -249,9 +268,9 @@ class Engine:
         The limit of a GPU is its free memory when the run begins. All CPUs have the same limit and count as two cores,
         so that neither their number nor the tile changes a pixel.
         """
-        if max(along, across) <= _ALWAYS_FITS or self._lend:
-            return []
         graph, room = models.graph_of(model), float(_STREAM_BYTES)
+        if max(along, across) <= _ALWAYS_FITS or self._lend or graph.has_barriers:
+            return []
         if self.device.type == "cuda":
             room = SCHEDULER.call(lambda: free_memory(self.device)) if begins else float("inf")
 
@@ -269,7 +288,9 @@ class Engine:
 
         def begin() -> tuple[Steps, Transfer]:
             graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, part.dtype)
-            stream = Stream(graph, height, width, transfer.reader(image), transposed=columns)
+            read, folder = transfer.reader(image), request.folder
+            known = self._statistics.get((request.key, recipe)) if request.region else None
+            stream = open_stream(graph, height, width, read, dtype, transposed=columns, folder=folder, known=known)
             return Steps(stream, request.tile, dtype), transfer
 
         def step() -> PendingPixels:
@@ -286,6 +307,10 @@ class Engine:
             strip = pixels()
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
+        if isinstance(run.stream, PhasedStream) and request.key is not None and not request.region:
+            self._statistics[request.key, recipe] = run.stream.statistics
+            while len(self._statistics) > _REMEMBERED_IMAGES:
+                self._statistics.pop(next(iter(self._statistics)), None)
         if ticket.kind != "background":  # Small regions are slower per pixel.
             self._estimates.record(recipe.model, dtype, height * width, busy)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 
-from enhance.models.graphs import Activate, Activation, Affine, ChannelNorm, Conv, Graph
+from enhance.models.graphs import Activate, Activation, Affine, ChannelNorm, Conv, Graph, GroupNorm
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +173,25 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
+class GroupStatistics:
+    """The gain and the shift of a group normalisation, from the statistics of its channels."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    groups: int
+    eps: float
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return gain and shift [2, 1, C] for the mean and variance [2, 1, C] of each channel."""
+        means, variances = rows.view(2, self.groups, -1)  # [groups, C / groups]
+        mean = means.mean(1, keepdim=True)
+        variance = (variances + (means - mean).square()).mean(1, keepdim=True)
+        gain = (self.weight.view_as(means) / (variance + self.eps).sqrt()).flatten()
+        return torch.stack([gain, self.bias - mean.expand_as(means).flatten() * gain]).unsqueeze(1)
+
+
+@dataclass(frozen=True)
 class SeparateActivation:
     """An activation that is not part of a convolution, in float32."""
 
@@ -214,9 +233,12 @@ def prepare(
                 for value in (node.gain, node.shift)
             )
             kernels[index] = Scaling(gain, shift)
-        elif isinstance(node, ChannelNorm):
+        elif isinstance(node, ChannelNorm | GroupNorm):
             weight, bias = (state[f"{node.name}.{kind}"].to(device, torch.float32) for kind in ("weight", "bias"))
-            kernels[index] = LayerNorm(weight, bias, node.eps)
+            if isinstance(node, ChannelNorm):
+                kernels[index] = LayerNorm(weight, bias, node.eps)
+            else:
+                kernels[index] = GroupStatistics(weight, bias, node.groups, node.eps)
         elif isinstance(node, Activate):
             kernels[index] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
     return kernels

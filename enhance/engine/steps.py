@@ -18,6 +18,7 @@ from ..errors import MemoryShortError
 from ..settings import WeightInterpolation
 from .device import free_memory, is_out_of_memory, wait_for_device
 from .kernels import Kernel, prepare
+from .phases import PhasedStream
 from .stream import Check, Stream, Window
 
 log = logging.getLogger(__name__)
@@ -119,14 +120,14 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 class Steps:
     """The steps of one image: the height of their strips, and what happens when one fails."""
 
-    def __init__(self, stream: Stream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
+    def __init__(self, stream: Stream | PhasedStream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
         self._threads = threads or Threads.for_device(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
         if (free := free_memory(stream.device)) < math.inf:
             while self.rows > 1 and stream_bytes(stream.graph, stream.width, self.rows, dtype.itemsize) > free:
                 self.rows //= 2
-        work = stream.graph.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
+        work = stream.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
         self._rounds = max(1, round(_STEP_WORK / work)) if self._threads.strips > 1 else 1
 
     def step(self, model: RowNetwork, check: Check = lambda: None) -> torch.Tensor:

@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 
-from enhance.models.graphs import Add, Conv, Gate, Graph, Input, Multiply, Nearest, Node
+from enhance.models.graphs import Add, Conv, Gate, Graph, Multiply, Nearest, Node
 from enhance.models.memory import chunk_rows, earlier_operands
 
 from .kernels import ImageRows, Kernel, RowReader
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
+Sink = Callable[[int, torch.Tensor], object]
+"""Receives the rows [n, W, C] of a feature map in order, with the number of the first; on any thread."""
 _Scratch = dict[torch.dtype, torch.Tensor]
 
 
@@ -99,15 +102,32 @@ class Stream:
     every layer by at most `rows` rows of the network's grid for each of its strips, and returns the output rows that
     are complete. A failed step can be repeated with fewer rows or other kernels: nothing is lost or computed twice.
     `height` and `width` are those of the network's grid. With `transposed`, the image has its rows and columns swapped.
+
+    `graph` can be a phase of the graph `whole`: `maps` are the feature maps that it reads, and `sinks` receive those
+    that it computes for later phases.
     """
 
-    def __init__(self, graph: Graph, height: int, width: int, read: RowReader, *, transposed: bool = False):
-        self.graph = graph
+    def __init__(
+        self,
+        graph: Graph,
+        height: int,
+        width: int,
+        read: RowReader,
+        *,
+        transposed: bool = False,
+        whole: Graph | None = None,
+        maps: Mapping[int, torch.Tensor] = MappingProxyType({}),
+        sinks: Mapping[int, Sequence[Sink]] = MappingProxyType({}),
+    ):
+        self.graph, whole = graph, whole or graph
         self.device = read(0, 1).device
-        self._image = ImageRows(graph, height, width, read, transposed)
+        self._image = ImageRows(whole, height, width, read, transposed)
         self.height, self.width = self._image.grid
         self._transposed = transposed
-        self._size = height * graph.scale, width * graph.scale
+        self._size = height * whole.scale, width * whole.scale
+        self._maps, self._sinks = maps, sinks
+        self.work = whole.work
+        """Multiply-adds for one image pixel in one pass."""
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
         self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
         self._windows = [Window() for _ in graph.nodes]
@@ -121,7 +141,8 @@ class Stream:
 
     @property
     def finished(self) -> bool:
-        return self._windows[-1].end == self.height * self.graph.nodes[-1].scale
+        ends = {len(self._windows) - 1, *self._sinks}
+        return all(self._windows[index].end == self.height * self.graph.nodes[index].scale for index in ends)
 
     def step(
         self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
@@ -219,14 +240,18 @@ class Stream:
             elif layer in step.kernels:
                 produced = step.kernels[layer](self._rows(node.sources[0], first, last))
             else:
-                produced = self._rearrange(node, first, last)
+                produced = self._rearrange(node, first, last) if node.sources else self._read(layer, first, last)
+            for sink in self._sinks.get(layer, ()):
+                sink(first, produced)
             with self._lock:
                 window.push(produced)
+                if layer in self._sinks and not self._readers[layer]:
+                    window.drop_before(window.end)
 
     def _available(self, node: Node, strip: Strip) -> int:
         """Return how many rows of the output the sources allow with this strip, whatever later strips added to them."""
-        if isinstance(node, Input):
-            return self.height
+        if not node.sources:
+            return self.height * node.scale
         ready = min(strip.ends[source] for source in node.sources)
         complete = ready == self.height * node.scale // node.enlarge
         return (ready if complete else max(ready - node.radius, 0)) * node.enlarge
@@ -269,9 +294,13 @@ class Stream:
             buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
         return buffer[:size].view(shape)  # [n, W, C]
 
+    def _read(self, layer: int, first: int, last: int) -> torch.Tensor:
+        """Return the rows [first, last) of the image or of a stored feature map, [n, W, C]."""
+        if layer in self._maps:
+            return self._maps[layer][first:last].to(self.device)
+        return self._image.rows(first, last)
+
     def _rearrange(self, node: Node, first: int, last: int) -> torch.Tensor:
-        if isinstance(node, Input):
-            return self._image.rows(first, last)  # [n, W, C]
         if isinstance(node, Add | Multiply | Gate):
             return self._combine(node, first, last)
         factor = node.enlarge

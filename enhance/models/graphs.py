@@ -125,6 +125,26 @@ class ChannelNorm(Node):
     eps: float = 1e-6
 
 
+class Barrier(Node):
+    """Each channel times a gain plus a shift that follow from its mean and variance over the whole image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupNorm(Barrier):
+    """Group normalisation (Wu and He, 2018) in float32, with the tensors `name`.weight and .bias [C]."""
+
+    name: str
+    groups: int
+    eps: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(Node):
+    """A feature map that an earlier phase stored; only in the graphs of phases."""
+
+    rounded: bool
+
+
 class Nearest(Node):
     """Nearest-neighbour upscaling by `enlarge`."""
 
@@ -134,7 +154,7 @@ class Shuffle(Node):
 
 
 _LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Shuffle)
-_KINDS = {kind.__name__: kind for kind in _LOCAL}
+_KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm)}
 
 
 @dataclass
@@ -185,6 +205,9 @@ class Graph:
     def channel_norm(self, source: int, name: str) -> int:
         return self._append(ChannelNorm((source,), *self._shape(source), name=name))
 
+    def group_norm(self, source: int, name: str, groups: int) -> int:
+        return self._append(GroupNorm((source,), *self._shape(source), name=name, groups=groups))
+
     def nearest(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)
         return self._append(Nearest((source,), channels, scale * factor, factor))
@@ -230,6 +253,11 @@ class Graph:
         """Ratio of the output size to the image size."""
         return self.nodes[-1].scale // self.unshuffle
 
+    @property
+    def has_barriers(self) -> bool:
+        """Whether it is streamed in several phases."""
+        return any(isinstance(node, Barrier) for node in self.nodes)
+
     def readers(self) -> list[list[int]]:
         """Return for each node the indices of those that read it, twice for one that reads it twice."""
         readers: list[list[int]] = [[] for _ in self.nodes]
@@ -268,7 +296,7 @@ class Graph:
                 shapes[f"{node.name}.weight"] = self.kernel_shape(node)
                 if node.bias:
                     shapes[f"{node.name}.bias"] = (node.convolved,)
-            if isinstance(node, ChannelNorm):
+            if isinstance(node, ChannelNorm | GroupNorm):
                 shapes |= {f"{node.name}.{kind}": (node.channels,) for kind in ("weight", "bias")}
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
                 shapes[node.activation.slopes] = (node.channels,)

@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from math import prod
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node
+from .phases import is_rounded, split
 
 Cut = tuple[int, int, int, int]
 """A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows that it depends on."""
@@ -21,8 +22,11 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
 
     A row stays in its feature map until the last reader, which runs half a kernel behind, has passed it. The output of
     a node for a strip stays until its readers have run in the same step. One strip is at its peak, the others at their
-    average over time.
+    average over time. Of a network with barriers, this is the phase that needs most, without the stored feature maps.
     """
+    phases, _ = split(graph)
+    if len(phases) > 1:
+        return max(stream_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
     row = [width * node.scale * node.channels * _bytes(node, bytes_each) for node in graph.nodes]  # of each feature map
     strip = [rows * node.scale * size for node, size in zip(graph.nodes, row, strict=True)]
     between_steps = sum(
@@ -109,7 +113,7 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
 
 
 def _bytes(node: Node, bytes_each: int) -> int:
-    return bytes_each if isinstance(node, Conv) and not node.precise else _FLOAT32
+    return bytes_each if is_rounded(node) else _FLOAT32
 
 
 def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:

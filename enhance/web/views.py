@@ -161,7 +161,7 @@ def show_preview(call: Call, state: PreviewState) -> Updates:
         updates[card.cells] = updates[card.comparison_progress] = ""
         updates[card.compare] = gr.Button(call.text("compare_presets"), interactive=has_photo)
     if state.state not in ("running", "quick"):
-        updates[card.problem] = _preview_problem(call, state.error) if state.error else ""
+        updates[card.problem] = _preview_problem(call, state.error) if state.error else _preview_note(call)
     if state.images is not None:
         updates[card.images] = _preview_data(state.images)
     return updates
@@ -172,6 +172,11 @@ def _preview_data(images: PreviewImages) -> str:
     before, after = (templates.file_address(path) for path in images.files)
     values: dict[str, Any] = {"photo": images.photo, "signature": images.signature, "quick": images.is_quick}
     return templates.data("preview", before=before, after=after, window=images.window, size=images.size, **values)
+
+
+def _preview_note(call: Call) -> str:
+    preview = call.session.preview
+    return templates.note(call.text("preview_approximate") if preview and preview.info["approximate"] else "")
 
 
 def _preview_problem(call: Call, error: Exception) -> str:

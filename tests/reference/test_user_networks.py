@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from skimage import data
+from spandrel.architectures.MoSR import MoSR
+from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
 
 from enhance.engine.engine import Engine
 from enhance.models.user_models import add
@@ -43,8 +46,31 @@ def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Pa
     assert result.std() > 5, "a flat result proves nothing"
 
 
+FULL_SIZE = {
+    "plksr": PLKSR,
+    "real-plksr": RealPLKSR,
+    "real-plksr-layers": partial(RealPLKSR, layer_norm=True),
+    "mosr": MoSR,
+}
+
+
+@pytest.mark.parametrize("kind", FULL_SIZE)
+def test_a_network_of_full_size_matches_spandrel_for_every_tile_and_depth(kind: str, tmp_path: Path, own_folder: Path):
+    torch.save(random_state(FULL_SIZE[kind]()), file := tmp_path / "model.pth")
+    add(file, kind, own_folder)
+    engine = Engine("cpu", "fp32")
+
+    for height, width, tile, depth in ((1, 1, 64, 8), (33, 20, 64, 8), (19, 42, 1024, 8), (23, 23, 192, 16)):
+        rgb = image(height, width)
+        levels = 257 if depth == 16 else 1
+        result = engine.enlarge(rgb.astype(np.uint16) * levels if depth == 16 else rgb, kind, tile=tile)
+        assert np.abs(result / levels - spandrel_output(file, rgb)).max() <= 1, (height, width)
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-@pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x"])
+@pytest.mark.parametrize(
+    "kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x", "real-plksr-2x", "mosr-4x"]
+)
 def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS[kind]()), file)

@@ -10,6 +10,8 @@ from ..graphs import PRECISIONS, Activation, Graph, State, Unsupported
 
 TITLE, ARCHITECTURE = "PLKSR", "PLKSR"
 
+_WITH_GROUPS = ("fp32", "bf16")
+"""The precisions with group normalisation. A pass that overflowed at fp16 could not be repeated."""
 _SIGMOID = Activation("sigmoid")
 
 
@@ -23,18 +25,20 @@ def plksr(
     mixer: tuple[int, int] = (3, 1),
     attention: bool = True,
     real: bool = False,
+    groups: int = 0,
 ) -> Graph:
     """Return PLKSR at scale `factor`, or RealPLKSR if `real`. Each block convolves `part` channels with a large kernel.
 
-    `mixer` are the sizes of the two convolutions at the start of a block.
+    `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises `groups` of channels at
+    the end of a block, or without groups the channels of each pixel at its start.
     """
-    graph = Graph(PRECISIONS)
+    graph = Graph(_WITH_GROUPS if groups else PRECISIONS)
     image = graph.input(3)
     name, activation = ("channel_mixer", Activation("mish")) if real else ("channe_mixer", Activation("gelu"))
     trunk = graph.conv("feats.0", image, channels=features)
     for block in range(1, blocks + 1):
         prefix = f"feats.{block}"
-        entry = graph.channel_norm(trunk, f"{prefix}.layer_norm") if real else trunk
+        entry = graph.channel_norm(trunk, f"{prefix}.layer_norm") if real and not groups else trunk
         first, second = mixer
         wide = graph.conv(f"{prefix}.{name}.0", entry, channels=2 * features, size=first, activation=activation)
         mixed = graph.conv(f"{prefix}.{name}.2", wide, channels=features, size=second)
@@ -42,6 +46,8 @@ def plksr(
         if attention:
             body = graph.multiply(graph.conv(f"{prefix}.attn.f.0", body, channels=features, activation=_SIGMOID), body)
         body = graph.conv(f"{prefix}.refine", body, channels=features, size=1)
+        if groups:
+            body = graph.group_norm(body, f"{prefix}.norm", groups)
         trunk = graph.add(body, trunk)
     last = graph.conv(f"feats.{blocks + (2 if real else 1)}", trunk, channels=3 * factor**2)
     if factor == 1:
@@ -57,8 +63,6 @@ def convert(network: Any) -> tuple[Graph, State]:
     real = "norm_groups" in options
     if not real and options["lk_type"] != "PLK":
         raise Unsupported(f"PLKSR ({options['lk_type']})")
-    if real and not options["layer_norm"]:
-        raise Unsupported("RealPLKSR (GroupNorm)")
     if options.get("dysample"):
         raise Unsupported("RealPLKSR (DySample)")
     name = "channel_mixer" if real else "channe_mixer"
@@ -71,5 +75,6 @@ def convert(network: Any) -> tuple[Graph, State]:
         mixer=(state[f"feats.1.{name}.0.weight"].shape[2], state[f"feats.1.{name}.2.weight"].shape[2]),
         attention=options["use_ea"],
         real=real,
+        groups=options["norm_groups"] if real and not options["layer_norm"] else 0,
     )
     return graph, state

@@ -1,0 +1,206 @@
+"""Networks with barriers: a pass over the image for each phase, with stored feature maps between them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from enhance.models.graphs import Barrier, Graph
+from enhance.models.phases import Phase, Slot, split
+
+from ..files import check_disk_space, storage_errors
+from ..images.worker import IN_MEMORY, allocate_pixels
+from .device import free_memory
+from .kernels import Kernel, RowReader, Scaling
+from .stream import Check, Sink, Stream, Window
+
+Statistics = Mapping[int, torch.Tensor]
+"""The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their index in the graph."""
+
+_GPU_SHARE = 0.5
+"""The share of the free memory of a GPU that stored feature maps can use. Larger ones are in the computer's memory."""
+
+
+class RowStatistics:
+    """The mean and variance of the channels of a feature map, which arrives by rows.
+
+    Each row has its own, so that neither the strips nor their order change the result. All rows have the same length:
+    the mean is that of the rows' means, and the variance the mean of the rows' variances plus the variance of the means
+    (Chan et al., 1979).
+    """
+
+    def __init__(self, height: int, channels: int, device: torch.device):
+        self._rows = torch.empty(2, height, channels, device=device)
+
+    def add(self, first: int, rows: torch.Tensor) -> None:
+        """Add the rows [n, W, C] from row `first` on."""
+        values = rows.float()
+        mean = values.mean(1)  # [n, C]
+        self._rows[0, first : first + len(rows)] = mean
+        self._rows[1, first : first + len(rows)] = (values - mean.unsqueeze(1)).square_().mean(1)
+
+    def total(self) -> torch.Tensor:
+        """Return mean and variance over all rows, [2, 1, C]."""
+        means, variances = self._rows.cpu().double()
+        mean = means.mean(0, keepdim=True)
+        return torch.stack([mean, (variances + (means - mean).square()).mean(0, keepdim=True)]).float()
+
+
+class PhasedStream:
+    """One image on its way through a network with barriers; see `Stream` for its parameters and methods.
+
+    `dtype` is the precision of the convolutions. The feature maps between two phases are unnamed files in `folder` if
+    they are large. With `known`, the statistics of a larger image that this one is a part of, there is one phase, and
+    nothing is stored. Raises StorageError if the disk has no room for them and the output.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        height: int,
+        width: int,
+        read: RowReader,
+        dtype: torch.dtype,
+        *,
+        transposed: bool = False,
+        folder: Path | None = None,
+        known: Statistics | None = None,
+    ):
+        self.graph, self._read, self._transposed, self._size = graph, read, transposed, (height, width)
+        self.statistics: dict[int, torch.Tensor] = dict(known or {})
+        """The statistics that were measured so far."""
+        self._phases, slots = split(graph) if known is None else ([_whole(graph)], [])
+        self._done, self._measured = 0, dict[int, RowStatistics]()
+        self._stream = self._begin(self._phases[0], [])
+        self.device, self.height, self.width = self._stream.device, self._stream.height, self._stream.width
+        self.work = graph.work / len(self._phases)
+        self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
+        self._stream = self._begin(self._phases[0], self.maps)
+
+    @property
+    def scratch(self) -> list[dict[torch.dtype, torch.Tensor]]:
+        return self._stream.scratch
+
+    @property
+    def finished(self) -> bool:
+        return self._stream.finished and self._done == len(self._phases) - 1
+
+    def step(
+        self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
+    ) -> torch.Tensor:
+        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the last phase."""
+        if self._stream.finished and not self.finished:
+            self.statistics |= {place: one.total() for place, one in self._measured.items()}
+            self._done += 1
+            scratch, self._stream = self.scratch, self._begin(self._phases[self._done], self.maps)
+            self._stream.scratch = scratch
+        made = self._stream.step(self._settled(kernels), rows, check, strips, rounds)
+        return made if self._done == len(self._phases) - 1 else made[:0]
+
+    def work_done(self) -> float:
+        """Return the share of all multiply-adds that is done, 0..1."""
+        return (self._done + self._stream.work_done()) / len(self._phases)
+
+    def snapshot(self) -> list[Window]:
+        return self._stream.snapshot()
+
+    def restore(self, windows: list[Window]) -> None:
+        self._stream.restore(windows)
+
+    def _settled(self, kernels: Mapping[int, Kernel]) -> dict[int, Kernel]:
+        """Return the kernels of this phase. Those of barriers follow from the statistics."""
+        found: dict[int, Kernel] = {}
+        phase = self._phases[self._done]
+        for index, (place, node) in enumerate(zip(phase.places, phase.graph.nodes, strict=True)):
+            if isinstance(node, Barrier):
+                source = self.graph.nodes[place].sources[0]
+                gain, shift = kernels[place](self.statistics[source].to(self.device))
+                found[index] = Scaling(gain, shift)
+            elif node.sources and place in kernels:
+                found[index] = kernels[place]
+        return found
+
+    def _begin(self, phase: Phase, maps: list[torch.Tensor]) -> Stream:
+        """Return the stream of a phase, which writes its feature maps to `maps` and measures some of them."""
+        sinks: dict[int, list[Sink]] = {}
+        self._measured = {}
+        for index, slot in phase.stores.items() if maps else ():
+            sinks[index] = [_writer(maps[slot])]
+            if index in phase.measured:
+                measured = RowStatistics(len(maps[slot]), maps[slot].shape[2], self.device)
+                self._measured[phase.places[index]] = measured
+                sinks[index].append(measured.add)
+        loads = {index: maps[slot] for index, slot in phase.loads.items()} if maps else {}
+        return Stream(
+            phase.graph,
+            *self._size,
+            self._read,
+            transposed=self._transposed,
+            whole=self.graph,
+            maps=loads,
+            sinks=sinks,
+        )
+
+    def _allocate(self, slots: list[Slot], dtype: torch.dtype, folder: Path) -> list[torch.Tensor]:
+        """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped files if large."""
+        needed = sum(slot.bytes(self.height, self.width, dtype.itemsize) for slot in slots)
+        on_gpu = _fits_gpu(needed, self.device)
+        if needed > IN_MEMORY and not on_gpu:
+            output = 3 * (self.graph.scale**2) * self._size[0] * self._size[1]
+            with storage_errors(folder / "temporary"):
+                folder.mkdir(parents=True, exist_ok=True)
+                check_disk_space(folder, needed + output)
+        maps = []
+        for slot in slots:
+            kind = dtype if slot.rounded else torch.float32
+            shape = (self.height * slot.scale, self.width * slot.scale, slot.channels)
+            if on_gpu:
+                maps.append(torch.empty(shape, dtype=kind, device=self.device))
+            else:
+                pixels = allocate_pixels(shape, f"int{8 * kind.itemsize}", folder)  # NumPy has no bfloat16
+                maps.append(torch.from_numpy(pixels).view(kind))
+        return maps
+
+
+def open_stream(
+    graph: Graph,
+    height: int,
+    width: int,
+    read: RowReader,
+    dtype: torch.dtype,
+    *,
+    transposed: bool = False,
+    folder: Path | None = None,
+    known: Statistics | None = None,
+) -> Stream | PhasedStream:
+    """Return the stream of an image through a network; see `PhasedStream` for the parameters and errors."""
+    if not graph.has_barriers:
+        return Stream(graph, height, width, read, transposed=transposed)
+    return PhasedStream(graph, height, width, read, dtype, transposed=transposed, folder=folder, known=known)
+
+
+def held_bytes(graph: Graph, height: int, width: int, dtype: torch.dtype, device: torch.device) -> int:
+    """Return the memory of the stored feature maps for an image of this size: of the GPU, or those not in files."""
+    height, width = -(-height // graph.unshuffle), -(-width // graph.unshuffle)
+    sizes = [slot.bytes(height, width, dtype.itemsize) for slot in split(graph)[1]]
+    if device.type == "cuda":
+        return sum(sizes) if _fits_gpu(sum(sizes), device) else 0
+    return sum(min(size, IN_MEMORY) for size in sizes)
+
+
+def _fits_gpu(needed: int, device: torch.device) -> bool:
+    return device.type == "cuda" and needed <= _GPU_SHARE * free_memory(device)
+
+
+def _whole(graph: Graph) -> Phase:
+    return Phase(graph, tuple(range(len(graph.nodes))), {}, {}, ())
+
+
+def _writer(feature_map: torch.Tensor) -> Sink:
+    def write(first: int, rows: torch.Tensor) -> None:
+        feature_map[first : first + len(rows)].copy_(rows)
+
+    return write

@@ -1,0 +1,119 @@
+"""Phases: the parts of a network between its barriers, and the feature maps that are stored from one to the next.
+
+A barrier needs a statistic of a whole feature map. Everything before it is therefore streamed first, as one phase. The
+feature maps that later phases read are stored in slots. A slot is written again by the phase that reads it last, a few
+rows behind the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .graphs import Barrier, Conv, Graph, Input, Node, Stored
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Storage for one feature map at a time. A `rounded` one has the precision of convolutions, otherwise float32."""
+
+    channels: int
+    scale: int
+    rounded: bool
+
+    def bytes(self, height: int, width: int, bytes_each: int) -> int:
+        """Return the size for a grid of this size, with convolutions of `bytes_each` bytes for each value."""
+        return height * width * self.scale**2 * self.channels * (bytes_each if self.rounded else 4)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase: its own `graph`, whose nodes are those at `places` of the whole graph.
+
+    `loads` and `stores` are the slots of the nodes that are read from them and written to them, by index in `graph`.
+    `measured` are the nodes whose statistics later phases need.
+    """
+
+    graph: Graph
+    places: tuple[int, ...]
+    loads: Mapping[int, int]
+    stores: Mapping[int, int]
+    measured: tuple[int, ...]
+
+
+def is_rounded(node: Node) -> bool:
+    """Return whether the output of a node has the precision of convolutions, and not always float32."""
+    return (isinstance(node, Conv) and not node.precise) or (isinstance(node, Stored) and node.rounded)
+
+
+def split(graph: Graph) -> tuple[list[Phase], list[Slot]]:
+    """Return the phases of a graph in order, one if it has no barriers, and the slots that they share."""
+    starts = [0]
+    for index, node in enumerate(graph.nodes):
+        if (
+            isinstance(node, Barrier)
+            and node.sources[0] >= starts[-1]
+            and not isinstance(graph.nodes[node.sources[0]], Stored)
+        ):
+            starts.append(index)
+    ends, readers = [*starts[1:], len(graph.nodes)], graph.readers()
+    last_reader = [max(reading, default=-1) for reading in readers]
+    phases: list[Phase] = []
+    slots: list[Slot] = []
+    stored: dict[int, int] = {}
+    """The slot of each stored feature map that is still needed, by its place."""
+    for start, end in zip(starts, ends, strict=True):
+        part, places = _part_of(graph, start, end)
+        new = [place for place in places if start <= place and last_reader[place] >= end]
+        new = [place for place in new if not isinstance(graph.nodes[place], Input)]
+        loads = {places.index(place): slot for place, slot in stored.items() if place in places}
+        free = {place: slot for place, slot in stored.items() if last_reader[place] < end}
+        stored = {place: slot for place, slot in stored.items() if place not in free}
+        for place in new:
+            slot = _slot_of(graph.nodes[place])
+            needed = _ancestors(graph, place, start)
+            reused = next(
+                (
+                    old
+                    for old, at in free.items()
+                    if slots[at] == slot and all(one in needed for one in readers[old] if one >= start)
+                ),
+                None,
+            )
+            if reused is None:
+                slots.append(slot)
+            stored[place] = len(slots) - 1 if reused is None else free.pop(reused)
+        stores = {places.index(place): stored[place] for place in new}
+        sources = {node.sources[0] for node in graph.nodes[end:] if isinstance(node, Barrier)}
+        measured = tuple(places.index(place) for place in new if place in sources)
+        phases.append(Phase(part, places, loads, stores, measured))
+    return phases, slots
+
+
+def _slot_of(node: Node) -> Slot:
+    return Slot(node.channels, node.scale, is_rounded(node))
+
+
+def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:
+    """Return the nodes from `start` to `end` as a graph, with what they read from earlier phases, and their places."""
+    part, places = Graph(graph.precisions), list[int]()
+    for place in range(start, end):
+        node = graph.nodes[place]
+        for source in node.sources:
+            if source not in places:
+                given = graph.nodes[source]
+                stored = Stored((), given.channels, given.scale, rounded=is_rounded(given))
+                part.nodes.append(given if isinstance(given, Input) else stored)
+                places.append(source)
+        part.nodes.append(replace(node, sources=tuple(map(places.index, node.sources))))
+        places.append(place)
+    return part, tuple(places)
+
+
+def _ancestors(graph: Graph, place: int, start: int) -> set[int]:
+    """Return the nodes from `start` on that a node depends on, and the node itself."""
+    found = {place}
+    for index in range(place, start - 1, -1):
+        if index in found:
+            found.update(source for source in graph.nodes[index].sources if source >= start)
+    return found

@@ -1,0 +1,243 @@
+"""Networks with barriers: streamed in phases, with stored feature maps, and with statistics of the whole image."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from enhance import Enhancer, Settings
+from enhance.engine.engine import Engine
+from enhance.engine.kernels import prepare
+from enhance.engine.phases import PhasedStream, RowStatistics
+from enhance.errors import Cancelled, EnhanceError, SettingsError, StorageError
+from enhance.models.memory import stream_bytes
+from enhance.models.networks.plksr import plksr
+from enhance.models.phases import split
+from enhance.models.user_models import add
+from enhance.scheduler import Ticket
+from tests.user_models import NETWORKS, random_state, random_tensors
+
+GRAPH = plksr(3, 8, 2, 9, 4, mixer=(3, 3), real=True, groups=4)
+KERNELS = prepare(GRAPH, random_tensors(GRAPH.shapes()), torch.device("cpu"), torch.float32, transposed=False)
+KIND = "real-plksr-2x"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weights folder with a network that has two barriers."""
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    torch.save(random_state(NETWORKS[KIND]()), file := tmp_path / "model.pth")
+    add(file, KIND, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for feature maps, which are all stored on disk."""
+    monkeypatch.setattr("enhance.engine.phases.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.images.worker.IN_MEMORY", 0)
+    (tmp_path / "maps").mkdir()
+    return tmp_path / "maps"
+
+
+def stream(image: torch.Tensor, rows: int, threads: int = 1, folder: Path | None = None) -> torch.Tensor:
+    height, width, _ = image.shape
+    run = PhasedStream(GRAPH, height, width, lambda a, b: image[a:b], torch.float32, folder=folder)
+    strips = []
+    while not run.finished:
+        strips.append(run.step(KERNELS, rows, strips=threads))
+    return torch.cat([strip for strip in strips if strip.numel()])
+
+
+def stored_files(folder: Path) -> list[str]:
+    """Return the files in a folder, and those without a name that this process has mapped."""
+    gc.collect()
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line]
+    return [*os.listdir(folder), *mapped]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (37, 3), (26, 17)])
+def test_neither_strips_nor_threads_nor_files_change_the_output(size: tuple[int, int], folder: Path):
+    image = torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
+
+    once = stream(image, 64)
+
+    assert once.shape == (2 * size[0], 2 * size[1], 3)
+    for rows, threads in ((1, 1), (5, 3), (16, 2)):
+        assert torch.equal(stream(image, rows, threads, folder), stream(image, rows, threads))
+        torch.testing.assert_close(stream(image, rows, threads), once, atol=2e-5, rtol=1e-5)
+
+
+def test_no_row_is_computed_twice(monkeypatch: pytest.MonkeyPatch):
+    rows: dict[int, int] = {}
+    counting = {
+        place: lambda given, place=place, kernel=kernel: (
+            rows.update({place: rows.get(place, 0) + (made := kernel(given)).shape[0]}) or made
+        )
+        for place, kernel in KERNELS.items()
+    }
+    for place, kernel in KERNELS.items():
+        counting[place].dtype = kernel.dtype  # type: ignore[attr-defined]
+    run = PhasedStream(GRAPH, 33, 7, lambda first, last: torch.rand(last - first, 7, 3), torch.float32)
+
+    while not run.finished:
+        run.step(counting, 4)  # type: ignore[arg-type]
+
+    convolutions = {place for place, node in enumerate(GRAPH.nodes) if hasattr(node, "precise")}
+    assert {rows[place] for place in convolutions} == {33}
+
+
+def test_the_phases_have_two_slots_that_each_writes_again():
+    phases, slots = split(GRAPH)
+
+    assert len(phases) == 4
+    assert len(slots) == 2
+    assert [sorted(phase.stores.values()) for phase in phases] == [[0, 1], [0, 1], [0, 1], []]
+    assert all({*after.loads.values()} <= {*before.stores.values()} for before, after in pairwise(phases))
+    _, slots = split(plksr(real=True, groups=4))
+    assert sum(slot.bytes(1000, 1000, 4) for slot in slots) == 512e6
+    assert sum(slot.bytes(1000, 1000, 2) for slot in slots) == 384e6
+
+
+def test_statistics_are_exact_for_a_large_mean():
+    values = torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 3000
+    measured = RowStatistics(200, 4, CPU)
+
+    for first in range(0, 200, 7):
+        measured.add(first, values[first : first + 7].float())
+
+    mean, variance = measured.total()[:, 0]
+    torch.testing.assert_close(mean.double(), values.mean((0, 1)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(variance.double(), values.var((0, 1), correction=0), rtol=1e-4, atol=0)
+
+
+def test_memory_does_not_grow_with_the_height_and_is_estimated(folder: Path):
+    def peak(height: int) -> int:
+        image, most = torch.rand(height, 40, 3), 0
+        run = PhasedStream(GRAPH, height, 40, lambda a, b: image[a:b].clone(), torch.float32, folder=folder)
+
+        def check() -> None:
+            nonlocal most
+            own = [one for window in run.snapshot() for one in window.chunks]
+            held = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in own}
+            maps = {one.untyped_storage().data_ptr() for one in run.maps}
+            most = max(most, sum(size for address, size in held.items() if address not in maps))
+
+        while not run.finished:
+            run.step(KERNELS, 8, check)
+        return most
+
+    low, high = peak(100), peak(400)
+    assert high <= 1.15 * low
+    assert high <= stream_bytes(GRAPH, 40, 8, 4)
+
+
+def test_a_small_disk_is_reported_before_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=200_000))
+    rgb, steps = np.zeros((90, 60, 3), np.uint8), []
+
+    with pytest.raises(StorageError) as error:
+        list(Engine("cpu").stream(rgb, KIND, folder=folder, progress=lambda *_: steps.append(1)))
+
+    assert (error.value.key, steps) == ("disk_short", [])
+    assert stored_files(folder) == []
+
+
+def test_a_full_disk_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", fail)
+
+    with pytest.raises(StorageError) as error:
+        list(Engine("cpu").stream(np.zeros((90, 60, 3), np.uint8), KIND, folder=folder))
+
+    assert error.value.key == "disk_full"
+    del error
+    assert stored_files(folder) == []
+
+
+def test_a_cancelled_run_leaves_nothing(folder: Path):
+    """A killed process leaves nothing either, because the files have no names."""
+    ticket, seen = Ticket(), []
+
+    def progress(*_: object) -> None:
+        seen.append(stored_files(folder))
+        ticket.stop.set()
+
+    strips = Engine("cpu").stream(
+        np.zeros((300, 60, 3), np.uint8), KIND, ticket=ticket, folder=folder, progress=progress
+    )
+    with pytest.raises(Cancelled):
+        list(strips)
+
+    strips.close()
+    del strips
+    assert len(seen[0]) == 2
+    assert all(line.endswith("(deleted)") for line in seen[0])
+    assert stored_files(folder) == []
+
+
+# --- Previews
+
+
+@pytest.fixture
+def image(photo: np.ndarray, tmp_path: Path) -> Path:
+    Image.fromarray(np.tile(photo, (3, 3, 1))[:200, :170]).save(path := tmp_path / "photo.png")
+    return path
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image: Path, enhancer: Enhancer):
+    before = enhancer.preview(image, KIND, size=20)
+    result = enhancer.run(image, KIND, preview=before)
+    after = enhancer.preview(image, KIND, size=20)
+
+    assert before.info["approximate"]
+    assert not after.info["approximate"]
+    box = after.region.box
+    shown = result.array[2 * box.top : 2 * (box.top + box.height), 2 * box.left : 2 * (box.left + box.width)]
+    assert np.abs(after.after.astype(int) - shown).max() <= 1
+    assert np.abs(before.after.astype(int) - shown).max() > 1
+    with pytest.raises(SettingsError):  # an exact one is possible
+        enhancer.retune(before, Settings.from_preset(KIND, saturation=1.2))
+    assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info["approximate"]
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_preview_of_the_whole_photo_is_exact(photo: np.ndarray, tmp_path: Path, enhancer: Enhancer):
+    Image.fromarray(photo[:20, :30]).save(path := tmp_path / "small.png")
+
+    preview = enhancer.preview(path, KIND, size=20)
+
+    assert not preview.info["approximate"]
+    assert not enhancer.preview(path, "precise", size=10).info["approximate"]
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_other_settings_have_other_statistics(photo: np.ndarray, tmp_path: Path, enhancer: Enhancer):
+    Image.fromarray(np.tile(photo, (3, 3, 1))[5:205, 5:175]).save(image := tmp_path / "photo.png")
+
+    enhancer.run(image, Settings.from_preset(KIND, reduce=2))
+
+    assert not enhancer.preview(image, Settings.from_preset(KIND, reduce=2), size=20).info["approximate"]
+    assert enhancer.preview(image, KIND, size=20).info["approximate"]
+
+
+def test_a_run_is_estimated(enhancer: Enhancer):
+    assert 0 < enhancer.estimate(400, 300, KIND) < 60
+    small, large, huge = (enhancer.estimate_memory(side, side, KIND) for side in (100, 1000, 4000))
+    assert small + 2 * 8 * 4 < large
+    assert large < huge < 1000
+    with pytest.raises(EnhanceError):
+        enhancer.estimate(400, 300, "nothing")
