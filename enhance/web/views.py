@@ -335,11 +335,12 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
     """Return the descriptions of all presets. The page shows that of the selected one."""
     shown, space = [], sentence_space(call.language)
     for preset in presets:
-        texts, share = [preset["summary"], *filter(None, [preset["licence"]])], preset["relative_time"]
+        texts, share = [preset["summary"]], preset["relative_time"]
         if not preset["available"]:
             texts.append(preset["reason"])
         elif share is not None and share < 1:
             texts.append(call.text("time_share", percent=max(1, round(100 * share))))
+        texts += filter(None, [preset["licence"]])
         values = None if preset["name"] == AUTO else {name: preset["settings"][name] for name in PRESET_CONTROLS}
         sliders = json.dumps(values)
         shown.append({**preset, "text": space.join(texts), "sliders": sliders})
