@@ -41,7 +41,8 @@ TEXTS = """() => {
 NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
     r"|PyPI [\w.-]+ [\d.]+|report\.csv"
-    r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|ID|Enhance)\b"
+    r"|JPEG XL|Apache-2.0|BSD-3-Clause"
+    r"|\b(RAW|PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|ID|Enhance)\b"
     r"|\b(px|GB|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
 )
 """Words that are the same in every language: names of files, formats, units, models and people."""

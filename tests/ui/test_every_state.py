@@ -33,7 +33,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     choose(page, site.text("letter.png"))
     expect(page.locator("#upload-problem .problem")).to_be_in_viewport()
     yield "refused"
-    load(page, site.photo("states.png", 450, 360))
+    load(page, site.photo("states.png", 900, 720))
     yield "preview"
     with site.enhancer.paused("progress"):
         page.locator("#enhance").click()
