@@ -239,6 +239,13 @@ def user_of(scope: Scope) -> str | None:
     return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
 
 
+def openapi_document(request: Request) -> dict[str, Any]:
+    """Return Gradio's OpenAPI document. Without it, a document cannot describe all endpoints."""
+    routers = (getattr(one, "original_router", request.app) for one in request.app.routes)  # of FastAPI from 0.130
+    routes = (one for router in routers for one in router.routes)
+    return next(one for one in routes if getattr(one, "name", "") == "openapi_schema").endpoint(request)
+
+
 def describe_input(component: Any, schema: Mapping[str, Any]) -> None:
     """Set the JSON schema of an API parameter. Without it, the documentation has neither ranges nor meanings."""
     component.api_info_as_input = lambda: dict(schema)

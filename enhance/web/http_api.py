@@ -22,12 +22,13 @@ from starlette.routing import Route
 
 from ..config import Limits
 from ..errors import EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError
+from ..i18n import DEFAULT_LANGUAGE, translate
 from ..info import Result
-from ..output.formats import Encoding
+from ..output.formats import FORMATS, Encoding
 from ..settings import Settings
 from ..store import download_name
-from .calls import HTTP_API, KEY, check_parameters
-from .gradio_changes import FormParser, user_of
+from .calls import API, HTTP_API, KEY, check_parameters
+from .gradio_changes import FormParser, openapi_document, user_of
 from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
@@ -37,6 +38,9 @@ from .storage import asker_of
 _POLL_SECONDS = 0.1
 _STATUSES = {StorageError: 507, MemoryShortError: 503, SettingsError: 400, PictureError: 400}
 _FULL = ("queue_full", "queue_share")
+_BINARY = {"type": "string", "format": "binary"}
+_LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
+_ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "detail")}}
 _FOLDER = re.compile("[0-9a-f]{32}")
 
 
@@ -79,6 +83,34 @@ async def send_result(request: Request) -> Response:
     if not _FOLDER.fullmatch(folder) or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, filename=path.name)
+
+
+async def describe(request: Request) -> Response:
+    """Respond with Gradio's OpenAPI document of the endpoints, which also describes `POST /api/enhance`."""
+    document = await anyio.to_thread.run_sync(openapi_document, request)
+    fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS)}
+    form = {"type": "object", "properties": fields, "required": ["image"], "additionalProperties": False}
+    fields["image"] |= {"format": "binary", "description": translate(DEFAULT_LANGUAGE, "takes_form_image")}
+    result = {media_type: {"schema": _BINARY} for media_type in (Encoding(one).media_type for one in FORMATS)}
+    document["paths"][HTTP_API] = {
+        "post": {
+            "operationId": "enhance_form",
+            "summary": "Enhance an image.",
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
+            "responses": {
+                "200": {
+                    "description": "The result, or with `Accept: application/json` its address and info.",
+                    "content": result | {"application/json": {"schema": _LINK}},
+                },
+                "default": {
+                    "description": "The reason for a rejection in one sentence. After status 429, try again later.",
+                    "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+                    "content": {"application/json": {"schema": _ERROR}},
+                },
+            },
+        }
+    }
+    return JSONResponse(document)
 
 
 async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Settings, Encoding]:
@@ -148,5 +180,6 @@ def _client_of(request: Request) -> gr.Request:
 
 HTTP_ROUTES = [
     Route(HTTP_API, enhance_form, methods=["POST"]),
+    Route(f"{API}/openapi.json", describe, methods=["GET"]),
     Route("/api/results/{folder}/{name}", send_result, methods=["GET"]),
 ]

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from openapi_spec_validator import validate
 from PIL import Image
 
 from enhance import Enhancer
 from enhance.config import Config
+from enhance.output.formats import FORMATS
 from enhance.scheduler import SCHEDULER
+from enhance.settings import RANGES
 
-from ..site import Site, busy_device, served, wait_until
+from ..site import ADDED_SETTINGS, SETTINGS, Site, busy_device, served, wait_until
 from .calls import status
 
 FAST = {"preset": "anime-fast"}
@@ -84,6 +87,22 @@ def test_each_mistake_gets_a_sentence(site):
     assert httpx.get(f"{site.url}api/enhance").status_code == 405
     chinese = post(site.url, None, {"accept-language": "zh-CN"}).json()["error"]
     assert "表单" in chinese
+
+
+def test_the_form_is_described_in_the_openapi_document(site):
+    document = httpx.get(f"{site.url}gradio_api/openapi.json").json()
+
+    path = document["paths"]["/api/enhance"]
+    validate(document | {"paths": {"/api/enhance": path}})  # Gradio's own path of /batch is not valid.
+    assert "/gradio_api/call/v2/enhance" in document["paths"]
+    form = path["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    fields = form["properties"]
+    assert (form["required"], fields["image"]["format"]) == (["image"], "binary")
+    assert [*fields] == ["image", *SETTINGS, *ADDED_SETTINGS]
+    assert (fields["contrast"]["minimum"], fields["contrast"]["maximum"]) == RANGES["contrast"]
+    assert fields["format"]["enum"] == [*FORMATS]
+    given = {name: one["default"] for name, one in fields.items() if "default" in one} | FAST | {"tuning": "false"}
+    assert post(site.url, site.photo("described.png", 16, 16), None, **given).status_code == 200
 
 
 def test_a_full_queue_is_status_429_with_a_time(site):
