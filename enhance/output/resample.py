@@ -84,6 +84,19 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     return settings
 
 
+def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
+    """Return the settings of a print with the largest possible size at its resolution, of the same shape."""
+    try:
+        result_size(settings, height, width)
+    except SettingsError as error:
+        if error.key == "size_large":
+            share = float(error.values["largest"]) / float(error.values["value"])
+            sides = {name: getattr(settings, name) for name in PRINT_SIDES}
+            smaller = {name: side and math.floor(100 * share * side) / 100 for name, side in sides.items()}
+            return settings.changed(**smaller, dpi=settings.dpi)
+    return settings
+
+
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
     """Return the side of a print that limits the size of an image: its setting, its cm, and the image's pixels."""
     across, down = settings.print_width, settings.print_height

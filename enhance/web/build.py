@@ -165,7 +165,7 @@ class _Events:
 
     def _add_controls(self) -> None:
         card, named, values = self._page.controls, self._named, self._values
-        outputs = parts(card, named, self._page.result, self._page.run)
+        outputs = [*parts(card, named, self._page.result, self._page.run), self._page.batch.progress]
         sliders = [named[name] for name in PRESET_CONTROLS]
         for event, is_reset in ((named["preset"].input, "false"), (card.reset.click, "true")):
             event(None, named["preset"], sliders, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")

@@ -13,12 +13,13 @@ import gradio as gr
 from ..errors import SettingsError
 from ..i18n import name_of
 from ..images import Box
-from ..output.resample import result_size, with_possible_size
-from ..settings import PRESETS, Settings, largest_scale, network_scale
+from ..output.resample import result_size, with_largest_print, with_possible_size
+from ..settings import AUTO, PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
     COMMON_SIZES,
+    LARGEST_PRINT,
     OWN_PRINT,
     POSSIBLE_SIZE,
     USE_PNG,
@@ -29,7 +30,6 @@ from .params import (
     encoding_from_storage,
     fitting,
     is_auto,
-    page_message,
     print_controls,
     settings_from,
     settings_from_link,
@@ -39,6 +39,7 @@ from .params import (
 )
 from .preview import PreviewState, current_preview, is_current, state_of
 from .session import Session
+from .solutions import use_auto
 from .storage import history_name
 from .views import (
     Call,
@@ -82,7 +83,9 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
         controls["background"]: gr.Radio(value=encoding.background, visible=not encoding.file_format.alpha),
         **{controls[name]: value for name, value in batch_values(stored).items()},
         page.controls.sheet: gr.Accordion(open=False),
-        page.controls.problem: templates.problem(removed.message(call.language) if removed else problem),
+        page.controls.problem: templates.problem(
+            removed.message(call.language) if removed else problem, *use_auto(call.language, session)
+        ),
         **show_history(call, is_opening=True),
     }
 
@@ -101,11 +104,11 @@ def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Se
         session.settings, session.encoding = remembered, encoding
         session.is_auto = is_auto({}, stored, available)
         return error.message(language)
-    return "" if "preset" in query else _stored_problem(call, stored, presets)
+    return _stored_problem(call, query if "preset" in query else stored, presets)
 
 
 def _stored_problem(call: Call, stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
-    """Return why the preset of the last visit is not selected, if it is not available."""
+    """Return why the preset of the last visit or of a link is not available; "" if it is."""
     name = str(stored["preset"]) if isinstance(stored, dict) and "preset" in stored else None
     reasons = {one["name"]: one["reason"] for one in presets}
     if name is None or name in reasons:
@@ -145,7 +148,7 @@ def choose_preset(call: Call) -> Updates:
     try:
         call.session.settings = call.services.choose_preset(call.session, call.values)
     except SettingsError as error:
-        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+        return {call.page.controls.problem: call.setting_problem(error)}
     return _show_controls(call) | {call.page.controls.problem: ""}
 
 
@@ -176,15 +179,26 @@ def _show_controls(call: Call) -> Updates:
 
 
 def follow_tip(call: Call) -> Updates:
-    """Select the preset or the size of the message whose button was pressed."""
-    name = str(call.event.index)
+    """Select what the button of a message offers: a preset, a size or a format. The message about a run goes."""
+    session, page = call.session, call.page
+    updates = _follow_tip(call, str(call.event.index))
+    if not session.is_running:
+        updates |= {page.run.progress: ""}
+    if not session.owner.is_batch_running:
+        updates |= {page.batch.progress: ""}
+    return updates
+
+
+def _follow_tip(call: Call, name: str) -> Updates:
     if name in COMMON_SIZES:
         return choose_size(call)
     if name == USE_PNG:
         encoding = change_encoding(replace(call, values={**call.values, "format": "png"}))
         return {call.page.named["format"]: "png", **encoding}
-    if name == POSSIBLE_SIZE:
-        return _use_possible_size(call)
+    if name in _NEAREST:
+        return _use_nearest_size(call, _NEAREST[name])
+    if name == AUTO:
+        return _select_auto(call)
     return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}
 
 
@@ -198,21 +212,31 @@ def choose_size(call: Call) -> Updates:
     try:
         session.settings = settings_from(wanted, session.shape)
     except SettingsError as error:
-        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+        return {call.page.controls.problem: call.setting_problem(error)}
     session.wanted_size = {}
     return show_size(call) | show_changed(call)
 
 
-def _use_possible_size(call: Call) -> Updates:
-    """Select the possible size that is nearest to the one of the controls."""
+_NEAREST = {POSSIBLE_SIZE: with_possible_size, LARGEST_PRINT: with_largest_print}
+
+
+def _use_nearest_size(call: Call, nearest: Callable[[Settings, int, int], Settings]) -> Updates:
+    """Select a possible size in place of that of the controls."""
     session = call.session
     try:
         settings = settings_from(call.values, session.shape)
     except SettingsError as error:
-        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+        return {call.page.controls.problem: call.setting_problem(error)}
     if session.shape is not None:
-        session.settings = with_possible_size(settings, *session.shape)
+        session.settings = nearest(settings, *session.shape)
     return show_size(call) | show_changed(call)
+
+
+def _select_auto(call: Call) -> Updates:
+    """Select Auto in place of a preset that is not available."""
+    call.session.is_auto = True
+    values = call.services.with_chosen_preset(call.session, {**call.values, "preset": AUTO})
+    return {call.page.named["preset"]: AUTO, **choose_preset(replace(call, values=values))}
 
 
 def select_preset(call: Call, name: str) -> Updates:
@@ -227,13 +251,14 @@ def _set_preset(call: Call, name: str) -> Updates:
     try:
         start = settings_of_preset(name, call.values, session)
         session.settings, session.wanted_size = start.settings, start.wanted_size
-        message = templates.problem(next((one["reason"] or "" for one in presets if one["name"] == name), ""))
+        reason = next((one["reason"] or "" for one in presets if one["name"] == name), "")
+        message = templates.problem(reason, *use_auto(call.language, session))
         if not message and start.is_lowered:
             largest = largest_scale(start.settings)
             key = "size_changed_1x" if largest == 1 else "size_changed"
             message = templates.note(call.text(key, largest=f"{largest:.3g}"))
     except SettingsError as error:  # The model was removed after the page was opened.
-        message, choices = templates.problem(error.message(call.language)), _show_presets(call, presets)
+        message, choices = call.setting_problem(error), _show_presets(call, presets)
     return {**choices, **_show_controls(call), card.problem: message}
 
 
@@ -244,7 +269,7 @@ def change_reduction(call: Call) -> Updates:
         before = settings_from({**call.values, "reduce": session.settings.reduce}, session.shape)
         session.settings = before.changed(reduce=call.values["reduce"])
     except SettingsError as error:
-        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+        return {call.page.controls.problem: call.setting_problem(error)}
     return {**show_size(call), call.page.result.chip: result_chip(call), **show_changed(call)}
 
 
@@ -264,7 +289,7 @@ def change_size_control(call: Call) -> Updates:
     try:
         session.settings = settings.changed(**size_setting(values))
     except SettingsError as error:
-        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+        return {call.page.controls.problem: call.setting_problem(error)}
     return show_size(call) | show_changed(call)
 
 
@@ -276,7 +301,7 @@ def change_print(call: Call) -> Updates:
     try:
         session.settings = settings_from(values, session.shape)
     except SettingsError as error:
-        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+        return {call.page.controls.problem: call.setting_problem(error)}
     return show_size(call) | change_size(replace(call, values=values))
 
 
@@ -285,7 +310,7 @@ def change_encoding(call: Call) -> Updates:
     try:
         call.session.encoding = encoding = encoding_from(call.values)
     except SettingsError as error:
-        return {call.page.result.download_message: templates.problem(page_message(call.language, error))}
+        return {call.page.result.download_message: call.setting_problem(error)}
     named = call.page.named
     return {
         named["quality"]: gr.Slider(visible=encoding.has_quality),

@@ -88,9 +88,28 @@
       }
       window.enhanceCards("select", { index: file.dataset.file, value: null });
     }
+    const retry = event.target.closest?.("[data-retry]");
+    if (retry) toggleRetry(retry);
     const suggestion = event.target.closest?.("[data-action]");
     if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
   });
+
+  // The button of a full queue counts down and then starts the job again. A second press, or another message, cancels.
+  const RETRIED = { "#progress": "#enhance", "#batch-progress": "#batch-enhance", "#preview-problem": "#compare-presets" };
+  const toggleRetry = (button) => {
+    const { retry, label, timer } = button.dataset, end = Date.now() + 60000 * retry;
+    clearInterval(timer);
+    delete button.dataset.timer;
+    if (timer) return void (button.textContent = label);
+    const tick = () => {
+      const left = Math.ceil((end - Date.now()) / 1000), time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      if (left <= 0 || !button.isConnected) clearInterval(button.dataset.timer);
+      if (left > 0) button.textContent = window.enhanceTranslate("retry_counting").replace("{time}", time);
+      else if (button.isConnected) one(RETRIED[Object.keys(RETRIED).find((place) => button.closest(place))])?.click();
+    };
+    Object.assign(button.dataset, { label: button.textContent, timer: setInterval(tick, 1000) });
+    tick();
+  };
 
   // Arrow keys move between the files of the batch and select them.
   document.addEventListener("keydown", (event) => {

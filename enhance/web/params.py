@@ -97,6 +97,8 @@ USE_PNG = "use_png"
 """The action of the button that selects PNG, which holds every result."""
 POSSIBLE_SIZE = "possible_size"
 """The action of the button that selects the nearest possible size."""
+LARGEST_PRINT = "largest_print"
+"""The action of the button that selects the largest print with the resolution of the controls."""
 
 
 def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Settings:

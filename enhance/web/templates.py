@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,18 @@ def _message(kind: str, *values: Any) -> str:
     return str(getattr(_ENVIRONMENT.get_template("messages.html").module, kind)(*values)).strip()
 
 
-def problem(text: str, button: str = "", action: str = "") -> str:
-    """Return an error message, with a button for the `action` if there is one; "" for an empty text."""
-    return _message("problem", text, button, action) if text else ""
+@dataclass(frozen=True)
+class Button:
+    """A button of a message: its `action` for `controls.follow_tip`, or the `minutes` until it starts a job again."""
+
+    label: str
+    action: str = ""
+    minutes: int = 0
+
+
+def problem(text: str, *buttons: Button) -> str:
+    """Return an error message with the buttons that solve it; "" for an empty text."""
+    return _message("problem", text, buttons) if text else ""
 
 
 def note(text: str, outcome: str = "") -> str:
@@ -75,9 +85,9 @@ def note(text: str, outcome: str = "") -> str:
     return _message("note", text, outcome) if text else ""
 
 
-def hint(text: str, button: str = "", action: str = "") -> str:
-    """Return a suggestion, with a button for the `action` if there is one."""
-    return _message("hint", text, button, action)
+def hint(text: str, *buttons: Button) -> str:
+    """Return a suggestion with the buttons that follow it."""
+    return _message("hint", text, buttons)
 
 
 def chip(state: str, text: str) -> str:

@@ -54,6 +54,7 @@ def page_head(limits: Limits) -> str:
     """Return the scripts with the texts that they use, for the head of the page."""
     texts = {language: {key: translate(language, key) for key in _BROWSER_TEXTS} for language in LANGUAGES}
     for language, own in texts.items():
+        own["retry_counting"] = translate(language, "retry_counting", time="{time}")  # The script fills it in.
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     data = f"window.enhanceWords = {json.dumps(texts)}; window.enhanceCommonSizes = {json.dumps(COMMON_SIZES)};"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 
+from ..analysis.auto import LONG_SECONDS
 from ..errors import EnhanceError, SettingsError
 from ..i18n import format_duration
-from ..images import inspect
-from ..output.resample import result_size, with_possible_size
+from ..images import Facts, inspect
+from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
-from ..settings import Settings
+from ..settings import Settings, network_scale
 from . import templates
 from .cards import cards_data
 from .layout import EXAMPLES
-from .params import POSSIBLE_SIZE, page_message, settings_from
+from .params import LARGEST_PRINT, POSSIBLE_SIZE, page_message, settings_from
 from .session import Upload
 from .views import Call, Updates, clear, control_updates, show_bar, show_photo, show_size, upload_facts
 
@@ -72,32 +74,43 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
     available = call.services.available_presets()
-    tips = _tips(call, settings, available), _faster_preset(call, settings)
+    faster = _faster_preset(call, settings), _faster_size(call, settings, facts, seconds)
+    time = templates.note(_estimate_text(call, seconds, settings, facts))
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: "",
-        card.tips: "".join(tips),
+        card.tips: "".join((_tips(call, settings, available), *faster)),
         card.cards: cards_data(call, upload, settings, seconds),
-        card.estimate: templates.note(_estimate_text(call, seconds)) + templates.data("seconds", value=round(seconds)),
+        card.estimate: time + templates.data("seconds", value=round(seconds)),
         **show_bar(call),
     }
 
 
 def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -> str:
-    """Return why the size is not possible, with a button that selects the nearest possible one, or 4x without one.
+    """Return why the size is not possible, with buttons that select the nearest possible one, or 4x without one.
 
-    `settings` are those with the size, if the controls have one.
+    `settings` are those with the size, if the controls have one. A print keeps its size or its resolution.
     """
-    text, action = page_message(call.language, error, settings), "4x"
-    size = call.text("scale_of", scale=4)
-    if settings is not None and call.session.shape is not None:
-        action = POSSIBLE_SIZE
-        size = with_possible_size(settings, *call.session.shape).describe_size(call.language)
-    return templates.problem(text, call.text("use_size", size=size), action)
+    text, shape = page_message(call.language, error, settings), call.session.shape
+    if settings is None or shape is None:
+        size = call.text("scale_of", scale=4)
+        return templates.problem(text, templates.Button(call.text("use_size", size=size), "4x"))
+    possible, is_large = with_possible_size(settings, *shape), error.key == "size_large"
+    size = possible.describe_size(call.language)
+    if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
+        label = call.text("use_largest" if is_large else "use_size", size=size)
+        return templates.problem(text, templates.Button(label, POSSIBLE_SIZE))
+    buttons = [templates.Button(call.text("use_dpi", dpi=possible.dpi), POSSIBLE_SIZE)]
+    if is_large:
+        size = with_largest_print(settings, *shape).describe_size(call.language)
+        buttons.append(templates.Button(call.text("use_largest", size=size), LARGEST_PRINT))
+    return templates.problem(text, *buttons)
 
 
-def _estimate_text(call: Call, seconds: float) -> str:
+def _estimate_text(call: Call, seconds: float, settings: Settings, facts: Facts) -> str:
     about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), SCHEDULER.count()
+    if has_second_pass(settings, facts.height, facts.width):
+        about = call.text("about_passes", about=about)
     return call.text("about_after", about=about, ahead=ahead) if ahead else about
 
 
@@ -150,8 +163,8 @@ def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
     found = analysis and {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}
     for preset, is_found in (found or {}).items():
         if is_found and preset != settings.preset:
-            button = call.text("use_instead", name=call.text(f"preset_{preset}"))
-            tips.append(templates.hint(call.text(f"hint_{preset}"), button, preset if preset in available else ""))
+            button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), preset)
+            tips.append(templates.hint(call.text(f"hint_{preset}"), *([button] if preset in available else [])))
     return "".join(tips)
 
 
@@ -161,7 +174,23 @@ def _faster_preset(call: Call, settings: Settings) -> str:
     faster = call.services.enhancer.suggest_faster(analysis, settings) if analysis else None
     if faster is None:
         return ""
-    name, times = call.text(f"preset_{faster.preset}"), (faster.selected_seconds, faster.seconds)
-    selected_time, time = (format_duration(call.language, seconds) for seconds in times)
-    button = call.text("use_preset", name=name, time=time, selected=selected_time)
-    return templates.hint(call.text("slow_offer"), button, faster.preset)
+    name = call.text(f"preset_{faster.preset}")
+    button = _use_faster(call, name, faster.preset, faster.seconds, faster.selected_seconds)
+    return templates.hint(call.text("slow_offer"), button)
+
+
+def _faster_size(call: Call, settings: Settings, facts: Facts, seconds: float) -> str:
+    """Return the suggestion of 4x, if a larger size takes long."""
+    if seconds <= LONG_SECONDS or network_scale(settings) != 4:
+        return ""
+    if not has_second_pass(settings, facts.height, facts.width):
+        return ""
+    smaller = call.services.enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
+    button = _use_faster(call, call.text("scale_of", scale=4), "4x", smaller, seconds)
+    return templates.hint(call.text("slow_size"), button)
+
+
+def _use_faster(call: Call, name: str, action: str, seconds: float, selected_seconds: float) -> templates.Button:
+    times = {"time": seconds, "selected": selected_seconds}
+    texts = {key: format_duration(call.language, value) for key, value in times.items()}
+    return templates.Button(call.text("use_preset", name=name, **texts), action)

@@ -56,6 +56,7 @@ from .params import (
 from .preview import PreviewImages, PreviewState, current_preview, is_current
 from .services import Services
 from .session import Session
+from .solutions import solve
 
 Updates = dict[Any, Any]
 """New values by component. Gradio leaves the other outputs as they are."""
@@ -83,9 +84,21 @@ class Call:
     def text(self, key: str, **values: object) -> str:
         return translate(self.language, key, **values)
 
-    def problem(self, error: Exception, event: str) -> str:
-        """Return the HTML of an error's message. An unexpected error is logged as `event`."""
-        return templates.problem(self.services.message(self.request, error, event))
+    def problem(self, error: Exception, event: str, more: str = "") -> str:
+        """Return the HTML of an error's message, with buttons that solve it. An unexpected error is logged as `event`.
+
+        `more` is added to the text.
+        """
+        text, buttons = self.services.message(self.request, error, event), ()
+        if isinstance(error, EnhanceError):
+            other, buttons = solve(self.language, self.session, error, str(self.services.enhancer.tasks.folder))
+            text = other or text
+        return templates.problem(f"{text} {more}".strip(), *buttons)
+
+    def setting_problem(self, error: SettingsError) -> str:
+        """Return the HTML of the message about a control, with buttons that solve it."""
+        _, buttons = solve(self.language, self.session, error, "")
+        return templates.problem(page_message(self.language, error), *buttons)
 
 
 def bind(
@@ -181,9 +194,8 @@ def _preview_note(call: Call) -> str:
 
 def _preview_problem(call: Call, error: Exception) -> str:
     if isinstance(error, SettingsError):
-        return templates.problem(page_message(call.language, error))
-    text = call.services.message(call.request, error, "A preview failed")
-    return templates.problem(f"{text} {call.text('chip_failed_old')}" if call.session.preview else text)
+        return call.setting_problem(error)
+    return call.problem(error, "A preview failed", call.text("chip_failed_old") if call.session.preview else "")
 
 
 def clear(page: Page) -> Updates:
@@ -414,8 +426,8 @@ def show_download(call: Call) -> Updates:
                 templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
             )
         except EnhanceError as error:
-            button = call.text("use_instead", name=FORMATS["png"].name)
-            message, is_possible = templates.problem(error.message(call.language), button, USE_PNG), False
+            button = templates.Button(call.text("use_instead", name=FORMATS["png"].name), USE_PNG)
+            message, is_possible = templates.problem(error.message(call.language), button), False
     bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
     look = bar.get(card.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})

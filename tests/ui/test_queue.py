@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 
 from playwright.sync_api import expect
+
+from enhance.scheduler import SCHEDULER
 
 from ..site import Site, busy_device
 from .journey import card, enhance_all, load, open_batch
@@ -28,3 +31,23 @@ def test_a_waiting_run_and_batch_show_their_positions_and_can_be_cancelled(site:
         other.locator("#tab-many-button").click()
         expect(card(other, "patient.png").locator(".state")).to_contain_text("2")
     expect(card(other, "patient.png")).to_have_attribute("data-state", "done")
+
+
+def test_a_run_that_a_full_queue_rejects_starts_by_itself_after_a_countdown(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    page.clock.install()
+    load(page, site.photo("rejected.png", 24, 24))
+    retry = page.locator("#progress button")
+    with ExitStack() as stack:
+        for number in range(22):
+            stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
+        page.locator("#enhance").click()
+        expect(page.locator("#progress .problem")).to_contain_text("The queue is full.")
+        expect(retry).to_have_text(re.compile(r"^Retry in \d+ min$"))
+        retry.click()
+        expect(retry).to_have_text(re.compile(r"^Retrying in \d+:\d\d\. Cancel$"))
+        retry.click()
+        expect(retry).to_have_text(re.compile(r"^Retry in \d+ min$"))
+        retry.click()
+    page.clock.fast_forward("59:00")
+    expect(page.locator("#download")).to_be_visible()

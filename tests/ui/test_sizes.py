@@ -72,7 +72,7 @@ def test_a_print_has_a_size_of_its_own_and_another_resolution_where_it_is_too_la
     expect(page.locator("#print_width")).to_be_hidden()
     pick(page, "paper", "a3")
     expect(problem).to_contain_text("A3 at 300 dpi is too large for a photo of 100 × 75 px.")
-    problem.locator("button", has_text="A3 at 102 dpi").click()
+    problem.locator("button", has_text="Use 102 dpi, same print size").click()
     expect(problem).to_have_count(0)
     expect(page.locator("#dpi input")).to_have_value("102")
     expect(why).to_contain_text("1,590 × 1,193 px, 102 dpi")

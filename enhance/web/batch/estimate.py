@@ -20,7 +20,7 @@ from ...output.resample import result_size
 from ...presets import with_installed_models
 from ...settings import Settings
 from .. import templates, upload
-from ..params import encoding_from, page_message, settings_from
+from ..params import encoding_from, settings_from
 from ..session import FilePlan
 from ..views import Call, Updates
 from .run import panel_settings
@@ -139,7 +139,7 @@ def show_name(call: Call) -> Updates:
         pattern = check_pattern(str(call.session.values["name_pattern"]))
         ending = encoding_from(call.values).file_format.ending
     except SettingsError as error:
-        return {card.pattern: templates.problem(page_message(call.language, error))}
+        return {card.pattern: call.setting_problem(error)}
     size = "2048x1365"
     if call.session.shape:
         with suppress(SettingsError):  # The control of the size has the message.

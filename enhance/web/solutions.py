@@ -1,0 +1,68 @@
+"""The buttons of error messages. Each button carries out what solves the problem."""
+
+from __future__ import annotations
+
+import shutil
+
+from ..errors import EnhanceError, MemoryShortError, StorageError, WeightsError
+from ..i18n import format_bytes, translate
+from ..images import Facts
+from ..output.formats import Encoding, typical_bytes
+from ..output.resample import has_second_pass, result_size
+from ..settings import AUTO, SECOND_SCALE, Settings, network_scale
+from .session import Session
+from .templates import Button
+
+QUEUE_ERRORS = ("queue_full", "queue_share")
+_PRESET_ERRORS = ("preset_unknown", "not_installed", "not_finite", "faces_no_image")
+"""The errors of one preset that have no class of their own."""
+_SMALLER = {2: "2x", 4: "4x"}
+"""Smaller sizes by scale, as actions of `controls.follow_tip`."""
+
+
+def use_auto(language: str, session: Session) -> tuple[Button, ...]:
+    """Return the button that selects Auto in place of a preset; none if Auto is selected."""
+    name = translate(language, "preset_auto")
+    return () if session.owner.active.is_auto else (Button(translate(language, "use_instead", name=name), AUTO),)
+
+
+def solve(language: str, session: Session, error: EnhanceError, folder: str) -> tuple[str, tuple[Button, ...]]:
+    """Return another text for an error, or "", and the buttons that solve it. Results are stored in `folder`."""
+    if error.key in QUEUE_ERRORS:
+        minutes = error.values["minutes"]
+        return "", (Button(translate(language, "retry_in", minutes=minutes), minutes=minutes),)
+    if isinstance(error, WeightsError) or error.key in _PRESET_ERRORS:
+        return "", use_auto(language, session)
+    upload, settings = session.upload, session.settings
+    if upload is None or not isinstance(error, MemoryShortError | StorageError):
+        return "", ()
+    height, width = upload.facts.height, upload.facts.width
+    if isinstance(error, MemoryShortError):
+        is_large = network_scale(settings) in _SMALLER and has_second_pass(settings, height, width)
+        return "", (_use_scale(language, int(network_scale(settings))),) if is_large else ()
+    needed, free = stored_bytes(settings, upload.facts), shutil.disk_usage(folder).free
+    if needed <= free:
+        return "", ()
+    text = translate(language, "disk_for_result", needed=format_bytes(needed), free=format_bytes(free))
+    scale = result_size(settings, height, width)[1] / width
+    for smaller in sorted(_SMALLER, reverse=True):
+        is_possible = smaller < scale and smaller <= network_scale(settings)
+        if is_possible and stored_bytes(settings.changed(scale=smaller), upload.facts) <= free:
+            return text, (_use_scale(language, smaller),)
+    return text, ()
+
+
+def _use_scale(language: str, scale: int) -> Button:
+    return Button(translate(language, "use_size", size=translate(language, "scale_of", scale=scale)), _SMALLER[scale])
+
+
+def stored_bytes(settings: Settings, facts: Facts) -> int:
+    """Return about how many bytes a run writes: the outputs of its networks, and the result.
+
+    Raises SettingsError if the size is not possible.
+    """
+    height, width = result_size(settings, facts.height, facts.width)
+    output = 3 * facts.bits // 8 * facts.height * facts.width * (settings.factor / settings.reduce) ** 2
+    if has_second_pass(settings, facts.height, facts.width):
+        output *= SECOND_SCALE**2 + 2  # The first output and the first result are stored meanwhile.
+    return round(output) + typical_bytes(Encoding(), height * width)

@@ -1,0 +1,175 @@
+"""Messages of the page: each has the buttons that solve its problem, and the buttons do so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from enhance.config import Config, Limits
+from enhance.errors import MemoryShortError, StorageError
+from enhance.scheduler import SCHEDULER
+from enhance.settings import AUTO
+from enhance.web import controls, run, upload
+from enhance.web.layout import build_page
+from enhance.web.metrics import Metrics
+from enhance.web.params import CONTROLS
+from enhance.web.preview import Previews
+from enhance.web.services import Services
+from enhance.web.session import Sessions
+from enhance.web.storage import PageFolder, TaskOwners
+from enhance.web.theme import page_texts
+from enhance.web.views import Call, Updates
+
+from ..site import WatchedEnhancer
+
+MINUTES = 60.0
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Iterator[Call]:
+    """A call of a page with a photo of 100 x 80 px and the preset `anime-fast`."""
+    enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
+    folder = PageFolder(tmp_path / "page", 1, shared=False)
+    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, limits, metrics)
+    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics)
+    with gr.Blocks():
+        page = build_page(page_texts(limits))
+    request: Any = SimpleNamespace(
+        session_hash="page", username=None, client=SimpleNamespace(host="a"), headers={}, query_params={}, request=None
+    )
+    session = sessions.get(request)
+    values = {name: page.named[name].value for name in CONTROLS} | {"preset": "anime-fast", "largest": False}
+    call = Call(page, services, request, session, "en", values, gr.EventData(None, {}))
+    Image.effect_noise((100, 80), 50).convert("RGB").save(tmp_path / "photo.png")
+    session.is_auto = False
+    upload.load(call, tmp_path / "photo.png")
+    yield call
+    enhancer.release()
+
+
+def with_values(call: Call, **values: object) -> Call:
+    """Return the call after these controls were changed."""
+    changed = replace(call, values={**call.values, **values})
+    estimate(changed)
+    call.session.settings = controls.settings_from(changed.values)
+    return changed
+
+
+def estimate(call: Call) -> Updates:
+    return upload.estimate(call)
+
+
+def buttons(html: str) -> dict[str, str]:
+    """Return the actions of the buttons in a message by their labels."""
+    return {label: action for action, label in re.findall(r'data-action="([^"]*)">([^<]+)<', html)}
+
+
+def press(call: Call, action: str) -> Updates:
+    return controls.follow_tip(replace(call, event=gr.EventData(None, {"index": action})))
+
+
+def value(update: Any) -> Any:
+    return update.constructor_args["value"] if hasattr(update, "constructor_args") else update
+
+
+def test_a_full_queue_offers_to_retry_when_it_is_expected_to_have_room(call):
+    with ExitStack() as stack:
+        for number in range(4):
+            stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
+        html = run.start_run(call)[call.page.run.progress]
+    assert "The queue is full." in html
+    minutes = re.search(r'data-retry="(\d+)">Retry in (\d+) min<', html)
+    assert minutes
+    assert minutes[1] == minutes[2] == re.findall(r"about (\d+) min", html)[0]
+
+
+def test_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "no weights"))
+    html = controls.choose_preset(with_values(call, preset="face"))[call.page.controls.problem]
+    assert buttons(html) == {"Use Auto": AUTO}
+
+    updates = press(call, AUTO)
+
+    assert updates[call.page.named["preset"]] == AUTO
+    assert call.session.is_auto
+    assert updates[call.page.controls.problem] == ""
+
+
+def test_a_run_whose_weights_are_missing_offers_auto(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "no weights"))
+    monkeypatch.setenv("PATH", "")
+    run.start_run(with_values(call, preset="face"))
+    *_, last = run.follow_run(call)
+    assert buttons(last[call.page.run.progress]) == {"Use Auto": AUTO}
+    press(call, AUTO)
+    assert "Use Auto" not in call.problem(StorageError("disk_full", name="a"), "A run failed")
+
+
+@pytest.mark.parametrize(("free", "offered"), [(2_000_000, {"Use 4×": "4x"}), (1000, {})])
+def test_a_full_disk_shows_what_a_result_needs_and_offers_the_size_that_fits(call, monkeypatch, free, offered):
+    monkeypatch.setattr("enhance.web.solutions.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    html = with_values(call, scale=8).problem(StorageError("disk_full", name="a.png"), "A run failed")
+    assert re.search(r"about [\d.]+ MB required, \S+ [kM]?B available", html)
+    assert buttons(html) == offered
+    for action in offered.values():
+        press(call, action)
+        assert call.session.settings.scale == 4
+
+
+def test_a_size_beyond_4x_that_needs_too_much_memory_offers_4x(call):
+    error = MemoryShortError("memory_out")
+    assert buttons(with_values(call, scale=8).problem(error, "A run failed")) == {"Use 4×": "4x"}
+    assert buttons(with_values(call, scale=4).problem(error, "A run failed")) == {}
+
+
+def test_a_size_beyond_4x_shows_its_two_passes_and_offers_4x_if_it_takes_long(call, monkeypatch):
+    card = call.page.upload
+    assert "two passes" not in estimate(with_values(call, scale=4))[card.estimate]
+    quick = estimate(with_values(call, scale=8))
+    assert "two passes" in quick[card.estimate]
+    assert buttons(quick[card.tips]) == {}
+
+    def seconds(_: object, width: int, height: int, settings: Any, bits: int = 8) -> float:
+        return MINUTES * (settings.scale or 4)
+
+    monkeypatch.setattr(type(call.services.enhancer), "estimate", seconds)
+    slow = buttons(estimate(with_values(call, scale=8))[card.tips])
+    assert slow["Use 4×, 4 min instead of 8 min"] == "4x"
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "action", "settings"),
+    [
+        (
+            {"size": "long_side", "long_side": 2048},
+            ["Use the largest size (1600 px on the long side)"],
+            "possible_size",
+            {"long_side": 1600},
+        ),
+        (
+            {"size": "paper", "paper": "a3", "dpi": 300},
+            ["Use 109 dpi, same print size", "Use the largest size (15.3 × 10.8 cm at 300 dpi)"],
+            "largest_print",
+            {"print_width": 15.27, "print_height": 10.8, "dpi": 300},
+        ),
+        ({"size": "long_side", "long_side": 1}, ["Use 7 px on the long side"], "possible_size", {"long_side": 7}),
+    ],
+)
+def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels, action, settings):
+    wanted = with_values(call, **values)
+    offered = buttons(estimate(wanted)[call.page.upload.size_problem])
+    assert list(offered) == labels
+    assert action in offered.values()
+
+    press(wanted, action)
+
+    assert {name: getattr(call.session.settings, name) for name in settings} == settings
