@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
@@ -20,7 +20,6 @@ import numpy as np
 from . import models, pipeline, presets
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
-from .engine.raw_store import IN_MEMORY
 from .errors import (
     Cancelled,
     EnhanceError,
@@ -57,7 +56,6 @@ _SECONDS_PER_MEGAPIXEL = 0.04
 """Rough time for tuning and encoding a megapixel of the result, which is short compared with the network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
-_CACHED_ESTIMATES = 256
 _CACHED_ANALYSES = 64
 
 
@@ -97,7 +95,6 @@ class Enhancer:
         self._lock = threading.Lock()
         self._analyses: dict[str, Analysis] = {}
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
-        self._network_memory = lru_cache(_CACHED_ESTIMATES)(lambda _checksum, *args: self.engine.memory(*args))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
@@ -511,21 +508,6 @@ class Enhancer:
         settings = _without_auto(settings)
         networks = sum(self.engine.estimate(*network, bits) for network in _networks(settings, height, width))
         return networks + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
-
-    def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
-        """Return the expected peak memory of a run in MB: of the GPU, or in addition to that of the idle process."""
-        settings, image = _without_auto(settings), width * height * 3 * bits // 8
-        if not settings.model:
-            return 2 * image / 1e6
-        first, *second = (
-            self._network_memory(models.Store().find(model).sha256, model, *size, bits, settings.tile)
-            for model, *size in _networks(settings, height, width)
-        )
-        network = max([first, *(one + IN_MEMORY for one in second)])
-        if self.engine.own.type == "cuda":
-            return network / 1e6
-        output = math.prod(downscaled_size(height, width, settings.reduce)) * settings.factor**2 * 3 * bits // 8
-        return (network + min(output, IN_MEMORY) + image) / 1e6
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Return all presets with their settings, their availability (or the reason against it) and relative time."""

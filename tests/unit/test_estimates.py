@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from enhance import Enhancer, Settings
 from enhance.engine.engine import Engine
 from enhance.engine.estimates import Estimator, RunClock, time_strip
 from enhance.engine.steps import Threads, strip_rows
@@ -146,11 +145,3 @@ def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
     assert all(12 <= left <= 60 for left in remaining[:4])
     assert max(abs(after - before) for before, after in pairwise(remaining)) < 8
     assert remaining[-1] == pytest.approx(0, abs=0.2)
-
-
-def test_the_memory_of_a_run_includes_network_strips_and_images():
-    enhancer, fast = Enhancer("cpu", precision="fp32"), Settings.from_preset("anime-fast")
-    small, large = (enhancer.estimate_memory(side, side, fast) for side in (100, 400))
-    assert 49 * 300**2 / 1e6 * 0.9 < large - small < 60  # 3 bytes for each input and output pixel, and wider strips
-    assert enhancer.estimate_memory(400, 400, fast.changed(reduce=2, scale=1)) < large
-    assert enhancer.estimate_memory(400, 400, Settings.from_preset("anime")) > large + 2 * 17.9

@@ -30,10 +30,8 @@ def process(path):
     image = read_image(path, max_pixels=100_000_000, folder=folder)
     enhancer.analyse(image)
     image.noise, image.softness
-    for preset in ("anime-fast", "dehaze"):
-        settings = Settings.from_preset(preset, scale=1)
-        enhancer.estimate(image.width, image.height, settings)
-        enhancer.estimate_memory(image.width, image.height, settings)
+    settings = Settings.from_preset("anime-fast", scale=1)
+    enhancer.estimate(image.width, image.height, settings)
     enhancer.preview(image, "anime-fast")
     if image.width * image.height <= 100_000:
         result = enhancer.run(path, Settings.from_preset("anime-fast"), output=folder / f"{path.stem}-result.png")
