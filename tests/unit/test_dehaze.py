@@ -71,7 +71,7 @@ def test_a_clear_image_does_not_change(name):
 def test_dehazing_gains_10_db_on_average():
     gains = {}
     for name in ("coffee", "astronaut", "chelsea"):
-        photo = CLEAR[name]()
+        photo = CLEAR[name]()[::2, ::2]
         for kind in ("far above", "far aside", "even", "hills"):
             depth = depth_map(kind, *photo.shape[:2])
             for airlight in ("grey", "white", "warm"):

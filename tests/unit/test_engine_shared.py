@@ -58,7 +58,7 @@ def test_an_idle_model_is_released(photo):
     assert engine.loaded(), "a model that was just used is kept"
 
     engine._used -= 300
-    run = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
+    run = engine.stream(np.tile(photo, (20, 1, 1)), FAST)
     next(run)
     engine._used -= 300
     engine.release_if_idle()
@@ -71,7 +71,7 @@ def test_an_idle_model_is_released(photo):
 
 
 def test_a_gpu_runs_one_step_ahead(photo, monkeypatch):
-    image = np.tile(photo, (30, 1, 1))
+    image = np.tile(photo, (20, 1, 1))
     engine, done, step = Engine("cpu", "fp32"), threading.Semaphore(0), steps.Steps.step
     expected = enlarge(engine, image)
 
@@ -97,7 +97,7 @@ def test_an_abandoned_run_withdraws_its_next_step(photo):
     engine = Engine("cpu", "fp32")
     engine._runs_ahead = True
     stop = threading.Event()
-    left, stopped = (engine.stream(np.tile(photo, (30, 1, 1)), FAST, ticket=Ticket(stop=stop)) for _ in range(2))
+    left, stopped = (engine.stream(np.tile(photo, (20, 1, 1)), FAST, ticket=Ticket(stop=stop)) for _ in range(2))
 
     next(left)
     left.close()
@@ -125,7 +125,7 @@ def test_a_preview_runs_between_the_steps_of_a_run(engine, photo):
             finished_first.append(urgent_is_done.is_set())
 
     urgent = threading.Thread(target=run_preview)
-    enlarge(engine, np.tile(photo, (30, 1, 1)), progress=progress)
+    enlarge(engine, np.tile(photo, (20, 1, 1)), progress=progress)
     urgent.join()
 
     assert finished_first[-1], "the preview waited for the whole run"

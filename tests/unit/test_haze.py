@@ -107,7 +107,7 @@ def test_haze_of_30_percent_is_found(airlight):
     found = [
         measure(add_haze(source(), near, far, airlight)).haze
         for source in COLOUR.values()
-        for near, far in ((0.3, 0.3), (0.3, 0.5), (0.5, 0.7))
+        for near, far in ((0.3, 0.3), (0.5, 0.7))
     ]
 
     assert min(found) >= HAZY

@@ -281,9 +281,9 @@ def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys, number, status):
     for shade in range(6):
-        store.add(f"{shade}.png", shade, tmp_path, 96)
+        store.add(f"{shade}.png", shade, tmp_path, 64)
     command = ["run", store.source, "-o", store.results, "--json", *FAST]
-    killed = forks.start(*command)
+    killed = forks.start(*command, modules=("s3fs",))
     wait_until(lambda: any(name.endswith(".png") for name in store.names()))
     killed.send_signal(number)
     assert killed.wait() == status
