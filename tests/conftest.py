@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -39,6 +41,14 @@ def own_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
     for name in ("ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_RETENTION_HOURS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once():
+    """Read the certificates for TLS once and not for every request, which takes longer than most requests."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -58,7 +58,7 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
     with ExitStack() as ends:
 
         def begin(**limits: float) -> int:
-            for name, value in {"SLACK_SECONDS": 1.0, "_LOOK_SECONDS": 0.1, **limits}.items():
+            for name, value in {"SLACK_SECONDS": 0.5, "_LOOK_SECONDS": 0.1, **limits}.items():
                 monkeypatch.setattr(connections, name, value)
             for name in ("most", "most_of_address", "metrics"):
                 monkeypatch.setattr(LimitedProtocol, name, None)  # to restore it after the test
@@ -124,9 +124,9 @@ def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
     port = serve()
     assert httpx.get(f"http://127.0.0.1:{port}/slow", timeout=30).text == "done"
     with connected(port, UPLOAD) as connection:
-        for _ in range(20):  # for two seconds, twice the limit of an incomplete request
+        for _ in range(20):  # for a second, twice the limit of an incomplete request
             connection.sendall(b"0" * 5000)
-            time.sleep(0.1)
+            time.sleep(0.05)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert app.ends[-1] == "http.request"
 
