@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from enhance.web import cards
+
 from ..site import Site, site
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_cards() -> Iterator[None]:
+    """Compute no cards of the presets, which take longer than the preview. The tests of cards set another limit."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(cards, "MAX_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

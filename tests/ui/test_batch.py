@@ -38,36 +38,6 @@ DROP = """([name, bytes]) => {
 }"""
 
 
-def test_a_batch_shows_the_failed_file_and_packs_the_others_with_the_chosen_settings(site: Site, open_page, tmp_path):
-    page = open_page("?preset=anime-fast&format=webp&quality=80")
-    bad = site.files / "broken.png"
-    bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    open_batch(page, site.photo(LONG, 30, 40), bad, located_photo(site, "place.jpg"))
-    expect_chosen(page, format="webp")
-    pick(page, "metadata", "no-location")
-    enhance_all(page)
-
-    expect(page.locator("#batch-download")).to_be_visible()
-    expect(cards(page, "done")).to_have_count(2)
-    expect(card(page, "broken.png")).to_have_attribute("data-state", "failed")
-    expect(card(page, "broken.png").locator(".reason")).to_be_visible()
-    expect(card(page, LONG)).to_contain_text("160 × 120")
-    page.set_viewport_size({"width": 320, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    path = download(page, tmp_path, "#batch-download")
-    with zipfile.ZipFile(path) as archive:
-        assert archive.testzip() is None
-        names = {LONG.replace(".png", ".webp"), "place.webp", "report.csv", "summary.pdf"}
-        assert set(archive.namelist()) == names
-        archive.extract("place.webp", tmp_path)
-        rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode("utf-8-sig"))))
-    assert [row["state"] for row in rows] == ["done", "failed", "done"]
-    expect(card(page, LONG)).to_contain_text(f"Fidelity: {rows[0]['fidelity']}")
-    with Image.open(tmp_path / "place.webp") as image:
-        assert (image.format, image.size) == ("WEBP", (80, 96))
-    assert location(tmp_path / "place.webp") == {}
-
-
 def test_files_are_added_and_removed_during_a_batch_and_cancel_keeps_finished_ones(site: Site, open_page, tmp_path):
     page = open_page("?preset=anime-fast")
     names = ("quick.png", "held.png", "unwanted.png")
@@ -123,73 +93,73 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     wait_for_stage(page, "view.mode === 'preview'")
     wait_for_chip(page, "matches")
 
+    pick(page, "preset", "auto")
+    note = page.locator("#preset label:has(input[value=auto]) small")
+    expect(note).to_contain_text(re.compile(r"^1 \w+, 1 \w+, about"))
     page.locator("#tab-one-button").click()
     expect(facts).to_contain_text("single.png")
     expect_chosen(page, scale=2)
     assert data_of(page, "result")["size"] == [192, 240]
 
 
-def test_a_batch_with_a_small_and_a_damaged_file_is_completed_with_names_and_reports(site: Site, open_page, tmp_path):
-    page = open_page("?preset=anime-fast&long_side=96&format=jpeg")
+def test_a_batch_with_a_small_a_damaged_and_a_transparent_file_is_completed(site: Site, open_page, tmp_path):
+    page, logo = open_page("?preset=anime-fast&long_side=96&format=jpeg"), site.files / "logo.png"
+    Image.new("RGBA", (24, 20), (255, 255, 255, 0)).save(logo)
     bad = site.files / "damaged.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    open_batch(page, site.photo("mug.png", 30, 40), site.photo("tiny.png", 5, 4), bad, site.photo("cup.png", 36, 28))
-    attention, tiny = page.locator(".attention .file"), card(page, "tiny.png")
+    open_batch(page, site.photo(LONG, 30, 40), site.photo("tiny.png", 5, 4), bad, located_photo(site, "place.jpg"))
+    attention, tiny, damaged = page.locator(".attention .file"), card(page, "tiny.png"), card(page, "damaged.png")
     expect(attention).to_have_count(1)
     expect(tiny).to_contain_text("64 × 80 px")
     expect(page.locator("#batch-why")).to_contain_text("Photos: 3")
-    page.locator("#largest input").uncheck()
-    expect(attention).to_have_count(2)
-    expect(page.locator("#batch-why")).to_contain_text("Photos: 2")
-    expect(page.locator("#batch-enhance")).to_have_text("Enhance 2")
-    pattern = page.locator("#name_pattern").locator("input, textarea")
-    pattern.clear()
-    pattern.press_sequentially("a/{name}")
-    expect(page.locator("#pattern .problem")).to_contain_text("/")
-    pattern.clear()
-    pattern.press_sequentially("{name}-{n}")
-    expect(page.locator("#pattern")).to_contain_text("mug-01.jpg")
-
-    enhance_all(page)
-    expect(cards(page, "done")).to_have_count(2)
-    expect(cards(page, "failed")).to_have_count(2)
-    tiny.locator(".repair").click()
-    expect(cards(page, "done")).to_have_count(3)
-    card(page, "damaged.png").locator(".repair").click()
-    expect(card(page, "damaged.png")).to_have_attribute("data-state", "failed")
-    card(page, "damaged.png").locator(".remove").click()
-    expect(card(page, "damaged.png")).to_have_count(0)
-    tiny.locator(".pick").click()
-    expect(page.locator("#facts")).to_contain_text("tiny.png")
-    wait_for_stage(page, "view.mode === 'result' && view.result")
-
-    with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
-        assert set(archive.namelist()) == {"mug-01.jpg", "tiny-02.jpg", "cup-04.jpg", "report.csv", "summary.pdf"}
-    history(page)
-    with zipfile.ZipFile(download(page, tmp_path, "#history-list [data-act=zip]")) as archive:
-        assert {"mug-01.png", "tiny-02.png", "cup-04.png"} < set(archive.namelist())
-    with zipfile.ZipFile(download(page, tmp_path, "#batch-reports")) as archive:
-        assert len(archive.namelist()) == 3
-        assert all(archive.read(name).startswith(b"%PDF-") for name in archive.namelist())
-
-
-def test_auto_shows_how_many_photos_of_a_batch_get_each_preset(site: Site, open_page):
-    page = open_page()
-    open_batch(page, *(site.photo(f"{number}.png", 60, 80) for number in range(3)))
-    expect(page.locator("#preset label:has(input[value=auto]) small")).to_contain_text(re.compile(r"^3 \w+, about"))
-
-
-def test_a_batch_with_transparency_shows_its_background_as_jpeg(site: Site, open_page, tmp_path):
-    page, logo = open_page("?preset=anime-fast&format=jpeg"), site.files / "logo.png"
-    Image.new("RGBA", (24, 20), (255, 255, 255, 0)).save(logo)
-    open_batch(page, site.photo("opaque.png", 20, 24))
-    expect(page.locator("#facts")).to_contain_text("opaque.png")
     expect(page.locator("#background")).to_be_hidden()
     add_files(page, logo)
     expect(card(page, "logo.png")).to_contain_text("JPEG on white")
     pick(page, "background", "black")
     expect(card(page, "logo.png")).to_contain_text("JPEG on black")
+    pick(page, "metadata", "no-location")
+    page.locator("#largest input").uncheck()
+    expect(attention).to_have_count(2)
+    expect(page.locator("#batch-why")).to_contain_text("Photos: 3")
+    expect(page.locator("#batch-enhance")).to_have_text("Enhance 3")
+    pattern = page.locator("#name_pattern").locator("input, textarea")
+    pattern.fill("a/{name}")
+    expect(page.locator("#pattern .problem")).to_contain_text("/")
+    pattern.fill("{name}-{n}")
+    expect(page.locator("#pattern")).to_contain_text("-01.jpg")
+
     enhance_all(page)
-    expect(cards(page, "done")).to_have_count(2)
-    with Image.open(download(page, tmp_path, card(page, "logo.png").locator("a"))) as image:
-        assert max(image.convert("L").tobytes()) < 10
+    expect(cards(page, "done")).to_have_count(3)
+    expect(cards(page, "failed")).to_have_count(2)
+    expect(damaged.locator(".reason")).to_be_visible()
+    page.set_viewport_size({"width": 320, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.set_viewport_size({"width": 1280, "height": 900})
+    tiny.locator(".repair").click()
+    expect(cards(page, "done")).to_have_count(4)
+    damaged.locator(".repair").click()
+    expect(damaged).to_have_attribute("data-state", "failed")
+    tiny.locator(".pick").click()
+    expect(page.locator("#facts")).to_contain_text("tiny.png")
+    wait_for_stage(page, "view.mode === 'result' && view.result")
+
+    with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
+        assert archive.testzip() is None
+        photos = {LONG.replace(".png", "-01.jpg"), "tiny-02.jpg", "place-04.jpg", "logo-05.jpg"}
+        assert set(archive.namelist()) == photos | {"report.csv", "summary.pdf"}
+        archive.extractall(tmp_path)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text("utf-8-sig"))))
+    assert sorted(row["state"] for row in rows) == ["done"] * 4 + ["failed"]
+    with Image.open(tmp_path / "place-04.jpg") as image, Image.open(tmp_path / "logo-05.jpg") as black:
+        assert (image.format, image.size) == ("JPEG", (80, 96))
+        assert max(black.convert("L").tobytes()) < 10
+    assert location(tmp_path / "place-04.jpg") == {}
+    expect(card(page, LONG)).to_contain_text(f"Fidelity: {rows[0]['fidelity']}")
+    history(page)
+    with zipfile.ZipFile(download(page, tmp_path, "#history-list [data-act=zip]")) as archive:
+        assert {"tiny-02.png", "place-04.png", "logo-05.png"} < set(archive.namelist())
+    with zipfile.ZipFile(download(page, tmp_path, "#batch-reports")) as archive:
+        assert len(archive.namelist()) == 4
+        assert all(archive.read(name).startswith(b"%PDF-") for name in archive.namelist())
+    damaged.locator(".remove").click()
+    expect(damaged).to_have_count(0)

@@ -60,11 +60,6 @@ def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp
         assert fact in report, "the report is on the file that was downloaded"
     pick(page, "format", "jpeg")
 
-    again = page.context.new_page()
-    again.goto(site.url)
-    expect_chosen(again, format="jpeg")
-    again.close()
-
     glass = site.files / "glass.png"
     Image.fromarray(photo(8, 8)).convert("RGBA").save(glass)
     load(page, glass)

@@ -51,6 +51,7 @@ def behind_nginx(folder: Path, path: str) -> Iterator[str]:
             proxy.terminate()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
 def test_the_page_works_behind_nginx_as_documented(open_page, photo_file, tmp_path):
     with behind_nginx(tmp_path, "/enhance") as address:

@@ -76,12 +76,6 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
     expect_chosen(page, preset="gentle", format="webp", scale=2)
     expect(number(page, "strength")).to_have_value(moved)
 
-    with delayed_answer(page, lambda: pick(page, "preset", "original")):
-        pick(page, "preset", "dehaze")
-    expect(number(page, "fidelity")).to_have_value("1")
-    expect(number(page, "fidelity")).to_be_enabled()
-    expect_chosen(page, preset="dehaze")
-
     with delayed_answer(page, lambda: pick(page, "size", "long_side")):
         pick(page, "size", "megapixels")
     expect(number(page, "megapixels")).to_be_visible()
