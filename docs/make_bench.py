@@ -13,15 +13,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from spandrel.architectures.PLKSR import RealPLKSR
 
 from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
@@ -30,12 +33,15 @@ from docs.measure_start import starts
 from enhance.bench import TILE, matrix_peak, measure, table
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
-from enhance.engine.steps import Steps, Threads, strip_rows
+from enhance.engine.phases import PhasedStream
+from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
 from enhance.engine.stream import Stream
 from enhance.info import PeakMemory
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
+from enhance.models.networks import plksr
 from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.models.phases import split
 from enhance.scheduler import SCHEDULER
 from enhance.settings import WeightInterpolation
 
@@ -45,6 +51,7 @@ SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
 WIDTHS = (256, 384, 768, 1500, 2000)
 MEGAPIXELS = (0.1, 0.5, 1, 2, 4)
 HEIGHTS = (500, 1000, 2000, 4000)
+BARRIER_SIDE = 256
 CORES = (2, 8, 16, 64)
 _STEADY_PIXELS = 60_000
 _SIMULATION_SECONDS = 4.0
@@ -72,6 +79,41 @@ def shares(precision: str) -> dict[int, float]:
 
         found[width] = round(max(SCHEDULER.call(reach) for _ in range(2)), 3)
     return found
+
+
+def barriers() -> dict[str, Any]:
+    """Return the time of RealPLKSR in phases and of spandrel's network on the whole image, and the size of its maps.
+
+    The weights are random. The feature maps are in files.
+    """
+    torch.manual_seed(7)
+    network, dtype = RealPLKSR().eval(), torch.float32
+    graph, state = plksr.convert(network)
+    loaded = RowNetwork(WeightInterpolation("random"), False, graph, dict(state), {})
+    image, folder = torch.rand(BARRIER_SIDE, BARRIER_SIDE, 3), Path(gettempdir())
+    _, slots = split(graph)
+
+    def stream() -> None:
+        stream = PhasedStream(graph, *image.shape[:2], lambda first, last: image[first:last], dtype, folder=folder)
+        steps = Steps(stream, TILE, dtype)
+        while not stream.finished:
+            steps.step(loaded)
+
+    def untiled() -> None:
+        with torch.inference_mode():
+            network(image.permute(2, 0, 1)[None])
+
+    with patch("enhance.images.worker.IN_MEMORY", 0):
+        times = [[SCHEDULER.call(lambda work=work: _duration(work)) for work in (stream, untiled)] for _ in range(3)]
+    streamed, whole = (min(several) for several in zip(*times, strict=True))
+    stored = sum(slot.bytes(1000, 1000, dtype.itemsize) for slot in slots)
+    return {"streamed": round(streamed, 3), "untiled": round(whole, 3), "stored_bytes_per_megapixel": stored}
+
+
+def _duration(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def _rows_of(width: int) -> Any:
@@ -185,6 +227,11 @@ def lines(figures: dict[str, Any]) -> str:
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
     text.append("seconds per MP, by input size        " + _row(figures["paces"], "MP", "{:.2f}"))
     text.append("memory in MB, 500 px wide, by height " + _row(figures["peaks"], "px", "{}"))
+    if one := figures.get("barriers"):
+        share, stored = one["streamed"] / one["untiled"], one["stored_bytes_per_megapixel"] / 1e9
+        text.append(
+            f"RealPLKSR fp32, in 29 phases         {share:.0%} of spandrel's time   {stored:.2f} GB per MP on disk"
+        )
     text += ["", *start_lines(figures["starts"]), ""]
     worked = {count: one["worked"] for count, one in figures["cores"].items()}
     text.append("simulated load of each core          " + _row(worked, "cores", "{:.0%}"))
@@ -286,6 +333,7 @@ def main() -> None:
         "shares": {precision: shares(precision) for precision in precisions},
         "paces": paces(fastest),
         "peaks": peaks(),
+        "barriers": barriers(),
         "starts": starts(),
         "cores": simulate_cores(rate / SCHEDULER.call(torch.get_num_threads)),
     }

@@ -16,6 +16,7 @@ from spandrel.architectures.Compact import Compact
 from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.MoSR import MoSR
 from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
+from spandrel.architectures.RCAN import RCAN
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import models
@@ -47,6 +48,11 @@ def real_plksr(**options: object) -> Callable[[], torch.nn.Module]:
     return lambda: RealPLKSR(**{**shape, **options})  # type: ignore[arg-type]
 
 
+def rcan(**options: object) -> Callable[[], torch.nn.Module]:
+    shape = {"n_resgroups": 2, "n_resblocks": 2, "n_feats": 8, "reduction": 4}
+    return lambda: RCAN(**{**shape, **options})  # type: ignore[arg-type]
+
+
 def mosr(**options: object) -> Callable[[], torch.nn.Module]:
     return lambda: MoSR(**{"dim": 8, "n_block": 2, **options})  # type: ignore[arg-type]
 
@@ -69,8 +75,14 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1),
     **{f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale) for scale in (1, 4)},
     **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (1, 2, 3)},
+    "real-plksr-dysample": real_plksr(dysample=True),
+    "real-plksr-dysample-1x": real_plksr(dysample=True, upscaling_factor=1, layer_norm=True),
     "mosr-4x": mosr(),
+    "mosr-dysample": mosr(upscale=2, upsampler="dys"),
     "mosr-1x-grey": mosr(in_ch=1, upscale=1),
+    **{f"rcan-{scale}x": rcan(scale=scale, norm=False) for scale in (3, 4)},
+    "rcan-norm": rcan(scale=2),
+    "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
     "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),
 }
 
@@ -116,7 +128,7 @@ def spandrel_output(file: Path, rgb: np.ndarray) -> np.ndarray:
     if model.input_channels == 1:
         batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     # The network alone with the padding that it needs, because spandrel pads some networks unnecessarily.
-    fold = getattr(model.model, "shuffle_factor", None) or 1
+    fold = getattr(model.model, "shuffle_factor", None) or getattr(model.model, "downscale_factor", 1)
     _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
     with torch.inference_mode():
         output = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255

@@ -11,7 +11,17 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 
-from enhance.models.graphs import Activate, Activation, Affine, ChannelNorm, Conv, Graph, GroupNorm
+from enhance.models.graphs import (
+    Activate,
+    Activation,
+    Affine,
+    ChannelGate,
+    ChannelNorm,
+    Conv,
+    Graph,
+    GroupNorm,
+    Sample,
+)
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +202,38 @@ class GroupStatistics:
 
 
 @dataclass(frozen=True)
+class GateStatistics:
+    """The gain of a squeeze and excitation from the means of its channels; the shift is zero."""
+
+    first: tuple[torch.Tensor, torch.Tensor]
+    second: tuple[torch.Tensor, torch.Tensor]
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return gain and shift [2, 1, C] for the mean and variance [2, 1, C] of each channel."""
+        gain = F.linear(F.linear(rows[0], *self.first).relu_(), *self.second).sigmoid_()
+        return torch.stack([gain, torch.zeros_like(gain)])
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Bilinear samples of a feature map at [2, groups, f, f] offsets from each pixel, in float32."""
+
+    positions: torch.Tensor
+    groups: int
+    factor: int
+    transposed: bool
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the offsets [2 (x, y), groups, n, f, W, f] of rows [n, W, C]."""
+        offsets = (rows.float() * 0.5).add_(self.positions)
+        row, column = (5, 4) if self.transposed else (4, 5)
+        parts = offsets.unflatten(2, (2, self.groups, self.factor, self.factor)).permute(2, 3, 0, row, 1, column)
+        return parts.flip(0) if self.transposed else parts
+
+
+@dataclass(frozen=True)
 class SeparateActivation:
     """An activation that is not part of a convolution, in float32."""
 
@@ -239,6 +281,13 @@ def prepare(
                 kernels[index] = LayerNorm(weight, bias, node.eps)
             else:
                 kernels[index] = GroupStatistics(weight, bias, node.groups, node.eps)
+        elif isinstance(node, ChannelGate):
+            names = [f"{node.name}.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")]
+            one, two, three, four = (state[name].to(device, torch.float32) for name in names)
+            kernels[index] = GateStatistics((one.flatten(1), two), (three.flatten(1), four))
+        elif isinstance(node, Sample):
+            positions = state[node.positions].to(device, torch.float32).flatten()
+            kernels[index] = Sampling(positions, node.groups, node.enlarge, transposed)
         elif isinstance(node, Activate):
             kernels[index] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
     return kernels

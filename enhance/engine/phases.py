@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from enhance.models.graphs import Barrier, Graph
+from enhance.models.graphs import Graph, Scaled
 from enhance.models.phases import Phase, Slot, split
 
 from ..files import check_disk_space, storage_errors
@@ -53,8 +53,8 @@ class PhasedStream:
     """One image on its way through a network with barriers; see `Stream` for its parameters and methods.
 
     `dtype` is the precision of the convolutions. The feature maps between two phases are unnamed files in `folder` if
-    they are large. With `known`, the statistics of a larger image that this one is a part of, there is one phase, and
-    nothing is stored. Raises StorageError if the disk has no room for them and the output.
+    they are large. With `known`, the statistics of a larger image that this one is a part of, there are fewer
+    phases. Raises StorageError if the disk has no room for the feature maps and the output.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PhasedStream:
         self.graph, self._read, self._transposed, self._size = graph, read, transposed, (height, width)
         self.statistics: dict[int, torch.Tensor] = dict(known or {})
         """The statistics that were measured so far."""
-        self._phases, slots = split(graph) if known is None else ([_whole(graph)], [])
+        self._phases, slots = split(graph, settled=known is not None)
         self._done, self._measured = 0, dict[int, RowStatistics]()
         self._stream = self._begin(self._phases[0], [])
         self.device, self.height, self.width = self._stream.device, self._stream.height, self._stream.width
@@ -115,7 +115,7 @@ class PhasedStream:
         found: dict[int, Kernel] = {}
         phase = self._phases[self._done]
         for index, (place, node) in enumerate(zip(phase.places, phase.graph.nodes, strict=True)):
-            if isinstance(node, Barrier):
+            if isinstance(node, Scaled):
                 source = self.graph.nodes[place].sources[0]
                 gain, shift = kernels[place](self.statistics[source].to(self.device))
                 found[index] = Scaling(gain, shift)
@@ -193,10 +193,6 @@ def held_bytes(graph: Graph, height: int, width: int, dtype: torch.dtype, device
 
 def _fits_gpu(needed: int, device: torch.device) -> bool:
     return device.type == "cuda" and needed <= _GPU_SHARE * free_memory(device)
-
-
-def _whole(graph: Graph) -> Phase:
-    return Phase(graph, tuple(range(len(graph.nodes))), {}, {}, ())
 
 
 def _writer(feature_map: torch.Tensor) -> Sink:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import torch
+import torch.nn.functional as F
 
-from enhance.models.graphs import Add, Conv, Gate, Graph, Multiply, Nearest, Node
+from enhance.models.graphs import Add, Complete, Conv, Gate, Graph, Multiply, Nearest, Node, Sample
 from enhance.models.memory import chunk_rows, earlier_operands
 
 from .kernels import ImageRows, Kernel, RowReader
@@ -237,6 +238,8 @@ class Stream:
             last = min(target, first + block)
             if isinstance(node, Conv):
                 produced = self._convolve(node, step.kernels[layer], first, last, scratch)
+            elif isinstance(node, Sample):
+                produced = self._sample(node, step.kernels[layer], first, last)
             elif layer in step.kernels:
                 produced = step.kernels[layer](self._rows(node.sources[0], first, last))
             else:
@@ -303,6 +306,8 @@ class Stream:
     def _rearrange(self, node: Node, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Add | Multiply | Gate):
             return self._combine(node, first, last)
+        if isinstance(node, Complete):
+            return self._rows(node.sources[0], first, last)
         factor = node.enlarge
         low, high = first // factor, -(-last // factor)
         rows = self._rows(node.sources[0], low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
@@ -324,6 +329,26 @@ class Stream:
         if isinstance(node, Multiply):
             return trunk * source
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
+
+    def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> torch.Tensor:
+        """Return samples of a stored feature map [H, W, C], of which only the rows that they are in are read."""
+        factor, groups, (values, offsets) = node.enlarge, node.groups, node.sources
+        low, high = first // factor, -(-last // factor)
+        source = self._maps[values]
+        height, width, _ = source.shape
+        across, down = kernel(self._rows(offsets, low, high))  # [g, n, f, W, f] each
+        down = down + torch.arange(low, high, device=self.device).view(-1, 1, 1, 1)
+        across = across + torch.arange(width, device=self.device).view(-1, 1)
+        down, across = down.clamp(0, height - 1), across.clamp(0, width - 1)
+        top, bottom = int(down.min()), min(int(down.max()) + 2, height)
+        part = source[top:bottom].to(self.device).unflatten(2, (groups, -1)).permute(2, 3, 0, 1)  # [g, C / g, n, W]
+        centres = ((across, width), (down - top, bottom - top))  # of -1..1 between the outer edges
+        grid = torch.stack([(2 * one + 1) / size - 1 for one, size in centres], -1)
+        grid = grid.view(groups, (high - low) * factor, width * factor, 2)
+        sampled = F.grid_sample(
+            part.float(), grid, padding_mode="border", align_corners=False
+        )  # [g, C / g, n * f, W * f]
+        return sampled.flatten(0, 1).permute(1, 2, 0)[first - low * factor : last - low * factor]
 
     def _first_needed(self, source: int) -> int:
         """Return the first row of a layer that its readers still need."""

@@ -108,11 +108,14 @@ def _check_bytes(size: int, file: str) -> None:
 
 
 class _Values(TorchFunctionMode):
-    """Keeps numbers that a network reads when it is built, as MoSR does, out of the meta device without values."""
+    """Builds the networks on the meta device, without values, that would read or set values there: MoSR and RCAN."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        device = {"device": "cpu"} if func is torch.linspace else {}
-        return func(*args, **{**(kwargs or {}), **device})
+        if func is torch.linspace:
+            kwargs = {**(kwargs or {}), "device": "cpu"}
+        elif func.__name__ in ("__set__", "div_") and isinstance(args[1], torch.Tensor):
+            args = args[0], args[1].to("meta")
+        return func(*args, **(kwargs or {}))
 
 
 def _detect(state: State, file: str) -> Detected:

@@ -126,16 +126,47 @@ class ChannelNorm(Node):
 
 
 class Barrier(Node):
-    """Each channel times a gain plus a shift that follow from its mean and variance over the whole image."""
+    """A node that needs all of its source, so that everything before it is streamed first."""
+
+
+class Scaled(Barrier):
+    """Each channel times a gain plus a shift, which follow from the channels' means and variances over the image."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupNorm(Barrier):
+class GroupNorm(Scaled):
     """Group normalisation (Wu and He, 2018) in float32, with the tensors `name`.weight and .bias [C]."""
 
     name: str
     groups: int
     eps: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelGate(Scaled):
+    """Squeeze and excitation (Hu et al., 2018) in float32: two 1x1 convolutions of the means, `name`.0 and `name`.2.
+
+    A ReLU follows the first one, which has `hidden` channels, and a sigmoid the second one.
+    """
+
+    name: str
+    hidden: int
+
+
+class Complete(Barrier):
+    """Its source unchanged, once it is complete, so that a `Sample` of it can read any row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Node):
+    """Bilinear samples of the first source, in float32: DySample (Liu et al., 2023).
+
+    Each pixel has f x f samples, f = `enlarge`, for each of `groups` of channels. The second source has half of
+    the channels [2 (x, y), groups, f, f] of their offsets; the tensor `positions` of the same shape is added.
+    """
+
+    groups: int
+    positions: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +185,7 @@ class Shuffle(Node):
 
 
 _LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Shuffle)
-_KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm)}
+_KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm, ChannelGate, Complete, Sample)}
 
 
 @dataclass
@@ -181,10 +212,11 @@ class Graph:
         activation: Activation | None = None,
         part: int = 0,
         depthwise: bool = False,
+        precise: bool = False,
     ) -> int:
         scale = self.nodes[sources[0]].scale * enlarge
         options: dict[str, Any] = {"name": name, "size": size, "bias": bias, "activation": activation}
-        options |= {"part": part, "depthwise": depthwise}
+        options |= {"part": part, "depthwise": depthwise, "precise": precise}
         return self._append(Conv(sources, channels, scale, enlarge, **options))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
@@ -207,6 +239,27 @@ class Graph:
 
     def group_norm(self, source: int, name: str, groups: int) -> int:
         return self._append(GroupNorm((source,), *self._shape(source), name=name, groups=groups))
+
+    def channel_gate(self, source: int, name: str, hidden: int) -> int:
+        return self._append(ChannelGate((source,), *self._shape(source), name=name, hidden=hidden))
+
+    def complete(self, source: int) -> int:
+        return self._append(Complete((source,), *self._shape(source)))
+
+    def sample(self, values: int, offsets: int, factor: int, groups: int, positions: str) -> int:
+        channels, scale = self._shape(values)
+        options: dict[str, Any] = {"groups": groups, "positions": positions}
+        return self._append(Sample((values, offsets), channels, scale * factor, factor, **options))
+
+    def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
+        """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
+        whole, channels = self.complete(source), 2 * groups * factor**2
+        scope = {"bias": False, "activation": Activation("sigmoid")}
+        offset, share = (
+            self.conv(f"{name}.{layer}", whole, channels=channels, size=1, **options)
+            for layer, options in (("offset", {}), ("scope", scope))
+        )
+        return self.sample(source, self.multiply(offset, share), factor, groups, f"{name}.init_pos")
 
     def nearest(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)
@@ -258,6 +311,11 @@ class Graph:
         """Whether it is streamed in several phases."""
         return any(isinstance(node, Barrier) for node in self.nodes)
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether all of the image changes each pixel."""
+        return any(isinstance(node, Scaled) for node in self.nodes)
+
     def readers(self) -> list[list[int]]:
         """Return for each node the indices of those that read it, twice for one that reads it twice."""
         readers: list[list[int]] = [[] for _ in self.nodes]
@@ -300,6 +358,12 @@ class Graph:
                 shapes |= {f"{node.name}.{kind}": (node.channels,) for kind in ("weight", "bias")}
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
                 shapes[node.activation.slopes] = (node.channels,)
+            if isinstance(node, ChannelGate):
+                for layer, outputs, inputs in ((0, node.hidden, node.channels), (2, node.channels, node.hidden)):
+                    shapes[f"{node.name}.{layer}.weight"] = (outputs, inputs, 1, 1)
+                    shapes[f"{node.name}.{layer}.bias"] = (outputs,)
+            if isinstance(node, Sample):
+                shapes[node.positions] = (1, 2 * node.groups * node.enlarge**2, 1, 1)
             if isinstance(node, Affine):
                 shapes |= {name: (node.channels,) for name in (node.gain, node.shift) if isinstance(name, str)}
         return shapes

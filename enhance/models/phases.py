@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .graphs import Barrier, Conv, Graph, Input, Node, Stored
+from .graphs import Barrier, Conv, Graph, Input, Node, Scaled, Stored
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,17 @@ def is_rounded(node: Node) -> bool:
     return (isinstance(node, Conv) and not node.precise) or (isinstance(node, Stored) and node.rounded)
 
 
-def split(graph: Graph) -> tuple[list[Phase], list[Slot]]:
-    """Return the phases of a graph in order, one if it has no barriers, and the slots that they share."""
+def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slot]]:
+    """Return the phases of a graph in order, one if it has no barriers, and the slots that they share.
+
+    If it is `settled`, the statistics are known, and their barriers begin no phase.
+    """
     starts = [0]
     for index, node in enumerate(graph.nodes):
-        if (
-            isinstance(node, Barrier)
-            and node.sources[0] >= starts[-1]
-            and not isinstance(graph.nodes[node.sources[0]], Stored)
-        ):
-            starts.append(index)
+        if isinstance(node, Barrier) and not (settled and isinstance(node, Scaled)):
+            source = node.sources[0]
+            if source >= starts[-1] and not isinstance(graph.nodes[source], Stored):
+                starts.append(index)
     ends, readers = [*starts[1:], len(graph.nodes)], graph.readers()
     last_reader = [max(reading, default=-1) for reading in readers]
     phases: list[Phase] = []
@@ -84,7 +85,7 @@ def split(graph: Graph) -> tuple[list[Phase], list[Slot]]:
                 slots.append(slot)
             stored[place] = len(slots) - 1 if reused is None else free.pop(reused)
         stores = {places.index(place): stored[place] for place in new}
-        sources = {node.sources[0] for node in graph.nodes[end:] if isinstance(node, Barrier)}
+        sources = {node.sources[0] for node in graph.nodes[end:] if isinstance(node, Scaled)}
         measured = tuple(places.index(place) for place in new if place in sources)
         phases.append(Phase(part, places, loads, stores, measured))
     return phases, slots

@@ -49,7 +49,7 @@ def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Pa
 FULL_SIZE = {
     "plksr": PLKSR,
     "real-plksr": RealPLKSR,
-    "real-plksr-layers": partial(RealPLKSR, layer_norm=True),
+    "real-plksr-dysample": partial(RealPLKSR, layer_norm=True, dysample=True),
     "mosr": MoSR,
 }
 
@@ -69,7 +69,7 @@ def test_a_network_of_full_size_matches_spandrel_for_every_tile_and_depth(kind: 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize(
-    "kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x", "real-plksr-2x", "mosr-4x"]
+    "kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x", "real-plksr-2x", "mosr-4x", "rcan-4x"]
 )
 def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"

@@ -215,7 +215,7 @@ def test_an_incomplete_file_is_rejected(share: float, ending: str, store: Store,
 
 
 UNSUPPORTED = {
-    "RCAN": {"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4},
+    "SAFMN": {"dim": 8, "n_blocks": 1},
     "NAFNet": {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "SwinIR": {"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State, Unsupported
+from ..graphs import PRECISIONS, Activation, Graph, State
 
 TITLE, ARCHITECTURE = "MoSR", "MoSR"
 
@@ -21,12 +21,15 @@ def mosr(
     hidden: int = 96,
     part: int = 64,
     channels: int = 3,
+    output: int = 3,
+    *,
+    dysample: bool = False,
 ) -> Graph:
     """Return MoSR at scale `factor`. Each block convolves `part` of its `hidden` channels by depth with a large kernel.
 
     `fc1` of the files is split into `gate` and `value`, whose convolved channels come first.
     """
-    graph = Graph(PRECISIONS)
+    graph = Graph(("fp32", "bf16") if dysample else PRECISIONS)
     image = graph.input(channels)
     trunk = graph.conv("gblocks.0", image, channels=features)
     for block in range(1, blocks + 1):
@@ -45,18 +48,20 @@ def mosr(
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
     side = graph.conv("shortcut.block.2", side, channels=features, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)
-    wide = graph.conv("upsampler.0", graph.add(body, side), channels=channels * factor**2)
+    body = graph.add(body, side)
+    if dysample:
+        graph.conv("upsampler.end_conv", graph.dysample(body, "upsampler", factor, 4), channels=output, size=1)
+        return graph.keep_ends_precise()
+    wide = graph.conv("upsampler.0", body, channels=output * factor**2)
     if factor > 1:
         graph.shuffle(wide, factor)
     return graph.keep_ends_precise()
 
 
 def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network. Raises Unsupported."""
+    """Return the graph and the tensors of spandrel's network."""
     options, tensors = network.hyperparameters, {}
     features, part, hidden = options["dim"], len(network.gblocks[1].conv.weight), network.gblocks[1].fc2.in_channels
-    if options["upsampler"] == "dys":
-        raise Unsupported("MoSR (DySample)")
     order = [*range(hidden - part, hidden), *range(hidden - part)]  # the convolved channels first
     for name, tensor in network.state_dict().items():
         prefix, _, kind = name.rpartition(".")
@@ -70,7 +75,7 @@ def convert(network: Any) -> tuple[Graph, State]:
             tensors[f"upsampler.0.{kind}"] = tensor.unflatten(0, (8, -1)).mean(0)
         else:
             tensors[name] = tensor[:, order] if layer == "fc2" and kind == "weight" else tensor
-    graph = mosr(
-        options["n_block"], features, options["upscale"], options["kernel_size"], hidden, part, options["in_ch"]
-    )
-    return graph, tensors
+    dysample = options["upsampler"] == "dys"
+    channels, output = options["in_ch"], options["out_ch"] if dysample else options["in_ch"]
+    shape = options["n_block"], features, options["upscale"], options["kernel_size"], hidden, part, channels, output
+    return mosr(*shape, dysample=dysample), tensors

@@ -10,8 +10,10 @@ from ..graphs import PRECISIONS, Activation, Graph, State, Unsupported
 
 TITLE, ARCHITECTURE = "PLKSR", "PLKSR"
 
-_WITH_GROUPS = ("fp32", "bf16")
-"""The precisions with group normalisation. A pass that overflowed at fp16 could not be repeated."""
+_WITH_BARRIERS = ("fp32", "bf16")
+"""The precisions with barriers. A step that overflowed at fp16 could not be repeated: it overwrites its input."""
+_REPEAT = "repeat"
+"""A convolution that repeats the channels of the image. Its weights are not in the files."""
 _SIGMOID = Activation("sigmoid")
 
 
@@ -26,13 +28,14 @@ def plksr(
     attention: bool = True,
     real: bool = False,
     groups: int = 0,
+    dysample: bool = False,
 ) -> Graph:
     """Return PLKSR at scale `factor`, or RealPLKSR if `real`. Each block convolves `part` channels with a large kernel.
 
     `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises `groups` of channels at
-    the end of a block, or without groups the channels of each pixel at its start.
+    the end of a block, or without groups the channels of each pixel at its start. It can end in DySample.
     """
-    graph = Graph(_WITH_GROUPS if groups else PRECISIONS)
+    graph = Graph(_WITH_BARRIERS if groups or dysample else PRECISIONS)
     image = graph.input(3)
     name, activation = ("channel_mixer", Activation("mish")) if real else ("channe_mixer", Activation("gelu"))
     trunk = graph.conv("feats.0", image, channels=features)
@@ -49,11 +52,17 @@ def plksr(
         if groups:
             body = graph.group_norm(body, f"{prefix}.norm", groups)
         trunk = graph.add(body, trunk)
-    last = graph.conv(f"feats.{blocks + (2 if real else 1)}", trunk, channels=3 * factor**2)
-    if factor == 1:
-        graph.add(last, image)
+    last = f"feats.{blocks + (2 if real else 1)}"
+    wide = graph.conv(last, trunk, channels=3 * factor**2, precise=dysample)
+    if dysample:
+        wide = graph.add(wide, graph.conv(_REPEAT, image, channels=3 * factor**2, size=1, bias=False, precise=True))
+        sampled = graph.dysample(wide, "to_img", factor, _sampled_groups(factor))
+        if factor > 1:
+            graph.conv("to_img.end_conv", sampled, channels=3, size=1)
+    elif factor == 1:
+        graph.add(wide, image)
     else:
-        graph.add(graph.shuffle(last, factor), graph.nearest(image, factor))
+        graph.add(graph.shuffle(wide, factor), graph.nearest(image, factor))
     return graph.keep_ends_precise()
 
 
@@ -63,18 +72,27 @@ def convert(network: Any) -> tuple[Graph, State]:
     real = "norm_groups" in options
     if not real and options["lk_type"] != "PLK":
         raise Unsupported(f"PLKSR ({options['lk_type']})")
-    if options.get("dysample"):
-        raise Unsupported("RealPLKSR (DySample)")
+    factor, dysample = options["upscaling_factor"], bool(options.get("dysample"))
+    if dysample:
+        repeat = next(iter(state.values())).new_zeros(3 * factor**2, 3, 1, 1)
+        for channel in range(3):
+            repeat[channel * factor**2 : (channel + 1) * factor**2, channel] = 1
+        state[f"{_REPEAT}.weight"] = repeat
     name = "channel_mixer" if real else "channe_mixer"
     graph = plksr(
         options["n_blocks"],
         options["dim"],
-        options["upscaling_factor"],
+        factor,
         options["kernel_size"],
         state["feats.1.lk.conv.weight"].shape[0],
         mixer=(state[f"feats.1.{name}.0.weight"].shape[2], state[f"feats.1.{name}.2.weight"].shape[2]),
         attention=options["use_ea"],
         real=real,
         groups=options["norm_groups"] if real and not options["layer_norm"] else 0,
+        dysample=dysample,
     )
     return graph, state
+
+
+def _sampled_groups(factor: int) -> int:
+    return 3 if factor % 2 else 4
