@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from gradio_client import handle_file
 
+from ..config import version
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
 from .calls import API, check_endpoint, check_parameters, is_uploaded
@@ -22,6 +23,16 @@ from .params import language_of, parameter_schema
 
 class AgentServer(McpServer):
     """The tools of the app. Each error is a sentence in the client's language."""
+
+    version = version()
+    instructions = (
+        "Upscales photos with Real-ESRGAN. Send an image as a data: URL, or upload it to /gradio_api/upload and send "
+        "the path. Call `analyse` to see the properties of a photo, the preset that suits it and the expected time. "
+        "Call `preview` to look at an area before a long run. `enhance` returns the address of the result."
+    )
+
+    def is_read_only(self, tool: str) -> bool:
+        return tool not in ("enhance", "batch")
 
     @property
     def language(self) -> str:

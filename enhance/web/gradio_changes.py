@@ -282,35 +282,71 @@ def use_mcp_server(server: type[McpServer]) -> None:
     gradio.mcp.GradioMCPServer = server
 
 
-def _protocol_server(name: str) -> Any:
-    """Return the protocol's server without its schema checks, whose errors are not sentences."""
-    server: Any = _GradioMCPServer.Server(name)  # type: ignore[attr-defined]
-    register = server.call_tool
-
-    def call_tool() -> Callable[[Any], Any]:
-        def decorate(function: Any) -> Any:
-            async def call(tool: str, arguments: dict[str, Any]) -> Any:
-                with delete_files_of_request():
-                    return await function(tool, arguments)
-
-            return register(validate_input=False)(call)
-
-        return decorate
-
-    server.call_tool = call_tool
-    return server
-
-
 class McpServer(_GradioMCPServer):
     """Gradio's MCP server with images as text in, and with addresses and JSON out.
 
     Without it, tools cannot accept images of remote clients, all clients share one session (and so see each other's
-    tasks), errors are those of a JSON schema, and `info` comes back as Python's repr.
+    tasks), errors are those of a JSON schema, `info` comes back as Python's repr, and the tools have no annotations and
+    no output schema.
     """
 
-    Server = staticmethod(_protocol_server)
+    instructions = version = ""
     _clients: OrderedDict[tuple[str, str], Client] = OrderedDict()  # noqa: RUF012 - shared by all servers
     _lock = Lock()
+
+    def Server(self, name: str) -> Any:  # noqa: N802 - the name is Gradio's
+        """Return the protocol's server without its schema checks, whose errors are not sentences."""
+        server: Any = _GradioMCPServer.Server(name, version=self.version, instructions=self.instructions)  # type: ignore[attr-defined]
+        register_call, register_list = server.call_tool, server.list_tools
+
+        def call_tool() -> Callable[[Any], Any]:
+            def decorate(function: Any) -> Any:
+                async def call(tool: str, arguments: dict[str, Any]) -> Any:
+                    with delete_files_of_request():
+                        result = await function(tool, arguments)
+                    result.structuredContent = self._structured(tool, result.content)
+                    return result
+
+                return register_call(validate_input=False)(call)
+
+            return decorate
+
+        def list_tools() -> Callable[[Any], Any]:
+            def decorate(function: Any) -> Any:
+                async def call() -> Any:
+                    types: Any = self.types  # type: ignore[attr-defined]
+                    hints = {"destructiveHint": False, "idempotentHint": True, "openWorldHint": False}
+                    tools = await function()
+                    for tool in tools:
+                        tool.annotations = types.ToolAnnotations(readOnlyHint=self.is_read_only(tool.name), **hints)
+                        tool.outputSchema = self._output_schema(tool.name)
+                    return tools
+
+                return register_list()(call)
+
+            return decorate
+
+        server.call_tool, server.list_tools = call_tool, list_tools
+        return server
+
+    def is_read_only(self, tool: str) -> bool:
+        """Return whether a tool changes nothing that lasts."""
+        raise NotImplementedError
+
+    def _outputs(self, tool: str) -> list[tuple[str, bool]]:
+        """Return the name of each output of a tool, and whether it is the address of a file."""
+        returns = self.api_info["named_endpoints"][self.tool_to_endpoint[tool]]["returns"]
+        return [(one["label"], one["component"] == "File") for one in returns]
+
+    def _output_schema(self, tool: str) -> dict[str, Any]:
+        outputs = self._outputs(tool)
+        properties = {name: {"type": "string", "format": "uri"} if is_file else {} for name, is_file in outputs}
+        return {"type": "object", "properties": properties, "required": [*properties]}
+
+    def _structured(self, tool: str, content: list[Any]) -> dict[str, Any]:
+        texts = [part.text for part in content if part.type == "text"]
+        outputs = zip(self._outputs(tool), texts, strict=True)
+        return {name: text if is_file else json.loads(text) for (name, is_file), text in outputs}
 
     @property
     def request(self) -> Any:

@@ -153,6 +153,9 @@ def services_of(scope: Scope) -> Services:
 
 
 def _is_administrator(request: gr.Request) -> bool:
-    """Return whether a request comes from this machine. Those of MCP clients come from Gradio's own client."""
-    is_mcp = (request.headers or {}).get("x-gradio-user") == "mcp"
-    return not is_mcp and request.request is not None and is_local_request(request.request.scope)
+    """Return whether a request comes from this machine.
+
+    Those of MCP clients come from Gradio's own client, or without a queue as requests of Starlette.
+    """
+    is_mcp, original = (request.headers or {}).get("x-gradio-user") == "mcp", getattr(request, "request", None)
+    return not is_mcp and original is not None and is_local_request(original.scope)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.config import version
 from enhance.output.formats import FORMATS
 from enhance.settings import RANGES, all_presets
 
@@ -34,7 +35,7 @@ def server(site) -> str:
 
 
 def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
-    """Return what each of these steps returns, in one session of a client."""
+    """Return what each of these steps returns, in one session of a client. A name is a field of the server's start."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
@@ -44,8 +45,8 @@ def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
             streamable_http_client(f"{server}gradio_api/mcp/", http_client=client) as (read, write, _),
             ClientSession(read, write) as session,
         ):
-            await session.initialize()
-            return [await step(session) for step in steps]
+            started = await session.initialize()
+            return [getattr(started, step) if isinstance(step, str) else await step(session) for step in steps]
 
     return asyncio.run(run_steps())
 
@@ -98,6 +99,30 @@ def test_every_tool_and_parameter_is_described_with_its_range(server):
         192,
     )
     assert tools["batch"].inputSchema["properties"]["images"]["items"] == {"type": "string"}
+
+
+def test_the_server_introduces_itself_and_its_tools(server):
+    info, instructions, listed = in_session(server, "serverInfo", "instructions", lambda session: session.list_tools())
+    tools = {tool.name: tool for tool in listed.tools}
+
+    assert (info.name, info.version) == ("Enhance", version())
+    assert "data: URL" in instructions
+    assert {name for name, tool in tools.items() if not tool.annotations.readOnlyHint} == {"enhance", "batch"}
+    assert all(tool.annotations.idempotentHint and not tool.annotations.openWorldHint for tool in tools.values())
+    assert tools["enhance"].outputSchema["required"] == ["result", "info"]
+
+
+def test_a_client_receives_structured_content(site, server):
+    image = as_data(site.photo("structured.png", 20, 24))
+    presets, enhanced = in_session(
+        server,
+        lambda session: session.call_tool("presets", {}),
+        lambda session: session.call_tool("enhance", {"image": image, **FAST}),
+    )
+
+    assert [one["name"] for one in presets.structuredContent["answer"]] == list(all_presets())
+    assert enhanced.structuredContent["info"]["output"]["width"] == 96
+    assert httpx.get(enhanced.structuredContent["result"]).status_code == 200
 
 
 def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site, server):
