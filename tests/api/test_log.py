@@ -116,15 +116,15 @@ def many_open_files(count: int) -> Iterator[None]:
 
 def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_with_ctrl_c(start, tmp_path):
     """Calls that fail before a run, and files that cannot be decoded, leave no name in the log."""
-    server = start("-m", "enhance", "app", wrapper=["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"])
+    server = start("-m", "enhance", "app", wrapper=["sh", "-c", 'ulimit -n 300; exec "$@"', "sh"])
     files = [tmp_path / f"private-{name}" for name in ("text.png", "cut.jpg", "cut.tif", "cut.heic")]
     for file in files[1:]:
         Image.effect_noise((64, 64), 50).convert("RGB").save(file)
         file.write_bytes(file.read_bytes()[:-1000])
     files[0].write_text("not an image")
     wait_until(server.is_ready)
-    with many_open_files(2000), ExitStack() as connections:
-        for _ in range(1100):
+    with many_open_files(1000), ExitStack() as connections:
+        for _ in range(400):
             connections.enter_context(connected(server.port, HALF))
         for path in ("healthz", "", "config"):
             assert httpx.get(f"{server.url}{path}", timeout=60).status_code == 200
