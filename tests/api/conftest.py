@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import gradio as gr
 import pytest
 from gradio_client import Client
+from PIL import Image
 
-from ..site import Site, site
+from enhance.config import Config, Limits
+from enhance.web import upload
+from enhance.web.layout import build_page
+from enhance.web.metrics import Metrics
+from enhance.web.params import CONTROLS
+from enhance.web.preview import Previews
+from enhance.web.services import Services
+from enhance.web.session import Sessions
+from enhance.web.storage import PageFolder, TaskOwners
+from enhance.web.theme import page_texts
+from enhance.web.views import Call
+
+from ..site import Site, WatchedEnhancer, site
 from .programs import start
 
 __all__ = ["site", "start"]
@@ -40,3 +56,25 @@ def connect(site: Site, tmp_path: Path, closing_threads: Executor) -> Iterator[C
 @pytest.fixture
 def client(connect: Callable[..., Client]) -> Client:
     return connect()
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Iterator[Call]:
+    """A call of a page with a photo of 100 x 80 px and the preset `anime-fast`."""
+    enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
+    folder = PageFolder(tmp_path / "page", 1, shared=False)
+    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, limits, metrics)
+    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics)
+    with gr.Blocks():
+        page = build_page(page_texts(limits))
+    request: Any = SimpleNamespace(
+        session_hash="page", username=None, client=SimpleNamespace(host="a"), headers={}, query_params={}, request=None
+    )
+    session = sessions.get(request)
+    values = {name: page.named[name].value for name in CONTROLS} | {"preset": "anime-fast", "largest": False}
+    call = Call(page, services, request, session, "en", values, gr.EventData(None, {}))
+    Image.effect_noise((100, 80), 50).convert("RGB").save(tmp_path / "photo.png")
+    session.is_auto = False
+    upload.load(call, tmp_path / "photo.png")
+    yield call
+    enhancer.release()

@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
-from PIL import Image
 
-from enhance.config import Config, Limits
 from enhance.errors import MemoryShortError, StorageError
 from enhance.scheduler import SCHEDULER
 from enhance.settings import AUTO
 from enhance.web import controls, run, upload
-from enhance.web.layout import build_page
-from enhance.web.metrics import Metrics
-from enhance.web.params import CONTROLS
-from enhance.web.preview import Previews
-from enhance.web.services import Services
-from enhance.web.session import Sessions
-from enhance.web.storage import PageFolder, TaskOwners
-from enhance.web.theme import page_texts
+from enhance.web.session import PageResult
 from enhance.web.views import Call, Updates
 
-from ..site import WatchedEnhancer
-
 MINUTES = 60.0
-
-
-@pytest.fixture
-def call(tmp_path: Path) -> Iterator[Call]:
-    """A call of a page with a photo of 100 x 80 px and the preset `anime-fast`."""
-    enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
-    folder = PageFolder(tmp_path / "page", 1, shared=False)
-    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, limits, metrics)
-    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics)
-    with gr.Blocks():
-        page = build_page(page_texts(limits))
-    request: Any = SimpleNamespace(
-        session_hash="page", username=None, client=SimpleNamespace(host="a"), headers={}, query_params={}, request=None
-    )
-    session = sessions.get(request)
-    values = {name: page.named[name].value for name in CONTROLS} | {"preset": "anime-fast", "largest": False}
-    call = Call(page, services, request, session, "en", values, gr.EventData(None, {}))
-    Image.effect_noise((100, 80), 50).convert("RGB").save(tmp_path / "photo.png")
-    session.is_auto = False
-    upload.load(call, tmp_path / "photo.png")
-    yield call
-    enhancer.release()
 
 
 def with_values(call: Call, **values: object) -> Call:
@@ -173,3 +138,17 @@ def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels,
     press(wanted, action)
 
     assert {name: getattr(call.session.settings, name) for name in settings} == settings
+
+
+def test_a_result_that_is_too_large_for_its_format_offers_png(call):
+    assert call.session.upload is not None
+    path = call.session.upload.path
+    info: Any = {"model": {"name": "other"}, "output": {"width": 20_000, "height": 9}}
+    call.session.result = PageResult(call.session.upload, info, path, path)
+    message, named = call.page.result.download_message, call.page.named
+    html = controls.change_encoding(with_values(call, format="webp"))[message]
+    assert buttons(html) == {"Use PNG": "use_png"}
+
+    updates = press(with_values(call, format="webp"), "use_png")
+
+    assert (updates[named["format"]], updates[message]) == ("png", "")
