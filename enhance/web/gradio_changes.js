@@ -23,18 +23,29 @@
     try {
       const response = await send(address, { ...options, headers });
       const event = response.ok && (await response.clone().json()).event_id;
+      if (event && uploaded.some((path) => options?.body.includes(JSON.stringify(path)))) uploadEvent = event;
       if (event && !early.delete(event)) expected.add(event);
+      else endUpload(event);
       return response;
     } finally { sending--; }
   };
-  // Without this, an interrupted upload shows the same message as any lost connection.
-  const upload = async (...given) => {
+  // Without this, an interrupted upload shows the same message as any lost connection. After a lost connection, Gradio
+  // drops all events and reloads the page as soon as it can: a file whose upload has no result by then would be lost.
+  let [uploaded, uploadEvent] = [[], ""];
+  const upload = async (address, options) => {
     window.enhanceInterrupted(false);
-    try { return await send(...given); } catch (error) {
+    window.enhanceUploading((options?.body?.getAll?.("files") ?? []).map((file) => file.name));
+    try {
+      const response = await send(address, options);
+      uploaded = response.ok ? await response.clone().json() : [];
+      if (!response.ok) window.enhanceUploading([]);
+      return response;
+    } catch (error) {
       if (error.name !== "AbortError") window.enhanceInterrupted(true);
       throw error;
     }
   };
+  const endUpload = (event) => { if (event && event === uploadEvent) { uploaded = []; window.enhanceUploading([]); } };
   const pump = async (request, response, output) => {
     let [text, more] = ["", false];
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -44,6 +55,7 @@
       for (const message of messages) {
         const { msg, event_id: event } = JSON.parse(message.replace(/^data: /, ""));
         if (msg === "process_completed" && !expected.delete(event)) early.add(event);
+        else if (msg === "process_completed") endUpload(event);
         more = msg === "close_stream" && sending + expected.size > 0;
         if (!more) await output.write(`${message}\n\n`);
       }

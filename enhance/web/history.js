@@ -51,7 +51,7 @@
     const [name, tabs] = [key(), await window.enhanceTabs()];
     if (name) window.enhanceNoticeEvent?.("tick", { act: "notice", key: name, tabs });
   };
-  window.enhanceOpened = () => { document.body.classList.add("opened"); lookForRun(); };
+  window.enhanceOpened = () => { document.body.classList.add("opened"); lookForRun(); findInterrupted(); };
   setInterval(() => { if (one("#notice [data-state=running]")) lookForRun(); }, 3000);
 
   // Show times in the browser's time zone.
@@ -72,10 +72,23 @@
     document.body.append(note);
   };
 
-  // The message about an interrupted upload stays until the next upload, also while Gradio reconnects.
+  // The message about an interrupted upload stays until the next upload, also while Gradio reconnects and reloads the
+  // page. The browser keeps the names of files whose upload has no result yet.
+  const UPLOADING = "enhance-uploading";
+  window.enhanceUploading = (names) => {
+    try { sessionStorage.setItem(UPLOADING, JSON.stringify(names)); } catch { /* Without storage, a reload loses the message. */ }
+  };
   window.enhanceInterrupted = (is) => {
     one("#upload-interrupted")?.remove();
-    if (is) showAlert("upload-interrupted", "upload_interrupted", "close", () => window.enhanceInterrupted(false));
+    const close = () => { window.enhanceInterrupted(false); window.enhanceUploading([]); };
+    if (is) showAlert("upload-interrupted", "upload_interrupted", "close", close);
+  };
+  const findInterrupted = () => {
+    let names = [];
+    try { names = JSON.parse(sessionStorage.getItem(UPLOADING)) ?? []; } catch { return; }
+    const shown = `${one("#facts")?.textContent} ${one("#batch-cards")?.textContent}`;
+    if (names.every((name) => shown.includes(name))) return window.enhanceUploading([]);
+    window.enhanceInterrupted(true);
   };
   let [checked, later] = [0, null];
   const check = async () => {

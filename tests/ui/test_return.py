@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from ..site import Site
 from .cable import cable
 from .journey import add_files, choose, download, enhance, enhance_all, load, open_batch, wait_for_stage
+from .test_upload import UPLOAD
 
 NOTICE = "#notice section"
 HIDDEN_TAB = """
@@ -107,3 +108,22 @@ def test_an_interrupted_upload_says_what_to_do(site: Site, open_page):
         page.locator(f"{interrupted} button").click()
         expect(page.locator(interrupted)).to_have_count(0)
         page.close()
+
+
+def test_a_file_that_is_dropped_before_the_page_reloads_itself_is_not_lost_silently(site: Site, open_page):
+    page, interrupted = open_page("?preset=anime-fast"), "#upload-interrupted"
+    page.context.set_offline(True)
+    page.locator("#examples button").first.click()
+    expect(page.locator("[data-testid=toast-text]")).to_contain_text("Cannot connect to the server.")
+    with page.expect_navigation():  # Gradio reloads the page, and has dropped all events since.
+        page.context.set_offline(False)
+        page.evaluate(UPLOAD, ["drop", "", "dropped.png", 64])
+    page.locator("body.opened").wait_for()
+    expect(page.locator(interrupted)).to_contain_text("add the file again")
+    page.evaluate(UPLOAD, ["drop", "", "dropped.png", 64])
+    expect(page.locator("#facts")).to_contain_text("64 × 40 px")
+    expect(page.locator(interrupted)).to_have_count(0)
+    page.reload()
+    page.locator("body.opened").wait_for()
+    expect(page.locator("#facts")).to_contain_text("64 × 40 px")
+    expect(page.locator(interrupted)).to_have_count(0)
