@@ -102,8 +102,10 @@ def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -
         return templates.problem(text, templates.Button(label, POSSIBLE_SIZE))
     buttons = [templates.Button(call.text("use_dpi", dpi=possible.dpi), POSSIBLE_SIZE)]
     if is_large:
-        size = with_largest_print(settings, *shape).describe_size(call.language)
-        buttons.append(templates.Button(call.text("use_largest", size=size), LARGEST_PRINT))
+        largest = with_largest_print(settings, *shape)
+        sides = " × ".join(f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side)
+        label = call.text("use_largest_print", size=call.text("print_sides", sides=sides))
+        buttons.append(templates.Button(label, LARGEST_PRINT))
     return templates.problem(text, *buttons)
 
 

@@ -69,6 +69,14 @@ def test_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch)
     assert updates[call.page.controls.problem] == ""
 
 
+def test_a_link_to_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "no weights"))
+    request: Any = SimpleNamespace(**{**vars(call.request), "session_hash": "new", "query_params": {"preset": "face"}})
+    html = controls.open_page(replace(call, request=request))[call.page.controls.problem]
+    assert "Not installed on this server." in html
+    assert buttons(html) == {"Use Auto": AUTO}
+
+
 def test_a_run_whose_weights_are_missing_offers_auto(call, tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "no weights"))
     monkeypatch.setenv("PATH", "")
@@ -122,7 +130,7 @@ def test_a_size_beyond_4x_shows_its_two_passes_and_offers_4x_if_it_takes_long(ca
         ),
         (
             {"size": "paper", "paper": "a3", "dpi": 300},
-            ["Use 109 dpi, same print size", "Use the largest size (15.3 × 10.8 cm at 300 dpi)"],
+            ["Use 109 dpi, same print size", "Use the largest: 15.3 × 10.8 cm"],
             "largest_print",
             {"print_width": 15.27, "print_height": 10.8, "dpi": 300},
         ),
