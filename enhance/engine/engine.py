@@ -212,7 +212,7 @@ class Engine:
     def is_exact(self, model: str | WeightInterpolation, key: str) -> bool:
         """Return whether a region of the image with this key is computed as in the whole image.
 
-        It is not if the network needs statistics of the image and no run has measured their statistics yet.
+        It is not if the network needs statistics of the image and no run has measured them yet.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
         return (key, recipe) in self._statistics or not models.graph_of(recipe.model).needs_statistics

@@ -313,7 +313,7 @@ class Graph:
 
     @property
     def needs_statistics(self) -> bool:
-        """Whether all of the image changes each pixel."""
+        """Whether each output pixel depends on statistics of the whole image."""
         return any(isinstance(node, Scaled) for node in self.nodes)
 
     def readers(self) -> list[list[int]]:
