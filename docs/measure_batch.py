@@ -12,7 +12,8 @@ from typing import Any, cast
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import BatchRun, find_images
+from enhance.batch import BatchRun
+from enhance.batch_inputs import find_images
 from enhance.info import Result
 
 

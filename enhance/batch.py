@@ -5,7 +5,6 @@ A change of one file takes the same time for any number of files.
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
 import threading
@@ -19,18 +18,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, expected_error
-from .files import check_disk_space, storage_errors
-from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
-from .images import Listing, Shard, SourceImage, inspect, list_images
-from .images.pages import count_pages, write_page
+from .errors import Cancelled, EnhanceError, MemoryShortError, expected_error
+from .images import SourceImage, inspect
 from .output.formats import Encoding
-from .output.names import PATTERN, ResultNames, UniqueNames, fill_pattern
-from .output.provenance import origin_of
+from .output.names import PATTERN, ResultNames, fill_pattern
 from .output.resample import at_most_largest, result_size
 from .output.result import Written
 from .pipeline import earlier_info, is_result_of
-from .remote import EarlierResult, RemoteNames, Stored, download, is_address, list_address, stored_at, upload
+from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
 from .settings import Settings
 
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
     from .enhancer import Enhancer
     from .info import Info, Result
     from .pipeline import Run
-    from .report import Line
 
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
@@ -139,114 +133,6 @@ class Batch:
 
     def count(self, state: str) -> int:
         return self.counts[state]
-
-
-def find_images(
-    inputs: Iterable[Path | str],
-    output: Path | str | None = None,
-    shard: Shard = Shard(),  # noqa: B008 - immutable
-    ending: str = ".png",
-    pages: Path | None = None,
-    listed: Iterable[Item] = (),
-    pattern: str = PATTERN,
-) -> Batch:
-    """Return a batch of the given files, the images in the given folders, and the files of a list.
-
-    Folders can be fsspec addresses.
-
-    Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
-    copies, each page of a local TIFF is an item. `pattern` is that of the names of the results. A folder that cannot be
-    read is a failed item. Raises StorageError, and PictureError if there is nothing at an address.
-    """
-    inputs = list(inputs)
-    listing = list_images(
-        (Path(one) for one in inputs if not is_address(one)), lambda path: _is_earlier_result(path, output)
-    )
-    items = [Item(one.path, one.relative_path) for one in listing.images]
-    items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
-    items = [replace(item, number=number) for number, item in enumerate([*items, *listed], 1)]
-    count, names = len(items), Counter(_fixed_name(item, pattern) for item in items)
-    items = [page for item in shard.select(items) for page in split_pages(item, pages)]
-    for one in listing.unreadable:
-        error = PictureError("folder_closed", name=one.relative_path.as_posix())
-        items.append(Item(one.path, one.relative_path, state="failed", error=error))
-    facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
-    alike = max(names.values(), default=1)
-    if is_address(output):
-        return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
-    return replace(plan(items, ResultNames(Path(output), ending, alike) if output else None), **facts)
-
-
-def _fixed_name(item: Item, pattern: str) -> tuple[Path, str]:
-    """Return the folder of a result, and the part of its name that is known before it is processed."""
-    target = item.target
-    fixed = fill_pattern(pattern, "", name=target.stem.casefold(), n=str(item.number), preset="", size="")
-    return target.parent, fixed
-
-
-def split_pages(item: Item, folder: Path | None) -> list[Item]:
-    """Return an item for each page of a TIFF, whose source is a copy below `folder`, or the item itself.
-
-    The names of the page and of its output end in -p1, -p2 and so on. Raises StorageError.
-    """
-    count = count_pages(item.source) if folder and not item.address else 1
-    if folder is None or count == 1:
-        return [item]
-
-    def numbered(path: Path) -> Path:
-        return path.with_name(f"{path.stem}-p{number}{path.suffix}")
-
-    pages, copies = [], folder / item.key
-    with storage_errors(copies):
-        copies.mkdir(parents=True)
-        check_disk_space(copies, count * item.source.stat().st_size)
-        for number in range(1, count + 1):
-            source = copies / numbered(item.source).name
-            write_page(item.source, number, source)
-            output = item.output and numbered(item.output)
-            pages.append(Item(source, numbered(item.relative_path), output, number=item.number))
-    return pages
-
-
-def read_list(path: Path) -> list[Item]:
-    """Return the files of a list: a path or address in each line, or in a .jsonl file an object in each line.
-
-    The keys of an object are `input`, and optionally `output`, a path below the output folder, and `settings`, those of
-    this file in place of those of the batch. Raises SettingsError.
-    """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise SettingsError("list_unreadable", file=path, reason=str(error)) from error
-    return [_listed_item(path, number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _listed_item(path: Path, number: int, line: str) -> Item:
-    try:
-        entry: dict[str, Any] = json.loads(line) if path.suffix == ".jsonl" else {"input": line}
-        name, target = entry["input"], Path(entry.get("output") or "output")
-        settings = entry.get("settings")
-        if target.anchor or any(part.startswith(".") for part in target.parts):
-            raise ValueError(f"output: {target}")
-        item = Item(Path(name), Path(Path(name).name), settings=Settings(**settings) if settings else None, entry=entry)
-    except Exception as error:  # an object of any shape
-        raise SettingsError("list_line", file=path, line=number, reason=str(error)) from error
-    return replace(item, source=Path(item.name), address=name, bytes=1) if is_address(name) else item
-
-
-def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing: Listing) -> list[Item]:
-    """Return the images at the addresses, each once, and add everything else to the listing."""
-
-    def is_result(address: str) -> bool:
-        below = is_address(output) and address.startswith(f"{output.rstrip('/')}/")
-        return below and (stored := stored_at(address)) is not None and stored.origin.signature is not None
-
-    found = {
-        one.address: Item(Path(one.relative_path.name), one.relative_path, address=one.address, bytes=one.bytes)
-        for address in addresses
-        for one in list_address(address, is_result, listing)
-    }
-    return list(found.values())
 
 
 def plan(items: Iterable[Item], names: ResultNames | None = None) -> Batch:
@@ -591,59 +477,7 @@ def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) 
     return replace(item, settings=None if own == settings else own, is_limited=own != settings)
 
 
-def archive_names(batch: Batch, pattern: str = PATTERN) -> dict[Item, str]:
-    """Return a unique name in an archive for each finished file, with its subfolder, from a pattern of `names`."""
-    names = UniqueNames()
-    done = [(item, item.number or place) for place, item in enumerate(batch.items, 1) if item.state == "done"]
-    return {item: names.add(archive_name(item, pattern, number)) for item, number in done}
-
-
-def archive_name(item: Item, pattern: str, number: int) -> str:
-    """Return the name of a finished file, the `number`th of its batch, in an archive, with its subfolder."""
-    path = Path(strip_direction_marks(item.relative_path.as_posix()))
-    ending, size, preset = item.result.suffix if item.result else ".png", "", ""
-    if item.info:
-        output = item.info["output"]
-        size, preset = f"{output['width']}x{output['height']}", item.info["preset"]
-    values = {"name": path.stem, "preset": preset, "size": size, "n": f"{number:02}"}
-    return path.with_name(fill_pattern(pattern, ending, **values)).as_posix()
-
-
 def _report_path(result: Path, image: SourceImage) -> Path:
     from .report import report_path_next_to
 
     return report_path_next_to(result, image.sha256)
-
-
-def pack(
-    batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE, pattern: str = PATTERN
-) -> Path:
-    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError.
-
-    `pattern` is one of `enhance.output.names`.
-    """
-    from .report import write_zip
-
-    size = translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
-    return write_zip(path, lines_of(batch, language, pattern), settings.describe(language, size), language=language)
-
-
-def lines_of(batch: Batch, language: str, pattern: str = PATTERN) -> list[Line]:
-    """Return the lines of the summary and of the table."""
-    from .report import Line
-
-    names = archive_names(batch, pattern)
-
-    def reason(item: Item) -> str:
-        return strip_direction_marks(item.error.message(language)) if item.error else ""
-
-    return [
-        Line(strip_direction_marks(item.name), item.state, reason(item), names.get(item, ""), item.info)
-        for item in batch.items
-    ]
-
-
-def _is_earlier_result(path: Path, output: Path | str | None) -> bool:
-    if output is None or is_address(output) or Path(output).absolute() not in path.absolute().parents:
-        return False
-    return origin_of(path).signature is not None

@@ -392,7 +392,8 @@ def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
 
 def _plan(options: Namespace, shard: Shard, pages: Path | None, pattern: str) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
-    from .batch import find_images, plan, read_list, split_pages
+    from .batch import plan
+    from .batch_inputs import find_images, read_list, split_pages
     from .processes import remove_leftovers
     from .remote import RemoteFile
 
@@ -420,7 +421,8 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None, pattern: str) ->
 
 def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item | None:
     """Return the only input if it is a file and its output is one, too: an address with the extension of an image."""
-    from .batch import Item, find_images
+    from .batch import Item
+    from .batch_inputs import find_images
     from .output.formats import ENDINGS
 
     if len(inputs) != 1 or output is None or (isinstance(output, Path) and output.is_dir()):

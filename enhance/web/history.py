@@ -17,7 +17,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Item, archive_name, archive_names, plan
+from ..batch import Item, plan
+from ..batch_archive import archive_name, archive_names
 from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of

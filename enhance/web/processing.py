@@ -11,7 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, BatchRun, Item, archive_names, pack, plan
+from ..batch import Batch, BatchRun, Item, plan
+from ..batch_archive import archive_names, pack
 from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result

@@ -13,7 +13,8 @@ from skimage import data
 from enhance import Enhancer, Settings, SettingsError
 from enhance.analysis import Analysis
 from enhance.analysis.auto import choose, faster_preset
-from enhance.batch import BatchRun, find_images
+from enhance.batch import BatchRun
+from enhance.batch_inputs import find_images
 from enhance.cli import main
 from tests.conftest import psnr
 from tests.quality.metrics import block_steps as steps

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings, StorageError
-from enhance.batch import BatchRun, Item, find_images, lines_of, pack, plan
+from enhance.batch import BatchRun, Item, plan
+from enhance.batch_archive import lines_of, pack
+from enhance.batch_inputs import find_images
 from enhance.images import read_image
 from enhance.output.names import ResultNames
 from enhance.output.resample import result_size

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from enhance.batch import Item, archive_names, plan, with_own_size
+from enhance.batch import Item, plan, with_own_size
+from enhance.batch_archive import archive_names
 from enhance.errors import SettingsError
 from enhance.output.names import check_pattern, fill_pattern
 from enhance.settings import Settings

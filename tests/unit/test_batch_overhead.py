@@ -22,7 +22,8 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Batch, BatchRun, find_images
+from enhance.batch import Batch, BatchRun
+from enhance.batch_inputs import find_images
 from enhance.cli import _Reporter
 from enhance.files import file_sha256
 from enhance.images.decode import read_facts

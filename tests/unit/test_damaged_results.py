@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings
-from enhance.batch import BatchRun, find_images
+from enhance.batch import BatchRun
+from enhance.batch_inputs import find_images
 from enhance.output.claims import Claims
 from enhance.output.names import ResultNames
 from enhance.output.provenance import Origin, origin_of

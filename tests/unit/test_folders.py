@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from enhance import SettingsError
-from enhance.batch import Item, archive_names, find_images, plan
+from enhance.batch import Item, plan
+from enhance.batch_archive import archive_names
+from enhance.batch_inputs import find_images
 from enhance.cli import main
 from enhance.images import Shard
 from enhance.output.claims import Claims

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Batch, BatchRun, find_images
+from enhance.batch import Batch, BatchRun
+from enhance.batch_inputs import find_images
 from enhance.cli import main
 from enhance.cluster import ClusterWorker
 from enhance.errors import EnhanceError

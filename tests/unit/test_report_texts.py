@@ -9,7 +9,8 @@ import pytest
 from skimage import data
 
 from enhance import Settings
-from enhance.batch import Item, lines_of, plan
+from enhance.batch import Item, plan
+from enhance.batch_archive import lines_of
 from enhance.report import Line, make_report, summary, table
 
 from .report_runs import info_of, run_of, text_of

@@ -12,7 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from ...batch import Item, archive_name
+from ...batch import Item
+from ...batch_archive import archive_name
 from ...errors import EnhanceError, StorageError
 from ...files import storage_errors
 from ...i18n import format_names
