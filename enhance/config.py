@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 _OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES", "ENHANCE_SHARDS"}
 """Variables that `enhance.models` and `enhance.images` read."""
-_LAST_PORT = 65_535
-_SHORTEST_KEY = 16
+_MAX_PORT = 65_535
+_MIN_KEY_LENGTH = 16
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
+_ANCESTORS = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
 _SWITCH = re.compile("[01]")
 _LOG = re.compile("text|json")
-_SPACES = "'self' https://huggingface.co https://*.hf.space"
+_SPACE_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         api_keys=_parse_keys(variables.text("ENHANCE_API_KEYS")),
         queue=variables.whole_number("ENHANCE_QUEUE") or default.queue,
         host=variables.text("GRADIO_SERVER_NAME") or None,
-        port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or default.port,
+        port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _MAX_PORT) or default.port,
         page_folder=variables.folder("GRADIO_TEMP_DIR"),
         public_host=variables.matching("ENHANCE_PUBLIC_HOST", _HOST, "config_host")
         or variables.text("SPACE_HOST").lower()
         or None,
-        frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
-        or (_SPACES if variables.text("SPACE_HOST") else default.frame_ancestors),
+        frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _ANCESTORS, "config_frames")
+        or (_SPACE_ANCESTORS if variables.text("SPACE_HOST") else default.frame_ancestors),
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
         json_log=variables.matching("ENHANCE_LOG", _LOG, "config_log") == "json",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
@@ -213,8 +213,8 @@ class _Variables:
 
 def _parse_keys(text: str) -> tuple[str, ...]:
     keys = tuple(key for key in re.split(r"[,\s]+", text) if key)
-    if any(len(key) < _SHORTEST_KEY or not key.isascii() for key in keys):
-        raise SettingsError("config_keys", length=_SHORTEST_KEY)
+    if any(len(key) < _MIN_KEY_LENGTH or not key.isascii() for key in keys):
+        raise SettingsError("config_keys", length=_MIN_KEY_LENGTH)
     return keys
 
 

@@ -22,7 +22,7 @@ from .softness import softness_of
 __all__ = ["Analysis", "Kind", "analyse"]
 
 _GREY_CHROMA = 12
-_WHITE, _MOST_WHITE = 235, 0.35
+_WHITE_LEVEL, _MAX_WHITE_SHARE = 235, 0.35
 _FEW_EDGES = 250.0
 """The edge energy below which `precise` is the best preset, or within 1 HaarPSI of it, even for a soft photo."""
 
@@ -96,7 +96,7 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
     """Return whether squares show a colour photo that is not mostly white, so that haze can be measured."""
     red, green, blue = np.moveaxis(samples, -1, 0)  # Ten times as fast as reducing an axis of three values.
     low, high = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
-    return float(np.quantile(high - low, 0.98)) > _GREY_CHROMA and float((low > _WHITE).mean()) < _MOST_WHITE
+    return float(np.quantile(high - low, 0.98)) > _GREY_CHROMA and float((low > _WHITE_LEVEL).mean()) < _MAX_WHITE_SHARE
 
 
 def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:

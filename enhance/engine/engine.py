@@ -85,9 +85,9 @@ _STREAM_BYTES = 1_800_000_000
 """The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
 _CPU_STRIPS = 2
 _REMEMBERED_IMAGES = 64
-"""The statistics of so many images are kept, at most 15 KB for each barrier."""
+"""The number of images whose statistics are kept, at most 15 KB for each barrier."""
 _ALWAYS_FITS = 1024
-"""An image whose longer side has at most so many pixels is not cut, so that previews need no check."""
+"""Images with at most this many pixels on the longer side are never cut, so previews need no check."""
 
 Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 

@@ -25,11 +25,11 @@ _GPU_SHARE = 0.5
 
 
 class RowStatistics:
-    """The mean and variance of the channels of a feature map, which arrives by rows.
+    """The mean and variance of the channels of a feature map, which is added in strips of rows.
 
-    Each row has its own, so that neither the strips nor their order change the result. All rows have the same length:
-    the mean is that of the rows' means, and the variance the mean of the rows' variances plus the variance of the means
-    (Chan et al., 1979).
+    They are computed for each row first, so neither the strips nor their order change the result. All rows have the
+    same length: the total mean is the mean of the rows' means, and the total variance is the mean of the rows'
+    variances plus the variance of their means (Chan et al., 1979).
     """
 
     def __init__(self, height: int, channels: int, device: torch.device):
@@ -50,11 +50,11 @@ class RowStatistics:
 
 
 class PhasedStream:
-    """One image on its way through a network with barriers; see `Stream` for its parameters and methods.
+    """A stream of one image through a network with barriers; see `Stream` for its parameters and methods.
 
     `dtype` is the precision of the convolutions. The feature maps between two phases are unnamed files in `folder` if
-    they are large. With `known`, the statistics of a larger image that this one is a part of, there are fewer
-    phases. Raises StorageError if the disk has no room for the feature maps and the output.
+    they are large. `known` are the statistics of a larger image that contains this one. With them, there are fewer
+    phases. Raises StorageError if there is not enough disk space for the feature maps and the output.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class PhasedStream:
             self._done += 1
             scratch, self._stream = self.scratch, self._begin(self._phases[self._done], self.maps)
             self._stream.scratch = scratch
-        made = self._stream.step(self._settled(kernels), rows, check, strips, rounds)
+        made = self._stream.step(self._phase_kernels(kernels), rows, check, strips, rounds)
         return made if self._done == len(self._phases) - 1 else made[:0]
 
     def work_done(self) -> float:
@@ -110,7 +110,7 @@ class PhasedStream:
     def restore(self, windows: list[Window]) -> None:
         self._stream.restore(windows)
 
-    def _settled(self, kernels: Mapping[int, Kernel]) -> dict[int, Kernel]:
+    def _phase_kernels(self, kernels: Mapping[int, Kernel]) -> dict[int, Kernel]:
         """Return the kernels of this phase. Those of barriers follow from the statistics."""
         found: dict[int, Kernel] = {}
         phase = self._phases[self._done]

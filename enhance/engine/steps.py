@@ -100,7 +100,7 @@ class Threads:
 
     @classmethod
     def for_cores(cls, cores: int, tiles: bool = False) -> Threads:
-        """Return the threads for so many cores that leave the fewest idle."""
+        """Return the division into threads that leaves the fewest of `cores` idle."""
         strips = max(range(1, 2 * _STRIPS_AT_ONCE + 1), key=lambda n: (cores // n * n, -abs(n - _STRIPS_AT_ONCE)))
         return cls(strips, cores // strips, tiles)
 

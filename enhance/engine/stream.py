@@ -370,7 +370,7 @@ class Stream:
 
 
 def run_in_threads(count: int, work: Callable[[], object]) -> None:
-    """Run `work` in so many threads, each with its share of PyTorch's cores. Raises what one of them raised."""
+    """Run `work` in `count` threads, each with its share of PyTorch's cores. Raises what one of them raised."""
     if count == 1:
         work()
         return

@@ -18,20 +18,20 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Channels by colour type of a PNG, except a palette."""
 LARGEST_BLOCK = 16 << 20
-"""Bytes of a profile or a block of metadata; larger ones are left out."""
-_LARGEST_TEXT, _LARGEST_TEXTS = 1 << 20, 8 << 20
-"""Letters of one text and of all texts of an image; the rest is left out."""
+"""Maximum bytes of a profile or a block of metadata; larger ones are left out."""
+_MAX_TEXT_LENGTH, _MAX_TEXTS_LENGTH = 1 << 20, 8 << 20
+"""Maximum letters of one text and of all texts of an image; the rest is left out."""
 _RAW_PROFILE, _XMP_KEYWORD = "Raw profile type ", "XML:com.adobe.xmp"
 
-# What a decoder needs. Other chunks are not given to it, so that a decompression bomb in one has no effect.
+# The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _MAX_CHUNKS = 1_000_000
-_LONGEST_ROW, _INPUT_PIECE, _OUTPUT_PIECE = 1 << 28, 1 << 17, 1 << 20
+_MAX_ROW_BYTES, _INPUT_BYTES, _OUTPUT_BYTES = 1 << 28, 1 << 17, 1 << 20
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of a PNG or WebP: four letters, and where its content starts in the file and how long it is."""
+    """A chunk of a PNG or WebP: its name of four letters, and the position and length of its content."""
 
     kind: bytes
     start: int
@@ -148,7 +148,7 @@ def _inflate(packed: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj()
     content = inflater.decompress(packed, limit)
     if not inflater.eof:
-        raise ValueError("it is cut off or too large")
+        raise ValueError("it is truncated or too large")
     return content
 
 
@@ -156,7 +156,7 @@ def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, 
     """Return the texts of a PNG (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and so on."""
     texts: list[tuple[str, str]] = []
     blocks: dict[str, bytes] = {}
-    room = _LARGEST_TEXTS
+    remaining = _MAX_TEXTS_LENGTH
     for chunk in chunks:
         if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
@@ -164,14 +164,14 @@ def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, 
             content = read_block(file, chunk) or b""
             name = content.partition(b"\0")[0].decode("latin-1")
             limit = LARGEST_BLOCK * (2 if name.startswith(_RAW_PROFILE) else name == _XMP_KEYWORD)
-            key, value = _text_in(chunk.kind, content, limit or min(_LARGEST_TEXT, room))
+            key, value = _text_in(chunk.kind, content, limit or min(_MAX_TEXT_LENGTH, remaining))
             if key == _XMP_KEYWORD:
                 blocks["xmp"] = value.encode("utf-8")
             elif key.startswith(_RAW_PROFILE):
                 blocks.setdefault(key.removeprefix(_RAW_PROFILE), _profile_in(value))
             else:
                 texts.append((key, value))
-                room -= len(value)
+                remaining -= len(value)
         except (ValueError, zlib.error) as error:
             logger.info("A text is damaged and was left out: %s", error)
     return texts, blocks
@@ -196,7 +196,7 @@ def _profile_in(text: str) -> bytes:
     _, length, *digits = text.split(maxsplit=2)
     content = bytes.fromhex("".join(digits))
     if len(content) != int(length):
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     return content
 
 
@@ -248,10 +248,10 @@ class PackedRows:
 def _inflate_pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     inflater = isal_zlib.decompressobj()
     for part in parts:
-        for start in range(0, len(part), _INPUT_PIECE):
-            packed = bytes(part[start : start + _INPUT_PIECE])
+        for start in range(0, len(part), _INPUT_BYTES):
+            packed = bytes(part[start : start + _INPUT_BYTES])
             while packed and not inflater.eof:  # A flat image inflates to a thousand times its size.
-                yield inflater.decompress(packed, _OUTPUT_PIECE)
+                yield inflater.decompress(packed, _OUTPUT_BYTES)
                 packed = inflater.unconsumed_tail
     yield inflater.flush()
 
@@ -270,7 +270,7 @@ class PngStrips:
         self._width, _, bits, kind, *_, interlaced = struct.unpack(">IIBBBBB", header)
         self._rest, channels = header[8:], CHANNELS.get(kind, 0)
         self._stride = 1 + self._width * channels * bits // 8
-        self.possible = bits >= 8 and channels > 0 and not interlaced and self._stride < _LONGEST_ROW
+        self.possible = bits >= 8 and channels > 0 and not interlaced and self._stride < _MAX_ROW_BYTES
         # The generator must not reference self: a cycle would keep the file mapped until the next garbage collection.
         pixels = (_verify(view, chunk)[8:-4] for chunk in chunks if chunk.kind == b"IDAT")
         self._rows, self._above = PackedRows(pixels, self._stride), b""

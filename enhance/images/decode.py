@@ -66,7 +66,7 @@ _MAX_METADATA_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class DecodeBudget:
-    """Resources to decode an image: its pixels, and at most so many bytes of memory and seconds."""
+    """Limits for decoding an image of `pixels`: bytes of memory, and seconds."""
 
     pixels: int
     memory: int

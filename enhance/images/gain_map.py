@@ -1,4 +1,4 @@
-"""HDR gain maps in JPEG files: where they are, and what applies them.
+"""HDR gain maps in JPEG files: their position and their parameters.
 
 A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP lists it, and its own
 XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's older maps state
@@ -19,14 +19,14 @@ import numpy as np
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
 
 MAX_PIXELS = 1 << 24
-"""The most pixels of a gain map that is kept or written. Larger ones are downscaled."""
+"""The maximum pixels of a gain map that is kept or written. Larger ones are downscaled."""
 ISO_SEGMENT = b"urn:iso:std:iso:ts:21496:-1\0"
-"""The start of the segment with the metadata of ISO 21496-1. That of the photo has only the version, 4 bytes."""
+"""The start of the segment with the metadata of ISO 21496-1. In the photo, only the version follows, 4 bytes."""
 ISO_VERSION = 4
 Values = tuple[tuple[str, tuple[str, ...]], ...]
 """The properties of a map in XMP: the name without prefix, and one value, or one for each channel."""
 
-_MOST_IMAGES, _MOST_ISO_BYTES = 8, 256
+_MAX_IMAGES, _MAX_ISO_BYTES = 8, 256
 _ENTRIES = 0xB002
 _ITEM, _LENGTH = (
     re.compile(rb"<Container:Item\s([^<>]{1,1000})>"),
@@ -46,9 +46,9 @@ _APPLE_NOTE, _APPLE_TAGS = b"Apple iOS\0", (33, 48)
 
 @dataclass(frozen=True)
 class MapHeader:
-    """A gain map in a file: its place, its size, and what `GainMap` has.
+    """A gain map in a file: its position, its size and the fields of `GainMap`.
 
-    `headroom` is that of a map of Apple, which is converted.
+    `headroom` is set for an Apple map, which is converted when it is decoded.
     """
 
     start: int
@@ -82,7 +82,7 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
     block = bytes(segments.get("mp", b""))
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
     order = "<" if block.startswith(b"II") else ">"
-    places = [
+    positions = [
         (segments["mpoffset"] + offset, length)
         for _, length, offset, _, _ in struct.iter_unpack(order + "IIIHH", entries[: len(entries) // 16 * 16])
     ]
@@ -91,17 +91,17 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
         length = _LENGTH.search(item)
         end -= int(length[1]) if length else 0
         if length and _SEMANTIC.search(item):
-            places.append((end, int(length[1])))
-    found = (place for place in places if 0 < place[0] < place[0] + place[1] <= size)
-    yield from list(dict.fromkeys(found))[:_MOST_IMAGES]
+            positions.append((end, int(length[1])))
+    found = ((start, length) for start, length in positions if 0 < start < start + length <= size)
+    yield from list(dict.fromkeys(found))[:_MAX_IMAGES]
 
 
 def read_map_header(image: Any, start: int, length: int, exif: bytes | None) -> MapHeader | None:
-    """Return the gain map that an opened JPEG is, or None. `exif` is that of the photo."""
+    """Return the header of an opened JPEG if it is a gain map, otherwise None. `exif` is that of the photo."""
     xmp = image.info.get("xmp") or b""
     segments = (content for name, content in image.applist if name == "APP2" and content.startswith(ISO_SEGMENT))
     iso = next(segments, b"")[len(ISO_SEGMENT) :]
-    values, iso = _read_values(xmp), iso if ISO_VERSION < len(iso) <= _MOST_ISO_BYTES else None
+    values, iso = _read_values(xmp), iso if ISO_VERSION < len(iso) <= _MAX_ISO_BYTES else None
     found = MapHeader(start, length, image.width, image.height, values, iso, image.info.get("icc_profile"))
     if values or iso:
         return found
@@ -110,7 +110,7 @@ def read_map_header(image: Any, start: int, length: int, exif: bytes | None) -> 
 
 
 def _read_values(xmp: bytes) -> Values:
-    """Return the properties of a gain map; nothing unless all required ones are there."""
+    """Return the properties of a gain map; an empty tuple if a required one is missing."""
     found = {name: _VALUE.findall(content) for name, content in _ELEMENT.findall(xmp)}
     found |= {name: [value] for name, value in _ATTRIBUTE.findall(xmp)}
     values = {name.decode(): tuple(one.decode() for one in several) for name, several in found.items()}
@@ -119,7 +119,7 @@ def _read_values(xmp: bytes) -> Values:
 
 
 def _apple_headroom(xmp: bytes, exif: bytes | None) -> float | None:
-    """Return how many times brighter than white a photo of Apple can be, None if that is unknown.
+    """Return how many times brighter than white an Apple photo can be; None if that is unknown.
 
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
@@ -132,13 +132,13 @@ def _apple_headroom(xmp: bytes, exif: bytes | None) -> float | None:
         tags = read_directory(b"MM\0*" + struct.pack(">I", len(_APPLE_NOTE) + 4) + note[8:])
         try:
             first, second = (struct.unpack(">ii", tags[tag][1]) for tag in _APPLE_TAGS)
-            one, other = first[0] / first[1], second[0] / second[1]
+            tag_33, tag_48 = first[0] / first[1], second[0] / second[1]
         except (KeyError, struct.error, ZeroDivisionError):
             return None
-        if one < 1:
-            stops = -20 * other + 1.8 if other <= 0.01 else -0.101 * other + 1.601
+        if tag_33 < 1:
+            stops = -20 * tag_48 + 1.8 if tag_48 <= 0.01 else -0.101 * tag_48 + 1.601
         else:
-            stops = -70 * other + 3.0 if other <= 0.01 else -0.303 * other + 2.303
+            stops = -70 * tag_48 + 3.0 if tag_48 <= 0.01 else -0.303 * tag_48 + 2.303
         headroom = 2**stops
     return headroom if 1 < headroom <= 64 else None
 
@@ -151,7 +151,7 @@ def _apple_values(headroom: float) -> Values:
 
 
 def from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
-    """Return a map of Apple as one of Ultra HDR.
+    """Convert the pixels of an Apple map to Ultra HDR.
 
     Apple multiplies light by 1 + (headroom - 1) times the map's value, which is encoded as in Rec. 709. Ultra HDR
     multiplies it by the headroom to the power of the map's value.

@@ -272,7 +272,7 @@ def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def blur_of(fine: float, coarse: float, pixels: int) -> float:
-    """Return the blur, 0 to 1, from the sums of `edge_energies` over so many pixels; 0 without edges."""
+    """Return the blur, 0 to 1, from the sums of `edge_energies` over `pixels`; 0 without edges."""
     if coarse < _NO_EDGES * pixels:
         return 0.0
     return float(np.clip((_SHARP_RATIO - fine / coarse) / (_SHARP_RATIO - _SOFT_RATIO), 0, 1))

@@ -66,7 +66,7 @@ def read_image(
 ) -> SourceImage:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of so many pixels without compression. The pixels of
+    `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without compression. The pixels of
     a large image are in an unnamed file in `folder` (None: the system's folder for temporary files).
 
     Raises PictureError if the file is missing, damaged, too large or not supported, or needs unusually much time or

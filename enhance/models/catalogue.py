@@ -1,4 +1,4 @@
-"""The catalogue: models by other authors, which are found by their facts and added as user models by their name."""
+"""The catalogue: models by other authors, which users can search and add by name."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Catalogue = Mapping[str, Model]
 
 
 def find(catalogue: Catalogue, text: str = "", *, photo: bool = False, commercial: bool = False) -> list[Model]:
-    """Return the models whose facts contain every word of `text`, in any case.
+    """Return the models whose entry contains every word of `text`, ignoring case.
 
-    `photo` is for those that were trained on photos, `commercial` for those that permit commercial use.
+    `photo` selects models that were trained on photos, `commercial` models that permit commercial use.
     """
 
     def matches(model: Model) -> bool:
-        facts = f"{model.name} {model.network} {model.scale}x {model.author} {model.licence} {model.purpose}".lower()
+        entry = f"{model.name} {model.network} {model.scale}x {model.author} {model.licence} {model.purpose}".lower()
         is_allowed = not commercial or allows_commercial_use(model.licence) is True
-        return is_allowed and (model.for_photos or not photo) and all(word in facts for word in text.lower().split())
+        return is_allowed and (model.for_photos or not photo) and all(word in entry for word in text.lower().split())
 
     return list(filter(matches, catalogue.values()))
 
 
 def get(name: str, catalogue: Catalogue) -> Model:
-    """Return a model of the catalogue by its name in any case. Raises WeightsError that suggests a similar name."""
+    """Return a model of the catalogue by its name, ignoring case. Raises WeightsError that suggests a similar name."""
     names = {one.lower(): one for one in catalogue}
     if name.lower() in names:
         return catalogue[names[name.lower()]]

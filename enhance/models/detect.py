@@ -107,8 +107,8 @@ def _check_bytes(size: int, file: str) -> None:
         raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST / 1e6)
 
 
-class _Values(TorchFunctionMode):
-    """Builds the networks on the meta device, without values, that would read or set values there: MoSR and RCAN."""
+class _MetaInitialisation(TorchFunctionMode):
+    """Allow MoSR and RCAN, which read or set values in their constructors, to be built on the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.linspace:
@@ -128,7 +128,10 @@ def _detect(state: State, file: str) -> Detected:
     if module is None:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
     try:
-        with torch.device("meta"), _Values():  # checks names and shapes before memory is allocated for a forged size
+        with (
+            torch.device("meta"),
+            _MetaInitialisation(),
+        ):  # checks names and shapes before memory is allocated for a forged size
             architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
         graph, tensors = module.convert(architecture.load(dict(state)).model)
         check_state(tensors, graph, file)

@@ -1,7 +1,7 @@
 """HDR gain maps of results: stored in the PNG, enlarged, and written into a JPEG.
 
 A JPEG with a gain map has a second JPEG behind it (Ultra HDR 1.1). The XMP of the first states its length, the index
-of CIPA DC-007 ("MPF") its place.
+of CIPA DC-007 ("MPF") its position.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..images.source_type import with_properties
 from .resample import Cut, Grid, enlarge
 
 CHUNK = b"enHG"
-"""The chunk of a stored PNG with its gain map, which other programs ignore."""
+"""The name of the PNG chunk that stores the gain map. Other programs ignore it."""
 _QUALITY = 95
 _ROWS = 256
 _NAMESPACE = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
@@ -46,30 +46,30 @@ class ResultMap:
 
     @staticmethod
     def of(photo: GainMap, height: int, width: int, result: tuple[int, int]) -> ResultMap:
-        """Return the map of a result, `result` (height, width), of a photo of `height` x `width`.
+        """Return the map of a result of size `result` (height, width), from a photo of `height` x `width`.
 
         The map is enlarged like the photo, up to MAX_PIXELS.
         """
-        down, across = photo.pixels.shape[0] * result[0] / height, photo.pixels.shape[1] * result[1] / width
-        share = min(1.0, math.sqrt(MAX_PIXELS / (down * across)))
-        return ResultMap(photo, (max(1, round(down * share)), max(1, round(across * share))))
+        rows, columns = photo.pixels.shape[0] * result[0] / height, photo.pixels.shape[1] * result[1] / width
+        factor = min(1.0, math.sqrt(MAX_PIXELS / (rows * columns)))
+        return ResultMap(photo, (max(1, round(rows * factor)), max(1, round(columns * factor))))
 
     @staticmethod
     def unpack(content: bytes) -> ResultMap:
         """Return the map in the content of a chunk. Raises ValueError or an error of the inflater if it is damaged."""
         text, _, packed = content.partition(b"\0")
-        about = json.loads(text)
-        pixels = np.frombuffer(isal_zlib.decompress(packed), np.uint8).reshape(about["shape"])
-        values = tuple((name, tuple(several)) for name, several in about["values"])
-        iso, icc = (bytes.fromhex(about[name]) or None for name in ("iso", "icc"))
-        return ResultMap(GainMap(pixels, values, iso, icc), tuple(about["size"]))
+        fields = json.loads(text)
+        pixels = np.frombuffer(isal_zlib.decompress(packed), np.uint8).reshape(fields["shape"])
+        values = tuple((name, tuple(several)) for name, several in fields["values"])
+        iso, icc = (bytes.fromhex(fields[name]) or None for name in ("iso", "icc"))
+        return ResultMap(GainMap(pixels, values, iso, icc), tuple(fields["size"]))
 
     def pack(self) -> bytes:
         """Return the content of a chunk: JSON, a zero byte and the compressed pixels."""
         photo = self.photo
-        about = {"size": self.size, "shape": photo.pixels.shape, "values": photo.values}
-        about |= {"iso": (photo.iso or b"").hex(), "icc": (photo.icc or b"").hex()}
-        return json.dumps(about).encode() + b"\0" + isal_zlib.compress(photo.pixels.tobytes(), 1)
+        fields = {"size": self.size, "shape": photo.pixels.shape, "values": photo.values}
+        fields |= {"iso": (photo.iso or b"").hex(), "icc": (photo.icc or b"").hex()}
+        return json.dumps(fields).encode() + b"\0" + isal_zlib.compress(photo.pixels.tobytes(), 1)
 
     @property
     def version(self) -> bytes:

@@ -377,10 +377,10 @@ def _separate_values(
         updates, values = handler(call, *given), dict[str, object]()
         for component in names.keys() & updates.keys():
             update = updates.pop(component)
-            look = dict(update.constructor_args) if isinstance(update, Component) else {"value": update}
-            if "value" in look:
-                values[names[component]] = look.pop("value")
-            updates[component] = gr.update(**look)
+            arguments = dict(update.constructor_args) if isinstance(update, Component) else {"value": update}
+            if "value" in arguments:
+                values[names[component]] = arguments.pop("value")
+            updates[component] = gr.update(**arguments)
         return {**updates, target: values}
 
     return separated

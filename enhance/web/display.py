@@ -34,7 +34,7 @@ _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class _Display:
-    """The ASGI app of the route, which knows when a response is sent.
+    """The ASGI app of the route. As such, it can hold the limits until a response is sent.
 
     For each party, at most two regions and two cards are created at a time, so that they do not slow down the network.
     """

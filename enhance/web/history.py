@@ -136,11 +136,11 @@ def show_history(call: Call, is_opening: bool = False) -> Updates:
     tasks, session = call.services.enhancer.tasks, call.session
     runs = tasks.runs(session.history)[:MAX_RESULTS]
     entries = [_run_values(call, tasks, run) for run in runs]
-    look: dict[str, Any] = {"visible": bool(runs)}
+    arguments: dict[str, Any] = {"visible": bool(runs)}
     if is_opening and any(entry.current_state(tasks) == "cut" for run in runs for entry in run):
-        look["open"] = True
+        arguments["open"] = True
     html = templates.render("history", call.language, entries=entries)
-    return {call.page.result.history: gr.Accordion(**look), call.page.result.history_list: html}
+    return {call.page.result.history: gr.Accordion(**arguments), call.page.result.history_list: html}
 
 
 def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str, Any]:

@@ -99,9 +99,9 @@ def _build_chooser(page: Page, texts: Texts) -> None:
         gr.Markdown(texts("welcome"), elem_id="welcome")
         card.problem = gr.HTML(elem_id="upload-problem")
         card.file = _drop_box(texts, "upload")
-        look: dict[str, Any] = {"type": "index", "label": texts("examples"), "elem_id": "examples"}
+        arguments: dict[str, Any] = {"type": "index", "label": texts("examples"), "elem_id": "examples"}
         samples = [[str(path.parent / "cards" / path.name)] for path in EXAMPLES]
-        card.examples = gr.Dataset(components=[gr.Image(render=False)], samples=samples, **look)
+        card.examples = gr.Dataset(components=[gr.Image(render=False)], samples=samples, **arguments)
 
 
 def _build_stage(page: Page, texts: Texts) -> None:
@@ -115,9 +115,9 @@ def _build_stage(page: Page, texts: Texts) -> None:
         with gr.Row(elem_id="stage-state"):
             preview.chip, result.chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
         with gr.Row(elem_id="stage-acts"):
-            look: dict[str, Any] = {"interactive": False, "size": "sm"}
-            preview.retry = gr.Button(texts("retry"), elem_id="retry", **look)
-            preview.compare = gr.Button(texts("compare_presets"), elem_id="compare-presets", **look)
+            arguments: dict[str, Any] = {"interactive": False, "size": "sm"}
+            preview.retry = gr.Button(texts("retry"), elem_id="retry", **arguments)
+            preview.compare = gr.Button(texts("compare_presets"), elem_id="compare-presets", **arguments)
         preview.cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
         with gr.Column(elem_id="stage-messages"):
             preview.comparison_progress, preview.problem = (
@@ -142,14 +142,14 @@ def _build_controls(page: Page, texts: Texts) -> None:
         named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
         named["paper"] = _choice(texts, "paper", [*PAPERS, OWN_PRINT], next(iter(PAPERS)), **hidden)
         with gr.Row(elem_id="print", equal_height=False):
-            look: dict[str, Any] = {"visible": False, "min_width": 0}
+            arguments: dict[str, Any] = {"visible": False, "min_width": 0}
             for name in PRINT_SIDES:
-                named[name] = gr.Number(label=texts(name), elem_id=name, **look)
+                named[name] = gr.Number(label=texts(name), elem_id=name, **arguments)
             units = [(texts(f"unit_{unit}"), unit) for unit in CENTIMETRES]
             named["unit"] = gr.Radio(
-                units, value="cm", label=texts("unit"), elem_id="unit", elem_classes="pills", **look
+                units, value="cm", label=texts("unit"), elem_id="unit", elem_classes="pills", **arguments
             )
-            named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", **look)
+            named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", **arguments)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
         named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
@@ -160,8 +160,8 @@ def _build_controls(page: Page, texts: Texts) -> None:
         card.changed = gr.HTML(elem_id="changed", elem_classes="not-displayed")
         # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
         with gr.Accordion(texts("tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
-            look: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
-            named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **look)
+            arguments: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
+            named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **arguments)
             for name in TUNING_CONTROLS[:2]:
                 named[name] = _slider(texts, name, start[name])
             named["denoise"] = _slider(texts, "denoise", start["denoise"], visible=False)
@@ -171,22 +171,27 @@ def _build_controls(page: Page, texts: Texts) -> None:
             named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
         card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
     with _section("format"):
-        # Menus of the format and the metadata, in place of their radio buttons.
+        # The script shows menus here and hides the radio buttons of the format and the metadata.
         gr.HTML('<div class="menus"></div>', elem_id="menus")
         formats = [(form.name, name) for name, form in FORMATS.items()]
         named["format"] = _choice(texts, "format", formats, Encoding().format)
         named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
         named["background"] = _choice(texts, "background", BACKGROUNDS, Encoding().background, visible=False)
         named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
-        look = {"label": texts("add_label"), "info": texts("add_label_info"), "elem_id": "label", "container": False}
-        named["label"] = gr.Checkbox(value=Encoding().label, **look)
+        arguments = {
+            "label": texts("add_label"),
+            "info": texts("add_label_info"),
+            "elem_id": "label",
+            "container": False,
+        }
+        named["label"] = gr.Checkbox(value=Encoding().label, **arguments)
         page.upload.location = gr.HTML(elem_id="location")
     with gr.Column(elem_id="batch-options", elem_classes="of-many", min_width=0):
-        look = {"label": texts("name_pattern"), "max_lines": 1, "elem_id": "name_pattern", "elem_classes": "bare"}
-        named["name_pattern"] = gr.Textbox(PATTERN, **look)
+        arguments = {"label": texts("name_pattern"), "max_lines": 1, "elem_id": "name_pattern", "elem_classes": "bare"}
+        named["name_pattern"] = gr.Textbox(PATTERN, **arguments)
         page.batch.pattern = gr.HTML(elem_id="pattern")
-        look = {"label": texts("largest"), "elem_id": "largest", "elem_classes": "bare", "container": False}
-        named["largest"] = gr.Checkbox(True, **look)
+        arguments = {"label": texts("largest"), "elem_id": "largest", "elem_classes": "bare", "container": False}
+        named["largest"] = gr.Checkbox(True, **arguments)
 
 
 def _section(name: str) -> gr.Column:
@@ -225,8 +230,8 @@ def _build_bar(page: Page, texts: Texts) -> None:
             result.report_file = gr.DownloadButton(texts("report"), elem_id="report-file", elem_classes="not-displayed")
             result.download = gr.DownloadButton("PNG", elem_id="download", variant="primary", **_HIDDEN)
             run.cancel = gr.Button(texts("cancel"), elem_id="cancel", **_HIDDEN)
-            look: dict[str, Any] = {"variant": "primary", "size": "lg", "interactive": False}
-            run.enhance = gr.Button(texts("enhance"), elem_id="enhance", **look)
+            arguments: dict[str, Any] = {"variant": "primary", "size": "lg", "interactive": False}
+            run.enhance = gr.Button(texts("enhance"), elem_id="enhance", **arguments)
 
 
 def _build_list(page: Page, texts: Texts) -> None:
@@ -242,7 +247,7 @@ def _build_list(page: Page, texts: Texts) -> None:
 
 
 def _drop_box(texts: Texts, name: str, **options: Any) -> gr.File:
-    """Build a box to drop files on or to choose them, with its title, what looks like a button, and the limits."""
+    """Build the drop area for files, with its title, its button and the limits."""
     with gr.Column(elem_classes="drop-box", min_width=0):
         file = gr.File(label=texts(name), **{"elem_id": name, "show_label": False, "height": 248, **options})
         with gr.Column(elem_classes="drop-texts", min_width=0):
@@ -255,12 +260,12 @@ def _drop_box(texts: Texts, name: str, **options: Any) -> gr.File:
 def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> gr.Slider:
     step = {"contrast": 0.01, "tile": 64, "quality": 1}.get(name, 0.05)
     info = texts(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
-    look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
-    return gr.Slider(*LIMITS[name], value=value, step=step, label=texts(name), info=info, **look)
+    arguments: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
+    return gr.Slider(*LIMITS[name], value=value, step=step, label=texts(name), info=info, **arguments)
 
 
 def _choice(texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any) -> gr.Radio:
     """Build a choice between pairs of label and value, or values whose label has the key `name_value`."""
     pairs = [one if isinstance(one, tuple) else (texts(f"{name}_{one}"), one) for one in choices]
-    look: dict[str, Any] = {"elem_id": name, "elem_classes": ["bare", "pills"], **options}
-    return gr.Radio(pairs, value=value, label=texts(name), **look)
+    arguments: dict[str, Any] = {"elem_id": name, "elem_classes": ["bare", "pills"], **options}
+    return gr.Radio(pairs, value=value, label=texts(name), **arguments)

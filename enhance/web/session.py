@@ -1,4 +1,4 @@
-"""What the server keeps for each open page. It is bounded, and deleted some time after the page was last used."""
+"""The state of each open page on the server. It is limited, and deleted some time after the page was last used."""
 
 from __future__ import annotations
 

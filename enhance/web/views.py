@@ -429,8 +429,8 @@ def show_download(call: Call) -> Updates:
             button = templates.Button(call.text("use_instead", name=FORMATS["png"].name), USE_PNG)
             message, is_possible = templates.problem(error.message(call.language), button), False
     bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
-    look = bar.get(card.download, gr.DownloadButton()).constructor_args
-    button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})
+    arguments = bar.get(card.download, gr.DownloadButton()).constructor_args
+    button = gr.DownloadButton(**{**arguments, "label": label, "value": value, "interactive": is_possible})
     return {**bar, card.download: button, card.download_message: message}
 
 

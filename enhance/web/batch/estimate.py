@@ -1,4 +1,4 @@
-"""What the settings make of the files of the Batch tab: sizes, presets, time, file sizes and names."""
+"""Estimates for the files of the Batch tab: sizes, presets, time, file sizes and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Batch tab shows: the list of its files, their thumbnails, the progress and the buttons."""
+"""The content of the Batch tab: the list of its files, their thumbnails, the progress and the buttons."""
 
 from __future__ import annotations
 
