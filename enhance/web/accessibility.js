@@ -28,11 +28,12 @@
   };
 
   // If an update removes the focused element, the element that replaces it gets the focus: by area of the page.
+  const FIELDS = ":is(#long_side, #megapixels, #dpi)";
   const REPLACEMENTS = {
     "#retry": "#retry",
     "#reset": "#tuning-sheet > button",
     "#tips": "#tips .tip-action, #panel:not(:has(.tip-action)) #preset input:checked",
-    "#size-problem": "#sizes input:checked",
+    "#size-problem": `#section-size ${FIELDS} input, #section-size:not(:has(${FIELDS})) #sizes input:checked`,
     "#preset-problem": "#preset input:checked",
     "#progress": "#enhance",
     "#comparison": "#preset input:checked",

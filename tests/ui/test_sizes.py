@@ -6,7 +6,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import download, enhance, expect_chosen, load, pick
+from .journey import download, enhance, expect_chosen, has_focus, load, pick
 
 
 def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_large(site: Site, open_page, tmp_path):
@@ -28,6 +28,7 @@ def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_l
     expect(page.locator("#enhance")).to_be_disabled()
     problem.locator("button").click()
     expect(field).to_have_value("2080")
+    has_focus(page, "#long_side input")
     expect(problem).to_have_count(0)
     field.fill("64")
     expect(why).to_contain_text("64 × 49 px")
