@@ -188,7 +188,7 @@ def held_bytes(graph: Graph, height: int, width: int, dtype: torch.dtype, device
     sizes = [slot.bytes(height, width, dtype.itemsize) for slot in split(graph)[1]]
     if device.type == "cuda":
         return sum(sizes) if _fits_gpu(sum(sizes), device) else 0
-    return sum(min(size, IN_MEMORY) for size in sizes)
+    return sum(size for size in sizes if size <= IN_MEMORY)
 
 
 def _fits_gpu(needed: int, device: torch.device) -> bool:

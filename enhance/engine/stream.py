@@ -265,13 +265,16 @@ class Stream:
         top, bottom = max(above, 0), min(below, height)
         # [n + k - 1, W, in]
         rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.input_channels(node))
-        rows[: top - above].zero_()
-        rows[bottom - above :].zero_()
+        if above < 0:
+            rows[: top - above].zero_()
+        if below > height:
+            rows[bottom - above :].zero_()
         channel = 0
         for source in node.sources:
             row, count = top - above, node.part or self.graph.nodes[source].channels
             for part in self._parts(source, top, bottom):
-                rows[row : row + part.shape[0], :, channel : channel + count].copy_(part[..., :count])  # [m, W, c]
+                given = part[..., :count] if node.part else part  # [m, W, c]
+                rows[row : row + part.shape[0], :, channel : channel + count].copy_(given)
                 row += part.shape[0]
             channel += count
         convolved = kernel(rows)  # [n * enlarge, W * enlarge, out]

@@ -237,6 +237,7 @@ def test_other_settings_have_other_statistics(photo: np.ndarray, tmp_path: Path,
 def test_a_run_is_estimated(enhancer: Enhancer):
     assert 0 < enhancer.estimate(400, 300, KIND) < 60
     small, large, huge = (enhancer.engine.memory(KIND, side, side) for side in (100, 1000, 4000))
-    assert small + 2 * 8 * 4e6 < large < huge < 1e9
+    assert small + 2 * 8 * 4e6 < large  # two maps of 8 channels in memory
+    assert huge < 5e8
     with pytest.raises(EnhanceError):
         enhancer.estimate(400, 300, "nothing")
