@@ -29,7 +29,7 @@ from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .files import storage_errors
 from .i18n import describe_choice, format_duration, translate
-from .settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
+from .settings import DEFAULT_PRESET, PAPERS, PRESETS, PRINT_FITS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -237,13 +237,20 @@ def _add_size(parser: ArgumentParser) -> None:
         help="print size instead of --scale: WIDTHxHEIGHT in cm, mm or in, such as 29.7x42cm or 12x8in, WIDTHx or "
         f"xHEIGHT for one side, or {', '.join(PAPERS)}. The whole photo fits on the paper, in either orientation",
     )
+    add(
+        "--print-fit",
+        choices=PRINT_FITS,
+        default=PRINT_FITS[0],
+        help="for a --print of another shape than the photo: contain gives a result of the photo's shape (default), "
+        "border adds a white border, and crop cuts the photo. Both give a result of exactly the size of the print",
+    )
     add("--dpi", type=int, metavar="DPI", help="resolution of the result (default: 300 for --print, or the photo's)")
 
 
 def _size_of(options: Namespace) -> dict[str, Any]:
     """Return the settings for the size. Raises SettingsError."""
     width, height = print_sides(options.print) if options.print else (None, None)
-    given = {name: getattr(options, name) for name in (*SIZES, "dpi")}
+    given = {name: getattr(options, name) for name in (*SIZES, "dpi", "print_fit")}
     return given | {"print_width": width, "print_height": height}
 
 

@@ -33,7 +33,7 @@ from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, is_pillow, like, map_batch
-from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
+from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info, open_photo
 from .output.credentials import use_certificate
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
@@ -469,14 +469,13 @@ class Enhancer:
     @memory_errors()
     def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
-        from .output.png_reader import PngReader
         from .report import make_report
 
         path = Path(path)
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
-        with PngReader(result.png) as rows:
+        with open_photo(result.png, result.info) as rows:
             report = make_report(result.info, rows, image, language=language)
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +19,7 @@ from .files import file_sha256
 from .models import Located
 from .output.fidelity import fidelity_grade
 from .output.formats import Encoding, export, notes_of
-from .output.resample import result_size
+from .output.resample import Paper, paper_of, result_size
 from .output.result import Written
 from .settings import Settings, network_key, signature
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from .images import SourceImage
     from .output.fidelity import Fidelity
+    from .output.png_reader import PhotoOnPaper, PngReader
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """Stands for the model of a result without a network."""
@@ -314,6 +317,27 @@ def fidelity_info(fidelity: Fidelity | None) -> FidelityInfo:
     """Return the facts of a fidelity, None if it was not measured."""
     average, worst = (fidelity.average_db, fidelity.worst_db) if fidelity else (None, None)
     return {"fidelity_db": average, "fidelity_worst_db": worst}
+
+
+def paper_in(info: Info) -> Paper | None:
+    """Return the paper of a print with a border or a cropped photo, None for any other result."""
+    settings = settings_in(info)
+    if not settings.has_paper_size:
+        return None
+    try:
+        return paper_of(settings, info["input"]["height"], info["input"]["width"])
+    except SettingsError:  # The model was removed or replaced.
+        return None
+
+
+@contextmanager
+def open_photo(png: Path, info: Info) -> Iterator[PngReader | PhotoOnPaper]:
+    """Open the PNG of a result, without the border of a print. Raises PictureError."""
+    from .output.png_reader import PhotoOnPaper, PngReader
+
+    paper = paper_in(info)
+    with PngReader(png) as reader:
+        yield PhotoOnPaper(reader, paper) if paper else reader
 
 
 def timestamp() -> str:

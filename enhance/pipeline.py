@@ -183,7 +183,7 @@ class Run:
             self.measurements |= fidelity_info(meter and meter.fidelity())
             if preview is not None and preview.region.network_key == self.request.network_key:
                 self.measurements["agreement_db"] = agreement_db(preview, rows)
-            return self.info(output_info(written, rows.size))
+            return self.info(output_info(written, self.request.size))
 
     def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
         """Steps 3 to 7 for the region `box`, in memory.

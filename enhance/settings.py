@@ -42,6 +42,8 @@ _UNITS = {"": 1.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
 _PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(cm|mm|in|)")
 PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""
+PRINT_FITS = ("contain", "border", "crop")
+"""How a photo fits on paper of another shape: as large as it fits, with a white border around it, or cropped."""
 
 SECOND_MODEL = "span-x4"
 """The model that enlarges a result beyond the scale of its network; made for clean images, as results are."""
@@ -150,6 +152,9 @@ class Settings:
       the network. A larger result, up to four times that, runs a second network (`largest_scale`).
     - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of those. With both,
       the whole photo fits on the paper, which is turned like the photo.
+    - `print_fit`: with both, how the photo fits if its shape is another one. "contain": the result has the shape of the
+      photo. "border": it has the size of the paper, with a white border. "crop": it has the size of the paper, and the
+      middle of the photo.
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
     - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
@@ -174,6 +179,7 @@ class Settings:
     dpi: int | None = _number(1, 9_600, whole=True)
     print_width: float | None = _number(0.1, 10_000)
     print_height: float | None = _number(0.1, 10_000)
+    print_fit: str | None = None
 
     def __post_init__(self) -> None:
         preset = find_preset(self.preset)
@@ -184,6 +190,10 @@ class Settings:
         sizes = [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
         if len(sizes) > 1 and set(sizes) != set(PRINT_SIDES):
             raise SettingsError("setting_one_size", given=", ".join(sizes))
+        if self.print_fit is None and self.is_print:
+            object.__setattr__(self, "print_fit", PRINT_FITS[0])
+        if self.print_fit not in (None, *PRINT_FITS):
+            raise SettingsError("print_fit_unknown", value=repr(self.print_fit), fits=", ".join(PRINT_FITS))
         if self.is_print and self.dpi is None:
             object.__setattr__(self, "dpi", PRINT_DPI)
         if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
@@ -210,6 +220,11 @@ class Settings:
     def is_print(self) -> bool:
         """Whether the size is that of a print."""
         return self.print_width is not None or self.print_height is not None
+
+    @property
+    def has_paper_size(self) -> bool:
+        """Whether the result has the size of the paper even if the photo has another shape."""
+        return None not in (self.print_width, self.print_height) and self.print_fit != PRINT_FITS[0]
 
     @property
     def paper(self) -> str:
@@ -262,7 +277,7 @@ class Settings:
 
     @property
     def output_size(self) -> dict[str, Any]:
-        """The values of SIZES, PRINT_SIDES and `dpi`, which are None if they do not state the output size."""
+        """The values of SIZES, PRINT_SIDES, `dpi` and `print_fit`; None if they do not state the output size."""
         return {name: getattr(self, name) for name in _SIZE_FIELDS}
 
     def changed(self, **changes: Any) -> Settings:
@@ -332,11 +347,12 @@ class Settings:
                 if self.paper
                 else translate(language, "print_sides", sides=sides)
             )
-            return translate(language, "print_size_of", name=name, dpi=self.dpi)
+            size = translate(language, "print_size_of", name=name, dpi=self.dpi)
+            return f"{size} · {name_of(language, 'print_fit', str(self.print_fit))}" if self.has_paper_size else size
         return translate(language, "scale_of", scale=f"{self.scale or network_scale(self):.3g}")
 
 
-_SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi")
+_SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi", "print_fit")
 _RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
 USUAL = {name: one.usual for name, one in _RANGES.items() if one.usual is not None}
 """The values of settings that a preset does not name."""
@@ -440,7 +456,8 @@ def _size_key(settings: Settings) -> dict[str, object]:
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     if settings.is_print:
-        return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
+        fit = {"fit": settings.print_fit} if settings.has_paper_size else {}
+        return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi, **fit}
     scale = float(settings.scale or network_scale(settings))
     return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}
 

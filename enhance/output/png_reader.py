@@ -18,6 +18,7 @@ from ..images.header import png_metadata
 from ..images.image import block_means
 from .gain_map import CHUNK, ResultMap
 from .png import rows_per_chunk
+from .resample import Paper
 
 _NONE, _SUB, _UP = 0, 1, 2
 _PIECE = 1 << 20
@@ -205,6 +206,43 @@ class PngReader:
 
     def _error(self, key: str) -> PictureError:
         return PictureError(key, name=self._path.name)
+
+
+class PhotoOnPaper:
+    """The photo of a PNG that is a print with a border or cropped: without the border, and grey where it was cropped.
+
+    `size` is height and width of the whole photo; the rest is that of `PngReader`.
+    """
+
+    def __init__(self, png: PngReader, paper: Paper) -> None:
+        self._png, self._axes, self.size = png, [*zip(paper.offset, paper.size, strict=True)], paper.photo
+        self.channels, self.bits, self.icc = png.channels, png.bits, png.icc
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Return the rows [first, last) of the photo, as `PngReader.rows` does."""
+        return self.region(Box(0, first, self.size[1], last - first))
+
+    def region(self, box: Box, step: int = 1) -> np.ndarray:
+        """Return a region of the photo, as `PngReader.region` does."""
+        highest = 255 if self.bits == 8 else 65_535
+        shape = -(-box.height // step), -(-box.width // step), self.channels
+        averages = np.full(shape, highest // 2, np.uint8 if self.bits == 8 else np.uint16)
+        if self.channels in (2, 4):
+            averages[..., -1] = highest
+        (top, down, rows), (left, across, columns) = (
+            _on_paper(start, length, step, *self._axes[axis])
+            for axis, (start, length) in enumerate(((box.top, box.height), (box.left, box.width)))
+        )
+        if down > 0 and across > 0:
+            averages[rows, columns] = self._png.region(Box(left, top, across, down), step)
+        return averages
+
+
+def _on_paper(start: int, length: int, step: int, offset: int, paper: int) -> tuple[int, int, slice]:
+    """Return start and length on the paper of the part of a span of the photo that is there, and its blocks."""
+    skipped = -(-max(0, -offset - start) // step)
+    low, high = start + skipped * step, min(start + length, paper - offset)
+    return low + offset, high - low, slice(skipped, skipped - (low - high) // step)
 
 
 def is_intact(path: Path) -> bool:

@@ -16,7 +16,7 @@ from ..files import write_atomically
 from ..images import Box, SourceImage, read_image
 from ..images.image import block_means
 from .png import encode_png
-from .png_reader import PngReader
+from .png_reader import PhotoOnPaper, PngReader
 
 LIMIT = 2560
 """The longest side of a whole result on the page, in pixels."""
@@ -63,7 +63,7 @@ class Thumbnail:
             reduced = to_screen(cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA))
             self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
 
-    def add_all(self, png: PngReader) -> None:
+    def add_all(self, png: PngReader | PhotoOnPaper) -> None:
         """Add all rows of a finished result. Raises PictureError."""
         height, _ = png.size
         for first in range(0, height, _STRIP):

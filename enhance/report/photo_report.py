@@ -25,7 +25,7 @@ from ..i18n import (
 )
 from ..images import SourceImage
 from ..images.colour import profile_name
-from ..info import Info, OutputInfo, grade_in, settings_in
+from ..info import Info, OutputInfo, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..presets import licence_text
@@ -111,11 +111,13 @@ def make_report(
     document.ln(2)
     _draw_images(document, image, result)
     document.ln(2)
-    _write_facts(document, _summary(document, info, result.size), (30, 144))
+    paper = paper_in(info)
+    size = paper.size if paper else result.size
+    _write_facts(document, _summary(document, info, size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
     before, after = document.translate("report_before"), document.translate("report_after")
-    document.rows([("", before, after), *_file_rows(document, info, image, result.size)], (30, 72, 72))
+    document.rows([("", before, after), *_file_rows(document, info, image, size)], (30, 72, 72))
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())

@@ -47,6 +47,7 @@ from .views import (
     clear,
     control_updates,
     in_page_order,
+    is_fit_needed,
     presets_html,
     result_chip,
     show_changed,
@@ -155,12 +156,13 @@ def choose_preset(call: Call) -> Updates:
 def change_size(call: Call) -> Updates:
     """Show the values of another preset, if Auto chooses another one for another size."""
     session, values = call.session, call.values
-    if not session.is_auto or _is_shown(session, values):
-        return {call.page.controls.problem: gr.skip()}
     try:
-        session.settings = settings_from(values, session.shape)
+        settings = settings_from(values, session.shape)
     except SettingsError:  # The control of the size has the message.
         return {call.page.controls.problem: gr.skip()}
+    if not session.is_auto or _is_shown(session, values):
+        return {call.page.named["print_fit"]: gr.Radio(visible=is_fit_needed(session, settings))}
+    session.settings = settings
     return _show_controls(call)
 
 

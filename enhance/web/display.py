@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..images import Box
-from ..output.png_reader import PngReader
+from ..info import Info, open_photo
 from ..output.thumbnails import encode_for_screen, icc_for_screen, photo_region, to_screen
 from .cards import CARD_SIDE, card_image
 from .services import Services, services_of
@@ -68,7 +68,7 @@ def _region(services: Services, session: Session, request: Request) -> tuple[byt
         box, step = _region_in(request, image.width, image.height)
         return encode_for_screen(photo_region(image, box, step), icc_for_screen(image))
     if kind == "result" and result is not None and result.version == version:
-        return _result_region(result.download, request)
+        return _result_region(result.download, result.info, request)
     raise HTTPException(404)
 
 
@@ -85,8 +85,8 @@ def _card(services: Services, session: Session, request: Request, stop: Event) -
     return card
 
 
-def _result_region(path: Path, request: Request) -> tuple[bytes, str]:
-    with PngReader(path) as png:
+def _result_region(path: Path, info: Info, request: Request) -> tuple[bytes, str]:
+    with open_photo(path, info) as png:
         box, step = _region_in(request, png.size[1], png.size[0])
         return encode_for_screen(to_screen(png.region(box, step)), png.icc if png.channels > 2 else None)
 

@@ -23,9 +23,8 @@ from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, Stora
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
-from ..info import Info, Result, settings_in, timestamp
+from ..info import Info, Result, open_photo, settings_in, timestamp
 from ..output.names import PATTERN
-from ..output.png_reader import PngReader
 from ..output.resample import result_size
 from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
 from ..processes import this_process
@@ -325,7 +324,7 @@ def open_result(call: Call) -> Updates:
 
 def load_result(session: Session, upload: Upload, result: Result) -> None:
     """Make a stored result that of the session, unless another photo was chosen. Raises EnhanceError."""
-    with PngReader(result.path) as rows:
+    with open_photo(result.path, result.info) as rows:
         overview = Thumbnail(*rows.size, channels=rows.channels)
         overview.add_all(rows)
         icc = rows.icc if rows.channels > 2 else None

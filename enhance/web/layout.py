@@ -16,7 +16,7 @@ from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import BACKGROUNDS, FORMATS, Encoding
 from ..output.names import PATTERN
-from ..settings import AUTO, PAPERS, PRESETS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, Settings, scales
+from ..settings import AUTO, PAPERS, PRESETS, PRINT_DPI, PRINT_FITS, PRINT_SIDES, REFERENCE_PRESET, Settings, scales
 from .params import CENTIMETRES, CONTROLS, LIMITS, OWN_PRINT, SIZE_CONTROLS, TUNING_CONTROLS
 
 Texts = Callable[[str], Any]
@@ -150,6 +150,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
                 units, value="cm", label=texts("unit"), elem_id="unit", elem_classes="pills", **arguments
             )
             named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", **arguments)
+        named["print_fit"] = _choice(texts, "print_fit", PRINT_FITS, PRINT_FITS[0], **hidden)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
         named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)

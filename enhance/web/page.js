@@ -127,7 +127,7 @@
     url.search = "";
     const byName = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     const isOf = (name) => {
-      if (prints.includes(name)) return byName.size === "paper" && byName[name] !== null && (name === "dpi" || byName.paper === "own");
+      if (prints.includes(name)) return byName.size === "paper" && byName[name] !== null && (["dpi", "print_fit"].includes(name) || byName.paper === "own");
       return name !== "size" && (!sizes.includes(name) || name === byName.size);
     };
     for (const name of names.filter(isOf)) url.searchParams.set(name, byName[name]);

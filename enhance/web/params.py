@@ -24,6 +24,7 @@ from ..settings import (
     DEFAULT_PRESET,
     NEUTRAL,
     PRINT_DPI,
+    PRINT_FITS,
     PRINT_SIDES,
     RANGES,
     REFERENCE_PRESET,
@@ -46,8 +47,8 @@ PRESET_CONTROLS = ("tuning", *TUNING_CONTROLS, "denoise")
 SIZE_CONTROLS = (*SIZES, "paper")
 """The controls for the output size, one of which is visible. `paper` is a print size by name, or OWN_PRINT."""
 OWN_PRINT = "own"
-PRINT_CONTROLS = (*PRINT_SIDES, "unit", "dpi")
-"""The controls of a print: the sides of a size of the user's own, their unit, and the resolution."""
+PRINT_CONTROLS = (*PRINT_SIDES, "unit", "dpi", "print_fit")
+"""The controls of a print: the sides of a size of the user's own, their unit, the resolution, and how photos fit."""
 CENTIMETRES = {"cm": 1.0, "in": 2.54}
 """The units of the sides of a print, in centimetres."""
 COMMON_SIZES: dict[str, dict[str, Any]] = {
@@ -68,7 +69,7 @@ CONTROLS = (
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
 ADDED_SIZES = (*PRINT_SIDES, "dpi")
-ADDED_PARAMETERS = (*ADDED_SIZES, "label", "background")
+ADDED_PARAMETERS = (*ADDED_SIZES, "label", "background", "print_fit")
 """Parameters at the end of an endpoint that earlier clients do not send."""
 API_SETTINGS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
@@ -88,7 +89,9 @@ API_DEFAULTS: dict[str, Any] = {
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
-    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background", NAME_PATTERN), "string"),
+    **dict.fromkeys(
+        ("image", "task_id", "preset", "format", "metadata", "background", "print_fit", NAME_PATTERN), "string"
+    ),
     **dict.fromkeys((*WHOLE, "size", "quality"), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
@@ -115,11 +118,12 @@ def size_setting(values: Values) -> dict[str, Any]:
     """Return the settings of the output size; their value is None if the control is empty. Raises SettingsError."""
     if values["size"] != "paper":
         return {values["size"]: values[values["size"]]}
+    rest = {"dpi": values["dpi"], "print_fit": values.get("print_fit")}
     if values["paper"] != OWN_PRINT:
-        return dict(zip(PRINT_SIDES, print_sides(str(values["paper"])), strict=True)) | {"dpi": values["dpi"]}
+        return dict(zip(PRINT_SIDES, print_sides(str(values["paper"])), strict=True)) | rest
     unit = CENTIMETRES.get(str(values["unit"]), 1)
     sides = {name: values[name] * unit for name in PRINT_SIDES if isinstance(values[name], int | float)}
-    return (sides or dict.fromkeys(PRINT_SIDES)) | {"dpi": values["dpi"]}
+    return (sides or dict.fromkeys(PRINT_SIDES)) | rest
 
 
 def print_controls(settings: Settings, values: Values) -> dict[str, Any]:
@@ -134,10 +138,16 @@ def print_controls(settings: Settings, values: Values) -> dict[str, Any]:
         **{name: side and round(side / CENTIMETRES[unit], 2) for name, side in sides.items()},
         "unit": unit,
         "dpi": settings.dpi or PRINT_DPI,
+        "print_fit": settings.print_fit or PRINT_FITS[0],
     }
 
 
-_NO_PRINT: dict[str, Any] = {**dict.fromkeys(PRINT_SIDES), "unit": "cm", "dpi": PRINT_DPI}
+_NO_PRINT: dict[str, Any] = {
+    **dict.fromkeys(PRINT_SIDES),
+    "unit": "cm",
+    "dpi": PRINT_DPI,
+    "print_fit": PRINT_FITS[0],
+}
 """The values of PRINT_CONTROLS for links and stored values without them, as earlier versions had them."""
 
 
@@ -202,7 +212,7 @@ def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settin
     given: dict[str, Any] = {name: _link_value(query[name]) for name in names if name in query}
     if query.keys() & {"paper", *PRINT_SIDES}:
         sized = {
-            name: query[name] if name == "unit" else _link_value(query[name])
+            name: query[name] if name in ("unit", "print_fit") else _link_value(query[name])
             for name in PRINT_CONTROLS
             if name in query
         }
@@ -292,6 +302,7 @@ def parameter_schema(name: str) -> dict[str, Any]:
         "format": FORMATS,
         "metadata": CHOICES,
         "background": BACKGROUNDS,
+        "print_fit": PRINT_FITS,
     }
     return {
         "type": kind,

@@ -23,7 +23,7 @@ from ..config import Limits
 from ..errors import SettingsError, expected_error
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, SourceImage
-from ..info import AutoInfo, Info, Result, settings_in
+from ..info import AutoInfo, Info, Result, paper_in, settings_in
 from ..output.formats import Encoding
 from ..output.names import PATTERN
 from ..output.thumbnails import (
@@ -384,6 +384,8 @@ class Session:
         with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
+            if (paper := paper_in(result.info)) is not None:
+                paper.hide_cropped(overview.pixels)
             shown = save_for_screen(overview.pixels, self.new_path("overview"), icc)
         return PageResult(upload, result.info, download, shown)
 

@@ -24,9 +24,9 @@ from ..i18n import (
     translate_source,
 )
 from ..images import Facts
-from ..info import Info, grade_in, settings_in
+from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS, notes_of
-from ..output.resample import result_size
+from ..output.resample import differs_from_paper, result_size, scaled_size
 from ..presets import has_fixed_denoise
 from ..settings import (
     AUTO,
@@ -244,11 +244,13 @@ def _size_updates(session: Session) -> dict[str, Any]:
     settings, control = session.settings, session.size_control
     possible = scales(Settings(REFERENCE_PRESET) if session.is_auto else settings)
     scale, choices = settings.scale or network_scale(settings), [(f"{one:.3g}×", one) for one in possible]
-    parts = {name: gr.Radio if name in ("paper", "unit") else gr.Number for name in ("paper", *PRINT_CONTROLS)}
+    radios = ("paper", "unit", "print_fit")
+    parts = {name: gr.Radio if name in radios else gr.Number for name in ("paper", *PRINT_CONTROLS)}
     prints = {name: part(visible=False) for name, part in parts.items()}
     if settings.is_print:
         shown = print_controls(settings, session.values)
-        visible = parts if shown["paper"] == OWN_PRINT else ("paper", "dpi")
+        visible = {"paper", "dpi"} if shown["paper"] != OWN_PRINT else parts.keys() - {"print_fit"}
+        visible = visible | ({"print_fit"} if is_fit_needed(session, settings) else set())
         prints = {name: part(visible=name in visible, value=shown[name]) for name, part in parts.items()}
     return {
         "size": control,
@@ -257,6 +259,11 @@ def _size_updates(session: Session) -> dict[str, Any]:
         "megapixels": gr.Number(visible=control == "megapixels", value=settings.megapixels),
         **prints,
     }
+
+
+def is_fit_needed(session: Session, settings: Settings) -> bool:
+    """Return whether the paper of a print has another shape than the photo."""
+    return session.shape is not None and differs_from_paper(settings, *session.shape)
 
 
 def show_size(call: Call) -> Updates:
@@ -292,13 +299,20 @@ def photo_data(session: Session) -> str:
 
 def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
     """Return the table of the photo's metadata and the size of the result."""
-    result = None
+    result = scaled = None
     with suppress(SettingsError):  # The control of the size has the message.
         result = result_size(settings, facts.height, facts.width)
+        scaled = scaled_size(settings, facts.height, facts.width)
     count = facts.width * facts.height
     pixels = PixelCount(count) if count >= 1e6 else None
     return templates.render(
-        "photo_facts", call.language, facts=facts, result=result, pixels=pixels, dpi=settings.dpi or PRINT_DPI
+        "photo_facts",
+        call.language,
+        facts=facts,
+        result=result,
+        scaled=scaled,
+        pixels=pixels,
+        dpi=settings.dpi or PRINT_DPI,
     )
 
 
@@ -451,6 +465,8 @@ def show_result(call: Call) -> Updates:
         return {}
     address, output = f"display/{call.session.folder.name}/result/{result.version}", result.info["output"]
     size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
+    if (paper := paper_in(result.info)) is not None:  # The stage shows the photo without a border.
+        size = paper.photo[::-1]
     return {
         card.images: templates.data(
             "result", photo=result.upload.version, address=address, size=size, overview=overview

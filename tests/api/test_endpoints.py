@@ -64,6 +64,11 @@ def test_long_side_megapixels_reduce_and_print_set_the_size_and_the_file_name(si
         ({"megapixels": 0.0054}, "sized-0.0054mp.png", (90, 60)),
         ({"reduce": 4}, "sized-1x.png", (30, 20)),
         ({"print_width": 1.016, "dpi": 150}, "sized-1.016cm.png", (60, 40)),
+        (
+            {"print_width": 1.016, "print_height": 1.016, "dpi": 150, "print_fit": "border"},
+            "sized-1.016x1.016cm.png",
+            (60, 60),
+        ),
     ):
         path, info = client.predict(image=file, **given, **ENHANCE)
         assert (Path(path).name, Image.open(path).size) == (name, size)

@@ -6,7 +6,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import download, enhance, expect_chosen, has_focus, load, pick
+from .journey import data_of, download, enhance, expect_chosen, has_focus, load, pick
 
 
 def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_large(site: Site, open_page, tmp_path):
@@ -69,3 +69,29 @@ def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_l
     page.locator("#link").click()
     link = page.wait_for_function("window.copied").json_value()
     assert "paper=own&print_width=4&unit=in&dpi=100" in link
+
+
+def test_a_photo_of_another_shape_is_cropped_to_its_paper(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("cropped.png", 75, 100))
+    pick(page, "sizes", "print")
+    pick(page, "paper", "own")
+    fit, height = page.locator("#print_fit"), page.locator("#print_height input")
+    page.locator("#print_width input").fill("8")
+    height.fill("6")
+    expect(fit).to_be_hidden()
+    height.fill("8")
+    expect(fit).to_be_visible()
+    page.locator("#dpi input").fill("100")
+    expect(page.locator("#why")).to_contain_text("315 × 236 px, 100 dpi")
+    pick(page, "print_fit", "crop")
+    expect(page.locator("#why")).to_contain_text("315 × 315 px, 100 dpi")
+    enhance(page)
+    with Image.open(download(page, tmp_path)) as image:
+        assert image.size == (315, 315)
+    assert data_of(page, "result")["size"] == [420, 315], "the stage compares the whole photo"
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.locator("#link").click()
+    again = open_page(page.wait_for_function("window.copied").json_value().removeprefix(site.url))
+    load(again, site.photo("cropped.png", 75, 100))
+    expect_chosen(again, paper="own", print_fit="crop")

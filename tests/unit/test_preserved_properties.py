@@ -105,8 +105,8 @@ def test_the_edges_of_a_logo_have_the_colours_that_are_visible_there(enhancer, t
     channels = small[..., [0, 3]] if kind == "LA" else small
     path.write_bytes(png(channels.astype(np.uint16 if factor > 1 else np.uint8) * factor, 4 if kind == "LA" else 6))
 
-    def upscaled(**changes: bool) -> np.ndarray:
-        settings = Settings("anime-fast", **changes)
+    def upscaled(*, tuning: bool = True) -> np.ndarray:
+        settings = Settings("anime-fast", tuning=tuning)
         rows = enhancer.preview(path, settings, size=96).after // factor
         return rows if rows.shape[2] == 4 else np.dstack([rows[..., 0]] * 3 + [rows[..., 1]])
 
