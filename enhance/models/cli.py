@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command("list", _list, "list all models with their status and source")
     finding = command("find", _find, "find models by other authors that can be added by name")
-    finding.add_argument("text", nargs="*", metavar="TEXT", help="words of the name, author, licence or purpose")
+    finding.add_argument(
+        "text", nargs="*", metavar="TEXT", help="words of the name, architecture, author, licence or purpose"
+    )
     finding.add_argument("--photo", action="store_true", help="only models that were trained on photos")
     finding.add_argument("--commercial", action="store_true", help="only models whose licence permits commercial use")
     fetch = command("fetch", _fetch, f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}")

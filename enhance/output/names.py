@@ -1,4 +1,4 @@
-"""File names of results in a folder. No foreign file is overwritten, and no two results have the same name."""
+"""File names of results in a folder. Only results are overwritten, and no two results have the same name."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .claims import Claims
 from .provenance import origin_of
 
 CLAIMS = ".enhance-claims"
-_LONGEST_NAME = 255
+_MAX_NAME_BYTES = 255
 """Bytes of a file name on common file systems."""
-_MOST_AHEAD = 8
+_MAX_NUMBERS_CHECKED = 8
 _POLL_SECONDS = 0.1
 
 
@@ -66,7 +66,7 @@ class ResultNames:
         The names before it can be free, because a process claimed them for other sources and failed.
         """
         start = self._numbers.get(self._stem(path), 1)
-        ahead = (path.parent / self._name(path, start + more) for more in range(min(self.alike, _MOST_AHEAD)))
+        ahead = (path.parent / self._name(path, start + more) for more in range(min(self.alike, _MAX_NUMBERS_CHECKED)))
         results = {*self._results_of(path, sha256), *(one for one in ahead if self._is_result(one, sha256))}
         plain_first = sorted(results, key=lambda one: (len(one.name), one.name))
         return next((one for one in plain_first if self._claim(one, source, sha256)), None)
@@ -125,9 +125,9 @@ class ResultNames:
         return self._existing[folder]
 
     def _name(self, path: Path, number: int) -> str:
-        """Return the name of the result for `path`, with a number from 2 on, cut to what file systems allow."""
+        """Return the name of the result for `path`, with a number from 2 on, shortened to what file systems allow."""
         tail = f"-{number}{self.ending}" if number > 1 else self.ending
-        stem = os.fsencode(path.stem)[: _LONGEST_NAME - len(tail)]
+        stem = os.fsencode(path.stem)[: _MAX_NAME_BYTES - len(tail)]
         return (os.fsdecode(stem) if stem == os.fsencode(path.stem) else stem.decode("utf-8", "ignore")) + tail
 
     def _is_named_after(self, result: Path, path: Path) -> bool:
@@ -141,17 +141,17 @@ PATTERN = "{name}"
 PATTERN_FIELDS = ("name", "preset", "size", "n")
 """The fields of a pattern: name of the input, preset, width x height of the result, and number in the batch."""
 _FIELD = re.compile(r"\{(\w*)\}")
-_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|{}\x00-\x1f\x7f]')
-_LONGEST_PATTERN = 100
+_FORBIDDEN_CHARACTERS = re.compile(r'[/\\:*?"<>|{}\x00-\x1f\x7f]')
+_MAX_PATTERN_LENGTH = 100
 
 
 def check_pattern(pattern: str) -> str:
     """Return a pattern for file names, the usual one for an empty text. Raises SettingsError."""
     pattern = pattern.strip() or PATTERN
     unknown = [name for name in _FIELD.findall(pattern) if name not in PATTERN_FIELDS]
-    wrong = [f"{{{name}}}" for name in unknown] or _NOT_IN_NAMES.findall(_FIELD.sub("", pattern))
-    if len(pattern) > _LONGEST_PATTERN:
-        raise SettingsError("name_too_long", limit=_LONGEST_PATTERN)
+    wrong = [f"{{{name}}}" for name in unknown] or _FORBIDDEN_CHARACTERS.findall(_FIELD.sub("", pattern))
+    if len(pattern) > _MAX_PATTERN_LENGTH:
+        raise SettingsError("name_too_long", limit=_MAX_PATTERN_LENGTH)
     if wrong or pattern.startswith("."):
         fields = ", ".join(f"{{{name}}}" for name in PATTERN_FIELDS)
         raise SettingsError("pattern_wrong", part=wrong[0] if wrong else ".", fields=fields)
@@ -159,9 +159,9 @@ def check_pattern(pattern: str) -> str:
 
 
 def fill_pattern(pattern: str, ending: str, **values: str) -> str:
-    """Return the file name of a pattern with the `values` of PATTERN_FIELDS, cut to what file systems allow."""
+    """Return the file name of a pattern with the `values` of PATTERN_FIELDS, shortened to what file systems allow."""
     stem = _FIELD.sub(lambda field: values[field[1]], pattern)
-    cut = os.fsencode(stem)[: _LONGEST_NAME - len(ending) - len("-999999")]
+    cut = os.fsencode(stem)[: _MAX_NAME_BYTES - len(ending) - len("-999999")]
     return (stem if cut == os.fsencode(stem) else cut.decode("utf-8", "ignore")) + ending
 
 
