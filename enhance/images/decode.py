@@ -161,9 +161,10 @@ def _budget(header: Header, size: int) -> DecodeBudget:
     each = known.get(header.format, other)
     width, height = header.upright_size
     fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
-    fill += header.gain_map.width * header.gain_map.height * _BYTES_PER_PIXEL["JPEG"] if header.gain_map else 0
+    attached = header.gain_map.width * header.gain_map.height if header.gain_map else 0
+    more = fill + attached * _BYTES_PER_PIXEL["JPEG"] + 2 * size
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL
-    return DecodeBudget(pixels, pixels * each + fill + 2 * size, _SECONDS + pace * pixels / 1e6)
+    return DecodeBudget(pixels, pixels * each + more, _SECONDS + pace * (pixels + attached) / 1e6)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ ISO_VERSION = 4
 Values = tuple[tuple[str, tuple[str, ...]], ...]
 """The properties of a map in XMP: the name without prefix, and one value, or one for each channel."""
 
-_MAX_IMAGES, _MAX_ISO_BYTES = 8, 256
+_MAX_IMAGES, _MAX_BYTES, _MAX_ISO_BYTES = 4, 64 << 20, 256
 _ENTRIES = 0xB002
 _ITEM, _LENGTH = (
     re.compile(rb"<Container:Item\s([^<>]{1,1000})>"),
@@ -78,6 +78,7 @@ class GainMap:
 def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> Iterator[tuple[int, int]]:
     """Yield start and length of the images behind the first one of a JPEG of `size` bytes, as the file states them.
 
+    These are at most 4 images of at most 64 MiB, so that a crafted file does not keep the reader busy.
     `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
     block = bytes(segments.get("mp", b""))
@@ -94,6 +95,7 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
         if length and _SEMANTIC.search(item):
             positions.append((end, int(length[1])))
     found = ((start, length) for start, length in positions if 0 < start < start + length <= size)
+    found = (place for place in found if place[1] <= _MAX_BYTES)
     yield from list(dict.fromkeys(found))[:_MAX_IMAGES]
 
 

@@ -16,6 +16,7 @@ from skimage import data
 
 from enhance import Settings
 from enhance.images import read_image
+from enhance.images.gain_map import find_attached
 from enhance.output import gain_map as result_maps
 from tests.conftest import psnr
 from tests.unit.gain_map_files import (
@@ -24,6 +25,7 @@ from tests.unit.gain_map_files import (
     ISO,
     VALUES,
     attached_image,
+    directory,
     gain_map_of,
     in_light,
     map_packet,
@@ -254,6 +256,12 @@ def damaged(photo: np.ndarray) -> dict[str, bytes]:
         ),
         "apple without headroom": ultra_hdr(photo, encode(Image.fromarray(grey), "JPEG", xmp=packet(APPLE))),
     }
+
+
+def test_attached_images_are_limited_in_bytes():
+    for megabytes, count in ((10, 1), (63, 1), (65, 0)):
+        xmp = directory((b"GainMap", b"image/jpeg", megabytes << 20))
+        assert len([*find_attached({}, xmp, 1 << 30)]) == count
 
 
 def test_maps_that_cannot_be_used_are_removed_with_a_note(enhancer, photo, tmp_path):
