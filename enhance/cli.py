@@ -241,8 +241,9 @@ def _add_size(parser: ArgumentParser) -> None:
         "--print-fit",
         choices=PRINT_FITS,
         default=PRINT_FITS[0],
-        help="for a --print of another shape than the photo: contain gives a result of the photo's shape (default), "
-        "border adds a white border, and crop cuts the photo. Both give a result of exactly the size of the print",
+        help="for a --print with another aspect ratio than the photo: contain (default) keeps that of the photo, "
+        "border adds a white border, and crop keeps the middle of the photo. With border and crop, the result has "
+        "exactly the size of the print",
     )
     add("--dpi", type=int, metavar="DPI", help="resolution of the result (default: 300 for --print, or the photo's)")
 

@@ -43,7 +43,7 @@ _PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(cm|mm|in|)")
 PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""
 PRINT_FITS = ("contain", "border", "crop")
-"""How a photo fits on paper of another shape: as large as it fits, with a white border around it, or cropped."""
+"""How a photo fits on paper with another aspect ratio: the photo alone, with a white border, or cropped."""
 
 SECOND_MODEL = "span-x4"
 """The model that enlarges a result beyond the scale of its network; made for clean images, as results are."""
@@ -152,9 +152,9 @@ class Settings:
       the network. A larger result, up to four times that, runs a second network (`largest_scale`).
     - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of those. With both,
       the whole photo fits on the paper, which is turned like the photo.
-    - `print_fit`: with both, how the photo fits if its shape is another one. "contain": the result has the shape of the
-      photo. "border": it has the size of the paper, with a white border. "crop": it has the size of the paper, and the
-      middle of the photo.
+    - `print_fit`: with both, how the photo fits on paper with another aspect ratio. "contain": the result has that
+      of the photo. "border": it has the size of the paper, with a white border. "crop": it has the size of the paper,
+      with the middle of the photo.
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
     - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
@@ -223,7 +223,7 @@ class Settings:
 
     @property
     def has_paper_size(self) -> bool:
-        """Whether the result has the size of the paper even if the photo has another shape."""
+        """Whether the result has the size of the paper even if the photo has another aspect ratio."""
         return None not in (self.print_width, self.print_height) and self.print_fit != PRINT_FITS[0]
 
     @property

@@ -113,7 +113,7 @@ def read_map_header(image: Any, start: int, length: int, exif: bytes | None) -> 
 
 
 def neutral_levels(gain_map: GainMap) -> np.ndarray:
-    """Return the level of a map, one or one for each channel, that comes nearest to changing no brightness: uint8.
+    """Return the level of a map that changes the brightness least: uint8, one value or one for each channel.
 
     A value is min + (max - min) * (level / 255) ** (1 / gamma). ISO 21496-1 states each as a fraction.
     """

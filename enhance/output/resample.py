@@ -20,7 +20,7 @@ _MAX_REDUCTION = 16
 _MAX_SECOND_PIXELS = 1_600_000_000
 """The most pixels of a result beyond the scale of the network: those of a 100-megapixel photo at 4x."""
 _MAX_BORDER = 16
-"""The most times the photo's side that a side of its paper can be long."""
+"""The maximum length of a side of the paper, in sides of the photo."""
 _SAME_SHAPE = 0.01
 _SOURCE_ROWS, _BORDER_ROWS = 512, 64
 _HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
@@ -32,9 +32,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Paper:
-    """A print whose photo has another shape: its size and that of the photo (height, width), both in pixels.
+    """A print with another aspect ratio than its photo: both sizes (height, width), in pixels.
 
-    The photo is in the middle: with a white border around it, or cropped where it is larger.
+    The photo is centred: with a white border around it, or cropped where it is larger.
     """
 
     size: tuple[int, int]
@@ -55,7 +55,7 @@ class Paper:
     def place(self, rows: np.ndarray, first: int, white: object = None) -> Iterator[np.ndarray]:
         """Yield the rows of the paper with the rows of the photo from `first` on, [n, W] or [n, W, C].
 
-        The first and the last rows of the photo bring the border above and below them. `white` is the value of the
+        The border above is part of the first rows, the border below part of the last rows. `white` is the value of the
         border, for each channel; by default the highest one.
         """
         (top, left), (height, width), last = self.offset, self.size, first + len(rows)
@@ -81,7 +81,7 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
 
 
 def paper_of(settings: Settings, height: int, width: int) -> Paper | None:
-    """Return the paper for an image of `height` x `width`; None if the result has its shape. Raises SettingsError."""
+    """Return the paper for an image; None if the result has the image's aspect ratio. Raises SettingsError."""
     if not settings.has_paper_size:
         return None
     photo, dots, size = scaled_size(settings, height, width), (settings.dpi or PRINT_DPI) / _INCH, [0, 0]
@@ -92,7 +92,7 @@ def paper_of(settings: Settings, height: int, width: int) -> Paper | None:
 
 
 def differs_from_paper(settings: Settings, height: int, width: int) -> bool:
-    """Return whether the shape of an image differs from that of a print with two sides by more than 1 %."""
+    """Return whether the aspect ratio of an image differs from that of a print with two sides by more than 1%."""
     sides = {axis: side for _, side, axis in _sides(settings, height, width)}
     return len(sides) == 2 and abs(math.log(sides[0] / sides[1] * width / height)) > _SAME_SHAPE
 
@@ -172,7 +172,7 @@ def _is_border_too_large(error: SettingsError, settings: Settings, height: int, 
 
 
 def _sides(settings: Settings, height: int, width: int) -> list[tuple[str, float, int]]:
-    """Return the given sides of a print, turned like an image: the setting, the cm, and the axis, 0 for the height."""
+    """Return the given sides of a print, in the orientation of an image: setting, cm, and axis (0: height)."""
     across, down = settings.print_width, settings.print_height
     is_turned = across is not None and down is not None and (across > down) != (width > height)
     axes = (0, 1) if is_turned else (1, 0)

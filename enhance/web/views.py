@@ -262,7 +262,7 @@ def _size_updates(session: Session) -> dict[str, Any]:
 
 
 def is_fit_needed(session: Session, settings: Settings) -> bool:
-    """Return whether the paper of a print has another shape than the photo."""
+    """Return whether the paper of a print has another aspect ratio than the photo."""
     return session.shape is not None and differs_from_paper(settings, *session.shape)
 
 
