@@ -206,7 +206,7 @@ class NetworkOutput:
             with self._lock:
                 self._file.seek((start * self.shape.across + first * width) * pixel)
                 data = self._file.read((last - first) * width * pixel)
-        except OSError as error:  # also if the disk has no room for buffered rows
+        except OSError as error:  # also if there is not enough disk space for buffered rows
             raise storage_error(self._name, error) from error
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
 
@@ -222,7 +222,7 @@ def strips_of_parts(
 ) -> Strips:
     """Yield the strips of an image [H, W, 3] that is cut. The output of one part at a time is stored in `folder`.
 
-    `run(part, columns, report)` yields the strips of a part. Raises StorageError, at first if the folder has no room.
+    `run(part, columns, report)` yields the strips of a part. Raises StorageError if disk space is short.
     """
     image, total, done = _swap_axes(rgb, columns), total_rows(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image

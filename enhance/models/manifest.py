@@ -106,7 +106,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Located:
-    """A verified weight file with its SHA-256 and licence. `source` is its origin in words."""
+    """A verified weight file with its SHA-256 and licence. `source` is its origin as text."""
 
     name: str
     path: Path

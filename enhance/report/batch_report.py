@@ -82,7 +82,7 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
 
 
 def _grade(language: str, info: Info) -> str:
-    """Return the fidelity of a result in words; "" if it was not measured."""
+    """Return the fidelity grade of a result as text; "" if it was not measured."""
     grade = grade_in(info)
     return translate(language, f"fidelity_{grade}") if grade else ""
 
