@@ -63,13 +63,15 @@
 
   const LEFT = "enhance-language";
   document.addEventListener("click", ({ target }) => {
-    if (!target.closest?.("#head nav a")) return;
-    try { sessionStorage.setItem(LEFT, "yes"); } catch { /* Without storage, the focus starts at the top. */ }
+    const link = target.closest?.("#head nav a");
+    if (link) try { sessionStorage.setItem(LEFT, link.lang); } catch { /* Without storage, the focus starts at the top. */ }
   });
+  // The link of the current language is hidden, which is the former one until Gradio has set the new one.
   const focusLanguageLink = () => {
-    try { if (!sessionStorage.getItem(LEFT)) return; } catch { return; }
-    const link = [...all("#head nav a")].find((one) => one.checkVisibility());
-    if (!link) return;
+    let language = null;
+    try { language = sessionStorage.getItem(LEFT); } catch { return; }
+    const link = language && one(`#head nav a:not([lang="${language}"])`);
+    if (!link?.checkVisibility()) return;
     sessionStorage.removeItem(LEFT);
     link.focus({ preventScroll: true });
   };
