@@ -348,7 +348,7 @@ class ImageRows:
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool):
         self._read, self._height, self._width, self._transposed = read, height, width, transposed
         self._grey, self._fold = graph.image_channels == 1, graph.unshuffle
-        self.grid = -(-height // self._fold), -(-width // self._fold)
+        self.grid = graph.grid(height, width)
 
     def rows(self, first: int, last: int) -> torch.Tensor:
         """Return the rows [first, last) of the network's grid, float32 [n, W, C]."""

@@ -74,11 +74,11 @@ class PhasedStream:
         """The statistics that were measured so far."""
         self._phases, slots = split(graph, settled=known is not None)
         self._done, self._measured = 0, dict[int, RowStatistics]()
-        self._stream = self._begin(self._phases[0], [])
-        self.device, self.height, self.width = self._stream.device, self._stream.height, self._stream.width
+        self.device = read(0, 1).device
+        self.height, self.width = graph.grid(height, width)
         self.work = graph.work / len(self._phases)
         self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
-        self._stream = self._begin(self._phases[0], self.maps)
+        self._stream = self._begin(self._phases[0])
 
     @property
     def scratch(self) -> list[dict[torch.dtype, torch.Tensor]]:
@@ -95,7 +95,7 @@ class PhasedStream:
         if self._stream.finished and not self.finished:
             self.statistics |= {place: one.total() for place, one in self._measured.items()}
             self._done += 1
-            scratch, self._stream = self.scratch, self._begin(self._phases[self._done], self.maps)
+            scratch, self._stream = self.scratch, self._begin(self._phases[self._done])
             self._stream.scratch = scratch
         made = self._stream.step(self._phase_kernels(kernels), rows, check, strips, rounds)
         return made if self._done == len(self._phases) - 1 else made[:0]
@@ -123,17 +123,18 @@ class PhasedStream:
                 found[index] = kernels[place]
         return found
 
-    def _begin(self, phase: Phase, maps: list[torch.Tensor]) -> Stream:
-        """Return the stream of a phase, which writes its feature maps to `maps` and measures some of them."""
+    def _begin(self, phase: Phase) -> Stream:
+        """Return the stream of a phase, which writes its feature maps to `self.maps` and measures some of them."""
         sinks: dict[int, list[Sink]] = {}
         self._measured = {}
-        for index, slot in phase.stores.items() if maps else ():
-            sinks[index] = [_writer(maps[slot])]
+        for index, slot in phase.stores.items():
+            feature_map = self.maps[slot]
+            sinks[index] = [_writer(feature_map)]
             if index in phase.measured:
-                measured = RowStatistics(len(maps[slot]), maps[slot].shape[2], self.device)
+                measured = RowStatistics(len(feature_map), feature_map.shape[2], self.device)
                 self._measured[phase.places[index]] = measured
                 sinks[index].append(measured.add)
-        loads = {index: maps[slot] for index, slot in phase.loads.items()} if maps else {}
+        loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
         return Stream(
             phase.graph,
             *self._size,
@@ -184,7 +185,7 @@ def open_stream(
 
 def held_bytes(graph: Graph, height: int, width: int, dtype: torch.dtype, device: torch.device) -> int:
     """Return the memory of the stored feature maps for an image of this size: of the GPU, or those not in files."""
-    height, width = -(-height // graph.unshuffle), -(-width // graph.unshuffle)
+    height, width = graph.grid(height, width)
     sizes = [slot.bytes(height, width, dtype.itemsize) for slot in split(graph)[1]]
     if device.type == "cuda":
         return sum(sizes) if _fits_gpu(sum(sizes), device) else 0

@@ -21,6 +21,8 @@ State: TypeAlias = "Mapping[str, torch.Tensor]"
 """Tensors by name."""
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS_WITH_BARRIERS = ("fp32", "bf16")
+"""A step that overflowed at fp16 could not be repeated: it overwrites its input."""
 _FORM = 2
 """Version of the JSON form of a graph."""
 
@@ -383,6 +385,10 @@ class Graph:
             return cls(tuple(content["precisions"]), [_node(**fields) for fields in content["nodes"]])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a graph") from error
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the network's grid for an image of this size."""
+        return -(-height // self.unshuffle), -(-width // self.unshuffle)
 
     def input_channels(self, node: Node) -> int:
         """Return the channels of all sources of a node together, or of the part that a convolution reads."""

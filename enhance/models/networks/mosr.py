@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State
+from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
 
 TITLE, ARCHITECTURE = "MoSR", "MoSR"
 
@@ -29,7 +29,7 @@ def mosr(
 
     `fc1` of the files is split into `gate` and `value`, whose convolved channels come first.
     """
-    graph = Graph(("fp32", "bf16") if dysample else PRECISIONS)
+    graph = Graph(PRECISIONS_WITH_BARRIERS if dysample else PRECISIONS)
     image = graph.input(channels)
     trunk = graph.conv("gblocks.0", image, channels=features)
     for block in range(1, blocks + 1):

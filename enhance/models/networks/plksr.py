@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State, Unsupported
+from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Unsupported
 
 TITLE, ARCHITECTURE = "PLKSR", "PLKSR"
 
-_WITH_BARRIERS = ("fp32", "bf16")
-"""The precisions with barriers. A step that overflowed at fp16 could not be repeated: it overwrites its input."""
 _REPEAT = "repeat"
 """A convolution that repeats the channels of the image. Its weights are not in the files."""
 _SIGMOID = Activation("sigmoid")
@@ -35,7 +33,7 @@ def plksr(
     `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises `groups` of channels at
     the end of a block, or without groups the channels of each pixel at its start. It can end in DySample.
     """
-    graph = Graph(_WITH_BARRIERS if groups or dysample else PRECISIONS)
+    graph = Graph(PRECISIONS_WITH_BARRIERS if groups or dysample else PRECISIONS)
     image = graph.input(3)
     name, activation = ("channel_mixer", Activation("mish")) if real else ("channe_mixer", Activation("gelu"))
     trunk = graph.conv("feats.0", image, channels=features)

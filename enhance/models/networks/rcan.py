@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..graphs import Activation, Graph, State
+from ..graphs import PRECISIONS_WITH_BARRIERS, Activation, Graph, State
 
 TITLE, ARCHITECTURE = "RCAN", "RCAN"
 
@@ -28,7 +28,7 @@ def rcan(
 
     `norm` is the range of the image's values if the network subtracts their mean, otherwise 0.
     """
-    graph = Graph(("fp32", "bf16"))
+    graph = Graph(PRECISIONS_WITH_BARRIERS)
     image = graph.input(channels * unshuffle**2, unshuffle)
     if norm:
         image = graph.affine(image, norm)
