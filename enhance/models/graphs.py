@@ -386,6 +386,12 @@ class Graph:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a graph") from error
 
+    def add_upscaled(self, source: int, image: int, factor: int) -> int:
+        """Add a source, pixel-shuffled by `factor`, to the image, upscaled by nearest neighbour."""
+        if factor == 1:
+            return self.add(source, image)
+        return self.add(self.shuffle(source, factor), self.nearest(image, factor))
+
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the network's grid for an image of this size."""
         return -(-height // self.unshuffle), -(-width // self.unshuffle)

@@ -57,10 +57,8 @@ def plksr(
         sampled = graph.dysample(wide, "to_img", factor, _sampled_groups(factor))
         if factor > 1:
             graph.conv("to_img.end_conv", sampled, channels=3, size=1)
-    elif factor == 1:
-        graph.add(wide, image)
     else:
-        graph.add(graph.shuffle(wide, factor), graph.nearest(image, factor))
+        graph.add_upscaled(wide, image, factor)
     return graph.keep_ends_precise()
 
 

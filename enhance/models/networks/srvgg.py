@@ -17,10 +17,7 @@ def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int 
         slopes = Activation("prelu", slopes=f"body.{2 * index + 1}.weight")
         trunk = graph.conv(f"body.{2 * index}", trunk, channels=features, activation=slopes)
     last = graph.conv(f"body.{2 * convolutions + 2}", trunk, channels=channels * factor**2)
-    if factor == 1:
-        graph.add(last, image)
-    else:
-        graph.add(graph.shuffle(last, factor), graph.nearest(image, factor))
+    graph.add_upscaled(last, image, factor)
     return graph.keep_ends_precise()
 
 
