@@ -302,23 +302,14 @@ class Enhancer:
                 del self._analyses[next(iter(self._analyses))]
         return analysis
 
-    def choose(
-        self,
-        source: Source,
-        *,
-        scale: float | None = None,
-        long_side: int | None = None,
-        megapixels: float | None = None,
-        dpi: int | None = None,
-        format: str = "png",
-    ) -> Settings:
+    def choose(self, source: Source, *, format: str = "png", **size: Any) -> Settings:
         """Return the settings that `auto` has for an image, a size and a format. `resolve` also returns the reason.
 
-        Raises EnhanceError, also if the format cannot hold the result.
+        `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`, `print_width`,
+        `print_height`, `print_fit`, `dpi`. Raises EnhanceError, also if the format cannot hold the result.
         """
         image = self.read(source)
-        size = {"scale": scale, "long_side": long_side, "megapixels": megapixels, "dpi": dpi}
-        settings, _ = self.resolve(image, Settings(AUTO, **size))  # type: ignore[arg-type]
+        settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
         height, width = result_size(settings, image.height, image.width)
         Encoding(format).check(width, height)
         return settings
