@@ -21,7 +21,7 @@ from tests.fast_network import STEMS, fast_states, use_fast_states
 from . import auto, characters
 from .cases import Networks
 from .costs import costs_table
-from .degradation import DEGRADATIONS, SHARP
+from .degradation import DEGRADATIONS
 from .experiments import experiments, measure
 from .tables import replace_section, short_table, table_of, values_table, verdict
 
@@ -96,11 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.flush()
             if options.docs:
                 replace_section(ROOT / "docs" / "fidelity.md", experiment.name, text)
-                if experiment.name == "presets":
-                    replace_section(ROOT / "README.md", "short", short_table(table))
-                if experiment.name == "precise":
-                    clean = {key: means for key, means in table.items() if key[0] == SHARP.name}
-                    replace_section(ROOT / "README.md", "clean", short_table(clean, "clean photos"))
 
 
 if __name__ == "__main__":

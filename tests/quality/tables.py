@@ -38,12 +38,12 @@ def wide_table(table: Table, metric: Metric, others: tuple[Metric, ...]) -> str:
     return "\n".join(lines)
 
 
-def short_table(table: Table, of: str = "mean of all") -> str:
+def short_table(table: Table) -> str:
     """Return the means over all degradations and strengths."""
     arrows = {1: " ↑", -1: " ↓"}
     shown = (*COMPARED, KEEP)
     names = (f"{one.name}{', dB ↑' if one is KEEP else arrows[one.better]}" for one in shown)
-    lines = [_row(of, *names), _rule(1, len(shown))]
+    lines = [_row("mean of all", *names), _rule(1, len(shown))]
     for method in dict.fromkeys(method for _, method in table):
         lines.append(_row(method, *(format(_mean(table, method, one), one.form) for one in shown)))
     return "\n".join(lines)
