@@ -89,7 +89,9 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 
 def random_state(network: torch.nn.Module, seed: int = 0) -> State:
     """Return random weights that keep the range of values, with an output in the middle of the range."""
-    return random_tensors({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, seed)
+    state = network.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()}
+    return {**state, **random_tensors(shapes, seed)}
 
 
 def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> State:
@@ -124,13 +126,21 @@ def add_models(*kinds: str) -> Iterator[None]:
 def spandrel_output(file: Path, rgb: np.ndarray) -> np.ndarray:
     """Return spandrel's result for uint8 [H, W, 3] with the model in a file, [s * H, s * W, 3] in levels."""
     model = ModelLoader("cpu").load_from_file(file)
-    batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
-    if model.input_channels == 1:
-        batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     # The network alone with the padding that it needs, because spandrel pads some networks unnecessarily.
     fold = getattr(model.model, "shuffle_factor", None) or getattr(model.model, "downscale_factor", 1)
+    return untiled_output(model.model, rgb, model.scale, model.input_channels, fold)
+
+
+def untiled_output(network: torch.nn.Module, rgb: np.ndarray, scale: int, channels: int, fold: int) -> np.ndarray:
+    """Return the result of a network for uint8 [H, W, 3], padded to multiples of `fold`, in levels.
+
+    A network of one of its `channels` gets the image in grey.
+    """
+    batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
+    if channels == 1:
+        batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
     with torch.inference_mode():
-        output = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
-    output = output[: rgb.shape[0] * model.scale, : rgb.shape[1] * model.scale]
+        output = network.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
+    output = output[: rgb.shape[0] * scale, : rgb.shape[1] * scale]
     return np.broadcast_to(output.numpy(), (*output.shape[:2], 3))

@@ -183,6 +183,21 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
+class RmsNorm:
+    """Root mean square normalisation over the channels, in float32, with `weight` and `bias` [C]."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        values = rows.float()
+        size = values.square().mean(2, keepdim=True).sqrt_().add_(self.eps)
+        return torch.addcmul(self.bias, values / size, self.weight)
+
+
+@dataclass(frozen=True)
 class GroupStatistics:
     """The gain and the shift of a group normalisation, from the statistics of its channels."""
 
@@ -278,7 +293,7 @@ def prepare(
         elif isinstance(node, ChannelNorm | GroupNorm):
             weight, bias = (state[f"{node.name}.{kind}"].to(device, torch.float32) for kind in ("weight", "bias"))
             if isinstance(node, ChannelNorm):
-                kernels[index] = LayerNorm(weight, bias, node.eps)
+                kernels[index] = (RmsNorm if node.rms else LayerNorm)(weight, bias, node.eps)
             else:
                 kernels[index] = GroupStatistics(weight, bias, node.groups, node.eps)
         elif isinstance(node, ChannelGate):

@@ -21,7 +21,7 @@ from types import MappingProxyType
 import torch
 import torch.nn.functional as F
 
-from enhance.models.graphs import Add, Complete, Conv, Gate, Graph, Multiply, Nearest, Node, Sample
+from enhance.models.graphs import Add, Bilinear, Complete, Conv, Gate, Graph, Multiply, Nearest, Node, Sample
 from enhance.models.memory import chunk_rows, earlier_operands
 
 from .kernels import ImageRows, Kernel, RowReader
@@ -313,6 +313,8 @@ class Stream:
             return self._rows(node.sources[0], first, last)
         factor = node.enlarge
         low, high = first // factor, -(-last // factor)
+        if isinstance(node, Bilinear):
+            return self._interpolate(node, first, last)
         rows = self._rows(node.sources[0], low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
         if isinstance(node, Nearest):
             rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
@@ -323,6 +325,13 @@ class Stream:
             rows = rows.permute(0, row, 1, column, 2)  # [n, row, W, column, C]
             rows = rows.reshape(count * factor, width * factor, node.channels)  # [n * f, W * f, C]
         return rows[first - low * factor : last - low * factor]
+
+    def _interpolate(self, node: Bilinear, first: int, last: int) -> torch.Tensor:
+        factor, height = node.enlarge, self.height * node.scale // node.enlarge
+        low, high = max(first // factor - 1, 0), min(-(-last // factor) + 1, height)
+        batch = self._rows(node.sources[0], low, high).float().permute(2, 0, 1).unsqueeze(0)  # [1, C, n, W]
+        batch = F.interpolate(batch, scale_factor=factor, mode="bilinear")
+        return batch[0].permute(1, 2, 0)[first - low * factor : last - low * factor]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
         # Two precisions in one call are many times slower on a CPU.

@@ -1,4 +1,4 @@
-"""Read the network of a user model: spandrel detects it, and its tensors get the names of this program's graphs."""
+"""Read the network of a user model: it is detected, and its tensors get the names of this program's graphs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from spandrel import MAIN_REGISTRY, canonicalize_state_dict
+from spandrel import MAIN_REGISTRY, Architecture, canonicalize_state_dict
 from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsError
@@ -119,25 +119,37 @@ class _MetaInitialisation(TorchFunctionMode):
 
 
 def _detect(state: State, file: str) -> Detected:
-    try:
-        supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
-        architecture = next(supports).architecture
-    except (StopIteration, *_BAD_STATE) as error:
-        raise WeightsError("weights_add_unknown", file=file) from error
-    module = next((one for one in NETWORKS.values() if architecture.id == one.ARCHITECTURE), None)
+    module = next((one for one in NETWORKS.values() if not state.keys().isdisjoint(getattr(one, "MARKS", ()))), None)
+    architecture = None if module else _architecture(state, file)
+    if architecture:
+        module = next((one for one in NETWORKS.values() if architecture.id == getattr(one, "ARCHITECTURE", None)), None)
     if module is None:
-        raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
+        raise WeightsError("weights_add_unsupported", file=file, network=architecture and architecture.name)
     try:
-        with (
-            torch.device("meta"),
-            _MetaInitialisation(),
-        ):  # checks names and shapes before memory is allocated for a forged size
-            architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
-        graph, tensors = module.convert(architecture.load(dict(state)).model)
+        graph, tensors = module.convert(_build(architecture, state) if architecture else state)
         check_state(tensors, graph, file)
     except Unsupported as error:
         raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error
     except (*_BAD_STATE, WeightsError) as error:
-        raise WeightsError("weights_add_damaged", file=file, network=architecture.name) from error
+        raise WeightsError("weights_add_damaged", file=file, network=module.TITLE) from error
     network = module.__name__.rpartition(".")[2]
     return Detected(network, graph, {name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+
+
+def _architecture(state: State, file: str) -> Architecture[Any]:
+    """Return spandrel's architecture of a state dict. Raises WeightsError if there is none."""
+    try:
+        supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
+        return next(supports).architecture
+    except (StopIteration, *_BAD_STATE) as error:
+        raise WeightsError("weights_add_unknown", file=file) from error
+
+
+def _build(architecture: Architecture[Any], state: State) -> Any:
+    """Return spandrel's network with the tensors of a file. Raises what spandrel raises for unexpected ones."""
+    with (
+        torch.device("meta"),
+        _MetaInitialisation(),
+    ):  # checks names and shapes before memory is allocated for a forged size
+        architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
+    return architecture.load(dict(state)).model

@@ -121,10 +121,14 @@ class Activate(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelNorm(Node):
-    """Layer normalisation of each pixel over its channels in float32, with the tensors `name`.weight and .bias [C]."""
+    """Layer normalisation of each pixel over its channels in float32, with the tensors `name`.weight and .bias [C].
+
+    With `rms`, the mean is not subtracted, and the values are divided by their root mean square plus `eps`.
+    """
 
     name: str
     eps: float = 1e-6
+    rms: bool = False
 
 
 class Barrier(Node):
@@ -182,11 +186,19 @@ class Nearest(Node):
     """Nearest-neighbour upscaling by `enlarge`."""
 
 
+class Bilinear(Node):
+    """Bilinear upscaling by `enlarge` of at least 2, in float32. An edge continues with the value of its pixels."""
+
+    @property
+    def radius(self) -> int:
+        return 1
+
+
 class Shuffle(Node):
     """Pixel shuffle by f = `enlarge`: channels [c * f * f] become f x f pixels of c channels."""
 
 
-_LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Shuffle)
+_LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Bilinear, Shuffle)
 _KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm, ChannelGate, Complete, Sample)}
 
 
@@ -236,8 +248,8 @@ class Graph:
     def activate(self, source: int, activation: Activation) -> int:
         return self._append(Activate((source,), *self._shape(source), activation=activation))
 
-    def channel_norm(self, source: int, name: str) -> int:
-        return self._append(ChannelNorm((source,), *self._shape(source), name=name))
+    def channel_norm(self, source: int, name: str, *, rms: bool = False) -> int:
+        return self._append(ChannelNorm((source,), *self._shape(source), name=name, rms=rms))
 
     def group_norm(self, source: int, name: str, groups: int) -> int:
         return self._append(GroupNorm((source,), *self._shape(source), name=name, groups=groups))
@@ -266,6 +278,10 @@ class Graph:
     def nearest(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)
         return self._append(Nearest((source,), channels, scale * factor, factor))
+
+    def bilinear(self, source: int, factor: int) -> int:
+        channels, scale = self._shape(source)
+        return self._append(Bilinear((source,), channels, scale * factor, factor))
 
     def shuffle(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)

@@ -1,9 +1,11 @@
-"""The networks, one module for each: its graph, and how spandrel's network of this kind is converted to it.
+"""The networks, one module for each: its graph, and how a network of this kind is converted to it.
 
 A module defines `TITLE`, the common name; `ARCHITECTURE`, the name in spandrel; `convert(network)`, which returns the
 graph and the tensors of a spandrel network or raises Unsupported; and a function with the name of the module that
-returns the graph of a shipped model from the `options` in the manifest. Modules are found by their presence in this
-folder. Layers have the names of the authors' files.
+returns the graph of a shipped model from the `options` in the manifest. For a network that spandrel does not detect, it
+defines `MARKS` instead of `ARCHITECTURE`: names of tensors, of which each file has one and no file of another network
+has any. `convert(state)` then accepts the tensors of a file. Modules are found by their presence in this folder. Layers
+have the names of the authors' files.
 """
 
 from __future__ import annotations

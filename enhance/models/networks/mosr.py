@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+
+if TYPE_CHECKING:
+    import torch
 
 TITLE, ARCHITECTURE = "MoSR", "MoSR"
 
@@ -25,26 +28,16 @@ def mosr(
     *,
     dysample: bool = False,
 ) -> Graph:
-    """Return MoSR at scale `factor`. Each block convolves `part` of its `hidden` channels by depth with a large kernel.
-
-    `fc1` of the files is split into `gate` and `value`, whose convolved channels come first.
-    """
+    """Return MoSR at scale `factor`. Each block convolves `part` of its `hidden` channels with a large kernel."""
     graph = Graph(PRECISIONS_WITH_BARRIERS if dysample else PRECISIONS)
     image = graph.input(channels)
     trunk = graph.conv("gblocks.0", image, channels=features)
     for block in range(1, blocks + 1):
         prefix = f"gblocks.{block}"
         entry = graph.channel_norm(trunk, f"{prefix}.norm")
-        gate = graph.conv(f"{prefix}.gate", entry, channels=hidden, activation=_MISH)
-        value = graph.conv(f"{prefix}.value", entry, channels=hidden)
-        value = graph.conv(f"{prefix}.conv", value, channels=hidden, size=kernel, part=part, depthwise=True)
-        body = graph.conv(f"{prefix}.fc2", graph.multiply(gate, value), channels=features, activation=_MISH)
-        trunk = graph.add(body, trunk)
-    body = graph.affine(trunk, 1.0, _SHIFT * blocks)
-    end = [f"gblocks.{blocks + number}" for number in (1, 3, 5)]
-    body = graph.conv(end[0], body, channels=2 * features, activation=_MISH)
-    body = graph.conv(end[1], body, channels=features, activation=_MISH)
-    body = graph.affine(graph.conv(end[2], body, channels=features, size=1), 1.0, _SHIFT)
+        trunk = graph.add(add_body(graph, prefix, entry, hidden, part, kernel), trunk)
+    body = add_end(graph, blocks + 1, graph.affine(trunk, 1.0, _SHIFT * blocks))
+    body = graph.affine(body, 1.0, _SHIFT)
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
     side = graph.conv("shortcut.block.2", side, channels=features, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)
@@ -58,23 +51,49 @@ def mosr(
     return graph.keep_ends_precise()
 
 
-def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network."""
-    options, tensors = network.hyperparameters, {}
-    features, part, hidden = options["dim"], len(network.gblocks[1].conv.weight), network.gblocks[1].fc2.in_channels
-    order = [*range(hidden - part, hidden), *range(hidden - part)]  # the convolved channels first
-    for name, tensor in network.state_dict().items():
+def add_body(graph: Graph, name: str, entry: int, hidden: int, part: int, kernel: int) -> int:
+    """Append the layers of a block between its normalisation and its sum.
+
+    `fc1` of the files is split into `gate` and `value`, whose convolved channels come first.
+    """
+    gate = graph.conv(f"{name}.gate", entry, channels=hidden, activation=_MISH)
+    value = graph.conv(f"{name}.value", entry, channels=hidden)
+    value = graph.conv(f"{name}.conv", value, channels=hidden, size=kernel, part=part, depthwise=True)
+    return graph.conv(
+        f"{name}.fc2", graph.multiply(gate, value), channels=graph.nodes[entry].channels, activation=_MISH
+    )
+
+
+def add_end(graph: Graph, place: int, body: int) -> int:
+    """Append the three convolutions after the last block, from `place` in the sequence on."""
+    features = graph.nodes[body].channels
+    body = graph.conv(f"gblocks.{place}", body, channels=2 * features, activation=_MISH)
+    body = graph.conv(f"gblocks.{place + 2}", body, channels=features, activation=_MISH)
+    return graph.conv(f"gblocks.{place + 4}", body, channels=features, size=1)
+
+
+def split_blocks(state: State, hidden: int, part: int) -> dict[str, torch.Tensor]:
+    """Return the tensors with `fc1` of each block split, and with the convolved channels, which are the last, first."""
+    order, tensors = [*range(hidden - part, hidden), *range(hidden - part)], dict[str, "torch.Tensor"]()
+    for name, tensor in state.items():
         prefix, _, kind = name.rpartition(".")
         block, _, layer = prefix.rpartition(".")
         if layer == "fc1":
-            tensors[f"{block}.gate.{kind}"], tensors[f"{block}.value.{kind}"] = (
-                tensor[:hidden][order],
-                tensor[hidden:][order],
-            )
-        elif layer == "in_to_k":  # the mean of eight maps, which is a convolution with the mean kernel
-            tensors[f"upsampler.0.{kind}"] = tensor.unflatten(0, (8, -1)).mean(0)
+            tensors[f"{block}.gate.{kind}"] = tensor[:hidden][order]
+            tensors[f"{block}.value.{kind}"] = tensor[hidden:][order]
         else:
             tensors[name] = tensor[:, order] if layer == "fc2" and kind == "weight" else tensor
+    return tensors
+
+
+def convert(network: Any) -> tuple[Graph, State]:
+    """Return the graph and the tensors of spandrel's network."""
+    options, block = network.hyperparameters, network.gblocks[1]
+    features, part, hidden = options["dim"], len(block.conv.weight), block.fc2.in_channels
+    tensors = split_blocks(network.state_dict(), hidden, part)
+    for name in [name for name in tensors if ".in_to_k." in name]:
+        # the mean of eight maps, which is a convolution with the mean kernel
+        tensors[name.replace("in_to_k", "0")] = tensors.pop(name).unflatten(0, (8, -1)).mean(0)
     dysample = options["upsampler"] == "dys"
     channels, output = options["in_ch"], options["out_ch"] if dysample else options["in_ch"]
     shape = options["n_block"], features, options["upscale"], options["kernel_size"], hidden, part, channels, output

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..graphs import PRECISIONS, Activation, Graph, State
+
+if TYPE_CHECKING:
+    import torch
 
 TITLE, ARCHITECTURE = "SPAN", "SPAN"
 
@@ -24,13 +27,10 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
     image = graph.input(channels)
     if norm:
         image = graph.affine(image, SPAN_RANGE, "mean_shift")
-    first = trunk = graph.conv("conv_1", image, channels=features)
+    first = trunk = inner = graph.conv("conv_1", image, channels=features)
     ends: list[int] = []
-    inner = first
     for block in range(1, 7):
-        inner = graph.conv(f"block_{block}.c1_r", trunk, channels=features, activation=_SILU)
-        middle = graph.conv(f"block_{block}.c2_r", inner, channels=features, activation=_SILU)
-        trunk = graph.gate(graph.conv(f"block_{block}.c3_r", middle, channels=features), trunk)
+        inner, trunk = add_block(graph, f"block_{block}", trunk, _SILU)
         ends.append(trunk)
     last = graph.conv("conv_2", ends[5], channels=features)
     joined = graph.conv("conv_cat", first, last, ends[0], inner, channels=features, size=1)
@@ -40,20 +40,39 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
     return graph.keep_ends_precise()
 
 
-def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network.
+def add_block(graph: Graph, name: str, trunk: int, activation: Activation) -> tuple[int, int]:
+    """Append a block of three convolutions and a gate, and return its first feature map and its output."""
+    features = graph.nodes[trunk].channels
+    first = graph.conv(f"{name}.c1_r", trunk, channels=features, activation=activation)
+    middle = graph.conv(f"{name}.c2_r", first, channels=features, activation=activation)
+    return first, graph.gate(graph.conv(f"{name}.c3_r", middle, channels=features), trunk)
 
-    The branches of each convolution are folded into its `eval_conv`, as spandrel does, but in float64.
+
+def fold_branches(state: State) -> dict[str, torch.Tensor]:
+    """Return the tensors with each convolution of two branches folded into its `eval_conv`, whose name is dropped.
+
+    The branches are a 1x1 convolution, and a 3x3 convolution between two of 1x1 with twice the channels. They are
+    folded in float64. A file without the branches has the folded convolutions already.
     """
-    network.double()
-    for module in network.modules():
-        if hasattr(module, "update_params"):
-            module.update_params()
-    tensors = {
-        key.replace(".eval_conv", ""): tensor.float()
-        for key, tensor in network.state_dict().items()
-        if key != "no_norm" and ".sk." not in key and ".conv." not in key
-    }
+    tensors = {key: tensor for key, tensor in state.items() if ".sk." not in key and ".conv." not in key}
+    for layer in (key.removesuffix(".sk.weight") for key in state if key.endswith(".sk.weight")):
+        parts = [f"{layer}.{part}" for part in ("conv.0", "conv.1", "conv.2", "sk")]
+        first, middle, last, side = (state[f"{part}.weight"].double() for part in parts)
+        biases = [state[f"{part}.bias"].double() for part in parts]
+        outputs, inputs = side.shape[:2]
+        first, last = first.reshape(2 * inputs, inputs), last.reshape(outputs, 2 * outputs)  # rejects forged shapes
+        kernels = (last @ middle.flatten(1)).view(outputs, -1, *middle.shape[2:])
+        weight = (first.T @ kernels.flatten(2)).view(outputs, inputs, *middle.shape[2:])
+        weight[:, :, 1, 1] += side[:, :, 0, 0]
+        bias = last @ (middle.sum((2, 3)) @ biases[0] + biases[1]) + biases[2] + biases[3]
+        tensors |= {f"{layer}.eval_conv.weight": weight.float(), f"{layer}.eval_conv.bias": bias.float()}
+    return {key.replace(".eval_conv", ""): tensor for key, tensor in tensors.items()}
+
+
+def convert(network: Any) -> tuple[Graph, State]:
+    """Return the graph and the tensors of spandrel's network."""
+    tensors = fold_branches(network.state_dict())
+    tensors.pop("no_norm", None)
     if network.is_norm:
         tensors["mean_shift"] = tensors["conv_1.weight"].new_tensor([-mean * SPAN_RANGE for mean in SPAN_MEAN])
     features, scale = network.hyperparameters["feature_channels"], network.hyperparameters["upscale"]

@@ -1,0 +1,147 @@
+"""MoSRv2 by umzi2, 2024, as published in neosr (https://github.com/neosr-project/neosr) and traiNNer-redux."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from ..fusion import fuse
+from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Unsupported
+from .mosr import add_body, add_end, split_blocks
+
+if TYPE_CHECKING:
+    import torch
+
+TITLE, MARKS = "MoSRv2", {"gblocks.1.gamma", "gblocks.2.gamma"}
+
+_KERNEL = 11
+"""Size of the kernels that hold those of a block: 3x3, 1x11 and 11x1, each for an eighth of the channels."""
+_GROUPS = 4
+"""Groups of channels in DySample."""
+_UNSHUFFLED_FACTOR = 4
+"""The factor of the grid of all networks that unshuffle the image."""
+_UPSAMPLERS = 5
+"""How many upsamplers neosr has. Later ones of traiNNer-redux have higher numbers."""
+
+
+def mosrv2(
+    blocks: int = 24,
+    features: int = 64,
+    factor: int = 4,
+    hidden: int = 96,
+    channels: int = 3,
+    unshuffle: int = 1,
+    *,
+    upsampler: str = "pixelshuffledirect",
+    middle: int = 32,
+    rms: bool = True,
+) -> Graph:
+    """Return MoSRv2 at `factor` times its grid. The image is upscaled bilinearly and added.
+
+    `middle` are the channels of the upsampler. With `rms`, blocks begin with a root mean square normalisation.
+    """
+    graph = Graph(PRECISIONS_WITH_BARRIERS if upsampler == "dysample" else PRECISIONS)
+    image, start = graph.input(channels * unshuffle**2, unshuffle), int(unshuffle > 1)
+    trunk = graph.conv(f"gblocks.{start}", image, channels=features)
+    for block in range(1, blocks + 1):
+        name = f"gblocks.{start + block}"
+        entry = graph.channel_norm(trunk, f"{name}.norm", rms=rms)
+        body = add_body(graph, name, entry, hidden, _convolved(features), _KERNEL)
+        trunk = graph.add(graph.affine(body, f"{name}.gamma"), trunk)
+    body = _add_upsampler(graph, add_end(graph, start + blocks + 1, trunk), factor, channels, upsampler, middle)
+    whole = graph.shuffle(image, unshuffle) if unshuffle > 1 else image
+    graph.add(body, graph.bilinear(whole, factor // unshuffle) if factor > unshuffle else whole)
+    return fuse(graph).keep_ends_precise()
+
+
+def _add_upsampler(graph: Graph, body: int, factor: int, channels: int, kind: str, middle: int) -> int:
+    features, steps = graph.nodes[body].channels, [3] if factor == 3 else [2] * round(math.log2(factor))
+    slope = Activation("leaky", 0.2 if kind == "nearest+conv" else 0.01)
+    place = 0
+    if kind == "nearest+conv":
+        for step in steps:
+            body = graph.nearest(graph.conv(f"to_img.{place}", body, channels=features, activation=slope), step)
+            place += 3
+        body = graph.conv(f"to_img.{place}", body, channels=features, activation=slope)
+        return graph.conv(f"to_img.{place + 2}", body, channels=channels)
+    if kind == "pixelshuffledirect":
+        wide = graph.conv("to_img.0", body, channels=channels * factor**2)
+        return graph.shuffle(wide, factor) if factor > 1 else wide
+    if kind == "pixelshuffle" or middle != features:
+        body, place = graph.conv("to_img.0", body, channels=middle, activation=slope), 2
+    if kind == "dysample":
+        sampled = graph.dysample(body, f"to_img.{place}", factor, _GROUPS)
+        return graph.conv(f"to_img.{place}.end_conv", sampled, channels=channels, size=1)
+    for step in steps:
+        body = graph.shuffle(graph.conv(f"to_img.{place}", body, channels=middle * step**2), step)
+        place += 2
+    return graph.conv(f"to_img.{place}", body, channels=channels)
+
+
+def convert(state: State) -> tuple[Graph, State]:
+    """Return the graph and the tensors of a file. Raises Unsupported."""
+    start = int("gblocks.0.weight" not in state)
+    features, inputs = state[f"gblocks.{start}.weight"].shape[:2]
+    kind, factor, channels, middle = _read_upsampler(state, 0 if start else inputs)
+    first, blocks = f"gblocks.{start + 1}", 0
+    hidden, rms = state[f"{first}.fc2.weight"].shape[1], f"{first}.norm.scale" in state
+    while f"gblocks.{start + 1 + blocks}.gamma" in state:
+        blocks += 1
+    tensors = split_blocks(state, hidden, _convolved(features))
+    tensors.pop("to_img.MetaUpsample", None)
+    for name in (f"gblocks.{start + 1 + block}" for block in range(blocks)):
+        tensors[f"{name}.gamma"] = tensors[f"{name}.gamma"].flatten()
+        if rms:
+            for old, new in (("scale", "weight"), ("offset", "bias")):
+                tensors[f"{name}.norm.{new}"] = tensors.pop(f"{name}.norm.{old}").flatten()
+        tensors |= {f"{name}.conv.{one}": tensor for one, tensor in _join_branches(tensors, f"{name}.conv").items()}
+    options = blocks, features, factor, hidden, channels, math.isqrt(inputs // channels)
+    return mosrv2(*options, upsampler=kind, middle=middle, rms=rms), tensors
+
+
+def _convolved(features: int) -> int:
+    """Return how many channels of a block are convolved by depth: an eighth of them by each kernel."""
+    return 3 * (features // 8)
+
+
+def _join_branches(tensors: dict[str, torch.Tensor], name: str) -> State:
+    """Remove the tensors of the three convolutions and return those of one with the same result."""
+    import torch
+
+    weights, biases = (
+        [tensors.pop(f"{name}.dwconv_{branch}.{kind}") for branch in ("hw", "w", "h")] for kind in ("weight", "bias")
+    )
+    kernels = []
+    for weight in weights:
+        kernels.append(weight.new_zeros(len(weight), 1, _KERNEL, _KERNEL))
+        rows, columns = (slice((_KERNEL - size) // 2, (_KERNEL + size) // 2) for size in weight.shape[2:])
+        kernels[-1][:, :, rows, columns] = weight
+    return {"weight": torch.cat(kernels), "bias": torch.cat(biases)}
+
+
+def _read_upsampler(state: State, channels: int) -> tuple[str, int, int, int]:
+    """Return the upsampler of a file, its factor, and the channels of the image and inside the upsampler.
+
+    `channels` is 0 if the image is unshuffled, so that only the last convolution shows its channels.
+    """
+    meta = state["to_img.MetaUpsample"].tolist() if "to_img.MetaUpsample" in state else []
+    if meta and meta[1] >= _UPSAMPLERS:
+        raise Unsupported(f"MoSRv2 (upsampler {meta[1]})")
+    sizes = {int(one.split(".")[1]): state[one].shape for one in state if re.fullmatch(r"to_img\.\d+\.weight", one)}
+    for place in (0, 2):
+        if (name := f"to_img.{place}.offset.weight") in state:
+            output, middle = state[f"to_img.{place}.end_conv.weight"].shape[:2]
+            return "dysample", math.isqrt(len(state[name]) // (2 * _GROUPS)), output, middle
+    last = sizes[max(sizes)][0]
+    if len(sizes) == 1:  # an unshuffled image is enlarged to four times the grid
+        channels = channels or last // _UNSHUFFLED_FACTOR**2
+        return "pixelshuffledirect", math.isqrt(last // channels), channels, 0
+    if 2 in sizes:
+        middle = sizes[0][0]
+        steps = [math.isqrt(sizes[place][0] // middle) for place in sorted(sizes)[1:-1]]
+        return "pixelshuffle", math.prod(steps), last, middle
+    factor = 2 ** (len(sizes) - 2)
+    if factor == 2 and not meta:
+        raise Unsupported("MoSRv2 (nearest+conv, 2x or 3x)")  # both have the same tensors
+    return "nearest+conv", meta[2] if meta else factor, last, 0

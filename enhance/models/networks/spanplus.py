@@ -1,0 +1,64 @@
+"""SPANPlus by umzi2 (https://github.com/umzi2/SPANPlus), 2024: groups of SPAN's blocks with Mish."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+from .span import add_block, fold_branches
+
+TITLE, MARKS = "SPANPlus", {"feats.1.conv_cat.weight"}
+
+_MISH = Activation("mish")
+_GROUPS = 4
+"""Groups of channels in DySample."""
+
+
+def spanplus(
+    blocks: Sequence[int] = (4,),
+    features: int = 48,
+    factor: int = 4,
+    channels: int = 3,
+    output: int = 3,
+    *,
+    dysample: bool = True,
+) -> Graph:
+    """Return SPANPlus at scale `factor`. Each group has two blocks more than `blocks`."""
+    graph = Graph(PRECISIONS_WITH_BARRIERS if dysample else PRECISIONS)
+    trunk = graph.conv("feats.0", graph.input(channels), channels=features)
+    for group, count in enumerate(blocks, 1):
+        name, entry = f"feats.{group}", trunk
+        _, first = add_block(graph, f"{name}.block_1", entry, _MISH)
+        trunk = first
+        for block in range(count):
+            _, trunk = add_block(graph, f"{name}.block_n.{block}", trunk, _MISH)
+        inner, trunk = add_block(graph, f"{name}.block_end", trunk, _MISH)
+        last = graph.conv(f"{name}.conv_2", trunk, channels=features)
+        trunk = graph.conv(f"{name}.conv_cat", entry, last, first, inner, channels=features, size=1)
+    if dysample:
+        graph.conv("upsampler.end_conv", graph.dysample(trunk, "upsampler", factor, _GROUPS), channels=output, size=1)
+        return graph.keep_ends_precise()
+    wide = graph.conv("upsampler.0", trunk, channels=output * factor**2)
+    if factor > 1:
+        graph.shuffle(wide, factor)
+    return graph.keep_ends_precise()
+
+
+def convert(state: State) -> tuple[Graph, State]:
+    """Return the graph and the tensors of a file, with or without the branches of its convolutions."""
+    tensors = fold_branches(state)
+    features, channels = tensors["feats.0.weight"].shape[:2]
+    blocks: list[int] = []
+    while (name := f"feats.{len(blocks) + 1}") + ".conv_cat.weight" in tensors:
+        blocks.append(sum(key.startswith(f"{name}.block_n.") and key.endswith(".c1_r.weight") for key in tensors))
+    dysample = "upsampler.offset.weight" in tensors
+    if dysample:
+        output = len(tensors["upsampler.end_conv.weight"])
+        factor = math.isqrt(len(tensors["upsampler.offset.weight"]) // (2 * _GROUPS))
+    else:
+        for kind in ("weight", "bias"):
+            if f"upsampler.{kind}" in tensors:  # a network that does not enlarge ends in a convolution of this name
+                tensors[f"upsampler.0.{kind}"] = tensors.pop(f"upsampler.{kind}")
+        output, factor = channels, math.isqrt(len(tensors["upsampler.0.weight"]) // channels)
+    return spanplus(blocks, features, factor, channels, output, dysample=dysample), tensors
