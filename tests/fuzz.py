@@ -25,7 +25,7 @@ from enhance.output.gain_map import ResultMap
 from enhance.output.jxl import encode_jxl, is_available
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
-from tests.unit.gain_map_files import ultra_hdr
+from tests.unit.gain_map_files import APPLE, apple_heic, packet, ultra_hdr
 from tests.unit.image_files import camera_raw, encode, exif_block, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
@@ -71,6 +71,12 @@ def originals() -> Mapping[str, bytes]:
         "heic": heic.getvalue(),
         "avif": encode(photo, "AVIF", **about),
         "gain-map": ultra_hdr(np.asarray(photo)),
+        "heic-gain-map": apple_heic(
+            np.asarray(photo.resize((128, 96))),
+            np.asarray(photo.resize((64, 48)).convert("L")),
+            exif_block(6),
+            packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"'),
+        ),
         "extended-xmp": photos_with_metadata.extended_jpeg(),
         **_jpeg_xl(clear, deep),
         **{

@@ -30,13 +30,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import psutil
+from PIL import Image
 
 from ..errors import PictureError, is_memory_short
 from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
 from .containers import map_file
 from .gain_map import MAX_PIXELS, GainMap, from_apple
-from .header import Header, open_with_pillow, read_header
+from .header import Header, open_auxiliary, open_with_pillow, read_header
 from .image import Box, Facts, SourceImage, block_means
 
 logger = logging.getLogger(__name__)
@@ -123,9 +124,8 @@ def _gain_map(header: Header, file: BinaryIO) -> GainMap | None:
     about = header.gain_map
     if about is None:
         return None
-    file.seek(about.start)
     try:
-        with open_with_pillow("JPEG", io.BytesIO(file.read(about.length))) as image:
+        with _open_map(file, about.position) as image:
             values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except Exception as error:  # The photo itself can be read.
         logger.info("The gain map cannot be decoded: %s", error)
@@ -135,6 +135,14 @@ def _gain_map(header: Header, file: BinaryIO) -> GainMap | None:
     values = block_means(values, factor) if factor > 1 else values
     values = from_apple(values, about.headroom) if about.headroom else values
     return GainMap(np.ascontiguousarray(_upright(values, header.orientation)), about.values, about.iso, about.icc)
+
+
+def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
+    if isinstance(position, int):
+        return open_auxiliary(file, position).to_pillow()
+    start, length = position
+    file.seek(start)
+    return open_with_pillow("JPEG", io.BytesIO(file.read(length)))
 
 
 def _sha256(file: BinaryIO) -> str:

@@ -1,8 +1,8 @@
-"""HDR gain maps in JPEG files: their position and their parameters.
+"""HDR gain maps in JPEG and HEIC files: their position and their parameters.
 
 A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP lists it, and its own
-XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's older maps state
-only how many times brighter than white the photo can be.
+XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's older maps, which
+are auxiliary images in a HEIC, state only how many times brighter than white the photo can be.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,11 +49,11 @@ _APPLE_NOTE, _APPLE_TAGS = b"Apple iOS\0", (33, 48)
 class MapHeader:
     """A gain map in a file: its position, its size and the fields of `GainMap`.
 
-    `headroom` is set for an Apple map, which is converted when it is decoded.
+    `position` is the start and the length of a JPEG, or the number of an auxiliary image in a HEIC. `headroom` is set
+    for an Apple map, which is converted when it is decoded.
     """
 
-    start: int
-    length: int
+    position: tuple[int, int] | int
     width: int
     height: int
     values: Values
@@ -99,17 +99,26 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
     yield from list(dict.fromkeys(found))[:_MAX_IMAGES]
 
 
-def read_map_header(image: Any, start: int, length: int, exif: bytes | None) -> MapHeader | None:
+def read_map_header(image: Any, position: tuple[int, int], exif: bytes | None) -> MapHeader | None:
     """Return the header of an opened JPEG if it is a gain map, otherwise None. `exif` is that of the photo."""
     xmp = image.info.get("xmp") or b""
     segments = (content for name, content in image.applist if name == "APP2" and content.startswith(ISO_SEGMENT))
     iso = next(segments, b"")[len(ISO_SEGMENT) :]
     values, iso = _read_values(xmp), iso if ISO_VERSION < len(iso) <= _MAX_ISO_BYTES else None
-    found = MapHeader(start, length, image.width, image.height, values, iso, image.info.get("icc_profile"))
     if values or iso:
-        return found
-    headroom = _apple_headroom(xmp, exif) if _APPLE_VERSION.search(xmp) else None
-    return replace(found, values=_apple_values(headroom), icc=None, headroom=headroom) if headroom else None
+        return MapHeader(position, image.width, image.height, values, iso, image.info.get("icc_profile"))
+    return apple_header(position, image.size, xmp, exif) if _APPLE_VERSION.search(xmp) else None
+
+
+def apple_header(
+    position: tuple[int, int] | int, size: tuple[int, int], text: Any, exif: bytes | None
+) -> MapHeader | None:
+    """Return the header of an Apple map of `size` (width, height), None if its headroom is unknown.
+
+    `text` is the XMP of the map or contains it, and `exif` that of the photo.
+    """
+    headroom = _apple_headroom(text, exif)
+    return MapHeader(position, *size, _apple_values(headroom), None, None, headroom) if headroom else None
 
 
 def neutral_levels(gain_map: GainMap) -> np.ndarray:
@@ -146,12 +155,12 @@ def _read_values(xmp: bytes) -> Values:
     return tuple(sorted(values.items())) if values.keys() >= _REQUIRED else ()
 
 
-def _apple_headroom(xmp: bytes, exif: bytes | None) -> float | None:
+def _apple_headroom(text: Any, exif: bytes | None) -> float | None:
     """Return how many times brighter than white an Apple photo can be; None if that is unknown.
 
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
-    if stated := _APPLE_HEADROOM.search(xmp):
+    if stated := _APPLE_HEADROOM.search(text):
         headroom = float(stated[1])
     else:
         _, note = read_directory(exif or b"", EXIF_IFD).get(MAKER_NOTE, (0, b""))

@@ -27,7 +27,7 @@ from ..i18n import PixelCount
 from . import containers, jxl, raw
 from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
-from .gain_map import ISO_SEGMENT, MapHeader, find_attached, read_map_header
+from .gain_map import ISO_SEGMENT, MapHeader, apple_header, find_attached, read_map_header
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
 from .pages import page_directories
 
@@ -143,6 +143,12 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     return getattr(library, f"{name}ImageFile")(file, "")
 
 
+def open_auxiliary(file: BinaryIO, number: int) -> Any:
+    """Return an auxiliary image of a HEIC, not decoded. Raises an error of pillow-heif if it is of another kind."""
+    file.seek(0)
+    return importlib.import_module("pillow_heif").open_heif(file).get_aux_image(number)
+
+
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
@@ -208,21 +214,20 @@ def _other_header(kind: str, file: BinaryIO) -> Header:
             kind, image.mode, image.width, image.height, 8, image.has_transparency_data, orientation, icc, metadata
         )
         if kind in ("AVIF", "HEIF") and _has_credentials_box(file):
-            return replace(header, metadata=replace(metadata, notes=metadata.notes + _CREDENTIALS))
+            header = replace(header, metadata=replace(metadata, notes=metadata.notes + _CREDENTIALS))
+        if kind == "HEIF":
+            return replace(header, gain_map=_auxiliary_map(image, file, metadata))
         if kind != "JPEG":
             return header
         light, colour = _jpeg_tables(image)
-        gain_map = _gain_map(image, file, metadata)
+        gain_map = _attached_map(image, file, metadata)
         if gain_map is not None and "gain_map_left" not in metadata.notes:
             metadata = replace(metadata, notes=(*metadata.notes, "gain_map_left"))
         return replace(header, metadata=metadata, jpeg_table=light, jpeg_chroma_table=colour, gain_map=gain_map)
 
 
-def _gain_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
-    """Return the gain map of a JPEG, None if there is none that can be used.
-
-    A map with more rows or columns than the photo, or that would keep a decoder busy, is not used.
-    """
+def _attached_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
+    """Return the gain map of a JPEG, None if there is none that can be used."""
     with map_file(file) as data:
         for start, length in find_attached(image.info, metadata.xmp, len(data)):
             attached = data[start : start + length]
@@ -231,13 +236,38 @@ def _gain_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | Non
                     continue
                 _check_markers(attached, count_scans=True)
                 with open_with_pillow("JPEG", io.BytesIO(attached)) as opened:
-                    found = read_map_header(opened, start, length, metadata.exif)
-                if found and 0 < found.width <= image.width and 0 < found.height <= image.height:
+                    found = read_map_header(opened, (start, length), metadata.exif)
+                if found and _fits(found, image):
                     _check_file_size(length, found.width, found.height, 1, _PIXELS_PER_BYTE["JPEG"])
                     return replace(found, icc=limit_size("profile", found.icc))
             except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
                 logger.info("An attached image cannot be used: %s", error)
     return None
+
+
+def _auxiliary_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
+    """Return the gain map of a HEIC, None if there is none that can be used.
+
+    pillow-heif does not return the XMP of an auxiliary image, so it is searched in the whole file.
+    """
+    numbers = image.info.get("aux", {}).get(_GAIN_MAP_TYPE)
+    if not numbers:
+        return None
+    try:
+        width, height = open_auxiliary(file, numbers[0]).size
+        with map_file(file) as data:
+            found = apple_header(numbers[0], (width, height), data, metadata.exif)
+        # A map of another aspect ratio was not rotated with the photo.
+        is_skewed = abs(width * image.height - height * image.width) > image.width + image.height
+        return found if found and _fits(found, image) and not is_skewed else None
+    except Exception as error:  # The photo itself can be read.
+        logger.info("An auxiliary image cannot be used: %s", error)
+        return None
+
+
+def _fits(found: MapHeader, image: Any) -> bool:
+    """Return whether a map has no more rows and columns than the photo. Another one could keep a decoder busy."""
+    return 0 < found.width <= image.width and 0 < found.height <= image.height
 
 
 def _has_credentials_box(file: BinaryIO) -> bool:

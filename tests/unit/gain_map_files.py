@@ -1,4 +1,4 @@
-"""JPEG files with an HDR gain map, in the structures of Ultra HDR, ISO 21496-1 and Apple, and what they show."""
+"""Photos with an HDR gain map, in the structures of Ultra HDR, ISO 21496-1 and Apple, and what they show."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from enhance.output.gain_map import INDEX_HEADER, index_segment
@@ -121,6 +122,53 @@ def with_gain_map(jpeg: bytes, gain_map: bytes) -> bytes:
     """Return a JPEG with an index and a gain map behind it."""
     size = len(jpeg) + len(index_segment(0, 0, 0))
     return jpeg[:2] + index_segment(size, size - 2 - INDEX_HEADER, len(gain_map)) + jpeg[2:] + gain_map
+
+
+def apple_heic(
+    photo: np.ndarray,
+    values: np.ndarray,
+    exif: bytes,
+    map_xmp: bytes = b"",
+    *,
+    xmp: bytes | None = None,
+    turn_map: bool = True,
+) -> bytes:
+    """Return a HEIC with the gain map `values` as an auxiliary image (ISO 23008-12, 6.5.8).
+
+    pillow-heif writes no auxiliary images. It writes both as photos. The box with their properties is then moved behind
+    the pixels, so that nothing else moves, and declares the second one as auxiliary.
+    """
+    both, sink = pillow_heif.from_pillow(Image.fromarray(photo)), io.BytesIO()
+    both.add_from_pillow(Image.fromarray(values))
+    both[1].info |= {"exif": b"Exif\0\0" + exif if turn_map else None, "xmp": map_xmp}
+    both.save(sink, exif=b"Exif\0\0" + exif, xmp=xmp, quality=90)
+    content = sink.getvalue()
+    start, end = content.index(b"meta") - 4, content.index(b"mdat") - 4
+    meta = bytearray(content[start:end])
+    declared = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
+    _append(meta, (b"meta", b"iprp", b"ipco"), struct.pack(">I4s4x", 12 + len(declared), b"auxC") + declared)
+    place = meta.index(b"ipco") - 4
+    properties, last = 0, place + int.from_bytes(meta[place : place + 4], "big")
+    place += 8
+    while place < last:
+        properties, place = properties + 1, place + int.from_bytes(meta[place : place + 4], "big")
+    _append(meta, (b"meta", b"iprp", b"ipma"), bytes([properties]))
+    second = meta.index(b"ipma") + 15  # 12 bytes before the first item, then its number, its count and its properties
+    second += meta[second - 1]
+    meta[second + 2] += 1
+    reference = struct.pack(">I4s", 14, b"auxl") + meta[second : second + 2] + struct.pack(">HH", 1, 1)
+    _append(meta, (b"meta", b"iref"), reference)
+    return content[:start] + struct.pack(">I4s", end - start, b"free") + content[start + 8 :] + bytes(meta)
+
+
+def _append(box: bytearray, kinds: tuple[bytes, ...], content: bytes) -> None:
+    """Append `content` to the last of these nested boxes (ISO 14496-12, 4.2)."""
+    place = length = 0
+    for kind in kinds:
+        place = box.index(kind) - 4
+        length = int.from_bytes(box[place : place + 4], "big")
+        box[place : place + 4] = struct.pack(">I", length + len(content))
+    box[place + length : place + length] = content
 
 
 def attached_image(path: Path) -> bytes:

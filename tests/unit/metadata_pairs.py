@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from enhance.images import read_image
 from enhance.output.formats import FORMATS, Encoding, export
 from enhance.output.gain_map import ResultMap
 from enhance.output.png import PngFormat, create_png
-from tests.unit.gain_map_files import VALUES, map_packet, with_gain_map
+from tests.unit.gain_map_files import APPLE, VALUES, apple_heic, map_packet, packet, with_gain_map
 from tests.unit.image_files import encode
-from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, photo_with_metadata, read_by_exiftool
+from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, XMP, exif, photo_with_metadata, read_by_exiftool
 
 INPUTS = {name: name for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")}
 INPUTS |= {"WEBP": "WebP", "HEIF": "HEIC"}
@@ -24,9 +25,9 @@ _GROUPS = {"IFD0": "EXIF", "ExifIFD": "EXIF", "GPS": "EXIF", "IPTC": "IPTC"}
 _PIXELS = re.compile(
     r"IFD0:(Image(Width|Height)|Bits|Compression|Photometric|Strip|Samples|Rows|Planar|Sample|Predictor|Orientation"
     r"|[XY]Resolution|ResolutionUnit|YCbCr|ExtraSamples|SubfileType)"
-    r"|ExifIFD:ExifImage(Width|Height)|XMP-exif:ExifImage(Width|Height)|XMP-tiff:Orientation"
+    r"|ExifIFD:ExifImage(Width|Height)|XMP-exif:ExifImage(Width|Height)|XMP-tiff:Orientation|XMP-(HDRGainMap|apdi):"
 )
-"""Tags that state how pixels are stored, sizes and orientation, which differ, and the resolution."""
+"""Tags that state how pixels are stored, sizes and orientation, which differ, the resolution, and those of a map."""
 _PER_INCH = {"JFIF:XResolution": 1, "IFD0:XResolution": 1}
 _PER_INCH |= {"PNG-pHYs:PixelsPerUnitX": 0.0254, "File:PixelsPerMeterX": 0.0254}
 
@@ -54,7 +55,7 @@ def tags_of(path: Path) -> dict[str, dict[str, Any]]:
     kinds["resolution"] |= {"dpi": DPI} if any(round(one) == DPI for one in dots) else {}
     kinds["EXIF"] |= {"maker notes": NOTES} if NOTES in path.read_bytes() else {}
     kinds["ICC"] |= {"profile": icc} if icc else {}
-    kinds["gain map"] |= {name: found[name] for name in ("MPF0:NumberOfImages",) if name in found}
+    kinds["gain map"] |= {"map": True} if {"MPF0:NumberOfImages", "QuickTime:AuxiliaryImageType"} & {*found} else {}
     return kinds
 
 
@@ -71,10 +72,12 @@ def lost_tags(kind: str, before: Mapping[str, Any], after: Mapping[str, Any], co
 def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list[str]]]:
     """Return for each kind the number of tags of a photo in the format `source`, and those that its result lost."""
     photo, png, path = folder / "photo", folder / "result.png", folder / f"exported{FORMATS[output].ending}"
-    content = photo_with_metadata(source)
+    content, grey = photo_with_metadata(source), Image.new("L", (WIDTH // 2, HEIGHT // 2))
     if source == "JPEG":
-        grey = Image.new("L", (WIDTH // 2, HEIGHT // 2))
         content = with_gain_map(content, encode(grey, "JPEG", xmp=map_packet(VALUES)))
+    elif source == "HEIF":
+        plain, headroom = Image.new("RGB", (WIDTH, HEIGHT)), packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"')
+        content = apple_heic(np.asarray(plain), np.asarray(grey), exif(), headroom, xmp=XMP)
     photo.write_bytes(content)
     image = read_image(photo)
     size = image.height, image.width

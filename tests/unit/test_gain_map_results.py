@@ -24,6 +24,7 @@ from tests.unit.gain_map_files import (
     CHANNEL_VALUES,
     ISO,
     VALUES,
+    apple_heic,
     attached_image,
     directory,
     gain_map_of,
@@ -203,13 +204,18 @@ def test_long_xmp_makes_way_for_the_map(enhancer, portrait, tmp_path):
 
 
 @pytest.mark.parametrize("stated", [b' HDRGainMap:HDRGainMapHeadroom="4"', b""], ids=["xmp", "maker-notes"])
-def test_map_of_apple_becomes_one_of_ultra_hdr(enhancer, portrait, tmp_path, stated):
+@pytest.mark.parametrize("kind", ["jpeg", "heic"])
+def test_map_of_apple_becomes_one_of_ultra_hdr(enhancer, portrait, tmp_path, kind, stated):
     note = b"Apple iOS\0\0\1MM" + struct.pack(">H", 2)
     note += struct.pack(">HHIIHHIII", 33, 10, 1, 44, 48, 10, 1, 52, 0) + struct.pack(">4i", 1, 2, -1, 100)
     values = np.tile(np.arange(80, dtype=np.uint8)[:, None] * 3, (1, 80))
-    photo = with_map(portrait, values, packet(APPLE + stated), claims=False, exif=with_note(note))
-    (tmp_path / "apple.jpg").write_bytes(photo)
-    result = enhancer.run(tmp_path / "apple.jpg", Settings("anime-fast", scale=1), output=tmp_path / "out.jpg")
+    xmp, exif = packet(APPLE + stated), with_note(note)
+    (tmp_path / "apple").write_bytes(
+        with_map(portrait, values, xmp, claims=False, exif=exif)
+        if kind == "jpeg"
+        else apple_heic(portrait, values, exif, xmp)
+    )
+    result = enhancer.run(tmp_path / "apple", Settings("anime-fast", scale=1), output=tmp_path / "out.jpg")
 
     headroom = 4.0 if stated else 2.0 ** (-20 * -0.01 + 1.8)
     attached = second_image(result.path)
@@ -219,6 +225,20 @@ def test_map_of_apple_becomes_one_of_ultra_hdr(enhancer, portrait, tmp_path, sta
     light = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
     gain = 1 + (headroom - 1) * light  # "Applying Apple HDR effect to your photos", developer.apple.com
     assert np.abs(np.log2(headroom) * shown - np.log2(gain)).mean() < 0.02
+    assert result.info["output"]["notes"] == []
+
+
+def test_map_of_heic_is_turned_with_the_photo(portrait, tmp_path):
+    values = np.zeros((40, 80), np.uint8)
+    values[:, 60:] = 255
+    xmp = packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"')
+    (tmp_path / "photo.heic").write_bytes(apple_heic(portrait[:80], values, exif_block(6), xmp))
+    image = read_image(tmp_path / "photo.heic")
+    assert image.rgb.shape == (160, 80, 3)
+    assert image.gain_map is not None
+    assert image.gain_map.pixels.shape == (80, 40, 1)
+    assert image.gain_map.pixels[-20:].mean() > 240
+    assert image.gain_map.pixels.mean() < 80
 
 
 def with_note(note: bytes) -> bytes:
@@ -229,7 +249,7 @@ def with_note(note: bytes) -> bytes:
 
 
 def damaged(photo: np.ndarray) -> dict[str, bytes]:
-    """Return Ultra HDR photos whose map cannot be used."""
+    """Return photos whose gain map cannot be used."""
     grey = gain_map_of(photo)[..., 1]
     xmp = map_packet(VALUES)
     good = encode(Image.fromarray(grey), "JPEG", xmp=xmp)
@@ -255,6 +275,10 @@ def damaged(photo: np.ndarray) -> dict[str, bytes]:
             photo, encode(Image.fromarray(grey), "JPEG", xmp=map_packet({**VALUES, "GainMapMax": "<x>"}))
         ),
         "apple without headroom": ultra_hdr(photo, encode(Image.fromarray(grey), "JPEG", xmp=packet(APPLE))),
+        "heic without headroom": apple_heic(photo, grey, exif_block(1)),
+        "heic with a map that is not turned": apple_heic(
+            photo[:80], grey[:40], exif_block(6), packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"'), turn_map=False
+        ),
     }
 
 

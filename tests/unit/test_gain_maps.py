@@ -13,7 +13,6 @@ from PIL import Image
 
 from enhance.images import Metadata, read_image
 from enhance.images.containers import make_chunk
-from enhance.images.header import _pillow_metadata
 from enhance.images.metadata import LOST
 from enhance.images.metadata import find_claims as find_claims_in
 from enhance.output.formats import Encoding
@@ -79,12 +78,6 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
         assert TRACES.search(exported.path.read_bytes()) is None, ending
         assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
         assert read_image(exported.path).metadata.notes == (), "the result refers to neither"
-
-
-def test_auxiliary_gain_map_of_heic_is_noted():
-    image = Image.new("RGB", (8, 8))
-    image.info["aux"] = {"urn:com:apple:photo:2020:aux:hdrgainmap": [2]}
-    assert _pillow_metadata(image).notes == ("gain_map_left",)  # type: ignore[arg-type]
 
 
 def test_motion_photo_zero_is_not_noted():
