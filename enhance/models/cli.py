@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..config import terminal_language
 from ..errors import EnhanceError, StorageError, WeightsError
+from ..i18n import translate
 from .catalogue import Catalogue, add_by_name, find, get
 from .download import read_attempts
 from .files import forget_digests
@@ -45,10 +47,10 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None, off
     try:
         records, text, status = options.command(options, store)
     except EnhanceError as error:
-        print(error, file=sys.stderr)
+        print(error.message(terminal_language()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nCancelled. Run the command again to resume the download.", file=sys.stderr)
+        print(f"\n{translate(terminal_language(), 'weights_cancelled')}", file=sys.stderr)
         return 1
     print(json.dumps(records, indent=2) if options.json else text)
     return status
@@ -130,7 +132,7 @@ def _offer(model: Model) -> dict[str, Any]:
 def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
     names = list(store.models) if options.all else options.names
     optional = () if names else OPTIONAL
-    records, status = [], 0
+    records, status, language = [], 0, terminal_language()
     for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
         error, files = None, inspect(name, store)
         if files.located is None:
@@ -139,9 +141,9 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
             with _progress(name) as progress:
                 ensure(name, progress, store)
         except EnhanceError as failure:
-            error, status = str(failure), status if name in optional else 1
-        if error:
-            print(f"Continuing without {name}. {error}" if name in optional else error, file=sys.stderr)
+            error, status = failure.message(language), status if name in optional else 1
+            skipped = translate(language, "weights_skipped", name=name, reason=error)
+            print(skipped if name in optional else error, file=sys.stderr)
         records.append({**_record(inspect(name, store), store.folder), "error": error})
     return records, _table(records, "name", "size", "status", "source"), status
 
@@ -195,7 +197,7 @@ def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
         except EnhanceError as error:
             if not options.file.is_dir():
                 raise
-            print(error, file=sys.stderr)
+            print(error.message(terminal_language()), file=sys.stderr)
             status = 1
         else:
             records.append(_record(inspect(model.name, store), store.folder))

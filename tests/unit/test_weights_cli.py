@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,15 @@ def test_verify_renames_corrupt_files(store: Store, capsys: pytest.CaptureFixtur
     assert records[1]["set_aside"] == [str(store.folder / "missing.pth.corrupt")]
     assert not (store.folder / "missing.pth").exists()
     assert main(["verify"], store) == 0
+
+
+def test_errors_are_in_the_language_of_the_terminal(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    for command in (["fetch", "missing"], ["remove", "missing"], ["add", str(store.folder / "none.pth")]):
+        assert main(command, store) == 1
+        assert re.search("[一-鿿]", capsys.readouterr().err), command
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch", "sd-x9"], ["fetch", "good", "--all"], ["list", "--no-such"]])
