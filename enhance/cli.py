@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -684,12 +683,10 @@ def _bench(options: Namespace) -> int:
 
 
 def _mcp(options: Namespace) -> int:
-    if find_spec("mcp") is None:
-        raise EnhanceError("mcp_missing")
     from .enhancer import Enhancer
-    from .mcp_stdio import serve
+    from .web import serve_agents
 
-    serve(Enhancer())
+    serve_agents(Enhancer())
     return 0
 
 

@@ -71,7 +71,7 @@ class Config:
       page. Spaces set the last two.
     - `c2pa_certificate`, `c2pa_key`: PEM files with which output files are signed. Both or none are given.
     - `metrics`: whether to serve counters. `zero_gpu`: whether a Space provides a GPU for one call at a time.
-    - `json_log`: whether lines of the log are JSON.
+    - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
     """
 
     data: Path = Path("data")
@@ -91,6 +91,7 @@ class Config:
     metrics: bool = False
     zero_gpu: bool = False
     json_log: bool = False
+    agents: bool = False
     c2pa_certificate: Path | None = None
     c2pa_key: Path | None = None
 
@@ -127,6 +128,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _ANCESTORS, "config_frames")
         or (_SPACE_ANCESTORS if variables.text("SPACE_HOST") else default.frame_ancestors),
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
+        agents=variables.text("GRADIO_MCP_SERVER").lower() == "true",  # as Gradio does
         json_log=variables.matching("ENHANCE_LOG", _LOG, "config_log") == "json",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
         c2pa_certificate=variables.file("ENHANCE_C2PA_CERT"),

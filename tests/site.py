@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +186,10 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
     from enhance.web.launch import launch_options
     from enhance.web.metrics import Metrics
 
-    config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
+    config = replace(enhancer.config, agents=agents and bool(importlib.util.find_spec("mcp")))
+    metrics = Metrics(config.metrics)
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("GRADIO_TEMP_DIR", str(config.page_folder or enhancer.tasks.folder / "page"))
-        if agents and importlib.util.find_spec("mcp"):
-            changed.setenv("GRADIO_MCP_SERVER", "True")
         demo = build_demo(enhancer, metrics)
         # A port of our own: Gradio's search for one leaves a thread with an error for each port in use.
         options = {"server_port": port or free_port(), "quiet": True, "prevent_thread_lock": True, **options}

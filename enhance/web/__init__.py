@@ -109,6 +109,13 @@ def stop_all(seconds: float) -> None:
         job.wait(max(0.0, end - time.monotonic()))
 
 
+def serve_agents(enhancer: Enhancer) -> None:
+    """Serve agents over standard input and output until its end. Raises EnhanceError if the package mcp is missing."""
+    from .agents import serve_stdio
+
+    serve_stdio(enhancer)
+
+
 def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     """Serve the page until an exception such as KeyboardInterrupt, and cancel all jobs then.
 

@@ -1,70 +1,238 @@
-"""MCP tools: checks of their arguments, and images from data: URLs or addresses of uploads."""
+"""The endpoints as tools of the Model Context Protocol, over HTTP and over standard input and output.
+
+Over standard input and output, the agent has the rights of the user who starts it. Only there, tools accept paths.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import shutil
-from base64 import b64decode
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from hashlib import blake2b
+from html import unescape
+from inspect import getdoc, signature
 from mimetypes import guess_extension
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote
 
-from gradio_client import handle_file
+import anyio
+import gradio as gr
+from anyio import to_thread
+from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
-from ..config import version
+from ..config import terminal_language, version
+from ..enhancer import Enhancer
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
-from .calls import API, check_endpoint, check_parameters, is_uploaded
-from .gradio_changes import McpServer, after_request
-from .params import language_of, parameter_schema
+from ..images import ImageCache
+from .api import add_endpoints
+from .calls import API, REQUIRED, Endpoint, check_endpoint, check_parameters, is_uploaded
+from .gradio_changes import after_request, delete_files_of_request, root_url, user_of
+from .jobs import listening
+from .metrics import Metrics
+from .params import API_DEFAULTS, parameter_schema
+from .services import Services, create_services, services_of
+
+try:
+    from mcp import types
+    from mcp.server.lowlevel import Server
+    from mcp.server.stdio import stdio_server
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+except ImportError as error:
+    raise EnhanceError("mcp_missing") from error
+
+_INSTRUCTIONS = (
+    "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the preset that suits it "
+    "and the expected time. Call `preview` to look at an area before a long run. `enhance` {}."
+)
+_REMOTE = (
+    "Send an image as a data: URL, or upload it to /gradio_api/upload and send the path.",
+    "returns the address of the result",
+)
+_LOCAL = "Images are paths of files.", "writes a file and never changes the photo"
+_WRITING = ("enhance", "batch")
+_PATHS = {
+    "image": "Path of an image file.",
+    "images": "Paths of image files.",
+    "output": "Path of the output file; the extension is the format.",
+}
+"""The descriptions of local paths."""
+_MAX_IMAGE_BYTES = 1_000_000
+"""The largest PNG file that a tool also returns as an image. Models read every byte."""
+_SECRET = secrets.token_bytes()
 
 
-class AgentServer(McpServer):
-    """The tools of the app. Each error is a sentence in the client's language."""
+def create_server(services: Services, *, local: bool = False) -> Server[Any, Any]:
+    """Return a server with the endpoints as tools. Errors are sentences in the client's language.
 
-    version = version()
-    instructions = (
-        "Upscales photos with Real-ESRGAN. Send an image as a data: URL, or upload it to /gradio_api/upload and send "
-        "the path. Call `analyse` to see the properties of a photo, the preset that suits it and the expected time. "
-        "Call `preview` to look at an area before a long run. `enhance` returns the address of the result."
+    The tools of a `local` server also accept paths, and return paths in place of addresses.
+    """
+    instructions = _INSTRUCTIONS.format(*(_LOCAL if local else _REMOTE))
+    server: Server[Any, Any] = Server("Enhance", version=version(), instructions=instructions)
+
+    @server.list_tools()
+    async def _() -> list[types.Tool]:
+        return [_tool(name, endpoint, local) for name, endpoint in services.endpoints.items()]
+
+    @server.call_tool(validate_input=False)  # Errors of a JSON schema are not sentences.
+    async def _(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
+        context: Any = server.request_context
+        request = _local_request() if local else _remote_request(context.request)
+        token = context.meta.progressToken if context.meta else None
+
+        latest: tuple[Any, ...] = 0, None, ""
+
+        def progress(done: Any, desc: str = "", **_: Any) -> None:
+            nonlocal latest
+            latest = (*(done if isinstance(done, tuple) else (done, None)), desc)
+
+        async def report() -> None:
+            if token is not None:
+                await context.session.send_progress_notification(token, *latest, str(context.request_id))
+
+        try:
+            with (
+                services.errors_as_messages(request),
+                delete_files_of_request(),
+                listening(request.session_hash or ""),
+            ):
+                check_endpoint(name, services.endpoints)
+                endpoint = services.endpoints[name]
+                check_parameters(name, _input_schema(name, endpoint, local)["properties"], arguments)
+                given = {one: _convert(one, value, local) for one, value in arguments.items()}
+                outputs = await _call(endpoint, given, report, request=request, progress=progress)
+                prefix = "" if local else f"{root_url(context.request, f'{API}/mcp')}{API}/file="
+                return _result(endpoint, outputs, lambda path: path if local else prefix + encode_file_path(path))
+        except gr.Error as error:
+            raise ValueError(unescape(str(error.message))) from error
+
+    return server
+
+
+async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one request of an agent. A tool call is cancelled if its client disconnects."""
+    server = create_server(services_of(scope))
+    manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=sys.maxsize)
+    async with manager.run():
+        await manager.handle_request(scope, receive, send)
+
+
+def serve_stdio(enhancer: Enhancer) -> None:
+    """Serve the tools until standard input ends."""
+    services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))  # Local files can change between calls.
+    with gr.Blocks(analytics_enabled=False):
+        add_endpoints(services)
+    server = create_server(services, local=True)
+
+    async def serve() -> None:
+        async with stdio_server() as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+
+    anyio.run(serve)
+
+
+def _remote_request(request: Request) -> gr.Request:
+    """Return the request with the login, or else a session that belongs to the address and that others cannot guess."""
+    session = blake2b(request.client.host.encode() if request.client else b"", key=_SECRET).hexdigest()
+    return gr.Request(request, username=user_of(request.scope), session_hash=session)  # type: ignore[arg-type]
+
+
+def _local_request() -> gr.Request:
+    headers = [(b"accept-language", terminal_language().encode())]
+    scope = {"type": "http", "client": ("127.0.0.1", 0), "headers": headers, "query_string": b""}
+    return gr.Request(Request(scope), session_hash="local")  # type: ignore[arg-type]
+
+
+def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
+    outputs = {label: {"type": ["string", "null"]} if is_file else {} for label, is_file in endpoint.outputs.items()}
+    return types.Tool(
+        name=name,
+        description=getdoc(endpoint.function),
+        inputSchema=_input_schema(name, endpoint, local),
+        outputSchema={"type": "object", "properties": outputs, "required": [*outputs]},
+        annotations=types.ToolAnnotations(
+            readOnlyHint=name not in _WRITING, destructiveHint=False, idempotentHint=True, openWorldHint=False
+        ),
     )
 
-    def is_read_only(self, tool: str) -> bool:
-        return tool not in ("enhance", "batch")
 
-    @property
-    def language(self) -> str:
-        return language_of(self.request)
-
-    def check_call(self, tool: str, given: dict[str, Any]) -> None:
-        check_endpoint(tool, self.tool_to_endpoint)
-        check_parameters(tool, self.parameters(tool), given)
-
-    def convert(self, name: str, value: Any) -> Any:
-        # Gradio's client would upload any file of this server that a value names.
-        if name == "images" and isinstance(value, list):
-            return [_uploaded_image(one) for one in value]
-        if name in ("image", "images"):
-            return _uploaded_image(value)
-        if isinstance(value, dict | list):
-            raise SettingsError("agent_no_value", name=name)
-        return value
-
-    def schema(self, name: str) -> dict[str, Any]:
-        return parameter_schema(name)
+def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
+    properties = {one: parameter_schema(one) for one in endpoint.parameters}
+    if local:
+        properties |= {"output": {"type": "string"}} if name == "enhance" else {}
+        for one in _PATHS.keys() & properties:
+            properties[one]["description"] = _PATHS[one]
+    return {"type": "object", "properties": properties, "required": [one for one in properties if one in REQUIRED]}
 
 
-def _uploaded_image(value: object) -> Any:
-    """Return the file of a data: URL or of an upload's address. Raises EnhanceError."""
+async def _call(
+    endpoint: Endpoint, given: dict[str, Any], report: Callable[[], Awaitable[None]], **context: Any
+) -> tuple[Any, ...]:
+    """Return the outputs of an endpoint, which gets the request and the progress if it accepts them.
+
+    `report` is called while it runs.
+    """
+    run = partial(to_thread.run_sync, limiter=endpoint.limiter)
+    context = {name: value for name, value in context.items() if name in signature(endpoint.function).parameters}
+    defaults = {name: API_DEFAULTS.get(name) for name in endpoint.parameters}
+    outputs = await run(partial(endpoint.function, **defaults | given, **context))
+    if isinstance(outputs, Generator):
+        steps = outputs
+        try:
+            while (step := await run(next, steps, None)) is not None:
+                outputs = step
+                await report()
+        finally:
+            steps.close()
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str], str]) -> types.CallToolResult:
+    """Return files as addresses, and small PNG files as images too."""
+    content, structured = [], {}
+    for (label, is_file), value in zip(endpoint.outputs.items(), outputs, strict=True):
+        if is_file and value:
+            path, value = Path(value), address(value)
+            if path.suffix == ".png" and path.stat().st_size <= _MAX_IMAGE_BYTES:
+                image = b64encode(path.read_bytes()).decode()
+                content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
+        value = traverse(value, lambda file: address(file["path"]), is_file_obj_with_meta)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        content.append(types.TextContent(type="text", text=text))
+        structured[label] = value
+    return types.CallToolResult(content=content, structuredContent=structured)
+
+
+def _convert(name: str, value: Any, local: bool) -> Any:
+    """Return an argument for the endpoint. Raises EnhanceError."""
+    if name == "images" and isinstance(value, list):
+        return [_image_path(one, local) for one in value]
+    if name in ("image", "images"):
+        return _image_path(value, local)
+    if isinstance(value, dict | list):
+        raise SettingsError("agent_no_value", name=name)
+    return value
+
+
+def _image_path(value: object, local: bool) -> str:
+    """Return the file of a data: URL, of an upload's address, or of a `local` path. Raises EnhanceError."""
     root, text = Path(os.environ["GRADIO_TEMP_DIR"]).resolve(), value if isinstance(value, str) else ""
     try:
         if text.startswith("data:"):
-            return handle_file(_save_data_url(root / token_hex(32), *text.removeprefix("data:").split(",", 1)))
+            return str(_save_data_url(root / secrets.token_hex(32), *text.removeprefix("data:").split(",", 1)))
+        if local and text:
+            return text
         path = Path(unquote(text.rpartition(f"{API}/file=")[2])).resolve()
         if is_uploaded(path) and path.is_file():
-            return handle_file(path)
+            return str(path)
     except (ValueError, TypeError, OSError) as error:
         if getattr(error, "errno", None) in FULL:
             raise EnhanceError("upload_no_room") from error
@@ -75,7 +243,7 @@ def _save_data_url(folder: Path, head: str, body: str) -> Path:
     """Write the file of a data: URL, named by its `name=` parameter, into a folder that the request deletes."""
     kind, *options = head.split(";")
     names = [unquote(one.removeprefix("name=")) for one in options if one.startswith("name=")]
-    path = folder / (Path(*names[:1]).name or f"picture{guess_extension(kind) or ''}")
+    path = folder / (Path(*names[:1]).name or f"image{guess_extension(kind) or ''}")
     data = b64decode(body)
     after_request(shutil.rmtree, folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio import CapacityLimiter
 from gradio.components import Component
 from gradio.data_classes import FileData
 
@@ -19,14 +21,15 @@ from ..comparison import Comparison
 from ..errors import EnhanceError, PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
+from ..output.formats import Encoding
 from ..output.names import check_pattern
 from ..output.thumbnails import icc_for_screen, save_png
 from ..scheduler import Kind, Ticket
 from ..settings import AUTO, SIZES, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
-from .agents import AgentServer
 from .batch.run import BATCH_EVENTS
+from .calls import Endpoint
 from .compare import COMPARISON_EVENTS
 from .jobs import Job, T, wait_until_done
 from .params import (
@@ -46,6 +49,8 @@ from .services import Services
 from .storage import asker_of
 
 Outputs = Iterator[tuple[Any, Any]]
+_THREADS = 60
+"""Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
 _PROGRESS = gr.Progress()
 """Gradio finds the parameter for a request's own progress by this default."""
 
@@ -58,7 +63,12 @@ class Endpoints:
 
     @gradio_changes.name_parameters(API_SETTINGS, API_DEFAULTS)
     def enhance(
-        self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any
+        self,
+        request: gr.Request,
+        image: str | None,
+        progress: gr.Progress = _PROGRESS,
+        output: str | None = None,
+        **given: Any,
     ) -> Outputs:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
@@ -72,15 +82,17 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
-            source = _path_of_upload(image)
+            source, path = _path_of_upload(image), Path(output) if output else None
+            if path is not None:
+                encoding = replace(encoding, format=Encoding.of_file(path).format)
             with ExitStack() as hold:
 
                 def work(job: Job[Result]) -> Result:
-                    return enhance(services, source, settings, job, encoding=encoding, hold=hold)
+                    return enhance(services, source, settings, job, output=path, encoding=encoding, hold=hold)
 
                 result = yield from self._run(request, progress, "run", lambda ticket: Job(work, ticket, source))
                 name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
-                file = services.downloads.link(result.path, name)
+                file = path or services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(request, result.info, encoding))
 
     @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS), API_DEFAULTS)
@@ -192,8 +204,7 @@ class Endpoints:
 
 
 def add_endpoints(services: Services) -> None:
-    """Add the endpoints to the current Blocks, with hidden components, and make them MCP tools."""
-    gradio_changes.use_mcp_server(AgentServer)
+    """Add the endpoints to the services, and to the current Blocks with hidden components."""
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
         names = ("image", "images", *API_REGION, *API_SETTINGS, NAME_PATTERN, "task_id")
@@ -205,7 +216,10 @@ def add_endpoints(services: Services) -> None:
 
     def add(name: str, parameters: tuple[str, ...], outputs: list[Component], **options: Any) -> None:
         named: Any = {one: inputs[one] for one in parameters}
-        button.click(getattr(endpoints, name), None, outputs, inputs_kwargs=named, api_name=name, **options)
+        function, limit = getattr(endpoints, name), options.get("concurrency_limit") or _THREADS
+        button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
+        files = {str(getattr(one, "label", "")): isinstance(one, gr.File) for one in outputs}
+        services.endpoints[name] = Endpoint(function, parameters, files, CapacityLimiter(limit))
 
     add("enhance", ("image", *API_SETTINGS), [result, info], **RUN_EVENTS)
     add("preview", ("image", *API_REGION, *API_SETTINGS), [before, after, info], concurrency_limit=None)

@@ -20,7 +20,6 @@ from .batch import run as batch_run
 from .batch import selection as batch_selection
 from .batch import views as batch_views
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
-from .launch import page_folder
 from .layout import Page, build_page
 from .metrics import Metrics, at_most_every, start_cleaning
 from .params import (
@@ -32,10 +31,9 @@ from .params import (
     SIZE_CONTROLS,
     TUNING_CONTROLS,
 )
-from .preview import PREVIEW_EVENTS, Previews
-from .services import Services, register
-from .session import Sessions
-from .storage import MARK_SECONDS, MIN_RETENTION, TaskOwners
+from .preview import PREVIEW_EVENTS
+from .services import Services, create_services, register
+from .storage import MARK_SECONDS, MIN_RETENTION
 from .theme import page_texts
 from .views import Call, Updates, bind, parts
 
@@ -79,20 +77,11 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         os.environ.setdefault(name, value)
     limits, tasks = config.limits, enhancer.tasks
     enhancer.max_pixels, enhancer.max_bytes = limits.pixels, limits.bytes
-    folder = page_folder(config, tasks)
+    services = create_services(enhancer, metrics)
+    folder = services.downloads
     retention = max(MIN_RETENTION, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
         page = build_page(page_texts(limits), login=config.auth is not None)
-        services = Services(
-            enhancer,
-            limits,
-            Sessions(folder.path("visitors")),
-            Previews(enhancer, limits, metrics),
-            folder,
-            TaskOwners(),
-            config.queue,
-            metrics,
-        )
         add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
         _Events(demo, page, services).add_all()
     register(demo, services)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from anyio import CapacityLimiter
 
 from ..errors import EnhanceError
 from . import gradio_changes
@@ -19,6 +21,8 @@ HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
 KEY = "enhance_key"
 """The entry of an ASGI scope with the name of the client of an API key."""
+REQUIRED = ("image", "images", "task_id")
+"""The parameters without a default."""
 _MAX_QUOTE = 80
 """The number of characters of a client's value that an error repeats."""
 
@@ -27,13 +31,25 @@ class UnknownEndpointError(EnhanceError):
     """The endpoint does not exist, or not at this path."""
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint: its outputs by label, each a file or not, and the limit for calls of agents that run at a time."""
+
+    function: Callable[..., Any]
+    parameters: tuple[str, ...]
+    outputs: Mapping[str, bool]
+    limiter: CapacityLimiter
+
+
 class Calls:
     """The functions of an app and their parameters."""
 
     def __init__(self, blocks: gr.Blocks):
         self._blocks = blocks
         named = blocks.get_api_info()["named_endpoints"]
-        self._parameters = {name.strip("/"): named[name]["parameters"] for name in named}
+        self._parameters = {
+            name.strip("/"): [one["parameter_name"] for one in named[name]["parameters"]] for name in named
+        }
 
     def check(self, path: str, given: Any) -> None:
         """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
@@ -89,14 +105,12 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
         raise UnknownEndpointError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
 
 
-def check_parameters(name: str, parameters: Collection[Mapping[str, Any]], given: Collection[str]) -> None:
-    """Raise EnhanceError if a call of `name` has an unknown parameter or lacks one."""
-    known = [one["parameter_name"] for one in parameters]
+def check_parameters(name: str, known: Collection[str], given: Collection[str]) -> None:
+    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a required one."""
     if unknown := [one for one in given if one not in known]:
         key = "api_unknown_parameter" if known else "api_no_parameters"
         raise EnhanceError(key, name=name, parameter=_quote(unknown[0]), known=", ".join(known))
-    required = [one["parameter_name"] for one in parameters if not one["parameter_has_default"]]
-    if missing := [one for one in required if one not in given]:
+    if missing := [one for one in known if one in REQUIRED and one not in given]:
         raise EnhanceError("api_missing_parameter", name=name, parameter=missing[0])
 
 

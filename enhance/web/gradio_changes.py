@@ -5,28 +5,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from base64 import b64encode
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from inspect import Parameter, signature
 from pathlib import Path
-from threading import Lock
 from typing import Any, NoReturn
 
 import gradio as gr
 import gradio.http_server
-import gradio.mcp
 import gradio.routes
 import safehttpx
 from gradio import route_utils
 from gradio.context import LocalContext
 from gradio.data_classes import FileData, ListFiles
-from gradio_client import Client
-from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
 from jinja2 import FunctionLoader
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData
@@ -37,11 +30,7 @@ from starlette.types import Scope
 from ..config import Limits
 from ..errors import EnhanceError
 
-_GradioMCPServer = gradio.mcp.GradioMCPServer
-_MAX_MCP_CLIENTS = 100
 _MAX_FIELD_BYTES = 1000
-_MAX_IMAGE_BYTES = 1_000_000
-"""The largest image that an MCP tool returns as an image. Models read every byte."""
 _REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
 _PAGES = gradio.routes.templates.env
 _GRADIO_LOADER: Any = _PAGES.loader
@@ -239,6 +228,12 @@ def user_of(scope: Scope) -> str | None:
     return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
 
 
+def root_url(request: Request, path: str) -> str:
+    """Return the public URL of the app without the request's `path`. Without it, agents get no addresses of results."""
+    blocks = blocks_of(request.scope)
+    return route_utils.get_root_url(request, path, blocks and blocks.root_path)  # type: ignore[arg-type]
+
+
 def openapi_document(request: Request) -> dict[str, Any]:
     """Return Gradio's OpenAPI document. Without it, a document cannot describe all endpoints."""
     routers = (getattr(one, "original_router", request.app) for one in request.app.routes)  # of FastAPI from 0.130
@@ -275,156 +270,3 @@ def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callab
         return function
 
     return decorate
-
-
-def use_mcp_server(server: type[McpServer]) -> None:
-    """Serve MCP tools by this class, if GRADIO_MCP_SERVER is set. Without it, `McpServer` has no effect."""
-    gradio.mcp.GradioMCPServer = server
-
-
-class McpServer(_GradioMCPServer):
-    """Gradio's MCP server with images as text in, and with addresses and JSON out.
-
-    Without it, tools cannot accept images of remote clients, all clients share one session (and so see each other's
-    tasks), errors are those of a JSON schema, `info` comes back as Python's repr, and the tools have no annotations and
-    no output schema.
-    """
-
-    instructions = version = ""
-    _clients: OrderedDict[tuple[str, str], Client] = OrderedDict()  # noqa: RUF012 - shared by all servers
-    _lock = Lock()
-
-    def Server(self, name: str) -> Any:  # noqa: N802 - the name is Gradio's
-        """Return the protocol's server without its schema checks, whose errors are not sentences."""
-        server: Any = _GradioMCPServer.Server(name, version=self.version, instructions=self.instructions)  # type: ignore[attr-defined]
-        register_call, register_list = server.call_tool, server.list_tools
-
-        def call_tool() -> Callable[[Any], Any]:
-            def decorate(function: Any) -> Any:
-                async def call(tool: str, arguments: dict[str, Any]) -> Any:
-                    with delete_files_of_request():
-                        result = await function(tool, arguments)
-                    result.structuredContent = self._structured(tool, result.content)
-                    return result
-
-                return register_call(validate_input=False)(call)
-
-            return decorate
-
-        def list_tools() -> Callable[[Any], Any]:
-            def decorate(function: Any) -> Any:
-                async def call() -> Any:
-                    types: Any = self.types  # type: ignore[attr-defined]
-                    hints = {"destructiveHint": False, "idempotentHint": True, "openWorldHint": False}
-                    tools = await function()
-                    for tool in tools:
-                        tool.annotations = types.ToolAnnotations(readOnlyHint=self.is_read_only(tool.name), **hints)
-                        tool.outputSchema = self._output_schema(tool.name)
-                    return tools
-
-                return register_list()(call)
-
-            return decorate
-
-        server.call_tool, server.list_tools = call_tool, list_tools
-        return server
-
-    def is_read_only(self, tool: str) -> bool:
-        """Return whether a tool changes nothing that lasts."""
-        raise NotImplementedError
-
-    def _outputs(self, tool: str) -> list[tuple[str, bool]]:
-        """Return the name of each output of a tool, and whether it is the address of a file."""
-        returns = self.api_info["named_endpoints"][self.tool_to_endpoint[tool]]["returns"]
-        return [(one["label"], one["component"] == "File") for one in returns]
-
-    def _output_schema(self, tool: str) -> dict[str, Any]:
-        outputs = self._outputs(tool)
-        properties = {name: {"type": "string", "format": "uri"} if is_file else {} for name, is_file in outputs}
-        return {"type": "object", "properties": properties, "required": [*properties]}
-
-    def _structured(self, tool: str, content: list[Any]) -> dict[str, Any]:
-        texts = [part.text for part in content if part.type == "text"]
-        outputs = zip(self._outputs(tool), texts, strict=True)
-        return {name: text if is_file else json.loads(text) for (name, is_file), text in outputs}
-
-    @property
-    def request(self) -> Any:
-        return self.mcp_server.request_context.request
-
-    @property
-    def language(self) -> str:
-        """The language of the client."""
-        raise NotImplementedError
-
-    def parameters(self, tool: str) -> Any:
-        return self.api_info["named_endpoints"][self.tool_to_endpoint[tool]]["parameters"]
-
-    def check_call(self, tool: str, given: dict[str, Any]) -> None:
-        """Raise EnhanceError if the tool cannot be called with these arguments."""
-        raise NotImplementedError
-
-    def convert(self, name: str, value: Any) -> Any:
-        """Return an argument for Gradio's client. Raises EnhanceError."""
-        raise NotImplementedError
-
-    def schema(self, name: str) -> dict[str, Any]:
-        """Return the JSON schema of a parameter."""
-        raise NotImplementedError
-
-    def get_input_schema(self, tool_name: str, parameters: Any = None) -> tuple[dict[str, Any], list[Any]]:
-        known = self.parameters(tool_name)
-        required = [one["parameter_name"] for one in known if not one["parameter_has_default"]]
-        properties = {one["parameter_name"]: self.schema(one["parameter_name"]) for one in known}
-        return {"type": "object", "properties": properties, "required": required}, []
-
-    def _prepare_tool_call_args(self, name: str, arguments: dict[str, Any]) -> Any:
-        try:
-            self.check_call(name, arguments)
-            return super()._prepare_tool_call_args(name, arguments)
-        except EnhanceError as error:
-            raise ValueError(error.message(self.language)) from error
-
-    def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
-        return {name: self.convert(name, given) for name, given in value.items()}
-
-    def _get_or_create_client(self) -> Client:
-        """Return the client of this caller, which has a session of its own: one for each address or login cookie."""
-        cookie = self.request.headers.get("cookie", "") if self.blocks.app.auth is not None else ""
-        caller = (str(self.local_url), cookie or self.request.client.host)
-        with self._lock:
-            if caller not in self._clients:
-                self._clients[caller] = Client(
-                    caller[0],
-                    headers={"x-gradio-user": "mcp", "cookie": cookie},
-                    download_files=False,
-                    verbose=False,
-                    analytics_enabled=False,
-                    ssl_verify=False,
-                    _skip_components=False,
-                )
-            self._clients.move_to_end(caller)
-            while len(self._clients) > _MAX_MCP_CLIENTS:
-                self._clients.popitem(last=False)[1].close()
-            return self._clients[caller]
-
-    async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
-        (result,) = await super()._execute_tool_without_progress(job)
-        return [*result] if isinstance(result, list | tuple) else [result]
-
-    def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
-        """Return JSON and the addresses of files as text, and small PNG files as images too."""
-        content: list[Any] = []
-        types: Any = self.types  # type: ignore[attr-defined]
-        for part in data:
-            path = Path(part["path"]) if is_file_obj_with_meta(part) else None
-            if path and path.suffix == ".png" and path.stat().st_size <= _MAX_IMAGE_BYTES:
-                image = b64encode(path.read_bytes()).decode()
-                content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
-            address = f"{root_url}/gradio_api/file="
-            value = traverse(part, lambda file: address + encode_file_path(file["path"]), is_file_obj_with_meta)  # noqa: B023
-            text = (
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=lambda one: one.root)
-            )
-            content.append(types.TextContent(type="text", text=text))
-        return content

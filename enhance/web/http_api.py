@@ -122,8 +122,7 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
     upload, given = form.get("image"), {name: value for name, value in form.items() if isinstance(value, str)}
     if upload is None or isinstance(upload, str):
         raise PictureError("form_no_image")
-    known = [{"parameter_name": one, "parameter_has_default": one != "image"} for one in ("image", *API_SETTINGS)]
-    check_parameters(HTTP_API, known, {"image": upload, **given})
+    check_parameters(HTTP_API, ("image", *API_SETTINGS), {"image": upload, **given})
     values = {name: _parse(name, given[name]) if given.get(name) else None for name in API_SETTINGS}
     settings, encoding = call_settings({**values, "preset": values["preset"] or "auto"})
     await anyio.to_thread.run_sync(upload.file.flush)

@@ -1,37 +1,24 @@
-"""Options of `Blocks.launch`: address, middleware, routes and limits; and the folder of the page's files."""
+"""Options of `Blocks.launch`: address, middleware, routes and limits."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from ..config import Config
 from ..store import TaskStore
+from .calls import API
 from .display import DISPLAY_ROUTE
 from .http_api import HTTP_ROUTES
 from .metrics import METRICS, Metrics, healthz
 from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
 from .session import MAX_SESSIONS
-from .storage import PageFolder
 from .theme import page_head, page_texts, page_theme, style_sheet
 
 _THREADS = 60
 """Threads for everything but the waiting runs, each of which needs another one."""
-
-
-def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
-    """Return the folder for uploads and downloads, and make it Gradio's temporary folder. Raises StorageError.
-
-    Old files of an earlier server are deleted.
-    """
-    root = (config.page_folder or tasks.folder / "page").absolute()
-    os.environ["GRADIO_TEMP_DIR"] = str(root)
-    folder = PageFolder(root, config.hours, shared=config.page_folder is not None)
-    folder.sweep()
-    return folder
 
 
 def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
@@ -40,7 +27,11 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     `metrics` are those of the app. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
-    routes = [DISPLAY_ROUTE, *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    routes: list[BaseRoute] = [DISPLAY_ROUTE, *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    if config.agents:
+        from .agents import serve_http  # Requires the package mcp.
+
+        routes.append(Mount(f"{API}/mcp", serve_http))
     if metrics.is_served:
         routes.append(Route(METRICS, metrics.show))
     return {
@@ -59,6 +50,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
         "strict_cors": True,
         "show_error": False,
         "run_history": False,
+        "mcp_server": False,
         "enable_monitoring": False,
         "ssr_mode": False,
         "app_kwargs": {

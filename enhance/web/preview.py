@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis import Analysis
-from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import Cancelled, EnhanceError, SettingsError
-from ..images import Box, Facts, ImageCache, SourceImage, read_image
+from ..images import Box, Facts, ImageCache, SourceImage
 from ..info import NO_MODEL
 from ..output.resample import Grid, has_second_pass
 from ..output.thumbnails import icc_for_screen
@@ -70,16 +69,12 @@ class PreviewState:
 class Previews:
     """The previews of all sessions."""
 
-    def __init__(self, enhancer: Enhancer, limits: Limits, metrics: Metrics):
-        self._enhancer, self._limits, self._metrics = enhancer, limits, metrics
-        self._images = ImageCache()
+    def __init__(self, enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None):
+        self._enhancer, self._metrics, self._images = enhancer, metrics, images or ImageCache()
 
     def image(self, path: Path) -> SourceImage:
         """Return the decoded file, from memory if possible. Raises PictureError."""
-        limits, folder = self._limits, self._enhancer.tasks.folder
-        return self._images.get(
-            path, lambda: read_image(path, max_pixels=limits.pixels, max_bytes=limits.bytes, folder=folder)
-        )
+        return self._images.get(path, lambda: self._enhancer.read(path))
 
     def run(self, image: SourceImage, settings: Settings, **options: Any) -> Preview:
         """Return a preview, with `options` as `Enhancer.preview` has them. Raises EnhanceError."""

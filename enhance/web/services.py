@@ -18,16 +18,18 @@ from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
+from ..images import ImageCache
 from ..presets import available_presets, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from .admission import Admission
+from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .metrics import Metrics, is_local_request
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
 from .preview import Previews
 from .session import Session, Sessions
-from .storage import PageFolder, TaskOwners
+from .storage import PageFolder, TaskOwners, page_folder
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Services:
     owners: TaskOwners
     queue: int
     metrics: Metrics
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
     regions: Admission = field(default_factory=Admission)
     cards: Admission = field(default_factory=Admission)
 
@@ -136,6 +139,13 @@ class Services:
             raise gr.Error(escape(message, quote=False), print_exception=False) from error
 
 
+def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None) -> Services:
+    """Return the services of an app, without endpoints, and prepare the folder of its files. Raises StorageError."""
+    config, folder = enhancer.config, page_folder(enhancer.config, enhancer.tasks)
+    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics, images)
+    return Services(enhancer, config.limits, sessions, previews, folder, TaskOwners(), config.queue, metrics)
+
+
 _OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
 
 
@@ -153,9 +163,6 @@ def services_of(scope: Scope) -> Services:
 
 
 def _is_administrator(request: gr.Request) -> bool:
-    """Return whether a request comes from this machine.
-
-    Those of MCP clients come from Gradio's own client, or without a queue as requests of Starlette.
-    """
-    is_mcp, original = (request.headers or {}).get("x-gradio-user") == "mcp", getattr(request, "request", None)
-    return not is_mcp and original is not None and is_local_request(original.scope)
+    """Return whether a request comes from this machine."""
+    original = getattr(request, "request", None)
+    return original is not None and is_local_request(original.scope)

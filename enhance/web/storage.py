@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -17,11 +18,13 @@ from typing import Any
 
 import gradio as gr
 
+from ..config import Config
 from ..errors import EnhanceError, StorageError
 from ..files import link_or_copy, storage_errors
 from ..info import timestamp
 from ..output.formats import Encoding
 from ..retention import OwnFolders, StoredItem, sizes_of
+from ..store import TaskStore
 
 MIN_RETENTION = 60
 """The minimum retention period of the page's files in seconds. Files in use are marked more often than that."""
@@ -101,6 +104,18 @@ class PageFolder:
             path.unlink(missing_ok=True)
             raise
         return path
+
+
+def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
+    """Return the folder for uploads and downloads, and make it Gradio's temporary folder. Raises StorageError.
+
+    Old files of an earlier server are deleted.
+    """
+    root = (config.page_folder or tasks.folder / "page").absolute()
+    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    folder = PageFolder(root, config.hours, shared=config.page_folder is not None)
+    folder.sweep()
+    return folder
 
 
 class TaskOwners:

@@ -63,7 +63,7 @@ def call(tmp_path: Path) -> Iterator[Call]:
     """A call of a page with a photo of 100 x 80 px and the preset `anime-fast`."""
     enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
     folder = PageFolder(tmp_path / "page", 1, shared=False)
-    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, limits, metrics)
+    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
     services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics)
     with gr.Blocks():
         page = build_page(page_texts(limits))

@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 import gradio.http_server
-import gradio.mcp
 import httpx
 import pytest
 import safehttpx
@@ -18,6 +17,7 @@ from gradio import route_utils
 from gradio.data_classes import FileData
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from enhance.web import gradio_changes as changes
@@ -168,6 +168,7 @@ def test_requests_show_their_app_and_login(app, client):
     assert changes.blocks_of(user) is demo
     assert changes.share_url(user) == ""
     assert changes.is_ready(user)
+    assert changes.root_url(Request(user), "/config") == url.rstrip("/")
     assert changes.has_login(user)
     assert [changes.is_logged_in(scope) for scope in (stranger, user)] == [False, True]
 
@@ -180,12 +181,3 @@ def test_the_time_for_a_shutdown_is_limited(app):
 def test_the_language_script_comes_first_in_the_page(app, client):
     page = client.get("/").text
     assert "enhance-lang" in page[page.index("<head>") : page.index("</script>")]
-
-
-def test_mcp_tools_are_served_by_the_apps_own_class(monkeypatch):
-    monkeypatch.setattr(gradio.mcp, "GradioMCPServer", gradio.mcp.GradioMCPServer)
-    changes.use_mcp_server(changes.McpServer)
-    assert gradio.mcp.GradioMCPServer is changes.McpServer
-    replaced = ("_prepare_tool_call_args", "convert_strings_to_filedata", "_get_or_create_client", "get_input_schema")
-    for name in (*replaced, "_execute_tool_without_progress", "postprocess_output_data"):
-        assert hasattr(changes.McpServer.__mro__[1], name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from PIL import Image
 from enhance.config import version
 
 from ..site import photo
+from .calls import ENDPOINTS
 
 pytest.importorskip("mcp")
 from mcp import ClientSession, StdioServerParameters
@@ -44,28 +44,35 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_er
     steps = []
 
     async def work(session: Any, server: Any) -> None:
-        assert (server.serverInfo.name, server.serverInfo.version) == ("enhance", version())
+        assert (server.serverInfo.name, server.serverInfo.version) == ("Enhance", version())
         assert "never changes the photo" in server.instructions
         tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-        assert set(tools) == {"analyse", "presets", "preview", "enhance"}
+        assert {f"/{name}" for name in tools} == ENDPOINTS
         for name, tool in tools.items():
-            assert tool.annotations.readOnlyHint == (name != "enhance")
+            assert tool.annotations.readOnlyHint == (name not in ("enhance", "batch"))
             assert tool.annotations.idempotentHint
             assert tool.description
-            assert name == "preview" or tool.outputSchema
+            assert tool.outputSchema
+        properties = tools["enhance"].inputSchema["properties"]
+        assert (properties["image"]["description"], "output" in properties) == ("Path of an image file.", True)
 
         analysis = await session.call_tool("analyse", {"image": str(source), "scale": 2})
-        assert analysis.structuredContent["auto"]["analysis"]["width"] == 48
+        assert analysis.structuredContent["answer"]["auto"]["analysis"]["width"] == 48
         shown = await session.call_tool("preview", {"image": str(source), "size": 16, **FAST})
         assert shown.content[0].type == "image"
-        assert json.loads(shown.content[1].text)["preview"]["width"] == 16
+        assert shown.structuredContent["info"]["preview"]["width"] == 16
 
         async def progress(done: float, total: float | None, _message: str | None) -> None:
             steps.append((done, total))
 
         arguments = {"image": str(source), "output": str(output), **FAST}
         done = await session.call_tool("enhance", arguments, progress_callback=progress)
-        assert done.structuredContent["output"]["path"] == str(output)
+        assert done.structuredContent["result"] == str(output)
+        plain = await session.call_tool("enhance", {"image": str(source), **FAST})
+        with Image.open(plain.structuredContent["result"]) as image:
+            assert (image.format, image.size) == ("PNG", (192, 160))
+        report = await session.call_tool("report", {"task_id": plain.structuredContent["info"]["task_id"]})
+        assert Path(report.structuredContent["pdf"]).read_bytes().startswith(b"%PDF")
 
         for arguments, words in (
             ({"image": str(tmp_path / "none.png")}, "none.png"),
@@ -81,5 +88,4 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_er
     with Image.open(output) as image:
         assert (image.format, image.size) == ("JPEG", (192, 160))
     assert steps
-    assert steps[-1][0] == steps[-1][1]
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
