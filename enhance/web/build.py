@@ -92,7 +92,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     tasks.page_items = folder.items
     start_cleaning(
         sessions.sweep,
-        services.previews.sweep,
+        services.previews.images.sweep,
         at_most_every(MARK_SECONDS, folder.mark_used),
         at_most_every(_CLEAN_SECONDS, folder.sweep),
         at_most_every(_CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
@@ -103,17 +103,19 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
 
 
 class _Events:
-    """The events of the page."""
+    """The events of the page. The outputs of a handler are those of the parts of the page that it changes."""
 
     def __init__(self, demo: gr.Blocks, page: Page, services: Services):
         self._demo, self._page, self._services = demo, page, services
         self._named, self._values = page.named, page.values
         # Gradio's defaults for both arguments are random, so that stored values would be lost at a restart.
         self._stored = gr.BrowserState(storage_key="enhance-settings", secret="no secret")
+        self._result = parts(page.result)
         self._bar = parts(page.run, page.result)
-        self._photo = parts(page.upload, page.preview, page.run, page.result, page.controls, page.named)
         self._estimate = parts(page.upload, page.run, page.result, page.batch)
+        self._controls = [*parts(page.controls, page.named, page.result, page.run), page.batch.progress]
         self._preview = parts(page.preview, page.run, page.result, page.controls, page.named)
+        self._photo = parts(page.upload) + self._preview
         self._batch = parts(page.batch, page.result)
         self._file = parts(page.batch) + self._photo
 
@@ -122,42 +124,41 @@ class _Events:
         self._add_controls()
         self._add_comparison()
         self._add_run()
-        self._add_tabs()
         self._add_batch()
         self._add_history()
-        page = self._page
         browser = [gr.Textbox(visible=False) for _ in range(3)]  # The tab, the key of the list, the earlier server.
-        given, outputs = [*browser, self._stored], parts(page.batch) + self._photo
-        opened = self._on(self._demo.load, controls.open_page, given, outputs, js=_BROWSER, **_SHORT)
+        browser_state = [*browser, self._stored]
+        opened = self._on(self._demo.load, controls.open_page, browser_state, self._file, js=_BROWSER, **_SHORT)
         self._script(opened.then, "enhanceOpened()")
         self._on(opened.then, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(opened)
-        self._on(opened.then, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
-        self._on(opened.then, batch_views.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
+        self._follow_batch(opened.then)
+        self._make_thumbnails(opened.then)
         self._demo.unload(self._services.sessions.close)
-        show_hidden_progress_on(self._demo, page.run.why)
+        show_hidden_progress_on(self._demo, self._page.run.why)
 
     def _add_upload(self) -> None:
-        card, values, outputs = self._page.upload, self._values, self._photo
-        again = self._page.result.again
+        card, again = self._page.upload, self._page.result.again
         for event, handler, given in (
             (card.file.upload, upload.choose_file, card.file),
             (card.examples.click, upload.choose_example, card.examples),
         ):
-            chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
+            chosen = self._answer(event, handler, [given, *self._values], self._photo, **_EACH)
             self._script(chosen.then, "enhanceFocusStep('image')")
             self._remember(chosen.then)
-            self._on(chosen.then, batch_estimate.estimate, values, self._estimate, **_EACH)
+            self._show_estimate(chosen.then)
         self._script(again.click, "enhanceFocusStep('chooser')")
-        self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
-        self._on(card.photo.select, controls.change_view, values, self._preview, **_PREVIEW)
+        self._answer(again.click, upload.start_over, [], self._photo, **_SHORT)
+        self._show_preview(card.photo.select, controls.change_view)
 
     def _add_controls(self) -> None:
         card, named, values = self._page.controls, self._named, self._values
-        outputs = [*parts(card, named, self._page.result, self._page.run), self._page.batch.progress]
-        sliders = [named[name] for name in PRESET_CONTROLS]
+        tuned = [named[name] for name in TUNING_CONTROLS]
+        own = [named[name] for name in PRESET_CONTROLS]
+        sizes = (*SIZE_CONTROLS, *PRINT_CONTROLS)
+        encodings = [named[name].input for name in ENCODING_CONTROLS]
         for event, is_reset in ((named["preset"].input, "false"), (card.reset.click, "true")):
-            event(None, named["preset"], sliders, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
+            event(None, named["preset"], own, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
         for event, handler, options in (
             (named["preset"].input, controls.choose_preset, {**_LAST, "asks": "preset"}),
             (card.reset.click, controls.choose_preset, _LAST),
@@ -165,37 +166,34 @@ class _Events:
             (card.sizes.select, controls.choose_size, _EACH),
             (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
         ):
-            self._update_preview(self._answer(event, handler, values, outputs, **options))
-        others = {
-            "preset",
-            "size",
-            *SIZE_CONTROLS,
-            *PRINT_CONTROLS,
-            *ENCODING_CONTROLS,
-            "tile",
-            "reduce",
-            *BATCH_CONTROLS,
-        }
-        adjusted = [part.input for name, part in named.items() if name not in others]
-        encodings = [named[name].input for name in ENCODING_CONTROLS]
+            chosen = self._answer(event, handler, values, self._controls, **options)
+            self._remember(chosen.then)
+            self._show_estimate(chosen.then)
+            self._show_preview(chosen.then, controls.preview)
         # The browser's own part comes first: later listeners of an event wait for the response to earlier ones.
-        sizes = [named[name].input for name in (*SIZE_CONTROLS, *PRINT_CONTROLS)]
-        self._remember(partial(gr.on, [*adjusted, *sizes, *encodings, named["tile"].input]))
-        tuned = [named[name] for name in TUNING_CONTROLS]
+        remembered = (*PRESET_CONTROLS, *sizes, *ENCODING_CONTROLS, "tile", *BATCH_CONTROLS)
+        self._remember(partial(gr.on, [named[name].input for name in remembered]))
         named["tuning"].input(None, named["tuning"], tuned, js=_ENABLE, **_QUIET)
-        self._on(partial(gr.on, adjusted), controls.adjust_preview, values, self._preview, **_ADJUST)
-        for name in (*SIZE_CONTROLS, *PRINT_CONTROLS):
-            handler = controls.change_print if name in ("paper", "unit") else controls.change_size
-            sized = self._answer(named[name].input, handler, values, outputs, asks=name, **_LAST)
-            self._on(sized.then, batch_estimate.estimate, values, self._estimate, **_LAST)
-            self._on(sized.then, controls.adjust_preview, values, self._preview, **_ADJUST)
-        changed = self._answer(named["size"].input, controls.change_size_control, values, outputs, asks="size", **_LAST)
-        self._remember(changed.then)
-        self._on(changed.then, batch_estimate.estimate, values, self._estimate, **_LAST)
-        self._on(changed.then, controls.adjust_preview, values, self._preview, **_ADJUST)
-        self._on(partial(gr.on, encodings), controls.change_encoding, values, outputs, **_LAST)
+        self._show_preview(partial(gr.on, [part.input for part in own]), controls.adjust_preview)
+        for name in ("size", *sizes):
+            special = {
+                "size": controls.change_size_control,
+                "paper": controls.change_print,
+                "unit": controls.change_print,
+            }
+            handler = special.get(name, controls.change_size)
+            sized = self._answer(named[name].input, handler, values, self._controls, asks=name, **_LAST)
+            self._show_estimate(sized.then)
+            self._show_preview(sized.then, controls.adjust_preview)
+            if name == "size":
+                self._remember(sized.then)
+        self._on(partial(gr.on, encodings), controls.change_encoding, values, self._controls, **_LAST)
+        self._show_estimate(partial(gr.on, encodings))
+        self._show_estimate(named["largest"].input)
+        self._show_preview(named["largest"].input, controls.adjust_preview)
+        self._on(named["name_pattern"].change, batch_estimate.show_name, values, self._batch, **_LAST)
         self._when_settled(self._page.preview.retry.click, controls.preview, values, self._preview, **_PREVIEW)
-        copied = self._page.controls.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
+        copied = card.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
         self._on(copied.then, controls.confirm_copied_link, [], None, **_SHORT)
 
     def _add_comparison(self) -> None:
@@ -204,126 +202,126 @@ class _Events:
         self._on(card.compare.click, compare.toggle_comparison, given, self._preview, js=_CENTRE, **_COMPARISON)
         selected = self._answer(card.cells.select, compare.select_cell, values, self._preview, **_PREVIEW)
         self._remember(selected.then)
-        self._on(selected.then, controls.update_preview, values, self._preview, **_PREVIEW)
-        self._on(selected.then, batch_estimate.estimate, values, self._estimate, **_EACH)
+        self._show_loaded(selected)
 
     def _add_run(self) -> None:
         card, result, values = self._page.run, self._page.result, self._values
-        outputs = parts(result)
         started = self._when_settled(card.enhance.click, run.start_run, values, self._bar, **_SHORT)
         followed = self._on(started.then, run.follow_run, [], self._bar, **_RUN)
         self._script(followed.then, "enhanceFocusStep('end')")
         self._on(card.cancel.click, run.cancel_run, [], self._bar, **_SHORT)
         options = _visible_progress(result.report_problem, 1)
-        written = self._on(result.report.click, run.report, [], outputs, **options)
-        self._script(written.then, "enhanceFetch('#report-problem')")
+        for button, handler, of_page in (
+            (result.report, run.report, False),
+            (self._page.batch.reports, batch_run.write_reports, True),
+        ):
+            written = self._on(button.click, handler, [], self._result, of_page=of_page, **options)
+            self._script(written.then, "enhanceFetch('#report-problem')")
         options = _visible_progress(result.download_message, 2)
-        exported = self._when_settled(result.download.click, run.export, values, outputs, **options)
+        exported = self._when_settled(result.download.click, run.export, values, self._result, **options)
         self._script(exported.then, "enhanceFetch('#download-message')")
 
-    def _add_tabs(self) -> None:
-        # Gradio's own event of a tab is also sent when the page opens.
-        opened = self._page.batch.cards.expand
-        self._show_loaded(
-            self._answer(opened, batch_selection.show_tab, self._values, self._file, opens_tab=True, **_LAST)
-        )
-
     def _add_batch(self) -> None:
-        card, values, outputs = self._page.batch, self._values, self._batch
-        added = self._on(card.files.upload, batch_files.add_files, [card.files], outputs, of_page=True, **_EACH)
-        self._on(added.then, batch_views.make_thumbnails, [], outputs, of_page=True, **_THUMBNAILS)
-        self._show_loaded(self._answer(added.then, batch_selection.select_first, values, self._file, **_EACH))
-        self._show_loaded(self._answer(card.cards.select, batch_selection.select_file, values, self._file, **_EACH))
+        card, values = self._page.batch, self._values
+        # Gradio's own event of a tab is also sent when the page opens.
+        for event, handler, options in (
+            (card.cards.expand, batch_selection.show_tab, {**_LAST, "opens_tab": True}),
+            (card.cards.select, batch_selection.select_file, _EACH),
+        ):
+            self._show_loaded(self._answer(event, handler, values, self._file, **options))
+        for event, handler, given in (
+            (card.files.upload, batch_files.add_files, [card.files]),
+            (card.clear.click, batch_files.clear_files, []),
+            (card.cards.delete, batch_files.remove_file, []),
+        ):
+            changed = self._on(event, handler, given, self._batch, of_page=True, **_EACH)
+            self._make_thumbnails(changed.then)
+            self._select_first(changed.then)
         for event, handler in (
             (card.cards.retry, batch_files.retry_file),
             (card.cards.submit, batch_files.use_largest_size),
         ):
-            again = self._on(event, handler, values, outputs, **_EACH)
-            followed = self._on(again.then, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
-            self._on(followed.then, batch_estimate.estimate, values, self._estimate, **_SHORT)
-            self._show_loaded(self._answer(again.then, batch_selection.select_first, values, self._file, **_EACH))
-        options = _visible_progress(self._page.result.report_problem, 1)
-        written = self._on(
-            card.reports.click, batch_run.write_reports, [], parts(self._page.result), of_page=True, **options
-        )
-        self._script(written.then, "enhanceFetch('#report-problem')")
-        limited, pattern = self._named["largest"].input, self._named["name_pattern"].input
-        self._remember(partial(gr.on, [limited, pattern]))
-        self._on(limited, batch_estimate.estimate, values, self._estimate, **_LAST)
-        self._on(limited, controls.adjust_preview, values, self._preview, **_ADJUST)
-        self._on(self._named["name_pattern"].change, batch_estimate.show_name, values, outputs, **_LAST)
-        encodings = [self._named[name].input for name in ("format", "quality", "background")]
-        self._on(partial(gr.on, encodings), batch_estimate.estimate, values, self._estimate, **_LAST)
-        started = self._when_settled(card.enhance.click, batch_run.start_batch, values, outputs, **_SHORT)
-        followed = self._on(started.then, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
-        self._on(followed.then, batch_estimate.estimate, values, self._estimate, **_SHORT)
-        self._on(card.cancel.click, batch_run.cancel_batch, [], outputs, of_page=True, **_SHORT)
-        for event, handler in (
-            (card.clear.click, batch_files.clear_files),
-            (card.cards.delete, batch_files.remove_file),
-        ):
-            removed = self._on(event, handler, [], outputs, of_page=True, **_EACH)
-            self._show_loaded(self._answer(removed.then, batch_selection.select_first, values, self._file, **_EACH))
+            again = self._on(event, handler, values, self._batch, **_EACH)
+            self._follow_batch(again.then)
+            self._select_first(again.then)
+        started = self._when_settled(card.enhance.click, batch_run.start_batch, values, self._batch, **_SHORT)
+        self._follow_batch(started.then)
+        self._on(card.cancel.click, batch_run.cancel_batch, [], self._batch, of_page=True, **_SHORT)
 
     def _add_history(self) -> None:
-        page, history_list = self._page, self._page.result.history_list
+        page, history_list, notice = self._page, self._page.result.history_list, self._page.result.notice
         long = _visible_progress(history_list, 2)
-        for part in (history_list, page.result.notice):
-            opened = self._answer(part.select, history.open_result, [], self._photo, of_page=True, **long)
-            self._script(opened.success, "enhanceFocusStep('image', 'one')")
-            self._show_loaded(opened)
+        for event, handler in (
+            (history_list.select, history.open_result),
+            (notice.select, history.open_result),
+            (history_list.retry, history.load_run),
+        ):
+            loaded = self._answer(event, handler, [], self._photo, of_page=True, **long)
+            self._script(loaded.success, "enhanceFocusStep('image', 'one')")
+            if handler is history.load_run:
+                started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
+                self._on(started.success, run.follow_run, [], self._bar, **_RUN)
+            self._show_loaded(loaded)
+        for part in (history_list, notice):
             downloaded = self._on(part.download, history.download_entry, [], self._bar, of_page=True, **long)
             self._script(downloaded.success, "enhanceFetch('#report-problem')")
-        results = parts(page.result)
-        self._on(page.result.notice.tick, history.show_notice, [], results, of_page=True, **_SHORT)
-        self._on(page.result.notice.clear, history.dismiss, [], results, of_page=True, **_SHORT)
-        self._on(page.batch.download.click, history.mark_batch_downloaded, [], results, of_page=True, **_SHORT)
-        loaded = self._answer(history_list.retry, history.load_run, [], self._photo, of_page=True, **long)
-        self._script(loaded.success, "enhanceFocusStep('image', 'one')")
-        started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
-        self._on(started.success, run.follow_run, [], self._bar, **_RUN)
-        self._show_loaded(loaded)
-        self._on(history_list.expand, history.toggle_batch, [], parts(page.result), of_page=True, **_SHORT)
+        for event, handler in (
+            (notice.tick, history.show_notice),
+            (notice.clear, history.dismiss),
+            (page.batch.download.click, history.mark_batch_downloaded),
+            (history_list.expand, history.toggle_batch),
+        ):
+            self._on(event, handler, [], self._result, of_page=True, **_SHORT)
         removed = self._on(history_list.delete, history.remove_entry, [], self._bar, of_page=True, **_SHORT)
         self._on(removed.success, batch_views.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
         resumed = self._answer(history_list.submit, batch_run.resume_batch, [], self._file, of_page=True, **_SHORT)
         self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
-        self._on(resumed.success, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
-        self._on(resumed.success, batch_views.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
+        self._follow_batch(resumed.success)
+        self._make_thumbnails(resumed.success)
 
     def _show_loaded(self, event: Any) -> None:
         """Update the preview and the estimate after a photo is shown with its settings."""
-        self._on(event.then, controls.update_preview, self._values, self._preview, **_PREVIEW)
-        self._on(event.then, batch_estimate.estimate, self._values, self._estimate, **_SHORT)
+        self._show_preview(event.then, controls.update_preview)
+        self._show_estimate(event.then)
 
-    def _update_preview(self, event: Any) -> None:
-        """Update the preview and the estimate after a new preset."""
-        self._remember(event.then)
-        self._on(event.then, batch_estimate.estimate, self._values, self._estimate, **_EACH)
-        self._on(event.then, controls.preview, self._values, self._preview, **_PREVIEW)
+    def _show_preview(self, event: Callable[..., Any], handler: Callable[..., Any]) -> None:
+        options = _ADJUST if handler is controls.adjust_preview else _PREVIEW
+        self._on(event, handler, self._values, self._preview, **options)
+
+    def _show_estimate(self, event: Callable[..., Any]) -> None:
+        self._on(event, batch_estimate.estimate, self._values, self._estimate, **_EACH)
+
+    def _select_first(self, event: Callable[..., Any]) -> None:
+        """Show a file after a change of the list."""
+        self._show_loaded(self._answer(event, batch_selection.select_first, self._values, self._file, **_EACH))
+
+    def _follow_batch(self, event: Callable[..., Any]) -> None:
+        followed = self._on(event, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
+        self._show_estimate(followed.then)
+
+    def _make_thumbnails(self, event: Callable[..., Any]) -> None:
+        self._on(event, batch_views.make_thumbnails, [], self._batch, of_page=True, **_THUMBNAILS)
 
     def _on(
         self,
-        event: Callable[..., Any],
+        event: Any,
         handler: Callable[..., Any],
         inputs: list[Any],
         outputs: Any,
-        *,
         of_page: bool = False,
-        opens_tab: bool = False,
         **options: Any,
     ) -> Any:
         """Call the handler at an event. `of_page` and `opens_tab` are those of `bind`."""
-        call = bind(self._page, self._services, handler, inputs, of_page=of_page, opens_tab=opens_tab)
+        opens_tab = options.pop("opens_tab", False)
+        call = bind(self._page, self._services, handler, inputs, outputs or (), of_page=of_page, opens_tab=opens_tab)
         return event(call, inputs, outputs, **options)
 
     def _answer(
         self,
-        event: Callable[..., Any],
+        event: Any,
         handler: Callable[..., Any],
         inputs: list[Any],
         outputs: list[Any],
-        *,
         asks: str = "",
         **options: Any,
     ) -> Any:

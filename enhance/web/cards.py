@@ -58,18 +58,12 @@ def cards_data(call: Call, upload: Upload, settings: Settings, needed: float) ->
             other = settings_of_preset(name, call.values, session).settings
             seconds[name] = enhancer.estimate(facts.width, facts.height, other, facts.bits)
     times = {name: format_duration(language, one) for name, one in seconds.items()}
-    data = {"seconds": seconds, "times": times, "auto": "", "reason": "", "summary": ""}
-    if session.analysis is not None:
-        wanted = Settings(AUTO, tile=call.values["tile"], **size_setting(call.values))
-        chosen, choice = enhancer.resolve_for(wanted, session.analysis)
-        if chosen.reduce == settings.reduce and chosen.preset in seconds:
-            needed = seconds[chosen.preset]
-        else:
-            needed = enhancer.estimate(facts.width, facts.height, with_installed_models(chosen), facts.bits)
-        time = format_duration(language, needed)
-        data |= {
-            "auto": chosen.preset,
-            "reason": describe_choice(language, choice, needed),
-            "summary": call.text("auto_summary", preset=name_of(language, "preset", chosen.preset), time=time),
-        }
-    return templates.data("cards", **data)
+    wanted = Settings(AUTO, tile=call.values["tile"], **size_setting(call.values))
+    chosen, choice = enhancer.resolve_for(wanted, upload.analysis)
+    if chosen.reduce == settings.reduce and chosen.preset in seconds:
+        needed = seconds[chosen.preset]
+    else:
+        needed = enhancer.estimate(facts.width, facts.height, with_installed_models(chosen), facts.bits)
+    reason, time = describe_choice(language, choice, needed), format_duration(language, needed)
+    summary = call.text("auto_summary", preset=name_of(language, "preset", chosen.preset), time=time)
+    return templates.data("cards", seconds=seconds, times=times, auto=chosen.preset, reason=reason, summary=summary)

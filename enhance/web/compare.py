@@ -27,7 +27,7 @@ from . import templates
 from .controls import select_preset
 from .jobs import Job, RunState, progress_text
 from .params import fitting, settings_of_preset
-from .preview import REGION_SIDE, PreviewState, current_preview, state_of
+from .preview import REGION_SIDE
 from .processing import compare
 from .session import Upload
 from .views import Call, Updates, show_preview
@@ -93,11 +93,10 @@ def toggle_comparison(call: Call, centre: object = None) -> Iterator[Updates]:
     comparison = session.comparison
     if comparison is not None and comparison.cells and not comparison.is_over:
         comparison.cancel("person")  # The response that follows it shows what is finished.
-        yield {call.page.preview.problem: gr.skip()}
         return
     if comparison is not None or session.upload is None:
         session.close_comparison()
-        yield _show_closed(call)
+        yield show_preview(call)
         return
     try:
         comparison = _start(call, session.upload, centre)
@@ -113,12 +112,16 @@ def select_cell(call: Call) -> Updates:
     session, card = call.session, call.page.preview
     comparison, name = session.comparison, str(call.event.index)
     if comparison is None or name not in comparison.presets:
-        return {card.problem: gr.skip()}
-    preview = (comparison.previews or {}).get(name)
+        return {}
+    preview, failure = (comparison.previews or {}).get(name), None
     updates = select_preset(call, name)
     session.close_comparison()
-    shown = call.services.previews.use(session, preview) if preview else PreviewState(state_of(session))
-    updates |= show_preview(call, shown)
+    if preview:
+        try:
+            call.services.previews.use(session, preview)
+        except Exception as error:
+            failure = error
+    updates |= show_preview(call, failure)
     del updates[card.cells]  # They disappear once the preset is selected, which gets the focus then.
     return updates
 
@@ -161,26 +164,22 @@ def _follow(call: Call, comparison: PageComparison) -> Iterator[Updates]:
 def _show_end(call: Call, comparison: PageComparison) -> Updates:
     card, session = call.page.preview, call.session
     if session.comparison is not comparison:
-        return {card.problem: gr.skip()}  # The response that closed it shows that.
+        return {}  # The response that closed it shows that.
     try:
         comparison.result()
     except Cancelled:
         if not comparison.cells:
             session.close_comparison()
-            return _show_closed(call)
+            return show_preview(call)
         comparison.presets = [name for name in comparison.presets if name in comparison.cells]
     except Exception as error:
         session.close_comparison()
-        return _show_closed(call) | {card.problem: call.problem(error, "A comparison failed")}
+        return show_preview(call) | {card.problem: call.problem(error, "A comparison failed")}
     return {
         card.compare: gr.Button(call.text("compare_close")),
         card.cells: cells_html(call, comparison),
         card.comparison_progress: templates.note(_end_text(call, comparison)),
     }
-
-
-def _show_closed(call: Call) -> Updates:
-    return show_preview(call, current_preview(call.session))
 
 
 def _progress(call: Call, comparison: PageComparison) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ from .params import (
     settings_of_preset,
     size_setting,
 )
-from .preview import PreviewState, current_preview, is_current, state_of
+from .preview import images_of, is_current, state_of
 from .session import Session
 from .solutions import use_auto
 from .storage import history_name
@@ -159,7 +159,7 @@ def change_size(call: Call) -> Updates:
     try:
         settings = settings_from(values, session.shape)
     except SettingsError:  # The control of the size has the message.
-        return {call.page.controls.problem: gr.skip()}
+        return {}
     if not session.is_auto or _is_shown(session, values):
         return {call.page.named["print_fit"]: gr.Radio(visible=is_fit_needed(session, settings))}
     session.settings = settings
@@ -201,7 +201,7 @@ def _follow_tip(call: Call, name: str) -> Updates:
         return _use_nearest_size(call, _NEAREST[name])
     if name == AUTO:
         return _select_auto(call)
-    return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}
+    return select_preset(call, name) if name in PRESETS else {}
 
 
 def choose_size(call: Call) -> Updates:
@@ -209,7 +209,7 @@ def choose_size(call: Call) -> Updates:
     session, values = call.session, call.values
     size = COMMON_SIZES.get(str(call.event.index))
     if size is None:
-        return {call.page.controls.problem: gr.skip()}
+        return {}
     wanted = {**values, **size}
     try:
         session.settings = settings_from(wanted, session.shape)
@@ -327,24 +327,18 @@ def confirm_copied_link(call: Call) -> None:
 
 def preview(call: Call) -> Iterator[Updates]:
     """Run a preview of the visible region."""
-    if call.session.upload is None:
-        yield {call.page.preview.problem: gr.skip()}
-        return
-    yield from _show_states(call, call.services.previews.make)
+    if call.session.upload is not None:
+        yield from _show_states(call, call.services.previews.make)
 
 
 def change_view(call: Call) -> Iterator[Updates]:
-    """Preview the region of the photo that the page shows now."""
+    """Preview the region of the photo that the page shows now, unless it shows the result there."""
     session = call.session
-    view = _event_view(call)
+    view, result = _event_view(call), session.result
     if session.upload is None or view is None:
-        yield {call.page.preview.problem: gr.skip()}
         return
     session.view = view
-    result = session.result
-    if session.is_running or (result is not None and is_current(session, result.info, session.settings)):
-        yield {call.page.preview.problem: gr.skip()}  # The page shows the result.
-    else:
+    if not session.is_running and not (result and is_current(session, result.info, session.settings)):
         yield from update_preview(call)
 
 
@@ -366,25 +360,20 @@ def adjust_preview(call: Call) -> Iterator[Updates]:
 def update_preview(call: Call) -> Iterator[Updates]:
     """Run a preview if the current one does not match the controls."""
     if state_of(call.session) == "matches":
-        yield show_preview(call, PreviewState("matches"))
+        yield show_preview(call)
     else:
         yield from preview(call)
 
 
-def _show_states(call: Call, run: Callable[[Session, Settings], Iterator[PreviewState]]) -> Iterator[Updates]:
-    session = call.session
+def _show_states(call: Call, run: Callable[[Session, Settings], Iterator[None]]) -> Iterator[Updates]:
+    session, shown = call.session, None
     try:
-        settings = settings_from(call.values, session.shape)
-        states: Iterable[PreviewState] = run(session, settings)
-    except SettingsError as error:
-        states = (PreviewState("failed", error=error),)
-    shown, settings = PreviewState("none"), session.settings
-    for shown in states:
-        settings = session.settings
-        yield show_preview(call, shown)
-    # The page can have received a newer response before this one.
-    while not shown.error and (now := current_preview(session)).state != "failed":
-        if now.state == shown.state and shown.images in (None, now.images) and session.settings == settings:
-            break
-        shown, settings = now, session.settings
-        yield show_preview(call, shown)
+        for _ in run(session, settings_from(call.values, session.shape)):
+            yield show_preview(call)
+    except Exception as error:
+        yield show_preview(call, error)
+        return
+    # The page can have received a newer response before the last one.
+    while shown != (now := (state_of(session), images_of(session), session.settings)):
+        shown = now
+        yield show_preview(call)

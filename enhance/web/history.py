@@ -410,7 +410,7 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
 
 def _load_entry(call: Call, entry: Entry) -> Upload:
     """Make an entry's photo and settings those of the session. Raises EnhanceError and changes nothing then."""
-    session, limits, previews = call.session, call.services.limits, call.services.previews
+    session, previews = call.session, call.services.previews
     session.open_tab(is_batch=False)
     if session.is_running:
         raise EnhanceError("why_running")
@@ -418,14 +418,12 @@ def _load_entry(call: Call, entry: Entry) -> Upload:
     if not path.exists():
         raise EnhanceError("input_gone")
     count_as_used(path)
-    facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
-    image = previews.image(path)
-    if image.sha256 != entry.sha256:
+    photo = previews.read(path)
+    if photo.image.sha256 != entry.sha256:
         raise PictureError("input_changed", name=entry.name)
     session.is_auto = settings.is_auto
     settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-    analysis, choice = call.services.enhancer.analyse(image), session.begin_choice()
-    upload = previews.set_photo(session, path, facts, image, settings, analysis, choice)
+    upload = previews.set_photo(session, photo, settings, session.begin_choice())
     if upload is None:  # The user has chosen another photo.
         raise Cancelled("stopped")
     return upload

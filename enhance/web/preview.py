@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from ..analysis import Analysis
 from ..enhancer import Enhancer
 from ..errors import Cancelled, EnhanceError, SettingsError
-from ..images import Box, Facts, ImageCache, SourceImage
+from ..images import Box, Facts, ImageCache, SourceImage, inspect
 from ..info import NO_MODEL
 from ..output.resample import Grid, has_second_pass
 from ..output.thumbnails import icc_for_screen
@@ -39,6 +40,16 @@ _QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A decoded photo with its facts and what it is like."""
+
+    path: Path
+    facts: Facts
+    image: SourceImage
+    analysis: Analysis
+
+
+@dataclass(frozen=True)
 class PreviewImages:
     """The images of a preview, before and after, of the photo with the version `photo`.
 
@@ -54,27 +65,15 @@ class PreviewImages:
     is_quick: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class PreviewState:
-    """The state of the preview on the page: none, running, quick, failed, matches or outdated.
-
-    The images on the page stay unchanged if `images` is None.
-    """
-
-    state: str
-    images: PreviewImages | None = None
-    error: Exception | None = None
-
-
 class Previews:
     """The previews of all sessions."""
 
     def __init__(self, enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None):
-        self._enhancer, self._metrics, self._images = enhancer, metrics, images or ImageCache()
+        self._enhancer, self._metrics, self.images = enhancer, metrics, images or ImageCache()
 
     def image(self, path: Path) -> SourceImage:
         """Return the decoded file, from memory if possible. Raises PictureError."""
-        return self._images.get(path, lambda: self._enhancer.read(path))
+        return self.images.get(path, lambda: self._enhancer.read(path))
 
     def run(self, image: SourceImage, settings: Settings, **options: Any) -> Preview:
         """Return a preview, with `options` as `Enhancer.preview` has them. Raises EnhanceError."""
@@ -82,132 +81,92 @@ class Previews:
             "preview", settings.preset, lambda: self._enhancer.preview(image, settings, **options)
         )
 
-    def forget(self, upload: Upload | None) -> None:
-        if upload is not None:
-            self._images.drop(upload.path)
+    def read(self, path: Path) -> Photo:
+        """Return a photo that can become that of a session. Raises EnhanceError."""
+        facts = inspect(path, max_pixels=self._enhancer.max_pixels, max_bytes=self._enhancer.max_bytes)
+        image = self.image(path)
+        return Photo(path, facts, image, self._enhancer.analyse(image))
 
-    def sweep(self) -> None:
-        """Drop decoded images that were not used for a while."""
-        self._images.sweep()
-
-    def set_photo(
-        self,
-        session: Session,
-        path: Path,
-        facts: Facts,
-        image: SourceImage,
-        settings: Settings,
-        analysis: Analysis,
-        choice: int,
-    ) -> Upload | None:
+    def set_photo(self, session: Session, photo: Photo, settings: Settings, choice: int) -> Upload | None:
         """Replace the session's photo. Return None if another choice than this one has begun.
 
         Raises StorageError; the earlier photo is gone then.
         """
+        image = photo.image
         with session.lock:
             if session.choice != choice:
                 return None
             before, choice = session.upload, session.reset(keep_files=True)
-        if before is not None and before.path != path:
-            self.forget(before)
-        upload = Upload(path, image.sha256, facts, *session.save_thumbnail(image))
+        if before is not None and before.path != photo.path:
+            self.images.drop(before.path)
+        upload = Upload(photo.path, image.sha256, photo.facts, *session.save_thumbnail(image), photo.analysis)
         view = choose_box(image.width, image.height, None, None, REGION_SIDE)
         with session.lock:
             if session.choice != choice:
                 return None
             session.upload, session.settings, session.view = upload, settings, view
-            session.analysis = analysis
         return upload
 
-    def make(self, session: Session, settings: Settings) -> Iterator[PreviewState]:
-        """Run a preview of the region that the page shows and yield the states of the page.
+    def make(self, session: Session, settings: Settings) -> Iterator[None]:
+        """Run a preview of the region that the page shows. Yields when the page can show something new before the end.
 
-        If the network is slow, the images of a quick one come first.
+        If the network is slow, the images of a quick preview come first. Raises EnhanceError.
         """
-        request = self._begin(session, settings)
-        if request is None:
-            yield PreviewState(state_of(session))
-            return
-        try:
-            yield PreviewState("running")
-            quick = self._quick_images(session, request, settings)
-            if quick is not None:
-                yield PreviewState("quick", quick)
-            yield self._finish(session, request, settings)
-        finally:
-            request.stop.set()
-
-    def adjust(self, session: Session, settings: Settings) -> Iterator[PreviewState]:
-        """Adjust the preview to the settings. The network runs only if the settings need it."""
-        with session.lock:
-            session.settings = settings
-            session.close_comparison()
-            preview, request = session.preview, session.preview_request
-        shape = session.shape
-        if request is not None and _network_of(request.settings, shape) != _network_of(settings, shape):
-            yield from self.make(session, settings)
-            return
-        if request is not None or preview is None:
-            yield PreviewState(state_of(session))  # The running preview is adjusted when it is finished.
-            return
-        if session.preview_view != session.view:  # The view moved while the page showed a result.
-            yield from self.make(session, settings)
-            return
-        try:
-            yield self._replace(session, preview, self._enhancer.retune(preview, fitting(settings, session.shape)))
-        except SettingsError:
-            yield from self.make(session, settings)
-        except Exception as error:
-            yield PreviewState("failed", error=error)
-
-    def _replace(self, session: Session, preview: Preview, adjusted: Preview) -> PreviewState:
-        """Show the adjusted preview, unless another preview was shown or requested meanwhile."""
-        images = _save(session, adjusted)
-        with session.lock:
-            if session.preview is not preview or session.preview_request is not None:
-                return PreviewState(state_of(session))
-            session.preview, session.preview_images, session.has_failed_preview = adjusted, images, False
-            return PreviewState(state_of(session), images)
-
-    def use(self, session: Session, preview: Preview) -> PreviewState:
-        """Show a finished preview of a part of the view, adjusted to the session's settings."""
-        request = self._begin(session, session.settings)
-        if request is None:
-            return PreviewState(state_of(session))
-        try:
-            return self._show(session, request, preview, preview.region.box)  # The rest of the view has no preview.
-        except Exception as error:
-            return _fail(session, request, error)
-
-    def _begin(self, session: Session, settings: Settings) -> PreviewRequest | None:
-        """Replace the session's request for a preview. Returns None without a photo."""
-        with session.lock:
-            session.settings = settings
-            session.close_comparison()
-            if session.upload is None:
-                return None
-            earlier = session.preview_request
-            session.preview_request = PreviewRequest(settings, session.view)
-            if earlier is not None:
-                earlier.stop.set()
-            return session.preview_request
-
-    def _finish(self, session: Session, request: PreviewRequest, settings: Settings) -> PreviewState:
-        try:
-            upload = session.upload
-            if upload is None:
+        with self._request(session, settings) as request:
+            yield
+            if (upload := session.upload) is None:
                 raise Cancelled("stopped")
             image, settings = self.image(upload.path), fitting(settings, session.shape)
             region = self._region(image, request.view, settings)
-            preview = self.run(image, settings, **_options(session, request, region))
-            return self._show(session, request, preview, request.view)
-        except Cancelled:
-            with session.lock:
-                if session.preview_request is request:
-                    session.preview_request = None
-                return PreviewState(state_of(session))
+            request.quick = self._quick_images(session, request, image, settings, region)
+            if request.quick is not None:
+                yield
+            preview = self.run(image, settings, box=region, ticket=_ticket(session, request))
+            self._show(session, request, preview, request.view)
+
+    def adjust(self, session: Session, settings: Settings) -> Iterator[None]:
+        """Adjust the preview to the settings, as `make` does. The network runs only if the settings need it."""
+        with session.lock:
+            session.settings = settings
+            session.close_comparison()
+            preview, request, shape = session.preview, session.preview_request, session.shape
+        if request is not None:  # A running preview is adjusted when it is finished.
+            is_needed = _network_of(request.settings, shape) != _network_of(settings, shape)
+        elif preview is None or session.preview_view != session.view:  # The view moved while the page showed a result.
+            is_needed = preview is not None
+        else:
+            adjusted = self._retune(preview, fitting(settings, shape))
+            is_needed = adjusted is None
+            if adjusted is not None:
+                self._replace(session, preview, adjusted)
+        if is_needed:
+            yield from self.make(session, settings)
+
+    def use(self, session: Session, preview: Preview) -> None:
+        """Show a finished preview of a part of the view, adjusted to the session's settings. Raises EnhanceError."""
+        with self._request(session, session.settings) as request:
+            self._show(session, request, preview, preview.region.box)  # The rest of the view has no preview.
+
+    @contextmanager
+    def _request(self, session: Session, settings: Settings) -> Iterator[PreviewRequest]:
+        """Replace the session's request for a preview. Errors of a request that was replaced are ignored."""
+        with session.lock:
+            session.settings = settings
+            session.close_comparison()
+            if session.preview_request is not None:
+                session.preview_request.stop.set()
+            request = session.preview_request = PreviewRequest(settings, session.view)
+        try:
+            yield request
         except Exception as error:
-            return _fail(session, request, error)
+            with session.lock:
+                is_failed = session.preview_request is request and not isinstance(error, Cancelled)
+                if session.preview_request is request:
+                    session.preview_request, session.has_failed_preview = None, is_failed
+            if is_failed:
+                raise
+        finally:
+            request.stop.set()
 
     def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at most."""
@@ -220,56 +179,48 @@ class Previews:
             region = _middle(region, int(smaller * region.width), int(smaller * region.height))
         return region
 
-    def _quick_images(self, session: Session, request: PreviewRequest, settings: Settings) -> PreviewImages | None:
+    def _quick_images(
+        self, session: Session, request: PreviewRequest, image: SourceImage, settings: Settings, region: Box
+    ) -> PreviewImages | None:
         """Return a preview by a quick preset; None if it would not be quicker or is not possible."""
-        upload = session.upload
-        try:
-            if upload is None or _QUICK_PRESET not in available_presets():
-                return None
-            image, settings = self.image(upload.path), fitting(settings, session.shape)
-            quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
-            quick = fitting(quick, session.shape)
-            slow = self._enhancer.estimate_preview(image, settings, self._region(image, request.view, settings))
-            if slow < _QUICK_SECONDS or quick.model == settings.model:
-                return None
-            region = self._region(image, request.view, quick)
-            return _save(session, self.run(image, quick, **_options(session, request, region)), is_quick=True)
-        except EnhanceError:  # The selected preset reports its own error.
-            return None
+        with suppress(EnhanceError):  # The selected preset reports its own error.
+            quick = fitting(with_installed_models(Settings(_QUICK_PRESET, **settings.output_size)), session.shape)
+            is_slow = self._enhancer.estimate_preview(image, settings, region) >= _QUICK_SECONDS
+            if is_slow and quick.model != settings.model and _QUICK_PRESET in available_presets():
+                box = self._region(image, request.view, quick)
+                return _save(session, self.run(image, quick, box=box, ticket=_ticket(session, request)), is_quick=True)
+        return None
 
-    def _show(self, session: Session, request: PreviewRequest, preview: Preview, view: Box) -> PreviewState:
+    def _replace(self, session: Session, preview: Preview, adjusted: Preview) -> None:
+        """Show the adjusted preview, unless another preview was shown or requested meanwhile."""
+        images = _save(session, adjusted)
+        with session.lock:
+            if session.preview is preview and session.preview_request is None:
+                session.preview, session.preview_images, session.has_failed_preview = adjusted, images, False
+
+    def _show(self, session: Session, request: PreviewRequest, preview: Preview, view: Box) -> None:
         """Adjust a finished preview of `view` until the controls stop changing, unless a later one was requested."""
-        while True:
+        settings = None
+        while settings != session.settings:
             with session.lock:
-                if session.preview_request is not request:
-                    return PreviewState(state_of(session))
                 settings = session.settings
                 wanted = fitting(settings, session.shape)
                 if not is_current(session, preview.info, wanted):
-                    preview = self._adjust(preview, wanted)
+                    preview = self._retune(preview, wanted) or preview
             images = _save(session, preview)
             with session.lock:
                 if session.preview_request is not request:
-                    return PreviewState(state_of(session))
-                if session.settings != settings:
-                    continue
-                session.preview_request, session.has_failed_preview = None, False
-                session.preview, session.preview_images, session.preview_view = preview, images, view
-                return PreviewState(state_of(session), images)
+                    return
+                if session.settings == settings:
+                    session.preview_request, session.has_failed_preview = None, False
+                    session.preview, session.preview_images, session.preview_view = preview, images, view
 
-    def _adjust(self, preview: Preview, settings: Settings) -> Preview:
+    def _retune(self, preview: Preview, settings: Settings) -> Preview | None:
+        """Return the preview with other values of tuning; None if the settings need another network."""
         try:
             return self._enhancer.retune(preview, settings)
         except SettingsError:
-            return preview
-
-
-def _fail(session: Session, request: PreviewRequest, error: Exception) -> PreviewState:
-    with session.lock:
-        if session.preview_request is not request:
-            return PreviewState(state_of(session))
-        session.preview_request, session.has_failed_preview = None, True
-        return PreviewState("failed", error=error)
+            return None
 
 
 def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> PreviewImages:
@@ -289,16 +240,16 @@ def _middle(box: Box, width: int, height: int) -> Box:
     return Box(box.left + (box.width - width) // 2, box.top + (box.height - height) // 2, width, height)
 
 
-def _options(session: Session, request: PreviewRequest, region: Box) -> dict[str, Any]:
-    return {"box": region, "ticket": Ticket("preview", session.caller, request.stop)}
+def _ticket(session: Session, request: PreviewRequest) -> Ticket:
+    return Ticket("preview", session.caller, request.stop)
 
 
 def state_of(session: Session) -> str:
-    """Return the state of the preview: none, running, failed, matches or outdated."""
+    """Return the state of the preview: none, running, quick, failed, matches or outdated."""
     with session.lock:
-        preview = session.preview
-        if session.preview_request is not None:
-            return "running"
+        preview, request = session.preview, session.preview_request
+        if request is not None:
+            return "quick" if request.quick else "running"
         if session.has_failed_preview:
             return "failed"
         if preview is None:
@@ -307,11 +258,11 @@ def state_of(session: Session) -> str:
         return "matches" if current and session.preview_view == session.view else "outdated"
 
 
-def current_preview(session: Session) -> PreviewState:
-    """Return the session's preview with its images."""
+def images_of(session: Session) -> PreviewImages | None:
+    """Return the images of the quick preview that is shown first, or those of the last preview."""
     with session.lock:
-        preview = session.preview
-        return PreviewState(state_of(session), session.preview_images if preview else None)
+        request = session.preview_request
+        return (request.quick if request else None) or session.preview_images
 
 
 def is_current(session: Session, info: Mapping[str, Any], settings: Settings) -> bool:

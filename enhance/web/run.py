@@ -112,7 +112,6 @@ def follow_run(call: Call) -> Iterator[Updates]:
     session, card = call.session, call.page.run
     run = session.run
     if run is None:
-        yield {card.progress: gr.skip()}  # A generator without updates would clear the result.
         return
     shown = None
     for _ in run.poll(_POLL_SECONDS):
@@ -125,7 +124,8 @@ def follow_run(call: Call) -> Iterator[Updates]:
         if pixels is not None:
             updates[call.page.result.live] = templates.render("live", call.language, source=data_url(pixels))
         yield updates
-    yield _show_end(call, run) if session.run is run else {card.progress: gr.skip()}
+    if session.run is run:
+        yield _show_end(call, run)
 
 
 def cancel_run(call: Call) -> Updates:

@@ -92,7 +92,6 @@ class Services:
         """
         session.is_auto = values["preset"] == AUTO
         if not session.is_auto:
-            session.auto = None
             return values
         shown = session.shown_values
         with suppress(SettingsError):  # The control of the size has the message.
@@ -106,10 +105,10 @@ class Services:
     def choose_preset(self, session: Session, values: Values) -> Settings:
         """Return the settings that Auto chooses for the session's photo. Raises SettingsError for the size."""
         wanted = Settings(AUTO, tile=values["tile"], **size_setting(values))
-        if session.analysis is None:
-            session.chosen, session.auto = wanted.resolved(REFERENCE_PRESET), None
+        if session.upload is None:
+            session.chosen = wanted.resolved(REFERENCE_PRESET)
         else:
-            settings, session.auto = self.enhancer.resolve_for(wanted, session.analysis)
+            settings, _ = self.enhancer.resolve_for(wanted, session.upload.analysis)
             session.chosen = with_installed_models(settings)
         return session.chosen
 

@@ -23,7 +23,7 @@ from ..config import Limits
 from ..errors import SettingsError, expected_error
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, SourceImage
-from ..info import AutoInfo, Info, Result, paper_in, settings_in
+from ..info import Info, Result, paper_in, settings_in
 from ..output.formats import Encoding
 from ..output.names import PATTERN
 from ..output.thumbnails import (
@@ -72,7 +72,8 @@ class Upload:
     sha256: str
     facts: Facts
     thumbnail: Path
-    focus: tuple[float, float] = (0.5, 0.5)
+    focus: tuple[float, float]
+    analysis: Analysis
 
     @property
     def name(self) -> str:
@@ -108,13 +109,17 @@ class PageResult:
         return image_version(self.info["output"]["sha256"])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class PreviewRequest:
-    """A request for a preview of the visible region `view`. A later request replaces it and sets `stop`."""
+    """A request for a preview of the visible region `view`. A later request replaces it and sets `stop`.
+
+    `quick` are the PreviewImages that are shown first.
+    """
 
     settings: Settings
     view: Box
     stop: threading.Event = field(default_factory=threading.Event)
+    quick: Any = None
 
 
 @dataclass(frozen=True)
@@ -256,11 +261,9 @@ class Session:
         self.upload: Upload | None = None
         self.choice = 0  # The number of the last choice of a photo.
         self.view = Box(0, 0, 1, 1)  # The region of the photo that the page shows.
-        self.analysis: Analysis | None = None  # Of the photo.
 
         self.settings = Settings(REFERENCE_PRESET)  # With the preset that Auto chose, if Auto is selected.
         self.is_auto = True
-        self.auto: AutoInfo | None = None  # What Auto chose for the photo and the size.
         self.chosen = Settings(REFERENCE_PRESET)  # What Auto chose, without changes by the user.
         self.shown_values = Settings(REFERENCE_PRESET)  # The preset's values that the page has, or those of Auto.
         self.wanted_size: dict[str, Any] = {}  # The chosen size, while the preset's model cannot reach it.
@@ -469,7 +472,7 @@ class Session:
             self.cancel_previews()
             if self.run is not None:
                 self.run.cancel("person")
-            self.upload = self.analysis = self.preview = self.preview_images = self.preview_request = None
+            self.upload = self.preview = self.preview_images = self.preview_request = None
             self.run = self.result = self.preview_view = None
             self.has_failed_preview = False
         if not keep_files:

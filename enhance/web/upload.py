@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import gradio as gr
-
 from ..analysis.auto import LONG_SECONDS
 from ..errors import EnhanceError, SettingsError
 from ..i18n import format_duration
-from ..images import Facts, inspect
+from ..images import Facts
 from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
@@ -37,7 +34,8 @@ def choose_example(call: Call, index: int) -> Updates:
 def start_over(call: Call) -> Updates:
     """Remove the photo with its previews and results."""
     session = call.session
-    call.services.previews.forget(session.upload)
+    if session.upload is not None:
+        call.services.previews.images.drop(session.upload.path)
     session.reset()
     session.settings = session.settings.changed(reduce=1)
     return _show_new(call) | show_size(call)
@@ -51,7 +49,7 @@ def estimate(call: Call) -> Updates:
     session.last_estimate = marker = object()
     updates = _estimate(call, upload)
     if session.last_estimate is not marker or session.upload is not upload:
-        return {card.tips: gr.skip()}  # A newer request computes the estimate.
+        return {}  # A newer request computes the estimate.
     return updates
 
 
@@ -73,13 +71,11 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         }
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
-    available = call.services.available_presets()
-    faster = _faster_preset(call, settings), _faster_size(call, settings, facts, seconds)
     time = templates.note(_estimate_text(call, seconds, settings, facts))
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: "",
-        card.tips: "".join((_tips(call, settings, available), *faster)),
+        card.tips: _tips(call, upload, settings, seconds),
         card.cards: cards_data(call, upload, settings, seconds),
         card.estimate: time + templates.data("seconds", value=round(seconds)),
         **show_bar(call),
@@ -121,26 +117,24 @@ def load(call: Call, path: Path, choice: int | None = None) -> Updates:
 
     `choice` is the number of this choice, if it has begun.
     """
-    session, limits, previews = call.session, call.services.limits, call.services.previews
+    session, previews = call.session, call.services.previews
     choice = session.begin_choice() if choice is None else choice
     settings_before, values = session.settings, call.values
     try:
-        facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
+        photo = previews.read(path)
         if session.upload is not None:
             values = {**values, "reduce": 1}  # This reduction was for the earlier photo.
-        settings = settings_from(values, (facts.height, facts.width))
-        image = previews.image(path)
-        analysis = call.services.enhancer.analyse(image)
+        settings = settings_from(values, (photo.facts.height, photo.facts.width))
         if session.settings != settings_before:  # A preset was chosen in the meantime.
             settings = session.settings
-        upload = previews.set_photo(session, path, facts, image, settings, analysis, choice)
+        upload = previews.set_photo(session, photo, settings, choice)
     except Exception as error:
         problem = call.problem(error, "A photo could not be loaded")
         if session.upload is None:
             return _show_new(call, problem)
         return {call.page.upload.file: None, call.page.preview.problem: problem}
     if upload is None or session.upload is not upload:
-        return {call.page.upload.problem: gr.skip()}  # A later choice is shown already.
+        return {}  # A later choice is shown already.
     estimate = templates.note(call.text("measuring"))
     if session.is_auto:
         with suppress(SettingsError):  # The control of the size has the message.
@@ -159,37 +153,24 @@ def _show_new(call: Call, problem: str = "") -> Updates:
     }
 
 
-def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
-    """Return the suggestions for haze and faces, with the button of their preset if that is installed."""
-    analysis, tips = call.session.analysis, []
-    found = analysis and {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}
-    for preset, is_found in (found or {}).items():
+def _tips(call: Call, upload: Upload, settings: Settings, seconds: float) -> str:
+    """Return the suggestions for haze and faces, and for a faster preset or size if a run is slow."""
+    enhancer, facts, analysis, tips = call.services.enhancer, upload.facts, upload.analysis, []
+    available = call.services.available_presets()
+    for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
         if is_found and preset != settings.preset:
             button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), preset)
             tips.append(templates.hint(call.text(f"hint_{preset}"), *([button] if preset in available else [])))
+    if faster := enhancer.suggest_faster(analysis, settings):
+        name = call.text(f"preset_{faster.preset}")
+        button = _use_faster(call, name, faster.preset, faster.seconds, faster.selected_seconds)
+        tips.append(templates.hint(call.text("slow_offer"), button))
+    is_large = network_scale(settings) == 4 and has_second_pass(settings, facts.height, facts.width)
+    if is_large and seconds > LONG_SECONDS:
+        smaller = enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
+        button = _use_faster(call, call.text("scale_of", scale=4), "4x", smaller, seconds)
+        tips.append(templates.hint(call.text("slow_size"), button))
     return "".join(tips)
-
-
-def _faster_preset(call: Call, settings: Settings) -> str:
-    """Return the suggestion of a faster preset, if a run is slow."""
-    analysis = call.session.analysis
-    faster = call.services.enhancer.suggest_faster(analysis, settings) if analysis else None
-    if faster is None:
-        return ""
-    name = call.text(f"preset_{faster.preset}")
-    button = _use_faster(call, name, faster.preset, faster.seconds, faster.selected_seconds)
-    return templates.hint(call.text("slow_offer"), button)
-
-
-def _faster_size(call: Call, settings: Settings, facts: Facts, seconds: float) -> str:
-    """Return the suggestion of 4x, if a larger size takes long."""
-    if seconds <= LONG_SECONDS or network_scale(settings) != 4:
-        return ""
-    if not has_second_pass(settings, facts.height, facts.width):
-        return ""
-    smaller = call.services.enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
-    button = _use_faster(call, call.text("scale_of", scale=4), "4x", smaller, seconds)
-    return templates.hint(call.text("slow_size"), button)
 
 
 def _use_faster(call: Call, name: str, action: str, seconds: float, selected_seconds: float) -> templates.Button:

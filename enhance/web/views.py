@@ -53,7 +53,7 @@ from .params import (
     print_controls,
     usual_settings,
 )
-from .preview import PreviewImages, PreviewState, current_preview, is_current
+from .preview import PreviewImages, images_of, is_current, state_of
 from .services import Services
 from .session import Session
 from .solutions import solve
@@ -106,6 +106,7 @@ def bind(
     services: Services,
     handler: Callable[..., Any],
     inputs: Sequence[Any],
+    outputs: Sequence[Any],
     *,
     of_page: bool = False,
     opens_tab: bool = False,
@@ -116,6 +117,7 @@ def bind(
     gets the session of the open tab, and its updates are dropped if the user has opened the other one meanwhile. A
     handler `of_page` gets the page's session. A handler that `opens_tab` gets the session of the tab in the event.
     """
+    unchanged = dict.fromkeys(outputs[:1], gr.skip())  # Without any update, Gradio would clear the outputs.
     has_controls = list(inputs[-len(CONTROLS) :]) == page.values
 
     def arguments(request: gr.Request, event: gr.EventData, given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -141,14 +143,14 @@ def bind(
 
     def stream(request: gr.Request, event: gr.EventData, *given: Any) -> Iterator[Updates]:
         with services.errors_as_messages(request):
-            call = arguments(request, event, given)
+            call, updates = arguments(request, event, given), None
             for updates in handler(*call):
                 yield shown(call[0], updates)
+            if updates is None:
+                yield unchanged
 
     def shown(call: Call, updates: Updates) -> Updates:
-        if of_page or call.session.is_active or not updates:
-            return updates
-        return dict.fromkeys(updates, gr.skip())
+        return (updates if of_page or call.session.is_active else {}) or unchanged
 
     return stream if isgeneratorfunction(handler) else call
 
@@ -159,12 +161,12 @@ def parts(*cards: Card | Mapping[str, Any]) -> list[Any]:
     return [part for part in components if not isinstance(part, gr.Dataset)]  # It only has events.
 
 
-def show_preview(call: Call, state: PreviewState) -> Updates:
-    """Update the page after a change of the preview. The images stay as they are unless there are new ones."""
+def show_preview(call: Call, error: Exception | None = None) -> Updates:
+    """Show the session's preview, or why it failed."""
     card, session = call.page.preview, call.session
-    has_photo = session.upload is not None
+    has_photo, state, images = session.upload is not None, "failed" if error else state_of(session), images_of(session)
     updates: Updates = {
-        card.chip: templates.chip(state.state, call.text(f"chip_{state.state}")),
+        card.chip: templates.chip(state, call.text(f"chip_{state}")),
         card.retry: gr.Button(interactive=has_photo),
         call.page.result.chip: result_chip(call),
         **show_bar(call),
@@ -173,10 +175,13 @@ def show_preview(call: Call, state: PreviewState) -> Updates:
     if session.comparison is None:
         updates[card.cells] = updates[card.comparison_progress] = ""
         updates[card.compare] = gr.Button(call.text("compare_presets"), interactive=has_photo)
-    if state.state not in ("running", "quick"):
-        updates[card.problem] = _preview_problem(call, state.error) if state.error else _preview_note(call)
-    if state.images is not None:
-        updates[card.images] = _preview_data(state.images)
+    if error is not None:
+        updates[card.problem] = _preview_problem(call, error)
+    elif state not in ("running", "quick", "failed"):
+        is_rough = session.preview is not None and session.preview.info["approximate"]
+        updates[card.problem] = templates.note(call.text("preview_approximate") if is_rough else "")
+    if images is not None:
+        updates[card.images] = _preview_data(images)
     return updates
 
 
@@ -185,11 +190,6 @@ def _preview_data(images: PreviewImages) -> str:
     before, after = (templates.file_address(path) for path in images.files)
     values: dict[str, Any] = {"photo": images.photo, "signature": images.signature, "quick": images.is_quick}
     return templates.data("preview", before=before, after=after, window=images.window, size=images.size, **values)
-
-
-def _preview_note(call: Call) -> str:
-    preview = call.session.preview
-    return templates.note(call.text("preview_approximate") if preview and preview.info["approximate"] else "")
 
 
 def _preview_problem(call: Call, error: Exception) -> str:
@@ -281,7 +281,7 @@ def show_photo(call: Call) -> Updates:
         card.photo: photo_data(session),
         card.facts: upload_facts(call, facts, session.settings) if facts else "",
         card.location: templates.note(call.text("has_location")) if has_location else "",
-        **show_preview(call, current_preview(session)),
+        **show_preview(call),
     }
 
 

@@ -38,11 +38,15 @@ def store(tmp_path) -> TaskStore:
     return store
 
 
+def upload_of(file: Path, sha256: str) -> Upload:
+    return Upload(file, sha256, inspect(file), file, (0.5, 0.5), cast(Any, None))
+
+
 def start_entry(store: TaskStore, file: Path, key: str = KEY):
     """Return the entry of a run that has just started for the browser with this key."""
     session = Session(file.parent)
     session.history = history_name(request(), key)
-    upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file)
+    upload = upload_of(file, hashlib.sha256(file.read_bytes()).hexdigest())
     store.keep_upload(file, upload)
     entry = record_run(store, session, upload, Settings("gentle"))
     assert entry is not None
@@ -158,7 +162,7 @@ def test_a_full_disk_leaves_no_entry(store, photo_file, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     session = Session(photo_file.parent)
     session.history = entry.whose
-    upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
+    upload = upload_of(photo_file, entry.sha256)
     assert record_run(store, session, upload, Settings("gentle")) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         done(cast(Any, {"task_id": store.new_id()}), "")

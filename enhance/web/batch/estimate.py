@@ -44,13 +44,11 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
     """
     session, card = call.session.owner, call.page.batch
     if session.is_batch_running:
-        yield {card.why: gr.skip()}
         return
     files = session.files
     try:
         settings, encoding = panel_settings(call), encoding_from(call.values)
     except SettingsError:  # The controls have the message.
-        yield {card.why: gr.skip()}
         return
     is_flexible = bool(call.session.values["largest"])
     sized = [
@@ -60,11 +58,8 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
     plans = {item.key: _plan(item, settings, encoding) for item in items}
     plans_before, files.plans = files.plans, plans
     possible = [item for item in items if plans[item.key].size]
-    yield {
-        **_show_estimate(call, possible, settings, encoding),
-        card.cards: gr.skip() if plans == plans_before else files_html(call),
-        **show_name(call),
-    }
+    changed = {card.cards: files_html(call)} if plans != plans_before else {}
+    yield _show_estimate(call, possible, settings, encoding) | changed | show_name(call)
     shown, sample = time.monotonic(), possible[:: math.ceil(len(possible) / _SAMPLE) or 1]
     missing = [item for item in sample if settings.is_auto and item.source not in files.analyses]
     for item in missing:

@@ -149,8 +149,8 @@ def follow_batch(call: Call) -> Iterator[Updates]:
     session, card = call.session, call.page.batch
     job: PageBatch | None = session.batch
     if job is None:
-        # Without files, there is nothing to show. Gradio sends the last update again, when files can have been added.
-        yield show_batch(call) if session.files.items else {card.progress: gr.skip()}
+        if session.files.items:  # Gradio sends the last update again, when files can have been added.
+            yield show_batch(call)
         return
     yield show_batch(call)
     job.language = call.language

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import gradio as gr
-
 from ...batch import Item
 from ...errors import EnhanceError
 from ...info import Result
 from .. import controls, templates, upload
 from ..history import load_result
-from ..preview import current_preview
 from ..services import Services
 from ..session import Session
 from ..views import Call, Updates, clear, show_photo, show_preview, show_result
@@ -29,7 +26,7 @@ def select_first(call: Call) -> Updates:
     with session.lock:
         items = session.owner.current_batch.items
         if session is session.owner or any(item.source == session.file for item in items):
-            return {call.page.batch.cards: gr.skip()}
+            return {}
         first = next((item for item in items if item.pixels), items[0] if items else None)
         if first is None:
             session.reset()
@@ -44,7 +41,7 @@ def select_file(call: Call) -> Updates:
     items, key = call.session.owner.current_batch.items, str(call.event.index)
     item = next((item for item in items if item.key == key), None)
     if item is None or call.session is call.session.owner:
-        return {call.page.batch.cards: gr.skip()}
+        return {}
     return _show_file(call, item, _begin_choice(call.session, item))
 
 
@@ -63,13 +60,13 @@ def _show_file(call: Call, item: Item, choice: int) -> Updates:
     if not item.pixels:
         with session.lock:
             if session.choice != choice:
-                return {call.page.batch.cards: gr.skip()}
+                return {}
             session.reset()
         problem = templates.problem(file_message(call, item))
         return {**clear(call.page), **show_photo(call), call.page.preview.problem: problem}
     updates = upload.load(call, item.source, choice)
     if _load_result(session, call.services, item):
-        updates |= show_result(call) | show_preview(call, current_preview(session))
+        updates |= show_result(call) | show_preview(call)
     return updates
 
 
@@ -93,4 +90,4 @@ def show_new_result(call: Call) -> Updates:
     if item is None or not _load_result(session, call.services, item) or not session.is_active:
         return {}
     call = replace(call, session=session)
-    return show_result(call) | show_preview(call, current_preview(session))
+    return show_result(call) | show_preview(call)

@@ -141,7 +141,7 @@ def make_thumbnails(call: Call) -> Iterator[Updates]:
     session, shown = call.session, time.monotonic()
 
     def updates() -> Updates:
-        return {call.page.batch.cards: gr.skip() if session.is_batch_running else files_html(call)}
+        return {} if session.is_batch_running else {call.page.batch.cards: files_html(call)}
 
     while missing := session.files.without_thumbnail(session.current_batch.items):
         for item, of_result in missing:
