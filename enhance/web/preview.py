@@ -19,7 +19,7 @@ from ..errors import Cancelled, EnhanceError, SettingsError
 from ..images import Box, Facts, ImageCache, SourceImage, inspect
 from ..info import NO_MODEL
 from ..output.resample import Grid, has_second_pass
-from ..output.thumbnails import icc_for_screen
+from ..output.thumbnails import icc_for_screen, most_detailed_point, small_size, to_screen, whole_image
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST, Preview, choose_box
 from ..scheduler import Ticket
@@ -32,6 +32,7 @@ PREVIEW_EVENTS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_lim
 """Previews do not wait for runs: the engine serves them between two steps of a run."""
 REGION_SIDE = 128
 """The side of the region in input pixels that presets are compared on."""
+_THUMBNAIL_SIDE = 896
 _MIN_SIDE = 48
 _MAX_SECONDS = 8.0
 """The longest expected time of the network. If the visible region takes longer, only its middle is previewed."""
@@ -99,7 +100,9 @@ class Previews:
             before, choice = session.upload, session.reset(keep_files=True)
         if before is not None and before.path != photo.path:
             self.images.drop(before.path)
-        upload = Upload(photo.path, image.sha256, photo.facts, *session.save_thumbnail(image), photo.analysis)
+        small = whole_image(image, small_size(image.width, image.height, _THUMBNAIL_SIDE))
+        thumbnail, focus = session.save_image("thumbnail", small, icc_for_screen(image)), most_detailed_point(small)
+        upload = Upload(photo.path, image.sha256, photo.facts, thumbnail, focus, photo.analysis)
         view = choose_box(image.width, image.height, None, None, REGION_SIDE)
         with session.lock:
             if session.choice != choice:
@@ -225,13 +228,14 @@ class Previews:
 
 def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> PreviewImages:
     region, info = preview.region, preview.info
-    files = session.save_pair("preview", (preview.before, preview.after), icc_for_screen(region.image))
+    sides, icc = (preview.before, preview.after), icc_for_screen(region.image)
+    before, after = (session.save_image(f"preview-{n}", to_screen(pixels), icc) for n, pixels in enumerate(sides))
     settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
     grid = Grid.of(settings, *region.whole)
     down, across = grid.window(region.box)
     window = across.start, down.start, across.stop - across.start, down.stop - down.start
     photo = image_version(info["input"]["sha256"])
-    return PreviewImages(photo, files, window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
+    return PreviewImages(photo, (before, after), window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
 
 
 def _middle(box: Box, width: int, height: int) -> Box:

@@ -53,6 +53,10 @@ class Packed:
     loose: dict[Item, Path] = field(default_factory=dict)
     error: EnhanceError | None = None
 
+    @property
+    def paths(self) -> list[Path | None]:
+        return [self.archive, *self.loose.values()]
+
 
 def pack_batch(
     downloads: PageFolder, batch: Batch, settings: Settings, language: str, pattern: str = PATTERN
@@ -102,12 +106,12 @@ class BatchJob(Job[Packed]):
         return self.running.batch
 
     @property
-    def archive(self) -> Path | None:
-        """The ZIP file, once it is written."""
-        if self.is_over:
-            with suppress(Exception):  # A failed batch has none.
-                return self.result().archive
-        return None
+    def packed(self) -> Packed:
+        """The files to download, which a batch has once it has ended."""
+        with suppress(Exception):  # A failed batch has none.
+            if self.is_over:
+                return self.result()
+        return Packed(self.batch, None)
 
     def inputs(self) -> Iterable[Path]:
         return [item.source for item in self.batch.items]

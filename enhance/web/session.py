@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -22,20 +22,15 @@ from ..batch import Batch, Item, plan, with_own_size
 from ..config import Limits
 from ..errors import SettingsError, expected_error
 from ..files import link_or_copy, storage_errors
-from ..images import Box, Facts, SourceImage
+from ..images import Box, Facts
 from ..info import Info, Result, paper_in, settings_in
 from ..output.formats import Encoding
 from ..output.names import PATTERN
 from ..output.thumbnails import (
     Thumbnail,
-    icc_for_screen,
-    most_detailed_point,
     save_for_screen,
     save_small,
     save_small_result,
-    small_size,
-    to_screen,
-    whole_image,
 )
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
@@ -53,7 +48,6 @@ GRACE_SECONDS = 120
 """How long jobs of a closed page continue, so that a page that is reloaded finds them."""
 _MAX_FILES = 6
 """The number of files of one kind in a session's folder: a browser can still be loading an earlier one."""
-_THUMBNAIL_SIDE = 896
 _SMALL_SIDE = 160
 _MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
 """Larger files of a batch get no thumbnail, because it would take too long."""
@@ -291,6 +285,11 @@ class Session:
         return Asker(f"user {self.user}" if self.user else f"page {self.owner.folder.name}", self.address).caller
 
     @property
+    def tabs(self) -> tuple[Session, Session]:
+        """The sessions of both tabs of the page."""
+        return self, self.selected
+
+    @property
     def active(self) -> Session:
         """The session whose photo the page shows."""
         return self.selected if self.is_batch_open else self
@@ -342,7 +341,7 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        is_previewing = any(one.preview_request is not None for one in (self, self.selected))
+        is_previewing = any(one.preview_request is not None for one in self.tabs)
         return self.is_running or self.is_batch_running or is_previewing
 
     @property
@@ -368,18 +367,11 @@ class Session:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
-    def save_thumbnail(self, image: SourceImage) -> tuple[Path, tuple[float, float]]:
-        """Save a small version of a photo; return its path and where it has the most detail. Raises StorageError."""
-        small = whole_image(image, small_size(image.width, image.height, _THUMBNAIL_SIDE))
-        path = self.new_path("thumbnail")
+    def save_image(self, kind: str, pixels: np.ndarray, icc: bytes | None) -> Path:
+        """Write an image for the screen. Raises StorageError."""
+        path = self.new_path(kind)
         with storage_errors(path):
-            return save_for_screen(small, path, icc_for_screen(image)), most_detailed_point(small)
-
-    def save_pair(self, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
-        """Write before and after as files for the screen. Raises StorageError."""
-        before, after = (self.new_path(f"{kind}-{side}") for side in ("before", "after"))
-        with storage_errors(before):
-            return save_for_screen(to_screen(pair[0]), before, icc), save_for_screen(to_screen(pair[1]), after, icc)
+            return save_for_screen(pixels, path, icc)
 
     def save_result(self, upload: Upload, overview: Thumbnail, icc: bytes | None, result: Result) -> PageResult:
         """Save the download with its final name and the whole result for the screen. Raises StorageError."""
@@ -387,23 +379,9 @@ class Session:
         with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
-            if (paper := paper_in(result.info)) is not None:
-                paper.hide_cropped(overview.pixels)
-            shown = save_for_screen(overview.pixels, self.new_path("overview"), icc)
-        return PageResult(upload, result.info, download, shown)
-
-    def cancel(self, reason: Literal["person", "absence"]) -> None:
-        """Cancel all jobs of the page."""
-        with self.lock:
-            for job in (self.run, self.batch):
-                if job is not None:
-                    job.cancel(reason)
-        self.close_previews()
-
-    def close_previews(self) -> None:
-        """Cancel the previews and comparisons of both tabs."""
-        for one in (self, self.selected):
-            one.cancel_previews()
+        if (paper := paper_in(result.info)) is not None:
+            paper.hide_cropped(overview.pixels)
+        return PageResult(upload, result.info, download, self.save_image("overview", overview.pixels, icc))
 
     def cancel_previews(self) -> None:
         """Cancel the preview, the comparison and the card, which only an open page needs."""
@@ -429,23 +407,17 @@ class Session:
     def used_paths(self) -> list[Path]:
         """Return the files and folders that the page shows or still needs."""
         with self.lock:
-            files, items, packed = self.files, self.current_batch.items, None
-            paths = [self.upload.path if self.upload else None, *files.archives]
-            paths += [path for item in items for path in (item.source, item.result, item.png)]
-            paths += [*list(files.thumbnails.values()), *list(files.results.values())]
-            if self.batch is not None and self.batch.is_over:
-                with suppress(Exception):  # A failed batch has no files.
-                    packed = self.batch.result()
-        if packed is not None:
-            paths += [packed.archive, *packed.loose.values()]
-        folders = self.folder, self.selected.folder
-        return [*folders, *(path for one in folders for path in one.rglob("*")), *filter(None, paths)]
+            files = self.files
+            paths = [self.upload.path if self.upload else None, *files.archives, *files.thumbnails.values()]
+            paths += [path for item in self.current_batch.items for path in (item.source, item.result, item.png)]
+            paths += [*files.results.values(), *(self.batch.packed.paths if self.batch else ())]
+        folders = [one.folder for one in self.tabs]
+        return [*folders, *(path for folder in folders for path in folder.rglob("*")), *filter(None, paths)]
 
     def end_batch(self) -> None:
         """Copy the files of the last batch back, so that they can be processed again and others can be added."""
         if self.batch is not None and self.batch.is_over:
-            with suppress(Exception):  # A failed batch has no ZIP file.
-                self.files.archives.append(self.batch.result().archive)
+            self.files.archives.append(self.batch.packed.archive)
             self.files.items, self.batch = self.current_batch.items, None
 
     def remove_files(self, keys: Collection[str]) -> None:
@@ -479,11 +451,6 @@ class Session:
             shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
-    def reset_all(self) -> None:
-        """Remove the photos of both tabs with their previews and results."""
-        for one in (self, self.selected):
-            one.reset()
-
 
 class Sessions:
     """The sessions by Gradio's session names, which are random and known to one browser only."""
@@ -505,16 +472,14 @@ class Sessions:
             )
             self._sessions[name] = session
             session.seen, session.closed = time.monotonic(), None
-            removed = self._remove_idle()
-        for one in removed:
-            one.reset_all()
+        self.sweep()
         return session
 
     def of_folder(self, name: str) -> Session | None:
         """Return the session whose folder has this secret name."""
         with self._lock:
-            both = (one for session in self._sessions.values() for one in (session, session.selected))
-            return next((one for one in both if one.folder.name == name), None)
+            tabs = (one for session in self._sessions.values() for one in session.tabs)
+            return next((one for one in tabs if one.folder.name == name), None)
 
     def with_list(self, history: str) -> list[Session]:
         """Return the sessions that have this list of results."""
@@ -537,24 +502,25 @@ class Sessions:
         """Record that the page was closed. Its jobs are cancelled and its files deleted later."""
         with self._lock:
             session = self._sessions.get(request.session_hash or "")
-            if session is None:
-                return
-            session.closed = time.monotonic()
-        session.close_previews()
+            if session is not None:
+                session.closed = time.monotonic()
+        for one in session.tabs if session else ():
+            one.cancel_previews()
 
     def sweep(self) -> None:
         """Cancel the jobs of pages that stay closed, and delete closed and idle sessions."""
         now = time.monotonic()
         with self._lock:
-            closed = [(name, one, now - one.closed) for name, one in self._sessions.items() if one.closed is not None]
-            for name, session, seconds in closed:
+            removed = self._remove_idle()
+            for name, session in list(self._sessions.items()):
+                seconds = now - (session.closed or now)
                 if seconds > GRACE_SECONDS:
-                    session.cancel("absence")
+                    for job in filter(None, (session.run, session.batch)):
+                        job.cancel("absence")
                 if seconds > CLOSED_SECONDS:
-                    del self._sessions[name]
-            removed = [one for _, one, seconds in closed if seconds > CLOSED_SECONDS] + self._remove_idle()
-        for one in removed:
-            one.reset_all()
+                    removed.append(self._sessions.pop(name))
+        for one in (tab for session in removed for tab in session.tabs):
+            one.reset()
 
     def mark_used(self, *roots: Path) -> None:
         """Restart the retention period of files below `roots` that open pages and running jobs use."""

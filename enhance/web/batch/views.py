@@ -32,7 +32,7 @@ def show_batch(call: Call) -> Updates:
     session, card = call.session.owner, call.page.batch
     job: BatchJob | None = session.batch
     is_running, has_files = session.is_batch_running, bool(session.current_batch.items)
-    archive = job.archive if job is not None else next(filter(None, reversed(session.files.archives)), None)
+    archive = job.packed.archive if job is not None else next(filter(None, reversed(session.files.archives)), None)
     variant = "secondary" if archive else "primary"
     return {
         card.cards: files_html(call),
