@@ -45,16 +45,17 @@ from .views import (
     Call,
     Updates,
     clear,
-    control_updates,
     in_page_order,
     is_fit_needed,
     presets_html,
     result_chip,
     show_changed,
+    show_controls,
     show_download,
     show_preview,
     show_session,
     show_size,
+    shows_errors,
 )
 
 
@@ -142,14 +143,15 @@ def show_active(call: Call) -> Updates:
     return {**clear(call.page), **show_session(call)}
 
 
+_shows_setting_errors = shows_errors(lambda page: page.controls.problem, "A control could not be changed")
+
+
+@_shows_setting_errors
 def choose_preset(call: Call) -> Updates:
     """Set the controls of the selected preset, and show why it is not available if so."""
     if not call.session.is_auto:
         return _set_preset(call, call.values["preset"])
-    try:
-        call.session.settings = call.services.choose_preset(call.session, call.values)
-    except SettingsError as error:
-        return {call.page.controls.problem: call.setting_problem(error)}
+    call.session.settings = call.services.choose_preset(call.session, call.values)
     return _show_controls(call) | {call.page.controls.problem: ""}
 
 
@@ -174,12 +176,13 @@ def _is_shown(session: Session, values: Values) -> bool:
 def _show_controls(call: Call) -> Updates:
     """Update the controls other than the preset, and what depends on them."""
     return {
-        **{call.page.named[name]: update for name, update in control_updates(call).items()},
+        **show_controls(call),
         call.page.result.chip: result_chip(call),
         **show_changed(call),
     }
 
 
+@_shows_setting_errors
 def follow_tip(call: Call) -> Updates:
     """Select what the button of a message offers: a preset, a size or a format. The message about a run goes."""
     session, page = call.session, call.page
@@ -204,18 +207,13 @@ def _follow_tip(call: Call, name: str) -> Updates:
     return select_preset(call, name) if name in PRESETS else {}
 
 
+@_shows_setting_errors
 def choose_size(call: Call) -> Updates:
     """Select one of the common output sizes: 2x, 4x, web or print."""
-    session, values = call.session, call.values
-    size = COMMON_SIZES.get(str(call.event.index))
+    session, size = call.session, COMMON_SIZES.get(str(call.event.index))
     if size is None:
         return {}
-    wanted = {**values, **size}
-    try:
-        session.settings = settings_from(wanted, session.shape)
-    except SettingsError as error:
-        return {call.page.controls.problem: call.setting_problem(error)}
-    session.wanted_size = {}
+    session.settings, session.wanted_size = settings_from({**call.values, **size}, session.shape), {}
     return show_size(call) | show_changed(call)
 
 
@@ -224,11 +222,7 @@ _NEAREST = {POSSIBLE_SIZE: with_possible_size, LARGEST_PRINT: with_largest_print
 
 def _use_nearest_size(call: Call, nearest: Callable[[Settings, int, int], Settings]) -> Updates:
     """Select a possible size in place of that of the controls."""
-    session = call.session
-    try:
-        settings = settings_from(call.values, session.shape)
-    except SettingsError as error:
-        return {call.page.controls.problem: call.setting_problem(error)}
+    session, settings = call.session, settings_from(call.values, call.session.shape)
     if session.shape is not None:
         session.settings = nearest(settings, *session.shape)
     return show_size(call) | show_changed(call)
@@ -260,21 +254,20 @@ def _set_preset(call: Call, name: str) -> Updates:
             key = "size_changed_1x" if largest == 1 else "size_changed"
             message = templates.note(call.text(key, largest=f"{largest:.3g}"))
     except SettingsError as error:  # The model was removed after the page was opened.
-        message, choices = call.setting_problem(error), _show_presets(call, presets)
+        message, choices = call.problem(error, ""), _show_presets(call, presets)
     return {**choices, **_show_controls(call), card.problem: message}
 
 
+@_shows_setting_errors
 def change_reduction(call: Call) -> Updates:
     """Set the reduction and the sizes that it allows. The largest scale stays the largest scale."""
     session = call.session
-    try:
-        before = settings_from({**call.values, "reduce": session.settings.reduce}, session.shape)
-        session.settings = before.changed(reduce=call.values["reduce"])
-    except SettingsError as error:
-        return {call.page.controls.problem: call.setting_problem(error)}
+    before = settings_from({**call.values, "reduce": session.settings.reduce}, session.shape)
+    session.settings = before.changed(reduce=call.values["reduce"])
     return {**show_size(call), call.page.result.chip: result_chip(call), **show_changed(call)}
 
 
+@_shows_setting_errors
 def change_size_control(call: Call) -> Updates:
     """Show another control for the output size, with the size that the result has now."""
     session, control = call.session, call.values["size"]
@@ -287,32 +280,24 @@ def change_size_control(call: Call) -> Updates:
         "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
     }.get(control)
     values = {**call.values, **({} if control == "paper" else {control: value})}
-    session.wanted_size = {}
-    try:
-        session.settings = settings.changed(**size_setting(values))
-    except SettingsError as error:
-        return {call.page.controls.problem: call.setting_problem(error)}
+    session.settings, session.wanted_size = settings.changed(**size_setting(values)), {}
     return show_size(call) | show_changed(call)
 
 
+@_shows_setting_errors
 def change_print(call: Call) -> Updates:
     """Show the fields of a print size of the user's own, with the size so far, or hide them for a named size."""
     session, values = call.session, call.values
     if values["paper"] == OWN_PRINT and session.settings.is_print:
         values = {**values, **print_controls(session.settings, values)}
-    try:
-        session.settings = settings_from(values, session.shape)
-    except SettingsError as error:
-        return {call.page.controls.problem: call.setting_problem(error)}
+    session.settings = settings_from(values, session.shape)
     return show_size(call) | change_size(replace(call, values=values))
 
 
+@shows_errors(lambda page: page.result.download_message, "A format could not be selected")
 def change_encoding(call: Call) -> Updates:
     """Set the file format, the quality and the metadata of downloads, without another run."""
-    try:
-        call.session.encoding = encoding = encoding_from(call.values)
-    except SettingsError as error:
-        return {call.page.result.download_message: call.setting_problem(error)}
+    call.session.encoding = encoding = encoding_from(call.values)
     named = call.page.named
     return {
         named["quality"]: gr.Slider(visible=encoding.has_quality),

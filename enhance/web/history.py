@@ -37,7 +37,7 @@ from .services import Services
 from .session import BatchFiles, Session, Upload
 from .storage import history_name
 from .templates import pixel_size
-from .views import Call, Updates, clear, show_bar, show_session
+from .views import Call, Updates, clear, offer_file, show_bar, show_session
 
 log = logging.getLogger(__name__)
 
@@ -360,8 +360,7 @@ def download_entry(call: Call) -> Updates:
         path = services.downloads.link(path, name)
     if getattr(call.event, "act", "") != "report":
         enhancer.tasks.mark_seen(entries)
-    card = call.page.result
-    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: "", card.notice: ""}
+    return offer_file(call, path) | {call.page.result.notice: ""}
 
 
 def remove_entry(call: Call) -> Updates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..i18n import format_seconds
-from ..images import SourceImage, downscaled_size
+from ..images import downscaled_size
 from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
@@ -28,7 +28,7 @@ from .params import encoding_from, request_settings, settings_from
 from .preview import is_current
 from .processing import enhance
 from .session import PageResult, Upload
-from .views import Call, Updates, show_download, show_progress, show_result
+from .views import Call, Updates, offer_file, show_download, show_progress, show_result, shows_errors
 
 RUN_EVENTS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """Runs of the page and of the API wait in the app's own queue."""
@@ -86,24 +86,21 @@ def _thumbnail_pixels(path: Path) -> np.ndarray:
         raise EnhanceError("input_gone") from error
 
 
+@shows_errors(lambda page: page.run.progress, "A run could not be started")
 def start_run(call: Call) -> Updates:
     """Start a run, unless the result is there already."""
     session, progress = call.session, call.page.run.progress
     with session.lock:
-        upload = session.upload
+        upload, shown = session.upload, session.result
         if upload is None:
-            return {progress: templates.problem(call.text("too_late"))}
+            raise EnhanceError("too_late")
         if not session.is_running:
-            try:
-                session.settings = settings_from(call.values, session.shape)
-                result_size(session.settings, upload.facts.height, upload.facts.width)
-                shown = session.result
-                if shown and is_current(session, shown.info, session.settings) and shown.download.exists():
-                    return {progress: templates.note(call.text("same"))}
-                with call.services.enter(session.caller, "run") as ticket:
-                    session.run = PageRun(call, upload, ticket)
-            except Exception as error:
-                return {progress: call.problem(error, "A run could not be started")}
+            session.settings = settings_from(call.values, session.shape)
+            result_size(session.settings, upload.facts.height, upload.facts.width)
+            if shown and is_current(session, shown.info, session.settings) and shown.download.exists():
+                return {progress: templates.note(call.text("same"))}
+            with call.services.enter(session.caller, "run") as ticket:
+                session.run = PageRun(call, upload, ticket)
     return show_progress(call)
 
 
@@ -156,57 +153,39 @@ def _show_end(call: Call, run: PageRun) -> Updates:
     }
 
 
+def _shown_result(call: Call) -> PageResult:
+    if call.session.result is None:
+        raise EnhanceError("too_late")
+    return call.session.result
+
+
+@shows_errors(lambda page: page.result.download_message, "A result could not be exported")
 def export(call: Call) -> Updates:
     """Create the file of the selected format and let the browser download it. The stored PNG exists already."""
-
-    def make(result: PageResult) -> Path | None:
-        services, session = call.services, call.session
-        session.encoding = encoding = encoding_from(call.values)
-        path, png = None, services.enhancer.tasks.result_path(result.info["task_id"])
-        if not encoding.is_stored:
-            with ExitStack() as hold:
-                exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
-                name = download_name(result.upload.name, settings_in(result.info), encoding.file_format.ending)
-                path = services.downloads.link(exported.path, name)
-        with session.lock:
-            if session.result is result:
-                session.result = replace(result, downloaded=encoding)
-        mark_downloaded(call, result.info["task_id"])
-        return path
-
-    return _offer_file(call, make, call.page.result.download_message, "A result could not be exported")
+    services, session, result, path = call.services, call.session, _shown_result(call), None
+    session.encoding = encoding = encoding_from(call.values)
+    png = services.enhancer.tasks.result_path(result.info["task_id"])
+    if not encoding.is_stored:
+        with ExitStack() as hold:
+            exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
+            name = download_name(result.upload.name, settings_in(result.info), encoding.file_format.ending)
+            path = services.downloads.link(exported.path, name)
+    with session.lock:
+        if session.result is result:
+            session.result = replace(result, downloaded=encoding)
+    mark_downloaded(call, result.info["task_id"])
+    return offer_file(call, path)
 
 
+@shows_errors(lambda page: page.result.report_problem, "A report could not be written")
 def report(call: Call) -> Updates:
     """Write the PDF report on the file of the last download and let the browser download it.
 
     Before a download, the report is on the file that Download would give.
     """
-
-    def make(result: PageResult) -> Path:
-        encoding = result.downloaded or call.session.encoding
-        photo, task_id = _decode_photo(call, result), result.info["task_id"]
-        pdf = call.services.enhancer.report(task_id, call.language, photo, encoding=encoding)
-        return call.services.downloads.link(pdf, report_name(result.info))
-
-    return _offer_file(call, make, call.page.result.report_problem, "A report could not be written")
-
-
-def _offer_file(call: Call, make: Callable[[PageResult], Path | None], place: gr.HTML, event: str) -> Updates:
-    """Give the file that `make` returns to the browser, or show the error in `place`."""
-    card, result, path, problem = call.page.result, call.session.result, None, ""
-    try:
-        if result is None:
-            raise EnhanceError("too_late")
-        path = make(result)
-    except Exception as error:
-        problem = call.problem(error, event)
-    updates: Updates = {card.report_file: gr.DownloadButton(value=str(path) if path else None), card.report_problem: ""}
-    return {**updates, place: problem} if problem else updates
-
-
-def _decode_photo(call: Call, result: PageResult) -> SourceImage | None:
-    """Return the decoded photo of a result; None if its upload was deleted, so that the stored input is read."""
-    with suppress(PictureError):
-        return call.services.previews.image(result.upload.path)
-    return None
+    result, photo = _shown_result(call), None
+    with suppress(PictureError):  # If the upload was deleted, the stored input is read.
+        photo = call.services.previews.image(result.upload.path)
+    encoding = result.downloaded or call.session.encoding
+    pdf = call.services.enhancer.report(result.info["task_id"], call.language, photo, encoding=encoding)
+    return offer_file(call, call.services.downloads.link(pdf, report_name(result.info)))

@@ -19,7 +19,7 @@ from .cards import cards_data
 from .layout import EXAMPLES
 from .params import LARGEST_PRINT, POSSIBLE_SIZE, page_message, settings_from
 from .session import Upload
-from .views import Call, Updates, clear, control_updates, show_bar, show_photo, show_size, upload_facts
+from .views import Call, Updates, clear, show_bar, show_controls, show_photo, show_size, upload_facts
 
 
 def choose_file(call: Call, path: str | None) -> Updates:
@@ -139,8 +139,7 @@ def load(call: Call, path: Path, choice: int | None = None) -> Updates:
     if session.is_auto:
         with suppress(SettingsError):  # The control of the size has the message.
             session.settings = call.services.choose_preset(session, values)
-    controls = {call.page.named[name]: update for name, update in control_updates(call).items()}
-    return _show_new(call) | {call.page.upload.estimate: estimate, **controls}
+    return _show_new(call) | {call.page.upload.estimate: estimate} | show_controls(call)
 
 
 def _show_new(call: Call, problem: str = "") -> Updates:

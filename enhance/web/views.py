@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from inspect import isgeneratorfunction
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -28,15 +30,7 @@ from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS, notes_of
 from ..output.resample import differs_from_paper, result_size, scaled_size
 from ..presets import has_fixed_denoise
-from ..settings import (
-    AUTO,
-    PRINT_DPI,
-    REFERENCE_PRESET,
-    Settings,
-    find_preset,
-    network_scale,
-    scales,
-)
+from ..settings import AUTO, PRINT_DPI, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import Card, Page
@@ -92,13 +86,27 @@ class Call:
         text, buttons = self.services.message(self.request, error, event), ()
         if isinstance(error, EnhanceError):
             other, buttons = solve(self.language, self.session, error, str(self.services.enhancer.tasks.folder))
-            text = other or text
+            text = other or (page_message(self.language, error) if isinstance(error, SettingsError) else text)
         return templates.problem(f"{text} {more}".strip(), *buttons)
 
-    def setting_problem(self, error: SettingsError) -> str:
-        """Return the HTML of the message about a control, with buttons that solve it."""
-        _, buttons = solve(self.language, self.session, error, "")
-        return templates.problem(page_message(self.language, error), *buttons)
+
+Handler = Callable[..., Updates]
+
+
+def shows_errors(place: Callable[[Page], gr.HTML], event: str) -> Callable[[Handler], Handler]:
+    """Show the errors of a handler in a part of the page. An unexpected error is logged as `event`."""
+
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        def handle(call: Call, *given: Any) -> Updates:
+            try:
+                return handler(call, *given)
+            except Exception as error:
+                return {place(call.page): call.problem(error, event)}
+
+        return handle
+
+    return decorate
 
 
 def bind(
@@ -176,7 +184,8 @@ def show_preview(call: Call, error: Exception | None = None) -> Updates:
         updates[card.cells] = updates[card.comparison_progress] = ""
         updates[card.compare] = gr.Button(call.text("compare_presets"), interactive=has_photo)
     if error is not None:
-        updates[card.problem] = _preview_problem(call, error)
+        old = call.text("chip_failed_old") if session.preview and not isinstance(error, SettingsError) else ""
+        updates[card.problem] = call.problem(error, "A preview failed", old)
     elif state not in ("running", "quick", "failed"):
         is_rough = session.preview is not None and session.preview.info["approximate"]
         updates[card.problem] = templates.note(call.text("preview_approximate") if is_rough else "")
@@ -192,52 +201,41 @@ def _preview_data(images: PreviewImages) -> str:
     return templates.data("preview", before=before, after=after, window=images.window, size=images.size, **values)
 
 
-def _preview_problem(call: Call, error: Exception) -> str:
-    if isinstance(error, SettingsError):
-        return call.setting_problem(error)
-    return call.problem(error, "A preview failed", call.text("chip_failed_old") if call.session.preview else "")
-
-
 def clear(page: Page) -> Updates:
     """Remove the photo, its results and all messages from the page."""
-    upload, preview, result = page.upload, page.preview, page.result
-    texts = (
-        *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.cards, upload.size_problem),
-        *(
-            upload.location,
-            preview.images,
-            preview.cells,
-            preview.comparison_progress,
-            preview.problem,
-            page.run.progress,
-        ),
-        *(result.images, result.live, result.chip, result.summary, result.download_message, result.report_problem),
-    )
-    return {**dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}
+    texts = [part for part in parts(page.upload, page.preview, page.result) if isinstance(part, gr.HTML)]
+    kept = {page.preview.chip, page.result.history_list, page.result.notice}
+    return {**dict.fromkeys({*texts, page.run.progress} - kept, ""), page.result.made: gr.Accordion(visible=False)}
 
 
 def show_session(call: Call) -> Updates:
     """Show everything of a session on a page that shows nothing or another photo."""
-    controls = call.page.named
     return {
-        **{controls[name]: update for name, update in control_updates(call).items()},
+        **show_controls(call),
         **show_photo(call),
         **show_result(call),
         **(show_progress(call) if call.session.is_running else show_download(call)),
     }
 
 
-def control_updates(call: Call) -> dict[str, object]:
-    """Return updates for the controls other than the preset by name: value, visible and interactive."""
+def _usual(session: Session) -> Settings:
+    """Return the values of the session's preset, or those that Auto chose for it."""
+    settings, chosen = session.settings, session.chosen
+    is_chosen = session.is_auto and chosen.preset == settings.preset
+    return chosen if is_chosen else usual_settings(settings.preset, settings.reduce)
+
+
+def show_controls(call: Call) -> Updates:
+    """Update the controls other than the preset: value, visible and interactive."""
     session, settings = call.session, call.session.settings
-    is_chosen = session.is_auto and session.chosen.preset == settings.preset
-    session.shown_values = session.chosen if is_chosen else usual_settings(settings.preset, settings.reduce)
+    session.shown_values = _usual(session)
     values: dict[str, Any] = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "tile", "reduce")}
     sliders = {name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNING_CONTROLS}
     is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))
     about = call.text("denoise_fixed" if is_fixed else "denoise_info")
     denoise = gr.Slider(value=settings.denoise, visible=settings.denoises, interactive=not is_fixed, info=about)
-    return {**values, **sliders, "denoise": denoise, **_size_updates(session)}
+    updates = {**values, **sliders, "denoise": denoise, **_size_updates(session)}
+    return {call.page.named[name]: update for name, update in updates.items()}
 
 
 def _size_updates(session: Session) -> dict[str, Any]:
@@ -376,17 +374,13 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
 def show_changed(call: Call) -> Updates:
     """Update the state of Tuning, with the controls that differ from the preset, and the button that resets them."""
     card, session, settings = call.page.controls, call.session, call.session.settings
-    is_chosen = session.is_auto and session.chosen.preset == settings.preset
-    usual = session.chosen if is_chosen else usual_settings(settings.preset, settings.reduce)
+    usual = _usual(session)
     changed = [name for name in PRESET_CONTROLS if getattr(settings, name) != getattr(usual, name)]
     state = call.text("tuning_of_auto" if session.is_auto else "tuning_of_preset")
     if changed:
         names = format_names(call.language, [call.text(name) for name in changed])
         state = templates.chip("changed", call.text("tuning_changed", names=names))
-    return {
-        card.changed: state,
-        card.reset: gr.Button(visible=bool(changed)),
-    }
+    return {card.changed: state, card.reset: gr.Button(visible=bool(changed))}
 
 
 def result_chip(call: Call) -> str:
@@ -448,6 +442,12 @@ def show_download(call: Call) -> Updates:
     return {**bar, card.download: button, card.download_message: message}
 
 
+def offer_file(call: Call, path: Path | None) -> Updates:
+    """Let the browser download a file; without a `path`, that of its own button."""
+    card = call.page.result
+    return {card.report_file: gr.DownloadButton(value=str(path) if path else None), card.report_problem: ""}
+
+
 def show_progress(call: Call) -> Updates:
     """Show the progress of a run on the stage and in the bar."""
     run = call.session.run
@@ -467,10 +467,9 @@ def show_result(call: Call) -> Updates:
     size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
     if (paper := paper_in(result.info)) is not None:  # The stage shows the photo without a border.
         size = paper.photo[::-1]
+    values = {"photo": result.upload.version, "address": address, "size": size, "overview": overview}
     return {
-        card.images: templates.data(
-            "result", photo=result.upload.version, address=address, size=size, overview=overview
-        ),
+        card.images: templates.data("result", **values),
         card.chip: result_chip(call),
         card.summary: result_summary(call, result.info),
         card.made: gr.Accordion(visible=True),

@@ -134,7 +134,7 @@ def show_name(call: Call) -> Updates:
         pattern = check_pattern(str(call.session.values["name_pattern"]))
         ending = encoding_from(call.values).file_format.ending
     except SettingsError as error:
-        return {card.pattern: call.setting_problem(error)}
+        return {card.pattern: call.problem(error, "A pattern of names could not be shown")}
     size = "2048x1365"
     if call.session.shape:
         with suppress(SettingsError):  # The control of the size has the message.

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from ...batch import Item
 from ...batch_archive import archive_name
 from ...errors import EnhanceError, StorageError
@@ -26,7 +24,7 @@ from .. import templates
 from ..history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
-from ..views import Call, Updates, control_updates
+from ..views import Call, Updates, offer_file, show_controls, shows_errors
 from .selection import show_new_result
 from .views import files_html, make_thumbnail, progress_html, show_batch
 
@@ -115,18 +113,16 @@ def panel_settings(call: Call) -> Settings:
     return request_settings(settings, call.session.chosen) if call.session.is_auto else settings
 
 
+@shows_errors(lambda page: page.batch.progress, "A batch could not be started")
 def start_batch(call: Call) -> Updates:
     """Start a batch. Files that are done with the same settings are not processed again."""
-    session, card = call.session.owner, call.page.batch
+    session = call.session.owner
     with session.lock:
-        try:
-            session.encoding = encoding_from(call.values)
-            session.files.is_flexible = bool(call.session.values["largest"])
-            session.files.pattern = check_pattern(str(call.values["name_pattern"]))
-            start(call, panel_settings(call))
-        except Exception as error:
-            return show_batch(call) | {card.progress: call.problem(error, "A batch could not be started")}
-    return show_batch(call) | {card.problem: ""}
+        session.encoding = encoding_from(call.values)
+        session.files.is_flexible = bool(call.session.values["largest"])
+        session.files.pattern = check_pattern(str(call.values["name_pattern"]))
+        start(call, panel_settings(call))
+    return show_batch(call) | {call.page.batch.problem: ""}
 
 
 def start(call: Call, settings: Settings, **options: Any) -> None:
@@ -193,7 +189,7 @@ def resume_batch(call: Call) -> Updates:
     names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
     shown = replace(call, session=call.session.active)
     return {
-        **{call.page.named[name]: update for name, update in control_updates(shown).items()},
+        **show_controls(shown),
         call.page.named["preset"]: shown.session.preset_control,
         **show_batch(call),
         call.page.batch.problem: templates.problem(call.text("history_lost", names=names) if lost else ""),
@@ -223,17 +219,15 @@ def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
     return lost
 
 
+@shows_errors(lambda page: page.result.report_problem, "Reports could not be written")
 def write_reports(call: Call) -> Updates:
     """Write the PDF report of each result and let the browser download them in one ZIP file."""
-    session, services, card = call.session, call.services, call.page.result
-    names, path, problem = UniqueNames(), services.downloads.new_path(_REPORTS_NAME), ""
-    try:
-        with storage_errors(path), zipfile.ZipFile(path, "w") as archive:
-            for item in session.current_batch.items:
-                if item.info is not None:
-                    task, encoding = item.info["task_id"], session.files.encoding
-                    pdf = services.enhancer.report(task, call.language, encoding=encoding)
-                    archive.write(pdf, names.add(report_name(item.info)))
-    except Exception as error:
-        problem = call.problem(error, "Reports could not be written")
-    return {card.report_file: gr.DownloadButton(value=None if problem else str(path)), card.report_problem: problem}
+    session, services, names = call.session, call.services, UniqueNames()
+    path = services.downloads.new_path(_REPORTS_NAME)
+    with storage_errors(path), zipfile.ZipFile(path, "w") as archive:
+        for item in session.current_batch.items:
+            if item.info is not None:
+                task, encoding = item.info["task_id"], session.files.encoding
+                pdf = services.enhancer.report(task, call.language, encoding=encoding)
+                archive.write(pdf, names.add(report_name(item.info)))
+    return offer_file(call, path)
