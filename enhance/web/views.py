@@ -125,7 +125,7 @@ def bind(
     gets the session of the open tab, and its updates are dropped if the user has opened the other one meanwhile. A
     handler `of_page` gets the page's session. A handler that `opens_tab` gets the session of the tab in the event.
     """
-    unchanged = dict.fromkeys(outputs[:1], gr.skip())  # Without any update, Gradio would clear the outputs.
+    unchanged = dict.fromkeys(outputs[:1], gr.skip()) or None  # Without any update, Gradio would clear the outputs.
     has_controls = list(inputs[-len(CONTROLS) :]) == page.values
 
     def arguments(request: gr.Request, event: gr.EventData, given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -144,12 +144,12 @@ def bind(
             values = services.with_chosen_preset(session, values)
         return Call(page, services, request, session, language_of(request), values, event), *given
 
-    def call(request: gr.Request, event: gr.EventData, *given: Any) -> Updates:
+    def call(request: gr.Request, event: gr.EventData, *given: Any) -> Updates | None:
         with services.errors_as_messages(request):
             call = arguments(request, event, given)
             return shown(call[0], handler(*call))
 
-    def stream(request: gr.Request, event: gr.EventData, *given: Any) -> Iterator[Updates]:
+    def stream(request: gr.Request, event: gr.EventData, *given: Any) -> Iterator[Updates | None]:
         with services.errors_as_messages(request):
             call, updates = arguments(request, event, given), None
             for updates in handler(*call):
@@ -157,7 +157,7 @@ def bind(
             if updates is None:
                 yield unchanged
 
-    def shown(call: Call, updates: Updates) -> Updates:
+    def shown(call: Call, updates: Updates) -> Updates | None:
         return (updates if of_page or call.session.is_active else {}) or unchanged
 
     return stream if isgeneratorfunction(handler) else call
