@@ -44,6 +44,8 @@ PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""
 PRINT_FITS = ("contain", "border", "crop")
 """How a photo fits on paper with another aspect ratio: the photo alone, with a white border, or cropped."""
+SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi", "print_fit")
+"""The fields of `Settings` for the output size."""
 
 SECOND_MODEL = "span-x4"
 """The model that enlarges a result beyond the scale of its network; made for clean images, as results are."""
@@ -277,8 +279,8 @@ class Settings:
 
     @property
     def output_size(self) -> dict[str, Any]:
-        """The values of SIZES, PRINT_SIDES, `dpi` and `print_fit`; None if they do not state the output size."""
-        return {name: getattr(self, name) for name in _SIZE_FIELDS}
+        """The values of SIZE_FIELDS; None if they do not state the output size."""
+        return {name: getattr(self, name) for name in SIZE_FIELDS}
 
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed; None leaves one as it is.
@@ -289,7 +291,7 @@ class Settings:
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() & {*SIZES, *PRINT_SIDES}:
-            given = dict.fromkeys(_SIZE_FIELDS) | given
+            given = dict.fromkeys(SIZE_FIELDS) | given
         elif "reduce" in given and self.scale is not None:
             largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
             given["scale"] = None if self.scale == network_scale(self) else min(self.scale, largest)
@@ -352,7 +354,6 @@ class Settings:
         return translate(language, "scale_of", scale=f"{self.scale or network_scale(self):.3g}")
 
 
-_SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi", "print_fit")
 _RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
 USUAL = {name: one.usual for name, one in _RANGES.items() if one.usual is not None}
 """The values of settings that a preset does not name."""

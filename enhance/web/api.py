@@ -25,7 +25,7 @@ from ..output.formats import Encoding
 from ..output.names import check_pattern
 from ..output.thumbnails import icc_for_screen, save_png
 from ..scheduler import Kind, Ticket
-from ..settings import AUTO, SIZES, Settings
+from ..settings import AUTO, SIZE_FIELDS, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
 from .batch.run import BATCH_EVENTS
@@ -33,7 +33,6 @@ from .calls import Endpoint
 from .compare import COMPARISON_EVENTS
 from .jobs import Job, T, wait_until_done
 from .params import (
-    ADDED_SIZES,
     API_DEFAULTS,
     API_REGION,
     API_SETTINGS,
@@ -165,7 +164,7 @@ class Endpoints:
             }
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
-    @gradio_changes.name_parameters((*SIZES, *ADDED_SIZES), API_DEFAULTS)
+    @gradio_changes.name_parameters(SIZE_FIELDS, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> dict[str, Any]:
         """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
 
@@ -227,7 +226,7 @@ def add_endpoints(services: Services) -> None:
     for name in ("presets", "status"):
         add(name, (), [answer], queue=False)
     add("batch", ("images", *API_SETTINGS, NAME_PATTERN), [archive, info], **BATCH_EVENTS)
-    add("analyse", ("image", *SIZES, *ADDED_SIZES), [answer], concurrency_limit=2)
+    add("analyse", ("image", *SIZE_FIELDS), [answer], concurrency_limit=2)
     add("report", ("task_id",), [pdf], concurrency_limit=1)
 
 

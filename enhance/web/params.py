@@ -68,8 +68,7 @@ CONTROLS = (
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
-ADDED_SIZES = (*PRINT_SIDES, "dpi")
-ADDED_PARAMETERS = (*ADDED_SIZES, "label", "background", "print_fit")
+ADDED_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", "print_fit")
 """Parameters at the end of an endpoint that earlier clients do not send."""
 API_SETTINGS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),

@@ -262,3 +262,8 @@ def test_analyse_returns_the_choice_of_auto(site, client):
     assert answer["estimated_seconds"] > 0
     small = client.predict(image=file, long_side=35, api_name="/analyse")
     assert (small["settings"]["preset"], small["auto"]["reason"]) == ("resize", "large_enough")
+    for fit, enlarges in (("contain", False), ("crop", True)):
+        paper = {"print_width": 0.65, "print_height": 0.65, "dpi": 254, "print_fit": fit}
+        answer = client.predict(image=file, **paper, api_name="/analyse")
+        assert answer["settings"]["print_fit"] == fit
+        assert (answer["settings"]["preset"] != "resize") is enlarges, "the photo is 70 x 60 px, the paper 65 x 65"
