@@ -30,7 +30,7 @@ from .device import (
     pick_precision,
 )
 from .estimates import Estimator, RunClock
-from .phases import PhasedStream, Statistics, held_bytes, open_stream
+from .phases import PhasedStream, Statistics, held_bytes
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 
@@ -286,12 +286,12 @@ class Engine:
         image = part.transpose(1, 0, 2) if columns else part
         height, width = image.shape[:2]
 
-        def begin() -> tuple[Steps, Transfer]:
+        def begin() -> tuple[PhasedStream, Steps, Transfer]:
             graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, part.dtype)
             read, folder = transfer.reader(image), request.folder
             known = self._statistics.get((request.key, recipe)) if request.region else None
-            stream = open_stream(graph, height, width, read, dtype, transposed=columns, folder=folder, known=known)
-            return Steps(stream, request.tile, dtype), transfer
+            stream = PhasedStream(graph, height, width, read, dtype, transposed=columns, folder=folder, known=known)
+            return stream, Steps(stream, request.tile, dtype), transfer
 
         def step() -> PendingPixels:
             nonlocal busy
@@ -301,14 +301,14 @@ class Engine:
             busy += time.perf_counter() - started
             return pixels
 
-        run, transfer = SCHEDULER.call(begin, ticket)
+        stream, run, transfer = SCHEDULER.call(begin, ticket)
         for pixels in self._outputs(run, step, ticket):
-            report(run.stream.work_done())
+            report(stream.work_done())
             strip = pixels()
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
-        if isinstance(run.stream, PhasedStream) and request.key is not None and not request.region:
-            self._statistics[request.key, recipe] = run.stream.statistics
+        if stream.statistics and request.key is not None and not request.region:
+            self._statistics[request.key, recipe] = stream.statistics
             while len(self._statistics) > _REMEMBERED_IMAGES:
                 self._statistics.pop(next(iter(self._statistics)), None)
         if ticket.kind != "background":  # Small regions are slower per pixel.

@@ -14,7 +14,7 @@ from .. import models
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import WeightInterpolation
 from .kernels import prepare
-from .phases import open_stream
+from .phases import PhasedStream
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import run_in_threads
 
@@ -76,7 +76,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     image = torch.zeros(rows, _WIDTH, 3, device=device)
 
     def run() -> None:
-        stream = open_stream(graph, rows, _WIDTH, lambda first, last: image[first:last], dtype)
+        stream = PhasedStream(graph, rows, _WIDTH, lambda first, last: image[first:last], dtype)
         steps = Steps(stream, _TILE, dtype, replace(threads, strips=1))
         while not stream.finished:
             steps.step(network, lambda: SCHEDULER.check(ticket))

@@ -1,4 +1,4 @@
-"""Networks with barriers: a pass over the image for each phase, with stored feature maps between them."""
+"""The stream of a network: a pass over the image for each phase, with stored feature maps between them."""
 
 from __future__ import annotations
 
@@ -50,11 +50,12 @@ class RowStatistics:
 
 
 class PhasedStream:
-    """A stream of one image through a network with barriers; see `Stream` for its parameters and methods.
+    """A stream of one image through a network; see `Stream` for its parameters and methods.
 
-    `dtype` is the precision of the convolutions. The feature maps between two phases are unnamed files in `folder` if
-    they are large. `known` are the statistics of a larger image that contains this one. With them, there are fewer
-    phases. Raises StorageError if there is not enough disk space for the feature maps and the output.
+    A network without barriers has one phase. `dtype` is the precision of the convolutions. The feature maps between two
+    phases are unnamed files in `folder` if they are large. `known` are the statistics of a larger image that contains
+    this one. With them, there are fewer phases. Raises StorageError if there is not enough disk space for the feature
+    maps and the output.
     """
 
     def __init__(
@@ -164,23 +165,6 @@ class PhasedStream:
                 pixels = allocate_pixels(shape, f"int{8 * kind.itemsize}", folder)  # NumPy has no bfloat16
                 maps.append(torch.from_numpy(pixels).view(kind))
         return maps
-
-
-def open_stream(
-    graph: Graph,
-    height: int,
-    width: int,
-    read: RowReader,
-    dtype: torch.dtype,
-    *,
-    transposed: bool = False,
-    folder: Path | None = None,
-    known: Statistics | None = None,
-) -> Stream | PhasedStream:
-    """Return the stream of an image through a network; see `PhasedStream` for the parameters and errors."""
-    if not graph.has_barriers:
-        return Stream(graph, height, width, read, transposed=transposed)
-    return PhasedStream(graph, height, width, read, dtype, transposed=transposed, folder=folder, known=known)
 
 
 def held_bytes(graph: Graph, height: int, width: int, dtype: torch.dtype, device: torch.device) -> int:

@@ -97,17 +97,17 @@ def _slot_of(node: Node) -> Slot:
 
 def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:
     """Return the nodes from `start` to `end` as a graph, with what they read from earlier phases, and their places."""
-    part, places = Graph(graph.precisions), list[int]()
+    part, places = Graph(graph.precisions), dict[int, int]()
     for place in range(start, end):
         node = graph.nodes[place]
         for source in node.sources:
             if source not in places:
                 given = graph.nodes[source]
                 stored = Stored((), given.channels, given.scale, rounded=is_rounded(given))
+                places[source] = len(part.nodes)
                 part.nodes.append(given if isinstance(given, Input) else stored)
-                places.append(source)
-        part.nodes.append(replace(node, sources=tuple(map(places.index, node.sources))))
-        places.append(place)
+        places[place] = len(part.nodes)
+        part.nodes.append(replace(node, sources=tuple(places[source] for source in node.sources)))
     return part, tuple(places)
 
 
