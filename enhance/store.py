@@ -178,7 +178,7 @@ class TaskStore:
 
     def upload_path(self, sha256: str, name: str) -> Path:
         """Return the path of an input. The name is sanitised to one path component of limited length."""
-        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "picture"
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "image"
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (_shorten(stem, _LONGEST_NAME) + _shorten(suffix, 12))
 
@@ -430,7 +430,7 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
         size = f"{settings.megapixels:g}mp"
     elif settings.is_print:
         size = "x".join(f"{side:g}" for side in (settings.print_width, settings.print_height) if side) + "cm"
-    return f"{strip_direction_marks(Path(name).stem) or 'picture'}-{size}{ending}"
+    return f"{strip_direction_marks(Path(name).stem) or 'image'}-{size}{ending}"
 
 
 def report_name(info: Info) -> str:
