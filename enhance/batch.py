@@ -293,37 +293,36 @@ class BatchRun:
         """Return the file with its result, also if only its report failed, or with the error."""
         if not self._is_remote(item):
             return self._process_local(item)
-        try:
-            ended = self._process_remote(item)
-        except Exception as error:
-            return _as_failed(item, error)
-        return replace(item, state=ended.state, info=ended.info, error=ended.error)
-
-    def _process_remote(self, item: Item) -> Item:
-        """Download a file that has an address, name its result, process it, and upload a result that has an address."""
-        names, source, output = self.batch.names, item.source, item.output
+        names, source = self.batch.names, item.source
         if item.address:
             source = self._folder / f"{item.key}{item.relative_path.suffix}"
         try:
-            if item.address:
-                download(item.address, source)
-            if names and output is None:
-                output = names.assign(source, self._target(item, source))
-                if output is None:
-                    return replace(item, state="elsewhere")
-            local = self._check(replace(item, source=source, output=output))
-            if local.error is not None:
-                local.error.values |= {"name": item.name} if local.error.values.get("name") == source.name else {}
-                return local
-            local = replace(local, size=None)  # Progress counts bytes.
-            if output is None or not isinstance(names, RemoteNames):
-                return self._process_local(local)
-            return self._process_for(names, output, local)
-        finally:
-            if names:
-                names.release(source)
-            if item.address:
-                source.unlink(missing_ok=True)
+            ended = self._process_remote(item, source)
+        except Exception as error:
+            ended = _as_failed(item, error)
+        if names:
+            names.release(source, done=ended.state == "done")
+        if item.address:
+            source.unlink(missing_ok=True)
+        return replace(item, state=ended.state, info=ended.info, error=ended.error)
+
+    def _process_remote(self, item: Item, source: Path) -> Item:
+        """Download a file that has an address, name its result, process it, and upload a result that has an address."""
+        names, output = self.batch.names if item.output is None else None, item.output
+        if item.address:
+            if names and not names.claim(item.address, item.target, source):
+                return replace(item, state="elsewhere")
+            download(item.address, source)
+        if names and (output := names.assign(source, self._target(item, source))) is None:
+            return replace(item, state="elsewhere")
+        local = self._check(replace(item, source=source, output=output))
+        if local.error is not None:
+            local.error.values |= {"name": item.name} if local.error.values.get("name") == source.name else {}
+            return local
+        local = replace(local, size=None)  # Progress counts bytes.
+        if output is None or not isinstance(names, RemoteNames):
+            return self._process_local(local)
+        return self._process_for(names, output, local)
 
     def _process_for(self, names: RemoteNames, output: Path, item: Item) -> Item:
         """Process a local file and upload its result and its report. A result with a report is not made again."""

@@ -15,10 +15,10 @@ from typing import Any, TypeGuard
 
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .images.listing import OWN, SUFFIXES, Listing
-from .output.claims import LONGEST_PROCESS_ID, SILENT_SECONDS, Claims
+from .output.claims import Claims
 from .output.names import CLAIMS, ResultNames
 from .output.provenance import Origin, origin_in, origin_of
-from .processes import is_local_process, is_process_alive, temporary_path, this_process
+from .processes import temporary_path, this_process
 
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Stores in which a file appears when its upload is complete, and whose uploads can require that no file exists.
@@ -204,6 +204,9 @@ class RemoteFile(RemoteNames):
     def address_of(self, path: Path) -> str:
         return self.address
 
+    def claim(self, address: str, relative_path: Path, source: Path) -> bool:
+        return True
+
     def assign(self, source: Path, relative_path: Path) -> Path:
         self.stored[self.folder] = stored = stored_at(self.address)
         if stored and stored.origin.signature is None:
@@ -221,6 +224,7 @@ class RemoteClaims(Claims):
     def close(self) -> None:
         self._closed.set()
         self.release()
+        self._remove_marks()
 
     def _create(self, path: Path) -> bool:
         name, content = path.as_posix(), f"{this_process()} {secrets.token_hex(6)}".encode()
@@ -239,18 +243,24 @@ class RemoteClaims(Claims):
                 return False
         return True
 
-    def _is_alive(self, path: Path) -> bool:
-        name = path.as_posix()
-        with _remote_errors(name), suppress(FileNotFoundError):
-            process = self._files.cat_file(name)[:LONGEST_PROCESS_ID].decode("utf-8", "replace").partition(" ")[0]
-            if is_local_process(process):
-                return is_process_alive(process)
-            probe = temporary_path(path)
-            self._touch(probe)  # The clock of the store is the same for all machines.
-            now = self._files.modified(probe.as_posix())
-            self._remove(probe)
-            return (now - self._files.modified(name)).total_seconds() < SILENT_SECONDS
-        return False
+    def _read(self, path: Path) -> bytes:
+        with _remote_errors(path.as_posix()):
+            return self._files.cat_file(path.as_posix())
+
+    def _now(self) -> float:
+        probe = temporary_path(self._folder / "probe")
+        self._touch(probe)
+        now = self._modified(probe)
+        self._remove(probe)
+        return now
+
+    def _modified(self, path: Path) -> float:
+        with _remote_errors(path.as_posix()):
+            return self._files.modified(path.as_posix()).timestamp()
+
+    def _list(self) -> list[Path]:
+        with _remote_errors(self._folder.as_posix()):
+            return [Path(name) for name in self._files.ls(self._folder.as_posix(), detail=False)]
 
     def _exists(self, path: Path) -> bool:
         with _remote_errors(path.as_posix()):

@@ -16,7 +16,8 @@ from ..processes import is_local_process, is_process_alive, remove_leftovers, te
 _HEARTBEAT_SECONDS = 20.0
 SILENT_SECONDS = 300.0
 """A process of another machine that has not touched its claims for this long counts as dead."""
-LONGEST_PROCESS_ID = 255
+_LONGEST_PROCESS_ID = 255
+_MARK = ".done"
 
 
 class Claims:
@@ -31,16 +32,34 @@ class Claims:
     def __init__(self, folder: Path):
         self._folder = folder
         self._held: dict[str, tuple[int, Hashable]] = {}
+        self._marked: dict[Hashable, str] = {}
+        self._first: float | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._heartbeat: threading.Thread | None = None
 
     def claim(self, what: str, purpose: Hashable = None) -> bool:
         """Claim `what`; return False if another process has it. Raises StorageError if no file can be created."""
-        return self._claim_key(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32], purpose)
+        return self._claim_key(_key(what), purpose)
 
-    def release(self, purpose: Hashable = None) -> None:
-        """Release all claims, or those for one purpose."""
+    def claim_once(self, what: str, purpose: Hashable) -> bool:
+        """Claim `what`; return False also if another process has finished it since the first such call here."""
+        if not self._claim_key(key := _key(what), purpose):
+            return False
+        self._first = self._first or self._now()
+        with suppress(FileNotFoundError):
+            if self._modified(self._mark(key)) > self._first:
+                self.release(purpose)
+                return False
+        self._marked[purpose] = key
+        return True
+
+    def release(self, purpose: Hashable = None, *, done: bool = False) -> None:
+        """Release all claims, or those for one purpose, which is marked as finished if it is `done`."""
+        key = self._marked.pop(purpose, None)
+        if done and key is not None:
+            self._remove(self._mark(key))
+            self._create(self._mark(key))
         with self._lock:
             held = {key: number for key, (number, own) in self._held.items() if purpose in (None, own)}
             self._held = {key: claim for key, claim in self._held.items() if key not in held}
@@ -54,11 +73,22 @@ class Claims:
         self.release()
         remove_leftovers(self._folder)
         with suppress(OSError, StorageError):
-            for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
+            for key in {path.stem for path in self._list() if path.suffix[1:].isdigit()}:
                 self._claim_key(key)
         self.release()
+        self._remove_marks()
         with suppress(OSError):
             self._folder.rmdir()
+
+    def _remove_marks(self) -> None:
+        """Remove the marks of finished files if no process has a claim."""
+        with suppress(OSError, StorageError):
+            paths = self._list()
+            for path in paths if all(path.suffix == _MARK for path in paths) else ():
+                self._remove(path)
+
+    def _mark(self, key: str) -> Path:
+        return self._folder / f"{key}{_MARK}"
 
     def _path(self, key: str, number: int) -> Path:
         return self._folder / f"{key}.{number}"
@@ -118,18 +148,29 @@ class Claims:
         So it does for a claim without a process, which was not written completely.
         """
         try:
-            if not path.is_file():
-                return False
-            with path.open("rb") as file:
-                process = file.read(LONGEST_PROCESS_ID).decode("utf-8", "replace")
+            process = self._read(path)[:_LONGEST_PROCESS_ID].decode("utf-8", "replace").partition(" ")[0]
             if is_local_process(process):
                 return is_process_alive(process)
-            os.utime(self._folder)  # The clock of the disk is the same for all machines.
-            return self._folder.stat().st_mtime - path.stat().st_mtime < SILENT_SECONDS
-        except FileNotFoundError:
+            return self._now() - self._modified(path) < SILENT_SECONDS
+        except (FileNotFoundError, IsADirectoryError):
             return False
         except OSError:
             return True
+
+    def _read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def _now(self) -> float:
+        """Return the time by the clock of the disk, which is the same for all machines."""
+        os.utime(self._folder)
+        return self._folder.stat().st_mtime
+
+    def _modified(self, path: Path) -> float:
+        """Return the modification time of a file. Raises FileNotFoundError."""
+        return path.stat().st_mtime
+
+    def _list(self) -> list[Path]:
+        return [*self._folder.iterdir()]
 
     def _exists(self, path: Path) -> bool:
         return os.path.lexists(path)
@@ -148,3 +189,7 @@ class Claims:
                 held = dict(self._held)
             for key, (number, _) in held.items():
                 self._touch(self._path(key, number))
+
+
+def _key(what: str) -> str:
+    return hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]

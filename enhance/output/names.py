@@ -43,6 +43,13 @@ class ResultNames:
     def __exit__(self, *_: object) -> None:
         self._claims.close()
 
+    def claim(self, address: str, relative_path: Path, source: Path) -> bool:
+        """Claim the file at an address before it is downloaded to `source`.
+
+        Returns False if another process works on it, or has finished it since this one started.
+        """
+        return self._claims.claim_once(f"{self._stem(self.folder / relative_path)} {address}", source)
+
     def assign(self, source: Path, relative_path: Path) -> Path | None:
         """Return the output file for `source`; `relative_path` is its path relative to the input folder.
 
@@ -55,10 +62,10 @@ class ResultNames:
         self._assigned.add(self._key(output))
         return output
 
-    def release(self, source: Path) -> None:
+    def release(self, source: Path, *, done: bool = False) -> None:
         """Release the claims for a source, whose result is finished or not needed."""
         self._release_name(source)  # The next process that claims the source can then claim the name of its result.
-        self._claims.release(source)
+        self._claims.release(source, done=done)
 
     def _earlier_result(self, source: Path, path: Path, sha256: str) -> Path | None:
         """Return an existing result of this source that is named after `path`, with or without a number.

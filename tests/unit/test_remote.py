@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -244,7 +245,7 @@ def test_a_claim_is_valid_until_its_process_is_dead(store, monkeypatch):
     assert not other.claim(this_process())
     assert other.claim(f"{host}-999999999-1")
     assert not other.claim("elsewhere-1-1")
-    monkeypatch.setattr("enhance.remote.SILENT_SECONDS", -10.0)
+    monkeypatch.setattr("enhance.output.claims.SILENT_SECONDS", -10.0)
     assert other.claim("elsewhere-1-1")
     other.close()
     assert len(store.names()) == 1
@@ -259,6 +260,31 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
 
     assert [item.state for item in done] == ["done", "done"]
     assert store.names() == ["a-2.png", "a.png"]
+
+
+@pytest.mark.parametrize("output", ["store", "folder"])
+def test_two_workers_download_each_file_once(enhancer, tmp_path, monkeypatch, output):
+    store, downloads = Store(f"memory://{tmp_path.name}"), list[str]()
+    for shade in range(8):  # two of each stem
+        store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path)
+    results = store.results if output == "store" else tmp_path / "out"
+    get_file = type(store.files).get_file
+
+    def count(self: Any, address: str, *given: Any, **options: Any) -> None:
+        downloads.append(address)
+        get_file(self, address, *given, **options)
+
+    monkeypatch.setattr(type(store.files), "get_file", count)
+    runs = [BatchRun(enhancer, RAW, find_images([store.source], results)) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        batches = list(threads.map(BatchRun.run, runs))
+
+    assert sum(batch.count("done") for batch in batches) == len(downloads) == len(set(downloads)) == 8
+    assert sum(batch.count("elsewhere") for batch in batches) == 8
+    again = BatchRun(enhancer, RAW, find_images([store.source], results)).run()
+    assert list(computed(again).values()) == [False] * 8
+    assert not [name for name in store.names() if CLAIMS in name]
+    assert not (tmp_path / "out" / CLAIMS).exists()
 
 
 @can_fork
