@@ -93,15 +93,23 @@ def _is_bf16_faster() -> bool:
 
 
 def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
-    """Return the shortest time of a typical convolution in each precision, measured alternately."""
+    """Return the shortest time of a typical convolution in each precision, measured alternately on one core.
+
+    Several cores are seldom free at the same time on a busy computer, and the times would be those of other programs.
+    """
+    cores = torch.get_num_threads()
     batches = {dtype: torch.zeros(_TRIAL_BATCH, dtype=dtype).permute(0, 3, 1, 2) for dtype in dtypes}
     weights = {dtype: torch.zeros(_TRIAL_WEIGHT, dtype=dtype).permute(0, 3, 1, 2) for dtype in dtypes}
     shortest = dict.fromkeys(dtypes, math.inf)
-    with torch.inference_mode():
-        for dtype in dtypes * _TRIAL_TIMES:
-            started = time.perf_counter()
-            F.conv2d(batches[dtype], weights[dtype])
-            shortest[dtype] = min(shortest[dtype], time.perf_counter() - started)
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for dtype in dtypes * _TRIAL_TIMES:
+                started = time.perf_counter()
+                F.conv2d(batches[dtype], weights[dtype])
+                shortest[dtype] = min(shortest[dtype], time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(cores)
     return [shortest[dtype] for dtype in dtypes]
 
 

@@ -157,6 +157,18 @@ def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, 
         device._is_bf16_faster.cache_clear()
 
 
+def test_bf16_is_tried_on_one_core_so_that_other_programs_do_not_matter(monkeypatch):
+    convolve, cores, used = torch.nn.functional.conv2d, torch.get_num_threads(), set[int]()
+
+    def recorded(*given):
+        used.add(torch.get_num_threads())
+        return convolve(*given)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", recorded)
+    assert all(0 < seconds < 1 for seconds in device._convolution_seconds(torch.float32, torch.bfloat16))
+    assert (used, torch.get_num_threads()) == ({1}, cores)
+
+
 def test_a_network_runs_only_in_its_declared_precisions(monkeypatch):
     assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
     assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
