@@ -24,7 +24,7 @@ resource: Any = None
 with suppress(ImportError):  # Windows has no limit for file descriptors.
     import resource
 
-SLACK_SECONDS = 30.0
+SLACK_SECONDS = 30
 BYTES_PER_SECOND = 500
 """A request must arrive at this rate and can fall behind by SLACK_SECONDS. Apache's limits are similar."""
 _LOOK_SECONDS = 5.0
@@ -116,6 +116,8 @@ class LimitedServer(gradio.http_server.Server):
 
     def __init__(self, config: uvicorn.Config, *given: Any, **options: Any):
         config.http = LimitedProtocol
+        # uvicorn's default is 5 s, for which httpx uses an idle connection: a request at that moment would be lost.
+        config.timeout_keep_alive = SLACK_SECONDS
         # asyncio accepts this many at once, before any protocol can close one.
         config.backlog = max(8, LimitedProtocol.most // 8)
         super().__init__(config, *given, **options)

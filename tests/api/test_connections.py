@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from typing import Any
 
 import gradio.http_server
@@ -65,7 +66,8 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
             monkeypatch.setattr("gradio.http_server.Server", None)
             limit_connections(Metrics())
             served: Any = app
-            server = gradio.http_server.Server(uvicorn.Config(served, port=0, log_level="warning", lifespan="off"))
+            config = uvicorn.Config(served, port=0, log_level="warning", lifespan="off", timeout_keep_alive=0)
+            server = gradio.http_server.Server(config)
             ends.callback(server.close)
             server.run_in_thread()
             server.force_exit = True  # do not wait for clients at the end
@@ -118,6 +120,15 @@ def test_a_second_request_on_a_connection_has_the_same_limit(serve):
         connection.sendall(HALF)
         while not is_closed(connection):
             pass
+
+
+def test_a_connection_stays_open_for_the_next_request(serve):
+    connection = HTTPConnection("127.0.0.1", serve(SLACK_SECONDS=10), timeout=30)
+    for _ in range(2):
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"done"
+        time.sleep(0.3)
+    connection.close()
 
 
 def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
