@@ -20,6 +20,7 @@ import safehttpx
 from gradio import route_utils
 from gradio.context import LocalContext
 from gradio.data_classes import FileData, ListFiles
+from gradio.state_holder import SessionState
 from jinja2 import FunctionLoader
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData
@@ -51,6 +52,22 @@ def change_gradio() -> None:
     # Gradio's front end takes its language from `navigator.language` only, and adds `head` scripts after it has done
     # so. Without this, `?lang=` has no effect.
     _PAGES.loader = FunctionLoader(_template_with_language)
+    # Gradio copies the properties of all components for each session, only for its deep links, which are closed here.
+    # Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call is one.
+    SessionState.config_values = property(lambda _: _NOTHING, lambda *_: None)  # type: ignore[assignment]
+
+
+class _Discarded(dict[int, Any]):
+    """A dictionary that stays empty and returns an empty value for each key."""
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        pass
+
+    def __missing__(self, key: int) -> dict[str, Any]:
+        return {}
+
+
+_NOTHING = _Discarded()
 
 
 async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:

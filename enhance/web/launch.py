@@ -44,7 +44,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
         "i18n": page_texts(limits),
         "footer_links": ["api"],
         "max_file_size": limits.bytes,
-        # Gradio copies its components for each page and API session: at least 0.2 MB.
+        # Gradio has a state for each page and API session, which holds the components that changed.
         "state_session_capacity": MAX_SESSIONS,
         "max_threads": _THREADS + config.queue,
         "strict_cors": True,

@@ -181,3 +181,11 @@ def test_the_time_for_a_shutdown_is_limited(app):
 def test_the_language_script_comes_first_in_the_page(app, client):
     page = client.get("/").text
     assert "enhance-lang" in page[page.index("<head>") : page.index("</script>")]
+
+
+def test_a_session_has_no_copies_of_the_components(app, client):
+    call = client.post("/gradio_api/call/describe", json={"data": [None], "session_hash": "small"}).json()
+    assert "complete" in client.get(f"/gradio_api/call/describe/{call['event_id']}").text
+    session = app[0].state_holder.session_data["small"]
+    assert list(session.components) == []
+    assert session.blocks_config.blocks.keys() == app[0].blocks.keys()
