@@ -24,9 +24,11 @@ from tests.conftest import psnr
 from tests.unit.test_analysis import (
     ALL_PRESETS,
     CLEAN,
+    add_colour_grain,
     add_grain,
     add_haze,
     add_noise,
+    add_shot_noise,
     as_jpeg,
     drawing,
     interface,
@@ -96,8 +98,17 @@ def main() -> None:
         rows.append(row(f"noise 3, downscaled by {factor}", noisy, lambda one: one.noise, 3))
     for sigma in (1.5, 2, 3, 6):
         rows.append(row(f"noise {sigma}", [add_noise(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
-    grey = [add_grain(one, 3, 0) for one in PHOTOS]
-    rows.append(row("noise 3, equal in all channels", grey, lambda one: one.noise, 3))
+    other_noise = {
+        "shot noise 3": lambda rgb: add_shot_noise(rgb, 3),
+        "noise 3, 1 px": lambda rgb: add_colour_grain(rgb, 3, 0.5),
+        "noise 3, 2 px": lambda rgb: add_colour_grain(rgb, 3, 1),
+        "equal noise 3": lambda rgb: add_grain(rgb, 3, 0),
+        "equal shot noise 3": lambda rgb: add_shot_noise(rgb, 3, is_grey=True),
+        "equal noise 3, 1 px": lambda rgb: add_grain(rgb, 3, 0.5),
+        "equal noise 3, 2 px": lambda rgb: add_grain(rgb, 3, 1),
+    }
+    for name, degrade in other_noise.items():
+        rows.append(row(name, [degrade(one) for one in PHOTOS], lambda one: one.noise, 3))
     rows.append(row("blur and grain 5", [soften_with_grain(one) for one in PHOTOS], lambda one: one.noise, 5))
     rows.append(row("grain 5, 2 px", [add_grain(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5))
     for quality in (95, 87, 75, 50, 25):

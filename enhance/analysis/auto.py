@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from ..settings import REFERENCE_PRESET, RESIZE
 from . import Analysis
 
-CLEAN_NOISE = 2.4
-"""Photos downscaled by 2 to 4 have less, those with white noise of 3 have more: see docs/choosing.md."""
+CLEAN_NOISE = 2.45
+"""Photos downscaled by 2 to 4 have less, those with noise of 3 have more: see docs/choosing.md."""
 CLEAN_QUALITY = 88
 STRONG_COMPRESSION = 60
 """Below this JPEG quality, a photo gets less of the network, which keeps the blocks: see docs/fidelity.md."""

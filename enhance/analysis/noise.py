@@ -1,48 +1,59 @@
 """Noise and film grain, measured where the image is smoothest.
 
-Texture is mistaken for noise unless only the smoothest tenth of the blocks counts (after Olsen, "Estimation of noise
-in images: an evaluation", 1993). Two scales are measured. White noise shows in the crossed Laplacians (Immerkaer, "Fast
-Noise Variance Estimation", 1996). Grain is correlated over 1 to 2 px, so the Laplacians hardly respond. Its spectrum is
-flat up to a cutoff and falls above. The spectrum of a photo falls from the lowest frequencies on (Field 1987).
+Texture is mistaken for noise unless only the smoothest blocks count (after Olsen, "Estimation of noise in images: an
+evaluation", 1993). Noise is added to the image, so no frequency of these blocks has less power than the noise. White
+noise and noise that is correlated over 1 to 2 px are measured separately.
 
-Three properties distinguish fine texture from noise. Downscaling filters texture near the Nyquist frequency, where
-white noise is as strong as elsewhere. Texture is nearly equal in the three channels, unlike the noise of a sensor.
-Noise and grain occur in every block.
+- White noise shows in the crossed Laplacians (Immerkaer, "Fast Noise Variance Estimation", 1996). Fine texture shows
+  there too. In the highest frequencies, the power of texture is proportional to that of the lower ones in each block,
+  and the power of noise is the same in all blocks. A straight line through the powers of the blocks separates them.
+  The power of shot noise is proportional to the brightness. The larger estimate of the two counts.
+- The power of correlated noise is constant up to a cutoff and falls above. The power of a photo falls from the lowest
+  frequencies on (Field 1987).
+- Texture is nearly equal in the three channels, unlike the noise of a sensor.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from .samples import blocks_of, cosines
 
 _SIDE = 16
-_WHITE_SIDE, _WHITE_SHARE = 8, 0.05
-"""White noise shows in smaller blocks, of which a photo with fine texture has smooth ones too."""
-_WHITE_SELECTION = 1.39
-"""The smoothest twentieth of these blocks with equal noise has this much less noise than all of them."""
-# The ratio of the finest frequencies of these blocks to finer ones is 0.58 in white noise. It is 0.28 to 0.46 in
-# photos downscaled by 2, 3 and 4 whose texture shows as noise.
-_FINE, _FINEST = (8, 10), (13, 14)
-"""Sums of the vertical and the horizontal frequency of the DCT of a block; both are at least 4."""
-_TEXTURE = 0.47
-_LEAST_TEXTURE = 2.0
-"""Less noise has no influence on the choice of a preset, unless a photo is blurred, which has no fine texture."""
-_SMOOTHEST, _FEWEST, _FEW_BLOCKS = 0.1, 3, 1000
+_SMALL_SIDE = 8
+"""Photos with fine texture have small smooth areas too."""
+_FEWEST, _FEW_BLOCKS = 3, 1000
 _CLIPPED = 0.1
 """The largest share of pixels at black or white in a block of a photo that counts."""
+_DARK = 1.0
+"""Added to the brightness that shot noise is proportional to."""
 
-_RINGS = (1.5, 2.5), (3.5, 5.0), (5.0, 7.0), (7.0, 10.0), (10.0, 14.0)
-"""Frequencies of the DCT of a block, in half periods of a block."""
-# Of the ratios of two rings, the first is 0.75 to 1 in grain on smooth ground and 0.3 to 0.7 in most clean photos (fine
-# texture reaches 1). The second is 1 in white noise and 0.1 to 0.4 in grain.
-_FLAT, _CUT = 0.72, 0.6
-_LEAST_GRAIN, _MOST_GRAIN = 1.2, 10.0
-_EVERYWHERE, _LEAST_SHARE = 0.01, 0.36
-"""The power of grain in the smoothest hundredth of the blocks, compared with the smoothest tenth: 0.45 or more."""
-_LOW_FREQUENCIES = 3
-_SELECTION = 1.08
-"""The smoothest tenth of blocks with equal noise has this much less noise than all of them."""
+_WHITE_SHARE, _WHITE_SELECTION = 0.05, 1.39
+"""The smoothest twentieth of the blocks with equal noise has this much less noise than all of them."""
+_LEAST_TEXTURE = 2.0
+"""Less noise has no influence on the choice of a preset, unless a photo is blurred, which has no fine texture."""
+_ROUNDS, _LEAST_POWER = 4, 0.1
+_LARGEST_SLOPE = 0.9
+# In the small blocks, the ratio of the finest frequencies to finer ones is 1 in white noise, and at least 0.46 in 32
+# photos with noise of 3. In grass and gravel, which are texture everywhere, it is 0.28 to 0.45.
+_TEXTURE = 0.47
+
+_RINGS = {16: (2.5, 3.5, 5, 7, 10, 14, 17.5), 8: (1.3, 1.8, 2.5, 3.5, 5, 7)}
+"""The borders of rings of frequencies, in half periods of a block."""
+_SMOOTHEST = {16: 0.03, 8: 0.02}
+_SELECTION = {0.5: {16: 1.5, 8: 2.05}, 0.7: {16: 1.55, 8: 2.3}, 1.0: {16: 1.7, 8: 3.1}}
+"""The factor between correlated noise and the estimate from the smoothest blocks, by the blur in px that turns white
+noise into correlated noise, and by the side of the blocks. Measured on noise without a photo."""
+_SMOOTH_SHARE = 0.9
+"""The same factor is less in a photo, of which a part is smooth."""
+_LEAST_CORRELATED, _MOST_CORRELATED = 2.5, 8.0
+"""Less noise is not distinguished from texture, and more is the texture of a photo without smooth areas."""
+_FEWEST_GREY = 150
+"""With fewer blocks, correlated noise that is equal in all channels is not distinguished from texture."""
+_FLAT = 1.27
+"""The largest ratio of a low frequency to the lowest of all, both divided by what is expected of correlated noise."""
 
 
 def noise_and_grain(samples: np.ndarray, is_photo: bool = True, is_jpeg: bool = False) -> tuple[float, float]:
@@ -52,23 +63,10 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool = True, is_jpeg: bool = 
     compression changes the finest frequencies, so `is_jpeg` counts fine texture as noise. The correlation length is the
     distance at which the autocorrelation of the grain falls to 1/e.
     """
-    blocks, usable = _blocks(samples, _SIDE, is_photo)
-    planes = blocks[usable]
-    white = _white_noise(samples, is_photo, is_photo and not is_jpeg)
-    transform = cosines(_SIDE)
-    spectrum = np.square(transform @ planes @ transform.T)
-    radius = np.hypot(*np.meshgrid(range(_SIDE), range(_SIDE)))
-    power = spectrum[:, radius >= _RINGS[0][0]].mean(1)
-    smoothest = np.argsort(power)[: _count(len(power))]
-    levels = [float(np.median(spectrum[smoothest][:, _inside(radius, *ring)].mean(1))) for ring in _RINGS]
-    low, middle, *_, high = np.sqrt(levels)
-    typical = float(np.median(power[smoothest]))
-    sigma = float(np.sqrt(typical * (1 - _LOW_FREQUENCIES / 256) + levels[0] * _LOW_FREQUENCIES / 256)) * _SELECTION
-    is_grain = middle >= _FLAT * low and high <= _CUT * middle and _LEAST_GRAIN <= sigma <= _MOST_GRAIN
-    is_everywhere = np.quantile(power, _EVERYWHERE) >= _LEAST_SHARE * typical
-    if not (is_photo and is_grain and is_everywhere) or sigma < white:
-        return white, 0.0
-    return sigma, _correlation_length(levels)
+    small = _blocks(samples, _SMALL_SIDE, is_photo)
+    white = _white_noise(*small, is_photo, is_jpeg)
+    grain, length = _correlated_noise(_blocks(samples, _SIDE, is_photo), small) if is_photo else (0.0, 0.0)
+    return (grain, length) if grain > white else (white, 0.0)
 
 
 def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -88,51 +86,132 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
     return blocks, usable
 
 
-def _white_noise(samples: np.ndarray, is_photo: bool, can_be_texture: bool) -> float:
-    """Return the standard deviation of white noise that explains the smoothest blocks.
+def _differences(planes: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return the differences between two channels of blocks [m, 3, ...], with the noise of one channel."""
+    return _of_pairs(planes, usable, lambda one, other: (one - other) / np.sqrt(np.float32(2)))
+
+
+def _of_pairs(
+    values: np.ndarray, usable: np.ndarray, combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    pairs = [(one, other, usable[:, one] & usable[:, other]) for one, other in ((0, 1), (1, 2), (2, 0))]
+    return np.concatenate([combine(values[both, one], values[both, other]) for one, other, both in pairs])
+
+
+def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg: bool) -> float:
+    """Return the standard deviation of white noise that explains the smoothest of the small blocks.
 
     In fine texture, this is the noise of the differences between the channels: 0 in a grey photo.
     """
-    blocks, usable = _blocks(samples, _WHITE_SIDE, is_photo)
     planes = blocks[usable]
-    noise, smoothest = _noise_of_smoothest(planes)
-    if not can_be_texture or noise < _LEAST_TEXTURE or not _is_texture(planes[smoothest]):
+    light = planes.mean((1, 2))
+    noise = _noise_of_smoothest(planes, light if is_photo else None)
+    if not is_photo or is_jpeg or noise < _LEAST_TEXTURE:
         return noise
-    pairs = (0, 1), (1, 2), (2, 0)
-    differences = [(blocks[:, a] - blocks[:, b])[usable[:, a] & usable[:, b]] for a, b in pairs]
-    planes = np.concatenate(differences) / np.sqrt(np.float32(2))
-    return min(noise, _noise_of_smoothest(planes)[0]) if len(planes) >= _FEWEST else noise
+    fine, finest = _noise_without_texture(planes, light)
+    differences = _differences(blocks, usable)
+    shared = _of_pairs(blocks.mean((2, 3)), usable, lambda one, other: (one + other) / 2)
+    colour = _noise_without_texture(differences, shared)[1] if len(differences) >= _FEWEST else 0.0
+    return min(noise, colour if finest <= _TEXTURE * fine else max(colour, finest))
 
 
-def _noise_of_smoothest(planes: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the noise by crossed Laplacians in the smoothest planes, and the indices of these planes."""
+def _relative(light: np.ndarray) -> np.ndarray:
+    """Return the variance of shot noise at the brightness of each block, relative to that of the photo."""
+    light = light + _DARK
+    return light / light.mean()
+
+
+def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
+    """Return the noise by crossed Laplacians in the smoothest planes: also as shot noise, if `light` is given."""
     second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
     second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
     values = np.sqrt(np.square(second).mean((1, 2))) / 6
-    smoothest = np.argsort(values)[: max(_FEWEST, int(_WHITE_SHARE * len(values)))]
-    return float(np.median(values[smoothest])) * _WHITE_SELECTION, smoothest
+    kinds = [values] if light is None else [values, values / np.sqrt(_relative(light))]
+    count = max(_FEWEST, int(_WHITE_SHARE * len(values)))
+    return max(float(np.median(np.partition(one, count - 1)[:count])) for one in kinds) * _WHITE_SELECTION
 
 
-def _is_texture(planes: np.ndarray) -> bool:
-    """Return whether the spectrum of planes falls at the finest frequencies, as texture does after downscaling."""
-    transform = cosines(_WHITE_SIDE)
-    power = np.square(transform @ planes @ transform.T).mean(0)
-    vertical, horizontal = np.indices(power.shape)
-    is_fine, total = np.minimum(vertical, horizontal) >= _WHITE_SIDE // 2, vertical + horizontal
-    fine, finest = (power[is_fine & (low <= total) & (total <= high)].mean() for low, high in (_FINE, _FINEST))
-    return bool(finest <= _TEXTURE**2 * fine)
+def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:
+    """Return the noise in the fine and the finest frequencies of planes [n, 8, 8] of mean brightness [n]."""
+    transform = cosines(_SMALL_SIDE)
+    power = np.square(transform @ planes @ transform.T)
+    vertical, horizontal = np.indices(power.shape[1:])
+    radius, total, least = np.hypot(vertical, horizontal), vertical + horizontal, np.minimum(vertical, horizontal)
+    fine, finest = (least >= 4) & (total >= 8) & (total <= 10), (least >= 5) & (total >= 13)
+    bands = (fine, (radius >= 2) & (radius < 5) & ~fine), (finest, (radius >= 3) & (radius < 7) & ~finest)
+    kinds = np.ones_like(light), _relative(light)
+    high, highest = (
+        max(_constant_power(power[:, band].mean(1), power[:, others].mean(1), kind) for kind in kinds)
+        for band, others in bands
+    )
+    return float(np.sqrt(high)), float(np.sqrt(highest))
 
 
-def _count(blocks: int) -> int:
-    return max(_FEWEST, int(_SMOOTHEST * blocks))
+def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -> float:
+    """Fit `power` of blocks by a constant times `noise` and a slope times `texture`, which contains the noise too.
+
+    Return the power of the noise. The weights are the inverse variances of powers, so smooth blocks count most.
+    """
+    constant, slope = 0.0, 1.0
+    for _ in range(_ROUNDS):
+        weights = 1 / np.maximum(constant * noise + slope * texture, _LEAST_POWER) ** 2
+        columns = np.stack([noise, texture], axis=1).astype(float)
+        weighted = columns * weights[:, None]
+        found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ power.astype(float), rcond=None)[0]
+        constant, slope = max(float(found[0]), 0.0), min(max(float(found[1]), 0.0), _LARGEST_SLOPE)
+    return constant / (1 - slope)
 
 
-def _inside(radius: np.ndarray, low: float, high: float) -> np.ndarray:
-    return (radius >= low) & (radius < high)
+def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """Return the standard deviation and the correlation length of correlated noise, or 0 and 0.
+
+    `sides` are the blocks of each side, with those that count.
+
+    The noise can be that of each channel, or equal in all channels. Only the latter can be confused with texture.
+    """
+    best, length = 0.0, 0.0
+    colour, grey = {}, {}
+    for blocks, usable in sides:
+        side, all_usable = blocks.shape[-1], usable.all(1)
+        colour[side] = _smoothest_powers(_differences(blocks, usable))
+        grey[side] = _smoothest_powers(blocks[all_usable if all_usable.sum() >= _FEWEST_GREY else []].mean(1))
+    for blur in _SELECTION:
+        noise = min(_least_ratio(powers, side, blur)[0] for side, powers in colour.items())
+        found = {side: _least_ratio(powers, side, blur) for side, powers in grey.items()}
+        other = _SMOOTH_SHARE * min(one for one, _ in found.values())
+        if other <= _MOST_CORRELATED and found[_SIDE][1] <= _FLAT:
+            noise = max(noise, other)
+        if noise > best:
+            best, length = noise, 2 * blur
+    return (best, length) if best >= _LEAST_CORRELATED else (0.0, 0.0)
 
 
-def _correlation_length(levels: list[float]) -> float:
-    """Fit exp(-(s w)^2), the power of white noise after a Gaussian blur s, to the rings; the length is 2 s."""
-    frequencies = np.array([np.pi * (low + high) / 2 / _SIDE for low, high in _RINGS[1:]])
-    slope = np.polyfit(frequencies**2, np.log(np.maximum(levels[1:], 1e-3)), 1)[0]
-    return round(2 * float(np.sqrt(max(-slope, 0.0))), 2)
+def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
+    """Return the mean power of the smoothest planes [n, side, side] in each ring; 0 without planes."""
+    side = planes.shape[1]
+    transform, rings = cosines(side), _rings(side)
+    if not len(planes):
+        return np.zeros(len(rings))
+    power = np.square(transform @ planes @ transform.T).reshape(len(planes), -1)
+    count = min(len(planes), max(_FEWEST, int(_SMOOTHEST[side] * len(planes))))
+    smoothest = np.argpartition(power @ rings.any(0).ravel().astype(np.float32), count - 1)[:count]
+    return np.array([power[smoothest][:, ring.ravel()].mean() for ring in rings])
+
+
+def _rings(side: int) -> np.ndarray:
+    """Return which frequencies of the DCT of a block belong to each ring, [rings, side, side]."""
+    radius, borders = np.hypot(*np.indices((side, side))), np.array(_RINGS[side])[:, None, None]
+    return (borders[:-1] <= radius) & (radius < borders[1:])
+
+
+def _least_ratio(powers: np.ndarray, side: int, blur: float) -> tuple[float, float]:
+    """Return the noise after a blur that the powers of the rings allow, and the ratio of the first ring to the least.
+
+    Both are measured relative to the spectrum of white noise after a Gaussian blur, exp(-(blur * frequency)^2).
+    """
+    frequency = np.pi / side * np.hypot(*np.indices((side, side)))
+    spectrum = np.exp(-((blur * frequency) ** 2))
+    whole = np.exp(-((blur * np.linspace(-np.pi, np.pi, 257)) ** 2)).mean() ** 2
+    ratios = np.sqrt([power * whole / spectrum[ring].mean() for power, ring in zip(powers, _rings(side), strict=True)])
+    least = max(float(ratios.min()), 1e-6)
+    return least * _SELECTION[blur][side], float(ratios[0]) / least

