@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from functools import cache
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -161,32 +162,48 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     return sink.getvalue()
 
 
-def camera_raw(photo: np.ndarray, orientation: int = 1, black: int = 1000, white: int = 16_000) -> bytes:
-    """Return a DNG of a camera that sees this photo, uint8 [H, W, 3] in sRGB, in a Bayer pattern, through half the red.
+def camera_raw(photo: np.ndarray, orientation: int = 1, kind: str = "bayer") -> bytes:
+    """Return a DNG of a camera that sees this photo, uint8 [H, W, 3] in sRGB, through half the red.
 
-    Its colour matrix makes sRGB of the camera's colours (Adobe DNG specification, chapter 6).
+    `kind` is "bayer", "linear" (three channels), "grey" (a sensor without filters), or "preview": as most cameras write
+    it, with a small image first and the Bayer pattern in a directory below. Its colour matrix makes sRGB of the
+    camera's colours (Adobe DNG specification, chapter 6).
     """
-    white_balance = np.array([0.5, 1.0, 0.6])
+    black, white, white_balance = 0 if kind == "linear" else 1000, 16_000, np.array([0.5, 1.0, 0.6])
     xyz_of_srgb = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
-    levels = (photo / 255.0) ** 2.2 * white_balance * (white - black) + black
-    mosaic = levels[..., 1].astype(np.uint16)
-    mosaic[0::2, 0::2], mosaic[1::2, 1::2] = levels[0::2, 0::2, 0], levels[1::2, 1::2, 2]
     matrix = np.diag(white_balance) @ np.linalg.inv(xyz_of_srgb)
+    light = (photo / 255.0) ** 2.2
+    light = light @ xyz_of_srgb[1] if kind == "grey" else light * white_balance
+    values = (light * (white - black) + black).astype(np.uint16)
 
     def ratios(numbers: np.ndarray) -> list[int]:
         return [one for number in numbers.ravel() for one in (round(number * 10_000), 10_000)]
 
-    tags = [
+    about: list[Any] = [
         *((271, "s", 0, "Lantern"), (272, "s", 0, "Raw 1"), (274, "H", 1, orientation)),
-        *((306, "s", 0, "2024:05:01 10:11:12"), (33421, "H", 2, (2, 2)), (33422, "B", 4, (0, 1, 1, 2))),
-        *((50706, "B", 4, (1, 4, 0, 0)), (50708, "s", 0, "Lantern Raw 1"), (50714, "H", 1, black)),
-        *((50717, "I", 1, white), (50721, "2i", 9, ratios(matrix)), (50728, "2I", 3, ratios(white_balance))),
-        (50778, "H", 1, 21),
+        *((306, "s", 0, "2024:05:01 10:11:12"), (50706, "B", 4, (1, 4, 0, 0)), (50708, "s", 0, "Lantern Raw 1")),
     ]
+    if kind != "grey":
+        about += [(50721, "2i", 9, ratios(matrix)), (50728, "2I", 3, ratios(white_balance)), (50778, "H", 1, 21)]
+    channels, options = 3 if kind == "linear" else 1, {"software": False, "metadata": None}
+    levels = [(50714, "H", channels, [black] * channels), (50717, "I", channels, [white] * channels)]
+    if kind in ("bayer", "preview"):
+        mosaic = values[..., 1].copy()
+        mosaic[0::2, 0::2], mosaic[1::2, 1::2] = values[0::2, 0::2, 0], values[1::2, 1::2, 2]
+        values, levels = mosaic, [(33421, "H", 2, (2, 2)), (33422, "B", 4, (0, 1, 1, 2)), *levels]
     sink = io.BytesIO()
     with tifffile.TiffWriter(sink) as file:
-        file.write(mosaic, photometric=32803, extratags=tags, software=False, metadata=None)
-    return sink.getvalue()
+        if kind == "preview":
+            small = np.ascontiguousarray(photo[::4, ::4])
+            file.write(small, photometric=2, subifds=1, subfiletype=1, extratags=about, **options)
+            about = []
+        file.write(
+            values, photometric={"linear": 34892, "grey": 1}.get(kind, 32803), extratags=about + levels, **options
+        )
+    # tifffile writes no linear values with one channel.
+    one = struct.Struct("<HHIHH")
+    content = sink.getvalue()
+    return content.replace(one.pack(262, 3, 1, 1, 0), one.pack(262, 3, 1, 34892, 0)) if kind == "grey" else content
 
 
 def flat_png(width: int, height: int) -> bytes:

@@ -24,27 +24,29 @@ def raw_file(tmp_path):
     return path
 
 
-def test_it_is_developed_with_the_white_balance_of_the_camera(raw_file):
-    image, facts = read_image(raw_file), inspect(raw_file)
+@pytest.mark.parametrize("kind", ["bayer", "linear", "grey", "preview"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_it_is_developed_with_the_white_balance_of_the_camera_and_turned(tmp_path, kind, orientation):
+    path, expected = tmp_path / "photo.dng", PHOTO
+    path.write_bytes(camera_raw(PHOTO, orientation, kind))
+    image, facts = read_image(path), inspect(path)
 
-    assert (facts.width, facts.height, facts.bits, facts.mode) == (160, 120, 16, "RGB;16")
+    if kind == "grey":
+        expected = np.repeat(cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    expected = np.rot90(expected, -1 if orientation == 6 else 0)
+    assert (facts.height, facts.width) == expected.shape[:2]
+    assert (facts.bits, facts.mode) == (16, "I;16" if kind == "grey" else "RGB;16")
     assert image.rgb.dtype == np.uint16
-    assert np.abs(image.rgb[4:-4, 4:-4] / 257.0 - PHOTO[4:-4, 4:-4]).mean() < 3
+    assert image.grey is (kind == "grey")
+    assert np.abs(image.rgb[4:-4, 4:-4] / 257.0 - expected[4:-4, 4:-4]).mean() < 3
     assert image.icc is None
     assert image.metadata.notes == ("raw_developed",)
 
 
-def test_its_orientation_is_applied(tmp_path, raw_file):
-    (tmp_path / "turned.dng").write_bytes(camera_raw(PHOTO, orientation=6))
-
-    turned = read_image(tmp_path / "turned.dng")
-
-    assert np.array_equal(turned.rgb, np.rot90(read_image(raw_file).rgb, -1))
-    assert inspect(tmp_path / "turned.dng").width == 120
-
-
-def test_camera_and_date_are_kept_in_the_result(enhancer, raw_file, tmp_path, fresh_store):
-    result = enhancer.run(raw_file, Settings.from_preset("anime-fast"), output=tmp_path / "result.tif")
+@pytest.mark.parametrize("kind", ["bayer", "preview"])
+def test_camera_and_date_are_kept_in_the_result(enhancer, tmp_path, fresh_store, kind):
+    (tmp_path / "photo.dng").write_bytes(camera_raw(PHOTO, kind=kind))
+    result = enhancer.run(tmp_path / "photo.dng", Settings.from_preset("anime-fast"), output=tmp_path / "result.tif")
 
     assert result.info["output"]["notes"] == ["raw_developed"]
     with Image.open(result.path) as image:
