@@ -21,7 +21,7 @@ from enhance.analysis.auto import choose
 from enhance.scheduler import SCHEDULER
 
 from .cases import Case, Networks, Upscaled, bicubic, upscaled
-from .metrics import GMSD, HAARPSI, PSNR, SSIM, block_steps
+from .metrics import GMSD, HAARPSI, PSNR, SSIM, block_steps, grid_steps
 from .photos import GREY, REPORTED, TUNING, Pixels, downscaled, reference_of
 
 _PRESETS = ("original", "gentle", "fast", "precise")
@@ -105,7 +105,7 @@ def blocks_table(networks: Networks) -> str:
     """Return the mean HaarPSI of compressed photos, and the steps at the borders of their blocks, in Markdown.
 
     The last column has the steps of the photos without compression, with the preset, or by Auto with the values for
-    the strongest compression.
+    the strongest compression. The last row compares them with those of photos that are moved by half a block.
     """
     photos = {name: source for name, source in (TUNING | REPORTED).items() if name not in ("page", "text")}
     degradations = {**COMPRESSED, "no compression": _as_png}
@@ -119,7 +119,21 @@ def blocks_table(networks: Networks) -> str:
             haarpsi = np.mean([HAARPSI.of(*pair) for pair in results])
             cell = f"{haarpsi:.1f}, {steps:.2f}" if degrade is not _as_png else f"{steps:.2f}"
             found.setdefault(name, []).append(cell)
+    found["Auto, without content"] = [
+        f"{np.mean([_grid_steps(reference_of(source), degrade, networks) for source in photos.values()]):.2f}"
+        for degrade in degradations.values()
+    ]
     return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in found.items())])
+
+
+def _grid_steps(reference: Pixels, degrade: Degrade, networks: Networks) -> float:
+    """Return the steps that Auto leaves at the borders of blocks, apart from those of the photo there."""
+    half = 4 * 4
+    height, width = (side // (2 * half) * 2 * half - 2 * half for side in reference.shape[:2])
+    parts = (np.ascontiguousarray(reference[first : first + height, first : first + width]) for first in (0, half))
+    cases = [_case(part, degrade) for part in parts]
+    results = [upscaled(case, _block_settings("Auto", case), networks).pixels for case in cases]
+    return grid_steps(*results, distance=2 * half)
 
 
 def peer_table(enhancer: Enhancer) -> str:

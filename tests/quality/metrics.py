@@ -63,15 +63,29 @@ def _clipped(pixels: Pixels) -> float:
     return 100 * float(np.mean((pixels == 0) | (pixels == 255)))
 
 
-def block_steps(pixels: Pixels, distance: int = 8) -> float:
-    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others."""
+def block_steps(pixels: Pixels, distance: int = 8, offset: int = 0) -> float:
+    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others.
+
+    `offset` moves the borders to other positions, for comparison.
+    """
     light, borders, others = pixels.astype(float).mean(2), [], []
     for lines in (light, light.T):
         differences = np.abs(np.diff(lines, axis=0)).mean(1)
-        is_border = np.arange(1, len(differences) + 1) % distance == 0
+        is_border = np.arange(1, len(differences) + 1) % distance == offset
         borders.append(differences[is_border].mean())
         others.append(differences[~is_border].mean())
     return sum(borders) / sum(others)
+
+
+def grid_steps(result: Pixels, moved: Pixels, distance: int) -> float:
+    """Return the mean difference across the borders of blocks, divided by that between them, whatever the content.
+
+    `moved` is the result of the same photo without its first half block, so its borders lie in other content.
+    """
+    at, between = (
+        block_steps(result, distance, offset) * block_steps(moved, distance, offset) for offset in (0, distance // 2)
+    )
+    return float(np.sqrt(at / between))
 
 
 PSNR = Metric("PSNR", lambda case, result: _psnr(result.pixels, case.reference))

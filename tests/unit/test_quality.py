@@ -11,7 +11,7 @@ import pytest
 from enhance import Settings
 from tests.quality.cases import Case, Upscaled
 from tests.quality.experiments import Table, experiments
-from tests.quality.metrics import CLIPPED, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI
+from tests.quality.metrics import CLIPPED, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, block_steps, grid_steps
 from tests.quality.photos import DRAWN, REPORTED, TUNING, downscaled, reference_of
 from tests.quality.tables import full_table, replace_section, short_table, values_table, verdict
 
@@ -101,3 +101,14 @@ def test_a_result_that_is_the_truth_keeps_it_and_is_as_flat():
     assert KEEP.of(case, Upscaled(reference)) > 50
     assert FLAT.of(case, Upscaled(reference)) == 0
     assert HAARPSI.of(case, Upscaled(reference)) == pytest.approx(100, abs=0.1)
+
+
+def test_edges_of_the_photo_at_the_borders_of_blocks_are_no_steps_of_the_grid():
+    photo = np.random.default_rng(1).normal(128, 8, (264, 264, 1)) * np.ones(3)
+    photo[np.arange(264) // 8 % 2 == 1] += 20  # Edges at each multiple of 8 rows.
+    blocks = photo + 6 * (np.arange(264) // 8 % 2)[None, :, None]
+    whole, moved = photo[:256, :256], photo[4:260, 4:260]
+
+    assert block_steps(whole) > 1.3
+    assert grid_steps(whole, moved, 8) == pytest.approx(1, abs=0.02)
+    assert grid_steps(blocks[:256, :256], moved[:, :] + 6 * (np.arange(256) // 8 % 2)[None, :, None], 8) > 1.05
