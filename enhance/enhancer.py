@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import math
+import sys
 import threading
 import time
 from collections import deque
@@ -31,7 +33,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
-from .images import Box, SourceImage, downscaled_size, read_image, warm_up
+from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, is_pillow, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info, open_photo
 from .output.credentials import use_certificate
@@ -526,9 +528,14 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free the memory of the model if it was not used for five minutes. A server calls this regularly."""
+        """Free memory that is not used: of the model after five minutes, of decoding processes after ten seconds.
+
+        A server calls this regularly.
+        """
         if self._engine is not None:
             self._engine.release_if_idle()
+        end_idle_workers()
+        _return_free_memory()
 
     def _create_engine(self) -> Engine:
         """Return the engine. Only on the device's thread, so that there is one for all callers."""
@@ -551,6 +558,12 @@ class Enhancer:
             lambda restorer: restorer.restore(crops, ticket.stop),
             ticket,
         )
+
+
+def _return_free_memory() -> None:
+    """Return freed memory to the system. glibc keeps it, separately for many threads: 130 MB after a busy minute."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage, downscaled_size
 from .listing import Found, Listing, Shard, list_images
 from .metadata import CHOICES, Metadata
-from .worker import inspect, read_image, warm_up
+from .worker import end_idle_workers, inspect, read_image, warm_up
 
 __all__ = [
     "CHOICES",
@@ -20,6 +20,7 @@ __all__ = [
     "Shard",
     "SourceImage",
     "downscaled_size",
+    "end_idle_workers",
     "inspect",
     "list_images",
     "read_image",

@@ -19,7 +19,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.images import inspect, read_image, worker
+from enhance.images import end_idle_workers, inspect, read_image, worker
 from enhance.images.worker import Workers
 from tests.unit.image_files import encode, tiff
 
@@ -260,6 +260,33 @@ def test_images_wait_for_memory(small: Path, monkeypatch):
 def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "WORKERS", Workers(1, "raise SystemExit"))
     assert error_of(small) == "image_no_reader"
+
+
+def test_idle_workers_are_ended_apart_from_one(small: Path, monkeypatch):
+    workers, message = Workers(3), ("decode", small, None, None)
+    monkeypatch.setattr(worker, "WORKERS", workers)
+    before, waiting = len(children()), threading.Barrier(3)
+    exchange = workers._exchange
+
+    def together(*given):
+        waiting.wait(60)
+        return exchange(*given)
+
+    monkeypatch.setattr(workers, "_exchange", together)
+    threads = [threading.Thread(target=workers.request, args=message) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monkeypatch.setattr(workers, "_exchange", exchange)
+
+    end_idle_workers()
+    assert len(children()) == before + 3, "workers that were just used are kept"
+    monkeypatch.setattr(worker, "_IDLE_SECONDS", 0)
+    end_idle_workers()
+    assert len(children()) == before + 1
+    assert read_image(small).width == PHOTO.width
+    workers.close()
 
 
 def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
