@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import ssl
@@ -17,8 +18,11 @@ from PIL import Image
 from skimage import data
 
 from enhance import models
+from enhance.engine import estimates
+from enhance.engine.estimates import time_strip
 from enhance.errors import WeightsError
 from enhance.models.files import digest
+from enhance.models.graphs import Graph
 from tests import fast_network
 from tests.fast_network import States
 
@@ -30,6 +34,13 @@ os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.dev
 
 # A shell starts background jobs with SIGINT ignored, and the programs that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the imported modules from garbage collection, which would otherwise take half a second each time."""
+    gc.collect()
+    gc.freeze()
+
 
 FAST = "realesr-animevideov3"
 """A real network that is fast enough for tests of everything else."""
@@ -48,6 +59,22 @@ def certificates_read_once():
     """Read the certificates for TLS once and not for every request, which takes longer than most requests."""
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_timed_once():
+    """Time each network once for all engines, because the largest takes more than a second."""
+    timed: dict[tuple[object, ...], tuple[Graph, float]] = {}
+
+    def once(graph: Graph, *place: object) -> float:
+        key = (id(graph), *map(str, place))
+        if key not in timed:
+            timed[key] = graph, time_strip(graph, *place)  # type: ignore[arg-type]
+        return timed[key][1]
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(estimates, "time_strip", once)
         yield
 
 
