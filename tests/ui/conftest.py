@@ -50,9 +50,6 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    from .journey import PATIENCE
-
-    playwright.expect.set_options(timeout=PATIENCE)
     with playwright.sync_playwright() as started:
         arguments = [
             "--no-sandbox",

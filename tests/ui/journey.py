@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.sync_api import FloatRect, Locator, Page, TimeoutError, expect
+from playwright.sync_api import FloatRect, Locator, Page, TimeoutError
+from playwright.sync_api import expect as expect_soon
 
 PATIENCE = 90_000
 """Milliseconds to wait for a condition. Longer waits fail."""
+SHORT = 2000
+"""Milliseconds of a wait in which Playwright checks ten times a second. In longer waits it checks twice a second."""
+
+
+class _Expectation:
+    def __init__(self, part: Any):
+        self._assertions = expect_soon(part)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def check(*expected: Any) -> None:
+            for _ in range(PATIENCE // SHORT - 1):
+                with suppress(AssertionError):
+                    return getattr(self._assertions, name)(*expected, timeout=SHORT)
+            return getattr(self._assertions, name)(*expected, timeout=SHORT)
+
+        return check
+
+
+def expect(part: Locator | Page) -> Any:
+    """Return Playwright's assertions of a part of the page, which wait for PATIENCE and check ten times a second."""
+    return _Expectation(part)
 
 
 def choose(page: Page, file: Path) -> None:

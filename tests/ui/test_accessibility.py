@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
-
 from ..site import Site
-from .journey import choose, has_focus, wait_for_chip
+from .journey import choose, expect, has_focus, wait_for_chip
 
 LISTEN = """() => {
   const region = document.querySelector("#announcements");

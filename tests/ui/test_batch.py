@@ -8,7 +8,6 @@ import re
 import zipfile
 
 from PIL import Image
-from playwright.sync_api import expect
 
 from ..site import Site
 from .journey import (
@@ -19,6 +18,7 @@ from .journey import (
     download,
     enhance,
     enhance_all,
+    expect,
     expect_chosen,
     has_focus,
     history,

@@ -8,10 +8,10 @@ from urllib.parse import urljoin
 import httpx
 import numpy as np
 from PIL import Image
-from playwright.sync_api import expect
 
 from ..site import Site, photo
 from .journey import (
+    expect,
     expect_chosen,
     has_focus,
     images,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from enhance.web import cards
 
@@ -16,6 +16,7 @@ from .journey import (
     choose,
     enhance,
     enhance_all,
+    expect,
     history,
     load,
     open_batch,

@@ -6,11 +6,10 @@ import hashlib
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import expect
 
 from ..site import Site, photo
 from ..unit.report_runs import text_of
-from .journey import download, enhance, expect_chosen, load, pick
+from .journey import download, enhance, expect, expect_chosen, load, pick
 
 GPS = 0x8825
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page
 
 from enhance.config import Config
 from enhance.web import stop_all
@@ -27,6 +27,7 @@ from .journey import (
     download,
     enhance,
     enhance_all,
+    expect,
     expect_chosen,
     history,
     load,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from ..site import Site
 from .journey import (
     choose,
     download,
     enhance,
+    expect,
     expect_chosen,
     history,
     images,

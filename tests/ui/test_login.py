@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import httpx
-from playwright.sync_api import expect
 
 from ..site import LOGIN, guarded_site
+from .journey import expect
 
 
 def test_a_user_logs_in_and_out(site, browser, tmp_path):

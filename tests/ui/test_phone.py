@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
-
 from ..site import Site
-from .journey import box, enhance, has_focus, load, middle, press, stage, wait_for_chip, wait_for_stage
+from .journey import box, enhance, expect, has_focus, load, middle, press, stage, wait_for_chip, wait_for_stage
 
 PHONE = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 

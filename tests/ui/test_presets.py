@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 from skimage import data
 
 from enhance.settings import Settings
@@ -21,6 +21,7 @@ from .journey import (
     choose,
     drag,
     enhance,
+    expect,
     expect_chosen,
     load,
     number,

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from enhance import EnhanceError
 
@@ -19,6 +19,7 @@ from .journey import (
     box,
     data_of,
     drag,
+    expect,
     images,
     load,
     middle,

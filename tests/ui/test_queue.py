@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 
-from playwright.sync_api import expect
-
 from enhance.scheduler import SCHEDULER
 
 from ..site import Site, busy_device
-from .journey import card, enhance_all, load, open_batch
+from .journey import card, enhance_all, expect, load, open_batch
 
 
 def test_a_waiting_run_and_batch_show_their_positions_and_can_be_cancelled(site: Site, open_page):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from ..site import Site
 from .cable import cable
-from .journey import add_files, choose, download, enhance, enhance_all, load, open_batch, wait_for_stage
+from .journey import add_files, choose, download, enhance, enhance_all, expect, load, open_batch, wait_for_stage
 from .test_upload import UPLOAD
 
 NOTICE = "#notice section"

@@ -9,7 +9,6 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
 
 from ..site import Site, photo, wait_until
 from .journey import (
@@ -18,6 +17,7 @@ from .journey import (
     download,
     drag,
     enhance,
+    expect,
     images,
     load,
     press,

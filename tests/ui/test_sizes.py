@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from PIL import Image
-from playwright.sync_api import expect
 
 from ..site import Site
-from .journey import data_of, download, enhance, expect_chosen, has_focus, load, pick
+from .journey import data_of, download, enhance, expect, expect_chosen, has_focus, load, pick
 
 
 def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_large(site: Site, open_page, tmp_path):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from ..site import Site
 from .journey import (
     choose,
     enhance,
+    expect,
     expect_chosen,
     load,
     number,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pillow_heif
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from ..site import Site, photo
 from .journey import (
@@ -16,6 +16,7 @@ from .journey import (
     download,
     enhance,
     enhance_all,
+    expect,
     images,
     load,
     open_batch,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from PIL import Image
-from playwright.sync_api import expect
 
 from enhance import models
 from enhance.models.user_models import remove
 
 from ..site import Site
 from ..user_models import add_models
-from .journey import download, enhance, expect_chosen, load, pick
+from .journey import download, enhance, expect, expect_chosen, load, pick
 
 
 def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, open_page, tmp_path):
