@@ -15,8 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from enhance import Enhancer
-from enhance.web.build import build
-from enhance.web.launch import launch_options
+from enhance.web.build import build, launch_options
 from enhance.web.layout import EXAMPLES
 from tests.ui.conftest import CHROMIUM
 

@@ -183,7 +183,7 @@ def free_port() -> int:
 def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, **options: Any) -> Iterator[str]:
     """Serve the app in this process and yield its URL. `options` replace those of the launch."""
     from app import build_demo
-    from enhance.web.launch import launch_options
+    from enhance.web.build import launch_options
     from enhance.web.metrics import Metrics
 
     config = replace(enhancer.config, agents=agents and bool(importlib.util.find_spec("mcp")))

@@ -1,9 +1,9 @@
 """The page and the API. No other part imports Gradio.
 
-`build` creates the app and `launch` its launch options. `layout` has the components, `upload`, `controls`, `compare`,
-`run`, `batch` and `history` have the handlers, and `api` has the endpoints. `session` keeps what each open page needs,
-`storage` its files, `processing` the kinds of jobs and `views` the updates that handlers share. `security`,
-`admission` and `connections` protect the server, and `gradio_changes` has every use of Gradio's private parts.
+`build` creates the app. `layout` has the components, `upload`, `controls`, `compare`, `run`, `batch` and `history` have
+the handlers, and `api` has the endpoints. `session` keeps what each open page needs, `storage` its files, `processing`
+the kinds of jobs and `views` the updates that handlers share. `security` and `connections` protect the server, and
+`gradio_changes` has every use of Gradio's private parts.
 
 A ZeroGPU Space provides a GPU for one call at a time, in another process. `lent_steps` is this call. Each run of a
 network is one.
@@ -123,10 +123,9 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     """
     if enhancer.config.zero_gpu:
         enhancer.lend = _lender()
-    from .build import build  # Importing Gradio writes to its folder, which must have been checked.
+    from .build import build, launch_options  # Importing Gradio writes to its folder, which must have been checked.
     from .connections import limit_connections
     from .gradio_changes import limit_shutdown
-    from .launch import launch_options
     from .metrics import Metrics, quiet_logs
 
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)

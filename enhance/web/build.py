@@ -1,4 +1,4 @@
-"""The app: the page and the endpoints, and the handler of each event."""
+"""The app: the page and the endpoints, the handler of each event, and the options of its launch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route
 
+from ..config import Config
 from ..enhancer import Enhancer
+from ..store import TaskStore
 from . import compare, controls, history, run, upload
 from .api import add_endpoints
 from .batch import estimate as batch_estimate
-from .batch import files as batch_files
 from .batch import run as batch_run
 from .batch import selection as batch_selection
 from .batch import views as batch_views
+from .calls import API
+from .display import DISPLAY_ROUTE
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
+from .http_api import HTTP_ROUTES
 from .layout import Page, build_page
-from .metrics import Metrics, at_most_every, start_cleaning
+from .metrics import METRICS, Metrics, at_most_every, healthz, start_cleaning
 from .params import (
     BATCH_CONTROLS,
     CONTROLS,
@@ -32,9 +38,11 @@ from .params import (
     TUNING_CONTROLS,
 )
 from .preview import PREVIEW_EVENTS
+from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
 from .services import Services, create_services, register
+from .session import MAX_SESSIONS
 from .storage import MARK_SECONDS, MIN_RETENTION
-from .theme import page_texts
+from .theme import page_head, page_texts, page_theme, style_sheet
 from .views import Call, Updates, bind, parts
 
 _CONTROLS = json.dumps(CONTROLS)
@@ -65,6 +73,8 @@ _THUMBNAILS: dict[str, Any] = {**_QUIET, **batch_views.THUMBNAIL_EVENTS, "trigge
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 """Gradio sends nothing, and does not sum up all events after each one for a route that is closed here."""
 _CLEAN_SECONDS, _TRIM_SECONDS = 600, 60
+_THREADS = 60
+"""Threads for everything but the waiting runs, each of which needs another one."""
 _MAX_EVENTS = 1000
 """Far above what the app's own queue admits: a full queue rejects runs, but no upload and no slider."""
 
@@ -100,6 +110,50 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     )
     demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
+
+
+def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
+    """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the environment.
+
+    `metrics` are those of the app. Uploads share the disk space of `tasks`.
+    """
+    limits, metrics = config.limits, metrics or Metrics()
+    routes: list[BaseRoute] = [DISPLAY_ROUTE, *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    if config.agents:
+        from .agents import serve_http  # Requires the package mcp.
+
+        routes.append(Mount(f"{API}/mcp", serve_http))
+    if metrics.is_served:
+        routes.append(Route(METRICS, metrics.show))
+    return {
+        "server_name": config.host,
+        "server_port": config.port,
+        "auth": config.auth,
+        "theme": page_theme(),
+        "css": style_sheet(),
+        "head": page_head(limits),
+        "i18n": page_texts(limits),
+        "footer_links": ["api"],
+        "max_file_size": limits.bytes,
+        # Gradio has a state for each page and API session, which holds the components that changed.
+        "state_session_capacity": MAX_SESSIONS,
+        "max_threads": _THREADS + config.queue,
+        "strict_cors": True,
+        "show_error": False,
+        "run_history": False,
+        "mcp_server": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "app_kwargs": {
+            "middleware": [
+                Middleware(SecurityHeaders, config.frame_ancestors),
+                Middleware(OriginCheck, metrics, config.public_host),
+                Middleware(Login, config.api_keys),
+                Middleware(RequestChecks, limits, tasks or TaskStore(config.data)),
+            ],
+            "routes": routes,
+        },
+    }
 
 
 class _Events:
@@ -230,16 +284,16 @@ class _Events:
         ):
             self._show_loaded(self._answer(event, handler, values, self._file, **options))
         for event, handler, given in (
-            (card.files.upload, batch_files.add_files, [card.files]),
-            (card.clear.click, batch_files.clear_files, []),
-            (card.cards.delete, batch_files.remove_file, []),
+            (card.files.upload, batch_run.add_files, [card.files]),
+            (card.clear.click, batch_run.clear_files, []),
+            (card.cards.delete, batch_run.remove_file, []),
         ):
             changed = self._on(event, handler, given, self._batch, of_page=True, **_EACH)
             self._make_thumbnails(changed.then)
             self._select_first(changed.then)
         for event, handler in (
-            (card.cards.retry, batch_files.retry_file),
-            (card.cards.submit, batch_files.use_largest_size),
+            (card.cards.retry, batch_run.retry_file),
+            (card.cards.submit, batch_run.use_largest_size),
         ):
             again = self._on(event, handler, values, self._batch, **_EACH)
             self._follow_batch(again.then)

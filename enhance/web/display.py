@@ -6,10 +6,14 @@ of the session's folder, like the addresses of its files, and the version of the
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
 
+from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +26,7 @@ from ..images import Box
 from ..info import Info, open_photo
 from ..output.thumbnails import encode_for_screen, icc_for_screen, photo_region, to_screen
 from .cards import CARD_SIDE, card_image
+from .security import RejectedRequest
 from .services import Services, services_of
 from .session import Session
 
@@ -30,14 +35,51 @@ _MAX_PIXELS = 16_000_000
 _MAX_STEP = 1 << 12
 _PER_PAGE, _PER_ADDRESS, _IN_TOTAL = 8, 24, 96
 """The largest number of open requests for regions. A browser opens six connections at a time."""
+_CONCURRENT = 2
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+class Admission:
+    """The requests of one kind that are open, by session, by address and in total (the empty party)."""
+
+    def __init__(self) -> None:
+        self._open = Counter[tuple[str, ...]]()
+        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _CONCURRENT))
+
+    @asynccontextmanager
+    async def admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
+        """Count a request for these parties, each with its limit, inside the block. Raises RejectedRequest."""
+        for party, limit in parties.items():
+            if self._open[party] >= limit:
+                raise RejectedRequest(429 if party else 503, EnhanceError("regions_full", limit=limit))
+        self._open.update(parties.keys())
+        try:
+            yield
+        finally:
+            self._open.subtract(parties.keys())
+            for party in parties:
+                if not self._open[party]:
+                    del self._open[party]
+                    self._limiters.pop(party, None)
+
+    @asynccontextmanager
+    async def acquire(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
+        """Run the block when no party of the admitted request has more than two in progress."""
+        async with AsyncExitStack() as stack:
+            for party in parties:
+                await stack.enter_async_context(self._limiters[party])
+            yield
 
 
 class _Display:
     """The ASGI app of the route. As such, it can hold the limits until a response is sent.
 
     For each party, at most two regions and two cards are created at a time, so that they do not slow down the network.
+    Cards can wait for long for an unused device, and regions must not wait for them.
     """
+
+    def __init__(self) -> None:
+        self._regions, self._cards = Admission(), Admission()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
@@ -48,7 +90,7 @@ class _Display:
         parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         is_card = request.path_params["kind"] == "card"
         make = partial(_card, stop=session.begin_card()) if is_card else _region
-        admission = services.cards if is_card else services.regions
+        admission = self._cards if is_card else self._regions
         async with admission.admit(parties):  # Until the region is sent: a slow reader keeps it in memory.
             async with admission.acquire(parties):
                 try:

@@ -120,10 +120,8 @@ def _build_stage(page: Page, texts: Texts) -> None:
             preview.compare = gr.Button(texts("compare_presets"), elem_id="compare-presets", **arguments)
         preview.cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
         with gr.Column(elem_id="stage-messages"):
-            preview.comparison_progress, preview.problem = (
-                gr.HTML(elem_id="comparison-progress"),
-                gr.HTML(elem_id="preview-problem"),
-            )
+            preview.comparison_progress = gr.HTML(elem_id="comparison-progress")
+            preview.problem = gr.HTML(elem_id="preview-problem")
 
 
 def _build_controls(page: Page, texts: Texts) -> None:
@@ -133,9 +131,8 @@ def _build_controls(page: Page, texts: Texts) -> None:
     hidden = {**_PLAIN, "visible": False}
     page.result.summary = gr.HTML(elem_id="done")
     with _section("size"):
-        card.sizes = gr.HTML(
-            '<fieldset class="sizes"></fieldset>', elem_id="sizes", js_on_load="window.enhanceSizes = trigger"
-        )
+        fieldset = '<fieldset class="sizes"></fieldset>'
+        card.sizes = gr.HTML(fieldset, elem_id="sizes", js_on_load="window.enhanceSizes = trigger")
         named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0], **_PLAIN)
         named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
         named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
@@ -145,10 +142,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
             arguments: dict[str, Any] = {"visible": False, "min_width": 0}
             for name in PRINT_SIDES:
                 named[name] = gr.Number(label=texts(name), elem_id=name, **arguments)
-            units = [(texts(f"unit_{unit}"), unit) for unit in CENTIMETRES]
-            named["unit"] = gr.Radio(
-                units, value="cm", label=texts("unit"), elem_id="unit", elem_classes="pills", **arguments
-            )
+            named["unit"] = _choice(texts, "unit", CENTIMETRES, "cm", elem_classes="pills", **arguments)
             named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", **arguments)
         named["print_fit"] = _choice(texts, "print_fit", PRINT_FITS, PRINT_FITS[0], **hidden)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
@@ -161,13 +155,9 @@ def _build_controls(page: Page, texts: Texts) -> None:
         card.changed = gr.HTML(elem_id="changed", elem_classes="not-displayed")
         # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
         with gr.Accordion(texts("tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
-            arguments: dict[str, Any] = {"label": texts("tuning"), "info": texts("tuning_info"), "elem_id": "tuning"}
-            named["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **arguments)
-            for name in TUNING_CONTROLS[:2]:
-                named[name] = _slider(texts, name, start[name])
-            named["denoise"] = _slider(texts, "denoise", start["denoise"], visible=False)
-            for name in (*TUNING_CONTROLS[2:], "tile"):
-                named[name] = _slider(texts, name, start[name])
+            named["tuning"] = _switch(texts, "tuning", start["tuning"], info=texts("tuning_info"))
+            for name in (*TUNING_CONTROLS[:2], "denoise", *TUNING_CONTROLS[2:], "tile"):
+                named[name] = _slider(texts, name, start[name], visible=name != "denoise")
             reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
             named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
         card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
@@ -179,20 +169,18 @@ def _build_controls(page: Page, texts: Texts) -> None:
         named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
         named["background"] = _choice(texts, "background", BACKGROUNDS, Encoding().background, visible=False)
         named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
-        arguments = {
-            "label": texts("add_label"),
-            "info": texts("add_label_info"),
-            "elem_id": "label",
-            "container": False,
-        }
-        named["label"] = gr.Checkbox(value=Encoding().label, **arguments)
+        named["label"] = _switch(texts, "add_label", Encoding().label, info=texts("add_label_info"), elem_id="label")
         page.upload.location = gr.HTML(elem_id="location")
     with gr.Column(elem_id="batch-options", elem_classes="of-many", min_width=0):
-        arguments = {"label": texts("name_pattern"), "max_lines": 1, "elem_id": "name_pattern", "elem_classes": "bare"}
+        arguments: dict[str, Any] = {
+            "label": texts("name_pattern"),
+            "max_lines": 1,
+            "elem_id": "name_pattern",
+            "elem_classes": "bare",
+        }
         named["name_pattern"] = gr.Textbox(PATTERN, **arguments)
         page.batch.pattern = gr.HTML(elem_id="pattern")
-        arguments = {"label": texts("largest"), "elem_id": "largest", "elem_classes": "bare", "container": False}
-        named["largest"] = gr.Checkbox(True, **arguments)
+        named["largest"] = _switch(texts, "largest", True, elem_classes="bare")
 
 
 def _section(name: str) -> gr.Column:
@@ -263,6 +251,10 @@ def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> g
     info = texts(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
     arguments: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
     return gr.Slider(*LIMITS[name], value=value, step=step, label=texts(name), info=info, **arguments)
+
+
+def _switch(texts: Texts, name: str, value: bool, **options: Any) -> gr.Checkbox:
+    return gr.Checkbox(value, label=texts(name), container=False, **{"elem_id": name, **options})
 
 
 def _choice(texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any) -> gr.Radio:

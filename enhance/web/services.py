@@ -22,7 +22,6 @@ from ..images import ImageCache
 from ..presets import available_presets, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
-from .admission import Admission
 from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .metrics import Metrics, is_local_request
@@ -39,11 +38,7 @@ _MISSING_MODEL = ("weights_not_fetched", "weights_not_installed")
 
 @dataclass(frozen=True)
 class Services:
-    """The enhancer, the limits, the sessions and the files of one app. `queue` is the number of runs that can wait.
-
-    `regions` and `cards` admit requests for regions of images and for cards of presets. Cards can wait for long for an
-    unused device, and regions must not wait for them.
-    """
+    """The enhancer, the limits, the sessions and the files of one app. `queue` is the number of runs that can wait."""
 
     enhancer: Enhancer
     limits: Limits
@@ -54,8 +49,6 @@ class Services:
     queue: int
     metrics: Metrics
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    regions: Admission = field(default_factory=Admission)
-    cards: Admission = field(default_factory=Admission)
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""

@@ -27,18 +27,8 @@ _BROWSER_TEXTS = (
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("theme", "format", "metadata"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *(
-        "server_changed",
-        "reload",
-        "upload_interrupted",
-        "preset_auto",
-        "choose_by_eye",
-        "not_installed_short",
-        "preset",
-        "format_metadata",
-        "panel",
-        "stage_touch",
-    ),
+    *("server_changed", "reload", "upload_interrupted", "preset_auto", "choose_by_eye", "not_installed_short"),
+    *("preset", "format_metadata", "panel", "stage_touch"),
 )
 """The keys of the texts that the scripts use."""
 

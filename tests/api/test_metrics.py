@@ -15,7 +15,7 @@ from starlette.routing import Route
 from enhance import PRESETS
 from enhance.config import Config, version
 from enhance.i18n import catalogue
-from enhance.web.launch import launch_options
+from enhance.web.build import launch_options
 from enhance.web.metrics import METRICS, Metrics
 
 from ..site import wait_until
