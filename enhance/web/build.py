@@ -293,7 +293,7 @@ class _Events:
             self._select_first(changed.then)
         for event, handler in (
             (card.cards.retry, batch_run.retry_file),
-            (card.cards.submit, batch_run.use_largest_size),
+            (card.cards.submit, partial(batch_run.retry_file, is_flexible=True)),
         ):
             again = self._on(event, handler, values, self._batch, **_EACH)
             self._follow_batch(again.then)

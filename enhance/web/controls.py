@@ -14,7 +14,7 @@ from ..errors import SettingsError
 from ..i18n import name_of
 from ..images import Box
 from ..output.resample import result_size, with_largest_print, with_possible_size
-from ..settings import AUTO, PRESETS, Settings, largest_scale, network_scale
+from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
@@ -23,7 +23,6 @@ from .params import (
     OWN_PRINT,
     POSSIBLE_SIZE,
     USE_PNG,
-    Values,
     batch_values,
     encoding_from,
     encoding_from_link,
@@ -44,12 +43,9 @@ from .storage import history_name
 from .views import (
     Call,
     Updates,
-    clear,
     in_page_order,
     is_fit_needed,
     presets_html,
-    result_chip,
-    show_changed,
     show_controls,
     show_download,
     show_preview,
@@ -136,23 +132,29 @@ def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
     }
 
 
-def show_active(call: Call) -> Updates:
-    """Show the photo of the tab that was opened, with its preview and result."""
-    with suppress(SettingsError):  # The control of the size has the message.
-        call.session.settings = settings_from(call.values, call.session.shape)
-    return {**clear(call.page), **show_session(call)}
-
-
 _shows_setting_errors = shows_errors(lambda page: page.controls.problem, "A control could not be changed")
 
 
 @_shows_setting_errors
 def choose_preset(call: Call) -> Updates:
     """Set the controls of the selected preset, and show why it is not available if so."""
-    if not call.session.is_auto:
-        return _set_preset(call, call.values["preset"])
-    call.session.settings = call.services.choose_preset(call.session, call.values)
-    return _show_controls(call) | {call.page.controls.problem: ""}
+    card, session = call.page.controls, call.session
+    if session.is_auto:
+        session.settings = call.services.choose_preset(session, call.values)
+        return show_controls(call) | {card.problem: ""}
+    presets, choices = call.services.presets(call.request), {}
+    try:
+        start = settings_of_preset(call.values["preset"], call.values, session)
+        session.settings, session.wanted_size = start.settings, start.wanted_size
+        reason = next((one["reason"] or "" for one in presets if one["name"] == start.settings.preset), "")
+        message = templates.problem(reason, *use_auto(call.language, session))
+        if not message and start.is_lowered:
+            largest = largest_scale(start.settings)
+            key = "size_changed_1x" if largest == 1 else "size_changed"
+            message = templates.note(call.text(key, largest=f"{largest:.3g}"))
+    except SettingsError as error:  # The model was removed after the page was opened.
+        message, choices = call.problem(error, ""), _show_presets(call, presets)
+    return {**choices, **show_controls(call), card.problem: message}
 
 
 def change_size(call: Call) -> Updates:
@@ -162,24 +164,11 @@ def change_size(call: Call) -> Updates:
         settings = settings_from(values, session.shape)
     except SettingsError:  # The control of the size has the message.
         return {}
-    if not session.is_auto or _is_shown(session, values):
+    shown = session.shown_values
+    if not session.is_auto or (shown.preset, shown.reduce) == (values["preset"], values["reduce"]):
         return {call.page.named["print_fit"]: gr.Radio(visible=is_fit_needed(session, settings))}
     session.settings = settings
-    return _show_controls(call)
-
-
-def _is_shown(session: Session, values: Values) -> bool:
-    shown = session.shown_values
-    return (shown.preset, shown.reduce) == (values["preset"], values["reduce"])
-
-
-def _show_controls(call: Call) -> Updates:
-    """Update the controls other than the preset, and what depends on them."""
-    return {
-        **show_controls(call),
-        call.page.result.chip: result_chip(call),
-        **show_changed(call),
-    }
+    return show_controls(call)
 
 
 @_shows_setting_errors
@@ -202,8 +191,6 @@ def _follow_tip(call: Call, name: str) -> Updates:
         return {call.page.named["format"]: "png", **encoding}
     if name in _NEAREST:
         return _use_nearest_size(call, _NEAREST[name])
-    if name == AUTO:
-        return _select_auto(call)
     return select_preset(call, name) if name in PRESETS else {}
 
 
@@ -214,7 +201,7 @@ def choose_size(call: Call) -> Updates:
     if size is None:
         return {}
     session.settings, session.wanted_size = settings_from({**call.values, **size}, session.shape), {}
-    return show_size(call) | show_changed(call)
+    return show_size(call)
 
 
 _NEAREST = {POSSIBLE_SIZE: with_possible_size, LARGEST_PRINT: with_largest_print}
@@ -225,37 +212,13 @@ def _use_nearest_size(call: Call, nearest: Callable[[Settings, int, int], Settin
     session, settings = call.session, settings_from(call.values, call.session.shape)
     if session.shape is not None:
         session.settings = nearest(settings, *session.shape)
-    return show_size(call) | show_changed(call)
-
-
-def _select_auto(call: Call) -> Updates:
-    """Select Auto in place of a preset that is not available."""
-    call.session.is_auto = True
-    values = call.services.with_chosen_preset(call.session, {**call.values, "preset": AUTO})
-    return {call.page.named["preset"]: AUTO, **choose_preset(replace(call, values=values))}
+    return show_size(call)
 
 
 def select_preset(call: Call, name: str) -> Updates:
     """Select a preset that was chosen elsewhere on the page."""
-    values, call.session.is_auto = {**call.values, "preset": name}, False
-    return {call.page.named["preset"]: name, **_set_preset(replace(call, values=values), name)}
-
-
-def _set_preset(call: Call, name: str) -> Updates:
-    card, session = call.page.controls, call.session
-    presets, choices = call.services.presets(call.request), {}
-    try:
-        start = settings_of_preset(name, call.values, session)
-        session.settings, session.wanted_size = start.settings, start.wanted_size
-        reason = next((one["reason"] or "" for one in presets if one["name"] == name), "")
-        message = templates.problem(reason, *use_auto(call.language, session))
-        if not message and start.is_lowered:
-            largest = largest_scale(start.settings)
-            key = "size_changed_1x" if largest == 1 else "size_changed"
-            message = templates.note(call.text(key, largest=f"{largest:.3g}"))
-    except SettingsError as error:  # The model was removed after the page was opened.
-        message, choices = call.problem(error, ""), _show_presets(call, presets)
-    return {**choices, **_show_controls(call), card.problem: message}
+    values = call.services.with_chosen_preset(call.session, {**call.values, "preset": name})
+    return {call.page.named["preset"]: name, **choose_preset(replace(call, values=values))}
 
 
 @_shows_setting_errors
@@ -264,7 +227,7 @@ def change_reduction(call: Call) -> Updates:
     session = call.session
     before = settings_from({**call.values, "reduce": session.settings.reduce}, session.shape)
     session.settings = before.changed(reduce=call.values["reduce"])
-    return {**show_size(call), call.page.result.chip: result_chip(call), **show_changed(call)}
+    return show_size(call)
 
 
 @_shows_setting_errors
@@ -281,7 +244,7 @@ def change_size_control(call: Call) -> Updates:
     }.get(control)
     values = {**call.values, **({} if control == "paper" else {control: value})}
     session.settings, session.wanted_size = settings.changed(**size_setting(values)), {}
-    return show_size(call) | show_changed(call)
+    return show_size(call)
 
 
 @_shows_setting_errors

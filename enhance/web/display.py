@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from threading import Event
 
 from anyio import CapacityLimiter
@@ -23,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..images import Box
-from ..info import Info, open_photo
+from ..info import open_photo
 from ..output.thumbnails import encode_for_screen, icc_for_screen, photo_region, to_screen
 from .cards import CARD_SIDE, card_image
 from .security import RejectedRequest
@@ -110,7 +109,9 @@ def _region(services: Services, session: Session, request: Request) -> tuple[byt
         box, step = _region_in(request, image.width, image.height)
         return encode_for_screen(photo_region(image, box, step), icc_for_screen(image))
     if kind == "result" and result is not None and result.version == version:
-        return _result_region(result.download, result.info, request)
+        with open_photo(result.download, result.info) as png:
+            box, step = _region_in(request, png.size[1], png.size[0])
+            return encode_for_screen(to_screen(png.region(box, step)), png.icc if png.channels > 2 else None)
     raise HTTPException(404)
 
 
@@ -125,12 +126,6 @@ def _card(services: Services, session: Session, request: Request, stop: Event) -
     if card is None:
         raise HTTPException(404)
     return card
-
-
-def _result_region(path: Path, info: Info, request: Request) -> tuple[bytes, str]:
-    with open_photo(path, info) as png:
-        box, step = _region_in(request, png.size[1], png.size[0])
-        return encode_for_screen(to_screen(png.region(box, step)), png.icc if png.channels > 2 else None)
 
 
 def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -39,16 +39,6 @@ _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 _BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 """In seconds."""
 _PROXY_HEADERS = {b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"}
-
-
-class HasInfo(Protocol):
-    """A result, a preview or a comparison."""
-
-    @property
-    def info(self) -> Mapping[str, Any]: ...
-
-
-OutcomeT = TypeVar("OutcomeT", bound=HasInfo)
 
 
 class Metrics:
@@ -81,8 +71,8 @@ class Metrics:
         self._running.set_function(lambda: status()["running"])
         self._waiting.set_function(lambda: status()["waiting"])
 
-    def follow(self, kind: str, preset: str, work: Callable[[], OutcomeT]) -> OutcomeT:
-        """Return the result of `work` and record its outcome."""
+    def follow(self, kind: str, preset: str, work: Callable[[], Any]) -> Any:
+        """Return the result of `work`, which has an `info`, and record its outcome."""
         started, outcome, info, failure = time.monotonic(), "failed", None, None
         try:
             result = work()

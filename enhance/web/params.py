@@ -176,21 +176,15 @@ def settings_of_preset(name: str, values: Values, session: Session) -> PresetSta
     scale = size.get("scale") or 0
     if scale == network_scale(session.settings):
         size = session.wanted_size
+    sized = start
     try:
         sized = start.changed(**size)
         if session.shape is not None:
-            _check_size(sized, session.shape)
-    except SettingsError:
-        return PresetStart(start, size, is_lowered=True)
-    return PresetStart(sized, {}, scale > largest_scale(sized))
-
-
-def _check_size(settings: Settings, shape: tuple[int, int]) -> None:
-    try:
-        result_size(settings, *shape)
+            result_size(sized, *session.shape)
     except SettingsError as error:
         if error.key != "size_small":  # This size is too small with every preset.
-            raise
+            return PresetStart(start, size, is_lowered=True)
+    return PresetStart(sized, {}, scale > largest_scale(sized))
 
 
 def fitting(settings: Settings, shape: tuple[int, int] | None) -> Settings:

@@ -138,7 +138,7 @@ class BatchFiles:
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `is_flexible` is that of `with_own_size`. `pattern` has the names of the output files,
-    `plans` what the settings would make of each file, and `planned` the number of files that a batch would process.
+    and `plans` what the settings would make of each file that is not done.
     """
 
     items: tuple[Item, ...] = ()
@@ -150,7 +150,6 @@ class BatchFiles:
     is_flexible: bool = False
     pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
-    planned: int = 0
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -234,8 +234,13 @@ def show_controls(call: Call) -> Updates:
     is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))
     about = call.text("denoise_fixed" if is_fixed else "denoise_info")
     denoise = gr.Slider(value=settings.denoise, visible=settings.denoises, interactive=not is_fixed, info=about)
-    updates = {**values, **sliders, "denoise": denoise, **_size_updates(session)}
-    return {call.page.named[name]: update for name, update in updates.items()}
+    return _show_values(call, {**values, **sliders, "denoise": denoise, **_size_updates(session)})
+
+
+def _show_values(call: Call, updates: Mapping[str, Any]) -> Updates:
+    """Update controls by name, with what depends on them."""
+    updates = {call.page.named[name]: update for name, update in updates.items()}
+    return {**updates, call.page.result.chip: result_chip(call), **show_changed(call)}
 
 
 def _size_updates(session: Session) -> dict[str, Any]:
@@ -266,8 +271,7 @@ def is_fit_needed(session: Session, settings: Settings) -> bool:
 
 def show_size(call: Call) -> Updates:
     """Update the controls of the output size, and `reduce`, which limits it."""
-    updates = _size_updates(call.session) | {"reduce": call.session.settings.reduce}
-    return {call.page.named[name]: update for name, update in updates.items()}
+    return _show_values(call, _size_updates(call.session) | {"reduce": call.session.settings.reduce})
 
 
 def show_photo(call: Call) -> Updates:

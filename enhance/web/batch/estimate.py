@@ -85,7 +85,6 @@ def _plan(item: Item, settings: Settings, encoding: Encoding) -> FilePlan:
 def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encoding: Encoding) -> Updates:
     """Show the time of these files, the presets that Auto selects for them, and the size of their results."""
     files, card = call.session.owner.files, call.page.batch
-    files.planned = len(items)
     words, auto, seconds = "", "", 0.0
     chosen = _choices(call, items, settings)
     if chosen:

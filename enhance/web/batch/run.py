@@ -24,7 +24,7 @@ from .. import templates
 from ..history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
-from ..session import BatchFiles, Session
+from ..session import BatchFiles
 from ..views import Call, Updates, offer_file, show_controls, shows_errors
 from .selection import show_new_result
 from .views import files_html, make_thumbnail, progress_html, show_batch
@@ -70,6 +70,15 @@ class PageBatch(BatchJob):
                 if entry is not None:
                     self._entries[item.key] = entry
         shorten(self._tasks, self._session)
+
+    def add(self, items: Iterable[Item]) -> bool:
+        """Add waiting files to the batch. Return False if it has ended."""
+        items = [with_own_size(item, self.running.settings, is_flexible=self._files.is_flexible) for item in items]
+        self.record(items)
+        is_added = self.running.add(items)
+        for item in items:
+            self.discard_record(item.key)
+        return is_added
 
     def discard_record(self, key: str) -> None:
         """Remove a file that is not in the batch from the list of results."""
@@ -153,21 +162,15 @@ def add_files(call: Call, paths: list[str] | None) -> Updates:
 
 
 def _add(call: Call, paths: list[Path]) -> None:
-    session, limits = call.session, call.services.limits
-    job: PageBatch | None = session.batch
+    session, limits, job = call.session, call.services.limits, call.session.batch
     limits.check_together([*(item.source for item in session.current_batch.items), *paths])
     last = max((item.number for item in session.current_batch.items), default=0)
     items = [
         with_size(Item(path, Path(path.name), number=number), limits.pixels, limits.bytes)
         for number, path in enumerate(paths, last + 1)
     ]
-    if job is not None and not job.is_over:
-        items = [_sized(session, item, job.running.settings) for item in items]
-        job.record(items)
-        if job.running.add(items):
-            return
-        for item in items:
-            job.discard_record(item.key)
+    if session.is_batch_running and job.add(items):
+        return
     if job is not None and not job.wait(_PACKING_SECONDS):
         raise EnhanceError("batch_ends")
     with session.lock:
@@ -175,18 +178,12 @@ def _add(call: Call, paths: list[Path]) -> None:
         session.files.items += tuple(items)
 
 
-def _sized(session: Session, item: Item, settings: Settings) -> Item:
-    """Return a file with settings of its own where the size of the batch needs them."""
-    return with_own_size(item, settings, is_flexible=session.files.is_flexible)
-
-
 def remove_file(call: Call) -> Updates:
     """Remove a file that is not processed yet, or that failed."""
     session, key = call.session, str(call.event.index)
-    job: PageBatch | None = session.batch
-    if job is not None and not job.is_over:
-        job.running.remove(key)
-        job.discard_record(key)
+    if session.is_batch_running:
+        session.batch.running.remove(key)
+        session.batch.discard_record(key)
     else:
         with session.lock:
             session.end_batch()
@@ -194,30 +191,22 @@ def remove_file(call: Call) -> Updates:
     return show_batch(call)
 
 
-def retry_file(call: Call) -> Updates:
-    """Process a file again that failed."""
-    return _retry(call, is_flexible=False)
+def retry_file(call: Call, *, is_flexible: bool = False) -> Updates:
+    """Read a file again that failed. It joins the running batch, or starts one of its own if its batch has ended.
 
-
-def use_largest_size(call: Call) -> Updates:
-    """Process a file in the largest possible size, because the requested one is too large."""
-    return _retry(call, is_flexible=True)
-
-
-def _retry(call: Call, *, is_flexible: bool) -> Updates:
-    """Read a file again. It joins the running batch, or starts one of its own if it failed in a batch that ended."""
+    With `is_flexible`, it gets the largest possible size, because the requested one is too large.
+    """
     session, card, limits = call.session.owner, call.page.batch, call.services.limits
-    job: PageBatch | None = session.batch
     with session.lock:
-        item = session.current_batch.files.get(str(call.event.index))
+        item, job = session.current_batch.files.get(str(call.event.index)), session.batch
         if item is None or item.state in ("running", "done"):
             return show_batch(call)
         fresh = replace(item, state="waiting", error=None, size=None, is_flexible=is_flexible or item.is_flexible)
         fresh = with_size(fresh, limits.pixels, limits.bytes)
         if item.source == session.selected.file:
             session.selected.is_flexible = fresh.is_flexible
-        if job is not None and not job.is_over:
-            job.running.add([_sized(session, fresh, job.running.settings)])
+        if session.is_batch_running:
+            job.add([fresh])
             return show_batch(call)
         session.end_batch()
         session.files.items = tuple(fresh if one.key == item.key else one for one in session.files.items)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from ...batch import Item
-from ...errors import EnhanceError
+from ...errors import EnhanceError, SettingsError
 from ...info import Result
-from .. import controls, templates, upload
+from .. import templates, upload
 from ..history import load_result
+from ..params import settings_from
 from ..services import Services
 from ..session import Session
-from ..views import Call, Updates, clear, show_photo, show_preview, show_result
+from ..views import Call, Updates, clear, show_photo, show_preview, show_result, show_session
 from .views import file_message, files_html
 
 
 def show_tab(call: Call) -> Updates:
     """Show the tab that was opened: Single with its photo, or Batch with the file that is selected."""
-    return controls.show_active(call) | select_first(call)
+    with suppress(SettingsError):  # The control of the size has the message.
+        call.session.settings = settings_from(call.values, call.session.shape)
+    return clear(call.page) | show_session(call) | select_first(call)
 
 
 def select_first(call: Call) -> Updates:

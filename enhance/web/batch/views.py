@@ -132,7 +132,7 @@ def file_message(call: Call, item: Item) -> str:
 
 def enhance_label(call: Call) -> str:
     """Return the label of the button, with the number of files that a batch would process."""
-    planned = call.session.owner.files.planned
+    planned = sum(bool(one.size) for one in call.session.owner.files.plans.values())
     return call.text("batch_enhance_n", n=planned) if planned else call.text("batch_enhance")
 
 
