@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ import numpy as np
 
 from ..analysis import Analysis
 from ..batch import Batch, Item, plan, with_own_size
-from ..config import Limits
-from ..errors import SettingsError, expected_error
+from ..errors import SettingsError
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts
 from ..info import Info, Result, paper_in, settings_in
@@ -29,14 +27,12 @@ from ..output.names import PATTERN
 from ..output.thumbnails import (
     Thumbnail,
     save_for_screen,
-    save_small,
-    save_small_result,
 )
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
 from ..store import Entry, count_as_used, download_name
 from .jobs import JOBS
-from .storage import Asker, PageFolder, asker_of
+from .storage import Asker, asker_of
 
 MAX_SESSIONS = 200
 MAX_SESSIONS_OF_ADDRESS = 50
@@ -48,7 +44,6 @@ GRACE_SECONDS = 120
 """How long jobs of a closed page continue, so that a page that is reloaded finds them."""
 _MAX_FILES = 6
 """The number of files of one kind in a session's folder: a browser can still be loading an earlier one."""
-_SMALL_SIDE = 160
 _MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
 """Larger files of a batch get no thumbnail, because it would take too long."""
 
@@ -151,7 +146,7 @@ class BatchFiles:
     pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
     analyses: dict[Path, Analysis] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(
         self, settings: Settings, encoding: Encoding, *, only: str | None = None, keeps_settings: bool = False
@@ -161,14 +156,14 @@ class BatchFiles:
         With `keeps_settings`, each file keeps settings of its own. A file that is done with other settings gets a new
         key, so that the list of results keeps both results. `only` is the key of the only file to prepare.
         """
-        encoding_before, self.encoding = self.encoding, encoding
-        if not keeps_settings:
-            sized = partial(with_own_size, settings=settings, is_flexible=self.is_flexible)
-            self.items = tuple(sized(item) if only in (None, item.key) else item for item in self.items)
-        self.items = tuple(
-            self._prepare(item, item.settings or settings, encoding_before) if only in (None, item.key) else item
-            for item in self.items
-        )
+        items = []
+        for item in self.items:
+            if only in (None, item.key):
+                if not keeps_settings:
+                    item = with_own_size(item, settings, is_flexible=self.is_flexible)
+                item = self._prepare(item, item.settings or settings, encoding)
+            items.append(item)
+        self.items, self.encoding = tuple(items), encoding
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
             self.items = tuple(replace(item, number=number) for number, item in enumerate(self.items, 1))
@@ -181,12 +176,11 @@ class BatchFiles:
     def _has_result(item: Item, settings: Settings) -> bool:
         return bool(item.result and item.result.exists() and item.info and settings_in(item.info) == settings)
 
-    def _prepare(self, item: Item, settings: Settings, encoding_before: Encoding) -> Item:
-        has_result = item.result is not None and item.result.exists()
-        is_same = self._has_result(item, settings)
-        if (is_same and self.encoding == encoding_before) or (item.error and not item.pixels):
+    def _prepare(self, item: Item, settings: Settings, encoding: Encoding) -> Item:
+        if self.is_done(item, settings, encoding) or (item.error and not item.pixels):
             return item
-        key = secrets.token_hex(16) if has_result and not is_same else item.key
+        has_other = item.result is not None and item.result.exists() and not self._has_result(item, settings)
+        key = secrets.token_hex(16) if has_other else item.key
         if (item.key, False) in self.thumbnails:
             self.thumbnails[key, False] = self.thumbnails.pop((item.key, False))
         self.thumbnails.pop((item.key, True), None)
@@ -202,23 +196,6 @@ class BatchFiles:
             if item.info and item.info["output"]["width"] * item.info["output"]["height"] <= _MAX_RESULT_PIXELS:
                 found.append((item, True))
         return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.thumbnails]
-
-    def make_thumbnail(self, item: Item, of_result: bool, downloads: PageFolder, limits: Limits) -> None:
-        """Make the thumbnail of a file or of its result, once. A file that cannot be read has none."""
-        with self._lock:
-            if (item.key, of_result) in self.thumbnails:
-                return
-            self.thumbnails[item.key, of_result] = None
-        try:
-            path = downloads.new_path("small")
-            if of_result and item.png is not None:
-                self.thumbnails[item.key, True] = save_small_result(item.png, path, _SMALL_SIDE)
-            else:
-                small = save_small(item.source, path, _SMALL_SIDE, limits.pixels, limits.bytes)
-                self.thumbnails[item.key, False] = small
-        except Exception as error:
-            if not isinstance(error, OSError):
-                expected_error(error, "A thumbnail could not be made")
 
     def remove(self, keys: Collection[str]) -> None:
         """Remove files with their downloads, and all ZIP files."""

@@ -10,11 +10,12 @@ from typing import Any
 import gradio as gr
 
 from ...batch import Batch, Item
-from ...errors import EnhanceError, SettingsError
+from ...errors import EnhanceError, SettingsError, expected_error
 from ...i18n import format_duration
 from ...info import grade_in
 from ...output.formats import ENDINGS, FORMATS
 from ...output.resample import with_possible_size
+from ...output.thumbnails import save_small, save_small_result
 from ...scheduler import SCHEDULER
 from .. import templates
 from ..params import page_message
@@ -23,6 +24,7 @@ from ..session import BatchFiles
 from ..views import Call, Updates
 
 THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "images", "concurrency_limit": 2}
+_SMALL_SIDE = 160
 SHOW_SECONDS = 0.7
 """How often a long piece of work shows what is new."""
 
@@ -153,4 +155,19 @@ def make_thumbnails(call: Call) -> Iterator[Updates]:
 
 
 def make_thumbnail(call: Call, item: Item, of_result: bool) -> None:
-    call.session.owner.files.make_thumbnail(item, of_result, call.services.downloads, call.services.limits)
+    """Make the thumbnail of a file or of its result, once. A file that cannot be read has none."""
+    files, limits, key = call.session.owner.files, call.services.limits, (item.key, of_result)
+    with files.lock:
+        if key in files.thumbnails:
+            return
+        files.thumbnails[key] = None
+    try:
+        path = call.services.downloads.new_path("small")
+        if of_result and item.png is not None:
+            files.thumbnails[key] = save_small_result(item.png, path, _SMALL_SIDE)
+        else:
+            small = save_small(item.source, path, _SMALL_SIDE, limits.pixels, limits.bytes)
+            files.thumbnails[item.key, False] = small
+    except Exception as error:
+        if not isinstance(error, OSError):
+            expected_error(error, "A thumbnail could not be made")
