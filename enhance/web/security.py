@@ -9,8 +9,8 @@ import json
 import logging
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -49,8 +49,8 @@ _DEVELOPER_ROUTES = (
     *(f"{API}/{name}" for name in ("component_server", "vibe", "undo-vibe")),
 )
 """Routes of Gradio for app developers, which are closed here."""
-_UPLOADS: dict[str, dict[int, str]] = {f"{API}/upload": {400: "upload_malformed"}, HTTP_API: {}}
-"""The routes that receive files, and the error in place of a response of Gradio with a status."""
+_UPLOADS = (f"{API}/upload", HTTP_API)
+"""The routes that receive files."""
 _FILE_ROUTES = (f"{API}/file=", f"{API}/file/")
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
@@ -200,7 +200,7 @@ class Login(_Middleware):
         self._keys = keys
         self._tries, self._together, self._seconds = tries, together, seconds
         self._failures: dict[str, list[float]] = {}
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known = deque[str](maxlen=_MAX_KNOWN_ADDRESSES)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
@@ -247,7 +247,8 @@ class Login(_Middleware):
             if message["type"] == "http.response.start":
                 if message["status"] < 400:
                     failures.remove(now)
-                    self._remember(address)
+                    if address not in self._known:
+                        self._known.append(address)
                 headers = [
                     (name, _strict_cookie(value, scope["scheme"]) if name.lower() == b"set-cookie" else value)
                     for name, value in message["headers"]
@@ -261,12 +262,6 @@ class Login(_Middleware):
         if len(failures) >= limit:
             seconds = math.ceil(failures[-limit] + self._seconds - now)
             raise RejectedRequest(429, EnhanceError(key, seconds=seconds))
-
-    def _remember(self, address: str) -> None:
-        self._known[address] = None
-        self._known.move_to_end(address)
-        if len(self._known) > _MAX_KNOWN_ADDRESSES:
-            self._known.popitem(last=False)
 
 
 def _key_in(headers: Headers, keys: Collection[str]) -> str | None:
@@ -306,7 +301,7 @@ class RequestChecks(_Middleware):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
         if method == "POST" and path in _UPLOADS:
             with Reservation(self._tasks) as space:
-                await self._upload(scope, receive, send, space, _UPLOADS[path])
+                await self._upload(scope, receive, send, space)
             return
         if method == "POST":
             is_mcp = path.startswith(f"{API}/mcp")
@@ -321,21 +316,22 @@ class RequestChecks(_Middleware):
             self._check(scope, lambda calls: calls.check_event(path))
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
-            await self._pass_on(scope, receive, send, {422: "api_malformed"} if path.startswith(f"{API}/") else {})
+            await self._pass_on(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, malformed: Mapping[int, str]) -> None:
-        """Let Gradio respond. Raises RejectedRequest in place of a response whose status is in `malformed`."""
-        key: str | None = None
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Gradio respond. Raises RejectedRequest in place of its response to a malformed request."""
+        path, is_malformed = path_of(scope), False
+        status, key = (400, "upload_malformed") if path == f"{API}/upload" else (422, "api_malformed")
 
         async def send_unless_malformed(message: Message) -> None:
-            nonlocal key
-            if message["type"] == "http.response.start":
-                key = malformed.get(message["status"])
-            if key is None:
+            nonlocal is_malformed
+            if message["type"] == "http.response.start" and path.startswith(f"{API}/"):
+                is_malformed = message["status"] == status
+            if not is_malformed:
                 await send(message)
 
         await self._app(scope, receive, send_unless_malformed)
-        if key is not None:
+        if is_malformed:
             raise RejectedRequest(400, EnhanceError(key))
 
     def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
@@ -369,9 +365,7 @@ class RequestChecks(_Middleware):
             except EnhanceError as error:
                 raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
-    async def _upload(
-        self, scope: Scope, receive: Receive, send: Send, space: Reservation, malformed: Mapping[int, str]
-    ) -> None:
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
         no_space, limit = RejectedRequest(507, EnhanceError("upload_no_room")), self._limits.batch_bytes
         size = _content_length(Headers(scope=scope))
@@ -393,7 +387,7 @@ class RequestChecks(_Middleware):
         await check_size(size, size)
         try:
             with gradio_changes.delete_files_of_request():
-                await self._pass_on(scope, receive_checked, send, malformed)
+                await self._pass_on(scope, receive_checked, send)
         except EnhanceError as error:
             raise RejectedRequest(413, error) from error
         except OSError as error:
