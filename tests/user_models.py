@@ -100,7 +100,7 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> Stat
     state = {}
     for name, shape in shapes.items():
         fan = math.prod(shape[1:]) if len(shape) == 4 else 16
-        spread = 0.2 if "upsampler" in name else 1.0
+        spread = 0.2 if "upsampler" in name or "conv_bottom" in name else 1.0
         state[name] = torch.randn(shape, generator=generator) * spread / fan**0.5
     if "conv_1.sk.weight" in state and "no_norm" not in state:
         for name in ("conv_1.sk", "conv_1.conv.0"):

@@ -326,11 +326,12 @@ def _convolution(
     if node.enlarge > 1:
         twice = None if bias is None else bias.repeat(2)
         return UpsamplingConvolution(*(make(torch.cat(_phases(rows, 3)), twice, 1) for rows in _phases(weight, 2)))
+    padding = node.radius - node.skipped
     few = 3 * node.channels <= _CHANNELS_AT_ONCE and not node.part and not node.depthwise
     if node.size == 3 and node.activation is None and few and device.type == "cpu":
         once = None if bias is None else torch.cat([bias, bias.new_zeros(2 * node.channels)])
-        return NarrowConvolution(make(torch.cat(weight.split(1, 3)), once, 1))
-    return make(weight, bias, node.size // 2)
+        return NarrowConvolution(make(torch.cat(weight.split(1, 3)), once, padding))
+    return make(weight, bias, padding)
 
 
 def _activation(
@@ -357,37 +358,49 @@ def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor
 class ImageRows:
     """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the network does that.
 
-    An image whose size is not a multiple of the unshuffle factor is extended by reflection.
+    An image whose size is not a multiple of the unshuffle factor is extended by reflection, and so is that of a network
+    that reads pixels around the image.
     """
 
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool):
         self._read, self._height, self._width, self._transposed = read, height, width, transposed
         self._grey, self._fold = graph.image_channels == 1, graph.unshuffle
-        self.grid = graph.grid(height, width)
+        self.grid, self._above = graph.grid(height, width), graph.margin
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """Return the rows [first, last) of the network's grid, float32 [n, W, C]."""
-        if self._fold == 1:
+        """Return rows of the network's grid, float32 [n, W, C]; the first row is the first of the pixels around it."""
+        if self._fold == 1 and not self._above:
             return self._convert(self._read(first, last))
-        fold = self._fold
-        rows = self._convert(self._extend(first * fold, last * fold))  # [n * f, W * f, C]
-        rows = rows.unflatten(0, (-1, fold)).unflatten(2, (-1, fold))  # [n, row, W, column, C]
-        row, column = (3, 1) if self._transposed else (1, 3)
-        return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
+        fold, above = self._fold, self._above
+        rows = self._convert(self._extend(first * fold - above, last * fold - above))  # [n * f, W * f, C]
+        return unshuffle(rows, fold, transposed=self._transposed)
 
     def _convert(self, rows: torch.Tensor) -> torch.Tensor:
         return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
 
     def _extend(self, first: int, last: int) -> torch.Tensor:
-        parts = [self._read(first, min(last, self._height))] if first < self._height else []
-        for row in range(max(first, self._height), last):
-            source = _reflect(row, self._height)
-            parts.append(self._read(source, source + 1))
+        inside, parts = range(max(first, 0), min(last, self._height)), list[torch.Tensor]()
+        for row in (_reflect(row, self._height) for row in range(first, min(last, 0))):
+            parts.append(self._read(row, row + 1))
+        if inside:
+            parts.append(self._read(inside.start, inside.stop))
+        for row in (_reflect(row, self._height) for row in range(max(first, self._height), last)):
+            parts.append(self._read(row, row + 1))
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # [n, W, 3]
-        beyond = [_reflect(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
-        return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
+        left, right = range(-self._above, 0), range(self._width, self.grid[1] * self._fold + self._above)
+        if not left and not right:
+            return rows
+        before, after = ([_reflect(column, self._width) for column in columns] for columns in (left, right))
+        return torch.cat([rows[:, before], rows, rows[:, after]], 1)
+
+
+def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
+    """Return rows [n * f, W * f, C] as [n, W, C * f * f], by pixel unshuffle."""
+    rows = rows.unflatten(0, (-1, factor)).unflatten(2, (-1, factor))  # [n, row, W, column, C]
+    row, column = (3, 1) if transposed else (1, 3)
+    return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
 
 
 def _reflect(position: int, length: int) -> int:
-    """Return the pixel that stands for one beyond the last; the first pixel if the image is too short."""
-    return max(0, 2 * (length - 1) - position)
+    """Return the pixel that stands for one beyond an edge; the farthest one if the image is too short."""
+    return min(-position, length - 1) if position < 0 else max(2 * (length - 1) - position, 0)

@@ -158,7 +158,7 @@ class PhasedStream:
         maps = []
         for slot in slots:
             kind = dtype if slot.rounded else torch.float32
-            shape = (self.height * slot.scale, self.width * slot.scale, slot.channels)
+            shape = (*slot.size(self.height, self.width), slot.channels)
             if on_gpu:
                 maps.append(torch.empty(shape, dtype=kind, device=self.device))
             else:

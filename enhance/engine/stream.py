@@ -21,10 +21,23 @@ from types import MappingProxyType
 import torch
 import torch.nn.functional as F
 
-from enhance.models.graphs import Add, Bilinear, Complete, Conv, Gate, Graph, Multiply, Nearest, Node, Sample
+from enhance.models.graphs import (
+    Add,
+    Bilinear,
+    Complete,
+    Conv,
+    Crop,
+    Gate,
+    Graph,
+    Multiply,
+    Nearest,
+    Node,
+    Sample,
+    Unshuffle,
+)
 from enhance.models.memory import chunk_rows, earlier_operands
 
-from .kernels import ImageRows, Kernel, RowReader
+from .kernels import ImageRows, Kernel, RowReader, unshuffle
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
@@ -130,10 +143,12 @@ class Stream:
         self.work = whole.work
         """Multiply-adds for one image pixel in one pass."""
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
-        self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
+        self._heights = [self.height * node.scale + node.extra for node in graph.nodes]
+        self._all_costs = sum(cost * height for cost, height in zip(self._costs, self._heights, strict=True))
         self._windows = [Window() for _ in graph.nodes]
         self._sources = [node.sources for node in graph.nodes]
         self._readers = graph.readers()
+        self._offsets = [(node.reduction, node.enlarge, node.skipped - node.radius) for node in graph.nodes]
         self._earlier_operands = earlier_operands(graph)
         self._strips: list[Strip] = []
         self._lock = threading.RLock()  # of the windows and the strips
@@ -143,7 +158,7 @@ class Stream:
     @property
     def finished(self) -> bool:
         ends = {len(self._windows) - 1, *self._sinks}
-        return all(self._windows[index].end == self.height * self.graph.nodes[index].scale for index in ends)
+        return all(self._windows[index].end == self._heights[index] for index in ends)
 
     def step(
         self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
@@ -228,7 +243,7 @@ class Stream:
 
     def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         node, window = self.graph.nodes[layer], self._windows[layer]
-        target = min(self._available(node, strip), window.end + step.rows * node.scale)
+        target = min(self._available(layer, strip), window.end + step.rows * node.scale)
         if self._earlier_operands[layer]:
             target = min(target, max(strip.ends[operand] + ahead for operand, ahead in self._earlier_operands[layer]))
         block = chunk_rows(node, step.rows)
@@ -251,17 +266,18 @@ class Stream:
                 if layer in self._sinks and not self._readers[layer]:
                     window.drop_before(window.end)
 
-    def _available(self, node: Node, strip: Strip) -> int:
+    def _available(self, layer: int, strip: Strip) -> int:
         """Return how many rows of the output the sources allow with this strip, whatever later strips added to them."""
-        if not node.sources:
-            return self.height * node.scale
-        ready = min(strip.ends[source] for source in node.sources)
-        complete = ready == self.height * node.scale // node.enlarge
-        return (ready if complete else max(ready - node.radius, 0)) * node.enlarge
+        sources = self._sources[layer]
+        ready = min((strip.ends[source] for source in sources), default=0)
+        if not sources or ready == self._heights[sources[0]]:
+            return self._heights[layer]
+        return min(self.graph.nodes[layer].rows_from(ready), self._heights[layer])
 
     def _convolve(self, node: Conv, kernel: Kernel, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
-        height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
-        above, below = first // node.enlarge - node.radius, -(-last // node.enlarge) + node.radius
+        source = self.graph.nodes[node.sources[0]]
+        height, width = self._heights[node.sources[0]], self.width * source.scale + source.extra
+        above, below = node.source_rows(first, last)
         top, bottom = max(above, 0), min(below, height)
         # [n + k - 1, W, in]
         rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.input_channels(node))
@@ -311,11 +327,14 @@ class Stream:
             return self._combine(node, first, last)
         if isinstance(node, Complete):
             return self._rows(node.sources[0], first, last)
-        factor = node.enlarge
-        low, high = first // factor, -(-last // factor)
         if isinstance(node, Bilinear):
             return self._interpolate(node, first, last)
+        factor, (low, high) = node.enlarge, node.source_rows(first, last)
         rows = self._rows(node.sources[0], low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
+        if isinstance(node, Crop):
+            return rows[:, node.border : rows.shape[1] - node.border]
+        if isinstance(node, Unshuffle):
+            return unshuffle(rows, node.factor, transposed=self._transposed)
         if isinstance(node, Nearest):
             rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
         else:
@@ -327,8 +346,8 @@ class Stream:
         return rows[first - low * factor : last - low * factor]
 
     def _interpolate(self, node: Bilinear, first: int, last: int) -> torch.Tensor:
-        factor, height = node.enlarge, self.height * node.scale // node.enlarge
-        low, high = max(first // factor - 1, 0), min(-(-last // factor) + 1, height)
+        factor, (low, high) = node.enlarge, node.source_rows(first, last)
+        low, high = max(low, 0), min(high, self._heights[node.sources[0]])
         batch = self._rows(node.sources[0], low, high).float().permute(2, 0, 1).unsqueeze(0)  # [1, C, n, W]
         batch = F.interpolate(batch, scale_factor=factor, mode="bilinear")
         return batch[0].permute(1, 2, 0)[first - low * factor : last - low * factor]
@@ -366,8 +385,8 @@ class Stream:
         """Return the first row of a layer that its readers still need."""
         first = self._windows[source].end
         for reader in self._readers[source]:
-            node, done = self.graph.nodes[reader], self._windows[reader].end
-            first = min(first, done // node.enlarge - node.radius)
+            reduction, enlarge, ahead = self._offsets[reader]
+            first = min(first, self._windows[reader].end * reduction // enlarge + ahead)
         return max(first, 0)
 
     def _collect(self) -> torch.Tensor:

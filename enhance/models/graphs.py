@@ -3,7 +3,8 @@
 The nodes are those of super-resolution networks with a local receptive field: convolutions, element-wise operations,
 nearest-neighbour upscaling and pixel shuffle, and barriers, which need a statistic of the whole image. Weights stay in
 a state dict and are named, so that one graph serves each precision and device. The `scale` of a node is relative to the
-network's grid: the image, or coarser by `unshuffle`.
+network's grid: the image, or coarser by `unshuffle`. Networks without padding read pixels around the image, and their
+feature maps are larger than the grid by `extra` rows and columns.
 """
 
 from __future__ import annotations
@@ -42,29 +43,55 @@ class Activation:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that reads the output of other nodes. Its output has `enlarge` rows for each row of input."""
+    """A node that reads the output of other nodes. Its output has `enlarge` rows for each row of input.
+
+    It has `extra` rows and columns more than the grid times `scale`.
+    """
 
     sources: tuple[int, ...]
     channels: int
     scale: int
     enlarge: int = 1
+    extra: int = 0
 
     @property
     def radius(self) -> int:
         """Rows of input above and below a row that its output depends on."""
         return 0
 
+    @property
+    def skipped(self) -> int:
+        """Rows at the upper edge of the input that have no row of output. As many follow at the lower edge."""
+        return 0
+
+    @property
+    def reduction(self) -> int:
+        """Rows of input for each row of output, if it has fewer."""
+        return 1
+
+    def source_rows(self, first: int, last: int) -> tuple[int, int]:
+        """Return the rows of input that the rows [first, last) of output depend on, also beyond the edges."""
+        low, high = first * self.reduction // self.enlarge, -(-last * self.reduction // self.enlarge)
+        return low + self.skipped - self.radius, high + self.skipped + self.radius
+
+    def rows_from(self, ready: int) -> int:
+        """Return how many rows of output depend only on the first `ready` rows of input."""
+        return max(ready - self.radius - self.skipped, 0) // self.reduction * self.enlarge
+
 
 @dataclass(frozen=True)
 class Input(Node):
-    """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one."""
+    """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one.
+
+    Half of the `extra` rows are above the image. They are reflections, like all pixels beyond its edges.
+    """
 
     unshuffle: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Node):
-    """A convolution of odd `size` with zero padding, over its concatenated sources.
+    """A convolution of odd `size` with zero padding, or without padding if `valid`, over its concatenated sources.
 
     With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). With `part`, only the first `part`
     channels of the one source are convolved, and the others follow unchanged. A `depthwise` convolution has one kernel
@@ -78,6 +105,7 @@ class Conv(Node):
     precise: bool = False
     part: int = 0
     depthwise: bool = False
+    valid: bool = False
 
     @property
     def convolved(self) -> int:
@@ -87,6 +115,10 @@ class Conv(Node):
     @property
     def radius(self) -> int:
         return self.size // 2
+
+    @property
+    def skipped(self) -> int:
+        return self.radius if self.valid else 0
 
 
 @dataclass(frozen=True)
@@ -198,7 +230,29 @@ class Shuffle(Node):
     """Pixel shuffle by f = `enlarge`: channels [c * f * f] become f x f pixels of c channels."""
 
 
-_LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Bilinear, Shuffle)
+@dataclass(frozen=True, kw_only=True)
+class Unshuffle(Node):
+    """The inverse of a pixel shuffle by `factor`. A convolution of stride 2 is one of size 1 after it."""
+
+    factor: int
+
+    @property
+    def reduction(self) -> int:
+        return self.factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop(Node):
+    """Its source without the `border` outermost rows and columns on each side."""
+
+    border: int
+
+    @property
+    def skipped(self) -> int:
+        return self.border
+
+
+_LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Bilinear, Shuffle, Unshuffle, Crop)
 _KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm, ChannelGate, Complete, Sample)}
 
 
@@ -212,8 +266,8 @@ class Graph:
     precisions: tuple[str, ...] = ("fp32",)
     nodes: list[Node] = field(default_factory=list)
 
-    def input(self, channels: int, unshuffle: int = 1) -> int:
-        return self._append(Input((), channels, 1, unshuffle=unshuffle))
+    def input(self, channels: int, unshuffle: int = 1, extra: int = 0) -> int:
+        return self._append(Input((), channels, 1, extra=extra, unshuffle=unshuffle))
 
     def conv(
         self,
@@ -227,11 +281,13 @@ class Graph:
         part: int = 0,
         depthwise: bool = False,
         precise: bool = False,
+        valid: bool = False,
     ) -> int:
-        scale = self.nodes[sources[0]].scale * enlarge
-        options: dict[str, Any] = {"name": name, "size": size, "bias": bias, "activation": activation}
+        _, scale, _, extra = self._shape(sources[0])
+        options: dict[str, Any] = {"name": name, "size": size, "bias": bias, "activation": activation, "valid": valid}
         options |= {"part": part, "depthwise": depthwise, "precise": precise}
-        return self._append(Conv(sources, channels, scale, enlarge, **options))
+        extra = enlarge * (extra - (size - 1 if valid else 0))
+        return self._append(Conv(sources, channels, scale * enlarge, enlarge, extra, **options))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
         return self._append(Add((source, trunk), *self._shape(trunk), factor=factor))
@@ -261,9 +317,8 @@ class Graph:
         return self._append(Complete((source,), *self._shape(source)))
 
     def sample(self, values: int, offsets: int, factor: int, groups: int, positions: str) -> int:
-        channels, scale = self._shape(values)
         options: dict[str, Any] = {"groups": groups, "positions": positions}
-        return self._append(Sample((values, offsets), channels, scale * factor, factor, **options))
+        return self._append(Sample((values, offsets), *self._enlarged(values, factor), **options))
 
     def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
         """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
@@ -276,16 +331,23 @@ class Graph:
         return self.sample(source, self.multiply(offset, share), factor, groups, f"{name}.init_pos")
 
     def nearest(self, source: int, factor: int) -> int:
-        channels, scale = self._shape(source)
-        return self._append(Nearest((source,), channels, scale * factor, factor))
+        return self._append(Nearest((source,), *self._enlarged(source, factor)))
 
     def bilinear(self, source: int, factor: int) -> int:
-        channels, scale = self._shape(source)
-        return self._append(Bilinear((source,), channels, scale * factor, factor))
+        return self._append(Bilinear((source,), *self._enlarged(source, factor)))
 
     def shuffle(self, source: int, factor: int) -> int:
-        channels, scale = self._shape(source)
-        return self._append(Shuffle((source,), channels // factor**2, scale * factor, factor))
+        channels, *size = self._enlarged(source, factor)
+        return self._append(Shuffle((source,), channels // factor**2, *size))
+
+    def unshuffle_by(self, source: int, factor: int) -> int:
+        channels, scale, _, extra = self._shape(source)
+        shape = channels * factor**2, scale // factor, 1, extra // factor
+        return self._append(Unshuffle((source,), *shape, factor=factor))
+
+    def crop(self, source: int, border: int) -> int:
+        channels, scale, _, extra = self._shape(source)
+        return self._append(Crop((source,), channels, scale, 1, extra - 2 * border, border=border))
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
@@ -313,6 +375,11 @@ class Graph:
     def unshuffle(self) -> int:
         """Image pixels for each pixel of the network's grid, in both directions."""
         return self._input.unshuffle
+
+    @property
+    def margin(self) -> int:
+        """Pixels around the image, on each side, that the network reads."""
+        return self._input.extra // 2 * self.unshuffle
 
     @property
     def image_channels(self) -> int:
@@ -347,11 +414,11 @@ class Graph:
         """Image rows above and below its own that an output row depends on. Columns likewise."""
         low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # rows of each node needed for row 0
         for index, node in reversed([*enumerate(self.nodes)]):
+            first, last = node.source_rows(low[index], high[index])
             for source in node.sources:
-                low[source] = min(low[source], (low[index] - node.radius) // node.enlarge)
-                high[source] = max(high[source], -((-high[index] - node.radius) // node.enlarge))
-        ends = [(low[index], high[index]) for index, node in enumerate(self.nodes) if isinstance(node, Input)]
-        return max(max(-first, last - 1) for first, last in ends) * self.unshuffle
+                low[source], high[source] = min(low[source], first), max(high[source], last)
+        ends = [(index, node.extra // 2) for index, node in enumerate(self.nodes) if isinstance(node, Input)]
+        return max(max(above - low[index], high[index] - above - 1) for index, above in ends) * self.unshuffle
 
     def costs(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of its own output."""
@@ -421,9 +488,14 @@ class Graph:
         """Return the shape of a convolution's kernels [out, in, rows, columns]."""
         return node.convolved, 1 if node.depthwise else self.input_channels(node), node.size, node.size
 
-    def _shape(self, index: int) -> tuple[int, int]:
-        """Return channels and scale of a node."""
-        return self.nodes[index].channels, self.nodes[index].scale
+    def _shape(self, index: int) -> tuple[int, int, int, int]:
+        """Return the channels and the scale of a node, 1, and its `extra`: the fields of a node of the same shape."""
+        return self._enlarged(index, 1)
+
+    def _enlarged(self, index: int, factor: int) -> tuple[int, int, int, int]:
+        """Return these fields of a node that enlarges another one by `factor`."""
+        node = self.nodes[index]
+        return node.channels, node.scale * factor, factor, node.extra * factor
 
     def _append(self, node: Node) -> int:
         self.nodes.append(node)

@@ -27,7 +27,10 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     phases, _ = split(graph)
     if len(phases) > 1:
         return max(stream_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
-    row = [width * node.scale * node.channels * _bytes(node, bytes_each) for node in graph.nodes]  # of each feature map
+    widths = [width * node.scale + node.extra for node in graph.nodes]
+    row = [
+        across * node.channels * _bytes(node, bytes_each) for across, node in zip(widths, graph.nodes, strict=True)
+    ]  # of each feature map
     strip = [rows * node.scale * size for node, size in zip(graph.nodes, row, strict=True)]
     between_steps = sum(
         size * _in_chunks(count, chunk_rows(node, rows))
@@ -92,12 +95,14 @@ def _window_rows(graph: Graph) -> list[float]:
     """Return how many rows of each node's output are in memory between two steps."""
     delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), earlier_operands(graph)
     for index, node in enumerate(graph.nodes):
-        needs = max((delay[source] for source in node.sources), default=0.0) + node.radius
-        delay[index] = needs * node.enlarge
+        needs = max((delay[source] for source in node.sources), default=0.0) + node.radius + node.skipped
+        ratio = node.enlarge / node.reduction
+        delay[index] = needs * ratio
         if earlier[index]:
             delay[index] = max(delay[index], min(delay[one] - ahead for one, ahead in earlier[index]))
         for source in node.sources:
-            window[source] = max(window[source], delay[index] / node.enlarge + node.radius - delay[source])
+            behind = delay[index] / ratio - delay[source]
+            window[source] = max(window[source], behind + node.radius - node.skipped)
     return window
 
 
@@ -107,7 +112,8 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     for node in graph.nodes:
         if isinstance(node, Conv):
             one = _bytes(node, bytes_each)
-            size = (rows + 2 * node.radius) * width * (node.scale // node.enlarge) * graph.input_channels(node) * one
+            across = (width * node.scale + node.extra) // node.enlarge
+            size = (rows + 2 * node.radius) * across * graph.input_channels(node) * one
             sizes[one] = max(sizes.get(one, 0), size)
     return sum(sizes.values())
 
@@ -131,8 +137,8 @@ def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
             if isinstance(node, Add | Multiply | Gate):
                 limits.append([(one, 0) for one in node.sources if one < index])
             else:
-                later = found[reader] if node.enlarge == 1 else ()
-                limits.append([(one, ahead + node.radius) for one, ahead in later if one < index])
+                later, least = found[reader] if node.enlarge == node.reduction else (), node.radius + node.skipped
+                limits.append([(one, ahead + least) for one, ahead in later if one < index])
         if all(limits):
             found[index] = tuple(one for several in limits for one in several)
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from .graphs import Barrier, Conv, Graph, Input, Node, Scaled, Stored
 
@@ -20,10 +21,15 @@ class Slot:
     channels: int
     scale: int
     rounded: bool
+    extra: int = 0
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns for a grid of this size."""
+        return height * self.scale + self.extra, width * self.scale + self.extra
 
     def bytes(self, height: int, width: int, bytes_each: int) -> int:
         """Return the size for a grid of this size, with convolutions of `bytes_each` bytes for each value."""
-        return height * width * self.scale**2 * self.channels * (bytes_each if self.rounded else 4)
+        return prod(self.size(height, width)) * self.channels * (bytes_each if self.rounded else 4)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
 
 
 def _slot_of(node: Node) -> Slot:
-    return Slot(node.channels, node.scale, is_rounded(node))
+    return Slot(node.channels, node.scale, is_rounded(node), node.extra)
 
 
 def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:
@@ -103,7 +109,7 @@ def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]
         for source in node.sources:
             if source not in places:
                 given = graph.nodes[source]
-                stored = Stored((), given.channels, given.scale, rounded=is_rounded(given))
+                stored = Stored((), given.channels, given.scale, extra=given.extra, rounded=is_rounded(given))
                 places[source] = len(part.nodes)
                 part.nodes.append(given if isinstance(given, Input) else stored)
         places[place] = len(part.nodes)

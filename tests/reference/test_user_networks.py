@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from skimage import data
 from spandrel.architectures.MoSR import MoSR
 from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
+from spandrel.architectures.RealCUGAN import UpCunet2x, UpCunet2x_fast, UpCunet3x, UpCunet4x
 
 from enhance.engine.engine import Engine
 from enhance.models.user_models import add
@@ -65,6 +66,32 @@ def test_a_network_of_full_size_matches_spandrel_for_every_tile_and_depth(kind: 
         levels = 257 if depth == 16 else 1
         result = engine.enlarge(rgb.astype(np.uint16) * levels if depth == 16 else rgb, kind, tile=tile)
         assert np.abs(result / levels - spandrel_output(file, rgb)).max() <= 1, (height, width)
+
+
+REAL_CUGAN = {
+    "real-cugan-2x": UpCunet2x,
+    "real-cugan-3x": UpCunet3x,
+    "real-cugan-4x": UpCunet4x,
+    "real-cugan-pro": partial(UpCunet4x, pro=True),
+    "real-cugan-pro-2x": partial(UpCunet2x, pro=True),
+    "real-cugan-fast": UpCunet2x_fast,
+}
+
+
+@pytest.mark.parametrize("kind", REAL_CUGAN)
+def test_a_network_that_reads_pixels_around_the_image_matches_spandrel(kind: str, tmp_path: Path, own_folder: Path):
+    """Spandrel's needs more pixels than it reflects, and the fast one a multiple of four."""
+    torch.save(random_state(REAL_CUGAN[kind]()), file := tmp_path / "model.pth")
+    model = add(file, kind, own_folder)
+    engine = Engine("cpu", "fp32")
+
+    sizes = [(44, 40), (40, 60)] if kind == "real-cugan-fast" else [(21, 33), (38, 24), (35, 29)]
+    for (height, width), tile, depth in zip(sizes, (64, 1024, 64), (8, 16, 16), strict=False):
+        rgb, levels = image(height, width), 257 if depth == 16 else 1
+        result = engine.enlarge(rgb.astype(np.uint16) * levels if depth == 16 else rgb, kind, tile=tile)
+        assert np.abs(result / levels - spandrel_output(file, rgb)).max() <= 1, (height, width)
+        assert result.std() > 5 * levels, "a flat result proves nothing"
+    assert engine.enlarge(image(1, 1), kind).shape == (model.scale, model.scale, 3)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

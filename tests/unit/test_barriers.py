@@ -16,20 +16,28 @@ from PIL import Image
 
 from enhance import Enhancer, Settings
 from enhance.engine.engine import Engine
-from enhance.engine.kernels import prepare
+from enhance.engine.kernels import Kernel, prepare
 from enhance.engine.phases import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, EnhanceError, SettingsError, StorageError
+from enhance.models.graphs import Graph
 from enhance.models.memory import stream_bytes
 from enhance.models.networks.plksr import plksr
+from enhance.models.networks.realcugan import realcugan
 from enhance.models.phases import split
 from enhance.models.user_models import add
 from enhance.scheduler import Ticket
 from tests.user_models import NETWORKS, random_state, random_tensors
 
 GRAPH = plksr(3, 8, 2, 9, 4, mixer=(3, 3), real=True, groups=4)
-KERNELS = prepare(GRAPH, random_tensors(GRAPH.shapes()), torch.device("cpu"), torch.float32, transposed=False)
-KIND = "real-plksr-2x"
 CPU = torch.device("cpu")
+
+
+def kernels_of(graph: Graph) -> dict[int, Kernel]:
+    return prepare(graph, random_tensors(graph.shapes()), CPU, torch.float32, transposed=False)
+
+
+KERNELS = kernels_of(GRAPH)
+KIND = "real-plksr-2x"
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +58,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "maps"
 
 
-def stream(image: torch.Tensor, rows: int, threads: int = 1, folder: Path | None = None) -> torch.Tensor:
+def stream(
+    image: torch.Tensor,
+    rows: int,
+    threads: int = 1,
+    folder: Path | None = None,
+    *,
+    graph: Graph = GRAPH,
+    kernels: dict[int, Kernel] = KERNELS,
+) -> torch.Tensor:
     height, width, _ = image.shape
-    run = PhasedStream(GRAPH, height, width, lambda a, b: image[a:b], torch.float32, folder=folder)
+    run = PhasedStream(graph, height, width, lambda a, b: image[a:b], torch.float32, folder=folder)
     strips = []
     while not run.finished:
-        strips.append(run.step(KERNELS, rows, strips=threads))
+        strips.append(run.step(kernels, rows, strips=threads))
+        assert 0 <= run.work_done() <= 1
     return torch.cat([strip for strip in strips if strip.numel()])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 17), (34, 21)])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_network_with_feature_maps_larger_than_the_image_is_streamed(factor: int, size: tuple[int, int]):
+    graph, image = realcugan(factor), torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
+    kernels = kernels_of(graph)
+
+    once = stream(image, 64, graph=graph, kernels=kernels)
+
+    assert once.shape == (factor * size[0], factor * size[1], 3)
+    for rows, threads in ((1, 1), (5, 3)):
+        other = stream(image, rows, threads, graph=graph, kernels=kernels)
+        torch.testing.assert_close(other, once, atol=1e-4, rtol=1e-4)
 
 
 def stored_files(folder: Path) -> list[str]:

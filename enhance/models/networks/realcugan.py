@@ -1,0 +1,127 @@
+"""Real-CUGAN by Bilibili (https://github.com/bilibili/ailab), 2022: two U-Nets without padding, and channel gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..graphs import PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+
+if TYPE_CHECKING:
+    import torch
+
+TITLE, ARCHITECTURE = "Real-CUGAN", "RealCUGAN"
+
+_LEAKY = Activation("leaky", 0.1)
+_MARGINS: Mapping[int, tuple[int, int]] = MappingProxyType({2: (18, 2), 3: (14, 4), 4: (19, 2)})
+"""For each factor, the pixels around the image that the network reads, and the multiple to which it is extended."""
+_PRO_GAIN, _PRO_SHIFT = 0.7, 0.15
+"""The range of the image in the pro models."""
+
+
+def realcugan(factor: int = 2, channels: int = 3, output: int = 3, *, pro: bool = False, fast: bool = False) -> Graph:
+    """Return Real-CUGAN at scale `factor`, or the `fast` 2x network, which is that of 4x for the unshuffled image.
+
+    Transposed convolutions are convolutions before a pixel shuffle, and those of stride 2 follow a pixel unshuffle.
+    """
+    graph = Graph(PRECISIONS_WITH_BARRIERS)
+    margin, fold = (38, 4) if fast else _MARGINS[factor]
+    above, shuffled = -(-margin // fold), fast or factor == 4
+    grid = graph.input(channels * fold**2, fold, 2 * above)
+    image = _image(graph, grid, above * fold - margin, pro)
+    if fast:
+        image = graph.unshuffle_by(image, 2)
+    inner, outer = 64 if shuffled else output, 3 if factor == 3 else 2
+    coarse = _add_first(graph, image, inner, outer)
+    fine = _add_second(graph, coarse, inner)
+    result = graph.add(fine, graph.crop(coarse, 20))
+    if shuffled:
+        wide = graph.crop(graph.conv("conv_final", result, channels=4 * output, valid=True), 1)
+        result = graph.shuffle(wide, 2)
+        result = graph.add(result, graph.nearest(_image(graph, grid, above * fold, pro), factor))
+    if pro:
+        graph.affine(result, 1 / _PRO_GAIN, -_PRO_SHIFT / _PRO_GAIN)
+    return graph.keep_ends_precise()
+
+
+def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
+    """Append the image without the pixels of the grid that are too many."""
+    image = graph.crop(graph.shuffle(grid, graph.unshuffle), border)
+    return graph.affine(image, _PRO_GAIN, _PRO_SHIFT) if pro else image
+
+
+def _add_first(graph: Graph, image: int, output: int, factor: int) -> int:
+    body = _add_pair(graph, "unet1.conv1", image, 32, 64)
+    side = graph.crop(body, 4)
+    body = _add_pair(graph, "unet1.conv2", _add_down(graph, "unet1.conv1_down", body), 128, 64, gate=True)
+    body = graph.add(_add_up(graph, "unet1.conv2_up", body), side)
+    body = graph.conv("unet1.conv3", body, channels=64, activation=_LEAKY, valid=True)
+    wide = graph.conv("unet1.conv_bottom", body, channels=output * factor**2, valid=factor == 2)
+    fine = graph.shuffle(wide, factor)
+    return graph.crop(fine, 1) if factor == 3 else fine
+
+
+def _add_second(graph: Graph, image: int, output: int) -> int:
+    body = _add_pair(graph, "unet2.conv1", image, 32, 64)
+    side = graph.crop(body, 16)
+    body = _add_pair(graph, "unet2.conv2", _add_down(graph, "unet2.conv1_down", body), 64, 128, gate=True)
+    inner_side = graph.crop(body, 4)
+    body = _add_pair(graph, "unet2.conv3", _add_down(graph, "unet2.conv2_down", body), 256, 128, gate=True)
+    body = graph.add(_add_up(graph, "unet2.conv3_up", body), inner_side)
+    body = _add_pair(graph, "unet2.conv4", body, 64, 64, gate=True)
+    body = graph.add(_add_up(graph, "unet2.conv4_up", body), side)
+    body = graph.conv("unet2.conv5", body, channels=64, activation=_LEAKY, valid=True)
+    return graph.conv("unet2.conv_bottom", body, channels=output, valid=True)
+
+
+def _add_pair(graph: Graph, name: str, body: int, middle: int, output: int, *, gate: bool = False) -> int:
+    body = graph.conv(f"{name}.conv.0", body, channels=middle, activation=_LEAKY, valid=True)
+    body = graph.conv(f"{name}.conv.2", body, channels=output, activation=_LEAKY, valid=True)
+    return graph.channel_gate(body, f"{name}.seblock", output // 8) if gate else body
+
+
+def _add_down(graph: Graph, name: str, body: int) -> int:
+    channels = graph.nodes[body].channels
+    return graph.conv(name, graph.unshuffle_by(body, 2), channels=channels, size=1, activation=_LEAKY)
+
+
+def _add_up(graph: Graph, name: str, body: int) -> int:
+    channels = graph.nodes[body].channels
+    return graph.shuffle(graph.conv(name, body, channels=4 * channels, size=1, activation=_LEAKY), 2)
+
+
+def convert(network: Any) -> tuple[Graph, State]:
+    """Return the graph and the tensors of spandrel's network."""
+    options, tensors = network.hyperparameters, dict[str, "torch.Tensor"]()
+    fast, size = hasattr(network, "inv"), network.unet1.conv_bottom.kernel_size[0]
+    factor = 3 if size == 5 else 4 if hasattr(network, "ps") and not fast else 2
+    for name, tensor in network.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        name = name.replace("seblock.conv1.", "seblock.0.").replace("seblock.conv2.", "seblock.2.")
+        if layer.endswith(("_up", "unet1.conv_bottom")):
+            step = factor if size == 5 and layer == "unet1.conv_bottom" else 2
+            tensor = _untranspose(tensor, step) if kind == "weight" else tensor.repeat_interleave(step**2)
+        elif layer.endswith("_down") and kind == "weight":
+            tensor = tensor.flatten(1)[:, :, None, None]
+        tensors[name] = tensor
+    pro = tensors.pop("pro", None) is not None
+    return realcugan(factor, options["in_channels"], options["out_channels"], pro=pro, fast=fast), tensors
+
+
+def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
+    """Return the kernel of a convolution before a pixel shuffle for that of a transposed convolution of this stride."""
+    inputs, outputs, size, _ = weight.shape
+    if size == step:
+        return weight.permute(1, 2, 3, 0).reshape(outputs * step**2, inputs, 1, 1)
+    taps = [
+        (phase, place, tap)
+        for phase in range(step)
+        for place in range(3)
+        if 0 <= (tap := phase + 1 - step * (place - 1)) < size
+    ]
+    kernel = weight.new_zeros(outputs, step, step, inputs, 3, 3)
+    for row, above, down in taps:
+        for column, left, across in taps:
+            kernel[:, row, column, :, above, left] = weight[:, :, down, across].T
+    return kernel.reshape(outputs * step**2, inputs, 3, 3)
