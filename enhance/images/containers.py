@@ -1,4 +1,4 @@
-"""Chunks of PNG and WebP files: reading them without decoding pixels, and writing those of a PNG."""
+"""Chunks of PNG and WebP files and boxes of ISO media: reading them without pixels, and writing those of a PNG."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_ROW_BYTES, _INPUT_BYTES, _OUTPUT_BYTES = 1 << 28, 1 << 17, 1 << 20
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of a PNG or WebP: its name of four letters, and the position and length of its content."""
+    """A chunk of a PNG or WebP, or a box: its name of four letters, and the position and length of its content."""
 
     kind: bytes
     start: int
@@ -85,18 +85,18 @@ def riff_chunks(file: BinaryIO) -> list[Chunk]:
     return found
 
 
-def iso_boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and first 16 bytes of the content of each outer box of ISO media (ISO 14496-12, 4.2)."""
+def iso_boxes(file: BinaryIO) -> Iterator[Chunk]:
+    """Yield the outer boxes of ISO media (ISO 14496-12, 4.2). The content of the last one can be cut off."""
     size, position = file.seek(0, 2), 0
     for _ in range(_MAX_CHUNKS):
-        file.seek(position)
-        header = file.read(32)
-        if len(header) < 8:
+        if position + 8 > size:
             return
+        file.seek(position)
+        header = file.read(16)
         length, kind = struct.unpack_from(">I4s", header)
         start = 16 if length == 1 else 8
         length = int.from_bytes(header[8:16], "big") if length == 1 else length or size
-        yield kind, header[start : start + 16]
+        yield Chunk(kind, position + start, max(length - start, 0))
         position += max(length, start)
 
 

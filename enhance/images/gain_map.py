@@ -28,10 +28,8 @@ Values = tuple[tuple[str, tuple[str, ...]], ...]
 
 _MAX_IMAGES, _MAX_BYTES, _MAX_ISO_BYTES = 4, 64 << 20, 256
 _ENTRIES = 0xB002
-_ITEM, _LENGTH = (
-    re.compile(rb"<Container:Item\s([^<>]{1,1000})>"),
-    re.compile(rb"Item:Length\s*=\s*[\"'](\d{1,10})[\"']"),
-)
+_ITEM = re.compile(rb"<Container:Item\s([^<>]{1,1000})>")
+_LENGTH = re.compile(rb"Item:Length\s*=\s*[\"'](\d{1,10})[\"']")
 _SEMANTIC = re.compile(rb"Item:Semantic\s*=\s*[\"']GainMap[\"']")
 _NUMBER = rb"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
 _NAME = rb"(Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
@@ -94,8 +92,7 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
         end -= int(length[1]) if length else 0
         if length and _SEMANTIC.search(item):
             positions.append((end, int(length[1])))
-    found = ((start, length) for start, length in positions if 0 < start < start + length <= size)
-    found = (place for place in found if place[1] <= _MAX_BYTES)
+    found = (place for place in positions if 0 < place[0] < sum(place) <= size and place[1] <= _MAX_BYTES)
     yield from list(dict.fromkeys(found))[:_MAX_IMAGES]
 
 

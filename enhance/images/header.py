@@ -272,9 +272,10 @@ def _fits(found: MapHeader, image: Any) -> bool:
 
 def _has_credentials_box(file: BinaryIO) -> bool:
     """Return whether a HEIC, AVIF or JPEG XL has Content Credentials (C2PA specification 2.2, A.3.5)."""
+    starts = ((box.kind, chunk_content(file, replace(box, length=16))) for box in containers.iso_boxes(file))
     return any(
         (kind == b"uuid" and start == _CREDENTIALS_BOX) or (kind == b"jumb" and _CREDENTIALS_NAME in start)
-        for kind, start in containers.iso_boxes(file)
+        for kind, start in starts
     )
 
 

@@ -6,10 +6,12 @@ PictureErrors raised here lack the file's name; the caller adds it.
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import PictureError
+from .containers import iso_boxes
 
 STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))
@@ -60,16 +62,8 @@ def library() -> Any:
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content of the boxes of a container; nothing for a bare codestream."""
-    position = 0 if data.startswith(STARTS[1]) else len(data)
-    while position + 8 <= len(data):
-        length, kind, start = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8], 8
-        if length == 1:
-            length, start = int.from_bytes(data[position + 8 : position + 16], "big"), 16
-        end = position + length if length else len(data)
-        if end < position + start:
-            return
-        yield kind, data[position + start : end]
-        position = end
+    found = iso_boxes(io.BytesIO(data)) if data.startswith(STARTS[1]) else ()
+    yield from ((box.kind, data[box.start : box.start + box.length]) for box in found)
 
 
 def codestream_of(data: bytes) -> bytes:

@@ -32,7 +32,7 @@ from ..images.worker import free_memory
 from ..processes import temporary_path
 from . import jxl
 from .credentials import is_signing, sign
-from .gain_map import INDEX_HEADER, ResultMap, index_segment
+from .gain_map import INDEX_HEADER, ResultMap, index_segment, segment
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
@@ -393,11 +393,11 @@ def _jpeg_metadata(source: _Source, attached: int) -> dict[str, Any]:
     metadata, xmp = source.metadata, source.metadata.xmp
     resource = photoshop_resource(metadata.iptc) if metadata.iptc else b""
     parts = (resource[first : first + _RESOURCE_BYTES] for first in range(0, len(resource), _RESOURCE_BYTES))
-    segments = [_segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
-    segments += [_segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]
+    segments = [segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
+    segments += [segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]
     if source.gain_map:
         xmp = source.gain_map.with_directory(xmp, attached)
-        segments += [_segment(0xE2, version) for version in [source.gain_map.version] if version]
+        segments.append(source.gain_map.version_segment)
     return {
         "exif": b"Exif\0\0" + metadata.exif if metadata.exif else b"",
         "xmp": xmp,
@@ -412,18 +412,14 @@ def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]
     head, position, marker = coded[:2], 2, 0
     while marker != 0xDA:
         marker, length = struct.unpack_from(">xBH", coded, position)
-        segment = coded[position : position + 2 + length]
+        part = coded[position : position + 2 + length]
         if marker in (0xC0, 0xC1):
-            segment = segment[:5] + struct.pack(">H", height) + segment[7:]
+            part = part[:5] + struct.pack(">H", height) + part[7:]
         if marker == 0xDA:
-            head += _segment(0xDD, struct.pack(">H", interval))
-        head += segment
+            head += segment(0xDD, struct.pack(">H", interval))
+        head += part
         position += 2 + length
     return head, coded[position:-2]
-
-
-def _segment(marker: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
 
 
 def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
@@ -435,8 +431,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
     height, width = image.size
     grey = encoding.format == "avif" and image.channels == 1
     tones = None if image.channels > 2 or grey else _grey_in_srgb(icc)
-    with _one_at_a_time(source.stop):
-        encoding.check(width, height)
+    with _one_at_a_time(source):
         mode = "L" if grey else ("RGB" if image.channels in (1, 3) else "RGBA")
         whole, top = Image.new(mode, (width, height)), 0
         for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes), tones):
@@ -467,8 +462,7 @@ def _write_deep_avif(file: BinaryIO, source: _Source) -> None:
         levels = np.interp(np.arange(65_536), np.arange(256) * 257, _grey_in_srgb(image.icc) * 257.0)
         tones = np.rint(levels).astype(np.uint16)
     channels = {1: 1, 2: 4}.get(image.channels, image.channels)
-    with _one_at_a_time(source.stop):
-        source.encoding.check(width, height)
+    with _one_at_a_time(source):
         whole, top = np.empty((height, width, channels), np.uint16), 0
         for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes), tones):
             ordered = strip[..., [2, 1, 0, 3][:channels]] if channels > 1 else strip
@@ -491,8 +485,7 @@ def _write_deep_avif(file: BinaryIO, source: _Source) -> None:
 
 def _write_jxl(file: BinaryIO, source: _Source) -> None:
     image, (height, width), quality = source.image, source.image.size, source.encoding.jxl_quality(source.image.icc)
-    with _one_at_a_time(source.stop):
-        source.encoding.check(width, height)
+    with _one_at_a_time(source):
         whole, top = np.empty((height, width, image.channels), np.uint8 if image.bits == 8 else np.uint16), 0
         for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes)):
             whole[top : top + len(strip)] = strip
@@ -542,12 +535,14 @@ def typical_bytes(encoding: Encoding, pixels: int) -> int:
 
 
 @contextmanager
-def _one_at_a_time(stop: threading.Event | None) -> Iterator[None]:
-    """Wait until no other image is encoded in one piece. Raises Cancelled if `stop` is set before."""
+def _one_at_a_time(source: _Source) -> Iterator[None]:
+    """Wait until no other image is encoded in one piece. Raises Cancelled, and what `Encoding.check` does."""
     while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
-        if stop is not None and stop.is_set():
+        if source.stop is not None and source.stop.is_set():
             raise Cancelled("stopped")
     try:
+        height, width = source.image.size
+        source.encoding.check(width, height)
         yield
     finally:
         _ONE_PIECE.release()

@@ -86,9 +86,9 @@ class ResultMap:
         return json.dumps(fields).encode() + b"\0" + isal_zlib.compress(photo.pixels.tobytes(), 1)
 
     @property
-    def version(self) -> bytes:
-        """The segment of the photo that states the version of ISO 21496-1, without its marker; empty without `iso`."""
-        return ISO_SEGMENT + self.photo.iso[:ISO_VERSION] if self.photo.iso else b""
+    def version_segment(self) -> bytes:
+        """The segment of the photo that states the version of ISO 21496-1; empty without `iso`."""
+        return segment(0xE2, ISO_SEGMENT + self.photo.iso[:ISO_VERSION]) if self.photo.iso else b""
 
     def pixels(self) -> np.ndarray:
         """Return the enlarged map, uint8 [h, w] or [h, w, 3]."""
@@ -107,8 +107,7 @@ class ResultMap:
         photo, coded = self.photo, io.BytesIO()
         options = {"xmp": _map_xmp(photo), "icc_profile": photo.icc, "extra": b""}
         if photo.iso:
-            content = ISO_SEGMENT + photo.iso
-            options["extra"] = struct.pack(">BBH", 0xFF, 0xE2, 2 + len(content)) + content
+            options["extra"] = segment(0xE2, ISO_SEGMENT + photo.iso)
         Image.fromarray(self.pixels()).save(coded, "JPEG", quality=_QUALITY, subsampling="4:4:4", **options)
         return coded.getvalue()
 
@@ -138,6 +137,11 @@ def _map_xmp(photo: GainMap) -> bytes:
     return (with_properties(None, _NAMESPACE + single, several) or b"") if photo.values else b""
 
 
+def segment(marker: int, content: bytes) -> bytes:
+    """Return a segment of a JPEG (ITU-T T.81, B.1.1.4)."""
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+
+
 def index_segment(photo: int, start: int, length: int) -> bytes:
     """Return the segment that lists the photo, `photo` bytes, and a map of `length` bytes.
 
@@ -145,8 +149,7 @@ def index_segment(photo: int, start: int, length: int) -> bytes:
     """
     entries = struct.pack(">IIIHHIIIHH", _PRIMARY, photo, 0, 0, 0, 0, length, start, 0, 0)
     tags = struct.pack(">HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50)
-    content = _INDEX_START + b"MM\0*" + struct.pack(">IH", 8, 3) + tags + bytes(4) + entries
-    return struct.pack(">BBH", 0xFF, 0xE2, 2 + len(content)) + content
+    return segment(0xE2, _INDEX_START + b"MM\0*" + struct.pack(">IH", 8, 3) + tags + bytes(4) + entries)
 
 
 INDEX_HEADER = 4 + len(_INDEX_START)
