@@ -13,10 +13,10 @@ import random
 import sys
 from dataclasses import dataclass
 
-_REQUESTS_PER_FILE = 12
-"""Of a new file: the download, the claims of its source and its name, three checks of the name, and the upload."""
-_REQUESTS_PER_SKIPPED_FILE = 6
-"""Of a file that another worker has: the download, and the attempt to claim it. A finished file has nine."""
+_REQUESTS_PER_FILE = 19
+"""Of a new file: the download, three claims and their ends, the checks of the name, the upload, and its mark."""
+_REQUESTS_PER_SKIPPED_FILE = 5
+"""Of a file that another worker has: the attempt to claim its address. A finished file has four."""
 _FILES_AT_ONCE = 3
 _KEYS_PER_REQUEST = 1000
 

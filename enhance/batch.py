@@ -86,8 +86,8 @@ class Item:
 
     @property
     def place(self) -> str:
-        """The path or address of the file."""
-        return self.address or str(self.source)
+        """The path or address of the file, as a list has it."""
+        return self.address or (self.entry or {}).get("input") or str(self.source)
 
     @property
     def target(self) -> Path:
@@ -388,7 +388,7 @@ class BatchRun:
             path = _report_path(item.output or result.png, image)
             self.enhancer.write_report(result, image, path, self.report)
         except Exception as error:
-            return _as_expected_error(error)
+            return _as_failed(item, error).error
         return None
 
     def _end(self, item: Item) -> None:
@@ -448,12 +448,8 @@ class BatchRun:
             self.on_change(self.batch)
 
 
-def _as_expected_error(error: Exception) -> EnhanceError:
-    return expected_error(error, "A file of a batch failed")
-
-
 def _as_failed(item: Item, error: Exception) -> Item:
-    return replace(item, state="failed", error=_as_expected_error(error))
+    return replace(item, state="failed", error=expected_error(error, "A file of a batch failed"))
 
 
 def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:

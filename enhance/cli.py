@@ -6,7 +6,6 @@ Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong usage,
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import logging
 import os
@@ -16,8 +15,8 @@ import sys
 import threading
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,9 +30,11 @@ from .i18n import describe_choice, format_duration, translate
 from .settings import DEFAULT_PRESET, PAPERS, PRESETS, PRINT_FITS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from tqdm import tqdm
 
-    from .batch import Batch, BatchRun, Item
+    from .batch import Batch, Item
     from .enhancer import Enhancer, Faster
     from .images import Shard
     from .output.formats import Encoding
@@ -294,97 +295,79 @@ class _OneLineFormatter(logging.Formatter):
 
 
 def _run(options: Namespace) -> int:
-    given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
-    settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
-    is_piped = _PIPE in (*options.input, options.output)
-    if options.name_pattern is not None and (is_piped or options.output is None):
-        raise SettingsError("pattern_folder")
-    if is_piped:
-        return _run_piped(options, settings)
-    from .images import Shard
-
-    if options.pages and options.ray not in (None, "local"):
-        raise SettingsError("pages_on_cluster")
-    with TemporaryDirectory() as pages:
-        return _run_batch(options, settings, Shard.parse(options.shard), Path(pages) if options.pages else None)
-
-
-def _run_batch(options: Namespace, settings: Settings, shard: Shard, pages: Path | None) -> int:
-    """Enhance files and folders. `pages` is a folder for copies of the pages of TIFFs; None for the first page only."""
+    from .batch import BatchRun
+    from .cluster import ClusterRun, connect
     from .enhancer import Enhancer
+    from .images import Shard
     from .output.names import check_pattern
 
-    pattern = check_pattern(options.name_pattern or "")
-    batch, encoding = _plan(options, shard, pages, pattern)
-    if not batch.listed and not batch.items:
-        raise EnhanceError("no_images")
-    enhancer = Enhancer(options.device, options.precision)
-    if options.ray is None:
-        enhancer.check()
-    if options.output is None:
-        enhancer.tasks.check()
-        enhancer.tasks.clean()
-    language = terminal_language() if options.report else None
-    given: dict[str, Any] = {"report": language, "encoding": encoding, "pattern": pattern}
-    with (
-        _Reporter(batch, as_json=options.json, progress=options.progress, failures=options.failures) as reporter,
-        _batch_class(options, reporter, enhancer) as running,
-    ):
-        ended = running(enhancer, settings, batch, on_change=reporter.update, **given).run()
-        reporter.conclude(ended)
+    given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
+    settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
+    output, is_stdin = options.output, options.input == [_PIPE]
+    is_piped = is_stdin or _PIPE in (*options.input, output)
+    if options.name_pattern is not None and (is_piped or output is None):
+        raise SettingsError("pattern_folder")
+    if options.pages and options.ray not in (None, "local"):
+        raise SettingsError("pages_on_cluster")
+    for name in ("ray_workers", "ray_cores") if options.ray is None else ():
+        if getattr(options, name) is not None:
+            raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
+    shard, pattern = Shard.parse(options.shard), check_pattern(options.name_pattern or "")
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if is_piped:
+            _replace_pipes(options, folder)
+        batch, encoding = _plan(options, shard, folder if options.pages else None, pattern)
+        if is_stdin:
+            named = {key: replace(item, entry={"input": str(_PIPE)}) for key, item in batch.files.items()}
+            batch = replace(batch, files=named)
+        if not batch.listed and not batch.items:
+            raise EnhanceError("no_images")
+        enhancer = Enhancer(options.device, options.precision)
+        if options.ray is None:
+            enhancer.check()
+        if output is None:
+            enhancer.tasks.check()
+            enhancer.tasks.clean()
+        reporter = _Reporter(
+            batch,
+            as_json=options.json,
+            progress=options.progress,
+            failures=options.failures,
+            is_piped=output == _PIPE,
+        )
+        with reporter, connect(options.ray) if options.ray else nullcontext() as ray:
+            given: dict[str, Any] = {"encoding": encoding, "pattern": pattern, "on_change": reporter.report}
+            given["report"] = terminal_language() if options.report else None
+            if ray:
+                names = {"ray_workers": "workers", "ray_cores": "cores", "device": "device", "precision": "precision"}
+                given |= {field: getattr(options, name) for name, field in names.items()}
+                run = ClusterRun(enhancer, settings, batch, ray=ray, warn=reporter.warn, **given)
+            else:
+                on_compute = partial(reporter.suggest_faster, enhancer)
+                run = BatchRun(enhancer, settings, batch, on_compute=on_compute, **given)
+            ended = run.run()
+            reporter.conclude(ended)
+        if output == _PIPE and ended.count("done"):
+            with options.output.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
     enhancer.release()
     return 1 if ended.count("failed") else 0
 
 
-def _run_piped(options: Namespace, settings: Settings) -> int:
-    """Enhance an image of standard input or a file, and write it to standard output, a file or the data folder."""
+def _replace_pipes(options: Namespace, folder: Path) -> None:
+    """Replace standard input and standard output by files in `folder`. Raises SettingsError."""
     is_remote = any(isinstance(one, str) for one in (*options.input, options.output))
     is_alone = len(options.input) == 1 and options.shard == "1/1" and not is_remote
-    if not is_alone or options.ray is not None or options.report or options.pages:
+    if not is_alone or options.ray is not None or options.report or options.pages or options.files:
         raise SettingsError("pipe_single")
-    from .enhancer import Enhancer
-
-    (source,), target, folder = options.input, options.output, TemporaryDirectory()
-    encoding = _encoding(options, None if target == _PIPE else target)
-    enhancer = Enhancer(options.device, options.precision)
-    with folder, _Progress(options.progress) as bar:
-
-        def progress(done: int, total: int, left: float | None) -> None:
-            bar.update(done / total, left, str(source))
-
-        given = io.BytesIO(sys.stdin.buffer.read()) if source == _PIPE else source
-        output = Path(folder.name) / f"result{encoding.file_format.ending}" if target == _PIPE else target
-        result = enhancer.run(given, settings, output=output, encoding=encoding, progress=progress)
-        bar.clear()
-        if target == _PIPE:
-            with result.path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        if options.json:
-            print(json.dumps(result.info, ensure_ascii=False), file=sys.stderr if target == _PIPE else sys.stdout)
-        elif target != _PIPE:
-            print(result.path)
-    enhancer.release()
-    return 0
-
-
-@contextmanager
-def _batch_class(options: Namespace, reporter: _Reporter, enhancer: Enhancer) -> Iterator[Callable[..., BatchRun]]:
-    """Yield what runs the batch: this process, or a cluster and the connection to it."""
-    from .batch import BatchRun
-
-    if options.ray is None:
-        for name in ("ray_workers", "ray_cores"):
-            if getattr(options, name) is not None:
-                raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
-        yield partial(BatchRun, on_compute=partial(reporter.suggest_faster, enhancer))
-        return
-    from .cluster import ClusterRun, connect
-
-    workers = {"device": options.device, "precision": options.precision}
-    workers |= {"workers": options.ray_workers, "cores": options.ray_cores}
-    with connect(options.ray) as ray:
-        yield partial(ClusterRun, ray=ray, warn=reporter.warn, **workers)
+    if options.output == _PIPE:
+        options.output = folder / f"result{_encoding(options).file_format.ending}"
+    if options.input == [_PIPE]:
+        options.input = [folder / "image"]
+        with options.input[0].open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
 
 
 def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
@@ -470,7 +453,7 @@ class _Progress:
             total=100, file=_StandardError(), leave=False, bar_format=form, disable=kind != "bar"
         )
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -496,31 +479,30 @@ class _Progress:
         self._bar.refresh()
 
 
-class _Reporter:
+class _Reporter(_Progress):
     """Prints the progress of a batch: a bar on standard error and a line for each finished or failed file."""
 
-    def __init__(self, batch: Batch, *, as_json: bool, progress: str, failures: Path | None = None):
-        self._json, self._out, self._failures = as_json, sys.stdout, failures
+    def __init__(
+        self, batch: Batch, *, as_json: bool, progress: str, failures: Path | None = None, is_piped: bool = False
+    ):
+        self._as_json, self._failures, self._is_piped = as_json, failures, is_piped
+        self._out = sys.stderr if is_piped else sys.stdout
         if failures:
             with storage_errors(failures):
                 failures.open("a").close()
+        super().__init__(progress)
         self._positions = {key: position for position, key in enumerate(batch.files, 1)}
         self._failed_before = [item for item in batch.items if item.state == "failed"]
-        self._bar, self._current = _Progress(progress), ("", "")
+        self._current = "", ""
 
-    def __enter__(self) -> _Reporter:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.__exit__(*error)
-
-    def update(self, batch: Batch) -> None:
+    def report(self, batch: Batch) -> None:
+        """Print what has changed, as `BatchRun` reports it."""
         try:
-            self._update(batch)
+            self._report(batch)
         except BrokenPipeError:
             _discard_unread_output()
 
-    def _update(self, batch: Batch) -> None:
+    def _report(self, batch: Batch) -> None:
         failed, self._failed_before = self._failed_before, []
         for item in failed:
             self._print_item(item)
@@ -528,12 +510,15 @@ class _Reporter:
         if item is not None and item.state in ("done", "failed"):
             self._print_item(item)
         elif item is not None and item.state == "running":
-            self._current = item.name, f"{self._positions[item.key]} of {len(batch.files)}"
-        self._bar.update(batch.share, batch.seconds_left, *self._current)
+            self._current = (
+                item.place if item.place == str(_PIPE) else item.name,
+                f"{self._positions[item.key]} of {len(batch.files)}",
+            )
+        self.update(batch.share, batch.seconds_left, *self._current)
 
     def warn(self, error: EnhanceError) -> None:
         """Print a problem that does not stop the batch."""
-        self._bar.clear()
+        self.clear()
         _print_error(error)
 
     def suggest_faster(self, enhancer: Enhancer, item: Item, run: Run) -> None:
@@ -541,15 +526,15 @@ class _Reporter:
         settings, analysis = run.request.settings, run.auto and enhancer.analyse(run.request.image)
         faster = enhancer.suggest_faster(analysis, settings) if analysis else None
         if faster is not None:
-            self._bar.clear()
+            self.clear()
             _print_message(_faster_text(terminal_language(), settings.preset, faster), item.place)
 
     def conclude(self, batch: Batch) -> None:
         """Print which files were not processed: hidden ones, other files, and those of another process."""
         elsewhere = [item for item in batch.items if item.state == "elsewhere"]
         skipped = {"hidden": batch.hidden, "others": batch.others}
-        self._bar.clear()
-        if self._json:
+        self.clear()
+        if self._as_json:
             for item in elsewhere:
                 self._print_json({"status": "elsewhere", "input": _input_of(item)})
             if any(skipped.values()):
@@ -567,17 +552,17 @@ class _Reporter:
             entry = {**(item.entry or {"input": item.place}), "reason": item.error.message(terminal_language())}
             with storage_errors(self._failures), self._failures.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(entry, ensure_ascii=False)}\n")
-        self._bar.clear()
+        self.clear()
         language, output = terminal_language(), item.info["output"] if item.info else {}
         for note in output.get("notes", ()):
             text = translate(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name)
             _print_message(text, item.place)
-        if item.error is not None and not (item.info and self._json):
+        if item.error is not None and not (item.info and self._as_json):
             _print_error(item.error, item.place)
-        if self._json:
+        if self._as_json:
             error = item.error and item.error.message(language)
             self._print_json(item.info or {"status": "failed", "input": _input_of(item), "error": error})
-        elif item.info:
+        elif item.info and not self._is_piped:
             time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
             auto = item.info.get("auto")
             why = f", {auto['preset']} ({translate('en', 'auto_' + auto['reason']).lower()})" if auto else ""

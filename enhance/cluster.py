@@ -23,7 +23,7 @@ from typing import Any
 
 from .batch import BatchRun, Item, plan
 from .enhancer import Enhancer
-from .errors import Cancelled, EnhanceError, SettingsError, expected_error
+from .errors import EnhanceError, SettingsError, expected_error
 from .files import AtomicFile
 from .output.names import ResultNames
 from .processes import remove_leftovers
@@ -185,7 +185,12 @@ class ClusterRun(BatchRun):
 
     def _process_all(self) -> None:
         waiting = [item for item in self.batch.items if item.state == "waiting"]
-        unusable = self._use_workers(waiting) if waiting else []
+        with ThreadPoolExecutor(1) as thread:  # Ray turns SIGTERM into Ctrl-C in the main thread.
+            try:
+                unusable = thread.submit(self._use_workers, waiting).result() if waiting else []
+            except BaseException:
+                self.stop.set()
+                raise
         if not self.stop.is_set() and unusable and self.batch.count("waiting"):
             raise unusable[0]
         self._next()
@@ -193,35 +198,47 @@ class ClusterRun(BatchRun):
             self.warn(error)
 
     def _use_workers(self, waiting: list[Item]) -> list[EnhanceError]:
-        """Let every worker process files from a thread of its own. Return why workers cannot be used.
+        """Let every worker process one file after another. Return why workers cannot be used.
 
-        This thread only waits, because Ray turns SIGTERM into Ctrl-C in the main thread.
+        The last reference to an idle worker frees its resources for a worker that restarts.
         """
         folders = sorted({item.source.absolute().parent for item in waiting if not item.address})
         results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
         results = (waiting[0].output.parent if waiting[0].output else results).absolute()
-        is_local = not isinstance(self.batch.names, RemoteNames)
-        has_answer = threading.Event()
-        try:
-            with AtomicFile(results / "probe") if is_local else nullcontext() as probe:
-                if probe:
-                    probe.open().close()
-                workers = self._start_workers(len(waiting))
-                with ThreadPoolExecutor(len(workers)) as threads:
-                    try:
-                        uses = [
-                            threads.submit(self._use_worker, workers.pop(), folders, probe and probe.part, has_answer)
-                            for _ in range(len(workers))
-                        ]
-                        if not has_answer.wait(_WARN_SECONDS):
-                            self.warn(EnhanceError("cluster_waiting"))
-                        return [error for use in uses if (error := use.result())]
-                    except BaseException:
-                        self.stop.set()
-                        raise
-        finally:
-            for folder in {item.output.parent for item in self.batch.items if item.output}:
-                remove_leftovers(folder)  # partial files of killed workers
+        is_local, unusable = not isinstance(self.batch.names, RemoteNames), []
+        warn_at, stop_at = time.monotonic() + _WARN_SECONDS, math.inf
+        with AtomicFile(results / "probe") if is_local else nullcontext() as probe:
+            if probe:
+                probe.open().close()
+            tasks: dict[Any, tuple[Any, Item | None]] = {
+                worker.check.remote(folders, probe and probe.part): (worker, None)
+                for worker in self._start_workers(len(waiting))
+            }
+            while tasks and time.monotonic() < stop_at:
+                for task in self.ray.wait(list(tasks), timeout=_POLL_SECONDS)[0]:
+                    worker, item = tasks.pop(task)
+                    answer, warn_at = self._answer(task, item), math.inf
+                    if isinstance(answer, Item):
+                        self._end(answer)
+                    elif answer is not None:
+                        unusable.append(answer)
+                        continue
+                    if (item := self._next()) is not None:
+                        tasks[self._send(worker, item)] = worker, item
+                    del worker
+                if time.monotonic() >= warn_at:
+                    self.warn(EnhanceError("cluster_waiting"))
+                    warn_at = math.inf
+                if self.stop.is_set() and stop_at == math.inf:
+                    stop_at = time.monotonic() + _STOP_SECONDS
+                    for worker, _ in tasks.values():
+                        worker.stop.remote()
+        for _, item in tasks.values():
+            if item is not None:
+                self._end(replace(item, state="cancelled"))
+        for folder in {item.output.parent for item in self.batch.items if item.output}:
+            remove_leftovers(folder)  # partial files of killed workers
+        return unusable
 
     def _start_workers(self, files: int) -> list[Any]:
         """Start at most one worker for each file. Ray restarts a worker that dies, and its file."""
@@ -238,54 +255,30 @@ class ClusterRun(BatchRun):
         values = self.device, self.precision, self.enhancer.tasks.folder, environment
         return [actor.remote(*values) for _ in range(min(plan.count, files))]
 
-    def _use_worker(
-        self, worker: Any, folders: list[Path], probe: Path | None, has_answer: threading.Event
-    ) -> EnhanceError | None:
-        """Let a worker process one file after another. Return why it cannot be used, or None.
-
-        The last reference to an idle worker frees its resources for a worker that restarts.
-        """
-        try:
-            unusable = self._answer(worker.check.remote(folders, probe), worker, 0.0)
-        except Cancelled:
-            return None
-        except self.ray.exceptions.RayActorError as error:
-            return EnhanceError("cluster_no_start", reason=str(error).split("\n")[0])
-        except Exception as error:
-            return expected_error(error, "A worker failed")
-        finally:
-            has_answer.set()
-        while unusable is None and (item := self._next()) is not None:
-            self._end(self._process_on(worker, item))
-        return unusable
-
-    def _process_on(self, worker: Any, item: Item) -> Item:
-        """Return a file after a worker has processed it."""
+    def _send(self, worker: Any, item: Item) -> Any:
+        """Return the task of a worker that processes a file."""
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
         options: dict[str, Any] = {name: getattr(self, name) for name in _SENT_OPTIONS}
         if (names := self.batch.names) and self._is_remote(item):
             folder = names.address if isinstance(names, RemoteNames) else names.folder.absolute()
             options["names"] = partial(type(names), folder, names.ending, names.alike)
+        return worker.run.remote(sent, **options)
+
+    def _answer(self, task: Any, item: Item | None) -> Item | EnhanceError | None:
+        """Return the processed `item`, or without one the result of a worker's check."""
         try:
-            answer: Item = self._answer(worker.run.remote(sent, **options), worker, _STOP_SECONDS)
-        except Cancelled:
-            return replace(item, state="cancelled")
-        except self.ray.exceptions.RayActorError:
-            return replace(item, state="failed", error=EnhanceError("cluster_died", count=_MAX_ATTEMPTS))
+            answer = self.ray.get(task)
+        except self.ray.exceptions.RayActorError as error:
+            reason = str(error).split("\n")[0]
+            died = EnhanceError("cluster_died", count=_MAX_ATTEMPTS)
+            answer = died if item else EnhanceError("cluster_no_start", reason=reason)
         except Exception as error:
-            return replace(item, state="failed", error=expected_error(error, "A worker failed"))
+            answer = expected_error(error, "A worker failed")
+        if item is None:
+            return answer
+        if isinstance(answer, EnhanceError):
+            return replace(item, state="failed", error=answer)
         if answer.info and item.output:
             answer.info["output"]["path"] = str(item.output)
         return replace(answer, source=item.source, output=item.output)
-
-    def _answer(self, task: Any, worker: Any, stop_seconds: float) -> Any:
-        """Return the result of a task. Raises Cancelled if it takes longer than `stop_seconds` after a cancellation."""
-        deadline = math.inf
-        while not self.ray.wait([task], timeout=_POLL_SECONDS)[0]:
-            if self.stop.is_set() and deadline == math.inf:
-                worker.stop.remote()
-                deadline = time.monotonic() + stop_seconds
-            if time.monotonic() >= deadline:
-                raise Cancelled("stopped")
-        return self.ray.get(task)

@@ -27,6 +27,8 @@ class Claims:
     empty claim would not show whether its owner is alive. The process touches it regularly. The claim of a dead process
     is not removed at once, because that could remove the claim of another process in the same instant. Instead, the
     next process creates a claim with the next number, and removes both when it is done.
+
+    A finished file can leave a mark, which only processes that started before see. The last process removes all marks.
     """
 
     def __init__(self, folder: Path):
@@ -57,9 +59,9 @@ class Claims:
     def release(self, purpose: Hashable = None, *, done: bool = False) -> None:
         """Release all claims, or those for one purpose, which is marked as finished if it is `done`."""
         key = self._marked.pop(purpose, None)
-        if done and key is not None:
-            self._remove(self._mark(key))
-            self._create(self._mark(key))
+        with suppress(StorageError):  # Without a mark, another process only downloads the file once more.
+            if done and key is not None and not self._create(self._mark(key)):
+                self._touch(self._mark(key))
         with self._lock:
             held = {key: number for key, (number, own) in self._held.items() if purpose in (None, own)}
             self._held = {key: claim for key, claim in self._held.items() if key not in held}

@@ -103,7 +103,7 @@ def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True, progress="none")
-        return BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, batch, on_change=reporter.update).run
+        return BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, batch, on_change=reporter.report).run
 
     assert_linear(work)
     assert len(capsys.readouterr().out.splitlines()) == 400
@@ -222,9 +222,9 @@ def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
     for process in (999_999_998, 999_999_999):
         with monkeypatch.context() as killed:
             killed.setattr("enhance.remote.this_process", lambda process=process: f"{HOST}-{process}-1")
-            killed.setattr("enhance.remote.is_process_alive", lambda one, alive=process: f"-{alive}-" in one)
+            killed.setattr("enhance.output.claims.is_process_alive", lambda one, alive=process: f"-{alive}-" in one)
             killed.setattr(RemoteClaims, "close", lambda self: self._closed.set())
-            killed.setattr(ResultNames, "release", lambda self, source: None)
+            killed.setattr(ResultNames, "release", lambda self, source, **_: None)
             work_twice(FakeWriter(count // 3))
     work_twice(FakeWriter())
     overhead = (time.perf_counter() - began) / count

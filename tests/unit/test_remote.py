@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -268,12 +269,17 @@ def test_two_workers_download_each_file_once(enhancer, tmp_path, monkeypatch, ou
     for shade in range(8):  # two of each stem
         store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path)
     results = store.results if output == "store" else tmp_path / "out"
-    get_file = type(store.files).get_file
+    get_file, open_file, lock = type(store.files).get_file, type(store.files)._open, threading.Lock()
+
+    def open_alone(*given: Any, **options: Any) -> Any:
+        with lock:  # The original lets two threads create the same file.
+            return open_file(*given, **options)
 
     def count(self: Any, address: str, *given: Any, **options: Any) -> None:
         downloads.append(address)
         get_file(self, address, *given, **options)
 
+    monkeypatch.setattr(type(store.files), "_open", open_alone)
     monkeypatch.setattr(type(store.files), "get_file", count)
     runs = [BatchRun(enhancer, RAW, find_images([store.source], results)) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
