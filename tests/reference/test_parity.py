@@ -20,7 +20,7 @@ PHOTOS = {
     "chelsea": lambda: data.chelsea()[100:137, 110:153],  # landscape
     "coffee": lambda: data.coffee()[60:107, 250:287],  # portrait
 }
-TILES = (32, 192, 512)
+TILES = (32, 192)
 """The first one, which is smaller than settings allow, makes the strips of these photos lower on any computer."""
 
 
@@ -110,7 +110,9 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
     assert np.abs(ours.astype(int) - run_untiled(reference.model, rgb)).max() <= 1
 
 
-@pytest.mark.parametrize("photo", PHOTOS)
+@pytest.mark.parametrize(
+    "photo", ["astronaut", *(pytest.param(name, marks=pytest.mark.long) for name in ("chelsea", "coffee"))]
+)
 def test_bf16_is_visually_lossless(at_full_precision, photo):
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
@@ -123,7 +125,7 @@ def test_bf16_is_visually_lossless(at_full_precision, photo):
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 55), pytest.param("bf16", 48, marks=pytest.mark.long)])
 def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     path = tmp_path / "photo.png"
-    Image.fromarray(data.coffee()[110:188, 260:338]).save(path)
+    Image.fromarray(data.coffee()[110:176, 260:326]).save(path)
     enhancer = Enhancer("cpu", precision)
 
     preview = enhancer.preview(path, Settings.from_preset("gentle"), x=0, y=0, size=16)

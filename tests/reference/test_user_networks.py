@@ -18,7 +18,7 @@ from enhance.engine.engine import Engine
 from enhance.models.user_models import add
 from tests.user_models import NETWORKS, random_state, spandrel_output
 
-SIZES = [(1, 9), (7, 2), (13, 10)]
+SIZES = [(1, 9), (13, 10)]
 
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -61,7 +61,7 @@ def test_a_network_of_full_size_matches_spandrel_for_every_tile_and_depth(kind: 
     add(file, kind, own_folder)
     engine = Engine("cpu", "fp32")
 
-    for height, width, tile, depth in ((1, 1, 64, 8), (33, 20, 64, 8), (19, 42, 1024, 8), (23, 23, 192, 16)):
+    for height, width, tile, depth in ((21, 12, 64, 8), (12, 27, 1024, 8), (15, 15, 192, 16)):
         rgb = image(height, width)
         levels = 257 if depth == 16 else 1
         result = engine.enlarge(rgb.astype(np.uint16) * levels if depth == 16 else rgb, kind, tile=tile)

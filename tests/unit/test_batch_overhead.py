@@ -184,7 +184,7 @@ def uploaded(monkeypatch) -> Counter[str]:
     return count
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.long)])
 def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
     tmp_path, monkeypatch, enhancer, uploaded, count
 ):

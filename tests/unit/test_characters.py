@@ -13,6 +13,7 @@ from enhance.output.fidelity import fidelity_grade
 from tests.quality.cases import Networks
 from tests.quality.characters import PRINTS, Reading, Text, read
 
+pytestmark = pytest.mark.long
 PRESETS = "gentle", "precise", "anime-fast"
 SAMPLES = {
     "clean": Text("DejaVuSans", 10, rows=2),
@@ -22,12 +23,10 @@ SAMPLES = {
 
 
 USUAL = "faint, JPEG 75"
-"""The sample of the usual tests. `make long` reads all of them."""
+"""The sample whose result by `anime-fast` has changed characters."""
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=[pytest.mark.long] * (name != USUAL)) for name in SAMPLES]
-)
+@pytest.fixture(scope="module", params=SAMPLES)
 def sample(request) -> str:
     return request.param
 

@@ -107,7 +107,7 @@ def _peak_bytes(graph: Graph, width: int, rows: int, dtype: torch.dtype, strips:
         for place, node in enumerate(graph.nodes)
         if isinstance(node, Conv)
     }
-    for _ in range(30):  # its windows are full after five
+    for _ in range(10):  # its windows are full after five
         stream.step(kernels, rows, strips=strips)
     return stream.most
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,9 @@ import pytest
 from enhance.images import inspect
 from enhance.images.header import MAX_SIDE
 
+from .forks import Launcher
 from .image_files import flat_png
 
-ROOT = Path(__file__).parents[2]
 PAGE_PIXELS = 100_000_000
 EVERYTHING = """
 import sys
@@ -50,21 +48,19 @@ def flat(path: Path, width: int, height: int) -> Path:
     return path
 
 
-def process(folder: Path, *sizes: tuple[int, int]) -> list[str]:
+def process(forks: Launcher, folder: Path, *sizes: tuple[int, int]) -> list[str]:
     """Process images of these sizes, with preview, run and report, in one process; return the errors that it prints."""
     files = [flat(folder / f"{width}x{height}.png", width, height) for width, height in sizes]
-    done = subprocess.run(
-        [sys.executable, "-c", EVERYTHING, str(folder), *map(str, files)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()
+    process = forks.start(folder, *files, code=EVERYTHING)
+    assert process.wait() == 0, process.errors.read_text()[-2000:]
+    return process.output.read_text().splitlines()
 
 
 TOO_LONG = [(PAGE_PIXELS, 1), (1, PAGE_PIXELS), (2, PAGE_PIXELS // 2), (MAX_SIDE + 1, 1)]
 
 
-def test_long_images_are_processed_and_longer_ones_rejected_with_the_limit(tmp_path):
-    assert process(tmp_path, (20_000, 2), (1, MAX_SIDE), *TOO_LONG) == [
+def test_long_images_are_processed_and_longer_ones_rejected_with_the_limit(forks, tmp_path):
+    assert process(forks, tmp_path, (6_000, 2), (1, MAX_SIDE), *TOO_LONG) == [
         f"{width}x{height}.png is too large: {width:,} × {height:,} px. "
         "The limit is 500,000 px for each side. Crop or resize the image."
         for width, height in TOO_LONG
@@ -72,9 +68,9 @@ def test_long_images_are_processed_and_longer_ones_rejected_with_the_limit(tmp_p
 
 
 @pytest.mark.long
-def test_the_largest_of_the_longest_images_are_processed(tmp_path):
+def test_the_largest_of_the_longest_images_are_processed(forks, tmp_path):
     sizes = [(40_000, 2), (2, 40_000), (MAX_SIDE, 1), (MAX_SIDE, 200), (200, MAX_SIDE)]
-    assert process(tmp_path, *sizes) == []
+    assert process(forks, tmp_path, *sizes) == []
 
 
 def test_the_command_line_accepts_long_scans(tmp_path):

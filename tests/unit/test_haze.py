@@ -106,7 +106,7 @@ def test_grey_photos_have_no_haze(name):
 def test_haze_of_30_percent_is_found(airlight):
     found = [
         measure(add_haze(source(), near, far, airlight)).haze
-        for source in COLOUR.values()
+        for source in [*COLOUR.values()][::3]
         for near, far in ((0.3, 0.3), (0.5, 0.7))
     ]
 

@@ -101,7 +101,6 @@ def test_the_installed_commands_work(installed: Path):
     script = str(installed / "bin" / "enhance")
     assert run(installed, script, "--version") == f"enhance {PROJECT['version']}\n"
     assert run(installed, "-m", "enhance", "--version") == f"enhance {PROJECT['version']}\n"
-    assert "usage: enhance " in run(installed, script, "--help")
     assert "realesrgan-x4plus" in run(installed, script, "weights", "list")
 
 

@@ -43,7 +43,7 @@ def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("portrait") / "portrait.png"
-    Image.fromarray(data.astronaut()[30:190, 150:300]).resize((54, 58), Image.Resampling.LANCZOS).save(path)
+    Image.fromarray(data.astronaut()[30:190, 150:300]).resize((42, 45), Image.Resampling.LANCZOS).save(path)
     return path
 
 
