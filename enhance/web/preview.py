@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from ..analysis import Analysis
 from ..enhancer import Enhancer
@@ -36,6 +40,9 @@ _THUMBNAIL_SIDE = 896
 _MIN_SIDE = 48
 _MAX_SECONDS = 8.0
 """The longest expected time of the network. If the visible region takes longer, only its middle is previewed."""
+_MAX_BYTES = 200_000_000
+"""The size of the network outputs that are kept for the sliders of all pages. One of the largest region is 18 MB."""
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 _QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
 """The preset of the quick preview, which is shown first if the selected preset takes longer than these seconds."""
 
@@ -71,6 +78,8 @@ class Previews:
 
     def __init__(self, enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None):
         self._enhancer, self._metrics, self.images = enhancer, metrics, images or ImageCache()
+        self._newest: WeakKeyDictionary[Session, None] = WeakKeyDictionary()  # The last one previewed last.
+        self._lock = Lock()
 
     def image(self, path: Path) -> SourceImage:
         """Return the decoded file, from memory if possible. Raises PictureError."""
@@ -199,7 +208,8 @@ class Previews:
         images = _save(session, adjusted)
         with session.lock:
             if session.preview is preview and session.preview_request is None:
-                session.preview, session.preview_images, session.has_failed_preview = adjusted, images, False
+                session.preview, session.preview_images = _without_images(adjusted), images
+                session.has_failed_preview = False
 
     def _show(self, session: Session, request: PreviewRequest, preview: Preview, view: Box) -> None:
         """Adjust a finished preview of `view` until the controls stop changing, unless a later one was requested."""
@@ -216,7 +226,25 @@ class Previews:
                     return
                 if session.settings == settings:
                     session.preview_request, session.has_failed_preview = None, False
-                    session.preview, session.preview_images, session.preview_view = preview, images, view
+                    session.preview, session.preview_images = _without_images(preview), images
+                    session.preview_view = view
+        self._drop_oldest(session)
+
+    def _drop_oldest(self, session: Session) -> None:
+        """Drop the network outputs of the pages that were previewed longest ago, until the rest fits.
+
+        Their images stay, and the network runs again when a slider changes.
+        """
+        size = 0
+        with self._lock:
+            self._newest.pop(session, None)
+            self._newest[session] = None
+            newest = list(self._newest)[::-1]
+        for one in newest:
+            with one.lock:
+                if one.preview is not None:
+                    size += one.preview.region.network.nbytes
+                    one.preview = one.preview if one is session or size <= _MAX_BYTES else _without_network(one.preview)
 
     def _retune(self, preview: Preview, settings: Settings) -> Preview | None:
         """Return the preview with other values of tuning; None if the settings need another network."""
@@ -224,6 +252,16 @@ class Previews:
             return self._enhancer.retune(preview, settings)
         except SettingsError:
             return None
+
+
+def _without_images(preview: Preview) -> Preview:
+    """Return a preview that can be adjusted. Its images are files."""
+    return replace(preview, before=_NO_PIXELS, after=_NO_PIXELS)
+
+
+def _without_network(preview: Preview) -> Preview:
+    """Return a preview that cannot be adjusted: no other has its key."""
+    return replace(preview, region=replace(preview.region, network=_NO_PIXELS, network_key="", patches=()))
 
 
 def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> PreviewImages:

@@ -10,7 +10,10 @@ import gradio as gr
 from gradio_client import handle_file
 
 from enhance.i18n import translate
-from enhance.web.session import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Sessions
+from enhance.settings import Settings
+from enhance.web import preview
+from enhance.web.preview import state_of
+from enhance.web.session import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Session, Sessions
 
 from ..unit.report_runs import text_of
 
@@ -75,3 +78,28 @@ def test_only_the_report_of_that_user_shows_that_it_was_cached(site, connect, tm
         words = text_of(report.read_bytes(), tmp_path)
         assert (translate("en", "report_cached") in words) == info["cached"]
         assert "2020" not in words
+
+
+def test_the_previews_of_many_pages_have_a_limited_size(call, monkeypatch):
+    previews, page, other = call.services.previews, call.session, Session(call.session.folder.with_name("other"))
+    photo, settings = previews.read(page.upload.path), Settings.from_preset("anime-fast")
+    previews.set_photo(other, photo, settings, other.begin_choice())
+    list(previews.make(page, settings))
+    size = size_of(page)
+    monkeypatch.setattr(preview, "_MAX_BYTES", size)
+
+    list(previews.make(other, settings))
+    assert (size_of(page), size_of(other)) == (0, size)
+    assert [state_of(one) for one in (page, other)] == ["matches", "matches"]
+
+    shown = page.preview_images
+    list(previews.adjust(page, settings.changed(contrast=1.3)))
+    assert (size_of(page), size_of(other)) == (size, 0)
+    assert state_of(page) == "matches"
+    assert page.preview_images.signature != shown.signature
+
+
+def size_of(session: Session) -> int:
+    kept = session.preview
+    assert kept is not None
+    return kept.before.nbytes + kept.after.nbytes + kept.region.network.nbytes
