@@ -12,6 +12,7 @@ from numbers import Real
 
 import numpy as np
 
+from . import models
 from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
@@ -73,11 +74,12 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
 
 def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
-    """Return the region with its margin, aligned to the averages of `reduce`, in an image of `width` x `height`."""
+    """Return the region with its margin, aligned to the network's grid after `reduce`, in an image of this size."""
     margin = MARGIN * settings.reduce
     if has_second_pass(settings, height, width):
         margin += MARGIN // settings.factor
-    return box.expand(margin, width, height).align_to_grid(settings.reduce, width, height)
+    grid = models.graph_of(settings.model).unshuffle if settings.model else 1
+    return box.expand(margin, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
 def upscale(image: SourceImage, settings: Settings, box: Box) -> np.ndarray:

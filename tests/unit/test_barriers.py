@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from spandrel.architectures.RealCUGAN import UpCunet2x
 
 from enhance import Enhancer, Settings
 from enhance.engine.engine import Engine
@@ -243,6 +244,23 @@ def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image: Path, en
     with pytest.raises(SettingsError):  # an exact one is possible
         enhancer.retune(before, Settings.from_preset(KIND, saturation=1.2))
     assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info["approximate"]
+
+
+@pytest.mark.usefixtures("fresh_store")
+@pytest.mark.parametrize("kind", ["esrgan-unshuffle-4", "real-cugan"])
+def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
+    kind: str, image: Path, enhancer: Enhancer, own_folder: Path, tmp_path: Path
+):
+    network = UpCunet2x() if kind == "real-cugan" else NETWORKS[kind]()
+    torch.save(random_state(network), file := tmp_path / "model.pth")
+    add(file, kind, own_folder)
+
+    result = enhancer.run(image, kind)
+    preview = enhancer.preview(image, kind, x=81, y=95, size=20)
+
+    box, scale = preview.region.box, preview.after.shape[0] // 20
+    shown = result.array[scale * box.top :, scale * box.left :][: scale * box.height, : scale * box.width]
+    assert np.abs(preview.after.astype(int) - shown).max() <= 1
 
 
 @pytest.mark.usefixtures("fresh_store")
