@@ -93,11 +93,16 @@ class _Display:
         async with admission.admit(parties):  # Until the region is sent: a slow reader keeps it in memory.
             async with admission.acquire(parties):
                 try:
-                    content, extension = await run_in_threadpool(make, services, session, request)
+                    made = await run_in_threadpool(make, services, session, request)
                 except EnhanceError as error:  # The file was deleted, or a newer card has replaced this one.
-                    raise HTTPException(404) from error
-            headers = {"cache-control": "private, max-age=3600, immutable"}
-            response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
+                    if not is_card:
+                        raise HTTPException(404) from error
+                    made = None
+            if made is None:  # Not an error, which the browser would log: later, the preset can be fast enough.
+                response = Response(status_code=204, headers={"cache-control": "no-store"})
+            else:
+                headers = {"cache-control": "private, max-age=3600, immutable"}
+                response = Response(made[0], media_type=_MEDIA_TYPES[made[1]], headers=headers)
             await response(scope, receive, send)
 
 
@@ -115,17 +120,14 @@ def _region(services: Services, session: Session, request: Request) -> tuple[byt
     raise HTTPException(404)
 
 
-def _card(services: Services, session: Session, request: Request, stop: Event) -> tuple[bytes, str]:
+def _card(services: Services, session: Session, request: Request, stop: Event) -> tuple[bytes, str] | None:
     upload, preset = session.upload, request.query_params.get("preset", "")
     if upload is None or upload.version != request.path_params["version"]:
         raise HTTPException(404)
     box, _ = _region_in(request, upload.facts.width, upload.facts.height)
     if max(box.width, box.height) > CARD_SIDE:
         raise HTTPException(400)
-    card = card_image(services, session, upload, preset, box, stop)
-    if card is None:
-        raise HTTPException(404)
-    return card
+    return card_image(services, session, upload, preset, box, stop)
 
 
 def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
