@@ -115,7 +115,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         return StorageError("disk_full", name=path.name)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError("not_permitted", name=path.name, folder=path.parent)
-    return StorageError("not_written", name=path.name, folder=path.parent, reason=error.strerror or str(error))
+    return StorageError("not_written", name=path.name, folder=path.parent, reason=error)
 
 
 def file_sha256(path: Path) -> str:

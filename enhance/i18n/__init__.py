@@ -6,6 +6,7 @@ of the language and its rules.
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +39,8 @@ _DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 def translate(language: str, key: str, **values: object) -> str:
     """Return the text of `key` in `language`, one of LANGUAGES, with `values` in its placeholders.
 
-    Errors among the values are translated to the same language; those in a list are joined by spaces. Raises KeyError
-    for an unknown key.
+    Errors among the values are translated to the same language, also common ones of the operating system; those in a
+    list are joined by spaces. Raises KeyError for an unknown key.
     """
     return catalogue(language)[key].format(**{name: _localise(language, value) for name, value in values.items()})
 
@@ -184,6 +185,9 @@ def _file(language: str) -> Mapping[str, Mapping[str, Any]]:
 def _localise(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return sentence_space(language).join(str(_localise(language, one)) for one in value)
+    if isinstance(value, OSError):
+        key = f"os_{errno.errorcode.get(value.errno or 0, '')}"
+        return catalogue(language).get(key) or value.strerror or str(value)
     message = getattr(value, "message", None)
     return message(language) if callable(message) else value
 

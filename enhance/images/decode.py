@@ -196,7 +196,7 @@ def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tupl
     except PermissionError:
         raise PictureError("image_no_permission") from None
     except (OSError, ValueError) as error:
-        raise PictureError("image_unopened", reason=str(error)) from error
+        raise PictureError("image_unopened", reason=error) from error
     with file:
         yield file, about.st_size
 

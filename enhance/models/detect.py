@@ -96,7 +96,7 @@ def _check_file(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise WeightsError("weights_add_no_file", file=path, reason=error.strerror or error) from error
+        raise WeightsError("weights_add_no_file", file=path, reason=error) from error
     if not path.is_file():
         raise WeightsError("weights_add_other_ending", file=path.name)
     _check_bytes(size, path.name)

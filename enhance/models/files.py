@@ -78,8 +78,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
             raise StorageError("weights_folder_full", folder=folder) from error
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             raise StorageError("weights_folder_none", folder=folder) from error
-        reason = error.strerror or str(error)
-        raise StorageError("weights_folder_unusable", folder=folder, reason=reason) from error
+        raise StorageError("weights_folder_unusable", folder=folder, reason=error) from error
 
 
 def is_writable(folder: Path) -> bool:

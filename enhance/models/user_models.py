@@ -74,7 +74,7 @@ def files_in(path: Path) -> list[Path]:
     try:
         found = sorted(one for one in path.iterdir() if one.suffix == ".param" and one.with_suffix(".bin").is_file())
     except OSError as error:
-        raise WeightsError("weights_add_no_file", file=path, reason=error.strerror or error) from error
+        raise WeightsError("weights_add_no_file", file=path, reason=error) from error
     if not found:
         raise WeightsError("weights_add_empty_folder", folder=path)
     return found

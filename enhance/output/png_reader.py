@@ -40,7 +40,7 @@ class PngReader:
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise PictureError("png_unreadable", name=path.name, reason=error.strerror or str(error)) from error
+            raise PictureError("png_unreadable", name=path.name, reason=error) from error
         try:
             self._read_header()
         except (EOFError, ValueError, KeyError, struct.error) as error:

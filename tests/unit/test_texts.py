@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import pickle
 import string
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import enhance.errors
 from enhance import PRESETS
 from enhance.config import Limits
 from enhance.errors import Cancelled, EnhanceError, StorageError, WeightsError
+from enhance.files import storage_error
 from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
 from enhance.images.metadata import INPUT_NOTES
@@ -94,6 +96,12 @@ def test_a_nested_error_uses_the_language_of_the_outer_text():
     for language in LANGUAGES:
         inner = Cancelled("stopped")
         assert inner.message(language) in translate(language, "batch_loose", reason=inner)
+
+
+def test_an_error_of_the_operating_system_has_its_reason_in_the_language_of_the_text():
+    error = storage_error(Path("photos.zip"), OSError(errno.EIO, "Input/output error"))
+    assert "读写错误" in translate("zh-CN", "batch_loose", reason=error)
+    assert "input/output error" in error.message("en")
 
 
 @pytest.mark.parametrize(
