@@ -294,8 +294,9 @@ class _Events:
         for event, handler in (
             (card.cards.retry, batch_run.retry_file),
             (card.cards.submit, partial(batch_run.retry_file, is_flexible=True)),
+            (card.cards.apply, batch_run.retry_with_auto),
         ):
-            again = self._on(event, handler, values, self._batch, **_EACH)
+            again = self._on(event, handler, values, self._file, **_EACH)
             self._follow_batch(again.then)
             self._select_first(again.then)
         started = self._when_settled(card.enhance.click, batch_run.start_batch, values, self._batch, **_SHORT)

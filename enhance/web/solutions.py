@@ -19,6 +19,11 @@ _PRESET_ERRORS = ("preset_unknown", "not_installed", "not_finite", "faces_no_ima
 _SMALLER = {2: "2x", 4: "4x"}
 """Smaller sizes by scale, as actions of `controls.follow_tip`."""
 
+def is_of_preset(error: EnhanceError) -> bool:
+    """Return whether another preset solves an error."""
+    return isinstance(error, WeightsError) or error.key in _PRESET_ERRORS
+
+
 
 def use_auto(language: str, session: Session) -> tuple[Button, ...]:
     """Return the button that selects Auto in place of a preset; none if Auto is selected."""
@@ -31,7 +36,7 @@ def solve(language: str, session: Session, error: EnhanceError, folder: str) -> 
     if error.key in QUEUE_ERRORS:
         minutes = error.values["minutes"]
         return "", (Button(translate(language, "retry_in", minutes=minutes), minutes=minutes),)
-    if isinstance(error, WeightsError) or error.key in _PRESET_ERRORS:
+    if is_of_preset(error):
         return "", use_auto(language, session)
     upload, settings = session.upload, session.settings
     if upload is None or not isinstance(error, MemoryShortError | StorageError):

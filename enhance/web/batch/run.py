@@ -18,13 +18,14 @@ from ...i18n import format_names
 from ...output.names import UniqueNames, check_pattern
 from ...output.thumbnails import list_data_url
 from ...scheduler import Ticket
-from ...settings import REFERENCE_PRESET, Settings
+from ...settings import AUTO, REFERENCE_PRESET, Settings
 from ...store import Entry, report_name
-from .. import templates
+from .. import controls, templates
 from ..history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
 from ..session import BatchFiles
+from ..solutions import is_of_preset
 from ..views import Call, Updates, offer_file, show_controls, shows_errors
 from .selection import show_new_result
 from .views import files_html, make_thumbnail, progress_html, show_batch
@@ -71,9 +72,11 @@ class PageBatch(BatchJob):
                     self._entries[item.key] = entry
         shorten(self._tasks, self._session)
 
-    def add(self, items: Iterable[Item]) -> bool:
-        """Add waiting files to the batch. Return False if it has ended."""
-        items = [with_own_size(item, self.running.settings, is_flexible=self._files.is_flexible) for item in items]
+    def add(self, items: Iterable[Item], settings: Settings | None = None) -> bool:
+        """Add waiting files to the batch, with `settings` of their own if given. Return False if it has ended."""
+        wanted, is_flexible = settings or self.running.settings, self._files.is_flexible
+        items = [with_own_size(item, wanted, is_flexible=is_flexible) for item in items]
+        items = [replace(item, settings=item.settings or settings) for item in items]
         self.record(items)
         is_added = self.running.add(items)
         for item in items:
@@ -206,7 +209,7 @@ def retry_file(call: Call, *, is_flexible: bool = False) -> Updates:
         if item.source == session.selected.file:
             session.selected.is_flexible = fresh.is_flexible
         if session.is_batch_running:
-            job.add([fresh])
+            job.add([fresh], panel_settings(call) if item.error and is_of_preset(item.error) else None)
             return show_batch(call)
         session.end_batch()
         session.files.items = tuple(fresh if one.key == item.key else one for one in session.files.items)
@@ -216,6 +219,12 @@ def retry_file(call: Call, *, is_flexible: bool = False) -> Updates:
             except Exception as error:
                 return show_batch(call) | {card.progress: call.problem(error, "A file could not be processed again")}
     return show_batch(call) | {card.problem: ""}
+
+
+def retry_with_auto(call: Call) -> Updates:
+    """Select Auto in place of a preset whose model is missing, and process a file again that failed."""
+    values = call.services.with_chosen_preset(call.session, {**call.values, "preset": AUTO})
+    return controls.select_preset(call, AUTO) | retry_file(replace(call, values=values))
 
 
 def clear_files(call: Call) -> Updates:

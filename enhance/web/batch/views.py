@@ -21,6 +21,7 @@ from .. import templates
 from ..params import page_message
 from ..processing import BatchJob
 from ..session import BatchFiles
+from ..solutions import is_of_preset
 from ..views import Call, Updates
 
 THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "images", "concurrency_limit": 2}
@@ -96,6 +97,7 @@ def files_html(call: Call) -> str:
         selected=session.selected.file,
         attention=[item for item in batch.items if _error(files, item)],
         largest=partial(_largest_size, call),
+        offers_auto=partial(_offers_auto, call),
         grade=grade_in,
         formats=FORMATS,
         encoding=session.active.encoding,
@@ -108,6 +110,10 @@ def _error(files: BatchFiles, item: Item) -> EnhanceError | None:
     """Return why a file failed, or why it cannot have the size of the settings."""
     plan = files.plans.get(item.key)
     return item.error or (plan.error if plan and item.state == "waiting" else None)
+
+
+def _offers_auto(call: Call, item: Item) -> bool:
+    return item.error is not None and is_of_preset(item.error) and not call.session.owner.active.is_auto
 
 
 def _largest_size(call: Call, item: Item) -> str:
