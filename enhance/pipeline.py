@@ -23,7 +23,7 @@ from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError, WeightsError
 from .files import check_writable, file_sha256
-from .images import Box, SourceImage
+from .images import Box, Facts, SourceImage
 from .images.worker import allocate_pixels
 from .info import (
     AutoInfo,
@@ -40,10 +40,10 @@ from .info import (
     timestamp,
 )
 from .output.fidelity import Fidelity
-from .output.formats import Encoding, export
+from .output.formats import Encoding, export, typical_bytes
 from .output.png_reader import PngReader, is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
-from .output.resample import Cut
+from .output.resample import Cut, has_second_pass, result_size
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
 from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
@@ -389,9 +389,26 @@ def _stored_output(path: Path | None) -> NetworkOutput | None:
 
 def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Path | None = None) -> NetworkOutput:
     """Return an empty output for an image that is enlarged by `scale`."""
-    height, width = image.height, image.width
-    shape = OutputShape(scale * height, scale * width, image.rgb.dtype.name, streams_columns(height, width))
+    shape = _output_shape(image.height, image.width, scale, image.rgb.dtype.name)
     return NetworkOutput.create(shape, path=path, folder=folder)
+
+
+def _output_shape(height: int, width: int, scale: int, dtype: str) -> OutputShape:
+    return OutputShape(scale * height, scale * width, dtype, streams_columns(height, width))
+
+
+def stored_bytes(settings: Settings, facts: Facts) -> int:
+    """Return about how many bytes a run of a whole image writes: the outputs of its networks, and the result.
+
+    Raises SettingsError if the size is not possible.
+    """
+    size = result_size(settings, facts.height, facts.width)
+    height, width = facts.height // settings.reduce, facts.width // settings.reduce
+    scale, dtype = settings.factor, f"uint{facts.bits}"
+    stored = _output_shape(height, width, scale, dtype).bytes
+    if has_second_pass(settings, facts.height, facts.width):  # The first output and the first result are stored, too.
+        stored = 2 * stored + _output_shape(height, width, SECOND_SCALE * scale, dtype).bytes
+    return stored + typical_bytes(Encoding(), math.prod(size))
 
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:

@@ -6,10 +6,9 @@ import shutil
 
 from ..errors import EnhanceError, MemoryShortError, StorageError, WeightsError
 from ..i18n import format_bytes, translate
-from ..images import Facts
-from ..output.formats import Encoding, typical_bytes
 from ..output.resample import has_second_pass, result_size
-from ..settings import AUTO, SECOND_SCALE, Settings, network_scale
+from ..pipeline import stored_bytes
+from ..settings import AUTO, network_scale
 from .session import Session
 from .templates import Button
 
@@ -19,10 +18,10 @@ _PRESET_ERRORS = ("preset_unknown", "not_installed", "not_finite", "faces_no_ima
 _SMALLER = {2: "2x", 4: "4x"}
 """Smaller sizes by scale, as actions of `controls.follow_tip`."""
 
+
 def is_of_preset(error: EnhanceError) -> bool:
     """Return whether another preset solves an error."""
     return isinstance(error, WeightsError) or error.key in _PRESET_ERRORS
-
 
 
 def use_auto(language: str, session: Session) -> tuple[Button, ...]:
@@ -59,15 +58,3 @@ def solve(language: str, session: Session, error: EnhanceError, folder: str) -> 
 
 def _use_scale(language: str, scale: int) -> Button:
     return Button(translate(language, "use_size", size=translate(language, "scale_of", scale=scale)), _SMALLER[scale])
-
-
-def stored_bytes(settings: Settings, facts: Facts) -> int:
-    """Return about how many bytes a run writes: the outputs of its networks, and the result.
-
-    Raises SettingsError if the size is not possible.
-    """
-    height, width = result_size(settings, facts.height, facts.width)
-    output = 3 * facts.bits // 8 * facts.height * facts.width * (settings.factor / settings.reduce) ** 2
-    if has_second_pass(settings, facts.height, facts.width):
-        output *= SECOND_SCALE**2 + 2  # The first output and the first result are stored meanwhile.
-    return round(output) + typical_bytes(Encoding(), height * width)
