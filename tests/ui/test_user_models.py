@@ -13,10 +13,10 @@ from .journey import download, enhance, expect, expect_chosen, load, pick
 
 
 def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, open_page, tmp_path):
-    with add_models("compact-2x", "esrgan-8x"):
+    with add_models("compact-2x", "esrgan-8x", "real-plksr-2x"):
         page = open_page("?preset=anime-fast")
         own = page.locator("#preset label.own")
-        expect(own).to_have_count(2)
+        expect(own).to_have_count(3)
         load(page, site.photo("own.png", 20, 24))
         expect_chosen(page, scale=4)
         pick(page, "preset", "esrgan-8x")
@@ -26,6 +26,12 @@ def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, ope
         enhance(page)
         with Image.open(download(page, tmp_path)) as image:
             assert image.size == (192, 160)
+        pick(page, "preset", "real-plksr-2x")  # has layers that use averages of the whole photo
+        expect(page.locator("#preview-problem")).to_contain_text("This preview is approximate")
+        enhance(page)
+        pick(page, "scale", 1)
+        wait_for_chip(page, "matches")
+        expect(page.locator("#preview-problem")).to_be_empty()
         pick(page, "preset", "compact-2x")
         expect(page.locator("#scale label")).to_have_count(2)
         expect_chosen(page, scale=2)
@@ -33,5 +39,5 @@ def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, ope
         pick(page, "scale", 1)
         expect(page.locator("#size-problem .problem")).to_contain_text("compact-2x")
         page.reload()
-        expect(own).to_have_count(1)
+        expect(own).to_have_count(2)
         expect(page.locator("#preset-problem .problem")).to_contain_text("compact-2x")
