@@ -48,7 +48,7 @@ _LEAST_WEIGHT = 0.01
 _CONTRASTS = 0.5, 2.0
 _WORST_SHARE = 0.01
 _BINS_PER_DECIBEL, _DECIBELS = 100, (-50, 60)
-_GRADES = {"very": 22.0, "good": 7.0, "free": -math.inf}
+_GRADES = {"very": 22.0, "good": 15.0, "fair": 7.0, "free": -math.inf}
 """The lowest `worst_db` of each grade. docs/fidelity.md has the measurements."""
 
 _LEAST_ENERGY = 0.25
@@ -329,7 +329,7 @@ class FidelityMeter:
 
 
 def fidelity_grade(decibels: float) -> str:
-    """Return the grade of a `worst_db`, as it is shown with one decimal: very, good or free."""
+    """Return the grade of a `worst_db`, as it is shown with one decimal: very, good, fair or free."""
     return next(grade for grade, lowest in _GRADES.items() if round(decibels, 1) >= lowest)
 
 

@@ -26,6 +26,8 @@ from .experiments import experiments, measure
 from .tables import replace_section, short_table, table_of, values_table, verdict
 
 ROOT = Path(__file__).parents[2]
+TEXT_TABLES = ("text", "text labels", "photo labels", "photo gains")
+"""The sections of docs/fidelity.md with the tables of `characters`."""
 
 
 def _fast_weights(stack: ExitStack) -> None:
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if options.docs:
                     replace_section(ROOT / path, name, text)
         if options.only in (None, "text") and not options.quick:
-            for name, text in zip(("text", "text labels", "photo labels"), characters.tables(networks), strict=True):
+            for name, text in zip(TEXT_TABLES, characters.tables(networks), strict=True):
                 sys.stdout.write(f"\n{name}\n\n{text}\n")
                 if options.docs:
                     replace_section(ROOT / "docs" / "fidelity.md", name, text)

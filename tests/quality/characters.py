@@ -20,6 +20,7 @@ from enhance.output.fidelity import fidelity_grade
 
 from .cases import Case, Networks, bicubic, jpeg_case, upscaled
 from .degradation import blurred, noisy
+from .metrics import HAARPSI
 from .photos import REPORTED, TUNING, Pixels, downscaled, reference_of
 
 CHARACTERS = "0123456789ABCDEFGHJKLNPQRSTUVXYZabcdefghjknopqrstuvxyz"
@@ -118,6 +119,7 @@ class Print:
         return jpeg_case(reference, degraded, self.quality) if self.quality else Case(reference, degraded)
 
 
+GRADES = {"free": "low", "fair": "fair", "good": "high", "very": "very high"}
 _FAINT = 45
 PRINTS = {
     "clean": Print(),
@@ -147,10 +149,11 @@ def read(text: Text, case: Case, preset: str, networks: Networks) -> Reading:
     return Reading(int(is_clear.sum()), int(is_changed.sum()), result.fidelity_worst_db)
 
 
-def tables(networks: Networks) -> tuple[str, str, str]:
-    """Return three tables in Markdown.
+def tables(networks: Networks) -> tuple[str, ...]:
+    """Return four tables in Markdown.
 
-    They show the characters that each preset changes, the fidelity of these results, and that of results of photos.
+    They show the characters that each preset changes, the fidelity of these results, that of results of photos, and how
+    these compare with bicubic upscaling.
     """
     presets = [name for name in PRESETS if all(models.locate(model) for model in Settings(name).weights.models)]
     readings: dict[str, dict[str, list[Reading]]] = {preset: {} for preset in presets}
@@ -159,7 +162,7 @@ def tables(networks: Networks) -> tuple[str, str, str]:
             case = form.case(text)
             for preset in presets:
                 readings[preset].setdefault(name, []).append(read(text, case, preset, networks))
-    return _changes_table(readings), _grades_table(readings), _photos_table(networks)
+    return _changes_table(readings), _grades_table(readings), *_photos_table(networks)
 
 
 def _changes_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
@@ -175,24 +178,36 @@ def _changes_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
 
 
 def _grades_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
-    lines = [
-        "| | unchanged results | lowest, median dB | low | changed results | median, highest dB | low | very high |",
-        f"| --- |{' ---: |' * 7}",
+    """Return the share of changed results and characters by grade, and the grades of changed results by preset."""
+    results = [one for columns in readings.values() for column in columns.values() for one in column]
+    presets = [
+        name for name, columns in readings.items() if any(one.changed for each in columns.values() for one in each)
     ]
-    for preset, columns in readings.items():
-        results = [one for column in columns.values() for one in column]
-        same = np.array([one.worst_db for one in results if not one.changed])
-        other = np.array([one.worst_db for one in results if one.changed])
-        low, very = (
-            lambda group, name=name: sum(fidelity_grade(one) == name for one in group) for name in ("free", "very")
-        )
-        cells = [len(same), _figures(same, np.min, np.median), low(same)]
-        cells += [len(other), _figures(other, np.median, np.max), low(other), very(other)]
-        lines.append(f"| {preset} | {' | '.join(map(str, cells))} |")
+    lines = [f"| | results | with changed characters | changed characters | {' | '.join(presets)} |"]
+    lines.append(f"| --- |{' ---: |' * (3 + len(presets))}")
+    for grade, label in GRADES.items():
+        group = [one for one in results if fidelity_grade(one.worst_db) == grade]
+        those = [one for one in group if one.changed]
+        clear, wrong = sum(one.clear for one in group), sum(one.changed for one in group)
+        of_presets = [
+            sum(
+                bool(one.changed) and fidelity_grade(one.worst_db) == grade
+                for each in readings[name].values()
+                for one in each
+            )
+            for name in presets
+        ]
+        cells = [len(group), _share(len(those), len(group)), _share(wrong, clear), *of_presets]
+        lines.append(f"| {label} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def _photos_table(networks: Networks) -> str:
+def _share(part: int, whole: int) -> str:
+    return f"{part}, {100 * part / whole:.1f}%" if whole else ""
+
+
+def _photos_table(networks: Networks) -> tuple[str, str]:
+    """Return the fidelity of results of photos by preset, and how they compare with bicubic upscaling by grade."""
     degradations = {
         "clean": Case,
         "JPEG 75": lambda reference, degraded: jpeg_case(reference, degraded, 75),
@@ -200,14 +215,24 @@ def _photos_table(networks: Networks) -> str:
     }
     references = [reference_of(source) for source in (TUNING | REPORTED).values()]
     lines = [f"| lowest, median, highest dB | {' | '.join(degradations)} |", f"| --- |{' ---: |' * len(degradations)}"]
+    gains: dict[str, list[float]] = {grade: [] for grade in GRADES}
     for preset in ("original", "gentle", "fast", "precise"):
         cells = []
         for create in degradations.values():
-            cases = [create(reference, downscaled(reference)) for reference in references]
-            worst = np.array([upscaled(case, Settings(preset), networks).fidelity_worst_db for case in cases])
-            cells.append(_figures(worst, np.min, np.median, np.max))
+            worst = []
+            for case in (create(reference, downscaled(reference)) for reference in references):
+                result = upscaled(case, Settings(preset), networks)
+                worst.append(result.fidelity_worst_db)
+                gain = HAARPSI.of(case, result) - HAARPSI.of(case, bicubic(case))
+                gains[fidelity_grade(result.fidelity_worst_db)].append(gain)
+            cells.append(_figures(np.array(worst), np.min, np.median, np.max))
         lines.append(f"| {preset} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    compared = ["| | results | HaarPSI, compared with bicubic | worse than bicubic |", f"| --- |{' ---: |' * 3}"]
+    for grade, label in GRADES.items():
+        group = np.array(gains[grade])
+        mean = f"{group.mean():+.1f}" if len(group) else ""
+        compared.append(f"| {label} | {len(group)} | {mean} | {_share(int((group < 0).sum()), len(group))} |")
+    return "\n".join(lines), "\n".join(compared)
 
 
 def _figures(values: np.ndarray, *functions: Callable[[np.ndarray], float]) -> str:
