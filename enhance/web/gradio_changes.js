@@ -27,21 +27,23 @@
       if (event && !early.delete(event)) expected.add(event);
       else endUpload(event);
       return response;
+    } catch (error) {
+      window.enhanceLost();
+      throw error;
     } finally { sending--; }
   };
   // Without this, an interrupted upload shows the same message as any lost connection. After a lost connection, Gradio
   // drops all events and reloads the page as soon as it can: a file whose upload has no result by then would be lost.
   let [uploaded, uploadEvent] = [[], ""];
   const upload = async (address, options) => {
-    window.enhanceInterrupted(false);
-    window.enhanceUploading((options?.body?.getAll?.("files") ?? []).map((file) => file.name));
+    await window.enhanceUploading(options?.body?.getAll?.("files") ?? []);
     try {
       const response = await send(address, options);
       uploaded = response.ok ? await response.clone().json() : [];
       if (!response.ok) window.enhanceUploading([]);
       return response;
     } catch (error) {
-      if (error.name !== "AbortError") window.enhanceInterrupted(true);
+      if (error.name !== "AbortError") window.enhanceLost();
       throw error;
     }
   };
@@ -72,7 +74,10 @@
     const request = new Request(new Request(...given), { signal: null }), response = await send(request);
     if (!response.ok) return response;
     const stream = new TextEncoderStream(), output = stream.writable.getWriter();
-    pump(request, response, output).catch((error) => output.abort(error).catch(() => {}));
+    pump(request, response, output).catch((error) => {
+      window.enhanceLost();
+      output.abort(error).catch(() => {});
+    });
     return new Response(stream.readable, response);
   };
 

@@ -72,23 +72,64 @@
     document.body.append(note);
   };
 
-  // The message about an interrupted upload stays until the next upload, also while Gradio reconnects and reloads the
-  // page. The browser keeps the names of files whose upload has no result yet.
-  const UPLOADING = "enhance-uploading";
-  window.enhanceUploading = (names) => {
-    try { sessionStorage.setItem(UPLOADING, JSON.stringify(names)); } catch { /* Without storage, a reload loses the message. */ }
+  // An interrupted upload is sent again when the connection is back. Gradio reloads the page by then, so the browser keeps
+  // the names of files whose upload has no result yet, and the files themselves once the connection was lost.
+  const [UPLOADING, RETRY_MS, HOUR_MS] = ["enhance-uploading", 1000, 3600000];
+  let [uploading, isLost, retrying] = [{ names: [], files: [], isMany: false }, false, 0];
+  const stored = (act) => new Promise((done, failed) => {
+    const opening = indexedDB.open("enhance");
+    opening.onupgradeneeded = () => opening.result.createObjectStore("uploads");
+    opening.onerror = () => failed(opening.error);
+    opening.onsuccess = () => {
+      const [database, transaction] = [opening.result, opening.result.transaction("uploads", "readwrite")];
+      const request = act(transaction.objectStore("uploads"));
+      transaction.oncomplete = () => { database.close(); done(request.result); };
+      transaction.onabort = () => { database.close(); failed(transaction.error); };
+    };
+  });
+  const keepFiles = () => stored((files) => files.put({ ...uploading, time: Date.now() }, uploading.id)).catch(() => {});
+  window.enhanceUploading = async (files) => {
+    const { id, isKept } = uploading, isMany = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
+    closeAlert();
+    uploading = { id: id ?? window.enhanceFresh(), names: files.map((file) => file.name), files, isMany, isKept: isKept || isLost };
+    try {
+      sessionStorage.setItem(UPLOADING, JSON.stringify({ ...uploading, files: [] }));
+    } catch { /* Without storage, a reload loses the message. */ }
+    if (files.length && isLost) await keepFiles();
+    if (!files.length && isKept) stored((store) => store.delete(id)).catch(() => {});
   };
-  window.enhanceInterrupted = (is) => {
+  window.enhanceLost = () => {
+    isLost = true;
+    if (!uploading.names.length) return;
+    uploading.isKept = true;
+    keepFiles();
+    if (one("#upload-interrupted")) return;
+    showAlert("upload-interrupted", "upload_interrupted", "cancel", () => window.enhanceUploading([]));
+    retrying = setTimeout(retry, RETRY_MS);
+  };
+  const closeAlert = () => {
+    clearTimeout(retrying);
     one("#upload-interrupted")?.remove();
-    const close = () => { window.enhanceInterrupted(false); window.enhanceUploading([]); };
-    if (is) showAlert("upload-interrupted", "upload_interrupted", "close", close);
   };
-  const findInterrupted = () => {
-    let names = [];
-    try { names = JSON.parse(sessionStorage.getItem(UPLOADING)) ?? []; } catch { return; }
-    const shown = `${one("#facts")?.textContent} ${one("#batch-cards")?.textContent}`;
-    if (names.every((name) => shown.includes(name))) return window.enhanceUploading([]);
-    window.enhanceInterrupted(true);
+  const retry = async () => {
+    const answer = await fetch("gradio_api/app_id").catch(() => null), { names, files, isMany } = uploading;
+    if (!one("#upload-interrupted")) return;
+    if (!answer?.ok) return void (retrying = setTimeout(retry, RETRY_MS));
+    if (names.length && files.length) window.enhanceUpload(files, isMany);
+  };
+  const findInterrupted = async () => {
+    try { uploading = { ...uploading, ...JSON.parse(sessionStorage.getItem(UPLOADING)) }; } catch { return; }
+    const text = `${one("#facts")?.textContent} ${one("#batch-cards")?.textContent}`, { id, names, isMany } = uploading;
+    const kept = await stored((files) => {
+      files.openCursor().onsuccess = ({ target: { result: cursor } }) => { // Those of tabs that were closed
+        if (cursor && cursor.value.time < Date.now() - HOUR_MS) cursor.delete();
+        cursor?.continue();
+      };
+      return files.get(id ?? "");
+    }).catch(() => null);
+    if (names.every((name) => text.includes(name))) return window.enhanceUploading([]);
+    if (kept) return window.enhanceUpload(kept.files, isMany);
+    showAlert("upload-interrupted", "upload_lost", "close", () => window.enhanceUploading([]));
   };
   let [checked, later] = [0, null];
   const check = async () => {

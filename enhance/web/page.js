@@ -47,6 +47,13 @@
     if (!many) document.body.classList.add("uploading");
   };
 
+  window.enhanceUpload = async (files, isMany) => {
+    const tab = one(`#tab-${isMany ? "many" : "one"}-button`), input = `#${isMany ? "batch-files" : "upload"} input[type=file]`;
+    if (tab.getAttribute("aria-selected") !== "true") tab.click();
+    while (!one(input)) await new Promise((done) => setTimeout(done, 50));
+    upload(files);
+  };
+
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
     if (!files.length) return;

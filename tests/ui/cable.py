@@ -26,6 +26,10 @@ class Cable:
             _close(end)
         self._ends.clear()
 
+    def mend(self) -> None:
+        """Accept connections again."""
+        self._is_cut = False
+
     def close(self) -> None:
         self.cut()
         _close(self._listener)
