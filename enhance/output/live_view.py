@@ -24,10 +24,11 @@ class LiveView:
     def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
         # Every second pixel or fewer is enough for a view this small.
         self._step = max(1, factor * max(width, height) // (2 * LIMIT))
-        self._columns, self._passed = streams_columns(height, width), 0
+        self.columns, self._passed = streams_columns(height, width), 0
+        self._length = factor * (width if self.columns else height)
         size = (-(-factor * side // self._step) for side in (height, width))
-        self._live = Thumbnail(*size, columns=self._columns, limit=LIMIT)
-        self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 3
+        self._live = Thumbnail(*size, columns=self.columns, limit=LIMIT)
+        self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 2
         self._has_changed = False
         self._shown = 0.0
         self.overview: Thumbnail | None = None
@@ -36,11 +37,16 @@ class LiveView:
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
         step, first = self._step, -self._passed % self._step
-        self._passed += strip.shape[1 if self._columns else 0]
-        thinned = strip[::step, first::step] if self._columns else strip[first::step, ::step]
+        self._passed += strip.shape[1 if self.columns else 0]
+        thinned = strip[::step, first::step] if self.columns else strip[first::step, ::step]
         if thinned.size:
             self._live.add(np.ascontiguousarray(thinned))
             self._has_changed = True
+
+    @property
+    def share(self) -> float:
+        """The share of the result that has been computed: from the left with `columns`, else from the top."""
+        return self._passed / self._length
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""

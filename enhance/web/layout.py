@@ -71,6 +71,7 @@ def build_page(texts: Texts, login: bool = False) -> Page:
         with gr.Column(elem_id="panel", min_width=0):
             gr.HTML("<i></i>", elem_id="grip")  # Of the sheet that the panel is on phones.
             _build_controls(page, texts)
+            gr.Markdown(texts("result_stays"), elem_classes="hint", elem_id="result-stays")
     _build_bar(page, texts)
     with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
         page.result.facts = gr.HTML(elem_id="result-facts")
@@ -169,8 +170,8 @@ def _build_controls(page: Page, texts: Texts) -> None:
         named["quality"] = _slider(texts, "quality", Encoding().quality, visible=False)
         named["background"] = _choice(texts, "background", BACKGROUNDS, Encoding().background, visible=False)
         named["metadata"] = _choice(texts, "metadata", CHOICES, "keep")
-        named["label"] = _switch(texts, "add_label", Encoding().label, info=texts("add_label_info"), elem_id="label")
         page.upload.location = gr.HTML(elem_id="location")
+        named["label"] = _switch(texts, "add_label", Encoding().label, elem_id="label")
     with gr.Column(elem_id="batch-options", elem_classes="of-many", min_width=0):
         arguments: dict[str, Any] = {
             "label": texts("name_pattern"),
@@ -206,7 +207,6 @@ def _build_bar(page: Page, texts: Texts) -> None:
         with gr.Row(elem_id="batch-acts", elem_classes=["acts", "of-many"]):
             card.why = gr.HTML(elem_id="batch-why")
             primary: dict[str, Any] = {**_HIDDEN, "variant": "primary"}
-            card.clear = gr.Button(texts("batch_clear"), elem_id="batch-clear", **_HIDDEN)
             card.reports = gr.Button(texts("batch_reports"), elem_id="batch-reports", **_HIDDEN)
             card.download = gr.DownloadButton(texts("batch_download"), elem_id="batch-download", **primary)
             card.cancel = gr.Button(texts("cancel"), elem_id="batch-cancel", **_HIDDEN)
@@ -230,6 +230,7 @@ def _build_list(page: Page, texts: Texts) -> None:
         gr.Markdown(texts("batch_title"), elem_id="batch-title")
         with gr.Row(elem_id="list-head"):
             card.count = gr.HTML(elem_id="batch-count")
+            card.clear = gr.Button(texts("batch_clear"), elem_id="batch-clear", **_HIDDEN)
             gr.Button(texts("batch_add"), elem_id="batch-add", size="sm", variant="secondary")
         card.files = _drop_box(texts, "batch_files", file_count="multiple", elem_id="batch-files")
         card.cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")

@@ -69,6 +69,12 @@
     put(place.lastChild, "textContent", text("#done .brief"));
   };
 
+  // What a run does, below its size in the bar.
+  const showPlan = () => {
+    const place = one("#about-run"), words = `${preset()}${punctuation(",")}${selected("format")}`;
+    if (place && place.dataset.plan !== words) place.dataset.plan = words;
+  };
+
   // The focus stays inside the sheet. Escape, a tap outside, or dragging its upper edge down closes it.
   const phone = matchMedia("(max-width: 900px)");
   const isSheetOpen = () => Boolean(one("#panel.sheet"));
@@ -82,6 +88,7 @@
     (isOpen ? panel : button).focus({ preventScroll: true });
   };
   document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#location button")) one("#metadata input[value=no-location]").click();
     if (event.target.closest?.("#settings button")) showSheet(!isSheetOpen());
     else if (isSheetOpen() && event.target.isConnected && !event.target.closest?.("#panel")) showSheet(false);
   });
@@ -126,6 +133,7 @@
     for (const name in SECTIONS) updateFold(name);
     one("#settings button")?.setAttribute("aria-label", window.enhanceTranslate("panel"));
     showSummary();
+    showPlan();
     watchBar();
   };
   document.addEventListener("change", (event) => { if (event.target.closest?.("#panel")) requestAnimationFrame(update); });

@@ -76,7 +76,7 @@
       row.lastChild.onclick = () => { isAll = !isAll; draw(); };
       return row;
     });
-    put(row.firstChild, "textContent", window.enhanceTranslate("choose_by_eye"));
+    put(row.firstChild, "textContent", window.enhanceTranslate(one(".many") ? "choose_for_all" : "choose_by_eye"));
     put(row.lastChild, "textContent", window.enhanceTranslate(isAll ? "fewer_presets" : "more_presets"));
     row.lastChild.setAttribute("aria-expanded", String(isAll));
   };
@@ -94,7 +94,9 @@
     drawHeading(wrap, autoLabel);
     const about = part(autoLabel, "small", () => add(autoLabel, "small", ""));
     const batch = JSON.parse(one(".many [data-batch-auto]")?.dataset.batchAuto ?? "{}").text;
-    put(about, "textContent", (chosen === "auto" ? batch || data?.reason : data?.summary) ?? "");
+    // A line does not end between a number and its unit.
+    const words = ((chosen === "auto" ? batch || data?.reason : data?.summary) ?? "").replace(/(\d) (?=\p{L})/gu, "$1\u00a0").replace(/约 /g, "约\u00a0");
+    put(about, "textContent", words);
     const figures = new Map(all("#about figure").map((figure) => [figure.dataset.preset, figure]));
     const cards = all("#preset input").filter((input) => input !== autoInput).map((input) => {
       const figure = figures.get(input.value), label = input.closest("label"), group = figure?.dataset.group;

@@ -119,10 +119,16 @@ def follow_run(call: Call) -> Iterator[Updates]:
         words = (call.text("cancelling"), None) if run.stop.is_set() else progress_text(call.language, run.state)
         updates: Updates = {card.progress: templates.progress(*words)}
         if pixels is not None:
-            updates[call.page.result.live] = templates.render("live", call.language, source=data_url(pixels))
+            updates[call.page.result.live] = _live(call, run, pixels)
         yield updates
     if session.run is run:
         yield _show_end(call, run)
+
+
+def _live(call: Call, run: PageRun, pixels: np.ndarray) -> str:
+    growing = run.growing
+    edge = "x" if growing.columns else "y"
+    return templates.render("live", call.language, source=data_url(pixels), edge=edge, share=growing.share)
 
 
 def cancel_run(call: Call) -> Updates:

@@ -115,10 +115,21 @@
       drawImages(images);
       context.restore();
     }
+    if (now === "live") drawEdge(live.dataset);
     const whole = isWhole();
     box.classList.toggle("whole", whole);
     box.style.setProperty("--split", `${100 * share}%`);
+    const above = height / 2 - y * perPixel(), sides = { above, below: height - above - photo.size[1] * perPixel() };
+    for (const [side, length] of Object.entries(sides)) box.style.setProperty(`--${side}`, `${Math.max(0, length) / devicePixelRatio}px`);
     showTools(now, whole);
+  };
+  // The edge of what is computed, during a run.
+  const drawEdge = ({ edge, share }) => {
+    const [width, height] = canvasSize(), p = perPixel(), thickness = Math.round(2 * devicePixelRatio);
+    const [left, top] = [Math.round(width / 2 - x * p), Math.round(height / 2 - y * p)], [across, down] = photo.size.map((side) => Math.round(side * p));
+    context.fillStyle = getComputedStyle(box).getPropertyValue("--edge");
+    if (edge === "x") context.fillRect(left + Math.round(across * share), top, thickness, down);
+    else context.fillRect(left, top + Math.round(down * share), across, thickness);
   };
   const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
 
@@ -129,7 +140,7 @@
     if (!box) return;
     const translate = window.enhanceTranslate, button = (act, label, content) => `<button type="button" data-act="${act}" aria-label="${label}">${content}</button>`;
     box.innerHTML = `<canvas tabindex="0" role="img"></canvas><div class="line"></div><span class="tag before"></span><span class="tag after"></span>
-      <span class="chip zoom-hint">${translate("zoom_for_preview")}</span>
+      <span class="chip zoom-hint">${translate("zoom_for_preview")}</span><span class="chip running live">${translate("enhancing")}</span>
       <div class="knob" role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="100">${icon("divider")}</div>
       <div class="overview"><img alt="" draggable="false"><i></i></div>
       <div class="tools glass" role="group">${button("out", translate("zoom_out"), icon("out"))}<output></output>${button("in", translate("zoom_in"), icon("in"))}<s></s>${

@@ -25,10 +25,10 @@ _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
     *("zoom_for_preview", "more_presets", "fewer_presets", "size", "size_web", "size_print", "size_custom"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
-    *("theme", "format", "metadata"),
+    *("theme", "format", "metadata", "enhancing", "copy_link"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *("server_changed", "reload", "upload_interrupted", "preset_auto", "choose_by_eye", "not_installed_short"),
-    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel"),
+    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel", "choose_for_all"),
 )
 """The keys of the texts that the scripts use."""
 

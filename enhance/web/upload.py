@@ -74,8 +74,8 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     time = templates.note(_estimate_text(call, seconds, settings, facts))
     return {
         card.facts: upload_facts(call, facts, settings),
-        card.size_problem: "",
-        card.tips: _tips(call, upload, settings, seconds),
+        card.size_problem: _faster_size(call, settings, facts, seconds),
+        card.tips: _tips(call, upload, settings),
         card.cards: cards_data(call, upload, settings, seconds),
         card.estimate: time + templates.data("seconds", value=round(seconds)),
         **show_bar(call),
@@ -152,24 +152,29 @@ def _show_new(call: Call, problem: str = "") -> Updates:
     }
 
 
-def _tips(call: Call, upload: Upload, settings: Settings, seconds: float) -> str:
-    """Return the suggestions for haze and faces, and for a faster preset or size if a run is slow."""
-    enhancer, facts, analysis, tips = call.services.enhancer, upload.facts, upload.analysis, []
+def _tips(call: Call, upload: Upload, settings: Settings) -> str:
+    """Return the suggestions for haze and faces, and for a faster preset if a run is slow."""
+    analysis, tips = upload.analysis, []
     available = call.services.available_presets()
     for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
         if is_found and preset != settings.preset:
             button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), preset)
             tips.append(templates.hint(call.text(f"hint_{preset}"), *([button] if preset in available else [])))
-    if faster := enhancer.suggest_faster(analysis, settings):
+    if faster := call.services.enhancer.suggest_faster(analysis, settings):
         name = call.text(f"preset_{faster.preset}")
         button = _use_faster(call, name, faster.preset, faster.seconds, faster.selected_seconds)
         tips.append(templates.hint(call.text("slow_offer"), button))
-    is_large = network_scale(settings) == 4 and has_second_pass(settings, facts.height, facts.width)
-    if is_large and seconds > LONG_SECONDS:
-        smaller = enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
-        button = _use_faster(call, call.text("scale_of", scale=4), "4x", smaller, seconds)
-        tips.append(templates.hint(call.text("slow_size"), button))
     return "".join(tips)
+
+
+def _faster_size(call: Call, settings: Settings, facts: Facts, seconds: float) -> str:
+    """Return the suggestion of 4x, if a larger size takes long."""
+    is_large = network_scale(settings) == 4 and has_second_pass(settings, facts.height, facts.width)
+    if not is_large or seconds <= LONG_SECONDS:
+        return ""
+    smaller = call.services.enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
+    button = _use_faster(call, call.text("scale_of", scale=4), "4x", smaller, seconds)
+    return templates.hint(call.text("slow_size"), button)
 
 
 def _use_faster(call: Call, name: str, action: str, seconds: float, selected_seconds: float) -> templates.Button:

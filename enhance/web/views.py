@@ -282,7 +282,7 @@ def show_photo(call: Call) -> Updates:
     return {
         card.photo: photo_data(session),
         card.facts: upload_facts(call, facts, session.settings) if facts else "",
-        card.location: templates.note(call.text("has_location")) if has_location else "",
+        card.location: templates.render("location", call.language) if has_location else "",
         **show_preview(call),
     }
 

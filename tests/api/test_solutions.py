@@ -109,13 +109,13 @@ def test_a_size_beyond_4x_shows_its_two_passes_and_offers_4x_if_it_takes_long(ca
     assert "two passes" not in estimate(with_values(call, scale=4))[card.estimate]
     quick = estimate(with_values(call, scale=8))
     assert "two passes" in quick[card.estimate]
-    assert buttons(quick[card.tips]) == {}
+    assert buttons(quick[card.size_problem]) == {}
 
     def seconds(_: object, width: int, height: int, settings: Any, bits: int = 8) -> float:
         return MINUTES * (settings.scale or 4)
 
     monkeypatch.setattr(type(call.services.enhancer), "estimate", seconds)
-    slow = buttons(estimate(with_values(call, scale=8))[card.tips])
+    slow = buttons(estimate(with_values(call, scale=8))[card.size_problem])
     assert slow["Use 4×, 4 min instead of 8 min"] == "4x"
 
 

@@ -24,7 +24,7 @@ from ..params import encoding_from, settings_from
 from ..session import FilePlan
 from ..views import Call, Updates
 from .run import panel_settings
-from .views import SHOW_SECONDS, enhance_label, files_html
+from .views import SHOW_SECONDS, count_text, enhance_label, files_html
 
 _SAMPLE = 24
 """The number of files that are analysed for the estimate of a batch with Auto."""
@@ -100,7 +100,7 @@ def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encodi
             is_exact = all(item.source in files.analyses for item in items)
             key = "auto_batch" if is_exact else "auto_batch_about"
             auto = call.text(key, presets=format_names(call.language, names), time=duration)
-    count = templates.note(call.text("batch_count", n=len(items))) if items else ""
+    count = templates.note(count_text(call, len(items))) if items else ""
     values = templates.data("batch-auto", text=auto) + templates.data("seconds", value=round(seconds))
     return {
         card.why: count + templates.note(words) + values,

@@ -39,7 +39,7 @@ def show_batch(call: Call) -> Updates:
     variant = "secondary" if archive else "primary"
     return {
         card.cards: files_html(call),
-        card.count: call.text("batch_count", n=len(session.current_batch.items)),
+        card.count: count_text(call, len(session.current_batch.items)),
         card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
         card.reports: gr.Button(visible=bool(archive)),
         card.clear: gr.Button(visible=has_files and not is_running),
@@ -136,6 +136,11 @@ def file_message(call: Call, item: Item) -> str:
     if error and error.key == "size_large":
         return call.text("batch_small")
     return page_message(call.language, error, plan.settings if plan else None) if error else ""
+
+
+def count_text(call: Call, count: int) -> str:
+    """Return the number of photos as text."""
+    return call.text("batch_count_1" if count == 1 else "batch_count", n=count)
 
 
 def enhance_label(call: Call) -> str:
