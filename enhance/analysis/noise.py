@@ -50,8 +50,8 @@ _SMOOTH_SHARE = 0.9
 """The same factor is less in a photo, of which a part is smooth."""
 _LEAST_CORRELATED, _MOST_CORRELATED = 2.5, 8.0
 """Less noise is not distinguished from texture, and more is the texture of a photo without smooth areas."""
-_FEWEST_GREY = 150
-"""With fewer blocks, correlated noise that is equal in all channels is not distinguished from texture."""
+_FEWEST_FOR_CORRELATED = 150
+"""With fewer blocks, correlated noise is not distinguished from texture."""
 _FLAT = 1.27
 """The largest ratio of a low frequency to the lowest of all, both divided by what is expected of correlated noise."""
 
@@ -173,8 +173,10 @@ def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, flo
     colour, grey = {}, {}
     for blocks, usable in sides:
         side, all_usable = blocks.shape[-1], usable.all(1)
+        if all_usable.sum() < _FEWEST_FOR_CORRELATED:
+            return 0.0, 0.0
         colour[side] = _smoothest_powers(_differences(blocks, usable))
-        grey[side] = _smoothest_powers(blocks[all_usable if all_usable.sum() >= _FEWEST_GREY else []].mean(1))
+        grey[side] = _smoothest_powers(blocks[all_usable].mean(1))
     for blur in _SELECTION:
         noise = min(_least_ratio(powers, side, blur)[0] for side, powers in colour.items())
         found = {side: _least_ratio(powers, side, blur) for side, powers in grey.items()}
@@ -187,13 +189,11 @@ def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, flo
 
 
 def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
-    """Return the mean power of the smoothest planes [n, side, side] in each ring; 0 without planes."""
+    """Return the mean power of the smoothest planes [n, side, side] in each ring."""
     side = planes.shape[1]
     transform, rings = cosines(side), _rings(side)
-    if not len(planes):
-        return np.zeros(len(rings))
     power = np.square(transform @ planes @ transform.T).reshape(len(planes), -1)
-    count = min(len(planes), max(_FEWEST, int(_SMOOTHEST[side] * len(planes))))
+    count = int(_SMOOTHEST[side] * len(planes))
     smoothest = np.argpartition(power @ rings.any(0).ravel().astype(np.float32), count - 1)[:count]
     return np.array([power[smoothest][:, ring.ravel()].mean() for ring in rings])
 

@@ -17,6 +17,7 @@ from skimage import data
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
 from enhance.images import SourceImage, read_image
+from tests.quality.photos import REPORTED, TUNING, reference_of
 
 NAMES = ["astronaut", "camera", "chelsea", "rocket", "stereo_motorcycle", "moon", "coffee", "immunohistochemistry"]
 TEXTURES = ["brick", "coins", "grass", "gravel", "hubble_deep_field"]
@@ -148,6 +149,14 @@ def test_precise_is_for_clean_photos_only(factor):
     # Grass and gravel have so much fine texture that this noise is not visible.
     for degrade in (lambda rgb: add_grain(rgb, 3, 0), lambda rgb: add_shot_noise(rgb, 3, is_grey=True)):
         assert count(degrade) <= 2
+
+
+@pytest.mark.parametrize("name", ["lion", "cheetah"])
+def test_fur_in_a_very_small_photo_is_no_noise(name):
+    reference = reference_of((TUNING | REPORTED)[name])
+    small = Image.fromarray(reference).reduce(4)
+
+    assert choose(measure(np.asarray(small)), ALL_PRESETS).preset == "precise"
 
 
 @pytest.mark.parametrize("name", ["grass", "gravel"])
