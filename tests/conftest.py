@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -18,13 +18,12 @@ from PIL import Image
 from skimage import data
 
 from enhance import models
-from enhance.engine import estimates
-from enhance.engine.estimates import time_strip
 from enhance.errors import WeightsError
 from enhance.models.files import digest
-from enhance.models.graphs import Graph
-from tests import fast_network
-from tests.fast_network import States
+
+if TYPE_CHECKING:
+    from enhance.models.graphs import Graph
+    from tests.fast_network import States
 
 # Tests do not use the Hugging Face cache of this computer. The package reads this variable when it is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
@@ -65,6 +64,9 @@ def certificates_read_once():
 @pytest.fixture(scope="session", autouse=True)
 def networks_timed_once():
     """Time each network once for all engines, because the largest takes more than a second."""
+    from enhance.engine import estimates
+
+    time_strip = estimates.time_strip
     timed: dict[tuple[object, ...], tuple[Graph, float]] = {}
 
     def once(graph: Graph, *place: object) -> float:
@@ -171,11 +173,15 @@ def detector_file(model_files) -> Path:
 @pytest.fixture(scope="session")
 def fast_states(model_files) -> States:
     """The tensors of both networks of the preset `fast`, as published by the authors (fp16-rounded)."""
+    from tests import fast_network
+
     return fast_network.fast_states(model_files)
 
 
 @pytest.fixture
 def with_fast_weights(fast_states) -> Iterator[None]:
     """Provide the preset `fast` with its real weights."""
+    from tests import fast_network
+
     with fast_network.use_fast_states(fast_states):
         yield
