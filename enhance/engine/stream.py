@@ -350,7 +350,8 @@ class Stream:
         low, high = max(low, 0), min(high, self._heights[node.sources[0]])
         batch = self._rows(node.sources[0], low, high).float().permute(2, 0, 1).unsqueeze(0)  # [1, C, n, W]
         batch = F.interpolate(batch, scale_factor=factor, mode="bilinear")
-        return batch[0].permute(1, 2, 0)[first - low * factor : last - low * factor]
+        rows = batch[0].permute(1, 2, 0)[first - low * factor : last - low * factor]
+        return rows.contiguous()  # a view would keep all rows in memory
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
         # Two precisions in one call are many times slower on a CPU.

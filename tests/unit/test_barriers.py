@@ -22,6 +22,7 @@ from enhance.engine.phases import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, EnhanceError, SettingsError, StorageError
 from enhance.models.graphs import Graph
 from enhance.models.memory import stream_bytes
+from enhance.models.networks.mosrv2 import mosrv2
 from enhance.models.networks.plksr import plksr
 from enhance.models.networks.realcugan import realcugan
 from enhance.models.phases import split
@@ -139,6 +140,8 @@ def test_the_phases_have_two_slots_that_each_writes_again():
     _, slots = split(plksr(real=True, groups=4))
     assert sum(slot.bytes(1000, 1000, 4) for slot in slots) == 512e6
     assert sum(slot.bytes(1000, 1000, 2) for slot in slots) == 384e6
+    _, slots = split(realcugan(2))
+    assert 1.0e9 < sum(slot.bytes(500, 500, 4) for slot in slots) < 1.1e9
 
 
 def test_statistics_are_exact_for_a_large_mean():
@@ -153,10 +156,15 @@ def test_statistics_are_exact_for_a_large_mean():
     torch.testing.assert_close(variance.double(), values.var((0, 1), correction=0), rtol=1e-4, atol=0)
 
 
-def test_memory_does_not_grow_with_the_height_and_is_estimated(folder: Path):
+@pytest.mark.parametrize(
+    "graph", [GRAPH, realcugan(2), mosrv2(2, 16, 4, 24)], ids=["plksr", "real-cugan", "mosrv2 without barriers"]
+)
+def test_memory_does_not_grow_with_the_height_and_is_estimated(graph: Graph, folder: Path):
+    kernels = kernels_of(graph)
+
     def peak(height: int) -> int:
         image, most = torch.rand(height, 40, 3), 0
-        run = PhasedStream(GRAPH, height, 40, lambda a, b: image[a:b].clone(), torch.float32, folder=folder)
+        run = PhasedStream(graph, height, 40, lambda a, b: image[a:b].clone(), torch.float32, folder=folder)
 
         def check() -> None:
             nonlocal most
@@ -166,12 +174,12 @@ def test_memory_does_not_grow_with_the_height_and_is_estimated(folder: Path):
             most = max(most, sum(size for address, size in held.items() if address not in maps))
 
         while not run.finished:
-            run.step(KERNELS, 8, check)
+            run.step(kernels, 8, check)
         return most
 
     low, high = peak(100), peak(400)
     assert high <= 1.15 * low
-    assert high <= stream_bytes(GRAPH, 40, 8, 4)
+    assert high <= stream_bytes(graph, graph.grid(1, 40)[1], 8, 4)
 
 
 def test_a_small_disk_is_reported_before_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,8 @@ _PRO_GAIN, _PRO_SHIFT = 0.7, 0.15
 def realcugan(factor: int = 2, channels: int = 3, output: int = 3, *, pro: bool = False, fast: bool = False) -> Graph:
     """Return Real-CUGAN at scale `factor`, or the `fast` 2x network, which is that of 4x for the unshuffled image.
 
-    Transposed convolutions are convolutions before a pixel shuffle, and those of stride 2 follow a pixel unshuffle.
+    Transposed convolutions are convolutions before a pixel shuffle, and those of stride 2 follow a pixel unshuffle. The
+    first layers of a U-Net are computed a second time at its end, because their output would be stored until then.
     """
     graph = Graph(PRECISIONS_WITH_BARRIERS)
     margin, fold = (38, 4) if fast else _MARGINS[factor]
@@ -53,8 +54,8 @@ def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
 
 def _add_first(graph: Graph, image: int, output: int, factor: int) -> int:
     body = _add_pair(graph, "unet1.conv1", image, 32, 64)
-    side = graph.crop(body, 4)
     body = _add_pair(graph, "unet1.conv2", _add_down(graph, "unet1.conv1_down", body), 128, 64, gate=True)
+    side = graph.crop(_add_pair(graph, "unet1.conv1", image, 32, 64), 4)
     body = graph.add(_add_up(graph, "unet1.conv2_up", body), side)
     body = graph.conv("unet1.conv3", body, channels=64, activation=_LEAKY, valid=True)
     wide = graph.conv("unet1.conv_bottom", body, channels=output * factor**2, valid=factor == 2)
@@ -64,12 +65,13 @@ def _add_first(graph: Graph, image: int, output: int, factor: int) -> int:
 
 def _add_second(graph: Graph, image: int, output: int) -> int:
     body = _add_pair(graph, "unet2.conv1", image, 32, 64)
-    side = graph.crop(body, 16)
-    body = _add_pair(graph, "unet2.conv2", _add_down(graph, "unet2.conv1_down", body), 64, 128, gate=True)
-    inner_side = graph.crop(body, 4)
+    middle = _add_pair(graph, "unet2.conv2", _add_down(graph, "unet2.conv1_down", body), 64, 128)
+    body = graph.channel_gate(middle, "unet2.conv2.seblock", 16)
     body = _add_pair(graph, "unet2.conv3", _add_down(graph, "unet2.conv2_down", body), 256, 128, gate=True)
-    body = graph.add(_add_up(graph, "unet2.conv3_up", body), inner_side)
+    side = graph.crop(graph.channel_gate(middle, "unet2.conv2.seblock", 16), 4)
+    body = graph.add(_add_up(graph, "unet2.conv3_up", body), side)
     body = _add_pair(graph, "unet2.conv4", body, 64, 64, gate=True)
+    side = graph.crop(_add_pair(graph, "unet2.conv1", image, 32, 64), 16)
     body = graph.add(_add_up(graph, "unet2.conv4_up", body), side)
     body = graph.conv("unet2.conv5", body, channels=64, activation=_LEAKY, valid=True)
     return graph.conv("unet2.conv_bottom", body, channels=output, valid=True)
