@@ -13,7 +13,7 @@ from ..errors import SettingsError
 from ..i18n import describe_choice, format_duration, name_of
 from ..images import Box
 from ..output.thumbnails import encode_for_screen, icc_for_screen, to_screen
-from ..presets import with_installed_models
+from ..presets import available_presets, with_installed_models
 from ..scheduler import Ticket
 from ..settings import AUTO, Settings
 from . import templates
@@ -37,7 +37,7 @@ def card_image(
     """
     enhancer, ticket = services.enhancer, Ticket("background", session.caller, stop)
     ticket.check()
-    if enhancer.lend is not None or preset == AUTO or preset not in services.available_presets():
+    if enhancer.lend is not None or preset == AUTO or preset not in available_presets():
         return None  # A lent GPU is only for what the visitor requests.
     image, settings = services.previews.image(upload.path), with_installed_models(Settings(preset))
     if enhancer.estimate_preview(image, settings, box) > MAX_SECONDS:
@@ -53,7 +53,7 @@ def cards_data(call: Call, upload: Upload, settings: Settings, needed: float) ->
     """
     session, enhancer, language, facts = call.session, call.services.enhancer, call.language, upload.facts
     seconds = {settings.preset: needed}
-    for name in call.services.available_presets() - {AUTO, settings.preset}:
+    for name in {*available_presets()} - {AUTO, settings.preset}:
         with suppress(SettingsError):  # The model was removed.
             other = settings_of_preset(name, call.values, session).settings
             seconds[name] = enhancer.estimate(facts.width, facts.height, other, facts.bits)

@@ -20,9 +20,10 @@ from ..comparison import Cell
 from ..errors import Cancelled, EnhanceError
 from ..i18n import name_of
 from ..output.thumbnails import icc_for_screen, save_png, to_screen
+from ..presets import available_presets
 from ..preview import Preview, choose_box, upscale
 from ..scheduler import Ticket
-from ..settings import AUTO, Settings, all_presets
+from ..settings import AUTO, Settings
 from . import templates
 from .controls import select_preset
 from .jobs import Job, RunState, progress_text
@@ -128,12 +129,11 @@ def select_cell(call: Call) -> Updates:
 
 def _start(call: Call, upload: Upload, centre: object) -> PageComparison:
     """Start a comparison of all available presets. Raises EnhanceError if the queue is full."""
-    session, available = call.session, call.services.available_presets()
-    view = session.view
+    session, view = call.session, call.session.view
     place = view.left + view.width / 2, view.top + view.height / 2
     if isinstance(centre, list) and len(centre) == 2:
         place = centre[0], centre[1]
-    presets = [name for name in all_presets() if name in available and name != AUTO]
+    presets = [name for name in available_presets() if name != AUTO]
     starts = [settings_of_preset(name, call.values, session).settings for name in presets]
     with call.services.enter(session.caller, "comparison") as ticket:
         comparison = PageComparison(call, upload, [fitting(one, session.shape) for one in starts], place, ticket)
@@ -151,7 +151,10 @@ def _follow(call: Call, comparison: PageComparison) -> Iterator[Updates]:
     for _ in comparison.poll(_POLL_SECONDS):
         if session.comparison is not comparison:
             break
-        updates: Updates = {card.comparison_progress: _progress(call, comparison)}
+        text, share = progress_text(call.language, comparison.state)
+        done = call.text("compare_done", done=len(comparison.cells), all=len(comparison.presets))
+        progress = templates.progress(f"{done} · {text}", share, kind="comparing")
+        updates: Updates = {card.comparison_progress: progress}
         now = len(comparison.cells), len(comparison.images)
         if now != shown:
             shown = now
@@ -180,12 +183,6 @@ def _show_end(call: Call, comparison: PageComparison) -> Updates:
         card.cells: cells_html(call, comparison),
         card.comparison_progress: templates.note(_end_text(call, comparison)),
     }
-
-
-def _progress(call: Call, comparison: PageComparison) -> str:
-    text, share = progress_text(call.language, comparison.state)
-    done = call.text("compare_done", done=len(comparison.cells), all=len(comparison.presets))
-    return templates.progress(f"{done} · {text}", share, kind="comparing")
 
 
 def _end_text(call: Call, comparison: PageComparison) -> str:

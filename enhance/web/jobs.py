@@ -124,12 +124,11 @@ class Job(Generic[T]):
 
     def _work(self, work: Callable[[Any], T]) -> None:
         try:
-            result = work(self)
+            with self._held:
+                result = work(self)
         except BaseException as error:
-            self._held.close()
             self._future.set_exception(error)
         else:
-            self._held.close()
             self._future.set_result(result)
 
 

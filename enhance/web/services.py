@@ -19,7 +19,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
-from ..presets import available_presets, with_installed_models
+from ..presets import with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from .calls import Endpoint
@@ -62,10 +62,6 @@ class Services:
             hidden = translate(language, "not_installed")
             presets = [preset | {"reason": hidden if preset["reason"] else None} for preset in presets]
         return presets
-
-    def available_presets(self) -> set[str]:
-        """Return the names of the presets whose models are installed."""
-        return set(available_presets())
 
     def replace_missing_preset(self, session: Session) -> SettingsError | None:
         """Return an error if the session's preset was removed, after replacing it with the default preset."""

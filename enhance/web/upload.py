@@ -11,6 +11,7 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import format_duration
 from ..images import Facts
 from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
+from ..presets import available_presets
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
 from ..settings import Settings, network_scale
@@ -155,7 +156,7 @@ def _show_new(call: Call, problem: str = "") -> Updates:
 def _tips(call: Call, upload: Upload, settings: Settings) -> str:
     """Return the suggestions for haze and faces, and for a faster preset if a run is slow."""
     analysis, tips = upload.analysis, []
-    available = call.services.available_presets()
+    available = available_presets()
     for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
         if is_found and preset != settings.preset:
             button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), preset)
