@@ -27,6 +27,7 @@ from ..info import Result
 from ..output.formats import FORMATS, Encoding
 from ..settings import Settings
 from ..store import download_name
+from .api import without_path
 from .calls import API, HTTP_API, KEY, check_parameters
 from .gradio_changes import FormParser, openapi_document, user_of
 from .jobs import Job
@@ -144,11 +145,10 @@ def _parse(name: str, text: str) -> Any:
 
 
 def _response(request: Request, file: Path, info: Mapping[str, Any], media_type: str) -> Response:
-    facts = {**info, "output": {**info["output"], "path": None}}
     accepted = request.headers.get("accept", "")
     if "application/json" in accepted and "image/" not in accepted and "*/*" not in accepted:
-        root = request.scope.get("root_path", "")
-        return JSONResponse({"url": f"{root}/api/results/{file.parent.name}/{quote(file.name)}", "info": facts})
+        url = f"{request.scope.get('root_path', '')}/api/results/{file.parent.name}/{quote(file.name)}"
+        return JSONResponse({"url": url, "info": without_path(info)})
     headers = {
         "enhance-task-id": info["task_id"],
         "enhance-signature": info["signature"],

@@ -72,7 +72,10 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         }
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
-    time = templates.note(_estimate_text(call, seconds, settings, facts))
+    about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), SCHEDULER.count()
+    if has_second_pass(settings, facts.height, facts.width):
+        about = call.text("about_passes", about=about)
+    time = templates.note(call.text("about_after", about=about, ahead=ahead) if ahead else about)
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: _faster_size(call, settings, facts, seconds),
@@ -104,13 +107,6 @@ def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -
         label = call.text("use_largest_print", size=call.text("print_sides", sides=sides))
         buttons.append(templates.Button(label, LARGEST_PRINT))
     return templates.problem(text, *buttons)
-
-
-def _estimate_text(call: Call, seconds: float, settings: Settings, facts: Facts) -> str:
-    about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), SCHEDULER.count()
-    if has_second_pass(settings, facts.height, facts.width):
-        about = call.text("about_passes", about=about)
-    return call.text("about_after", about=about, ahead=ahead) if ahead else about
 
 
 def load(call: Call, path: Path, choice: int | None = None) -> Updates:

@@ -47,7 +47,7 @@ from .params import (
     print_controls,
     usual_settings,
 )
-from .preview import PreviewImages, images_of, is_current, state_of
+from .preview import images_of, is_current, state_of
 from .services import Services
 from .session import Session
 from .solutions import solve
@@ -190,15 +190,10 @@ def show_preview(call: Call, error: Exception | None = None) -> Updates:
         is_rough = session.preview is not None and session.preview.info["approximate"]
         updates[card.problem] = templates.note(call.text("preview_approximate") if is_rough else "")
     if images is not None:
-        updates[card.images] = _preview_data(images)
+        before, after = (templates.file_address(path) for path in images.files)
+        values = {"photo": images.photo, "signature": images.signature, "window": images.window, "size": images.size}
+        updates[card.images] = templates.data("preview", before=before, after=after, quick=images.is_quick, **values)
     return updates
-
-
-def _preview_data(images: PreviewImages) -> str:
-    """Return the images of a preview for the script that draws them."""
-    before, after = (templates.file_address(path) for path in images.files)
-    values: dict[str, Any] = {"photo": images.photo, "signature": images.signature, "quick": images.is_quick}
-    return templates.data("preview", before=before, after=after, window=images.window, size=images.size, **values)
 
 
 def clear(page: Page) -> Updates:

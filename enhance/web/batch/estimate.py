@@ -22,7 +22,7 @@ from ...settings import Settings
 from .. import templates, upload
 from ..params import encoding_from, settings_from
 from ..session import FilePlan
-from ..views import Call, Updates
+from ..views import Call, Updates, shows_errors
 from .run import panel_settings
 from .views import SHOW_SECONDS, count_text, enhance_label, files_html
 
@@ -125,20 +125,17 @@ def _choices(call: Call, items: Sequence[Item], settings: Settings) -> list[Sett
     return choices
 
 
+@shows_errors(lambda page: page.batch.pattern, "A pattern of names could not be shown")
 def show_name(call: Call) -> Updates:
     """Show an example of the names of output files, or why the pattern is not possible."""
-    card, file = call.page.batch, call.session.file
-    try:
-        # The newest pattern: `estimate` can be slower than the response to a later change.
-        pattern = check_pattern(str(call.session.values["name_pattern"]))
-        ending = encoding_from(call.values).file_format.ending
-    except SettingsError as error:
-        return {card.pattern: call.problem(error, "A pattern of names could not be shown")}
-    size = "2048x1365"
+    # The newest pattern: `estimate` can be slower than the response to a later change.
+    pattern = check_pattern(str(call.session.values["name_pattern"]))
+    ending = encoding_from(call.values).file_format.ending
+    file, size = call.session.file, "2048x1365"
     if call.session.shape:
         with suppress(SettingsError):  # The control of the size has the message.
             height, width = result_size(settings_from(call.values, call.session.shape), *call.session.shape)
             size = f"{width}x{height}"
     preset, stem = call.session.settings.preset, file.stem if file else "photo"
     name = fill_pattern(pattern, ending, name=stem, preset=preset, size=size, n="01")
-    return {card.pattern: templates.note(name)}
+    return {call.page.batch.pattern: templates.note(name)}

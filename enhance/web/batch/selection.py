@@ -42,8 +42,7 @@ def select_first(call: Call) -> Updates:
 
 def select_file(call: Call) -> Updates:
     """Show the selected file on the stage."""
-    items, key = call.session.owner.current_batch.items, str(call.event.index)
-    item = next((item for item in items if item.key == key), None)
+    item = call.session.owner.current_batch.files.get(str(call.event.index))
     if item is None or call.session is call.session.owner:
         return {}
     return _show_file(call, item, _begin_choice(call.session, item))
