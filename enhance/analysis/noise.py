@@ -50,7 +50,7 @@ _SMOOTH_SHARE = 0.9
 """The same factor is less in a photo, of which a part is smooth."""
 _LEAST_CORRELATED, _MOST_CORRELATED = 2.5, 8.0
 """Less noise is not distinguished from texture, and more is the texture of a photo without smooth areas."""
-_FEWEST_FOR_CORRELATED = 150
+_FEWEST_FOR_CORRELATED = 200
 """With fewer blocks, correlated noise is not distinguished from texture."""
 _FLAT = 1.27
 """The largest ratio of a low frequency to the lowest of all, both divided by what is expected of correlated noise."""
