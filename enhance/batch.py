@@ -86,7 +86,7 @@ class Item:
 
     @property
     def place(self) -> str:
-        """The path or address of the file, as a list has it."""
+        """The path or address of the file, as in a list of files."""
         return self.address or (self.entry or {}).get("input") or str(self.source)
 
     @property
@@ -307,7 +307,7 @@ class BatchRun:
         return replace(item, state=ended.state, info=ended.info, error=ended.error)
 
     def _process_remote(self, item: Item, source: Path) -> Item:
-        """Download a file that has an address, name its result, process it, and upload a result that has an address."""
+        """Download the file if it is remote, name its result, process it, and upload a remote result."""
         names, output = self.batch.names if item.output is None else None, item.output
         if item.address:
             if names and not names.claim(item.address, item.target, source):

@@ -200,7 +200,7 @@ class ClusterRun(BatchRun):
     def _use_workers(self, waiting: list[Item]) -> list[EnhanceError]:
         """Let every worker process one file after another. Return why workers cannot be used.
 
-        The last reference to an idle worker frees its resources for a worker that restarts.
+        A worker without files is released, so that a worker that restarts can use its resources.
         """
         folders = sorted({item.source.absolute().parent for item in waiting if not item.address})
         results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
@@ -266,7 +266,7 @@ class ClusterRun(BatchRun):
         return worker.run.remote(sent, **options)
 
     def _answer(self, task: Any, item: Item | None) -> Item | EnhanceError | None:
-        """Return the processed `item`, or without one the result of a worker's check."""
+        """Return the processed `item`, or the result of a worker's check if there is no item."""
         try:
             answer = self.ray.get(task)
         except self.ray.exceptions.RayActorError as error:

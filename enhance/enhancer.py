@@ -305,10 +305,10 @@ class Enhancer:
         return analysis
 
     def choose(self, source: Source, *, format: str = "png", **size: Any) -> Settings:
-        """Return the settings that `auto` has for an image, a size and a format. `resolve` also returns the reason.
+        """Return the settings that `auto` selects for an image and an output size. `resolve` also returns the reason.
 
         `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`, `print_width`,
-        `print_height`, `print_fit`, `dpi`. Raises EnhanceError, also if the format cannot hold the result.
+        `print_height`, `print_fit`, `dpi`. Raises EnhanceError, also if `format` does not support the size.
         """
         image = self.read(source)
         settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
@@ -528,7 +528,7 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free memory that is not used: of the model after five minutes, of decoding processes after ten seconds.
+        """Free the memory of a model that is idle for five minutes and of decoding processes idle for ten seconds.
 
         A server calls this regularly.
         """
@@ -561,7 +561,7 @@ class Enhancer:
 
 
 def _return_free_memory() -> None:
-    """Return freed memory to the system. glibc keeps it, separately for many threads: 130 MB after a busy minute."""
+    """Return freed memory to the system. Otherwise, glibc keeps it for each thread: 130 MB after a busy minute."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 

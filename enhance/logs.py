@@ -43,7 +43,7 @@ def hide_messages() -> None:
 
 
 def log_printed_exceptions() -> None:
-    """Log the exceptions that Gradio would print, with the values of a handler, and those that end a thread."""
+    """Log exceptions that end a thread, and those that Gradio would print with the arguments of a handler."""
 
     def log_exception(*_: Any, **__: Any) -> None:
         log.error("A request failed", exc_info=sys.exc_info()[1])

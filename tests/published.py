@@ -1,6 +1,6 @@
 """Networks that spandrel does not have, for the whole image at once. Their tensors have the authors' names.
 
-They follow the published structure, and compute it in the plainest way: all branches of a convolution one by one.
+They have the published structure and compute each branch of a convolution separately.
 
 - SPANPlus: `neosr/archs/spanplus_arch.py` in https://github.com/umzi2/SPANPlus
 - MoSRv2: `neosr/archs/mosrv2_arch.py` in https://github.com/neosr-project/neosr, and `traiNNer/archs/mosrv2_arch.py` in

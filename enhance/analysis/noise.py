@@ -1,15 +1,15 @@
 """Noise and film grain, measured where the image is smoothest.
 
-Texture is mistaken for noise unless only the smoothest blocks count (after Olsen, "Estimation of noise in images: an
-evaluation", 1993). Noise is added to the image, so no frequency of these blocks has less power than the noise. White
-noise and noise that is correlated over 1 to 2 px are measured separately.
+Only the smoothest blocks are measured, so that texture is not mistaken for noise (after Olsen, "Estimation of noise in
+images: an evaluation", 1993). Noise is added to the image, so no frequency of these blocks has less power than the
+noise. White noise and noise that is correlated over 1 to 2 px are measured separately.
 
-- White noise shows in the crossed Laplacians (Immerkaer, "Fast Noise Variance Estimation", 1996). Fine texture shows
-  there too. In the highest frequencies, the power of texture is proportional to that of the lower ones in each block,
-  and the power of noise is the same in all blocks. A straight line through the powers of the blocks separates them.
-  The power of shot noise is proportional to the brightness. The larger estimate of the two counts.
+- White noise is measured by crossed Laplacians (Immerkaer, "Fast Noise Variance Estimation", 1996), which also
+  respond to fine texture. In the highest frequencies, the power of texture is proportional to that of the lower ones
+  in each block, and the power of noise is the same in all blocks. A linear fit of all blocks separates them. The
+  power of shot noise is proportional to the brightness. The larger of both estimates counts.
 - The power of correlated noise is constant up to a cutoff and falls above. The power of a photo falls from the lowest
-  frequencies on (Field 1987).
+  frequency on (Field 1987).
 - Texture is nearly equal in the three channels, unlike the noise of a sensor.
 """
 
@@ -88,10 +88,10 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
 
 def _differences(planes: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Return the differences between two channels of blocks [m, 3, ...], with the noise of one channel."""
-    return _of_pairs(planes, usable, lambda one, other: (one - other) / np.sqrt(np.float32(2)))
+    return _combine_channels(planes, usable, lambda one, other: (one - other) / np.sqrt(np.float32(2)))
 
 
-def _of_pairs(
+def _combine_channels(
     values: np.ndarray, usable: np.ndarray, combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
     pairs = [(one, other, usable[:, one] & usable[:, other]) for one, other in ((0, 1), (1, 2), (2, 0))]
@@ -99,9 +99,9 @@ def _of_pairs(
 
 
 def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg: bool) -> float:
-    """Return the standard deviation of white noise that explains the smoothest of the small blocks.
+    """Return the standard deviation of the white noise in the smoothest of the small blocks.
 
-    In fine texture, this is the noise of the differences between the channels: 0 in a grey photo.
+    In fine texture, it is measured in the differences between the channels, and is 0 in a grey photo.
     """
     planes = blocks[usable]
     light = planes.mean((1, 2))
@@ -110,36 +110,43 @@ def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg
         return noise
     fine, finest = _noise_without_texture(planes, light)
     differences = _differences(blocks, usable)
-    shared = _of_pairs(blocks.mean((2, 3)), usable, lambda one, other: (one + other) / 2)
+    shared = _combine_channels(blocks.mean((2, 3)), usable, lambda one, other: (one + other) / 2)
     colour = _noise_without_texture(differences, shared)[1] if len(differences) >= _FEWEST else 0.0
     return min(noise, colour if finest <= _TEXTURE * fine else max(colour, finest))
 
 
-def _relative(light: np.ndarray) -> np.ndarray:
+def _relative_variance(light: np.ndarray) -> np.ndarray:
     """Return the variance of shot noise at the brightness of each block, relative to that of the photo."""
     light = light + _DARK
     return light / light.mean()
 
 
 def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
-    """Return the noise by crossed Laplacians in the smoothest planes: also as shot noise, if `light` is given."""
+    """Return the noise of the smoothest planes, measured by crossed Laplacians.
+
+    If the mean brightness `light` of each plane is given, the noise is also measured as shot noise. The larger value
+    counts.
+    """
     second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
     second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
     values = np.sqrt(np.square(second).mean((1, 2))) / 6
-    kinds = [values] if light is None else [values, values / np.sqrt(_relative(light))]
+    kinds = [values] if light is None else [values, values / np.sqrt(_relative_variance(light))]
     count = max(_FEWEST, int(_WHITE_SHARE * len(values)))
     return max(float(np.median(np.partition(one, count - 1)[:count])) for one in kinds) * _WHITE_SELECTION
 
 
 def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:
-    """Return the noise in the fine and the finest frequencies of planes [n, 8, 8] of mean brightness [n]."""
+    """Return the noise in the fine and in the finest frequencies of planes [n, 8, 8], without texture.
+
+    `light` is the mean brightness of each plane [n].
+    """
     transform = cosines(_SMALL_SIDE)
     power = np.square(transform @ planes @ transform.T)
     vertical, horizontal = np.indices(power.shape[1:])
     radius, total, least = np.hypot(vertical, horizontal), vertical + horizontal, np.minimum(vertical, horizontal)
     fine, finest = (least >= 4) & (total >= 8) & (total <= 10), (least >= 5) & (total >= 13)
     bands = (fine, (radius >= 2) & (radius < 5) & ~fine), (finest, (radius >= 3) & (radius < 7) & ~finest)
-    kinds = np.ones_like(light), _relative(light)
+    kinds = np.ones_like(light), _relative_variance(light)
     high, highest = (
         max(_constant_power(power[:, band].mean(1), power[:, others].mean(1), kind) for kind in kinds)
         for band, others in bands
@@ -148,9 +155,10 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
 
 
 def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -> float:
-    """Fit `power` of blocks by a constant times `noise` and a slope times `texture`, which contains the noise too.
+    """Return the power of the noise in the `power` of blocks, by a linear fit.
 
-    Return the power of the noise. The weights are the inverse variances of powers, so smooth blocks count most.
+    The fit is a constant times `noise` plus a slope times `texture`, which contains the noise too. The weights are the
+    inverse variances of powers, so smooth blocks count most.
     """
     constant, slope = 0.0, 1.0
     for _ in range(_ROUNDS):
@@ -165,9 +173,8 @@ def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -
 def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
     """Return the standard deviation and the correlation length of correlated noise, or 0 and 0.
 
-    `sides` are the blocks of each side, with those that count.
-
-    The noise can be that of each channel, or equal in all channels. Only the latter can be confused with texture.
+    `sides` are blocks of 16 and of 8 px, as `_blocks` returns them. The noise can be different in each channel or equal
+    in all channels. Only the latter can be confused with texture.
     """
     best, length = 0.0, 0.0
     colour, grey = {}, {}
@@ -178,8 +185,8 @@ def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, flo
         colour[side] = _smoothest_powers(_differences(blocks, usable))
         grey[side] = _smoothest_powers(blocks[all_usable].mean(1))
     for blur in _SELECTION:
-        noise = min(_least_ratio(powers, side, blur)[0] for side, powers in colour.items())
-        found = {side: _least_ratio(powers, side, blur) for side, powers in grey.items()}
+        noise = min(_noise_after_blur(powers, side, blur)[0] for side, powers in colour.items())
+        found = {side: _noise_after_blur(powers, side, blur) for side, powers in grey.items()}
         other = _SMOOTH_SHARE * min(one for one, _ in found.values())
         if other <= _MOST_CORRELATED and found[_SIDE][1] <= _FLAT:
             noise = max(noise, other)
@@ -204,10 +211,11 @@ def _rings(side: int) -> np.ndarray:
     return (borders[:-1] <= radius) & (radius < borders[1:])
 
 
-def _least_ratio(powers: np.ndarray, side: int, blur: float) -> tuple[float, float]:
-    """Return the noise after a blur that the powers of the rings allow, and the ratio of the first ring to the least.
+def _noise_after_blur(powers: np.ndarray, side: int, blur: float) -> tuple[float, float]:
+    """Return the largest noise after a blur that the powers of all rings allow, and a ratio.
 
-    Both are measured relative to the spectrum of white noise after a Gaussian blur, exp(-(blur * frequency)^2).
+    The ratio is that of the first ring to the lowest one. All powers are measured relative to the spectrum of white
+    noise after a Gaussian blur, exp(-(blur * frequency)^2).
     """
     frequency = np.pi / side * np.hypot(*np.indices((side, side)))
     spectrum = np.exp(-((blur * frequency) ** 2))

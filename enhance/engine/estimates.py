@@ -20,7 +20,7 @@ from .stream import run_in_threads
 
 _TILE, _WIDTH = 192, 128
 _TRIAL_WORK = 30e9
-"""Multiply-adds of a trial on a CPU, about: half a second on two slow cores."""
+"""The approximate multiply-adds of a trial on a CPU, half a second on two slow cores."""
 _TRIAL_TIMES = 3
 _TRIAL_SECONDS = 0.5
 """A trial that takes longer is not repeated."""
@@ -62,9 +62,9 @@ class Estimator:
 
 
 def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
-    """Return the seconds per pixel of an image for one strip on each thread, the best of a few; on the device's thread.
+    """Return the shortest time for one strip on each thread, in seconds per pixel of the image.
 
-    The weights are zeros, so the network need not be installed.
+    Call it on the device's thread. The weights are zeros, so the network need not be installed.
     """
     weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
     kernels = {dtype: prepare(graph, weights, device, dtype, transposed=False)}
@@ -92,9 +92,9 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
 
 
 class RunClock:
-    """Turns the share of the work that is done into rows and seconds left.
+    """The finished rows and the remaining seconds of a run, from the share of its work that is done.
 
-    The estimate has the weight of some seconds of work, so that slow or fast first steps do not decide the rest.
+    The expected time has the weight of some seconds of work, so that the first steps have little influence.
     """
 
     def __init__(self, rows: int, expected: float):
@@ -103,7 +103,7 @@ class RunClock:
         self._started = time.perf_counter()
 
     def read(self, share: float) -> tuple[int, int, float | None]:
-        """Return the rows done, the rows in all, and the seconds left; the share is 0 to 1."""
+        """Return the finished rows, all rows and the remaining seconds. `share` is 0 to 1."""
         elapsed = time.perf_counter() - self._started
         whole = (elapsed + self._weight) / (share + self._weight / self._expected)
         return min(self._rows, int(share * self._rows + 1e-6)), self._rows, whole * (1 - share)

@@ -358,8 +358,8 @@ def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor
 class ImageRows:
     """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the network does that.
 
-    An image whose size is not a multiple of the unshuffle factor is extended by reflection, and so is that of a network
-    that reads pixels around the image.
+    The image is extended by reflection if its size is not a multiple of the unshuffle factor, or if the network reads
+    pixels around it.
     """
 
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool):
@@ -368,7 +368,7 @@ class ImageRows:
         self.grid, self._above = graph.grid(height, width), graph.margin
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """Return rows of the network's grid, float32 [n, W, C]; the first row is the first of the pixels around it."""
+        """Return rows of the network's grid, float32 [n, W, C]. Rows around the image come first."""
         if self._fold == 1 and not self._above:
             return self._convert(self._read(first, last))
         fold, above = self._fold, self._above
@@ -402,5 +402,5 @@ def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Ten
 
 
 def _reflect(position: int, length: int) -> int:
-    """Return the pixel that stands for one beyond an edge; the farthest one if the image is too short."""
+    """Return the position that is reflected to a position beyond an edge, or the farthest one in a short image."""
     return min(-position, length - 1) if position < 0 else max(2 * (length - 1) - position, 0)

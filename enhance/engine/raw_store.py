@@ -83,12 +83,12 @@ class NetworkOutput:
         self.shape = shape
         self.filled = 0
         self._file, self._part = file, part
-        self._blocks: dict[int, np.ndarray | None] = {}  # by where they start along the strips; None if in the file
+        self._blocks: dict[int, np.ndarray | None] = {}  # by their start along the strips; None if in the file
         self._lock = threading.Lock()
 
     @classmethod
     def create(cls, shape: OutputShape, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
-        """Create an empty output. With `path`, it is a file that gets this name by `keep`.
+        """Create an empty output. With `path`, it is a temporary file that `keep` renames to it.
 
         Otherwise it is in memory if small, else in an unnamed file in `folder`, which the system deletes even if the
         process is killed. Raises StorageError.
@@ -160,7 +160,7 @@ class NetworkOutput:
                 self._part = None
 
     def keep(self) -> None:
-        """Give the complete file its name; it can still be read. Raises StorageError."""
+        """Give the complete file its final name. It can still be read. Raises StorageError."""
         if self._file is None or self._part is None:
             raise ValueError("an output without a path cannot be kept")
         text = json.dumps({"shape": asdict(self.shape), "starts": list(self._blocks)}).encode()
@@ -222,7 +222,7 @@ def strips_of_parts(
 ) -> Strips:
     """Yield the strips of an image [H, W, 3] that is cut. The output of one part at a time is stored in `folder`.
 
-    `run(part, columns, report)` yields the strips of a part. Raises StorageError if disk space is short.
+    `run(part, columns, report)` yields the strips of a part. Raises StorageError if there is not enough disk space.
     """
     image, total, done = _swap_axes(rgb, columns), total_rows(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image

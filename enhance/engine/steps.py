@@ -1,4 +1,4 @@
-"""The steps of one image: their size, the threads that share them, and what happens when one fails."""
+"""The steps of one image: their size, the threads that share them, and the repetition of failed steps."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SMALLEST_STRIP = 8
 _HIGHEST_STRIP = 32
 """The maximum height of a strip on a CPU, so that a small image has one for each thread."""
 _PIXELS_PER_CORE = 6_144
-"""Pixels of a strip on a CPU: more would leave the cache, with fewer the cost of each call dominates."""
+"""Pixels of a strip for each core of a CPU. More exceed the cache. With fewer, the cost of each call dominates."""
 _AMX_FACTOR = 3
 """How many times larger strips are with matrix tiles (AMX), which only large convolutions keep busy."""
 _STEP_WORK = 20e9
-"""Multiply-adds of a step, about. Threads wait for each other at its end, which slows down fast networks."""
+"""The approximate multiply-adds of a step. Threads wait for each other at its end, which slows down fast networks."""
 _STRIPS_AT_ONCE = 4
-"""With more strips at once Python would become the bottleneck, so several cores share each strip."""
+"""With more strips at once, Python would become the bottleneck. Several cores then share each strip."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ class RowNetwork:
 
 @dataclass(frozen=True)
 class Threads:
-    """How an image is shared: strips at once, cores for each, and whether they have matrix tiles (AMX)."""
+    """How the cores share an image: strips at once, cores for each, and whether they have matrix tiles (AMX)."""
 
     strips: int
     cores: int = 1
@@ -108,7 +108,7 @@ class Threads:
 def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) -> int:
     """Return the height of the strips of an image, at most `tile` x `tile` pixels unless that is less than 8 rows.
 
-    A GPU gets that much; a CPU as much as keeps each core busy within its cache.
+    Strips for a GPU have that size. Strips for a CPU fit into the caches of its cores.
     """
     most = tile * tile // width
     if device.type == "cpu":
@@ -118,7 +118,7 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 
 
 class Steps:
-    """The steps of one image: the height of their strips, and what happens when one fails."""
+    """The steps of one image: the height of their strips, and the repetition of failed steps."""
 
     def __init__(self, stream: Stream | PhasedStream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
@@ -133,7 +133,7 @@ class Steps:
     def step(self, model: RowNetwork, check: Check = lambda: None) -> torch.Tensor:
         """Return the next output rows.
 
-        The strip is halved if memory is full, and a step that overflowed in fp16 is repeated in fp32.
+        The strip is halved if there is not enough memory, and a step that overflowed in fp16 is repeated in fp32.
         """
         before = self.stream.snapshot() if self.dtype == torch.float16 else []
         rows = self._fitting_step(model, self.dtype, check)

@@ -267,7 +267,7 @@ class Stream:
                     window.drop_before(window.end)
 
     def _available(self, layer: int, strip: Strip) -> int:
-        """Return how many rows of the output the sources allow with this strip, whatever later strips added to them."""
+        """Return how many rows of output can be computed from the sources up to this strip, without later strips."""
         sources = self._sources[layer]
         ready = min((strip.ends[source] for source in sources), default=0)
         if not sources or ready == self._heights[sources[0]]:

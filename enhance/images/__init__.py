@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage, downscaled_size
-from .listing import Found, Listing, Shard, list_images
+from .listing import ListedPath, Listing, Shard, list_images
 from .metadata import CHOICES, Metadata
 from .worker import end_idle_workers, inspect, read_image, warm_up
 
@@ -13,8 +13,8 @@ __all__ = [
     "Box",
     "Degradation",
     "Facts",
-    "Found",
     "ImageCache",
+    "ListedPath",
     "Listing",
     "Metadata",
     "Shard",

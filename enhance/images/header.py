@@ -1,7 +1,7 @@
 """Image headers: format, size, mode, colour profile and metadata, read before a pixel is decoded.
 
-The first bytes decide the format, never the file name, and only the formats listed here are opened, by calling Pillow's
-class for the format directly. That also bypasses Image.MAX_IMAGE_PIXELS, a global that cannot be changed for one call
+The first bytes determine the format, never the file name. Only the formats listed here are opened, by Pillow's class
+for the format. Calling it directly also bypasses Image.MAX_IMAGE_PIXELS, a global that cannot be changed for one call
 while other threads read.
 
 This runs in a worker process: a crafted file can keep Pillow's header readers busy for minutes, and those of HEIC and
@@ -108,7 +108,7 @@ class Header:
 
 
 def detect_format(start: bytes) -> str | None:
-    """Return the format that the first 64 bytes of a file announce, or None."""
+    """Return the format that the first 64 bytes of a file indicate, or None."""
     for known, kind in _STARTS.items():
         if start.startswith(known):
             return kind
@@ -152,8 +152,8 @@ def open_auxiliary(file: BinaryIO, number: int) -> Any:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    A file that will not be decoded gets all its frames counted. In return the scans of a JPEG, whose count takes
-    reading the whole file, are not checked.
+    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires reading the whole
+    file.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
     decoder if it is damaged.
@@ -248,7 +248,7 @@ def _attached_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
 def _auxiliary_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
     """Return the gain map of a HEIC, None if there is none that can be used.
 
-    pillow-heif does not return the XMP of an auxiliary image, so it is searched in the whole file.
+    pillow-heif does not return the XMP of an auxiliary image, so the whole file is searched for it.
     """
     numbers = image.info.get("aux", {}).get(_GAIN_MAP_TYPE)
     if not numbers:
@@ -266,7 +266,7 @@ def _auxiliary_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader 
 
 
 def _fits(found: MapHeader, image: Any) -> bool:
-    """Return whether a map has no more rows and columns than the photo. Another one could keep a decoder busy."""
+    """Return whether a map has no more rows and columns than the photo. A larger one could keep a decoder busy."""
     return 0 < found.width <= image.width and 0 < found.height <= image.height
 
 
@@ -286,7 +286,7 @@ def _jpeg_tables(image: Any) -> tuple[tuple[int, ...], ...]:
 
 
 def _frames(image: ImageFile.ImageFile, *, count: bool) -> int:
-    """Return the number of frames, or without `count` 2 for several if counting takes long, as in a GIF."""
+    """Return the number of frames. Without `count`, it is 2 for a GIF with several, whose count takes long."""
     try:
         if image.format == "GIF" and not count:
             return 1 + getattr(image, "is_animated", False)
@@ -345,7 +345,7 @@ def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
-    """Return the metadata that Pillow's reader of the format found."""
+    """Return the metadata of an image that Pillow has opened."""
     info: dict[Any, Any] = image.info
     segments: list[tuple[str, bytes]] = getattr(image, "applist", [])  # of a JPEG: name and content
     resources = [content[len(_RESOURCES) :] for _, content in segments if content.startswith(_RESOURCES)]
@@ -497,7 +497,7 @@ def _webp_size(start: bytes) -> tuple[int, int]:
 
 
 def tiff_tags(file: BinaryIO) -> dict[int, Any]:
-    """Return the first directory of a TIFF: by tag its value, or a tuple if the tag can have several."""
+    """Return the first directory of a TIFF: the value of each tag, or a tuple if the tag can have several."""
     file.seek(0)
     head = file.read(8)
     if head[2:3] == b"+" or head[3:4] == b"+":  # BigTIFF

@@ -15,11 +15,10 @@ from . import raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
 SUFFIXES += raw.SUFFIXES if raw.is_available() else ()
-"""Files in a folder that count as images. A file that is named itself is recognised by its content alone."""
+"""The extensions of images in a folder. A file that is an input itself is recognised by its content only."""
 T = TypeVar("T")
 OWN = ".enhance-"
 """Prefix of the program's own files next to its results."""
-
 
 _ARRAYS = (
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", ("SLURM_ARRAY_TASK_COUNT",)),
@@ -33,8 +32,8 @@ Kubernetes sets no number of jobs.
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file or folder, and its path relative to the named folder (its name, if it was named itself)."""
+class ListedPath:
+    """A file or folder, and its path relative to the input folder; only its name if it is an input itself."""
 
     path: Path
     relative_path: Path
@@ -44,11 +43,11 @@ class Found:
 class Listing:
     """Images, unreadable folders, and numbers of skipped files.
 
-    `hidden` counts files and folders with a leading dot, `others` files that are no images by their name.
+    `hidden` counts files and folders with a leading dot, `others` files without the extension of an image.
     """
 
-    images: list[Found] = field(default_factory=list)
-    unreadable: list[Found] = field(default_factory=list)
+    images: list[ListedPath] = field(default_factory=list)
+    unreadable: list[ListedPath] = field(default_factory=list)
     hidden: int = 0
     others: int = 0
 
@@ -86,14 +85,14 @@ def _shard_of_job() -> str:
 
 
 def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Listing:
-    """List the named files, and the images in the named folders and below, without results in folders.
+    """Return the input files, and the images in the input folders and below, except results in folders.
 
     Each file occurs once, and the order of a folder's files is the same on every machine. Links to folders are not
     followed, to avoid cycles.
     """
     listing, known = Listing(), set()
     for path in inputs:
-        images = [Found(path, Path(path.name))]
+        images = [ListedPath(path, Path(path.name))]
         if path.is_dir():
             images = _list_folder(path, is_result, listing)
         for one in images:
@@ -104,10 +103,10 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     return listing
 
 
-def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listing) -> list[Found]:
+def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listing) -> list[ListedPath]:
     """Return the images in a folder, and add everything else to the listing."""
-    images: list[Found] = []
-    unreadable: list[Found] = []
+    images: list[ListedPath] = []
+    unreadable: list[ListedPath] = []
     waiting = [folder]
     while waiting:
         directory = waiting.pop()
@@ -115,7 +114,7 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
             with os.scandir(directory) as found:
                 entries = list(found)
         except OSError:
-            unreadable.append(Found(directory, directory.relative_to(folder.parent)))
+            unreadable.append(ListedPath(directory, directory.relative_to(folder.parent)))
             continue
         for entry in entries:
             path = directory / entry.name
@@ -126,17 +125,17 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
             elif path.suffix.lower() not in SUFFIXES or not (entry.is_file() or _is_broken_link(path)):
                 listing.others += 1
             elif not is_result(path):
-                images.append(Found(path, path.relative_to(folder)))
+                images.append(ListedPath(path, path.relative_to(folder)))
     listing.unreadable += sorted(unreadable, key=_order)
     return sorted(images, key=_order)
 
 
 def _is_broken_link(path: Path) -> bool:
-    """Return whether it is a link to a missing file, which is listed so that it is reported."""
+    """Return whether a path is a link to a missing file. Such links are listed so that they are reported."""
     return path.is_symlink() and not path.exists()
 
 
-def _order(found: Found) -> tuple[bytes, bytes]:
-    """Sort by the composed path in UTF-8, so that the order does not depend on language or file system."""
+def _order(found: ListedPath) -> tuple[bytes, bytes]:
+    """Return a key for sorting: the composed path in UTF-8, so that the language and file system have no effect."""
     place = found.relative_path.as_posix()
     return unicodedata.normalize("NFC", place).encode("utf-8", "surrogateescape"), os.fsencode(place)

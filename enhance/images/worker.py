@@ -82,7 +82,7 @@ def warm_up() -> None:
 
 
 def end_idle_workers() -> None:
-    """End the workers that were not used for a while, apart from one. A start takes 0.2 s of one core."""
+    """End the workers that have been idle for a while, except one. To start a worker takes 0.2 s of one core."""
     WORKERS.end_idle()
 
 
@@ -113,7 +113,7 @@ class Workers:
             worker.end()
 
     def end_idle(self) -> None:
-        """End the workers that were idle for _IDLE_SECONDS, apart from the one that was used last."""
+        """End the workers that have been idle for _IDLE_SECONDS, except the one that was used last."""
         oldest = time.monotonic() - _IDLE_SECONDS
         with self._changed:
             ending = [worker for worker in self._idle[:-1] if worker.used <= oldest]

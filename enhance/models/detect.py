@@ -1,4 +1,4 @@
-"""Read the network of a user model: it is detected, and its tensors get the names of this program's graphs."""
+"""Detection of the network of a user model, whose tensors are renamed to those of the graphs in this program."""
 
 from __future__ import annotations
 

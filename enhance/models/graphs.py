@@ -66,7 +66,7 @@ class Node:
 
     @property
     def reduction(self) -> int:
-        """Rows of input for each row of output, if it has fewer."""
+        """Rows of input for each row of output, for a node that downscales; otherwise 1."""
         return 1
 
     def source_rows(self, first: int, last: int) -> tuple[int, int]:
@@ -83,7 +83,7 @@ class Node:
 class Input(Node):
     """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one.
 
-    Half of the `extra` rows are above the image. They are reflections, like all pixels beyond its edges.
+    Half of the `extra` rows are above the image. Pixels beyond its edges are reflections.
     """
 
     unshuffle: int = 1
@@ -219,7 +219,7 @@ class Nearest(Node):
 
 
 class Bilinear(Node):
-    """Bilinear upscaling by `enlarge` of at least 2, in float32. An edge continues with the value of its pixels."""
+    """Bilinear upscaling by `enlarge` of at least 2, in float32. Pixels at an edge are repeated beyond it."""
 
     @property
     def radius(self) -> int:
@@ -232,7 +232,7 @@ class Shuffle(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Unshuffle(Node):
-    """The inverse of a pixel shuffle by `factor`. A convolution of stride 2 is one of size 1 after it."""
+    """The inverse of a pixel shuffle by `factor`. A 2x2 convolution of stride 2 is this node and a 1x1 one."""
 
     factor: int
 
@@ -493,7 +493,7 @@ class Graph:
         return self._enlarged(index, 1)
 
     def _enlarged(self, index: int, factor: int) -> tuple[int, int, int, int]:
-        """Return these fields of a node that enlarges another one by `factor`."""
+        """Return these fields of a node that enlarges the node `index` by `factor`."""
         node = self.nodes[index]
         return node.channels, node.scale * factor, factor, node.extra * factor
 

@@ -28,7 +28,8 @@ class Claims:
     is not removed at once, because that could remove the claim of another process in the same instant. Instead, the
     next process creates a claim with the next number, and removes both when it is done.
 
-    A finished file can leave a mark, which only processes that started before see. The last process removes all marks.
+    `claim_once` marks finished files, so that other processes skip them. A process ignores marks that are older than
+    its first call. The last process removes all marks.
     """
 
     def __init__(self, folder: Path):
@@ -45,7 +46,7 @@ class Claims:
         return self._claim_key(_key(what), purpose)
 
     def claim_once(self, what: str, purpose: Hashable) -> bool:
-        """Claim `what`; return False also if another process has finished it since the first such call here."""
+        """Claim `what`. Return False also if another process has finished it since the first call in this process."""
         if not self._claim_key(key := _key(what), purpose):
             return False
         self._first = self._first or self._now()
@@ -145,9 +146,9 @@ class Claims:
                 file.write(this_process())
 
     def _is_alive(self, path: Path) -> bool:
-        """Return whether the process of a claim is alive; on other computers the claim's modification time decides.
+        """Return whether the process of a claim is alive.
 
-        So it does for a claim without a process, which was not written completely.
+        The modification time decides for processes on other computers and for claims that are not complete.
         """
         try:
             process = self._read(path)[:_LONGEST_PROCESS_ID].decode("utf-8", "replace").partition(" ")[0]

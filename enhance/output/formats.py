@@ -536,7 +536,7 @@ def typical_bytes(encoding: Encoding, pixels: int) -> int:
 
 @contextmanager
 def _one_at_a_time(source: _Source) -> Iterator[None]:
-    """Wait until no other image is encoded in one piece. Raises Cancelled, and what `Encoding.check` does."""
+    """Wait until no other image is encoded in one piece. Raises Cancelled and the errors of `Encoding.check`."""
     while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
         if source.stop is not None and source.stop.is_set():
             raise Cancelled("stopped")

@@ -5,8 +5,8 @@ the handlers, and `api` has the endpoints. `session` keeps what each open page n
 the kinds of jobs and `views` the updates that handlers share. `security` and `connections` protect the server, and
 `gradio_changes` has every use of Gradio's private parts.
 
-A ZeroGPU Space provides a GPU for one call at a time, in another process. `lent_steps` is this call. Each run of a
-network is one.
+A ZeroGPU Space provides a GPU for one call at a time, in another process. `lent_steps` is this call,
+made once for each run of a network.
 """
 
 from __future__ import annotations

@@ -51,13 +51,13 @@ except ImportError as error:
 
 _INSTRUCTIONS = (
     "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the preset that suits it "
-    "and the expected time. Call `preview` to look at an area before a long run. `enhance` {}."
+    "and the expected time. Call `preview` to see an area before a long run. `enhance` {}."
 )
 _REMOTE = (
     "Send an image as a data: URL, or upload it to /gradio_api/upload and send the path.",
     "returns the address of the result",
 )
-_LOCAL = "Images are paths of files.", "writes a file and never changes the photo"
+_LOCAL = "Send the path of an image file.", "writes a file and never changes the photo"
 _WRITING = ("enhance", "batch")
 _PATHS = {
     "image": "Path of an image file.",

@@ -157,7 +157,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
 
 
 class _Events:
-    """The events of the page. The outputs of a handler are those of the parts of the page that it changes."""
+    """The events of the page. The outputs of a handler are the components that it can change."""
 
     def __init__(self, demo: gr.Blocks, page: Page, services: Services):
         self._demo, self._page, self._services = demo, page, services
@@ -382,7 +382,7 @@ class _Events:
     ) -> Any:
         """Call a handler that sets values of controls. Controls that changed since the event keep their value.
 
-        `asks` is the control whose change is the event. That change can be earlier than the request.
+        `asks` is the control whose change is the event. The change can precede the request.
         """
         values = gr.JSON(visible=False)
         marker = component_id(values)

@@ -33,7 +33,7 @@ class UnknownEndpointError(EnhanceError):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint: its outputs by label, each a file or not, and the limit for calls of agents that run at a time."""
+    """An endpoint. `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of agents."""
 
     function: Callable[..., Any]
     parameters: tuple[str, ...]

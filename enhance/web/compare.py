@@ -27,7 +27,7 @@ from ..settings import AUTO, Settings
 from . import templates
 from .controls import select_preset
 from .jobs import Job, RunState, progress_text
-from .params import fitting, settings_of_preset
+from .params import settings_of_preset, with_fitting_size
 from .preview import REGION_SIDE
 from .processing import compare
 from .session import Upload
@@ -136,7 +136,9 @@ def _start(call: Call, upload: Upload, centre: object) -> PageComparison:
     presets = [name for name in available_presets() if name != AUTO]
     starts = [settings_of_preset(name, call.values, session).settings for name in presets]
     with call.services.enter(session.caller, "comparison") as ticket:
-        comparison = PageComparison(call, upload, [fitting(one, session.shape) for one in starts], place, ticket)
+        comparison = PageComparison(
+            call, upload, [with_fitting_size(one, session.shape) for one in starts], place, ticket
+        )
     if len(_NEWEST) == _NEWEST.maxlen and (oldest := _NEWEST[0]()):
         oldest.previews = None  # A preset that is selected there is run again.
     _NEWEST.append(weakref.ref(comparison))
@@ -167,7 +169,7 @@ def _follow(call: Call, comparison: PageComparison) -> Iterator[Updates]:
 def _show_end(call: Call, comparison: PageComparison) -> Updates:
     card, session = call.page.preview, call.session
     if session.comparison is not comparison:
-        return {}  # The response that closed it shows that.
+        return {}  # The response that closed the comparison updates the page.
     try:
         comparison.result()
     except Cancelled:

@@ -27,7 +27,6 @@ from .params import (
     encoding_from,
     encoding_from_link,
     encoding_from_storage,
-    fitting,
     is_auto,
     print_controls,
     settings_from,
@@ -35,6 +34,7 @@ from .params import (
     settings_from_storage,
     settings_of_preset,
     size_setting,
+    with_fitting_size,
 )
 from .preview import images_of, is_current, state_of
 from .session import Session
@@ -234,7 +234,7 @@ def change_reduction(call: Call) -> Updates:
 def change_size_control(call: Call) -> Updates:
     """Show another control for the output size, with the size that the result has now."""
     session, control = call.session, call.values["size"]
-    settings = fitting(session.settings, session.shape)
+    settings = with_fitting_size(session.settings, session.shape)
     height, width = result_size(settings, *(session.shape or (600, 800)))  # A typical shape without a photo.
     megapixels = height * width / 1e6
     value = {

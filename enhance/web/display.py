@@ -39,7 +39,7 @@ _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class Admission:
-    """The requests of one kind that are open, by session, by address and in total (the empty party)."""
+    """Limits for open requests of one kind. A party is a session, an address or, if empty, all clients."""
 
     def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()
@@ -71,10 +71,10 @@ class Admission:
 
 
 class _Display:
-    """The ASGI app of the route. As such, it can hold the limits until a response is sent.
+    """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is sent.
 
     For each party, at most two regions and two cards are created at a time, so that they do not slow down the network.
-    Cards can wait for long for an unused device, and regions must not wait for them.
+    A card can wait a long time for an idle device, and regions must not wait for it.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Display:
         is_card = request.path_params["kind"] == "card"
         make = partial(_card, stop=session.begin_card()) if is_card else _region
         admission = self._cards if is_card else self._regions
-        async with admission.admit(parties):  # Until the region is sent: a slow reader keeps it in memory.
+        async with admission.admit(parties):  # Until it is sent: a slow client keeps it in memory.
             async with admission.acquire(parties):
                 try:
                     made = await run_in_threadpool(make, services, session, request)
@@ -98,7 +98,7 @@ class _Display:
                     if not is_card:
                         raise HTTPException(404) from error
                     made = None
-            if made is None:  # Not an error, which the browser would log: later, the preset can be fast enough.
+            if made is None:  # Not an error, which browsers log. The preset can be fast enough later.
                 response = Response(status_code=204, headers={"cache-control": "no-store"})
             else:
                 headers = {"cache-control": "private, max-age=3600, immutable"}

@@ -52,8 +52,8 @@ def change_gradio() -> None:
     # Gradio's front end takes its language from `navigator.language` only, and adds `head` scripts after it has done
     # so. Without this, `?lang=` has no effect.
     _PAGES.loader = FunctionLoader(_template_with_language)
-    # Gradio copies the properties of all components for each session, only for its deep links, which are closed here.
-    # Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call is one.
+    # Gradio copies the properties of all components for each session. Only deep links use them, and these are closed.
+    # Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call is a session.
     SessionState.config_values = property(lambda _: _NOTHING, lambda *_: None)  # type: ignore[assignment]
 
 
@@ -246,7 +246,7 @@ def user_of(scope: Scope) -> str | None:
 
 
 def root_url(request: Request, path: str) -> str:
-    """Return the public URL of the app without the request's `path`. Without it, agents get no addresses of results."""
+    """Return the public URL of the app without the request's `path`. Without it, agents cannot download results."""
     blocks = blocks_of(request.scope)
     return route_utils.get_root_url(request, path, blocks and blocks.root_path)  # type: ignore[arg-type]
 

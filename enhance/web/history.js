@@ -121,7 +121,7 @@
     try { uploading = { ...uploading, ...JSON.parse(sessionStorage.getItem(UPLOADING)) }; } catch { return; }
     const text = `${one("#facts")?.textContent} ${one("#batch-cards")?.textContent}`, { id, names, isMany } = uploading;
     const kept = await stored((files) => {
-      files.openCursor().onsuccess = ({ target: { result: cursor } }) => { // Those of tabs that were closed
+      files.openCursor().onsuccess = ({ target: { result: cursor } }) => { // of tabs that were closed
         if (cursor && cursor.value.time < Date.now() - HOUR_MS) cursor.delete();
         cursor?.continue();
       };

@@ -69,7 +69,7 @@
     put(place.lastChild, "textContent", text("#done .brief"));
   };
 
-  // What a run does, below its size in the bar.
+  // The preset and the format of a run, below its size in the bar.
   const showPlan = () => {
     const place = one("#about-run"), words = `${preset()}${punctuation(",")}${selected("format")}`;
     if (place && place.dataset.plan !== words) place.dataset.plan = words;

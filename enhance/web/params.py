@@ -96,7 +96,7 @@ _TYPES = {
     **dict.fromkeys(("tuning", "label"), "boolean"),
 }
 USE_PNG = "use_png"
-"""The action of the button that selects PNG, which holds every result."""
+"""The action of the button that selects PNG, which supports every result."""
 POSSIBLE_SIZE = "possible_size"
 """The action of the button that selects the nearest possible size."""
 LARGEST_PRINT = "largest_print"
@@ -161,7 +161,7 @@ class PresetStart:
 
     settings: Settings
     wanted_size: dict[str, Any]
-    """The chosen size that the model cannot reach. It returns with the next preset that can."""
+    """The chosen size that the model cannot reach. The next preset that can reach it uses it."""
     is_lowered: bool
     """Whether the size was lowered to the largest one of the model."""
 
@@ -187,8 +187,8 @@ def settings_of_preset(name: str, values: Values, session: Session) -> PresetSta
     return PresetStart(sized, {}, scale > largest_scale(sized))
 
 
-def fitting(settings: Settings, shape: tuple[int, int] | None) -> Settings:
-    """Return the settings, with the largest scale if their size is impossible: a preview is shown anyway."""
+def with_fitting_size(settings: Settings, shape: tuple[int, int] | None) -> Settings:
+    """Return the settings, with the largest scale if their size is impossible, so that a preview can be shown."""
     try:
         if shape is not None:
             result_size(settings, *shape)
@@ -222,7 +222,7 @@ def is_auto(query: Mapping[str, str], stored: object, available: Collection[str]
 
 
 def usual_settings(preset: str, reduce: int) -> Settings:
-    """Return the values of a preset, as its installed models allow them."""
+    """Return the values of a preset with its installed models."""
     return with_installed_models(Settings(preset, reduce=reduce))
 
 
@@ -277,7 +277,7 @@ def encoding_from_storage(stored: object) -> Encoding:
 
 
 def batch_values(stored: object) -> dict[str, Any]:
-    """Return the values of BATCH_CONTROLS that the browser stored, or the usual ones."""
+    """Return the values of BATCH_CONTROLS that the browser stored, or the defaults."""
     given = stored if isinstance(stored, Mapping) else {}
     try:
         pattern = check_pattern(str(given.get("name_pattern", "")))
@@ -287,7 +287,7 @@ def batch_values(stored: object) -> dict[str, Any]:
 
 
 def parameter_schema(name: str) -> dict[str, Any]:
-    """Return the JSON schema of an API parameter. An image is a string there."""
+    """Return the JSON schema of an API parameter. Images are strings."""
     low, high = LIMITS.get(name, (0, 0))
     kind = _TYPES.get(name, "number")
     choices: dict[str, Iterable[str]] = {
@@ -352,7 +352,7 @@ def _match_languages(accepted: str) -> str:
 
 
 def page_message(language: str, error: EnhanceError, settings: Settings | None = None) -> str:
-    """Return the message of an error with the labels of the controls. `settings` are those whose size is the error."""
+    """Return the message of an error with the labels of the controls. `settings` have the size that is wrong."""
     key, values = error.key, error.values
     if key in ("size_large", "size_small") and settings is not None:
         possible = with_possible_size(settings, values["height"], values["width"])

@@ -29,7 +29,7 @@ from ..preview import LARGEST, Preview, choose_box
 from ..scheduler import Ticket
 from ..settings import Settings, network_key, signature
 from .metrics import Metrics
-from .params import fitting
+from .params import with_fitting_size
 from .session import PreviewRequest, Session, Upload, image_version
 
 PREVIEW_EVENTS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
@@ -49,7 +49,7 @@ _QUICK_PRESET, _QUICK_SECONDS = "precise", 1.5
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photo with its facts and what it is like."""
+    """A decoded photo with its facts and its analysis."""
 
     path: Path
     facts: Facts
@@ -78,7 +78,7 @@ class Previews:
 
     def __init__(self, enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None):
         self._enhancer, self._metrics, self.images = enhancer, metrics, images or ImageCache()
-        self._newest: WeakKeyDictionary[Session, None] = WeakKeyDictionary()  # The last one previewed last.
+        self._newest: WeakKeyDictionary[Session, None] = WeakKeyDictionary()  # In the order of their last previews.
         self._lock = Lock()
 
     def image(self, path: Path) -> SourceImage:
@@ -100,7 +100,7 @@ class Previews:
     def set_photo(self, session: Session, photo: Photo, settings: Settings, choice: int) -> Upload | None:
         """Replace the session's photo. Return None if another choice than this one has begun.
 
-        Raises StorageError; the earlier photo is gone then.
+        Raises StorageError, after the earlier photo was removed.
         """
         image = photo.image
         with session.lock:
@@ -128,7 +128,7 @@ class Previews:
             yield
             if (upload := session.upload) is None:
                 raise Cancelled("stopped")
-            image, settings = self.image(upload.path), fitting(settings, session.shape)
+            image, settings = self.image(upload.path), with_fitting_size(settings, session.shape)
             region = self._region(image, request.view, settings)
             request.quick = self._quick_images(session, request, image, settings, region)
             if request.quick is not None:
@@ -147,7 +147,7 @@ class Previews:
         elif preview is None or session.preview_view != session.view:  # The view moved while the page showed a result.
             is_needed = preview is not None
         else:
-            adjusted = self._retune(preview, fitting(settings, shape))
+            adjusted = self._retune(preview, with_fitting_size(settings, shape))
             is_needed = adjusted is None
             if adjusted is not None:
                 self._replace(session, preview, adjusted)
@@ -196,7 +196,9 @@ class Previews:
     ) -> PreviewImages | None:
         """Return a preview by a quick preset; None if it would not be quicker or is not possible."""
         with suppress(EnhanceError):  # The selected preset reports its own error.
-            quick = fitting(with_installed_models(Settings(_QUICK_PRESET, **settings.output_size)), session.shape)
+            quick = with_fitting_size(
+                with_installed_models(Settings(_QUICK_PRESET, **settings.output_size)), session.shape
+            )
             is_slow = self._enhancer.estimate_preview(image, settings, region) >= _QUICK_SECONDS
             if is_slow and quick.model != settings.model and _QUICK_PRESET in available_presets():
                 box = self._region(image, request.view, quick)
@@ -217,7 +219,7 @@ class Previews:
         while settings != session.settings:
             with session.lock:
                 settings = session.settings
-                wanted = fitting(settings, session.shape)
+                wanted = with_fitting_size(settings, session.shape)
                 if not is_current(session, preview.info, wanted):
                     preview = self._retune(preview, wanted) or preview
             images = _save(session, preview)
@@ -260,7 +262,7 @@ def _without_images(preview: Preview) -> Preview:
 
 
 def _without_network(preview: Preview) -> Preview:
-    """Return a preview that cannot be adjusted: no other has its key."""
+    """Return a preview that cannot be adjusted, because its key matches no settings."""
     return replace(preview, region=replace(preview.region, network=_NO_PIXELS, network_key="", patches=()))
 
 
@@ -296,7 +298,7 @@ def state_of(session: Session) -> str:
             return "failed"
         if preview is None:
             return "none"
-        current = is_current(session, preview.info, fitting(session.settings, session.shape))
+        current = is_current(session, preview.info, with_fitting_size(session.settings, session.shape))
         return "matches" if current and session.preview_view == session.view else "outdated"
 
 
@@ -324,6 +326,6 @@ def is_current(session: Session, info: Mapping[str, Any], settings: Settings) ->
 
 def _network_of(settings: Settings, shape: tuple[int, int] | None) -> str:
     """Return a key that is equal for two settings exactly if the network's output for the photo is."""
-    settings = fitting(settings, shape)
+    settings = with_fitting_size(settings, shape)
     is_large = shape is not None and has_second_pass(settings, *shape)
     return network_key("", settings, settings.model, "", "second" if is_large else None)

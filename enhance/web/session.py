@@ -132,8 +132,8 @@ class BatchFiles:
 
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
-    files of earlier batches. `is_flexible` is that of `with_own_size`. `pattern` has the names of the output files,
-    and `plans` what the settings would make of each file that is not done.
+    files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `pattern` is that of the names of output
+    files. `plans` are the expected results of the files that are not done.
     """
 
     items: tuple[Item, ...] = ()
@@ -220,7 +220,7 @@ class Session:
         self.selected = self if owner else Session(folder.with_name(secrets.token_hex(16)), address, user, self)
         self.is_batch_open = False
         self.file: Path | None = None  # The file of the batch that is selected.
-        self.is_flexible = False  # That of the item with this file.
+        self.is_flexible = False  # Whether this file can have its largest size.
         self.tab = ""  # The browser's name for the tab, which a reload keeps.
         self.history = ""  # The name of the list of results.
         self.lock = threading.RLock()

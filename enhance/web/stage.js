@@ -123,7 +123,7 @@
     for (const [side, length] of Object.entries(sides)) box.style.setProperty(`--${side}`, `${Math.max(0, length) / devicePixelRatio}px`);
     showTools(now, whole);
   };
-  // The edge of what is computed, during a run.
+  // During a run, the edge of the part that is computed.
   const drawEdge = ({ edge, share }) => {
     const [width, height] = canvasSize(), p = perPixel(), thickness = Math.round(2 * devicePixelRatio);
     const [left, top] = [Math.round(width / 2 - x * p), Math.round(height / 2 - y * p)], [across, down] = photo.size.map((side) => Math.round(side * p));

@@ -134,7 +134,7 @@ def load(call: Call, path: Path, choice: int | None = None) -> Updates:
         return {}  # A later choice is shown already.
     estimate = templates.note(call.text("measuring"))
     if session.is_auto:
-        with suppress(SettingsError):  # The control of the size has the message.
+        with suppress(SettingsError):  # The size control shows the message.
             session.settings = call.services.choose_preset(session, values)
     return _show_new(call) | {call.page.upload.estimate: estimate} | show_controls(call)
 

@@ -213,7 +213,7 @@ def show_session(call: Call) -> Updates:
     }
 
 
-def _usual(session: Session) -> Settings:
+def _preset_values(session: Session) -> Settings:
     """Return the values of the session's preset, or those that Auto chose for it."""
     settings, chosen = session.settings, session.chosen
     is_chosen = session.is_auto and chosen.preset == settings.preset
@@ -223,7 +223,7 @@ def _usual(session: Session) -> Settings:
 def show_controls(call: Call) -> Updates:
     """Update the controls other than the preset: value, visible and interactive."""
     session, settings = call.session, call.session.settings
-    session.shown_values = _usual(session)
+    session.shown_values = _preset_values(session)
     values: dict[str, Any] = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "tile", "reduce")}
     sliders = {name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNING_CONTROLS}
     is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))
@@ -373,7 +373,7 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
 def show_changed(call: Call) -> Updates:
     """Update the state of Tuning, with the controls that differ from the preset, and the button that resets them."""
     card, session, settings = call.page.controls, call.session, call.session.settings
-    usual = _usual(session)
+    usual = _preset_values(session)
     changed = [name for name in PRESET_CONTROLS if getattr(settings, name) != getattr(usual, name)]
     state = call.text("tuning_of_auto" if session.is_auto else "tuning_of_preset")
     if changed:

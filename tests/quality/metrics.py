@@ -78,9 +78,10 @@ def block_steps(pixels: Pixels, distance: int = 8, offset: int = 0) -> float:
 
 
 def grid_steps(result: Pixels, moved: Pixels, distance: int) -> float:
-    """Return the mean difference across the borders of blocks, divided by that between them, whatever the content.
+    """Return the mean difference across the borders of blocks, divided by that between them.
 
-    `moved` is the result of the same photo without its first half block, so its borders lie in other content.
+    `moved` is the result of the same photo without its first half block, so its borders lie in other
+    content, and the influence of the content is removed.
     """
     at, between = (
         block_steps(result, distance, offset) * block_steps(moved, distance, offset) for offset in (0, distance // 2)

@@ -90,7 +90,7 @@ def test_a_file_with_folded_convolutions_gives_the_same_result(tmp_path: Path, o
     network = save("spanplus-shuffle-2x", tmp_path / "model.pth")
     state = {key: one for key, one in network.state_dict().items() if ".sk." not in key and ".conv." not in key}
     for name, module in network.named_modules():
-        if isinstance(module, BranchedConv):  # the answers to single pixels are the folded kernel, reversed
+        if isinstance(module, BranchedConv):  # the output of a single white pixel is the folded kernel, reversed
             pixels = torch.zeros(module.sk.in_channels, module.sk.in_channels, 5, 5)
             pixels[:, :, 2, 2] = torch.eye(module.sk.in_channels)
             with torch.inference_mode():

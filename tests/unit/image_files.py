@@ -163,11 +163,11 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def camera_raw(photo: np.ndarray, orientation: int = 1, kind: str = "bayer") -> bytes:
-    """Return a DNG of a camera that sees this photo, uint8 [H, W, 3] in sRGB, through half the red.
+    """Return a DNG with this photo, uint8 [H, W, 3] in sRGB, from a camera with half the sensitivity to red.
 
-    `kind` is "bayer", "linear" (three channels), "grey" (a sensor without filters), or "preview": as most cameras write
-    it, with a small image first and the Bayer pattern in a directory below. Its colour matrix makes sRGB of the
-    camera's colours (Adobe DNG specification, chapter 6).
+    `kind` is "bayer", "linear" (three channels), "grey" (a sensor without filters) or "preview". Like the files of most
+    cameras, "preview" has a small image first and the Bayer pattern in a subdirectory. The colour matrix converts the
+    camera's colours to sRGB (Adobe DNG specification, chapter 6).
     """
     black, white, white_balance = 0 if kind == "linear" else 1000, 16_000, np.array([0.5, 1.0, 0.6])
     xyz_of_srgb = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])

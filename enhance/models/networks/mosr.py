@@ -73,7 +73,7 @@ def add_end(graph: Graph, place: int, body: int) -> int:
 
 
 def split_blocks(state: State, hidden: int, part: int) -> dict[str, torch.Tensor]:
-    """Return the tensors with `fc1` of each block split, and with the convolved channels, which are the last, first."""
+    """Return the tensors with `fc1` of each block split. The convolved channels, last in files, become first."""
     order, tensors = [*range(hidden - part, hidden), *range(hidden - part)], dict[str, "torch.Tensor"]()
     for name, tensor in state.items():
         prefix, _, kind = name.rpartition(".")

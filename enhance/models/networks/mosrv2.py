@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 TITLE, MARKS = "MoSRv2", {"gblocks.1.gamma", "gblocks.2.gamma"}
 
 _KERNEL = 11
-"""Size of the kernels that hold those of a block: 3x3, 1x11 and 11x1, each for an eighth of the channels."""
+"""The size to which the 3x3, 1x11 and 11x1 kernels of a block are padded. Each convolves an eighth of the channels."""
 _GROUPS = 4
 """Groups of channels in DySample."""
 _UNSHUFFLED_FACTOR = 4
-"""The factor of the grid of all networks that unshuffle the image."""
+"""The factor by which all networks that unshuffle the image enlarge their grid."""
 _UPSAMPLERS = 5
 """How many upsamplers neosr has. Later ones of traiNNer-redux have higher numbers."""
 
@@ -39,7 +39,8 @@ def mosrv2(
 ) -> Graph:
     """Return MoSRv2 at `factor` times its grid. The image is upscaled bilinearly and added.
 
-    `middle` are the channels of the upsampler. With `rms`, blocks begin with a root mean square normalisation.
+    `middle` is the number of channels inside the upsampler. With `rms`, blocks begin with a root mean square
+    normalisation.
     """
     graph = Graph(PRECISIONS_WITH_BARRIERS if upsampler == "dysample" else PRECISIONS)
     image, start = graph.input(channels * unshuffle**2, unshuffle), int(unshuffle > 1)
@@ -101,12 +102,12 @@ def convert(state: State) -> tuple[Graph, State]:
 
 
 def _convolved(features: int) -> int:
-    """Return how many channels of a block are convolved by depth: an eighth of them by each kernel."""
+    """Return the number of channels of a block with a depthwise convolution: an eighth of them for each kernel."""
     return 3 * (features // 8)
 
 
 def _join_branches(tensors: dict[str, torch.Tensor], name: str) -> State:
-    """Remove the tensors of the three convolutions and return those of one with the same result."""
+    """Remove the tensors of three convolutions, and return those of one convolution with the same result."""
     import torch
 
     weights, biases = (

@@ -15,16 +15,16 @@ TITLE, ARCHITECTURE = "Real-CUGAN", "RealCUGAN"
 
 _LEAKY = Activation("leaky", 0.1)
 _MARGINS: Mapping[int, tuple[int, int]] = MappingProxyType({2: (18, 2), 3: (14, 4), 4: (19, 2)})
-"""For each factor, the pixels around the image that the network reads, and the multiple to which it is extended."""
+"""For each factor, the pixels around the image that the network reads, and the multiple that its size becomes."""
 _PRO_GAIN, _PRO_SHIFT = 0.7, 0.15
 """The range of the image in the pro models."""
 
 
 def realcugan(factor: int = 2, channels: int = 3, output: int = 3, *, pro: bool = False, fast: bool = False) -> Graph:
-    """Return Real-CUGAN at scale `factor`, or the `fast` 2x network, which is that of 4x for the unshuffled image.
+    """Return Real-CUGAN at scale `factor`. The `fast` 2x network is that of 4x for the unshuffled image.
 
-    Transposed convolutions are convolutions before a pixel shuffle, and those of stride 2 follow a pixel unshuffle. The
-    first layers of a U-Net are computed a second time at its end, because their output would be stored until then.
+    A transposed convolution is a convolution before a pixel shuffle, and a convolution of stride 2 is one after a pixel
+    unshuffle. The first layers of a U-Net are computed again at its end, so that their output need not be stored.
     """
     graph = Graph(PRECISIONS_WITH_BARRIERS)
     margin, fold = (38, 4) if fast else _MARGINS[factor]
@@ -47,7 +47,7 @@ def realcugan(factor: int = 2, channels: int = 3, output: int = 3, *, pro: bool 
 
 
 def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
-    """Append the image without the pixels of the grid that are too many."""
+    """Append the image without `border` px on each side, in the range that the network expects."""
     image = graph.crop(graph.shuffle(grid, graph.unshuffle), border)
     return graph.affine(image, _PRO_GAIN, _PRO_SHIFT) if pro else image
 
@@ -112,7 +112,7 @@ def convert(network: Any) -> tuple[Graph, State]:
 
 
 def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
-    """Return the kernel of a convolution before a pixel shuffle for that of a transposed convolution of this stride."""
+    """Convert the kernel of a transposed convolution of stride `step` to one that a pixel shuffle by `step` follows."""
     inputs, outputs, size, _ = weight.shape
     if size == step:
         return weight.permute(1, 2, 3, 0).reshape(outputs * step**2, inputs, 1, 1)

@@ -155,7 +155,7 @@ def start(call: Call, settings: Settings, **options: Any) -> None:
 
 
 def add_files(call: Call, paths: list[str] | None) -> Updates:
-    """Add uploaded files to the running batch, or to the files that wait for one."""
+    """Add uploaded files to the running batch, or to the files of the next one."""
     card, problem = call.page.batch, ""
     try:
         _add(call, [Path(path) for path in paths or []])
@@ -195,7 +195,7 @@ def remove_file(call: Call) -> Updates:
 
 
 def retry_file(call: Call, *, is_flexible: bool = False) -> Updates:
-    """Read a file again that failed. It joins the running batch, or starts one of its own if its batch has ended.
+    """Read a failed file again, and add it to the running batch. If its batch has ended, process it in a new one.
 
     With `is_flexible`, it gets the largest possible size, because the requested one is too large.
     """
@@ -222,7 +222,7 @@ def retry_file(call: Call, *, is_flexible: bool = False) -> Updates:
 
 
 def retry_with_auto(call: Call) -> Updates:
-    """Select Auto in place of a preset whose model is missing, and process a file again that failed."""
+    """Select Auto in place of a preset whose model is missing, and process a failed file again."""
     values = call.services.with_chosen_preset(call.session, {**call.values, "preset": AUTO})
     return controls.select_preset(call, AUTO) | retry_file(replace(call, values=values))
 
@@ -242,7 +242,7 @@ def follow_batch(call: Call) -> Iterator[Updates]:
     session, card = call.session, call.page.batch
     job: PageBatch | None = session.batch
     if job is None:
-        if session.files.items:  # Gradio sends the last update again, when files can have been added.
+        if session.files.items:  # Gradio repeats the last update, and files can have been added since.
             yield show_batch(call)
         return
     yield show_batch(call)

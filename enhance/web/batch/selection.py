@@ -19,7 +19,7 @@ from .views import file_message, files_html
 
 def show_tab(call: Call) -> Updates:
     """Show the tab that was opened: Single with its photo, or Batch with the file that is selected."""
-    with suppress(SettingsError):  # The control of the size has the message.
+    with suppress(SettingsError):  # The size control shows the message.
         call.session.settings = settings_from(call.values, call.session.shape)
     return clear(call.page) | show_session(call) | select_first(call)
 
