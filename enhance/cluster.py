@@ -31,13 +31,13 @@ from .remote import RemoteNames
 
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 _MAX_CORES = 8
-"""Cores of one worker by default: with more cores, a second file gains more than a faster first one."""
+"""The default cores of one worker. With more cores, a second worker gains more than a faster first one."""
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 4.0
 """How long workers can take to cancel; less than the command line's own limit."""
 _MAX_ATTEMPTS = 3
-"""Workers that can die while they process the same file, before it fails."""
+"""A file fails when this many workers have died while they processed it."""
 _WARN_SECONDS = 20.0
 _SENT_OPTIONS = ("settings", "encoding", "report", "pattern")
 """The options of the batch that workers need."""
@@ -118,7 +118,7 @@ def connect(address: str) -> Iterator[Any]:
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
-    """Set the signal handlers again that Ray replaces."""
+    """Restore the signal handlers that Ray replaces."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
@@ -165,9 +165,8 @@ class ClusterWorker:
 class ClusterRun(BatchRun):
     """A batch that the workers of a cluster process, several files at once.
 
-    This process names and claims the results as in a plain run, and the workers those of files with addresses, because
-    a name depends on the content. `warn` is called with the reason for each worker that
-    cannot be used while others can.
+    This process names and claims the results as in a plain run. For remote files, the workers do this, because a name
+    depends on the content. `warn` is called with the reason for each worker that cannot be used while others can.
     """
 
     ray: Any = None

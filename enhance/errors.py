@@ -49,7 +49,7 @@ class WeightsError(EnhanceError):
 
 
 class MemoryShortError(EnhanceError):
-    """The device or the process has not enough free memory."""
+    """The device or the process does not have enough free memory."""
 
 
 class StorageError(EnhanceError):

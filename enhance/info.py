@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .output.png_reader import PhotoOnPaper, PngReader
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
-"""Stands for the model of a result without a network."""
+"""The model of a result without a network."""
 
 
 class InputInfo(TypedDict):
@@ -173,12 +173,12 @@ class Request:
 
     @property
     def signature(self) -> str:
-        """Equal for two requests exactly if their results are equal."""
+        """A checksum that is equal for two requests exactly if their results are equal."""
         return signature(*self._identity)
 
     @property
     def network_key(self) -> str:
-        """Equal for two requests exactly if the outputs of the network are equal."""
+        """A key that is equal for two requests exactly if the outputs of the network are equal."""
         return network_key(*self._identity)
 
     @property
@@ -248,7 +248,7 @@ class Result:
 
         `quality`, `metadata`, `label` and `background` are those of `Encoding`. The `notes` in the output of the
         returned `info` state what the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if
-        the format cannot be written, StorageError.
+        the format cannot be written, and StorageError.
         """
         path = Path(path)
         encoding = Encoding.of_file(path, quality, metadata, label=label, background=background)

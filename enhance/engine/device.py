@@ -124,7 +124,7 @@ class Transfer:
         self._stream: Any = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def reader(self, image: np.ndarray) -> RowReader:
-        """Return what reads the rows of an image [H, W, 3] for the network."""
+        """Return a function that reads the rows of an image [H, W, 3] for the network."""
 
         def rows(first: int, last: int) -> torch.Tensor:
             small = np.uint8 if self._levels == 255 else np.float32  # not every device supports uint16

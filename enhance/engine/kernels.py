@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 RowReader = Callable[[int, int], torch.Tensor]
 """Returns the rows [first, last) of an image, float32 [last - first, W, 3] in 0..1."""
 _CHANNELS_AT_ONCE = 16
-"""As many float32 values fit into one register (AVX-512), or two (AVX2)."""
+"""The float32 values in one register (AVX-512) or in two (AVX2)."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey images are trained
 
 
@@ -74,7 +74,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class UpsamplingConvolution:
-    """Nearest x2 and a 3x3 convolution in one: a kernel for the even rows of the output, and one for the odd ones.
+    """Nearest-neighbour 2x upscaling and a 3x3 convolution: a kernel for even rows of the output, and one for odd ones.
 
     Each [2 * out, in, 2, 2] produces the even columns and then the odd ones.
     """
@@ -151,7 +151,7 @@ class ActivationFunction:
 
 
 def _mish(values: torch.Tensor) -> torch.Tensor:
-    """Return values * tanh(softplus(values)), computed in float32 as a quotient, a third of the time of PyTorch's."""
+    """Return values * tanh(softplus(values)) as a quotient in float32, in a third of the time of PyTorch's function."""
     power = values.float().clamp(max=20).exp_()  # above 20, the quotient is 1
     ratio = (power + 2).mul_(power)
     return ratio.div_(ratio + 2).mul_(values).to(values.dtype)
@@ -346,7 +346,7 @@ def _activation(
 
 
 def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two taps of a kernel's three along `axis`, for the even and for the odd positions of a doubled source.
+    """Return kernels of two taps along `axis` for the even and the odd positions of a doubled source, from three taps.
 
     An even position reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
     on the same source are summed.

@@ -5,8 +5,8 @@ produce the rows [0, e - 1) of its output, and the last row once the input is co
 behind its source. Every feature map is a rolling window, whose rows are dropped when no layer needs them any more. No
 row is computed twice, and each sees its whole neighbourhood, so the height of the strips changes no pixel.
 
-On a CPU each core carries a strip of its own through the layers, behind the strip of another core. No core waits for
-another within a layer.
+On a CPU, each core computes its own strip layer by layer, behind the strip of another core. No core waits for another
+within a layer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Window:
 
 @dataclass(eq=False)
 class Strip:
-    """A strip on its way through the layers, behind another one."""
+    """A strip that is computed layer by layer, behind another one."""
 
     before: Strip | None
     moved: threading.Condition
@@ -110,7 +110,7 @@ class _Step:
 
 
 class Stream:
-    """One image on its way through one network.
+    """The computation of one image by one network.
 
     `read(first, last)` returns rows of the image, float32 [last - first, W, 3] in 0..1 on the device. `step` advances
     every layer by at most `rows` rows of the network's grid for each of its strips, and returns the output rows that
@@ -163,9 +163,9 @@ class Stream:
     def step(
         self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
     ) -> torch.Tensor:
-        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 while the layers fill.
+        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the first rows are complete.
 
-        `strips` threads each carry one strip at a time, and `rounds` strips each reach the end.
+        `strips` threads each compute one strip at a time and complete `rounds` strips.
         """
         step = _Step(kernels, rows, check, strips * rounds)
         run_in_threads(strips, lambda: self._run(step))
@@ -185,13 +185,13 @@ class Stream:
         self._strips.clear()
 
     def _run(self, step: _Step) -> None:
-        """Carry strips through the layers until the step is finished; on each thread."""
+        """Compute strips until the step is finished. Each thread calls this."""
         with self._lock:
             scratch = self.scratch.pop() if self.scratch else {}
         try:
             with torch.inference_mode():
                 while (strip := self._next_strip(step)) is not None:
-                    self._carry(strip, step, scratch)
+                    self._compute_strip(strip, step, scratch)
         except BaseException:
             with self._lock:
                 step.remaining = 0
@@ -201,7 +201,7 @@ class Stream:
             self.scratch.append(scratch)
 
     def _next_strip(self, step: _Step) -> Strip | None:
-        """Return the foremost strip that no thread carries, or a new one; None at the end of the step."""
+        """Return the foremost strip that no thread computes, or a new one; None at the end of the step."""
         with self._lock:
             if step.finished or self.finished:
                 return None
@@ -212,7 +212,7 @@ class Stream:
             step.carried.append(strip)
             return strip
 
-    def _carry(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
+    def _compute_strip(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         while strip.layer < len(self._windows):
             self._wait_for_strip_before(strip, step)
             if step.finished:
@@ -221,7 +221,7 @@ class Stream:
             self._advance(layer, strip, step, scratch)
             with self._lock:
                 strip.ends.append(self._windows[layer].end)
-                for source in self._sources[layer]:  # at once: a step's rows are many times a window's
+                for source in self._sources[layer]:  # now, because a step has many times the rows of a window
                     self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
                     self._strips.remove(strip)
@@ -363,7 +363,7 @@ class Stream:
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
     def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> torch.Tensor:
-        """Return samples of a stored feature map [H, W, C], of which only the rows that they are in are read."""
+        """Return samples of a stored feature map [H, W, C]. Only the rows that contain them are read."""
         factor, groups, (values, offsets) = node.enlarge, node.groups, node.sources
         low, high = first // factor, -(-last // factor)
         source = self._maps[values]

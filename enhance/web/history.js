@@ -72,8 +72,8 @@
     document.body.append(note);
   };
 
-  // An interrupted upload is sent again when the connection is back. Gradio reloads the page by then, so the browser keeps
-  // the names of files whose upload has no result yet, and the files themselves once the connection was lost.
+  // An interrupted upload is sent again when the connection is restored. Gradio reloads the page then. The browser therefore
+  // stores the names of files that are being uploaded and, once the connection is lost, the files.
   const [UPLOADING, RETRY_MS, HOUR_MS] = ["enhance-uploading", 1000, 3600000];
   let [uploading, isLost, retrying] = [{ names: [], files: [], isMany: false }, false, 0];
   const stored = (act) => new Promise((done, failed) => {

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 class Cable:
-    """A TCP relay to a server at `url`. A cut one closes all connections and refuses new ones."""
+    """A TCP relay to a server at `url`. Once it is cut, all connections are closed and new ones refused."""
 
     def __init__(self, url: str):
         parts = urlsplit(url)
@@ -26,7 +26,7 @@ class Cable:
             _close(end)
         self._ends.clear()
 
-    def mend(self) -> None:
+    def reconnect(self) -> None:
         """Accept connections again."""
         self._is_cut = False
 

