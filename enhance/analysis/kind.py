@@ -13,7 +13,7 @@ from .samples import blocks_of
 Kind = Literal["photo", "drawing", "text"]
 
 _BLOCK, _OFFSET = 8, 4
-"""The offset of these blocks to those of a JPEG, whose edges are then inside them, for example in a sky."""
+"""The offset of these blocks from those of a JPEG, so that the edges of JPEG blocks are inside them."""
 _FLAT, _EDGE = 4, 40
 _COLOURS, _SAME_COLOUR = 8, 3
 # Chosen on 45 photos, 10 drawings and 15 pages and screenshots, clean, downscaled and as JPEG of 20 to 85.
@@ -85,7 +85,7 @@ def _share_of_equal(samples: np.ndarray) -> float:
 def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     """Return how many squares show text, and how many show anything.
 
-    Text is small separate shapes, the glyphs, on a ground of one colour that covers more than they do.
+    Text consists of small separate shapes, the glyphs, on a background of one colour that covers a larger area.
     """
     count, side = samples.shape[:2]
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -142,7 +142,7 @@ def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
 
 
 def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
-    """Replace the numbers of existing tags and remove the thumbnail; every other byte stays."""
+    """Replace the numbers of existing tags and remove the thumbnail. All other bytes stay the same."""
     order, main = _order(block), _main_directory(block)
     data = bytearray(block)
     for directory in filter(None, (main, _subdirectory(block, main, EXIF_IFD))):
@@ -202,7 +202,7 @@ def without_position(block: bytes) -> bytes:
 
 
 def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
-    """Set entries of the main directory, as type and integers, and remove those `without`, also from the photo's one.
+    """Set entries of the main directory to a type and integers, and remove those `without`, also from the EXIF one.
 
     New directories at the end of the block replace these two.
     """

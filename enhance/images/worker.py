@@ -71,7 +71,7 @@ def read_image(
     a large image are in an unnamed file in `folder` (None: the system's folder for temporary files).
 
     Raises PictureError if the file is missing, damaged, too large or not supported, or needs unusually much time or
-    memory, and StorageError if the folder has not enough space.
+    memory, and StorageError if there is not enough disk space.
     """
     return WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder)
 
@@ -82,7 +82,7 @@ def warm_up() -> None:
 
 
 def end_idle_workers() -> None:
-    """End the workers that have been idle for a while, except one. To start a worker takes 0.2 s of one core."""
+    """End the workers that have been idle for a while, except one. Starting one takes 0.2 s of one core."""
     WORKERS.end_idle()
 
 
@@ -173,7 +173,7 @@ class Workers:
 
     @contextmanager
     def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
-        """Wait for the memory while other images hold some; yield False if it is not enough for this one alone."""
+        """Wait until other images have freed enough memory. Yields False if this image alone needs too much."""
         with self._changed:
             while (enough := budget.memory + sum(self._granted) <= free_memory()) is False and self._granted:
                 self._changed.wait(0.5)

@@ -84,7 +84,7 @@ class Deblocked:
 
     @cached_property
     def _matrices(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        """For each plane the matrices [64, 64] from pixels to quantisation steps and back; None for one to keep."""
+        """For each plane the matrices [64, 64] from pixels to quantisation steps and back; None to keep a plane."""
         light, colour = self.image.jpeg_table, self.image.jpeg_chroma_table
         return [_matrices_of(table) if table else None for table in (light, colour, colour)]
 

@@ -1,11 +1,11 @@
 """Face restoration: faces are found once, restored together, and blended into the upscaled image row by row.
 
 They are restored from the input, so the face network can leave the memory before the image is upscaled. A patch keeps
-the size of the network's output, and is transformed only for the rows at hand.
+the size of the network's output, and is transformed only for the requested rows.
 
 The face network is GFPGAN v1.4 (Wang and others: Towards real-world blind face restoration with generative facial
-prior, 2021), in spandrel's implementation. It adds random noise inside. Here the noise of the weight file is used, so
-that results are reproducible.
+prior, 2021), in spandrel's implementation. It adds random noise. The noise of the weight file is used, so that results
+are reproducible.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
 _CENTRE = (256.0, 285.0)
 _INNER = (125.0, 165.0)
 _OUTER = (205.0, 222.0)
-_LIGHT_SIGMA = 32.0  # the image keeps its colour and light that are coarser than this, in pixels of the crop
+_LIGHT_SIGMA = 32.0  # coarser colour and light are those of the image, in pixels of the crop
 _CACHED_IMAGES = 4
 _SCALE = PRESETS["face"].scale
 
@@ -146,7 +146,7 @@ class FaceCache:
     def faces(self, image: SourceImage, box: Box | None = None, ticket: Any = None) -> Faces:
         """Return the faces of an image, or those that are visible in `box`, restored.
 
-        Raises WeightsError if the detector or the face network is not available; Cancelled.
+        Raises Cancelled, and WeightsError if the detector or the face network is not installed.
         """
         cached = self._entry((image.sha256, image.width, image.height))
         with cached.lock:
@@ -187,8 +187,8 @@ def blend_faces(
 ) -> np.ndarray:
     """Blend restored faces into rows of the upscaled image, uint8, uint16 or float32 [n, w, 3].
 
-    `first` is the number of the first row and `left` that of the first column. `strength` is 0 to 1. Without a face in
-    the rows they are returned themselves. Each pixel depends on its position only.
+    `first` is the number of the first row and `left` that of the first column. `strength` is 0 to 1. Without a face,
+    the rows are returned unchanged. Each pixel depends on its position only.
     """
     bottom, right = first + rows.shape[0], left + rows.shape[1]
     touching = [p for p in patches if p.top < bottom and p.bottom > first and p.left < right and p.right > left]

@@ -69,7 +69,7 @@ def build_page(texts: Texts, login: bool = False) -> Page:
         _build_list(page, texts)
         _build_stage(page, texts)
         with gr.Column(elem_id="panel", min_width=0):
-            gr.HTML("<i></i>", elem_id="grip")  # Of the sheet that the panel is on phones.
+            gr.HTML("<i></i>", elem_id="grip")  # On phones, it moves the panel, which is a sheet.
             _build_controls(page, texts)
             gr.Markdown(texts("result_stays"), elem_classes="hint", elem_id="result-stays")
     _build_bar(page, texts)
@@ -154,7 +154,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
         card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
     with gr.Column(elem_id="tuning-row", min_width=0):
         card.changed = gr.HTML(elem_id="changed", elem_classes="not-displayed")
-        # Gradio resets controls to their first values shortly after it first shows them. So this is closed on load.
+        # Gradio resets controls shortly after it first shows them. So this is closed when the page loads.
         with gr.Accordion(texts("tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
             named["tuning"] = _switch(texts, "tuning", start["tuning"], info=texts("tuning_info"))
             for name in (*TUNING_CONTROLS[:2], "denoise", *TUNING_CONTROLS[2:], "tile"):
@@ -224,7 +224,7 @@ def _build_bar(page: Page, texts: Texts) -> None:
 
 
 def _build_list(page: Page, texts: Texts) -> None:
-    """Build the list of the batch's files, and their choice, which fills the page while there are none."""
+    """Build the list of the batch's files, and the drop area, which fills the page while there are none."""
     card = page.batch
     with gr.Column(elem_id="list", elem_classes="of-many", min_width=0):
         gr.Markdown(texts("batch_title"), elem_id="batch-title")

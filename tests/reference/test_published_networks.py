@@ -78,7 +78,7 @@ def test_each_network_matches_the_published_one_for_every_tile_and_depth(kind: s
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("kind", ["spanplus-shuffle-2x", "mosrv2-2x", "mosrv2-steps-3x"])
-def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
+def test_results_at_lower_precision_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
     network = save(kind, file := tmp_path / "model.pth")
     add(file, kind, own_folder)
     rgb = image(20, 31)

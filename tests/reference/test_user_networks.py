@@ -98,7 +98,7 @@ def test_a_network_that_reads_pixels_around_the_image_matches_spandrel(kind: str
 @pytest.mark.parametrize(
     "kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x", "real-plksr-2x", "mosr-4x", "rcan-4x"]
 )
-def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
+def test_results_at_lower_precision_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS[kind]()), file)
     add(file, kind, own_folder)

@@ -154,7 +154,7 @@ def test_precise_is_for_clean_photos_only(factor):
 
 
 @pytest.mark.parametrize("name", ["lion", "cheetah"])
-def test_fur_in_a_very_small_photo_is_no_noise(name):
+def test_fur_in_a_very_small_photo_is_not_measured_as_noise(name):
     reference = reference_of((TUNING | REPORTED)[name])
     small = Image.fromarray(reference).reduce(4)
 

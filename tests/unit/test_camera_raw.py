@@ -26,7 +26,7 @@ def raw_file(tmp_path):
 
 @pytest.mark.parametrize("kind", ["bayer", "linear", "grey", "preview"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_it_is_developed_with_the_white_balance_of_the_camera_and_turned(tmp_path, kind, orientation):
+def test_it_is_developed_with_the_white_balance_and_orientation_of_the_camera(tmp_path, kind, orientation):
     path, expected = tmp_path / "photo.dng", PHOTO
     path.write_bytes(camera_raw(PHOTO, orientation, kind))
     image, facts = read_image(path), inspect(path)

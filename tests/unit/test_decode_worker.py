@@ -262,7 +262,7 @@ def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
     assert error_of(small) == "image_no_reader"
 
 
-def test_idle_workers_are_ended_apart_from_one(small: Path, monkeypatch):
+def test_all_idle_workers_except_one_are_ended(small: Path, monkeypatch):
     workers, message = Workers(3), ("decode", small, None, None)
     monkeypatch.setattr(worker, "WORKERS", workers)
     before, waiting = len(children()), threading.Barrier(3)

@@ -148,7 +148,7 @@ def test_map_without_an_index_is_found_by_the_directory(enhancer, portrait, tmp_
     assert second_image(result.path).size[0] == 320
 
 
-def test_map_is_turned_with_the_photo(enhancer, portrait, tmp_path):
+def test_map_is_rotated_with_the_photo(enhancer, portrait, tmp_path):
     values = np.zeros((40, 80), np.uint8)
     values[:, 60:] = 255
     for orientation, bright in ((1, np.s_[:, -20:]), (3, np.s_[:, :20]), (6, np.s_[-20:])):
@@ -161,7 +161,7 @@ def test_map_is_turned_with_the_photo(enhancer, portrait, tmp_path):
         assert shown.mean() < 80
 
 
-def test_stored_result_remembers_the_map(enhancer, ultra, tmp_path):
+def test_stored_result_keeps_the_map(enhancer, ultra, tmp_path):
     stored = enhancer.run(ultra, "anime-fast")
     again = enhancer.run(ultra, "anime-fast")
     assert again.info["cached"]
@@ -194,7 +194,7 @@ def test_large_maps_are_limited(enhancer, ultra, tmp_path, monkeypatch):
     assert second_image(result.path).size == (200, 200)
 
 
-def test_long_xmp_makes_way_for_the_map(enhancer, portrait, tmp_path):
+def test_long_xmp_is_removed_for_the_map(enhancer, portrait, tmp_path):
     short = packet(b'xmlns:x="urn:x"', b"<x:y></x:y>")
     long = short.replace(b"</x:y>", b"x" * (65_000 - len(short)) + b"</x:y>")
     (tmp_path / "photo.jpg").write_bytes(ultra_hdr(portrait, xmp=long))
@@ -205,7 +205,7 @@ def test_long_xmp_makes_way_for_the_map(enhancer, portrait, tmp_path):
 
 @pytest.mark.parametrize("stated", [b' HDRGainMap:HDRGainMapHeadroom="4"', b""], ids=["xmp", "maker-notes"])
 @pytest.mark.parametrize("kind", ["jpeg", "heic"])
-def test_map_of_apple_becomes_one_of_ultra_hdr(enhancer, portrait, tmp_path, kind, stated):
+def test_map_of_apple_is_converted_to_ultra_hdr(enhancer, portrait, tmp_path, kind, stated):
     note = b"Apple iOS\0\0\1MM" + struct.pack(">H", 2)
     note += struct.pack(">HHIIHHIII", 33, 10, 1, 44, 48, 10, 1, 52, 0) + struct.pack(">4i", 1, 2, -1, 100)
     values = np.tile(np.arange(80, dtype=np.uint8)[:, None] * 3, (1, 80))
@@ -228,7 +228,7 @@ def test_map_of_apple_becomes_one_of_ultra_hdr(enhancer, portrait, tmp_path, kin
     assert result.info["output"]["notes"] == []
 
 
-def test_map_of_heic_is_turned_with_the_photo(portrait, tmp_path):
+def test_map_of_heic_is_rotated_with_the_photo(portrait, tmp_path):
     values = np.zeros((40, 80), np.uint8)
     values[:, 60:] = 255
     xmp = packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"')

@@ -103,7 +103,7 @@ def test_a_result_that_is_the_truth_keeps_it_and_is_as_flat():
     assert HAARPSI.of(case, Upscaled(reference)) == pytest.approx(100, abs=0.1)
 
 
-def test_edges_of_the_photo_at_the_borders_of_blocks_are_no_steps_of_the_grid():
+def test_edges_of_the_photo_are_not_counted_as_steps_of_the_grid():
     photo = np.random.default_rng(1).normal(128, 8, (264, 264, 1)) * np.ones(3)
     photo[np.arange(264) // 8 % 2 == 1] += 20  # Edges at each multiple of 8 rows.
     blocks = photo + 6 * (np.arange(264) // 8 % 2)[None, :, None]
