@@ -161,7 +161,11 @@ class Claims:
             return True
 
     def _read(self, path: Path) -> bytes:
-        return path.read_bytes()
+        """Return the start of a claim. Raises FileNotFoundError for what is no file: reading a pipe would not end."""
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        with path.open("rb") as file:
+            return file.read(_LONGEST_PROCESS_ID)
 
     def _now(self) -> float:
         """Return the time by the clock of the disk, which is the same for all machines."""

@@ -91,7 +91,7 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     load(page, site.photo("single.png", 60, 48))
     enhance(page)
     pick(page, "scale", 3)
-    open_batch(page, site.photo("first.png", 40, 32), site.photo("second.png", 36, 50))
+    open_batch(page, site.photo("first.png", 40, 32), site.photo("second.png", 80, 80))
     facts = page.locator("#facts")
     expect(facts).to_contain_text("first.png")
     expect_chosen(page, scale=3)
@@ -105,14 +105,14 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     enhance_all(page)
     expect(cards(page, "done")).to_have_count(2)
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    assert data_of(page, "result")["size"] == [150, 108]
+    assert data_of(page, "result")["size"] == [240, 240]
     pick(page, "scale", 2)
     wait_for_stage(page, "view.mode === 'preview'")
     wait_for_chip(page, "matches")
 
     pick(page, "preset", "auto")
     note = page.locator("#preset label:has(input[value=auto]) small")
-    expect(note).to_contain_text(re.compile(r"^1 \w+, 1 \w+, about"))
+    expect(note).to_contain_text(re.compile(r"^1\s\w+, 1\s\w+, about"))
     page.locator("#tab-one-button").click()
     expect(facts).to_contain_text("single.png")
     expect_chosen(page, scale=2)

@@ -30,7 +30,7 @@ def location(path: Path) -> dict:
 def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp_path):
     page = open_page("?preset=anime-fast")
     load(page, located_photo(site, "place.jpg"))
-    expect(page.locator("#location .note")).to_be_visible()
+    expect(page.locator("#location .location")).to_be_visible()
     expect(page.locator("#metadata label")).to_have_count(3)
     expect_chosen(page, metadata="keep")
     enhance(page)
@@ -62,7 +62,7 @@ def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp
     glass = site.files / "glass.png"
     Image.fromarray(photo(8, 8)).convert("RGBA").save(glass)
     load(page, glass)
-    expect(page.locator("#location .note")).to_have_count(0)
+    expect(page.locator("#location .location")).to_have_count(0)
     enhance(page)
     expect(page.locator("#download-message .note")).to_be_visible()  # JPEG has no transparency
     pick(page, "format", "webp")
