@@ -19,7 +19,8 @@ PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
 RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
-DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl libjxl-tools poppler-utils libgl1 nginx-light
+DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl libavif-bin libjxl-tools libtiff-tools poppler-utils \
+	libgl1 nginx-light
 
 .PHONY: run test long check bench fuzz soak container states page quality space lock fetch debian clean
 

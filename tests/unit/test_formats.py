@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import itertools
+import shutil
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -209,6 +211,21 @@ def test_16_bits_become_10_in_an_avif(finished, channels):
     assert image.info.get("icc_profile") == (SRGB if channels > 2 else None)
     assert origin_of(result).input_sha256 == ORIGIN.input_sha256
     assert formats.notes_of(png, Encoding("avif")) == ["ten_bits"]
+
+
+@pytest.mark.parametrize(("program", "ending"), [("avifdec", "avif"), ("tiffinfo", "tif"), ("djxl", "jxl")])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_reference_program_of_a_format_reads_a_result_without_a_warning(finished, program, ending, dtype):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    values = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (20, 30, 4), dtype)
+    result = export_png(finished(values, SRGB, xmp=XMP, dpi=(300, 300)), ending)
+
+    outputs = {"avifdec": [result.with_suffix(".png")], "djxl": [result.with_suffix(".png")], "tiffinfo": []}
+    done = subprocess.run([program, result, *outputs[program]], capture_output=True, text=True, check=True)
+
+    assert "warning" not in (done.stdout + done.stderr).lower()
+    assert all(pixels(path).shape == (20, 30, 4) for path in outputs[program])
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp"])
