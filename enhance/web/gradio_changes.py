@@ -190,11 +190,8 @@ def functions_of(blocks: gr.Blocks) -> Mapping[int, Any]:
 
 
 def has_event(blocks: gr.Blocks, event: str) -> bool:
-    """Return whether the queue has this event. Without it, Gradio fails after its response has begun."""
-    queue = blocks._queue
-    return event in queue.event_ids_to_events or any(
-        event in events for events in queue.pending_event_ids_session.values()
-    )
+    """Return whether an event is still to be answered. Without it, Gradio fails or waits after its response began."""
+    return any(event in events for events in blocks._queue.pending_event_ids_session.values())
 
 
 def current_event() -> str | None:
