@@ -14,7 +14,8 @@
   // aborts the stream early, and the server then drops all results for the page: so each response is read to its end.
   const send = window.fetch.bind(window);
   const [expected, early] = [new Set(), new Set()];
-  let [sending, order] = [0, 0];
+  let [sending, order, isLost] = [0, 0, false];
+  const lose = () => { isLost = true; window.enhanceLost(); };
   const join = async (address, options) => {
     const headers = new Headers(options?.headers ?? address.headers);
     order = Math.max(order + 1, Date.now());
@@ -28,22 +29,25 @@
       else endUpload(event);
       return response;
     } catch (error) {
-      window.enhanceLost();
+      lose();
       throw error;
     } finally { sending--; }
   };
   // Without this, an interrupted upload shows the same message as any lost connection. After a lost connection, Gradio
   // drops all events and reloads the page as soon as it can: a file whose upload has no result by then would be lost.
+  // Sometimes it drops an event without a reload, so the page is reloaded here. The file is then sent again.
   let [uploaded, uploadEvent] = [[], ""];
+  const RESULT_MS = 10000;
   const upload = async (address, options) => {
     await window.enhanceUploading(options?.body?.getAll?.("files") ?? []);
     try {
       const response = await send(address, options);
-      uploaded = response.ok ? await response.clone().json() : [];
+      const paths = uploaded = response.ok ? await response.clone().json() : [];
       if (!response.ok) window.enhanceUploading([]);
+      else if (isLost) setTimeout(() => paths.length && uploaded === paths && location.reload(), RESULT_MS);
       return response;
     } catch (error) {
-      if (error.name !== "AbortError") window.enhanceLost();
+      if (error.name !== "AbortError") lose();
       throw error;
     }
   };
@@ -75,7 +79,7 @@
     if (!response.ok) return response;
     const stream = new TextEncoderStream(), output = stream.writable.getWriter();
     pump(request, response, output).catch((error) => {
-      window.enhanceLost();
+      lose();
       output.abort(error).catch(() => {});
     });
     return new Response(stream.readable, response);
