@@ -14,8 +14,7 @@
   // aborts the stream early, and the server then drops all results for the page: so each response is read to its end.
   const send = window.fetch.bind(window);
   const [expected, early] = [new Set(), new Set()];
-  let [sending, order, isLost] = [0, 0, false];
-  const lose = () => { isLost = true; window.enhanceLost(); };
+  let [sending, order] = [0, 0];
   const join = async (address, options) => {
     const headers = new Headers(options?.headers ?? address.headers);
     order = Math.max(order + 1, Date.now());
@@ -29,7 +28,7 @@
       else endUpload(event);
       return response;
     } catch (error) {
-      lose();
+      window.enhanceLost();
       throw error;
     } finally { sending--; }
   };
@@ -39,15 +38,15 @@
   let [uploaded, uploadEvent] = [[], ""];
   const RESULT_MS = 10000;
   const upload = async (address, options) => {
-    await window.enhanceUploading(options?.body?.getAll?.("files") ?? []);
+    const isKept = await window.enhanceUploading(options?.body?.getAll?.("files") ?? []);
     try {
       const response = await send(address, options);
       const paths = uploaded = response.ok ? await response.clone().json() : [];
       if (!response.ok) window.enhanceUploading([]);
-      else if (isLost) setTimeout(() => paths.length && uploaded === paths && location.reload(), RESULT_MS);
+      else if (isKept) setTimeout(() => paths.length && uploaded === paths && location.reload(), RESULT_MS);
       return response;
     } catch (error) {
-      if (error.name !== "AbortError") lose();
+      if (error.name !== "AbortError") window.enhanceLost();
       throw error;
     }
   };
@@ -79,7 +78,7 @@
     if (!response.ok) return response;
     const stream = new TextEncoderStream(), output = stream.writable.getWriter();
     pump(request, response, output).catch((error) => {
-      lose();
+      window.enhanceLost();
       output.abort(error).catch(() => {});
     });
     return new Response(stream.readable, response);

@@ -97,6 +97,7 @@
     } catch { /* Without storage, a reload loses the message. */ }
     if (files.length && isLost) await keepFiles();
     if (!files.length && isKept) stored((store) => store.delete(id)).catch(() => {});
+    return uploading.isKept;
   };
   window.enhanceLost = () => {
     isLost = true;
