@@ -35,6 +35,13 @@ os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.dev
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a test with a browser or other processes that fails on a busy machine once more; the summary lists it."""
+    for item in items:
+        if {"browser", "forks"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def pytest_collection_finish() -> None:
     """Exempt the imported modules from garbage collection, which would otherwise take half a second each time."""
     gc.collect()

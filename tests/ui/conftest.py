@@ -6,7 +6,6 @@ import importlib.util
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -24,13 +23,6 @@ MISSING = [name for name in ("playwright", "axe_playwright_python") if importlib
 collect_ignore_glob = ["test_*.py"] if MISSING else []
 if MISSING:
     warnings.warn(f"The tests of the page are skipped: {', '.join(MISSING)} not installed", stacklevel=1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a browser test that fails on a busy machine once more; the summary lists it."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
