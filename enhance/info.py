@@ -112,10 +112,15 @@ class _RunInfo(TypedDict):
 
 
 class Info(_RunInfo):
-    """The facts of a run with an output file. `task_id` is set at the end of the run."""
+    """The facts of a run with an output file. `task_id` is set at the end of the run.
+
+    `fidelity_worst_place` is the centre of the area with the lowest fidelity, x and y in input pixels. It is missing if
+    the fidelity was not measured in this run.
+    """
 
     task_id: str
     output: OutputInfo
+    fidelity_worst_place: NotRequired[list[int]]
 
 
 class PreviewInfo(_RunInfo):

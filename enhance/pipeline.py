@@ -63,7 +63,8 @@ _ROWS = 64
 _COPIED_PIXELS = 1 << 22
 """Pixels of an image without a network that are copied at once."""
 _MEASURED_ONCE = (
-    *("faces", "fidelity_db", "fidelity_worst_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished"),
+    *("faces", "fidelity_db", "fidelity_worst_db", "fidelity_worst_place"),
+    *("seconds", "megapixels_per_second", "peak_memory_mb", "finished"),
 )
 """The measurements that a cached result takes from the run that computed it."""
 
@@ -180,7 +181,12 @@ class Run:
                 stop=self.ticket.stop,
             )
             self.seconds |= seconds
-            self.measurements |= fidelity_info(meter and meter.fidelity())
+            fidelity = meter and meter.fidelity()
+            self.measurements |= fidelity_info(fidelity)
+            if fidelity and fidelity.worst_place:
+                reduce = self.request.settings.reduce
+                place = [reduce * at + reduce // 2 for at in fidelity.worst_place]
+                self.measurements["fidelity_worst_place"] = place
             if preview is not None and preview.region.network_key == self.request.network_key:
                 self.measurements["agreement_db"] = agreement_db(preview, rows)
             return self.info(output_info(written, self.request.size))

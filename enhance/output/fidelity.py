@@ -247,10 +247,14 @@ class AreaAverage:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How closely a result matches its photo, in dB: on average, and in the areas that differ most."""
+    """How closely a result matches its photo, in dB: on average, and in the areas that differ most.
+
+    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo.
+    """
 
     average_db: float
     worst_db: float
+    worst_place: tuple[int, int] | None = None
 
 
 class FidelityMeter:
@@ -275,6 +279,7 @@ class FidelityMeter:
         self._first = self._measured = 0
         self._squares = 0.0
         self._weights = np.zeros((_DECIBELS[1] - _DECIBELS[0]) * _BINS_PER_DECIBEL)  # By ratio in dB.
+        self._worst: tuple[float, tuple[int, int] | None] = 0.0, None  # The largest weighted error, and its place.
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
@@ -301,14 +306,17 @@ class FidelityMeter:
             photo = self._photo.ground(low, high)[:, columns]
             missing = difference(photo, averaged)
             contrast, error = _shape_errors(photo, photo - missing, self._photo.degradation.noise)
-            self._count(_grey(missing * missing)[inside], contrast[inside], error[inside])
+            self._count(_grey(missing * missing)[inside], contrast[inside], error[inside], (box.left, top))
         first, self._measured = max(last - METER_HALO, 0), last
         self._averaged, self._first = self._averaged[first - self._first :], first
 
-    def _count(self, squares: np.ndarray, contrast: np.ndarray, error: np.ndarray) -> None:
+    def _count(self, squares: np.ndarray, contrast: np.ndarray, error: np.ndarray, corner: tuple[int, int]) -> None:
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
         self._squares += float((weights * squares).sum(dtype=float))
+        parts = weights * (error + self._hidden) / (contrast + _FAINT)
+        y, x = np.unravel_index(parts.argmax(), parts.shape)
+        self._worst = max(self._worst, (float(parts[y, x]), (corner[0] + int(x), corner[1] + int(y))))
         ratios = 10 * np.log10((contrast + _FAINT) / (error + self._hidden)) - _DECIBELS[0]
         bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
@@ -325,7 +333,8 @@ class FidelityMeter:
         bins = _DECIBELS[0] + (np.arange(len(counted)) + 0.5) / _BINS_PER_DECIBEL
         ratio = (counted * 10 ** (-bins / 10)).sum() / worst
         average = 255**2 / max(self._squares / total, 1e-12)
-        return Fidelity(*(round(min(99.0, float(10 * np.log10(one))), 2) for one in (average, 1 / ratio)))
+        average_db, worst_db = (round(min(99.0, float(10 * np.log10(one))), 2) for one in (average, 1 / ratio))
+        return Fidelity(average_db, worst_db, self._worst[1])
 
 
 def fidelity_grade(decibels: float) -> str:

@@ -377,7 +377,6 @@ def remove_entry(call: Call) -> Updates:
     return {
         **updates,
         **dict.fromkeys((card.images, card.chip), ""),
-        card.made: gr.Accordion(visible=False),
         call.page.run.progress: "",
         **show_bar(call),
     }

@@ -34,11 +34,11 @@ class Card(SimpleNamespace):
 class Page:
     """The components that handlers use.
 
-    - `upload`: the choice of a photo, the photo, its facts and messages about it.
+    - `upload`: the choice of a photo, the photo and messages about it.
     - `controls`: messages about the controls; `named` has the controls by their names.
     - `preview`: the images and the state of the preview, and the comparison of presets.
     - `run`: Enhance, Cancel and the progress.
-    - `result`: images, downloads and facts of the result, and the list of recent results.
+    - `result`: images and downloads of the result, facts of the photo or the result, and the list of recent results.
     - `batch`: the Batch tab.
     """
 
@@ -72,9 +72,8 @@ def build_page(texts: Texts, login: bool = False) -> Page:
             gr.HTML("<i></i>", elem_id="grip")  # On phones, it moves the panel, which is a sheet.
             _build_controls(page, texts)
             gr.Markdown(texts("result_stays"), elem_classes="hint", elem_id="result-stays")
+            _section("facts")  # For phones, whose bar has no room for the facts.
     _build_bar(page, texts)
-    with gr.Accordion(texts("facts"), open=False, visible=False, elem_id="made") as page.result.made:
-        page.result.facts = gr.HTML(elem_id="result-facts")
     with gr.Accordion(texts("history"), open=False, visible=False, elem_id="history") as page.result.history:
         page.result.history_list = gr.HTML(elem_id="history-list", js_on_load="window.enhanceHistoryEvent = trigger")
     gr.Markdown(texts("examples_credit"), elem_classes="hint", elem_id="credits")
@@ -193,12 +192,12 @@ def _section(name: str) -> gr.Column:
 
 
 def _build_bar(page: Page, texts: Texts) -> None:
-    """Build the bar with the photo's facts, the time estimate, the progress and the buttons, of both tabs."""
+    """Build the bar with the facts, the time estimate, the progress and the buttons, of both tabs."""
     run, result, card = page.run, page.result, page.batch
     with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
         gr.HTML('<p></p><button type="button" aria-expanded="false"></button>', elem_id="settings")
         with gr.Column(elem_id="state", elem_classes="facts-column", min_width=0):
-            page.upload.facts = gr.HTML(elem_id="facts")
+            result.facts = gr.HTML(elem_id="facts")
             with gr.Column(elem_classes="of-one", min_width=0):
                 run.progress, result.download_message = gr.HTML(elem_id="progress"), gr.HTML(elem_id="download-message")
             with gr.Column(elem_classes="of-many", min_width=0):

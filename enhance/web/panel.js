@@ -22,6 +22,7 @@
   };
   const SECTIONS = {
     size: { title: "size", state: size }, preset: { title: "preset", state: preset },
+    facts: { title: "facts", state: () => text("#facts dd"), open: () => one("#more-facts").showPopover() },
     format: { title: "format_metadata", state: () => `${selected("format")}${punctuation(",")}${selected("metadata")}` },
   };
   const CLOSING_PX = 80;
@@ -53,7 +54,7 @@
     if (!fold) return;
     if (!fold.firstChild) {
       fold.innerHTML = "<span></span><small></small>";
-      fold.onclick = () => { section.classList.toggle("open"); updateFold(name); };
+      fold.onclick = SECTIONS[name].open ?? (() => { section.classList.toggle("open"); updateFold(name); });
     }
     put(fold.firstChild, "textContent", window.enhanceTranslate(SECTIONS[name].title));
     put(fold.lastChild, "textContent", SECTIONS[name].state());
@@ -82,7 +83,7 @@
     const [panel, button] = [one("#panel"), one("#settings button")];
     panel.classList.toggle("sheet", isOpen);
     button.setAttribute("aria-expanded", String(isOpen));
-    for (const part of all("#head, #tabs, #list, #stage, #made, #history, #credits, footer")) part.inert = isOpen;
+    for (const part of all("#head, #tabs, #list, #stage, #history, #credits, footer")) part.inert = isOpen;
     Object.assign(panel, { role: isOpen ? "dialog" : null, ariaLabel: isOpen ? window.enhanceTranslate("panel") : null, tabIndex: -1 });
     if (isOpen) panel.scrollTop = 0;
     (isOpen ? panel : button).focus({ preventScroll: true });
@@ -90,9 +91,9 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#location button")) one("#metadata input[value=no-location]").click();
     if (event.target.closest?.("#settings button")) showSheet(!isSheetOpen());
-    else if (isSheetOpen() && event.target.isConnected && !event.target.closest?.("#panel")) showSheet(false);
+    else if (isSheetOpen() && event.target.isConnected && (!event.target.closest?.("#panel, #more-facts") || event.target.closest("[data-place]"))) showSheet(false);
   });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && isSheetOpen()) showSheet(false); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && isSheetOpen() && !one(":popover-open")) showSheet(false); });
   phone.addEventListener("change", () => { if (isSheetOpen()) showSheet(false); });
   document.addEventListener("pointerdown", (event) => {
     const grip = event.target.closest?.("#grip");

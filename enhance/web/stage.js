@@ -4,7 +4,7 @@
   const one = (selector) => document.querySelector(selector);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const [LARGEST_ZOOM, IDLE_MS, RETRY_MS, MARGIN, BAR, STEP] = [4, 250, 2000, 16, 76, 1.25];
-  const [MAX_IMAGES, GRID] = [16, 64];
+  const [MAX_IMAGES, GRID, FRAME] = [16, 64, 16];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const ICONS = {
     out: "M6 12h12", in: "M6 12h12M12 6v12", full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", divider: "m9 7-5 5 5 5M15 7l5 5-5 5",
@@ -27,7 +27,7 @@
   // which `unit` are one pixel of the photo.
   const emptyLayers = () => ({ photo: [], before: [], after: [], result: [] });
   let layers = emptyLayers();
-  let [x, y, zoom, fitted, split, isNew] = [0, 0, 1, true, 0.5, false];
+  let [x, y, zoom, fitted, split, isNew, framed] = [0, 0, 1, true, 0.5, false, null];
   let [showsBefore, requests, retried, previewKey, viewAddress, shownState, timer, frame] = [false, new Set(), new Set(), "", "", "", 0, 0];
   let [box, canvas, context] = [null, null, null];
 
@@ -116,6 +116,7 @@
       context.restore();
     }
     if (now === "live") drawEdge(live.dataset);
+    if (now === "result" && framed) drawFrame();
     const whole = isWhole();
     box.classList.toggle("whole", whole);
     box.style.setProperty("--split", `${100 * share}%`);
@@ -130,6 +131,16 @@
     context.fillStyle = getComputedStyle(box).getPropertyValue("--edge");
     if (edge === "x") context.fillRect(left + Math.round(across * share), top, thickness, down);
     else context.fillRect(left, top + Math.round(down * share), across, thickness);
+  };
+  // The frame around the area of the result that the user asked for.
+  const drawFrame = () => {
+    const [width, height] = canvasSize(), p = perPixel(), side = Math.max(2 * FRAME * p, 48 * devicePixelRatio);
+    const [left, top] = [width / 2 + (framed[0] - x) * p, height / 2 + (framed[1] - y) * p].map((middle) => Math.round(middle - side / 2));
+    for (const [colour, thickness] of [["#191d1c", 4], ["#fff", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thickness * devicePixelRatio;
+      context.strokeRect(left, top, side, side);
+    }
   };
   const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
 
@@ -257,7 +268,7 @@
       if (result) {
         result.image.onload = updateView;
         result.image.src = result.overview;
-        fitted = true; // The whole result is shown first.
+        [fitted, framed] = [true, null]; // The whole result is shown first.
       }
     }
     if (newPreview && newPreview.after !== preview?.after) {
@@ -309,13 +320,19 @@
     [x, y] = [px - (at[0] - canvas.width / 2) / perPixel(), py - (at[1] - canvas.height / 2) / perPixel()];
     updateView();
   };
-  const fit = () => { zoomTo(fitZoom()); fitted = true; };
+  const fit = () => { framed = null; zoomTo(fitZoom()); fitted = true; };
   const toggle = (at) => (isWhole() ? zoomTo(1, at) : fit());
   const pan = (across, down) => {
     x -= across / perPixel();
     y -= down / perPixel();
     updateView();
   };
+  document.addEventListener("click", (event) => {
+    const place = event.target.closest?.("[data-place]")?.dataset.place;
+    if (!place || mode() !== "result") return;
+    framed = [x, y] = place.split(",").map(Number);
+    zoomTo(Math.max(1, fitZoom()));
+  });
   const setSplit = (share) => { split = clamp(share, 0, 1); redraw(); };
   const actions = {
     in: () => zoomTo(zoom * STEP), out: () => zoomTo(zoom / STEP), fit, actual: () => zoomTo(1),

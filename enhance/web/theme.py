@@ -28,7 +28,7 @@ _BROWSER_TEXTS = (
     *("theme", "format", "metadata", "enhancing", "copy_link"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *("server_changed", "reload", "upload_interrupted", "preset_auto", "choose_by_eye", "not_installed_short"),
-    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel", "choose_for_all"),
+    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel", "choose_for_all", "facts"),
 )
 """The keys of the texts that the scripts use."""
 

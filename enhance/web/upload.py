@@ -20,7 +20,7 @@ from .cards import cards_data
 from .layout import EXAMPLES
 from .params import LARGEST_PRINT, POSSIBLE_SIZE, page_message, settings_from
 from .session import Upload
-from .views import Call, Updates, clear, show_bar, show_controls, show_photo, show_size, upload_facts
+from .views import Call, Updates, clear, show_bar, show_controls, show_photo, show_size
 
 
 def choose_file(call: Call, path: str | None) -> Updates:
@@ -55,8 +55,8 @@ def estimate(call: Call) -> Updates:
 
 
 def _estimate(call: Call, upload: Upload) -> Updates:
-    card, facts, session = call.page.upload, upload.facts, call.session
-    enhancer, settings = call.services.enhancer, None
+    card, facts, session, enhancer = call.page.upload, upload.facts, call.session, call.services.enhancer
+    settings = None
     try:
         settings = settings_from(call.values, session.shape)
         result_size(settings, facts.height, facts.width)
@@ -64,7 +64,6 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         seconds = enhancer.estimate(facts.width, facts.height, settings, facts.bits)
     except SettingsError as error:
         return {
-            card.facts: upload_facts(call, facts, session.settings),
             card.size_problem: _size_problem(call, error, settings),
             card.tips: "",
             card.estimate: "",
@@ -77,7 +76,6 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         about = call.text("about_passes", about=about)
     time = templates.note(call.text("about_after", about=about, ahead=ahead) if ahead else about)
     return {
-        card.facts: upload_facts(call, facts, settings),
         card.size_problem: _faster_size(call, settings, facts, seconds),
         card.tips: _tips(call, upload, settings),
         card.cards: cards_data(call, upload, settings, seconds),

@@ -25,12 +25,12 @@ from ..i18n import (
     translate,
     translate_source,
 )
-from ..images import Facts
 from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS, notes_of
 from ..output.resample import differs_from_paper, result_size, scaled_size
 from ..presets import has_fixed_denoise
 from ..settings import AUTO, PRINT_DPI, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
+from ..store import download_name
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import Card, Page
@@ -49,7 +49,7 @@ from .params import (
 )
 from .preview import images_of, is_current, state_of
 from .services import Services
-from .session import Session
+from .session import PageResult, Session
 from .solutions import solve
 
 Updates = dict[Any, Any]
@@ -200,7 +200,7 @@ def clear(page: Page) -> Updates:
     """Remove the photo, its results and all messages from the page."""
     texts = [part for part in parts(page.upload, page.preview, page.result) if isinstance(part, gr.HTML)]
     kept = {page.preview.chip, page.result.history_list, page.result.notice}
-    return {**dict.fromkeys({*texts, page.run.progress} - kept, ""), page.result.made: gr.Accordion(visible=False)}
+    return dict.fromkeys({*texts, page.run.progress} - kept, "")
 
 
 def show_session(call: Call) -> Updates:
@@ -276,7 +276,6 @@ def show_photo(call: Call) -> Updates:
     has_location = facts is not None and facts.has_location
     return {
         card.photo: photo_data(session),
-        card.facts: upload_facts(call, facts, session.settings) if facts else "",
         card.location: templates.render("location", call.language) if has_location else "",
         **show_preview(call),
     }
@@ -294,53 +293,54 @@ def photo_data(session: Session) -> str:
     return templates.data("photo", address=address, size=size, **shown)
 
 
-def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
-    """Return the table of the photo's metadata and the size of the result."""
-    result = scaled = None
+def _facts(call: Call) -> str:
+    """Return the facts of the photo, or those of its result if that is the result of the controls."""
+    language, session, settings = call.language, call.session, call.session.settings
+    if session.upload is None:
+        return ""
+    facts, encoding, result, shown = session.upload.facts, session.encoding, None, _shown_result(session)
+    values: dict[str, Any] = {"scaled": None, "info": None, "name": facts.name}
     with suppress(SettingsError):  # The control of the size has the message.
         result = result_size(settings, facts.height, facts.width)
-        scaled = scaled_size(settings, facts.height, facts.width)
-    count = facts.width * facts.height
-    pixels = PixelCount(count) if count >= 1e6 else None
-    return templates.render(
-        "photo_facts",
-        call.language,
-        facts=facts,
-        result=result,
-        scaled=scaled,
-        pixels=pixels,
-        dpi=settings.dpi or PRINT_DPI,
-    )
-
-
-def result_facts(call: Call, info: Info) -> str:
-    """Return the table of a result's `info`."""
-    language, speed = call.language, info["megapixels_per_second"]
-    return templates.render(
-        "result_facts",
-        language,
-        info=info,
-        dpi=info["settings"].get("dpi") or PRINT_DPI,
-        times={name: format_seconds(language, value) for name, value in info["seconds"].items()},
-        speed=PixelCount(1e6 * speed) if speed else None,
-        grade=grade_in(info),
-        settings=settings_in(info).describe(language),
-        source=translate_source(language, info["model"]["source"]),
-    )
+        values["scaled"] = scaled_size(settings, facts.height, facts.width)
+    if shown is None:
+        count, photo = facts.width * facts.height, templates.pixel_size(language, facts.width, facts.height)
+        is_large = count >= 1e6
+        values["photo"] = call.text("photo_size", size=photo, pixels=PixelCount(count)) if is_large else photo
+    else:
+        info = shown.info
+        speed, form = info["megapixels_per_second"], encoding.file_format
+        stored = call.text("format_size", format=form.name, size=format_bytes(info["output"]["bytes"]))
+        values |= {
+            "info": info,
+            "name": download_name(facts.name, settings_in(info), form.ending),
+            "file": stored if encoding.is_stored else form.name,
+            "times": {name: format_seconds(language, value) for name, value in info["seconds"].items()},
+            "speed": PixelCount(1e6 * speed) if speed else None,
+            "grade": grade_in(info),
+            "settings": settings_in(info).describe(language),
+            "source": translate_source(language, info["model"]["source"]),
+        }
+    removes_location = shown is not None and encoding.metadata != "keep"
+    dpi = settings.dpi or PRINT_DPI
+    values |= {"facts": facts, "result": result, "dpi": dpi, "removes_location": removes_location}
+    return templates.render("facts", language, **values)
 
 
 def result_summary(call: Call, info: Info) -> str:
     """Return the time, the size and the fidelity of a result for the panel."""
     language, output = call.language, info["output"]
     format_name = FORMATS[output.get("format", "png")].name
+    place = info.get("fidelity_worst_place") if paper_in(info) is None else None  # It can be cropped for a print.
     return templates.render(
         "done",
         language,
         info=info,
         time=format_duration(language, info["seconds"]["total"]),
-        file=call.text("done_file", format=format_name, size=format_bytes(output["bytes"])),
+        file=call.text("format_size", format=format_name, size=format_bytes(output["bytes"])),
         auto=name_of(language, "preset", info["preset"]) if info.get("auto") else "",
         grade=grade_in(info),
+        place=place,
     )
 
 
@@ -382,12 +382,18 @@ def show_changed(call: Call) -> Updates:
     return {card.changed: state, card.reset: gr.Button(visible=bool(changed))}
 
 
+def _shown_result(session: Session) -> PageResult | None:
+    """Return the result if it is that of the controls."""
+    result = session.result
+    return result if result and is_current(session, result.info, session.settings) else None
+
+
 def result_chip(call: Call) -> str:
     """Return the label that shows whether the result is that of the controls; "" without a result."""
     session = call.session
     if session.result is None:
         return ""
-    if is_current(session, session.result.info, session.settings):
+    if _shown_result(session):
         return templates.chip("matches", call.text("result_current"))
     return templates.chip("outdated", call.text("result_old"))
 
@@ -396,7 +402,7 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
     """Update the bar. During a run only its start changes the buttons, because other updates can arrive late."""
     session, run, card = call.session, call.page.run, call.page.result
     upload, result, is_running, is_possible = session.upload, session.result, session.is_running, True
-    is_shown = result is not None and is_current(session, result.info, session.settings)
+    is_shown = _shown_result(session) is not None
     if upload is None:
         text, is_possible = call.text("why_no_image"), False
     else:
@@ -413,6 +419,7 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
         run.enhance: gr.Button(interactive=is_possible, visible=not is_running and not is_shown),
         run.cancel: gr.Button(visible=is_running, interactive=True),
         run.why: templates.note(text),
+        card.facts: _facts(call),
         card.download: gr.DownloadButton(visible=is_ready, variant="primary" if is_shown else "secondary"),
         card.report: gr.Button(visible=is_ready),
         card.again: gr.Button(visible=is_ready),
@@ -458,7 +465,7 @@ def show_progress(call: Call) -> Updates:
 
 
 def show_result(call: Call) -> Updates:
-    """Show the result and its facts, if there is one."""
+    """Show the result, if there is one."""
     result, card = call.session.result, call.page.result
     if result is None:
         return {}
@@ -471,6 +478,4 @@ def show_result(call: Call) -> Updates:
         card.images: templates.data("result", **values),
         card.chip: result_chip(call),
         card.summary: result_summary(call, result.info),
-        card.made: gr.Accordion(visible=True),
-        card.facts: result_facts(call, result.info),
     }

@@ -170,10 +170,10 @@ def enhance(page: Page) -> None:
 
 def result_facts(page: Page) -> Locator:
     """Open the facts of the result."""
-    facts = page.locator("#result-facts")
-    expect(page.locator("#made")).to_be_visible()
+    expect(page.locator("#done .done")).to_have_count(1)
+    facts = page.locator("#more-facts")
     if not facts.is_visible():
-        page.locator("#made > button").click()
+        page.locator("#facts button").click()
     return facts
 
 

@@ -66,7 +66,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     pick(page, "size", "scale")
     expect(page.locator("#long_side")).to_be_hidden()
     page.locator("#tuning-sheet > button").click()
-    page.locator("#made > button").click()
+    page.locator("#facts button").click()
     page.evaluate("scrollTo(0, 0), document.querySelector('#panel').scrollTo(0, 0)")
     yield "facts of the result"
     open_batch(page)

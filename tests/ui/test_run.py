@@ -66,6 +66,20 @@ def test_a_result_is_shown_at_1_to_1_and_is_outdated_while_the_settings_differ(s
     enhance(page)
     wait_for_stage(page, "view.mode === 'result' && view.zoom < 1")
     assert stage(page)["layers"]["result"] == 0
+    for fact in ("close-4x.png", "2,720 × 1,200 px", "PNG, "):
+        expect(page.locator("#facts dl").first).to_contain_text(fact)
+    place = page.locator("#done [data-place]")
+    left, top = map(int, (place.get_attribute("data-place") or "").split(","))
+    place.press("Enter")
+    page.wait_for_function(
+        """([left, top]) => {
+          const view = window.enhanceView(), stage = document.querySelector("#viewer canvas");
+          const offsets = [4 * Math.abs(view.x - left), 4 * Math.abs(view.y - top)];
+          return view.zoom === 1 && offsets[0] < stage.clientWidth / 2 && offsets[1] < stage.clientHeight / 2;
+        }""",
+        arg=[left, top],
+    )
+    page.locator("#viewer [data-act=fit]").click()
     page.locator("#viewer [data-act=actual]").click()
     drag(page, 300, 200)
     wait_for_stage(page, "view.layers.result >= 1")
@@ -103,7 +117,7 @@ def test_a_result_is_shown_at_1_to_1_and_is_outdated_while_the_settings_differ(s
 
     page.locator("#again").click()
     wait_for_chip(page, "none")
-    expect(page.locator("#made")).to_have_count(0)
+    expect(page.locator("[data-result]")).to_have_count(0)
     expect(page.locator("[data-photo]")).to_have_count(0)
 
 
@@ -133,7 +147,7 @@ def test_a_run_ends_when_it_is_cancelled_its_photo_is_replaced_or_the_page_is_cl
         choose(page, site.photo("second.png", 60, 40))
         expect(page.locator("#facts")).to_contain_text("second.png")
     expect(page.locator("#enhance")).to_be_enabled()
-    expect(page.locator("#made")).to_have_count(0)
+    expect(page.locator("[data-result]")).to_have_count(0)
     expect(page.locator("#progress .run")).to_have_count(0)
     wait_for_chip(page, "matches")
     enhance(page)

@@ -303,6 +303,10 @@ def test_one_changed_digit_on_a_page_lowers_the_grade():
 
     assert psnr(photo, average(wrong)) > 30
     assert [fidelity_grade(fidelity_of(photo, one).worst_db) for one in (right, wrong)] == ["very", "free"]
+    x, y = fidelity_of(photo, wrong).worst_place or (0, 0)
+    changed = np.argwhere((average(right) != average(wrong)).any(axis=2))
+    assert (changed.min(0) - 5 <= (y, x)).all()
+    assert ((y, x) <= changed.max(0) + 5).all()
 
 
 def test_the_grade_is_that_of_the_figure_shown():
