@@ -1,32 +1,36 @@
-FROM python:3.12-slim
+FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 GRADIO_ANALYTICS_ENABLED=False \
     ENHANCE_DATA=/home/user/data ENHANCE_WEIGHTS=/home/user/data/weights
 
-RUN useradd --create-home --uid 1000 user
+# The folder of the user belongs to root, so that the user cannot replace the program in it.
+RUN useradd --no-create-home --uid 1000 user
 WORKDIR /home/user/app
 
-# cpu omits 2.8 GB of CUDA, cuda is for NVIDIA GPUs. uv downloads the CPU build from PyTorch's own index, and the build of
-# the image fails if it cannot.
+# cpu omits 2.8 GB of CUDA and is downloaded from PyTorch's own index. cuda is for NVIDIA GPUs. The build fails if the index
+# cannot be reached, or if the build of PyTorch is not the selected one.
 ARG TORCH=cpu
 COPY requirements.lock .
-RUN pip install "uv>=0.9,<1" && \
-    grep -oE "^torch(vision)?==[0-9.]+" requirements.lock > /tmp/torch && \
+RUN cp requirements.lock /tmp/lock && \
     if [ "$TORCH" = cpu ]; then \
-        UV_HTTP_TIMEOUT=60 uv pip install --system --torch-backend=cpu --no-deps -r /tmp/torch || \
+        grep -oE "^torch(vision)?==[0-9.]+" requirements.lock > /tmp/torch && \
+        pip install --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch || \
         { echo "Cannot download the CPU build of PyTorch. Check the connection, or build with TORCH=cuda." >&2; exit 1; }; \
         awk "/^[a-z]/ { kept = !/^(cuda|nvidia|triton)/ } kept" requirements.lock > /tmp/lock; \
-    else cp requirements.lock /tmp/lock; fi && \
-    pip install --require-hashes -r /tmp/lock && rm /tmp/lock /tmp/torch
+    fi && \
+    pip install --require-hashes -r /tmp/lock && rm -f /tmp/lock /tmp/torch && \
+    python -c "import torch; assert '$TORCH' == ('cuda' if torch.version.cuda else 'cpu'), torch.__version__"
 
-# The user that runs the server cannot change the program's files.
 COPY . .
 RUN python -m compileall -q app.py enhance
-USER 1000
-# With these models the image runs without a network. Lock files are deleted because they must be in the volume.
-RUN ENHANCE_WEIGHTS=/home/user/weights python -m enhance weights fetch && rm -f /home/user/weights/*.lock && mkdir -p /home/user/data
+# With these models the image runs without a network. The cache keeps the downloads when the program changes. Lock files are
+# omitted because they must be in the volume.
+RUN --mount=type=cache,target=/tmp/weights \
+    ENHANCE_WEIGHTS=/tmp/weights python -m enhance weights fetch && cp -r /tmp/weights /home/user/weights && \
+    rm -f /home/user/weights/*.lock /home/user/weights/*.part && install -d -o user /home/user/data
 
+USER 1000
 VOLUME /home/user/data
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \

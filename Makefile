@@ -1,10 +1,10 @@
 # make run        install everything and serve the page on port 7860
 # make test       install everything and run the tests; PYTEST=tests/unit runs some of them
 # make check      lint, format, types, known vulnerabilities
-# make long       the tests that `make test` omits: fuzz, soak, container, page states, Ray, extreme sizes, more photos
+# make long       the tests that `make test` omits: fuzz, soak, page states, Ray, extreme sizes, more photos
 # make fuzz       damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
 # make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20 --slow 20"
-# make container  the steps of the Dockerfile, without Docker
+# make container  builds the container image with CUDA and runs it, without Docker: as root on Debian, 8 GB of disk
 # make states     every state of the page in both languages: accessibility, layout, translation
 # make bench      speed and memory of the engine; BENCH=--docs updates README.md and docs/
 # make page       response times of the page with a photo of 24 megapixels
@@ -54,8 +54,9 @@ bench: .venv/.test-ready fetch
 soak: .venv/.test-ready fetch
 	$(BIN)/python -m tests.soak $(SOAK)
 
-container: .venv/.test-ready
-	$(RUN_TESTS) -m long tests/unit/test_container.py
+container: DEBIAN := buildah debootstrap
+container: debian .venv/.test-ready
+	$(RUN_TESTS) --timeout 0 tests/container.py
 
 states: debian .venv/.test-ready fetch
 	$(RUN_TESTS) -m long tests/ui/test_every_state.py
@@ -70,7 +71,7 @@ space: .venv/.run-ready
 	$(BIN)/python docs/make_space.py $(REPO) $(SPACE)
 
 lock: .venv/.test-ready
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.13 --python-platform linux \
 		--no-config --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 clean:

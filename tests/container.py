@@ -1,0 +1,258 @@
+"""The container image, built by buildah and run as compose.yaml and docs/cluster.md configure it: `make container`.
+
+Needs root on Debian, but not Docker Hub: debootstrap makes a stand-in for the base image python:3.13-slim. It stays in
+buildah's store with the layers of the image. `buildah rmi --all` deletes both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+BASE, NAME = "localhost/enhance-base", "localhost/enhance-test"
+PRIVATE = (".env", ".venv/bin/python", "data/uploads/me.jpg", "weights/own.toml", "weights/x.bin", "weights/x.bin.part")
+"""Files in a checkout that are not for the image."""
+EXAMPLE = ROOT / "enhance/web/examples"
+
+
+def buildah(*words: object) -> str:
+    done = subprocess.run(["buildah", *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Iterator[str]:
+    """The stand-in: Python and pip have the names of the official image, and no packages of Debian."""
+    # buildah's own limits are higher than those that root can set in every container.
+    kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    limits = [f"{name}={value}:{value}" for name, kind in kinds.items() if (value := resource.getrlimit(kind)[1]) > 0]
+    file = tmp_path_factory.mktemp("buildah") / "containers.conf"
+    file.write_text(f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTAINERS_CONF_OVERRIDE", str(file))
+        if not buildah("images", "--quiet", "--filter", f"reference={BASE}"):
+            container = buildah("from", "scratch")
+            folder = buildah("mount", container)
+            packages = "--include=ca-certificates,python3,python3-pip-whl"
+            subprocess.run(["debootstrap", "--variant=minbase", packages, "trixie", folder], check=True)
+            wheels = "/usr/share/python-wheels"
+            pip = f"PYTHONPATH=$(echo {wheels}/pip-*) python3 -m pip install --no-index --find-links {wheels} pip"
+            script = f"rm /usr/lib/python3*/EXTERNALLY-MANAGED && {pip} && ln -s /usr/bin/python3 /usr/local/bin/python"
+            buildah("run", "--isolation=chroot", container, "--", "sh", "-c", script)
+            buildah("commit", "--quiet", container, BASE)
+            buildah("rm", container)
+        yield BASE
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A copy of this checkout, with files that are not for the image."""
+    folder = tmp_path_factory.mktemp("checkout")
+    tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    for name in tracked:
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    for name in PRIVATE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("private")
+    return folder
+
+
+def build(base: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Build the image with pip's settings and the certificates of this computer."""
+    settings = [path for path in ("/etc/pip.conf", "/etc/ssl/certs") if Path(path).exists()]
+    command = [
+        "buildah",
+        "bud",
+        "--isolation=chroot",
+        "--layers",
+        "--force-rm",
+        "--format=docker",
+        f"--from={base}",
+        f"--tag={NAME}",
+    ]
+    command += [*(f"--volume={path}:{path}:ro" for path in settings), *options, str(folder)]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
+@dataclass(frozen=True)
+class Container:
+    """The files of an image, and its configuration."""
+
+    root: Path
+    config: Mapping
+
+    def start(
+        self, command: Sequence[str] = (), *, mounts: Mapping[str, Path], root: str = "ro", **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start the command of the image, or another one, as its user in a root that is read-only."""
+        script = 'mount --bind "$0" "$0"; for name in dev proc; do mount --rbind /$name "$0/$name"; done\n'
+        script += "".join(f'mount --bind "{folder}" "$0{target}"\n' for target, folder in mounts.items())
+        script += f'mount -o "remount,bind,{root}" "$0"; exec chroot --userspec={self.config["User"]} "$0" env -i "$@"'
+        environment = [
+            *self.config["Env"],
+            "HOME=/home/user",
+            *(f"{name}={value}" for name, value in variables.items()),
+        ]
+        program = ["sh", "-c", f'cd {self.config["WorkingDir"]} && exec "$@"', "sh", *self.config["Entrypoint"]]
+        words = ["unshare", "--mount", "sh", "-ec", script, str(self.root)]
+        words += [*environment, *program, *(command or self.config["Cmd"])]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *command: str, mounts: Mapping[str, Path], **options: str) -> str:
+        """Run a command to its end and return its output."""
+        with self.start(command, mounts=mounts, **options) as process:
+            output = process.communicate()[0]
+        assert process.returncode == 0, output
+        return output
+
+
+@pytest.fixture(scope="module")
+def image(base, checkout) -> Iterator[Container]:
+    """The image with CUDA, whose packages are all on PyPI."""
+    done = build(base, checkout, "--build-arg=TORCH=cuda")
+    assert done.returncode == 0, done.stdout[-3000:]
+    container = buildah("from", NAME)
+    config = json.loads(buildah("inspect", "--type=image", NAME))["Docker"]["config"]
+    yield Container(Path(buildah("mount", container)), config)
+    buildah("rm", container)
+
+
+@pytest.fixture
+def mounts(tmp_path) -> dict[str, Path]:
+    """A folder for each volume of compose.yaml, with the permissions of the image's folder."""
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["enhance"]
+    assert service["read_only"]
+    return volumes([volume.rpartition(":")[2] for volume in service["volumes"]], tmp_path)
+
+
+def volumes(targets: Sequence[str], folder: Path) -> dict[str, Path]:
+    found = {target: folder / target.replace("/", "-") for target in targets}
+    for path in found.values():
+        path.mkdir()
+        path.chmod(0o1777)
+    return found
+
+
+def photo(path: Path) -> Path:
+    with Image.open(next(EXAMPLE.glob("**/*.jpg"))) as opened:
+        opened.convert("RGB").resize((96, 64)).save(path, quality=90)
+    return path
+
+
+def test_the_image_of_the_cpu_fails_without_its_index_and_installs_no_other_build(base, checkout):
+    done = build(base, checkout, "--build-arg=TORCH=cpu", "--build-arg=HTTPS_PROXY=http://127.0.0.1:9")
+    assert done.returncode != 0
+    assert (
+        "\nCannot download the CPU build of PyTorch. Check the connection, or build with TORCH=cuda.\n" in done.stdout
+    )
+    assert "Installing collected packages" not in done.stdout
+
+
+def test_the_image_contains_the_program_and_no_private_files(image):
+    folder = image.root / "home/user/app"
+    assert {path.name for path in folder.iterdir()} == {
+        *("app.py", "enhance", "weights", "LICENSE", "NOTICE", "README.md", "__pycache__"),
+        *("packages.txt", "pyproject.toml", "requirements.lock", "requirements.txt"),
+    }
+    assert [name for name in PRIVATE if (folder / name).exists()] == []
+    assert list((image.root / "home/user/weights").glob("*.lock")) == []
+
+
+def test_the_user_can_write_only_data_and_temporary_files(image, mounts):
+    assert image.config["User"] == "1000"
+    command = "find / -xdev -writable ! -type l 2>/dev/null || :"
+    found = image.run("sh", "-c", command, mounts=mounts, root="rw").split()
+    assert {"/home/user/data"} <= set(found) <= {"/home/user/data", "/run/lock", "/tmp", "/var/tmp"}
+
+
+def test_the_models_of_the_image_are_verified_and_the_volume_keeps_others(image, mounts):
+    def listed() -> dict[str, str]:
+        output = image.run("python", "-m", "enhance", "weights", "list", "--json", mounts=mounts)
+        return {one["name"]: one["status"] for one in json.loads(output)}
+
+    shipped = {"realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"}
+    assert shipped <= {name for name, status in listed().items() if status == "verified"}
+    added = mounts["/home/user/data"] / "weights" / "added.bin"
+    added.write_bytes(b"added")
+    assert shipped <= {name for name, status in listed().items() if status == "verified"}, "a second start"
+    assert added.read_bytes() == b"added"
+
+
+def test_the_server_is_healthy_and_enhances_a_photo_in_a_read_only_image(image, mounts, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"GRADIO_SERVER_PORT": str(port), "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+    check = image.config["Healthcheck"]["Test"][1:]
+    address = f"http://127.0.0.1:{port}"
+    with image.start(mounts=mounts, **variables) as server:
+        try:
+            with pytest.raises(AssertionError):
+                image.run(*check, mounts=mounts, **variables)
+            while server.poll() is None and not answers(address):
+                time.sleep(0.2)
+            image.run(*check, mounts=mounts, **variables)
+            with photo(tmp_path / "photo.jpg").open("rb") as file:
+                data = {"preset": "original", "format": "png"}
+                response = httpx.post(f"{address}/api/enhance", files={"image": file}, data=data, timeout=200)
+            assert response.status_code == 200, response.text
+            assert response.content.startswith(b"\x89PNG")
+            assert response.headers["enhance-preset"] == "original"
+        finally:
+            server.terminate()
+            output = server.communicate()[0]
+    assert server.returncode in (0, -15, 143), output
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_the_job_for_kubernetes_runs_in_a_read_only_image(image, tmp_path):
+    text = (ROOT / "docs/cluster.md").read_text("utf-8")
+    job = yaml.safe_load(re.findall(r"^```yaml\n(apiVersion.*?)^```$", text, re.MULTILINE | re.DOTALL)[0])
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    mounts = volumes([mount["mountPath"] for mount in container["volumeMounts"]], tmp_path)
+    scratch = mounts["/tmp"]
+    photo(scratch / "photo.jpg")
+    places = {"s3://bucket/photos": "/tmp", "s3://bucket/large": "/tmp/large", "fast": "original"}
+    variables = {one["name"]: one["value"] for one in container["env"]}
+    variables |= {"ENHANCE_SHARDS": "1", "JOB_COMPLETION_INDEX": "0"}
+    image.run(*(places.get(word, word) for word in container["args"]), mounts=mounts, **variables)
+    assert len(list((scratch / "large").glob("photo*.png"))) == 1
+
+
+def test_a_change_of_the_program_downloads_nothing(image, base, checkout):
+    with (checkout / "enhance/errors.py").open("a") as file:
+        file.write("\n# changed\n")
+    done = build(base, checkout, "--build-arg=TORCH=cuda")
+    assert done.returncode == 0, done.stdout[-3000:]
+    before, _, after = done.stdout.partition("COPY . .")
+    assert "pip install" in before
+    assert "Using cache" in before
+    assert "Installing collected packages" not in done.stdout
+    assert re.findall(r"realesrgan-x4plus .*verified", after)
+    assert not re.findall(r"Downloading (realesrgan|realesr-anime|span)", after)
