@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,13 +18,12 @@ from enhance import Enhancer, Settings
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import Kernel, prepare
 from enhance.engine.phases import PhasedStream, RowStatistics
-from enhance.errors import Cancelled, EnhanceError, SettingsError, StorageError
+from enhance.errors import Cancelled, SettingsError, StorageError
 from enhance.models.graphs import Graph
 from enhance.models.memory import stream_bytes
 from enhance.models.networks.mosrv2 import mosrv2
 from enhance.models.networks.plksr import plksr
 from enhance.models.networks.realcugan import realcugan
-from enhance.models.phases import split
 from enhance.models.user_models import add
 from enhance.scheduler import Ticket
 from tests.user_models import NETWORKS, random_state, random_tensors
@@ -109,39 +107,6 @@ def test_neither_strips_nor_threads_nor_files_change_the_output(size: tuple[int,
     for rows, threads in ((1, 1), (5, 3), (16, 2)):
         assert torch.equal(stream(image, rows, threads, folder), stream(image, rows, threads))
         torch.testing.assert_close(stream(image, rows, threads), once, atol=2e-5, rtol=1e-5)
-
-
-def test_no_row_is_computed_twice(monkeypatch: pytest.MonkeyPatch):
-    rows: dict[int, int] = {}
-    counting = {
-        place: lambda given, place=place, kernel=kernel: (
-            rows.update({place: rows.get(place, 0) + (made := kernel(given)).shape[0]}) or made
-        )
-        for place, kernel in KERNELS.items()
-    }
-    for place, kernel in KERNELS.items():
-        counting[place].dtype = kernel.dtype  # type: ignore[attr-defined]
-    run = PhasedStream(GRAPH, 33, 7, lambda first, last: torch.rand(last - first, 7, 3), torch.float32)
-
-    while not run.finished:
-        run.step(counting, 4)  # type: ignore[arg-type]
-
-    convolutions = {place for place, node in enumerate(GRAPH.nodes) if hasattr(node, "precise")}
-    assert {rows[place] for place in convolutions} == {33}
-
-
-def test_the_phases_have_two_slots_that_each_writes_again():
-    phases, slots = split(GRAPH)
-
-    assert len(phases) == 4
-    assert len(slots) == 2
-    assert [sorted(phase.stores.values()) for phase in phases] == [[0, 1], [0, 1], [0, 1], []]
-    assert all({*after.loads.values()} <= {*before.stores.values()} for before, after in pairwise(phases))
-    _, slots = split(plksr(real=True, groups=4))
-    assert sum(slot.bytes(1000, 1000, 4) for slot in slots) == 512e6
-    assert sum(slot.bytes(1000, 1000, 2) for slot in slots) == 384e6
-    _, slots = split(realcugan(2))
-    assert 1.0e9 < sum(slot.bytes(500, 500, 4) for slot in slots) < 1.1e9
 
 
 def test_statistics_are_exact_for_a_large_mean():
@@ -269,32 +234,3 @@ def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
     box, scale = preview.region.box, preview.after.shape[0] // 20
     shown = result.array[scale * box.top :, scale * box.left :][: scale * box.height, : scale * box.width]
     assert np.abs(preview.after.astype(int) - shown).max() <= 1
-
-
-@pytest.mark.usefixtures("fresh_store")
-def test_a_preview_of_the_whole_photo_is_exact(photo: np.ndarray, tmp_path: Path, enhancer: Enhancer):
-    Image.fromarray(photo[:20, :30]).save(path := tmp_path / "small.png")
-
-    preview = enhancer.preview(path, KIND, size=20)
-
-    assert not preview.info["approximate"]
-    assert not enhancer.preview(path, "precise", size=10).info["approximate"]
-
-
-@pytest.mark.usefixtures("fresh_store")
-def test_other_settings_have_other_statistics(photo: np.ndarray, tmp_path: Path, enhancer: Enhancer):
-    Image.fromarray(np.tile(photo, (3, 3, 1))[5:205, 5:175]).save(image := tmp_path / "photo.png")
-
-    enhancer.run(image, Settings.from_preset(KIND, reduce=2))
-
-    assert not enhancer.preview(image, Settings.from_preset(KIND, reduce=2), size=20).info["approximate"]
-    assert enhancer.preview(image, KIND, size=20).info["approximate"]
-
-
-def test_a_run_is_estimated(enhancer: Enhancer):
-    assert 0 < enhancer.estimate(400, 300, KIND) < 60
-    small, large, huge = (enhancer.engine.memory(KIND, side, side) for side in (100, 1000, 4000))
-    assert small + 2 * 8 * 4e6 < large  # two maps of 8 channels in memory
-    assert huge < 5e8
-    with pytest.raises(EnhanceError):
-        enhancer.estimate(400, 300, "nothing")

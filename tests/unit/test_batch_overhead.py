@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
-import resource
 import sys
 import threading
 import time
@@ -26,14 +24,12 @@ from enhance.batch import Batch, BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import _Reporter
 from enhance.files import file_sha256
-from enhance.images.decode import read_facts
 from enhance.info import Result
 from enhance.output.names import ResultNames
 from enhance.output.png import encode_png
 from enhance.output.provenance import Origin
 from enhance.processes import this_process
 from enhance.remote import RemoteClaims, upload
-from enhance.store import TaskStore
 
 HOST = this_process().split("-")[0]
 GENTLE = Settings.from_preset("gentle")
@@ -130,25 +126,6 @@ def test_equal_names_next_to_earlier_results(tmp_path):
     assert_linear(work, 60)
 
 
-def test_stored_results_of_other_processes_are_read_once(tmp_path, monkeypatch):
-    read: list[Path] = []
-    signature_in = TaskStore.find.__globals__["_signature_in"]
-    monkeypatch.setattr("enhance.store._signature_in", lambda path: read.append(path) or signature_in(path))
-    store, other = (TaskStore(tmp_path / "data") for _ in range(2))
-    store.prepare()
-    for number in range(50):
-        task_id = store.new_id()
-        store.result_path(task_id).touch()
-        info: Any = {"status": "done", "task_id": task_id, "signature": f"{number:064}", "output": {"bytes": 0}}
-        store.finish(task_id, info)
-        assert store.find("f" * 64) is None
-    assert read == []
-
-    for _ in range(3):
-        assert other.find("f" * 64) is None
-    assert len(read) == 50
-
-
 class Killed(BaseException):
     """Ends a batch as the end of its process would."""
 
@@ -234,28 +211,3 @@ def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
     photo.write_bytes(data.getvalue())
     seconds = enhancer.run(photo, "anime-fast", output=tmp_path / "0.png").info["seconds"]["total"]
     assert overhead < 0.1 * seconds
-
-
-def test_the_first_file_starts_before_the_others_are_read(tmp_path, monkeypatch):
-    hashed, started = [], []
-    monkeypatch.setattr("enhance.output.names._sha256", lambda path: hashed.append(path.name) or path.name)
-    enhancer = FakeEnhancer(lambda source: started.append((source.name, list(hashed))))
-
-    BatchRun(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
-
-    assert started == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
-
-
-def test_inspecting_a_jpeg_reads_only_its_header(tmp_path):
-    file = tmp_path / "large.jpg"
-    Image.new("RGB", (6000, 4000)).save(file, "JPEG")
-    head = file.read_bytes()
-    file.write_bytes(head[:-2] + os.urandom(64 << 20).replace(b"\xff", b"\0") + b"\xff\xd9")
-    read_facts(file, 400_000_000, None)
-
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    assert read_facts(file, 400_000_000, None).width == 6000
-    after = resource.getrusage(resource.RUSAGE_SELF)
-
-    pages = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt
-    assert pages < 100  # The file has 16,384 pages, and the system reads up to 16 at once.

@@ -10,7 +10,7 @@ from skimage import data
 
 from enhance import Settings
 from enhance.errors import PictureError
-from enhance.images import inspect, read_image, worker
+from enhance.images import inspect, read_image
 from tests.unit.image_files import camera_raw
 
 pytest.importorskip("rawpy")
@@ -66,11 +66,3 @@ def test_a_truncated_one_is_rejected(raw_file):
         raw_file.write_bytes(content[:length])
         with pytest.raises(PictureError, match=r"photo\.dng"):
             read_image(raw_file)
-
-
-def test_the_error_names_the_missing_library(raw_file, monkeypatch):
-    without = "import sys; sys.modules['rawpy'] = None; " + worker.PROGRAM
-    monkeypatch.setattr(worker, "WORKERS", worker.Workers(1, without))
-    with pytest.raises(PictureError, match=r"RAW image, which this installation cannot read\..* install rawpy"):
-        read_image(raw_file)
-    worker.WORKERS.close()

@@ -14,14 +14,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
 
 from enhance import EnhanceError
 from enhance.cli import main
-from enhance.cluster import ClusterWorker, WorkerPlan, connect
+from enhance.cluster import ClusterWorker, WorkerPlan
 
 from ..api.test_endpoints import wait_until
 from .test_folders import FAST, image, results
@@ -114,36 +113,6 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     assert {one["cached"] for one in second if one["status"] == "done"} == {True}
 
 
-def test_a_thread_of_ray_can_print_until_the_shutdown_has_ended_it(monkeypatch, capsys):
-    ended, lost = threading.Event(), list[str]()
-
-    def listen() -> None:
-        sink = sys.stdout
-        ended.wait()
-        try:
-            sink.write("a worker died")
-        except ValueError as error:
-            lost.append(str(error))
-
-    thread = threading.Thread(target=listen)
-
-    def shut_down() -> None:
-        ended.set()
-        thread.join()
-
-    ray = ModuleType("ray")
-    ray.__dict__.update(init=lambda **_: thread.start(), shutdown=shut_down, is_initialized=thread.is_alive)
-    exceptions = ModuleType("ray.exceptions")
-    exceptions.__dict__["RayError"] = RuntimeError
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setitem(sys.modules, "ray.exceptions", exceptions)
-
-    with connect("local"):
-        pass
-
-    assert (lost, capsys.readouterr().out) == ([], "")
-
-
 @contextmanager
 def kill_one_writer(folder: Path) -> Iterator[None]:
     """Kill the first process that writes a result to the folder. Fails if none did before the block ends."""
@@ -218,10 +187,6 @@ def test_more_cores_than_any_machine_has_are_an_error():
     assert error.value.values == {"cores": 33, "most": 32}
 
 
-def test_two_workers_share_a_small_machine():
-    assert WorkerPlan.for_nodes([{"CPU": 2.0}], workers=2) == WorkerPlan(2, 1, 0)
-
-
 def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):
     worker = ClusterWorker("cpu", "fp32", tmp_path / "data", {})
     probe = tmp_path / "probe"
@@ -243,17 +208,3 @@ def test_an_address_without_a_cluster_is_an_error(with_ray, tmp_path, capsys, ad
     assert main(["run", str(image(tmp_path / "a.png")), f"--ray={address}", *FAST]) == status
 
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"enhance: {sentence}")
-
-
-def test_a_missing_ray_is_an_error(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-
-    assert main(["run", str(image(tmp_path / "a.png")), "--ray=local", *FAST]) == 2
-
-    assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", ["--ray-workers", "--ray-cores"])
-def test_cluster_options_need_a_cluster(tmp_path, capsys, option):
-    assert main(["run", str(image(tmp_path / "a.png")), option, "2", *FAST]) == 2
-    assert f"{option} requires --ray." in capsys.readouterr().err

@@ -42,18 +42,6 @@ def test_the_extension_or_the_format_option_sets_the_format(photo, photo_file, t
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("out", ".enhance-"))] == ["out.jpg"]
 
 
-def test_a_report_of_a_jpeg_is_written_once(photo_file, tmp_path, capsys):
-    arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.jpg"), "--report", *FAST]
-
-    assert main(arguments) == 0
-    assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
-    assert main(arguments) == 0
-    assert "already done" in capsys.readouterr().out
-    (tmp_path / "out.pdf").unlink()
-    assert main(arguments) == 0
-    assert (tmp_path / "out.pdf").exists()
-
-
 def test_sliders_reach_the_settings(photo_file, tmp_path, capsys):
     sliders = ["--scale", "2", "--strength", "0.5", "--fidelity", "0.7", "--sharpen", "0.4", "--saturation", "1.5"]
     sliders += ["--contrast", "0.9"]
@@ -123,13 +111,6 @@ def test_wrong_usage_prints_one_sentence_and_exits_with_2(arguments, sentence, p
     assert sentence in error[-1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["shine"], ["run", "x", "--scale", "big"]])
-def test_argparse_usage_errors_have_status_2(arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-
-
 def test_an_unusable_path_prints_one_sentence_and_exits_with_1(photo_file, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     cases = [
@@ -166,11 +147,6 @@ def test_messages_are_in_the_language_of_the_terminal(tmp_path, capsys, monkeypa
 
     assert main(["run", str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")]) == 1
     assert "gone.png 不存在" in capsys.readouterr().err
-
-
-def test_an_empty_folder_is_an_error(tmp_path, capsys):
-    assert main(["run", str(tmp_path)]) == 1
-    assert "no supported images" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
@@ -254,30 +230,6 @@ def test_a_photo_goes_through_standard_input_and_output(photo_file, tmp_path):
         assert (image.format, image.size) == ("JPEG", (224, 160))
     lines = [json.loads(line) for line in done.stderr.decode().splitlines()]
     assert lines[-1] == {"file": "-", "share": 1.0, "seconds_left": 0.0}
-
-
-def test_standard_output_needs_a_single_image(photo_file, capsys):
-    assert main(["run", str(photo_file), str(photo_file), "-o", "-"]) == 2
-    assert "a single image" in capsys.readouterr().err
-
-
-def test_progress_as_json_names_each_file(photo_file, tmp_path, capsys):
-    other = tmp_path / "other.png"
-    other.write_bytes(photo_file.read_bytes())
-    assert main(["run", str(photo_file), str(other), "-o", str(tmp_path / "out"), "--progress", "json", *FAST]) == 0
-
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {line["file"] for line in lines} >= {"photo.png", "other.png"}
-    assert lines[-1]["share"] == 1
-
-
-@pytest.mark.parametrize(("size", "dpi", "pixels"), [("2x1.2cm", "100", (66, 47)), ("0.5x in", "150", (75, 54))])
-def test_a_print_size_sets_pixels_and_resolution(photo_file, tmp_path, size, dpi, pixels):
-    output = tmp_path / "print.png"
-    assert main(["run", str(photo_file), "-o", str(output), "--print", size, "--dpi", dpi, *FAST]) == 0
-    with Image.open(output) as image:
-        assert image.size == pixels
-        assert image.info["dpi"] == pytest.approx((float(dpi), float(dpi)), abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])

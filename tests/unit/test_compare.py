@@ -1,17 +1,14 @@
 """Comparisons: each preset and each network once, previews first, and failures stay in their cell."""
 
 import threading
-from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Cancelled, MemoryShortError, Settings, SettingsError, WeightsError
+from enhance import Cancelled, Settings, WeightsError
 from enhance.engine.steps import RowNetwork
-from enhance.output.contact_sheet import SheetCell, draw_sheet
-from enhance.scheduler import SCHEDULER, Scheduler, Ticket
-from tests.unit.image_files import rgb_profile
+from enhance.scheduler import SCHEDULER
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
 LIGHT = [FAST, FAST.changed(saturation=0)]
@@ -79,28 +76,6 @@ def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, pho
         assert cell.facts("en")["signature"] == enhancer.run(photo_file, cell.settings).info["signature"]
 
 
-def test_only_the_region_counts_for_the_fidelity(enhancer, photo, tmp_path):
-    path = tmp_path / "half.png"
-    large = np.tile(photo, (4, 3, 1))
-    large[:, 84:] = 128
-    Image.fromarray(large).save(path)
-
-    plain, busy = (enhancer.compare(path, x=x, y=80, size=24, settings=[FAST]).cells[0] for x in (140, 30))
-
-    assert plain.fidelity_db > busy.fidelity_db + 3
-
-
-def test_progress_covers_all_networks(enhancer, photo_file):
-    reports = []
-
-    enhancer.compare(photo_file, settings=[FAST, ANIME], progress=lambda *one: reports.append(one))
-
-    shares = [done / total for done, total, _ in reports]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert 0 < shares[0] < 0.5, "the quick one's strip is less than its half of the rows"
-
-
 def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_path, passes):
     path = tmp_path / "tall.png"
     Image.fromarray(np.tile(photo, (8, 1, 1))).save(path)
@@ -116,41 +91,6 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
     assert SCHEDULER.count_steps() == 0
     assert SCHEDULER.count() == 0
-
-
-def test_a_preview_runs_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
-    order, do, go_on, held = [], Scheduler.call, threading.Event(), threading.Event()
-
-    def recording(device, work, ticket=None):
-        def step():
-            order.append(getattr(ticket, "caller", None))
-            return work()
-
-        return do(device, step, ticket)
-
-    def hold():
-        held.set()
-        go_on.wait(60)
-
-    comparison, preview = Ticket("comparison", "ada"), Ticket("preview", "bob")
-    enhancer.compare(photo_file, size=8, settings=[FAST])  # loads everything that is loaded only once
-    monkeypatch.setattr(Scheduler, "call", recording)
-    asking = [
-        threading.Thread(target=lambda: do(SCHEDULER, hold)),
-        threading.Thread(target=lambda: enhancer.compare(photo_file, settings=[FAST], ticket=comparison)),
-        threading.Thread(target=lambda: enhancer.preview(photo_file, FAST, ticket=preview)),
-    ]
-    for waiting, thread in enumerate(asking):
-        thread.start()
-        while not held.is_set() or SCHEDULER.count_steps() < waiting:
-            threading.Event().wait(0.005)
-    go_on.set()
-    for thread in asking:
-        thread.join(60)
-
-    steps = [caller for caller in order if caller]
-    assert steps[0] == "bob", "the preview runs first, although it was requested later"
-    assert steps.index("ada") <= 2, "previews have at most two steps in a row"
 
 
 def fail_to_load(monkeypatch, error: Exception, *models: str) -> list[str]:
@@ -187,15 +127,6 @@ def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_pat
     assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
 
 
-def test_broken_weights_are_loaded_once_and_the_last_error_is_raised(enhancer, photo_file, monkeypatch):
-    tried = fail_to_load(monkeypatch, WeightsError("weights_missing", names="x"), ANIME.model)
-    enhancer.engine.release()
-
-    with pytest.raises(WeightsError):
-        enhancer.compare(photo_file, settings=[ANIME, ANIME.changed(saturation=0)])
-    assert tried == [ANIME.model]
-
-
 def test_the_sheet_shows_the_photo_first_and_all_pixels_1_to_1(enhancer, photo_file, tmp_path):
     comparison = enhancer.compare(photo_file, size=32, settings=LIGHT)
     info = comparison.save(tmp_path / "sheet.png", "zh-CN")
@@ -206,38 +137,3 @@ def test_the_sheet_shows_the_photo_first_and_all_pixels_1_to_1(enhancer, photo_f
     assert not np.array_equal(sheet, comparison.sheet("en"))
     assert info["output"]["bytes"] == (tmp_path / "sheet.png").stat().st_size
     assert info["square"] == {"left": 12, "top": 4, "width": 32, "height": 32}
-
-
-@pytest.mark.parametrize(("mode", "scale"), [("LA", 4), ("RGBA", 1), ("I;16", 4)])
-def test_every_kind_of_image_has_a_sheet(enhancer, photo, tmp_path, mode, scale):
-    deep = Image.fromarray(photo[..., 1].astype(np.uint16) * 257)
-    (deep if mode == "I;16" else Image.fromarray(photo).convert(mode)).save(tmp_path / "kind.png")
-
-    sheet = enhancer.compare(tmp_path / "kind.png", size=16, settings=[FAST.changed(scale=scale)]).sheet()
-
-    assert sheet.dtype == np.uint8
-    assert sheet[24 : 24 + 16 * scale, 24 : 24 + 16 * scale].std() > 1
-
-
-def test_the_sheet_is_srgb():
-    red = np.full((8, 8, 3), (200, 0, 0), np.uint8)
-    swapped = rgb_profile().replace(b"rXYZ", b"....").replace(b"gXYZ", b"rXYZ").replace(b"....", b"gXYZ")
-
-    shown, as_it_is = (draw_sheet([SheetCell("", "", red)], icc)[24 + 4, 24 + 4] for icc in (swapped, None))
-
-    assert tuple(as_it_is) == (200, 0, 0)
-    assert tuple(shown) == pytest.approx((0, 200, 0), abs=3)
-
-
-@pytest.mark.parametrize("given", [{"size": 0}, {"size": 513}, {"x": float("nan")}, {"y": float("inf")}])
-def test_a_region_out_of_range_is_rejected(enhancer, photo_file, given):
-    with pytest.raises(SettingsError, match=r"size cannot be|x and y cannot be"):
-        enhancer.compare(photo_file, **given)
-
-
-def test_a_lack_of_memory_unloads_the_model(enhancer, photo_file, monkeypatch):
-    fail_to_load(monkeypatch, MemoryError(), FAST.model)
-    enhancer.engine.release()
-    with suppress(MemoryShortError):
-        enhancer.compare(photo_file, size=8, settings=[FAST])
-    assert enhancer.engine.loaded() is None

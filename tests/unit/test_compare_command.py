@@ -30,30 +30,6 @@ def test_json_is_one_object(photo_file, tmp_path, capsys):
     assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "sentence"),
-    [
-        (["PHOTO", "-o", "sheet.jpg"], 2, "ends in .png"),
-        (["PHOTO", "-o", "OUT", "--size", "0"], 2, "size cannot be"),
-        (["PHOTO", "-o", "OUT", "--x", "nan"], 2, "x and y cannot be"),
-        (["PHOTO", "-o", "OUT", "--precision", "fp8"], 2, "Unknown precision “fp8”"),
-        (["PHOTO", "-o", "PHOTO"], 1, "never overwritten"),
-        (["gone.png", "-o", "OUT"], 1, "gone.png does not exist"),
-        (["PHOTO", "-o", "PHOTO/sheet.png"], 1, "Cannot save"),
-    ],
-)
-def test_an_error_is_one_line_and_leaves_nothing(photo_file, tmp_path, capsys, arguments, status, sentence):
-    before = photo_file.read_bytes()
-    named = [one.replace("PHOTO", str(photo_file)).replace("OUT", str(tmp_path / "sheet.png")) for one in arguments]
-
-    assert main(["compare", *FAST, *named]) == status
-
-    error = capsys.readouterr().err.strip().splitlines()
-    assert sentence in error[-1]
-    assert photo_file.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
-
-
 def test_only_an_earlier_sheet_is_replaced(photo_file, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     arguments = ["compare", str(photo_file), "-o", str(sheet), "--size", "8", *FAST]

@@ -21,14 +21,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
 from enhance import Enhancer
-from enhance.cli import main
 from enhance.config import read_config
 from enhance.errors import EnhanceError, SettingsError
 from enhance.images import read_image
 from enhance.output import credentials, jxl
 from enhance.output.formats import FORMATS, Encoding
 from tests.unit import photos_with_metadata
-from tests.unit.gain_map_files import attached_image, ultra_hdr
 from tests.unit.image_files import encode
 from tests.unit.test_label import COMPOSITE, ENHANCED, VOCABULARY
 
@@ -119,15 +117,6 @@ def test_link_to_credentials_is_noted_and_removed(photo, tmp_path):
     assert b"a.example" not in (metadata.xmp or b"")
 
 
-@pytest.mark.usefixtures("fresh_store")
-def test_command_line_reports_that_credentials_are_lost(photo, tmp_path, certificate, capsys):
-    (tmp_path / "photo.jpg").write_bytes(sign_photo(photo, "JPEG", certificate))
-    for output in ("out.png", "out.webp"):
-        assert main(["run", str(tmp_path / "photo.jpg"), "-o", str(tmp_path / output), "--preset=anime-fast"]) == 0
-        assert "The Content Credentials of this photo were removed" in capsys.readouterr().err
-        assert b"jumdc2pa" not in (tmp_path / output).read_bytes()
-
-
 @pytest.mark.usefixtures("fresh_store", "signing")
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_signed_result_states_the_photo_and_the_edit(photo, tmp_path, enhancer, certificate, ending):
@@ -145,15 +134,6 @@ def test_signed_result_states_the_photo_and_the_edit(photo, tmp_path, enhancer, 
     assert "credentials_left" not in result.info["output"]["notes"]
     assert enhancer.run(source, "anime-fast", output=output).info["cached"], "a signed result is recognised"
     assert [path.name for path in tmp_path.glob(".*")] == []
-
-
-@pytest.mark.usefixtures("fresh_store", "signing")
-def test_files_of_a_stored_result_are_signed(photo_file, tmp_path, enhancer):
-    result = enhancer.run(photo_file, "anime-fast")
-    assert result.path.parent.name == "encoded"
-    for path in (result.path, result.save(tmp_path / "copy.tif").path, result.save(tmp_path / "copy.png").path):
-        assert actions_of(active_of(path))["c2pa.edited"] == VOCABULARY + ENHANCED
-    assert (result.array == read_image(result.path).rgb).all()
 
 
 @pytest.mark.usefixtures("fresh_store", "signing")
@@ -204,12 +184,3 @@ def test_variables_name_the_certificate_and_its_key(certificate, monkeypatch, tm
         Enhancer(config=read_config({"ENHANCE_C2PA_CERT": chain}))
     with pytest.raises(SettingsError, match=r"ENHANCE_C2PA_KEY cannot be “nowhere\.pem”"):
         read_config({"ENHANCE_C2PA_CERT": chain, "ENHANCE_C2PA_KEY": "nowhere.pem"})
-
-
-def test_signed_jpeg_keeps_its_gain_map(photo, tmp_path, enhancer, signing):
-    (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
-    result = enhancer.run(tmp_path / "ultra.jpg", "anime-fast").save(tmp_path / "signed.jpg")
-    assert credentials_of(result.path)
-    with Image.open(io.BytesIO(attached_image(result.path))) as attached:
-        attached.load()
-        assert attached.size == (80, 112)

@@ -6,7 +6,6 @@ import hashlib
 import io
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -152,14 +151,6 @@ def test_a_transparent_palette_entry_becomes_alpha(read, kind: str):
     assert np.array_equal(image.alpha == 0, np.asarray(palette) == 3)
 
 
-def test_a_palette_with_an_alpha_for_each_entry(read):
-    palette = Image.fromarray(PHOTO).quantize(8)
-    alphas = np.array([255, 1, 40, 80, 120, 160, 200, 240], np.uint8)
-    image = read(encode(palette, "PNG", transparency=alphas.tobytes()))
-    assert image.alpha is not None
-    assert np.array_equal(image.alpha, alphas[np.asarray(palette)])
-
-
 def test_a_transparent_colour_becomes_alpha(read):
     key = tuple(int(v) for v in PHOTO[3, 5])
     image = read(encode(Image.fromarray(PHOTO), "PNG", transparency=key))
@@ -207,12 +198,6 @@ def test_a_16_bit_tiff_keeps_every_bit(read, big_endian: bool):
     assert np.array_equal(white_is_zero.rgb[..., 0], 65535 - DEEP[..., 0])
 
 
-def test_a_compressed_16_bit_tiff_as_opencv_writes_it(read):
-    done, data = cv2.imencode(".tif", DEEP[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])
-    assert done
-    assert np.array_equal(read(data.tobytes()).rgb, DEEP)
-
-
 def test_fourth_tiff_channel_is_alpha_only_if_declared(read):
     strip_direction_marks = read(tiff(DEEP_ALPHA, 2, extra_sample=2))
     assert strip_direction_marks.alpha is not None
@@ -256,11 +241,6 @@ def test_cmyk_is_converted_by_its_profile(read):
         assert image.rgb[8, 24, 0] > 100  # The formula without a profile would give 0.
 
 
-def test_cmyk_without_profile_is_converted_by_formula(read):
-    image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
-    assert read(encode(image, "TIFF")).rgb[0, 0].tolist() == [0, 255, 255]
-
-
 def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
     adobe = encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
     marker = adobe.index(b"\xff\xee")
@@ -282,15 +262,6 @@ def test_lab_becomes_srgb(read):
     assert np.abs(image.rgb - PHOTO.astype(int)).mean() < 2
 
 
-def test_only_the_first_frame_of_an_animation_is_read(read, tmp_path: Path):
-    frames = [Image.fromarray(PHOTO), Image.fromarray(255 - PHOTO)]
-    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
-        data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-        (tmp_path / "animation").write_bytes(data)
-        assert inspect(tmp_path / "animation").frames == 2
-        assert np.abs(read(data).rgb - PHOTO.astype(int)).mean() < 8
-
-
 def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(read):
     values = np.zeros((9, 12, 4), np.uint8)  # black and invisible,
     values[:, :3] = (200, 10, 30, 255)  # but for a red strip on the left
@@ -308,18 +279,6 @@ def test_transparent_pixels_are_filled_across_blocks(read):
     rgb = read(encode(Image.fromarray(values), "PNG")).rgb
     assert (rgb[1100 - 256 : 1100 + 256] == (50, 60, 70)).all()
     assert (rgb[:512] == 0).all()
-
-
-def test_fully_transparent_image_is_unchanged(read):
-    values = np.dstack([PHOTO, np.zeros(PHOTO.shape[:2], np.uint8)])
-    assert np.array_equal(read(encode(Image.fromarray(values), "PNG")).rgb, PHOTO)
-
-
-def test_transparent_pixels_are_filled_in_16_bits(read):
-    values = DEEP_ALPHA.copy()
-    values[:, 2:, 3] = 0
-    image = read(png(values, 6))
-    assert np.array_equal(image.rgb[:, 2], values[:, 1, :3])
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):

@@ -188,32 +188,6 @@ def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, na
     assert int(done.stdout) < 24_000_000 * bytes_of_a_pixel + 48_000_000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists mapped files")
-@pytest.mark.parametrize("kind", ["png with alpha", "deep png"])
-def test_mapped_input_is_released_at_once(tmp_path: Path, kind: str):
-    path = tmp_path / "photo.png"
-    path.write_bytes(KINDS[kind])
-    gc.disable()
-    try:
-        strips_of(path)
-        assert mapped_from(tmp_path) == 0
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize("kind", ["jpeg", "png", "deep tiff"])
-def test_a_file_whose_time_is_set_while_it_is_read_is_not_damaged(tmp_path: Path, kind: str):
-    path = tmp_path / "image"
-    path.write_bytes(KINDS[kind])
-    untouched = strips_of(path)
-
-    decoded = decode.decode(path, 1_000_000, None, lambda need: os.utime(path))
-    next(decoded)
-    os.utime(path)
-
-    assert all(np.array_equal(one, other) for one, other in zip(decoded, untouched, strict=True))
-
-
 def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp_path: Path):
     path, start, other = tmp_path / "image", TURNED["jpeg turned 3"], TURNED["jpeg turned 6"]
     for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):

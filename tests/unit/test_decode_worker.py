@@ -182,13 +182,6 @@ def test_data_after_a_jpeg_does_not_count_as_scans(tmp_path: Path):
     assert read_image(write_file(tmp_path, data)).width == 96
 
 
-def test_gif_frames_are_counted(tmp_path: Path):
-    frames = [PHOTO.rotate(10 * turn) for turn in range(12)]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert inspect(write_file(tmp_path, data)).frames == 12
-    assert inspect(write_file(tmp_path, data[: len(data) * 3 // 4])).frames in range(8, 11)
-
-
 @pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
 def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, faulty: Workers, name: str):
     hanging = write_file(tmp_path, small.read_bytes(), name)

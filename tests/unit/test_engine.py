@@ -157,18 +157,6 @@ def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, 
         device._is_bf16_faster.cache_clear()
 
 
-def test_bf16_is_tried_on_one_core_so_that_other_programs_do_not_matter(monkeypatch):
-    convolve, cores, used = torch.nn.functional.conv2d, torch.get_num_threads(), set[int]()
-
-    def recorded(*given):
-        used.add(torch.get_num_threads())
-        return convolve(*given)
-
-    monkeypatch.setattr(torch.nn.functional, "conv2d", recorded)
-    assert all(0 < seconds < 1 for seconds in device._convolution_seconds(torch.float32, torch.bfloat16))
-    assert (used, torch.get_num_threads()) == ({1}, cores)
-
-
 def test_a_network_runs_only_in_its_declared_precisions(monkeypatch):
     assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
     assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
@@ -178,24 +166,6 @@ def test_a_network_runs_only_in_its_declared_precisions(monkeypatch):
     engine = Engine("cpu", "bf16")
 
     assert (engine.precision(), engine.precision(model=FAST), engine.precision(model=ANIME)) == ("bf16", "fp32", "bf16")
-
-
-def test_fp16_runs_on_the_cpu(photo):
-    exact = enlarge(Engine("cpu", "fp32"), photo[:16, :16])
-
-    rounded = enlarge(Engine("cpu", "fp16"), photo[:16, :16])
-
-    assert np.abs(rounded.astype(int) - exact).max() <= 4
-
-
-def test_the_kernels_of_one_direction_are_not_used_for_the_other(photo):
-    engine, other = Engine("cpu", "fp32"), Engine("cpu", "fp32")
-    landscape = np.ascontiguousarray(photo[:12, :20])
-    portrait = np.ascontiguousarray(photo[:20, :12])
-
-    enlarge(engine, portrait)
-
-    assert np.array_equal(enlarge(engine, landscape), enlarge(other, landscape))
 
 
 def repeat(rows: np.ndarray) -> np.ndarray:

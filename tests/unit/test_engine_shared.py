@@ -36,23 +36,6 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
     assert engine.loaded() is None
 
 
-def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(photo, monkeypatch):
-    trimmed = []
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
-    engine = Engine("cpu", "fp32")
-    engine.own = torch.device("cuda")
-
-    enlarge(engine, photo[:8, :8], FAST)
-    enlarge(engine, photo[:8, :8], FAST)
-    before = len(trimmed)
-    enlarge(engine, photo[:8, :8], ANIME)
-    assert len(trimmed) == before + 1
-
-    engine.release()
-    assert len(trimmed) == before + 2
-    assert not any(trimmed), "the model was released before"
-
-
 def test_an_idle_model_is_released(photo):
     engine = Engine("cpu", "fp32")
     enlarge(engine, photo[:8, :8])
@@ -158,31 +141,6 @@ def restore_faces(engine, better, stop=None, *, release=True) -> tuple[list[np.n
 
     restored = engine.use("gfpgan-v1.4", load, lambda one: one.restore(FACES, stop))
     return restored, len(loaded)
-
-
-def test_all_faces_of_an_image_load_the_face_network_once(engine, photo):
-    begun, ended, in_memory = threading.Event(), [], []
-
-    def mirrored(face):
-        begun.set()
-        threading.Event().wait(0.2)  # long enough for the run to queue its next step
-        in_memory.append(engine.loaded()[0])
-        return face[:, ::-1]
-
-    faces = threading.Thread(target=lambda: ended.append(restore_faces(engine, mirrored)))
-
-    def progress(done, total, left):
-        if not begun.is_set():
-            faces.start()
-            assert begun.wait(10)
-
-    enlarge(engine, np.tile(photo, (12, 1, 1)), progress=progress)
-    faces.join()
-
-    ((restored, loads),) = ended
-    assert loads == 1
-    assert in_memory == ["gfpgan-v1.4"] * 2
-    assert all(np.array_equal(face, crop[:, ::-1]) for face, crop in zip(restored, FACES, strict=True))
 
 
 def test_cancel_works_between_faces_and_frees_the_engine(engine, photo):

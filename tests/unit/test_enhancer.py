@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
+from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings
 from enhance.scheduler import SCHEDULER
 
 from .report_runs import text_of
@@ -103,14 +103,6 @@ def test_an_existing_output_file_is_recognised_by_its_signature(enhancer, photo_
     assert output.stat().st_mtime_ns == written
     assert again.info["output"] == first.info["output"]
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
-
-
-def test_a_cancelled_run_leaves_no_file(enhancer, photo_file):
-    stop = threading.Event()
-
-    with pytest.raises(Cancelled):
-        enhancer.run(photo_file, RAW, progress=lambda *_: stop.set(), stop=stop)
-    assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
 
 
 def test_a_run_that_is_cancelled_while_it_writes_leaves_no_partial_file(enhancer, photo, tmp_path):
@@ -210,12 +202,6 @@ def test_tiny_images_work(enhancer, tmp_path, size):
     )
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_upscale_accepts_only_rgb_arrays(enhancer, array):
-    with pytest.raises(PictureError, match="upscale does not accept"):
-        enhancer.upscale(array)
-
-
 def test_concurrent_callers_get_their_own_images(enhancer, photo, tmp_path):
     paths = [tmp_path / "one.png", tmp_path / "two.png"]
     images = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
@@ -249,27 +235,6 @@ def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enha
     assert f"{photo_file.stem}-4x.webp" in webp
     with pytest.raises(EnhanceError, match="does not exist"):
         enhancer.report("0" * 32)
-
-
-def test_a_preset_name_is_accepted_as_settings(enhancer, photo_file, tmp_path):
-    named, meant = tmp_path / "named.png", tmp_path / "meant.png"
-
-    assert (
-        enhancer.run(photo_file, "anime-fast", output=named).info["signature"]
-        == enhancer.run(photo_file, RAW, output=meant).info["signature"]
-    )
-    preview = enhancer.preview(photo_file, "anime-fast", size=16)
-    assert np.array_equal(enhancer.retune(preview, "anime-fast").after, preview.after)
-    with pytest.raises(SettingsError, match="Unknown preset “vivid”"):
-        enhancer.run(photo_file, "vivid")
-
-
-def test_the_extension_must_match_the_format(enhancer, photo_file, tmp_path):
-    with pytest.raises(SettingsError, match=r"out\.gif has an unsupported extension"):
-        enhancer.run(photo_file, RAW, output=tmp_path / "out.gif")
-    with pytest.raises(SettingsError, match=r"The extension of out\.jpg does not match the format avif"):
-        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg", encoding=Encoding("avif"))
-    assert [path.name for path in tmp_path.glob("*out*")] == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Face restoration: alignment, and blending into the image without visible edges."""
 
-import threading
 from collections.abc import Callable
 
 import cv2
@@ -79,12 +78,6 @@ def test_the_similarity_inverts_rotation_scale_and_position(degrees, scale):
     assert scale_of(matrix) == pytest.approx(1 / scale)
 
 
-def test_the_similarity_has_no_reflection():
-    mirrored = TEMPLATE * [-1, 1] + [512, 0]
-
-    assert np.linalg.det(similarity(mirrored, TEMPLATE)[:, :2]) > 0
-
-
 @pytest.mark.parametrize("size", [0.15, 1.0, 1.9])
 def test_landmarks_are_aligned_to_the_template(size):
     landmarks = rotated_landmarks(20, size, (560, 560))
@@ -147,17 +140,6 @@ def test_the_face_fades_out_without_an_edge(portrait, faces):
     assert change.max() == 0
 
 
-def test_strength_interpolates_linearly(portrait, faces):
-    image = bicubic(portrait)
-    patches = restore_faces(portrait, faces, striped)
-
-    none, half, full = (blend_faces(image, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
-
-    assert np.array_equal(none, image)
-    unclipped = (full > 0) & (full < 255)
-    assert np.abs((half - image) * 2 - (full - image))[unclipped].max() <= 2
-
-
 def test_the_colour_and_light_of_the_image_are_kept(portrait, faces):
     image = bicubic(portrait)
     patches = restore_faces(portrait, faces, tinted)
@@ -166,15 +148,6 @@ def test_the_colour_and_light_of_the_image_are_kept(portrait, faces):
     change = blend_faces(image, 0, patches)[there].astype(float) - image[there]
 
     assert np.abs(cv2.GaussianBlur(change, (0, 0), 40)).max() < 6
-
-
-def test_a_grey_face_stays_grey(portrait, faces):
-    grey = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-
-    result = blend_faces(bicubic(grey), 0, restore_faces(grey, faces, tinted))
-
-    assert np.array_equal(result[..., 0], result[..., 1])
-    assert np.array_equal(result[..., 0], result[..., 2])
 
 
 def test_16_bits_match_8_bits(portrait, faces):
@@ -219,27 +192,6 @@ def test_a_face_is_visible_wherever_it_changes_pixels(portrait, faces):
         for top in (patch.top // 4, patch.bottom // 4 - 1):
             assert faces[0].is_visible(Box(left, top, 1, 1))
     assert not faces[0].is_visible(Box(0, 0, 8, 8))
-
-
-def test_no_face_changes_nothing(portrait):
-    image = bicubic(portrait)
-
-    assert restore_faces(portrait, (), striped) == ()
-    assert blend_faces(image, 0, ()) is image
-
-
-def test_all_faces_are_restored_in_one_call(portrait, faces):
-    stop, calls = threading.Event(), []
-
-    def restore(crops, stop):
-        calls.append((len(crops), stop))
-        return crops
-
-    tiny = face_at(rotated_landmarks(0, 0.04, (140, 130)), 13)
-    assert len(restore_faces(portrait, [*faces, tiny, *faces], restore, stop)) == 2
-    assert calls == [(2, stop)]
-    assert restore_faces(portrait, [tiny], restore) == ()
-    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("wrong", [np.full((512, 512, 3), np.nan), np.zeros((256, 256, 3))])

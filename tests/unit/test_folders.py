@@ -15,8 +15,6 @@ import pytest
 from PIL import Image
 
 from enhance import SettingsError
-from enhance.batch import Item, plan
-from enhance.batch_archive import archive_names
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from enhance.images import Shard
@@ -134,13 +132,6 @@ def test_a_long_name_with_a_number_is_recognised(tmp_path):
     assert results(tmp_path / "out") == [f"{'x' * 249}-2.png", f"{'x' * 251}.png"]
 
 
-def test_the_zip_keeps_subfolders():
-    names = ("a/x.jpg", "a/x.png", "b/x.jpg", "x.jpg")
-    batch = plan(Item(Path(name), Path(name), state="done") for name in names)
-
-    assert list(archive_names(batch).values()) == ["a/x.png", "a/x-2.png", "b/x.png", "x.png"]
-
-
 def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys):
     good, bad = image(tmp_path / "a.png"), tmp_path / "bad.png"
     bad.write_bytes(b"no image")
@@ -212,23 +203,6 @@ def test_the_shard_of_a_job_array(monkeypatch, variables, shard):
         monkeypatch.setenv(name, value)
 
     assert Shard.parse("auto") == shard
-
-
-@pytest.mark.parametrize("variables", [{}, {"JOB_COMPLETION_INDEX": "1"}])
-def test_without_a_job_array_its_shard_is_an_error(monkeypatch, tmp_path, capsys, variables):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-
-    assert main(["run", str(tmp_path), "--shard", "auto"]) == 2
-
-    assert "--shard auto found no job array." in capsys.readouterr().err
-
-
-def test_a_shard_without_files_succeeds(tmp_path):
-    image(tmp_path / "in/a.png")
-
-    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--shard", "2/2", *FAST]) == 0
-    assert not (tmp_path / "out").exists()
 
 
 class OtherClaims:
@@ -388,27 +362,3 @@ def test_results_have_the_names_of_a_pattern_and_are_found_again(tmp_path, capsy
 
     assert main([*command, "--name-pattern", "all", *FAST]) == 0
     assert {"all.png", "sub/all.png", "sub/all-2.png"} < set(results(tmp_path / "out"))
-
-
-def test_the_preset_in_a_name_is_that_of_auto(tmp_path):
-    image(tmp_path / "in" / "large.png", side=64)
-    command = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--long-side", "32", "--device", "cpu"]
-
-    assert main([*command, "--name-pattern", "{name} {preset}"]) == 0
-
-    assert results(tmp_path / "out") == ["large resize.png"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["-o", "out", "--name-pattern", "a/{name}"], "cannot contain “/”"),
-        (["-o", "out", "--name-pattern", "{nom}"], "cannot contain “{nom}”"),
-        (["--name-pattern", "{name}"], "requires an output folder"),
-    ],
-)
-def test_a_pattern_that_cannot_be_used_is_rejected(tmp_path, capsys, monkeypatch, options, message):
-    monkeypatch.chdir(tmp_path)
-    assert main(["run", str(image(tmp_path / "in" / "a.png")), *options, *FAST]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

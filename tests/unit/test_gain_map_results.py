@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -142,12 +141,6 @@ def test_metadata_of_iso_21496_is_unchanged(enhancer, portrait, tmp_path, xmp):
     assert (b"hdrgm" in whole) is bool(xmp)
 
 
-def test_map_without_an_index_is_found_by_the_directory(enhancer, portrait, tmp_path):
-    (tmp_path / "photo.jpg").write_bytes(ultra_hdr(portrait, index=False))
-    result = enhancer.run(tmp_path / "photo.jpg", "anime-fast", output=tmp_path / "out.jpg")
-    assert second_image(result.path).size[0] == 320
-
-
 def test_map_is_rotated_with_the_photo(enhancer, portrait, tmp_path):
     values = np.zeros((40, 80), np.uint8)
     values[:, 60:] = 255
@@ -172,35 +165,10 @@ def test_stored_result_keeps_the_map(enhancer, ultra, tmp_path):
     assert stored.info["output"]["notes"] == ["gain_map_left"], "a PNG shows no HDR"
 
 
-def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
-    with_it = enhancer.run(ultra, "anime-fast")
-    without = enhancer.run(ultra, "anime-fast", image=replace(read_image(ultra), gain_map=None))
-    assert np.array_equal(with_it.array, without.array)
-
-
-def test_results_of_earlier_versions_are_computed_again(enhancer, ultra, tmp_path):
-    before = replace(read_image(ultra), gain_map=None)
-    for output in (None, tmp_path / "out.png", tmp_path / "out.jpg"):
-        enhancer.run(ultra, "anime-fast", image=before, output=output)
-        result = enhancer.run(ultra, "anime-fast", output=output)
-        jpeg = result.path if result.path.suffix == ".jpg" else result.save(tmp_path / "later.jpg").path
-        assert second_image(jpeg).size == (320, 320)
-        assert enhancer.run(ultra, "anime-fast", output=output).info["cached"]
-
-
 def test_large_maps_are_limited(enhancer, ultra, tmp_path, monkeypatch):
     monkeypatch.setattr(result_maps, "MAX_PIXELS", 40_000)
     result = enhancer.run(ultra, "anime-fast", output=tmp_path / "out.jpg")
     assert second_image(result.path).size == (200, 200)
-
-
-def test_long_xmp_is_removed_for_the_map(enhancer, portrait, tmp_path):
-    short = packet(b'xmlns:x="urn:x"', b"<x:y></x:y>")
-    long = short.replace(b"</x:y>", b"x" * (65_000 - len(short)) + b"</x:y>")
-    (tmp_path / "photo.jpg").write_bytes(ultra_hdr(portrait, xmp=long))
-    result = enhancer.run(tmp_path / "photo.jpg", "anime-fast", output=tmp_path / "out.jpg")
-    assert result.info["output"]["notes"] == ["xmp_left"]
-    assert second_image(result.path).size[0] == 320
 
 
 @pytest.mark.parametrize("stated", [b' HDRGainMap:HDRGainMapHeadroom="4"', b""], ids=["xmp", "maker-notes"])

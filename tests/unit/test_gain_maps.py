@@ -11,14 +11,12 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from enhance.images import Metadata, read_image
-from enhance.images.containers import make_chunk
+from enhance.images import read_image
 from enhance.images.metadata import LOST
-from enhance.images.metadata import find_claims as find_claims_in
 from enhance.output.formats import Encoding
 from tests.unit import photos_with_metadata
-from tests.unit.gain_map_files import APPLE, HDRGM, directory, packet, ultra_hdr
-from tests.unit.image_files import encode, png
+from tests.unit.gain_map_files import APPLE, directory, packet, ultra_hdr
+from tests.unit.image_files import encode
 from tests.unit.photos_with_metadata import read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -80,42 +78,12 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
         assert read_image(exported.path).metadata.notes == (), "the result refers to neither"
 
 
-def test_motion_photo_zero_is_not_noted():
-    packet_without = packet(CAMERA + b'MotionPhoto="0" GCamera:MotionPhotoVersion="1"')
-    metadata = Metadata(xmp=packet_without).upright()
-    assert metadata.notes == ()
-    assert metadata.xmp == packet_without.replace(b"= '6'", b"= '1'")
-
-
 def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(photos_with_metadata.extended_jpeg())
     metadata = read_image(tmp_path / "photo.jpg").metadata
     assert metadata.notes == ("xmp_extension_left",)
     assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")
     assert b'HasExtendedXMP=""' in (metadata.xmp or b"")
-
-
-def test_png_loses_the_claim_too(photo, tmp_path):
-    chunk = make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(HDRGM))
-    (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
-    metadata = read_image(tmp_path / "claims.png").metadata
-    assert metadata.notes == ("gain_map_left",)
-    assert b"hdrgm:" not in (metadata.xmp or b"")
-
-
-def test_other_properties_of_the_photo_are_kept(photo, tmp_path):
-    for name in ("ultra.jpg", "motion.jpg", "micro.jpg", "apple.heic"):
-        (tmp_path / name).write_bytes(photos(photo)[name][0])
-        metadata = read_image(tmp_path / name).metadata
-        assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")
-        assert b"Rating" in (metadata.xmp or b"")
-        assert find_claims_in(metadata.xmp or b"") == []
-
-
-def test_packet_with_an_unusual_claim_is_removed():
-    claim = b'<g:Version xmlns:g="http://ns.adobe.com/hdr-gain-map/1.0/">1</g:Version><Item x:Semantic="GainMap"/>'
-    metadata = Metadata(xmp=packet(b"", claim)).upright()
-    assert (metadata.xmp, metadata.notes) == (None, ("gain_map_left",))
 
 
 def test_cached_result_keeps_the_note(photo, tmp_path, enhancer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import signal
 from dataclasses import replace
@@ -14,13 +13,12 @@ from typing import Any, cast
 
 import gradio as gr
 import pytest
-from PIL import Image
 
 from enhance import Settings
 from enhance.files import write_atomically
 from enhance.images import inspect
 from enhance.store import Entry, TaskStore
-from enhance.web.history import MAX_RESULTS, items_of, record_run, recorded, restore_files
+from enhance.web.history import MAX_RESULTS, record_run, recorded, restore_files
 from enhance.web.session import Session, Upload
 from enhance.web.storage import PageFolder, history_name
 
@@ -100,11 +98,6 @@ def test_a_list_is_found_only_by_its_key_which_is_not_stored(store, photo_file):
     assert all(KEY not in path.name + path.read_text() for path in store.lists.iterdir())
 
 
-@pytest.mark.parametrize("key", ["", "a1", KEY.upper(), KEY + "a1", "*" * 32, None, 7, [KEY]])
-def test_an_unusable_key_has_no_list(key):
-    assert history_name(request(), key) == ""
-
-
 def test_an_entry_under_the_name_of_another_user_is_ignored(store, photo_file):
     entry = start_entry(store, photo_file)
     theirs = history_name(request(), OTHER_KEY)
@@ -178,13 +171,6 @@ def test_a_damaged_entry_is_ignored(store, photo_file, content):
     assert entries_of(store, entry.whose) == []
 
 
-def test_an_entry_without_its_result_has_the_state_gone(store, photo_file):
-    entry, task_id = finish_entry(store, photo_file)
-    assert entry.current_state(store) == "done"
-    store.result_path(task_id).unlink()
-    assert entry.current_state(store) == "gone"
-
-
 def test_expired_entries_are_deleted_with_all_files(store, photo_file):
     entry, _ = finish_entry(store, photo_file)
     for path in store.folder.rglob("*"):
@@ -194,14 +180,6 @@ def test_expired_entries_are_deleted_with_all_files(store, photo_file):
     store.clean()
 
     assert entries_of(store, entry.whose) == []
-    assert stored_files(store) == []
-
-
-def test_removing_an_entry_deletes_its_files(store, photo_file):
-    entry, _ = finish_entry(store, photo_file)
-
-    store.remove([entry])
-
     assert stored_files(store) == []
 
 
@@ -265,11 +243,6 @@ def test_a_large_batch_counts_as_one_result(store, photo_file):
     assert runs == {frozenset({single.id}), frozenset({another.id}), frozenset(entry.id for entry in batch)}
 
 
-def test_the_files_of_a_batch_keep_their_order(store, photo_file):
-    batch = batch_of(store, photo_file, 12)
-    assert [entry.id for run in store.runs(batch[0].whose) for entry in run] == [entry.id for entry in batch]
-
-
 def test_the_number_of_files_is_limited_except_in_the_newest_batch(store, photo_file, monkeypatch):
     monkeypatch.setattr("enhance.web.history.MAX_FILES", 10)
     batch_of(store, photo_file, 5)
@@ -280,16 +253,6 @@ def test_the_number_of_files_is_limited_except_in_the_newest_batch(store, photo_
     start_entry(store, photo_file)
 
     assert {entry.id for entry in entries_of(store, newest[0].whose)} == {entry.id for entry in newest}
-
-
-def test_an_entry_of_an_earlier_version_is_read(store, photo_file):
-    entry = start_entry(store, photo_file)
-    known = json.loads(entry.path(store).read_text())
-    entry.path(store).write_text(
-        json.dumps({name: known[name] for name in known.keys() - {"bytes", "batch", "number"}})
-    )
-
-    assert [one.id for one in entries_of(store, entry.whose)] == [entry.id]
 
 
 def test_an_input_with_two_names_is_deleted_with_the_last_entry(store, photo_file, tmp_path):
@@ -306,17 +269,6 @@ def test_an_input_with_two_names_is_deleted_with_the_last_entry(store, photo_fil
     assert stored_files(store) == []
 
 
-def test_each_print_of_a_recorded_batch_keeps_its_size(store, photo_file):
-    (entry, _), (other, _) = finish_entry(store, photo_file), finish_entry(store, photo_file)
-    sides = [Settings("gentle", long_side=side).as_dict() for side in (1795, 1205, 1795)]
-    prints = [replace(one, settings=own) for one, own in zip((entry, other, entry), sides, strict=True)]
-
-    items = items_of(store, prints)
-
-    assert [item.settings and item.settings.long_side for item in items] == [None, 1205, None]
-    assert [item.state for item in items] == ["done"] * 3
-
-
 def test_a_restored_batch_has_the_names_of_its_pattern(store, photo_file, tmp_path):
     entry, _ = finish_entry(store, photo_file)
     entries = [replace(entry, id=str(n), batch="b", pattern="{name} {n}", number=n) for n in (1, 3)]
@@ -328,16 +280,3 @@ def test_a_restored_batch_has_the_names_of_its_pattern(store, photo_file, tmp_pa
 
     assert [files.results[one.key].name for one in files.items] == ["photo 01.png", "photo 03.png"]
     assert files.pattern == "{name} {n}"
-
-
-def test_a_restored_file_with_transparency_is_known_as_such(store, photo_file, tmp_path):
-    opaque = start_entry(store, photo_file)
-    Image.new("RGBA", (6, 5), (9, 9, 9, 0)).save(tmp_path / "logo.png")
-    logo = start_entry(store, tmp_path / "logo.png")
-    folder = PageFolder(tmp_path / "page", 1, shared=False)
-    services: Any = SimpleNamespace(enhancer=SimpleNamespace(tasks=store), downloads=folder)
-
-    files, lost = restore_files(services, [opaque, logo])
-
-    assert [item.has_alpha for item in files.items] == [False, True]
-    assert lost == []

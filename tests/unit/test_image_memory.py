@@ -18,7 +18,6 @@ from enhance.output.result import Scene
 from enhance.output.thumbnails import resize_for_screen, whole_image
 from enhance.report import make_report
 from enhance.scenes.dehaze import find_haze, remove_haze
-from enhance.scenes.face_detection import _high_bytes
 from enhance.settings import Settings
 
 from .report_runs import info_of
@@ -113,14 +112,6 @@ def test_downscaling_by_strips_is_exact_and_needs_no_copy(monkeypatch, channels,
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_measuring_a_wide_image_uses_lower_strips(dtype):
-    wide = mapped(3, dtype, 150, 40_000)
-
-    assert peak_of(lambda: wide.noise) < 75_000_000
-    assert peak_of(lambda: wide.softness) < 150_000_000
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
     large, image = mapped(3, dtype), small(3, dtype)
@@ -135,17 +126,3 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
     assert taken < BYTE_A_PIXEL
     assert np.array_equal(seen, remove_haze(image.rgb, find_haze(image.rgb), settings.strength))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_image_without_haze_is_not_copied():
-    image = small(3, np.uint8)
-
-    assert Scene().network_pixels(image, Settings("gentle")) is image.rgb
-
-
-def test_face_detection_reads_only_high_bytes():
-    deep = mapped(3, np.uint16).rgb
-    deep[::7] = 0x1234
-
-    assert peak_of(lambda: _high_bytes(deep)) < deep.size + BYTE_A_PIXEL / 4
-    assert np.array_equal(_high_bytes(deep), deep >> 8)

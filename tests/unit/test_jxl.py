@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance import Encoding, SettingsError
+from enhance import Encoding
 from enhance.errors import PictureError
-from enhance.images import Metadata, inspect, read_image, worker
-from enhance.output import jxl
+from enhance.images import Metadata, inspect, read_image
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin, origin_of
@@ -118,22 +117,3 @@ def test_truncated_and_large_files_are_rejected(tmp_path):
         path.write_bytes(content[:length])
         with pytest.raises(PictureError, match="incomplete"):
             read_image(path)
-
-
-def test_errors_name_the_missing_library(tmp_path, monkeypatch):
-    path = export_jxl(finished(tmp_path, PHOTO), 90)
-    without = "import sys; sys.modules['pyjpegxl'] = None; " + worker.PROGRAM
-    monkeypatch.setattr(worker, "WORKERS", worker.Workers(1, without))
-    with pytest.raises(PictureError, match="install pyjpegxl"):
-        read_image(path)
-    worker.WORKERS.close()
-    monkeypatch.setattr(jxl, "is_available", lambda: False)
-    with pytest.raises(SettingsError, match="cannot save JPEG XL"):
-        Encoding("jxl").check(100, 100)
-
-
-def test_a_bare_codestream_is_read(tmp_path):
-    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
-    run("cjxl", tmp_path / "photo.png", tmp_path / "bare.jxl", "-d", "0", "--container=0")
-    assert (tmp_path / "bare.jxl").read_bytes()[:2] == b"\xff\x0a"
-    assert np.array_equal(read_image(tmp_path / "bare.jxl").rgb, PHOTO)

@@ -99,21 +99,11 @@ def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(tmp_pat
     assert label_of(write_result(tmp_path, xmp_of(own))) == label
 
 
-def test_result_without_xmp_gets_a_packet_that_has_only_the_label(tmp_path):
-    path = write_result(tmp_path)
-    assert label_of(path) == ENHANCED
-    assert others_of(path) == {}
-
-
 def test_low_fidelity_is_labelled_as_generated(tmp_path):
     wrong = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
     path = write_result(tmp_path, xmp_of("digitalCapture"), network=wrong)
     assert label_of(path) == COMPOSITE
     assert others_of(path) == others_of(write_result(tmp_path, xmp_of("digitalCapture")))
-
-
-def test_restored_faces_are_labelled_as_generated(tmp_path):
-    assert label_of(write_result(tmp_path, overlay=lambda rows, first: rows)) == COMPOSITE
 
 
 def test_result_without_a_network_keeps_the_label_of_the_photo(tmp_path):
@@ -122,13 +112,6 @@ def test_result_without_a_network_keeps_the_label_of_the_photo(tmp_path):
         assert label_of(path) == own
         export(path, tmp_path / "none.jpg", Encoding("jpeg", metadata="none"))
         assert label_of(tmp_path / "none.jpg") is None
-
-
-def test_xmp_too_long_for_a_jpeg_is_replaced_by_the_label(tmp_path):
-    long = b'<rdf:Description xmlns:t="t:" t:a="%s"/></rdf:RDF>' % (b"x" * 70_000)
-    png = write_result(tmp_path, photos_with_metadata.XMP.replace(b"</rdf:RDF>", long))
-    export(png, tmp_path / "long.jpg", Encoding("jpeg"))
-    assert label_of(tmp_path / "long.jpg") == ENHANCED
 
 
 @pytest.mark.parametrize(
@@ -144,10 +127,6 @@ def test_every_form_of_the_property_is_replaced(xmp):
     assert labelled.count(b"DigitalSourceType") == 1
     assert f'"{VOCABULARY}{ENHANCED}"'.encode() in labelled
     assert b"DigitalSourceType" not in (with_source_type(labelled, None) or b"")
-
-
-def test_packet_without_properties_is_replaced():
-    assert with_source_type(b"<rdf:RDF/>", ENHANCED) == with_source_type(None, ENHANCED)
 
 
 def test_command_line_writes_the_label_unless_it_is_off(photo_file, tmp_path, capsys):

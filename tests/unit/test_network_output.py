@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from PIL import Image
 
-from enhance import Enhancer
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.raw_store import NetworkOutput, OutputShape
@@ -20,11 +18,9 @@ from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, StorageError
 from enhance.files import AtomicFile
 from enhance.models import graph_of
-from enhance.models.memory import cut, divide_to_fit, longest_part, stream_bytes
-from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.models.memory import divide_to_fit, longest_part, stream_bytes
 from enhance.models.networks.srvgg import srvgg
 from enhance.scheduler import SCHEDULER, Ticket
-from enhance.settings import Settings
 from tests.user_models import add_models
 
 FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
@@ -68,13 +64,6 @@ def test_a_stored_output_can_be_opened(image, columns, tmp_path):
 
     with NetworkOutput.open(path) as again:
         assert np.array_equal(again.rows(3, 15), image[3:15])
-
-
-def test_an_output_that_is_not_stored_leaves_no_file(image, tmp_path):
-    with fill_output(create_output(image.dtype, False, tmp_path / "output.raw"), image):
-        assert not (tmp_path / "output.raw").exists()
-
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
@@ -264,25 +253,6 @@ def test_an_abandoned_image_in_parts_closes_its_files(tmp_path, monkeypatch):
     assert SCHEDULER.count() == 0
 
 
-def test_the_parts_of_a_run_are_stored_in_the_folder_of_the_result(tmp_path, monkeypatch):
-    Image.fromarray(skimage.data.astronaut()[:130, :130]).save(tmp_path / "photo.png")
-    enhancer, settings = Enhancer("cpu", data=tmp_path / "data"), Settings.from_preset("anime-fast", tuning=False)
-    plain = enhancer.run(tmp_path / "photo.png", settings, output=tmp_path / "plain.png")
-    limit_memory(enhancer.engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
-    folders, opened = [], tempfile.TemporaryFile
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **where: folders.append(where["dir"]) or opened(**where))
-    (tmp_path / "results").mkdir()
-
-    result = enhancer.run(tmp_path / "photo.png", settings, output=tmp_path / "results" / "parts.png")
-
-    assert set(folders) == {tmp_path / "results"}
-    assert len(folders) == 1 + 2  # the whole, and two parts
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["parts.png"]
-    first, second = (np.asarray(Image.open(one.path)).astype(int) for one in (plain, result))
-    assert np.abs(first - second).max() <= 2
-
-
 def test_the_free_memory_of_a_gpu_determines_the_parts(monkeypatch):
     engine = Engine("cpu", "bf16")
     monkeypatch.setattr("enhance.engine.engine.free_memory", lambda device: 600e6)
@@ -328,17 +298,3 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(Stream, "__init__", begun)
     monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # The timing would add a stream.
     return widths
-
-
-@pytest.mark.parametrize(("fold", "rows"), [(1, 1000), (2, 1000), (2, 1001)])
-def test_parts_cover_the_image_once_with_the_receptive_radius(fold, rows):
-    graph = rrdbnet(1, unshuffle=fold)
-
-    parts = cut(rows, 3, graph)
-
-    assert [first for first, *_ in parts] == [0, *(last for _, last, *_ in parts[:-1])]
-    assert parts[-1][1] == rows
-    assert max(last - first for first, last, *_ in parts) - min(last - first for first, last, *_ in parts) <= fold + 1
-    assert all(first % fold == top % fold == 0 for first, _, top, _ in parts)
-    for first, last, top, bottom in parts:
-        assert (top, bottom) == (max(0, first - graph.receptive_radius), min(rows, last + graph.receptive_radius))

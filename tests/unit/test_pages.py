@@ -46,13 +46,6 @@ def test_first_of_several_pages_is_noted(tmp_path):
         assert read_image(tmp_path / "scan.tif").metadata.notes == ("first_frame",)
 
 
-def test_thumbnail_is_no_page(tmp_path):
-    with tifffile.TiffWriter(tmp_path / "scan.tif") as file:
-        file.write(np.zeros((16, 16, 3), np.uint8), photometric="rgb")
-        file.write(np.zeros((4, 4, 3), np.uint8), photometric="rgb", subfiletype=1)
-    assert read_image(tmp_path / "scan.tif").metadata.notes == ()
-
-
 def test_other_and_damaged_files_have_one_page(tmp_path):
     write_pages(tmp_path / "scan.tif", 2)
     whole = (tmp_path / "scan.tif").read_bytes()

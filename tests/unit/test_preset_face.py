@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance import Enhancer, Result, Settings, WeightsError, models
+from enhance import Enhancer, Result, Settings, models
 from enhance.images import Box, read_image
 from enhance.scenes.face_detection import TEMPLATE, Face
 from enhance.scenes.faces import FaceCache
@@ -71,13 +71,6 @@ def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, phot
     assert both.patches[0] is left.patches[0]
     FaceCache(Path, restore).faces(seen)
     assert calls == [1, 1, 2]
-
-
-def test_a_missing_detector_is_an_error_with_its_command(tmp_path, portrait, monkeypatch):
-    (tmp_path / "weights").mkdir()
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(copy_gentle_model(tmp_path / "weights")))
-    with pytest.raises(WeightsError, match="enhance weights fetch yunet"):
-        Enhancer("cpu", "fp32").preview(portrait, Settings.from_preset("face"))
 
 
 def test_only_the_face_changes_and_only_with_strength(enhancer, portrait, restored):

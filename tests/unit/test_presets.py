@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from enhance import Enhancer, Settings, WeightsError, models
+from enhance import Enhancer, Settings, models
 from enhance.engine.engine import Engine
 from enhance.models.networks.srvgg import srvgg
-from enhance.settings import WeightInterpolation
 
 
 @pytest.fixture
@@ -40,15 +39,6 @@ def test_denoise_interpolates_the_weights_like_the_official_command(small_networ
     assert np.array_equal(halfway, upscale(strong, photo))
 
 
-def test_denoise_1_uses_the_general_model_alone():
-    assert Settings.from_preset("fast", denoise=1.0).weights == WeightInterpolation("realesr-general-x4v3")
-    assert Settings.from_preset("fast", denoise=0.0).weights.models == (
-        "realesr-general-x4v3",
-        "realesr-general-wdn-x4v3",
-    )
-    assert Settings.from_preset("gentle", denoise=0.5).weights == WeightInterpolation("realesrgan-x4plus")
-
-
 def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
 
@@ -69,19 +59,3 @@ def test_the_reason_does_not_reveal_the_path_of_the_program(monkeypatch):
     program = Path(models.__file__).parents[2]
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
     assert "put these files into no-such-folder" in reason("gentle-2x")
-
-
-def test_relative_times_of_presets():
-    times = {preset["name"]: preset["relative_time"] for preset in Enhancer().presets()}
-
-    assert times["gentle"] == 1
-    assert times["anime-fast"] < times["fast"] < times["anime"] < 1
-
-
-def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
-    enhancer = Enhancer("cpu", "fp32")
-
-    with pytest.raises(WeightsError, match="realesr-general-x4v3"):
-        enhancer.run(photo_file, Settings.from_preset("fast"))
-    assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()

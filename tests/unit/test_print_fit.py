@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.batch import BatchRun, Item, plan
-from enhance.cli import main
-from enhance.errors import SettingsError
-from enhance.images import Box
 from enhance.info import open_photo
-from enhance.output.names import ResultNames
 from enhance.output.png_reader import PngReader
-from enhance.output.resample import differs_from_paper, paper_of, result_size, with_possible_size
-from enhance.settings import signature
+from enhance.output.resample import paper_of, result_size
 from tests.unit.gain_map_files import VALUES, map_packet, ultra_hdr
 from tests.unit.image_files import encode, exif_block
 from tests.unit.test_gain_map_results import second_image
@@ -89,31 +80,6 @@ def test_strips_of_the_photo_give_the_paper(settings, strip):
         assert max(len(part) for part in parts) <= max(strip, 64)
 
 
-def test_signature_changes_only_with_a_border_or_a_crop():
-    first, *others = (signature("a", one, "m", "fp32") for one in (CONTAIN, BORDER, CROP))
-    assert len({first, *others}) == 3
-    assert first == signature("a", Settings("anime-fast", print_width=1.27, print_height=1.016), "m", "fp32")
-    plain = Settings("anime-fast", scale=2, print_fit="crop")
-    assert signature("a", plain, "m", "fp32") == signature("a", Settings("anime-fast", scale=2), "m", "fp32")
-
-
-def test_values_that_are_not_possible_are_rejected():
-    with pytest.raises(SettingsError, match="print_fit"):
-        Settings(print_fit="fill")
-    assert BORDER.changed(scale=2).print_fit is None
-    narrow = Settings("anime-fast", print_width=100, print_height=1, print_fit="border")
-    with pytest.raises(SettingsError, match="print_width"):
-        result_size(narrow, 40, 56)
-    assert with_possible_size(narrow, 40, 56).print_fit == "contain"
-
-
-def test_choice_is_offered_for_other_shapes_only():
-    assert differs_from_paper(CONTAIN, 40, 56)
-    assert not differs_from_paper(CONTAIN, 4000, 5030)
-    assert not differs_from_paper(CONTAIN, 5030, 4000), "the paper is turned"
-    assert not differs_from_paper(Settings(print_width=10), 40, 56)
-
-
 def test_gain_map_follows_the_photo(enhancer, tmp_path):
     photo = np.full((80, 112, 3), 128, np.uint8)
     values = np.zeros((40, 56), np.uint8)
@@ -146,27 +112,3 @@ def test_page_and_report_see_the_photo_without_its_border(enhancer, photo_file, 
         assert (rows[:, 159:] == 127).all()
     path = enhancer.write_report(bordered, photo_file, tmp_path / "report.pdf")
     assert path.read_bytes().startswith(b"%PDF")
-
-
-def test_command_line_and_batch_use_the_fit(enhancer, photo_file, tmp_path, capsys):
-    options = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32", "--json"]
-    size = ["--print", "1.27x1.016cm", "--print-fit", "crop"]
-    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *size, *options]) == 0
-    assert json.loads(capsys.readouterr().out)["settings"]["print_fit"] == "crop"
-    with Image.open(tmp_path / "out.png") as image:
-        assert image.size == (150, 120)
-    batch = plan([Item(photo_file, Path(photo_file.name))], ResultNames(tmp_path / "many", ".png"))
-    (item,) = BatchRun(enhancer, BORDER, batch).run().items
-    assert item.result is not None
-    with Image.open(item.result) as image:
-        assert image.size == (150, 120)
-
-
-def test_blocks_of_a_region_lie_on_the_photo(enhancer, photo_file):
-    cropped = enhancer.run(photo_file, CROP)
-    with open_photo(cropped.path, cropped.info) as view:
-        whole = view.rows(0, 120)
-        region = view.region(Box(2, 5, 160, 100), 4)
-    assert region.shape == (25, 40, 3)
-    means = whole[5:105, 2:162].reshape(25, 4, 40, 4, 3).mean((1, 3))
-    assert np.abs(region[:, 2:38] - means[:, 2:38]).max() <= 1

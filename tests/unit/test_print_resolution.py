@@ -10,13 +10,8 @@ import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.batch import BatchRun, Item, plan
 from enhance.cli import main
-from enhance.errors import SettingsError
-from enhance.output.formats import Encoding
-from enhance.output.names import ResultNames
-from enhance.output.resample import result_size
-from enhance.settings import PRINT_DPI, signature
+from enhance.settings import PRINT_DPI
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 ENDINGS = ("png", "jpg", "webp", "avif")
@@ -81,36 +76,6 @@ def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_pat
         result = enhancer.run(source, settings, output=place)
         assert resolution_in_png(result.path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
-
-
-def test_the_resolution_changes_no_pixel_and_no_signature():
-    assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
-
-
-def test_another_size_resets_the_resolution():
-    assert PRINT.changed(scale=2).dpi is None
-    assert PRINT.changed(strength=0.5).dpi == PRINT_DPI
-
-
-@pytest.mark.parametrize("dpi", [0, 9_601, 72.5, "300", True])
-def test_a_resolution_out_of_range_is_rejected(dpi):
-    with pytest.raises(SettingsError, match="dpi"):
-        Settings("gentle", dpi=dpi)
-
-
-def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_file, tmp_path):
-    items = [Item(path, Path(path.name)) for path in (source, photo_file)]
-    printed = Settings("anime-fast", print_width=1, print_height=0.8)
-    batch = plan(items, ResultNames(tmp_path / "out", ".webp"))
-    ended = BatchRun(enhancer, printed, batch, encoding=Encoding("webp")).run()
-    assert [item.state for item in ended.items] == ["done", "done"]
-    for item in ended.items:
-        assert item.result is not None
-        assert item.info is not None
-        assert resolution_in_png(item.result) == {PRINT_DPI}
-        with Image.open(item.result) as image, Image.open(item.source) as before:
-            assert image.size == result_size(printed, *before.size[::-1])[::-1]
-            assert max(image.width / 118, image.height / 94) == pytest.approx(1, abs=0.01)
 
 
 def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):

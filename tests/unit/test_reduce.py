@@ -7,12 +7,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance import PRESETS, Settings, SettingsError, signature
-from enhance.images import Box, SourceImage, read_image
-from enhance.output.resample import result_size
+from enhance import PRESETS, Settings, signature
+from enhance.images import SourceImage
 from enhance.output.result import ResultRows, Scene
-from enhance.preview import surroundings
-from enhance.settings import largest_scale, network_key
+from enhance.settings import network_key
 from tests.conftest import psnr
 
 FAST = Settings.from_preset("anime-fast", strength=0.65, fidelity=1, sharpen=0.2, saturation=1.2)
@@ -105,29 +103,6 @@ def test_strips_of_any_height_are_bit_identical(engine):
     assert meters[0].fidelity() == meters[1].fidelity()
 
 
-@pytest.mark.parametrize("mode", ["LA", "RGBA", "I;16"])
-def test_every_kind_of_image_can_be_reduced(enhancer, tmp_path, mode):
-    photo = piece(50, 43)
-    image = Image.fromarray(photo[..., 1].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(photo)
-    if mode == "RGBA":
-        image.putalpha(Image.fromarray(photo[..., 2]))
-    elif mode == "LA":
-        image = image.convert("LA")
-    elif mode == "L":
-        image = image.convert("L")
-    image.save(tmp_path / "kind.png")
-
-    at_its_size = enhancer.run(tmp_path / "kind.png", FAST.changed(reduce=4))
-    plain = enhancer.run(tmp_path / "kind.png", FAST.changed(scale=1))
-
-    actual, expected = Image.open(at_its_size.path), Image.open(plain.path)
-    assert actual.size == image.size
-    assert actual.mode == expected.mode
-    assert at_its_size.info["input"]["width"] == 43
-    if mode == "RGBA":  # Alpha comes from the input, not from its averages.
-        assert np.array_equal(np.asarray(actual)[..., 3], np.asarray(expected)[..., 3])
-
-
 @pytest.mark.parametrize(("reduce", "scene"), [(2, None), (2, "dehaze"), (3, None)])
 def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, reduce, scene):
     monkeypatch.setitem(PRESETS, "anime-fast", replace(PRESETS["anime-fast"], scene=scene))
@@ -149,60 +124,8 @@ def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, re
     assert psnr(at_the_border, corner) > 50
 
 
-@pytest.mark.parametrize("reduce", [1, 2, 3, 4])
-def test_the_margin_is_aligned_to_the_averages(reduce):
-    settings = Settings("gentle", reduce=reduce)
-    outer = surroundings(Box(301, 202, 128, 128), 1001, 333, settings)
-
-    assert outer.left % reduce == outer.top % reduce == 0
-    assert outer.left <= 301 - 48 * reduce
-    assert (outer.left + outer.width) % reduce == 0
-    assert outer.top + outer.height in (333, -(-(330 + 48 * reduce) // reduce) * reduce)
-
-
-def test_another_reduction_needs_a_new_preview(enhancer, tmp_path):
-    path = save(tmp_path / "photo.png", piece(90, 80))
-    preview = enhancer.preview(path, FAST.changed(reduce=2), size=32)
-
-    again = enhancer.preview(path, FAST.changed(reduce=2, sharpen=0.9), size=32)
-    assert np.array_equal(enhancer.retune(preview, FAST.changed(reduce=2, sharpen=0.9)).after, again.after)
-    with pytest.raises(SettingsError, match="new preview"):
-        enhancer.retune(preview, FAST)
-
-
-def test_the_largest_scale_depends_on_reduce():
-    assert [largest_scale(Settings("gentle", reduce=reduce)) for reduce in (1, 2, 3, 4)] == [16, 2, 4 / 3, 1]
-    assert result_size(Settings("gentle", reduce=4), 30, 41) == (30, 41)
-    assert Settings("gentle").changed(reduce=4).changed(reduce=1) == Settings("gentle")
-    assert Settings("gentle", scale=1.5).changed(reduce=2).scale == 1.5
-
-
-@pytest.mark.parametrize(("reduce", "scale", "largest"), [(4, 2, "1"), (3, 1.4, "1.33"), (2, 4, "2")])
-def test_a_larger_scale_is_rejected_with_the_limit(reduce, scale, largest):
-    with pytest.raises(SettingsError, match=f"reduce {reduce}, scale is limited to {largest}"):
-        Settings("gentle", reduce=reduce, scale=scale)
-    with pytest.raises(SettingsError, match="limited to"):
-        Settings.from_preset("gentle", reduce=reduce, scale=scale)
-
-
-def test_reduce_is_a_whole_number():
-    with pytest.raises(SettingsError, match="Use a whole number from 1 to 4"):
-        Settings("gentle", reduce=1.5)  # type: ignore[arg-type]
-
-
 def test_reduce_is_part_of_the_signature_and_the_network_key():
     one, other = Settings("gentle", scale=1), Settings("gentle", scale=1, reduce=2)
 
     assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, other, "b" * 64, "fp32")
     assert network_key("a" * 64, one, "b" * 64, "fp32") != network_key("a" * 64, other, "b" * 64, "fp32")
-
-
-def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
-    rgb = piece(200, 180).astype(float) + np.random.default_rng(1).normal(0, 9, (200, 180, 3))
-    path = save(tmp_path / "noisy.png", np.clip(rgb, 0, 255).astype(np.uint8))
-
-    preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
-
-    image = read_image(path)
-    assert preview.region.photo.degradation.noise == image.downscale(2).noise < 0.8 * image.noise
-    assert replace(image).downscale(1).noise == image.noise

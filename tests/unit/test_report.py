@@ -1,18 +1,13 @@
 """The PDF report: its content, languages, images of all kinds, and bounded memory."""
 
 import tracemalloc
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from PIL import ImageCms
 from skimage import data
 
-from enhance.output.png_reader import PngReader
-from enhance.output.result import write_png
 from enhance.report import make_report
 from enhance.report.document import ReportDocument
 from enhance.settings import Settings
@@ -88,41 +83,6 @@ def test_a_chinese_report_has_no_english(tmp_path, cat):
     assert b"/Lang (zh-CN)" in document
 
 
-def test_only_used_glyphs_are_embedded(english, tmp_path):
-    fonts = [line for line in facts_of(english, tmp_path).splitlines() if "TrueType" in line]
-
-    assert len(fonts) == 2
-    assert all("yes yes yes" in line for line in fonts)  # embedded, a subset, with text that can be copied
-    assert english.stat().st_size < 400_000
-
-
-@pytest.mark.parametrize(
-    ("name", "printed"),
-    [
-        ("測試圖片 刘玥 カメラ Überlänge Łódź Việt Київ.png", "測試圖片 刘玥 カメラ Überlänge Łódź Việt Київ.png"),
-        ("cat 😀.png", "cat □.png"),
-        ("صورة.png", "□□□□.png"),
-        ("사진.png", "□□.png"),
-        ("👍🏽 ok.png", "□ ok.png"),
-        ("e\u0301te\u0301.png", "été.png"),
-        ("a\u200db\u202e.png", "ab.png"),
-        ("line\nbreak.png", "line break.png"),
-    ],
-)
-def test_letters_that_the_font_lacks_become_placeholders(document, name, printed):
-    assert document.clean(name) == printed
-
-
-def test_a_long_name_is_shortened_in_the_middle(tmp_path, cat):
-    image, result = run_of(tmp_path / "cat.png", cat)
-    info = info_of(image, input={"name": "first 測試 😀 صورة " + "very long " * 40 + " last.png"})
-
-    text = text_of(make_report(info, result, image), tmp_path)
-    assert "first 測試 □ □□□□ very long" in text
-    assert "…" in text
-    assert "last.png" in text
-
-
 @pytest.mark.parametrize(
     "pixels",
     [
@@ -141,45 +101,8 @@ def test_every_kind_of_image_gets_two_pages(tmp_path, pixels):
     assert "Processing" in text_of(document, tmp_path, page=2)
 
 
-@pytest.mark.parametrize("size", [{"scale": 1}, {"scale": 1.37}, {"long_side": 90}])
-def test_the_report_shows_the_size_of_the_result(tmp_path, cat, size):
-    text = text_of(report_on(tmp_path / "cat.png", cat, Settings("gentle", **size)), tmp_path)
-
-    width = size.get("long_side", round(180 * size.get("scale", 1)))
-    height = round(120 * size.get("scale", width / 180))
-    assert f"{width} × {height} px" in text
-
-
 def test_the_same_run_gives_the_same_bytes(tmp_path, cat):
     assert report_on(tmp_path / "cat.png", cat) == report_on(tmp_path / "cat.png", cat)
-
-
-def test_the_stored_png_gives_the_same_report_as_the_run(tmp_path, cat):
-    image, result = run_of(tmp_path / "cat.png", cat, Settings("gentle", scale=2.5))
-    write_png(result, tmp_path / "out.png", signature="5" * 64)
-
-    with PngReader(tmp_path / "out.png") as rows:
-        from_disk = make_report(info_of(image), rows, image, when=NOON)
-
-    assert text_of(from_disk, tmp_path) == text_of(make_report(info_of(image), result, image, when=NOON), tmp_path)
-
-
-def test_a_profile_is_named_and_a_damaged_one_is_ignored(tmp_path):
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image, result = run_of(tmp_path / "photo.png", data.astronaut()[:40, :60])
-
-    named = make_report(info_of(image), result, replace(image, icc=profile))
-    damaged = make_report(info_of(image), result, replace(image, icc=b"damaged" * 40))
-
-    assert "sRGB" in text_of(named, tmp_path)
-    assert "Pages:           2" in facts_of(damaged, tmp_path)
-
-
-def test_a_report_of_4_megapixels_is_smaller_than_3_mb(tmp_path):
-    noise = np.random.default_rng(1).integers(0, 12, (512, 512, 3), np.uint8)
-    image, result = run_of(tmp_path / "photo.png", cv2.add(data.astronaut(), noise))
-
-    assert len(make_report(info_of(image), result, image)) < 3_000_000
 
 
 class Endless:

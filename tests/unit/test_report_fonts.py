@@ -37,11 +37,3 @@ def test_both_weights_have_the_glyphs_of_the_texts(letters, language):
 
     assert not {chr(code) for code in set().union(*words.values()) - letters["Regular"]}
     assert not {chr(code) for code in set().union(*own) - letters["Bold"]}
-
-
-def test_the_fonts_are_small_truetype_with_their_licence():
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.woff")) < 3_000_000
-    assert "SIL OPEN FONT LICENSE Version 1.1" in (FOLDER / "OFL.txt").read_text()
-    font = TTFont(FOLDER / "NotoSansSC-Regular.woff")
-    assert "glyf" in font
-    assert "CFF " not in font

@@ -25,8 +25,6 @@ from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode, png, rgb_profile
 from tests.unit.photos_with_metadata import (
     COORDINATES,
-    DPI,
-    HEIGHT,
     NOTES,
     PLACE,
     WIDTH,
@@ -35,15 +33,6 @@ from tests.unit.photos_with_metadata import (
     read_by_exiftool,
 )
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
-
-KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
-KINDS_WITH = {
-    "exif": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
-    "xmp": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
-    "iptc": ("JPEG", "PNG", "TIFF"),
-    "texts": ("JPEG", "PNG", "GIF"),
-    "dpi": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP"),
-}
 
 
 def image_of(tmp_path: Path, content: bytes):
@@ -99,27 +88,6 @@ def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_di
             assert value == (1 if name.endswith("Orientation") else image.size["Width" not in name]), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kind: str):
-    result = result_of(tmp_path, photo_with_metadata(kind))
-    with Image.open(result) as image:
-        info, exif = image.info, image.getexif()
-        assert ("exif" in info, "xmp" in info) == (kind in KINDS_WITH["exif"], kind in KINDS_WITH["xmp"])
-        assert ("Raw profile type iptc" in info) == (kind in KINDS_WITH["iptc"])
-        assert ("Comment" in info) == (kind in KINDS_WITH["texts"])
-        assert ("dpi" in info) == (kind in KINDS_WITH["dpi"])
-        assert info.get("dpi", (DPI, DPI)) == pytest.approx((DPI, DPI), abs=0.01)
-        assert exif.get(0x010F, "Lantern") == "Lantern"
-    assert accepted_by_pngcheck(result)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
-def test_maker_notes_keep_their_offset(tmp_path: Path, kind: str):
-    before, after = photos_with_metadata.exif(), image_of(tmp_path, photo_with_metadata(kind)).metadata.exif or b""
-    assert NOTES in before
-    assert (after.find(NOTES), len(after)) == (before.find(NOTES), len(before))
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_no_location_removes_every_trace_of_the_location(tmp_path: Path, kind: str):
     result, place = result_of(tmp_path, photo_with_metadata(kind)), tmp_path / "taken.png"
@@ -140,16 +108,6 @@ def test_no_location_removes_every_trace_of_the_location(tmp_path: Path, kind: s
     assert [name for name in gone if "GPS" not in name and "MakerNote" not in name] == []
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_none_keeps_only_profile_and_resolution(tmp_path: Path, kind: str):
-    result, place = result_of(tmp_path, photo_with_metadata(kind)), tmp_path / "taken.png"
-    export(result, place, Encoding(metadata="none"))
-    with Image.open(result) as before, Image.open(place) as after:
-        assert after.info == {key: before.info[key] for key in ("icc_profile", "dpi") if key in before.info}
-        assert before.tobytes() == after.tobytes()
-    assert accepted_by_pngcheck(place)
-
-
 def test_a_photo_without_a_position_has_no_location(tmp_path: Path):
     (tmp_path / "photo").write_bytes(
         encode(photos_with_metadata.photo(), "JPEG", exif=b"Exif\0\0" + photos_with_metadata.exif())
@@ -159,13 +117,6 @@ def test_a_photo_without_a_position_has_no_location(tmp_path: Path):
         path = tmp_path / f"{number}.png"
         path.write_bytes(encode(photos_with_metadata.photo(), "PNG", exif=metadata.exif or b""))
         assert not inspect(path).has_location
-
-
-def test_only_sizes_and_orientation_change_in_xmp():
-    upright = Metadata(xmp=XMP).upright().with_size(48, 64).xmp or b""
-    expected = XMP.replace(b"tiff:Orientation = '6'", b"tiff:Orientation = '1'")
-    expected = expected.replace(b'PixelXDimension="12"', b'PixelXDimension="48"').replace(b">16</exif", b">64</exif")
-    assert upright == expected
 
 
 @pytest.mark.parametrize(
@@ -191,12 +142,6 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
     with PngReader(result_of(tmp_path, bytes(data))) as reader:
         metadata = reader.metadata
     assert metadata.dpi == (dpi and pytest.approx(dpi, abs=0.02))
-
-
-@pytest.mark.parametrize(("unit", "dpi"), [(2, 300.0), (3, 762.0), (1, None)])
-def test_a_tiffs_resolution_is_kept_in_any_unit(tmp_path: Path, unit: int, dpi: float | None):
-    content = encode(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
-    assert image_of(tmp_path, content).metadata.dpi == (dpi and (dpi, dpi))
 
 
 def iccp_and(*chunks: bytes) -> bytes:
@@ -260,14 +205,6 @@ def test_overlapping_directories_raise_no_exception():
             Metadata(block).upright().with_size(70_000, 64).select("no-location")
 
 
-def test_a_side_beyond_65535_becomes_a_long_number():
-    block = Metadata(photos_with_metadata.exif()).with_size(70_000, 65_535).exif or b""
-    exif = Image.Exif()
-    exif.load(block)
-    assert (exif[0x0100], exif[0x0101]) == (70_000, 65_535)
-    assert (exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003]) == (70_000, 65_535)
-
-
 def test_a_full_disk_keeps_the_existing_file(tmp_path: Path, monkeypatch):
     result, place = result_of(tmp_path, photo_with_metadata("PNG")), tmp_path / "taken.png"
     place.write_bytes(b"the old one")
@@ -286,14 +223,6 @@ def test_a_missing_or_truncated_result_is_reported(tmp_path: Path):
     with pytest.raises(PictureError, match=r"result\.png"):
         export(result, tmp_path / "taken.png", Encoding(metadata="none"))
     assert names_in(tmp_path) == ["photo", "result.png"]
-
-
-def test_a_result_can_be_exported_over_itself(tmp_path: Path):
-    result = result_of(tmp_path, photo_with_metadata("PNG"))
-    export(result, result, Encoding(metadata="none"))
-    with PngReader(result) as reader:
-        assert reader.metadata.exif is None
-    assert Image.open(result).width == HEIGHT * 4
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])

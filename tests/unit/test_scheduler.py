@@ -112,23 +112,6 @@ def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: 
     assert busy.order == SERVED
 
 
-def test_clients_that_repeat_previews_do_not_starve_a_run(scheduler):
-    order, ended = [], threading.Event()
-
-    def repeat(caller: int) -> None:
-        while not ended.is_set():
-            scheduler.call(lambda: order.append("preview"), Ticket("preview", caller))
-
-    previews = [Call(lambda caller=caller: repeat(caller)) for caller in range(4)]
-    for _ in range(50):
-        scheduler.call(lambda: order.append("run"), Ticket())
-    ended.set()
-    for one in previews:
-        one.end()
-
-    assert order.count("run") == 50
-
-
 def test_background_steps_run_only_while_the_device_is_unused_and_nobody_has_a_job():
     with BusyScheduler() as busy:
         background = busy.ask("background", Ticket("background"))
@@ -169,17 +152,6 @@ def test_an_error_reaches_the_caller_and_the_next_step_runs():
 
     assert busy.order == ["failed", "next"]
     assert isinstance(failed.error, ZeroDivisionError)
-
-
-def test_the_waiting_time_ends_when_the_step_begins():
-    short, long = Ticket(), Ticket()
-
-    with BusyScheduler() as busy:
-        busy.ask("first", short, lambda: threading.Event().wait(0.3))
-        busy.ask("second", long)
-
-    assert long.wait_seconds >= 0.3
-    assert long.wait_seconds - short.wait_seconds >= 0.2
 
 
 def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(scheduler):
@@ -292,16 +264,6 @@ def test_a_job_is_admitted_until_the_last_hold_ends(scheduler):
             thread.enter_context(scheduler.queue_job(ticket))
         assert scheduler.count() == 1
     assert scheduler.count() == 0
-
-
-def test_repeated_calls_do_not_starve_other_callers():
-    queue, served = FairQueue[str](), []
-    for name in ("ada", "bob", "cyd", "cyd"):
-        queue.add((name, 1), name)
-    for _ in range(6):
-        served.append(queue.take())
-        queue.add((served[-1], 1), served[-1])
-    assert served == 2 * ["ada", "bob", "cyd"]
 
 
 def test_in_order_yields_the_order_of_take():

@@ -40,19 +40,6 @@ def test_a_value_out_of_range_is_rejected_with_the_range(name):
         changed(**{name: value})
 
 
-@pytest.mark.parametrize(
-    "values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}, {"long_side": 99.5}]
-)
-def test_a_value_of_the_wrong_type_is_rejected(values):
-    with pytest.raises(SettingsError):
-        Settings(**values)
-
-
-def test_an_unknown_setting_is_rejected_with_the_known_ones():
-    with pytest.raises(SettingsError, match=r"glow.*sharpen"):
-        Settings.from_preset("gentle", glow=1)  # type: ignore[call-arg]
-
-
 CHANGES = {
     "scale": {"scale": 2},
     "long_side": {"long_side": 400},
@@ -145,15 +132,6 @@ def test_only_one_setting_can_determine_the_size():
     assert changed.changed(sharpen=0.5).long_side == 400
 
 
-def test_a_print_size_has_300_dpi_and_replaces_another_size():
-    changed = Settings("gentle", scale=2).changed(print_width=20)
-
-    assert (changed.scale, changed.print_width, changed.dpi) == (None, 20, 300)
-    assert changed.changed(scale=3).output_size == dict.fromkeys(changed.output_size) | {"scale": 3}
-    with pytest.raises(SettingsError, match="scale, print_width cannot be used together"):
-        Settings("gentle", scale=2, print_width=20)
-
-
 @pytest.mark.parametrize(
     ("text", "sides"),
     [
@@ -166,17 +144,6 @@ def test_a_print_size_has_300_dpi_and_replaces_another_size():
 )
 def test_a_print_size_is_read_from_text(text, sides):
     assert print_sides(text) == pytest.approx(sides)
-
-
-@pytest.mark.parametrize("text", ["", "x", "20", "20x30ft", "-1x2", "a9"])
-def test_another_text_is_no_print_size(text):
-    with pytest.raises(SettingsError, match="12x8in"):
-        print_sides(text)
-
-
-def test_the_long_side_is_a_whole_number():
-    with pytest.raises(SettingsError, match="Use a whole number"):
-        Settings("gentle").changed(long_side=99.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +203,3 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(image, size_
     result_size(with_possible_size(wanted, *image), *image)
     with pytest.raises(SettingsError):
         result_size(wanted, *image)
-
-
-def test_a_print_size_is_described_by_its_name_or_its_sides():
-    a4, other = Settings(print_width=29.7, print_height=21), Settings(print_width=30, dpi=200)
-    assert (a4.describe_size("en"), other.describe_size("en")) == ("A4 at 300 dpi", "30 × … cm at 200 dpi")

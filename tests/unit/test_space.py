@@ -63,9 +63,3 @@ def test_untracked_files_are_not_uploaded():
         assert "private" not in dry_run("someone/enhance").stdout
     finally:
         private.unlink()
-
-
-def test_a_malformed_name_is_rejected():
-    printed = dry_run("enhance")
-    assert printed.returncode == 2
-    assert "owner/name" in printed.stderr

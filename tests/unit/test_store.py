@@ -90,15 +90,6 @@ def test_a_reservation_beyond_the_limit_deletes_nothing(tmp_path):
     assert (limited._reserved, first.bytes, second.bytes) == (0, 600, 600)
 
 
-def test_an_upload_is_stored_under_its_checksum(store, photo_file):
-    image = read_image(photo_file)
-
-    place = store.keep_upload(photo_file, image)
-
-    assert place == store.uploads / image.sha256 / "photo.png"
-    assert place.read_bytes() == photo_file.read_bytes()
-
-
 @pytest.mark.parametrize(
     "name",
     ["../../etc/passwd", "/etc/passwd", "..", ".", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"],
@@ -181,17 +172,6 @@ def test_the_oldest_files_beyond_the_limit_are_deleted(tmp_path):
     create_store(tmp_path, max_disk=used_bytes(store) - 15).clean()
 
     assert {path.stem for path in store.processed.glob("*.png")} == set(tasks[1:])
-
-
-def test_a_finished_task_replaces_older_ones(tmp_path):
-    first = finish(create_store(tmp_path), content=b"0123456789")
-    store = create_store(tmp_path, max_disk=15 + used_bytes(create_store(tmp_path)) - 10)
-    ago = time.time() - 60
-    os.utime(store.result_path(first), (ago, ago))
-
-    second = finish(store, content=b"0123456789")
-
-    assert {path.stem for path in store.processed.iterdir()} == {second}
 
 
 def test_files_in_use_are_not_deleted(tmp_path, photo_file):
@@ -283,19 +263,6 @@ def test_a_partial_file_of_another_computer_is_deleted_after_a_day(store):
     assert (young.exists(), old.exists()) == (True, False)
 
 
-def test_a_partial_file_that_cannot_be_deleted_is_skipped(store, monkeypatch):
-    leftover = store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 6}.part"
-    leftover.write_bytes(b"half")
-    os.utime(leftover, (0, 0))
-
-    def locked(path, **_):
-        raise PermissionError("another program has it open")
-
-    monkeypatch.setattr("pathlib.Path.unlink", locked)
-    store.clean()
-    assert leftover.exists()
-
-
 def test_a_partial_file_of_an_inaccessible_process_is_kept(store, monkeypatch):
     part = temporary_path(store.processed / "x.png")
     part.write_bytes(b"half")
@@ -306,17 +273,6 @@ def test_a_partial_file_of_an_inaccessible_process_is_kept(store, monkeypatch):
     monkeypatch.setattr("enhance.processes._start_of", denied)
     store.clean()
     assert part.exists()
-
-
-def test_a_copied_result_has_a_new_retention_period(tmp_path):
-    store = create_store(tmp_path, hours=1)
-    first, again = finish(store), store.new_id()
-    ago = time.time() - 59 * 60
-    os.utime(store.result_path(first), (ago, ago))
-
-    store.copy_result(first, store.result_path(again))
-
-    assert time.time() - store.result_path(again).stat().st_mtime < 60
 
 
 def test_an_input_that_changed_after_reading_is_not_stored(store, photo_file):

@@ -14,7 +14,7 @@ import pytest
 import enhance.errors
 from enhance import PRESETS
 from enhance.config import Limits
-from enhance.errors import Cancelled, EnhanceError, StorageError, WeightsError
+from enhance.errors import EnhanceError, StorageError, WeightsError
 from enhance.files import storage_error
 from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
@@ -90,12 +90,6 @@ def test_every_error_has_the_values_of_its_text():
         filled_later = {"name"} if str(call.args[0].value).startswith("image_") else set()
         if None not in given:
             assert given | filled_later >= placeholders(catalogue()[str(call.args[0].value)]), where
-
-
-def test_a_nested_error_uses_the_language_of_the_outer_text():
-    for language in LANGUAGES:
-        inner = Cancelled("stopped")
-        assert inner.message(language) in translate(language, "batch_loose", reason=inner)
 
 
 def test_an_error_of_the_operating_system_has_its_reason_in_the_language_of_the_text():

@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
-from enhance.output.thumbnails import Thumbnail, most_detailed_point, resize_for_screen, save_for_screen, to_screen
+from enhance.output.thumbnails import Thumbnail, most_detailed_point, resize_for_screen
 from tests.conftest import psnr
 
 
@@ -20,22 +19,6 @@ def test_strips_give_a_thumbnail_of_the_whole(photo, columns, limit):
 
     assert max(thumbnail.size) == min(limit, 223)
     assert psnr(thumbnail.pixels, resize_for_screen(large, thumbnail.size)) > 24
-
-
-def test_all_channels_and_bit_depths_become_rgb_or_rgba():
-    grey = np.full((4, 5), 300, np.uint16)
-
-    assert to_screen(grey).shape == (4, 5, 3)
-    assert to_screen(np.dstack([grey, grey])).shape == (4, 5, 4)
-    assert to_screen(np.full((4, 5, 3), 65535, np.uint16)).max() == 255
-
-
-def test_images_with_alpha_are_saved_as_png_others_as_jpeg(photo, tmp_path):
-    opaque = save_for_screen(photo, tmp_path / "a")
-    soft = save_for_screen(np.dstack([photo, photo[..., 0]]), tmp_path / "a")
-
-    assert (Image.open(opaque).format, Image.open(soft).format) == ("JPEG", "PNG")
-    assert psnr(np.asarray(Image.open(opaque)), photo) > 35
 
 
 def test_the_most_detailed_point_is_in_the_detailed_part(photo):

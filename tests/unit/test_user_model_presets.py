@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Enhancer, Settings, SettingsError, enhance
-from enhance.models import locate, user_models
+from enhance import Enhancer, Settings, enhance
+from enhance.models import locate
 from enhance.models.user_models import add
 from enhance.settings import all_presets
 from tests.user_models import NETWORKS, random_state
@@ -84,44 +84,6 @@ def test_a_preview_matches_the_result(kind: str, own_folder: Path, image: Path, 
     assert result.info["signature"] == preview.info["signature"]
 
 
-def test_user_models_are_listed_after_the_shipped_presets(own_folder: Path, enhancer: Enhancer):
-    name = add_model("compact-2x", own_folder)
-
-    *shipped, mine = enhancer.presets()
-
-    assert not any(preset["own"] for preset in shipped)
-    assert {key: mine[key] for key in ("name", "own", "model", "scale", "available", "reason", "denoises")} == {
-        "name": name,
-        "own": True,
-        "model": name,
-        "scale": 2,
-        "available": True,
-        "reason": None,
-        "denoises": False,
-    }
-    assert mine["settings"]["strength"], mine["settings"]["fidelity"] == (1.0, 0.0)
-    assert mine["summary"].startswith("User model from model.pth: Compact, 2×")
-    assert enhancer.presets("zh-CN")[-1]["summary"].startswith("自定义模型")
-    assert 0 <= mine["relative_time"] < 0.01
-
-
-def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: Enhancer):
-    add_model("compact-2x", own_folder)
-    name = add_model("compact-3x", own_folder, licence="CC-BY-NC-4.0", author="A. Author")
-
-    *_, unknown, known = enhancer.presets()
-    info = enhancer.run(image, name).info
-
-    assert unknown["licence"] == "Licence: unknown."
-    assert known["licence"] == "Made by A. Author. Licence: CC-BY-NC-4.0, not for commercial use."
-    assert enhancer.presets("zh-CN")[-1]["licence"] == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
-    assert info["model"].get("licence") == "CC-BY-NC-4.0"
-    licences = {preset["name"]: preset["licence"] for preset in enhancer.presets()}
-    assert licences["auto"] is None
-    assert licences["gentle"] == "Licence: BSD-3-Clause."
-    assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."
-
-
 def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image: Path, enhancer: Enhancer):
     name = add_model("compact-2x", own_folder)
     located = locate(name)
@@ -136,32 +98,6 @@ def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image:
         enhancer.run(image, name)
 
 
-def test_a_removed_model_is_not_a_preset(own_folder: Path):
-    name = add_model("compact-2x", own_folder)
-    assert name in all_presets()
-
-    user_models.remove(name, own_folder)
-
-    with pytest.raises(SettingsError, match="gentle"):
-        Settings.from_preset(name)
-
-
-def test_a_damaged_record_does_not_affect_shipped_presets(own_folder: Path):
-    own_folder.mkdir()
-    (own_folder / "own.toml").write_text("[")
-
-    assert Settings.from_preset("gentle").factor == 4
-    assert not any(preset.own for preset in all_presets().values())
-
-
-def test_the_scale_of_the_network_is_the_largest(own_folder: Path):
-    double, eightfold = add_model("compact-2x", own_folder), add_model("esrgan-8x", own_folder)
-
-    with pytest.raises(SettingsError, match="1 to 2"):
-        Settings.from_preset(double, scale=4)
-    assert Settings.from_preset(eightfold, scale=6).scale == 6
-
-
 def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder: Path, image: Path, enhancer: Enhancer):
     torch.save(random_state(NETWORKS["compact-2x"]()), file := own_folder.with_name("My model.pth"))
 
@@ -174,16 +110,3 @@ def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder: P
     assert used.info["model"]["sha256"] == added.info["model"]["sha256"]
     assert used.info["model"]["source"] == "My model.pth"
     assert (used.info["output"]["width"], array.shape) == (42, (40, 56, 4))
-
-
-@pytest.mark.parametrize(
-    ("preset", "name", "message"),
-    [
-        ("auto", "missing.pth", "argument model cannot be used. Cannot read .*missing.pth"),
-        ("auto", "photo.png", "argument model cannot be used. photo.png has an unsupported format."),
-        ("gentle", "photo.png", "argument model cannot be combined with the preset gentle."),
-    ],
-)
-def test_a_model_that_cannot_be_used_is_an_error_of_the_argument(image: Path, preset: str, name: str, message: str):
-    with pytest.raises(SettingsError, match=message):
-        enhance(np.zeros((8, 8, 3), np.uint8), preset, model=image.with_name(name))

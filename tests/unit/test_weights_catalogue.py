@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ import torch
 
 from enhance.errors import StorageError, WeightsError
 from enhance.models import Model, Store, download, ensure, locate, own_models, read_state_dict
-from enhance.models.catalogue import add_by_name, find
+from enhance.models.catalogue import add_by_name
 from enhance.models.cli import main
 from enhance.models.detect import read_network
 from enhance.models.manifest import allows_commercial_use, catalogue, manifest, read_models
@@ -127,27 +126,6 @@ def test_find_filters_by_words_licence_and_subject(toml: Path, capsys: pytest.Ca
     assert found("4xOther", "--commercial") == []
 
 
-def test_find_shows_the_facts_of_a_model(toml: Path, content: bytes, capsys: pytest.CaptureFixture):
-    assert main(["find", "other", "--json"], offered=read_models(toml)) == 0
-    assert json.loads(capsys.readouterr().out) == [
-        {
-            "name": "4xOther",
-            "architecture": "Compact",
-            "scale": 4,
-            "author": "A. Author",
-            "licence": "CC-BY-NC-SA-4.0",
-            "commercial": False,
-            "photo": False,
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "url": "https://huggingface.co/someone/models/resolve/v1/4xOther.pth",
-            "purpose": "Photos and drawings.",
-        }
-    ]
-    assert main(["find"], offered=read_models(toml)) == 0
-    assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("model", catalogue().values(), ids=catalogue())
 def test_each_model_of_the_catalogue_can_be_added(model: Model):
     (source,) = model.sources
@@ -164,12 +142,6 @@ def test_each_model_of_the_catalogue_can_be_added(model: Model):
 def test_the_program_runs_each_architecture_of_the_catalogue(architecture: str, tmp_path: Path):
     torch.save(random_state(ARCHITECTURES[architecture]()), path := tmp_path / "model.pth")
     assert read_network(path).graph.image_channels == 3
-
-
-def test_the_catalogue_is_small():
-    assert len(find(catalogue())) == len(catalogue()) <= 20
-    assert find(catalogue(), photo=True, commercial=True)
-    assert len({model.sha256 for model in catalogue().values()}) == len(catalogue())
 
 
 # --- Add by name
@@ -195,12 +167,6 @@ def test_a_model_on_hugging_face_can_have_another_name(server, store, toml, caps
     assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
     assert own_models(store.folder)["mine"].origin.startswith("Hugging Face someone/models@v1")
     assert [request.path for request in server.requests] == ["/someone/models/resolve/v1/4xOther.pth"]
-
-
-def test_a_model_that_was_added_is_not_downloaded_again(server, store, toml):
-    first = add_by_name(tiny(toml), None, store.folder)
-    assert add_by_name(tiny(toml), None, store.folder) == first
-    assert len(server.requests) == 1
 
 
 def test_a_taken_name_is_rejected_before_the_download(server, store, toml, content, tmp_path):
@@ -248,14 +214,6 @@ def test_a_wrong_file_is_renamed_and_nothing_is_added(server, store, toml, conte
     assert main(["add", NAME], store, read_models(toml)) == 0
 
 
-def test_an_interrupted_download_is_resumed_by_the_next_command(server, store, toml):
-    server.cuts = [100_000, 0, 0, 0]
-    assert main(["add", NAME], store, read_models(toml)) == 1
-    assert downloads(store) == {f"{NAME}.pth.part"}
-    assert main(["add", NAME], store, read_models(toml)) == 0
-    assert ranges(server)[-1] == "bytes=100000-"
-
-
 ADD = """
 import sys
 from pathlib import Path
@@ -299,12 +257,6 @@ def test_a_full_disk_adds_nothing_and_the_download_is_kept(step: str, server, st
     assert ranges(server)[1:] == (["bytes=200000-"] if step == "download" else [])
 
 
-def test_offline_the_address_is_shown(store, toml, monkeypatch, capsys):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert main(["add", NAME], store, read_models(toml)) == 1
-    assert "https://github.com/someone/models/releases/download/v1/4xTiny_compact.pth" in capsys.readouterr().err
-
-
 # --- Licences
 
 
@@ -320,22 +272,6 @@ def test_the_licence_of_a_file_is_stored(store, content, tmp_path, capsys):
     located = locate("file", store)
     assert located
     assert located.licence == "CC-BY-NC-4.0"
-
-
-def test_a_licence_cannot_be_given_for_a_model_of_the_catalogue(server, store, toml, capsys):
-    assert main(["add", NAME, "--licence", "MIT"], store, read_models(toml)) == 1
-    assert "only with a file" in capsys.readouterr().err
-    assert server.requests == []
-
-
-def test_models_that_an_earlier_version_added_have_an_unknown_licence(store, content, tmp_path):
-    (tmp_path / "file.pth").write_bytes(content)
-    model = add(tmp_path / "file.pth", "mine", store.folder, licence="MIT", author="A. Author")
-    record = store.folder / "own.toml"
-    lines = record.read_text().splitlines(keepends=True)
-    record.write_text("".join(line for line in lines if not line.startswith(("licence", "author"))))
-    old = dataclasses.replace(model, licence="unknown", author="")
-    assert own_models(store.folder) == {"mine": old}
 
 
 @pytest.mark.parametrize(

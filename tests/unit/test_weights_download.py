@@ -139,15 +139,6 @@ def test_a_silent_connection_resumes(hub: HubServer, store: Store, monkeypatch: 
     assert ranges(hub)[-1] == "bytes=100000-"
 
 
-def test_the_next_call_resumes_a_failed_download(hub: HubServer, store: Store):
-    hub.cuts = [100_000, 0, 0, 0]
-    error = failure(store)
-    assert (error.key, error.values["have"], error.values["total"]) == ("download_interrupted", 100_000, len(CONTENT))
-    assert names(store) == {"tiny.pth.part"}
-    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
-    assert ranges(hub)[-1] == "bytes=100000-"
-
-
 def test_a_download_that_the_caller_cancels_keeps_its_bytes(hub: HubServer, store: Store):
     class Stop(Exception):
         pass
@@ -168,27 +159,6 @@ def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: Store, left: by
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(left)
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
-
-
-def test_the_same_corrupt_file_is_not_kept_twice(hub: HubServer, store: Store):
-    for sent in (b"one", b"one", b"two"):
-        hub.offer(MODEL, sent)
-        assert failure(store).key == "download_wrong_checksum"
-    assert names(store) == {"tiny.pth.corrupt", "tiny.pth.corrupt.1"}
-    assert locate("tiny", store) is None
-    hub.offer(MODEL, CONTENT)
-    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("status", "key"), [(404, "download_status"), (401, "download_status_token"), (503, "download_status")]
-)
-def test_an_error_status_is_reported_after_one_request(hub, store, monkeypatch, status: int, key: str):
-    monkeypatch.setenv("HF_TOKEN", "hf_made_up")
-    hub.statuses = [status]
-    error = failure(store)
-    assert (error.key, error.values["status"]) == (key, status)
-    assert len(hub.requests) == 1
 
 
 def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -288,13 +258,6 @@ def test_wrong_bytes_from_hugging_face_do_not_spoil_the_release(hub, github, obj
     assert ensure("tiny", store=both).path.read_bytes() == CONTENT
     assert ranges(objects) == ["bytes=100000-", None]
     assert names(both) == {"tiny.pth", "tiny.pth.corrupt"}
-
-
-def test_an_interrupted_release_resumes_through_a_new_redirect(github, objects, tmp_path):
-    objects.cuts = [100_000, 50_000]
-    store = Store(tmp_path / "weights", {"tiny": dataclasses.replace(MODEL, sources=(RELEASE,))})
-    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
-    assert ranges(github) == ranges(objects) == [None, "bytes=100000-", "bytes=150000-"]
 
 
 FAULTS = {

