@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from enhance.models.memory import Cut, divide_to_fit, longest_part, stream_bytes, total_rows, weight_bytes
+from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
 
 from .. import models
 from ..errors import EnhanceError, MemoryShortError
@@ -30,9 +29,9 @@ from .device import (
     pick_precision,
 )
 from .estimates import Estimator, RunClock
-from .phases import PhasedStream, Statistics, held_bytes
+from .phases import PhasedStream, Statistics
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
-from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
+from .steps import SMALLEST_STRIP, RowNetwork, Steps
 
 
 class LoadedModel(Protocol):
@@ -121,17 +120,6 @@ class Engine:
         precision, along, across = self.precision(bits, model), max(height, width), min(height, width)
         rows = total_rows(self._cuts(model, PRECISIONS[precision], along, across)) or along
         return self._estimates.seconds(model, self._timed_precision(precision), rows * across)
-
-    def memory(self, model: str, height: int, width: int, bits: int = 8, tile: int = 192) -> int:
-        """Return the bytes that a network and its weights need for an image of this size."""
-        dtype, across = PRECISIONS[self.precision(bits, model)], min(height, width)
-        cuts = self._cuts(model, dtype, max(height, width), across)
-        graph, threads = models.graph_of(model), _threads(self.device, dtype)
-        held = held_bytes(graph, height, width, dtype, self.own)
-        width = -(-(longest_part(cuts) if cuts else across) // graph.unshuffle)
-        rows = strip_rows(width, tile, self.device, threads)
-        streamed = stream_bytes(graph, width, rows, dtype.itemsize, threads.strips)
-        return weight_bytes(graph, dtype.itemsize) + streamed + held
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
@@ -380,8 +368,3 @@ def _with_own_errors(lent: Generator[LentStep | EnhanceError, None, None]) -> Ge
             raise
         except Exception as error:  # raised by the lender: no GPU is free, or the user's quota is used up
             raise EnhanceError("device_not_lent", reason=str(error)) from error
-
-
-@cache
-def _threads(device: torch.device, dtype: torch.dtype) -> Threads:
-    return SCHEDULER.call(lambda: Threads.for_device(device, dtype))

@@ -149,7 +149,7 @@ class PhasedStream:
     def _allocate(self, slots: list[Slot], dtype: torch.dtype, folder: Path) -> list[torch.Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped files if large."""
         needed = sum(slot.bytes(self.height, self.width, dtype.itemsize) for slot in slots)
-        on_gpu = _fits_gpu(needed, self.device)
+        on_gpu = self.device.type == "cuda" and needed <= _GPU_SHARE * free_memory(self.device)
         if needed > IN_MEMORY and not on_gpu:
             output = 3 * (self.graph.scale**2) * self._size[0] * self._size[1]
             with storage_errors(folder / "temporary"):
@@ -165,19 +165,6 @@ class PhasedStream:
                 pixels = allocate_pixels(shape, f"int{8 * kind.itemsize}", folder)  # NumPy has no bfloat16
                 maps.append(torch.from_numpy(pixels).view(kind))
         return maps
-
-
-def held_bytes(graph: Graph, height: int, width: int, dtype: torch.dtype, device: torch.device) -> int:
-    """Return the memory of the stored feature maps for an image of this size: of the GPU, or those not in files."""
-    height, width = graph.grid(height, width)
-    sizes = [slot.bytes(height, width, dtype.itemsize) for slot in split(graph)[1]]
-    if device.type == "cuda":
-        return sum(sizes) if _fits_gpu(sum(sizes), device) else 0
-    return sum(size for size in sizes if size <= IN_MEMORY)
-
-
-def _fits_gpu(needed: int, device: torch.device) -> bool:
-    return device.type == "cuda" and needed <= _GPU_SHARE * free_memory(device)
 
 
 def _writer(feature_map: torch.Tensor) -> Sink:

@@ -18,7 +18,7 @@ from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, StorageError
 from enhance.files import AtomicFile
 from enhance.models import graph_of
-from enhance.models.memory import divide_to_fit, longest_part, stream_bytes
+from enhance.models.memory import divide_to_fit, longest_part, stream_bytes, weight_bytes
 from enhance.models.networks.srvgg import srvgg
 from enhance.scheduler import SCHEDULER, Ticket
 from tests.user_models import add_models
@@ -267,7 +267,11 @@ def test_the_free_memory_of_a_gpu_determines_the_parts(monkeypatch):
 @pytest.mark.parametrize(("height", "width", "bits"), [(10_000, 10_000, 8), (10_000, 10_000, 16), (12_000, 8_000, 8)])
 def test_the_largest_network_needs_at_most_3_gb(height, width, bits):
     other_bytes = 1e9  # for libraries, image and buffers, as measured at 10,000 x 10,000
-    assert Engine("cpu").memory(X4PLUS, height, width, bits) + other_bytes < 3e9
+    engine = Engine("cpu")
+    dtype = PRECISIONS[engine.precision(bits, X4PLUS)]
+    across = longest_part(engine._cuts(X4PLUS, dtype, max(height, width), min(height, width)))
+    weights = weight_bytes(graph_of(X4PLUS), dtype.itemsize)
+    assert bytes_needed(X4PLUS, dtype, across) + weights + other_bytes < 3e9
 
 
 @pytest.mark.parametrize(
