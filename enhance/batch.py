@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import Cancelled, EnhanceError, MemoryShortError, expected_error
 from .images import SourceImage, inspect
 from .output.formats import Encoding
-from .output.names import PATTERN, ResultNames, fill_pattern
+from .output.names import ResultNames
 from .output.resample import at_most_largest, result_size
 from .output.result import Written
 from .pipeline import earlier_info, is_result_of
@@ -150,7 +150,6 @@ class BatchRun:
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
-    - `pattern`: that of the names of results in an output folder.
     """
 
     enhancer: Enhancer
@@ -163,7 +162,6 @@ class BatchRun:
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
     caller: Hashable = None
-    pattern: str = PATTERN
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -266,7 +264,7 @@ class BatchRun:
         names = self.batch.names
         try:
             names = None if item.output or self._is_remote(item) else names
-            output = names.assign(item.source, self._target(item, item.source)) if names else item.output
+            output = names.assign(item.source, item.target) if names else item.output
         except Exception as error:
             self._end(_as_failed(item, error))
             return None
@@ -274,20 +272,6 @@ class BatchRun:
         item = replace(item, state=state, output=output)
         self._put(item)
         return item if state == "running" else None
-
-    def _target(self, item: Item, source: Path) -> Path:
-        """Return the path of the result below the output folder: that of a list, or one by the pattern of names."""
-        if self.pattern == PATTERN or (item.entry or {}).get("output"):
-            return item.target
-        settings, size = item.settings or self.settings, ""
-        if settings.is_auto and "{preset}" in self.pattern:
-            settings, _ = self.enhancer.resolve(self.enhancer.read(source), settings)
-        if "{size}" in self.pattern:
-            facts = inspect(source)
-            height, width = result_size(settings, facts.height, facts.width)
-            size = f"{width}x{height}"
-        values = {"name": item.target.stem, "preset": settings.preset, "size": size, "n": f"{item.number:02}"}
-        return item.target.with_name(fill_pattern(self.pattern, self.encoding.file_format.ending, **values))
 
     def _process(self, item: Item) -> Item:
         """Return the file with its result, also if only its report failed, or with the error."""
@@ -313,7 +297,7 @@ class BatchRun:
             if names and not names.claim(item.address, item.target, source):
                 return replace(item, state="elsewhere")
             download(item.address, source)
-        if names and (output := names.assign(source, self._target(item, source))) is None:
+        if names and (output := names.assign(source, item.target)) is None:
             return replace(item, state="elsewhere")
         local = self._check(replace(item, source=source, output=output))
         if local.error is not None:

@@ -14,7 +14,7 @@ from .errors import PictureError, SettingsError
 from .files import check_disk_space, storage_errors
 from .images import Listing, Shard, list_images
 from .images.pages import count_pages, write_page
-from .output.names import PATTERN, ResultNames, fill_pattern
+from .output.names import ResultNames
 from .output.provenance import origin_of
 from .remote import RemoteNames, is_address, list_address, stored_at
 from .settings import Settings
@@ -27,15 +27,14 @@ def find_images(
     ending: str = ".png",
     pages: Path | None = None,
     listed: Iterable[Item] = (),
-    pattern: str = PATTERN,
 ) -> Batch:
     """Return a batch of the given files, the images in the given folders, and the files of a list.
 
     Folders can be fsspec addresses.
 
     Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
-    copies, each page of a local TIFF is an item. `pattern` is that of the names of the results. A folder that cannot be
-    read is a failed item. Raises StorageError, and PictureError if there is nothing at an address.
+    copies, each page of a local TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError,
+    and PictureError if there is nothing at an address.
     """
     inputs = list(inputs)
     listing = list_images(
@@ -43,24 +42,17 @@ def find_images(
     )
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
-    items = [replace(item, number=number) for number, item in enumerate([*items, *listed], 1)]
-    count, names = len(items), Counter(_fixed_name(item, pattern) for item in items)
+    items += listed
+    count, stems = len(items), Counter(item.target.with_suffix("").as_posix().casefold() for item in items)
     items = [page for item in shard.select(items) for page in split_pages(item, pages)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
-    alike = max(names.values(), default=1)
+    alike = max(stems.values(), default=1)
     if is_address(output):
         return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
     return replace(plan(items, ResultNames(Path(output), ending, alike) if output else None), **facts)
-
-
-def _fixed_name(item: Item, pattern: str) -> tuple[Path, str]:
-    """Return the folder of a result, and the part of its name that is known before it is processed."""
-    target = item.target
-    fixed = fill_pattern(pattern, "", name=target.stem.casefold(), n=str(item.number), preset="", size="")
-    return target.parent, fixed
 
 
 def split_pages(item: Item, folder: Path | None) -> list[Item]:
@@ -83,7 +75,7 @@ def split_pages(item: Item, folder: Path | None) -> list[Item]:
             source = copies / numbered(item.source).name
             write_page(item.source, number, source)
             output = item.output and numbered(item.output)
-            pages.append(Item(source, numbered(item.relative_path), output, number=item.number))
+            pages.append(Item(source, numbered(item.relative_path), output))
     return pages
 
 

@@ -191,12 +191,6 @@ def _add_run(run: ArgumentParser) -> None:
     add("--files", type=Path, metavar="LIST", help="a file with one path or address per line, or .jsonl with objects")
     failures = "append each failed file with its reason to this .jsonl file, which --files can read"
     add("--failures", type=Path, metavar="FILE", help=failures)
-    add(
-        "--name-pattern",
-        metavar="PATTERN",
-        help="names of the results in the output folder, with the fields {name}, {preset}, {size} and {n}, the "
-        "position in the batch (default: {name})",
-    )
     shard = (
         "process part I of N of the files, one part on each machine; auto: that of a SLURM, Kubernetes or AWS job array"
     )
@@ -299,25 +293,22 @@ def _run(options: Namespace) -> int:
     from .cluster import ClusterRun, connect
     from .enhancer import Enhancer
     from .images import Shard
-    from .output.names import check_pattern
 
     given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
     output, is_stdin = options.output, options.input == [_PIPE]
     is_piped = is_stdin or _PIPE in (*options.input, output)
-    if options.name_pattern is not None and (is_piped or output is None):
-        raise SettingsError("pattern_folder")
     if options.pages and options.ray not in (None, "local"):
         raise SettingsError("pages_on_cluster")
     for name in ("ray_workers", "ray_cores") if options.ray is None else ():
         if getattr(options, name) is not None:
             raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
-    shard, pattern = Shard.parse(options.shard), check_pattern(options.name_pattern or "")
+    shard = Shard.parse(options.shard)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if is_piped:
             _replace_pipes(options, folder)
-        batch, encoding = _plan(options, shard, folder if options.pages else None, pattern)
+        batch, encoding = _plan(options, shard, folder if options.pages else None)
         if is_stdin:
             named = {key: replace(item, entry={"input": str(_PIPE)}) for key, item in batch.files.items()}
             batch = replace(batch, files=named)
@@ -337,7 +328,7 @@ def _run(options: Namespace) -> int:
             is_piped=output == _PIPE,
         )
         with reporter, connect(options.ray) if options.ray else nullcontext() as ray:
-            given: dict[str, Any] = {"encoding": encoding, "pattern": pattern, "on_change": reporter.report}
+            given: dict[str, Any] = {"encoding": encoding, "on_change": reporter.report}
             given["report"] = terminal_language() if options.report else None
             if ray:
                 names = {"ray_workers": "workers", "ray_cores": "cores", "device": "device", "precision": "precision"}
@@ -380,7 +371,7 @@ def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
     return Encoding(options.format or "png", **chosen)
 
 
-def _plan(options: Namespace, shard: Shard, pages: Path | None, pattern: str) -> tuple[Batch, Encoding]:
+def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
     from .batch import plan
     from .batch_inputs import find_images, read_list, split_pages
@@ -389,8 +380,7 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None, pattern: str) ->
 
     inputs, output = options.input, options.output
     listed = read_list(options.files) if options.files else []
-    needs_folder = options.files or shard.count > 1 or options.name_pattern is not None
-    item = None if needs_folder else _only_file(inputs, output)
+    item = None if options.files or shard.count > 1 else _only_file(inputs, output)
     if item is not None and isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)
@@ -402,7 +392,7 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None, pattern: str) ->
         return find_images(inputs, shard=shard, pages=pages, listed=listed), encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
-    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages, listed, pattern)
+    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages, listed)
     if isinstance(output, Path):
         for folder in {output / item.target for item in batch.items}:
             remove_leftovers(folder.parent)

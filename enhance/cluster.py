@@ -39,7 +39,7 @@ _STOP_SECONDS = 4.0
 _MAX_ATTEMPTS = 3
 """A file fails when this many workers have died while they processed it."""
 _WARN_SECONDS = 20.0
-_SENT_OPTIONS = ("settings", "encoding", "report", "pattern")
+_SENT_OPTIONS = ("settings", "encoding", "report")
 """The options of the batch that workers need."""
 _STORE_BYTES = 80 << 20
 """Size of the object store of a local Ray, the smallest that Ray accepts."""

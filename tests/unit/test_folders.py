@@ -346,19 +346,3 @@ def test_a_result_is_found_behind_names_that_are_free(tmp_path):
     assert main(["run", str(sources[2]), "-o", str(output / "a-3.png"), *FAST]) == 0
 
     assert names.assign(sources[2], Path("a.png")) == output / "a-3.png"
-
-
-def test_results_have_the_names_of_a_pattern_and_are_found_again(tmp_path, capsys):
-    for number, name in enumerate(("a.png", "sub/b.png", "sub/b.bmp")):
-        image(tmp_path / "in" / name, number)
-    command = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--scale", "2"]
-
-    first = main([*command, "--name-pattern", "{name}-{preset}-{size}-{n}", *FAST])
-    again = main([*command, "--name-pattern", "{name}-{preset}-{size}-{n}", "--json", *FAST])
-
-    names = ["a-anime-fast-16x16-01.png", "sub/b-anime-fast-16x16-02.png", "sub/b-anime-fast-16x16-03.png"]
-    assert (first, again, results(tmp_path / "out")) == (0, 0, names)
-    assert [json.loads(line)["cached"] for line in capsys.readouterr().out.splitlines() if line[0] == "{"] == [True] * 3
-
-    assert main([*command, "--name-pattern", "all", *FAST]) == 0
-    assert {"all.png", "sub/all.png", "sub/all-2.png"} < set(results(tmp_path / "out"))
