@@ -171,10 +171,7 @@ def _exists_already(error: Exception) -> bool:
 
 
 class RemoteNames(ResultNames):
-    """Names of results below an address. Paths of results are those in its file system.
-
-    An earlier result is searched by its possible names, because listing a large folder takes long.
-    """
+    """Names of results below an address. Paths of results are those in its file system."""
 
     def __init__(self, address: str, ending: str = ".png", alike: int = 1):
         self.address, (self._files, root) = address.rstrip("/"), open_address(address)
@@ -186,9 +183,6 @@ class RemoteNames(ResultNames):
     def address_of(self, path: Path) -> str:
         """Return the address of a result."""
         return f"{self.address}/{path.relative_to(self.folder).as_posix()}"
-
-    def _results_of(self, path: Path, sha256: str) -> list[Path]:
-        return []
 
     def _is_free(self, path: Path, sha256: str) -> bool:
         return self._is_result(path, sha256) or self.stored[path] is None

@@ -34,7 +34,6 @@ class ResultNames:
         self._claims = Claims(folder / CLAIMS)
         self._assigned: set[str] = set()
         self._claimed: dict[Path, Path] = {}
-        self._existing: dict[Path, dict[str, list[Path]]] = {}
         self._numbers: dict[str, int] = {}
 
     def __enter__(self) -> ResultNames:
@@ -73,10 +72,13 @@ class ResultNames:
         The names before it can be free, because a process claimed them for other sources and failed.
         """
         start = self._numbers.get(self._stem(path), 1)
-        ahead = (path.parent / self._name(path, start + more) for more in range(min(self.alike, _MAX_NUMBERS_CHECKED)))
-        results = {*self._results_of(path, sha256), *(one for one in ahead if self._is_result(one, sha256))}
-        plain_first = sorted(results, key=lambda one: (len(one.name), one.name))
-        return next((one for one in plain_first if self._claim(one, source, sha256)), None)
+        for number in range(start, start + min(self.alike, _MAX_NUMBERS_CHECKED)):
+            result = path.parent / self._name(path, number)
+            if self._is_result(result, sha256) and self._claim(result, source, sha256):
+                if number == start:
+                    self._numbers[self._stem(path)] = number + 1
+                return result
+        return None
 
     def _free_name(self, source: Path, path: Path, sha256: str) -> Path:
         start = self._numbers.get(self._stem(path), 1)
@@ -104,10 +106,6 @@ class ResultNames:
     def _is_result(self, path: Path, sha256: str) -> bool:
         return bool(sha256) and origin_of(path).input_sha256 == sha256
 
-    def _results_of(self, path: Path, sha256: str) -> list[Path]:
-        """Return the results of the input with this checksum that are named after `path`."""
-        return [one for one in self._results_in(path.parent).get(sha256, []) if self._is_named_after(one, path)]
-
     def _claim(self, path: Path, source: Path, sha256: str) -> bool:
         if self._key(path) in self._assigned:
             return False
@@ -122,25 +120,11 @@ class ResultNames:
         if path := self._claimed.pop(source, None):
             self._claims.release(path)
 
-    def _results_in(self, folder: Path) -> dict[str, list[Path]]:
-        """Return the results that were in a folder at first, by the checksum of their input."""
-        if folder not in self._existing:
-            self._existing[folder] = {}
-            for path in folder.glob(f"*{self.ending}"):
-                if sha256 := origin_of(path).input_sha256:
-                    self._existing[folder].setdefault(sha256, []).append(path)
-        return self._existing[folder]
-
     def _name(self, path: Path, number: int) -> str:
         """Return the name of the result for `path`, with a number from 2 on, shortened to what file systems allow."""
         tail = f"-{number}{self.ending}" if number > 1 else self.ending
         stem = os.fsencode(path.stem)[: _MAX_NAME_BYTES - len(tail)]
         return (os.fsdecode(stem) if stem == os.fsencode(path.stem) else stem.decode("utf-8", "ignore")) + tail
-
-    def _is_named_after(self, result: Path, path: Path) -> bool:
-        number = re.search(r"-(\d{1,9})$", result.stem)
-        names = {self._name(path, 1), self._name(path, int(number[1]) if number else 1)}
-        return _fold(result.name) in map(_fold, names)
 
 
 PATTERN = "{name}"
