@@ -201,9 +201,6 @@ def _add_run(run: ArgumentParser) -> None:
         help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
         "local to start one on this machine. All machines need the folders at the same paths",
     )
-    add("--ray-workers", type=int, metavar="N", help="maximum number of workers (default: as many as fit)")
-    cores = "CPU cores of each worker (default: 1 with a GPU, otherwise up to 8)"
-    add("--ray-cores", type=int, metavar="N", help=cores)
     add("--pages", action="store_true", help="enhance each page of a TIFF, as NAME-p1, NAME-p2 and so on")
     add("--report", action="store_true", help="write a PDF report next to each result")
     add("--json", action="store_true", help="print one JSON object per file")
@@ -300,9 +297,6 @@ def _run(options: Namespace) -> int:
     is_piped = is_stdin or _PIPE in (*options.input, output)
     if options.pages and options.ray not in (None, "local"):
         raise SettingsError("pages_on_cluster")
-    for name in ("ray_workers", "ray_cores") if options.ray is None else ():
-        if getattr(options, name) is not None:
-            raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
     shard = Shard.parse(options.shard)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -331,9 +325,8 @@ def _run(options: Namespace) -> int:
             given: dict[str, Any] = {"encoding": encoding, "on_change": reporter.report}
             given["report"] = terminal_language() if options.report else None
             if ray:
-                names = {"ray_workers": "workers", "ray_cores": "cores", "device": "device", "precision": "precision"}
-                given |= {field: getattr(options, name) for name, field in names.items()}
-                run = ClusterRun(enhancer, settings, batch, ray=ray, warn=reporter.warn, **given)
+                given |= {"device": options.device, "precision": options.precision, "warn": reporter.warn}
+                run = ClusterRun(enhancer, settings, batch, ray=ray, **given)
             else:
                 on_compute = partial(reporter.suggest_faster, enhancer)
                 run = BatchRun(enhancer, settings, batch, on_compute=on_compute, **given)

@@ -31,7 +31,7 @@ from .remote import RemoteNames
 
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 _MAX_CORES = 8
-"""The default cores of one worker. With more cores, a second worker gains more than a faster first one."""
+"""The cores of one worker. With more cores, a second worker gains more than a faster first one."""
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 4.0
@@ -45,39 +45,18 @@ _STORE_BYTES = 80 << 20
 """Size of the object store of a local Ray, the smallest that Ray accepts."""
 
 
-@dataclass(frozen=True)
-class WorkerPlan:
-    """The number of workers, and the cores and GPUs of each."""
+def plan_workers(nodes: Sequence[Mapping[str, float]], device: str = "auto") -> tuple[int, int, int]:
+    """Return the number of workers, and the cores and GPUs of each: one for each GPU, else for each group of cores.
 
-    count: int
-    cores: int
-    gpus: int
-
-    @classmethod
-    def for_nodes(
-        cls,
-        nodes: Sequence[Mapping[str, float]],
-        device: str = "auto",
-        workers: int | None = None,
-        cores: int | None = None,
-    ) -> WorkerPlan:
-        """Return one worker for each GPU, or without GPUs for each group of cores.
-
-        `nodes` are the resources of the machines as Ray names them; `workers` is the largest number of workers and
-        `cores` the cores of each. Raises EnhanceError if no machine has enough cores.
-        """
-        node_cores = [int(node.get("CPU", 0)) for node in nodes]
-        node_gpus = [int(node.get("GPU", 0)) for node in nodes]
-        if any(node_gpus) and device != "cpu":
-            each, gpus = cores or 1, 1
-            room = sum(min(gpu, core // each) for core, gpu in zip(node_cores, node_gpus, strict=True))
-        else:
-            share = max(1, sum(node_cores) // workers) if workers else _MAX_CORES
-            each, gpus = cores or min([_MAX_CORES, share, *filter(None, node_cores)]), 0
-            room = sum(core // each for core in node_cores)
-        if not room:
-            raise EnhanceError("cluster_no_room", cores=each, most=max(node_cores, default=0))
-        return cls(min(room, workers or room), each, gpus)
+    `nodes` are the resources of the machines as Ray names them. Raises EnhanceError if they have no cores.
+    """
+    gpus, cores = ([int(node.get(name, 0)) for node in nodes] for name in ("GPU", "CPU"))
+    if not any(cores):
+        raise EnhanceError("cluster_no_cores")
+    if any(gpus) and device != "cpu":
+        return sum(gpus), 1, 1
+    each = min(filter(None, [_MAX_CORES, *cores]))
+    return sum(count // each for count in cores), each, 0
 
 
 @contextmanager
@@ -172,15 +151,7 @@ class ClusterRun(BatchRun):
     ray: Any = None
     device: str = "auto"
     precision: str = "auto"
-    workers: int | None = None
-    cores: int | None = None
     warn: Callable[[EnhanceError], object] = lambda error: None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, value in {"--ray-workers": self.workers, "--ray-cores": self.cores}.items():
-            if value is not None and value < 1:
-                raise SettingsError("cluster_number", name=name, value=value)
 
     def _process_all(self) -> None:
         waiting = [item for item in self.batch.items if item.state == "waiting"]
@@ -242,17 +213,17 @@ class ClusterRun(BatchRun):
     def _start_workers(self, files: int) -> list[Any]:
         """Start at most one worker for each file. Ray restarts a worker that dies, and its file."""
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        plan = WorkerPlan.for_nodes(nodes, self.device, self.workers, self.cores)
+        count, cores, gpus = plan_workers(nodes, self.device)
         environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
         actor = self.ray.remote(
-            num_cpus=plan.cores,
-            num_gpus=plan.gpus,
+            num_cpus=cores,
+            num_gpus=gpus,
             max_concurrency=2,  # a file, and stop
             max_restarts=-1,
             max_task_retries=_MAX_ATTEMPTS - 1,
         )(ClusterWorker)
         values = self.device, self.precision, self.enhancer.tasks.folder, environment
-        return [actor.remote(*values) for _ in range(min(plan.count, files))]
+        return [actor.remote(*values) for _ in range(min(count, files))]
 
     def _send(self, worker: Any, item: Item) -> Any:
         """Return the task of a worker that processes a file."""

@@ -20,7 +20,7 @@ import pytest
 
 from enhance import EnhanceError
 from enhance.cli import main
-from enhance.cluster import ClusterWorker, WorkerPlan
+from enhance.cluster import ClusterWorker, plan_workers
 
 from ..api.test_endpoints import wait_until
 from .test_folders import FAST, image, results
@@ -41,29 +41,29 @@ def with_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def cluster(with_ray) -> Iterator[str]:
-    """The address of a cluster for two programs at once, each with two workers of one core."""
+    """The address of a cluster of two machines with one core each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    start = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--head",
-        "--block",
-        f"--port={port}",
-        "--num-cpus=4",
-    ]
-    start += ["--include-dashboard=false", "--disable-usage-stats", f"--object-store-memory={80 << 20}"]
-    head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    address = f"127.0.0.1:{port}"
+    with machine("--head", f"--port={port}", "--include-dashboard=false") as head:
         wait_until(lambda: is_open(port) or head.poll() is not None)
         assert head.poll() is None
-        yield f"127.0.0.1:{port}"
+        with machine(f"--address={address}"):
+            yield address
+
+
+@contextmanager
+def machine(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process of Ray with one core."""
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
+    start += [f"--object-store-memory={80 << 20}", *options]
+    process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
     finally:
-        head.terminate()
-        head.wait(60)
+        process.terminate()
+        process.wait(60)
 
 
 def is_open(port: int) -> bool:
@@ -72,7 +72,7 @@ def is_open(port: int) -> bool:
 
 
 def cluster_options(address: str) -> list[str]:
-    return [f"--ray={address}", "--ray-workers=2", "--ray-cores=1", "--json", *FAST]
+    return [f"--ray={address}", "--json", *FAST]
 
 
 def lines(text: str) -> list[dict]:
@@ -101,7 +101,7 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     with kill_one_writer(output / "sub"):
         status = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
     first = lines(capsys.readouterr().out)
-    again = main(["run", str(folder), "-o", str(output), *cluster_options(cluster), "--ray-workers=1"])
+    again = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
     second = lines(capsys.readouterr().out)
 
     assert (status, again, len(contents(output))) == (1, 1, 4)
@@ -168,23 +168,20 @@ def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_
 
 
 @pytest.mark.parametrize(
-    ("options", "plan"),
+    ("nodes", "device", "plan"),
     [
-        ({}, WorkerPlan(2, 1, 1)),
-        ({"cores": 16}, WorkerPlan(2, 16, 1)),
-        ({"device": "cpu"}, WorkerPlan(5, 8, 0)),
-        ({"device": "cpu", "workers": 2}, WorkerPlan(2, 8, 0)),
-        ({"device": "cpu", "cores": 12}, WorkerPlan(3, 12, 0)),
+        (NODES, "auto", (2, 1, 1)),
+        (NODES, "cpu", (5, 8, 0)),
+        ([{"CPU": 2.0}, {"CPU": 4.0}], "auto", (3, 2, 0)),
     ],
 )
-def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(options, plan):
-    assert WorkerPlan.for_nodes(NODES, **options) == plan
+def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(nodes, device, plan):
+    assert plan_workers(nodes, device) == plan
 
 
-def test_more_cores_than_any_machine_has_are_an_error():
-    with pytest.raises(EnhanceError) as error:
-        WorkerPlan.for_nodes(NODES, cores=33)
-    assert error.value.values == {"cores": 33, "most": 32}
+def test_a_cluster_without_cores_is_an_error():
+    with pytest.raises(EnhanceError, match="has CPU cores"):
+        plan_workers([{}])
 
 
 def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):
