@@ -41,7 +41,7 @@ from .info import (
 )
 from .output.fidelity import Fidelity
 from .output.formats import Encoding, export, typical_bytes
-from .output.png_reader import PngReader, is_intact
+from .output.png_reader import is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
 from .output.resample import Cut, has_second_pass, result_size
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
@@ -419,8 +419,7 @@ def stored_bytes(settings: Settings, facts: Facts) -> int:
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
     """Step 2 of a task: link or copy a cached result of the same request to `path` and return its info, or None."""
-    request = run.request
-    cached = tasks.find(request.signature, request.settings.dpi, lambda png: has_gain_map_of(request, png))
+    cached = tasks.find(run.request.signature, run.request.settings.dpi)
     if cached is None:
         return None
     try:
@@ -439,17 +438,7 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
     origin = origin_of(path)
     if not is_result_of(origin, run.request, encoding) or (encoding.format == "png" and not is_intact(path)):
         return None
-    if encoding.is_stored and not has_gain_map_of(run.request, path):
-        return None
     return earlier_info(run, origin, Written(path, file_sha256(path), path.stat().st_size), encoding)
-
-
-def has_gain_map_of(request: Request, png: Path) -> bool:
-    """Return whether a PNG has the gain map of the request's photo, if there is one. Earlier versions wrote none."""
-    if request.image.gain_map is None:
-        return True
-    with PngReader(png) as image:
-        return image.has_gain_map
 
 
 def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:

@@ -217,20 +217,14 @@ class TaskStore:
             raise EnhanceError("result_gone")
         return info
 
-    def find(
-        self, signature: str, dpi: int | None = None, is_complete: Callable[[Path], bool] | None = None
-    ) -> Info | None:
-        """Return the info of the newest intact result with this signature and resolution, or None.
-
-        `is_complete` states whether the PNG has everything that the result needs.
-        """
+    def find(self, signature: str, dpi: int | None = None) -> Info | None:
+        """Return the info of the newest intact result with this signature and resolution, or None."""
         with self._lock:
             self._read_new()
             paths = [self.processed / name for name, known in self._signatures.items() if known == signature]
         infos = [info for path in paths if (info := _read_info(path)) and info.get("settings", {}).get("dpi") == dpi]
         newest_first = sorted(infos, key=lambda info: str(info.get("finished", "")), reverse=True)
-        intact = filter(self._is_intact, newest_first)
-        return next((one for one in intact if not is_complete or is_complete(self.result_path(one["task_id"]))), None)
+        return next(filter(self._is_intact, newest_first), None)
 
     def _is_intact(self, info: Info) -> bool:
         """Return whether the result has its recorded checksum."""
