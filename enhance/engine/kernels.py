@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Protocol
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -32,13 +31,8 @@ _CHANNELS_AT_ONCE = 16
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey images are trained
 
 
-class Kernel(Protocol):
-    """The operation of one node, for a block of rows [n, W, C]."""
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor: ...
-
-    @property
-    def dtype(self) -> torch.dtype: ...
+Kernel = Callable[[torch.Tensor], torch.Tensor]
+"""The operation of one node, for a block of rows [n, W, C]."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +111,9 @@ class NarrowConvolution:
         return self.columns.dtype
 
 
+RowConvolution = Convolution | UpsamplingConvolution | NarrowConvolution
+
+
 @dataclass(frozen=True)
 class ActivationFunction:
     """An activation of a batch [1, C, n, W]; `slopes` [C] are those of a PReLU."""
@@ -157,107 +154,52 @@ def _mish(values: torch.Tensor) -> torch.Tensor:
     return ratio.div_(ratio + 2).mul_(values).to(values.dtype)
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """Rows times `gain` plus `shift`, in float32; each is one number, or one per channel [C]."""
-
-    gain: torch.Tensor | float
-    shift: torch.Tensor | float
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        return (rows.float() * self.gain).add_(self.shift)
+def scale(rows: torch.Tensor, gain: torch.Tensor | float, shift: torch.Tensor | float) -> torch.Tensor:
+    """Return rows times `gain` plus `shift`, in float32; each is one number, or one per channel [C]."""
+    return (rows.float() * gain).add_(shift)
 
 
-@dataclass(frozen=True)
-class LayerNorm:
-    """Layer normalisation over the channels, in float32, with `weight` and `bias` [C]."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        return F.layer_norm(rows.float(), self.weight.shape, self.weight, self.bias, self.eps)
+def _layer_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+    return F.layer_norm(rows.float(), weight.shape, weight, bias, eps)
 
 
-@dataclass(frozen=True)
-class RmsNorm:
-    """Root mean square normalisation over the channels, in float32, with `weight` and `bias` [C]."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        values = rows.float()
-        size = values.square().mean(2, keepdim=True).sqrt_().add_(self.eps)
-        return torch.addcmul(self.bias, values / size, self.weight)
+def _rms_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+    values = rows.float()
+    size = values.square().mean(2, keepdim=True).sqrt_().add_(eps)
+    return torch.addcmul(bias, values / size, weight)
 
 
-@dataclass(frozen=True)
-class GroupStatistics:
-    """The gain and the shift of a group normalisation, from the statistics of its channels."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    groups: int
-    eps: float
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return gain and shift [2, 1, C] for the mean and variance [2, 1, C] of each channel."""
-        means, variances = rows.view(2, self.groups, -1)  # [groups, C / groups]
-        mean = means.mean(1, keepdim=True)
-        variance = (variances + (means - mean).square()).mean(1, keepdim=True)
-        gain = (self.weight.view_as(means) / (variance + self.eps).sqrt()).flatten()
-        return torch.stack([gain, self.bias - mean.expand_as(means).flatten() * gain]).unsqueeze(1)
+def _group_scaling(
+    statistics: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float
+) -> torch.Tensor:
+    """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C] of each channel."""
+    means, variances = statistics.view(2, groups, -1)  # [groups, C / groups]
+    mean = means.mean(1, keepdim=True)
+    variance = (variances + (means - mean).square()).mean(1, keepdim=True)
+    gain = (weight.view_as(means) / (variance + eps).sqrt()).flatten()
+    return torch.stack([gain, bias - mean.expand_as(means).flatten() * gain]).unsqueeze(1)
 
 
-@dataclass(frozen=True)
-class GateStatistics:
-    """The gain of a squeeze and excitation from the means of its channels; the shift is zero."""
+def _gate_scaling(statistics: torch.Tensor, layers: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return gain and shift [2, 1, C] of a squeeze and excitation for the mean and variance [2, 1, C] of each channel.
 
-    first: tuple[torch.Tensor, torch.Tensor]
-    second: tuple[torch.Tensor, torch.Tensor]
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return gain and shift [2, 1, C] for the mean and variance [2, 1, C] of each channel."""
-        gain = F.linear(F.linear(rows[0], *self.first).relu_(), *self.second).sigmoid_()
-        return torch.stack([gain, torch.zeros_like(gain)])
+    `layers` are weight and bias of the first and of the second layer.
+    """
+    gain = F.linear(F.linear(statistics[0], *layers[:2]).relu_(), *layers[2:]).sigmoid_()
+    return torch.stack([gain, torch.zeros_like(gain)])
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """Bilinear samples of a feature map at [2, groups, f, f] offsets from each pixel, in float32."""
-
-    positions: torch.Tensor
-    groups: int
-    factor: int
-    transposed: bool
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the offsets [2 (x, y), groups, n, f, W, f] of rows [n, W, C]."""
-        offsets = (rows.float() * 0.5).add_(self.positions)
-        row, column = (5, 4) if self.transposed else (4, 5)
-        parts = offsets.unflatten(2, (2, self.groups, self.factor, self.factor)).permute(2, 3, 0, row, 1, column)
-        return parts.flip(0) if self.transposed else parts
+def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, transposed: bool) -> torch.Tensor:
+    """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows [n, W, C]."""
+    offsets = (rows.float() * 0.5).add_(positions)
+    row, column = (5, 4) if transposed else (4, 5)
+    parts = offsets.unflatten(2, (2, node.groups, node.enlarge, node.enlarge)).permute(2, 3, 0, row, 1, column)
+    return parts.flip(0) if transposed else parts
 
 
-@dataclass(frozen=True)
-class SeparateActivation:
-    """An activation that is not part of a convolution, in float32."""
-
-    activation: ActivationFunction
-    dtype: torch.dtype = torch.float32
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        batch = rows.to(torch.float32, copy=True).permute(2, 0, 1).unsqueeze(0)
-        return self.activation(batch)[0].permute(1, 2, 0)
+def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
+    batch = rows.to(torch.float32, copy=True).permute(2, 0, 1).unsqueeze(0)
+    return activation(batch)[0].permute(1, 2, 0)
 
 
 @cache
@@ -277,8 +219,8 @@ def prepare(
 ) -> dict[int, Kernel]:
     """Return the kernels of a graph by the index of their node; nodes without weights need none.
 
-    `precise` convolutions stay in float32, the others use `dtype`. With `transposed`, the kernels are for an image
-    whose rows and columns are swapped.
+    Convolutions that are not `precise` use `dtype`, everything else float32. With `transposed`, the kernels are for an
+    image whose rows and columns are swapped.
     """
     kernels: dict[int, Kernel] = {}
     for index, node in enumerate(graph.nodes):
@@ -289,28 +231,30 @@ def prepare(
                 state[value].to(device, torch.float32) if isinstance(value, str) else value
                 for value in (node.gain, node.shift)
             )
-            kernels[index] = Scaling(gain, shift)
+            kernels[index] = partial(scale, gain=gain, shift=shift)
         elif isinstance(node, ChannelNorm | GroupNorm):
             weight, bias = (state[f"{node.name}.{kind}"].to(device, torch.float32) for kind in ("weight", "bias"))
             if isinstance(node, ChannelNorm):
-                kernels[index] = (RmsNorm if node.rms else LayerNorm)(weight, bias, node.eps)
+                norm = _rms_norm if node.rms else _layer_norm
+                kernels[index] = partial(norm, weight=weight, bias=bias, eps=node.eps)
             else:
-                kernels[index] = GroupStatistics(weight, bias, node.groups, node.eps)
+                kernels[index] = partial(_group_scaling, weight=weight, bias=bias, groups=node.groups, eps=node.eps)
         elif isinstance(node, ChannelGate):
             names = [f"{node.name}.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")]
-            one, two, three, four = (state[name].to(device, torch.float32) for name in names)
-            kernels[index] = GateStatistics((one.flatten(1), two), (three.flatten(1), four))
+            layers = [state[name].to(device, torch.float32) for name in names]
+            kernels[index] = partial(_gate_scaling, layers=[one.flatten(1) if one.ndim > 1 else one for one in layers])
         elif isinstance(node, Sample):
             positions = state[node.positions].to(device, torch.float32).flatten()
-            kernels[index] = Sampling(positions, node.groups, node.enlarge, transposed)
+            kernels[index] = partial(_sample_offsets, positions=positions, node=node, transposed=transposed)
         elif isinstance(node, Activate):
-            kernels[index] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
+            activation = _activation(node.activation, state, device, torch.float32)
+            kernels[index] = partial(_activate, activation=activation)
     return kernels
 
 
 def _convolution(
     node: Conv, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, transposed: bool
-) -> Kernel:
+) -> RowConvolution:
     weight = state[f"{node.name}.weight"].float()
     bias = state[f"{node.name}.bias"].float() if node.bias else None
     if transposed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from enhance.models.phases import Phase, Slot, split
 from ..files import check_disk_space, storage_errors
 from ..images.worker import IN_MEMORY, allocate_pixels
 from .device import free_memory
-from .kernels import Kernel, RowReader, Scaling
+from .kernels import Kernel, RowReader, scale
 from .stream import Check, Sink, Stream, Window
 
 Statistics = Mapping[int, torch.Tensor]
@@ -119,7 +120,7 @@ class PhasedStream:
             if isinstance(node, Scaled):
                 source = self.graph.nodes[place].sources[0]
                 gain, shift = kernels[place](self.statistics[source].to(self.device))
-                found[index] = Scaling(gain, shift)
+                found[index] = partial(scale, gain=gain, shift=shift)
             elif node.sources and place in kernels:
                 found[index] = kernels[place]
         return found

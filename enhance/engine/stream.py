@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ from enhance.models.graphs import (
 )
 from enhance.models.memory import chunk_rows, earlier_operands
 
-from .kernels import ImageRows, Kernel, RowReader, unshuffle
+from .kernels import ImageRows, Kernel, RowConvolution, RowReader, unshuffle
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
@@ -252,7 +253,7 @@ class Stream:
             first = window.end
             last = min(target, first + block)
             if isinstance(node, Conv):
-                produced = self._convolve(node, step.kernels[layer], first, last, scratch)
+                produced = self._convolve(node, cast(RowConvolution, step.kernels[layer]), first, last, scratch)
             elif isinstance(node, Sample):
                 produced = self._sample(node, step.kernels[layer], first, last)
             elif layer in step.kernels:
@@ -274,7 +275,7 @@ class Stream:
             return self._heights[layer]
         return min(self.graph.nodes[layer].rows_from(ready), self._heights[layer])
 
-    def _convolve(self, node: Conv, kernel: Kernel, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
+    def _convolve(self, node: Conv, kernel: RowConvolution, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]
         height, width = self._heights[node.sources[0]], self.width * source.scale + source.extra
         above, below = node.source_rows(first, last)
