@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,7 +85,11 @@ def compare(
     remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}
     networks, total_seconds = len(remaining), sum(remaining.values())
     cells, previews, missing = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, WeightsError]()
-    for index in _by_model(settings, remaining.copy()):
+    # Presets with the same model have the same estimate, so that each model is loaded once. Faces replace the model.
+    order = sorted(
+        range(len(settings)), key=lambda at: (remaining[_network(settings[at])], settings[at].scene == "face")
+    )
+    for index in order:
         one = settings[index]
         seconds = remaining.pop(_network(one), 0.0)
         later = sum(remaining.values())
@@ -108,21 +111,6 @@ def compare(
     if ordered[0].error is not None and all(cell.error for cell in ordered):
         raise ordered[0].error
     return ordered
-
-
-def _by_model(settings: Sequence[Settings], seconds: Mapping[str, float]) -> list[int]:
-    """Return an order that loads each model once, the quickest first.
-
-    Faces are last, because they replace the model by another network.
-    """
-    weights, quickest = [one.weights for one in settings], dict[WeightInterpolation, float]()
-    for one in settings:
-        quickest[one.weights] = min(seconds[_network(one)], quickest.get(one.weights, math.inf))
-
-    def position(at: int) -> tuple[float, int, bool]:
-        return quickest[weights[at]], weights.index(weights[at]), settings[at].scene == "face"
-
-    return sorted(range(len(settings)), key=position)
 
 
 def _create_cell(settings: Settings, create: Create, previews: Mapping[str, Preview], progress: Progress) -> Cell:

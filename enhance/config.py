@@ -111,7 +111,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
     default = Config()
     config = Config(
         data=variables.folder("ENHANCE_DATA") or default.data,
-        device=variables.device("ENHANCE_DEVICE") or default.device,
+        device=variables.matching("ENHANCE_DEVICE", _DEVICE, "config_device") or default.device,
         max_pixels=variables.whole_number("ENHANCE_MAX_PIXELS"),
         max_bytes=variables.whole_number("ENHANCE_MAX_BYTES"),
         hours=variables.number("ENHANCE_RETENTION_HOURS") or default.hours,
@@ -165,12 +165,6 @@ class _Variables:
     def text(self, name: str) -> str:
         self.names.add(name)
         return self.values.get(name, "").strip()
-
-    def device(self, name: str) -> str:
-        text = self.text(name)
-        if text and not _DEVICE.fullmatch(text):
-            raise SettingsError("config_device", value=text)
-        return text
 
     def folder(self, name: str) -> Path | None:
         """Return the path of a folder, which need not exist; None if the variable is not set."""

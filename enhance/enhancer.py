@@ -423,7 +423,9 @@ class Enhancer:
         """
         info, image, settings = preview.info, preview.region.image, as_settings(settings)
         if settings.is_auto and info["auto"]:
-            settings, _ = self.resolve_for(settings, _analysis_of(info["auto"]))
+            from .analysis import Analysis
+
+            settings, _ = self.resolve_for(settings, Analysis(**info["auto"]["analysis"]))
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
@@ -497,9 +499,13 @@ class Enhancer:
 
         With `auto`, this is the time of `gentle`, the slowest preset that it chooses for a photo.
         """
-        settings = _without_auto(settings)
-        networks = sum(self.engine.estimate(*network, bits) for network in _networks(settings, height, width))
-        return networks + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
+        settings = as_settings(settings)
+        settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+        networks = [(settings.model, *downscaled_size(height, width, settings.reduce))] if settings.model else []
+        if has_second_pass(settings, height, width):
+            networks.append((SECOND_MODEL, settings.factor * height, settings.factor * width))
+        seconds = sum(self.engine.estimate(*network, bits) for network in networks)
+        return seconds + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Return all presets with their settings, their availability (or the reason against it) and relative time."""
@@ -613,25 +619,6 @@ def _same_kind(result: Result, image: Any) -> Any:
         loaded.load()
         return loaded
     return like(result.array, image) if is_array(image) else io.BytesIO(result.path.read_bytes())
-
-
-def _analysis_of(auto: AutoInfo) -> Analysis:
-    from .analysis import Analysis
-
-    return Analysis(**auto["analysis"])
-
-
-def _networks(settings: Settings, height: int, width: int) -> list[tuple[str, int, int]]:
-    """Return the networks of a run: the model, and the height and width of its input."""
-    networks = [(settings.model, *downscaled_size(height, width, settings.reduce))] if settings.model else []
-    if has_second_pass(settings, height, width):
-        networks.append((SECOND_MODEL, settings.factor * height, settings.factor * width))
-    return networks
-
-
-def _without_auto(settings: Settings | str) -> Settings:
-    settings = as_settings(settings)
-    return settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
 
 
 def _with_model(settings: Settings, model: Path | str | None) -> Settings:
