@@ -62,10 +62,8 @@ if TYPE_CHECKING:
 _ROWS = 64
 _COPIED_PIXELS = 1 << 22
 """Pixels of an image without a network that are copied at once."""
-_MEASURED_ONCE = (
-    *("faces", "fidelity_db", "fidelity_worst_db", "fidelity_worst_place"),
-    *("seconds", "megapixels_per_second", "peak_memory_mb", "finished"),
-)
+_MEASURED_ONCE = ["faces", "fidelity_db", "fidelity_worst_db", "fidelity_worst_place"]
+_MEASURED_ONCE += ["seconds", "megapixels_per_second", "peak_memory_mb", "finished"]
 """The measurements that a cached result takes from the run that computed it."""
 
 
@@ -108,30 +106,6 @@ def install_models(settings: Settings, stop: threading.Event) -> Settings:
     return settings
 
 
-def find_scene(request: Request, face_cache: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
-    """Return the haze of the network's input, or its faces, for a preset that uses them.
-
-    Only faces that are visible in `box` are restored.
-    """
-    image, scene = request.network_input, request.settings.scene
-    haze = find_haze(image.rgb) if scene == "dehaze" else None
-    return Scene(haze, face_cache.faces(image, box, ticket) if scene == "face" else None)
-
-
-def result_rows(request: Request, output: NetworkOutput, scene: Scene) -> ResultRows:
-    """Step 5: return the finished result as rows on demand."""
-    if request.second is None:
-        return _rows(request, request.settings, output, scene, Part(request.image))
-    # The input of a second network is tuned already.
-    return _rows(request, replace(request.settings, tuning=False), output, Scene(), Part(request.image))
-
-
-def _rows(request: Request, settings: Settings, output: NetworkOutput, scene: Scene, part: Part) -> ResultRows:
-    photo = scene.photo(part.image.downscale(settings.reduce), settings, request.network_input.degradation, part.box)
-    patches, origin = scene.faces.patches if scene.faces else (), (part.box.top, part.box.left) if part.box else (0, 0)
-    return ResultRows(part.image, output.rows, settings, photo, faces_over(patches, settings, origin), part.cut)
-
-
 @dataclass(eq=False)
 class Run:
     """One run or preview: its request, its callbacks and its measurements so far. `info` is built from these.
@@ -170,7 +144,10 @@ class Run:
         self.memory = PeakMemory(self.engine.own.type, reset=True)
         scene = self._find_scene()
         with self._network_output(scene, Part(self.request.image), path.parent, network_path) as output:
-            rows = result_rows(self.request, output, scene)
+            settings = self.request.settings
+            if self.request.second:  # its input is tuned already
+                settings, scene = replace(settings, tuning=False), Scene()
+            rows = self._rows(output, settings, scene, Part(self.request.image))
             meter = None if rows.is_smaller else rows.meter()
             written, seconds = write_png(
                 rows,
@@ -272,13 +249,27 @@ class Run:
         self.seconds["wait"], self._stage_start = wait, now
 
     def _find_scene(self, box: Box | None = None) -> Scene:
-        """Step 3: return the haze or the faces of the image."""
-        scene = find_scene(self.request, self.face_cache, self.ticket, box)
-        if scene.faces:
-            self.measurements["faces"] = scene.faces.describe()
-        if self.request.settings.scene:
-            self._end_stage("scene")
-        return scene
+        """Step 3: return the haze of the network's input, or its faces, for a preset that uses them.
+
+        Only faces that are visible in `box` are restored.
+        """
+        kind, image = self.request.settings.scene, self.request.network_input
+        if kind is None:
+            return Scene()
+        haze = find_haze(image.rgb) if kind == "dehaze" else None
+        faces = self.face_cache.faces(image, box, self.ticket) if kind == "face" else None
+        if faces:
+            self.measurements["faces"] = faces.describe()
+        self._end_stage("scene")
+        return Scene(haze, faces)
+
+    def _rows(self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part) -> ResultRows:
+        """Step 5: return a finished result as rows on demand."""
+        network_input, degradation = part.image.downscale(settings.reduce), self.request.network_input.degradation
+        photo = scene.photo(network_input, settings, degradation, part.box)
+        patches = scene.faces.patches if scene.faces else ()
+        faces = faces_over(patches, settings, (part.box.top, part.box.left) if part.box else (0, 0))
+        return ResultRows(part.image, output.rows, settings, photo, faces, part.cut)
 
     @contextmanager
     def _network_output(
@@ -319,7 +310,7 @@ class Run:
             rgb = scene.network_pixels(part.image, settings, part.box, folder)
             self._run_network(output, rgb, settings.weights, folder, (0.0, 0.5), region=part.is_region)
             colour = part._replace(image=replace(part.image, grey=False))
-            rows = _rows(self.request, settings, output, scene, colour)
+            rows = self._rows(output, settings, scene, colour)
             height, width = rows.size
             result = allocate_pixels((height, width, 3), part.image.rgb.dtype.name, folder)
             for first in range(0, height, _ROWS):
