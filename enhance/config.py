@@ -3,17 +3,20 @@
 `enhance.models` reads the variables for the weights folder and for downloads itself.
 """
 
+# ruff: noqa: RUF009 - `_variable` returns a new field at each call.
+
 from __future__ import annotations
 
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, fields
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from .errors import PictureError, SettingsError
 from .i18n import DEFAULT_LANGUAGE, match_language
@@ -22,13 +25,10 @@ log = logging.getLogger(__name__)
 
 _OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES", "ENHANCE_SHARDS"}
 """Variables that `enhance.models` and `enhance.images` read."""
-_MAX_PORT = 65_535
 _MIN_KEY_LENGTH = 16
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_ANCESTORS = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
-_SWITCH = re.compile("[01]")
-_LOG = re.compile("text|json")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
+_ANCESTORS = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*", re.IGNORECASE)
 _SPACE_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -58,6 +58,72 @@ class Limits:
             raise PictureError("upload_too_large", limit=f"{self.batch_bytes / 1e6:g}")
 
 
+# Each parser returns the value of a variable from its name and its text, which is not empty. It raises SettingsError.
+
+
+def _folder(name: str, text: str) -> Path:
+    """Return the path of a folder, which need not exist."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise SettingsError("config_folder", variable=name, value=path)
+    return path
+
+
+def _file(name: str, text: str) -> Path:
+    if not Path(text).is_file():
+        raise SettingsError("config_file", variable=name, value=text)
+    return Path(text)
+
+
+def _matching(pattern: str | re.Pattern[str], key: str) -> Callable[[str, str], str]:
+    def parse(name: str, text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise SettingsError(key, variable=name, value=text)
+        return text.lower()
+
+    return parse
+
+
+def _equal_to(value: str, pattern: str = ".*", key: str = "") -> Callable[[str, str], bool]:
+    """Return a parser that returns whether a text that matches `pattern` is `value`, ignoring case."""
+    parse = _matching(f"(?i:{pattern})", key)
+    return lambda name, text: parse(name, text) == value
+
+
+def _number(name: str, text: str, key: str = "config_number") -> float:
+    """Return a number above 0."""
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < float("inf"):
+            return number
+    raise SettingsError(key, variable=name, value=text)
+
+
+def _whole_number(name: str, text: str, key: str = "config_whole_number", largest: float = float("inf")) -> int:
+    """Return a whole number from 1 to `largest`, also written as 1e8 or 100_000_000."""
+    number = _number(name, text, key)
+    if number != int(number) or number > largest:
+        raise SettingsError(key, variable=name, value=text)
+    return int(number)
+
+
+def _keys(_: str, text: str) -> tuple[str, ...]:
+    keys = tuple(key for key in re.split(r"[,\s]+", text) if key)
+    if any(len(key) < _MIN_KEY_LENGTH or not key.isascii() for key in keys):
+        raise SettingsError("config_keys", length=_MIN_KEY_LENGTH)
+    return keys
+
+
+def _login(_: str, text: str) -> tuple[str, str]:
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise SettingsError("config_auth")
+    return user, password
+
+
+def _variable(name: str, parse: Callable[[str, str], Any], default: Any = None, *, shown: bool = True) -> Any:
+    return field(default=default, metadata={"variable": name, "parse": parse}, repr=shown)
+
+
 @dataclass(frozen=True)
 class Config:
     """The validated environment variables. The defaults are those of an empty environment.
@@ -67,33 +133,33 @@ class Config:
       the page (100 million px, 200 MB).
     - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
     - `api_keys`: keys of programs for the plain HTTP API. `queue`: maximum number of waiting runs.
-    - `page_folder`: GRADIO_TEMP_DIR. `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the
-      page. Spaces set the last two.
-    - `c2pa_certificate`, `c2pa_key`: PEM files with which output files are signed. Both or none are given.
+    - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces set both.
     - `metrics`: whether to serve counters. `zero_gpu`: whether a Space provides a GPU for one call at a time.
     - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
+    - `c2pa_certificate`, `c2pa_key`: PEM files with which output files are signed. Both or none are given.
     """
 
-    data: Path = Path("data")
-    device: str = "auto"
-    max_pixels: int | None = None
-    max_bytes: int | None = None
-    hours: float = 24.0
-    max_disk: int | None = None
-    auth: tuple[str, str] | None = None
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
-    queue: int = 20
-    host: str | None = None
-    port: int = 7860
-    page_folder: Path | None = None
-    public_host: str | None = None
-    frame_ancestors: str = "'self'"
-    metrics: bool = False
-    zero_gpu: bool = False
-    json_log: bool = False
-    agents: bool = False
-    c2pa_certificate: Path | None = None
-    c2pa_key: Path | None = None
+    data: Path = _variable("ENHANCE_DATA", _folder, Path("data"))
+    device: str = _variable("ENHANCE_DEVICE", _matching(_DEVICE, "config_device"), "auto")
+    max_pixels: int | None = _variable("ENHANCE_MAX_PIXELS", _whole_number)
+    max_bytes: int | None = _variable("ENHANCE_MAX_BYTES", _whole_number)
+    hours: float = _variable("ENHANCE_RETENTION_HOURS", _number, 24.0)
+    max_disk: int | None = _variable("ENHANCE_MAX_DISK", _whole_number)
+    auth: tuple[str, str] | None = _variable("ENHANCE_AUTH", _login)
+    api_keys: tuple[str, ...] = _variable("ENHANCE_API_KEYS", _keys, (), shown=False)
+    queue: int = _variable("ENHANCE_QUEUE", _whole_number, 20)
+    host: str | None = _variable("GRADIO_SERVER_NAME", lambda _, text: text)
+    port: int = _variable("GRADIO_SERVER_PORT", partial(_whole_number, key="config_port", largest=65_535), 7860)
+    page_folder: Path | None = _variable("GRADIO_TEMP_DIR", _folder)
+    public_host: str | None = _variable("ENHANCE_PUBLIC_HOST", _matching(_HOST, "config_host"))
+    frame_ancestors: str = _variable("ENHANCE_FRAME_ANCESTORS", _matching(_ANCESTORS, "config_frames"), "'self'")
+    metrics: bool = _variable("ENHANCE_METRICS", _equal_to("1", "[01]", "config_switch"), False)
+    # As the package `spaces` and as Gradio read them.
+    zero_gpu: bool = _variable("SPACES_ZERO_GPU", lambda _, text: text.lower() in ("1", "t", "true"), False)
+    agents: bool = _variable("GRADIO_MCP_SERVER", _equal_to("true"), False)
+    json_log: bool = _variable("ENHANCE_LOG", _equal_to("json", "text|json", "config_log"), False)
+    c2pa_certificate: Path | None = _variable("ENHANCE_C2PA_CERT", _file)
+    c2pa_key: Path | None = _variable("ENHANCE_C2PA_KEY", _file)
 
     @property
     def limits(self) -> Limits:
@@ -107,37 +173,15 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
 
     Logs a warning about variables with unknown ENHANCE_ names.
     """
-    variables = _Variables(os.environ if environment is None else environment)
-    default = Config()
-    config = Config(
-        data=variables.folder("ENHANCE_DATA") or default.data,
-        device=variables.matching("ENHANCE_DEVICE", _DEVICE, "config_device") or default.device,
-        max_pixels=variables.whole_number("ENHANCE_MAX_PIXELS"),
-        max_bytes=variables.whole_number("ENHANCE_MAX_BYTES"),
-        hours=variables.number("ENHANCE_RETENTION_HOURS") or default.hours,
-        max_disk=variables.whole_number("ENHANCE_MAX_DISK"),
-        auth=_parse_auth(variables.text("ENHANCE_AUTH")),
-        api_keys=_parse_keys(variables.text("ENHANCE_API_KEYS")),
-        queue=variables.whole_number("ENHANCE_QUEUE") or default.queue,
-        host=variables.text("GRADIO_SERVER_NAME") or None,
-        port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _MAX_PORT) or default.port,
-        page_folder=variables.folder("GRADIO_TEMP_DIR"),
-        public_host=variables.matching("ENHANCE_PUBLIC_HOST", _HOST, "config_host")
-        or variables.text("SPACE_HOST").lower()
-        or None,
-        frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _ANCESTORS, "config_frames")
-        or (_SPACE_ANCESTORS if variables.text("SPACE_HOST") else default.frame_ancestors),
-        metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
-        agents=variables.text("GRADIO_MCP_SERVER").lower() == "true",  # as Gradio does
-        json_log=variables.matching("ENHANCE_LOG", _LOG, "config_log") == "json",
-        zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
-        c2pa_certificate=variables.file("ENHANCE_C2PA_CERT"),
-        c2pa_key=variables.file("ENHANCE_C2PA_KEY"),
-    )
-    unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _OTHER_VARIABLES
-    for name in sorted(unknown):
-        log.warning("The environment variable %s is unknown and has no effect", name)
-    return config
+    given = {name: text.strip() for name, text in (os.environ if environment is None else environment).items()}
+    variables = {one.metadata["variable"]: one for one in fields(Config)}
+    values = {one.name: one.metadata["parse"](name, given[name]) for name, one in variables.items() if given.get(name)}
+    if host := given.get("SPACE_HOST", "").lower():
+        values = {"public_host": host, "frame_ancestors": _SPACE_ANCESTORS, **values}
+    for name in sorted(given.keys() - variables.keys() - _OTHER_VARIABLES):
+        if name.startswith("ENHANCE_"):
+            log.warning("The environment variable %s is unknown and has no effect", name)
+    return Config(**values)
 
 
 @cache
@@ -152,72 +196,5 @@ def version() -> str:
 
 def terminal_language(environment: Mapping[str, str] | None = None) -> str:
     """Return the supported language that matches the locale of the terminal."""
-    variables = _Variables(os.environ if environment is None else environment)
-    return match_language(variables.text("LC_ALL") or variables.text("LANG")) or DEFAULT_LANGUAGE
-
-
-@dataclass(frozen=True)
-class _Variables:
-    values: Mapping[str, str]
-    names: set[str] = field(default_factory=set)
-    """The variables that were read."""
-
-    def text(self, name: str) -> str:
-        self.names.add(name)
-        return self.values.get(name, "").strip()
-
-    def folder(self, name: str) -> Path | None:
-        """Return the path of a folder, which need not exist; None if the variable is not set."""
-        path = Path(self.text(name)) if self.text(name) else None
-        if path is not None and path.exists() and not path.is_dir():
-            raise SettingsError("config_folder", variable=name, value=path)
-        return path
-
-    def file(self, name: str) -> Path | None:
-        """Return the path of an existing file; None if the variable is not set."""
-        path = Path(self.text(name)) if self.text(name) else None
-        if path is not None and not path.is_file():
-            raise SettingsError("config_file", variable=name, value=path)
-        return path
-
-    def matching(self, name: str, pattern: re.Pattern[str], key: str) -> str:
-        """Return the text in lower case if it matches `pattern`; empty if the variable is not set."""
-        text = self.text(name).lower()
-        if text and not pattern.fullmatch(text):
-            raise SettingsError(key, variable=name, value=text)
-        return text
-
-    def number(self, name: str, key: str = "config_number") -> float | None:
-        """Return a number above 0; None if the variable is not set."""
-        text = self.text(name)
-        if not text:
-            return None
-        with suppress(ValueError):
-            if 0 < (number := float(text)) < float("inf"):
-                return number
-        raise SettingsError(key, variable=name, value=text)
-
-    def whole_number(self, name: str, key: str = "config_whole_number", largest: float = float("inf")) -> int | None:
-        """Return a whole number from 1 to `largest`, also written as 1e8 or 100_000_000; None if not set."""
-        number = self.number(name, key)
-        if number is None:
-            return None
-        if number != int(number) or number > largest:
-            raise SettingsError(key, variable=name, value=self.text(name))
-        return int(number)
-
-
-def _parse_keys(text: str) -> tuple[str, ...]:
-    keys = tuple(key for key in re.split(r"[,\s]+", text) if key)
-    if any(len(key) < _MIN_KEY_LENGTH or not key.isascii() for key in keys):
-        raise SettingsError("config_keys", length=_MIN_KEY_LENGTH)
-    return keys
-
-
-def _parse_auth(text: str) -> tuple[str, str] | None:
-    if not text:
-        return None
-    user, colon, password = text.partition(":")
-    if not (user and colon and password):
-        raise SettingsError("config_auth")
-    return user, password
+    variables = os.environ if environment is None else environment
+    return match_language(variables.get("LC_ALL") or variables.get("LANG") or "") or DEFAULT_LANGUAGE
