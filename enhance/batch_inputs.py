@@ -113,9 +113,9 @@ def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing
         return below and (stored := stored_at(address)) is not None and stored.origin.signature is not None
 
     found = {
-        one.address: Item(Path(one.relative_path.name), one.relative_path, address=one.address, bytes=one.bytes)
+        one: Item(Path(path.name), path, address=one, bytes=size)
         for address in addresses
-        for one in list_address(address, is_result, listing)
+        for one, path, size in list_address(address, is_result, listing)
     }
     return list(found.values())
 

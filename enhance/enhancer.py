@@ -481,8 +481,6 @@ class Enhancer:
         rgb: np.ndarray,
         model: str = "realesrgan-x4plus",
         tile: int = 192,
-        progress: Progress | None = None,
-        stop: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the output of the network, [4H, 4W, 3], for an RGB image of uint8 or uint16, [H, W, 3].
 
@@ -490,9 +488,7 @@ class Enhancer:
         """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
-        return self.engine.enlarge(
-            rgb, model, tile=Settings(tile=tile).tile, progress=progress, ticket=_ticket("run", stop)
-        )
+        return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile)
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected seconds of a run on this machine for an image of this size, from measurements.

@@ -184,7 +184,7 @@ class Run:
             known = None
         if known is None:
             with self._network_output(scene, part) as output:
-                network = output.rows(0, output.height)
+                network = output.rows(0, output.shape.height)
         else:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]

@@ -66,19 +66,11 @@ def open_address(address: str) -> tuple[Any, str]:
             raise SettingsError("remote_package", address=address, package=package) from error
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image at an address, its path below the listed one (its name, if it was named itself), and its bytes."""
-
-    address: str
-    relative_path: Path
-    bytes: int
-
-
-def list_address(address: str, is_result: Callable[[str], bool], listing: Listing) -> Iterator[Image]:
+def list_address(address: str, is_result: Callable[[str], bool], listing: Listing) -> Iterator[tuple[str, Path, int]]:
     """Yield the file at an address or the images below it, by the rules of `enhance.images.listing.list_images`.
 
-    Skipped files are counted in `listing`. Raises PictureError if there is no file, StorageError.
+    Each is an address, its path below the listed one (its name, if it was named itself), and its size in bytes. Skipped
+    files are counted in `listing`. Raises PictureError if there is no file, StorageError.
     """
     files, root = open_address(address)
     with _remote_errors(address):
@@ -99,7 +91,7 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
         elif path.name and path.suffix.lower() not in SUFFIXES:
             listing.others += 1
         elif not is_result(one := address.rstrip("/") + name.removeprefix(root)):
-            yield Image(one, path if path.name else Path(PurePosixPath(name).name), facts["size"] or 0)
+            yield one, path if path.name else Path(PurePosixPath(name).name), facts["size"] or 0
     listing.hidden += len(hidden)
 
 

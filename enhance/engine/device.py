@@ -55,12 +55,6 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
-def check_precision(name: str) -> None:
-    """Raise SettingsError unless `name` is auto or a precision."""
-    if name not in (*PRECISIONS, "auto"):
-        raise SettingsError("precision_unknown", precision=name, known=", ".join(PRECISIONS))
-
-
 def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Collection[str] = PRECISIONS) -> str:
     """Return fp32, bf16 or fp16: the fastest without visible loss for an image of `bits` bits per channel.
 

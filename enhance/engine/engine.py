@@ -15,14 +15,13 @@ import torch
 from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
 
 from .. import models
-from ..errors import EnhanceError, MemoryShortError
+from ..errors import EnhanceError, MemoryShortError, SettingsError
 from ..scheduler import SCHEDULER, Progress, Step, Ticket
 from ..settings import WeightInterpolation
 from .device import (
     PRECISIONS,
     PendingPixels,
     Transfer,
-    check_precision,
     free_memory,
     is_out_of_memory,
     pick_device,
@@ -83,6 +82,7 @@ class _Request:
 _STREAM_BYTES = 1_800_000_000
 """The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
 _CPU_STRIPS = 2
+_IDLE_SECONDS = 300
 _REMEMBERED_IMAGES = 64
 """The number of images whose statistics are kept, at most 15 KB for each barrier."""
 _ALWAYS_FITS = 1024
@@ -101,16 +101,14 @@ class Engine:
     `idle_seconds`. If `lend` is given, it runs the networks, and `own`, the device of this process, is the CPU.
     """
 
-    def __init__(
-        self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300, lend: Lend | None = None
-    ):
+    def __init__(self, device: str = "auto", precision: str = "auto", *, lend: Lend | None = None):
         self.device = pick_device(device)
         self._lend, self.own = lend, torch.device("cpu") if lend else self.device
-        check_precision(precision)
+        if precision not in (*PRECISIONS, "auto"):
+            raise SettingsError("precision_unknown", precision=precision, known=", ".join(PRECISIONS))
         self._precision = precision
         self._runs_ahead = self.own.type != "cpu"
         self._estimates = Estimator(self.own)
-        self._idle_seconds = idle_seconds
         self._used = time.monotonic()
         self._model: LoadedModel | None = None
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
@@ -163,7 +161,7 @@ class Engine:
     def release_if_idle(self) -> None:
         """Free the memory of the model if nothing has used it for a while."""
         idle = not SCHEDULER.count(admitted=False)
-        if self._model is not None and idle and time.monotonic() - self._used >= self._idle_seconds:
+        if self._model is not None and idle and time.monotonic() - self._used >= _IDLE_SECONDS:
             self.release()
 
     def stream(

@@ -133,14 +133,6 @@ class NetworkOutput:
         """The file in error messages."""
         return self._part.path if self._part else Path("temporary")
 
-    @property
-    def height(self) -> int:
-        return self.shape.height
-
-    @property
-    def width(self) -> int:
-        return self.shape.width
-
     def __enter__(self) -> NetworkOutput:
         return self
 
@@ -186,13 +178,13 @@ class NetworkOutput:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived."""
-        rows = np.empty((last - first, self.width, 3), self.shape.dtype)
+        rows = np.empty((last - first, self.shape.width, 3), self.shape.dtype)
         for start, end in pairwise([*self._blocks, self.filled]):
             if self.shape.columns:
                 rows[:, start:end] = self._read(start, end - start, first, last)
             elif first < end and last > start:
                 low, high = max(first, start), min(last, end)
-                rows[low - first : high - first] = self._read(start, self.width, low - start, high - start)
+                rows[low - first : high - first] = self._read(start, self.shape.width, low - start, high - start)
         return rows
 
     def _read(self, start: int, width: int, first: int, last: int) -> np.ndarray:

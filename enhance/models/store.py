@@ -113,14 +113,14 @@ def ensure(
         return fetch(files.model, store.folder, report)
 
 
-def graph_of(name: str, store: Store | None = None) -> Graph:
+def graph_of(name: str) -> Graph:
     """Return the graph of a shipped model or user model.
 
     Raises WeightsError for an unknown name, and if the file of a user model is missing or has changed.
     """
     if name in SHIPPED:
         return _shipped_graph(name)
-    located = locate(name, store)
+    located = locate(name)
     if located is None:
         raise WeightsError("weights_own_gone", name=name)
     return stored_graph(located)

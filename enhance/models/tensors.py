@@ -49,12 +49,17 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     """
     import torch
 
+    from .ncnn import read_shipped
+
     path = located.path
     try:
         if changed := digest(path) != located.sha256:
             state = None
+        elif path.suffix == ".bin":
+            tensors = read_shipped(SHIPPED[located.name](), path.read_bytes())
+            state = {name: torch.from_numpy(values) for name, values in tensors.items()}
         else:
-            state = _read_shipped(located) if path.suffix == ".bin" else read_tensors(path)
+            state = read_tensors(path)
     except (OSError, WeightsError) as error:
         reason = error if isinstance(error, WeightsError) else str(error)
         raise WeightsError("weights_unreadable", path=path, name=located.name, reason=reason) from error
@@ -65,15 +70,6 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise WeightsError("weights_without_tensors", path=path, name=located.name)
     return dict(state)
-
-
-def _read_shipped(located: Located) -> dict[str, torch.Tensor]:
-    import torch
-
-    from .ncnn import read_shipped
-
-    tensors = read_shipped(SHIPPED[located.name](), located.path.read_bytes())
-    return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
 
 def read_tensors(path: Path) -> object:

@@ -71,6 +71,10 @@ class PngReader:
         return png_metadata(self._file, self.chunks)
 
     @property
+    def has_gain_map(self) -> bool:
+        return any(chunk.kind == CHUNK for chunk in self.chunks)
+
+    @property
     def gain_map(self) -> ResultMap | None:
         """The gain map for files in other formats."""
         found = next((chunk for chunk in self.chunks if chunk.kind == CHUNK), None)
