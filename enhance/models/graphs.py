@@ -313,22 +313,16 @@ class Graph:
     def channel_gate(self, source: int, name: str, hidden: int) -> int:
         return self._append(ChannelGate((source,), *self._shape(source), name=name, hidden=hidden))
 
-    def complete(self, source: int) -> int:
-        return self._append(Complete((source,), *self._shape(source)))
-
-    def sample(self, values: int, offsets: int, factor: int, groups: int, positions: str) -> int:
-        options: dict[str, Any] = {"groups": groups, "positions": positions}
-        return self._append(Sample((values, offsets), *self._enlarged(values, factor), **options))
-
     def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
         """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
-        whole, channels = self.complete(source), 2 * groups * factor**2
+        whole, channels = self._append(Complete((source,), *self._shape(source))), 2 * groups * factor**2
         scope = {"bias": False, "activation": Activation("sigmoid")}
         offset, share = (
             self.conv(f"{name}.{layer}", whole, channels=channels, size=1, **options)
             for layer, options in (("offset", {}), ("scope", scope))
         )
-        return self.sample(source, self.multiply(offset, share), factor, groups, f"{name}.init_pos")
+        sources, shape = (source, self.multiply(offset, share)), self._enlarged(source, factor)
+        return self._append(Sample(sources, *shape, groups=groups, positions=f"{name}.init_pos"))
 
     def nearest(self, source: int, factor: int) -> int:
         return self._append(Nearest((source,), *self._enlarged(source, factor)))
