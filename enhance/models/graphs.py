@@ -24,6 +24,8 @@ State: TypeAlias = "Mapping[str, torch.Tensor]"
 PRECISIONS = ("fp32", "bf16", "fp16")
 PRECISIONS_WITH_BARRIERS = ("fp32", "bf16")
 """A step that overflowed at fp16 could not be repeated: it overwrites its input."""
+DYSAMPLE_GROUPS = 4
+"""Groups of channels in DySample, except in PLKSR."""
 _FORM = 2
 """Version of the JSON form of a graph."""
 
@@ -323,6 +325,16 @@ class Graph:
         )
         sources, shape = (source, self.multiply(offset, share)), self._enlarged(source, factor)
         return self._append(Sample(sources, *shape, groups=groups, positions=f"{name}.init_pos"))
+
+    def upsampler(self, source: int, factor: int, channels: int, *, dysample: bool = False) -> None:
+        """Append the last layers of SPAN, SPANPlus and MoSR: a pixel shuffle by `factor`, or DySample."""
+        if dysample:
+            sampled = self.dysample(source, "upsampler", factor, DYSAMPLE_GROUPS)
+            self.conv("upsampler.end_conv", sampled, channels=channels, size=1)
+            return
+        wide = self.conv("upsampler.0", source, channels=channels * factor**2)
+        if factor > 1:
+            self.shuffle(wide, factor)
 
     def nearest(self, source: int, factor: int) -> int:
         return self._append(Nearest((source,), *self._enlarged(source, factor)))

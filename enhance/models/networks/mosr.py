@@ -42,12 +42,7 @@ def mosr(
     side = graph.conv("shortcut.block.2", side, channels=features, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)
     body = graph.add(body, side)
-    if dysample:
-        graph.conv("upsampler.end_conv", graph.dysample(body, "upsampler", factor, 4), channels=output, size=1)
-        return graph.keep_ends_precise()
-    wide = graph.conv("upsampler.0", body, channels=output * factor**2)
-    if factor > 1:
-        graph.shuffle(wide, factor)
+    graph.upsampler(body, factor, output, dysample=dysample)
     return graph.keep_ends_precise()
 
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..fusion import fuse
-from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Unsupported
+from ..graphs import DYSAMPLE_GROUPS, PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Unsupported
 from .mosr import add_body, add_end, split_blocks
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ TITLE, MARKS = "MoSRv2", {"gblocks.1.gamma", "gblocks.2.gamma"}
 
 _KERNEL = 11
 """The size to which the 3x3, 1x11 and 11x1 kernels of a block are padded. Each convolves an eighth of the channels."""
-_GROUPS = 4
-"""Groups of channels in DySample."""
 _UNSHUFFLED_FACTOR = 4
 """The factor by which all networks that unshuffle the image enlarge their grid."""
 _UPSAMPLERS = 5
@@ -72,7 +70,7 @@ def _add_upsampler(graph: Graph, body: int, factor: int, channels: int, kind: st
     if kind == "pixelshuffle" or middle != features:
         body, place = graph.conv("to_img.0", body, channels=middle, activation=slope), 2
     if kind == "dysample":
-        sampled = graph.dysample(body, f"to_img.{place}", factor, _GROUPS)
+        sampled = graph.dysample(body, f"to_img.{place}", factor, DYSAMPLE_GROUPS)
         return graph.conv(f"to_img.{place}.end_conv", sampled, channels=channels, size=1)
     for step in steps:
         body = graph.shuffle(graph.conv(f"to_img.{place}", body, channels=middle * step**2), step)
@@ -133,7 +131,7 @@ def _read_upsampler(state: State, channels: int) -> tuple[str, int, int, int]:
     for place in (0, 2):
         if (name := f"to_img.{place}.offset.weight") in state:
             output, middle = state[f"to_img.{place}.end_conv.weight"].shape[:2]
-            return "dysample", math.isqrt(len(state[name]) // (2 * _GROUPS)), output, middle
+            return "dysample", math.isqrt(len(state[name]) // (2 * DYSAMPLE_GROUPS)), output, middle
     last = sizes[max(sizes)][0]
     if len(sizes) == 1:  # an unshuffled image is enlarged to four times the grid
         channels = channels or last // _UNSHUFFLED_FACTOR**2

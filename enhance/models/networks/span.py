@@ -34,9 +34,7 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
         ends.append(trunk)
     last = graph.conv("conv_2", ends[5], channels=features)
     joined = graph.conv("conv_cat", first, last, ends[0], inner, channels=features, size=1)
-    wide = graph.conv("upsampler.0", joined, channels=output * factor**2)
-    if factor > 1:
-        graph.shuffle(wide, factor)
+    graph.upsampler(joined, factor, output)
     return graph.keep_ends_precise()
 
 

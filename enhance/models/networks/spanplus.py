@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+from ..graphs import DYSAMPLE_GROUPS, PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
 from .span import add_block, fold_branches
 
 TITLE, MARKS = "SPANPlus", {"feats.1.conv_cat.weight"}
 
 _MISH = Activation("mish")
-_GROUPS = 4
-"""Groups of channels in DySample."""
 
 
 def spanplus(
@@ -36,12 +34,7 @@ def spanplus(
         inner, trunk = add_block(graph, f"{name}.block_end", trunk, _MISH)
         last = graph.conv(f"{name}.conv_2", trunk, channels=features)
         trunk = graph.conv(f"{name}.conv_cat", entry, last, first, inner, channels=features, size=1)
-    if dysample:
-        graph.conv("upsampler.end_conv", graph.dysample(trunk, "upsampler", factor, _GROUPS), channels=output, size=1)
-        return graph.keep_ends_precise()
-    wide = graph.conv("upsampler.0", trunk, channels=output * factor**2)
-    if factor > 1:
-        graph.shuffle(wide, factor)
+    graph.upsampler(trunk, factor, output, dysample=dysample)
     return graph.keep_ends_precise()
 
 
@@ -55,7 +48,7 @@ def convert(state: State) -> tuple[Graph, State]:
     dysample = "upsampler.offset.weight" in tensors
     if dysample:
         output = len(tensors["upsampler.end_conv.weight"])
-        factor = math.isqrt(len(tensors["upsampler.offset.weight"]) // (2 * _GROUPS))
+        factor = math.isqrt(len(tensors["upsampler.offset.weight"]) // (2 * DYSAMPLE_GROUPS))
     else:
         for kind in ("weight", "bias"):
             if f"upsampler.{kind}" in tensors:  # a network that does not enlarge ends in a convolution of this name
