@@ -59,6 +59,8 @@
       text = messages.pop();
       for (const message of messages) {
         const { msg, event_id: event } = JSON.parse(message.replace(/^data: /, ""));
+        // Gradio would redraw the page for its positions in the queue, which the page does not show.
+        if (msg === "estimation" || msg === "process_starts") continue;
         if (msg === "process_completed" && !expected.delete(event)) early.add(event);
         else if (msg === "process_completed") endUpload(event);
         more = msg === "close_stream" && sending + expected.size > 0;

@@ -11,28 +11,8 @@ from ..site import Site, busy_device
 from .journey import card, enhance_all, expect, load, open_batch
 
 
-def test_a_waiting_run_and_batch_show_their_positions_and_can_be_cancelled(site: Site, open_page):
+def test_a_full_queue_is_tried_again_and_runs_and_batches_wait_with_their_positions(site: Site, open_page):
     page, other = open_page("?preset=anime-fast"), open_page("?preset=anime-fast", locale="zh-CN")
-    load(page, site.photo("waits.png", 24, 24))
-    with busy_device():
-        page.locator("#enhance").click()
-        expect(page.locator("#progress .run p")).to_contain_text(re.compile(r"\d"))
-        expect(page.locator("#progress progress[value]")).to_have_count(0)
-        open_batch(other, site.photo("patient.png", 22, 22))
-        enhance_all(other)
-        expect(card(other, "patient.png").locator(".state")).to_contain_text("3")
-        expect(other.locator("#batch-progress .run p")).to_contain_text("3")
-        page.locator("#cancel").click()
-        expect(page.locator("#progress .cancelled")).to_be_visible()
-        expect(card(other, "patient.png").locator(".state")).to_contain_text("2")
-        other.reload()
-        other.locator("#tab-many-button").click()
-        expect(card(other, "patient.png").locator(".state")).to_contain_text("2")
-    expect(card(other, "patient.png")).to_have_attribute("data-state", "done")
-
-
-def test_a_run_that_a_full_queue_rejects_starts_by_itself_after_a_countdown(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
     page.clock.install()
     load(page, site.photo("rejected.png", 24, 24))
     retry = page.locator("#progress button")
@@ -41,11 +21,26 @@ def test_a_run_that_a_full_queue_rejects_starts_by_itself_after_a_countdown(site
             stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
         page.locator("#enhance").click()
         expect(page.locator("#progress .problem")).to_contain_text("The queue is full.")
-        expect(retry).to_have_text(re.compile(r"^Retry in \d+ min$"))
-        retry.click()
-        expect(retry).to_have_text(re.compile(r"^Retrying in \d+:\d\d\. Cancel$"))
-        retry.click()
-        expect(retry).to_have_text(re.compile(r"^Retry in \d+ min$"))
-        retry.click()
+        for text in (r"^Retry in \d+ min$", r"^Retrying in \d+:\d\d\. Cancel$", r"^Retry in \d+ min$"):
+            expect(retry).to_have_text(re.compile(text))
+            retry.click()
     page.clock.fast_forward("59:00")
     expect(page.locator("#download")).to_be_visible()
+
+    load(page, site.photo("waits.png", 26, 24))
+    with busy_device():
+        page.locator("#enhance").click()
+        expect(page.locator("#progress .run p")).to_contain_text(re.compile(r"\d"))
+        expect(page.locator("#progress progress[value]")).to_have_count(0)
+        open_batch(other, site.photo("patient.png", 22, 22))
+        enhance_all(other)
+        state = card(other, "patient.png").locator(".state")
+        expect(state).to_contain_text("3")
+        expect(other.locator("#batch-progress .run p")).to_contain_text("3")
+        page.locator("#cancel").click()
+        expect(page.locator("#progress .cancelled")).to_be_visible()
+        expect(state).to_contain_text("2")
+        other.reload()
+        other.locator("#tab-many-button").click()
+        expect(state).to_contain_text("2")
+    expect(card(other, "patient.png")).to_have_attribute("data-state", "done")
