@@ -102,6 +102,7 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: lis
         color_scheme: Literal["light", "dark"] = "light",
         reduced_motion: Literal["reduce", "no-preference"] = "reduce",
         script: str = "",
+        wait: bool = True,
         **options,
     ) -> Page:
         page = profiles(**{"locale": "en-US", **options}).new_page()
@@ -112,7 +113,8 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: lis
         if script:
             page.add_init_script(script)
         page.goto((url or site.url) + query)
-        page.locator("body.opened").wait_for()
+        if wait:
+            page.locator("body.opened").wait_for()
         pages.append(page)
         return page
 

@@ -1,9 +1,25 @@
-"""Keyboard, focus and announcements. `make states` checks every state of the page with axe."""
+"""Keyboard, focus, announcements and notifications. `make states` checks every state of the page with axe."""
 
 from __future__ import annotations
 
+import re
+
 from ..site import Site
-from .journey import choose, expect, has_focus, wait_for_chip
+from .journey import choose, enhance_all, expect, has_focus, load, open_batch, wait_for_chip
+
+HIDDEN_TAB = """
+window.sent = [];
+window.asked = 0;
+window.isHidden = false;
+Object.defineProperty(document, "hidden", { get: () => window.isHidden });
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { window.asked++; return (this.permission = "granted"); }
+  constructor(title, options) { window.sent.push(`${title}: ${options.body}`); }
+};
+"""
+"""Notifications that are recorded, and a tab that is hidden when the test sets `isHidden`."""
+
 
 LISTEN = """() => {
   const region = document.querySelector("#announcements");
@@ -12,10 +28,10 @@ LISTEN = """() => {
 }"""
 
 
-def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
+def test_the_focus_is_never_lost_and_progress_is_announced(site: Site, open_page, monkeypatch):
+    page = open_page("?preset=anime-fast", script=HIDDEN_TAB)
     page.locator("#upload button").focus()
-    choose(page, site.photo("focus.png", 310, 240))
+    choose(page, site.photo("focus.png", 310, 64))
     has_focus(page, "#viewer canvas")
     wait_for_chip(page, "matches")
     page.evaluate(LISTEN)
@@ -32,6 +48,7 @@ def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Si
     expect(page.locator("#download")).to_be_visible()
     has_focus(page, "#download")
     assert 2 < len(page.evaluate("window.announced")) < 22
+    assert page.evaluate("[asked, sent]") == [0, []], "a short run does not ask for notifications"
 
     with site.enhancer.paused("run"):
         page.locator("#tuning-sheet > button").click()
@@ -55,6 +72,23 @@ def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Si
     at = found.index("#head")
     assert found[at:] + found[:at] == parts
 
+    monkeypatch.setattr(type(site.enhancer), "estimate", lambda *_, **__: 31.0)
+    load(page, site.photo("long.png", 60, 40))
+    with site.enhancer.paused("end"):
+        page.locator("#enhance").click()
+        page.wait_for_function("asked === 1")
+        page.evaluate("isHidden = true")
+    page.wait_for_function("sent.length === 1")
+    assert re.fullmatch(r"Enhance: long\.png: Done in .+ s\.", page.evaluate("sent[0]"))
+    open_batch(page, site.photo("one.png", 300, 32), site.photo("two.png", 30, 20))
+    with site.enhancer.paused("progress"):
+        enhance_all(page)
+        expect(page).to_have_title(re.compile(r"^\d+% · Enhance$"))
+    page.wait_for_function("sent.length === 2")
+    assert "2 done" in page.evaluate("sent[1]")
+    expect(page).to_have_title("Enhance")
+
+    page.locator("#tab-one-button").click()
     page.locator("#again").focus()
     page.keyboard.press("Enter")
     has_focus(page, "#upload button")

@@ -1,4 +1,4 @@
-"""Recent results: after a reload, after a restart of the server, and only for their user."""
+"""What a page keeps: in another language, after a reload or a restart of the server, and only for its user."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -24,17 +25,21 @@ from ..site import Site, WatchedEnhancer, free_port, is_ready, served, wait_unti
 from .journey import (
     card,
     cards,
+    choose,
     download,
     enhance,
     enhance_all,
     expect,
     expect_chosen,
     history,
+    images,
     load,
     number,
     open_batch,
+    pick,
     press,
     result_facts,
+    result_is,
     wait_for_chip,
     wait_for_stage,
 )
@@ -70,8 +75,16 @@ PRESSES = [("select", "open"), ("download", "download"), ("retry", "go_on"), ("s
 PRESSES.append(("delete", "remove"))
 
 
-def test_a_reloaded_page_continues_its_run_and_nobody_else_sees_or_uses_its_entry(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
+def has_chinese(text: str) -> bool:
+    return any("\u4e00" <= letter <= "\u9fff" for letter in text)
+
+
+def test_a_reload_another_language_and_a_link_keep_settings_and_results_for_one_user(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast", locale="zh-CN")
+    choose(page, site.text("letter.png"))
+    problem = page.locator("#upload-problem .problem")
+    expect(problem).to_contain_text("letter.png")
+    assert has_chinese(problem.inner_text())
     load(page, site.photo("reload.png", 60, 80))
     press(page, "strength", "ArrowLeft", 2)
     wait_for_chip(page, "matches")
@@ -81,12 +94,25 @@ def test_a_reloaded_page_continues_its_run_and_nobody_else_sees_or_uses_its_entr
         page.reload()
         expect(page.locator("#progress progress[value]")).to_be_visible()
         expect(page.locator("#facts")).to_contain_text("reload.png")
-        expect(number(page, "strength")).to_have_value("0.9")
-        expect_chosen(page, preset="anime-fast")
     expect(page.locator("#download")).to_be_visible()
-    wait_for_stage(page, "view.mode === 'result' && view.result")
-    expect(history(page)).to_have_count(1)
+    report, shown = download(page, tmp_path, "#report").read_bytes(), images(page)
 
+    page.locator("#head a[lang=en]").click()
+
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("#download")).to_be_visible()
+    assert not has_chinese(page.locator("#bar").inner_text())
+    expect(number(page, "strength")).to_have_value("0.9")
+    expect_chosen(page, preset="anime-fast")
+    result_is(page, "matches")
+    wait_for_stage(page, "view.mode === 'result' && view.result")
+    assert images(page) == shown
+    path = download(page, tmp_path, "#report")
+    assert path.name == "reload-4x-report.pdf"
+    assert report[:5] == path.read_bytes()[:5] == b"%PDF-"
+    assert report != path.read_bytes()
+
+    expect(history(page)).to_have_count(1)
     entry = history(page).first.get_attribute("data-entry") or ""
     key = page.evaluate("localStorage.getItem('enhance-key')")
     before = sorted(site.enhancer.tasks.lists.iterdir())
@@ -96,10 +122,33 @@ def test_a_reloaded_page_continues_its_run_and_nobody_else_sees_or_uses_its_entr
     assert sorted(site.enhancer.tasks.lists.iterdir()) == before
     assert press_entry(site.url, "download", entry, "download", key), "the key itself works"
 
-    stranger = open_page("?preset=anime-fast", locale="en-GB")
-    expect(stranger.locator("#history")).to_have_count(0)
+    change_setting(page, lambda: pick(page, "scale", 2))
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.locator("#link").click()
+    query = urlsplit(page.wait_for_function("window.copied").json_value()).query
+    parameters = dict(parse_qsl(query))
+    wanted = {"preset": "anime-fast", "scale": "2", "strength": "0.9", "format": "png", "lang": "en"}
+    assert {name: parameters.get(name) for name in wanted} == wanted
+    assert "long_side" not in parameters
+    change_setting(page, lambda: pick(page, "scale", 3))
+    page.goto(site.url)
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    assert dict(parse_qsl(urlsplit(page.url).query)) == {"lang": "en"}
+    expect_chosen(page, preset="anime-fast", scale=3)
     remove(history(page).first)
     expect(page.locator("#history")).to_have_count(0)
+    other = page.context.new_page()
+    other.goto(f"{site.url}?{query}")
+    expect_chosen(other, preset="anime-fast", scale=2)
+    expect(number(other, "strength")).to_have_value("0.9")
+    other.close()
+
+
+def change_setting(page: Page, act: Callable[[], object]) -> None:
+    """Change a setting and wait until the browser has stored it."""
+    before = page.evaluate("localStorage.getItem('enhance-settings')")
+    act()
+    page.wait_for_function("(before) => localStorage.getItem('enhance-settings') !== before", arg=before)
 
 
 @contextmanager

@@ -108,6 +108,12 @@ def test_the_stage_pans_and_zooms_and_previews_what_it_shows(site: Site, open_pa
     wait_for_chip(page, "matches")
 
 
+EIGHT_MOVES = """(slider) => {
+  for (let move = 1; move <= 8; move++) {
+    slider.value = String(1.05 + 0.05 * move);
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
 RECORD_STATES = """() => {
   window.states = [];
   const record = () => window.states.push(document.querySelector("#chip .chip")?.dataset.state);
@@ -115,11 +121,11 @@ RECORD_STATES = """() => {
 }"""
 
 
-def test_a_quick_preview_becomes_an_exact_one_at_1_to_1_and_is_compared_with_the_photo(
+def test_a_quick_preview_becomes_an_exact_one_which_sliders_change_without_the_network(
     site: Site, open_page, monkeypatch
 ):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
-    page = open_page("?preset=anime-fast")
+    page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
     page.evaluate(RECORD_STATES)
     load(page, site.photo("pixels.png", 128, 128))
     assert "quick" in page.evaluate("window.states")
@@ -166,18 +172,7 @@ def test_a_quick_preview_becomes_an_exact_one_at_1_to_1_and_is_compared_with_the
     page.keyboard.up("b")
     page.wait_for_function("(at) => document.querySelector('#viewer .line').getBoundingClientRect().x === at", arg=at)
 
-
-EIGHT_MOVES = """(slider) => {
-  for (let move = 1; move <= 8; move++) {
-    slider.value = String(1.05 + 0.05 * move);
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-}"""
-
-
-def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(site: Site, open_page):
-    page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
-    load(page, site.photo("sliders.png", 128, 128))
+    monkeypatch.undo()
     expect(page.locator("#denoise")).to_have_count(0)
     before = images(page)
     press(page, "saturation", "ArrowRight")

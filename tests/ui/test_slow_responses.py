@@ -10,7 +10,6 @@ from playwright.sync_api import Page
 from ..site import Site
 from .journey import (
     choose,
-    enhance,
     expect,
     expect_chosen,
     load,
@@ -21,7 +20,6 @@ from .journey import (
     result_facts,
     result_is,
     wait_for_chip,
-    wait_for_stage,
 )
 
 HOLD = """(() => {
@@ -66,7 +64,14 @@ def delayed_answer(page: Page, first: Callable[[], object]) -> Iterator[None]:
 
 
 def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
-    page = open_page("?preset=original", script=HOLD)
+    page = open_page("?preset=original", script=f"{HOLD} hold();", wait=False)
+    page.wait_for_function("window.answers > 0")
+    page.locator("#upload").wait_for()
+    assert not page.evaluate(REACHED, "upload"), "the page accepts no input before it has its settings"
+    page.evaluate("letGo()")
+    page.locator("body.opened").wait_for()
+    assert page.evaluate(REACHED, "upload")
+
     load(page, site.photo("first.png", 8, 8))
     with delayed_answer(page, lambda: pick(page, "preset", "gentle")):
         pick(page, "format", "webp")
@@ -109,52 +114,3 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
         pick(page, "metadata", "none")
     expect(page.locator("#facts")).to_contain_text("one-of-many.png")
     expect_chosen(page, metadata="none")
-
-
-def test_the_page_accepts_no_input_before_it_has_its_settings(site: Site, profiles):
-    page = profiles(locale="en-US").new_page()
-    page.add_init_script(f"{HOLD} hold();")
-    page.goto(site.url)
-    page.wait_for_function("window.answers > 0")
-    page.locator("#upload").wait_for()
-    assert not page.evaluate(REACHED, "upload")
-    page.evaluate("letGo()")
-    page.locator("body.opened").wait_for()
-    assert page.evaluate(REACHED, "upload")
-    page.close()
-
-
-LATE_CLOSE = """(() => {
-  const send = window.fetch;
-  window.fetch = async (...given) => {
-    const response = await send(...given);
-    if (!String(given[0].url ?? given[0]).includes("/queue/data")) return response;
-    const [text, bytes] = [new TextDecoder(), new TextEncoder()];
-    const late = new TransformStream({
-      async transform(part, output) {
-        const words = text.decode(part, { stream: true }), at = words.search(/data: [^\\n]*"close_stream"/);
-        if (at < 0) return output.enqueue(part);
-        output.enqueue(bytes.encode(words.slice(0, at)));
-        await new Promise((done) => setTimeout(done, 500));
-        output.enqueue(bytes.encode(words.slice(at)));
-      },
-    });
-    return new Response(response.body.pipeThrough(late), response);
-  };
-})()"""
-"""Let the browser read late that the server has closed the stream."""
-
-
-def test_no_response_is_lost_when_the_stream_is_closed_late(site: Site, open_page):
-    page = open_page("?preset=anime-fast", script=LATE_CLOSE)
-    page.evaluate("window.same = true")
-    load(page, site.photo("stream.png", 40, 48))
-    enhance(page)
-    wait_for_stage(page, "view.result")
-    press(page, "contrast", "ArrowRight")
-    result_is(page, "outdated")
-    choose(page, site.text("letter.png"))
-    expect(page.locator("#preview-problem .problem")).to_contain_text("letter.png")
-    choose(page, site.photo("other.png", 40, 44))
-    expect(page.locator("#facts")).to_contain_text("other.png")
-    assert page.evaluate("window.same"), "the page was reloaded"

@@ -26,7 +26,7 @@ def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, ope
         enhance(page)
         with Image.open(download(page, tmp_path)) as image:
             assert image.size == (192, 160)
-        load(page, site.photo("large.png", 900, 720))
+        load(page, site.photo("large.png", 440, 400))
         pick(page, "preset", "real-plksr-2x")  # has layers that use averages of the whole photo
         expect(page.locator("#preview-problem")).to_contain_text("This preview is approximate")
         pick(page, "preset", "compact-2x")
