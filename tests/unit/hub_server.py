@@ -1,9 +1,13 @@
-"""A Hugging Face or GitHub server on the loopback interface, whose files, failures and speed a test sets."""
+"""Failing downloads: a Hugging Face or GitHub server whose files, failures and speed a test sets, and a full disk."""
 
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
@@ -13,13 +17,17 @@ from enhance.models.manifest import Model, Source
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Stopped(Exception):
-    """Raised by `stop`."""
-
-
-def stop(done: int, total: int) -> None:
-    """Cancel a download at its first report of progress."""
-    raise Stopped
+@contextmanager
+def limit_file_size(most: int) -> Iterator[None]:
+    """Let each file that grows beyond these bytes fail as on a full disk."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, before))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def made_up_model(content: bytes, name: str = "tiny", file: str = "tiny.pth") -> Model:

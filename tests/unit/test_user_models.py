@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -19,6 +17,7 @@ from enhance.models import Store, ensure, locate, own_models, read_state_dict, u
 from enhance.models.cli import main
 from enhance.models.graphs import Activation, Graph
 from enhance.models.user_models import add, remove
+from tests.unit.hub_server import limit_file_size
 from tests.user_models import NETWORKS, random_state
 
 NAME = "2x-some_model-v1.5"
@@ -294,15 +293,8 @@ def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: 
 def test_a_full_disk_changes_nothing(store: Store, file: Path):
     add(file, "first", store.folder)
     before = files_in(store.folder)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, most))
-    try:
-        with pytest.raises(StorageError):
-            add(file, "second", store.folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-        signal.signal(signal.SIGXFSZ, handler)
+    with limit_file_size(200), pytest.raises(StorageError):
+        add(file, "second", store.folder)
 
     assert files_in(store.folder) == before
     assert list(own_models(store.folder)) == ["first"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +23,7 @@ from enhance.models.cli import main
 from enhance.models.detect import read_network
 from enhance.models.manifest import allows_commercial_use, catalogue, manifest, read_models
 from enhance.models.user_models import add, check_name
-from tests.unit.hub_server import HubServer
+from tests.unit.hub_server import HubServer, limit_file_size
 from tests.user_models import compact, esrgan, mosr, random_state, real_plksr, span
 
 NAME = "4xTiny_compact"
@@ -243,15 +241,8 @@ def test_a_killed_command_is_resumed(server, store, toml):
 @pytest.mark.parametrize("step", ["download", "conversion"])
 def test_a_full_disk_adds_nothing_and_the_download_is_kept(step: str, server, store, toml, content):
     limit = 200_000 if step == "download" else len(content) + 1000
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
-    try:
-        with pytest.raises(StorageError):
-            add_by_name(tiny(toml), None, store.folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-        signal.signal(signal.SIGXFSZ, handler)
+    with limit_file_size(limit), pytest.raises(StorageError):
+        add_by_name(tiny(toml), None, store.folder)
     assert own_models(store.folder) == {}
     assert add_by_name(tiny(toml), None, store.folder).scale == 4
     assert ranges(server)[1:] == (["bytes=200000-"] if step == "download" else [])
