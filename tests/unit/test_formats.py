@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
 from enhance.images import Metadata
@@ -25,28 +25,12 @@ from enhance.output.provenance import Origin, origin_of
 from enhance.store import Entry
 
 from ..conftest import psnr
+from .image_files import grey_profile, rgb_profile
 
 RAW = Settings.from_preset("anime-fast")
 LOSSY = ("jpg", "webp", "avif")
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SRGB, LINEAR_GREY = rgb_profile(), grey_profile(gamma=1.0)
 ORIGIN = Origin("a" * 64, "b" * 64)
-
-
-def grey_profile() -> bytes:
-    """Return a grey profile with a gamma of 1.0, which is much lighter than sRGB at the same values."""
-    profile = bytearray(128)
-    profile[8:12], profile[12:24], profile[36:40] = b"\2\x40\0\0", b"mntrGRAYXYZ ", b"acsp"
-    profile[68:80] = bytes.fromhex("0000f6d6000100000000d32d")
-    white = b"XYZ \0\0\0\0" + profile[68:80]
-    curve, text = b"curv\0\0\0\0\0\0\0\0", b"text\0\0\0\0own\0"
-    tags, content = b"", b""
-    for name, value in ((b"wtpt", white), (b"kTRC", curve), (b"cprt", text), (b"desc", text)):
-        place = 128 + 4 + 12 * 4 + len(content)
-        tags += name + place.to_bytes(4, "big") + len(value).to_bytes(4, "big")
-        content += value
-    whole = profile + (4).to_bytes(4, "big") + tags + content
-    whole[:4] = len(whole).to_bytes(4, "big")
-    return bytes(whole)
 
 
 @pytest.fixture
@@ -227,11 +211,11 @@ def test_16_bits_are_rounded_to_8(finished, ending):
 
 
 def test_grey_keeps_its_profile_or_becomes_srgb(finished):
-    png = finished(np.full((16, 16), 55, np.uint8), icc=grey_profile())
+    png = finished(np.full((16, 16), 55, np.uint8), icc=LINEAR_GREY)
 
     for ending in ("jpg", "avif"):
         result = Image.open(export_png(png, ending, 100))
-        assert (result.mode, result.info["icc_profile"]) == ("L", grey_profile())
+        assert (result.mode, result.info["icc_profile"]) == ("L", LINEAR_GREY)
     webp = Image.open(export_png(png, "webp", 100))
     assert webp.info.get("icc_profile") is None
     assert webp.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
