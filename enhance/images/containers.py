@@ -221,6 +221,15 @@ def _verify(view: memoryview, chunk: Chunk) -> memoryview:
     return view[chunk.start - 8 : end + 4]
 
 
+def read_chunk(file: BinaryIO, chunk: Chunk) -> bytes:
+    """Return all bytes of a PNG chunk. Raises ValueError if its checksum does not match."""
+    file.seek(chunk.start - 8)
+    content = file.read(chunk.length + 12)
+    if zlib.crc32(memoryview(content)[4:-4]) != int.from_bytes(content[-4:], "big"):
+        raise ValueError(f"the checksum of a {chunk.kind.decode()} chunk does not match")
+    return content
+
+
 class PackedRows:
     """Rows of a PNG from top to bottom, each after its filter byte, inflated from the content of IDAT chunks.
 

@@ -30,7 +30,7 @@ from .gain_map import ResultMap
 from .provenance import marked_ending
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_NONE, _UP = 0, 2
+NO_FILTER, UP_FILTER = 0, 2
 _BLOCK_BYTES = 1 << 20
 _CHUNK_BYTES = 4 << 20
 _LEVEL = 1
@@ -136,12 +136,12 @@ class PngWriter:
         The first row of a chunk has the filter None, so that the chunk does not depend on the one before.
         """
         out = np.empty((len(values), 1 + values.shape[1]), np.uint8)
-        out[:, 0] = _UP
+        out[:, 0] = UP_FILTER
         np.subtract(values[1:], values[:-1], out=out[1:, 1:])
         if self._chunk_rows:
             np.subtract(values[0], self._row_above, out=out[0, 1:])
         else:
-            out[0, 0], out[0, 1:] = _NONE, values[0]
+            out[0, 0], out[0, 1:] = NO_FILTER, values[0]
         return out
 
     def _end_chunk(self, deflated: bytes) -> None:

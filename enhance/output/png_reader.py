@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -13,23 +12,19 @@ from isal import isal_zlib
 
 from ..errors import PictureError
 from ..images import Box, Metadata
-from ..images.containers import CHANNELS, SIGNATURE, Chunk, PackedRows, chunk_content, png_profile, scan_chunks
+from ..images.containers import CHANNELS, SIGNATURE, chunk_content, png_profile, read_chunk, scan_chunks
 from ..images.header import png_metadata
 from ..images.image import block_means
 from .gain_map import CHUNK, ResultMap
-from .png import rows_per_chunk
+from .png import NO_FILTER, UP_FILTER, rows_per_chunk
 from .resample import Paper
 
-_NONE, _SUB, _UP = 0, 1, 2
-_PIECE = 1 << 20
 _REGION_ROWS = 256
 _ZLIB_HEADER = 2
 
 
 class PngReader:
-    """A PNG that `enhance.output.png` wrote; those of earlier versions have rows with the filter Sub, too.
-
-    Close it, or use it as a context manager.
+    """A PNG that `enhance.output.png` wrote. Close it, or use it as a context manager.
 
     `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is missing, damaged
     or was saved again by another program.
@@ -57,11 +52,6 @@ class PngReader:
         self._file.close()
 
     @property
-    def row_bytes(self) -> int:
-        """The number of bytes of a row's pixels."""
-        return self._stride - 1
-
-    @property
     def icc(self) -> bytes | None:
         """The colour profile."""
         return png_profile(self._file, self.chunks)
@@ -83,75 +73,51 @@ class PngReader:
         except (ValueError, KeyError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
             raise self._error("png_damaged") from error
 
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last) [n, width, channels], uint8 or uint16.
+    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
+        """Return the rows [first, last) [n, width, channels], uint8 or uint16, or some columns of them.
 
-        Reading is fast from top to bottom; going back starts again at the top.
+        Only the chunks that contain the rows are inflated.
         """
-        if first < self._position:
-            self._rewind()
-        while self._position < first:
-            self._next(min(first - self._position, max(1, _PIECE // self._stride)))
-        return self._next(last - first)
+        count, parts = rows_per_chunk(self.row_bytes), []
+        for index in range(first // count, -(-last // count)):
+            top = index * count
+            parts.append(self._chunk(index)[max(first - top, 0) : last - top, columns])
+        return np.concatenate(parts)
 
     def region(self, box: Box, step: int = 1) -> np.ndarray:
-        """Return a region, averaged over blocks of `step` x `step` px, [h, w, channels].
-
-        Only the chunks that contain its rows are inflated, if the file has them.
-        """
-        averages, bottom = [], box.top + box.height
+        """Return a region, averaged over blocks of `step` x `step` px, [h, w, channels]."""
+        averages, bottom, columns = [], box.top + box.height, slice(box.left, box.left + box.width)
         rows_at_once = max(step, _REGION_ROWS // step * step)
         for first in range(box.top, bottom, rows_at_once):
-            rows = self._columns(first, min(first + rows_at_once, bottom), box.left, box.left + box.width)
+            rows = self.rows(first, min(first + rows_at_once, bottom), columns)
             averages.append(block_means(rows, step) if step > 1 else rows)
         return np.concatenate(averages)
 
-    def _columns(self, first: int, last: int, left: int, right: int) -> np.ndarray:
-        """Return the pixels of these rows and columns."""
+    def _chunk(self, index: int) -> np.ndarray:
+        """Return the rows of an IDAT chunk. The last chunk is cached."""
+        if self._cached and self._cached[0] == index:
+            return self._cached[1]
         count = rows_per_chunk(self.row_bytes)
-        if len(self._idat) != -(-self.size[0] // count):  # The file is from an earlier version.
-            return self.rows(first, last)[:, left:right]
-        parts = []
-        for index in range(first // count, -(-last // count)):
-            packed = self._inflate_chunk(index, min(count, self.size[0] - index * count))
-            if packed is None:
-                return self.rows(first, last)[:, left:right]
-            low, high = max(first - index * count, 0), min(last - index * count, count)
-            values = packed[:high, 1 + left * self._pixel_bytes : 1 + right * self._pixel_bytes]
-            parts.append(
-                np.cumsum(values, axis=0, dtype=np.uint8)[low:]
-            )  # The first row has no filter, others have Up.
-        pixels = np.ascontiguousarray(np.concatenate(parts))
-        return pixels.reshape(last - first, right - left, -1).view(self._dtype).astype(self._dtype.newbyteorder("="))
-
-    def _inflate_chunk(self, index: int, rows: int) -> np.ndarray | None:
-        """Return the rows of an IDAT chunk with their filter bytes; None if it depends on those before it."""
+        rows, stride = min(count, self.size[0] - index * count), 1 + self.row_bytes
         content = chunk_content(self._file, self._idat[index])[0 if index else _ZLIB_HEADER :]
         try:
-            inflated = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS).decompress(content, rows * self._stride)
-        except isal_zlib.error:  # pyright: ignore[reportGeneralTypeIssues]
-            return None
-        if len(inflated) != rows * self._stride:
-            return None
-        values = np.frombuffer(inflated, np.uint8).reshape(rows, self._stride)
-        return values if values[0, 0] == _NONE and np.all(values[1:, 0] == _UP) else None
+            inflated = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS).decompress(content, rows * stride)
+            values = np.frombuffer(inflated, np.uint8).reshape(rows, stride)
+        except (ValueError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+            raise self._error("png_damaged") from error
+        if values[0, 0] != NO_FILTER or np.any(values[1:, 0] != UP_FILTER):
+            raise self._error("png_foreign")
+        pixels = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8).view(self._dtype)
+        pixels = pixels.astype(self._dtype.newbyteorder("="), copy=False).reshape(rows, self.size[1], -1)
+        self._cached = index, pixels
+        return pixels
 
     def copy_pixels(self, sink: BinaryIO) -> None:
         """Copy the compressed pixels, one IDAT chunk at a time."""
-        for chunk in self._idat:
-            self._file.seek(chunk.start - 8)
-            content = self._file.read(chunk.length + 12)
-            if len(content) < chunk.length + 12:
-                raise self._error("png_damaged")
-            sink.write(content)
-
-    def has_checksum(self, chunk: Chunk) -> bool:
-        """Return whether the bytes of a chunk match its checksum. Reads it in pieces."""
-        self._file.seek(chunk.start)
-        checksum = isal_zlib.crc32(chunk.kind)
-        for start in range(0, chunk.length, _PIECE):
-            checksum = isal_zlib.crc32(self._file.read(min(_PIECE, chunk.length - start)), checksum)
-        return checksum == int.from_bytes(self._file.read(4), "big")
+        try:
+            sink.writelines(read_chunk(self._file, chunk) for chunk in self._idat)
+        except ValueError as error:
+            raise self._error("png_damaged") from error
 
     def _read_header(self) -> None:
         if self._file.read(len(SIGNATURE)) != SIGNATURE:
@@ -163,46 +129,13 @@ class PngReader:
             raise ValueError("a PNG that this program does not write")
         self.size = height, width
         self.channels, self.bits = CHANNELS[kind], bits
-        self._pixel_bytes = self.channels * bits // 8
-        self._stride = 1 + width * self._pixel_bytes
+        self.row_bytes = width * self.channels * bits // 8
+        """The number of bytes of a row's pixels."""
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
         self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
-        self._rewind()
-
-    def _rewind(self) -> None:
-        self._position = 0
-        self._row_above = np.zeros(self.row_bytes, np.uint8)
-        file = self._file
-        self._packed = PackedRows((chunk_content(file, chunk) for chunk in self._idat), self._stride)
-
-    def _next(self, count: int) -> np.ndarray:
-        try:
-            packed = self._packed.take(count)
-        except (EOFError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
-            raise self._error("png_damaged") from error
-        self._position += count
-        values = np.frombuffer(packed, np.uint8).reshape(count, self._stride)
-        return self._unfilter(values).view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
-
-    def _unfilter(self, values: np.ndarray) -> np.ndarray:
-        """Undo the filters of rows [n, 1 + bytes] (PNG specification, section 9); return [n, width, pixel bytes]."""
-        kinds, values = values[:, 0], values[:, 1:]
-        plain = np.empty(values.shape, np.uint8)
-        starts = np.flatnonzero(np.diff(kinds, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(kinds)], strict=True):
-            block, out = values[start:end], plain[start:end]
-            if kinds[start] == _UP:
-                np.cumsum(block, axis=0, dtype=np.uint8, out=out)
-                out += self._row_above
-            elif kinds[start] == _SUB:
-                pixels = (end - start, self.size[1], self._pixel_bytes)
-                np.cumsum(block.reshape(pixels), axis=1, dtype=np.uint8, out=out.reshape(pixels))
-            elif kinds[start] == _NONE:
-                out[:] = block
-            else:
-                raise self._error("png_rewritten")
-            self._row_above = out[-1]
-        return plain.reshape(len(plain), self.size[1], self._pixel_bytes)
+        if len(self._idat) != -(-height // rows_per_chunk(self.row_bytes)):
+            raise ValueError("the chunks have other rows")
+        self._cached: tuple[int, np.ndarray] | None = None
 
     def _error(self, key: str) -> PictureError:
         return PictureError(key, name=self._path.name)
@@ -246,9 +179,11 @@ def _on_paper(start: int, length: int, step: int, offset: int, paper: int) -> tu
 
 
 def is_intact(path: Path) -> bool:
-    """Return whether all chunks of a PNG match their checksums. Reads the whole file in constant memory."""
+    """Return whether all chunks of a PNG match their checksums."""
     try:
-        with closing(PngReader(path)) as png:
-            return all(png.has_checksum(chunk) for chunk in png.chunks)
-    except (OSError, PictureError):
+        with path.open("rb") as file:
+            for chunk in scan_chunks(file):
+                read_chunk(file, chunk)
+    except (OSError, EOFError, ValueError):
         return False
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shutil
 import subprocess
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image
 
 from enhance.errors import PictureError, StorageError
 from enhance.images import Box, Metadata, read_image
-from enhance.images.containers import SIGNATURE, chunk_content, make_chunk, scan_chunks
+from enhance.images.containers import scan_chunks
 from enhance.output.png import PngFormat, PngWriter, create_png, encode_png
 from enhance.output.png_reader import PngReader
 from tests.unit.image_files import exif_block, grey_profile, rgb_profile
@@ -110,20 +109,6 @@ def test_a_region_is_read_without_the_rows_above_it(tmp_path: Path, channels: in
     assert averages.shape == (38, 80, channels)
     mean = array[2200:2496, 8:648].reshape(37, 8, 80, 8, channels).mean((1, 3))
     assert np.abs(averages[:37].astype(float) - mean).max() <= 0.5
-
-
-def test_a_region_of_a_file_with_other_chunks_is_read_too(tmp_path: Path):
-    array, path = values(2600, 1000, 3, 8), tmp_path / "out.png"
-    write(path, array)
-    with path.open("rb") as file:
-        chunks = scan_chunks(file)
-        pixels = zlib.decompress(b"".join(chunk_content(file, one) for one in chunks if one.kind == b"IDAT"))
-        parts = [make_chunk(one.kind, chunk_content(file, one)) for one in chunks if one.kind != b"IDAT"]
-    packed = zlib.compress(pixels, 1)
-    idat = [make_chunk(b"IDAT", packed[: len(packed) // 2]), make_chunk(b"IDAT", packed[len(packed) // 2 :])]
-    path.write_bytes(SIGNATURE + b"".join([parts[0], *idat, *parts[1:]]))
-    with PngReader(path) as reader:
-        assert np.array_equal(reader.region(Box(300, 2450, 301, 99)), array[2450:2549, 300:601])
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("stop"), KeyboardInterrupt(), None])
