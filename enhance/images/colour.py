@@ -3,15 +3,14 @@
 Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a grey one with grey
 pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
 
-Pillow holds 8 bits per channel at most, so OpenCV decodes TIFFs of 16-bit integers and 32-bit floats. OpenCV also
-decodes PNGs without a palette, a few rows at a time. PictureErrors lack the file's name; the caller adds it.
+Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs, and TIFFs of 32-bit floats.
+PictureErrors lack the file's name; the caller adds it.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -23,7 +22,7 @@ from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
 from . import jxl, raw
-from .containers import PngStrips, chunk_content, map_file, pixel_chunks, scan_chunks
+from .containers import pixel_chunks, scan_chunks
 from .header import Header, open_with_pillow, tiff_tags
 from .image import Box
 
@@ -42,9 +41,7 @@ BLOCK = 256
 class Pixels:
     """Pixels of a file as stored, read on demand, with a profile that fits them.
 
-    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha if there is any. It
-    may be called only once for each row, with boxes of full width from top to bottom, unless the image is turned.
-    """
+    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha if there is any."""
 
     height: int
     width: int
@@ -97,13 +94,13 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
 
     Raises PictureError if their numbers do not fit, and ValueError or any exception of a decoder if they are damaged.
     """
-    if header.format == "PNG":
-        return _png_pixels(header, file)
     if header.format == "JXL":
         return _jxl_pixels(header, file)
     if header.format == "RAW":
         return _raw_pixels(header, file)
-    return _deep_tiff_pixels(header, file) if header.deep else _pillow_pixels(header, file)
+    if header.format == "PNG":
+        file = io.BytesIO(pixel_chunks(file, scan_chunks(file)))
+    return _deep_pixels(header, file) if header.deep else _pillow_pixels(header, file)
 
 
 def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -135,39 +132,11 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     return Pixels(height, width, grey, has_alpha, False, fitting_profile(header.icc, grey), part)
 
 
-def _png_pixels(header: Header, file: BinaryIO) -> Pixels:
-    """Decode a PNG by strips; whole if it is interlaced or will be turned, and with Pillow if it needs that."""
-    chunks = scan_chunks(file)
-    depth, colour_type = chunk_content(file, chunks[0])[8:10]
-    if colour_type == 3 or depth < 8:
-        return _pillow_pixels(header, io.BytesIO(pixel_chunks(file, chunks)))
-    keys = [np.frombuffer(chunk_content(file, chunk), ">u2") for chunk in chunks if chunk.kind == b"tRNS"]
-    chunks = [chunk for chunk in chunks if chunk.kind != b"tRNS"]
-    grey, has_alpha = colour_type in (0, 4), colour_type in (4, 6) or bool(keys)
-    strips = PngStrips(file, chunks)
-    stored = None if strips.possible and header.orientation <= 2 else _decode_array(pixel_chunks(file, chunks))
-    tones = _tones_in_srgb(header.icc) if grey and not header.deep and profile_space(header.icc) == "RGB" else None
-
-    def part(box: Box) -> np.ndarray:
-        values = _in_rgb_order(_cut(stored, box) if stored is not None else _decode_array(strips.take(box.height)))
-        if colour_type == 4:  # OpenCV returns grey with alpha as RGBA.
-            values = values[..., [0, 3]]
-        if stored is None:
-            strips.set_row_above(values[-1].astype(values.dtype.newbyteorder(">")).tobytes())
-            values = values[-box.height :]
-        if keys and colour_type in (0, 2):
-            alpha = np.where((values == keys[0]).all(axis=2), 0, np.iinfo(values.dtype).max)
-            values = np.dstack([values, alpha.astype(values.dtype)])
-        return values if tones is None else _with_tones(values, tones)
-
-    icc = fitting_profile(header.icc, grey)
-    return Pixels(header.height, header.width, grey, has_alpha, header.deep, icc, part)
-
-
-def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
-    """Decode a TIFF of 16-bit numbers, or of floats in 0..1, to uint16. OpenCV applies its orientation."""
-    tags = tiff_tags(file)
-    stored = _decode_array(map_file(file))
+def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
+    """Decode 16-bit numbers, or floats in 0..1, to uint16. OpenCV applies the orientation of a TIFF."""
+    tags = tiff_tags(file) if header.format == "TIFF" else {}
+    file.seek(0)
+    stored = _decode_array(file.read())
     is_float = stored.dtype == np.float32
     if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
         raise PictureError("image_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
@@ -177,12 +146,14 @@ def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     def part(box: Box) -> np.ndarray:
         values = _cut(stored, box)
         values = _in_rgb_order(np.rint(values * np.float32(_WHITE)).astype(np.uint16) if is_float else values)
+        if header.mode == "LA;16":  # OpenCV returns it as RGBA.
+            return values[..., [0, 3]]
         values = values if values.shape[2] == 1 or header.has_alpha else values[..., :3]
         if premultiplied:
             return np.dstack([_unpremultiply(values[..., :3], values[..., 3]), values[..., 3]])
         return _WHITE - values if white_is_zero else values
 
-    grey, has_alpha = stored.ndim == 2, stored.ndim == 3 and header.has_alpha
+    grey, has_alpha = stored.ndim == 2 or header.mode == "LA;16", stored.ndim == 3 and header.has_alpha
     height, width = stored.shape[:2]
     return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
 
@@ -298,7 +269,7 @@ def _with_tones(values: np.ndarray, tones: np.ndarray) -> np.ndarray:
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
 
 
-def _decode_array(data: bytes | mmap.mmap) -> np.ndarray:
+def _decode_array(data: bytes) -> np.ndarray:
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("OpenCV cannot decode it")

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from isal import isal_zlib
-
 logger = logging.getLogger(__name__)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +24,6 @@ _RAW_PROFILE, _XMP_KEYWORD = "Raw profile type ", "XML:com.adobe.xmp"
 # The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _MAX_CHUNKS = 1_000_000
-_MAX_ROW_BYTES, _INPUT_BYTES, _OUTPUT_BYTES = 1 << 28, 1 << 17, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -209,16 +206,7 @@ def profile_text(name: str, content: bytes) -> str:
 
 def pixel_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> bytes:
     """Return the PNG with only the chunks a decoder needs. Raises ValueError if a checksum does not match."""
-    view = memoryview(map_file(file))
-    return b"".join([SIGNATURE, *(_verify(view, chunk) for chunk in chunks if chunk.kind in _PIXEL_CHUNKS)])
-
-
-def _verify(view: memoryview, chunk: Chunk) -> memoryview:
-    """Return all bytes of a chunk. Raises ValueError if its checksum does not match."""
-    end = chunk.start + chunk.length
-    if zlib.crc32(view[chunk.start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-        raise ValueError(f"the checksum of a {chunk.kind.decode()} chunk does not match")
-    return view[chunk.start - 8 : end + 4]
+    return b"".join([SIGNATURE, *(read_chunk(file, chunk) for chunk in chunks if chunk.kind in _PIXEL_CHUNKS)])
 
 
 def read_chunk(file: BinaryIO, chunk: Chunk) -> bytes:
@@ -228,72 +216,6 @@ def read_chunk(file: BinaryIO, chunk: Chunk) -> bytes:
     if zlib.crc32(memoryview(content)[4:-4]) != int.from_bytes(content[-4:], "big"):
         raise ValueError(f"the checksum of a {chunk.kind.decode()} chunk does not match")
     return content
-
-
-class PackedRows:
-    """Rows of a PNG from top to bottom, each after its filter byte, inflated from the content of IDAT chunks.
-
-    Raises EOFError if the pixels end too early, and errors of the inflater if they are damaged.
-    """
-
-    def __init__(self, parts: Iterable[bytes | memoryview], stride: int):
-        self._pieces, self._rest, self._stride = _inflate_pieces(parts), b"", stride
-
-    def take(self, count: int) -> bytes:
-        """Return the next `count` rows."""
-        wanted = count * self._stride
-        pieces, length = [self._rest], len(self._rest)
-        while length < wanted:
-            piece = next(self._pieces, None)
-            if piece is None:
-                raise EOFError("the pixels end too early")
-            pieces.append(piece)
-            length += len(piece)
-        joined = b"".join(pieces)
-        self._rest = joined[wanted:]
-        return joined[:wanted]
-
-
-def _inflate_pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    inflater = isal_zlib.decompressobj()
-    for part in parts:
-        for start in range(0, len(part), _INPUT_BYTES):
-            packed = bytes(part[start : start + _INPUT_BYTES])
-            while packed and not inflater.eof:  # A flat image inflates to a thousand times its size.
-                yield inflater.decompress(packed, _OUTPUT_BYTES)
-                packed = inflater.unconsumed_tail
-    yield inflater.flush()
-
-
-class PngStrips:
-    """A PNG cut into small PNGs of a few rows each, from top to bottom, so that decoding needs little memory.
-
-    A filter can refer to the row above. Each small PNG except the first therefore starts with the last row before it,
-    which the caller provides in `set_row_above`. `possible` states whether the PNG can be cut: it is not interlaced,
-    has no palette, and has at least 8 bits per channel. Raises what `PackedRows` and `pixel_chunks` raise.
-    """
-
-    def __init__(self, file: BinaryIO, chunks: Sequence[Chunk]):
-        view = memoryview(map_file(file))
-        header = chunk_content(file, chunks[0])
-        self._width, _, bits, kind, *_, interlaced = struct.unpack(">IIBBBBB", header)
-        self._rest, channels = header[8:], CHANNELS.get(kind, 0)
-        self._stride = 1 + self._width * channels * bits // 8
-        self.possible = bits >= 8 and channels > 0 and not interlaced and self._stride < _MAX_ROW_BYTES
-        # The generator must not reference self: a cycle would keep the file mapped until the next garbage collection.
-        pixels = (_verify(view, chunk)[8:-4] for chunk in chunks if chunk.kind == b"IDAT")
-        self._rows, self._above = PackedRows(pixels, self._stride), b""
-
-    def take(self, count: int) -> bytes:
-        """Return a PNG of the row above, if there is one, and the next `count` rows."""
-        rows = self._above + self._rows.take(count)
-        header = struct.pack(">II", self._width, len(rows) // self._stride) + self._rest
-        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))
-        return SIGNATURE + b"".join(make_chunk(*chunk) for chunk in chunks)
-
-    def set_row_above(self, row: bytes) -> None:
-        """Set the decoded bytes of the last row that was taken."""
-        self._above = b"\0" + row
 
 
 def map_file(file: BinaryIO) -> mmap.mmap:

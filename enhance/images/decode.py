@@ -4,7 +4,7 @@ A crafted file can make a decoder hang, crash or fill the memory, so the rest of
 `read_image` of `worker`, and every failure becomes one PictureError.
 
 The upright image is sent in strips, so that memory holds only the decoder's own copy: one, three or four bytes per
-pixel with Pillow. Only PNGs are decoded by strips.
+pixel with Pillow.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 
 # Bytes per pixel at the peak, measured with the worst of each kind: a progressive CMYK JPEG, a lossless WebP, an AVIF
-# of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four 32-bit numbers, a PNG that is interlaced or
-# turned.
+# of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four 32-bit numbers, and a PNG.
 _BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48}
 _DEEP_BYTES_PER_PIXEL = {"PNG": 18, "JXL": 52}
 _OTHER_BYTES, _OTHER_DEEP_BYTES = 10, 34
