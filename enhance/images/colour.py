@@ -123,11 +123,11 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     grey = image.mode in ("1", "L", "LA", "La") or (image.mode == "P" and space != "RGB" and _has_grey_palette(image))
     has_alpha = image.has_transparency_data
     mode = ("LA" if grey else "RGBA") if has_alpha else ("L" if grey else "RGB")
-    tones = _tones_in_srgb(header.icc) if grey and space == "RGB" else None
 
     def part(box: Box) -> np.ndarray:
         values = np.asarray(_crop(image, box).convert(mode)).reshape(box.height, box.width, -1)
-        return values if tones is None else _with_tones(values, tones)
+        # A grey result cannot carry an RGB profile.
+        return grey_in_srgb(values, header.icc) if grey and space == "RGB" else values
 
     return Pixels(height, width, grey, has_alpha, False, fitting_profile(header.icc, grey), part)
 
@@ -255,17 +255,17 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
     return lambda part: np.asarray(ImageCms.applyTransform(part, transform))
 
 
-def _tones_in_srgb(icc: bytes | None) -> np.ndarray:
-    """Return the sRGB tones, uint8 [256], of grey pixels with an RGB profile, which a grey PNG cannot carry."""
-    profile = _open_profile(icc)
-    assert profile is not None
-    ramp = Image.merge("RGB", [Image.frombytes("L", (256, 1), bytes(range(256)))] * 3)
-    tones = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"))
-    assert tones is not None
-    return np.asarray(tones.getchannel("G")).ravel()
-
-
-def _with_tones(values: np.ndarray, tones: np.ndarray) -> np.ndarray:
+def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
+    """Convert grey [h, w, 1 or 2], uint8 or uint16, from a grey or RGB profile to the tones of sRGB; alpha stays."""
+    profile, ramp = _open_profile(icc), Image.frombytes("L", (256, 1), bytes(range(256)))
+    if profile is None:
+        return values
+    ramp = Image.merge("RGB", [ramp] * 3) if profile_space(icc) == "RGB" else ramp
+    converted = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    tones = np.asarray(converted)[0, :, 1]
+    if values.dtype == np.uint16:
+        steps = np.arange(256) * 257
+        tones = np.rint(np.interp(np.arange(_WHITE + 1), steps, tones * 257.0)).astype(np.uint16)
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
 
 

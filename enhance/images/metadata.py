@@ -143,9 +143,9 @@ class Metadata:
 
 
 def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False) -> tuple[Metadata, list[str]]:
-    """Return the metadata that "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes on the rest.
+    """Return the metadata that "png", "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes on the rest.
 
-    `has_gain_map`: the XMP of the file also announces a gain map.
+    `has_gain_map`: the XMP of a JPEG also announces a gain map.
 
     Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are "texts_left" and
     "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything, to fit into a segment. "xmp_left":
@@ -153,6 +153,8 @@ def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False
     no orientation, because some readers apply it twice.
     """
     exif, xmp, notes = metadata.exif, metadata.xmp, []
+    if format == "png":
+        return metadata, []
     if format != "jpeg":
         iptc, without = (metadata.iptc, ()) if format == "tiff" else (None, (ORIENTATION,))
         exif = _attempt(lambda block: with_entries(block, {}, without), exif)

@@ -18,6 +18,7 @@ from ..config import version
 from ..errors import EnhanceError, SettingsError
 from ..images.header import detect_format
 from ..images.source_type import source_uri
+from ..processes import temporary_path
 
 _SECONDS = 600
 _SETTINGS = {
@@ -70,14 +71,15 @@ class _Task:
     source_type: str | None
 
 
-def sign(file: Path, signed: Path, name: str, media_type: str, source: Path | None, source_type: str | None) -> None:
-    """Write the finished `file` to `signed` with Content Credentials. `name` is the final name of the file.
+def sign(file: Path, name: str, media_type: str, source: Path | None, source_type: str | None) -> None:
+    """Add Content Credentials to the finished `file`, whose final name is `name`.
 
     The credentials state that the file was made from `source`, with the credentials of `source`, and the digital source
     type of the edit. Without `source` they state an input without credentials. Raises EnhanceError.
     """
     assert _certificate is not None
     known = str(source) if source and source.is_file() else None
+    signed = temporary_path(file)
     task = _Task(_certificate, str(file), str(signed), media_type, name, known, source_type)
     command = [sys.executable, "-m", "enhance.output.credentials"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -91,11 +93,14 @@ def sign(file: Path, signed: Path, name: str, media_type: str, source: Path | No
             timeout=_SECONDS,
             check=True,
         )
+        signed.replace(file)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or [f"status {error.returncode}"])[-1]
         raise EnhanceError("not_signed", name=name, reason=reason) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EnhanceError("not_signed", name=name, reason=str(error)) from error
+    finally:
+        signed.unlink(missing_ok=True)
 
 
 def _sign(task: _Task) -> None:

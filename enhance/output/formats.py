@@ -11,25 +11,23 @@ import io
 import struct
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, features
+from PIL import Image, features
 
 from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
 from ..images import Metadata
-from ..images.colour import profile_name
+from ..images.colour import grey_in_srgb, profile_name
 from ..images.containers import SIGNATURE, make_chunk
 from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_resource
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
-from ..processes import temporary_path
 from . import jxl
 from .credentials import is_signing, sign
 from .gain_map import INDEX_HEADER, ResultMap, index_segment, segment
@@ -71,8 +69,8 @@ class Format:
 FORMATS = {
     "png": Format("PNG", ".png", bits=16, lossless=1),
     "jpeg": Format("JPEG", ".jpg", 65_500, alpha=False),
-    "webp": Format("WebP", ".webp", 16_383, lossless=100, memory=(40, 13, 13)),
-    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, bits=10, memory=(0, 58, 36)),
+    "webp": Format("WebP", ".webp", 16_383, lossless=100, memory=(44, 17, 17)),
+    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, bits=10, memory=(0, 62, 40)),
     "tiff": Format("TIFF", ".tif", bits=16, lossless=1),
     "jxl": Format("JPEG XL", ".jxl", bits=16, lossless=100, memory=(48, 48, 48)),
 }
@@ -181,7 +179,9 @@ class Encoding:
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
             "lossless_profile": self.format == "jxl" and self.jxl_quality(icc) != self.quality,
         }
-        return [note for note, is_lost in lost.items() if is_lost] + self.fit_to_format(wanted, has_gain_map)[1]
+        return [note for note, is_lost in lost.items() if is_lost] + fit_to_format(
+            wanted, self.format, has_gain_map=has_gain_map
+        )[1]
 
     def jxl_quality(self, icc: bytes | None) -> int:
         """Return the quality of a JPEG XL, which is lossless if it is to keep a profile other than sRGB."""
@@ -195,12 +195,6 @@ class Encoding:
         kept = {"credentials_left"} if is_signing() and self.metadata == "keep" else set[str]()
         kept |= {"gain_map_left"} if has_gain_map and self.format == "jpeg" else set()
         return [note for note in notes if note in INPUT_NOTES and note not in kept]
-
-    def fit_to_format(self, metadata: Metadata, has_gain_map: bool = False) -> tuple[Metadata, list[str]]:
-        """Return the metadata in the form that the format can carry, and notes of what it cannot."""
-        if self.format == "png":
-            return metadata, []
-        return fit_to_format(metadata, self.format, has_gain_map=has_gain_map and self.format == "jpeg")
 
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
@@ -253,28 +247,22 @@ def export(
         stated = encoding.mark(has_gain_map=gain_map is not None)
         mark = replace(origin, encoding=stated).mark() if has_mark else b""
         result = _Source(image, encoding, metadata, mark, stop, gain_map)
-        writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff, "jxl": _write_jxl}
+        writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff}
         write = writers.get(encoding.format, _write_in_one_piece)
 
         def write_file(temporary: Path) -> None:
             with temporary.open("xb") as file:
                 write(file, result)
-            if not is_signing():
-                return
-            signed = temporary_path(target)
-            try:
+            if is_signing():
                 kept = source if encoding.metadata == "keep" else None
-                sign(temporary, signed, target.name, encoding.media_type, kept, label)
-                signed.replace(temporary)
-            finally:
-                signed.unlink(missing_ok=True)
+                sign(temporary, target.name, encoding.media_type, kept, label)
 
         write_atomically(target, write_file, durable=True)
 
 
 def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin, has_gain_map: bool) -> Metadata:
     """Return the metadata of the output file for that of the PNG, with the label of a labelled result or without it."""
-    exported, _ = encoding.fit_to_format(metadata.select(encoding.metadata), has_gain_map)
+    exported, _ = fit_to_format(metadata.select(encoding.metadata), encoding.format, has_gain_map=has_gain_map)
     if origin.source_type is None:
         return exported
     own = None if encoding.metadata == "none" or origin.source_type == "none" else origin.source_type
@@ -284,8 +272,6 @@ def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin, h
 
 def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> list[str]:
     """Return `Encoding.input_notes` and `Encoding.notes` for a finished PNG. Raises PictureError."""
-    if encoding.is_stored:
-        return encoding.input_notes(input_notes, has_gain_map=False)
     with PngReader(png) as image:
         own = encoding.notes(
             alpha=image.channels in (2, 4),
@@ -308,24 +294,33 @@ class _Source:
     stop: threading.Event | None
     gain_map: ResultMap | None = None
 
-    def strips(self, step: int, tones: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled.
-
-        `tones`, one for each level of uint8 or uint16, maps grey to RGB.
-        """
+    def strips(self, step: int) -> Iterator[np.ndarray]:
+        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled."""
         height, _ = self.image.size
         for first in range(0, height, step):
-            if self.stop is not None and self.stop.is_set():
-                raise Cancelled("stopped")
+            self.check_stop()
             values = self.image.rows(first, min(first + step, height))
             if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
                 values = _on_background(values, BACKGROUNDS[self.encoding.background])
             elif values.dtype == np.uint16 and self.encoding.file_format.bits == 8:
                 values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-            if tones is not None:
-                colour = np.repeat(tones[values[..., :1]], 3, axis=2)
-                values = np.concatenate([colour, values[..., 1:]], axis=2)
             yield values
+
+    def whole(self, *, as_colour: bool = False) -> tuple[np.ndarray, bytes | None]:
+        """Return all pixels of `strips`, and their profile. `as_colour` converts grey to RGB in sRGB."""
+        whole = np.concatenate([*self.strips(max(1, _STRIP_BYTES // self.image.row_bytes))])
+        if not as_colour:
+            return whole, self.image.icc
+        grey = grey_in_srgb(whole, self.image.icc)
+        return np.concatenate([np.repeat(grey[..., :1], 3, axis=2), grey[..., 1:]], axis=2), None
+
+    def check_stop(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise Cancelled("stopped")
+
+    def ending(self, start: bytes | memoryview) -> bytes:
+        """Return the last bytes of a file that begins with `start`: its mark, if it has one."""
+        return marked_ending(bytes(start[:16]), self.mark) if self.mark else b""
 
     @property
     def form(self) -> PngFormat:
@@ -337,7 +332,7 @@ def _write_png(file: BinaryIO, source: _Source) -> None:
     image = source.image
     file.writelines(source.form.head())
     image.copy_pixels(file)
-    file.write(marked_ending(SIGNATURE, source.mark) if source.mark else make_chunk(b"IEND", b""))
+    file.write(source.ending(SIGNATURE) or make_chunk(b"IEND", b""))
 
 
 def _write_tiff(file: BinaryIO, source: _Source) -> None:
@@ -355,7 +350,7 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     block = 8 if fine or image.channels < 3 else 16
     interval = -(-width // block) * (step // block)
     options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
-    ending = marked_ending(b"\xff\xd8", source.mark) if source.mark else b"\xff\xd9"
+    ending = source.ending(b"\xff\xd8") or b"\xff\xd9"
     attached = source.gain_map.encode()[:-2] + ending if source.gain_map else b""
     metadata, place = _jpeg_metadata(source, len(attached)), 0
     for number, strip in enumerate(source.strips(step)):
@@ -423,95 +418,82 @@ def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]
 
 
 def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
-    """Write WebP or AVIF, one image at a time: the memory check is for one."""
-    image, encoding, metadata, icc = source.image, source.encoding, source.metadata, source.image.icc
-    if image.bits > 8 and encoding.format == "avif":
-        _write_deep_avif(file, source)
-        return
-    height, width = image.size
-    grey = encoding.format == "avif" and image.channels == 1
-    tones = None if image.channels > 2 or grey else _grey_in_srgb(icc)
-    with _one_at_a_time(source):
-        mode = "L" if grey else ("RGB" if image.channels in (1, 3) else "RGBA")
-        whole, top = Image.new(mode, (width, height)), 0
-        for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes), tones):
-            whole.paste(Image.fromarray(_squeeze(strip)), (0, top))
-            top += len(strip)
-        options: dict[str, Any] = {"quality": encoding.quality, "icc_profile": icc if tones is None else None}
-        options |= {"exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
-        if encoding.format == "webp":
-            options |= {"lossless": True, "exact": True} if encoding.lossless else {"method": 4}
-        else:
-            chroma = "4:0:0" if grey else ("4:4:4" if encoding.quality >= FINE else "4:2:0")
-            options |= {"subsampling": chroma, "speed": _avif_speed(width, height)}
-        coded = io.BytesIO()
-        whole.save(coded, encoding.file_format.name, **options)
-    data = coded.getbuffer()
-    ending = marked_ending(bytes(data[:16]), source.mark) if source.mark else b""
-    if ending and encoding.format == "webp":
-        file.writelines(_webp_with_chunk(data, ending, (width, height), alpha=mode == "RGBA"))
-    else:
-        file.writelines([data, ending])
+    """Write a format that is encoded in one piece, one image at a time: the memory check is for one."""
+    encode = {"webp": _encode_webp, "avif": _encode_avif, "jxl": _encode_jxl}[source.encoding.format]
+    while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
+        source.check_stop()
+    try:
+        height, width = source.image.size
+        source.encoding.check(width, height)
+        parts = encode(source)
+    finally:
+        _ONE_PIECE.release()
+    file.writelines(parts)
 
 
-def _write_deep_avif(file: BinaryIO, source: _Source) -> None:
-    """Write an AVIF of 10 bits, which Pillow cannot. OpenCV halves the resolution of colour below quality 100."""
-    image, metadata, (height, width) = source.image, source.metadata, source.image.size
-    tones = None
-    if image.channels == 2:  # AVIF has no grey with transparency.
-        levels = np.interp(np.arange(65_536), np.arange(256) * 257, _grey_in_srgb(image.icc) * 257.0)
-        tones = np.rint(levels).astype(np.uint16)
-    channels = {1: 1, 2: 4}.get(image.channels, image.channels)
-    with _one_at_a_time(source):
-        whole, top = np.empty((height, width, channels), np.uint16), 0
-        for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes), tones):
-            ordered = strip[..., [2, 1, 0, 3][:channels]] if channels > 1 else strip
-            whole[top : top + len(strip)] = (ordered.astype(np.uint32) * 1023 + 32_767) // 65_535
-            top += len(strip)
-        blocks = {
-            cv2.IMAGE_METADATA_EXIF: metadata.exif,
-            cv2.IMAGE_METADATA_XMP: metadata.xmp,
-            cv2.IMAGE_METADATA_ICCP: image.icc if tones is None else None,
-        }
-        found = {kind: np.frombuffer(block, np.uint8) for kind, block in blocks.items() if block}
-        depth, speed, quality = cv2.IMWRITE_AVIF_DEPTH, cv2.IMWRITE_AVIF_SPEED, cv2.IMWRITE_AVIF_QUALITY
-        options = [depth, 10, speed, _avif_speed(width, height), quality, source.encoding.quality]
-        done, coded = cv2.imencodeWithMetadata(".avif", whole, list(found), list(found.values()), options)
-    if not done:
-        raise MemoryError("OpenCV encoded no AVIF")
-    file.write(coded.data)
-    file.write(marked_ending(coded[:16].tobytes(), source.mark) if source.mark else b"")
+def _encode_webp(source: _Source) -> Iterable[bytes | memoryview]:
+    values, icc = source.whole(as_colour=source.image.channels < 3)
+    quality: dict[str, Any] = {"lossless": True, "exact": True} if source.encoding.lossless else {"method": 4}
+    data = _save_with_pillow(values, source, icc, **quality)
+    chunk = source.ending(data)
+    return _webp_with_chunk(data, chunk, values) if chunk else [data]
 
 
-def _write_jxl(file: BinaryIO, source: _Source) -> None:
-    image, (height, width), quality = source.image, source.image.size, source.encoding.jxl_quality(source.image.icc)
-    with _one_at_a_time(source):
-        whole, top = np.empty((height, width, image.channels), np.uint8 if image.bits == 8 else np.uint16), 0
-        for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes)):
-            whole[top : top + len(strip)] = strip
-            top += len(strip)
-        ending = marked_ending(jxl.START, source.mark) if source.mark else b""
-        icc = image.icc if quality == 100 else None
-        file.writelines(jxl.encode_jxl(whole, quality, icc, source.metadata, ending))
-
-
-def _avif_speed(width: int, height: int) -> int:
-    return 6 if height * width <= _THOROUGH_PIXELS else 8
-
-
-def _webp_with_chunk(
-    data: memoryview, chunk: bytes, size: tuple[int, int], *, alpha: bool
-) -> Iterator[bytes | memoryview]:
-    """Yield the parts of a WebP of `size` (width, height) with another chunk at its end.
+def _webp_with_chunk(data: memoryview, chunk: bytes, values: np.ndarray) -> Iterator[bytes | memoryview]:
+    """Yield the parts of a WebP of these pixels with another chunk at its end.
 
     Only the extended format, which begins with a VP8X chunk, may have unknown chunks (WebP container specification).
     """
     extended = b""
     if data[12:16] != b"VP8X":
-        width, height = ((side - 1).to_bytes(3, "little") for side in size)
-        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if alpha else 0) + width + height
+        height, width = ((side - 1).to_bytes(3, "little") for side in values.shape[:2])
+        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if values.shape[2] == 4 else 0) + width + height
     length = 4 + len(extended) + len(data) - 12 + len(chunk)
     yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, data[12:], chunk)
+
+
+def _encode_avif(source: _Source) -> Iterable[bytes | memoryview]:
+    values, icc = source.whole(as_colour=source.image.channels == 2)  # AVIF has no grey with transparency.
+    speed = 6 if values.shape[0] * values.shape[1] <= _THOROUGH_PIXELS else 8
+    if values.dtype == np.uint16:
+        data = _encode_deep_avif(values, source, icc, speed)
+    else:
+        chroma = "4:0:0" if values.shape[2] == 1 else "4:4:4" if source.encoding.quality >= FINE else "4:2:0"
+        data = _save_with_pillow(values, source, icc, subsampling=chroma, speed=speed)
+    return [data, source.ending(data)]
+
+
+def _encode_deep_avif(values: np.ndarray, source: _Source, icc: bytes | None, speed: int) -> memoryview:
+    """Return an AVIF of 10 bits, which Pillow cannot write. OpenCV halves the colour resolution below quality 100."""
+    if values.shape[2] > 1:
+        values[..., :3] = values[..., 2::-1]
+    for row in values:
+        row[:] = (row.astype(np.uint32) * 1023 + 32_767) // 65_535
+    blocks = {
+        cv2.IMAGE_METADATA_EXIF: source.metadata.exif,
+        cv2.IMAGE_METADATA_XMP: source.metadata.xmp,
+        cv2.IMAGE_METADATA_ICCP: icc,
+    }
+    found = {kind: np.frombuffer(block, np.uint8) for kind, block in blocks.items() if block}
+    options = [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_SPEED, speed]
+    options += [cv2.IMWRITE_AVIF_QUALITY, source.encoding.quality]
+    done, coded = cv2.imencodeWithMetadata(".avif", values, list(found), list(found.values()), options)
+    if not done:
+        raise MemoryError("OpenCV encoded no AVIF")
+    return coded.data
+
+
+def _save_with_pillow(values: np.ndarray, source: _Source, icc: bytes | None, **options: Any) -> memoryview:
+    coded, blocks = io.BytesIO(), {"exif": source.metadata.exif or b"", "xmp": source.metadata.xmp or b""}
+    name, quality = source.encoding.file_format.name, source.encoding.quality
+    Image.fromarray(_squeeze(values)).save(coded, name, quality=quality, icc_profile=icc, **blocks, **options)
+    return coded.getbuffer()
+
+
+def _encode_jxl(source: _Source) -> Iterable[bytes | memoryview]:
+    values, icc = source.whole()
+    quality = source.encoding.jxl_quality(icc)
+    return jxl.encode_jxl(values, quality, icc if quality == 100 else None, source.metadata, source.ending(jxl.START))
 
 
 BYTES_PER_PIXEL: dict[str, tuple[tuple[int, float], ...]] = {
@@ -534,20 +516,6 @@ def typical_bytes(encoding: Encoding, pixels: int) -> int:
     return round(pixels * float(np.interp(encoding.quality, qualities, each)))
 
 
-@contextmanager
-def _one_at_a_time(source: _Source) -> Iterator[None]:
-    """Wait until no other image is encoded in one piece. Raises Cancelled and the errors of `Encoding.check`."""
-    while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
-        if source.stop is not None and source.stop.is_set():
-            raise Cancelled("stopped")
-    try:
-        height, width = source.image.size
-        source.encoding.check(width, height)
-        yield
-    finally:
-        _ONE_PIECE.release()
-
-
 def _squeeze(values: np.ndarray) -> np.ndarray:
     return values[..., 0] if values.shape[2] == 1 else values
 
@@ -559,16 +527,3 @@ def _on_background(values: np.ndarray, level: int) -> np.ndarray:
     mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels // 255 * level) * (levels - alpha)
     divisor = np.uint64(levels * (levels // 255))
     return ((mixed + divisor // 2) // divisor).astype(np.uint8)
-
-
-def _grey_in_srgb(icc: bytes | None) -> np.ndarray:
-    """Return the sRGB values of the 256 grey levels of a profile, uint8 [256]: RGB files cannot carry a grey one."""
-    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    with suppress(ImageCms.PyCMSError, OSError):
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
-        converted = profile and ImageCms.profileToProfile(
-            ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-        if converted:
-            return np.asarray(converted)[0, :, 1]
-    return np.asarray(ramp)[0]
