@@ -192,6 +192,11 @@ class Request:
         return self.image.sha256, self.settings, self.model.sha256, self.precision, second
 
     @property
+    def has_gain_map(self) -> bool:
+        """Whether the result has the HDR gain map of the image. Prints with a border or a cropped photo have none."""
+        return self.image.gain_map is not None and not self.settings.has_paper_size
+
+    @property
     def network_input(self) -> SourceImage:
         """The image, downscaled first if the settings have `reduce`."""
         return self.image.downscale(self.settings.reduce)

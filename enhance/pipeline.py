@@ -205,7 +205,7 @@ class Run:
         """
         image = self.request.image
         lost = image.metadata.notes
-        if lost := encoding.input_notes(lost, has_gain_map=image.gain_map is not None) if encoding else lost:
+        if lost := encoding.input_notes(lost, has_gain_map=self.request.has_gain_map) if encoding else lost:
             output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
 
@@ -434,7 +434,7 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
 
 def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
     """Return whether a file of this origin is the result of the request in this encoding."""
-    dpi, format = request.settings.dpi, encoding.mark(has_gain_map=request.image.gain_map is not None)
+    dpi, format = request.settings.dpi, encoding.mark(has_gain_map=request.has_gain_map)
     return (origin.signature, origin.encoding, origin.dpi) == (
         request.signature,
         format,
@@ -452,7 +452,7 @@ def earlier_info(run: Run, origin: Origin, written: Written, encoding: Encoding)
             bits=image.bits,
             icc=image.icc,
             metadata=image.metadata,
-            has_gain_map=image.gain_map is not None,
+            has_gain_map=run.request.has_gain_map,
         )
         output = exported_output_info(output, written, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text

@@ -36,7 +36,6 @@ _NAME = rb"(Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma|Offset(?:SDR|HDR)
 _VALUE = re.compile(rb">\s*(%s|True|False)\s*<" % _NUMBER)
 _ATTRIBUTE = re.compile(rb"\shdrgm:%s\s{0,9}=\s{0,9}[\"'](%s|True|False)[\"']" % (_NAME, _NUMBER))
 _ELEMENT = re.compile(rb"<hdrgm:%s(>[^\0]{1,500}?<)/hdrgm:\1>" % _NAME)
-_CURVE = ("GainMapMin", "GainMapMax", "Gamma")
 _REQUIRED = {"Version", "GainMapMax", "HDRCapacityMax"}
 _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
 _APPLE_HEADROOM = re.compile(rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER)
@@ -116,31 +115,6 @@ def apple_header(
     """
     headroom = _apple_headroom(text, exif)
     return MapHeader(position, *size, _apple_values(headroom), None, None, headroom) if headroom else None
-
-
-def neutral_levels(gain_map: GainMap) -> np.ndarray:
-    """Return the level of a map that changes the brightness least: uint8, one value or one for each channel.
-
-    A value is min + (max - min) * (level / 255) ** (1 / gamma). ISO 21496-1 states each as a fraction.
-    """
-    if gain_map.values:
-        values = {name: [*map(float, several)] for name, several in gain_map.values if name in _CURVE}
-    else:
-        values = _iso_curve(gain_map.iso or b"")
-    low, high, gamma = (np.array(values.get(name, usual)) for name, usual in zip(_CURVE, (0, 1, 1), strict=True))
-    share = np.clip(-low / np.maximum(high - low, 1e-6), 0, 1) ** gamma
-    return np.rint(255 * share).astype(np.uint8)
-
-
-def _iso_curve(iso: bytes) -> dict[str, list[float]]:
-    """Return the properties in _CURVE of ISO 21496-1; nothing if they are stored in an unusual way."""
-    channels, fields = 3 if iso[4] & 0x80 else 1, iso[21:]
-    try:
-        found = [struct.unpack_from(">iIiIII", fields, 40 * channel) for channel in range(channels)]
-        numbers = [[one[place] / one[place + 1] for one in found] for place in (0, 2, 4)]
-    except (struct.error, ZeroDivisionError):
-        return {}
-    return dict(zip(_CURVE, numbers, strict=True))
 
 
 def _read_values(xmp: bytes) -> Values:

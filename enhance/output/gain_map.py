@@ -17,9 +17,9 @@ from isal import isal_zlib
 from PIL import Image
 
 from ..images import Box
-from ..images.gain_map import ISO_SEGMENT, ISO_VERSION, MAX_PIXELS, GainMap, neutral_levels
+from ..images.gain_map import ISO_SEGMENT, ISO_VERSION, MAX_PIXELS, GainMap
 from ..images.source_type import with_properties
-from .resample import Cut, Grid, Paper, enlarge
+from .resample import Cut, Grid, enlarge
 
 CHUNK = b"enHG"
 """The name of the PNG chunk that stores the gain map. Other programs ignore it."""
@@ -39,28 +39,20 @@ _INDEX_START = b"MPF\0"
 
 @dataclass(frozen=True)
 class ResultMap:
-    """The gain map of a photo, its height and width in the result, and the paper of a print in pixels of the map."""
+    """The gain map of a photo, and its height and width in the result."""
 
     photo: GainMap
     size: tuple[int, int]
-    paper: Paper | None = None
 
     @staticmethod
-    def of(photo: GainMap, height: int, width: int, result: tuple[int, int], paper: Paper | None = None) -> ResultMap:
-        """Return the map of a photo of `height` x `width` that is enlarged to `result` (height, width), and on `paper`.
+    def of(photo: GainMap, height: int, width: int, result: tuple[int, int]) -> ResultMap:
+        """Return the map of a photo of `height` x `width` that is enlarged to `result` (height, width).
 
-        The map is enlarged like the photo, up to MAX_PIXELS together with its border.
+        The map is enlarged like the photo, up to MAX_PIXELS.
         """
         rows, columns = photo.pixels.shape[0] * result[0] / height, photo.pixels.shape[1] * result[1] / width
-        most = math.prod(
-            max(1.0, side / own) for side, own in zip(paper.size if paper else result, result, strict=True)
-        )
-        factor = min(1.0, math.sqrt(MAX_PIXELS / (rows * columns * most)))
-        size = max(1, round(rows * factor)), max(1, round(columns * factor))
-        if paper is None:
-            return ResultMap(photo, size)
-        sides = (max(1, round(a * b / c)) for a, b, c in zip(paper.size, size, result, strict=True))
-        return ResultMap(photo, size, Paper((next(sides), next(sides)), size))
+        factor = min(1.0, math.sqrt(MAX_PIXELS / (rows * columns)))
+        return ResultMap(photo, (max(1, round(rows * factor)), max(1, round(columns * factor))))
 
     @staticmethod
     def unpack(content: bytes) -> ResultMap:
@@ -70,18 +62,12 @@ class ResultMap:
         pixels = np.frombuffer(isal_zlib.decompress(packed), np.uint8).reshape(fields["shape"])
         values = tuple((name, tuple(several)) for name, several in fields["values"])
         iso, icc = (bytes.fromhex(fields[name]) or None for name in ("iso", "icc"))
-        size, paper = tuple(fields["size"]), tuple(fields.get("paper", ()))
-        return ResultMap(GainMap(pixels, values, iso, icc), size, Paper(paper, size) if paper else None)
+        return ResultMap(GainMap(pixels, values, iso, icc), tuple(fields["size"]))
 
     def pack(self) -> bytes:
         """Return the content of a chunk: JSON, a zero byte and the compressed pixels."""
         photo = self.photo
-        fields = {
-            "size": self.size,
-            "paper": self.paper.size if self.paper else (),
-            "shape": photo.pixels.shape,
-            "values": photo.values,
-        }
+        fields = {"size": self.size, "shape": photo.pixels.shape, "values": photo.values}
         fields |= {"iso": (photo.iso or b"").hex(), "icc": (photo.icc or b"").hex()}
         return json.dumps(fields).encode() + b"\0" + isal_zlib.compress(photo.pixels.tobytes(), 1)
 
@@ -97,10 +83,7 @@ class ResultMap:
         factor = max(1, math.ceil(new_height / height), math.ceil(new_width / width))
         grid = Grid(factor, 1, Cut(Box(0, 0, width, height), height, width), self.size)
         parts = (range(first, min(first + _ROWS, new_height)) for first in range(0, new_height, _ROWS))
-        whole = np.concatenate([enlarge(plane, grid, part.start, part.stop) for part in parts])
-        if self.paper is None:
-            return whole
-        return np.concatenate([*self.paper.place(whole, 0, neutral_levels(self.photo))])
+        return np.concatenate([enlarge(plane, grid, part.start, part.stop) for part in parts])
 
     def encode(self) -> bytes:
         """Return the map as a JPEG, with its metadata."""

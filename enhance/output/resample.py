@@ -52,14 +52,13 @@ class Paper:
             along[: round(max(0, -offset) * ratio)] = 127
             along[round(min(whole, size - offset) * ratio) :] = 127
 
-    def place(self, rows: np.ndarray, first: int, white: object = None) -> Iterator[np.ndarray]:
+    def place(self, rows: np.ndarray, first: int) -> Iterator[np.ndarray]:
         """Yield the rows of the paper with the rows of the photo from `first` on, [n, W] or [n, W, C].
 
-        The border above is part of the first rows, the border below part of the last rows. `white` is the value of the
-        border, for each channel; by default the highest one.
+        The border above is part of the first rows, the border below part of the last rows.
         """
         (top, left), (height, width), last = self.offset, self.size, first + len(rows)
-        white = np.iinfo(rows.dtype).max if white is None else white
+        white = np.iinfo(rows.dtype).max
         inside = rows[max(0, -top - first) : max(0, height - top - first), max(0, -left) : max(0, width - left)]
         paper = np.full((len(inside), width, *rows.shape[2:]), white, rows.dtype)
         paper[:, max(0, left) : max(0, left) + inside.shape[1]] = inside

@@ -171,8 +171,8 @@ def write_png(
     xmp, has_faces, is_labelled = metadata.xmp, result.overlay is not None, bool(result.settings.model)
     if is_labelled:
         metadata = replace(metadata, xmp=with_source_type(xmp, label_of(xmp, generated=has_faces)))
-    gain_map = image.gain_map and ResultMap.of(image.gain_map, image.height, image.width, result.size, paper)
-    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
+    gain_map = image.gain_map and not paper and ResultMap.of(image.gain_map, image.height, image.width, result.size)
+    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map or None)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
         for first in range(0, rows_of_photo, _STRIP):
