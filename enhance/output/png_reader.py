@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -86,12 +87,7 @@ class PngReader:
 
     def region(self, box: Box, step: int = 1) -> np.ndarray:
         """Return a region, averaged over blocks of `step` x `step` px, [h, w, channels]."""
-        averages, bottom, columns = [], box.top + box.height, slice(box.left, box.left + box.width)
-        rows_at_once = max(step, _REGION_ROWS // step * step)
-        for first in range(box.top, bottom, rows_at_once):
-            rows = self.rows(first, min(first + rows_at_once, bottom), columns)
-            averages.append(block_means(rows, step) if step > 1 else rows)
-        return np.concatenate(averages)
+        return _region(self.rows, box, step)
 
     def _chunk(self, index: int) -> np.ndarray:
         """Return the rows of an IDAT chunk. The last chunk is cached."""
@@ -148,34 +144,42 @@ class PhotoOnPaper:
     """
 
     def __init__(self, png: PngReader, paper: Paper) -> None:
-        self._png, self._axes, self.size = png, [*zip(paper.offset, paper.size, strict=True)], paper.photo
+        self._png, self._paper, self.size = png, paper, paper.photo
         self.channels, self.bits, self.icc = png.channels, png.bits, png.icc
 
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last) of the photo, as `PngReader.rows` does."""
-        return self.region(Box(0, first, self.size[1], last - first))
+    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
+        """Return the rows [first, last) of the photo, or some columns of them, as `PngReader.rows` does."""
+        start, end, _ = columns.indices(self.size[1])
+        (top, left), (height, width) = self._paper.offset, self._paper.size
+        highest = 255 if self.bits == 8 else 65_535
+        photo = np.full(
+            (last - first, end - start, self.channels), highest // 2, np.uint8 if self.bits == 8 else np.uint16
+        )
+        if self.channels in (2, 4):
+            photo[..., -1] = highest
+        above, below, before, after = (
+            max(first, -top),
+            min(last, height - top),
+            max(start, -left),
+            min(end, width - left),
+        )
+        if above < below and before < after:
+            inside = slice(above - first, below - first), slice(before - start, after - start)
+            photo[inside] = self._png.rows(above + top, below + top, slice(before + left, after + left))
+        return photo
 
     def region(self, box: Box, step: int = 1) -> np.ndarray:
         """Return a region of the photo, as `PngReader.region` does."""
-        highest = 255 if self.bits == 8 else 65_535
-        shape = -(-box.height // step), -(-box.width // step), self.channels
-        averages = np.full(shape, highest // 2, np.uint8 if self.bits == 8 else np.uint16)
-        if self.channels in (2, 4):
-            averages[..., -1] = highest
-        (top, down, rows), (left, across, columns) = (
-            _on_paper(start, length, step, *self._axes[axis])
-            for axis, (start, length) in enumerate(((box.top, box.height), (box.left, box.width)))
-        )
-        if down > 0 and across > 0:
-            averages[rows, columns] = self._png.region(Box(left, top, across, down), step)
-        return averages
+        return _region(self.rows, box, step)
 
 
-def _on_paper(start: int, length: int, step: int, offset: int, paper: int) -> tuple[int, int, slice]:
-    """Return start and length on the paper of the part of a span of the photo that is there, and its blocks."""
-    skipped = -(-max(0, -offset - start) // step)
-    low, high = start + skipped * step, min(start + length, paper - offset)
-    return low + offset, high - low, slice(skipped, skipped - (low - high) // step)
+def _region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int) -> np.ndarray:
+    averages, bottom, columns = [], box.top + box.height, slice(box.left, box.left + box.width)
+    rows_at_once = max(step, _REGION_ROWS // step * step)
+    for first in range(box.top, bottom, rows_at_once):
+        pixels = rows(first, min(first + rows_at_once, bottom), columns)
+        averages.append(block_means(pixels, step) if step > 1 else pixels)
+    return np.concatenate(averages)
 
 
 def is_intact(path: Path) -> bool:
