@@ -6,7 +6,7 @@ import base64
 import io
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -16,16 +16,27 @@ from ..files import write_atomically
 from ..images import Box, SourceImage, read_image
 from ..images.image import block_means
 from .png import encode_png
-from .png_reader import PhotoOnPaper, PngReader
+from .png_reader import PngReader
 
 LIMIT = 2560
 """The longest side of a whole result on the page, in pixels."""
-_IN_LIST = 96
-_STRIP = 128
+LIST_SIDE = 96
+"""The longest side of the image of a list entry, in pixels."""
+_STRIP_PIXELS = 1 << 20
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _SRGB.tobytes()
 """The ICC profile of sRGB."""
 _WHITE = (255, 255, 255)
+
+
+class FinishedRows(Protocol):
+    """The pixels of a result: `ResultRows`, `PngReader` or `PhotoOnPaper`."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def channels(self) -> int: ...
+    def rows(self, first: int, last: int) -> np.ndarray: ...
 
 
 class Thumbnail:
@@ -63,11 +74,12 @@ class Thumbnail:
             reduced = to_screen(cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA))
             self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
 
-    def add_all(self, png: PngReader | PhotoOnPaper) -> None:
+    def add_all(self, result: FinishedRows) -> None:
         """Add all rows of a finished result. Raises PictureError."""
-        height, _ = png.size
-        for first in range(0, height, _STRIP):
-            self.add(png.rows(first, min(first + _STRIP, height)))
+        height, width = result.size
+        step = max(8, _STRIP_PIXELS // width)
+        for first in range(0, height, step):
+            self.add(result.rows(first, min(first + step, height)))
 
 
 def _halve(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -198,7 +210,7 @@ def save_small_result(result: Path, path: Path, limit: int) -> Path:
 
 
 def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
-    """Return an image, uint8 RGB, as the data URL of a JPEG with at most `limit` px per side."""
+    """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG with at most `limit` px per side."""
     data = io.BytesIO()
     small = resize_for_screen(pixels[..., :3], small_size(pixels.shape[1], pixels.shape[0], limit))
     Image.fromarray(small).save(data, "JPEG", quality=80)
@@ -210,13 +222,8 @@ def list_data_url(path: Path | None) -> str:
     if path is None:
         return ""
     with suppress(OSError), Image.open(path) as image:
-        return list_image(np.asarray(image.convert("RGB")))
+        return data_url(np.asarray(image.convert("RGB")), LIST_SIDE)
     return ""
-
-
-def list_image(pixels: np.ndarray) -> str:
-    """Return the data URL of an image, uint8 RGB or RGBA, at the size of a list entry."""
-    return data_url(pixels, _IN_LIST)
 
 
 def save_data_url(url: str, path: Path) -> Path:

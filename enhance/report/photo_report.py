@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -27,13 +26,12 @@ from ..images import SourceImage
 from ..images.colour import profile_name
 from ..info import Info, OutputInfo, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS
-from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
+from ..output.thumbnails import FinishedRows, Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..presets import licence_text
 from ..settings import PRINT_DPI
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
 
-_STRIP_PIXELS = 1 << 20
 _WHOLE_HEIGHT, _DETAIL_HEIGHT = 78.0, 52.0
 _DETAIL_PIXELS = 480, 298  # width and height
 _PANORAMA = 2.6
@@ -52,17 +50,6 @@ Facts = dict[str, str | None]
 """Values by the key of their label; None if there is none."""
 Region = tuple[slice, slice]
 """Rows and columns of a result."""
-
-
-class FinishedRows(Protocol):
-    """The pixels of a result: `enhance.output.result.ResultRows` or `enhance.output.png_reader.PngReader`.
-
-    `size` is height and width; `rows` returns the rows [first, last) [n, width, channels], uint8 or uint16.
-    """
-
-    @property
-    def size(self) -> tuple[int, int]: ...
-    def rows(self, first: int, last: int) -> np.ndarray: ...
 
 
 def report_path_next_to(result: Path, input_sha256: str) -> Path:
@@ -124,16 +111,18 @@ def make_report(
 
 
 def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedRows) -> None:
-    """Draw the whole photo and the middle of it, each before and after, reading the result once from top to bottom."""
+    """Draw the whole photo and the middle of it, each before and after."""
     height, width = result.size
     stacked = width / height > _PANORAMA
     across = document.epw if stacked else (document.epw - GAP) / 2
     shown = min(across, _WHOLE_HEIGHT * width / height)
     small = small_size(width, height, round(max(shown, shown * height / width) * _DOTS_PER_MM))
     region = _middle(height, width)
-    after, crop = _read(result, small, region)
+    after = Thumbnail(height, width, channels=result.channels, size=small)
+    after.add_all(result)
+    crop = to_screen(result.rows(region[0].start, region[0].stop)[:, region[1]])
     sizes = _pixels(document, image.width, image.height), _pixels(document, width, height)
-    _draw_pair(document, (whole_image(image, small), after), sizes, icc_for_screen(image), shown, stacked)
+    _draw_pair(document, (whole_image(image, small), after.pixels), sizes, icc_for_screen(image), shown, stacked)
     document.ln(2)
     size = f"{crop.shape[1]} × {crop.shape[0]}"
     captions = document.translate("report_detail_before"), document.translate("report_detail_after", size=size)
@@ -147,21 +136,6 @@ def _middle(height: int, width: int) -> Region:
     wide, tall = min(width, _DETAIL_PIXELS[0]), min(height, _DETAIL_PIXELS[1])
     top, left = (height - tall) // 2, (width - wide) // 2
     return slice(top, top + tall), slice(left, left + wide)
-
-
-def _read(result: FinishedRows, small: tuple[int, int], region: Region) -> tuple[np.ndarray, np.ndarray]:
-    """Return the whole result at the size `small` and a region of it, uint8 RGB or RGBA [h, w, C]."""
-    height, width = result.size
-    step, thumbnail, crops = max(8, _STRIP_PIXELS // width), None, []
-    for first in range(0, height, step):
-        strip = to_screen(result.rows(first, min(first + step, height)))
-        thumbnail = thumbnail or Thumbnail(height, width, channels=strip.shape[2], size=small)
-        thumbnail.add(strip)
-        low, high = max(region[0].start, first), min(region[0].stop, first + len(strip))
-        if low < high:
-            crops.append(strip[low - first : high - first, region[1]].copy())
-    assert thumbnail is not None
-    return thumbnail.pixels, np.concatenate(crops)
 
 
 def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.ndarray:

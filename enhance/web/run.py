@@ -18,7 +18,7 @@ from ..images import downscaled_size
 from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
-from ..output.thumbnails import data_url, list_image
+from ..output.thumbnails import LIST_SIDE, data_url
 from ..scheduler import Ticket
 from ..store import download_name, report_name
 from . import templates
@@ -67,7 +67,7 @@ class PageRun(Job[PageResult]):
             options = {"watch": self.growing, "preview": self._preview}
             result = enhance(services, upload.path, self._settings, self, **options)
             assert self.growing.overview is not None
-            finish(result.info, list_image(self.growing.overview.pixels))
+            finish(result.info, data_url(self.growing.overview.pixels, LIST_SIDE))
         services.owners.remember(self._call.request, result.info)
         page_result = session.save_result(upload, self.growing.overview, self.growing.icc, result)
         with session.lock:

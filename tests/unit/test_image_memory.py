@@ -71,7 +71,7 @@ class UniformRows:
     """A result of any size without pixels in memory."""
 
     def __init__(self, height: int, width: int, channels: int, dtype: type):
-        self.size, self._kind = (height, width), (width, channels, dtype)
+        self.size, self.channels, self._kind = (height, width), channels, (width, channels, dtype)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         width, channels, dtype = self._kind

@@ -108,6 +108,8 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, cat):
 class Endless:
     """A result of any height that needs no memory."""
 
+    channels = 3
+
     def __init__(self, height: int) -> None:
         self.size = height, 1200
         self._strip = np.random.default_rng(0).integers(0, 255, (1200, 1200, 3), np.uint8)
