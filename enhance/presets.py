@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from . import models
@@ -113,21 +112,7 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
         return None
     if preset.own:
         return translate(language, "weights_own_gone", name=preset.model)
-    if not models.is_writable(models.folder()):
-        return translate(language, "weights_not_writable", names=" ".join(missing))
-    store = models.Store()
-    files = [store.find(name).manual_download for name in missing]
-    if not all(files):
-        return translate(language, "weights_missing", names=" ".join(missing))
-    downloads = (translate(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)
-    values = {"folder": _folder_for_display(store.folder), "files": " · ".join(downloads)}
-    return translate(language, "weights_missing_by_hand", names=" ".join(missing), **values)
-
-
-def _folder_for_display(folder: Path) -> Path:
-    """Return the weights folder for display, without the path of the checkout."""
-    program = Path(__file__).parents[1]
-    return folder.relative_to(program) if folder.is_relative_to(program) else folder
+    return translate(language, "weights_missing", names=" ".join(missing))
 
 
 def _relative_time(preset: Preset) -> float:

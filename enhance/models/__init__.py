@@ -3,7 +3,6 @@
 Importing this package loads neither torch nor huggingface_hub.
 """
 
-from .files import is_writable
 from .manifest import UNKNOWN_LICENCE, Located, Model, allows_commercial_use, manifest
 from .store import Store, ensure, folder, graph_of, is_convertible, locate
 from .tensors import check_state, read_state_dict
@@ -21,7 +20,6 @@ __all__ = [
     "folder",
     "graph_of",
     "is_convertible",
-    "is_writable",
     "locate",
     "manifest",
     "own_models",

@@ -1,7 +1,5 @@
 """Which presets are available and why not, and the interpolation of the fast model's weights."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -49,13 +47,3 @@ def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
     for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
         assert not presets[name]["available"]
         assert f"enhance weights fetch {model}" in presets[name]["reason"]
-
-
-def reason(preset: str, language: str = "en") -> str:
-    return next(one["reason"] for one in Enhancer().presets(language) if one["name"] == preset)
-
-
-def test_the_reason_does_not_reveal_the_path_of_the_program(monkeypatch):
-    program = Path(models.__file__).parents[2]
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
-    assert "put these files into no-such-folder" in reason("gentle-2x")
