@@ -32,15 +32,11 @@ _USABLE_SHARE = 0.8
 """The share of the free GPU memory that a stream can use: CUDA's libraries need more than is counted."""
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; `auto` is CUDA, else Apple's MPS, else the CPU.
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` is CUDA, else Apple's MPS, else the CPU. Only on the device's thread.
 
     Raises SettingsError for a device that this machine or this build of PyTorch does not have.
     """
-    return SCHEDULER.call(lambda: _find_device(name))
-
-
-def _find_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -102,7 +102,7 @@ class Engine:
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto", *, lend: Lend | None = None):
-        self.device = pick_device(device)
+        self.device = SCHEDULER.call(lambda: pick_device(device))
         self._lend, self.own = lend, torch.device("cpu") if lend else self.device
         if precision not in (*PRECISIONS, "auto"):
             raise SettingsError("precision_unknown", precision=precision, known=", ".join(PRECISIONS))
