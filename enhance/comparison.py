@@ -147,7 +147,12 @@ class Comparison:
         """The first preview, for what all have in common."""
         return self.previews[0]
 
-    def info(self, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+    @property
+    def info(self) -> dict[str, Any]:
+        """The facts in English."""
+        return self.info_in(DEFAULT_LANGUAGE)
+
+    def info_in(self, language: str) -> dict[str, Any]:
         """Return the facts, with the keys of a run's `info`; `presets` has those of each preset."""
         known, infos = self.first.info, [preview.info for preview in self.previews]
         stages = "wait", "scene", "tuning", "encode"
@@ -174,7 +179,7 @@ class Comparison:
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
         written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
-        return self.info(language) | {"output": output_info(written, (sheet.shape[0], sheet.shape[1]))}
+        return self.info_in(language) | {"output": output_info(written, (sheet.shape[0], sheet.shape[1]))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""

@@ -55,7 +55,7 @@ def test_each_installed_preset_is_compared_once_and_each_model_is_loaded_once(
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
     assert (
         [cell.settings.preset for cell in comparison.cells]
-        == [one["name"] for one in comparison.info()["presets"]]
+        == [one["name"] for one in comparison.info["presets"]]
         == here
     )
     assert sorted(map(id, arrived)) == sorted(map(id, comparison.cells))
