@@ -11,8 +11,6 @@ from . import Analysis
 CLEAN_NOISE = 2.45
 """Photos downscaled by 2 to 4 have less, those with noise of 3 have more: see docs/choosing.md."""
 CLEAN_QUALITY = 88
-STRONG_COMPRESSION = 60
-"""Below this JPEG quality, a photo gets less of the network, which keeps the blocks: see docs/fidelity.md."""
 CLEAN_BLUR = 0.35
 """The blur from which `fast` is better than `precise`: a Gaussian blur of 0.6 px. At 0.5 px, `precise` is better."""
 BLURRED_NOISE = 0.8
@@ -57,10 +55,6 @@ def is_compressed(analysis: Analysis) -> bool:
     return analysis.jpeg_quality is not None and analysis.jpeg_quality < CLEAN_QUALITY
 
 
-def _is_strongly_compressed(analysis: Analysis) -> bool:
-    return analysis.jpeg_quality is not None and analysis.jpeg_quality < STRONG_COMPRESSION
-
-
 def _is_noisy(analysis: Analysis) -> bool:
     return analysis.noise >= CLEAN_NOISE
 
@@ -74,9 +68,8 @@ def _has_grain(analysis: Analysis) -> bool:
 
 
 _PHOTO = ("photo",)
-_COMPRESSED = {"strength": 0.45, "fidelity": 0.0, "sharpen": 0.0}
+_COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
 """The network of `fast` keeps the blocks of a JPEG, and Fidelity adds its other artifacts (docs/fidelity.md)."""
-_STRONGLY_COMPRESSED = {**_COMPRESSED, "strength": 0.35}
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
@@ -89,9 +82,9 @@ RULES = (
     Rule(("drawing",), lambda analysis: True, "precise", "clean_drawing"),
     Rule(("text",), lambda analysis: True, "precise", "clean_text"),
     Rule(_PHOTO, _has_grain, "gentle", "grainy_photo"),
-    Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
-    Rule(_PHOTO, _is_strongly_compressed, "fast", "compressed_photo", _STRONGLY_COMPRESSED),
+    # JPEG compression removes noise. If much is measured, it is texture, such as gravel, which `gentle` replaces.
     Rule(_PHOTO, is_compressed, "fast", "compressed_photo", _COMPRESSED),
+    Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
     Rule(_PHOTO, _is_noisy, "fast", "slightly_noisy_photo"),
     Rule(_PHOTO, lambda analysis: analysis.blur >= CLEAN_BLUR or analysis.softness >= SOFT, "fast", "soft_photo"),
     Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),

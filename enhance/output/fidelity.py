@@ -122,10 +122,16 @@ class BaseLayer:
         return np.asarray(base)[first - low : last - low]
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows of G times `share`, and of the averages of its upscaling."""
+        """Return rows of G times `share`, and of the averages of its upscaling.
+
+        The rows also remove this share of the JPEG blocks of the photo from the network's output, which keeps them.
+        """
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        cleaned = share * _cleaned(self.photo.ground(low, high), self.photo.degradation)
+        ground = self.photo.ground(low, high)
+        cleaned = share * _cleaned(ground, self.photo.degradation)
+        if self.photo.deblocked is not None:
+            cleaned += share * self.strength * (ground - self.photo.part(low, high))
         taps = _up_and_down(self.factor)
         averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]

@@ -11,13 +11,17 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Settings, SettingsError
-from enhance.analysis import Analysis
+from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose, faster_preset
 from enhance.batch import BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from tests.conftest import psnr
+from tests.quality.auto import COMPRESSED, case_of
+from tests.quality.cases import Networks, upscaled
+from tests.quality.metrics import HAARPSI
 from tests.quality.metrics import block_steps as steps
+from tests.quality.photos import REPORTED, TUNING, reference_of
 
 from .report_runs import text_of
 
@@ -83,6 +87,30 @@ def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhanc
     assert near > far
     assert smooth < blocky - 0.01
     assert enhancer.choose(photos / "clean.png") == Settings("precise")
+
+
+@pytest.mark.parametrize(
+    "name", ["hopper", *(pytest.param(name, marks=pytest.mark.long) for name in ("cat", "coffee", "camera", "grass"))]
+)
+def test_auto_is_close_to_the_best_preset_of_a_sharpened_jpeg(name, enhancer, with_fast_weights, tmp_path):
+    case = case_of(reference_of((TUNING | REPORTED)[name]), COMPRESSED["sharpened, JPEG 50"])
+    choice, networks = choose(analyse(case.image), {"fast"}), Networks(enhancer, tmp_path)
+    chosen = Settings().resolved(choice.preset, **choice.tuning)
+
+    auto, *others = (
+        HAARPSI.of(case, upscaled(case, settings, networks))
+        for settings in (chosen, Settings("original"), Settings("gentle"), Settings("fast"))
+    )
+
+    assert auto > max(others) - 3
+
+
+def test_texture_in_a_compressed_photo_does_not_count_as_strong_noise():
+    """The texture of gravel is measured as noise, and `gentle` replaces it."""
+    compressed = Analysis(400, 300, jpeg_quality=60, noise=8.4)
+
+    assert choose(compressed, {"gentle", "fast"}).preset == "fast"
+    assert choose(Analysis(400, 300, noise=8.4), {"gentle", "fast"}).preset == "gentle"
 
 
 def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with_fast_weights):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +71,19 @@ def test_the_photo_adds_no_steps_to_those_of_the_network(tmp_path, request, pres
 
     assert steps(clean, 32) < steps(network, 32) < steps(with_blocks, 32)
     assert steps(clean, 32) < steps(with_blocks, 32) - 0.03
+
+
+def test_strength_below_1_removes_blocks_from_the_output_of_the_network(tmp_path):
+    image = jpeg(tmp_path, small(), 40)
+    network = cv2.resize(image.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)  # It keeps all blocks.
+    alone, half, none = (
+        result_of(image, network, FAITHFUL.changed(strength=strength, fidelity=0.0, sharpen=0.0))
+        for strength in (1.0, 0.5, 0.0)
+    )
+
+    assert np.array_equal(alone, network)
+    kept = (steps(half, 32) - steps(none, 32)) / (steps(alone, 32) - steps(none, 32))
+    assert kept == pytest.approx(0.25, abs=0.1)
 
 
 def test_any_rows_are_bit_identical(tmp_path):
