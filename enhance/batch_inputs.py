@@ -49,10 +49,10 @@ def find_images(
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
-    alike = max(stems.values(), default=1)
-    if is_address(output):
+    if is_address(output):  # Each name is a request.
+        alike = max(stems.values(), default=1)
         return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
-    return replace(plan(items, ResultNames(Path(output), ending, alike) if output else None), **facts)
+    return replace(plan(items, ResultNames(Path(output), ending) if output else None), **facts)
 
 
 def split_pages(item: Item, folder: Path | None) -> list[Item]:

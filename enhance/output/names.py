@@ -26,10 +26,10 @@ class ResultNames:
 
     An existing file is replaced only if it is a result of the same source, which is identified by its bytes. If a
     name is taken by any other file, a number is added. Sources and names are claimed, also from other processes, until
-    `release`. `alike` is the largest number of sources with the same name, except for the extension.
+    `release`. Earlier results are searched at `alike` names, also those of sources and results that were removed since.
     """
 
-    def __init__(self, folder: Path, ending: str = ".png", alike: int = 1):
+    def __init__(self, folder: Path, ending: str = ".png", alike: int = _MAX_NUMBERS_CHECKED):
         self.folder, self.ending, self.alike = folder, ending, alike
         self._claims = Claims(folder / CLAIMS)
         self._assigned: set[str] = set()
