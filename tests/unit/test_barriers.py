@@ -76,8 +76,7 @@ def stream(
     return torch.cat([strip for strip in strips if strip.numel()])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 17), (34, 21)])
-@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize(("factor", "size"), [(2, (1, 1)), (2, (34, 21)), (3, (3, 17))])
 def test_a_network_with_feature_maps_larger_than_the_image_is_streamed(factor: int, size: tuple[int, int]):
     graph, image = realcugan(factor), torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
     kernels = kernels_of(graph)
@@ -97,7 +96,7 @@ def stored_files(folder: Path) -> list[str]:
     return [*os.listdir(folder), *mapped]  # noqa: PTH208
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (37, 3), (26, 17)])
+@pytest.mark.parametrize("size", [(1, 9), (26, 17)])
 def test_neither_strips_nor_threads_nor_files_change_the_output(size: tuple[int, int], folder: Path):
     image = torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
 
@@ -142,7 +141,7 @@ def test_memory_does_not_grow_with_the_height_and_is_estimated(graph: Graph, fol
             run.step(kernels, 8, check)
         return most
 
-    low, high = peak(100), peak(400)
+    low, high = peak(80), peak(240)
     assert high <= 1.15 * low
     assert high <= stream_bytes(graph, graph.grid(1, 40)[1], 8, 4)
 

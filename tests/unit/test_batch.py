@@ -37,7 +37,7 @@ def sources(photo, tmp_path):
     paths = []
     for number in range(3):
         paths.append(tmp_path / f"{number}.png")
-        Image.fromarray(np.tile(photo, (1 + number, 1, 1))).save(paths[-1])
+        Image.fromarray(np.tile(photo[:20, :28], (1 + number, 1, 1))).save(paths[-1])
     paths.insert(1, tmp_path / "bad.png")
     paths[1].write_bytes(b"no image")
     return paths
@@ -58,18 +58,18 @@ def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sour
     assert [one.share for one in seen] == sorted(one.share for one in seen)
     rows = rows_of(batch)
     assert [row["state"] for row in rows] == ["done", "failed", "done", "done"]
-    assert rows[3]["height"] == "480"
+    assert rows[3]["height"] == "240"
     assert rows[1]["reason"] == str(batch.items[1].error)
 
 
 def test_an_impossible_size_is_rejected_by_the_header_of_the_file(enhancer, sources, tmp_path):
     seen = []
-    settings = RAW.changed(long_side=1840)  # 2.png has 120 rows, which become 1,920 at most
+    settings = RAW.changed(long_side=920)  # 2.png has 60 rows, which become 960 at most
 
     batch = BatchRun(enhancer, settings, batch_for(sources, tmp_path / "out"), on_change=seen.append).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
-    assert "Use 896 or less" in str(batch.items[0].error)
+    assert "Use 448 or less" in str(batch.items[0].error)
     begun = next(one for one in seen if one.count("running"))
     assert begun.count("failed") == 3
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["2.png"]
