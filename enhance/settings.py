@@ -339,9 +339,9 @@ class Settings:
     def describe_size(self, language: str) -> str:
         """Return the size as text: a scale, a long side, megapixels or a print size."""
         if self.long_side is not None:
-            return translate(language, "long_side_of", pixels=self.long_side)
+            return translate(language, "long_side_of", pixels=f"{self.long_side:,}")
         if self.megapixels is not None:
-            return translate(language, "megapixels_of", number=f"{self.megapixels:g}")
+            return translate(language, "megapixels_of", number=f"{self.megapixels:,g}")
         if self.is_print:
             sides = " × ".join(f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height))
             name = (

@@ -98,15 +98,13 @@
     [".theme", "theme"],
     ["footer", "about_this_page"],
     [".toast-close", "close"],
-    [".compare .icon-button-wrapper button:last-child", "fullscreen"],
   ];
   const nameParts = () => {
     for (const [parts, key] of NAMES) for (const part of all(parts)) name(part, translate(key));
-    for (const part of all("[title='common.upload'], .compare .icon-button-wrapper button[title]")) name(part, part.ariaLabel, "title");
+    for (const part of all("[title='common.upload']")) name(part, part.ariaLabel, "title");
     if (one("#link")) name(one("#link"), translate("copy_link"), "title");
     for (const radio of all(".block input[type=radio]")) name(radio, radio.closest(".block").id, "name");
     for (const part of all("[aria-label='Empty value']")) part.removeAttribute("aria-label");
-    for (const image of all("footer img")) image.alt = "";
     for (const image of all("#examples .gallery-item img")) {
       const words = translate(`example_${/([a-z]+)\.jpg$/.exec(image.src)?.[1]}`);
       name(image, words ?? "", "alt");

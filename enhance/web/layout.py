@@ -155,7 +155,9 @@ def _build_controls(page: Page, texts: Texts) -> None:
         card.changed = gr.HTML(elem_id="changed", elem_classes="not-displayed")
         # Gradio resets controls shortly after it first shows them. So this is closed when the page loads.
         with gr.Accordion(texts("tuning"), open=True, elem_id="tuning-sheet") as card.sheet:
-            named["tuning"] = _switch(texts, "tuning", start["tuning"], info=texts("tuning_info"))
+            named["tuning"] = _switch(
+                texts, "apply_tuning", start["tuning"], info=texts("tuning_info"), elem_id="tuning"
+            )
             for name in (*TUNING_CONTROLS[:2], "denoise", *TUNING_CONTROLS[2:], "tile"):
                 named[name] = _slider(texts, name, start[name], visible=name != "denoise")
             reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]

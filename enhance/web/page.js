@@ -35,13 +35,14 @@
     setTimeout(() => { tabs.close(); done(open); }, 150);
   });
 
-  // Pass files to the open tab: one photo in Single, all files in Batch.
+  // Pass files to the open tab: a photo to Single, any number to Batch. Several files open Batch.
   const upload = (files) => {
     const many = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
+    if (!many && files.length > 1) return window.enhanceUpload(files, true);
     const input = one(many ? "#batch-files input[type=file]" : "#upload input[type=file]");
     if (!input || !files.length) return;
     const carrier = new DataTransfer();
-    for (const file of many ? files : files.slice(0, 1)) carrier.items.add(file);
+    for (const file of files) carrier.items.add(file);
     input.files = carrier.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
     if (!many) document.body.classList.add("uploading");
@@ -50,7 +51,7 @@
   window.enhanceUpload = async (files, isMany) => {
     const tab = one(`#tab-${isMany ? "many" : "one"}-button`), input = `#${isMany ? "batch-files" : "upload"} input[type=file]`;
     if (tab.getAttribute("aria-selected") !== "true") tab.click();
-    while (!one(input)) await new Promise((done) => setTimeout(done, 50));
+    while (!one(input) || tab.getAttribute("aria-selected") !== "true") await new Promise((done) => setTimeout(done, 50));
     upload(files);
   };
 
@@ -77,8 +78,11 @@
     document.body.classList.remove("dropping");
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    if (!isDropArea(event)) upload([...event.dataTransfer.files]);
-  });
+    const files = [...event.dataTransfer.files];
+    if (isDropArea(event) && files.length < 2) return;
+    event.stopPropagation(); // Gradio's drop area for one photo would ignore the others.
+    upload(files);
+  }, true);
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
     if (event.target.closest?.(".theme")) window.enhanceTheme(document.body.classList.toggle("dark") ? "dark" : "light");
@@ -231,11 +235,11 @@
     if (!place || !control) return;
     const common = Object.entries(window.enhanceCommonSizes);
     if (!place.firstChild) {
-      const labels = { "2x": "2×", "4x": "4×" };
-      const radio = (name) => `<label><input type="radio" name="sizes" value="${name}"><span>${labels[name] ?? window.enhanceTranslate(`size_${name}`)}</span></label>`;
+      const radio = (name) => `<label><input type="radio" name="sizes" value="${name}"><span>${window.enhanceTranslate(`size_${name}`)}</span></label>`;
       place.innerHTML = `<legend>${window.enhanceTranslate("size")}</legend><div class="wrap">${[...common.map(([name]) => name), "custom"].map(radio).join("")}</div>`;
       place.addEventListener("change", ({ target }) => {
         isCustom = target.value === "custom";
+        if (isCustom && one("#size input[value=paper]").checked) one("#size input[value=scale]").click(); // Print is one of the common sizes.
         updateSizes();
         if (!isCustom) window.enhanceSizes("select", { index: target.value, value: null });
       });

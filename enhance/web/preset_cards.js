@@ -92,6 +92,7 @@
     if (!wrap || !autoInput) return;
     const autoLabel = autoInput.closest("label"), chosen = one("#preset input:checked")?.value;
     drawHeading(wrap, autoLabel);
+    put(autoLabel.querySelector(":scope > span"), "textContent", window.enhanceTranslate(one(".many") ? "auto_for_each" : "preset_auto"));
     const about = part(autoLabel, "small", () => add(autoLabel, "small", ""));
     const batch = JSON.parse(one(".many [data-batch-auto]")?.dataset.batchAuto ?? "{}").text;
     // A line does not end between a number and its unit.

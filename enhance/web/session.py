@@ -147,6 +147,7 @@ class BatchFiles:
     plans: dict[str, FilePlan] = field(default_factory=dict)
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _requested: dict[str, Settings] = field(default_factory=dict)  # By key: a result has the preset that Auto chose.
 
     def prepare(
         self, settings: Settings, encoding: Encoding, *, only: str | None = None, keeps_settings: bool = False
@@ -172,9 +173,10 @@ class BatchFiles:
         """Return whether a file has the result of these settings in this format."""
         return self._has_result(item, settings) and encoding == self.encoding
 
-    @staticmethod
-    def _has_result(item: Item, settings: Settings) -> bool:
-        return bool(item.result and item.result.exists() and item.info and settings_in(item.info) == settings)
+    def _has_result(self, item: Item, settings: Settings) -> bool:
+        if not (item.info and item.result and item.result.exists()):
+            return False
+        return settings in (self._requested.get(item.key), settings_in(item.info))
 
     def _prepare(self, item: Item, settings: Settings, encoding: Encoding) -> Item:
         if self.is_done(item, settings, encoding) or (item.error and not item.pixels):
@@ -185,6 +187,7 @@ class BatchFiles:
             self.thumbnails[key, False] = self.thumbnails.pop((item.key, False))
         self.thumbnails.pop((item.key, True), None)
         self.results.pop(item.key, None)
+        self._requested[key] = settings
         return replace(item, state="waiting", info=None, error=None, key=key)
 
     def without_thumbnail(self, items: Iterable[Item]) -> list[tuple[Item, bool]]:
@@ -325,6 +328,12 @@ class Session:
         """The files of the Batch tab with their current states."""
         job = self.batch
         return plan(self.files.items) if job is None else job.batch
+
+    @property
+    def batch_item(self) -> Item | None:
+        """The selected file, if this is the session of the Batch tab."""
+        items = () if self is self.owner else self.owner.current_batch.items
+        return next((item for item in items if item.source == self.file), None)
 
     def newest(self, order: int, values: dict[str, Any]) -> dict[str, Any]:
         """Return the newest values of the controls. Requests can arrive in another order than they were sent."""

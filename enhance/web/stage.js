@@ -4,7 +4,7 @@
   const one = (selector) => document.querySelector(selector);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const [LARGEST_ZOOM, IDLE_MS, RETRY_MS, MARGIN, BAR, STEP] = [4, 250, 2000, 16, 76, 1.25];
-  const [MAX_IMAGES, GRID, FRAME] = [16, 64, 16];
+  const [MAX_IMAGES, GRID, FRAME, WIDE] = [16, 64, 16, 864];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const ICONS = {
     out: "M6 12h12", in: "M6 12h12M12 6v12", full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", divider: "m9 7-5 5 5 5M15 7l5 5-5 5",
@@ -122,6 +122,8 @@
     box.style.setProperty("--split", `${100 * share}%`);
     const above = height / 2 - y * perPixel(), sides = { above, below: height - above - photo.size[1] * perPixel() };
     for (const [side, length] of Object.entries(sides)) box.style.setProperty(`--${side}`, `${Math.max(0, length) / devicePixelRatio}px`);
+    const shown = photo.size[0] * perPixel() / devicePixelRatio; // The controls end with a photo that is wide enough for them.
+    one("#stage").style.setProperty("--beside", `${whole && shown > WIDE ? Math.max(MARGIN, (canvas.clientWidth - shown) / 2) : MARGIN}px`);
     showTools(now, whole);
   };
   // During a run, the edge of the part that is computed.

@@ -23,14 +23,18 @@ _FONTS = (
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
-    *("zoom_for_preview", "more_presets", "fewer_presets", "size", "size_web", "size_print", "size_custom"),
+    *("zoom_for_preview", "more_presets", "fewer_presets", "size"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("theme", "format", "metadata", "enhancing", "copy_link"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *("server_changed", "reload", "upload_interrupted", "preset_auto", "choose_by_eye", "not_installed_short"),
-    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel", "choose_for_all", "facts"),
+    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel", "choose_for_all"),
+    *("auto_for_each", "facts", "size_2x", "size_4x", "size_web", "size_print", "size_custom"),
 )
 """The keys of the texts that the scripts use."""
+
+
+_TEXT_SIZES = themes.Size("13px", "13px", "13px", "15px", "18px", "18px", "32px", name="text")
 
 
 def style_sheet() -> str:
@@ -72,6 +76,7 @@ def page_theme() -> themes.Base:
     return themes.Base(
         primary_hue=themes.colors.teal,
         neutral_hue=themes.colors.stone,
+        text_size=_TEXT_SIZES,
         radius_size=themes.sizes.radius_lg,
         spacing_size=themes.sizes.spacing_lg,
         font=_FONTS,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from inspect import isgeneratorfunction
@@ -46,6 +45,7 @@ from .params import (
     page_message,
     print_controls,
     usual_settings,
+    with_fitting_size,
 )
 from .preview import images_of, is_current, state_of
 from .services import Services
@@ -173,6 +173,8 @@ def show_preview(call: Call, error: Exception | None = None) -> Updates:
     """Show the session's preview, or why it failed."""
     card, session = call.page.preview, call.session
     has_photo, state, images = session.upload is not None, "failed" if error else state_of(session), images_of(session)
+    if state == "matches" and with_fitting_size(session.settings, session.shape) is not session.settings:
+        state = "outdated"  # The preview has the largest scale in place of a size that is not possible.
     updates: Updates = {
         card.chip: templates.chip(state, call.text(f"chip_{state}")),
         card.retry: gr.Button(interactive=has_photo),
@@ -298,23 +300,30 @@ def _facts(call: Call) -> str:
     language, session, settings = call.language, call.session, call.session.settings
     if session.upload is None:
         return ""
-    facts, encoding, result, shown = session.upload.facts, session.encoding, None, _shown_result(session)
-    values: dict[str, Any] = {"scaled": None, "info": None, "name": facts.name}
-    with suppress(SettingsError):  # The control of the size has the message.
-        result = result_size(settings, facts.height, facts.width)
-        values["scaled"] = scaled_size(settings, facts.height, facts.width)
+    facts, encoding, shown = session.upload.facts, session.encoding, _shown_result(session)
+    possible = with_fitting_size(settings, session.shape)
+    values: dict[str, Any] = {
+        "info": None,
+        "name": facts.name,
+        "result": result_size(settings, facts.height, facts.width) if possible is settings else None,
+        "scaled": scaled_size(possible, facts.height, facts.width),
+    }
     if shown is None:
         count, photo = facts.width * facts.height, templates.pixel_size(language, facts.width, facts.height)
         is_large = count >= 1e6
         values["photo"] = call.text("photo_size", size=photo, pixels=PixelCount(count)) if is_large else photo
     else:
-        info = shown.info
-        speed, form = info["megapixels_per_second"], encoding.file_format
-        stored = call.text("format_size", format=form.name, size=format_bytes(info["output"]["bytes"]))
+        info, item = shown.info, session.batch_item
+        speed, output, form = info["megapixels_per_second"], info["output"], encoding.file_format
+        name, is_stored = download_name(facts.name, settings_in(info), form.ending), encoding.is_stored
+        if item is not None:  # The file of a batch has the format and the name of its batch.
+            form, is_stored = FORMATS[output.get("format", "png")], True
+            name = session.owner.files.results.get(item.key, item.source).name
+        stored = call.text("format_size", format=form.name, size=format_bytes(output["bytes"]))
         values |= {
             "info": info,
-            "name": download_name(facts.name, settings_in(info), form.ending),
-            "file": stored if encoding.is_stored else form.name,
+            "name": name,
+            "file": stored if is_stored else form.name,
             "times": {name: format_seconds(language, value) for name, value in info["seconds"].items()},
             "speed": PixelCount(1e6 * speed) if speed else None,
             "grade": grade_in(info),
@@ -323,7 +332,7 @@ def _facts(call: Call) -> str:
         }
     removes_location = shown is not None and encoding.metadata != "keep"
     dpi = settings.dpi or PRINT_DPI
-    values |= {"facts": facts, "result": result, "dpi": dpi, "removes_location": removes_location}
+    values |= {"facts": facts, "dpi": dpi, "removes_location": removes_location}
     return templates.render("facts", language, **values)
 
 

@@ -124,7 +124,7 @@ def test_a_size_beyond_4x_shows_its_two_passes_and_offers_4x_if_it_takes_long(ca
     [
         (
             {"size": "long_side", "long_side": 2048},
-            ["Use the largest size (1600 px on the long side)"],
+            ["Use the largest size (1,600 px on the long side)"],
             "possible_size",
             {"long_side": 1600},
         ),

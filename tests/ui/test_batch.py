@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import zipfile
+from pathlib import Path
 
 from PIL import Image
 
@@ -33,17 +34,22 @@ from .journey import (
 from .test_formats import located_photo, location
 
 LONG = "DSC_20240721_1830123456789012345678901234567890 and more of it.png"
-DROP = """([name, bytes]) => {
+DROP = """([target, ...files]) => {
   const data = new DataTransfer();
-  data.items.add(new File([new Uint8Array(bytes)], name));
-  document.querySelector("#head").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+  for (const [name, bytes] of files) data.items.add(new File([new Uint8Array(bytes)], name));
+  document.querySelector(target).dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
 }"""
+
+
+def dropped(file: Path) -> list[object]:
+    return [file.name, list(file.read_bytes())]
 
 
 def test_files_are_added_and_removed_during_a_batch_and_cancel_keeps_finished_ones(site: Site, open_page, tmp_path):
     page = open_page("?preset=anime-fast")
     names = ("quick.png", "held.png", "unwanted.png")
-    open_batch(page, *(site.photo(name, 20, 24) for name in names))
+    page.evaluate(DROP, ["#upload button", *(dropped(site.photo(name, 20, 24)) for name in names)])
+    expect(page.locator("#list .file")).to_have_count(3)
     late = site.photo("late.png", 24, 20)
     with site.enhancer.paused("run", of="held.png"):
         enhance_all(page)
@@ -51,7 +57,7 @@ def test_files_are_added_and_removed_during_a_batch_and_cancel_keeps_finished_on
         expect(card(page, "held.png")).to_have_attribute("data-state", "running")
         path = download(page, tmp_path, card(page, "quick.png").locator("a"))
         assert (path.name, Image.open(path).size) == ("quick.png", (96, 80))
-        page.evaluate(DROP, [late.name, list(late.read_bytes())])
+        page.evaluate(DROP, ["#head", dropped(late)])
         expect(card(page, "late.png")).to_have_attribute("data-state", "waiting")
         card(page, "unwanted.png").locator(".remove").click()
         expect(card(page, "unwanted.png")).to_have_count(0)
@@ -108,6 +114,10 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     pick(page, "preset", "auto")
     note = page.locator("#preset label:has(input[value=auto]) small")
     expect(note).to_contain_text(re.compile(r"^1\s\w+, 1\s\w+, about"))
+    enhance_all(page)
+    expect(page.locator("#batch-cancel")).to_be_visible()
+    expect(page.locator("#batch-cancel")).to_have_count(0)
+    expect(page.locator("#batch-enhance")).to_have_count(0)
     page.locator("#tab-one-button").click()
     expect(facts).to_contain_text("single.png")
     expect_chosen(page, scale=2)

@@ -102,7 +102,7 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     clear = site.files / "clear.png"
     Image.fromarray(data.astronaut()).resize((70, 60), Image.Resampling.LANCZOS).save(clear)
     load(page, clear)
-    expect(note).to_contain_text("Sharp and clean. Auto selects Precise")
+    expect(note).to_contain_text("Sharp and clean, so Precise")
     expect(tip).to_have_count(0)
     expect(number(page, "strength")).to_have_value("0.8")
 

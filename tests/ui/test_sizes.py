@@ -20,7 +20,7 @@ def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_l
     pick(page, "size", "long_side")
     field = page.locator("#long_side input")
     expect(field).to_have_value("2048")
-    expect(problem).to_contain_text("1600 px")
+    expect(problem).to_contain_text("1,600 px")
     expect(page.locator("#enhance")).to_be_disabled()
     problem.locator("button").click()
     expect(field).to_have_value("1600")

@@ -169,7 +169,7 @@ def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no image")
     assert main(["analyse", str(tmp_path / "no.png"), str(photos / "jpeg.jpg"), "--device", "cpu"]) == 1
     printed = capsys.readouterr()
-    assert "Compression artifacts. Auto selects " in printed.out
+    assert "Compression artifacts, so " in printed.out
     assert "(--preset " in printed.out
     assert "no.png" in printed.err
 

@@ -35,7 +35,7 @@ COMPUTED = {
     "paper_{}": PAPERS,
     "preset_{}": PRESETS,
     "size_{}": SIZE_CONTROLS,
-    "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
+    "state_{}": ("waiting", "running", "failed", "cancelled"),
     "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS, *ADDED_SETTINGS),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": TUNING_CONTROLS,

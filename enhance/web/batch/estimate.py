@@ -100,11 +100,12 @@ def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encodi
             is_exact = all(item.source in files.analyses for item in items)
             key = "auto_batch" if is_exact else "auto_batch_about"
             auto = call.text(key, presets=format_names(call.language, names), time=duration)
+    is_visible = (bool(items) or not files.results) and not call.session.owner.is_batch_running
     count = templates.note(count_text(call, len(items))) if items else ""
     values = templates.data("batch-auto", text=auto) + templates.data("seconds", value=round(seconds))
     return {
         card.why: count + templates.note(words) + values,
-        card.enhance: gr.Button(enhance_label(call)),
+        card.enhance: gr.Button(enhance_label(call), visible=is_visible),
     }
 
 

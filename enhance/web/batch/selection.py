@@ -89,7 +89,7 @@ def _load_result(session: Session, services: Services, item: Item) -> bool:
 def show_new_result(call: Call) -> Updates:
     """Show the result of the selected file as soon as it is done."""
     session = call.session.owner.selected
-    item = next((item for item in session.owner.current_batch.items if item.source == session.file), None)
+    item = session.batch_item
     if item is None or not _load_result(session, call.services, item) or not session.is_active:
         return {}
     call = replace(call, session=session)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from ...batch import Batch, Item
 from ...errors import EnhanceError, SettingsError, expected_error
-from ...i18n import format_duration
+from ...i18n import format_duration, format_names, sentence_space
 from ...info import grade_in
 from ...output.formats import ENDINGS, FORMATS
 from ...output.resample import with_possible_size
@@ -58,8 +58,9 @@ def progress_html(call: Call, job: BatchJob) -> str:
         except Exception as error:
             return call.problem(error, "A batch failed")
         counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
+        texts = [call.text(f"count_{state}", n=n) for state, n in counts.items() if n]
         loose = call.text("batch_loose", reason=packed.error) if packed.error else ""
-        return templates.note(call.text("batch_done", **counts)) + templates.problem(loose)
+        return templates.note(format_names(call.language, texts)) + templates.problem(loose)
     if job.stop.is_set():
         return templates.progress(call.text("cancelling"), None)
     finished = batch.count("done") + batch.count("failed")
@@ -135,7 +136,11 @@ def file_message(call: Call, item: Item) -> str:
     error, plan = _error(files, item), files.plans.get(item.key)
     if error and error.key == "size_large":
         return call.text("batch_small")
-    return page_message(call.language, error, plan.settings if plan else None) if error else ""
+    text = page_message(call.language, error, plan.settings if plan else None) if error else ""
+    if text.startswith(item.name):  # The list has the name above the message.
+        rest = text.removeprefix(item.name).lstrip()
+        text = call.text("this_file") + sentence_space(call.language) + rest
+    return text
 
 
 def count_text(call: Call, count: int) -> str:
