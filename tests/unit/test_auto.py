@@ -160,6 +160,14 @@ def test_a_comparison_shows_the_presets_but_not_auto(photos, enhancer):
     assert [cell.settings.preset for cell in comparison.cells] == ["precise", "anime-fast"]
 
 
+def test_choose_and_analyse(photos, enhancer):
+    assert enhancer.choose(photos / "clean.png", scale=3) == Settings("precise", scale=3)
+    assert enhancer.choose(photos / "clean.png", long_side=50) == Settings("resize", long_side=50)
+    assert enhancer.choose(photos / "clean.png", print_width=10) == Settings("precise", print_width=10)
+    analysis = enhancer.analyse(photos / "jpeg.jpg")
+    assert (analysis.width, analysis.height, analysis.jpeg_quality) == (*SIZE, 50)
+
+
 def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
     assert main(["analyse", str(photos / "clean.png"), "--device", "cpu", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

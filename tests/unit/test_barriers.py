@@ -108,6 +108,26 @@ def test_neither_strips_nor_threads_nor_files_change_the_output(size: tuple[int,
         torch.testing.assert_close(stream(image, rows, threads), once, atol=2e-5, rtol=1e-5)
 
 
+def test_no_row_is_computed_twice():
+    rows: dict[int, int] = {}
+    counting = {
+        place: lambda given, place=place, kernel=kernel: (
+            rows.update({place: rows.get(place, 0) + (made := kernel(given)).shape[0]}) or made
+        )
+        for place, kernel in KERNELS.items()
+    }
+    for place, kernel in KERNELS.items():
+        if hasattr(kernel, "dtype"):
+            counting[place].dtype = kernel.dtype  # type: ignore[attr-defined]
+    run = PhasedStream(GRAPH, 33, 7, lambda first, last: torch.rand(last - first, 7, 3), torch.float32)
+
+    while not run.finished:
+        run.step(counting, 4)  # type: ignore[arg-type]
+
+    convolutions = {place for place, node in enumerate(GRAPH.nodes) if hasattr(node, "precise")}
+    assert {rows[place] for place in convolutions} == {33}
+
+
 def test_statistics_are_exact_for_a_large_mean():
     values = torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 3000
     measured = RowStatistics(200, 4, CPU)
@@ -233,3 +253,13 @@ def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
     box, scale = preview.region.box, preview.after.shape[0] // 20
     shown = result.array[scale * box.top :, scale * box.left :][: scale * box.height, : scale * box.width]
     assert np.abs(preview.after.astype(int) - shown).max() <= 1
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_preview_of_the_whole_photo_is_exact(photo: np.ndarray, tmp_path: Path, enhancer: Enhancer):
+    Image.fromarray(photo[:20, :30]).save(path := tmp_path / "small.png")
+
+    preview = enhancer.preview(path, KIND, size=20)
+
+    assert not preview.info["approximate"]
+    assert not enhancer.preview(path, "precise", size=10).info["approximate"]

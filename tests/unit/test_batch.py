@@ -132,6 +132,16 @@ def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp
     assert not running.add([unwanted])
 
 
+def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tmp_path, monkeypatch):
+    BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+
+    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
+
+    assert batch.count("done") == 3
+    assert all(item.info["cached"] for item in batch.items if item.info)
+
+
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     twins = [*sources, sources[0]]
     batch = BatchRun(enhancer, RAW, batch_for(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
@@ -144,6 +154,12 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     assert fourth
     assert archive.read("照片.png") == fourth.read_bytes()
     assert [row["result"] for row in rows_of(batch)] == ["a.png", "", "a-2.png", "照片.png", "a-3.png"]
+
+
+def test_no_name_becomes_a_formula_in_a_spreadsheet(enhancer, sources):
+    batch = batch_for(sources[:1], names=["=cmd()|calc.png"])
+
+    assert rows_of(batch)[0]["file"] == "'=cmd()|calc.png"
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])

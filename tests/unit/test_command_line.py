@@ -111,6 +111,13 @@ def test_wrong_usage_prints_one_sentence_and_exits_with_2(arguments, sentence, p
     assert sentence in error[-1]
 
 
+@pytest.mark.parametrize("arguments", [[], ["run"], ["shine"], ["run", "x", "--scale", "big"]])
+def test_argparse_usage_errors_have_status_2(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
 def test_an_unusable_path_prints_one_sentence_and_exits_with_1(photo_file, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     cases = [
@@ -230,6 +237,25 @@ def test_a_photo_goes_through_standard_input_and_output(photo_file, tmp_path):
         assert (image.format, image.size) == ("JPEG", (224, 160))
     lines = [json.loads(line) for line in done.stderr.decode().splitlines()]
     assert lines[-1] == {"file": "-", "share": 1.0, "seconds_left": 0.0}
+
+
+def test_progress_as_json_names_each_file(photo_file, tmp_path, capsys):
+    other = tmp_path / "other.png"
+    other.write_bytes(photo_file.read_bytes())
+    assert main(["run", str(photo_file), str(other), "-o", str(tmp_path / "out"), "--progress", "json", *FAST]) == 0
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {line["file"] for line in lines} >= {"photo.png", "other.png"}
+    assert lines[-1]["share"] == 1
+
+
+@pytest.mark.parametrize(("size", "dpi", "pixels"), [("2x1.2cm", "100", (66, 47)), ("0.5x in", "150", (75, 54))])
+def test_a_print_size_sets_pixels_and_resolution(photo_file, tmp_path, size, dpi, pixels):
+    output = tmp_path / "print.png"
+    assert main(["run", str(photo_file), "-o", str(output), "--print", size, "--dpi", dpi, *FAST]) == 0
+    with Image.open(output) as image:
+        assert image.size == pixels
+        assert image.info["dpi"] == pytest.approx((float(dpi), float(dpi)), abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])

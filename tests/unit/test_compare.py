@@ -8,7 +8,7 @@ from PIL import Image
 
 from enhance import Cancelled, Settings, WeightsError
 from enhance.engine.steps import RowNetwork
-from enhance.scheduler import SCHEDULER
+from enhance.scheduler import SCHEDULER, Scheduler, Ticket
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
 LIGHT = [FAST, FAST.changed(saturation=0)]
@@ -91,6 +91,41 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
     assert SCHEDULER.count_steps() == 0
     assert SCHEDULER.count() == 0
+
+
+def test_a_preview_runs_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
+    order, do, go_on, held = [], Scheduler.call, threading.Event(), threading.Event()
+
+    def recording(device, work, ticket=None):
+        def step():
+            order.append(getattr(ticket, "caller", None))
+            return work()
+
+        return do(device, step, ticket)
+
+    def hold():
+        held.set()
+        go_on.wait(60)
+
+    comparison, preview = Ticket("comparison", "ada"), Ticket("preview", "bob")
+    enhancer.compare(photo_file, size=8, settings=[FAST])  # loads everything that is loaded only once
+    monkeypatch.setattr(Scheduler, "call", recording)
+    asking = [
+        threading.Thread(target=lambda: do(SCHEDULER, hold)),
+        threading.Thread(target=lambda: enhancer.compare(photo_file, settings=[FAST], ticket=comparison)),
+        threading.Thread(target=lambda: enhancer.preview(photo_file, FAST, ticket=preview)),
+    ]
+    for waiting, thread in enumerate(asking):
+        thread.start()
+        while not held.is_set() or SCHEDULER.count_steps() < waiting:
+            threading.Event().wait(0.005)
+    go_on.set()
+    for thread in asking:
+        thread.join(60)
+
+    steps = [caller for caller in order if caller]
+    assert steps[0] == "bob", "the preview runs first, although it was requested later"
+    assert steps.index("ada") <= 2, "previews have at most two steps in a row"
 
 
 def fail_to_load(monkeypatch, error: Exception, *models: str) -> list[str]:

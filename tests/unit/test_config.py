@@ -86,3 +86,8 @@ def test_the_public_host_is_a_name_and_frames_are_addresses():
     for text in ("a.org", "'self'; script-src *", "https://a.org\nX: y"):
         with pytest.raises(SettingsError, match="ENHANCE_FRAME_ANCESTORS cannot be “"):
             read_config({"ENHANCE_FRAME_ANCESTORS": text})
+
+
+def test_an_unknown_variable_is_logged(caplog):
+    read_config({"ENHANCE_DATA": "data", "ENHANCE_MAX_PIXEL": "1", "ENHANCE_WEIGHTS": "w", "OTHER": "x"})
+    assert [record.args for record in caplog.records] == [("ENHANCE_MAX_PIXEL",)]

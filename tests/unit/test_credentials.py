@@ -27,6 +27,7 @@ from enhance.images import read_image
 from enhance.output import credentials, jxl
 from enhance.output.formats import FORMATS, Encoding
 from tests.unit import photos_with_metadata
+from tests.unit.gain_map_files import attached_image, ultra_hdr
 from tests.unit.image_files import encode
 from tests.unit.test_label import COMPOSITE, ENHANCED, VOCABULARY
 
@@ -137,6 +138,15 @@ def test_signed_result_states_the_photo_and_the_edit(photo, tmp_path, enhancer, 
 
 
 @pytest.mark.usefixtures("fresh_store", "signing")
+def test_files_of_a_stored_result_are_signed(photo_file, tmp_path, enhancer):
+    result = enhancer.run(photo_file, "anime-fast")
+    assert result.path.parent.name == "encoded"
+    for path in (result.path, result.save(tmp_path / "copy.tif").path, result.save(tmp_path / "copy.png").path):
+        assert actions_of(active_of(path))["c2pa.edited"] == VOCABULARY + ENHANCED
+    assert (result.array == read_image(result.path).rgb).all()
+
+
+@pytest.mark.usefixtures("fresh_store", "signing")
 def test_credentials_of_the_photo_are_left_out_with_its_metadata(photo, tmp_path, enhancer, certificate):
     (tmp_path / "photo.jpg").write_bytes(sign_photo(photo, "JPEG", certificate))
     for metadata in ("no-location", "none"):
@@ -184,3 +194,12 @@ def test_variables_name_the_certificate_and_its_key(certificate, monkeypatch, tm
         Enhancer(config=read_config({"ENHANCE_C2PA_CERT": chain}))
     with pytest.raises(SettingsError, match=r"ENHANCE_C2PA_KEY cannot be “nowhere\.pem”"):
         read_config({"ENHANCE_C2PA_CERT": chain, "ENHANCE_C2PA_KEY": "nowhere.pem"})
+
+
+def test_signed_jpeg_keeps_its_gain_map(photo, tmp_path, enhancer, signing):
+    (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
+    result = enhancer.run(tmp_path / "ultra.jpg", "anime-fast").save(tmp_path / "signed.jpg")
+    assert credentials_of(result.path)
+    with Image.open(io.BytesIO(attached_image(result.path))) as attached:
+        attached.load()
+        assert attached.size == (80, 112)

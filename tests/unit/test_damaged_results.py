@@ -166,6 +166,19 @@ def test_an_older_intact_result_replaces_a_damaged_one(enhancer, fresh_store, fo
     assert enhancer.run(folder / "0.png", "anime-fast").path.read_bytes() == content
 
 
+def test_a_damaged_output_file_is_computed_again(enhancer, folder, tmp_path):
+    first = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
+    content = first.path.read_bytes()
+    damage(first.path)
+
+    again = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
+
+    assert not again.info["cached"]
+    assert first.info["output"]["sha256"] == again.info["output"]["sha256"]
+    assert again.path.read_bytes() == content
+    assert enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png").info["cached"]
+
+
 def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, folder):
     first = process(enhancer, folder)
     damaged = first.items[1].result

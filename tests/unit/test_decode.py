@@ -261,6 +261,15 @@ def test_lab_becomes_srgb(read):
     assert np.abs(image.rgb - PHOTO.astype(int)).mean() < 2
 
 
+def test_only_the_first_frame_of_an_animation_is_read(read, tmp_path: Path):
+    frames = [Image.fromarray(PHOTO), Image.fromarray(255 - PHOTO)]
+    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
+        data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        (tmp_path / "animation").write_bytes(data)
+        assert inspect(tmp_path / "animation").frames == 2
+        assert np.abs(read(data).rgb - PHOTO.astype(int)).mean() < 8
+
+
 def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(read):
     values = np.zeros((9, 12, 4), np.uint8)  # black and invisible,
     values[:, :3] = (200, 10, 30, 255)  # but for a red strip on the left

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,12 @@ def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
         message = error_message(write_file(tmp_path, data[:keep]))
         assert "incomplete" in message
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_one_missing_byte_is_detected(tmp_path: Path, kind: str):
+    for options in ({}, {"progressive": True} if kind == "JPEG" else {"compress_level": 0}):
+        assert "incomplete" in error_message(write_file(tmp_path, encode(PHOTO, kind, **options)[:-1]))
 
 
 def test_flipped_byte_in_png_is_detected(tmp_path: Path):
@@ -164,3 +172,21 @@ def test_unsupported_tiffs_are_rejected(tmp_path: Path):
     for kind in (np.float16, np.float64, np.int16, np.uint32):
         assert "TIFF with" in error_message(write_file(tmp_path, tiff(values.astype(kind), 2)))
     assert "preview" in error_message(write_file(tmp_path, tiff(values, 2, more_tags={254: 1})))
+
+
+def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
+    odd_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\0\0\0\x20\0\0\0\0\0\0\0"
+    jpeg = write_file(tmp_path, encode(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
+    deep = write_file(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
+    program = (
+        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_image\n"
+        "for path in sys.argv[1:]:\n    for reader in (inspect, read_image):\n"
+        "        try: reader(path)\n        except PictureError: pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program, str(jpeg), str(deep)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")

@@ -36,6 +36,23 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
     assert engine.loaded() is None
 
 
+def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(photo, monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
+    engine = Engine("cpu", "fp32")
+    engine.own = torch.device("cuda")
+
+    enlarge(engine, photo[:8, :8], FAST)
+    enlarge(engine, photo[:8, :8], FAST)
+    before = len(trimmed)
+    enlarge(engine, photo[:8, :8], ANIME)
+    assert len(trimmed) == before + 1
+
+    engine.release()
+    assert len(trimmed) == before + 2
+    assert not any(trimmed), "the model was released before"
+
+
 def test_an_idle_model_is_released(photo):
     engine = Engine("cpu", "fp32")
     enlarge(engine, photo[:8, :8])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings
+from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings, SettingsError
 from enhance.scheduler import SCHEDULER
 
 from .report_runs import text_of
@@ -103,6 +103,14 @@ def test_an_existing_output_file_is_recognised_by_its_signature(enhancer, photo_
     assert output.stat().st_mtime_ns == written
     assert again.info["output"] == first.info["output"]
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
+
+
+def test_a_cancelled_run_leaves_no_file(enhancer, photo_file):
+    stop = threading.Event()
+
+    with pytest.raises(Cancelled):
+        enhancer.run(photo_file, RAW, progress=lambda *_: stop.set(), stop=stop)
+    assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
 
 
 def test_a_run_that_is_cancelled_while_it_writes_leaves_no_partial_file(enhancer, photo, tmp_path):
@@ -235,6 +243,14 @@ def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enha
     assert f"{photo_file.stem}-4x.webp" in webp
     with pytest.raises(EnhanceError, match="does not exist"):
         enhancer.report("0" * 32)
+
+
+def test_the_extension_must_match_the_format(enhancer, photo_file, tmp_path):
+    with pytest.raises(SettingsError, match=r"out\.gif has an unsupported extension"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "out.gif")
+    with pytest.raises(SettingsError, match=r"The extension of out\.jpg does not match the format avif"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg", encoding=Encoding("avif"))
+    assert [path.name for path in tmp_path.glob("*out*")] == []
 
 
 @pytest.mark.parametrize(

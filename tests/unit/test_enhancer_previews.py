@@ -114,6 +114,13 @@ def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, tmp_
     assert result.info["signature"] == preview.info["signature"]
 
 
+@pytest.mark.parametrize("place", [(0, 0), (1e9, 1e9), (-5, 20)])
+def test_a_preview_near_the_border_stays_inside_the_image(enhancer, photo_file, place):
+    preview = enhancer.preview(photo_file, RAW, x=place[0], y=place[1], size=32)
+
+    assert preview.after.shape == (128, 128, 3)
+
+
 def test_a_preview_larger_than_the_image_is_the_whole_image(enhancer, photo, photo_file):
     preview = enhancer.preview(photo_file, RAW, size=512)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,14 @@ from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
 from tests.unit import photos_with_metadata
 from tests.unit.photos_with_metadata import PLACE, XMP, read_by_exiftool
+
+
+def tags(path: Path, *more: str) -> dict[str, Any]:
+    found = read_by_exiftool(path, "-b", "-struct", "-m", *more)
+    return {
+        name: value for name, value in found.items() if name.startswith(("IFD0:", "ExifIFD:", "GPS:", "XMP", "IPTC"))
+    }
+
 
 LOSSY = ("jpg", "webp", "avif")
 JXL = pytest.param("jxl", marks=pytest.mark.skipif(not jxl.is_available(), reason="pyjpegxl is not installed"))
@@ -43,6 +52,27 @@ def export_png(png: Path, ending: str, metadata: str = "keep") -> tuple[Path, li
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", JXL, *LOSSY])
+def test_every_tag_is_kept(tmp_path: Path, ending: str):
+    png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc()))
+    path, notes = export_png(png, ending)
+    before, after = tags(png), tags(path)
+    if ending in ("webp", "avif", "jxl"):
+        assert notes == ["iptc_left"]
+        del before["IFD0:Orientation"]  # The container states the orientation.
+        before = {name: value for name, value in before.items() if not name.startswith("IPTC")}
+    else:
+        assert notes == []
+    if ending == "tif":  # Its main directory describes the pixels, too.
+        assert after["IFD0:ImageWidth"] == 8
+        before = {name: value for name, value in before.items() if not name.startswith("IFD0:Image")}
+        after = {name: value for name, value in after.items() if name in before}
+    assert len(before) > 20
+    assert after == before
+    assert photos_with_metadata.NOTES in path.read_bytes()
+    assert PACKET in path.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", JXL, *LOSSY])
 def test_no_trace_of_the_location_is_left(tmp_path: Path, ending: str):
     texts = (("Comment", "at 48.20833, 16.37306"), ("Title", "Lantern"))
     png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc(), texts))
@@ -64,6 +94,21 @@ def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):
         path, notes = export_png(result_of(tmp_path, Metadata(xmp=packet)), ending)
         assert notes == (["xmp_left"] if ending == "jpg" else [])
         assert (packet in path.read_bytes()) == (ending != "jpg")
+
+
+@pytest.mark.parametrize("length", [30_000, 90_000])
+def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with_a_note(tmp_path: Path, length: int):
+    exif = Image.Exif()
+    exif.load(photos_with_metadata.exif())
+    photo = exif.get_ifd(0x8769)
+    photo[0x9286], photo[0x927C] = b"ASCII\0\0\0" + LONG[:length].encode(), b"LANTERN\0" + bytes(60_000)
+    png = result_of(tmp_path, Metadata(exif.tobytes()[6:]))
+    before, after = tags(png), tags(export_png(png, "jpg")[0])
+    assert export_png(png, "jpg")[1] == ["exif_short"]
+    gone = {name for name in before.keys() - after.keys() if "Maker" not in name and not name.startswith("IFD0:Image")}
+    assert gone - {"ExifIFD:ExifImageWidth"} == ({"ExifIFD:UserComment"} if length > 32_000 else set())
+    assert {name for name in after if after[name] != before.get(name)} <= {"IFD0:Orientation"}
+    assert after["GPS:GPSLatitude"] == before["GPS:GPSLatitude"]
 
 
 def test_texts_become_comments_of_a_jpeg_and_are_noted_elsewhere(tmp_path: Path):

@@ -145,6 +145,16 @@ def test_16_bits_match_8_bits():
     assert np.abs(result / 257 - tune(photo, network, FAITHFUL)).max() <= 0.51
 
 
+def test_strength_1_and_fidelity_0_do_not_read_the_photo():
+    photo = piece(20, 20)
+    network = network_of(photo)
+    settings = Settings.from_preset("anime")
+    seen = Photo(None, 20, 20, 255)  # type: ignore[arg-type]
+    untouched = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, 20, 20))
+
+    assert np.array_equal(untouched.rows(0, 80), network)
+
+
 def test_fidelity_does_not_add_noise():
     clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)

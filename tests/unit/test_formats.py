@@ -221,6 +221,28 @@ def test_grey_keeps_its_profile_or_becomes_srgb(finished):
     assert webp.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
 
 
+@pytest.mark.parametrize(
+    ("format", "width", "height", "sentence"),
+    [
+        ("jpeg", 65_501, 1, "for JPEG: 65,501 × 1 px. The limit is 65,500 px for each side"),
+        ("webp", 1, 16_384, "The limit is 16,383 px for each side"),
+        ("avif", 40_000, 1, "The limit is 32,768 px for each side"),
+        (
+            "avif",
+            20_000,
+            20_000,
+            "for AVIF: 20,000 × 20,000 px. The limit is 268 MP",
+        ),
+    ],
+)
+def test_a_result_too_large_for_a_format_is_rejected(format, width, height, sentence):
+    with pytest.raises(PictureError) as error:
+        Encoding(format).check(width, height)
+
+    assert sentence in str(error.value)
+    assert "PNG" in error.value.message("zh-CN")
+
+
 @pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])
 def test_the_largest_side_of_a_format_is_written_and_read(finished, ending, width):
     assert pixels(export_png(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -163,6 +164,12 @@ def test_stored_result_keeps_the_map(enhancer, ultra, tmp_path):
         assert second_image(saved.path).size == (320, 320)
         assert "gain_map_left" not in saved.info["output"]["notes"]
     assert stored.info["output"]["notes"] == ["gain_map_left"], "a PNG shows no HDR"
+
+
+def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
+    with_it = enhancer.run(ultra, "anime-fast")
+    without = enhancer.run(ultra, "anime-fast", image=replace(read_image(ultra), gain_map=None))
+    assert np.array_equal(with_it.array, without.array)
 
 
 def test_large_maps_are_limited(enhancer, ultra, tmp_path, monkeypatch):

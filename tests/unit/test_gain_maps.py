@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from enhance.images import read_image
+from enhance.images.containers import make_chunk
 from enhance.images.metadata import LOST
 from enhance.output.formats import Encoding
 from tests.unit import photos_with_metadata
-from tests.unit.gain_map_files import APPLE, directory, packet, ultra_hdr
-from tests.unit.image_files import encode
+from tests.unit.gain_map_files import APPLE, HDRGM, directory, packet, ultra_hdr
+from tests.unit.image_files import encode, png
 from tests.unit.photos_with_metadata import read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -84,6 +85,14 @@ def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
     assert metadata.notes == ("xmp_extension_left",)
     assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")
     assert b'HasExtendedXMP=""' in (metadata.xmp or b"")
+
+
+def test_png_loses_the_claim_too(photo, tmp_path):
+    chunk = make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(HDRGM))
+    (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
+    metadata = read_image(tmp_path / "claims.png").metadata
+    assert metadata.notes == ("gain_map_left",)
+    assert b"hdrgm:" not in (metadata.xmp or b"")
 
 
 def test_cached_result_keeps_the_note(photo, tmp_path, enhancer):

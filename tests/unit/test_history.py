@@ -183,6 +183,14 @@ def test_expired_entries_are_deleted_with_all_files(store, photo_file):
     assert stored_files(store) == []
 
 
+def test_removing_an_entry_deletes_its_files(store, photo_file):
+    entry, _ = finish_entry(store, photo_file)
+
+    store.remove([entry])
+
+    assert stored_files(store) == []
+
+
 def test_removing_an_entry_keeps_files_of_other_users(store, photo_file):
     mine, _ = finish_entry(store, photo_file)
     theirs = start_entry(store, photo_file, OTHER_KEY)

@@ -1,14 +1,22 @@
 """Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept the same kinds."""
 
 import io
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
 
-from enhance import EnhanceError, PictureError, Settings, enhance
+from enhance import Cancelled, EnhanceError, PictureError, Settings, enhance
 from enhance.comfyui import NODE_CLASS_MAPPINGS
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
 
 RAW = Settings("anime-fast", tuning=False)
 
@@ -89,6 +97,11 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
     assert enhance(image.convert("LA"), RAW, enhancer=enhancer).mode == "LA"
 
 
+def test_scale_and_preset_are_arguments(enhancer, small):
+    assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
+    assert enhance(small, enhancer=enhancer).shape == (48, 64, 3)
+
+
 @pytest.mark.parametrize(
     "image",
     [
@@ -106,6 +119,19 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
 def test_an_unusable_image_is_rejected(enhancer, image):
     with pytest.raises(PictureError):
         enhance(image, RAW, enhancer=enhancer)
+
+
+def test_a_result_has_its_pixels_as_array_and_image(enhancer, small):
+    result = enhancer.run(small, RAW)
+
+    assert np.array_equal(result.array, np.asarray(result.image))
+    assert result.info["input"]["name"] == "image.png"
+
+
+def test_analysis_and_preview_accept_images_in_memory(enhancer, small):
+    assert enhancer.analyse(small).width == 16
+    assert enhancer.choose(Image.fromarray(small), scale=2).scale == 2
+    assert enhancer.preview(io.BytesIO(as_png(small)), RAW, size=8).after.shape[:2] == (32, 32)
 
 
 def test_the_comfyui_node_enlarges_a_batch(small, monkeypatch, enhancer):
@@ -130,3 +156,25 @@ def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, 
     assert failed == [b"damaged"]
     with pytest.raises(PictureError):
         list(enhancer.run_many(images, RAW))
+
+
+def test_run_many_reads_its_sources_as_needed_and_can_be_left(enhancer, small):
+    read = []
+
+    def sources():
+        for rows in range(4, 12):
+            read.append(rows)
+            yield small[:rows]
+
+    for result in enhancer.run_many(sources(), RAW):
+        assert result.info["input"]["height"] == 4
+        break
+
+    assert len(read) <= 3
+
+
+def test_run_many_can_be_cancelled(enhancer, small):
+    stop = Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(enhancer.run_many([small], RAW, stop=stop))

@@ -99,11 +99,21 @@ def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(tmp_pat
     assert label_of(write_result(tmp_path, xmp_of(own))) == label
 
 
+def test_result_without_xmp_gets_a_packet_that_has_only_the_label(tmp_path):
+    path = write_result(tmp_path)
+    assert label_of(path) == ENHANCED
+    assert others_of(path) == {}
+
+
 def test_low_fidelity_is_labelled_as_generated(tmp_path):
     wrong = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
     path = write_result(tmp_path, xmp_of("digitalCapture"), network=wrong)
     assert label_of(path) == COMPOSITE
     assert others_of(path) == others_of(write_result(tmp_path, xmp_of("digitalCapture")))
+
+
+def test_restored_faces_are_labelled_as_generated(tmp_path):
+    assert label_of(write_result(tmp_path, overlay=lambda rows, first: rows)) == COMPOSITE
 
 
 def test_result_without_a_network_keeps_the_label_of_the_photo(tmp_path):

@@ -66,6 +66,13 @@ def test_a_stored_output_can_be_opened(image, columns, tmp_path):
         assert np.array_equal(again.rows(3, 15), image[3:15])
 
 
+def test_an_output_that_is_not_stored_leaves_no_file(image, tmp_path):
+    with fill_output(create_output(image.dtype, False, tmp_path / "output.raw"), image):
+        assert not (tmp_path / "output.raw").exists()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
 def test_an_incomplete_file_is_an_error(image, tmp_path, piece):
     path = tmp_path / "output.raw"

@@ -122,6 +122,13 @@ def test_an_exception_or_missing_rows_leave_the_old_file(tmp_path: Path, problem
     assert names_in(tmp_path) == ["out.png"]
 
 
+@pytest.mark.parametrize("rows", [PHOTO[:, :50], PHOTO.astype(np.uint16), PHOTO[..., :2], np.vstack([PHOTO, PHOTO])])
+def test_rows_that_do_not_fit_leave_nothing(tmp_path: Path, rows: np.ndarray):
+    with pytest.raises(ValueError, match="rows"), create_png(tmp_path / "out.png", RGB) as writer:
+        writer.write(rows)
+    assert names_in(tmp_path) == []
+
+
 def full_disk_after(written: int, monkeypatch) -> None:
     """Let the disk be full after so many bytes of each file that is opened for writing."""
     original = Path.open

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from enhance import Enhancer, Settings, models
+from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
 from enhance.models.networks.srvgg import srvgg
+from enhance.settings import WeightInterpolation
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def test_denoise_interpolates_the_weights_like_the_official_command(small_networ
     assert np.array_equal(halfway, upscale(strong, photo))
 
 
+def test_denoise_1_uses_the_general_model_alone():
+    assert Settings.from_preset("fast", denoise=1.0).weights == WeightInterpolation("realesr-general-x4v3")
+    assert Settings.from_preset("fast", denoise=0.0).weights.models == (
+        "realesr-general-x4v3",
+        "realesr-general-wdn-x4v3",
+    )
+    assert Settings.from_preset("gentle", denoise=0.5).weights == WeightInterpolation("realesrgan-x4plus")
+
+
 def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
 
@@ -47,3 +57,12 @@ def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
     for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
         assert not presets[name]["available"]
         assert f"enhance weights fetch {model}" in presets[name]["reason"]
+
+
+def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    enhancer = Enhancer("cpu", "fp32")
+
+    with pytest.raises(WeightsError, match="realesr-general-x4v3"):
+        enhancer.run(photo_file, Settings.from_preset("fast"))
+    assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()

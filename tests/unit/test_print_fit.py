@@ -10,6 +10,7 @@ from enhance import Settings
 from enhance.info import open_photo
 from enhance.output.png_reader import PngReader
 from enhance.output.resample import paper_of, result_size
+from enhance.settings import signature
 from tests.unit.gain_map_files import VALUES, map_packet, ultra_hdr
 from tests.unit.image_files import encode, exif_block
 
@@ -77,6 +78,14 @@ def test_strips_of_the_photo_give_the_paper(settings, strip):
                 expected[row, column] = values[y, x, 0]
         assert np.array_equal(placed, expected)
         assert max(len(part) for part in parts) <= max(strip, 64)
+
+
+def test_signature_changes_only_with_a_border_or_a_crop():
+    first, *others = (signature("a", one, "m", "fp32") for one in (CONTAIN, BORDER, CROP))
+    assert len({first, *others}) == 3
+    assert first == signature("a", Settings("anime-fast", print_width=1.27, print_height=1.016), "m", "fp32")
+    plain = Settings("anime-fast", scale=2, print_fit="crop")
+    assert signature("a", plain, "m", "fp32") == signature("a", Settings("anime-fast", scale=2), "m", "fp32")
 
 
 def test_border_and_cropped_photo_have_no_gain_map(enhancer, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from enhance import Settings
 from enhance.cli import main
-from enhance.settings import PRINT_DPI
+from enhance.settings import PRINT_DPI, signature
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 ENDINGS = ("png", "jpg", "webp", "avif")
@@ -76,6 +76,10 @@ def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_pat
         result = enhancer.run(source, settings, output=place)
         assert resolution_in_png(result.path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
+
+
+def test_the_resolution_changes_no_pixel_and_no_signature():
+    assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
 
 
 def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):

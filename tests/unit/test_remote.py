@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,14 @@ def test_an_object_that_appears_during_a_run_is_not_overwritten(store, tmp_path)
     assert store.names() == ["a.png"]
 
 
+def test_results_among_the_inputs_are_not_processed_again(store, enhancer, tmp_path):
+    store.results = f"{store.source}/out"
+    store.add("a.png", 1, tmp_path)
+    run(enhancer, store)
+
+    assert len(find_images([store.source], store.results).items) == 1
+
+
 @pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
 def test_results_in_another_format_are_recognised(enhancer, tmp_path, format):
     from enhance import Encoding
@@ -251,6 +261,36 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
 
     assert [item.state for item in done] == ["done", "done"]
     assert store.names() == ["a-2.png", "a.png"]
+
+
+@pytest.mark.parametrize("output", ["store", "folder"])
+def test_two_workers_download_each_file_once(enhancer, tmp_path, monkeypatch, output):
+    store, downloads = Store(f"memory://{tmp_path.name}"), list[str]()
+    for shade in range(8):  # two of each stem
+        store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path)
+    results = store.results if output == "store" else tmp_path / "out"
+    get_file, open_file, lock = type(store.files).get_file, type(store.files)._open, threading.Lock()
+
+    def open_alone(*given: Any, **options: Any) -> Any:
+        with lock:  # The original lets two threads create the same file.
+            return open_file(*given, **options)
+
+    def count(self: Any, address: str, *given: Any, **options: Any) -> None:
+        downloads.append(address)
+        get_file(self, address, *given, **options)
+
+    monkeypatch.setattr(type(store.files), "_open", open_alone)
+    monkeypatch.setattr(type(store.files), "get_file", count)
+    runs = [BatchRun(enhancer, RAW, find_images([store.source], results)) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        batches = list(threads.map(BatchRun.run, runs))
+
+    assert sum(batch.count("done") for batch in batches) == len(downloads) == len(set(downloads)) == 8
+    assert sum(batch.count("elsewhere") for batch in batches) == 8
+    again = BatchRun(enhancer, RAW, find_images([store.source], results)).run()
+    assert list(computed(again).values()) == [False] * 8
+    assert not [name for name in store.names() if CLAIMS in name]
+    assert not (tmp_path / "out" / CLAIMS).exists()
 
 
 @can_fork

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from enhance.output.png_reader import PngReader
+from enhance.output.result import write_png
 from enhance.report import make_report
 from enhance.report.document import ReportDocument
 from enhance.settings import Settings
@@ -103,6 +105,16 @@ def test_every_kind_of_image_gets_two_pages(tmp_path, pixels):
 
 def test_the_same_run_gives_the_same_bytes(tmp_path, cat):
     assert report_on(tmp_path / "cat.png", cat) == report_on(tmp_path / "cat.png", cat)
+
+
+def test_the_stored_png_gives_the_same_report_as_the_run(tmp_path, cat):
+    image, result = run_of(tmp_path / "cat.png", cat, Settings("gentle", scale=2.5))
+    write_png(result, tmp_path / "out.png", signature="5" * 64)
+
+    with PngReader(tmp_path / "out.png") as rows:
+        from_disk = make_report(info_of(image), rows, image, when=NOON)
+
+    assert text_of(from_disk, tmp_path) == text_of(make_report(info_of(image), result, image, when=NOON), tmp_path)
 
 
 class Endless:

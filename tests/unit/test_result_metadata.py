@@ -25,6 +25,7 @@ from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode, png, rgb_profile
 from tests.unit.photos_with_metadata import (
     COORDINATES,
+    DPI,
     NOTES,
     PLACE,
     WIDTH,
@@ -33,6 +34,15 @@ from tests.unit.photos_with_metadata import (
     read_by_exiftool,
 )
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
+
+KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
+KINDS_WITH = {
+    "exif": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
+    "xmp": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
+    "iptc": ("JPEG", "PNG", "TIFF"),
+    "texts": ("JPEG", "PNG", "GIF"),
+    "dpi": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP"),
+}
 
 
 def image_of(tmp_path: Path, content: bytes):
@@ -86,6 +96,20 @@ def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_di
     with Image.open(result) as image:
         for name, value in changed.items():
             assert value == (1 if name.endswith("Orientation") else image.size["Width" not in name]), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kind: str):
+    result = result_of(tmp_path, photo_with_metadata(kind))
+    with Image.open(result) as image:
+        info, exif = image.info, image.getexif()
+        assert ("exif" in info, "xmp" in info) == (kind in KINDS_WITH["exif"], kind in KINDS_WITH["xmp"])
+        assert ("Raw profile type iptc" in info) == (kind in KINDS_WITH["iptc"])
+        assert ("Comment" in info) == (kind in KINDS_WITH["texts"])
+        assert ("dpi" in info) == (kind in KINDS_WITH["dpi"])
+        assert info.get("dpi", (DPI, DPI)) == pytest.approx((DPI, DPI), abs=0.01)
+        assert exif.get(0x010F, "Lantern") == "Lantern"
+    assert accepted_by_pngcheck(result)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])

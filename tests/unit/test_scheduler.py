@@ -112,6 +112,23 @@ def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: 
     assert busy.order == SERVED
 
 
+def test_clients_that_repeat_previews_do_not_starve_a_run(scheduler):
+    order, ended = [], threading.Event()
+
+    def repeat(caller: int) -> None:
+        while not ended.is_set():
+            scheduler.call(lambda: order.append("preview"), Ticket("preview", caller))
+
+    previews = [Call(lambda caller=caller: repeat(caller)) for caller in range(4)]
+    for _ in range(50):
+        scheduler.call(lambda: order.append("run"), Ticket())
+    ended.set()
+    for one in previews:
+        one.end()
+
+    assert order.count("run") == 50
+
+
 def test_background_steps_run_only_while_the_device_is_unused_and_nobody_has_a_job():
     with BusyScheduler() as busy:
         background = busy.ask("background", Ticket("background"))

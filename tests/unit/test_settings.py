@@ -40,6 +40,19 @@ def test_a_value_out_of_range_is_rejected_with_the_range(name):
         changed(**{name: value})
 
 
+@pytest.mark.parametrize(
+    "values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}, {"long_side": 99.5}]
+)
+def test_a_value_of_the_wrong_type_is_rejected(values):
+    with pytest.raises(SettingsError):
+        Settings(**values)
+
+
+def test_an_unknown_setting_is_rejected_with_the_known_ones():
+    with pytest.raises(SettingsError, match=r"glow.*sharpen"):
+        Settings.from_preset("gentle", glow=1)  # type: ignore[call-arg]
+
+
 CHANGES = {
     "scale": {"scale": 2},
     "long_side": {"long_side": 400},

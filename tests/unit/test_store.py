@@ -275,6 +275,17 @@ def test_a_partial_file_of_an_inaccessible_process_is_kept(store, monkeypatch):
     assert part.exists()
 
 
+def test_a_copied_result_has_a_new_retention_period(tmp_path):
+    store = create_store(tmp_path, hours=1)
+    first, again = finish(store), store.new_id()
+    ago = time.time() - 59 * 60
+    os.utime(store.result_path(first), (ago, ago))
+
+    store.copy_result(first, store.result_path(again))
+
+    assert time.time() - store.result_path(again).stat().st_mtime < 60
+
+
 def test_an_input_that_changed_after_reading_is_not_stored(store, photo_file):
     image = read_image(photo_file)
     photo_file.write_bytes(b"another image")

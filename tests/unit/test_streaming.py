@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from enhance.engine.kernels import Convolution, prepare
-from enhance.engine.steps import Steps, Threads
+from enhance.engine.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
 from enhance.engine.stream import Stream, run_in_threads
 from enhance.errors import Cancelled
 from enhance.models.graphs import Conv, Graph
@@ -15,6 +15,8 @@ from enhance.models.memory import stream_bytes
 from enhance.models.networks.rrdbnet import rrdbnet
 from enhance.models.networks.span import span
 from enhance.models.networks.srvgg import srvgg
+
+CPU = torch.device("cpu")
 
 
 def bytes_held(stream: Stream) -> int:
@@ -131,6 +133,15 @@ def test_an_output_row_depends_on_the_rows_within_the_receptive_radius(name):
     assert not torch.equal(output(radius - fold), output(radius))
 
 
+def test_streaming_across_equals_streaming_down():
+    state = random_state(SMALL_RRDB)
+    image = torch.rand(19, 33, 3)
+
+    down, across = (stream(SMALL_RRDB, state, image, 8, transposed=turned) for turned in (False, True))
+
+    torch.testing.assert_close(down, across, atol=2e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
     graph = SMALL_RRDB
@@ -241,6 +252,54 @@ def test_threads_share_the_cores_during_the_work_only():
     with pytest.raises(ZeroDivisionError):
         run_in_threads(3, lambda: 1 / 0)
     assert torch.get_num_threads() == 2
+
+
+def test_a_step_checks_for_cancelling_before_every_layer():
+    checks = []
+    state, graph = random_state(SMALL_RRDB), SMALL_RRDB
+    kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
+    stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
+
+    stream.step(kernels, 40, lambda: checks.append(1))
+    assert len(checks) >= len(graph.nodes)
+
+    stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
+    with pytest.raises(Cancelled):
+        stream.step(kernels, 8, lambda: (_ for _ in ()).throw(Cancelled("stopped")))
+
+
+@pytest.mark.parametrize("width", [64, 384, 2000, 10_000])
+@pytest.mark.parametrize(
+    "threads",
+    [
+        Threads.for_cores(1),
+        Threads.for_cores(2),
+        Threads.for_cores(2, tiles=True),
+        Threads.for_cores(16),
+        Threads.for_cores(64),
+    ],
+)
+def test_a_strip_has_no_more_pixels_than_a_tile_unless_it_is_the_smallest(width, threads):
+    rows = strip_rows(width, 192, CPU, threads)
+    assert rows == SMALLEST_STRIP or rows * width <= 192 * 192
+    assert strip_rows(width, 64, CPU, threads) <= rows <= strip_rows(width, 1024, CPU, threads)
+
+
+def test_a_lack_of_gpu_memory_frees_caches_and_halves_the_strip(monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(True))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 8e9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    stream = Stream(SMALL_SRVGG, 64, 8, lambda first, last: torch.zeros(last - first, 8, 3))
+    stream.step(prepare(SMALL_SRVGG, random_state(SMALL_SRVGG), CPU, torch.float32, transposed=False), 8)
+    stream.device = torch.device("cuda")
+    steps = Steps(stream, 64, torch.float16, Threads(1))
+    rows = steps.rows
+
+    steps._halve(torch.OutOfMemoryError())
+
+    assert (steps.rows, trimmed, stream.scratch) == (rows // 2, [True], [])
 
 
 @pytest.mark.parametrize("cached", [0, 4e8], ids=["unused", "cached by PyTorch"])

@@ -28,6 +28,12 @@ def test_neutral_settings_keep_the_networks_output(photo, network, preset):
     assert np.array_equal(tune(photo, network, Settings.from_preset(preset)), network)
 
 
+def test_tuning_off_ignores_all_sliders(photo, network):
+    loud = Settings("gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
+
+    assert np.array_equal(tune(photo, network, loud), network)
+
+
 def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
     grey = tune(photo, network, Settings.from_preset("anime", saturation=0))
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Enhancer, Settings, enhance
-from enhance.models import locate
+from enhance import Enhancer, Settings, SettingsError, enhance
+from enhance.models import locate, user_models
 from enhance.models.user_models import add
 from enhance.settings import all_presets
 from tests.user_models import NETWORKS, random_state
@@ -84,6 +84,23 @@ def test_a_preview_matches_the_result(kind: str, own_folder: Path, image: Path, 
     assert result.info["signature"] == preview.info["signature"]
 
 
+def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: Enhancer):
+    add_model("compact-2x", own_folder)
+    name = add_model("compact-3x", own_folder, licence="CC-BY-NC-4.0", author="A. Author")
+
+    *_, unknown, known = enhancer.presets()
+    info = enhancer.run(image, name).info
+
+    assert unknown["licence"] == "Licence: unknown."
+    assert known["licence"] == "Made by A. Author. Licence: CC-BY-NC-4.0, not for commercial use."
+    assert enhancer.presets("zh-CN")[-1]["licence"] == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
+    assert info["model"].get("licence") == "CC-BY-NC-4.0"
+    licences = {preset["name"]: preset["licence"] for preset in enhancer.presets()}
+    assert licences["auto"] is None
+    assert licences["gentle"] == "Licence: BSD-3-Clause."
+    assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."
+
+
 def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image: Path, enhancer: Enhancer):
     name = add_model("compact-2x", own_folder)
     located = locate(name)
@@ -96,6 +113,16 @@ def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image:
     assert f"enhance weights add FILE --name {name}" in mine["reason"]
     with pytest.raises(Exception, match="add it again"):
         enhancer.run(image, name)
+
+
+def test_a_removed_model_is_not_a_preset(own_folder: Path):
+    name = add_model("compact-2x", own_folder)
+    assert name in all_presets()
+
+    user_models.remove(name, own_folder)
+
+    with pytest.raises(SettingsError, match="gentle"):
+        Settings.from_preset(name)
 
 
 def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder: Path, image: Path, enhancer: Enhancer):

@@ -10,6 +10,7 @@ from threading import Barrier
 
 import pytest
 import torch
+from spandrel.architectures.PLKSR import PLKSR
 
 from enhance import PRESETS
 from enhance.errors import StorageError, WeightsError
@@ -190,6 +191,17 @@ def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsy
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_an_incomplete_file_is_rejected(share: float, ending: str, store: Store, file: Path, tmp_path: Path):
+    model = add(file, "mine", store.folder)
+    whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
+    cut = write_file(tmp_path / f"cut.{ending}", whole[: int(share * len(whole))])
+
+    assert error_of(cut, store).key == "weights_add_unreadable"
+    assert list(own_models(store.folder)) == ["mine"]
+
+
 UNSUPPORTED = {
     "SAFMN": {"dim": 8, "n_blocks": 1},
     "NAFNet": {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]},
@@ -204,6 +216,14 @@ def test_a_network_that_cannot_be_streamed_is_rejected_by_name(name, tmp_path, s
 
     error = error_of(path, store)
     assert (error.key, error.values["network"]) == ("weights_add_unsupported", name)
+
+
+def test_a_variant_that_cannot_be_streamed_is_rejected_by_name(tmp_path: Path, store: Store):
+    network = PLKSR(dim=8, n_blocks=1, kernel_size=9, lk_type="SparsePLK")
+
+    error = error_of(save_state(tmp_path / "model.pth", random_state(network)), store)
+
+    assert (error.key, error.values["network"]) == ("weights_add_unsupported", "PLKSR (SparsePLK)")
 
 
 NCNN = """7767517

@@ -212,6 +212,14 @@ def test_a_wrong_file_is_renamed_and_nothing_is_added(server, store, toml, conte
     assert main(["add", NAME], store, read_models(toml)) == 0
 
 
+def test_an_interrupted_download_is_resumed_by_the_next_command(server, store, toml):
+    server.cuts = [100_000, 0, 0, 0]
+    assert main(["add", NAME], store, read_models(toml)) == 1
+    assert downloads(store) == {f"{NAME}.pth.part"}
+    assert main(["add", NAME], store, read_models(toml)) == 0
+    assert ranges(server)[-1] == "bytes=100000-"
+
+
 ADD = """
 import sys
 from pathlib import Path

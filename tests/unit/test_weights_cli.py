@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,25 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def statuses(output: str) -> dict[str, str]:
     return {record["name"]: record["status"] for record in json.loads(output)}
+
+
+def test_list_as_json(store: Store, capsys: pytest.CaptureFixture):
+    assert main(["list", "--json"], store) == 0
+    good, missing, _ = json.loads(capsys.readouterr().out)
+    assert good == {
+        "name": "good",
+        "status": "verified",
+        "bytes": len(GOOD),
+        "path": str(store.folder / "good.pth"),
+        "sha256": MODELS["good"].sha256,
+        "source": "official file (origin not recorded)",
+        "network": "srvgg",
+        "licence": "MIT",
+        "commercial": True,
+        "purpose": "Stands in for a real model.",
+    }
+    assert missing["tried"] == []
+    assert missing["by_hand"].keys() == {"file", "url", "folder"}
 
 
 def test_fetch_without_names_works_without_hugging_face(
@@ -70,3 +91,9 @@ def test_a_wrong_command_line_exits_with_2(store: Store, arguments: list[str], c
         main(arguments, store)
     assert ended.value.code == 2
     assert "usage: enhance weights" in capsys.readouterr().err
+
+
+def test_the_alias_in_a_checkout_works():
+    root = Path(__file__).parents[2]
+    output = subprocess.check_output([sys.executable, "-m", "weights", "list", "--json"], cwd=root, text=True)
+    assert list(statuses(output)) == list(manifest())

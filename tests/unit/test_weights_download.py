@@ -138,6 +138,15 @@ def test_a_silent_connection_resumes(hub: HubServer, store: Store, monkeypatch: 
     assert ranges(hub)[-1] == "bytes=100000-"
 
 
+def test_the_next_call_resumes_a_failed_download(hub: HubServer, store: Store):
+    hub.cuts = [100_000, 0, 0, 0]
+    error = failure(store)
+    assert (error.key, error.values["have"], error.values["total"]) == ("download_interrupted", 100_000, len(CONTENT))
+    assert names(store) == {"tiny.pth.part"}
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+    assert ranges(hub)[-1] == "bytes=100000-"
+
+
 def test_a_download_that_the_caller_cancels_keeps_its_bytes(hub: HubServer, store: Store):
     class Stop(Exception):
         pass
@@ -157,6 +166,16 @@ def test_a_download_that_the_caller_cancels_keeps_its_bytes(hub: HubServer, stor
 def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: Store, left: bytes):
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(left)
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+
+
+def test_the_same_corrupt_file_is_not_kept_twice(hub: HubServer, store: Store):
+    for sent in (b"one", b"one", b"two"):
+        hub.offer(MODEL, sent)
+        assert failure(store).key == "download_wrong_checksum"
+    assert names(store) == {"tiny.pth.corrupt", "tiny.pth.corrupt.1"}
+    assert locate("tiny", store) is None
+    hub.offer(MODEL, CONTENT)
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
 
 

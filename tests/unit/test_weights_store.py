@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from enhance.errors import StorageError, WeightsError
-from enhance.models import Located, Store, ensure, locate, manifest, read_state_dict
+from enhance.models import Located, Store, ensure, folder, locate, manifest, read_state_dict
 
 ROOT = Path(__file__).parents[2]
 NAME = "realesr-animevideov3"
@@ -74,6 +74,12 @@ def test_the_official_file_takes_precedence_over_the_packages(store: Store):
     assert located.source == "official file (origin not recorded)"
 
 
+def test_an_unknown_model_is_rejected_with_the_known_names():
+    for find_model in (locate, ensure):
+        with pytest.raises(WeightsError, match=r"sd-x9.*realesrgan-x4plus, .*yunet"):
+            find_model("sd-x9")
+
+
 def test_a_corrupt_file_is_renamed_and_replaced(store: Store):
     path = store.folder / f"{NAME}.bin"
     good = path.read_bytes()
@@ -112,6 +118,14 @@ def test_a_damaged_package_is_not_used(tmp_path: Path, monkeypatch: pytest.Monke
     assert {path.name for path in store.folder.iterdir()} == {f"{NAME}.lock", f"{NAME}.tried.json"}
 
 
+def test_enhance_weights_selects_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "deep" / "weights"))
+    assert folder() == tmp_path / "deep" / "weights"
+    assert ensure(NAME).path.parent == folder()
+    monkeypatch.delenv("ENHANCE_WEIGHTS")
+    assert folder() == ROOT / "weights"
+
+
 def test_a_folder_that_is_a_file_is_rejected(tmp_path: Path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "weights"):
@@ -132,11 +146,28 @@ def test_a_full_disk_leaves_no_incomplete_weights(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {f"{NAME}.lock", f"{NAME}.bin.json"}
 
 
+@pytest.mark.parametrize("model", manifest().values(), ids=manifest())
+def test_each_model_of_the_manifest_has_a_licence_and_a_loadable_file(model):
+    assert model.licence in {"BSD-3-Clause", "Apache-2.0", "MIT"}
+    assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx", ".bin"}
+    assert Path(model.file).name == model.file
+    assert all(source.file == model.file for source in model.files if source.site == "hub")
+
+
 # --- Tensors
 
 
 def located(path: Path) -> Located:
     return Located("tiny", path, hashlib.sha256(path.read_bytes()).hexdigest(), "a test")
+
+
+@pytest.mark.parametrize("wrap", [lambda state: {"params_ema": state, "params": {}}, lambda s: {"params": s}, dict])
+def test_a_pth_file_is_read_with_and_without_a_wrapper(tmp_path: Path, wrap):
+    tensor = torch.arange(6.0).reshape(2, 3)
+    torch.save(wrap({"body.0.weight": tensor}), tmp_path / "a.pth")
+    state = read_state_dict(located(tmp_path / "a.pth"))
+    assert list(state) == ["body.0.weight"]
+    assert torch.equal(state["body.0.weight"], tensor)
 
 
 class Intruder:
@@ -152,6 +183,14 @@ def test_code_in_a_pth_file_is_not_executed(tmp_path: Path, monkeypatch: pytest.
     assert error.value.key == "weights_unreadable"
     assert "weights_only" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "a.onnx"])
+def test_a_file_without_tensors_is_rejected(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"?")
+    with pytest.raises(WeightsError) as error:
+        read_state_dict(located(tmp_path / name))
+    assert error.value.key == "weights_unreadable"
 
 
 def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store: Store):
