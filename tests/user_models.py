@@ -117,10 +117,12 @@ def add_models(*kinds: str) -> Iterator[None]:
         for kind in kinds:
             torch.save(random_state(NETWORKS[kind]()), file := Path(place) / f"{kind}.pth")
             add(file, kind, models.folder())
-    yield
-    for kind in kinds:
-        if kind in models.own_models(models.folder()):
-            remove(kind, models.folder())
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            if kind in models.own_models(models.folder()):
+                remove(kind, models.folder())
 
 
 def spandrel_output(file: Path, rgb: np.ndarray) -> np.ndarray:
