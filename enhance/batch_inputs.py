@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def split_pages(item: Item, folder: Path | None) -> list[Item]:
 
     The names of the page and of its output end in -p1, -p2 and so on. Raises StorageError.
     """
-    count = count_pages(item.source) if folder and not item.address else 1
+    count = 1
+    if folder and not item.address:
+        with suppress(OSError), item.source.open("rb") as file:
+            count = count_pages(file)
     if folder is None or count == 1:
         return [item]
 

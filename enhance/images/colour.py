@@ -23,8 +23,9 @@ from PIL import Image, ImageChops, ImageCms
 from ..errors import PictureError
 from . import jxl, raw
 from .containers import pixel_chunks, scan_chunks
-from .header import Header, open_with_pillow, tiff_tags
+from .header import Header, open_with_pillow
 from .image import Box
+from .pages import tiff_tags
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from PIL import ImageFile, TiffImagePlugin
+from PIL import ImageFile
 
 from ..errors import PictureError
 from ..i18n import PixelCount
@@ -29,7 +29,7 @@ from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
 from .gain_map import ISO_SEGMENT, MapHeader, apple_header, find_attached, read_map_header
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
-from .pages import page_directories
+from .pages import count_pages, tiff_tags
 
 logger = logging.getLogger(__name__)
 
@@ -159,34 +159,13 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     decoder if it is damaged.
     """
     file.seek(0)
-    start = file.read(64)
-    kind = detect_format(start)
+    kind = detect_format(file.read(64))
     if kind is None:
         raise PictureError("image_unknown_format")
-    if kind == "PNG":
-        check_size(*struct.unpack(">II", start[16:24]), max_pixels)
-        header = _png_header(file)
-    elif kind == "TIFF":
-        header = _tiff_header(file, max_pixels)
-    elif kind == "RAW":
-        header = _raw_header(file, None, max_pixels)
-    elif kind == "JXL":
-        header = _jxl_header(file)
-    elif kind == "WEBP":
-        check_size(*_webp_size(start), max_pixels)
-        header = _webp_header(file, start)
-    else:
-        if kind == "JPEG":
-            _check_jpeg(file, count_scans=decoding)
-        header = _other_header(kind, file)
-    check_size(header.width, header.height, max_pixels)
-    if kind in _PIXELS_PER_BYTE:
-        _check_file_size(file.seek(0, 2), header.width, header.height, 1, _PIXELS_PER_BYTE[kind])
+    readers = {"PNG": _png_header, "TIFF": _tiff_header, "RAW": _raw_header, "JXL": _jxl_header, "WEBP": _webp_header}
+    header = readers[kind](file, max_pixels) if kind in readers else _other_header(kind, file, max_pixels, decoding)
     if header.format == "TIFF":
-        header = replace(header, frames=max(1, len(page_directories(file))))
-    if header.format in ("GIF", "AVIF", "HEIF"):
-        with open_with_pillow(kind, file) as image:
-            header = replace(header, frames=_frames(image, count=not decoding))
+        header = replace(header, frames=count_pages(file))
     if header.frames > 1:
         metadata = replace(header.metadata, notes=(*header.metadata.notes, "first_frame"))
         header = replace(header, metadata=metadata)
@@ -204,22 +183,29 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise PictureError("image_too_many_pixels", **size, limit=PixelCount(max_pixels))
 
 
-def _other_header(kind: str, file: BinaryIO) -> Header:
-    with open_with_pillow(kind, file) as image:
+def _other_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -> Header:
+    if kind == "JPEG":
+        with map_file(file) as data:
+            _check_markers(data, count_scans=decoding)
+    opened: Any = open_with_pillow(kind, file)
+    with opened as image:
+        check_size(image.width, image.height, max_pixels)
+        if kind in _PIXELS_PER_BYTE:
+            _check_file_size(file.seek(0, 2), image.width, image.height, 1, _PIXELS_PER_BYTE[kind])
         metadata = _pillow_metadata(image)
         # libheif applies the orientation itself, from the container's own flags.
         orientation = 1 if kind == "HEIF" else read_orientation(metadata.exif)
         icc = image.info.get("icc_profile") or None
-        header = Header(
-            kind, image.mode, image.width, image.height, 8, image.has_transparency_data, orientation, icc, metadata
-        )
+        has_alpha, frames = image.has_transparency_data, _frames(image, count=not decoding)
+        header = Header(kind, image.mode, image.width, image.height, 8, has_alpha, orientation, icc, metadata, frames)
         if kind in ("AVIF", "HEIF") and _has_credentials_box(file):
             header = replace(header, metadata=replace(metadata, notes=metadata.notes + _CREDENTIALS))
         if kind == "HEIF":
             return replace(header, gain_map=_auxiliary_map(image, file, metadata))
         if kind != "JPEG":
             return header
-        light, colour = _jpeg_tables(image)
+        tables = [tuple(image.quantization.get(number, ())) for *_, number in image.layer]
+        light, colour = [*tables, (), ()][:2]
         gain_map = _attached_map(image, file, metadata)
         if gain_map is not None and "gain_map_left" not in metadata.notes:
             metadata = replace(metadata, notes=(*metadata.notes, "gain_map_left"))
@@ -279,12 +265,6 @@ def _has_credentials_box(file: BinaryIO) -> bool:
     )
 
 
-def _jpeg_tables(image: Any) -> tuple[tuple[int, ...], ...]:
-    """Return the quantisation tables of a JPEG's luminance and chrominance, empty where there is none."""
-    tables = [tuple(image.quantization.get(number, ())) for *_, number in image.layer]
-    return tuple([*tables, (), ()][:2])
-
-
 def _frames(image: ImageFile.ImageFile, *, count: bool) -> int:
     """Return the number of frames. Without `count`, it is 2 for a GIF with several, whose count takes long."""
     try:
@@ -296,8 +276,11 @@ def _frames(image: ImageFile.ImageFile, *, count: bool) -> int:
         return 1
 
 
-def _webp_header(file: BinaryIO, start: bytes) -> Header:
+def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
     """Read the chunks. Pillow's reader would allocate two canvases (WebP container specification)."""
+    file.seek(0)
+    start = file.read(64)
+    check_size(*_webp_size(start), max_pixels)
     chunks = containers.riff_chunks(file)
     first = first_chunks(chunks)
     flags = start[20] if b"VP8X" in first else 0
@@ -312,12 +295,13 @@ def _webp_header(file: BinaryIO, start: bytes) -> Header:
     return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
 
 
-def _png_header(file: BinaryIO) -> Header:
+def _png_header(file: BinaryIO, max_pixels: int) -> Header:
     chunks = containers.scan_chunks(file)
     first = first_chunks(chunks)
     if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
         raise ValueError("not a PNG with pixels")
     width, height, depth, colour_type = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
+    check_size(width, height, max_pixels)
     _check_file_size(sum(one.length for one in chunks if one.kind == b"IDAT") + 64, width, height, 1 / 8, 1032)
     mode = _PNG_MODES[colour_type] + (";16" if depth == 16 else "")
     mode = {(1, 0): "1", (16, 0): "I;16"}.get((depth, colour_type), mode)
@@ -387,7 +371,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     photometric = tags.get(262, 1)
     # DNG, a preview as the first image, or the values of a sensor (TIFF/EP)
     if 50706 in tags or tags.get(254, 0) & 1 or photometric in (32803, 34892):
-        return _raw_header(file, tags, max_pixels)
+        return _raw_header(file, max_pixels, tags)
     width, height = int(tags[256]), int(tags[257])
     check_size(width, height, max_pixels)
     bits, samples, sample_format = max(tags.get(258, (1,))), tags.get(277, 1), max(tags.get(339, (1,)))
@@ -408,13 +392,14 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         return Header("TIFF", image.mode, width, height, 8, image.has_transparency_data, orientation, icc, metadata)
 
 
-def _jxl_header(file: BinaryIO) -> Header:
+def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     """Read a JPEG XL. The reader applies its orientation."""
     file.seek(0)
     data = file.read()
     if jxl.is_animated(data):
         raise PictureError("image_jxl_animated")
     facts = jxl.library().probe(data)
+    check_size(facts.width, facts.height, max_pixels)
     exif = limit_size("EXIF", facts.exif)
     exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])
     bits, mode = 8 if facts.bits_per_sample <= 8 else 16, "L" if facts.num_color_channels == 1 else "RGB"
@@ -425,7 +410,7 @@ def _jxl_header(file: BinaryIO) -> Header:
     return Header("JXL", mode, facts.width, facts.height, bits, facts.has_alpha, 1, icc, metadata)
 
 
-def _raw_header(file: BinaryIO, tags: dict[int, Any] | None, max_pixels: int) -> Header:
+def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[int, Any] | None = None) -> Header:
     """Read a camera raw file. `tags` are its first directory if it is a TIFF."""
     with raw.open_raw(file) as opened:
         width, height, orientation = raw.raw_size(opened)
@@ -455,14 +440,11 @@ def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
     return limit_size("tag", value)
 
 
-def _check_jpeg(file: BinaryIO, *, count_scans: bool) -> None:
-    """Raise PictureError for a JPEG whose scans, segments or padding would keep a decoder busy for minutes."""
-    with map_file(file) as data:
-        _check_markers(data, count_scans)
+def _check_markers(data: mmap.mmap | bytes, *, count_scans: bool) -> None:
+    """Follow the markers of a JPEG to the first scan, or to the end of the image.
 
-
-def _check_markers(data: mmap.mmap | bytes, count_scans: bool) -> None:
-    """Follow the markers to the first scan, or to the end of the image."""
+    Raises PictureError if its scans, segments or padding would keep a decoder busy for minutes.
+    """
     position, segments, scans, padding = 2, 0, 0, 0
     while (found := (_MARKER_AFTER_PIXELS if scans else _MARKER).search(data, position)) is not None:
         code = found[1][0]
@@ -494,15 +476,3 @@ def _webp_size(start: bytes) -> tuple[int, int]:
         return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
     width, height = struct.unpack_from("<HH", start, 26)
     return width & 0x3FFF, height & 0x3FFF
-
-
-def tiff_tags(file: BinaryIO) -> dict[int, Any]:
-    """Return the first directory of a TIFF: the value of each tag, or a tuple if the tag can have several."""
-    file.seek(0)
-    head = file.read(8)
-    if head[2:3] == b"+" or head[3:4] == b"+":  # BigTIFF
-        head += file.read(8)
-    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
-    file.seek(directory.next)
-    directory.load(file)
-    return dict(directory)

@@ -4,79 +4,70 @@ from __future__ import annotations
 
 import shutil
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
 _MAX_PAGES = 10_000
 
 
-def page_directories(file: BinaryIO) -> list[int]:
+def tiff_directories(file: BinaryIO) -> Iterator[tuple[int, int, ImageFileDirectory_v2]]:
+    """Yield the directories of a TIFF or BigTIFF, each with its position and that of the position of the next one.
+
+    The directory yielded before is not valid any more. Raises any error of Pillow if the file is another or damaged.
+    """
+    file.seek(0)
+    head = file.read(16)
+    _, size = _offset_layout(head)
+    directory, known = ImageFileDirectory_v2(head[: 2 * size]), set[int]()
+    while (position := directory.next) and position not in known and len(known) < _MAX_PAGES:
+        known.add(position)
+        file.seek(position)
+        directory.load(file)
+        yield position, file.tell() - size, directory
+
+
+def tiff_tags(file: BinaryIO) -> dict[int, Any]:
+    """Return the first directory of a TIFF: the value of each tag, or a tuple if the tag can have several."""
+    _, _, directory = next(tiff_directories(file))
+    return dict(directory)
+
+
+def _pages(file: BinaryIO) -> list[tuple[int, int]]:
     """Return the positions of the directories of a TIFF's pages, without those of thumbnails and masks.
 
     The list ends at the first directory that is damaged, and is empty for other files.
     """
-    pages, known = [], set[int]()
-    try:
-        layout = _Layout(file)
-        position = layout.number(layout.first, layout.offset)
-        while position and position not in known and len(known) < _MAX_PAGES:
-            known.add(position)
-            subfile_type, following = layout.directory(position)
-            pages += [] if subfile_type & (_REDUCED | _MASK) else [position]
-            position = layout.number(following, layout.offset)
-    except (ValueError, struct.error):
-        pass
+    pages = []
+    with suppress(Exception):  # Pillow raises many types.
+        for position, following, directory in tiff_directories(file):
+            if not directory.get(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK):
+                pages.append((position, following))
     return pages
 
 
-def count_pages(path: Path) -> int:
-    """Return the number of pages of a TIFF, 1 for other and for unreadable files."""
-    try:
-        with path.open("rb") as file:
-            return max(1, len(page_directories(file)))
-    except OSError:
-        return 1
+def count_pages(file: BinaryIO) -> int:
+    """Return the number of pages of a TIFF, 1 for other files."""
+    return max(1, len(_pages(file)))
 
 
 def write_page(source: Path, number: int, target: Path) -> None:
     """Copy a TIFF to `target` with page `number`, from 1 on, as its only page. Raises OSError."""
     shutil.copyfile(source, target)
     with target.open("rb+") as file:
-        position, layout = page_directories(file)[number - 1], _Layout(file)
-        _, following = layout.directory(position)
-        for place, value in ((layout.first, position), (following, 0)):
-            file.seek(place)
-            file.write(struct.pack(layout.offset, value))
-
-
-class _Layout:
-    """The sizes of numbers in a TIFF or BigTIFF. Raises ValueError for other files."""
-
-    def __init__(self, file: BinaryIO):
+        position, following = _pages(file)[number - 1]
         file.seek(0)
-        start = file.read(4)
-        order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
-        version = struct.unpack(order + "H", start[2:])[0] if order else 0
-        if version not in (42, 43):
-            raise ValueError("no TIFF")
-        self._file, is_big = file, version == 43
-        self.first, self.offset, self._count = (
-            (8, order + "Q", order + "Q") if is_big else (4, order + "I", order + "H")
-        )
-        self._entry, self._tag, self._value = (20, order + "H", 12) if is_big else (12, order + "H", 8)
+        layout, size = _offset_layout(file.read(4))
+        for place, value in ((size, position), (following, 0)):
+            file.seek(place)
+            file.write(struct.pack(layout, value))
 
-    def number(self, position: int, layout: str) -> int:
-        self._file.seek(position)
-        return struct.unpack(layout, self._file.read(struct.calcsize(layout)))[0]
 
-    def directory(self, position: int) -> tuple[int, int]:
-        """Return the subfile type of a directory (0 by default), and where the position of the next one is."""
-        first, subfile_type = position + struct.calcsize(self._count), 0
-        count = min(self.number(position, self._count), 1 << 16)
-        for entry in range(first, first + self._entry * count, self._entry):
-            tag = self.number(entry, self._tag)
-            if tag >= _SUBFILE_TYPE:  # Entries are sorted by tag.
-                subfile_type = self.number(entry + self._value, self._tag[0] + "I") if tag == _SUBFILE_TYPE else 0
-                break
-        return subfile_type, first + self._entry * count
+def _offset_layout(start: bytes) -> tuple[str, int]:
+    """Return the layout of an offset in a file that starts with these bytes, and its size, 8 in a BigTIFF."""
+    order, is_big = ">" if start.startswith(b"MM") else "<", b"+" in start[2:4]
+    return (order + "Q", 8) if is_big else (order + "I", 4)
