@@ -248,15 +248,13 @@ class _Parent:
         log.setLevel(logging.INFO)
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def send(self, message: object, pixels: np.ndarray | None = None) -> None:
-        """Send a message with the log records since the last one, then the bytes of `pixels`."""
+    def send(self, message: object) -> None:
+        """Send a message with the log records since the last one."""
         records = []
         while not self._records.empty():
             record = self._records.get()
             records.append((record.name, record.levelno, record.getMessage()))
-        pickle.dump((message, records), self._sink)
-        if pixels is not None:
-            self._sink.write(pixels.reshape(-1).view(np.uint8).data)
+        pickle.dump((message, records), self._sink, protocol=5)  # Protocol 5 does not copy arrays.
         self._sink.flush()
 
     def receive(self) -> Any:
@@ -297,10 +295,9 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
         parent.send(read_facts(path, max_pixels, max_bytes))
         return
     strips = decode(path, max_pixels, max_bytes, begin)
-    parent.send(next(strips))
-    for strip in strips:
-        parent.send(len(strip), strip)
-    parent.send(0)
+    for message in strips:
+        parent.send(message)
+    parent.send(None)
 
 
 def _limit_memory(more: int) -> None:
