@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePath
 
@@ -18,13 +17,12 @@ from ..i18n import (
     describe_preset,
     format_print_size,
     match_language,
-    name_of,
     translate,
     translate_source,
 )
 from ..images import SourceImage
 from ..images.colour import profile_name
-from ..info import Info, OutputInfo, grade_in, paper_in, settings_in
+from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS
 from ..output.thumbnails import FinishedRows, Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..presets import licence_text
@@ -44,10 +42,9 @@ _COLOURS = {
 }
 _STORED_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}-[a-z0-9-]+")
 """The names of results in the store, without their extensions."""
-_STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 
-Facts = dict[str, str | None]
-"""Values by the key of their label; None if there is none."""
+Facts = dict[str, str]
+"""Values by the key of their label."""
 Region = tuple[slice, slice]
 """Rows and columns of a result."""
 
@@ -117,7 +114,9 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     across = document.epw if stacked else (document.epw - GAP) / 2
     shown = min(across, _WHOLE_HEIGHT * width / height)
     small = small_size(width, height, round(max(shown, shown * height / width) * _DOTS_PER_MM))
-    region = _middle(height, width)
+    wide, tall = min(width, _DETAIL_PIXELS[0]), min(height, _DETAIL_PIXELS[1])  # As the page shows it, pixel for pixel.
+    top, left = (height - tall) // 2, (width - wide) // 2
+    region = slice(top, top + tall), slice(left, left + wide)
     after = Thumbnail(height, width, channels=result.channels, size=small)
     after.add_all(result)
     crop = to_screen(result.rows(region[0].start, region[0].stop)[:, region[1]])
@@ -129,13 +128,6 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     detail_width = min((document.epw - GAP) / 2, _DETAIL_HEIGHT * crop.shape[1] / crop.shape[0])
     upscaled = _upscale(image, result.size, region)
     _draw_pair(document, (upscaled, crop), captions, icc_for_screen(image), detail_width, False)
-
-
-def _middle(height: int, width: int) -> Region:
-    """Return the middle of a result, as large as the page shows pixel for pixel."""
-    wide, tall = min(width, _DETAIL_PIXELS[0]), min(height, _DETAIL_PIXELS[1])
-    top, left = (height - tall) // 2, (width - wide) // 2
-    return slice(top, top + tall), slice(left, left + wide)
 
 
 def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.ndarray:
@@ -211,8 +203,9 @@ def _file_rows(
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
     dpi = info["settings"].get("dpi") or PRINT_DPI
     prints = [format_print_size(document.language, *one, dpi=dpi) for one in (input_size, output_size)]
-    kinds = image.format.upper(), _format(document, output)
-    file_sizes = [_bytes(document, *one) for one in zip((image.bytes, output["bytes"]), kinds, strict=True)]
+    kind, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
+    kind = document.translate("report_quality", format=kind, quality=quality) if quality else kind
+    file_sizes = [_bytes(document, *one) for one in ((image.bytes, image.format.upper()), (output["bytes"], kind))]
     bits = 8 if "eight_bits" in lost else image.bits
     colours = [_colours(document, image.mode, image.bits, image), _colours(document, mode, bits, image)]
     return [
@@ -227,8 +220,7 @@ def _file_rows(
 
 def _run_facts(document: ReportDocument, info: Info) -> Facts:
     """Return the facts of the run."""
-    model, speed, memory = info["model"], info["megapixels_per_second"], info["peak_memory_mb"]
-    speed_text = document.translate("report_megapixels_a_second", number=PixelCount(1e6 * speed)) if speed else None
+    model = info["model"]
     return {
         "report_model": model["name"],
         "report_source": translate_source(document.language, model["source"]),
@@ -236,22 +228,9 @@ def _run_facts(document: ReportDocument, info: Info) -> Facts:
         "report_checksum": model["sha256"],
         "report_device": f"{info['device']} · {info['precision']}",
         "tile": document.translate("report_tile", pixels=info["tile"]),
-        "report_speed": speed_text,
-        "report_memory": f"{memory:,.0f} MB" if memory else None,
-        "report_stages": _stages(document, info["seconds"]),
         "report_task": info["task_id"],
         "report_signature": info["signature"],
     }
-
-
-def _stages(document: ReportDocument, seconds: Mapping[str, float]) -> str:
-    """Return the seconds of each stage in one line."""
-    times = {name_of(document.language, "report_stage", stage): seconds.get(stage) for stage in _STAGES}
-    return " · ".join(
-        f"{stage} {document.translate('report_seconds', number=f'{time:,.2f}')}"
-        for stage, time in times.items()
-        if time is not None
-    )
 
 
 def _result_name(info: Info) -> str:
@@ -260,12 +239,6 @@ def _result_name(info: Info) -> str:
     if _STORED_NAME.fullmatch(path.stem):
         return download_name(info["input"]["name"], settings_in(info), path.suffix)
     return path.name
-
-
-def _format(document: ReportDocument, output: OutputInfo) -> str:
-    """Return the format of the output file, with its quality if that is not lossless."""
-    name, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
-    return document.translate("report_quality", format=name, quality=quality) if quality else name
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:

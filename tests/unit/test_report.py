@@ -66,11 +66,10 @@ def test_the_report_has_all_facts_of_the_run_but_no_server_paths(english, tmp_pa
             "CC-BY-NC-4.0, not for commercial use",
             "cpu · bf16",
             "up to 192 px",
-            "812 MB",
             "very high (24.5 dB in the areas",
             "61.2 dB",
         ),
-        *("0.012 MP/s (input)", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.0 s"),
+        "13.0 s",
         *("Strength 0.6", "Fidelity 1", "Sharpen 0.05", "Saturation 1", "Contrast 1"),
     ):
         assert words in text, words
@@ -80,7 +79,7 @@ def test_a_chinese_report_has_no_english(tmp_path, cat):
     document = report_on(tmp_path / "猫（最终版）.png", cat, language="zh-CN")
 
     text = text_of(document, tmp_path)
-    assert all(words in text for words in ("照片增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "1.2 万像素/秒"))
+    assert all(words in text for words in ("照片增强报告", "猫（最终版）.png", "2025 年 3 月 9 日"))
     assert not any(word in text for word in ("Before", "After", "Settings", "seconds"))
     assert b"/Lang (zh-CN)" in document
 
