@@ -75,8 +75,9 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     noise, grain = noise_and_grain(samples, kind == "photo", bool(qualities))
     if kind == "photo" and (other := quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))):
         qualities.append(other)
-    # Imported here, because it is needed for photos only.
+    # Imported here, because other uses of the analysis do not need them.
     from ..scenes.dehaze import haze_amount
+    from ..scenes.face_detection import find_faces
 
     is_photo, is_large = kind == "photo", min(image.width, image.height) >= SIDES[0]
     return Analysis(
@@ -88,7 +89,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
         blur=round(_blur(samples), 2) if is_photo else 0.0,
         kind=kind,
         haze=round(haze_amount(rgb), 3) if is_photo and _can_be_hazy(samples) else 0.0,
-        faces=_count_faces(image, detector) if detector else None,
+        faces=len(find_faces(image.rgb, detector, precise=False)) if detector else None,
     )
 
 
@@ -113,9 +114,3 @@ def _blur(samples: np.ndarray) -> float:
     fine, coarse = np.sum(energies, axis=0)
     pixels = len(samples) * (samples.shape[1] - 2 * margin) ** 2
     return blur_of(float(fine), float(coarse), pixels) if coarse >= _FEW_EDGES * pixels else 0.0
-
-
-def _count_faces(image: SourceImage, detector: Path) -> int:
-    from ..scenes.face_detection import find_faces
-
-    return len(find_faces(image.rgb, detector, precise=False))

@@ -59,7 +59,11 @@ def _is_flat(samples: np.ndarray, is_jpeg: bool) -> bool:
         return True
     if share >= _MANY_FLAT and ratio >= _GRADIENT_RATIO and colours >= _GRADIENT_COLOURS:
         return True
-    return not is_jpeg and colours >= _EXACT_COLOURS and _share_of_equal(samples) >= _EXACT
+    if is_jpeg or colours < _EXACT_COLOURS:
+        return False
+    here = samples[:, :-1, :-1]
+    equal = (here == samples[:, 1:, :-1]) & (here == samples[:, :-1, 1:])  # Like the right and the lower neighbour.
+    return float(equal.all(-1).mean()) >= _EXACT
 
 
 def _share_of_few_colours(colours: np.ndarray) -> float:
@@ -73,13 +77,6 @@ def _share_of_few_colours(colours: np.ndarray) -> float:
         centre = np.median(rest[places == counts.argmax()], axis=0)
         rest = rest[np.abs(rest - centre).max(1) > _SAME_COLOUR]
     return 1 - len(rest) / max(len(colours), 1)
-
-
-def _share_of_equal(samples: np.ndarray) -> float:
-    """Return the share of pixels that are exactly like their right and lower neighbours."""
-    here = samples[:, :-1, :-1]
-    equal = (here == samples[:, 1:, :-1]) & (here == samples[:, :-1, 1:])
-    return float(equal.all(-1).mean())
 
 
 def _text_tiles(samples: np.ndarray) -> tuple[int, int]:

@@ -179,11 +179,7 @@ def with_dpi(block: bytes | None, across: float, down: float) -> bytes:
 
 def has_position(block: bytes | None) -> bool:
     """Return whether the GPS directory contains a position."""
-    try:
-        gps = _subdirectory(block, _main_directory(block), GPS_IFD) if block else None
-    except ValueError:
-        return False
-    return gps is not None and not _POSITION_TAGS.isdisjoint(_numbers(block or b"", gps))
+    return not _POSITION_TAGS.isdisjoint(read_directory(block or b"", GPS_IFD))
 
 
 def without_position(block: bytes) -> bytes:

@@ -114,7 +114,13 @@ def apple_header(
     `text` is the XMP of the map or contains it, and `exif` that of the photo.
     """
     headroom = _apple_headroom(text, exif)
-    return MapHeader(position, *size, _apple_values(headroom), None, None, headroom) if headroom else None
+    if headroom is None:
+        return None
+    stops = f"{math.log2(headroom):.6f}"
+    values = {"Version": "1.0", "GainMapMin": "0", "GainMapMax": stops, "Gamma": "1", "OffsetSDR": "0"}
+    values |= {"OffsetHDR": "0", "HDRCapacityMin": "0", "HDRCapacityMax": stops}
+    single = tuple((name, (value,)) for name, value in sorted(values.items()))
+    return MapHeader(position, *size, single, None, None, headroom)
 
 
 def _read_values(xmp: bytes) -> Values:
@@ -149,13 +155,6 @@ def _apple_headroom(text: Any, exif: bytes | None) -> float | None:
             stops = -70 * tag_48 + 3.0 if tag_48 <= 0.01 else -0.303 * tag_48 + 2.303
         headroom = 2**stops
     return headroom if 1 < headroom <= 64 else None
-
-
-def _apple_values(headroom: float) -> Values:
-    stops = f"{math.log2(headroom):.6f}"
-    values = {"Version": "1.0", "GainMapMin": "0", "GainMapMax": stops, "Gamma": "1", "OffsetSDR": "0"}
-    values |= {"OffsetHDR": "0", "HDRCapacityMin": "0", "HDRCapacityMax": stops}
-    return tuple((name, (value,)) for name, value in sorted(values.items()))
 
 
 def from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:

@@ -122,17 +122,12 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
                 listing.hidden += not entry.name.startswith(OWN)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or not (entry.is_file() or _is_broken_link(path)):
+            elif path.suffix.lower() not in SUFFIXES or (path.exists() and not entry.is_file()):  # Lists broken links.
                 listing.others += 1
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))
     listing.unreadable += sorted(unreadable, key=_order)
     return sorted(images, key=_order)
-
-
-def _is_broken_link(path: Path) -> bool:
-    """Return whether a path is a link to a missing file. Such links are listed so that they are reported."""
-    return path.is_symlink() and not path.exists()
 
 
 def _order(found: ListedPath) -> tuple[bytes, bytes]:

@@ -128,7 +128,11 @@ class Metadata:
             exif=_attempt(without_position, self.exif),
             xmp=None if _XMP_PLACE.search(self.xmp or b"") else self.xmp,
             iptc=None if _IPTC_PLACE.search(self.iptc or b"") else self.iptc,
-            texts=tuple(text for text in self.texts if not _has_place(*text)),
+            texts=tuple(
+                (key, value)
+                for key, value in self.texts
+                if not (_PLACE_KEYWORD.fullmatch(key.rpartition(":")[2]) or _COORDINATES.search(value))
+            ),
         )
 
     @property
@@ -190,10 +194,6 @@ def _with_xmp_values(xmp: bytes | None, values: Mapping[str, str]) -> bytes | No
         pattern = rb"(?<![\w.:/-])(%s\s{0,9}(?:=\s{0,9}[\"']|>))[^\"'<]*" % name.encode()
         xmp = re.sub(pattern, rb"\g<1>" + value.encode(), xmp) if xmp else xmp
     return xmp
-
-
-def _has_place(key: str, value: str) -> bool:
-    return bool(_PLACE_KEYWORD.fullmatch(key.rpartition(":")[2]) or _COORDINATES.search(value))
 
 
 def find_claims(xmp: bytes) -> list[str]:

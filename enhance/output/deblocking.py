@@ -85,13 +85,14 @@ class Deblocked:
     @cached_property
     def _matrices(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
         """For each plane the matrices [64, 64] from pixels to quantisation steps and back; None to keep a plane."""
-        light, colour = self.image.jpeg_table, self.image.jpeg_chroma_table
-        return [_matrices_of(table) if table else None for table in (light, colour, colour)]
-
-
-def _matrices_of(table: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    steps = np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
-    return _COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)
+        light, colour = (
+            np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
+            for table in (self.image.jpeg_table, self.image.jpeg_chroma_table)
+        )
+        return [
+            (_COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)) if steps.size else None
+            for steps in (light, colour, colour)
+        ]
 
 
 def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:

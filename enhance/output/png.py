@@ -187,17 +187,13 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     if metadata.iptc:
         text = profile_text("iptc", photoshop_resource(metadata.iptc)).encode("ascii")
         yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
-    for key, value in metadata.texts:
-        yield _text_chunk(key.encode("latin-1"), value)
+    for key, value in metadata.texts:  # tEXt holds Latin-1, iTXt UTF-8 (PNG specification, section 11.3.3).
+        keyword = key.encode("latin-1")
+        try:
+            yield make_chunk(b"tEXt", keyword + b"\0" + value.encode("latin-1"))
+        except UnicodeEncodeError:
+            yield make_chunk(b"iTXt", keyword + bytes(5) + value.encode("utf-8"))
 
 
 def _xmp_chunk(packet: bytes) -> bytes:
     return make_chunk(b"iTXt", _XMP_START.removeprefix(b"iTXt") + packet)
-
-
-def _text_chunk(keyword: bytes, value: str) -> bytes:
-    """Return tEXt if the value fits into Latin-1, else iTXt in UTF-8 (PNG specification, section 11.3.3)."""
-    try:
-        return make_chunk(b"tEXt", keyword + b"\0" + value.encode("latin-1"))
-    except UnicodeEncodeError:
-        return make_chunk(b"iTXt", keyword + b"\0\0\0\0\0" + value.encode("utf-8"))

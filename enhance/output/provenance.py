@@ -73,7 +73,11 @@ def origin_in(file: BinaryIO) -> Origin:
     """Return the origin that an open file states. Raises OSError."""
     start = file.read(16)
     try:
-        ends = [_bytes_before(file, end) for end in _possible_ends(file, start)]
+        ends = []
+        for end in _possible_ends(file, start):
+            first = max(0, end - _LONGEST_ENDING)
+            file.seek(first)
+            ends.append(file.read(max(0, end - first)))
         marks = (
             found[0] for end in ends for found in _MARK.finditer(end) if end.endswith(marked_ending(start, found[0]))
         )
@@ -91,13 +95,6 @@ def _possible_ends(file: BinaryIO, start: bytes) -> Iterator[int]:
         is_big, order = b"+" in start[2:4], "little" if start.startswith(b"II") else "big"
         directory = int.from_bytes(start[8:16] if is_big else start[4:8], order)
         yield from range(directory, directory - 4, -1)
-
-
-def _bytes_before(file: BinaryIO, end: int) -> bytes:
-    """Return the bytes before a position, as many as an ending can have."""
-    first = max(0, end - _LONGEST_ENDING)
-    file.seek(first)
-    return file.read(max(0, end - first))
 
 
 def check_replaceable(path: Path) -> None:

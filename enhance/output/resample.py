@@ -105,7 +105,7 @@ def scaled_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
         return _scale_size(height, width, settings.long_side / longest)
     if settings.megapixels is not None:
         area = height * width / 1e6
-        most = math.prod(largest_size(settings, height, width)) / 1e6
+        most = math.prod(_scale_size(height, width, largest)) / 1e6
         _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
         return _scale_size(height, width, min(math.sqrt(settings.megapixels / area), largest))
     if settings.is_print:
@@ -195,11 +195,6 @@ def has_second_pass(settings: Settings, height: int, width: int) -> bool:
     """Return whether a result of an image of this size is larger than the network's, so that it needs a second one."""
     largest = _scale_size(height, width, network_scale(settings))
     return any(side > limit for side, limit in zip(scaled_size(settings, height, width), largest, strict=True))
-
-
-def largest_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
-    """Return height and width of the largest result for an image with the settings' network."""
-    return _scale_size(height, width, _largest_scale_of(settings, height, width))
 
 
 def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:

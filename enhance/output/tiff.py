@@ -63,13 +63,13 @@ def write_tiff(file: BinaryIO, form: PngFormat, strips: Iterable[np.ndarray], ro
 def _entries(exif: bytes, tag: int | None, is_swapped: bool) -> dict[int, tuple[int, bytes]]:
     """Return type and bytes of the values in a directory of the block, in the other byte order if `is_swapped`."""
     found = read_directory(exif, tag)
-    return {one: (kind, _swap(kind, value)) for one, (kind, value) in found.items()} if is_swapped else found
-
-
-def _swap(kind: int, value: bytes) -> bytes:
-    """Return the numbers of a value in the other byte order."""
-    size = 4 if kind in (_RATIONAL, _SIGNED_RATIONAL) else TYPE_SIZES[kind]
-    return np.frombuffer(value, f"u{size}").byteswap().tobytes()
+    if not is_swapped:
+        return found
+    sizes = TYPE_SIZES | {_RATIONAL: 4, _SIGNED_RATIONAL: 4}
+    return {
+        one: (kind, np.frombuffer(value, f"u{sizes[kind]}").byteswap().tobytes())
+        for one, (kind, value) in found.items()
+    }
 
 
 def _predict(rows: np.ndarray, order: str) -> bytes:

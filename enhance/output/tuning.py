@@ -47,7 +47,7 @@ class Tuning:
         if not (self.grid.resizes or self._tunes or corrects_edges):
             return self._overlaid(self.network(first, last), first)[:, : self.grid.size[1]]
         height, _ = self.grid.size
-        halo = _SHARPEN_HALO if self._sharpens else 0
+        halo = _SHARPEN_HALO if self.settings.tuning and self.settings.sharpen > 0 else 0
         low, high = max(first - halo, 0), min(last + halo, height)
         rows = self.grid.rows(self._mixed, low, high)
         if corrects_edges:
@@ -60,10 +60,6 @@ class Tuning:
     def _tunes(self) -> bool:
         one = self.settings
         return one.tuning and (one.blend, one.fidelity, one.sharpen, one.saturation, one.contrast) != (1, 0, 0, 1, 1)
-
-    @property
-    def _sharpens(self) -> bool:
-        return self.settings.tuning and self.settings.sharpen > 0
 
     @cached_property
     def _base(self) -> BaseLayer | None:

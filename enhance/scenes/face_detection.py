@@ -198,20 +198,19 @@ def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
 def _landmarks(landmarks: np.ndarray, rgb: np.ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]) -> np.ndarray:
     """Return the mean landmarks in several views of a face; unchanged if too few views show it."""
     aligned = similarity(landmarks, TEMPLATE)
-    found = [
+    views = [
         one
         for side in sides
         for degrees in _FINE_ROTATIONS
         for mirrored in (False, True)
         if (one := _landmarks_in_view(rgb, aligned, network, side, degrees, mirrored)) is not None
     ]
-    return transform(invert(aligned), _robust_mean(np.array(found))) if len(found) >= 3 else landmarks
-
-
-def _robust_mean(found: np.ndarray) -> np.ndarray:
-    """Return the mean of the landmarks [n, 5, 2] without outliers."""
+    if len(views) < 3:
+        return landmarks
+    found = np.array(views)  # [n, 5, 2]
     distances = np.linalg.norm(found - np.median(found, axis=0), axis=2).max(axis=1)
-    return found[distances <= max(_TOLERANCE, distances.min())].mean(axis=0)
+    without_outliers = found[distances <= max(_TOLERANCE, distances.min())]
+    return transform(invert(aligned), without_outliers.mean(axis=0))
 
 
 def _landmarks_in_view(
@@ -292,7 +291,9 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
         height, width = part.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        matrix = compose(_resize_matrix(size[0] / width, size[1] / height), matrix)
+        across, down = size[0] / width, size[1] / height  # The centre of a pixel has integer coordinates.
+        to_original = np.array([[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]])
+        matrix = compose(to_original, matrix)
     return cv2.warpAffine(
         part.astype(np.float32), matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
@@ -313,8 +314,3 @@ def _visible_part(pixels: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np
 def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
     """Return where the corners of a square of `side` pixels, which `matrix` maps to, are in the image: [4, 2]."""
     return transform(invert(matrix), np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64))
-
-
-def _resize_matrix(across: float, down: float) -> np.ndarray:
-    """Return the matrix from a resized image to the original; the centre of a pixel has integer coordinates."""
-    return np.array([[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]])

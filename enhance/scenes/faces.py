@@ -228,7 +228,8 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarr
         restored = cv2.resize(restored, (side, side), interpolation=cv2.INTER_AREA)
     levels = np.iinfo(rgb.dtype).max
     pixels = np.rint(np.clip(restored, 0, 1) * levels).astype(rgb.dtype)
-    to_crop = _from_upscaled(matrix)
+    shift = 0.5 / _SCALE - 0.5  # The centre of pixel X of the upscaled image is at (X + 0.5) / 4 - 0.5 in the input.
+    to_crop = np.column_stack([matrix[:, :2] / _SCALE, matrix[:, :2] @ np.full(2, shift) + matrix[:, 2]])
     return FacePatch(pixels, to_crop, *_extent(to_crop, _SCALE * rgb.shape[0], _SCALE * rgb.shape[1]))
 
 
@@ -238,12 +239,6 @@ def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
         restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)
     difference = crop - restored
     return restored + cv2.GaussianBlur(difference, (0, 0), _LIGHT_SIGMA, borderType=cv2.BORDER_REFLECT_101)
-
-
-def _from_upscaled(matrix: np.ndarray) -> np.ndarray:
-    """Return the matrix for the upscaled image: the centre of pixel X is at (X + 0.5) / 4 - 0.5 in the input."""
-    shift = 0.5 / _SCALE - 0.5
-    return np.column_stack([matrix[:, :2] / _SCALE, matrix[:, :2] @ np.full(2, shift) + matrix[:, 2]])
 
 
 def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
