@@ -164,19 +164,21 @@ def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
     decoder, dtype = jxl.library(), "uint16" if header.deep else "uint8"
     decoder.set_num_threads(1)
     _, stored = decoder.decode_to_numpy(file.read(), dtype=dtype)
-    height, width, channels = stored.shape
-    grey, has_alpha = channels < 3, channels in (2, 4)
-    icc = fitting_profile(header.icc, grey)
-    return Pixels(height, width, grey, has_alpha, header.deep, icc, lambda box: _cut(stored, box))
+    return _array_pixels(stored, header)
 
 
 def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
     with raw.open_raw(file) as opened:
         stored = raw.develop(opened)
-    height, width, channels = stored.shape
-    if (height, width) != (header.height, header.width):  # LibRaw stretches or turns the images of a few sensors.
+    if stored.shape[:2] != (header.height, header.width):  # LibRaw stretches or turns the images of a few sensors.
         raise PictureError("image_camera_raw")
-    return Pixels(height, width, channels == 1, False, True, None, lambda box: _cut(stored, box))
+    return _array_pixels(stored, header)
+
+
+def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
+    height, width, channels = stored.shape
+    grey, has_alpha, icc = channels < 3, channels in (2, 4), fitting_profile(header.icc, channels < 3)
+    return Pixels(height, width, grey, has_alpha, header.deep, icc, lambda box: _cut(stored, box))
 
 
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

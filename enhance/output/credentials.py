@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..config import version
@@ -33,15 +32,8 @@ _MEDIA_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """PEM files of the certificate chain and of its private key."""
-
-    chain: str
-    key: str
-
-
-_certificate: Certificate | None = None
+_certificate: tuple[str, str] | None = None
+"""PEM files of the certificate chain and of its private key."""
 
 
 def use_certificate(chain: Path | None, key: Path | None) -> None:
@@ -51,24 +43,11 @@ def use_certificate(chain: Path | None, key: Path | None) -> None:
         raise SettingsError("config_certificate")
     if chain and not importlib.util.find_spec("c2pa"):
         raise SettingsError("config_c2pa")
-    _certificate = Certificate(str(chain), str(key)) if chain else None
+    _certificate = (str(chain), str(key)) if chain else None
 
 
 def is_signing() -> bool:
     return _certificate is not None
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What the child process signs: `file`, which becomes `signed`, as an edit of `source`."""
-
-    certificate: Certificate
-    file: str
-    signed: str
-    media_type: str
-    title: str
-    source: str | None
-    source_type: str | None
 
 
 def sign(file: Path, name: str, media_type: str, source: Path | None, source_type: str | None) -> None:
@@ -77,16 +56,22 @@ def sign(file: Path, name: str, media_type: str, source: Path | None, source_typ
     The credentials state that the file was made from `source`, with the credentials of `source`, and the digital source
     type of the edit. Without `source` they state an input without credentials. Raises EnhanceError.
     """
-    assert _certificate is not None
-    known = str(source) if source and source.is_file() else None
     signed = temporary_path(file)
-    task = _Task(_certificate, str(file), str(signed), media_type, name, known, source_type)
+    task = {
+        "certificate": _certificate,
+        "file": str(file),
+        "signed": str(signed),
+        "media_type": media_type,
+        "title": name,
+        "source": str(source) if source and source.is_file() else os.devnull,
+        "source_type": source_type,
+    }
     command = [sys.executable, "-m", "enhance.output.credentials"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         subprocess.run(
             command,
-            input=json.dumps(asdict(task)),
+            input=json.dumps(task),
             env=environment,
             capture_output=True,
             text=True,
@@ -103,27 +88,36 @@ def sign(file: Path, name: str, media_type: str, source: Path | None, source_typ
         signed.unlink(missing_ok=True)
 
 
-def _sign(task: _Task) -> None:
+def _sign(
+    certificate: tuple[str, str],
+    file: str,
+    signed: str,
+    media_type: str,
+    title: str,
+    source: str,
+    source_type: str | None,
+) -> None:
+    """Sign `file`, which becomes `signed`, as an edit of `source`, in the child process."""
     import c2pa
 
     context = c2pa.Context(settings=c2pa.Settings.from_dict(_SETTINGS))
     agent = {"name": "Enhance", "version": version()}
     edited = {"action": "c2pa.edited", "softwareAgent": agent}
-    if task.source_type:
-        edited["digitalSourceType"] = source_uri(task.source_type)
+    if source_type:
+        edited["digitalSourceType"] = source_uri(source_type)
     opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["input"]}}
     actions = {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited]}}
-    manifest = {"claim_generator_info": [agent], "title": task.title, "assertions": [actions]}
+    manifest = {"claim_generator_info": [agent], "title": title, "assertions": [actions]}
     builder = c2pa.Builder(json.dumps(manifest), context)
     ingredient = {"title": "input", "relationship": "parentOf", "instance_id": "input", "label": "input"}
-    with open(task.source or os.devnull, "rb") as source:  # noqa: PTH123
-        media_type = _MEDIA_TYPES.get(detect_format(source.read(64)) or "", _UNKNOWN)
-        source.seek(0)
-        builder.add_ingredient(json.dumps(ingredient), media_type, source)
-    chain, key = Path(task.certificate.chain).read_bytes(), Path(task.certificate.key).read_bytes()
+    with Path(source).open("rb") as opened_source:
+        source_media_type = _MEDIA_TYPES.get(detect_format(opened_source.read(64)) or "", _UNKNOWN)
+        opened_source.seek(0)
+        builder.add_ingredient(json.dumps(ingredient), source_media_type, opened_source)
+    chain, key = (Path(one).read_bytes() for one in certificate)
     signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(_algorithm(key), chain, key, None))
-    with Path(task.file).open("rb") as file, Path(task.signed).open("wb+") as signed:
-        builder.sign(signer, task.media_type, file, signed)
+    with Path(file).open("rb") as unsigned, Path(signed).open("wb+") as target:
+        builder.sign(signer, media_type, unsigned, target)
 
 
 def _algorithm(key: bytes) -> bytes:
@@ -140,9 +134,8 @@ def _algorithm(key: bytes) -> bytes:
 
 
 def _main() -> None:
-    given = json.load(sys.stdin)
     try:
-        _sign(_Task(**{**given, "certificate": Certificate(**given["certificate"])}))
+        _sign(**json.load(sys.stdin))
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -11,7 +11,6 @@ image. In a clear image, nearly every window of that size contains something dar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -47,18 +46,10 @@ _DARKEST, _LEAST_DARK, _MOST_COLOUR = 0.0005, 0.12, 0.22
 _SHARPEST, _CONTRAST, _LEAST_EDGE, _EDGE_BLUR = 0.998, (0.01, 0.99), 0.08, 1.0
 
 
-class _Threshold(NamedTuple):
-    """The dark channel of a clear image, and the amounts of haze between which the effect fades in."""
-
-    floor: float
-    none: float
-    full: float
-
-
 # Measured: the median veil of clear colour photos was at most 0.04 above the floor, under light haze 0.1 and more.
 # A grey image has one channel instead of three that can be dark: clear ones reach 0.3.
-_COLOUR = _Threshold(0.07, 0.07, 0.2)
-_GREY = _Threshold(0.12, 0.3, 0.5)
+_COLOUR, _GREY = np.array([0.07, 0.07, 0.2]), np.array([0.12, 0.3, 0.5])
+"""The dark channel of a clear image, and the amounts of haze between which the effect fades in."""
 _GREY_CHROMA, _COLOUR_CHROMA = 0.03, 0.07
 
 
@@ -207,13 +198,11 @@ def _texture(grey: np.ndarray, side: int) -> np.ndarray:
     return np.sqrt(np.maximum(square - mean * mean, 0))
 
 
-def _threshold(light: np.ndarray) -> _Threshold:
+def _threshold(light: np.ndarray) -> list[float]:
     """Interpolate between the thresholds of grey and colour images, by the most colourful pixels."""
     chroma = float(np.quantile(light.max(axis=2) - light.min(axis=2), 0.995))
     colour = min(max((chroma - _GREY_CHROMA) / (_COLOUR_CHROMA - _GREY_CHROMA), 0), 1)
-    return _Threshold(
-        *(colour * of_colour + (1 - colour) * of_grey for of_colour, of_grey in zip(_COLOUR, _GREY, strict=True))
-    )
+    return (colour * _COLOUR + (1 - colour) * _GREY).tolist()
 
 
 def _guided_coefficients(
