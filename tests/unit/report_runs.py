@@ -33,6 +33,7 @@ def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> 
 def info_of(image: SourceImage, settings: Settings | None = None, **more: object) -> Any:
     """Return the `info` of a finished run."""
     settings = settings or Settings("gentle")
+    height, width = image.rgb.shape[:2]
     values = {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")}
     return {
         "task_id": "0123456789abcdef0123456789abcdef",
@@ -41,8 +42,14 @@ def info_of(image: SourceImage, settings: Settings | None = None, **more: object
         "signature": "5" * 64,
         "preset": settings.preset,
         "settings": values,
-        "input": {"name": image.name, "sha256": image.sha256},
-        "output": {"path": "/srv/private/0123456789abcdef0123456789abcdef.png", "sha256": "7" * 64, "bytes": 1234567},
+        "input": {"name": image.name, "sha256": image.sha256, "width": width, "height": height},
+        "output": {
+            "path": "/srv/private/0123456789abcdef0123456789abcdef.png",
+            "sha256": "7" * 64,
+            "bytes": 1234567,
+            "width": 4 * width,
+            "height": 4 * height,
+        },
         "model": {"name": settings.model, "sha256": "3" * 64, "source": "Hugging Face", "licence": "CC-BY-NC-4.0"},
         "device": "cpu",
         "precision": "bf16",

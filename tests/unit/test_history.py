@@ -54,7 +54,7 @@ def start_entry(store: TaskStore, file: Path, key: str = KEY):
 def finish_entry(store: TaskStore, file: Path, key: str = KEY):
     """Return the entry of a finished run and its task id."""
     entry, task_id = start_entry(store, file, key), store.new_id()
-    source = {"name": entry.name, "sha256": entry.sha256}
+    source = {"name": entry.name, "sha256": entry.sha256, "width": 1, "height": 1}
     settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
     model: Any = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
     info = model | {
