@@ -334,6 +334,8 @@
     if (!place || mode() !== "result") return;
     framed = [x, y] = place.split(",").map(Number);
     zoomTo(Math.max(1, fitZoom()));
+    clampView(); // At an edge of the photo, the place is not in the middle.
+    setSplit(0.5 + (framed[0] - x) * perPixel() / canvas.width);
   });
   const setSplit = (share) => { split = clamp(share, 0, 1); redraw(); };
   const actions = {

@@ -75,7 +75,9 @@ def test_a_result_is_shown_at_1_to_1_and_is_outdated_while_the_settings_differ(s
         """([left, top]) => {
           const view = window.enhanceView(), stage = document.querySelector("#viewer canvas");
           const offsets = [4 * Math.abs(view.x - left), 4 * Math.abs(view.y - top)];
-          return view.zoom === 1 && offsets[0] < stage.clientWidth / 2 && offsets[1] < stage.clientHeight / 2;
+          const isDivided = Math.abs(Math.abs(view.split - 0.5) * stage.clientWidth - offsets[0]) < 2;
+          const isVisible = offsets[0] < stage.clientWidth / 2 && offsets[1] < stage.clientHeight / 2;
+          return view.zoom === 1 && isDivided && isVisible;
         }""",
         arg=[left, top],
     )
