@@ -121,6 +121,12 @@ def main() -> None:
     for name, images in zip(("drawing", "text"), GRAPHICS, strict=True):
         rows.append(row(name, images, lambda one: one.noise, 0))
         rows.append(row(f"{name}, JPEG 60", [as_jpeg(one, 60) for one in images], lambda one: one.jpeg_quality, 60))
+        small = [np.ascontiguousarray(one[top : top + 72, 160:232]) for one in images for top in (90, 200, 310)]
+        rows.append(row(f"{name}, 72 px", small, lambda one: one.noise, 0))
+        rows.append(row(f"{name}, 72 px, noise 4", [add_noise(one, 4) for one in small], lambda one: one.noise, 4))
+        rows.append(
+            row(f"{name}, 72 px, JPEG 60", [as_jpeg(one, 60) for one in small], lambda one: one.jpeg_quality, 60)
+        )
     sys.stdout.write("\n".join(rows) + "\n")
 
 

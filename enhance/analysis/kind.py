@@ -27,7 +27,7 @@ _EXACT, _EXACT_COLOURS = 0.3, 0.9
 _PAPER, _INK = 8, 40
 _LEAST_PAPER, _MOST_INK, _GLYPH_SHARE = 0.5, 0.4, 0.6
 _GLYPH_HEIGHT, _GLYPH_WIDTH, _GLYPH_AREA, _FEWEST_GLYPHS = (4, 32), 40, (5, 870), 5
-_FEWEST_TILES, _TEXT_OF_FLAT, _TEXT = 3, 0.1, 0.5
+_FEWEST_TILES, _FEWEST_SQUARES, _TEXT_OF_FLAT, _TEXT = 3, 4, 0.1, 0.5
 
 
 def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: bool) -> Kind:
@@ -37,7 +37,9 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: 
         if squares is None:
             break
         text, tiles = _text_tiles(squares)
-        fewest = max(1, min(_FEWEST_TILES, tiles)) if is_flat else _FEWEST_TILES * (2 if scale == 0 else 4)
+        # Of a small image that is not flat, every square must show text.
+        usual, most = (1, tiles) if is_flat else (2 if scale == 0 else 4, max(len(squares), _FEWEST_SQUARES))
+        fewest = max(1, min(usual * _FEWEST_TILES, most))
         if text >= fewest and text >= (_TEXT_OF_FLAT if is_flat else _TEXT) * tiles:
             return "text"
     return "drawing" if is_flat else "photo"

@@ -257,6 +257,14 @@ def test_pages_and_interfaces_are_text(rgb):
         assert choose(analysis, ALL_PRESETS).reduce == 1
 
 
+@pytest.mark.parametrize("side", [72, 96, 128])
+def test_a_small_part_of_a_page_is_text(side):
+    small = np.ascontiguousarray(page()[100 : 100 + side, 30 : 30 + side])
+
+    for rgb in (small, add_noise(small, 4), as_jpeg(small, 60), as_jpeg(add_noise(small, 3), 80)):
+        assert (measure(rgb).kind, choose(measure(rgb), ALL_PRESETS).preset) == ("text", "precise")
+
+
 def test_a_scan_with_grey_paper_shading_and_noise_is_text():
     shading = np.linspace(-14, 10, 600)[None, :, None]
     scan = add_noise(cv2.GaussianBlur(page((212, 208, 200), 18), (0, 0), 0.7) + shading, 4)
