@@ -20,6 +20,7 @@ from .journey import (
     expect,
     images,
     load,
+    pick,
     press,
     result_facts,
     result_is,
@@ -42,16 +43,13 @@ COVERED = """() => {
 """Record which parts of the page are dimmed or covered from now on."""
 
 
-def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, open_page, tmp_path):
+def test_a_result_is_shown_and_downloaded_and_is_outdated_while_the_settings_differ(site: Site, open_page, tmp_path):
     page = open_page("?preset=original")
     load(page, site.photo("eye.png", 12, 16))
     expect(page.locator("#why")).to_contain_text("64 × 48 px")
     expect(page.locator("#estimate .note")).to_be_visible()
     shown = Image.open(io.BytesIO(httpx.get(images(page)[1]).content))
-
     enhance(page)
-
-    wait_for_stage(page, "view.mode === 'result' && view.result")
     expect(result_facts(page)).to_contain_text("realesrgan-x4plus")
     path = download(page, tmp_path)
     assert path.name == "eye-4x.png"
@@ -59,9 +57,7 @@ def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, 
     assert np.array_equal(result, site.enhancer.upscale(photo(12, 16)))
     assert np.abs(result - np.asarray(shown, float)).mean() < 2, "the preview is a JPEG"
 
-
-def test_a_result_is_shown_at_1_to_1_and_is_outdated_while_the_settings_differ(site: Site, open_page, tmp_path):
-    page = open_page("?preset=anime-fast")
+    pick(page, "preset", "anime-fast")
     load(page, site.photo("close.png", 300, 680))
     enhance(page)
     wait_for_stage(page, "view.mode === 'result' && view.zoom < 1")

@@ -17,16 +17,16 @@ def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, ope
         page = open_page("?preset=anime-fast")
         own = page.locator("#preset label.own")
         expect(own).to_have_count(3)
-        load(page, site.photo("own.png", 20, 24))
+        load(page, site.photo("own.png", 10, 12))
         expect_chosen(page, scale=4)
         pick(page, "preset", "esrgan-8x")
         expect(page.locator("#scale label")).to_have_count(8)
         expect_chosen(page, scale=8)  # the largest scale stays the largest
-        expect(page.locator("#why")).to_contain_text("192 × 160 px")
+        expect(page.locator("#why")).to_contain_text("96 × 80 px")
         enhance(page)
         with Image.open(download(page, tmp_path)) as image:
-            assert image.size == (192, 160)
-        load(page, site.photo("large.png", 440, 400))
+            assert image.size == (96, 80)
+        load(page, site.photo("large.png", 600, 48))
         pick(page, "preset", "real-plksr-2x")  # has layers that use averages of the whole photo
         expect(page.locator("#preview-problem")).to_contain_text("This preview is approximate")
         pick(page, "preset", "compact-2x")
