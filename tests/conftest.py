@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from PIL import Image
 from skimage import data
 
@@ -30,6 +31,10 @@ os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
 
 # No test downloads an npm package.
 os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.devnull, "cache"))}
+
+# A response can take longer than httpx's 5 s on a busy machine.
+for part in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
 
 # A shell starts background jobs with SIGINT ignored, and the programs that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -41,7 +41,7 @@ class App:
             kind, more = message["type"], message.get("more_body", False)
         self.ends.append(kind)
         if scope["path"] == "/slow":
-            await asyncio.sleep(3 * connections.SLACK_SECONDS)
+            await asyncio.sleep(1.5 * connections.SLACK_SECONDS)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done", "more_body": scope["path"] == "/events"})
         while scope["path"] == "/events" and (await receive())["type"] != "http.disconnect":
@@ -132,12 +132,12 @@ def test_a_connection_stays_open_for_the_next_request(serve):
 
 
 def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
-    port = serve()
+    port = serve(SLACK_SECONDS=1.0)
     assert httpx.get(f"http://127.0.0.1:{port}/slow", timeout=30).text == "done"
     with connected(port, UPLOAD) as connection:
-        for _ in range(20):  # for a second, twice the limit of an incomplete request
-            connection.sendall(b"0" * 5000)
-            time.sleep(0.05)
+        for _ in range(40):  # for longer than the limit of an incomplete request
+            connection.sendall(b"0" * 2500)
+            time.sleep(0.03)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert app.ends[-1] == "http.request"
 

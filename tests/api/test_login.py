@@ -120,7 +120,7 @@ def test_metrics_are_for_logged_in_users_and_programs_on_the_same_machine(guarde
     ],
 )
 def test_only_the_login_page_is_served_without_a_login(guarded, method, path):
-    assert httpx.request(method, guarded + path, timeout=5).status_code == 401
+    assert httpx.request(method, guarded + path).status_code == 401
 
 
 def test_the_login_page_contains_no_components(guarded):

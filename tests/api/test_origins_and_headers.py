@@ -54,7 +54,7 @@ def test_an_uploaded_file_cannot_run_scripts(site):
     ],
 )
 def test_developer_routes_are_closed(site, path):
-    answer = httpx.get(site.url + path, timeout=5)
+    answer = httpx.get(site.url + path)
     assert answer.status_code == 404
     assert answer.json()["detail"]
 
