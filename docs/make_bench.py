@@ -68,7 +68,7 @@ def shares(precision: str) -> dict[int, float]:
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
-            steps = Steps(Stream(network.graph, 10**6, width, _rows_of(width)), TILE, dtype)
+            steps = Steps(PhasedStream(network.graph, 10**6, width, _rows_of(width), dtype), TILE, dtype)
             while not steps.step(network).numel():
                 pass
             before, started, rows = matrix_peak(dtype, engine.device), time.perf_counter(), 0

@@ -16,7 +16,7 @@ from ..files import check_disk_space, storage_errors
 from ..images.worker import IN_MEMORY, allocate_pixels
 from .device import free_memory
 from .kernels import Kernel, RowReader, scale
-from .stream import Check, Sink, Stream, Window
+from .stream import Check, Sink, Stream
 
 Statistics = Mapping[int, torch.Tensor]
 """The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their index in the graph."""
@@ -51,7 +51,7 @@ class RowStatistics:
 
 
 class PhasedStream:
-    """A stream of one image through a network; see `Stream` for its parameters and methods.
+    """The streams of one image through a network, one for each phase; see `Stream` for its parameters and methods.
 
     A network without barriers has one phase. `dtype` is the precision of the convolutions. The feature maps between two
     phases are unnamed files in `folder` if they are large. `known` are the statistics of a larger image that contains
@@ -80,37 +80,28 @@ class PhasedStream:
         self.height, self.width = graph.grid(height, width)
         self.work = graph.work / len(self._phases)
         self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
-        self._stream = self._begin(self._phases[0])
-
-    @property
-    def scratch(self) -> list[dict[torch.dtype, torch.Tensor]]:
-        return self._stream.scratch
+        self.current = self._begin(self._phases[0])
+        """The stream of this phase."""
 
     @property
     def finished(self) -> bool:
-        return self._stream.finished and self._done == len(self._phases) - 1
+        return self.current.finished and self._done == len(self._phases) - 1
 
     def step(
         self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
     ) -> torch.Tensor:
         """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the last phase."""
-        if self._stream.finished and not self.finished:
+        if self.current.finished and not self.finished:
             self.statistics |= {place: one.total() for place, one in self._measured.items()}
             self._done += 1
-            scratch, self._stream = self.scratch, self._begin(self._phases[self._done])
-            self._stream.scratch = scratch
-        made = self._stream.step(self._phase_kernels(kernels), rows, check, strips, rounds)
+            scratch, self.current = self.current.scratch, self._begin(self._phases[self._done])
+            self.current.scratch = scratch
+        made = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)
         return made if self._done == len(self._phases) - 1 else made[:0]
 
     def work_done(self) -> float:
         """Return the share of all multiply-adds that is done, 0..1."""
-        return (self._done + self._stream.work_done()) / len(self._phases)
-
-    def snapshot(self) -> list[Window]:
-        return self._stream.snapshot()
-
-    def restore(self, windows: list[Window]) -> None:
-        self._stream.restore(windows)
+        return (self._done + self.current.work_done()) / len(self._phases)
 
     def _phase_kernels(self, kernels: Mapping[int, Kernel]) -> dict[int, Kernel]:
         """Return the kernels of this phase. Those of barriers follow from the statistics."""

@@ -19,7 +19,7 @@ from ..settings import WeightInterpolation
 from .device import free_memory, is_out_of_memory, wait_for_device
 from .kernels import Kernel, prepare
 from .phases import PhasedStream
-from .stream import Check, Stream, Window
+from .stream import Check, Window
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 class Steps:
     """The steps of one image: the height of their strips, and the repetition of failed steps."""
 
-    def __init__(self, stream: Stream | PhasedStream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
+    def __init__(self, stream: PhasedStream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
         self._threads = threads or Threads.for_device(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
@@ -135,11 +135,11 @@ class Steps:
 
         The strip is halved if there is not enough memory, and a step that overflowed in fp16 is repeated in fp32.
         """
-        before = self.stream.snapshot() if self.dtype == torch.float16 else []
+        before = self.stream.current.snapshot() if self.dtype == torch.float16 else []
         rows = self._fitting_step(model, self.dtype, check)
-        if self.dtype == torch.float16 and not _all_finite(self.stream.snapshot(), rows):
+        if self.dtype == torch.float16 and not _all_finite(self.stream.current.snapshot(), rows):
             log.info("A step overflowed in fp16 and is repeated in fp32")
-            self.stream.restore(before)
+            self.stream.current.restore(before)
             rows = self._fitting_step(model, torch.float32, check)
         wait_for_device(self.stream.device)
         return rows
@@ -158,7 +158,7 @@ class Steps:
                 self._halve(error)
 
     def _halve(self, error: Exception) -> None:
-        self.stream.scratch.clear()
+        self.stream.current.scratch.clear()
         if self.stream.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.rows == 1:

@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_height_and_is_estimated(graph: Graph, fol
 
         def check() -> None:
             nonlocal most
-            own = [one for window in run.snapshot() for one in window.chunks]
+            own = [one for window in run.current.snapshot() for one in window.chunks]
             held = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in own}
             maps = {one.untyped_storage().data_ptr() for one in run.maps}
             most = max(most, sum(size for address, size in held.items() if address not in maps))

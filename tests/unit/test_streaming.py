@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from enhance.engine.kernels import Convolution, prepare
+from enhance.engine.phases import PhasedStream
 from enhance.engine.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
 from enhance.engine.stream import Stream, run_in_threads
 from enhance.errors import Cancelled
@@ -310,7 +311,7 @@ def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch, cached):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - cached, 80e9))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: cached + 3e8)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3e8)
-        stream = Stream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
+        stream = PhasedStream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3), torch.float16)
         stream.device = torch.device("cuda")
         return Steps(stream, 512, torch.float16, Threads(1)).rows
 
