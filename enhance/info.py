@@ -364,5 +364,8 @@ def grade_in(info: Info) -> str:
 def settings_in(info: Info) -> Settings:
     """Return the settings of a finished run, even if its model was removed or replaced."""
     values = {**info["settings"], "preset": info["preset"], "tile": info["tile"]}
-    scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
-    return Settings.from_stored(values, max(1, math.ceil(scale)))
+    try:
+        return Settings(**values)
+    except SettingsError:
+        scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
+        return Settings.from_stored(values, max(1, math.ceil(scale)))

@@ -292,7 +292,7 @@ def test_a_lack_of_gpu_memory_frees_caches_and_halves_the_strip(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 8e9))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
-    stream = Stream(SMALL_SRVGG, 64, 8, lambda first, last: torch.zeros(last - first, 8, 3))
+    stream = PhasedStream(SMALL_SRVGG, 64, 8, lambda first, last: torch.zeros(last - first, 8, 3), torch.float32)
     stream.step(prepare(SMALL_SRVGG, random_state(SMALL_SRVGG), CPU, torch.float32, transposed=False), 8)
     stream.device = torch.device("cuda")
     steps = Steps(stream, 64, torch.float16, Threads(1))
@@ -300,7 +300,7 @@ def test_a_lack_of_gpu_memory_frees_caches_and_halves_the_strip(monkeypatch):
 
     steps._halve(torch.OutOfMemoryError())
 
-    assert (steps.rows, trimmed, stream.scratch) == (rows // 2, [True], [])
+    assert (steps.rows, trimmed, stream.current.scratch) == (rows // 2, [True], [])
 
 
 @pytest.mark.parametrize("cached", [0, 4e8], ids=["unused", "cached by PyTorch"])
