@@ -167,7 +167,7 @@
     new ResizeObserver(([entry]) => {
       const ratio = devicePixelRatio, { width, height } = entry.contentRect;
       [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-      box.classList.toggle("narrow", width < 720); // The tags of the divider need the space.
+      box.classList.toggle("narrow", width < WIDE); // The tags of the divider need the space.
       if (!photo) return;
       if (viewAddress !== photo.address) resetView();
       else if (fitted) zoom = fitZoom();
