@@ -8,14 +8,15 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
 RUN useradd --no-create-home --uid 1000 user
 WORKDIR /home/user/app
 
-# cpu omits 2.8 GB of CUDA and is downloaded from PyTorch's own index. cuda is for NVIDIA GPUs. The build fails if the index
+# cpu omits 2.8 GB of CUDA. uv downloads it from PyTorch's own index. cuda is for NVIDIA GPUs. The build fails if the index
 # cannot be reached, or if the build of PyTorch is not the selected one.
 ARG TORCH=cpu
 COPY requirements.lock .
 RUN cp requirements.lock /tmp/lock && \
     if [ "$TORCH" = cpu ]; then \
         grep -oE "^torch(vision)?==[0-9.]+" requirements.lock > /tmp/torch && \
-        pip install --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch || \
+        pip install --quiet "uv>=0.9,<1" && \
+        UV_HTTP_TIMEOUT=60 uv pip install --system --torch-backend=cpu --no-deps -r /tmp/torch || \
         { echo "Cannot download the CPU build of PyTorch. Check the connection, or build with TORCH=cuda." >&2; exit 1; }; \
         awk "/^[a-z]/ { kept = !/^(cuda|nvidia|triton)/ } kept" requirements.lock > /tmp/lock; \
     fi && \
