@@ -21,6 +21,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer
+from enhance.comparison import Cell
 from enhance.config import Config
 from enhance.scheduler import SCHEDULER, Ticket
 
@@ -59,7 +60,7 @@ class WatchedEnhancer(Enhancer):
         self.names: list[str] = []
         """File names of the runs, in the order in which they began."""
         self._pauses: dict[str, str] = {}
-        self._errors: dict[str, Exception] = {}
+        self._errors: dict[str, Any] = {}
 
     @contextmanager
     def paused(self, point: str, of: str = "") -> Iterator[None]:
@@ -76,7 +77,7 @@ class WatchedEnhancer(Enhancer):
 
     @contextmanager
     def failing(self, call: str, error: Exception) -> Iterator[None]:
-        """Let every `run`, `preview` or `compare` raise this error."""
+        """Let every `run`, `preview` or `compare` raise this error, or each "cell" of `anime-fast` have it."""
         self._errors[call] = error
         try:
             yield
@@ -95,13 +96,18 @@ class WatchedEnhancer(Enhancer):
     def compare(self, source, *given, on_cell=None, ticket=None, **named):
         stop = ticket and ticket.stop
 
-        def show(cell: Any) -> None:
+        def checked(cell: Cell) -> Cell:
+            error = self._errors.get("cell")
+            return Cell(cell.settings, error=error) if error and cell.settings.preset == "anime-fast" else cell
+
+        def show(cell: Cell) -> None:
             if on_cell is not None:
-                on_cell(cell)
+                on_cell(checked(cell))
             self._wait("cell", source, stop)
 
         self._begin("compare", source, stop)
-        return super().compare(source, *given, on_cell=show, ticket=ticket, **named)
+        comparison = super().compare(source, *given, on_cell=show, ticket=ticket, **named)
+        return replace(comparison, cells=tuple(map(checked, comparison.cells)))
 
     def run(self, source, *given, progress=None, stop=None, ticket=None, **named):
         ticket = ticket or Ticket(stop=stop or threading.Event())

@@ -17,7 +17,7 @@ from gradio.components import Component
 from gradio.data_classes import FileData
 
 from ..batch import Item
-from ..comparison import Comparison
+from ..comparison import Cell, Comparison
 from ..errors import EnhanceError, PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
@@ -126,8 +126,12 @@ class Endpoints:
         with services.errors_as_messages(request):
             source, region = _path_of_upload(image), call_region(given)
 
+            def visible(cell: Cell) -> Cell:
+                return replace(cell, error=cell.error and services.visible_error(request, cell.error))
+
             def work(job: Job[Comparison]) -> Comparison:
-                return compare(services, source, job, **region)
+                comparison = compare(services, source, job, **region)
+                return replace(comparison, cells=tuple(map(visible, comparison.cells)))
 
             comparison = yield from self._run(request, progress, "comparison", lambda ticket: Job(work, ticket, source))
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
@@ -154,7 +158,7 @@ class Endpoints:
             language = language_of(request)
 
             def job(ticket: Ticket) -> BatchJob:
-                return BatchJob(services, items, settings, language, ticket, encoding, pattern)
+                return BatchJob(services, request, items, settings, language, ticket, encoding, pattern)
 
             packed = yield from self._run(request, progress, "batch", job)
             infos = {

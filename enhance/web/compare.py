@@ -53,7 +53,7 @@ class PageComparison(Job[None]):
         self.cells: dict[str, Cell] = {}
         self.images: dict[str, Path] = {}  # The original has the name "".
         self.previews: dict[str, Preview] | None = {}  # None once the memory was needed.
-        self._session = call.session
+        self._call, self._session = call, call.session
         region: dict[str, Any] = {"x": centre[0], "y": centre[1], "size": REGION_SIDE}
         options = {"settings": settings, "on_cell": self._add, **region}
 
@@ -77,7 +77,8 @@ class PageComparison(Job[None]):
                 cell = Cell(cell.settings, error=error)
         if self.previews is not None and preview is not None and cell.error is None:
             self.previews[name] = preview
-        self.cells[name] = replace(cell, preview=None)
+        error = cell.error and self._call.services.visible_error(self._call.request, cell.error)
+        self.cells[name] = replace(cell, preview=None, error=error)
 
     def _save(self, name: str, pixels: np.ndarray, icc: bytes | None) -> None:
         kind = f"cell{self.presets.index(name) if name else 'before'}"

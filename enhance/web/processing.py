@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class BatchJob(Job[Packed]):
     def __init__(
         self,
         services: Services,
+        request: gr.Request,
         items: Iterable[Item],
         settings: Settings,
         language: str,
@@ -89,6 +90,7 @@ class BatchJob(Job[Packed]):
         pattern: str = PATTERN,
     ):
         self.language, self._services, self._preset, self._pattern = language, services, settings.preset, pattern
+        self._request = request
         self.running = BatchRun(
             services.enhancer,
             settings,
@@ -141,7 +143,14 @@ class BatchJob(Job[Packed]):
                 if item.state == "failed":  # It could not be read before the batch began.
                     self.finish_file(item)
             batch, settings = self.running.run(), self.running.settings
+            visible = {key: self._with_visible_error(item) for key, item in batch.files.items()}
+            batch = replace(batch, files=visible)
             return pack_batch(self._services.downloads, batch, settings, self.language, self._pattern)
+
+    def _with_visible_error(self, item: Item) -> Item:
+        if item.error is None:
+            return item
+        return replace(item, error=self._services.visible_error(self._request, item.error))
 
     def _handle_change(self, batch: Batch) -> None:
         item = batch.latest

@@ -32,9 +32,6 @@ from .storage import PageFolder, TaskOwners, page_folder
 
 log = logging.getLogger(__name__)
 
-_MISSING_MODEL = ("weights_not_fetched", "weights_not_installed")
-"""The errors whose messages have a command for the administrator."""
-
 
 @dataclass(frozen=True)
 class Services:
@@ -101,15 +98,17 @@ class Services:
             session.chosen = with_installed_models(settings)
         return session.chosen
 
+    def visible_error(self, request: gr.Request, error: EnhanceError) -> EnhanceError:
+        """Return the error to show. Only an administrator sees the commands and paths of errors of weight files."""
+        is_hidden = error.key.startswith("weights_") and not _is_administrator(request)
+        return EnhanceError("not_installed") if is_hidden else error
+
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""
         self.metrics.refused(error)
-        is_missing = isinstance(error, EnhanceError) and error.key in _MISSING_MODEL
-        if is_missing and not _is_administrator(request):
-            error = EnhanceError("not_installed")
         language = language_of(request)
         if isinstance(error, EnhanceError):
-            return error.message(language)
+            return self.visible_error(request, error).message(language)
         if is_memory_short(error):
             return translate(language, "memory_out")
         log.error(event, exc_info=error)

@@ -35,9 +35,9 @@ def listen(site: Site, endpoint: str, event: str) -> str:
     return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", timeout=60).text
 
 
-def answer_to(site: Site, endpoint: str, data: list[Any]) -> str:
+def answer_to(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None) -> str:
     """Return the events of a call as text, or the error of the request."""
-    called = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, timeout=20)
+    called = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=20)
     return listen(site, endpoint, called.json()["event_id"]) if called.status_code == 200 else called.text
 
 

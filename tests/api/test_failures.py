@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from safetensors.torch import save
 
 from enhance import EnhanceError, models
-from enhance.errors import Cancelled
+from enhance.errors import Cancelled, WeightsError
 
 from ..site import Site, wait_until
 from ..unit.hub_server import HubServer
@@ -97,3 +97,21 @@ def test_a_cancelled_run_stops_its_download(site, hub, tmp_path):
         site.enhancer.run(site.photo("left.png", 24, 32), "anime-fast", output=tmp_path / "x.png", stop=stop)
 
     assert [path.suffix for path in models.folder().glob("official*")] == [".part"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "failing"), [("enhance", "run"), ("batch", "run"), ("compare", "compare"), ("compare", "cell")]
+)
+def test_only_an_administrator_sees_commands_and_paths_of_weight_files(site: Site, endpoint, failing):
+    photo: Any = upload(site, "weights.png")
+    area, error = [None, None, 16], WeightsError("weights_unreadable", path="/srv/span.bin", name="span-x4", reason="?")
+    values = [photo, *area] if endpoint == "compare" else [[photo] if endpoint == "batch" else photo, *FAST_VALUES]
+
+    with site.enhancer.failing(failing, error):
+        visitor = answer_to(site, endpoint, values, {"x-forwarded-for": "203.0.113.7"})
+        administrator = answer_to(site, endpoint, values)
+
+    assert "Not installed on this server." in visitor
+    assert "/srv" not in visitor
+    assert "Administrators:" not in visitor
+    assert "/srv/span.bin" in administrator

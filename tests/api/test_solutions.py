@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from enhance.errors import MemoryShortError, StorageError
+from enhance.batch import Item
+from enhance.errors import MemoryShortError, StorageError, WeightsError
 from enhance.scheduler import SCHEDULER
 from enhance.settings import AUTO
 from enhance.web import controls, run, upload
+from enhance.web.batch.views import file_message
 from enhance.web.session import PageResult
 from enhance.web.views import Call, Updates
 
@@ -75,6 +78,12 @@ def test_a_link_to_a_preset_that_is_not_installed_offers_auto(call, tmp_path, mo
     html = controls.open_page(replace(call, request=request))[call.page.controls.problem]
     assert "Not installed on this server." in html
     assert buttons(html) == {"Use Auto": AUTO}
+
+
+def test_a_file_of_a_batch_shows_a_visitor_no_path_of_its_model(call):
+    error = WeightsError("weights_changed", path="/srv/span.bin", name="span-x4")
+    item = Item(Path("photo.png"), Path("photo.png"), state="failed", error=error)
+    assert file_message(call, item) == "Not installed on this server."
 
 
 def test_a_run_whose_weights_are_missing_offers_auto(call, tmp_path, monkeypatch):

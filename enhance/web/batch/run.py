@@ -53,8 +53,9 @@ class PageBatch(BatchJob):
                 if item.key not in old or old[item.key].name != Path(name).name:  # The pattern has changed.
                     old[item.key] = call.services.downloads.link(item.result, name)
         encoding = session.encoding
+        files = self._files
         super().__init__(
-            call.services, self._files.items, settings, call.language, ticket, encoding, self._files.pattern
+            call.services, call.request, files.items, settings, call.language, ticket, encoding, files.pattern
         )
 
     def _name(self, item: Item) -> str:

@@ -134,9 +134,12 @@ def file_message(call: Call, item: Item) -> str:
     """Return why a file needs attention, or ""."""
     files = call.session.owner.files
     error, plan = _error(files, item), files.plans.get(item.key)
-    if error and error.key == "size_large":
+    if error is None:
+        return ""
+    if error.key == "size_large":
         return call.text("batch_small")
-    text = page_message(call.language, error, plan.settings if plan else None) if error else ""
+    error = call.services.visible_error(call.request, error)
+    text = page_message(call.language, error, plan.settings if plan else None)
     if text.startswith(item.name):  # The list has the name above the message.
         rest = text.removeprefix(item.name).lstrip()
         text = call.text("this_file") + sentence_space(call.language) + rest
