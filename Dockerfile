@@ -4,12 +4,12 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 GRADIO_ANALYTICS_ENABLED=False \
     ENHANCE_DATA=/home/user/data ENHANCE_WEIGHTS=/home/user/data/weights
 
-# The folder of the user belongs to root, so that the user cannot replace the program in it.
+# The home folder belongs to root, so that the user cannot replace the program in it.
 RUN useradd --no-create-home --uid 1000 user
 WORKDIR /home/user/app
 
-# cpu omits 2.8 GB of CUDA. uv downloads it from PyTorch's own index. cuda is for NVIDIA GPUs. The build fails if the index
-# cannot be reached, or if the build of PyTorch is not the selected one.
+# cpu: PyTorch without CUDA, 2.8 GB smaller, which uv downloads from PyTorch's own index. cuda: PyTorch for NVIDIA GPUs. The
+# image is not built if that index cannot be reached, or if the installed PyTorch is not the selected one.
 ARG TORCH=cpu
 COPY requirements.lock .
 RUN cp requirements.lock /tmp/lock && \
@@ -25,8 +25,8 @@ RUN cp requirements.lock /tmp/lock && \
 
 COPY . .
 RUN python -m compileall -q app.py enhance
-# With these models the image runs without a network. The cache keeps the downloads when the program changes. Lock files are
-# omitted because they must be in the volume.
+# With these models, the image runs without a network. The cache keeps the downloads when the program changes. Lock files
+# are deleted because they must be in the volume.
 RUN --mount=type=cache,target=/tmp/weights \
     ENHANCE_WEIGHTS=/tmp/weights python -m enhance weights fetch && cp -r /tmp/weights /home/user/weights && \
     rm -f /home/user/weights/*.lock /home/user/weights/*.part && install -d -o user /home/user/data

@@ -50,7 +50,7 @@ def find_images(
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
-    if is_address(output):  # Each name is a request.
+    if is_address(output):  # Each name that is checked costs a request.
         alike = max(stems.values(), default=1)
         return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
     return replace(plan(items, ResultNames(Path(output), ending) if output else None), **facts)

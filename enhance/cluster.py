@@ -46,17 +46,20 @@ _STORE_BYTES = 80 << 20
 
 
 def plan_workers(nodes: Sequence[Mapping[str, float]], device: str = "auto") -> tuple[int, int, int]:
-    """Return the number of workers, and the cores and GPUs of each: one for each GPU, else for each group of cores.
+    """Return the number of workers, and the cores and GPUs of each.
 
-    `nodes` are the resources of the machines as Ray names them. Raises EnhanceError if they have no cores.
+    There is one worker for each GPU with a core, or without GPUs for each group of cores. `nodes` are the resources of
+    the machines as Ray names them. Raises EnhanceError if they have no cores, or if no machine with GPUs has any.
     """
     gpus, cores = ([int(node.get(name, 0)) for node in nodes] for name in ("GPU", "CPU"))
-    if not any(cores):
-        raise EnhanceError("cluster_no_cores")
     if any(gpus) and device != "cpu":
-        return sum(gpus), 1, 1
-    each = min(filter(None, [_MAX_CORES, *cores]))
-    return sum(count // each for count in cores), each, 0
+        count, each, gpu = sum(map(min, gpus, cores)), 1, 1  # Ray never starts a worker that no machine has room for.
+    else:
+        each, gpu = min(filter(None, [_MAX_CORES, *cores])), 0
+        count = sum(core // each for core in cores)
+    if not count:
+        raise EnhanceError("cluster_no_cores")
+    return count, each, gpu
 
 
 @contextmanager

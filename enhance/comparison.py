@@ -85,7 +85,7 @@ def compare(
     remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}
     networks, total_seconds = len(remaining), sum(remaining.values())
     cells, previews, missing = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, WeightsError]()
-    # Presets with the same model have the same estimate, so that each model is loaded once. Faces replace the model.
+    # Presets with the same model have the same estimate, so each is loaded once. Faces unload it and are last.
     order = sorted(
         range(len(settings)), key=lambda at: (remaining[_network(settings[at])], settings[at].scene == "face")
     )

@@ -154,7 +154,7 @@ class Config:
     public_host: str | None = _variable("ENHANCE_PUBLIC_HOST", _matching(_HOST, "config_host"))
     frame_ancestors: str = _variable("ENHANCE_FRAME_ANCESTORS", _matching(_ANCESTORS, "config_frames"), "'self'")
     metrics: bool = _variable("ENHANCE_METRICS", _equal_to("1", "[01]", "config_switch"), False)
-    # As the package `spaces` and as Gradio read them.
+    # The next two have the values that the package `spaces` and Gradio accept.
     zero_gpu: bool = _variable("SPACES_ZERO_GPU", lambda _, text: text.lower() in ("1", "t", "true"), False)
     agents: bool = _variable("GRADIO_MCP_SERVER", _equal_to("true"), False)
     json_log: bool = _variable("ENHANCE_LOG", _equal_to("json", "text|json", "config_log"), False)

@@ -193,7 +193,7 @@ class Request:
 
     @property
     def has_gain_map(self) -> bool:
-        """Whether the result has the HDR gain map of the image. Prints with a border or a cropped photo have none."""
+        """Whether the result has the HDR gain map of the image. A print with a border or cropping has none."""
         return self.image.gain_map is not None and not self.settings.has_paper_size
 
     @property

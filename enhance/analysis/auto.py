@@ -82,7 +82,7 @@ RULES = (
     Rule(("drawing",), lambda analysis: True, "precise", "clean_drawing"),
     Rule(("text",), lambda analysis: True, "precise", "clean_text"),
     Rule(_PHOTO, _has_grain, "gentle", "grainy_photo"),
-    # JPEG compression removes noise. If much is measured, it is texture, such as gravel, which `gentle` replaces.
+    # Compression removes noise. Strong noise in a compressed photo is therefore texture that `gentle` would replace.
     Rule(_PHOTO, is_compressed, "fast", "compressed_photo", _COMPRESSED),
     Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
     Rule(_PHOTO, _is_noisy, "fast", "slightly_noisy_photo"),

@@ -37,7 +37,7 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: 
         if squares is None:
             break
         text, tiles = _text_tiles(squares)
-        # Of a small image that is not flat, every square must show text.
+        # In a small image that is not flat, every square must show text.
         usual, most = (1, tiles) if is_flat else (2 if scale == 0 else 4, max(len(squares), _FEWEST_SQUARES))
         fewest = max(1, min(usual * _FEWEST_TILES, most))
         if text >= fewest and text >= (_TEXT_OF_FLAT if is_flat else _TEXT) * tiles:

@@ -128,7 +128,7 @@ def describe_preset(language: str, preset: str, choice: Mapping[str, Any] | None
 
 
 def describe_choice(language: str, choice: Mapping[str, Any], seconds: float, flags: str = "") -> str:
-    """Return the preset that `auto` selected, with reason and time: "Sharp and clean. Auto selects Precise, about 4 s."
+    """Return the preset that `auto` selected, with reason and time: "Sharp and clean, so Precise, about 4 s."
 
     `choice` is `info["auto"]`. `flags` of the command line are added to the name of the preset.
     """

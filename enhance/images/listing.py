@@ -122,7 +122,9 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
                 listing.hidden += not entry.name.startswith(OWN)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or (path.exists() and not entry.is_file()):  # Lists broken links.
+            elif path.suffix.lower() not in SUFFIXES or (
+                path.exists() and not entry.is_file()
+            ):  # Broken links are listed and fail.
                 listing.others += 1
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))

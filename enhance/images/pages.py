@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,9 @@ _MAX_PAGES = 10_000
 
 
 def tiff_directories(file: BinaryIO) -> Iterator[tuple[int, int, ImageFileDirectory_v2]]:
-    """Yield the directories of a TIFF or BigTIFF, each with its position and that of the position of the next one.
+    """Yield the position of each directory of a TIFF or BigTIFF, where that of the next one is stored, and its tags.
 
-    The directory yielded before is not valid any more. Raises any error of Pillow if the file is another or damaged.
+    A directory is valid only until the next one is read. Raises any error of Pillow for other and for damaged files.
     """
     file.seek(0)
     head = file.read(16)
@@ -43,7 +44,8 @@ def _pages(file: BinaryIO) -> list[tuple[int, int]]:
     The list ends at the first directory that is damaged, and is empty for other files.
     """
     pages = []
-    with suppress(Exception):  # Pillow raises many types.
+    with warnings.catch_warnings(), suppress(Exception):  # Pillow raises many types.
+        warnings.simplefilter("ignore")
         for position, following, directory in tiff_directories(file):
             if not directory.get(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK):
                 pages.append((position, following))

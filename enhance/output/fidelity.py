@@ -124,7 +124,7 @@ class BaseLayer:
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
         """Return rows of G times `share`, and of the averages of its upscaling.
 
-        The rows also remove this share of the JPEG blocks of the photo from the network's output, which keeps them.
+        The network keeps the blocks of a JPEG. The rows therefore also remove this share of them from its output.
         """
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
@@ -255,7 +255,7 @@ class AreaAverage:
 class Fidelity:
     """How closely a result matches its photo, in dB: on average, and in the areas that differ most.
 
-    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo.
+    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo; None without pixels.
     """
 
     average_db: float
@@ -285,7 +285,7 @@ class FidelityMeter:
         self._first = self._measured = 0
         self._squares = 0.0
         self._weights = np.zeros((_DECIBELS[1] - _DECIBELS[0]) * _BINS_PER_DECIBEL)  # By ratio in dB.
-        self._worst: tuple[float, tuple[int, int] | None] = 0.0, None  # The largest weighted error, and its place.
+        self._worst: tuple[float, tuple[int, int] | None] = 0.0, None  # The largest weighted ratio, and where it is.
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""

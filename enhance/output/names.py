@@ -26,7 +26,7 @@ class ResultNames:
 
     An existing file is replaced only if it is a result of the same source, which is identified by its bytes. If a
     name is taken by any other file, a number is added. Sources and names are claimed, also from other processes, until
-    `release`. Earlier results are searched at `alike` names, also those of sources and results that were removed since.
+    `release`. An earlier result is searched under `alike` names, because those before it can have been deleted.
     """
 
     def __init__(self, folder: Path, ending: str = ".png", alike: int = _MAX_NUMBERS_CHECKED):

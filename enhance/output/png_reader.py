@@ -90,7 +90,7 @@ class PngReader:
         return _region(self.rows, box, step)
 
     def _chunk(self, index: int) -> np.ndarray:
-        """Return the rows of an IDAT chunk. The last chunk is cached."""
+        """Return the rows of an IDAT chunk. The chunk that was read last is cached."""
         if self._cached and self._cached[0] == index:
             return self._cached[1]
         count = rows_per_chunk(self.row_bytes)

@@ -147,7 +147,7 @@ class BatchFiles:
     plans: dict[str, FilePlan] = field(default_factory=dict)
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    _requested: dict[str, Settings] = field(default_factory=dict)  # By key: a result has the preset that Auto chose.
+    _requested: dict[str, Settings] = field(default_factory=dict)  # By key. `info` has the preset that Auto selected.
 
     def prepare(
         self, settings: Settings, encoding: Encoding, *, only: str | None = None, keeps_settings: bool = False

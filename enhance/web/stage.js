@@ -122,7 +122,7 @@
     box.style.setProperty("--split", `${100 * share}%`);
     const above = height / 2 - y * perPixel(), sides = { above, below: height - above - photo.size[1] * perPixel() };
     for (const [side, length] of Object.entries(sides)) box.style.setProperty(`--${side}`, `${Math.max(0, length) / devicePixelRatio}px`);
-    const shown = photo.size[0] * perPixel() / devicePixelRatio; // The controls end with a photo that is wide enough for them.
+    const shown = photo.size[0] * perPixel() / devicePixelRatio; // The controls are aligned with the edges of a photo that is wide enough for them.
     one("#stage").style.setProperty("--beside", `${whole && shown > WIDE ? Math.max(MARGIN, (canvas.clientWidth - shown) / 2) : MARGIN}px`);
     showTools(now, whole);
   };
@@ -134,7 +134,7 @@
     if (edge === "x") context.fillRect(left + Math.round(across * share), top, thickness, down);
     else context.fillRect(left, top + Math.round(down * share), across, thickness);
   };
-  // The frame around the area of the result that the user asked for.
+  // The frame around the area with the lowest fidelity.
   const drawFrame = () => {
     const [width, height] = canvasSize(), p = perPixel(), side = Math.max(2 * FRAME * p, 48 * devicePixelRatio);
     const [left, top] = [width / 2 + (framed[0] - x) * p, height / 2 + (framed[1] - y) * p].map((middle) => Math.round(middle - side / 2));

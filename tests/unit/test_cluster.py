@@ -172,6 +172,7 @@ def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_
     [
         (NODES, "auto", (2, 1, 1)),
         (NODES, "cpu", (5, 8, 0)),
+        ([{"CPU": 1.0, "GPU": 4.0}, {"GPU": 2.0}], "auto", (1, 1, 1)),
         ([{"CPU": 2.0}, {"CPU": 4.0}], "auto", (3, 2, 0)),
     ],
 )
@@ -179,9 +180,10 @@ def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(nodes, d
     assert plan_workers(nodes, device) == plan
 
 
-def test_a_cluster_without_cores_is_an_error():
+@pytest.mark.parametrize("nodes", [[{}], [{"CPU": 4.0}, {"GPU": 2.0}]])
+def test_a_cluster_without_cores_for_its_workers_is_an_error(nodes):
     with pytest.raises(EnhanceError, match="has CPU cores"):
-        plan_workers([{}])
+        plan_workers(nodes)
 
 
 def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):

@@ -51,6 +51,7 @@ def test_first_of_several_pages_is_noted(tmp_path):
         assert read_image(tmp_path / "scan.tif").metadata.notes == ("first_frame",)
 
 
+@pytest.mark.filterwarnings("error")
 def test_other_and_damaged_files_have_one_page(tmp_path):
     write_pages(tmp_path / "scan.tif", 2)
     whole = (tmp_path / "scan.tif").read_bytes()

@@ -140,8 +140,7 @@ def file_message(call: Call, item: Item) -> str:
         return call.text("batch_small")
     error = call.services.visible_error(call.request, error)
     text = page_message(call.language, error, plan.settings if plan else None)
-    if text.startswith(item.name):  # The list has the name above the message.
-        rest = text.removeprefix(item.name).lstrip()
+    if (rest := text.removeprefix(f"{item.name} ")) != text:  # The list has the name above the message.
         text = call.text("this_file") + sentence_space(call.language) + rest
     return text
 
