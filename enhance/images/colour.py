@@ -22,7 +22,7 @@ from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
 from . import jxl, raw
-from .containers import pixel_chunks, scan_chunks
+from .containers import chunk_content, first_chunks, pixel_chunks, scan_chunks
 from .header import Header, open_with_pillow
 from .image import Box
 from .pages import tiff_tags
@@ -138,6 +138,11 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     tags = tiff_tags(file) if header.format == "TIFF" else {}
     file.seek(0)
     stored = _decode_array(file.read())
+    is_grey_alpha = header.mode == "LA;16"  # OpenCV returns it as RGBA.
+    if header.format == "PNG" and header.has_alpha and stored.ndim == 2:  # OpenCV ignores a transparent grey level.
+        level = int.from_bytes(chunk_content(file, first_chunks(scan_chunks(file))[b"tRNS"]), "big")
+        alpha = np.where(stored == level, np.uint16(0), np.uint16(_WHITE))
+        stored, is_grey_alpha = cv2.merge([stored, stored, stored, alpha]), True
     is_float = stored.dtype == np.float32
     if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
         raise PictureError("image_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
@@ -147,14 +152,14 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     def part(box: Box) -> np.ndarray:
         values = _cut(stored, box)
         values = _in_rgb_order(np.rint(values * np.float32(_WHITE)).astype(np.uint16) if is_float else values)
-        if header.mode == "LA;16":  # OpenCV returns it as RGBA.
+        if is_grey_alpha:
             return values[..., [0, 3]]
         values = values if values.shape[2] == 1 or header.has_alpha else values[..., :3]
         if premultiplied:
             return np.dstack([_unpremultiply(values[..., :3], values[..., 3]), values[..., 3]])
         return _WHITE - values if white_is_zero else values
 
-    grey, has_alpha = stored.ndim == 2 or header.mode == "LA;16", stored.ndim == 3 and header.has_alpha
+    grey, has_alpha = stored.ndim == 2 or is_grey_alpha, stored.ndim == 3 and header.has_alpha
     height, width = stored.shape[:2]
     return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
 

@@ -180,11 +180,12 @@ def test_a_16_bit_grey_png_keeps_every_bit(read):
 
 
 def test_a_transparent_colour_in_16_bits(read):
-    key = make_chunk(b"tRNS", np.asarray(DEEP[2, 1], ">u2").tobytes())
-    image = read(png(DEEP, 2, before_pixels=key))
-    assert image.alpha is not None
-    assert list(zip(*np.nonzero(image.alpha == 0), strict=True)) == [(2, 1)]
-    assert image.alpha[0, 0] == 65535
+    for values, colour_type in ((DEEP, 2), (DEEP[..., 0], 0)):
+        key = make_chunk(b"tRNS", np.asarray(values[2, 1], ">u2").tobytes())
+        image = read(png(values, colour_type, before_pixels=key))
+        assert image.alpha is not None
+        assert list(zip(*np.nonzero(image.alpha == 0), strict=True)) == [(2, 1)]
+        assert image.alpha[0, 0] == 65535
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
