@@ -161,8 +161,9 @@ class Run:
             fidelity = meter and meter.fidelity()
             self.measurements |= fidelity_info(fidelity)
             if fidelity and fidelity.worst_place:
-                reduce = self.request.settings.reduce
-                place = [reduce * at + reduce // 2 for at in fidelity.worst_place]
+                reduce, sides = self.request.settings.reduce, (self.request.image.width, self.request.image.height)
+                places = zip(fidelity.worst_place, sides, strict=True)
+                place = [min(reduce * at + reduce // 2, side - 1) for at, side in places]
                 self.measurements["fidelity_worst_place"] = place
             if preview is not None and preview.region.network_key == self.request.network_key:
                 self.measurements["agreement_db"] = agreement_db(preview, rows)

@@ -82,6 +82,11 @@ def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
     assert cut.info["fidelity_db"] == pytest.approx(whole.info["fidelity_db"], abs=1)
 
 
+def test_the_area_with_the_lowest_fidelity_is_inside_the_image(enhancer, tmp_path):
+    path = save(tmp_path / "small.png", piece(1, 1))
+    assert enhancer.run(path, FAST.changed(reduce=4)).info["fidelity_worst_place"] == [0, 0]
+
+
 def test_strips_of_any_height_are_bit_identical(engine):
     image = image_of(piece(131, 61))
     seen = image.downscale(2)
