@@ -28,6 +28,8 @@ def test_a_size_is_chosen_in_pixels_or_as_a_print_and_rejected_where_it_is_too_l
     expect(problem).to_have_count(0)
     pick(page, "size", "megapixels")
     expect(page.locator("#long_side")).to_be_hidden()
+    expect(page.locator("#megapixels input")).to_be_visible()
+    expect(page.locator("#megapixels input")).not_to_have_value("")
     page.locator("#megapixels input").fill("")
     page.locator("#size-problem .tip-action", has_text="4×").click()
     expect(problem).to_have_count(0)
