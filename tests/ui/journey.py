@@ -3,68 +3,37 @@
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.sync_api import Error, FloatRect, Locator, Page, TimeoutError
+from playwright.sync_api import FloatRect, Locator, Page, TimeoutError
 from playwright.sync_api import expect as expect_soon
 
 PATIENCE = 90_000
 """Milliseconds to wait for a condition. Longer waits fail."""
-READ = {
-    "count": "all.length",
-    "hidden": "!all.some((one) => one.checkVisibility({ visibilityProperty: true }) && one.offsetHeight)",
-    "visible": "one?.checkVisibility({ visibilityProperty: true }) && one.getBoundingClientRect().height > 0",
-    "checked": "one?.checked",
-    "enabled": "one?.matches(':not(:disabled, [aria-disabled=true])')",
-    "disabled": "one?.matches(':disabled, [aria-disabled=true]')",
-    "value": "one?.value",
-    "attribute": "one?.getAttribute(name)",
-    "text": "one?.textContent.replace(/\\s+/g, ' ').trim()",
-}
-"""What the assertions with these names compare, in JavaScript."""
+SHORT = 2000
+"""Milliseconds of a wait in which Playwright checks ten times a second. In longer waits it checks twice a second."""
 
 
 class _Expectation:
     def __init__(self, part: Any):
-        self._part, self._assertions = part, expect_soon(part)
+        self._assertions = expect_soon(part)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def check(*expected: Any) -> None:
-            end, pause = time.monotonic() + PATIENCE / 1000, 0.02
-            while not self._is_met(name, *expected) and time.monotonic() < end:
-                time.sleep(pause := min(1.3 * pause, 0.25))
-            if time.monotonic() >= end:
-                getattr(self._assertions, name)(*expected, timeout=1)
+            for _ in range(PATIENCE // SHORT - 1):
+                with suppress(AssertionError):
+                    return getattr(self._assertions, name)(*expected, timeout=SHORT)
+            return getattr(self._assertions, name)(*expected, timeout=SHORT)
 
         return check
 
-    def _is_met(self, name: str, *expected: Any) -> bool:
-        kind, wanted = re.sub("^to_(be|have|contain)_", "", name), expected[-1] if expected else None
-        with suppress(AssertionError, Error):  # A reload replaces the page during the check.
-            if kind not in READ or isinstance(wanted, list):
-                getattr(self._assertions, name)(*expected, timeout=1000)
-                return True
-            read = f"(all, name) => {{ const one = all.length === 1 ? all[0] : null; return {READ[kind]}; }}"
-            value = self._part.evaluate_all(read, expected[0] if kind == "attribute" else None)
-            if wanted is None or isinstance(wanted, int):
-                return value == (True if wanted is None else wanted)
-            if isinstance(wanted, re.Pattern):
-                return wanted.search(value or "") is not None
-            return wanted in (value or "") if name == "to_contain_text" else value == wanted
-        return False
-
 
 def expect(part: Locator | Page) -> Any:
-    """Return Playwright's assertions of a part of the page, which wait for PATIENCE.
-
-    At each failed check, Playwright's own would copy all texts of the page. The common ones are therefore checked here.
-    """
+    """Return Playwright's assertions of a part of the page, which wait for PATIENCE and check ten times a second."""
     return _Expectation(part)
 
 
