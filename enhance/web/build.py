@@ -40,7 +40,7 @@ from .params import (
 from .preview import PREVIEW_EVENTS
 from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
 from .services import Services, create_services, register
-from .session import MAX_SESSIONS
+from .sessions import MAX_SESSIONS
 from .storage import MARK_SECONDS, MIN_RETENTION
 from .theme import page_head, page_texts, page_theme, style_sheet
 from .views import Call, Updates, bind, parts

@@ -162,7 +162,7 @@ def change_size(call: Call) -> Updates:
     session, values = call.session, call.values
     try:
         settings = settings_from(values, session.shape)
-    except SettingsError:  # The control of the size has the message.
+    except SettingsError:  # The size control shows the message.
         return {}
     shown = session.shown_values
     if not session.is_auto or (shown.preset, shown.reduce) == (values["preset"], values["reduce"]):

@@ -31,10 +31,11 @@ from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates
+from .batch.files import BatchFiles
 from .jobs import Job, progress_text
 from .processing import pack_batch
 from .services import Services
-from .session import BatchFiles, Session, Upload
+from .session import Session, Upload
 from .storage import history_name
 from .templates import pixel_size
 from .views import Call, Updates, clear, offer_file, show_bar, show_session

@@ -27,7 +27,8 @@ from .gradio_changes import blocks_of
 from .metrics import Metrics, is_local_request
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
 from .preview import Previews
-from .session import Session, Sessions
+from .session import Session
+from .sessions import Sessions
 from .storage import PageFolder, TaskOwners, page_folder
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Services:
         if not session.is_auto:
             return values
         shown = session.shown_values
-        with suppress(SettingsError):  # The control of the size has the message.
+        with suppress(SettingsError):  # The size control shows the message.
             settings = self.choose_preset(session, values)
             names = ("preset", *PRESET_CONTROLS, "reduce")
             chosen = {name: getattr(settings, name) for name in names}

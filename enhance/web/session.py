@@ -1,4 +1,4 @@
-"""The state of each open page on the server. It is limited, and deleted some time after the page was last used."""
+"""The state of one open page on the server."""
 
 from __future__ import annotations
 
@@ -6,46 +6,29 @@ import secrets
 import shutil
 import threading
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import numpy as np
 
 from ..analysis import Analysis
-from ..batch import Batch, Item, plan, with_own_size
-from ..errors import SettingsError
+from ..batch import Batch, Item, plan
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts
 from ..info import Info, Result, paper_in, settings_in
 from ..output.formats import Encoding
-from ..output.names import PATTERN
-from ..output.thumbnails import (
-    Thumbnail,
-    save_for_screen,
-)
+from ..output.thumbnails import Thumbnail, save_for_screen
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
-from ..store import Entry, count_as_used, download_name
-from .jobs import JOBS
-from .storage import Asker, asker_of
+from ..store import Entry, download_name
+from .batch.files import BatchFiles
+from .storage import Asker
 
-MAX_SESSIONS = 200
-MAX_SESSIONS_OF_ADDRESS = 50
-"""The number of sessions of one user or address. New ones replace those that were idle for longest."""
-IDLE_SECONDS = 2 * 3600
-CLOSED_SECONDS = 600
-"""How long the session of a closed page is kept, for example while a phone is locked."""
-GRACE_SECONDS = 120
-"""How long jobs of a closed page continue, so that a page that is reloaded finds them."""
 _MAX_FILES = 6
 """The number of files of one kind in a session's folder: a browser can still be loading an earlier one."""
-_MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
-"""Larger files of a batch get no thumbnail, because it would take too long."""
 
 
 def image_version(sha256: str) -> str:
@@ -109,105 +92,6 @@ class PreviewRequest:
     view: Box
     stop: threading.Event = field(default_factory=threading.Event)
     quick: Any = None
-
-
-@dataclass(frozen=True)
-class FilePlan:
-    """The size (height, width) that the result of a file would have with these settings, or why it is not possible.
-
-    `is_limited` is true for the largest size if the requested one is too large. `background` is that of the output
-    file if it loses transparency.
-    """
-
-    settings: Settings
-    size: tuple[int, int] | None = None
-    is_limited: bool = False
-    background: str = ""
-    error: SettingsError | None = None
-
-
-@dataclass
-class BatchFiles:
-    """The files of the Batch tab, before and after a batch.
-
-    `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
-    are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
-    files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `pattern` is that of the names of output
-    files. `plans` are the expected results of the files that are not done.
-    """
-
-    items: tuple[Item, ...] = ()
-    id: str = field(default_factory=lambda: secrets.token_hex(16))
-    thumbnails: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
-    results: dict[str, Path] = field(default_factory=dict)
-    archives: list[Path | None] = field(default_factory=list)
-    encoding: Encoding = field(default_factory=Encoding)
-    is_flexible: bool = False
-    pattern: str = PATTERN
-    plans: dict[str, FilePlan] = field(default_factory=dict)
-    analyses: dict[Path, Analysis] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    _requested: dict[str, Settings] = field(default_factory=dict)  # By key. `info` has the preset that Auto selected.
-
-    def prepare(
-        self, settings: Settings, encoding: Encoding, *, only: str | None = None, keeps_settings: bool = False
-    ) -> None:
-        """Set the files to waiting, apart from those that are done with these settings or cannot be read.
-
-        With `keeps_settings`, each file keeps settings of its own. A file that is done with other settings gets a new
-        key, so that the list of results keeps both results. `only` is the key of the only file to prepare.
-        """
-        items = []
-        for item in self.items:
-            if only in (None, item.key):
-                if not keeps_settings:
-                    item = with_own_size(item, settings, is_flexible=self.is_flexible)
-                item = self._prepare(item, item.settings or settings, encoding)
-            items.append(item)
-        self.items, self.encoding = tuple(items), encoding
-        if not any(item.info for item in self.items):
-            self.id = secrets.token_hex(16)
-            self.items = tuple(replace(item, number=number) for number, item in enumerate(self.items, 1))
-
-    def is_done(self, item: Item, settings: Settings, encoding: Encoding) -> bool:
-        """Return whether a file has the result of these settings in this format."""
-        return self._has_result(item, settings) and encoding == self.encoding
-
-    def _has_result(self, item: Item, settings: Settings) -> bool:
-        if not (item.info and item.result and item.result.exists()):
-            return False
-        return settings in (self._requested.get(item.key), settings_in(item.info))
-
-    def _prepare(self, item: Item, settings: Settings, encoding: Encoding) -> Item:
-        if self.is_done(item, settings, encoding) or (item.error and not item.pixels):
-            return item
-        has_other = item.result is not None and item.result.exists() and not self._has_result(item, settings)
-        key = secrets.token_hex(16) if has_other else item.key
-        if (item.key, False) in self.thumbnails:
-            self.thumbnails[key, False] = self.thumbnails.pop((item.key, False))
-        self.thumbnails.pop((item.key, True), None)
-        self.results.pop(item.key, None)
-        self._requested[key] = settings
-        return replace(item, state="waiting", info=None, error=None, key=key)
-
-    def without_thumbnail(self, items: Iterable[Item]) -> list[tuple[Item, bool]]:
-        """Return the files whose thumbnail is still to be made, and whether it is that of the result."""
-        found = []
-        for item in items:
-            if item.state != "failed" and 0 < item.pixels <= _MAX_PIXELS:
-                found.append((item, False))
-            if item.info and item.info["output"]["width"] * item.info["output"]["height"] <= _MAX_RESULT_PIXELS:
-                found.append((item, True))
-        return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.thumbnails]
-
-    def remove(self, keys: Collection[str]) -> None:
-        """Remove files with their downloads, and all ZIP files."""
-        self.items = tuple(item for item in self.items if item.key not in keys)
-        paths, self.archives = self.archives, []
-        for key in keys:
-            paths += [self.results.pop(key, None), *(self.thumbnails.pop((key, one), None) for one in (False, True))]
-        for path in filter(None, paths):
-            path.unlink(missing_ok=True)
 
 
 class Session:
@@ -435,102 +319,3 @@ class Session:
         if not keep_files:
             shutil.rmtree(self.folder, ignore_errors=True)
         return choice
-
-
-class Sessions:
-    """The sessions by Gradio's session names, which are random and known to one browser only."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._sessions: dict[str, Session] = {}
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def get(self, request: gr.Request) -> Session:
-        """Return the session of this request, and delete idle ones."""
-        name = request.session_hash or ""
-        with self._lock:
-            session = self._sessions.pop(name, None) or Session(
-                self._folder / secrets.token_hex(16), asker_of(request).address, request.username
-            )
-            self._sessions[name] = session
-            session.seen, session.closed = time.monotonic(), None
-        self.sweep()
-        return session
-
-    def of_folder(self, name: str) -> Session | None:
-        """Return the session whose folder has this secret name."""
-        with self._lock:
-            tabs = (one for session in self._sessions.values() for one in session.tabs)
-            return next((one for one in tabs if one.folder.name == name), None)
-
-    def with_list(self, history: str) -> list[Session]:
-        """Return the sessions that have this list of results."""
-        with self._lock:
-            return [session for session in self._sessions.values() if history and session.history == history]
-
-    def open(self, request: gr.Request, tab: str) -> Session:
-        """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""
-        name = request.session_hash or ""
-        with self._lock:
-            for old, session in list(self._sessions.items()):
-                if tab and session.tab == tab and session.user == request.username and old != name:
-                    self._sessions[name] = self._sessions.pop(old)
-                    break
-        session = self.get(request)
-        session.tab, session.order, session.selected.order, session.is_batch_open = tab, 0, 0, False
-        return session
-
-    def close(self, request: gr.Request) -> None:
-        """Record that the page was closed. Its jobs are cancelled and its files deleted later."""
-        with self._lock:
-            session = self._sessions.get(request.session_hash or "")
-            if session is not None:
-                session.closed = time.monotonic()
-        for one in session.tabs if session else ():
-            one.cancel_previews()
-
-    def sweep(self) -> None:
-        """Cancel the jobs of pages that stay closed, and delete closed and idle sessions."""
-        now = time.monotonic()
-        with self._lock:
-            removed = self._remove_idle()
-            for name, session in list(self._sessions.items()):
-                seconds = now - (session.closed or now)
-                if seconds > GRACE_SECONDS:
-                    for job in filter(None, (session.run, session.batch)):
-                        job.cancel("absence")
-                if seconds > CLOSED_SECONDS:
-                    removed.append(self._sessions.pop(name))
-        for one in (tab for session in removed for tab in session.tabs):
-            one.reset()
-
-    def mark_used(self, *roots: Path) -> None:
-        """Restart the retention period of files below `roots` that open pages and running jobs use."""
-        with self._lock:
-            sessions = list(self._sessions.values())
-        used = {path for session in sessions for path in session.used_paths()}
-        used |= {path for job in list(JOBS) for path in job.inputs()}
-        resolved = [root.resolve() for root in roots]
-        for path in used:
-            if any(path.resolve().is_relative_to(root) for root in resolved):
-                count_as_used(path)
-                count_as_used(path.parent)  # The page folder's sweep decides by the folder of a file.
-
-    def _remove_idle(self) -> list[Session]:
-        """Remove sessions that are idle for long or too many, but none with a running or waiting job."""
-        now = time.monotonic()
-        idle = [(name, one) for name, one in list(self._sessions.items())[:-1] if not one.is_busy]
-        removed = [name for name, session in idle if now - session.seen > IDLE_SECONDS]
-        idle = [(name, session) for name, session in idle if name not in removed]
-        counts = Counter(session.address for session in self._sessions.values())
-        surplus = len(self._sessions) - len(removed) - MAX_SESSIONS
-        # Sessions of the address with most of them go first, so that no user can evict others by opening many pages.
-        for name, session in sorted(idle, key=lambda one: -counts[one[1].address]):
-            if counts[session.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
-                counts[session.address] -= 1
-                surplus -= 1
-                removed.append(name)
-        return [self._sessions.pop(name) for name in removed]

@@ -419,7 +419,7 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
             height, width = result_size(session.settings, upload.facts.height, upload.facts.width)
             key = "why_print" if session.settings.is_print else "why_ready"
             text = call.text(key, width=f"{width:,}", height=f"{height:,}", dpi=session.settings.dpi)
-        except SettingsError:  # The control of the size has the message.
+        except SettingsError:  # The size control shows the message.
             text, is_possible = call.text("why_size"), False
     if is_running and not starts:
         return {run.why: templates.note(text)}

@@ -20,7 +20,7 @@ from enhance.web.metrics import Metrics
 from enhance.web.params import CONTROLS
 from enhance.web.preview import Previews
 from enhance.web.services import Services
-from enhance.web.session import Sessions
+from enhance.web.sessions import Sessions
 from enhance.web.storage import PageFolder, TaskOwners
 from enhance.web.theme import page_texts
 from enhance.web.views import Call

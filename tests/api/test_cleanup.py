@@ -8,7 +8,7 @@ import time
 
 from enhance.images import ImageCache, read_image
 from enhance.web.metrics import start_cleaning
-from enhance.web.session import CLOSED_SECONDS, Sessions
+from enhance.web.sessions import CLOSED_SECONDS, Sessions
 from enhance.web.storage import PageFolder
 
 from ..site import wait_until

@@ -13,7 +13,8 @@ from enhance.i18n import translate
 from enhance.settings import Settings
 from enhance.web import preview
 from enhance.web.preview import state_of
-from enhance.web.session import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Session, Sessions
+from enhance.web.session import Session
+from enhance.web.sessions import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Sessions
 
 from ..unit.report_runs import text_of
 

@@ -151,7 +151,7 @@ def test_a_run_ends_when_it_is_cancelled_its_photo_is_replaced_or_the_page_is_cl
     enhance(page)
     expect(result_facts(page)).to_contain_text("second.png")
 
-    monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", 0)
+    monkeypatch.setattr("enhance.web.sessions.GRACE_SECONDS", 0)
     load(page, site.photo("closed.png", 300, 48))
     with site.enhancer.paused("progress"):
         page.locator("#enhance").click()

@@ -1,5 +1,5 @@
 """The Batch tab.
 
-`run` has the batches and changes their files, `selection` shows one of them on the stage, and `estimate` shows the
-expected results. `views` has the list, the progress and the buttons that the others show.
+`files` has the files of a page, and `run` has the batches, which change them. `selection` shows one file on the stage,
+and `estimate` the expected results. `views` has the list, the progress and the buttons that the others show.
 """

@@ -21,8 +21,8 @@ from ...presets import with_installed_models
 from ...settings import Settings
 from .. import templates, upload
 from ..params import encoding_from, settings_from
-from ..session import FilePlan
 from ..views import Call, Updates, shows_errors
+from .files import FilePlan
 from .run import panel_settings
 from .views import SHOW_SECONDS, count_text, enhance_label, files_html
 
@@ -134,7 +134,7 @@ def show_name(call: Call) -> Updates:
     ending = encoding_from(call.values).file_format.ending
     file, size = call.session.file, "2048x1365"
     if call.session.shape:
-        with suppress(SettingsError):  # The control of the size has the message.
+        with suppress(SettingsError):  # The size control shows the message.
             height, width = result_size(settings_from(call.values, call.session.shape), *call.session.shape)
             size = f"{width}x{height}"
     preset, stem = call.session.settings.preset, file.stem if file else "photo"

@@ -24,9 +24,9 @@ from .. import controls, templates
 from ..history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
-from ..session import BatchFiles
 from ..solutions import is_of_preset
 from ..views import Call, Updates, offer_file, show_controls, shows_errors
+from .files import BatchFiles
 from .selection import show_new_result
 from .views import files_html, make_thumbnail, progress_html, show_batch
 

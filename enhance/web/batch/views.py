@@ -20,9 +20,9 @@ from ...scheduler import SCHEDULER
 from .. import templates
 from ..params import page_message
 from ..processing import BatchJob
-from ..session import BatchFiles
 from ..solutions import is_of_preset
 from ..views import Call, Updates
+from .files import BatchFiles
 
 THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "images", "concurrency_limit": 2}
 _SMALL_SIDE = 160

@@ -1,0 +1,124 @@
+"""The sessions of all open pages. They are limited, and deleted some time after the page was last used."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import gradio as gr
+
+from ..store import count_as_used
+from .jobs import JOBS
+from .session import Session
+from .storage import asker_of
+
+MAX_SESSIONS = 200
+MAX_SESSIONS_OF_ADDRESS = 50
+"""The number of sessions of one user or address. New ones replace those that were idle for longest."""
+IDLE_SECONDS = 2 * 3600
+CLOSED_SECONDS = 600
+"""How long the session of a closed page is kept, for example while a phone is locked."""
+GRACE_SECONDS = 120
+"""How long jobs of a closed page continue, so that a page that is reloaded finds them."""
+
+
+class Sessions:
+    """The sessions by Gradio's session names, which are random and known to one browser only."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get(self, request: gr.Request) -> Session:
+        """Return the session of this request, and delete idle ones."""
+        name = request.session_hash or ""
+        with self._lock:
+            session = self._sessions.pop(name, None) or Session(
+                self._folder / secrets.token_hex(16), asker_of(request).address, request.username
+            )
+            self._sessions[name] = session
+            session.seen, session.closed = time.monotonic(), None
+        self.sweep()
+        return session
+
+    def of_folder(self, name: str) -> Session | None:
+        """Return the session whose folder has this secret name."""
+        with self._lock:
+            tabs = (one for session in self._sessions.values() for one in session.tabs)
+            return next((one for one in tabs if one.folder.name == name), None)
+
+    def with_list(self, history: str) -> list[Session]:
+        """Return the sessions that have this list of results."""
+        with self._lock:
+            return [session for session in self._sessions.values() if history and session.history == history]
+
+    def open(self, request: gr.Request, tab: str) -> Session:
+        """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""
+        name = request.session_hash or ""
+        with self._lock:
+            for old, session in list(self._sessions.items()):
+                if tab and session.tab == tab and session.user == request.username and old != name:
+                    self._sessions[name] = self._sessions.pop(old)
+                    break
+        session = self.get(request)
+        session.tab, session.order, session.selected.order, session.is_batch_open = tab, 0, 0, False
+        return session
+
+    def close(self, request: gr.Request) -> None:
+        """Record that the page was closed. Its jobs are cancelled and its files deleted later."""
+        with self._lock:
+            session = self._sessions.get(request.session_hash or "")
+            if session is not None:
+                session.closed = time.monotonic()
+        for one in session.tabs if session else ():
+            one.cancel_previews()
+
+    def sweep(self) -> None:
+        """Cancel the jobs of pages that stay closed, and delete closed and idle sessions."""
+        now = time.monotonic()
+        with self._lock:
+            removed = self._remove_idle()
+            for name, session in list(self._sessions.items()):
+                seconds = now - (session.closed or now)
+                if seconds > GRACE_SECONDS:
+                    for job in filter(None, (session.run, session.batch)):
+                        job.cancel("absence")
+                if seconds > CLOSED_SECONDS:
+                    removed.append(self._sessions.pop(name))
+        for one in (tab for session in removed for tab in session.tabs):
+            one.reset()
+
+    def mark_used(self, *roots: Path) -> None:
+        """Restart the retention period of files below `roots` that open pages and running jobs use."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        used = {path for session in sessions for path in session.used_paths()}
+        used |= {path for job in list(JOBS) for path in job.inputs()}
+        resolved = [root.resolve() for root in roots]
+        for path in used:
+            if any(path.resolve().is_relative_to(root) for root in resolved):
+                count_as_used(path)
+                count_as_used(path.parent)  # The page folder's sweep decides by the folder of a file.
+
+    def _remove_idle(self) -> list[Session]:
+        """Remove sessions that are idle for long or too many, but none with a running or waiting job."""
+        now = time.monotonic()
+        idle = [(name, one) for name, one in list(self._sessions.items())[:-1] if not one.is_busy]
+        removed = [name for name, session in idle if now - session.seen > IDLE_SECONDS]
+        idle = [(name, session) for name, session in idle if name not in removed]
+        counts = Counter(session.address for session in self._sessions.values())
+        surplus = len(self._sessions) - len(removed) - MAX_SESSIONS
+        # Sessions of the address with most of them go first, so that no user can evict others by opening many pages.
+        for name, session in sorted(idle, key=lambda one: -counts[one[1].address]):
+            if counts[session.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
+                counts[session.address] -= 1
+                surplus -= 1
+                removed.append(name)
+        return [self._sessions.pop(name) for name in removed]
