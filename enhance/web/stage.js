@@ -46,6 +46,7 @@
     return clamp(fits, 0.001, LARGEST_ZOOM);
   };
   const isZoomedOut = () => perPixel() < 0.999; // The screen shows fewer pixels than the photo has, so a preview would not be visible.
+  const isComparing = () => Boolean(one("#comparison .cells"));
   const isWhole = () => zoom <= fitZoom() * 1.001;
   // Keep the photo on the stage. A side that is shorter than the stage is centred, and a longer one fills it.
   const clampView = () => {
@@ -210,7 +211,7 @@
     fetchRegion(photo, "photo", 1, perPixel());
     if (scale) fetchRegion(result, "result", scale, zoom);
     const view = visible().map(Math.round), key = `${photo.address} ${view}`;
-    if (key === previewKey || isZoomedOut()) return;
+    if (key === previewKey || isZoomedOut() || isComparing()) return; // A new preview would close the comparison.
     previewKey = key;
     // A new photo can come with new values of controls, which arrive later: the request needs them.
     window.enhanceSettled([]).then(() => { if (key === previewKey) window.enhanceStage("select", { index: view, value: null }); });
@@ -285,7 +286,7 @@
     }
     live = liveImage;
     if (live && !live.complete) live.onload = redraw;
-    const state = `${mode()} ${sizeWanted()}`;
+    const state = `${mode()} ${sizeWanted()} ${isComparing()}`;
     if (shownState !== state) {
       shownState = state;
       if (viewAddress !== photo.address) resetView();
@@ -432,7 +433,7 @@
     if (cell) window.enhanceCells("select", { index: cell.dataset.preset, value: null });
   });
   document.addEventListener("keydown", (event) => {
-    if (!one("#comparison .cells")) return;
+    if (!isComparing()) return;
     const [cell, closeButton] = [event.target.closest?.("button.cell"), one("#compare-presets")];
     if (event.key === "Escape" && event.target.closest?.("#stage")) { closeButton.focus(); closeButton.click(); }
     if (!cell || !(event.key in ARROWS)) return;

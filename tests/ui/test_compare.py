@@ -78,6 +78,8 @@ def test_presets_are_compared_and_one_is_chosen_without_running_its_network_agai
     page.set_viewport_size({"width": 320, "height": 844})
     boxes = cells.evaluate_all("all => all.map((one) => one.getBoundingClientRect())")
     assert all(box["left"] >= 0 and box["right"] <= 320 for box in boxes)
+    page.wait_for_timeout(600)  # for a preview of the new view, which would close the comparison
+    expect(ready.nth(3)).to_be_visible()
     page.set_viewport_size({"width": 1280, "height": 900})
 
     previews = site.enhancer.calls["preview"]
