@@ -73,13 +73,13 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     return Box(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
 
 
-def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
+def surroundings(box: Box, width: int, height: int, settings: Settings, margin: int = MARGIN) -> Box:
     """Return the region with its margin, aligned to the network's grid after `reduce`, in an image of this size."""
-    margin = MARGIN * settings.reduce
+    total = margin * settings.reduce
     if has_second_pass(settings, height, width):
-        margin += MARGIN // settings.factor
+        total += margin // settings.factor
     grid = models.graph_of(settings.model).unshuffle if settings.model else 1
-    return box.expand(margin, width, height).align_to_grid(grid * settings.reduce, width, height)
+    return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
 def upscale(image: SourceImage, settings: Settings, box: Box) -> np.ndarray:

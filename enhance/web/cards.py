@@ -24,7 +24,9 @@ from .views import Call
 
 CARD_SIDE = 48
 """The longest side of a card's region in pixels of the photo."""
-MAX_SECONDS = 3.0
+_MARGIN = 16
+"""The margin of a card's region, which is smaller than that of a preview, so that slow presets have cards too."""
+MAX_SECONDS = 5.0
 """The longest expected time of a card. A slower preset has none, so that all cards together take seconds."""
 
 
@@ -40,9 +42,9 @@ def card_image(
     if enhancer.lend is not None or preset == AUTO or preset not in available_presets():
         return None  # A lent GPU is only for what the visitor requests.
     image, settings = services.previews.image(upload.path), with_installed_models(Settings(preset))
-    if enhancer.estimate_preview(image, settings, box) > MAX_SECONDS:
+    if enhancer.estimate_preview(image, settings, box, _MARGIN) > MAX_SECONDS:
         return None
-    preview = enhancer.preview(image, settings, box=box, ticket=ticket)
+    preview = enhancer.preview(image, settings, box=box, margin=_MARGIN, ticket=ticket)
     return encode_for_screen(to_screen(preview.after), icc_for_screen(image))
 
 
