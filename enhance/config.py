@@ -134,7 +134,7 @@ class Config:
     - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
     - `api_keys`: keys of programs for the plain HTTP API. `queue`: maximum number of waiting runs.
     - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces set both.
-    - `metrics`: whether to serve counters. `zero_gpu`: whether a Space provides a GPU for one call at a time.
+    - `metrics`: whether to serve counters.
     - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
     - `c2pa_certificate`, `c2pa_key`: PEM files with which output files are signed. Both or none are given.
     """
@@ -154,8 +154,6 @@ class Config:
     public_host: str | None = _variable("ENHANCE_PUBLIC_HOST", _matching(_HOST, "config_host"))
     frame_ancestors: str = _variable("ENHANCE_FRAME_ANCESTORS", _matching(_ANCESTORS, "config_frames"), "'self'")
     metrics: bool = _variable("ENHANCE_METRICS", _equal_to("1", "[01]", "config_switch"), False)
-    # The next two have the values that the package `spaces` and Gradio accept.
-    zero_gpu: bool = _variable("SPACES_ZERO_GPU", lambda _, text: text.lower() in ("1", "t", "true"), False)
     agents: bool = _variable("GRADIO_MCP_SERVER", _equal_to("true"), False)
     json_log: bool = _variable("ENHANCE_LOG", _equal_to("json", "text|json", "config_log"), False)
     c2pa_certificate: Path | None = _variable("ENHANCE_C2PA_CERT", _file)

@@ -48,7 +48,7 @@ from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .analysis import Analysis
-    from .engine.engine import Engine, Lend
+    from .engine.engine import Engine
 
 T = TypeVar("T")
 Source: TypeAlias = "Path | str | InMemory | SourceImage"
@@ -92,7 +92,6 @@ class Enhancer:
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
-        self.lend: Lend | None = None  # set before the first image if the GPU is lent for each call (ZeroGPU)
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._analyses: dict[str, Analysis] = {}
@@ -546,7 +545,7 @@ class Enhancer:
         if self._engine is None:
             from .engine.engine import Engine
 
-            self._engine = Engine(self._device, self._precision, lend=self.lend)
+            self._engine = Engine(self._device, self._precision)
         return self._engine
 
     def _upload(self, info: Info) -> Path:

@@ -141,7 +141,7 @@ class Run:
         """
         if self.on_compute:
             self.on_compute(self)
-        self.memory = PeakMemory(self.engine.own.type, reset=True)
+        self.memory = PeakMemory(self.engine.device.type, reset=True)
         scene = self._find_scene()
         with self._network_output(scene, Part(self.request.image), path.parent, network_path) as output:
             settings = self.request.settings
@@ -175,7 +175,7 @@ class Run:
         `earlier` has previews of the same region by network key. One with the same key saves running the network, and
         its network seconds are reported again.
         """
-        self.memory = PeakMemory(self.engine.own.type, reset=False)
+        self.memory = PeakMemory(self.engine.device.type, reset=False)
         image, settings, network_key = self.request.image, self.request.settings, self.request.network_key
         outer = surroundings(box, image.width, image.height, settings, margin)
         part = Part(image.crop(outer), outer.downscale(settings.reduce), Cut(outer, image.height, image.width))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ import torch
 from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
 
 from .. import models
-from ..errors import EnhanceError, MemoryShortError, SettingsError
+from ..errors import MemoryShortError, SettingsError
 from ..scheduler import SCHEDULER, Progress, Step, Ticket
 from ..settings import WeightInterpolation
 from .device import (
@@ -43,29 +43,6 @@ class LoadedModel(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Loan:
-    """One run of a network on a GPU that is lent to another process for one call (ZeroGPU).
-
-    The fields are the parameters of `Engine.stream`; `seconds` is how long the run is expected to take there.
-    """
-
-    rgb: np.ndarray
-    recipe: WeightInterpolation
-    tile: int
-    precision: str
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class LentStep:
-    """A strip of the output, which can be empty, the progress so far, and the seconds until then."""
-
-    strip: np.ndarray
-    progress: tuple[int, int, float | None]
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
 class _Request:
     """The parameters of `Engine.stream`."""
 
@@ -88,8 +65,6 @@ _REMEMBERED_IMAGES = 64
 _ALWAYS_FITS = 1024
 """Images with at most this many pixels on the longer side are never cut, so previews need no check."""
 
-Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
-
 ModelT = TypeVar("ModelT", bound=LoadedModel)
 ResultT = TypeVar("ResultT")
 
@@ -98,17 +73,16 @@ class Engine:
     """Runs networks on one device; safe to call from several threads.
 
     The model stays in memory for the next image. A server calls `release_if_idle` now and then, which releases it after
-    `idle_seconds`. If `lend` is given, it runs the networks, and `own`, the device of this process, is the CPU.
+    `idle_seconds`.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", *, lend: Lend | None = None):
+    def __init__(self, device: str = "auto", precision: str = "auto"):
         self.device = SCHEDULER.call(lambda: pick_device(device))
-        self._lend, self.own = lend, torch.device("cpu") if lend else self.device
         if precision not in (*PRECISIONS, "auto"):
             raise SettingsError("precision_unknown", precision=precision, known=", ".join(PRECISIONS))
         self._precision = precision
-        self._runs_ahead = self.own.type != "cpu"
-        self._estimates = Estimator(self.own)
+        self._runs_ahead = self.device.type != "cpu"
+        self._estimates = Estimator(self.device)
         self._used = time.monotonic()
         self._model: LoadedModel | None = None
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
@@ -117,7 +91,7 @@ class Engine:
         """Return the expected seconds of a network on this machine for an image of this size."""
         precision, along, across = self.precision(bits, model), max(height, width), min(height, width)
         rows = total_rows(self._cuts(model, PRECISIONS[precision], along, across)) or along
-        return self._estimates.seconds(model, self._timed_precision(precision), rows * across)
+        return self._estimates.seconds(model, PRECISIONS[precision], rows * across)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
@@ -143,7 +117,7 @@ class Engine:
             model = self._model
             if model is None or model.name != name:
                 self._drop()
-                model = self._model = load(self.own)
+                model = self._model = load(self.device)
             try:
                 return work(model)  # type: ignore[arg-type]
             except Exception as error:
@@ -190,36 +164,23 @@ class Engine:
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
         request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder, key, region)
         with SCHEDULER.queue_job(request.ticket) if request.ticket.queue_name == "run" else nullcontext():
-            if self._lend is None:
-                yield from self._strips(request, streams_columns(*rgb.shape[:2]))
-            else:
-                yield from self._lent_strips(request, self._lend)
+            yield from self._strips(request, streams_columns(*rgb.shape[:2]))
 
-    def is_exact(self, model: str | WeightInterpolation, key: str) -> bool:
+    def is_exact(self, recipe: WeightInterpolation, key: str) -> bool:
         """Return whether a region of the image with this key is computed as in the whole image.
 
         It is not if the network needs statistics of the image and no run has measured them yet.
         """
-        recipe = WeightInterpolation(model) if isinstance(model, str) else model
         return (key, recipe) in self._statistics or not models.graph_of(recipe.model).needs_statistics
 
-    def enlarge(
-        self,
-        rgb: np.ndarray,
-        model: str | WeightInterpolation,
-        *,
-        tile: int = 192,
-        progress: Progress | None = None,
-        ticket: Ticket | None = None,
-        folder: Path | None = None,
-    ) -> np.ndarray:
+    def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
         """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and errors."""
         (height, width), filled = rgb.shape[:2], 0
         scale = models.graph_of(model if isinstance(model, str) else model.model).scale
-        columns = streams_columns(height, width)
         result = np.empty((scale * height, scale * width, 3), rgb.dtype)
+        columns = streams_columns(height, width)
         rows = result.swapaxes(0, 1) if columns else result
-        for strip in self.stream(rgb, model, tile=tile, progress=progress, ticket=ticket, folder=folder):
+        for strip in self.stream(rgb, model, **options):
             strip = strip.swapaxes(0, 1) if columns else strip
             rows[filled : filled + len(strip)] = strip
             filled += len(strip)
@@ -255,7 +216,7 @@ class Engine:
         so that neither their number nor the tile changes a pixel.
         """
         graph, room = models.graph_of(model), float(_STREAM_BYTES)
-        if max(along, across) <= _ALWAYS_FITS or self._lend or graph.has_barriers:
+        if max(along, across) <= _ALWAYS_FITS or graph.has_barriers:
             return []
         if self.device.type == "cuda":
             room = SCHEDULER.call(lambda: free_memory(self.device)) if begins else float("inf")
@@ -320,26 +281,6 @@ class Engine:
         finally:
             SCHEDULER.withdraw(submitted)
 
-    def _lent_strips(self, request: _Request, lend: Lend) -> Strips:
-        """Yield the strips of one call of the lender, which is stopped by closing it."""
-        rgb, recipe = request.rgb, request.recipe
-        precision = self.precision(8 * rgb.itemsize, recipe.model)
-        timed, pixels = (recipe.model, self._timed_precision(precision)), rgb.shape[0] * rgb.shape[1]
-        loan, busy = Loan(rgb, recipe, request.tile, precision, self._estimates.seconds(*timed, pixels)), 0.0
-        with closing(_with_own_errors(lend(loan))) as steps:
-            for step in steps:
-                request.ticket.check()
-                busy = step.seconds
-                if request.progress is not None:
-                    request.progress(*step.progress)
-                if step.strip.size:
-                    yield step.strip
-        self._estimates.record(*timed, pixels, busy)
-
-    def _timed_precision(self, precision: str) -> torch.dtype:
-        """Return the precision at which estimates are timed: a CPU cannot time the reduced precisions of a lent GPU."""
-        return PRECISIONS[precision if self._lend is None else "fp32"]
-
     def _load(self, recipe: WeightInterpolation, transposed: bool) -> RowNetwork:
         """Return the model, and load it if it is not in memory; only on the device's thread."""
         self._used, model = time.monotonic(), self._model
@@ -351,18 +292,5 @@ class Engine:
 
     def _drop(self) -> None:
         self._model = None
-        if self.own.type == "cuda":
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _with_own_errors(lent: Generator[LentStep | EnhanceError, None, None]) -> Generator[LentStep, None, None]:
-    with closing(lent):
-        try:
-            for step in lent:
-                if isinstance(step, EnhanceError):
-                    raise step
-                yield step
-        except EnhanceError:
-            raise
-        except Exception as error:  # raised by the lender: no GPU is free, or the user's quota is used up
-            raise EnhanceError("device_not_lent", reason=str(error)) from error

@@ -4,29 +4,22 @@
 the handlers, and `api` has the endpoints. `session` keeps what each open page needs, `storage` its files, `processing`
 the kinds of jobs and `views` the updates that handlers share. `security` and `connections` protect the server, and
 `gradio_changes` has every use of Gradio's private parts.
-
-A ZeroGPU Space provides a GPU for one call at a time, in another process. `lent_steps` is this call,
-made once for each run of a network.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Generator
-from contextlib import closing
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from ..errors import EnhanceError, StorageError
+from ..errors import StorageError
 from ..presets import available_presets
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import AUTO, Settings
 
 if TYPE_CHECKING:
-    from ..engine.engine import Engine, Lend, LentStep, Loan
     from ..enhancer import Enhancer
 
 log = logging.getLogger(__name__)
@@ -35,52 +28,6 @@ _END_SECONDS = 3.0
 """How long running jobs have to close their files when the server ends."""
 _STREAM_SECONDS = 1
 """How long the server then waits for open streams."""
-
-_LENT_FOR = 10, 1.5, 120
-"""Seconds to start and to load the model, a factor for the estimated time of the run, and the maximum in seconds."""
-
-
-def lent_seconds(loan: Loan) -> int:
-    """Return for how many seconds the GPU is requested. Shorter requests are served sooner."""
-    start, factor, maximum = _LENT_FOR
-    return min(maximum, math.ceil(start + factor * loan.seconds))
-
-
-def lent_steps(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
-    """Run a network in the process that has the GPU. Arguments and results can be pickled."""
-    from ..engine.engine import LentStep
-
-    started, reported = time.perf_counter(), (0, 0, None)
-
-    def progress(*now: Any) -> None:
-        nonlocal reported
-        reported = now
-
-    try:
-        engine, ticket = (
-            _engine_that_is_lent(loan.precision),
-            Ticket("preview"),
-        )  # Queued by the other process.
-        strips = engine.stream(loan.rgb, loan.recipe, tile=loan.tile, progress=progress, ticket=ticket)
-        with closing(strips):
-            for strip in strips:
-                yield LentStep(strip, reported, time.perf_counter() - started)
-    except EnhanceError as error:
-        yield error  # If it was raised here, it would become an error of `spaces`.
-
-
-@cache
-def _engine_that_is_lent(precision: str) -> Engine:
-    from ..engine.engine import Engine
-
-    return Engine(precision=precision)
-
-
-def _lender() -> Lend:
-    """Return the function that runs `lent_steps` on the GPU of a ZeroGPU Space. Call it before PyTorch is used."""
-    import spaces  # Only installed on such a Space.
-
-    return spaces.GPU(duration=lent_seconds)(lent_steps)
 
 
 def warm_up(enhancer: Enhancer) -> None:
@@ -121,8 +68,6 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
 
     With `share`, also serve it at a public address of Gradio. Raises StorageError if the address cannot be used.
     """
-    if enhancer.config.zero_gpu:
-        enhancer.lend = _lender()
     from .build import build, launch_options  # Importing Gradio writes to its folder, which must have been checked.
     from .connections import limit_connections
     from .gradio_changes import limit_shutdown

@@ -39,8 +39,8 @@ def card_image(
     """
     enhancer, ticket = services.enhancer, Ticket("background", session.caller, stop)
     ticket.check()
-    if enhancer.lend is not None or preset == AUTO or preset not in available_presets():
-        return None  # A lent GPU is only for what the visitor requests.
+    if preset == AUTO or preset not in available_presets():
+        return None
     image, settings = services.previews.image(upload.path), with_installed_models(Settings(preset))
     if enhancer.estimate_preview(image, settings, box, _MARGIN) > MAX_SECONDS:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 from collections import Counter
@@ -53,14 +52,12 @@ class Job(Generic[T]):
         """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
         self._future: Future[T] = Future()
-        # On a ZeroGPU Space, the lender of the GPU reads the visitor of the request from the context.
-        run = contextvars.copy_context().run
         self._held = ExitStack()
         self._held.enter_context(SCHEDULER.hold(ticket))
         self._held.callback(JOBS.discard, self)
         JOBS.add(self)
         try:
-            threading.Thread(target=run, args=(self._work, work), name="enhance-job", daemon=True).start()
+            threading.Thread(target=self._work, args=(work,), name="enhance-job", daemon=True).start()
         except BaseException:
             self._held.close()
             raise

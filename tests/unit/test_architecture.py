@@ -106,18 +106,8 @@ check("enhance enhance.presets", "torch", "huggingface_hub", "gradio")
 from enhance import PRESETS, Enhancer, Settings
 check("enhance.scenes.dehaze enhance.scenes.faces enhance.batch enhance.cluster", "torch", "ray", "gradio", "fsspec")
 check("app enhance.web", "gradio")
-
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-
-class Recorder(TorchDispatchMode):
-    def __torch_dispatch__(self, function, types, given=(), named=None):
-        print("importing the engine runs", function)
-
-with Recorder():
-    import enhance.engine.engine
 """
-"""Print what is imported too early, in one process. The last import must be possible in a forked process on ZeroGPU."""
+"""Print what is imported too early, in one process."""
 
 
 def test_heavy_packages_are_imported_only_where_they_are_used():

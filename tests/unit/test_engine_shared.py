@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -36,20 +38,19 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
     assert engine.loaded() is None
 
 
-def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(photo, monkeypatch):
+def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(monkeypatch):
     trimmed = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
     engine = Engine("cpu", "fp32")
-    engine.own = torch.device("cuda")
+    engine.device = torch.device("cuda")
 
-    enlarge(engine, photo[:8, :8], FAST)
-    enlarge(engine, photo[:8, :8], FAST)
-    before = len(trimmed)
-    enlarge(engine, photo[:8, :8], ANIME)
-    assert len(trimmed) == before + 1
+    for name in (FAST, FAST, ANIME):
+        model: Any = SimpleNamespace(name=name)
+        engine.use(name, lambda _, model=model: model, lambda model: model)
+    assert len(trimmed) == 2
 
     engine.release()
-    assert len(trimmed) == before + 2
+    assert len(trimmed) == 3
     assert not any(trimmed), "the model was released before"
 
 

@@ -320,7 +320,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
 def test_a_forked_process_has_its_own_device_thread():
-    """A ZeroGPU Space forks its process. The test does that in another process, because a fork copies pytest."""
+    """The test forks another process, because a fork copies pytest."""
     code = """
 import os, threading
 from enhance.scheduler import SCHEDULER
