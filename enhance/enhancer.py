@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from .output.credentials import use_certificate
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
 from .pipeline import Run, StripCallback
+from .presets import PresetInfo
 from .preview import MARGIN, Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
@@ -68,6 +69,29 @@ class Faster:
     preset: str
     seconds: float
     selected_seconds: float
+
+
+class Recommendation(TypedDict):
+    """What `auto` recommends for an image and a size, as JSON.
+
+    `faster` has the `preset` of `suggest_faster` and its `estimated_seconds`, or is None.
+    """
+
+    auto: AutoInfo
+    settings: dict[str, Any]
+    estimated_seconds: float
+    faster: dict[str, Any] | None
+
+
+class Status(TypedDict):
+    """The device, the precision, the model in memory with its size, and the numbers of jobs, as JSON."""
+
+    device: str
+    precision: str
+    model: str | None
+    model_memory_mb: float
+    running: int
+    waiting: int
 
 
 class Enhancer:
@@ -338,20 +362,17 @@ class Enhancer:
         chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
-    def recommend(self, image: SourceImage, settings: Settings) -> dict[str, Any]:
-        """Return the recommendation of `auto` for an image and a size, as the command line and the API print it.
-
-        The keys are `auto` as in `info`, `settings`, `estimated_seconds`, and `faster`: another preset as in
-        `suggest_faster` with its `estimated_seconds`, or None. Raises EnhanceError.
-        """
-        chosen, auto = self.resolve(image, settings)
+    def recommend(self, image: SourceImage, settings: Settings) -> Recommendation:
+        """Return the recommendation of `auto` for an image and the size of `settings`. Raises EnhanceError."""
+        analysis = self.analyse(image)
+        chosen, auto = self.resolve_for(settings, analysis)
         seconds = self.estimate(image.width, image.height, chosen, image.bits)
-        faster = self.suggest_faster(self.analyse(image), chosen)
+        faster = self.suggest_faster(analysis, chosen)
         return {
             "auto": auto,
             "settings": chosen.as_dict(),
             "estimated_seconds": round(seconds, 2),
-            "faster": faster and {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)},
+            "faster": {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)} if faster else None,
         }
 
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
@@ -504,12 +525,12 @@ class Enhancer:
         seconds = sum(self.engine.estimate(*network, bits) for network in networks)
         return seconds + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
 
-    def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
+    def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, their availability (or the reason against it) and relative time."""
         return presets.describe_presets(language)
 
-    def status(self) -> dict[str, Any]:
-        """Return the device, the precision, the model in memory with its size in MB, and the number of runs."""
+    def status(self) -> Status:
+        """Return the state of the device and of the queue."""
         engine = self._engine
         loaded, running = engine.loaded() if engine else None, min(SCHEDULER.count(admitted=False), 1)
         return {

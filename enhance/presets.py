@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 from . import models
 from .errors import StorageError
@@ -12,10 +12,33 @@ from .i18n import DEFAULT_LANGUAGE, translate
 from .models.networks import NETWORKS
 from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
 
+
+class PresetInfo(TypedDict):
+    """A preset as a user sees it, as JSON.
+
+    `own` is true for a user model. `reason` says why the preset is not available. `relative_time` is the network's work
+    per pixel, compared with `gentle`; it is None without a network and for a user model whose file is missing.
+    """
+
+    name: str
+    own: bool
+    summary: str
+    licence: str | None
+    model: str | None
+    network: str | None
+    settings: dict[str, Any]
+    denoises: bool
+    denoise_is_fixed: bool
+    scale: int
+    available: bool
+    reason: str | None
+    relative_time: float | None
+
+
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
 
-def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
+def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
     """Return all presets in order, user models last, with purpose, settings and availability."""
     return [_describe(preset, language) for preset in all_presets().values()]
 
@@ -55,7 +78,7 @@ def _models_of(preset: Preset) -> tuple[str, ...]:
     return *with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
 
 
-def _describe(preset: Preset, language: str) -> dict[str, Any]:
+def _describe(preset: Preset, language: str) -> PresetInfo:
     missing = missing_models(preset)
     settings, reason = with_installed_models(Settings(preset.name)).as_dict(), _reason(preset, missing, language)
     return {

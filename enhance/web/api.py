@@ -18,12 +18,14 @@ from gradio.data_classes import FileData
 
 from ..batch import Item
 from ..comparison import Cell, Comparison
+from ..enhancer import Recommendation, Status
 from ..errors import EnhanceError, PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
 from ..output.formats import Encoding
 from ..output.names import check_pattern
 from ..output.thumbnails import icc_for_screen, save_png
+from ..presets import PresetInfo
 from ..scheduler import Kind, Ticket
 from ..settings import AUTO, SIZE_FIELDS, Settings
 from ..store import download_name, report_name
@@ -169,7 +171,7 @@ class Endpoints:
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
     @gradio_changes.name_parameters(SIZE_FIELDS, API_DEFAULTS)
-    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> dict[str, Any]:
+    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Recommendation:
         """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
@@ -189,11 +191,11 @@ class Endpoints:
             report = services.enhancer.report(task, language_of(request), overrides=visible, encoding=encoding)
             return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished_info(task))))
 
-    def presets(self, request: gr.Request) -> list[dict[str, Any]]:
+    def presets(self, request: gr.Request) -> list[PresetInfo]:
         """List the presets: name, summary, model, settings, availability, and the time relative to gentle."""
         return self._services.presets(request)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return the device, the precision, the loaded model, and the numbers of running and waiting jobs."""
         return self._services.enhancer.status()
 

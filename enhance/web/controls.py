@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import gradio as gr
 
@@ -14,6 +13,7 @@ from ..errors import SettingsError
 from ..i18n import name_of
 from ..images import Box
 from ..output.resample import result_size, with_largest_print, with_possible_size
+from ..presets import PresetInfo
 from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
@@ -88,7 +88,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
     }
 
 
-def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
+def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Sequence[PresetInfo]) -> str:
     """Set the settings of a new page by its link and the browser's storage. Returns an error message or ""."""
     session, language = call.session, call.language
     session.values = {**(stored if isinstance(stored, dict) else {}), **query}  # For the unit of a print size.
@@ -105,16 +105,18 @@ def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Se
     return _stored_problem(call, query if "preset" in query else stored, presets)
 
 
-def _stored_problem(call: Call, stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
+def _stored_problem(call: Call, stored: object, presets: Sequence[PresetInfo]) -> str:
     """Return why the preset of the last visit or of a link is not available; "" if it is."""
     name = str(stored["preset"]) if isinstance(stored, dict) and "preset" in stored else None
     reasons = {one["name"]: one["reason"] for one in presets}
-    if name is None or name in reasons:
-        return reasons.get(name) or ""
+    if name is None:
+        return ""
+    if name in reasons:
+        return reasons[name] or ""
     return call.text("preset_unknown", preset=name, known=", ".join(reasons))
 
 
-def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
+def _show_presets(call: Call, presets: Sequence[PresetInfo]) -> Updates:
     """Update the choices, with user models, and the descriptions of the presets."""
     card = call.page.controls
     choices = [

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -19,7 +18,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
-from ..presets import with_installed_models
+from ..presets import PresetInfo, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from .calls import Endpoint
@@ -52,13 +51,14 @@ class Services:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
         return SCHEDULER.admit(caller, kind, self.queue if kind in ("run", "batch") else None)
 
-    def presets(self, request: gr.Request) -> list[dict[str, Any]]:
+    def presets(self, request: gr.Request) -> list[PresetInfo]:
         """Return the presets. Only an administrator sees how to install a missing one."""
         language = language_of(request)
         presets = self.enhancer.presets(language)
         if not _is_administrator(request):
             hidden = translate(language, "not_installed")
-            presets = [preset | {"reason": hidden if preset["reason"] else None} for preset in presets]
+            for preset in presets:
+                preset["reason"] = hidden if preset["reason"] else None
         return presets
 
     def replace_missing_preset(self, session: Session) -> SettingsError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import isgeneratorfunction
@@ -27,7 +27,7 @@ from ..i18n import (
 from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS, notes_of
 from ..output.resample import differs_from_paper, result_size, scaled_size
-from ..presets import has_fixed_denoise
+from ..presets import PresetInfo, has_fixed_denoise
 from ..settings import AUTO, PRINT_DPI, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
 from ..store import download_name
 from . import templates
@@ -353,23 +353,23 @@ def result_summary(call: Call, info: Info) -> str:
     )
 
 
-def in_page_order(presets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def in_page_order(presets: Iterable[PresetInfo]) -> list[PresetInfo]:
     """Return the presets in the order of the page: available ones first, and user models last."""
 
-    def position(preset: Mapping[str, Any]) -> tuple[bool, bool, int]:
+    def position(preset: PresetInfo) -> tuple[bool, bool, int]:
         first = _FIRST.index(preset["name"]) if preset["name"] in _FIRST else len(_FIRST)
         return preset["own"], first > 0 and not preset["available"], first
 
     return sorted(presets, key=position)
 
 
-def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
+def presets_html(call: Call, presets: Iterable[PresetInfo]) -> str:
     """Return the descriptions of all presets. The page shows that of the selected one."""
     shown, space = [], sentence_space(call.language)
     for preset in presets:
         texts, share = [preset["summary"]], preset["relative_time"]
         if not preset["available"]:
-            texts.append(preset["reason"])
+            texts += filter(None, [preset["reason"]])
         elif share is not None and share < 1:
             texts.append(call.text("time_share", percent=max(1, round(100 * share))))
         texts += filter(None, [preset["licence"]])

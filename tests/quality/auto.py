@@ -76,7 +76,7 @@ def table(enhancer: Enhancer, networks: Networks) -> str:
     The work is that of the network, compared with gentle's.
     """
     photos = {name: source for name, source in (TUNING | REPORTED).items() if name not in GREY}
-    work = {preset["name"]: preset["relative_time"] for preset in enhancer.presets()}
+    work = {preset["name"]: preset["relative_time"] or 0.0 for preset in enhancer.presets()}
     scores: dict[str, dict[str, list[float]]] = {}
     shares: dict[str, list[float]] = {name: [work[name]] for name in _PRESETS} | {"bicubic": [0.0], "Auto": []}
     shares["the best of each case"] = []

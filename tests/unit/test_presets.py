@@ -56,7 +56,7 @@ def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
         assert presets[name]["available"], name
     for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
         assert not presets[name]["available"]
-        assert f"enhance weights fetch {model}" in presets[name]["reason"]
+        assert f"enhance weights fetch {model}" in (presets[name]["reason"] or "")
 
 
 def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):

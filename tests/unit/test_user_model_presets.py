@@ -110,7 +110,7 @@ def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image:
     mine = enhancer.presets()[-1]
 
     assert not mine["available"]
-    assert f"enhance weights add FILE --name {name}" in mine["reason"]
+    assert f"enhance weights add FILE --name {name}" in (mine["reason"] or "")
     with pytest.raises(Exception, match="add it again"):
         enhancer.run(image, name)
 
