@@ -315,11 +315,7 @@ def _run(options: Namespace) -> int:
             enhancer.tasks.check()
             enhancer.tasks.clean()
         reporter = _Reporter(
-            batch,
-            as_json=options.json,
-            progress=options.progress,
-            failures=options.failures,
-            is_piped=output == _PIPE,
+            batch, as_json=options.json, progress=options.progress, failures=options.failures, is_piped=output == _PIPE
         )
         with reporter, connect(options.ray) if options.ray else nullcontext() as ray:
             given: dict[str, Any] = {"encoding": encoding, "on_change": reporter.report}

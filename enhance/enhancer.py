@@ -22,15 +22,7 @@ import numpy as np
 from . import models, pipeline, presets
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
-from .errors import (
-    Cancelled,
-    EnhanceError,
-    PictureError,
-    SettingsError,
-    StorageError,
-    WeightsError,
-    memory_errors,
-)
+from .errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError, WeightsError, memory_errors
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
@@ -498,12 +490,7 @@ class Enhancer:
         return path
 
     @memory_errors()
-    def upscale(
-        self,
-        rgb: np.ndarray,
-        model: str = "realesrgan-x4plus",
-        tile: int = 192,
-    ) -> np.ndarray:
+    def upscale(self, rgb: np.ndarray, model: str = "realesrgan-x4plus", tile: int = 192) -> np.ndarray:
         """Return the output of the network, [4H, 4W, 3], for an RGB image of uint8 or uint16, [H, W, 3].
 
         Raises EnhanceError.

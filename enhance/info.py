@@ -247,12 +247,7 @@ class Result:
         return open_pillow(self._existing_png())
 
     def save(
-        self,
-        path: Path | str,
-        quality: int = 92,
-        metadata: str = "keep",
-        label: bool = True,
-        background: str = "white",
+        self, path: Path | str, quality: int = 92, metadata: str = "keep", label: bool = True, background: str = "white"
     ) -> Result:
         """Write the result to `path` in the format of its extension (.png, .jpg and others), replacing any file.
 
@@ -290,12 +285,7 @@ class Result:
 
 def model_info(located: Located) -> ModelInfo:
     """Return the facts of a model."""
-    return {
-        "name": located.name,
-        "sha256": located.sha256,
-        "source": located.source,
-        "licence": located.licence,
-    }
+    return {"name": located.name, "sha256": located.sha256, "source": located.source, "licence": located.licence}
 
 
 def output_info(written: Written, size: tuple[int, int]) -> OutputInfo:

@@ -18,15 +18,7 @@ from .. import models
 from ..errors import MemoryShortError, SettingsError
 from ..scheduler import SCHEDULER, Progress, Step, Ticket
 from ..settings import WeightInterpolation
-from .device import (
-    PRECISIONS,
-    PendingPixels,
-    Transfer,
-    free_memory,
-    is_out_of_memory,
-    pick_device,
-    pick_precision,
-)
+from .device import PRECISIONS, PendingPixels, Transfer, free_memory, is_out_of_memory, pick_device, pick_precision
 from .estimates import Estimator, RunClock
 from .phases import PhasedStream, Statistics
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts

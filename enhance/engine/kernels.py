@@ -10,17 +10,7 @@ from functools import cache, partial
 import torch
 import torch.nn.functional as F
 
-from enhance.models.graphs import (
-    Activate,
-    Activation,
-    Affine,
-    ChannelGate,
-    ChannelNorm,
-    Conv,
-    Graph,
-    GroupNorm,
-    Sample,
-)
+from enhance.models.graphs import Activate, Activation, Affine, ChannelGate, ChannelNorm, Conv, Graph, GroupNorm, Sample
 
 log = logging.getLogger(__name__)
 
@@ -279,11 +269,7 @@ def _convolution(
 
 
 def _activation(
-    activation: Activation,
-    state: Mapping[str, torch.Tensor],
-    device: torch.device,
-    dtype: torch.dtype,
-    times: int = 1,
+    activation: Activation, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, times: int = 1
 ) -> ActivationFunction:
     slopes = state[activation.slopes].to(device, dtype).repeat(times) if activation.slopes else None
     return ActivationFunction(activation.kind, activation.slope, slopes)

@@ -129,13 +129,7 @@ class PhasedStream:
                 sinks[index].append(measured.add)
         loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
         return Stream(
-            phase.graph,
-            *self._size,
-            self._read,
-            transposed=self._transposed,
-            whole=self.graph,
-            maps=loads,
-            sinks=sinks,
+            phase.graph, *self._size, self._read, transposed=self._transposed, whole=self.graph, maps=loads, sinks=sinks
         )
 
     def _allocate(self, slots: list[Slot], dtype: torch.dtype, folder: Path) -> list[torch.Tensor]:

@@ -11,15 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from .exif import (
-    ORIENTATION,
-    has_position,
-    shorten,
-    with_dpi,
-    with_entries,
-    with_numbers,
-    without_position,
-)
+from .exif import ORIENTATION, has_position, shorten, with_dpi, with_entries, with_numbers, without_position
 
 logger = logging.getLogger(__name__)
 

@@ -90,11 +90,7 @@ def _image_entries(form: PngFormat, order: str, rows_per_strip: int) -> dict[int
         **({338: [2]} if form.channels in (2, 4) else {}),  # alpha that is not premultiplied
     }
     longs = {256: form.width, 257: form.height, 278: rows_per_strip}
-    blocks = {
-        700: (_BYTE, form.metadata.xmp),
-        33723: (_UNDEFINED, form.metadata.iptc),
-        34675: (_UNDEFINED, form.icc),
-    }
+    blocks = {700: (_BYTE, form.metadata.xmp), 33723: (_UNDEFINED, form.metadata.iptc), 34675: (_UNDEFINED, form.icc)}
     return {
         **{tag: (_SHORT, struct.pack(f"{order}{len(numbers)}H", *numbers)) for tag, numbers in shorts.items()},
         **{tag: (_LONG, struct.pack(order + "I", number)) for tag, number in longs.items()},
