@@ -6,23 +6,3 @@ from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceIm
 from .listing import ListedPath, Listing, Shard, list_images
 from .metadata import CHOICES, Metadata
 from .worker import end_idle_workers, inspect, read_image, warm_up
-
-__all__ = [
-    "CHOICES",
-    "NO_DEGRADATION",
-    "Box",
-    "Degradation",
-    "Facts",
-    "ImageCache",
-    "ListedPath",
-    "Listing",
-    "Metadata",
-    "Shard",
-    "SourceImage",
-    "downscaled_size",
-    "end_idle_workers",
-    "inspect",
-    "list_images",
-    "read_image",
-    "warm_up",
-]

@@ -7,22 +7,3 @@ from .manifest import UNKNOWN_LICENCE, Located, Model, allows_commercial_use, ma
 from .store import Store, ensure, folder, graph_of, is_convertible, locate
 from .tensors import check_state, read_state_dict
 from .user_models import USED, own_models, use
-
-__all__ = [
-    "UNKNOWN_LICENCE",
-    "USED",
-    "Located",
-    "Model",
-    "Store",
-    "allows_commercial_use",
-    "check_state",
-    "ensure",
-    "folder",
-    "graph_of",
-    "is_convertible",
-    "locate",
-    "manifest",
-    "own_models",
-    "read_state_dict",
-    "use",
-]

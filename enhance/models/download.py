@@ -15,12 +15,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from importlib import metadata, util
 from pathlib import Path
@@ -41,10 +38,8 @@ Progress = Callable[[int, int], object]
 
 UNKNOWN_ORIGIN = "official file (origin not recorded)"
 
-ANSWER_SECONDS = 10.0
-"""From the request to the response: name lookup, every address of the host, TLS and redirects together."""
-CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
+"""A connection without a byte for this long is interrupted."""
 PIP_SECONDS = 120.0
 NPM_SECONDS = 300.0
 PAUSE_SECONDS = 1.0
@@ -166,9 +161,8 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
     """Download the rest of a file to `part`. A source that has sent bytes is asked again after an interruption."""
     import httpx
 
-    limits = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
     first, empty, error = _size(part), 0, None
-    with httpx.Client(follow_redirects=True, timeout=limits, headers=_headers(source)) as client:
+    with httpx.Client(follow_redirects=True, timeout=SILENCE_SECONDS, headers=_headers(source)) as client:
         for _ in range(_CONNECTIONS):
             have = _size(part)
             if have == source.bytes:
@@ -224,26 +218,15 @@ def _chunks(response: httpx.Response) -> Iterator[bytes]:
 
 @contextmanager
 def _response(client: httpx.Client, source: Source, server: str, start: int) -> Iterator[httpx.Response]:
-    """Request the bytes of a file from `start` and check the status of the response.
+    """Request the bytes of a file from `start` and check the status of the response."""
+    import httpx
 
-    The request is sent in a thread, because no timeout of httpx limits the name lookup or the number of addresses.
-    """
-    future: Future[httpx.Response] = Future()
-
-    def send() -> None:
-        try:
-            headers = {"Range": f"bytes={start}-"} if start else {}
-            request = client.build_request("GET", server + source.url_path, headers=headers)
-            future.set_result(client.send(request, stream=True))
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=send, daemon=True).start()
-    host = _host(server)
+    host, headers = _host(server), {"Range": f"bytes={start}-"} if start else {}
     try:
-        response = future.result(ANSWER_SECONDS)
-    except FutureTimeoutError as error:
-        raise _InterruptedError("download_no_answer", host=host, seconds=ANSWER_SECONDS) from error
+        request = client.build_request("GET", server + source.url_path, headers=headers)
+        response = client.send(request, stream=True)
+    except httpx.TimeoutException as error:
+        raise _InterruptedError("download_no_answer", host=host, seconds=SILENCE_SECONDS) from error
     except Exception as error:
         raise _InterruptedError("download_unreachable", host=host, reason=_reason(error)) from error
     try:

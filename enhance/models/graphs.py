@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 State: TypeAlias = "Mapping[str, torch.Tensor]"
+Tensors: TypeAlias = "dict[str, torch.Tensor]"
 """Tensors by name."""
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -272,24 +273,15 @@ class Graph:
         return self._append(Input((), channels, 1, extra=extra, unshuffle=unshuffle))
 
     def conv(
-        self,
-        name: str,
-        *sources: int,
-        channels: int,
-        size: int = 3,
-        bias: bool = True,
-        enlarge: int = 1,
-        activation: Activation | None = None,
-        part: int = 0,
-        depthwise: bool = False,
-        precise: bool = False,
-        valid: bool = False,
+        self, name: str, *sources: int, channels: int, size: int = 3, enlarge: int = 1, valid: bool = False, **rest: Any
     ) -> int:
+        """Append a convolution. `rest` are other fields of `Conv`."""
         _, scale, _, extra = self._shape(sources[0])
-        options: dict[str, Any] = {"name": name, "size": size, "bias": bias, "activation": activation, "valid": valid}
-        options |= {"part": part, "depthwise": depthwise, "precise": precise}
-        extra = enlarge * (extra - (size - 1 if valid else 0))
-        return self._append(Conv(sources, channels, scale * enlarge, enlarge, extra, **options))
+        extra, rest = (
+            enlarge * (extra - (size - 1 if valid else 0)),
+            {"name": name, "size": size, "valid": valid} | rest,
+        )
+        return self._append(Conv(sources, channels, scale * enlarge, enlarge, extra, **rest))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
         return self._append(Add((source, trunk), *self._shape(trunk), factor=factor))

@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -22,29 +21,13 @@ from typing import Any
 
 from ..errors import WeightsError
 from .files import digest, locked, rename_corrupt, storage_errors, write_file
-from .manifest import UNKNOWN_LICENCE, Model, manifest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
 
 _log = logging.getLogger(__name__)
 
 RECORD = "own.toml"
-PRESETS = (
-    "auto",
-    "resize",
-    "gentle",
-    "original",
-    "anime",
-    "anime-fast",
-    "face",
-    "dehaze",
-    "fast",
-    "precise",
-    "gentle-2x",
-)
+PRESETS = {"auto", "resize", "gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise"}
+PRESETS |= {"gentle-2x"}
 """Names of presets, which a user model cannot have."""
 
 USED: dict[str, Model] = {}

@@ -2,5 +2,3 @@
 
 from .batch_report import COLUMNS, Line, summary, table, write_zip
 from .photo_report import make_report, report_path_next_to
-
-__all__ = ["COLUMNS", "Line", "make_report", "report_path_next_to", "summary", "table", "write_zip"]

@@ -65,7 +65,6 @@ def hub(site, monkeypatch) -> Iterator[HubServer]:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("enhance.models.download.PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("enhance.models.download.ANSWER_SECONDS", 1.0)
     monkeypatch.setattr("enhance.models.download.SILENCE_SECONDS", 1.0)
     with HubServer() as server:
         server.offer(model, content)

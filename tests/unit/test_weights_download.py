@@ -180,7 +180,7 @@ def test_the_same_corrupt_file_is_not_kept_twice(hub: HubServer, store: Store):
 
 
 def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     hub.release.clear()
     assert failure(store).key == "download_no_answer"
     assert len(hub.requests) == 1

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
-
-if TYPE_CHECKING:
-    import torch
+from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Tensors
 
 TITLE, ARCHITECTURE = "MoSR", "MoSR"
 
@@ -67,9 +64,10 @@ def add_end(graph: Graph, place: int, body: int) -> int:
     return graph.conv(f"gblocks.{place + 4}", body, channels=features, size=1)
 
 
-def split_blocks(state: State, hidden: int, part: int) -> dict[str, torch.Tensor]:
+def split_blocks(state: State, hidden: int, part: int) -> Tensors:
     """Return the tensors with `fc1` of each block split. The convolved channels, last in files, become first."""
-    order, tensors = [*range(hidden - part, hidden), *range(hidden - part)], dict[str, "torch.Tensor"]()
+    order = [*range(hidden - part, hidden), *range(hidden - part)]
+    tensors: Tensors = {}
     for name, tensor in state.items():
         prefix, _, kind = name.rpartition(".")
         block, _, layer = prefix.rpartition(".")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
 
 from ..fusion import fuse
-from ..graphs import DYSAMPLE_GROUPS, PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Unsupported
+from ..graphs import (
+    DYSAMPLE_GROUPS,
+    PRECISIONS,
+    PRECISIONS_WITH_BARRIERS,
+    Activation,
+    Graph,
+    State,
+    Tensors,
+    Unsupported,
+)
 from .mosr import add_body, add_end, split_blocks
-
-if TYPE_CHECKING:
-    import torch
 
 TITLE, MARKS = "MoSRv2", {"gblocks.1.gamma", "gblocks.2.gamma"}
 
@@ -104,7 +109,7 @@ def _convolved(features: int) -> int:
     return 3 * (features // 8)
 
 
-def _join_branches(tensors: dict[str, torch.Tensor], name: str) -> State:
+def _join_branches(tensors: Tensors, name: str) -> State:
     """Remove the tensors of three convolutions, and return those of one convolution with the same result."""
     import torch
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State
-
-if TYPE_CHECKING:
-    import torch
+from ..graphs import PRECISIONS, Activation, Graph, State, Tensors
 
 TITLE, ARCHITECTURE = "SPAN", "SPAN"
 
@@ -46,7 +43,7 @@ def add_block(graph: Graph, name: str, trunk: int, activation: Activation) -> tu
     return first, graph.gate(graph.conv(f"{name}.c3_r", middle, channels=features), trunk)
 
 
-def fold_branches(state: State) -> dict[str, torch.Tensor]:
+def fold_branches(state: State) -> Tensors:
     """Return the tensors with each convolution of two branches folded into its `eval_conv`, whose name is dropped.
 
     The branches are a 1x1 convolution, and a 3x3 convolution between two of 1x1 with twice the channels. They are
