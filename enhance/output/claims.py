@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import StorageError
 from ..files import storage_error
-from ..processes import is_local_process, is_process_alive, remove_leftovers, temporary_path, this_process
+from ..processes import is_local_process, is_process_alive, this_process
 
 _HEARTBEAT_SECONDS = 20.0
 SILENT_SECONDS = 300.0
@@ -23,10 +23,9 @@ _MARK = ".done"
 class Claims:
     """The claims of this process, as files in a folder that all processes see.
 
-    A claim is a file that only one process can create. From the start it contains the name of the process, because an
-    empty claim would not show whether its owner is alive. The process touches it regularly. The claim of a dead process
-    is not removed at once, because that could remove the claim of another process in the same instant. Instead, the
-    next process creates a claim with the next number, and removes both when it is done.
+    A claim is a file that only one process can create. It contains the name of the process, which touches it regularly.
+    The claim of a dead process is not removed at once, because that could remove the claim of another process in the
+    same instant. Instead, the next process creates a claim with the next number, and removes both when it is done.
 
     `claim_once` marks finished files, so that other processes skip them. A process ignores marks that are older than
     its first call. The last process removes all marks.
@@ -74,7 +73,6 @@ class Claims:
         """Release all claims and remove those of dead processes; the folder is removed with the last claim."""
         self._closed.set()
         self.release()
-        remove_leftovers(self._folder)
         with suppress(OSError, StorageError):
             for key in {path.stem for path in self._list() if path.suffix[1:].isdigit()}:
                 self._claim_key(key)
@@ -114,11 +112,11 @@ class Claims:
 
     def _create(self, path: Path) -> bool:
         """Create a claim; return False if it exists. Raises StorageError."""
-        part = temporary_path(path)
+        content = this_process()  # first, so that a claim is without its content for an instant only
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(this_process(), "utf-8")
-            self._link(part, path)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(content)
         except FileExistsError as error:
             if not self._folder.is_dir():
                 raise storage_error(self._folder, error) from error
@@ -129,21 +127,7 @@ class Claims:
             return self._create(path)  # Another process has removed the empty folder.
         except OSError as error:
             raise storage_error(self._folder, error) from error
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
         return True
-
-    @staticmethod
-    def _link(part: Path, path: Path) -> None:
-        """Give a complete file the name of the claim. Raises FileExistsError if the claim exists."""
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
-            with path.open("x", encoding="utf-8") as file:
-                file.write(this_process())
 
     def _is_alive(self, path: Path) -> bool:
         """Return whether the process of a claim is alive.
