@@ -16,23 +16,19 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .enhancer import Enhancer
 from .errors import Cancelled, EnhanceError, MemoryShortError, expected_error
 from .images import SourceImage, inspect
+from .info import Info, OutputInfo, Result
 from .output.formats import Encoding
 from .output.names import ResultNames
 from .output.resample import at_most_largest, result_size
-from .output.result import Written
-from .pipeline import earlier_info, is_result_of
+from .pipeline import Run, earlier_info, is_result_of
 from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .enhancer import Enhancer
-    from .info import Info, Result
-    from .pipeline import Run
 
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
@@ -332,8 +328,9 @@ class BatchRun:
 
         def on_compute(run: Run) -> None:
             if stored and is_result_of(stored.origin, run.request, self.encoding):
-                written = Written(Path(item.name), "", stored.bytes)
-                raise EarlierResult(earlier_info(run, stored.origin, written, self.encoding))
+                (height, width), size = run.request.size, stored.bytes
+                output: OutputInfo = {"path": item.name, "sha256": "", "width": width, "height": height, "bytes": size}
+                raise EarlierResult(earlier_info(run, stored.origin, output, self.encoding))
             if self.on_compute:
                 self.on_compute(item, run)
 

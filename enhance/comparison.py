@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from .output.contact_sheet import SheetCell, draw_sheet
 from .output.fidelity import fidelity_grade
 from .output.png import encode_png
 from .output.provenance import Origin
-from .output.result import Written
 from .output.thumbnails import SRGB, icc_for_screen
 from .preview import Preview
 from .scheduler import Progress
@@ -178,13 +176,13 @@ class Comparison:
         sheet = self.sheet(language)
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
-        written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
-        return self.info_in(language) | {"output": output_info(written, (sheet.shape[0], sheet.shape[1]))}
+        return self.info_in(language) | {"output": output_info(path, (sheet.shape[0], sheet.shape[1]))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
-        cells = [SheetCell(translate(language, "before"), translate(language, "compare_before"), self.first.before)]
+        before = translate(language, "before"), translate(language, "compare_before"), self.first.before
+        cells: list[SheetCell] = [before]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
-            cells.append(SheetCell(name, cell.describe(language), cell.preview.after if cell.preview else None))
+            cells.append((name, cell.describe(language), cell.preview.after if cell.preview else None))
         return draw_sheet(cells, icc_for_screen(self.first.region.image))

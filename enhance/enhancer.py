@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 import numpy as np
 
 from . import models, pipeline, presets
+from .analysis import Analysis, analyse
+from .analysis.auto import LONG_SECONDS, choose, faster_preset
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
 from .errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError, WeightsError, memory_errors
@@ -36,11 +38,10 @@ from .presets import PresetInfo
 from .preview import MARGIN, Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
-from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, as_settings
+from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
-    from .analysis import Analysis
     from .engine.engine import Engine
 
 T = TypeVar("T")
@@ -311,8 +312,6 @@ class Enhancer:
             known = self._analyses.get(image.sha256)
         if known is not None:
             return known
-        from .analysis import analyse
-
         detector = models.locate(_DETECTOR)
         analysis = analyse(image, detector.path if detector else None)
         with self._lock:
@@ -347,8 +346,6 @@ class Enhancer:
 
         Raises SettingsError if the image cannot have the size of the settings.
         """
-        from .analysis.auto import choose
-
         size = result_size(settings, analysis.height, analysis.width)
         choice = choose(analysis, presets.available_presets(), size)
         chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
@@ -372,8 +369,6 @@ class Enhancer:
 
         Its HaarPSI is at most 1 lower than that of the selected preset, and it is at least twice as fast.
         """
-        from .analysis.auto import LONG_SECONDS, faster_preset
-
         size = analysis.width, analysis.height
         seconds = self.estimate(*size, settings, analysis.bits)
         name = faster_preset(settings.preset, analysis) if seconds > LONG_SECONDS else None
@@ -437,8 +432,6 @@ class Enhancer:
         """
         info, image, settings = preview.info, preview.region.image, as_settings(settings)
         if settings.is_auto and info["auto"]:
-            from .analysis import Analysis
-
             settings, _ = self.resolve_for(settings, Analysis(**info["auto"]["analysis"]))
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
@@ -514,7 +507,7 @@ class Enhancer:
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, their availability (or the reason against it) and relative time."""
-        return presets.describe_presets(language)
+        return [presets.describe(preset, language) for preset in all_presets().values()]
 
     def status(self) -> Status:
         """Return the state of the device and of the queue."""

@@ -10,27 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
+import numpy as np
 import psutil
+from PIL.Image import Image
+from PIL.PngImagePlugin import PngImageFile
+from typing_extensions import NotRequired
 
 from .errors import SettingsError, StorageError
 from .files import file_sha256
+from .images import SourceImage
 from .models import Located
-from .output.fidelity import fidelity_grade
+from .output.fidelity import Fidelity, fidelity_grade
 from .output.formats import Encoding, export, notes_of
+from .output.png_reader import PhotoOnPaper, PngReader
 from .output.resample import Paper, paper_of, result_size
-from .output.result import Written
 from .settings import Settings, network_key, signature
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-    from typing_extensions import NotRequired
-
-    from .images import SourceImage
-    from .output.fidelity import Fidelity
-    from .output.png_reader import PhotoOnPaper, PngReader
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """The model of a result without a network."""
@@ -71,13 +67,6 @@ class OutputInfo(TypedDict):
     format: NotRequired[str]
     quality: NotRequired[int | None]
     notes: NotRequired[list[str]]
-
-
-class FidelityInfo(TypedDict):
-    """The fidelity of a result: on average, and in the areas that differ most. None for a result that is too small."""
-
-    fidelity_db: float | None
-    fidelity_worst_db: float | None
 
 
 class AutoInfo(TypedDict):
@@ -231,8 +220,6 @@ class Result:
 
         Raises StorageError if the PNG was deleted.
         """
-        from .output.png_reader import PngReader
-
         with PngReader(self._existing_png()) as png:
             return png.rows(0, png.size[0])
 
@@ -242,9 +229,7 @@ class Result:
 
         Pillow has no mode for 16-bit colour, which becomes 8-bit. Raises StorageError if the PNG was deleted.
         """
-        from .images.in_memory import open_pillow
-
-        return open_pillow(self._existing_png())
+        return PngImageFile(self._existing_png())
 
     def save(
         self, path: Path | str, quality: int = 92, metadata: str = "keep", label: bool = True, background: str = "white"
@@ -256,9 +241,9 @@ class Result:
         the format cannot be written, and StorageError.
         """
         path = Path(path)
-        encoding = Encoding.of_file(path, quality, metadata, label=label, background=background)
-        png = self._existing_png()
-        if self._is_input(path):
+        encoding = Encoding.of_file(path, quality=quality, metadata=metadata, label=label, background=background)
+        png, given = self._existing_png(), self.info["input"]
+        if path.is_file() and path.stat().st_size == given["bytes"] and file_sha256(path) == given["sha256"]:
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(png)):
             export(png, path, encoding, source=self.source)
@@ -269,8 +254,8 @@ class Result:
         output: OutputInfo = {**self.info["output"], "path": str(path)}
         if self.png is not None and not encoding.is_stored:
             notes = notes_of(self.png, encoding, output.get("notes", ()))
-            written = Written(path, file_sha256(path), path.stat().st_size)
-            output = exported_output_info(output, written, encoding, notes)
+            output |= output_info(path, (output["height"], output["width"]))
+            output = exported_output_info(output, encoding, notes)
         return replace(self, path=path, info={**self.info, "output": output})
 
     def _existing_png(self) -> Path:
@@ -278,43 +263,26 @@ class Result:
             raise StorageError("result_png_gone", name=self.path.name)
         return self.png
 
-    def _is_input(self, path: Path) -> bool:
-        source = self.info["input"]
-        return path.is_file() and path.stat().st_size == source["bytes"] and file_sha256(path) == source["sha256"]
-
 
 def model_info(located: Located) -> ModelInfo:
     """Return the facts of a model."""
     return {"name": located.name, "sha256": located.sha256, "source": located.source, "licence": located.licence}
 
 
-def output_info(written: Written, size: tuple[int, int]) -> OutputInfo:
-    """Return the facts of a PNG; `size` is its height and width."""
-    height, width = size
-    return {
-        "path": str(written.path),
-        "sha256": written.sha256,
-        "width": width,
-        "height": height,
-        "bytes": written.bytes,
-    }
+def output_info(path: Path, size: tuple[int, int], sha256: str | None = None) -> OutputInfo:
+    """Return the facts of a file of `size` (height, width). Its checksum is computed if it is not given."""
+    sha256, (height, width) = sha256 or file_sha256(path), size
+    return {"path": str(path), "sha256": sha256, "width": width, "height": height, "bytes": path.stat().st_size}
 
 
-def exported_output_info(output: OutputInfo, written: Written, encoding: Encoding, notes: list[str]) -> OutputInfo:
-    """Return the facts of a file that was exported from the PNG `output` and lost what `notes` state."""
-    return {
-        **output,
-        "path": str(written.path),
-        "sha256": written.sha256,
-        "bytes": written.bytes,
-        "format": encoding.format,
-        "quality": None if encoding.lossless else encoding.quality,
-        "notes": notes,
-    }
+def exported_output_info(output: OutputInfo, encoding: Encoding, notes: list[str]) -> OutputInfo:
+    """Return the facts of a file in this encoding, which lost what `notes` state."""
+    quality = None if encoding.lossless else encoding.quality
+    return {**output, "format": encoding.format, "quality": quality, "notes": notes}
 
 
-def fidelity_info(fidelity: Fidelity | None) -> FidelityInfo:
-    """Return the facts of a fidelity, None if it was not measured."""
+def fidelity_info(fidelity: Fidelity | None) -> dict[str, float | None]:
+    """Return the facts of a fidelity, None if it was not measured: on average, and in the areas that differ most."""
     average, worst = (fidelity.average_db, fidelity.worst_db) if fidelity else (None, None)
     return {"fidelity_db": average, "fidelity_worst_db": worst}
 
@@ -333,8 +301,6 @@ def paper_in(info: Info) -> Paper | None:
 @contextmanager
 def open_photo(png: Path, info: Info) -> Iterator[PngReader | PhotoOnPaper]:
     """Open the PNG of a result, without the border of a print. Raises PictureError."""
-    from .output.png_reader import PhotoOnPaper, PngReader
-
     paper = paper_in(info)
     with PngReader(png) as reader:
         yield PhotoOnPaper(reader, paper) if paper else reader

@@ -22,7 +22,7 @@ import numpy as np
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError, WeightsError
-from .files import check_writable, file_sha256
+from .files import check_writable
 from .images import Box, Facts, SourceImage
 from .images.worker import allocate_pixels
 from .info import (
@@ -44,7 +44,8 @@ from .output.formats import Encoding, export, typical_bytes
 from .output.png_reader import is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
 from .output.resample import Cut, has_second_pass, result_size
-from .output.result import ResultRows, Scene, Written, faces_over, write_png
+from .output.result import ResultRows, Scene, faces_over, write_png
+from .output.thumbnails import Thumbnail
 from .presets import with_installed_models
 from .preview import MARGIN, Preview, PreviewRegion, agreement_db, render, surroundings
 from .processes import temporary_path
@@ -56,7 +57,6 @@ from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
-    from .output.thumbnails import Thumbnail
 
 
 _ROWS = 64
@@ -149,7 +149,7 @@ class Run:
                 settings, scene = replace(settings, tuning=False), Scene()
             rows = self._rows(output, settings, scene, Part(self.request.image))
             meter = None if rows.is_smaller else rows.meter()
-            written, seconds = write_png(
+            sha256, seconds = write_png(
                 rows,
                 path,
                 signature=self.request.signature,
@@ -167,7 +167,7 @@ class Run:
                 self.measurements["fidelity_worst_place"] = place
             if preview is not None and preview.region.network_key == self.request.network_key:
                 self.measurements["agreement_db"] = agreement_db(preview, rows)
-            return self.info(output_info(written, self.request.size))
+            return self.info(output_info(path, self.request.size, sha256))
 
     def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None, margin: int = MARGIN) -> Preview:
         """Steps 3 to 7 for the region `box`, in memory.
@@ -430,7 +430,7 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
     origin = origin_of(path)
     if not is_result_of(origin, run.request, encoding) or (encoding.format == "png" and not is_intact(path)):
         return None
-    return earlier_info(run, origin, Written(path, file_sha256(path), path.stat().st_size), encoding)
+    return earlier_info(run, origin, output_info(path, run.request.size), encoding)
 
 
 def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
@@ -443,9 +443,8 @@ def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
     )
 
 
-def earlier_info(run: Run, origin: Origin, written: Written, encoding: Encoding) -> Info:
-    """Return the facts of a run whose result exists as the file `written`, with the measurements of its origin."""
-    output = output_info(written, run.request.size)
+def earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
+    """Return the facts of a run whose result exists as the file `output`, with the measurements of its origin."""
     if not encoding.is_stored:
         image = run.request.image
         notes = encoding.notes(
@@ -455,7 +454,7 @@ def earlier_info(run: Run, origin: Origin, written: Written, encoding: Encoding)
             metadata=image.metadata,
             has_gain_map=run.request.has_gain_map,
         )
-        output = exported_output_info(output, written, encoding, notes)
+        output = exported_output_info(output, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
         if math.isfinite(average) and math.isfinite(worst):
@@ -473,7 +472,7 @@ def run_as_task(
     if hold is not None:
         hold.enter_context(tasks.using(path))
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
-        tasks.keep_upload(source, image)
+        tasks.keep_upload(source, image.name, image.sha256, image.bytes)
         info = _find_stored(run, tasks, path) if run.watch is None else None
         info = info or run.create_result(path, network_path, preview)
         info["task_id"] = task_id

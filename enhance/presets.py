@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from . import models
 from .errors import StorageError
-from .i18n import DEFAULT_LANGUAGE, translate
+from .i18n import translate
 from .models.networks import NETWORKS
 from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
 
@@ -36,11 +36,6 @@ class PresetInfo(TypedDict):
 
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
-
-
-def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
-    """Return all presets in order, user models last, with purpose, settings and availability."""
-    return [_describe(preset, language) for preset in all_presets().values()]
 
 
 def is_installed(model: str) -> bool:
@@ -78,7 +73,8 @@ def _models_of(preset: Preset) -> tuple[str, ...]:
     return *with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
 
 
-def _describe(preset: Preset, language: str) -> PresetInfo:
+def describe(preset: Preset, language: str) -> PresetInfo:
+    """Return purpose, settings and availability of a preset."""
     missing = missing_models(preset)
     settings, reason = with_installed_models(Settings(preset.name)).as_dict(), _reason(preset, missing, language)
     return {

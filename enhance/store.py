@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .errors import EnhanceError, PictureError, StorageError
 from .files import check_writable, file_sha256, link_or_copy, write_atomically
@@ -51,17 +51,6 @@ _NAMES = {
 }
 _LONGEST_NAME = 120
 _CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
-
-
-class Original(Protocol):
-    """What identifies an input: its name, its size in bytes and its SHA-256."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def bytes(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -182,11 +171,17 @@ class TaskStore:
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (_shorten(stem, _LONGEST_NAME) + _shorten(suffix, 12))
 
-    def keep_upload(self, source: Path, image: Original) -> Path:
-        """Copy an input into the store. Raises StorageError, or PictureError if the file has changed."""
-        place = self.upload_path(image.sha256, image.name)
-        if not place.exists() or place.stat().st_size != image.bytes:
-            write_atomically(place, lambda temporary: _copy(source, temporary, image))
+    def keep_upload(self, source: Path, name: str, sha256: str, size: int) -> Path:
+        """Copy an input of `size` bytes into the store. Raises StorageError, and PictureError if it has changed."""
+
+        def copy(temporary: Path) -> None:
+            shutil.copyfile(source, temporary)
+            if file_sha256(temporary) != sha256:
+                raise PictureError("input_changed", name=name)
+
+        place = self.upload_path(sha256, name)
+        if not place.exists() or place.stat().st_size != size:
+            write_atomically(place, copy)
         else:
             count_as_used(place)
         return place
@@ -249,8 +244,8 @@ class TaskStore:
         for name in self._signatures.keys() - names:
             del self._signatures[name]
         for path in map(self.processed.joinpath, names - self._signatures.keys()):
-            if _TASK_ID.fullmatch(path.stem) and (signature := _signature_in(path)):
-                self._signatures[path.name] = signature
+            if _TASK_ID.fullmatch(path.stem) and (info := _read_info(path)):
+                self._signatures[path.name] = info.get("signature", "")
         seconds = time.monotonic() - started
         self._list_again = time.monotonic() + (9 * seconds if seconds > _LONG_LISTING else 0)
 
@@ -391,12 +386,6 @@ class TaskStore:
                         yield entry
 
 
-def _copy(source: Path, place: Path, image: Original) -> None:
-    shutil.copyfile(source, place)
-    if file_sha256(place) != image.sha256:
-        raise PictureError("input_changed", name=image.name)
-
-
 def _read_info(path: Path) -> Info | None:
     try:
         info = json.loads(path.read_text("utf-8"))
@@ -408,11 +397,6 @@ def _read_info(path: Path) -> Info | None:
 
 def _network_key(info: Info) -> str:
     return network_key(info["input"]["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
-
-
-def _signature_in(path: Path) -> str | None:
-    info = _read_info(path)
-    return info.get("signature") if info else None
 
 
 def download_name(name: str, settings: Settings, ending: str = ".png") -> str:

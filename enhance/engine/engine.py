@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,15 +23,6 @@ from .estimates import Estimator, RunClock
 from .phases import PhasedStream, Statistics
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
-
-
-class LoadedModel(Protocol):
-    """A model in memory."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def bytes(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +48,7 @@ _REMEMBERED_IMAGES = 64
 _ALWAYS_FITS = 1024
 """Images with at most this many pixels on the longer side are never cut, so previews need no check."""
 
-ModelT = TypeVar("ModelT", bound=LoadedModel)
+ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
 
 
@@ -76,7 +67,7 @@ class Engine:
         self._runs_ahead = self.device.type != "cpu"
         self._estimates = Estimator(self.device)
         self._used = time.monotonic()
-        self._model: LoadedModel | None = None
+        self._model: Any = None  # with `name` and `bytes`
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -111,7 +102,7 @@ class Engine:
                 self._drop()
                 model = self._model = load(self.device)
             try:
-                return work(model)  # type: ignore[arg-type]
+                return work(model)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise

@@ -96,9 +96,16 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     Raises PictureError if their numbers do not fit, and ValueError or any exception of a decoder if they are damaged.
     """
     if header.format == "JXL":
-        return _jxl_pixels(header, file)
+        file.seek(0)
+        jxl.library().set_num_threads(1)
+        _, stored = jxl.library().decode_to_numpy(file.read(), dtype="uint16" if header.deep else "uint8")
+        return _array_pixels(stored, header)
     if header.format == "RAW":
-        return _raw_pixels(header, file)
+        with raw.open_raw(file) as opened:
+            stored = raw.develop(opened)
+        if stored.shape[:2] != (header.height, header.width):  # LibRaw stretches or turns the images of a few sensors.
+            raise PictureError("image_camera_raw")
+        return _array_pixels(stored, header)
     if header.format == "PNG":
         file = io.BytesIO(pixel_chunks(file, scan_chunks(file)))
     return _deep_pixels(header, file) if header.deep else _pillow_pixels(header, file)
@@ -137,7 +144,9 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode 16-bit numbers, or floats in 0..1, to uint16. OpenCV applies the orientation of a TIFF."""
     tags = tiff_tags(file) if header.format == "TIFF" else {}
     file.seek(0)
-    stored = _decode_array(file.read())
+    stored = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise ValueError("OpenCV cannot decode it")
     is_grey_alpha = header.mode == "LA;16"  # OpenCV returns it as RGBA.
     if header.format == "PNG" and header.has_alpha and stored.ndim == 2:  # OpenCV ignores a transparent grey level.
         level = int.from_bytes(chunk_content(file, first_chunks(scan_chunks(file))[b"tRNS"]), "big")
@@ -162,22 +171,6 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     grey, has_alpha = stored.ndim == 2 or is_grey_alpha, stored.ndim == 3 and header.has_alpha
     height, width = stored.shape[:2]
     return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
-
-
-def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
-    file.seek(0)
-    decoder, dtype = jxl.library(), "uint16" if header.deep else "uint8"
-    decoder.set_num_threads(1)
-    _, stored = decoder.decode_to_numpy(file.read(), dtype=dtype)
-    return _array_pixels(stored, header)
-
-
-def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
-    with raw.open_raw(file) as opened:
-        stored = raw.develop(opened)
-    if stored.shape[:2] != (header.height, header.width):  # LibRaw stretches or turns the images of a few sensors.
-        raise PictureError("image_camera_raw")
-    return _array_pixels(stored, header)
 
 
 def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
@@ -275,13 +268,6 @@ def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
         steps = np.arange(256) * 257
         tones = np.rint(np.interp(np.arange(_WHITE + 1), steps, tones * 257.0)).astype(np.uint16)
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
-
-
-def _decode_array(data: bytes) -> np.ndarray:
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise ValueError("OpenCV cannot decode it")
-    return values
 
 
 def _in_rgb_order(values: np.ndarray) -> np.ndarray:

@@ -413,7 +413,8 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
 def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[int, Any] | None = None) -> Header:
     """Read a camera raw file. `tags` are its first directory if it is a TIFF."""
     with raw.open_raw(file) as opened:
-        width, height, orientation = raw.raw_size(opened)
+        width, height = opened.sizes.iwidth, opened.sizes.iheight
+        orientation = raw.ORIENTATIONS.get(opened.sizes.flip, 1)
         check_size(width, height, max_pixels)
         exif = None if tags else without_prefix(limit_size("EXIF", raw.preview_exif(opened)))
         mode = "I;16" if opened.num_colors == 1 else "RGB;16"

@@ -132,6 +132,11 @@ class SourceImage:
     def bits(self) -> int:
         return self.rgb.dtype.itemsize * 8
 
+    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
+        """Return the rows [first, last) with their alpha, if there is any, [n, W, 3 or 4], or some columns of them."""
+        planes = [plane[first:last, columns] for plane in (self.rgb, self.alpha) if plane is not None]
+        return planes[0] if len(planes) == 1 else np.dstack(planes)
+
     @cached_property
     def noise(self) -> float:
         """Standard deviation of the noise, in levels of 8 bits, from the response to two crossed Laplacians.

@@ -85,13 +85,6 @@ def _save_pillow(image: Image, path: Path) -> None:
     image.save(path, "PNG", compress_level=1, icc_profile=icc, exif=exif)
 
 
-def open_pillow(png: Path) -> Image:
-    """Return the Pillow image of a PNG of any size."""
-    from PIL.PngImagePlugin import PngImageFile
-
-    return PngImageFile(png)
-
-
 def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
     """Return the pixels of an array or a tensor, uint8 or uint16 [H, W, 1, 3 or 4].
 

@@ -18,7 +18,8 @@ from ..errors import PictureError
 SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
 STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 """First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm, Sigma, Minolta, Canon."""
-_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+"""EXIF orientations by those of LibRaw."""
 _SRGB_CURVE = 2.4, 12.92
 
 
@@ -39,12 +40,6 @@ def open_raw(file: BinaryIO) -> Any:
     except rawpy.LibRawNonFatalError as error:
         raise PictureError("image_camera_raw") from error
     return raw
-
-
-def raw_size(raw: Any) -> tuple[int, int, int]:
-    """Return width and height of the developed image before its EXIF orientation is applied, and the orientation."""
-    sizes = raw.sizes
-    return sizes.iwidth, sizes.iheight, _ORIENTATIONS.get(sizes.flip, 1)
 
 
 def develop(raw: Any) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,13 +18,8 @@ _MIN_WIDTH, _MAX_SIDE, _GAP = 260, 2048, 24
 _INK, _GREY, _PAPER, _EMPTY = (28, 30, 34), (98, 102, 110), (255, 255, 255), (236, 237, 240)
 
 
-@dataclass(frozen=True, eq=False)
-class SheetCell:
-    """An image of the sheet with its name and description: uint8 or uint16 [h, w, C], or None if there is none."""
-
-    name: str
-    description: str
-    pixels: np.ndarray | None
+SheetCell = tuple[str, str, np.ndarray | None]
+"""The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if there are none."""
 
 
 def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarray:
@@ -34,21 +28,21 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarr
     `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A missing image is a
     grey area.
     """
-    cells = [replace(cell, pixels=None if cell.pixels is None else _limit_size(cell.pixels)) for cell in cells]
-    sizes = [cell.pixels.shape[:2] for cell in cells if cell.pixels is not None]
+    images = [None if pixels is None else _limit_size(pixels) for *_, pixels in cells]
+    sizes = [pixels.shape[:2] for pixels in images if pixels is not None]
     high, wide = max(size[0] for size in sizes), max(_MIN_WIDTH, *(size[1] for size in sizes))
     large, small = _font(wide // 16), _font(wide // 22)
-    lines = [wrap(cell.description, small.getlength, wide) for cell in cells]
+    lines = [wrap(description, small.getlength, wide) for _, description, _ in cells]
     caption_height = round(1.7 * large.size + 1.4 * small.size * max(map(len, lines)))
     columns = math.ceil(math.sqrt(len(cells)))
     across, down = wide + _GAP, high + caption_height + _GAP
     sheet = Image.new("RGB", (columns * across + _GAP, -(-len(cells) // columns) * down + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for number, cell in enumerate(cells):
+    for number, ((name, *_), pixels) in enumerate(zip(cells, images, strict=True)):
         left, top = _GAP + number % columns * across, _GAP + number // columns * down
         empty = Image.new("RGB", sizes[0][::-1], _EMPTY)
-        sheet.paste(empty if cell.pixels is None else srgb_image(cell.pixels, icc), (left, top))
-        draw.text((left, top + high + 0.2 * large.size), cell.name, _INK, large)
+        sheet.paste(empty if pixels is None else srgb_image(pixels, icc), (left, top))
+        draw.text((left, top + high + 0.2 * large.size), name, _INK, large)
         for line, words in enumerate(lines[number]):
             draw.text((left, top + high + 1.7 * large.size + 1.4 * small.size * line), words, _GREY, small)
     return np.asarray(sheet)

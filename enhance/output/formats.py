@@ -113,22 +113,14 @@ class Encoding:
         object.__setattr__(self, "quality", int(self.quality))
 
     @staticmethod
-    def of_file(
-        path: Path,
-        quality: int = 92,
-        metadata: str = "keep",
-        format: str | None = None,
-        *,
-        label: bool = True,
-        background: str = "white",
-    ) -> Encoding:
+    def of_file(path: Path, *, format: str | None = None, **fields: Any) -> Encoding:
         """Return the encoding for a file name. Raises SettingsError if its extension is unknown or not of `format`."""
         by_name = ENDINGS.get(path.suffix.lower())
         if by_name is None:
             raise SettingsError("format_ending", name=path.name, endings=", ".join(ENDINGS))
         if format is not None and format != by_name:
             raise SettingsError("format_contradicts", name=path.name, format=format)
-        return Encoding(by_name, quality, metadata, label, background)
+        return Encoding(by_name, **fields)
 
     @property
     def file_format(self) -> Format:

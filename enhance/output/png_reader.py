@@ -85,10 +85,6 @@ class PngReader:
             parts.append(self._chunk(index)[max(first - top, 0) : last - top, columns])
         return np.concatenate(parts)
 
-    def region(self, box: Box, step: int = 1) -> np.ndarray:
-        """Return a region, averaged over blocks of `step` x `step` px, [h, w, channels]."""
-        return _region(self.rows, box, step)
-
     def _chunk(self, index: int) -> np.ndarray:
         """Return the rows of an IDAT chunk. The chunk that was read last is cached."""
         if self._cached and self._cached[0] == index:
@@ -168,12 +164,9 @@ class PhotoOnPaper:
             photo[inside] = self._png.rows(above + top, below + top, slice(before + left, after + left))
         return photo
 
-    def region(self, box: Box, step: int = 1) -> np.ndarray:
-        """Return a region of the photo, as `PngReader.region` does."""
-        return _region(self.rows, box, step)
 
-
-def _region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int) -> np.ndarray:
+def read_region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int = 1) -> np.ndarray:
+    """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px, [h, w, channels]."""
     averages, bottom, columns = [], box.top + box.height, slice(box.left, box.left + box.width)
     rows_at_once = max(step, _REGION_ROWS // step * step)
     for first in range(box.top, bottom, rows_at_once):

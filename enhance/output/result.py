@@ -32,15 +32,6 @@ from .tuning import Overlay, Tuning
 _STRIP = 64
 
 
-@dataclass(frozen=True)
-class Written:
-    """A finished PNG file."""
-
-    path: Path
-    sha256: str
-    bytes: int
-
-
 @dataclass(frozen=True, eq=False)
 class Scene:
     """What a preset adds to the network: haze that is removed before it, restored faces that are added after it."""
@@ -156,8 +147,8 @@ def write_png(
     meter: FidelityMeter | None = None,
     thumbnail: Thumbnail | None = None,
     stop: threading.Event | None = None,
-) -> tuple[Written, dict[str, float]]:
-    """Write the result to `path` atomically; return the file, and the seconds of `tuning` and of `encode`.
+) -> tuple[str, dict[str, float]]:
+    """Write the result to `path` atomically; return its SHA-256, and the seconds of `tuning` and of `encode`.
 
     `meter` and `thumbnail` receive the same rows. The file states its origin: `signature`, the input's checksum and the
     measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite with generated content
@@ -200,5 +191,4 @@ def write_png(
             dpi=None if dpi is None else str(dpi),
             source_type=(read_source_type(xmp) or "none") if is_labelled else None,
         ).mark()
-    sha256 = png.sha256.hexdigest() if png.xmp is None else file_sha256(path)
-    return Written(path, sha256, png.length), seconds
+    return png.sha256.hexdigest() if png.xmp is None else file_sha256(path), seconds

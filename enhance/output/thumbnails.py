@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ..files import write_atomically
-from ..images import Box, SourceImage, read_image
-from ..images.image import block_means
+from ..images import SourceImage, read_image
 from .png import encode_png
 from .png_reader import PngReader
 
@@ -177,14 +176,6 @@ def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) ->
     path = path.with_suffix(extension)
     path.write_bytes(content)
     return path
-
-
-def photo_region(image: SourceImage, box: Box, step: int) -> np.ndarray:
-    """Return a region of an image, averaged over blocks of `step` x `step` px, uint8 RGB or RGBA."""
-    inside = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    planes = [plane[inside] for plane in (image.rgb, image.alpha) if plane is not None]
-    means = [block_means(plane, step) if step > 1 else plane for plane in planes]
-    return to_screen(means[0] if len(means) == 1 else np.dstack(means))
 
 
 def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:

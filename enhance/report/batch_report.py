@@ -16,21 +16,8 @@ from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, match_langua
 from ..info import Info, grade_in
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
-COLUMNS = (
-    "file",
-    "state",
-    "reason",
-    "result",
-    "width",
-    "height",
-    "bytes",
-    "seconds",
-    "signature",
-    "sha256",
-    "fidelity_db",
-    "fidelity_worst_db",
-    "fidelity",
-)
+COLUMNS = ("file", "state", "reason", "result", "width", "height", "bytes", "seconds", "signature", "sha256")
+COLUMNS += ("fidelity_db", "fidelity_worst_db", "fidelity")
 
 
 @dataclass(frozen=True)

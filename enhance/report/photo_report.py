@@ -119,7 +119,7 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     region = slice(top, top + tall), slice(left, left + wide)
     after = Thumbnail(height, width, channels=result.channels, size=small)
     after.add_all(result)
-    crop = to_screen(result.rows(region[0].start, region[0].stop)[:, region[1]])
+    crop = to_screen(result.rows(top, top + tall)[:, region[1]])
     sizes = _pixels(document, image.width, image.height), _pixels(document, width, height)
     _draw_pair(document, (whole_image(image, small), after.pixels), sizes, icc_for_screen(image), shown, stacked)
     document.ln(2)
@@ -134,8 +134,7 @@ def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.nd
     """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA [h, w, C]."""
     (top, bottom), rows = _source(region[0], image.height / size[0], image.height)
     (left, right), columns = _source(region[1], image.width / size[1], image.width)
-    part = image.rgb[rows, columns]
-    part = to_screen(part if image.alpha is None else np.dstack([part, image.alpha[rows, columns]]))
+    part = to_screen(image.rows(rows.start, rows.stop, columns))
     shape = region[1].stop - region[1].start, region[0].stop - region[0].start
     return np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC, (left, top, right, bottom)))
 

@@ -70,7 +70,7 @@ def record_file(
         own |= {"number": item.number, "pattern": session.files.pattern}
         entry = _record(tasks, session, facts, sha256, settings, **own)
         if entry is not None:
-            tasks.keep_upload(item.source, entry)
+            tasks.keep_upload(item.source, entry.name, entry.sha256, entry.bytes)
     return entry
 
 

@@ -63,7 +63,8 @@ class PageRun(Job[PageResult]):
         tasks = services.enhancer.tasks
         in_use = tasks.using(tasks.upload_path(upload.sha256, upload.name))
         with recorded(tasks, self._entry, self) as finish, in_use:
-            tasks.keep_upload(upload.path, upload)  # So that the run can continue after a restart of the server.
+            # So that the run can continue after a restart of the server.
+            tasks.keep_upload(upload.path, upload.name, upload.sha256, upload.bytes)
             options = {"watch": self.growing, "preview": self._preview}
             result = enhance(services, upload.path, self._settings, self, **options)
             assert self.growing.overview is not None

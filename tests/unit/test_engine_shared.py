@@ -3,7 +3,6 @@
 import sys
 import threading
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import psutil
@@ -45,8 +44,7 @@ def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(monkeypatch)
     engine.device = torch.device("cuda")
 
     for name in (FAST, FAST, ANIME):
-        model: Any = SimpleNamespace(name=name)
-        engine.use(name, lambda _, model=model: model, lambda model: model)
+        engine.use(name, lambda _, name=name: SimpleNamespace(name=name, bytes=1), lambda model: model)
     assert len(trimmed) == 2
 
     engine.release()

@@ -54,7 +54,7 @@ def finished(tmp_path):
 def export_png(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
     """Export the PNG to another format next to it."""
     place = png.with_name(f"{png.stem}-exported.{ending}")
-    export(png, place, Encoding.of_file(place, quality, metadata))
+    export(png, place, Encoding.of_file(place, quality=quality, metadata=metadata))
     return place
 
 

@@ -58,10 +58,11 @@ def write_result(folder: Path, xmp: bytes | None = None, preset: str = "anime-fa
     network = changes.pop("network", np.repeat(np.repeat(rgb, settings.factor, 0), settings.factor, 1))
     photo = Scene().photo(image, settings, image.degradation)
     rows = replace(ResultRows(image, lambda a, b: network[a:b], settings, photo), **changes)
-    written, _ = write_png(rows, folder / "result.png", signature="b" * 64, meter=rows.meter())
-    assert written.sha256 == file_sha256(written.path)
-    assert is_intact(written.path)
-    return written.path
+    path = folder / "result.png"
+    sha256, _ = write_png(rows, path, signature="b" * 64, meter=rows.meter())
+    assert sha256 == file_sha256(path)
+    assert is_intact(path)
+    return path
 
 
 @pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])

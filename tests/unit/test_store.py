@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,10 +14,14 @@ import pytest
 
 from enhance.errors import PictureError, StorageError
 from enhance.files import write_atomically
-from enhance.images import read_image
+from enhance.images import SourceImage, read_image
 from enhance.processes import temporary_path
 from enhance.retention import MARKER
 from enhance.store import Reservation, TaskStore
+
+
+def keep(store: TaskStore, file: Path, image: SourceImage) -> Path:
+    return store.keep_upload(file, image.name, image.sha256, image.bytes)
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_a_reservation_beyond_the_limit_deletes_nothing(tmp_path):
 def test_a_name_never_points_outside_the_folder(store, photo_file, name):
     image = replace(read_image(photo_file), name=name)
 
-    place = store.keep_upload(photo_file, image)
+    place = keep(store, photo_file, image)
 
     assert place.parent == store.uploads / image.sha256
     assert place.resolve().is_relative_to(store.uploads)
@@ -176,7 +181,7 @@ def test_the_oldest_files_beyond_the_limit_are_deleted(tmp_path):
 
 def test_files_in_use_are_not_deleted(tmp_path, photo_file):
     store = create_store(tmp_path, max_disk=1)
-    upload = store.keep_upload(photo_file, read_image(photo_file))
+    upload = keep(store, photo_file, read_image(photo_file))
 
     with store.using(upload):
         store.clean()
@@ -200,7 +205,7 @@ with store.using(Path(sys.argv[2])):
 @pytest.mark.parametrize("killed", [False, True])
 def test_files_in_use_by_another_process_are_not_deleted(tmp_path, photo_file, killed):
     store = create_store(tmp_path, max_disk=1)
-    upload = store.keep_upload(photo_file, read_image(photo_file))
+    upload = keep(store, photo_file, read_image(photo_file))
     arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(upload)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
@@ -222,7 +227,7 @@ def test_changing_the_clock_does_not_affect_files_in_use(tmp_path, photo_file, m
     store, boot = create_store(tmp_path, max_disk=1), psutil.boot_time()
     mine = temporary_path(store.processed / "x.png")
     mine.write_bytes(b"half")
-    upload = store.keep_upload(photo_file, read_image(photo_file))
+    upload = keep(store, photo_file, read_image(photo_file))
     arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(upload)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
@@ -291,7 +296,7 @@ def test_an_input_that_changed_after_reading_is_not_stored(store, photo_file):
     photo_file.write_bytes(b"another image")
 
     with pytest.raises(PictureError, match="changed while it was read"):
-        store.keep_upload(photo_file, image)
+        keep(store, photo_file, image)
     assert [path for path in store.uploads.rglob("*") if path.is_file()] == []
 
 
