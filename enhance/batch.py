@@ -9,7 +9,7 @@ import math
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
@@ -146,6 +146,7 @@ class BatchRun:
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
+    - `work`: expected work of a file, in any unit, for the progress and the time left.
     """
 
     enhancer: Enhancer
@@ -158,16 +159,17 @@ class BatchRun:
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
     caller: Hashable = None
+    work: Callable[[Item], float] = lambda item: item.pixels
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         self._is_over = self._has_rechecked = False
         self._waiting = deque[str]()  # keys in order, also of files that no longer wait
-        self._pixels = Counter[str]()  # by state
-        self._running_pixels = dict[str, float]()  # finished pixels of the running files, by key
-        self._computed_pixels = 0  # of finished files that were not cached
+        self._work: defaultdict[str, float] = defaultdict(float)  # by state
+        self._running_work = dict[str, float]()  # finished work of the running files, by key
+        self._computed_work = 0.0  # of finished files that were not cached
         for item in self.batch.items:
-            self._pixels[item.state] += item.pixels
+            self._work[item.state] += self.work(item)
 
     def run(self) -> Batch:
         """Process the files in order and return the batch at its end. After `stop`, finished results are kept.
@@ -376,7 +378,7 @@ class BatchRun:
         """Record the final state of a file and release its claim."""
         with self._lock:
             self._put(item)
-            self._computed_pixels += item.pixels if item.info and not item.info["cached"] else 0
+            self._computed_work += self.work(item) if item.info and not item.info["cached"] else 0
             self._update_progress(item, 0.0)
         if self.batch.names:
             self.batch.names.release(item.source)
@@ -401,7 +403,7 @@ class BatchRun:
         for item, sign in ((before, -1), (after, 1)):
             if item is not None:
                 counts[item.state] += sign
-                self._pixels[item.state] += sign * item.pixels
+                self._work[item.state] += sign * self.work(item)
         self._change(counts=counts, latest=after)
 
     def _update_queue(self, ahead: int) -> None:
@@ -412,12 +414,12 @@ class BatchRun:
     def _update_progress(self, item: Item, share: float) -> None:
         """Update the progress by the `share` of the current file, which is 0 after its end, and the time left."""
         with self._lock:
-            self._running_pixels.pop(item.key, None)
+            self._running_work.pop(item.key, None)
             if share:
-                self._running_pixels[item.key] = item.pixels * share
-            running = sum(self._running_pixels.values())
-            done, computed = self._pixels["done"] + running, self._computed_pixels + running
-            total = self._pixels.total() - self._pixels["failed"] - self._pixels["elsewhere"] or 1
+                self._running_work[item.key] = self.work(item) * share
+            running = sum(self._running_work.values())
+            done, computed = self._work["done"] + running, self._computed_work + running
+            total = sum(self._work.values()) - self._work["failed"] - self._work["elsewhere"] or 1
             elapsed = time.perf_counter() - self._started
             left = elapsed / computed * max(total - done, 0) if computed else None
             share_done = min(1.0, done / total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -88,6 +88,7 @@ class BatchJob(Job[Packed]):
         ticket: Ticket,
         encoding: Encoding,
         pattern: str = PATTERN,
+        work: Callable[[Item], float] = lambda item: item.pixels,
     ):
         self.language, self._services, self._preset, self._pattern = language, services, settings.preset, pattern
         self._request = request
@@ -99,6 +100,7 @@ class BatchJob(Job[Packed]):
             on_change=self._handle_change,
             caller=ticket.caller,
             encoding=encoding,
+            work=work,
         )
         self._started: float | None = None
         super().__init__(BatchJob._run, ticket)

@@ -84,6 +84,23 @@ def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     assert [Image.open(item.result or item.source).size for item in batch.items] == [(60, 43), (63, 90)]
 
 
+def test_the_progress_follows_the_expected_work_of_the_files(enhancer, sources, tmp_path):
+    shares, items = [], [Item(path, Path(path.name)) for path in (sources[0], sources[3])]
+
+    def note(batch):
+        if batch.count("done") == 1 and batch.count("waiting") == 1:
+            shares.append((batch.share, batch.seconds_left))
+
+    def work(item):
+        return 9 if item.source == sources[0] else 1
+
+    BatchRun(enhancer, RAW, plan(items, ResultNames(tmp_path / "out")), on_change=note, work=work).run()
+
+    share, seconds_left = shares[-1]
+    assert share == pytest.approx(0.9)
+    assert seconds_left > 0
+
+
 def test_an_unexpected_error_fails_only_its_file(enhancer, sources, tmp_path, monkeypatch, caplog):
     write = write_png
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 
@@ -85,13 +86,13 @@ def _plan(item: Item, settings: Settings, encoding: Encoding) -> FilePlan:
 def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encoding: Encoding) -> Updates:
     """Show the time of these files, the presets that Auto selects for them, and the size of their results."""
     files, card = call.session.owner.files, call.page.batch
-    words, auto, seconds = "", "", 0.0
+    words, auto, seconds = "", "", dict[Path, float]()
     chosen = _choices(call, items, settings)
     if chosen:
         for item, one in zip(items, chosen, strict=True):
             height, width = item.size or (1, 1)
-            seconds += call.services.enhancer.estimate(width, height, one)
-        duration = format_duration(call.language, seconds)
+            seconds[item.source] = call.services.enhancer.estimate(width, height, one)
+        duration = format_duration(call.language, sum(seconds.values()))
         pixels = sum(math.prod(files.plans[item.key].size or ()) for item in items)
         words = call.text("batch_about", time=duration, size=format_bytes(typical_bytes(encoding, pixels)))
         if settings.is_auto:
@@ -100,9 +101,10 @@ def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encodi
             is_exact = all(item.source in files.analyses for item in items)
             key = "auto_batch" if is_exact else "auto_batch_about"
             auto = call.text(key, presets=format_names(call.language, names), time=duration)
+    files.seconds = seconds
     is_visible = (bool(items) or not files.results) and not call.session.owner.is_batch_running
     count = templates.note(count_text(call, len(items))) if items else ""
-    values = templates.data("batch-auto", text=auto) + templates.data("seconds", value=round(seconds))
+    values = templates.data("batch-auto", text=auto) + templates.data("seconds", value=round(sum(seconds.values())))
     return {
         card.why: count + templates.note(words) + values,
         card.enhance: gr.Button(enhance_label(call), visible=is_visible),

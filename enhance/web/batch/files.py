@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class BatchFiles:
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `pattern` is that of the names of output
-    files. `plans` are the expected results of the files that are not done.
+    files. `plans` are the expected results of the files that are not done, and `seconds` their times by source.
     """
 
     items: tuple[Item, ...] = ()
@@ -54,6 +54,7 @@ class BatchFiles:
     is_flexible: bool = False
     pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
+    seconds: dict[Path, float] = field(default_factory=dict)
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _requested: dict[str, Settings] = field(default_factory=dict)  # By key. `info` has the preset that Auto selected.
@@ -77,6 +78,13 @@ class BatchFiles:
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
             self.items = tuple(replace(item, number=number) for number, item in enumerate(self.items, 1))
+
+    def work(self) -> Callable[[Item], float]:
+        """Return a function for the expected work of a file: its seconds, or a guess from its pixels."""
+        seconds = self.seconds
+        pixels = sum(item.pixels for item in self.items if item.source in seconds)
+        speed = sum(seconds.values()) / pixels if pixels else 1
+        return lambda item: seconds.get(item.source, speed * item.pixels)
 
     def is_done(self, item: Item, settings: Settings, encoding: Encoding) -> bool:
         """Return whether a file has the result of these settings in this format."""

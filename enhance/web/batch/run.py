@@ -55,7 +55,15 @@ class PageBatch(BatchJob):
         encoding = session.encoding
         files = self._files
         super().__init__(
-            call.services, call.request, files.items, settings, call.language, ticket, encoding, files.pattern
+            call.services,
+            call.request,
+            files.items,
+            settings,
+            call.language,
+            ticket,
+            encoding,
+            files.pattern,
+            files.work(),
         )
 
     def _name(self, item: Item) -> str:
