@@ -33,6 +33,10 @@ _QUALITY = 90
 _MIN_IMAGE_SIDE = 240
 
 
+_PAGES = "\ue000"
+"""Stands for the number of pages, which fpdf2 inserts at the end. One character takes the width of a digit."""
+
+
 class ReportDocument(FPDF):
     """An A4 document in one language; `output` returns it. Positions are millimetres, font sizes points.
 
@@ -46,6 +50,7 @@ class ReportDocument(FPDF):
         self.language, self._footer_text = language, footer_text
         self.set_margin(MARGIN)
         self.c_margin = 0
+        self.alias_nb_pages(_PAGES)
         self.set_auto_page_break(True, _BOTTOM)
         for style, name in (("", "Regular"), ("B", "Bold")):
             self.add_font("sans", style, _FONTS / f"NotoSansSC-{name}.woff")
@@ -67,7 +72,7 @@ class ReportDocument(FPDF):
         """Replace characters that the font lacks and remove invisible ones, so that any file name can be printed."""
         available, cleaned = self._characters(""), ""
         for character in unicodedata.normalize("NFC", text):
-            if ord(character) in available:
+            if ord(character) in available or character == _PAGES:
                 cleaned += character
             elif character.isspace() or unicodedata.category(character) == "Cc":
                 cleaned += " "
@@ -155,7 +160,7 @@ class ReportDocument(FPDF):
     def footer(self) -> None:
         """Write the footer; fpdf2 calls this at the end of every page."""
         self.set_y(-12)
-        number = self.translate("report_page", number=self.page_no(), pages="{nb}")
+        number = self.translate("report_page", number=self.page_no(), pages=_PAGES)
         self.paragraph(number, NOTE, colour=GREY, align="R")
         self.set_y(-12)
         text = self.clean(self._footer_text)

@@ -101,7 +101,7 @@ def make_report(
     document.add_page()
     document.heading(document.translate("report_files"))
     before, after = document.translate("report_before"), document.translate("report_after")
-    document.rows([("", before, after), *_file_rows(document, info, image, size)], (30, 72, 72))
+    document.rows([("", before, after), *_file_rows(document, info, image, size)], (42, 66, 66))
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())
@@ -198,15 +198,18 @@ def _file_rows(
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
     input_size, output_size, output = (image.width, image.height), size[::-1], info["output"]
     lost = output.get("notes", ())
-    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or {"on_white", "on_black"} & {*lost} else "A")
+    backgrounds = {"on_white", "on_black"} & {*lost}
+    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or backgrounds else "A")
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
     dpi = info["settings"].get("dpi") or PRINT_DPI
     prints = [format_print_size(document.language, *one, dpi=dpi) for one in (input_size, output_size)]
-    kind, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
-    kind = document.translate("report_quality", format=kind, quality=quality) if quality else kind
+    form, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
+    kind = document.translate("report_quality", format=form, quality=quality) if quality else form
     file_sizes = [_bytes(document, *one) for one in ((image.bytes, image.format.upper()), (output["bytes"], kind))]
     bits = 8 if "eight_bits" in lost else image.bits
-    colours = [_colours(document, image.mode, image.bits, image), _colours(document, mode, bits, image)]
+    after = [_colours(document, mode, bits, image)]
+    after += [document.translate(f"batch_{background}", format=form) for background in backgrounds]
+    colours = _colours(document, image.mode, image.bits, image), " · ".join(after)
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), *sizes),
