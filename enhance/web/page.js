@@ -90,7 +90,8 @@
     const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
     if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
     const repair = event.target.closest?.(".file .repair");
-    if (repair) window.enhanceCards(repair.dataset.act, { index: file.dataset.file, value: null });
+    if (repair?.dataset.act === "replace") replaceFile(file.dataset.file);
+    else if (repair) window.enhanceCards(repair.dataset.act, { index: file.dataset.file, value: null });
     if (chosen) {
       for (const other of document.querySelectorAll(".file")) {
         other.classList.toggle("selected", other === file);
@@ -104,6 +105,18 @@
     const suggestion = event.target.closest?.("[data-action]");
     if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
   });
+
+  // A file that cannot be read is removed once others are chosen in its place.
+  const replaceFile = (name) => {
+    const [input, choice] = [one("#batch-files input[type=file]"), new AbortController()];
+    for (const type of ["change", "cancel"]) {
+      input.addEventListener(type, () => {
+        choice.abort();
+        if (type === "change") window.enhanceCards("delete", { index: name, value: null });
+      }, { signal: choice.signal });
+    }
+    input.click();
+  };
 
   // The button of a full queue counts down and then starts the job again. A second press, or another message, cancels.
   const RETRIED = { "#progress": "#enhance", "#batch-progress": "#batch-enhance", "#preview-problem": "#compare-presets" };

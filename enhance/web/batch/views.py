@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ...batch import Batch, Item
-from ...errors import EnhanceError, SettingsError, expected_error
+from ...errors import EnhanceError, PictureError, SettingsError, expected_error
 from ...i18n import format_duration, format_names, sentence_space
 from ...info import grade_in
 from ...output.formats import ENDINGS, FORMATS
@@ -99,6 +99,7 @@ def files_html(call: Call) -> str:
         attention=[item for item in batch.items if _error(files, item)],
         largest=partial(_largest_size, call),
         offers_auto=partial(_offers_auto, call),
+        unreadable=lambda item: isinstance(item.error, PictureError),
         grade=grade_in,
         formats=FORMATS,
         encoding=session.active.encoding,
