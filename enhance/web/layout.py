@@ -59,11 +59,11 @@ class Page:
 def build_page(texts: Texts, login: bool = False) -> Page:
     """Build the page in the current `gr.Blocks`, with a button to log out if there is a `login`."""
     page = Page()
-    _build_head(page, texts, login)
-    page.result.notice = gr.HTML(elem_id="notice", js_on_load="window.enhanceNoticeEvent = trigger")
     with gr.Tabs(elem_id="tabs"):  # Both tabs show the parts below.
         for name in ("one", "many"):
             gr.Tab(texts(f"tab_{name}"), id=name, elem_id=f"tab-{name}")
+    _build_head(page, texts, login)
+    page.result.notice = gr.HTML(elem_id="notice", js_on_load="window.enhanceNoticeEvent = trigger")
     with gr.Row(elem_id="bench", equal_height=False):
         _build_chooser(page, texts)
         _build_list(page, texts)

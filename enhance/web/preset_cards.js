@@ -95,8 +95,8 @@
     put(autoLabel.querySelector(":scope > span"), "textContent", window.enhanceTranslate(one(".many") ? "auto_for_each" : "preset_auto"));
     const about = part(autoLabel, "small", () => add(autoLabel, "small", ""));
     const batch = JSON.parse(one(".many [data-batch-auto]")?.dataset.batchAuto ?? "{}").text;
-    // A line does not end between a number and its unit.
-    const words = ((chosen === "auto" ? batch || data?.reason : data?.summary) ?? "").replace(/(\d) (?=\p{L})/gu, "$1\u00a0").replace(/(\p{sc=Han}) (?=\d)/gu, "$1\u00a0");
+    // A line does not end between a number and its unit, nor before a quotation mark.
+    const words = ((chosen === "auto" ? batch || data?.reason : data?.summary) ?? "").replace(/(\d) (?=\p{L})/gu, "$1\u00a0").replace(/(\p{sc=Han}) (?=\d)/gu, "$1\u00a0").replace(/(?<=\p{sc=Han})“/gu, "\u2060“");
     put(about, "textContent", words);
     const figures = new Map(all("#about figure").map((figure) => [figure.dataset.preset, figure]));
     const cards = all("#preset input").filter((input) => input !== autoInput).map((input) => {

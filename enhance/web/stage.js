@@ -120,12 +120,24 @@
     if (now === "result" && framed) drawFrame();
     const whole = isWhole();
     box.classList.toggle("whole", whole);
+    box.classList.toggle("shows-before", showsBefore);
     box.style.setProperty("--split", `${100 * share}%`);
     const above = height / 2 - y * perPixel(), sides = { above, below: height - above - photo.size[1] * perPixel() };
     for (const [side, length] of Object.entries(sides)) box.style.setProperty(`--${side}`, `${Math.max(0, length) / devicePixelRatio}px`);
     const shown = photo.size[0] * perPixel() / devicePixelRatio; // The controls are aligned with the edges of a photo that is wide enough for them.
     one("#stage").style.setProperty("--beside", `${whole && shown > WIDE ? Math.max(MARGIN, (canvas.clientWidth - shown) / 2) : MARGIN}px`);
     showTools(now, whole);
+    hideTags();
+  };
+  // A tag of the divider is hidden where it would overlap another control.
+  const hideTags = () => {
+    const [controls, tags] = [[one("#stage-state"), ...box.querySelectorAll(".overview, .tools")], box.querySelectorAll(".tag")];
+    const areas = controls.map((control) => control.getBoundingClientRect());
+    const hidden = [...tags].map((tag) => {
+      const { left, right, top, bottom } = tag.getBoundingClientRect();
+      return areas.some((area) => area.left < right && area.right > left && area.top < bottom && area.bottom > top);
+    });
+    for (const [place, tag] of tags.entries()) tag.style.visibility = hidden[place] ? "hidden" : "";
   };
   // During a run, the edge of the part that is computed.
   const drawEdge = ({ edge, share }) => {
@@ -179,8 +191,9 @@
   const showTools = (now, whole) => {
     const text = `${Math.round(100 * zoom) || (100 * zoom).toPrecision(1)}%`, output = box.querySelector("output");
     if (output.textContent !== text) output.textContent = text;
-    box.querySelector("[data-act=fit]").setAttribute("aria-pressed", String(whole));
-    box.querySelector("[data-act=actual]").setAttribute("aria-pressed", String(Math.abs(zoom - 1) < 1e-6));
+    const isFit = Math.abs(zoom / fitZoom() - 1) < 0.001;
+    box.querySelector("[data-act=fit]").setAttribute("aria-pressed", String(isFit));
+    box.querySelector("[data-act=actual]").setAttribute("aria-pressed", String(!isFit && Math.abs(zoom - 1) < 1e-6));
     box.querySelector(".knob").setAttribute("aria-valuenow", String(Math.round(100 * split)));
     box.dataset.mode = now;
     const [stage, inset] = [one("#stage"), box.querySelector(".overview")];

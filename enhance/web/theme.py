@@ -67,7 +67,7 @@ def _texts_in(language: str, limits: Limits) -> dict[str, str]:
     return texts | {
         "upload_hint": translate(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes),
         "welcome": f"## {texts['welcome_head']}\n{texts['welcome_text']}",
-        "batch_title": f"## {texts['batch']}",
+        "batch_title": f"## {texts['batch']}\n{texts['batch_text']}",
     }
 
 

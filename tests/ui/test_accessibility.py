@@ -61,7 +61,7 @@ def test_the_focus_is_never_lost_and_progress_is_announced(site: Site, open_page
     expect(page.locator("#enhance")).to_be_visible()
     page.evaluate("document.activeElement.blur()")
     panel = ["#section-size", "#section-preset", "#tuning-sheet", "#section-format"]
-    parts = ["#head", "#viewer", "#retry", *panel, "#facts", "#again"]
+    parts = ["#tabs", "#head", "#viewer", "#retry", *panel, "#facts", "#again"]
     passed = []
     inside = "(parts) => parts.find((part) => document.activeElement.closest(part)) ?? ''"
     while not set(parts) <= set(passed):
@@ -69,7 +69,7 @@ def test_the_focus_is_never_lost_and_progress_is_announced(site: Site, open_page
         page.keyboard.press("Tab")
         passed.append(page.evaluate(inside, parts))
     found = [part for part in dict.fromkeys(passed) if part]
-    at = found.index("#head")
+    at = found.index("#tabs")
     assert found[at:] + found[:at] == parts
 
     page.locator("#again").focus()
