@@ -54,6 +54,7 @@ def show(page: Page, url: str, language: str, file: Path) -> None:
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible(timeout=LONG)
     page.wait_for_function("window.enhanceView().mode === 'result' && window.enhanceView().result")
+    page.mouse.move(0, 0)
     page.screenshot(path=file)
 
 
