@@ -57,14 +57,10 @@ _PIXELS_PER_BYTE = {"JPEG": 1024, "GIF": 4096}
 _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
 _RESOURCES, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
-_JUMBF_START = 100
 _GAIN_MAP_TYPE = "urn:com:apple:photo:2020:aux:hdrgainmap"
 """The type of a gain map in a HEIC."""
-_CREDENTIALS = ("credentials_left",)
-_CREDENTIALS_BOX, _CREDENTIALS_TAG = bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), 0xCD41
-"""The box of Content Credentials in ISO media, and their tag in a TIFF (C2PA specification 2.2, A.3)."""
-_CREDENTIALS_NAME = b"jumdc2pa"
-"""The start of the description of Content Credentials (JUMBF, ISO 19566-5)."""
+_CREDENTIALS = b"jumdc2pa"
+"""The start of the description of Content Credentials, in files of all formats (JUMBF, ISO 19566-5)."""
 
 # Cameras write up to 10 scans, and 200 MB in full segments are 3,100 segments.
 _MAX_SCANS = 100
@@ -152,8 +148,8 @@ def open_auxiliary(file: BinaryIO, number: int) -> Any:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires reading the whole
-    file.
+    Without `decoding`, all frames are counted, but neither the scans of a JPEG nor Content Credentials are searched,
+    because that requires reading the whole file.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
     decoder if it is damaged.
@@ -164,12 +160,18 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
         raise PictureError("image_unknown_format")
     readers = {"PNG": _png_header, "TIFF": _tiff_header, "RAW": _raw_header, "JXL": _jxl_header, "WEBP": _webp_header}
     header = readers[kind](file, max_pixels) if kind in readers else _other_header(kind, file, max_pixels, decoding)
-    if header.format == "TIFF":
-        header = replace(header, frames=count_pages(file))
-    if header.frames > 1:
-        metadata = replace(header.metadata, notes=(*header.metadata.notes, "first_frame"))
-        header = replace(header, metadata=metadata)
-    return header
+    notes, frames = [*header.metadata.notes], count_pages(file) if header.format == "TIFF" else header.frames
+    if decoding and _has_credentials(file):
+        notes.append("credentials_left")
+    if frames > 1:
+        notes.append("first_frame")
+    return replace(header, frames=frames, metadata=replace(header.metadata, notes=tuple(notes)))
+
+
+def _has_credentials(file: BinaryIO) -> bool:
+    """Return whether a file has Content Credentials. The whole file is searched."""
+    with map_file(file) as data:
+        return data.find(_CREDENTIALS) >= 0
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -198,8 +200,6 @@ def _other_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) ->
         icc = image.info.get("icc_profile") or None
         has_alpha, frames = image.has_transparency_data, _frames(image, count=not decoding)
         header = Header(kind, image.mode, image.width, image.height, 8, has_alpha, orientation, icc, metadata, frames)
-        if kind in ("AVIF", "HEIF") and _has_credentials_box(file):
-            header = replace(header, metadata=replace(metadata, notes=metadata.notes + _CREDENTIALS))
         if kind == "HEIF":
             return replace(header, gain_map=_auxiliary_map(image, file, metadata))
         if kind != "JPEG":
@@ -256,15 +256,6 @@ def _fits(found: MapHeader, image: Any) -> bool:
     return 0 < found.width <= image.width and 0 < found.height <= image.height
 
 
-def _has_credentials_box(file: BinaryIO) -> bool:
-    """Return whether a HEIC, AVIF or JPEG XL has Content Credentials (C2PA specification 2.2, A.3.5)."""
-    starts = ((box.kind, chunk_content(file, replace(box, length=16))) for box in containers.iso_boxes(file))
-    return any(
-        (kind == b"uuid" and start == _CREDENTIALS_BOX) or (kind == b"jumb" and _CREDENTIALS_NAME in start)
-        for kind, start in starts
-    )
-
-
 def _frames(image: ImageFile.ImageFile, *, count: bool) -> int:
     """Return the number of frames. Without `count`, it is 2 for a GIF with several, whose count takes long."""
     try:
@@ -288,8 +279,7 @@ def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
     if b"VP8L" in first:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
     exif = without_prefix(read_block(file, first.get(b"EXIF")))
-    notes = _CREDENTIALS if b"C2PA" in first else ()
-    metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif), notes=notes)
+    metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif))
     icc, frames = read_block(file, first.get(b"ICCP")), max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
     mode, orientation = "RGBA" if has_alpha else "RGB", read_orientation(exif)
     return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
@@ -324,8 +314,7 @@ def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
         across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
         dpi = plausible_dpi(across * _INCH, down * _INCH) if unit == 1 else None
     iptc = extract_iptc(blocks.get("iptc") or blocks.get("8bim") or b"")
-    notes = _CREDENTIALS if b"caBX" in first else ()
-    return Metadata(exif, accept_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif), notes)
+    return Metadata(exif, accept_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif))
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
@@ -340,8 +329,6 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in find_claims(content)}
     if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(ISO_SEGMENT) for _, content in segments):
         notes.add("gain_map_left")
-    if any(name == "APP11" and _CREDENTIALS_NAME in content[:_JUMBF_START] for name, content in segments):
-        notes.update(_CREDENTIALS)
     return Metadata(
         exif,
         accept_xmp(limit_size("XMP", info.get("xmp"))),
@@ -404,8 +391,7 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])
     bits, mode = 8 if facts.bits_per_sample <= 8 else 16, "L" if facts.num_color_channels == 1 else "RGB"
     mode = "I" if mode == "L" and bits == 16 and not facts.has_alpha else mode + ("A" if facts.has_alpha else "")
-    notes = _CREDENTIALS if _has_credentials_box(file) else ()
-    metadata = Metadata(exif, accept_xmp(limit_size("XMP", facts.xmp)), dpi=read_dpi(exif), notes=notes)
+    metadata = Metadata(exif, accept_xmp(limit_size("XMP", facts.xmp)), dpi=read_dpi(exif))
     mode, icc = mode + (";16" if bits == 16 else ""), limit_size("profile", facts.icc)
     return Header("JXL", mode, facts.width, facts.height, bits, facts.has_alpha, 1, icc, metadata)
 
@@ -429,8 +415,7 @@ def _tiff_metadata(file: BinaryIO, tags: dict[int, Any], without: Collection[int
     dpi = plausible_dpi(*(float(tags.get(tag, 0) or 0) * inches for tag in (282, 283)))
     iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
     exif = limit_size("EXIF", block_from_tiff(file, without))
-    notes = _CREDENTIALS if _CREDENTIALS_TAG in tags else ()
-    return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi, notes)
+    return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi)
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
