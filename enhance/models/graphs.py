@@ -461,7 +461,7 @@ class Graph:
         """Return the graph that `as_json` wrote. Raises ValueError for any other text."""
         try:
             content = json.loads(text)
-            if content["form"] not in (1, _FORM):
+            if content["form"] != _FORM:
                 raise ValueError(f"a graph of form {content['form']}")
             return cls(tuple(content["precisions"]), [_node(**fields) for fields in content["nodes"]])
         except (KeyError, TypeError, AttributeError) as error:
@@ -501,10 +501,6 @@ class Graph:
 
 
 def _node(kind: str, **fields: Any) -> Node:
-    if "sources" not in fields:  # form 1, which named one or two sources and the factors of upscaling
-        fields["sources"] = [fields.pop(name) for name in ("source", "trunk") if name in fields]
-        if kind in ("Nearest", "Shuffle"):
-            fields["enlarge"] = fields.pop("factor")
     fields["sources"] = tuple(fields["sources"])
     if isinstance(fields.get("activation"), Mapping):
         fields["activation"] = Activation(**fields["activation"])

@@ -131,9 +131,9 @@ def _shipped_graph(name: str) -> Graph:
     return SHIPPED[name]()
 
 
-def is_convertible(name: str, store: Store | None = None) -> bool:
+def is_convertible(name: str) -> bool:
     """Return whether a model is available without a download, from an installed package."""
-    store = store or Store()
+    store = Store()
     return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
 
 

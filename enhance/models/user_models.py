@@ -34,8 +34,7 @@ USED: dict[str, Model] = {}
 """The models of `use` by name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELDS = {"network": str, "scale": int, "file": str, "bytes": int, "sha256": str, "origin": str}
-_NEW_FIELDS = {"licence": UNKNOWN_LICENCE, "author": ""}
-"""Fields that records of earlier versions lack, with the value that these models have."""
+_FIELDS |= {"licence": str, "author": str}
 _HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
 
 
@@ -214,9 +213,8 @@ def _read_record(folder: Path) -> dict[str, Model]:
 
 
 def _model(name: str, table: Mapping[str, Any]) -> Model:
-    fields = {field: table[field] for field in _FIELDS} | {key: table.get(key, old) for key, old in _NEW_FIELDS.items()}
-    kinds = _FIELDS | dict.fromkeys(_NEW_FIELDS, str)
-    if not all(type(fields[field]) is kind for field, kind in kinds.items()) or not _NAME.fullmatch(name):
+    fields = {field: table[field] for field in _FIELDS}
+    if not all(type(fields[field]) is kind for field, kind in _FIELDS.items()) or not _NAME.fullmatch(name):
         raise ValueError(f"not a model: {name}")
     if Path(fields["file"]).name != fields["file"]:
         raise ValueError(f"not a file name: {fields['file']}")
@@ -227,7 +225,7 @@ def _write_record(models: Mapping[str, Model], folder: Path) -> None:
     lines = [_HEAD]
     for name, model in models.items():
         lines.append(f"[{_quote(name)}]")
-        lines += [f"{field} = {_quote(getattr(model, field))}" for field in (*_FIELDS, *_NEW_FIELDS)]
+        lines += [f"{field} = {_quote(getattr(model, field))}" for field in _FIELDS]
         lines.append("")
     write_file(folder / RECORD, "\n".join(lines).encode())
 

@@ -16,7 +16,6 @@ from enhance import PRESETS
 from enhance.errors import StorageError, WeightsError
 from enhance.models import Store, ensure, locate, own_models, read_state_dict, user_models
 from enhance.models.cli import main
-from enhance.models.graphs import Activation, Graph
 from enhance.models.user_models import add, remove
 from tests.unit.hub_server import limit_file_size
 from tests.user_models import NETWORKS, random_state
@@ -318,21 +317,6 @@ def test_a_full_disk_changes_nothing(store: Store, file: Path):
 
     assert files_in(store.folder) == before
     assert list(own_models(store.folder)) == ["first"]
-
-
-def test_a_graph_that_an_earlier_version_stored_is_read():
-    nodes = [
-        {"kind": "Input", "channels": 3, "unshuffle": 1, "scale": 1},
-        {"kind": "Conv", "sources": [0], "name": "a", "channels": 3, "scale": 1, "activation": {"kind": "silu"}},
-        {"kind": "Add", "source": 1, "trunk": 0, "channels": 3, "scale": 1, "factor": 0.2},
-        {"kind": "Nearest", "source": 2, "channels": 3, "scale": 2, "factor": 2},
-    ]
-    graph = Graph()
-    image = graph.input(3)
-    graph.nearest(graph.add(graph.conv("a", image, channels=3, activation=Activation("silu")), image, 0.2), 2)
-
-    assert Graph.from_json(json.dumps({"form": 1, "precisions": ["fp32"], "nodes": nodes})) == graph
-    assert Graph.from_json(graph.as_json()) == graph
 
 
 @pytest.mark.parametrize("text", ["[", "x = 1\n", '[mine]\nfile = "../../etc/passwd"\n', "\xff"])
