@@ -192,7 +192,6 @@ def version() -> str:
     return metadata.version("enhance-photos")
 
 
-def terminal_language(environment: Mapping[str, str] | None = None) -> str:
+def terminal_language() -> str:
     """Return the supported language that matches the locale of the terminal."""
-    variables = os.environ if environment is None else environment
-    return match_language(variables.get("LC_ALL") or variables.get("LANG") or "") or DEFAULT_LANGUAGE
+    return match_language(os.environ.get("LC_ALL") or os.environ.get("LANG") or "") or DEFAULT_LANGUAGE

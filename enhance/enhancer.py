@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
 import numpy as np
+from PIL.Image import Image
 
 from . import models, pipeline, presets
 from .analysis import Analysis, analyse
@@ -28,7 +29,7 @@ from .errors import Cancelled, EnhanceError, PictureError, SettingsError, Storag
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
-from .images.in_memory import InMemory, as_file, is_array, is_batch, is_pillow, like, map_batch
+from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info, open_photo
 from .output.credentials import use_certificate
 from .output.formats import Encoding, export
@@ -612,7 +613,7 @@ def _same_kind(result: Result, image: Any) -> Any:
     """Return a result in memory, of the same kind as `image`."""
     if isinstance(image, bytes | bytearray | memoryview):
         return result.path.read_bytes()
-    if is_pillow(image):
+    if isinstance(image, Image):
         loaded = result.image
         loaded.load()
         return loaded

@@ -31,6 +31,7 @@ from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag, strip_direction_marks
 from .info import Info, settings_in
 from .output.formats import FORMATS, Encoding
+from .output.names import shorten
 from .processes import is_process_alive, remove_leftovers
 from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
 from .settings import Settings, network_key, network_scale
@@ -169,7 +170,7 @@ class TaskStore:
         """Return the path of an input. The name is sanitised to one path component of limited length."""
         plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "image"
         stem, suffix = Path(plain).stem, Path(plain).suffix
-        return self.uploads / sha256 / (_shorten(stem, _LONGEST_NAME) + _shorten(suffix, 12))
+        return self.uploads / sha256 / (shorten(stem, _LONGEST_NAME) + shorten(suffix, 12))
 
     def keep_upload(self, source: Path, name: str, sha256: str, size: int) -> Path:
         """Copy an input of `size` bytes into the store. Raises StorageError, and PictureError if it has changed."""
@@ -420,8 +421,3 @@ def count_as_used(path: Path) -> None:
     """Start the retention period of a file again."""
     with suppress(OSError):
         os.utime(path)
-
-
-def _shorten(text: str, most: int) -> str:
-    """Return `text` cut to `most` bytes of UTF-8."""
-    return text.encode("utf-8")[:most].decode("utf-8", "ignore")

@@ -147,7 +147,7 @@ class Engine:
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
         request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder, key, region)
         with SCHEDULER.queue_job(request.ticket) if request.ticket.queue_name == "run" else nullcontext():
-            yield from self._strips(request, streams_columns(*rgb.shape[:2]))
+            yield from self._strips(request)
 
     def is_exact(self, recipe: WeightInterpolation, key: str) -> bool:
         """Return whether a region of the image with this key is computed as in the whole image.
@@ -169,8 +169,8 @@ class Engine:
             filled += len(strip)
         return result
 
-    def _strips(self, request: _Request, columns: bool) -> Strips:
-        rgb, model = request.rgb, request.recipe.model
+    def _strips(self, request: _Request) -> Strips:
+        rgb, model, columns = request.rgb, request.recipe.model, streams_columns(*request.rgb.shape[:2])
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, model)]
         along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
         cuts = self._cuts(model, dtype, along, across, begins=True)

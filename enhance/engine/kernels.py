@@ -124,17 +124,15 @@ class ActivationFunction:
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """Return the activated values, in place if possible."""
-        if self.kind == "leaky":
-            return F.leaky_relu_(values, self.slope)
-        if self.kind == "silu":
-            return F.silu(values, inplace=True)
-        if self.kind == "sigmoid":
-            return values.sigmoid_()
-        if self.kind == "gelu":
-            return F.gelu(values)
-        if self.kind == "mish":
-            return _mish(values)
-        return F.prelu(values, self.slopes)  # type: ignore[arg-type]
+        functions: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+            "leaky": lambda values: F.leaky_relu_(values, self.slope),
+            "silu": lambda values: F.silu(values, inplace=True),
+            "sigmoid": torch.sigmoid_,
+            "gelu": F.gelu,
+            "mish": _mish,
+            "prelu": lambda values: F.prelu(values, self.slopes),  # type: ignore[arg-type]
+        }
+        return functions[self.kind](values)
 
 
 def _mish(values: torch.Tensor) -> torch.Tensor:
@@ -212,29 +210,28 @@ def prepare(
     Convolutions that are not `precise` use `dtype`, everything else float32. With `transposed`, the kernels are for an
     image whose rows and columns are swapped.
     """
+
+    def tensor(name: str) -> torch.Tensor:
+        return state[name].to(device, torch.float32)
+
     kernels: dict[int, Kernel] = {}
     for index, node in enumerate(graph.nodes):
         if isinstance(node, Conv):
             kernels[index] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
         elif isinstance(node, Affine):
-            gain, shift = (
-                state[value].to(device, torch.float32) if isinstance(value, str) else value
-                for value in (node.gain, node.shift)
-            )
+            gain, shift = (tensor(one) if isinstance(one, str) else one for one in (node.gain, node.shift))
             kernels[index] = partial(scale, gain=gain, shift=shift)
         elif isinstance(node, ChannelNorm | GroupNorm):
-            weight, bias = (state[f"{node.name}.{kind}"].to(device, torch.float32) for kind in ("weight", "bias"))
-            if isinstance(node, ChannelNorm):
-                norm = _rms_norm if node.rms else _layer_norm
-                kernels[index] = partial(norm, weight=weight, bias=bias, eps=node.eps)
+            options = {"weight": tensor(f"{node.name}.weight"), "bias": tensor(f"{node.name}.bias"), "eps": node.eps}
+            if isinstance(node, GroupNorm):
+                kernels[index] = partial(_group_scaling, groups=node.groups, **options)
             else:
-                kernels[index] = partial(_group_scaling, weight=weight, bias=bias, groups=node.groups, eps=node.eps)
+                kernels[index] = partial(_rms_norm if node.rms else _layer_norm, **options)
         elif isinstance(node, ChannelGate):
-            names = [f"{node.name}.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")]
-            layers = [state[name].to(device, torch.float32) for name in names]
+            layers = [tensor(f"{node.name}.{layer}.{kind}") for layer in (0, 2) for kind in ("weight", "bias")]
             kernels[index] = partial(_gate_scaling, layers=[one.flatten(1) if one.ndim > 1 else one for one in layers])
         elif isinstance(node, Sample):
-            positions = state[node.positions].to(device, torch.float32).flatten()
+            positions = tensor(node.positions).flatten()
             kernels[index] = partial(_sample_offsets, positions=positions, node=node, transposed=transposed)
         elif isinstance(node, Activate):
             activation = _activation(node.activation, state, device, torch.float32)

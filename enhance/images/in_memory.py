@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import cv2
 import numpy as np
+from PIL.Image import Image
 
 from ..errors import PictureError
 from ..files import storage_errors
@@ -18,7 +19,6 @@ from ..processes import temporary_path
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
 """An image in memory.
@@ -62,8 +62,8 @@ def _write(source: InMemory, path: Path) -> None:
         path.write_bytes(source)
     elif is_array(source):
         _write_pixels(to_pixels(cast(np.ndarray, source)), path)
-    elif is_pillow(source):
-        _save_pillow(cast("Image", source), path)
+    elif isinstance(source, Image):
+        _save_pillow(source, path)
     elif hasattr(source, "read"):
         with path.open("wb") as file:
             shutil.copyfileobj(cast(BinaryIO, source), file)
@@ -150,12 +150,6 @@ def is_array(image: object) -> bool:
 def _is_tensor(image: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(image, torch.Tensor)
-
-
-def is_pillow(image: object) -> bool:
-    """Return whether `image` is a Pillow image."""
-    pillow = sys.modules.get("PIL.Image")
-    return pillow is not None and isinstance(image, pillow.Image)
 
 
 def _has_channels_first(tensor: torch.Tensor) -> bool:

@@ -123,8 +123,7 @@ class ResultNames:
     def _name(self, path: Path, number: int) -> str:
         """Return the name of the result for `path`, with a number from 2 on, shortened to what file systems allow."""
         tail = f"-{number}{self.ending}" if number > 1 else self.ending
-        stem = os.fsencode(path.stem)[: _MAX_NAME_BYTES - len(tail)]
-        return (os.fsdecode(stem) if stem == os.fsencode(path.stem) else stem.decode("utf-8", "ignore")) + tail
+        return shorten(path.stem, _MAX_NAME_BYTES - len(tail)) + tail
 
 
 PATTERN = "{name}"
@@ -152,8 +151,13 @@ def check_pattern(pattern: str) -> str:
 def fill_pattern(pattern: str, ending: str, **values: str) -> str:
     """Return the file name of a pattern with the `values` of PATTERN_FIELDS, shortened to what file systems allow."""
     stem = _FIELD.sub(lambda field: values[field[1]], pattern)
-    cut = os.fsencode(stem)[: _MAX_NAME_BYTES - len(ending) - len("-999999")]
-    return (stem if cut == os.fsencode(stem) else cut.decode("utf-8", "ignore")) + ending
+    return shorten(stem, _MAX_NAME_BYTES - len(ending) - len("-999999")) + ending
+
+
+def shorten(text: str, most: int) -> str:
+    """Return a part of a file name cut to `most` bytes, between two characters."""
+    encoded = os.fsencode(text)
+    return text if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")
 
 
 class UniqueNames:
