@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance.files import storage_error
+from enhance.web.batch.estimate import estimate
+from enhance.web.batch.run import add_files
+from enhance.web.batch.selection import select_first
 
 from ..site import wait_until
 from .calls import FAST_VALUES, answer_to, upload
@@ -94,3 +98,18 @@ def test_a_report_is_available_only_to_the_session_of_the_run(site, connect):
     for client, task_id in ((other, info["task_id"]), (owner, "0" * 32), (owner, "../secret")):
         with pytest.raises(AppError):
             client.predict(task_id=task_id, api_name="/report")
+
+
+def test_an_estimate_shows_the_files_again_after_a_change_of_the_list(call, tmp_path):
+    batch = replace(call, session=call.session.selected)
+    batch.session.values = call.values
+
+    def shows_files() -> bool:
+        return any(call.page.batch.cards in updates for updates in estimate(batch))
+
+    add_files(call, [str(tmp_path / "photo.png")])
+    select_first(batch)
+    assert shows_files()
+    assert not shows_files(), "nothing changed"
+    select_first(batch)  # The response to the change can arrive after that of the first estimate.
+    assert shows_files()

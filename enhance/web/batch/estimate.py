@@ -57,9 +57,10 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
     ]
     items = [item for item in sized if not files.is_done(item, item.settings or settings, encoding)]
     plans = {item.key: _plan(item, settings, encoding) for item in items}
-    plans_before, files.plans = files.plans, plans
+    is_new = plans != files.plans or not files.are_plans_shown
+    files.plans, files.are_plans_shown = plans, True
     possible = [item for item in items if plans[item.key].size]
-    changed = {card.cards: files_html(call)} if plans != plans_before else {}
+    changed = {card.cards: files_html(call)} if is_new else {}
     yield _show_estimate(call, possible, settings, encoding) | changed | show_name(call)
     shown, sample = time.monotonic(), possible[:: math.ceil(len(possible) / _SAMPLE) or 1]
     missing = [item for item in sample if settings.is_auto and item.source not in files.analyses]

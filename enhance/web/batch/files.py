@@ -43,6 +43,8 @@ class BatchFiles:
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `pattern` is that of the names of output
     files. `plans` are the expected results of the files that are not done, and `seconds` their times by source.
+    `are_plans_shown` is false after a change of the list, whose response can arrive after that of an estimate for the
+    new list.
     """
 
     items: tuple[Item, ...] = ()
@@ -55,6 +57,7 @@ class BatchFiles:
     pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
     seconds: dict[Path, float] = field(default_factory=dict)
+    are_plans_shown: bool = False
     analyses: dict[Path, Analysis] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _requested: dict[str, Settings] = field(default_factory=dict)  # By key. `info` has the preset that Auto selected.

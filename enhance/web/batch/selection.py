@@ -27,6 +27,7 @@ def show_tab(call: Call) -> Updates:
 def select_first(call: Call) -> Updates:
     """Select the first file, unless one is selected or the other tab is open."""
     session = call.session
+    session.owner.files.are_plans_shown = False
     with session.lock:
         items = session.owner.current_batch.items
         if session is session.owner or any(item.source == session.file for item in items):
