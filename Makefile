@@ -19,8 +19,8 @@ PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
 RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
-DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl libavif-bin libjxl-tools libtiff-tools poppler-utils \
-	libgl1 nginx-light
+DEBIAN := chromium-headless-shell fonts-noto-cjk pngcheck libimage-exiftool-perl libavif-bin libjxl-tools libtiff-tools \
+	poppler-utils libgl1 nginx-light
 
 .PHONY: run test long check bench fuzz soak container states page quality space lock fetch debian clean
 
@@ -100,10 +100,12 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
 	touch $@
 
-# The browser, and tools that check the output files. On other systems than Debian, their tests are skipped.
+# The browser, and tools that check the output files. On other systems than Debian, their tests are skipped. Releases
+# without chromium-headless-shell have chromium, which takes longer.
 debian:
 	@if command -v apt-get >/dev/null && ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; \
+		install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"; \
+		$$sudo apt-get update -qq && { $$install $(DEBIAN) >/dev/null || \
+			$$install $(DEBIAN:chromium-headless-shell=chromium) >/dev/null; }; \
 	fi

@@ -24,8 +24,9 @@ collect_ignore_glob = ["test_*.py"] if MISSING else []
 if MISSING:
     warnings.warn(f"The tests of the page are skipped: {', '.join(MISSING)} not installed", stacklevel=1)
 
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSERS = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
+"""Chromium without its window needs a sixth less time."""
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +41,7 @@ def without_cards() -> Iterator[None]:
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
+        pytest.skip("Chromium is not installed: apt-get install chromium-headless-shell")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as started:
         arguments = [
@@ -99,6 +100,7 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: lis
         *,
         url: str = "",
         width: int = 1280,
+        height: int = 900,
         color_scheme: Literal["light", "dark"] = "light",
         reduced_motion: Literal["reduce", "no-preference"] = "reduce",
         script: str = "",
@@ -106,7 +108,7 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: lis
         **options,
     ) -> Page:
         page = profiles(**{"locale": "en-US", **options}).new_page()
-        page.set_viewport_size({"width": width, "height": 900})
+        page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
         page.on("pageerror", on_error)
         page.on("console", on_message)
