@@ -41,7 +41,7 @@ TEXTS = """() => {
 NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
     r"|PyPI [\w.-]+ [\d.]+|report\.csv"
-    r"|JPEG XL|Apache-2.0|BSD-3-Clause"
+    r"|JPEG XL|Apache-2.0|BSD-3-Clause|MIT"
     r"|\b(RAW|PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|ID|Enhance)\b"
     r"|\b(px|GB|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
 )
@@ -69,7 +69,12 @@ def faults(page: Page, language: str) -> Iterator[str]:
     texts = page.evaluate(TEXTS)
     yield from (text for text in texts if "__i18n__" in text or "common." in text)
     if language == "zh-CN":
-        yield from (f"English: {text}" for text in texts if re.search("[A-Za-z]{2,}", NAMES.sub("", text)))
+        yield from english(page)
+
+
+def english(page: Page) -> Iterator[str]:
+    """Yield the texts with English words, apart from names."""
+    yield from (f"English: {text}" for text in page.evaluate(TEXTS) if re.search("[A-Za-z]{2,}", NAMES.sub("", text)))
 
 
 def overflow(page: Page, width: int, height: int) -> Iterator[str]:

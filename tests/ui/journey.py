@@ -32,6 +32,15 @@ class _Expectation:
         return check
 
 
+_DROP = """([how, target, ...files]) => {
+  const data = new DataTransfer(), way = { bubbles: true, cancelable: true };
+  for (const [name, bytes] of files) data.items.add(new File([new Uint8Array(bytes)], name));
+  if (how === "paste") return document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, ...way }));
+  const events = ["dragover", "drop"].map((type) => new DragEvent(type, { dataTransfer: data, ...way }));
+  return events.map((event) => document.querySelector(target).dispatchEvent(event)).some(Boolean);
+}"""
+
+
 def expect(part: Locator | Page) -> Any:
     """Return Playwright's assertions of a part of the page, which wait for PATIENCE and check ten times a second."""
     return _Expectation(part)
@@ -40,6 +49,11 @@ def expect(part: Locator | Page) -> Any:
 def choose(page: Page, file: Path) -> None:
     """Select a file without waiting for the upload."""
     page.locator("#upload input[type=file]").set_input_files(file)
+
+
+def drop(page: Page, target: str, *files: Path, how: str = "drop") -> None:
+    """Drop files on an element, or paste them, and check that the browser does not open them instead."""
+    assert not page.evaluate(_DROP, [how, target, *([file.name, list(file.read_bytes())] for file in files)])
 
 
 def load(page: Page, file: Path) -> None:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-import pytest
 from PIL import Image
-from playwright.sync_api import Page
 from skimage import data
 
-from enhance.settings import Settings
 from enhance.web import cards as web_cards
 
-from ..site import Site, photo, wait_until
+from ..site import Site, photo
 from .journey import (
     choose,
     drag,
-    enhance,
     expect,
     expect_chosen,
     load,
@@ -28,24 +21,8 @@ from .journey import (
     open_tuning,
     pick,
     press,
-    result_is,
     wait_for_chip,
 )
-
-SLIDERS = ("strength", "fidelity", "sharpen", "saturation", "contrast")
-MOVED_AT_ONCE = """() => new Promise((done) => {
-  const look = () => {
-    const slider = document.querySelector("#contrast input[type=range]");
-    if (!slider?.checkVisibility()) return requestAnimationFrame(look);
-    slider.value = 1.2;
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-    let left = 60;
-    const next = () => (left-- ? requestAnimationFrame(next) : done());
-    next();
-  };
-  look();
-})"""
-"""Move a slider in the frame in which it first appears, and wait for a second."""
 
 
 def hazy_photo(site: Site):
@@ -106,19 +83,6 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     expect(tip).to_have_count(0)
     expect(number(page, "strength")).to_have_value("0.8")
 
-    pick(page, "scale", 1)
-    expect(note).to_contain_text("Resize")
-    expect(number(page, "sharpen")).to_have_value("0.1")
-    wait_for_chip(page, "matches")
-    pick(page, "scale", 2)
-    enhance(page)
-    fold = page.locator("#section-size .fold")
-    expect(page.locator("#done")).to_contain_text("140 × 120 px")
-    expect(fold).to_contain_text("2×")
-    expect(page.locator("#sizes")).to_be_hidden()
-    fold.click()
-    expect(page.locator("#sizes")).to_be_visible()
-
     Image.fromarray(photo(60, 70)).save(site.files / "compressed.jpg", quality=40)
     load(page, site.files / "compressed.jpg")
     expect(note).to_contain_text("Compression artifacts")
@@ -168,76 +132,3 @@ def test_cards_show_the_photo_before_and_after_each_preset_without_delaying_a_pr
     page.keyboard.press("Shift+ArrowRight")
     expect(cards.first.locator(".picture > img")).not_to_have_attribute("src", re.compile(re.escape(pictures[0][-40:])))
     expect(cards.locator(".picture.both")).to_have_count(3)
-
-
-@contextmanager
-def latency(page: Page, milliseconds: int) -> Iterator[None]:
-    """Delay every request of the page."""
-    network = page.context.new_cdp_session(page)
-    speed = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
-    network.send("Network.enable")
-    network.send("Network.emulateNetworkConditions", {**speed, "latency": milliseconds})
-    try:
-        yield
-    finally:
-        network.send("Network.emulateNetworkConditions", {**speed, "latency": 0})
-        network.detach()
-
-
-def shown(page: Page) -> dict[str, object]:
-    """Return the preset and the sliders on the page."""
-    values = {name: float(number(page, name).input_value()) for name in SLIDERS}
-    return {"preset": page.locator("#preset input:checked").get_attribute("value"), **values}
-
-
-def defaults(preset: str) -> dict[str, object]:
-    """Return the preset with its default sliders."""
-    settings = Settings.from_preset(preset)
-    return {"preset": preset, **{name: float(getattr(settings, name)) for name in SLIDERS}}
-
-
-def newest_result(site: Site) -> dict[str, object]:
-    """Return the preset and the sliders of the newest result."""
-    newest = max(site.enhancer.tasks.processed.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    info = json.loads(newest.read_text("utf-8"))
-    return {"preset": info["preset"], **{name: float(info["settings"][name]) for name in SLIDERS}}
-
-
-@pytest.mark.long
-def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    open_tuning(page)
-    page.evaluate(MOVED_AT_ONCE)
-    expect(number(page, "contrast")).to_have_value("1.2")
-    load(page, site.photo("quick.png", 12, 12))
-    with latency(page, 400):
-        pick(page, "preset", "original")
-        page.wait_for_timeout(150)  # the time between two clicks of a user
-        pick(page, "preset", "gentle")
-        page.locator("#enhance").click()
-        assert shown(page) == defaults("gentle")
-        expect(page.locator("#download")).to_be_visible()
-        assert shown(page) == defaults("gentle") == newest_result(site)
-        wait_for_chip(page, "matches")
-
-        presets = page.locator("#preset input[aria-disabled=false], #preset input[value=auto]").evaluate_all(
-            "all => all.map(one => one.value)"
-        )
-        last = presets[presets.index("gentle") + 2]
-        page.locator("#preset input[value=gentle]").focus()
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("ArrowRight")
-        assert shown(page) == defaults(last)
-        wait_for_chip(page, "matches")
-        assert shown(page) == defaults(last)
-
-        pick(page, "preset", "gentle")
-        page.locator("#strength input[type=range]").focus()
-        page.keyboard.press("ArrowLeft")
-        moved = shown(page)
-        page.locator("#enhance").click()
-        # The earlier result can match until the server has received the slider.
-        wait_until(lambda: newest_result(site) == moved)
-        result_is(page, "matches")
-    assert moved["strength"] != defaults("gentle")["strength"]
-    assert shown(page) == moved == newest_result(site)

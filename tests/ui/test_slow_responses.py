@@ -15,6 +15,7 @@ from .journey import (
     load,
     number,
     open_batch,
+    open_tuning,
     pick,
     press,
     result_facts,
@@ -52,6 +53,20 @@ REACHED = """(id) => {
 }"""
 """Return whether a click on the element with this id reaches it."""
 
+MOVED_AT_ONCE = """() => new Promise((done) => {
+  const look = () => {
+    const slider = document.querySelector("#contrast input[type=range]");
+    if (!slider?.checkVisibility()) return requestAnimationFrame(look);
+    slider.value = 1.2;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    let left = 60;
+    const next = () => (left-- ? requestAnimationFrame(next) : done());
+    next();
+  };
+  look();
+})"""
+"""Move a slider in the frame in which it first appears, and wait for a second."""
+
 
 @contextmanager
 def delayed_answer(page: Page, first: Callable[[], object]) -> Iterator[None]:
@@ -73,6 +88,10 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
     assert page.evaluate(REACHED, "upload")
 
     load(page, site.photo("first.png", 8, 8))
+    open_tuning(page)
+    page.evaluate(MOVED_AT_ONCE)
+    expect(number(page, "contrast")).to_have_value("1.2")
+
     with delayed_answer(page, lambda: pick(page, "preset", "gentle")):
         pick(page, "format", "webp")
         pick(page, "scale", 2)
@@ -97,15 +116,18 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
     expect(page.locator("#why")).to_contain_text("60 × 48 px")
 
     runs = site.enhancer.calls["run"]
-    with delayed_answer(page, lambda: (pick(page, "preset", "gentle"), pick(page, "preset", "original"))):
+    with delayed_answer(page, lambda: (pick(page, "preset", "original"), pick(page, "preset", "gentle"))):
+        press(page, "strength", "ArrowLeft")
+        moved = number(page, "strength").input_value()
         page.locator("#enhance").click()
         assert site.enhancer.calls["run"] == runs
     expect(page.locator("#download")).to_be_visible()
     result_is(page, "matches")
-    expect_chosen(page, preset="original")
-    expect(number(page, "strength")).to_have_value("1")
-    expect(number(page, "fidelity")).to_have_value("0")
-    expect(result_facts(page)).to_contain_text("realesrgan-x4plus")
+    expect_chosen(page, preset="gentle")
+    expect(number(page, "strength")).to_have_value(moved)
+    expect(number(page, "fidelity")).to_have_value("1")
+    for fact in ("realesrgan-x4plus", moved):
+        expect(result_facts(page)).to_contain_text(fact)
 
     open_batch(page, site.photo("one-of-many.png", 20, 24))
     page.locator("#tab-one-button").click()
