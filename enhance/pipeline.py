@@ -24,7 +24,6 @@ from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError, WeightsError
 from .files import check_writable
 from .images import Box, Facts, SourceImage
-from .images.worker import allocate_pixels
 from .info import (
     AutoInfo,
     Info,
@@ -44,7 +43,7 @@ from .output.formats import Encoding, export, typical_bytes
 from .output.png_reader import is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
 from .output.resample import Cut, has_second_pass, result_size
-from .output.result import ResultRows, Scene, faces_over, write_png
+from .output.result import ResultRows, Scene, collect, faces_over, write_png
 from .output.thumbnails import Thumbnail
 from .presets import with_installed_models
 from .preview import MARGIN, Preview, PreviewRegion, agreement_db, render, surroundings
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
     from .engine.engine import Engine
 
 
-_ROWS = 64
 _COPIED_PIXELS = 1 << 22
 """Pixels of an image without a network that are copied at once."""
 _MEASURED_ONCE = ["faces", "fidelity_db", "fidelity_worst_db", "fidelity_worst_place"]
@@ -311,13 +309,13 @@ class Run:
             rgb = scene.network_pixels(part.image, settings, part.box, folder)
             self._run_network(output, rgb, settings.weights, folder, (0.0, 0.5), region=part.is_region)
             colour = part._replace(image=replace(part.image, grey=False))
-            rows = self._rows(output, settings, scene, colour)
-            height, width = rows.size
-            result = allocate_pixels((height, width, 3), part.image.rgb.dtype.name, folder)
-            for first in range(0, height, _ROWS):
+            result = self._rows(output, settings, scene, colour)
+
+            def rows(first: int, last: int) -> np.ndarray:
                 self.ticket.check()
-                result[first : first + _ROWS] = rows.rows(first, min(first + _ROWS, height))[..., :3]
-        return result
+                return result.rows(first, last)
+
+            return collect(rows, result.size, part.image.rgb.dtype.name, folder)
 
     def _run_network(
         self,

@@ -35,7 +35,15 @@ def is_local_process(process: str) -> bool:
 
 def is_process_alive(process: str) -> bool:
     """Return whether a process of this machine with this name is alive."""
-    return is_local_process(process) and _is_alive(*(int(part) for part in process.split("-")[1:]))
+    if not is_local_process(process):
+        return False
+    _, pid, start = process.split("-")
+    try:
+        return _start_of(int(pid)) == int(start)
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):  # a process of another user that cannot be read
+        return True
 
 
 def temporary_path(path: Path) -> Path:
@@ -59,22 +67,12 @@ def _is_abandoned(path: Path) -> bool:
     match = _TEMPORARY.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_file():
         return False
-    host, pid, start = match.groups()
+    process = "-".join(match.groups())
     try:
-        if host != this_process().split("-")[0]:
-            return time.time() - path.stat().st_mtime > _OTHER_MACHINE_SECONDS
-        return not _is_alive(int(pid), int(start))
+        is_old = time.time() - path.stat().st_mtime > _OTHER_MACHINE_SECONDS
     except FileNotFoundError:
         return True
-
-
-def _is_alive(pid: int, start: int) -> bool:
-    try:
-        return _start_of(pid) == start
-    except psutil.NoSuchProcess:
-        return False
-    except (psutil.Error, OSError):  # a process of another user that cannot be read
-        return True
+    return not is_process_alive(process) if is_local_process(process) else is_old
 
 
 def _start_of(pid: int) -> int:

@@ -344,11 +344,8 @@ class Settings:
             return translate(language, "megapixels_of", number=f"{self.megapixels:,g}")
         if self.is_print:
             sides = " × ".join(f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height))
-            name = (
-                name_of(language, "paper", self.paper)
-                if self.paper
-                else translate(language, "print_sides", sides=sides)
-            )
+            name = self.paper and name_of(language, "paper", self.paper)
+            name = name or translate(language, "print_sides", sides=sides)
             size = translate(language, "print_size_of", name=name, dpi=self.dpi)
             return f"{size} · {name_of(language, 'print_fit', str(self.print_fit))}" if self.has_paper_size else size
         return translate(language, "scale_of", scale=f"{self.scale or network_scale(self):.3g}")

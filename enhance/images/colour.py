@@ -98,7 +98,7 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     if header.format == "JXL":
         file.seek(0)
         jxl.library().set_num_threads(1)
-        _, stored = jxl.library().decode_to_numpy(file.read(), dtype="uint16" if header.deep else "uint8")
+        _, stored = jxl.library().decode_to_numpy(file.read(), dtype="uint16" if header.bits > 8 else "uint8")
         return _array_pixels(stored, header)
     if header.format == "RAW":
         with raw.open_raw(file) as opened:
@@ -108,7 +108,7 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
         return _array_pixels(stored, header)
     if header.format == "PNG":
         file = io.BytesIO(pixel_chunks(file, scan_chunks(file)))
-    return _deep_pixels(header, file) if header.deep else _pillow_pixels(header, file)
+    return _deep_pixels(header, file) if header.bits > 8 else _pillow_pixels(header, file)
 
 
 def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -176,7 +176,7 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
 def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
     height, width, channels = stored.shape
     grey, has_alpha, icc = channels < 3, channels in (2, 4), fitting_profile(header.icc, channels < 3)
-    return Pixels(height, width, grey, has_alpha, header.deep, icc, lambda box: _cut(stored, box))
+    return Pixels(height, width, grey, has_alpha, header.bits > 8, icc, lambda box: _cut(stored, box))
 
 
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -164,13 +164,13 @@ def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
 
 def _budget(header: Header, size: int) -> DecodeBudget:
     pixels = header.width * header.height
-    known, other = (_DEEP_BYTES_PER_PIXEL, _OTHER_DEEP_BYTES) if header.deep else (_BYTES_PER_PIXEL, _OTHER_BYTES)
+    known, other = (_DEEP_BYTES_PER_PIXEL, _OTHER_DEEP_BYTES) if header.bits > 8 else (_BYTES_PER_PIXEL, _OTHER_BYTES)
     each = known.get(header.format, other)
     width, height = header.upright_size
     fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
     attached = header.gain_map.width * header.gain_map.height if header.gain_map else 0
     more = fill + attached * _BYTES_PER_PIXEL["JPEG"] + 2 * size
-    pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL
+    pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.bits > 8 else _SECONDS_PER_MEGAPIXEL
     return DecodeBudget(pixels, pixels * each + more, _SECONDS + pace * (pixels + attached) / 1e6)
 
 

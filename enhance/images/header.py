@@ -93,11 +93,6 @@ class Header:
     gain_map: MapHeader | None = None
 
     @property
-    def deep(self) -> bool:
-        """Whether a channel has more bits than Pillow can hold."""
-        return self.bits > 8
-
-    @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height after the orientation is applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)

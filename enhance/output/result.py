@@ -58,12 +58,16 @@ class Scene:
         """Return the network's input as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
         if self.haze is None:
             return image.rgb
-        photo = self.photo(image, settings, box=box)
-        pixels = allocate_pixels(image.rgb.shape, image.rgb.dtype.name, folder)
-        for first in range(0, image.height, _STRIP):
-            last = min(first + _STRIP, image.height)
-            pixels[first:last] = photo.rows(first, last)
-        return pixels
+        return collect(self.photo(image, settings, box=box).rows, image.rgb.shape, image.rgb.dtype.name, folder)
+
+
+def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
+    """Return the colour of an image as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
+    pixels = allocate_pixels((*shape[:2], 3), dtype, folder)
+    for first in range(0, shape[0], _STRIP):
+        last = min(first + _STRIP, shape[0])
+        pixels[first:last] = rows(first, last)[..., :3]
+    return pixels
 
 
 def _without_haze(rows: Rows, haze: Haze, strength: float, top: int, left: int) -> Rows:
