@@ -27,6 +27,7 @@ from .images import Box, Facts, SourceImage
 from .info import (
     AutoInfo,
     Info,
+    InputInfo,
     OutputInfo,
     PeakMemory,
     PreviewInfo,
@@ -217,14 +218,7 @@ class Run:
             "task_id": None,
             "status": "done",
             **self.request.facts(),
-            "input": {
-                "name": image.name,
-                "sha256": image.sha256,
-                "width": image.width,
-                "height": image.height,
-                "mode": image.mode,
-                "bytes": image.bytes,
-            },
+            "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
             "model": model_info(self.request.model),
             "second_model": second and model_info(second),
             "output": None,

@@ -114,19 +114,11 @@ def _find(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]
 
 def _offer(model: Model) -> dict[str, Any]:
     """Return the JSON object of a model in the catalogue."""
-    return {
-        "name": model.name,
-        "architecture": model.network,
-        "scale": model.scale,
-        "author": model.author,
-        "licence": model.licence,
-        "commercial": allows_commercial_use(model.licence),
-        "photo": model.for_photos,
-        "bytes": model.bytes,
-        "sha256": model.sha256,
-        "url": model.sources[0].url,
-        "purpose": model.purpose,
+    shared = {
+        name: getattr(model, name) for name in ("name", "scale", "author", "licence", "bytes", "sha256", "purpose")
     }
+    commercial, url = allows_commercial_use(model.licence), model.sources[0].url
+    return shared | {"architecture": model.network, "commercial": commercial, "photo": model.for_photos, "url": url}
 
 
 def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
