@@ -55,8 +55,7 @@ ResultT = TypeVar("ResultT")
 class Engine:
     """Runs networks on one device; safe to call from several threads.
 
-    The model stays in memory for the next image. A server calls `release_if_idle` now and then, which releases it after
-    `idle_seconds`.
+    The model stays in memory for the next image. A server calls `release_if_idle` now and then.
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto"):

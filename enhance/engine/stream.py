@@ -245,7 +245,7 @@ class Stream:
     def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         node, window = self.graph.nodes[layer], self._windows[layer]
         target = min(self._available(layer, strip), window.end + step.rows * node.scale)
-        if self._earlier_operands[layer]:
+        if self._earlier_operands[layer]:  # Rows that are needed much later are computed late, and not kept until then.
             target = min(target, max(strip.ends[operand] + ahead for operand, ahead in self._earlier_operands[layer]))
         block = chunk_rows(node, step.rows)
         while window.end < target:

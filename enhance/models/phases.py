@@ -79,6 +79,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
         for place in new:
             slot = _slot_of(graph.nodes[place])
             needed = _ancestors(graph, place, start)
+            # Everything that reads the old feature map must be needed for the new one, and thus run ahead of its rows.
             reused = next(
                 (
                     old
