@@ -27,6 +27,8 @@ _RULE: Colour = (214, 217, 222)
 MARGIN, GAP = 18.0, 6.0
 TITLE, LEAD, HEADING, BODY, NOTE = 20.0, 11.0, 9.5, 8.0, 6.8
 _BOTTOM = 20.0
+_PADDING = 0.9, 1.5, 0.9, 0
+"""Top, right, bottom and left of a cell. The last column ends at the margin."""
 _FONTS = Path(__file__).parent / "fonts"
 _REPLACEMENT = "□"
 _QUALITY = 90
@@ -127,7 +129,7 @@ class ReportDocument(FPDF):
             first_row_as_headings=headings,
             headings_style=FontFace(color=GREY),
             line_height=BODY * 0.51,
-            padding=(0.9, 1.5, 0.9, 0),
+            padding=_PADDING,
             text_align=tuple(align or ["LEFT"] * len(widths)),
             wrapmode=self._wrapping,
         ) as table:
@@ -140,6 +142,7 @@ class ReportDocument(FPDF):
                         "\n".join(map(self.clean, text.split("\n"))),
                         colspan=span,
                         style=FontFace(color=GREY) if is_label else None,
+                        padding=_PADDING if column + span < len(widths) else (_PADDING[0], 0, _PADDING[2], 0),
                     )
 
     def framed_image(
