@@ -18,6 +18,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
+from ..output.resample import with_possible_size
 from ..presets import PresetInfo, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
@@ -82,7 +83,14 @@ class Services:
             return values
         shown = session.shown_values
         with suppress(SettingsError):  # The size control shows the message.
-            settings = self.choose_preset(session, values)
+            try:
+                settings = self.choose_preset(session, values)
+            except SettingsError as error:
+                if error.key != "size_large" or (upload := session.upload) is None:
+                    raise
+                wanted = Settings(AUTO, tile=values["tile"], **size_setting(values))
+                possible = with_possible_size(wanted, upload.facts.height, upload.facts.width)
+                settings, _ = self.enhancer.resolve_for(possible, upload.analysis)
             names = ("preset", *PRESET_CONTROLS, "reduce")
             chosen = {name: getattr(settings, name) for name in names}
             if chosen != {name: getattr(shown, name) for name in names}:

@@ -157,6 +157,15 @@ def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels,
     assert {name: getattr(call.session.settings, name) for name in settings} == settings
 
 
+def test_a_size_that_is_too_large_offers_the_largest_of_a_network_even_if_auto_used_none_before(call):
+    small, large = (call.values | {"preset": AUTO, "size": "long_side", "long_side": side} for side in (40, 99_999))
+    call.session.settings = call.services.choose_preset(call.session, small)
+    assert call.session.settings.preset == "resize"
+    wanted = replace(call, values=call.services.with_chosen_preset(call.session, large))
+    offered = buttons(estimate(wanted)[call.page.upload.size_problem])
+    assert list(offered) == ["Use the largest size (1,600 px on the long side)"]
+
+
 def test_a_result_that_is_too_large_for_its_format_offers_png(call):
     assert call.session.upload is not None
     path = call.session.upload.path
