@@ -173,7 +173,8 @@ class Enhancer:
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
         with as_file(source, self.tasks.network) as (path, own_name), SCHEDULER.queue_job(ticket, ahead=1):
             image = self.read(image or path, target, name=name or own_name)
-            run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
+            callbacks = {"progress": progress, "watch": watch, "on_compute": on_compute}
+            run = self._start_run(image, settings, ticket, started, engine, **callbacks)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
@@ -266,7 +267,7 @@ class Enhancer:
         """
         engine, started, ticket = self.engine, time.perf_counter(), ticket or _ticket("preview", stop)
         image = self.read(source)
-        run = self._start_run(image, as_settings(settings), ticket, started, engine, progress)
+        run = self._start_run(image, as_settings(settings), ticket, started, engine, progress=progress)
         return run.create_preview(box or choose_box(image.width, image.height, x, y, size), margin=margin)
 
     @memory_errors()
@@ -294,7 +295,7 @@ class Enhancer:
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
             own = replace(ticket, wait_seconds=0.0)
-            run = self._start_run(image, settings, own, time.perf_counter(), engine, progress)
+            run = self._start_run(image, settings, own, time.perf_counter(), engine, progress=progress)
             return run.create_preview(box, earlier)
 
         wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
@@ -386,15 +387,7 @@ class Enhancer:
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
     def _start_run(
-        self,
-        image: SourceImage,
-        settings: Settings,
-        ticket: Ticket,
-        started: float,
-        engine: Engine,
-        progress: Progress | None = None,
-        watch: StripCallback | None = None,
-        on_compute: Callable[[Run], object] | None = None,
+        self, image: SourceImage, settings: Settings, ticket: Ticket, started: float, engine: Engine, **callbacks: Any
     ) -> Run:
         """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
 
@@ -405,7 +398,7 @@ class Enhancer:
         settings = pipeline.install_models(settings, ticket.stop)
         precision = engine.precision(image.bits, settings.model) if settings.model else "fp32"
         request = _request(image, settings, precision, ticket.stop)
-        return Run(request, engine, self._face_cache, ticket, started, progress, watch, auto, on_compute)
+        return Run(request, engine, self._face_cache, ticket, started, auto=auto, **callbacks)
 
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.

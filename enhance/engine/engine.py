@@ -19,7 +19,7 @@ from ..errors import MemoryShortError, SettingsError
 from ..scheduler import SCHEDULER, Progress, Step, Ticket
 from ..settings import WeightInterpolation
 from .device import PRECISIONS, PendingPixels, Transfer, free_memory, is_out_of_memory, pick_device, pick_precision
-from .estimates import Estimator, RunClock
+from .estimates import Estimator, run_clock
 from .phases import PhasedStream, Statistics
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
@@ -173,11 +173,11 @@ class Engine:
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, model)]
         along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
         cuts = self._cuts(model, dtype, along, across, begins=True)
-        clock = RunClock(along, self._estimates.seconds(model, dtype, (total_rows(cuts) or along) * across))
+        clock = run_clock(along, self._estimates.seconds(model, dtype, (total_rows(cuts) or along) * across))
 
         def report(share: float) -> None:
             if request.progress is not None:
-                request.progress(*clock.read(share))
+                request.progress(*clock(share))
 
         def run(part: np.ndarray, columns: bool, report: ShareDone) -> Strips:
             return self._run(request, part, columns, dtype, report)

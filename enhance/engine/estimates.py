@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -91,19 +92,16 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     return best / (threads.strips * rows * _WIDTH)
 
 
-class RunClock:
-    """The finished rows and the remaining seconds of a run, from the share of its work that is done.
+def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, float | None]]:
+    """Return a function of the share of a run that is done, 0 to 1: finished rows, all rows and remaining seconds.
 
-    The expected time has the weight of some seconds of work, so that the first steps have little influence.
+    The `expected` seconds have the weight of some seconds of work, so that the first steps have little influence.
     """
+    started, expected = time.perf_counter(), max(expected, 1e-3)
+    weight = min(_EXPECTED_SECONDS, expected / 3)
 
-    def __init__(self, rows: int, expected: float):
-        self._rows, self._expected = rows, max(expected, 1e-3)
-        self._weight = min(_EXPECTED_SECONDS, self._expected / 3)
-        self._started = time.perf_counter()
+    def read(share: float) -> tuple[int, int, float | None]:
+        whole = (time.perf_counter() - started + weight) / (share + weight / expected)
+        return min(rows, int(share * rows + 1e-6)), rows, whole * (1 - share)
 
-    def read(self, share: float) -> tuple[int, int, float | None]:
-        """Return the finished rows, all rows and the remaining seconds. `share` is 0 to 1."""
-        elapsed = time.perf_counter() - self._started
-        whole = (elapsed + self._weight) / (share + self._weight / self._expected)
-        return min(self._rows, int(share * self._rows + 1e-6)), self._rows, whole * (1 - share)
+    return read

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from enhance.engine.estimates import Estimator, RunClock
+from enhance.engine.estimates import Estimator, run_clock
 from enhance.engine.steps import Threads, strip_rows
 from enhance.engine.stream import Stream
 from enhance.models import graph_of
@@ -97,12 +97,12 @@ def test_the_first_run_replaces_the_timed_strip(estimator):
 def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    clock, remaining = RunClock(1000, expected=40.0), []
+    clock, remaining = run_clock(1000, expected=40.0), []
     share = 0.0
     for step in range(40):
         now[0] += 1.0
         share += (pace if step < 2 else (40 - 2 * pace) / 38) / 40
-        remaining.append(clock.read(min(share, 1.0))[2])
+        remaining.append(clock(min(share, 1.0))[2])
     assert all(12 <= left <= 60 for left in remaining[:4])
     assert max(abs(after - before) for before, after in pairwise(remaining)) < 8
     assert remaining[-1] == pytest.approx(0, abs=0.2)
