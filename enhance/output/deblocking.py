@@ -1,8 +1,11 @@
-"""A photo without the blocks of its JPEG compression.
+"""A photo without the blocks of its JPEG compression, and a network's output without the steps at their borders.
 
 The photo is compressed again with its own quantisation tables, on 16 grids that are shifted against each other, and the
 results are averaged (Nosratinia, "Enhancement of JPEG-compressed images by re-application of JPEG", 2001). The borders
 of blocks lie elsewhere on each grid, while real edges are on all of them.
+
+A network keeps some of the blocks and sharpens their borders. Its output loses the part of each step at a border that
+the photo had there too, and lost with its blocks.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
 from ..images import SourceImage
+from .fidelity import Photo, Rows
 
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8
@@ -28,6 +32,8 @@ _CACHED_STRIPS = 8
 _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
 """The DCT of a block as one matrix [frequency, pixel]."""
 _CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
+_STEP_HALO = 4
+"""Rows of the photo above and below that the output without steps depends on."""
 
 
 def has_blocks(image: SourceImage) -> bool:
@@ -106,3 +112,58 @@ def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray
         restored = np.rint(blocks @ to_steps) @ to_pixels
         mean[part] += restored.reshape(cells.shape).swapaxes(1, 2).reshape(height, width)
     return mean
+
+
+@dataclass(frozen=True)
+class WithoutSteps:
+    """The output of a network without the steps at the borders of a JPEG's blocks, as rows on demand.
+
+    `network` returns rows of its output, `factor` times as large as `photo`. `share` of 0 to 1 is the part of the steps
+    to remove.
+    """
+
+    network: Rows
+    photo: Photo
+    factor: int
+    share: float
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Return the rows [first, last), float32 [last - first, factor * W, 3]."""
+        factor, (top, left) = self.factor, self.photo.first_block
+        low = max(first // factor - _STEP_HALO, 0)
+        high = min(-(-last // factor) + _STEP_HALO, self.photo.height)
+        pixels = self.network(factor * low, factor * high).astype(np.float32)
+        blocks = self.share * (self.photo.part(low, high) - self.photo.ground(low, high))
+        _remove_steps(pixels.swapaxes(0, 1), blocks.swapaxes(0, 1), left, factor)
+        _remove_steps(pixels, blocks, (top - low) % _SIDE, factor)
+        return pixels[first - factor * low : last - factor * low]
+
+
+def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: int) -> None:
+    """Remove the steps at each 8th row of `blocks`, from row `first` on, from `pixels`, `factor` times as large.
+
+    A step is the change within half a pixel of the photo on each side, minus what the slopes next to it explain. At
+    most the step of `blocks` is removed, and nothing if the two have opposite signs. The removed part decreases to 0
+    over a pixel of the photo.
+    """
+    near, reach = max(factor // 2, 1), factor + 1
+    rows = np.arange(first, len(blocks), _SIDE)
+    rows = rows[(factor * rows >= 2 * near) & (factor * rows >= reach) & (factor * rows + reach <= len(pixels))]
+    if not len(rows):
+        return
+
+    def lines(offset: int) -> np.ndarray:
+        start = factor * int(rows[0]) + offset
+        return pixels[start : start + factor * _SIDE * (len(rows) - 1) + 1 : factor * _SIDE]
+
+    above, below = lines(-near), lines(near - 1)
+    slopes = above - lines(-2 * near) + lines(2 * near - 1) - below
+    step = below - above - (2 * near - 1) / np.float32(2 * near) * slopes
+    limit = np.repeat(blocks[rows] - blocks[rows - 1], factor, axis=1)
+    step = np.clip(step, np.minimum(limit, 0), np.maximum(limit, 0))
+    for distance in range(reach):
+        ramp, rest = (distance + 0.5) / (near - 0.5), (reach - distance - 0.5) / (reach - near + 0.5)
+        removed = np.float32(min(ramp, rest) / 2) * step
+        below, above = lines(distance), lines(-1 - distance)
+        below -= removed
+        above += removed

@@ -63,7 +63,8 @@ class Photo:
     """The photo that a result is compared with: `rows` of an image [height, width, 3] of 0..`levels`.
 
     `degradation` describes the whole photo, also if this is a part of it. `deblocked` returns the same rows without
-    JPEG blocks, for the base layer; None for a photo without blocks.
+    JPEG blocks, for the base layer; None for a photo without blocks. `first_block` is the first row and column, 0 to 7,
+    where a block begins.
     """
 
     rows: Rows
@@ -72,6 +73,7 @@ class Photo:
     levels: int
     degradation: Degradation = NO_DEGRADATION
     deblocked: Rows | None = None
+    first_block: tuple[int, int] = (0, 0)
 
     def part(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), float32 in 8-bit levels."""
@@ -122,16 +124,10 @@ class BaseLayer:
         return np.asarray(base)[first - low : last - low]
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows of G times `share`, and of the averages of its upscaling.
-
-        The network keeps the blocks of a JPEG. The rows therefore also remove this share of them from its output.
-        """
+        """Return rows of G times `share`, and of the averages of its upscaling."""
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        ground = self.photo.ground(low, high)
-        cleaned = share * _cleaned(ground, self.photo.degradation)
-        if self.photo.deblocked is not None:
-            cleaned += share * self.strength * (ground - self.photo.part(low, high))
+        cleaned = share * _cleaned(self.photo.ground(low, high), self.photo.degradation)
         taps = _up_and_down(self.factor)
         averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]

@@ -50,7 +50,7 @@ class Scene:
 
         rows = without_haze(lambda first, last: image.rgb[first:last])
         deblocked = without_haze(Deblocked(image, top, left).rows) if has_blocks(image) else None
-        return Photo(rows, image.height, image.width, image.levels, degradation, deblocked)
+        return Photo(rows, image.height, image.width, image.levels, degradation, deblocked, (-top % 8, -left % 8))
 
     def network_pixels(
         self, image: SourceImage, settings: Settings, box: Box | None = None, folder: Path | None = None

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ..settings import Settings
+from .deblocking import WithoutSteps
 from .fidelity import BaseLayer, Photo, Rows
 from .resample import Grid, enlarge_rows, rounded
 
@@ -24,6 +25,8 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
 _SHARPEN_HALO = 6
 _SHARPEN_GAIN = 2.0
+_STEPS_REMOVED = 2.0
+"""The share of a JPEG's steps that is removed from the output of the network, divided by 1 - Strength."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,14 @@ class Tuning:
     def _base(self) -> BaseLayer | None:
         one = self.settings
         mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
-        return BaseLayer(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+        return BaseLayer(self._smooth_network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+
+    @cached_property
+    def _smooth_network(self) -> Rows:
+        """The rows of the network's output, without the steps of JPEG blocks below Strength 1."""
+        one = self.settings
+        share = min(_STEPS_REMOVED * (1 - one.blend), 1) if one.tuning and self.photo.deblocked else 0
+        return WithoutSteps(self.network, self.photo, one.factor, share).rows if share else self.network
 
     def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
         """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is below a half.
@@ -88,7 +98,7 @@ class Tuning:
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
         """Return rows of the network's output mixed with the base layer, float32 in the photo's own levels."""
-        rows = self.network(first, last).astype(np.float32)
+        rows = self._smooth_network(first, last).astype(np.float32)
         if self._base is not None:
             base = enlarge_rows(self._base.rows, self.photo.height, self.settings.factor, first, last)
             rows = cv2.addWeighted(rows, self.settings.blend, base, self.photo.levels / 255, 0, dst=rows)

@@ -12,7 +12,7 @@ from skimage import data
 
 from enhance import PRESETS, Enhancer, Settings, models
 from enhance.images import SourceImage
-from enhance.output.deblocking import Deblocked
+from enhance.output.deblocking import Deblocked, WithoutSteps
 from enhance.output.result import ResultRows, Scene
 
 from .cases import jpeg_case
@@ -29,12 +29,17 @@ def slider_costs() -> dict[str, float]:
     compressed = jpeg_case(photo, photo, 75).image
     plain = Settings.from_preset("gentle", strength=1.0, fidelity=0.0)
 
+    strips = _strips(4 * len(photo))
+
     def result(settings: Settings) -> ResultRows:
         seen = Scene().photo(image, settings, image.degradation)
         return ResultRows(image, lambda first, last: network[first:last], settings, seen)
 
     def tuned(settings: Settings) -> Callable[[], object]:
-        return lambda: [*map(result(settings).rows, *zip(*_strips(4 * len(photo)), strict=True))]
+        return lambda: [*map(result(settings).rows, *zip(*strips, strict=True))]
+
+    def smooth() -> WithoutSteps:
+        return WithoutSteps(lambda first, last: network[first:last], Scene().photo(compressed, plain), 4, 1.0)
 
     rows = result(plain).rows(0, 4 * len(photo))
     works = {
@@ -44,6 +49,9 @@ def slider_costs() -> dict[str, float]:
         "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
         "measuring the fidelity": lambda: _measure(result(plain), rows),
         "removing JPEG blocks": lambda: Deblocked(compressed).rows(0, len(photo)),
+        "the same, and their steps from the network's output": lambda: [
+            *map(smooth().rows, *zip(*strips, strict=True))
+        ],
         "the photo's noise and softness, once": lambda: replace(image).degradation,
     }
     rounds = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,30 +63,34 @@ def _clipped(pixels: Pixels) -> float:
     return 100 * float(np.mean((pixels == 0) | (pixels == 255)))
 
 
-def block_steps(pixels: Pixels, distance: int = 8, offset: int = 0) -> float:
-    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others.
-
-    `offset` moves the borders to other positions, for comparison.
-    """
+def block_steps(pixels: Pixels, distance: int = 8) -> float:
+    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others."""
     light, borders, others = pixels.astype(float).mean(2), [], []
     for lines in (light, light.T):
         differences = np.abs(np.diff(lines, axis=0)).mean(1)
-        is_border = np.arange(1, len(differences) + 1) % distance == offset
+        is_border = np.arange(1, len(differences) + 1) % distance == 0
         borders.append(differences[is_border].mean())
         others.append(differences[~is_border].mean())
     return sum(borders) / sum(others)
 
 
-def grid_steps(result: Pixels, moved: Pixels, distance: int) -> float:
-    """Return the mean difference across the borders of blocks, divided by that between them.
+def grid_steps(results: Sequence[Pixels], distance: int) -> float:
+    """Return the mean difference across the borders of blocks, divided by that halfway between them.
 
-    `moved` is the result of the same photo without its first half block, so its borders lie in other
-    content, and the influence of the content is removed.
+    Result i of n, an even number, is that of the photo without its first i / n blocks. Each row of the photo that is a
+    border in one result is halfway between borders in another one, so the influence of the content is removed.
     """
-    at, between = (
-        block_steps(result, distance, offset) * block_steps(moved, distance, offset) for offset in (0, distance // 2)
-    )
-    return float(np.sqrt(at / between))
+    shift, border, halfway = distance // len(results), 0.0, 0.0
+    for number, pixels in enumerate(results):
+        start = distance - shift * (number + 1)  # Of the part that all results show.
+        light = pixels[start:, start:].astype(float).mean(2)
+        light = light[: pixels.shape[0] - distance + shift, : pixels.shape[1] - distance + shift]
+        for lines in (light, light.T):
+            differences = np.abs(np.diff(lines, axis=0)).mean(1)
+            position = (np.arange(1, len(differences) + 1) + start) % distance
+            border += differences[position == 0].sum()
+            halfway += differences[position == distance // 2].sum()
+    return border / halfway
 
 
 PSNR = Metric("PSNR", lambda case, result: _psnr(result.pixels, case.reference))
