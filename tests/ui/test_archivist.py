@@ -117,6 +117,10 @@ def test_an_archivist_keeps_16_bits_and_finds_the_result_again(site: Site, open_
     page.locator("#section-format .fold").click()
     page.get_by_label("Label as machine-enhanced").uncheck()
     assert b"DigitalSourceType" not in download(page, tmp_path).read_bytes()
+    pick(page, "format", "jpeg")
+    expect(page.locator("#download-message .note")).to_contain_text("8-bit JPEG")
+    pick(page, "format", "tiff")
+    expect(page.locator("#download-message .note")).to_have_count(0)
     assert site.enhancer.calls["run"] == runs
     report = text_of(download(page, tmp_path, "#report"), tmp_path)
     for fact in ("plate-4x.tif", "16-bit", "realesr-animevideov3"):

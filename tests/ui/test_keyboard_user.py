@@ -69,10 +69,12 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
     page = open_page("?preset=anime-fast", script=HIDDEN_TAB)
     press_key = page.keyboard.press
     tab_to(page, "#examples button")
+    press_key("Tab")
     press_key("Enter")
     has_focus(page, "#viewer canvas")
     wait_for_chip(page, "matches")
-    expect(page.locator("#facts")).to_contain_text("astronaut.jpg")
+    expect(page.locator("#facts")).to_contain_text("cat.jpg")
+    expect(page.locator("#location .location")).to_have_count(0)
 
     # Keys pan and zoom the photo and move the before/after divider.
     shown, zoom, fitted = images(page), page.locator("#viewer output"), page.locator("#viewer [data-act=fit]")
@@ -157,10 +159,10 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
     tab_to(page, "#size-problem .tip-action")
     press_key("Enter")
     expect(problem).to_have_count(0)
-    expect(page.locator("#why")).to_contain_text("1,536 × 1,536 px")
+    expect(page.locator("#why")).to_contain_text("1,536 × 1,020 px")
     has_focus(page, "#sizes input:checked")
     press_key("ArrowRight")  # from Custom to the first size
-    expect(page.locator("#why")).to_contain_text("768 × 768 px")
+    expect(page.locator("#why")).to_contain_text("768 × 510 px")
     wait_for_chip(page, "matches")
 
     # The run is cancelled and started again. Its progress is announced, and the result is downloaded.
@@ -179,7 +181,7 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
     has_focus(page, "#download")
     with page.expect_download() as coming:
         press_key("Enter")
-    assert Image.open(coming.value.path()).size == (768, 768)
+    assert Image.open(coming.value.path()).size == (768, 510)
     assert 2 < len(page.evaluate("window.announced")) < 22
     assert page.evaluate("[asked, sent]") == [0, []], "a short run does not ask for notifications"
     start_axe(page)
