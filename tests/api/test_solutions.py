@@ -159,7 +159,7 @@ def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels,
 
 def test_a_size_that_is_too_large_offers_the_largest_of_a_network_even_if_auto_used_none_before(call):
     small, large = (call.values | {"preset": AUTO, "size": "long_side", "long_side": side} for side in (40, 99_999))
-    call.session.settings = call.services.choose_preset(call.session, small)
+    call.session.settings = call.session.shown_values = call.services.choose_preset(call.session, small)
     assert call.session.settings.preset == "resize"
     wanted = replace(call, values=call.services.with_chosen_preset(call.session, large))
     offered = buttons(estimate(wanted)[call.page.upload.size_problem])
