@@ -115,8 +115,12 @@ class Claims:
         content = this_process()  # first, so that a claim is without its content for an instant only
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(content)
+            path.touch(exist_ok=False)
+            try:
+                path.write_text(content, "utf-8")
+            except BaseException:  # Without its content, the claim would count as that of another machine.
+                self._remove(path)
+                raise
         except FileExistsError as error:
             if not self._folder.is_dir():
                 raise storage_error(self._folder, error) from error

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import SettingsError
+from enhance import SettingsError, StorageError
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from enhance.images import Shard
@@ -23,6 +23,7 @@ from enhance.output.names import ResultNames
 from enhance.processes import this_process
 
 from ..api.test_endpoints import wait_until
+from .hub_server import limit_file_size
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 CLAIMS = ".enhance-claims"
@@ -246,6 +247,13 @@ def test_a_process_killed_while_claiming_blocks_no_file(tmp_path):
     assert claims.claim("a file")
     claims.close()
     assert not (tmp_path / CLAIMS).exists()
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path):
+    claims = Claims(tmp_path / CLAIMS)
+    with limit_file_size(0), pytest.raises(StorageError):
+        claims.claim("a file")
+    assert claims.claim("a file")
 
 
 def test_close_removes_claims_of_dead_processes_only(tmp_path):
