@@ -59,8 +59,6 @@ _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 _RESOURCES, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
 _GAIN_MAP_TYPE = "urn:com:apple:photo:2020:aux:hdrgainmap"
 """The type of a gain map in a HEIC."""
-_CREDENTIALS = b"jumdc2pa"
-"""The start of the description of Content Credentials, in files of all formats (JUMBF, ISO 19566-5)."""
 
 # Cameras write up to 10 scans, and 200 MB in full segments are 3,100 segments.
 _MAX_SCANS = 100
@@ -143,8 +141,8 @@ def open_auxiliary(file: BinaryIO, number: int) -> Any:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    Without `decoding`, all frames are counted, but neither the scans of a JPEG nor Content Credentials are searched,
-    because that requires reading the whole file.
+    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires reading the whole
+    file.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
     decoder if it is damaged.
@@ -155,18 +153,9 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
         raise PictureError("image_unknown_format")
     readers = {"PNG": _png_header, "TIFF": _tiff_header, "RAW": _raw_header, "JXL": _jxl_header, "WEBP": _webp_header}
     header = readers[kind](file, max_pixels) if kind in readers else _other_header(kind, file, max_pixels, decoding)
-    notes, frames = [*header.metadata.notes], count_pages(file) if header.format == "TIFF" else header.frames
-    if decoding and _has_credentials(file):
-        notes.append("credentials_left")
-    if frames > 1:
-        notes.append("first_frame")
-    return replace(header, frames=frames, metadata=replace(header.metadata, notes=tuple(notes)))
-
-
-def _has_credentials(file: BinaryIO) -> bool:
-    """Return whether a file has Content Credentials. The whole file is searched."""
-    with map_file(file) as data:
-        return data.find(_CREDENTIALS) >= 0
+    if header.format == "TIFF":
+        header = replace(header, frames=count_pages(file))
+    return replace(header, metadata=header.metadata.with_note("first_frame")) if header.frames > 1 else header
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -203,7 +192,7 @@ def _other_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) ->
         light, colour = [*tables, (), ()][:2]
         gain_map = _attached_map(image, file, metadata)
         if gain_map is not None and "gain_map_left" not in metadata.notes:
-            metadata = replace(metadata, notes=(*metadata.notes, "gain_map_left"))
+            metadata = metadata.with_note("gain_map_left")
         return replace(header, metadata=metadata, jpeg_table=light, jpeg_chroma_table=colour, gain_map=gain_map)
 
 
@@ -401,8 +390,7 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[int, Any] | None = N
         mode = "I;16" if opened.num_colors == 1 else "RGB;16"
     # Maker notes describe the values of the sensor, and often contain previews.
     metadata = _tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE)) if tags else Metadata(exif, dpi=read_dpi(exif))
-    metadata = replace(metadata, notes=("raw_developed", *metadata.notes))
-    return Header("RAW", mode, width, height, 16, False, orientation, None, metadata)
+    return Header("RAW", mode, width, height, 16, False, orientation, None, metadata.with_note("raw_developed"))
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[int, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:

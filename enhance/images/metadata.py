@@ -80,6 +80,9 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
 
+    def with_note(self, note: str) -> Metadata:
+        return replace(self, notes=(*self.notes, note))
+
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
 

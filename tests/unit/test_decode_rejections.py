@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
 from enhance.images import inspect, read_image
+from enhance.images.header import read_header
 from tests.unit.image_files import encode, png_header_only, tiff
 
 # pytest shows the warnings that the program itself hides
@@ -115,6 +117,15 @@ def test_huge_file_is_not_read(tmp_path: Path):
     with path.open("wb") as file:
         file.truncate(10_000_000_000)  # a sparse file, which needs no disk space
     assert "The limit is" in error_message(path)
+
+
+def test_header_of_a_large_file_is_read_without_its_pixels(tmp_path: Path):
+    path = write_file(tmp_path, tiff(np.zeros((8, 8, 3), np.uint16), 2), "photo.tif")
+    with path.open("r+b") as file:
+        file.truncate(3_000_000_000)
+        started = time.process_time()
+        assert read_header(file, max_pixels=100).bits == 16
+    assert time.process_time() - started < 0.5
 
 
 def webp_header(width: int, height: int) -> bytes:
