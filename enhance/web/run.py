@@ -124,6 +124,8 @@ def follow_run(call: Call) -> Iterator[Updates]:
         yield updates
     if session.run is run:
         yield _show_end(call, run)
+    elif session.run is None:  # The last update can have arrived after the response that removed the photo.
+        yield {card.progress: "", call.page.result.live: ""}
 
 
 def _live(call: Call, run: PageRun, pixels: np.ndarray) -> str:

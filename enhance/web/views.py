@@ -151,11 +151,11 @@ def bind(
 
     def stream(request: gr.Request, event: gr.EventData, *given: Any) -> Iterator[Updates | None]:
         with services.errors_as_messages(request):
-            call, updates = arguments(request, event, given), None
+            call = arguments(request, event, given)
             for updates in handler(*call):
                 yield shown(call[0], updates)
-            if updates is None:
-                yield unchanged
+            # Gradio sends the last update once more with the end, which can come after the responses to other events.
+            yield unchanged
 
     def shown(call: Call, updates: Updates) -> Updates | None:
         return (updates if of_page or call.session.is_active else {}) or unchanged

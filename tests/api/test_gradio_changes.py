@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import gradio.http_server
+import gradio.utils
 import httpx
 import pytest
 import safehttpx
@@ -106,6 +107,13 @@ def test_only_the_scale_accepts_a_number_that_is_not_a_choice():
     assert gr.Radio([1, 2], elem_id="scale").preprocess(4) == 4
     with pytest.raises(gr.Error):
         gr.Radio([1, 2], elem_id="reduce").preprocess(4)
+
+
+def test_an_update_replaces_the_one_before_it():
+    changes.change_gradio()
+    new = {"__type__": "update"}
+    assert gradio.utils.diff({**new, "visible": True}, new) == [("replace", [], new)]
+    assert gradio.utils.diff(new, new) == []
 
 
 def test_apps_are_launched_with_the_given_server_class(monkeypatch):

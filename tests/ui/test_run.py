@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
+from typing import Any
 
 import pytest
+
+from enhance.web import run
 
 from ..site import Site, wait_until
 from .journey import (
@@ -37,12 +41,22 @@ def test_a_run_ends_when_it_is_cancelled_its_photo_is_replaced_or_the_page_is_cl
     assert set(folder.glob("*")) == before
 
     load(page, site.photo("first.png", 48, 48))
-    runs = site.enhancer.calls["run"]
+    is_late, is_shown, text = threading.Event(), threading.Event(), run.progress_text
+
+    def late_progress(*given: Any) -> Any:
+        is_late.set()
+        is_shown.wait(60)
+        return text(*given)
+
+    monkeypatch.setattr(run, "progress_text", late_progress)
+    page.evaluate("() => { window.enhanceFocusStep = (step) => { window.step = step; }; }")
     with site.enhancer.paused("end", of="first.png"):
         page.locator("#enhance").click()
-        wait_until(lambda: site.enhancer.calls["run"] == runs + 1)
+        wait_until(is_late.is_set)
         choose(page, site.photo("second.png", 60, 40))
         expect(page.locator("#facts")).to_contain_text("second.png")
+    is_shown.set()  # Only now does the page get the progress of the first photo.
+    page.wait_for_function("window.step === 'end'")
     expect(page.locator("#enhance")).to_be_enabled()
     expect(page.locator("[data-result]")).to_have_count(0)
     expect(page.locator("#progress .run")).to_have_count(0)
