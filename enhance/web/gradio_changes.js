@@ -53,8 +53,8 @@
   const endUpload = (event) => { if (event && event === uploadEvent) { uploaded = []; window.enhanceUploading([]); } };
   const pump = async (request, response, output) => {
     let [text, more] = ["", false];
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader(), read = () => reader.read().catch(lose);
+    for (let part = await read(); !part.done; part = await read()) {
       const messages = (text + part.value).split("\n\n");
       text = messages.pop();
       for (const message of messages) {
@@ -68,8 +68,12 @@
       }
     }
     if (!more) return output.close();
-    const next = await send(request);
-    return next.ok ? pump(request, next, output) : Promise.reject(next.status);
+    const next = await send(request).catch(lose);
+    return next.ok ? pump(request, next, output) : lose(next.status);
+  };
+  const lose = (error) => {
+    window.enhanceLost();
+    throw error;
   };
   window.fetch = async (...given) => {
     const path = new URL(given[0].url ?? given[0], location.href).pathname;
@@ -79,10 +83,8 @@
     const request = new Request(new Request(...given), { signal: null }), response = await send(request);
     if (!response.ok) return response;
     const stream = new TextEncoderStream(), output = stream.writable.getWriter();
-    pump(request, response, output).catch((error) => {
-      window.enhanceLost();
-      output.abort(error).catch(() => {});
-    });
+    // Gradio stops reading when it gets the end, before this writes it: that error is no lost connection.
+    pump(request, response, output).catch((error) => output.abort(error).catch(() => {}));
     return new Response(stream.readable, response);
   };
 
@@ -93,7 +95,7 @@
 
   const NAMES = [
     ["#upload .upload-container, #upload input[type=file]", "upload"],
-    ["#batch-files .upload-container, #batch-files input[type=file], #batch-files .icon-button:has(input)", "batch_files"],
+    ["#batch-files .upload-container, #batch-files input[type=file]", "batch_files"],
     [".overflow-menu > button", "more_tabs"],
     [".theme", "theme"],
     ["footer", "about_this_page"],

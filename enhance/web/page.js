@@ -36,23 +36,37 @@
   });
 
   // Pass files to the open tab: a photo to Single, any number to Batch. Several files open Batch.
-  const upload = (files) => {
+  const upload = async (files) => {
     const many = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
+    if (!files.length) return;
     if (!many && files.length > 1) return window.enhanceUpload(files, true);
-    const input = one(many ? "#batch-files input[type=file]" : "#upload input[type=file]");
-    if (!input || !files.length) return;
+    // During an upload, Gradio has no input or another one, whose uploads fail as soon as the earlier one is answered.
+    const input = `#${many ? "batch-files" : "upload"} .upload-container:not(.icon-mode) input`;
+    while (!one(input)) await new Promise((done) => setTimeout(done, 50));
     const carrier = new DataTransfer();
     for (const file of files) carrier.items.add(file);
-    input.files = carrier.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
+    one(input).files = carrier.files;
+    one(input).dispatchEvent(new Event("change", { bubbles: true }));
     if (!many) document.body.classList.add("uploading");
   };
 
   window.enhanceUpload = async (files, isMany) => {
-    const tab = one(`#tab-${isMany ? "many" : "one"}-button`), input = `#${isMany ? "batch-files" : "upload"} input[type=file]`;
+    const tab = one(`#tab-${isMany ? "many" : "one"}-button`);
     if (tab.getAttribute("aria-selected") !== "true") tab.click();
-    while (!one(input) || tab.getAttribute("aria-selected") !== "true") await new Promise((done) => setTimeout(done, 50));
+    while (tab.getAttribute("aria-selected") !== "true") await new Promise((done) => setTimeout(done, 50));
     upload(files);
+  };
+
+  // Gradio can replace its own input before a file is selected.
+  const picker = Object.assign(document.createElement("input"), { type: "file", hidden: true });
+  picker.onchange = () => {
+    upload([...picker.files]);
+    picker.value = "";
+  };
+  const pickFiles = () => {
+    picker.multiple = one("#tab-many-button").getAttribute("aria-selected") === "true";
+    document.body.append(picker);
+    picker.click();
   };
 
   document.addEventListener("paste", (event) => {
@@ -63,7 +77,7 @@
   });
 
   const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-  const isDropArea = (event) => event.target.closest?.("#upload, #batch-files");
+  const isDropArea = (event) => event.target.closest?.(".upload-container:not(.icon-mode)");
   for (const type of ["dragenter", "dragover"]) {
     document.addEventListener(type, (event) => {
       if (!carriesFiles(event)) return;
@@ -84,9 +98,8 @@
     upload(files);
   }, true);
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
+    if (event.target.closest?.("#replace, #batch-add")) pickFiles();
     if (event.target.closest?.(".theme")) window.enhanceTheme(document.body.classList.toggle("dark") ? "dark" : "light");
-    if (event.target.closest?.("#batch-add")) one("#batch-files input[type=file]")?.click();
     const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
     if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
     const repair = event.target.closest?.(".file .repair");
@@ -287,7 +300,8 @@
     if (now === isBatch || !window.enhanceCards) return;
     isBatch = now;
     one("#bench").parentElement.classList.toggle("many", now);
-    window.enhanceCards("expand", { index: now ? "many" : "one", value: null });
+    // Gradio sends a deferred event with the data of the one before it. So the tab is read when the event is sent.
+    window.enhanceCards("expand", { get index() { return isBatch ? "many" : "one"; }, value: null });
   };
 
   // Notify the user of a hidden tab when a run or a batch ends. The permission is requested when a long one is started.

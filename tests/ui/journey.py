@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import httpx
 from playwright.sync_api import FloatRect, Locator, Page, TimeoutError
 from playwright.sync_api import expect as expect_soon
 
@@ -16,6 +18,8 @@ PATIENCE = 90_000
 """Milliseconds to wait for a condition. Longer waits fail."""
 SHORT = 2000
 """Milliseconds of a wait in which Playwright checks ten times a second. In longer waits it checks twice a second."""
+BATCH_INPUT = "#batch-files .upload-container:not(.icon-mode) input"
+"""The input for files of a batch. Gradio has another one while it waits for the response to an upload."""
 
 
 class _Expectation:
@@ -209,7 +213,7 @@ def open_batch(page: Page, *files: Path) -> None:
 
 
 def add_files(page: Page, *files: Path) -> None:
-    page.locator("#batch-files input[type=file]").set_input_files(files)
+    page.locator(BATCH_INPUT).set_input_files(files)
     expect(card(page, files[-1].name)).to_have_count(1)
 
 
@@ -234,3 +238,21 @@ def history(page: Page) -> Locator:
         page.locator("#history > button").click()
     expect(items.first).to_be_visible()
     return items
+
+
+def send_event(url: str, elem_id: str, event: str, event_data: Any = None) -> dict[str, Any]:
+    """Send an event of a component to the server as a new page; return the server's last message."""
+    config = httpx.get(f"{url}config").json()
+    parts = {one["id"]: one["props"] for one in config["components"]}
+    (part,) = [name for name, props in parts.items() if props.get("elem_id") == elem_id]
+    handler = next(one for one in config["dependencies"] if [part, event] in one["targets"] and one["backend_fn"])
+    values, session = [parts[name].get("value") for name in handler["inputs"]], secrets.token_hex(6)
+    body = {"data": values, "event_data": event_data, "session_hash": session}
+    posted = httpx.post(f"{url}gradio_api/queue/join", json=body | {"fn_index": handler["id"], "trigger_id": part})
+    posted.raise_for_status()
+    with httpx.stream("GET", f"{url}gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
+        for line in stream.iter_lines():
+            message = json.loads(line.removeprefix("data: ") or "{}")
+            if message.get("msg") == "process_completed":
+                return message
+    raise AssertionError("the stream ended early")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -13,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
@@ -40,6 +37,7 @@ from .journey import (
     press,
     result_facts,
     result_is,
+    send_event,
     wait_for_chip,
     wait_for_stage,
 )
@@ -56,19 +54,7 @@ def remove(item: Locator) -> None:
 
 def press_entry(url: str, event: str, entry: str, act: str, key: object) -> bool:
     """Select a button of an entry as another client with this key; return whether the server accepted it."""
-    config = httpx.get(f"{url}config").json()
-    (part,) = [one["id"] for one in config["components"] if one["props"].get("elem_id") == "history-list"]
-    handler = next(one for one in config["dependencies"] if [part, event] in one["targets"])
-    session = secrets.token_hex(6)
-    body = {"data": [], "event_data": {"entry": entry, "act": act, "key": key}, "session_hash": session}
-    posted = httpx.post(f"{url}gradio_api/queue/join", json=body | {"fn_index": handler["id"], "trigger_id": part})
-    posted.raise_for_status()
-    with httpx.stream("GET", f"{url}gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
-        for line in stream.iter_lines():
-            message = json.loads(line.removeprefix("data: ") or "{}")
-            if message.get("msg") == "process_completed":
-                return message["success"]
-    raise AssertionError("the stream ended early")
+    return send_event(url, "history-list", event, {"entry": entry, "act": act, "key": key})["success"]
 
 
 PRESSES = [("select", "open"), ("download", "download"), ("retry", "go_on"), ("submit", "rest"), ("expand", "files")]

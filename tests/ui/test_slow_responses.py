@@ -9,7 +9,10 @@ from playwright.sync_api import Page
 
 from ..site import Site
 from .journey import (
+    BATCH_INPUT,
+    add_files,
     choose,
+    drop,
     expect,
     expect_chosen,
     load,
@@ -20,6 +23,7 @@ from .journey import (
     press,
     result_facts,
     result_is,
+    send_event,
     wait_for_chip,
 )
 
@@ -46,6 +50,17 @@ HOLD = """(() => {
   };
 })();"""
 """Let the browser delay the responses that it receives: `hold()`, then `letGo()`."""
+
+LATE_NUMBERS = """(() => {
+  const send = window.fetch;
+  window.fetch = async (...given) => {
+    const response = await send(...given);
+    const isNumber = window.delay && String(given[0].url ?? given[0]).includes("/queue/join");
+    if (isNumber) await new Promise((done) => setTimeout(done, window.delay));
+    return response;
+  };
+})();"""
+"""Let the browser receive the number of each event `delay` ms late, after its updates."""
 
 REACHED = """(id) => {
   const part = document.getElementById(id), box = part.getBoundingClientRect();
@@ -80,6 +95,7 @@ def delayed_answer(page: Page, first: Callable[[], object]) -> Iterator[None]:
 
 def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
     page = open_page("?preset=original", script=f"{HOLD} hold();", wait=False)
+    page.evaluate("() => { window.enhanceLost = () => { window.isLost = true; }; }")
     page.wait_for_function("window.answers > 0")
     page.locator("#upload").wait_for()
     assert not page.evaluate(REACHED, "upload"), "the page accepts no input before it has its settings"
@@ -136,3 +152,44 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
         pick(page, "metadata", "none")
     expect(page.locator("#facts")).to_contain_text("one-of-many.png")
     expect_chosen(page, metadata="none")
+
+    with delayed_answer(page, lambda: page.locator("#tab-one-button").click()):
+        page.locator("#tab-many-button").click()
+    expect(page.locator("#facts")).to_contain_text("one-of-many.png")
+    assert not page.evaluate("window.isLost"), "the end of a response is no lost connection"
+
+
+def test_files_that_arrive_before_an_earlier_one_is_shown_are_kept(site: Site, open_page):
+    page = open_page("?preset=anime-fast", script=HOLD)
+    with delayed_answer(page, lambda: choose(page, site.photo("first.png", 48, 40))):
+        drop(page, "#upload", site.photo("second.png", 48, 40))
+    expect(page.locator("#facts")).to_contain_text("second.png")
+    expect(page.locator("#upload input")).to_have_count(1)
+    with delayed_answer(page, lambda: choose(page, site.photo("third.png", 48, 40))):
+        with page.expect_file_chooser() as chooser:
+            page.locator("#replace").click()
+        chooser.value.set_files(site.photo("fourth.png", 51, 40))
+    expect(page.locator("#facts")).to_contain_text("fourth.png")
+
+    open_batch(page, site.photo("one.png", 20, 24))
+    second = site.photo("two.png", 20, 24)
+    with delayed_answer(page, lambda: page.locator(BATCH_INPUT).set_input_files(second)):
+        with page.expect_file_chooser() as chooser:
+            page.locator("#batch-add").click()
+        chooser.value.set_files([site.photo("three.png", 20, 24), site.photo("four.png", 20, 24)])
+    expect(page.locator(".file")).to_have_count(4)
+    add_files(page, site.photo("five.png", 20, 24))
+
+
+def test_all_updates_of_an_event_are_shown_if_they_arrive_before_its_number(site: Site, open_page):
+    page = open_page("?preset=anime-fast", script=LATE_NUMBERS)
+    load(page, site.photo("numbered.png", 16, 20))
+    page.evaluate("window.delay = 1000")
+    page.locator("#enhance").click()
+    expect(page.locator("#download")).to_be_visible()
+    expect(page.locator("#cancel")).to_have_count(0)
+
+
+def test_the_end_of_an_event_repeats_no_update(site: Site):
+    end = send_event(site.url, "strength", "input")["output"]["data"]
+    assert not any("value" in update for update in end), "later responses can have been shown already"
