@@ -38,6 +38,8 @@ Progress = Callable[[int, int], object]
 
 UNKNOWN_ORIGIN = "official file (origin not recorded)"
 
+CONNECT_SECONDS = 5.0
+"""The time limit for one address. A host can have eight."""
 SILENCE_SECONDS = 10.0
 """A connection without a byte for this long is interrupted."""
 PIP_SECONDS = 120.0
@@ -162,7 +164,8 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
     import httpx
 
     first, empty, error = _size(part), 0, None
-    with httpx.Client(follow_redirects=True, timeout=SILENCE_SECONDS, headers=_headers(source)) as client:
+    limits = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+    with httpx.Client(follow_redirects=True, timeout=limits, headers=_headers(source)) as client:
         for _ in range(_CONNECTIONS):
             have = _size(part)
             if have == source.bytes:
@@ -225,7 +228,7 @@ def _response(client: httpx.Client, source: Source, server: str, start: int) -> 
     try:
         request = client.build_request("GET", server + source.url_path, headers=headers)
         response = client.send(request, stream=True)
-    except httpx.TimeoutException as error:
+    except httpx.ReadTimeout as error:
         raise _InterruptedError("download_no_answer", host=host, seconds=SILENCE_SECONDS) from error
     except Exception as error:
         raise _InterruptedError("download_unreachable", host=host, reason=_reason(error)) from error
