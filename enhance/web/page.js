@@ -116,7 +116,10 @@
     const retry = event.target.closest?.("[data-retry]");
     if (retry) toggleRetry(retry);
     const suggestion = event.target.closest?.("[data-action]");
-    if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
+    if (suggestion) {
+      isCustom = false; // The offered size can be a common one.
+      window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
+    }
   });
 
   // A file that cannot be read is removed once others are chosen in its place.

@@ -160,8 +160,8 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
     press_key("Enter")
     expect(problem).to_have_count(0)
     expect(page.locator("#why")).to_contain_text("1,536 × 1,020 px")
-    has_focus(page, "#sizes input:checked")
-    press_key("ArrowRight")  # from Custom to the first size
+    has_focus(page, "#sizes input[value='4x']:checked")
+    press_key("ArrowLeft")
     expect(page.locator("#why")).to_contain_text("768 × 510 px")
     wait_for_chip(page, "matches")
 
