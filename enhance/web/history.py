@@ -23,13 +23,14 @@ from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, Stora
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
-from ..info import Info, Result, open_photo, settings_in, timestamp
+from ..info import Info, Result, open_photo, timestamp
+from ..output.formats import Encoding
 from ..output.names import PATTERN
 from ..output.resample import result_size
 from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
 from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
-from ..store import Entry, TaskStore, count_as_used, download_name, report_name
+from ..store import Entry, TaskStore, count_as_used, report_name
 from . import templates
 from .batch.files import BatchFiles
 from .jobs import Job, progress_text
@@ -343,23 +344,28 @@ def load_run(call: Call) -> Updates:
 
 
 def download_entry(call: Call) -> Updates:
-    """Give the browser the PNG, the report or the ZIP file of an entry."""
+    """Give the browser the result in the selected format, the report or the ZIP file of an entry.
+
+    A file of a batch is a PNG with the name that the batch gave it.
+    """
     entries, services = find_entries(call), call.services
-    enhancer = services.enhancer
+    enhancer, encoding = services.enhancer, call.session.owner.encoding
+    is_report = getattr(call.event, "act", "") == "report"
     if len(entries) > 1:
         path = _pack_entries(call, entries)
     else:
         info = enhancer.tasks.finished_info(entries[0].task_id or "")
-        if getattr(call.event, "act", "") == "report":
-            path, name = enhancer.report(info["task_id"], call.language), report_name(info)
+        if is_report:
+            encoding = Encoding() if entries[0].pattern else encoding
+            report = enhancer.report(info["task_id"], call.language, encoding=encoding)
+            path = services.downloads.link(report, report_name(info))
+        elif entries[0].pattern:
+            (item,) = items_of(enhancer.tasks, entries)
+            name = archive_name(item, entries[0].pattern, item.number)
+            path = services.downloads.link(enhancer.tasks.result_path(info["task_id"]), name)
         else:
-            path = enhancer.tasks.result_path(info["task_id"])
-            name = download_name(entries[0].name, settings_in(info))
-            if entries[0].pattern:
-                (item,) = items_of(enhancer.tasks, entries)
-                name = archive_name(item, entries[0].pattern, item.number)
-        path = services.downloads.link(path, name)
-    if getattr(call.event, "act", "") != "report":
+            path = services.export(info, entries[0].name, encoding)
+    if not is_report:
         enhancer.tasks.mark_seen(entries)
     return offer_file(call, path) | {call.page.result.notice: ""}
 

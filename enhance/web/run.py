@@ -15,12 +15,11 @@ from PIL import Image
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..i18n import format_seconds
 from ..images import downscaled_size
-from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
 from ..output.thumbnails import LIST_SIDE, data_url
 from ..scheduler import Ticket
-from ..store import download_name, report_name
+from ..store import report_name
 from . import templates
 from .history import mark_downloaded, record_run, recorded, show_history
 from .jobs import Job, progress_text
@@ -171,14 +170,10 @@ def _shown_result(call: Call) -> PageResult:
 @shows_errors(lambda page: page.result.download_message, "A result could not be exported")
 def export(call: Call) -> Updates:
     """Create the file of the selected format and let the browser download it. The stored PNG exists already."""
-    services, session, result, path = call.services, call.session, _shown_result(call), None
+    session, result, path = call.session, _shown_result(call), None
     session.encoding = encoding = encoding_from(call.values)
-    png = services.enhancer.tasks.result_path(result.info["task_id"])
     if not encoding.is_stored:
-        with ExitStack() as hold:
-            exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
-            name = download_name(result.upload.name, settings_in(result.info), encoding.file_format.ending)
-            path = services.downloads.link(exported.path, name)
+        path = call.services.export(result.info, result.upload.name, encoding)
     with session.lock:
         if session.result is result:
             session.result = replace(result, downloaded=encoding)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -18,10 +19,13 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
+from ..info import Info, Result, settings_in
+from ..output.formats import Encoding
 from ..output.resample import with_possible_size
 from ..presets import PresetInfo, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
+from ..store import download_name
 from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .metrics import Metrics, is_local_request
@@ -61,6 +65,16 @@ class Services:
             for preset in presets:
                 preset["reason"] = hidden if preset["reason"] else None
         return presets
+
+    def export(self, info: Info, name: str, encoding: Encoding) -> Path:
+        """Return a link for the browser to the file of a finished run, by the name of its photo. Raises EnhanceError.
+
+        Formats other than the stored PNG are created at the first request.
+        """
+        png = self.enhancer.tasks.result_path(info["task_id"])
+        with ExitStack() as hold:
+            result = self.enhancer.export(Result(png, info, png), encoding, hold=hold)
+            return self.downloads.link(result.path, download_name(name, settings_in(info), encoding.file_format.ending))
 
     def replace_missing_preset(self, session: Session) -> SettingsError | None:
         """Return an error if the session's preset was removed, after replacing it with the default preset."""

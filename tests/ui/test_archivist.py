@@ -185,7 +185,7 @@ def test_an_archivist_keeps_16_bits_and_finds_the_result_again(site: Site, open_
     expect(tab.locator(NOTICE)).to_contain_text("third.tif")
     expect(tab.locator(NOTICE)).not_to_contain_text("second.tif")
     path = download(tab, tmp_path, tab.locator(f"{NOTICE} [data-act=download]"))
-    assert path.name == "third-4x.png"
+    assert path.name == "third-4x.tif"
     expect(tab.locator(NOTICE)).to_have_count(0)
 
     # All results are under Recent results.
