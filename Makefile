@@ -101,7 +101,7 @@ clean:
 	touch $@
 
 # The browser, and tools that check the output files. On other systems than Debian, their tests are skipped. Releases
-# without chromium-headless-shell have chromium, which takes longer.
+# without chromium-headless-shell have chromium, with which the tests take longer.
 debian:
 	@if command -v apt-get >/dev/null && ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \

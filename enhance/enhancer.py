@@ -259,8 +259,8 @@ class Enhancer:
     ) -> Preview:
         """Return a preview of the square of `size` px around x, y (default: the centre), computed as `run` would.
 
-        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, in place of the square.
-        A smaller `margin` in pixels around it takes less time and agrees less with the result.
+        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, in place of the square. The network
+        also reads `margin` px around the region. With fewer, it is faster, but agrees less with the result.
 
         Its steps go before those of a run, which gets at least every third step. Its `info` has the signature of the
         complete run. Raises EnhanceError.
@@ -391,6 +391,7 @@ class Enhancer:
     ) -> Run:
         """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
 
+        `callbacks` are the fields `progress`, `watch` and `on_compute` of `Run`.
         Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
         """
         settings, auto = self.resolve(image, settings)

@@ -93,7 +93,8 @@ def fitting_profile(icc: bytes | None, grey: bool) -> bytes | None:
 def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Return the pixels of an open file.
 
-    Raises PictureError if their numbers do not fit, and ValueError or any exception of a decoder if they are damaged.
+    Raises PictureError if their values are outside the supported range, and ValueError or any exception of a decoder if
+    they are damaged.
     """
     if header.format == "JXL":
         file.seek(0)
@@ -103,7 +104,8 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     if header.format == "RAW":
         with raw.open_raw(file) as opened:
             stored = raw.develop(opened)
-        if stored.shape[:2] != (header.height, header.width):  # LibRaw stretches or turns the images of a few sensors.
+        # LibRaw stretches or rotates the images of a few sensors.
+        if stored.shape[:2] != (header.height, header.width):
             raise PictureError("image_camera_raw")
         return _array_pixels(stored, header)
     if header.format == "PNG":
@@ -241,7 +243,10 @@ def _crop(image: Image.Image, box: Box) -> Image.Image:
 
 
 def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray]:
-    """Return a converter of CMYK through its profile, without one by Pillow's formula, or of Lab with white D50."""
+    """Return a function that converts CMYK or Lab with the white point D50 to sRGB, uint8 [h, w, 3].
+
+    CMYK is converted by its profile, or without one by Pillow's formula.
+    """
     source = _open_profile(icc) if mode == "CMYK" else ImageCms.createProfile("LAB")
     if source is None:
         return lambda part: np.asarray(part.convert("RGB"))

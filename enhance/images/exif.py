@@ -198,9 +198,9 @@ def without_position(block: bytes) -> bytes:
 
 
 def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
-    """Set entries of the main directory to a type and integers, and remove those `without`, also from the EXIF one.
+    """Set entries of the main directory, each to a type and integers, and remove the tags `without`.
 
-    New directories at the end of the block replace these two.
+    They are also removed from the EXIF directory. New directories at the end of the block replace these two.
     """
     data, main = bytearray(block), _main_directory(block)
     photo = _subdirectory(block, main, EXIF_IFD)

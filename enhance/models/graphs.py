@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     import torch
 
 State: TypeAlias = "Mapping[str, torch.Tensor]"
-Tensors: TypeAlias = "dict[str, torch.Tensor]"
 """Tensors by name."""
+Tensors: TypeAlias = "dict[str, torch.Tensor]"
+"""Tensors by name, to be changed."""
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 PRECISIONS_WITH_BARRIERS = ("fp32", "bf16")
-"""A step that overflowed at fp16 could not be repeated: it overwrites its input."""
+"""Without fp16, because a step that overflows cannot be repeated. It overwrites its input."""
 DYSAMPLE_GROUPS = 4
 """Groups of channels in DySample, except in PLKSR."""
 _FORM = 2
@@ -195,7 +196,7 @@ class ChannelGate(Scaled):
 
 
 class Complete(Barrier):
-    """Its source unchanged, once it is complete, so that a `Sample` of it can read any row."""
+    """The unchanged source, once it is complete, so that a `Sample` can read any of its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +236,10 @@ class Shuffle(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Unshuffle(Node):
-    """The inverse of a pixel shuffle by `factor`. A 2x2 convolution of stride 2 is this node and a 1x1 one."""
+    """The inverse of a pixel shuffle by `factor`.
+
+    By a factor of 2 and before a 1x1 convolution, it replaces a 2x2 convolution of stride 2.
+    """
 
     factor: int
 
@@ -246,7 +250,7 @@ class Unshuffle(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(Node):
-    """Its source without the `border` outermost rows and columns on each side."""
+    """The source without the `border` outermost rows and columns on each side."""
 
     border: int
 
@@ -261,7 +265,7 @@ _KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm, ChannelGate, Comp
 
 @dataclass
 class Graph:
-    """The nodes of one network. Each method appends a node and returns its index.
+    """The nodes of one network. The methods that are named after nodes append one and return its index.
 
     `precisions` are those without visible rounding errors, always with fp32.
     """
@@ -275,12 +279,10 @@ class Graph:
     def conv(
         self, name: str, *sources: int, channels: int, size: int = 3, enlarge: int = 1, valid: bool = False, **rest: Any
     ) -> int:
-        """Append a convolution. `rest` are other fields of `Conv`."""
+        """Append a convolution. `rest` has the other fields of `Conv`."""
         _, scale, _, extra = self._shape(sources[0])
-        extra, rest = (
-            enlarge * (extra - (size - 1 if valid else 0)),
-            {"name": name, "size": size, "valid": valid} | rest,
-        )
+        extra = enlarge * (extra - (size - 1 if valid else 0))
+        rest |= {"name": name, "size": size, "valid": valid}
         return self._append(Conv(sources, channels, scale * enlarge, enlarge, extra, **rest))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
@@ -409,7 +411,7 @@ class Graph:
 
     @property
     def receptive_radius(self) -> int:
-        """Image rows above and below its own that an output row depends on. Columns likewise."""
+        """The number of image rows above and below that an output row depends on. The same applies to columns."""
         low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # rows of each node needed for row 0
         for index, node in reversed([*enumerate(self.nodes)]):
             first, last = node.source_rows(low[index], high[index])
@@ -487,11 +489,11 @@ class Graph:
         return node.convolved, 1 if node.depthwise else self.input_channels(node), node.size, node.size
 
     def _shape(self, index: int) -> tuple[int, int, int, int]:
-        """Return the channels and the scale of a node, 1, and its `extra`: the fields of a node of the same shape."""
+        """Return `channels`, `scale`, `enlarge` (1) and `extra` of a node that keeps the shape of the node `index`."""
         return self._enlarged(index, 1)
 
     def _enlarged(self, index: int, factor: int) -> tuple[int, int, int, int]:
-        """Return these fields of a node that enlarges the node `index` by `factor`."""
+        """Return these fields of a node that enlarges the output of the node `index` by `factor`."""
         node = self.nodes[index]
         return node.channels, node.scale * factor, factor, node.extra * factor
 

@@ -4,8 +4,8 @@ The photo is compressed again with its own quantisation tables, on 16 grids that
 results are averaged (Nosratinia, "Enhancement of JPEG-compressed images by re-application of JPEG", 2001). The borders
 of blocks lie elsewhere on each grid, while real edges are on all of them.
 
-A network keeps some of the blocks and sharpens their borders. Its output loses the part of each step at a border that
-the photo had there too, and lost with its blocks.
+A network keeps some of the blocks and sharpens their borders. The steps at the borders are therefore removed from its
+output, each by at most the step that the averaging removes from the photo.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
 """The DCT of a block as one matrix [frequency, pixel]."""
 _CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
 _STEP_HALO = 4
-"""Rows of the photo above and below that the output without steps depends on."""
+"""The number of rows of the photo above and below that the output without steps depends on."""
 
 
 def has_blocks(image: SourceImage) -> bool:

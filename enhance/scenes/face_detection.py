@@ -75,7 +75,7 @@ class Face:
         return max(self.box[2:])
 
     @property
-    def restorable(self) -> bool:
+    def is_restorable(self) -> bool:
         """Whether the face is neither tiny nor sharper than a restored one."""
         return self.size >= SMALLEST_FACE and scale_of(similarity(self.landmarks, TEMPLATE)) >= _WORST_SCALE
 
@@ -103,7 +103,7 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
     eight_bit = rgb if rgb.dtype == np.uint8 else _high_bytes(rgb)
     found = [face for matrix, view in _views(eight_bit) for face in _detect(network, view, matrix)]
     faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)[:MOST_FACES]
-    return tuple(_refine(face, eight_bit, network) if precise and face.restorable else face for face in faces)
+    return tuple(_refine(face, eight_bit, network) if precise and face.is_restorable else face for face in faces)
 
 
 def _high_bytes(rgb: np.ndarray) -> np.ndarray:
@@ -182,9 +182,10 @@ def _overlap(one: Face, other: Face) -> float:
 
 
 def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
-    """Return the face with averaged landmarks of many detections: a single one is off by about 9 px of 512.
+    """Return the face with the mean landmarks of many detections.
 
-    Rough rounds align the face first, because the detector is most accurate there.
+    A single detection is off by about 9 px of 512. Rough rounds align the face first, because the detector is most
+    accurate for an aligned face.
     """
     landmarks = face.landmarks
     for _ in range(_MOST_ROUNDS):
@@ -216,7 +217,10 @@ def _landmarks(landmarks: np.ndarray, rgb: np.ndarray, network: cv2.FaceDetector
 def _landmarks_in_view(
     rgb: np.ndarray, aligned: np.ndarray, network: cv2.FaceDetectorYN, side: int, degrees: float, mirrored: bool
 ) -> np.ndarray | None:
-    """Return the landmarks in the aligned crop by one small, rotated, perhaps mirrored view; None if it shows none."""
+    """Return the landmarks in the aligned crop, detected in one small view of it; None if there are none.
+
+    The view has `side` pixels, is rotated by `degrees` and can be mirrored.
+    """
     room = round(side * (1 + 2 * _FINE_MARGIN))
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     rotation = np.array([[cosine, -sine], [sine, cosine]]) * (side / CROP)
@@ -281,7 +285,7 @@ def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
-    """Return the square of `side` pixels that `matrix` maps the image to, float32 [side, side, C] in its levels.
+    """Return the square of `side` pixels that `matrix` maps the image to, float32 [side, side, C], levels unchanged.
 
     Only the visible part is read, so the image can be of any size.
     """
@@ -312,5 +316,5 @@ def _visible_part(pixels: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np
 
 
 def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
-    """Return where the corners of a square of `side` pixels, which `matrix` maps to, are in the image: [4, 2]."""
+    """Return the corners, in the image, of the square of `side` pixels that `matrix` maps to: x and y, [4, 2]."""
     return transform(invert(matrix), np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64))

@@ -152,7 +152,7 @@ class FaceCache:
         with cached.lock:
             if cached.faces is None:
                 cached.faces = find_faces(image.rgb, self._detector())
-            wanted = [face for face in cached.faces if face.restorable and (box is None or face.is_visible(box))]
+            wanted = [face for face in cached.faces if face.is_restorable and (box is None or face.is_visible(box))]
             missing = [face for face in wanted if face not in cached.patches]
             patches = restore_faces(image.rgb, missing, self._restore, ticket)
             cached.patches.update(zip(missing, patches, strict=True))
@@ -175,7 +175,7 @@ def restore_faces(
     `restore` is called once with all faces, or not at all if there are none. Patches keep the colour and light of the
     image, and a grey face stays grey. Raises what `restore` raises, and EnhanceError if its output is no image.
     """
-    aligned = [align(rgb, face.landmarks) for face in faces if face.restorable]
+    aligned = [align(rgb, face.landmarks) for face in faces if face.is_restorable]
     if not aligned:
         return ()
     restored = restore([crop for crop, _ in aligned], ticket)

@@ -97,8 +97,8 @@ class PreviewRequest:
 class Session:
     """One open page. `lock` is held while several attributes change together, but not while work runs.
 
-    Each tab has a photo with its preview and result: the page's session has those of Single, and `selected`, a session
-    whose `owner` is the page's, those of the file that is selected in Batch. `active` is the one that the page shows.
+    Each tab has a session with a photo, its preview and its result. That of Single is the page's own. That of the file
+    that is selected in Batch is `selected`, and its `owner` is the page's. `active` is the session of the open tab.
     """
 
     def __init__(self, folder: Path, address: str = "", user: str | None = None, owner: Session | None = None):
@@ -220,7 +220,7 @@ class Session:
         return next((item for item in items if item.source == self.file), None)
 
     def newest(self, order: int, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the newest values of the controls. Requests can arrive in another order than they were sent."""
+        """Return the newest values of the controls. Requests can arrive out of order."""
         with self.lock:
             if order >= self.order:
                 self.order, self.values = order, values

@@ -37,7 +37,7 @@ def test_the_landmarks_of_a_face_fit_the_template(detector):
     faces = find_faces(data.astronaut(), detector)
 
     assert len(faces) == 1
-    assert faces[0].restorable
+    assert faces[0].is_restorable
     assert distances(faces[0]).mean() < 3
     matrix = similarity(faces[0].landmarks, TEMPLATE)
     assert distances(faces[0]).max() / scale_of(matrix) < 1.5  # in pixels of the image

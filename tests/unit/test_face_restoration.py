@@ -181,7 +181,7 @@ def test_a_face_beyond_the_border_is_blended(portrait):
 def test_tiny_and_very_large_faces_are_not_restored(portrait):
     tiny, usual, huge = (face_at(rotated_landmarks(0, size, (140, 130)), 320 * size) for size in (0.04, 0.3, 2.5))
 
-    assert [face.restorable for face in (tiny, usual, huge)] == [False, True, False]
+    assert [face.is_restorable for face in (tiny, usual, huge)] == [False, True, False]
     assert len(restore_faces(portrait, [tiny, usual, huge], unchanged)) == 1
 
 

@@ -59,7 +59,7 @@ def _begin_choice(session: Session, item: Item) -> int:
 def _show_file(call: Call, item: Item, choice: int) -> Updates:
     """Show a file on the stage with its result, if it has one, or show why it cannot be read."""
     session = call.session
-    # The values of the call can be those for the file before.
+    # The call can have the values of the previous file.
     call = replace(call, values={**call.values, "largest": session.values["largest"] or item.is_flexible})
     if not item.pixels:
         with session.lock:
