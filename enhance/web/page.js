@@ -59,11 +59,13 @@
 
   // Gradio can replace its own input before a file is selected.
   const picker = Object.assign(document.createElement("input"), { type: "file", hidden: true });
-  picker.onchange = () => {
-    upload([...picker.files]);
-    picker.value = "";
-  };
-  const pickFiles = () => {
+  // The file `replaced` of the batch is removed once others are selected in its place.
+  const pickFiles = (replaced) => {
+    picker.onchange = () => {
+      upload([...picker.files]);
+      picker.value = "";
+      if (replaced) window.enhanceCards("delete", { index: replaced, value: null });
+    };
     picker.multiple = one("#tab-many-button").getAttribute("aria-selected") === "true";
     document.body.append(picker);
     picker.click();
@@ -103,7 +105,7 @@
     const [file, chosen] = [event.target.closest?.(".file"), event.target.closest?.(".file .pick")];
     if (event.target.closest?.(".file .remove")) window.enhanceCards("delete", { index: file.dataset.file, value: null });
     const repair = event.target.closest?.(".file .repair");
-    if (repair?.dataset.act === "replace") replaceFile(file.dataset.file);
+    if (repair?.dataset.act === "replace") pickFiles(file.dataset.file);
     else if (repair) window.enhanceCards(repair.dataset.act, { index: file.dataset.file, value: null });
     if (chosen) {
       for (const other of document.querySelectorAll(".file")) {
@@ -121,18 +123,6 @@
       window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
     }
   });
-
-  // A file that cannot be read is removed once others are chosen in its place.
-  const replaceFile = (name) => {
-    const [input, choice] = [one("#batch-files input[type=file]"), new AbortController()];
-    for (const type of ["change", "cancel"]) {
-      input.addEventListener(type, () => {
-        choice.abort();
-        if (type === "change") window.enhanceCards("delete", { index: name, value: null });
-      }, { signal: choice.signal });
-    }
-    input.click();
-  };
 
   // The button of a full queue counts down and then starts the job again. A second press, or another message, cancels.
   const RETRIED = { "#progress": "#enhance", "#batch-progress": "#batch-enhance", "#preview-problem": "#compare-presets" };
