@@ -21,6 +21,7 @@ BIN := .venv/bin
 RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
 DEBIAN := chromium-headless-shell fonts-noto-cjk pngcheck libimage-exiftool-perl libavif-bin libjxl-tools libtiff-tools \
 	poppler-utils libgl1 nginx-light
+WITH_WINDOW := $(DEBIAN:chromium-headless-shell=chromium)
 
 .PHONY: run test long check bench fuzz soak container states page quality space lock fetch debian clean
 
@@ -103,9 +104,10 @@ clean:
 # The browser, and tools that check the output files. On other systems than Debian, their tests are skipped. Releases
 # without chromium-headless-shell have chromium, with which the tests take longer.
 debian:
-	@if command -v apt-get >/dev/null && ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
+	@if command -v apt-get >/dev/null && ! dpkg -s $(DEBIAN) >/dev/null 2>&1 && \
+		! dpkg -s $(WITH_WINDOW) >/dev/null 2>&1; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"; \
 		$$sudo apt-get update -qq && { $$install $(DEBIAN) >/dev/null || \
-			$$install $(DEBIAN:chromium-headless-shell=chromium) >/dev/null; }; \
+			$$install $(WITH_WINDOW) >/dev/null; }; \
 	fi

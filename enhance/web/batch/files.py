@@ -43,8 +43,8 @@ class BatchFiles:
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `pattern` is that of the names of output
     files. `plans` are the expected results of the files that are not done, and `seconds` their times by source.
-    `are_plans_shown` is false after a change of the list, whose response can arrive after that of an estimate for the
-    new list.
+    `are_plans_shown` is false after a change of the list. The next estimate then shows the list again, because the
+    response of the change can arrive after it.
     """
 
     items: tuple[Item, ...] = ()
@@ -86,8 +86,8 @@ class BatchFiles:
         """Return a function for the expected work of a file: its seconds, or a guess from its pixels."""
         seconds = self.seconds
         pixels = sum(item.pixels for item in self.items if item.source in seconds)
-        speed = sum(seconds.values()) / pixels if pixels else 1
-        return lambda item: seconds.get(item.source, speed * item.pixels)
+        seconds_per_pixel = sum(seconds.values()) / pixels if pixels else 1
+        return lambda item: seconds.get(item.source, seconds_per_pixel * item.pixels)
 
     def is_done(self, item: Item, settings: Settings, encoding: Encoding) -> bool:
         """Return whether a file has the result of these settings in this format."""
