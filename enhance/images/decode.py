@@ -112,7 +112,9 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
         tables = header.jpeg_table, header.jpeg_chroma_table
         light, colour = (_upright_table(table, orientation) for table in tables)
-        yield shape, dtype, SourceImage(*about, light, colour, _gain_map(header, file))
+        # Blocks begin at the first stored row and column, which can be the last ones of the upright image.
+        block = upright[0] % 8 * (orientation in (3, 4, 7, 8)), upright[1] % 8 * (orientation in (2, 3, 6, 7))
+        yield shape, dtype, SourceImage(*about, light, colour, block, _gain_map(header, file))
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())

@@ -112,6 +112,8 @@ class SourceImage:
     """The luminance quantisation table of a JPEG, 64 steps row by row; empty for other formats."""
     jpeg_chroma_table: tuple[int, ...] = ()
     """The chrominance table; also empty for a JPEG without colour."""
+    first_block: tuple[int, int] = (0, 0)
+    """The first row and column, 0 to 7, where a block of a JPEG begins."""
     gain_map: GainMap | None = None
     """The HDR gain map of the whole photo, also of a part."""
 
@@ -182,7 +184,8 @@ class SourceImage:
         """Return a copy of the part inside `box`, which does not keep the whole in memory."""
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
-        return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
+        block = (self.first_block[0] - box.top) % 8, (self.first_block[1] - box.left) % 8
+        return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha, first_block=block)
 
     def downscale(self, factor: int) -> SourceImage:
         """Return the image downscaled by averaging blocks of `factor` x `factor` pixels.

@@ -46,18 +46,16 @@ def has_blocks(image: SourceImage) -> bool:
 class Deblocked:
     """The colour of a JPEG without its blocks, as rows on demand.
 
-    If `image` is a part, `top` and `left` are its position in the image. The rows are computed in strips that do not
-    depend on the request. The last strips are cached, because the fidelity meter reads them later than the tuning.
+    The rows are computed in strips that do not depend on the request. The last strips are cached, because the fidelity
+    meter reads them later than the tuning.
     """
 
     image: SourceImage
-    top: int = 0
-    left: int = 0
     _strips: dict[int, np.ndarray] = field(default_factory=dict)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), uint8 [last - first, W, 3]."""
-        offset = self.top % _SIDE
+        offset = -self.image.first_block[0] % _SIDE
         numbers = range((first + offset) // _ROWS, -(-(last + offset) // _ROWS))
         cached = self._strips
         strips = {number: cached[number] if number in cached else self._strip(number) for number in numbers}
@@ -68,8 +66,9 @@ class Deblocked:
 
     def _strip(self, number: int) -> np.ndarray:
         """Return a strip, [64, W, 3] also where it reaches beyond the image."""
-        first, height, width = number * _ROWS - self.top % _SIDE, self.image.height, self.image.width
-        low, high, left = first - _SIDE, first + _ROWS + _SIDE, self.left % _SIDE
+        top, left = (-start % _SIDE for start in self.image.first_block)
+        first, height, width = number * _ROWS - top, self.image.height, self.image.width
+        low, high = first - _SIDE, first + _ROWS + _SIDE
         rows = self.image.rgb[max(low, 0) : min(high, height)]
         above, below, right = max(low, 0) - low, high - min(high, height), -(left + width) % _SIDE
         rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)

@@ -49,8 +49,8 @@ class Scene:
             return _without_haze(rows, self.haze, settings.strength, top, left) if self.haze else rows
 
         rows = without_haze(lambda first, last: image.rgb[first:last])
-        deblocked = without_haze(Deblocked(image, top, left).rows) if has_blocks(image) else None
-        return Photo(rows, image.height, image.width, image.levels, degradation, deblocked, (-top % 8, -left % 8))
+        deblocked = without_haze(Deblocked(image).rows) if has_blocks(image) else None
+        return Photo(rows, image.height, image.width, image.levels, degradation, deblocked, image.first_block)
 
     def network_pixels(
         self, image: SourceImage, settings: Settings, box: Box | None = None, folder: Path | None = None
