@@ -349,7 +349,7 @@ def download_entry(call: Call) -> Updates:
     A file of a batch is a PNG with the name that the batch gave it.
     """
     entries, services = find_entries(call), call.services
-    enhancer, encoding = services.enhancer, call.session.owner.encoding
+    enhancer, encoding = services.enhancer, call.session.active.encoding
     is_report = getattr(call.event, "act", "") == "report"
     if len(entries) > 1:
         path = _pack_entries(call, entries)
