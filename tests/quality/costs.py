@@ -65,7 +65,7 @@ def network_costs(enhancer: Enhancer) -> dict[str, float]:
     """Return the CPU seconds per megapixel of each installed network at its default precision."""
     photo, spent = np.ascontiguousarray(data.astronaut()[:128, :192]), {}
     for model in dict.fromkeys(preset.model for preset in PRESETS.values()):
-        if models.locate(model) is not None:
+        if model and models.locate(model) is not None:
             enhancer.upscale(photo[:16, :16], model)
             seconds = min(_spent(lambda model=model: enhancer.upscale(photo, model)) for _ in range(3))
             spent[f"network, {model} at {enhancer.engine.precision(8, model)}"] = seconds
