@@ -12,6 +12,7 @@ import numpy as np
 
 from ..images import SourceImage
 from ..images.image import BLUR_MARGIN, blur_of, edge_energies
+from .coherence import coherence_of
 from .file_size import quality_of_size
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
@@ -38,6 +39,7 @@ class Analysis:
     - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
     - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more; 0
       for a photo without contrast, whose edges are too few to measure it.
+    - `coherence`: 0 to 1, how much of a photo consists of lines, such as bricks; 0 for text and drawings.
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.
@@ -51,6 +53,7 @@ class Analysis:
     jpeg_quality: int | None = None
     softness: int = 1
     blur: float = 0.0
+    coherence: float = 0.0
     kind: Kind = "photo"
     haze: float = 0.0
     faces: int | None = None
@@ -87,6 +90,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
         jpeg_quality=min(qualities, default=None),
         softness=softness_of(samples) if is_photo and is_large else 1,
         blur=round(_blur(samples), 2) if is_photo else 0.0,
+        coherence=round(coherence_of(samples), 3) if is_photo else 0.0,
         kind=kind,
         haze=round(haze_amount(rgb), 3) if is_photo and _can_be_hazy(samples) else 0.0,
         faces=len(find_faces(image.rgb, detector, precise=False)) if detector else None,

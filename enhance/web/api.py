@@ -175,8 +175,9 @@ class Endpoints:
         """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
-        preset, the key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, kind, haze, faces
-        and transparency. `faster` is a preset to use instead if the run takes more than two minutes, or null.
+        preset, the key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, coherence, kind,
+        haze, faces and transparency. `faster` is a preset to use instead if the run takes more than two minutes, or
+        null.
         """
         services = self._services
         with services.errors_as_messages(request):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from enhance.batch import BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from tests.conftest import psnr
-from tests.quality.auto import COMPRESSED, case_of
+from tests.quality.auto import COMPRESSED, as_jpeg, case_of
 from tests.quality.cases import Networks, upscaled
 from tests.quality.metrics import HAARPSI
 from tests.quality.metrics import block_steps as steps
@@ -111,6 +113,40 @@ def test_texture_in_a_compressed_photo_does_not_count_as_strong_noise():
 
     assert choose(compressed, {"gentle", "fast"}).preset == "fast"
     assert choose(Analysis(400, 300, noise=8.4), {"gentle", "fast"}).preset == "gentle"
+
+
+def test_fine_lines_in_a_compressed_photo_need_the_large_network():
+    bricks = cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB)
+    photos = {name: reference_of((TUNING | REPORTED)[name]) for name in ("cat", "coffee", "grass", "tower")}
+    found = {
+        name: analyse(case_of(pixels, COMPRESSED["JPEG 60"]).image)
+        for name, pixels in {"bricks": bricks, **photos}.items()
+    }
+
+    chosen = {name: choose(analysis, {"gentle", "fast", "precise"}) for name, analysis in found.items()}
+
+    assert {name: choice.preset for name, choice in chosen.items()} == {
+        "bricks": "gentle",
+        **dict.fromkeys(photos, "fast"),
+    }
+    assert chosen["bricks"].tuning["strength"] > chosen["cat"].tuning["strength"]
+    assert faster_preset("gentle", found["bricks"]) == "fast"
+    assert choose(replace(found["bricks"], jpeg_quality=None), {"gentle", "fast", "precise"}).preset == "precise"
+
+
+@pytest.mark.parametrize("quality", [50, pytest.param(75, marks=pytest.mark.long)])
+def test_auto_restores_compressed_bricks(quality, enhancer, with_fast_weights, tmp_path):
+    bricks = np.ascontiguousarray(cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB)[:256, :256])
+    case, networks = case_of(bricks, partial(as_jpeg, quality=quality)), Networks(enhancer, tmp_path)
+    choice = choose(analyse(case.image), {"gentle", "fast"})
+    small = Settings("fast", strength=0.5, fidelity=0.0, sharpen=0.0)
+
+    auto, fast = (
+        HAARPSI.of(case, upscaled(case, settings, networks))
+        for settings in (Settings().resolved(choice.preset, **choice.tuning), small)
+    )
+
+    assert auto > fast + 2
 
 
 def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with_fast_weights):
