@@ -20,6 +20,8 @@ STRONG_NOISE = 7.0
 """The noise from which `gentle` is chosen instead of `fast`, which is better at 6 and worse at 10."""
 LINES = 0.74
 """The coherence from which the network of `fast` misses lines of a compressed photo: see docs/fidelity.md."""
+SMALL_PIXELS = 1_000_000
+"""The largest photo for whose lines the network of `gentle` is worth its time, about a minute on two cores."""
 SOFT = 3
 """Downscaling a photo that is soft by 2 measured worse than bicubic upscaling."""
 REDUCE = 2
@@ -58,7 +60,8 @@ def is_compressed(analysis: Analysis) -> bool:
 
 
 def _has_compressed_lines(analysis: Analysis) -> bool:
-    return is_compressed(analysis) and analysis.coherence >= LINES
+    is_small = analysis.width * analysis.height <= SMALL_PIXELS
+    return is_small and is_compressed(analysis) and analysis.coherence >= LINES
 
 
 def _is_noisy(analysis: Analysis) -> bool:
@@ -117,13 +120,14 @@ def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int]
 def faster_preset(preset: str, analysis: Analysis) -> str | None:
     """Return a faster preset whose HaarPSI is at most 1 lower for an image, or None if there is none.
 
-    `anime-fast` is 3 lower than `anime` on compressed drawings, and `fast` is 2 lower than `gentle` on photos with
-    grain. For text, `precise` is suggested although it is more than 1 lower on faint compressed print, because it
-    changes fewer characters. It keeps the noise, so `fast` is suggested for noisy text. For lines in compressed photos,
-    `fast` is 4.9 lower on average, but 14 times as fast.
+    `anime-fast` is 3 lower than `anime` on compressed drawings. `fast` is 2 lower than `gentle` on photos with grain
+    and 4.9 lower on compressed photos of lines. For text, `precise` is suggested although it is more than 1 lower on
+    faint compressed print, because it changes fewer characters. It keeps the noise, so `fast` is suggested for noisy
+    text.
     """
     choice = choose(analysis, {rule.preset for rule in RULES})
-    if preset not in ("gentle", "original", "face", "dehaze") or choice.reason == "grainy_photo":
+    is_best = choice.reason in ("grainy_photo", "compressed_lines")
+    if is_best or preset not in ("gentle", "original", "face", "dehaze"):
         return None
     is_slow_or_noisy = choice.preset in ("gentle", "anime") or choice.reason == "noisy_text"
     return "fast" if is_slow_or_noisy else choice.preset
