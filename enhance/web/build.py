@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -214,7 +214,7 @@ class _Events:
         for event, is_reset in ((named["preset"].input, "false"), (card.reset.click, "true")):
             event(None, named["preset"], own, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
         for event, handler, options in (
-            (self._once_answered(named["preset"].input), controls.choose_preset, {**_LAST, "asks": "preset"}),
+            (named["preset"].input, controls.choose_preset, {**_LAST, "asks": "preset"}),
             (card.reset.click, controls.choose_preset, _LAST),
             (self._page.upload.tips.select, controls.follow_tip, _EACH),
             (card.sizes.select, controls.choose_size, _EACH),
@@ -397,12 +397,8 @@ class _Events:
 
     def _when_settled(self, event: Callable[..., Any], *handler: Any, **options: Any) -> Any:
         """Call a handler at an event, once all answers for controls have arrived."""
-        return self._on(self._once_answered(event, _ANSWERED_CONTROLS), *handler, **options)
-
-    def _once_answered(self, event: Callable[..., Any], controls: Sequence[str] = ()) -> Callable[..., Any]:
-        """Return an event that follows `event` once all answers, and those for changes of `controls`, have arrived."""
-        call = f"() => window.enhanceSettled({json.dumps(controls)})"
-        return event(None, None, None, js=call, **_QUIET).then
+        call = f"() => window.enhanceSettled({json.dumps(_ANSWERED_CONTROLS)})"
+        return self._on(event(None, None, None, js=call, **_QUIET).then, *handler, **options)
 
     def _script(self, event: Callable[..., Any], call: str) -> None:
         """Call a function of the page's script at an event."""

@@ -260,8 +260,6 @@
         isCustom = target.value === "custom";
         if (isCustom && one("#size input[value=paper]").checked) one("#size input[value=scale]").click(); // Print is one of the common sizes.
         updateSizes();
-        // The size controls count as changed with the choice, so that the response to an earlier change does not set them.
-        for (const name of common.flatMap(([, size]) => Object.keys(size))) for (const changes of [lastChange, sentChange]) changes.set(name, changeCount);
         if (!isCustom) window.enhanceSizes("select", { index: target.value, value: null });
       });
     }
