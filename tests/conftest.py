@@ -41,10 +41,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a test with a browser or other processes that fails on a busy machine once more; the summary lists it."""
+    """Run a test with a browser or other processes that fails on a busy machine up to twice more; pytest lists it."""
     for item in items:
         if {"browser", "forks"} & {*getattr(item, "fixturenames", ())}:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 def pytest_collection_finish() -> None:
