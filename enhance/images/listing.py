@@ -122,10 +122,8 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
                 listing.hidden += not entry.name.startswith(OWN)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or (
-                path.exists() and not entry.is_file()
-            ):  # Broken links are listed and fail.
-                listing.others += 1
+            elif path.suffix.lower() not in SUFFIXES or (path.exists() and not entry.is_file()):
+                listing.others += 1  # A broken link is no other file: it is listed and fails.
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))
     listing.unreadable += sorted(unreadable, key=_order)

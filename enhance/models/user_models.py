@@ -26,15 +26,25 @@ from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
 _log = logging.getLogger(__name__)
 
 RECORD = "own.toml"
-PRESETS = {"auto", "resize", "gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise"}
-PRESETS |= {"gentle-2x"}
+PRESETS = {
+    *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "fast"),
+    *("anime", "anime-fast", "face", "dehaze"),
+}
 """Names of presets, which a user model cannot have."""
 
 USED: dict[str, Model] = {}
 """The models of `use` by name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_FIELDS = {"network": str, "scale": int, "file": str, "bytes": int, "sha256": str, "origin": str}
-_FIELDS |= {"licence": str, "author": str}
+_FIELDS = {
+    "network": str,
+    "scale": int,
+    "file": str,
+    "bytes": int,
+    "sha256": str,
+    "origin": str,
+    "licence": str,
+    "author": str,
+}
 _HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
 
 
