@@ -83,18 +83,6 @@ def test_a_server_whose_port_is_in_use_ends_with_one_sentence(start):
     assert "Traceback" not in errors
 
 
-def test_a_batch_continues_when_its_output_is_closed(start, tmp_path):
-    photos = [write_photo(tmp_path / f"{name}.png", 24, width) for name, width in (("a", 32), ("b", 24))]
-    batch = start("-m", "enhance", "run", *photos, "-o", tmp_path / "out", "--json", *FAST)
-    batch.process.stdout.close()
-    errors = batch.process.stderr.read()
-
-    assert batch.process.wait(60) == 0
-    assert "Traceback" not in errors
-    assert "BrokenPipe" not in errors
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
-
-
 def make_read_only(folder: Path) -> list[str]:
     """Make a folder read-only. Return a command prefix that makes it so even for programs of root."""
     if os.geteuid() != 0:

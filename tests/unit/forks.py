@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 LAUNCHER = """
 import importlib, json, os, sys
@@ -22,7 +23,8 @@ import enhance.batch, enhance.engine.engine, enhance.enhancer, enhance.cli
 def run(task):
     for number, path in ((1, task["output"]), (2, task["errors"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    sys.argv[1:], sys.stdin = task["arguments"], None
+    os.dup2(os.open(task["stdin"], os.O_RDONLY), 0)
+    sys.argv[1:], sys.stdin = task["arguments"], open(0)
     os.environ.update(task["environment"])
     exec(compile(task["code"], "fork", "exec"), {})
 
@@ -41,6 +43,7 @@ for line in sys.stdin:
 """
 COMMAND_LINE = "import sys\nfrom enhance.cli import program\nprogram(sys.argv[1:])"
 ROOT = Path(__file__).parents[2]
+can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,19 @@ class Launcher:
         self.process.stdin.flush()
         return self.process.stdout.readline()
 
-    def start(self, *arguments: str | Path, code: str = COMMAND_LINE, modules: tuple[str, ...] = ()) -> Fork:
+    def start(
+        self,
+        *arguments: str | Path,
+        code: str = COMMAND_LINE,
+        modules: tuple[str, ...] = (),
+        stdin: Path = Path(os.devnull),
+    ) -> Fork:
         """Run the command line with these arguments, or `code`, for which `modules` are imported before the fork."""
         self._count += 1
         output, errors = (self._folder / f"{self._count}.{name}" for name in ("output", "errors"))
         environment = {name: value for name, value in os.environ.items() if name.startswith(("ENHANCE_", "AWS_"))}
         task = {"arguments": [*map(str, arguments)], "output": str(output), "errors": str(errors), "code": code}
-        pid = self.ask(environment=environment, modules=modules, **task)
+        pid = self.ask(environment=environment, modules=modules, stdin=str(stdin), **task)
         return Fork(self, int(pid), output, errors)
 
 

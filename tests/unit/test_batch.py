@@ -1,27 +1,27 @@
-"""Batches: the state of each file, the summary table, the ZIP file, and folders that are processed again."""
+"""Batches: the state of each file, the table, the ZIP file and its names, and folders that are processed again."""
 
 import csv
 import io
+import re
 import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Encoding, Settings, StorageError
-from enhance.batch import BatchRun, Item, plan
-from enhance.batch_archive import lines_of, pack
+from enhance import Encoding, Settings, SettingsError, StorageError
+from enhance.batch import BatchRun, Item, plan, with_own_size
+from enhance.batch_archive import archive_names, lines_of, pack
 from enhance.batch_inputs import find_images
 from enhance.images import read_image
-from enhance.output.names import ResultNames
-from enhance.output.result import write_png
+from enhance.output.names import ResultNames, check_pattern, fill_pattern
 from enhance.report import table
 
-from ..api.test_endpoints import wait_until
-from ..site import busy_device
+from ..site import busy_device, wait_until
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -101,36 +101,6 @@ def test_the_progress_follows_the_expected_work_of_the_files(enhancer, sources, 
     assert seconds_left > 0
 
 
-def test_an_unexpected_error_fails_only_its_file(enhancer, sources, tmp_path, monkeypatch, caplog):
-    write = write_png
-
-    def broken_once(rows, path, **options):
-        if path.name == "0.png":
-            raise RuntimeError("a broken filter")
-        return write(rows, path, **options)
-
-    monkeypatch.setattr("enhance.pipeline.write_png", broken_once)
-
-    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
-
-    assert [item.state for item in batch.items] == ["failed", "failed", "done", "done"]
-    assert "unexpected error" in str(batch.items[0].error)
-    assert "a broken filter" in caplog.text
-
-
-def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
-    stop = threading.Event()
-
-    def after_the_first(batch):
-        if batch.count("done") == 1:
-            stop.set()
-
-    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out"), stop=stop, on_change=after_the_first).run()
-
-    assert [item.state for item in batch.items] == ["done", "failed", "cancelled", "cancelled"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
-
-
 def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp_path):
     first_batch = batch_for(sources[:1], tmp_path / "out")
     late, unwanted = (Item(path, Path(path.name)) for path in sources[2:])
@@ -149,16 +119,6 @@ def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp
     assert not running.add([unwanted])
 
 
-def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tmp_path, monkeypatch):
-    BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
-    monkeypatch.setattr(enhancer.engine, "stream", None)
-
-    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
-
-    assert batch.count("done") == 3
-    assert all(item.info["cached"] for item in batch.items if item.info)
-
-
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     twins = [*sources, sources[0]]
     batch = BatchRun(enhancer, RAW, batch_for(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
@@ -173,20 +133,15 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     assert [row["result"] for row in rows_of(batch)] == ["a.png", "", "a-2.png", "照片.png", "a-3.png"]
 
 
-def test_no_name_becomes_a_formula_in_a_spreadsheet(enhancer, sources):
-    batch = batch_for(sources[:1], names=["=cmd()|calc.png"])
-
-    assert rows_of(batch)[0]["file"] == "'=cmd()|calc.png"
-
-
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])
-def test_no_error_message_becomes_a_formula_in_a_spreadsheet(enhancer, tmp_path, first):
-    bad = tmp_path / f"{first}1+1.png"
+def test_no_name_and_no_error_becomes_a_formula_in_a_spreadsheet_or_is_written_backwards(enhancer, tmp_path, first):
+    bad = tmp_path / f"{first}1+\u202e1.png"
     bad.write_bytes(b"no image")
 
-    batch = BatchRun(enhancer, RAW, batch_for([bad])).run()
+    (row,) = rows_of(BatchRun(enhancer, RAW, batch_for([bad])).run())
 
-    assert rows_of(batch)[0]["reason"].startswith(f"'{first}1+1.png has an unsupported format")
+    assert row["file"] == f"'{first}1+1.png"
+    assert row["reason"].startswith(f"'{first}1+1.png has an unsupported format")
 
 
 class Tree:
@@ -223,18 +178,21 @@ def tree(enhancer, photo, tmp_path) -> Tree:
     return Tree(enhancer, photo, tmp_path)
 
 
-def test_an_added_file_changes_no_other_result(tree):
+def test_added_removed_and_moved_files_change_no_other_result(tree):
     tree.add("b.png", 0)
     tree.add("b.webp", 8)
     before = tree.run()
     tree.add("b.jpg", 16)  # sorted between the two
-
-    after = tree.run()
-
-    assert before == {"b.png": False, "b-2.png": False}
-    assert after == {"b.png": True, "b-2.png": True, "b-3.png": False}
+    added = tree.run()
     for result, source in (("b.png", "b.png"), ("b-2.png", "b.webp"), ("b-3.png", "b.jpg")):
         assert np.array_equal(tree.result(result), tree.expected(source))
+    (tree.source / "b.png").unlink()
+    (tree.results / "b.png").unlink()
+    tree.source = tree.source.rename(tree.source.with_name("elsewhere"))
+
+    assert before == {"b.png": False, "b-2.png": False}
+    assert added == {"b.png": True, "b-2.png": True, "b-3.png": False}
+    assert tree.run() == {"b-2.png": True, "b-3.png": True}
 
 
 def test_another_photo_with_the_same_name_keeps_the_earlier_result(tree):
@@ -248,17 +206,8 @@ def test_another_photo_with_the_same_name_keeps_the_earlier_result(tree):
     assert np.array_equal(tree.result("a-2.png"), tree.expected("a.png"))
 
 
-def test_other_settings_replace_the_results(tree):
-    tree.add("a.jpg", 0)
-    tree.add("a.png", 8)
-    tree.run()
-
-    assert tree.run(RAW.changed(contrast=1.2)) == {"a.png": False, "a-2.png": False}
-    assert tree.run(RAW.changed(contrast=1.2)) == {"a.png": True, "a-2.png": True}
-
-
 @pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
-def test_results_in_another_format_are_reused_unless_the_quality_changes(tree, format):
+def test_results_among_the_originals_are_reused_unless_the_quality_changes(tree, format):
     tree.add("a.jpg", 0)
     tree.add("a.png", 8)
     tree.results = tree.source  # in the folder of the originals
@@ -274,14 +223,17 @@ def test_results_in_another_format_are_reused_unless_the_quality_changes(tree, f
     assert {path.name for path in tree.source.iterdir()} == {path.name for path in before} | set(first)
 
 
-def test_a_jpeg_replaces_no_foreign_photo(tree, photo):
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_foreign_files_are_not_replaced(tree, photo, format):
     tree.add("a.png", 0)
     tree.results.mkdir()
-    Image.fromarray(photo).save(tree.results / "a.jpg", comment="Enhance your life")
-    foreign = (tree.results / "a.jpg").read_bytes()
+    encoding = Encoding(format)
+    path = tree.results / f"a{encoding.file_format.ending}"
+    Image.fromarray(photo).save(path, comment="Enhance your life")
+    foreign = path.read_bytes()
 
-    assert set(tree.run(encoding=Encoding("jpeg"))) == {"a-2.jpg"}
-    assert (tree.results / "a.jpg").read_bytes() == foreign
+    assert set(tree.run(encoding=encoding)) == set(tree.run(encoding=encoding)) == {f"a-2{path.suffix}"}
+    assert path.read_bytes() == foreign
 
 
 def test_a_file_that_is_given_twice_is_processed_once(tree):
@@ -304,44 +256,6 @@ def test_a_report_that_cannot_be_written_does_not_affect_the_result(enhancer, so
     assert batch.items[0].result == tmp_path / "out" / "0.png"
 
 
-def test_foreign_files_are_not_replaced(tree):
-    tree.add("a.png", 0)
-    tree.results.mkdir()
-    (tree.results / "a.png").write_bytes(b"somebody's")
-
-    assert set(tree.run()) == set(tree.run()) == {"a-2.png"}
-    assert (tree.results / "a.png").read_bytes() == b"somebody's"
-
-
-def test_results_of_a_moved_folder_are_reused(tree):
-    tree.add("a/x.png", 0)
-    tree.run()
-    moved = tree.source.with_name("elsewhere") / "deeper"
-    moved.parent.mkdir()
-    tree.source.rename(moved)
-    tree.source = moved
-
-    assert tree.run() == {"a/x.png": True}
-
-
-def test_a_removed_file_does_not_rename_other_results(tree):
-    for left, name in enumerate(("a.gif", "a.jpg", "a.png")):
-        tree.add(name, 8 * left)
-    tree.run()
-    (tree.source / "a.gif").unlink()
-    (tree.results / "a.png").unlink()
-
-    assert tree.run() == {"a-2.png": True, "a-3.png": True}
-
-
-def test_direction_marks_are_removed_from_names(enhancer, sources, tmp_path):
-    batch = BatchRun(enhancer, RAW, batch_for(sources[:2], names=["trip\u202egpj.exe.png", "bad\u202egnp.png"])).run()
-
-    with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
-        assert archive.namelist()[0] == "tripgpj.exe.png"
-        assert "\u202e" not in archive.read("report.csv").decode()
-
-
 def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sources, tmp_path, monkeypatch):
     decoded, seen, read = [], [], read_image
     monkeypatch.setattr("enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
@@ -356,3 +270,50 @@ def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sourc
 
     assert (seen[-1].count("done"), seen[-1].ahead) == (2, 0)
     assert decoded == ["1.png", "2.png"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("{name}", ["mug.jpg", "sub/mug.jpg", "mug-2.jpg"]),
+        ("{name}-{preset}-{n}", ["mug-precise-01.jpg", "sub/mug-precise-03.jpg", "mug-precise-04.jpg"]),
+        ("shop {size}", ["shop 2048x1365.jpg", "sub/shop 2048x1365.jpg", "shop 2048x1365-2.jpg"]),
+    ],
+)
+def test_names_follow_the_pattern_and_are_unique_in_each_folder(pattern, names):
+    info: Any = {"preset": "precise", "output": {"path": "/data/result.jpg", "width": 2048, "height": 1365}}
+    items = [
+        Item(Path(), Path(name), state="done", info=info) for name in ("mug.jpg", "b.jpg", "sub/mug.png", "MUG.jpg")
+    ]
+    items[1] = replace(items[1], state="failed")
+    assert [name.replace("MUG", "mug") for name in archive_names(plan(items), pattern).values()] == names
+
+
+@pytest.mark.parametrize(
+    "pattern", ["../{name}", "a/b", "a\\b", "{name}:", "{nom}", "{name", "{}", "x" * 101, ".x", "a\0"]
+)
+def test_a_pattern_with_a_path_or_an_unknown_field_is_rejected(pattern):
+    with pytest.raises(SettingsError):
+        check_pattern(pattern)
+
+
+def test_an_empty_pattern_is_the_usual_one_and_long_names_are_cut_between_characters():
+    assert check_pattern("  ") == "{name}"
+    name = fill_pattern("{name}-{n}", ".jpg", name="猫" * 200, preset="fast", size="1x1", n="07")
+    assert len(name.encode()) <= 255
+    assert re.fullmatch("猫+\\.jpg", name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [(Settings("fast", long_side=2048), {"long_side": 1920}), (Settings("fast", scale=4), None)],
+)
+def test_a_photo_that_is_too_small_gets_the_largest_size_if_that_is_chosen(settings, size):
+    item = Item(Path("crew.png"), Path("crew.png"), size=(80, 120))
+    for chosen in (
+        with_own_size(item, settings, is_flexible=True),
+        with_own_size(replace(item, is_flexible=True), settings),
+    ):
+        assert chosen.settings == (settings.changed(**size) if size else None)
+        assert chosen.is_limited == bool(size)
+    assert with_own_size(item, settings).settings is None

@@ -22,7 +22,7 @@ from enhance import EnhanceError
 from enhance.cli import main
 from enhance.cluster import ClusterWorker, plan_workers
 
-from ..api.test_endpoints import wait_until
+from ..site import wait_until
 from .test_folders import FAST, image, results
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import SettingsError, StorageError
+from enhance import StorageError
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from enhance.images import Shard
@@ -22,12 +22,12 @@ from enhance.output.claims import Claims
 from enhance.output.names import ResultNames
 from enhance.processes import this_process
 
-from ..api.test_endpoints import wait_until
+from ..site import wait_until
+from .forks import can_fork
 from .hub_server import limit_file_size
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 CLAIMS = ".enhance-claims"
-can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
 
 
 def image(path: Path, shade: int = 0, side: int = 8) -> Path:
@@ -95,9 +95,8 @@ def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
     assert results(tmp_path / "out") == ["a.png"]
 
 
-@pytest.mark.parametrize("output", ["out", "a/deep/out"])
-def test_results_inside_the_input_folder_are_not_processed_again(tmp_path, output):
-    folder = tmp_path / "in"
+def test_results_inside_the_input_folder_are_not_processed_again(tmp_path):
+    folder, output = tmp_path / "in", "a/deep/out"
     for shade, name in enumerate(("a/x.png", "a/x.bmp", "b/x.png")):
         image(folder / name, shade)
 
@@ -172,68 +171,57 @@ def test_a_malformed_line_of_a_list_is_named(tmp_path, capsys, line):
     assert f"Line 3 of {files} cannot be used (" in capsys.readouterr().err
 
 
-def test_shards_divide_the_list(tmp_path):
+def test_shards_divide_the_list_by_number_or_by_the_position_in_a_job_array(tmp_path, monkeypatch):
     for name in "abcdefg":
         image(tmp_path / f"{name}.png")
 
     shares = [places(tmp_path, shard=Shard.parse(f"{number}/3")) for number in (1, 2, 3)]
 
     assert shares == [["a.png", "d.png", "g.png"], ["b.png", "e.png"], ["c.png", "f.png"]]
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
-def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
-    with pytest.raises(SettingsError, match="such as 2/5"):
-        Shard.parse(text)
-    assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("variables", "shard"),
-    [
+    for variables, shard in (
         ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "5"}, Shard(3, 5)),
         ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "5"}, Shard(1, 5)),
         ({"JOB_COMPLETION_INDEX": "4", "ENHANCE_SHARDS": "5"}, Shard(5, 5)),
         ({"JOB_COMPLETION_INDEX": "0", "JOB_COMPLETIONS": "2"}, Shard(1, 2)),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "1", "AWS_BATCH_JOB_ARRAY_SIZE": "2"}, Shard(2, 2)),
-    ],
-)
-def test_the_shard_of_a_job_array(monkeypatch, variables, shard):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-
-    assert Shard.parse("auto") == shard
+    ):
+        with monkeypatch.context() as job:
+            for name, value in variables.items():
+                job.setenv(name, value)
+            assert Shard.parse("auto") == shard
 
 
-class OtherClaims:
-    """Claims of other processes."""
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
+def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
+    assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert "such as 2/5" in sentence
 
-    def __init__(self, folder: Path):
-        self.folder = folder
 
-    def create(self, process: str, what: str = "x", age: float = 0) -> None:
-        """Create a claim of `process` that is `age` seconds old."""
-        claims = Claims(self.folder)
-        assert claims.claim(what)
-        for path in self.folder.iterdir():
-            if path.read_text() == this_process():
-                path.write_text(process)
-                os.utime(path, (time.time() - age, time.time() - age))
+HERE = this_process().split("-")[0]
+DEAD, THERE = f"{HERE}-999999999-1", "elsewhere-1-1"
+"""A process of this machine that is dead, and one of another machine."""
+
+
+def claim_for(process: str, folder: Path, what: str = "x", age: float = 0) -> None:
+    """Create the claim of a process that is `age` seconds old."""
+    before = {*folder.glob("*")}
+    assert Claims(folder).claim(what)
+    for path in {*folder.iterdir()} - before:
+        path.write_text(process)
+        os.utime(path, (time.time() - age, time.time() - age))
 
 
 def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
-    here, there = this_process().split("-")[0], "elsewhere-1-1"
-    others, mine = OtherClaims(tmp_path / CLAIMS), Claims(tmp_path / CLAIMS)
-
-    others.create(f"{here}-999999999-1", "of a dead process")
-    others.create(there, "of another machine", age=100)
-    others.create(there, "of a machine that is silent", age=400)
+    folder, mine = tmp_path / CLAIMS, Claims(tmp_path / CLAIMS)
+    claim_for(DEAD, folder, "of a dead process")
+    claim_for(THERE, folder, "of another machine", age=100)
+    claim_for(THERE, folder, "of a machine that is silent", age=400)
 
     assert mine.claim("of a dead process")
     assert not mine.claim("of another machine")
     assert mine.claim("of a machine that is silent")
-    assert not Claims(tmp_path / CLAIMS).claim("of a dead process")
+    assert not Claims(folder).claim("of a dead process")
 
 
 def test_a_process_killed_while_claiming_blocks_no_file(tmp_path):
@@ -257,8 +245,8 @@ def test_a_full_disk_leaves_no_claim(tmp_path):
 
 
 def test_close_removes_claims_of_dead_processes_only(tmp_path):
-    here, folder = this_process().split("-")[0], tmp_path / CLAIMS
-    OtherClaims(folder).create(f"{here}-999999999-1")
+    folder = tmp_path / CLAIMS
+    claim_for(DEAD, folder)
     Claims(folder).close()
     assert not folder.exists()
 
@@ -269,7 +257,7 @@ def test_close_removes_claims_of_dead_processes_only(tmp_path):
 
 
 def test_a_claim_that_is_released_while_it_is_checked_has_one_owner(tmp_path, monkeypatch):
-    OtherClaims(tmp_path).create(f"{this_process().split('-')[0]}-999999999-1")
+    claim_for(DEAD, tmp_path)
     first, second, third = (Claims(tmp_path) for _ in range(3))
     assert first.claim("x")
 
@@ -303,16 +291,15 @@ def test_shards_started_twice_write_each_file_once(forks, tmp_path):
 
 
 @can_fork
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
-def test_a_killed_shard_is_resumed_at_once(forks, tmp_path, number, status):
+def test_a_killed_shard_is_resumed_at_once(forks, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         image(folder / f"{shade}.png", shade, 256 if shade == 2 else 24)  # the last takes longer than the signal
     run = forks.start("run", *FAST, folder, "-o", output, "--shard", "1/1")
     wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
-    run.send_signal(number)
+    run.send_signal(signal.SIGKILL)
 
-    assert (run.wait(), (output / CLAIMS).exists()) == (status, number == signal.SIGKILL)
+    assert (run.wait(), (output / CLAIMS).exists()) == (-signal.SIGKILL, True)
     assert main(["run", str(folder), "-o", str(output), *FAST]) == 0
 
     assert [path.name for path in sorted(output.iterdir())] == ["0.png", "1.png", "2.png"]

@@ -6,11 +6,8 @@ import io
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from enhance import Enhancer, Settings
+from enhance import Encoding, Enhancer, Settings
 from enhance.batch import Batch, BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import main
@@ -30,8 +27,9 @@ from enhance.errors import EnhanceError
 from enhance.processes import this_process
 from enhance.remote import RemoteClaims, RemoteNames, upload
 
-from ..api.test_endpoints import wait_until
-from .test_folders import CLAIMS, FAST, can_fork, image
+from ..site import wait_until
+from .forks import can_fork
+from .test_folders import CLAIMS, FAST, image
 
 fsspec = pytest.importorskip("fsspec")
 RAW = Settings.from_preset("anime-fast")
@@ -41,19 +39,10 @@ RAW = Settings.from_preset("anime-fast")
 def server() -> Iterator[str]:
     """The address of an S3 server, which the programs that are started use, too."""
     pytest.importorskip("s3fs")
-    pytest.importorskip("moto.server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            while socket.socket().connect_ex(("127.0.0.1", int(port))):
-                assert process.poll() is None
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
 
 
 class Store:
@@ -111,7 +100,7 @@ def computed(batch: Batch) -> dict[str, bool]:
     return {str(item.info["output"]["path"]): not item.info["cached"] for item in batch.items if item.info}
 
 
-def test_a_folder_is_enhanced_and_resumed(store, enhancer, tmp_path):
+def test_a_folder_is_enhanced_as_a_local_one_and_resumed(store, enhancer, tmp_path):
     for shade, name in enumerate(("a.png", "sub/a.png", ".hidden.png", ".cache/b.png", ".cache/c.png", "notes.txt")):
         store.add(name, shade, tmp_path)
     store.write(f"{store.source}/broken.jpg", b"no image")
@@ -125,14 +114,7 @@ def test_a_folder_is_enhanced_and_resumed(store, enhancer, tmp_path):
     assert "broken.jpg" in str(again.items[1].error)
     assert (again.hidden, again.others) == (2, 1)
     assert store.names() == ["a.png", "sub/a.png"]
-
-
-def test_a_result_equals_that_of_a_local_run(store, enhancer, tmp_path):
-    store.add("a.png", 1, tmp_path)
-    run(enhancer, store)
-
-    local = enhancer.run(tmp_path / "image", RAW, output=tmp_path / "local.png")
-
+    local = enhancer.run(image(tmp_path / "a.png", 0), RAW, output=tmp_path / "local.png")
     assert store.read("a.png") == local.path.read_bytes()
 
 
@@ -158,21 +140,11 @@ def test_an_object_that_appears_during_a_run_is_not_overwritten(store, tmp_path)
     assert store.names() == ["a.png"]
 
 
-def test_results_among_the_inputs_are_not_processed_again(store, enhancer, tmp_path):
+@pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
+def test_results_in_another_format_are_recognised_and_are_no_inputs(enhancer, tmp_path, format):
+    store, encoding = Store(f"memory://{tmp_path.name}"), Encoding(format)
     store.results = f"{store.source}/out"
     store.add("a.png", 1, tmp_path)
-    run(enhancer, store)
-
-    assert len(find_images([store.source], store.results).items) == 1
-
-
-@pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
-def test_results_in_another_format_are_recognised(enhancer, tmp_path, format):
-    from enhance import Encoding
-
-    store = Store(f"memory://{tmp_path.name}")
-    store.add("a.png", 1, tmp_path)
-    encoding = Encoding(format)
 
     def work() -> Batch:
         batch = find_images([store.source], store.results, ending=encoding.file_format.ending)
@@ -311,15 +283,14 @@ def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path
 
 @can_fork
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
-def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys, number, status):
+def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys):
     for shade in range(4):
         store.add(f"{shade}.png", shade, tmp_path, 256 if shade == 3 else 24)  # the last takes longer than the signal
     command = ["run", store.source, "-o", store.results, "--json", *FAST]
     killed = forks.start(*command, modules=("s3fs",))
     wait_until(lambda: any(name.endswith(".png") for name in store.names()))
-    killed.send_signal(number)
-    assert killed.wait() == status
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
     before = [name for name in store.names() if not name.startswith(CLAIMS)]
 
     assert main(command) == 0

@@ -40,49 +40,31 @@ def test_a_value_out_of_range_is_rejected_with_the_range(name):
         changed(**{name: value})
 
 
-@pytest.mark.parametrize(
-    "values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}, {"long_side": 99.5}]
-)
-def test_a_value_of_the_wrong_type_is_rejected(values):
-    with pytest.raises(SettingsError):
-        Settings(**values)
-
-
-def test_an_unknown_setting_is_rejected_with_the_known_ones():
+def test_an_unknown_setting_or_a_value_of_the_wrong_type_is_rejected():
+    wrong: list[dict[str, Any]] = [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}]
+    for values in [*wrong, {"tile": 100.5}, {"long_side": 99.5}]:
+        with pytest.raises(SettingsError):
+            Settings(**values)
     with pytest.raises(SettingsError, match=r"glow.*sharpen"):
         Settings.from_preset("gentle", glow=1)  # type: ignore[call-arg]
 
 
-CHANGES = {
-    "scale": {"scale": 2},
-    "long_side": {"long_side": 400},
-    "megapixels": {"megapixels": 1.5},
-    "print_width": {"print_width": 20},
-    "dpi of a print": {"print_width": 20, "dpi": 200},
-    "strength": {"strength": 0.5},
-    "fidelity": {"fidelity": 0.5},
-    "sharpen": {"sharpen": 0.5},
-    "saturation": {"saturation": 1.5},
-    "contrast": {"contrast": 1.2},
-    "tuning": {"tuning": False},
-}
-
-
-@pytest.mark.parametrize("values", CHANGES.values(), ids=CHANGES)
-def test_settings_that_change_pixels_change_the_signature(values):
-    assert sign(Settings("gentle")) != sign(Settings("gentle").changed(**values))
-
-
-def test_image_model_and_precision_change_the_signature():
-    signs = {
-        sign(Settings("gentle")),
+def test_settings_image_model_and_precision_that_change_pixels_change_the_signature():
+    changes: list[dict[str, Any]] = [
+        *({"scale": 2}, {"long_side": 400}, {"megapixels": 1.5}, {"print_width": 20}, {"print_width": 20, "dpi": 200}),
+        *({"strength": 0.5}, {"fidelity": 0.5}, {"sharpen": 0.5}, {"saturation": 1.5}, {"contrast": 1.2}),
+        *({"tuning": False}, {"scale": 1}, {"scale": 1, "reduce": 2}),
+    ]
+    signs = [
+        *(sign(Settings(preset)) for preset in ("gentle", "dehaze", "face")),
+        *(sign(Settings("gentle").changed(**one)) for one in changes),
         sign(Settings("gentle"), image="c" * 64),
         sign(Settings("gentle"), model="c" * 64),
         sign(Settings("gentle"), precision="fp32"),
-        sign(Settings.from_preset("dehaze")),
-        sign(Settings.from_preset("face")),
-    }
-    assert len(signs) == 6
+        sign(Settings("fast")),
+        sign(Settings("fast", denoise=1.0)),
+    ]
+    assert len({*signs}) == len(signs)
 
 
 def test_settings_that_change_no_pixel_keep_the_signature():
@@ -101,10 +83,6 @@ def test_the_strength_of_a_scene_counts_without_tuning(scene):
 
     assert sign(off) != sign(off.changed(strength=0.5))
     assert sign(off) == sign(off.changed(sharpen=0.9, contrast=1.4))
-
-
-def test_denoise_counts_if_the_network_uses_it():
-    assert sign(Settings.from_preset("fast")) != sign(Settings.from_preset("fast", denoise=1.0))
 
 
 def test_a_setting_at_its_neutral_value_is_not_part_of_the_signature(monkeypatch):
@@ -127,7 +105,7 @@ def test_the_networks_key_ignores_the_sliders():
         return network_key("a" * 64, settings, "b" * 64, "bf16")
 
     assert key(Settings("gentle")) == key(Settings("gentle", sharpen=1.0, scale=2, strength=0.1))
-    assert key(Settings("gentle")) != key(Settings.from_preset("dehaze"))
+    assert len({key(Settings("gentle")), key(Settings("dehaze")), key(Settings("gentle", reduce=2))}) == 3
 
 
 def test_a_preset_has_the_scale_of_its_network():
@@ -145,18 +123,11 @@ def test_only_one_setting_can_determine_the_size():
     assert changed.changed(sharpen=0.5).long_side == 400
 
 
-@pytest.mark.parametrize(
-    ("text", "sides"),
-    [
-        ("29.7x42cm", (29.7, 42)),
-        ("297 × 420 mm", (29.7, 42)),
-        ("12x8in", (30.48, 20.32)),
-        ("x20", (None, 20)),
-        ("A4", (29.7, 21)),
-    ],
-)
-def test_a_print_size_is_read_from_text(text, sides):
-    assert print_sides(text) == pytest.approx(sides)
+def test_a_print_size_is_read_from_text():
+    sizes = {"29.7x42cm": (29.7, 42), "297 × 420 mm": (29.7, 42), "12x8in": (30.48, 20.32), "A4": (29.7, 21)}
+    for text, sides in sizes.items():
+        assert print_sides(text) == pytest.approx(sides)
+    assert print_sides("x20") == (None, 20)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +136,8 @@ def test_a_print_size_is_read_from_text(text, sides):
         ((667, 1000), {}, (2668, 4000)),
         ((667, 1000), {"scale": 1.5}, (1000, 1500)),
         ((667, 1000), {"long_side": 1999}, (1333, 1999)),
-        ((1000, 667), {"long_side": 4000}, (4000, 2668)),
         ((667, 1000), {"long_side": 63}, (42, 63)),
         ((667, 1000), {"megapixels": 2}, (1155, 1732)),
-        ((667, 1000), {"megapixels": 10.672}, (2668, 4000)),
         ((1, 5000), {"long_side": 2501}, (1, 2501)),
         ((1, 1), {"long_side": 3}, (3, 3)),
         ((667, 1000), {"print_width": 20}, (1576, 2362)),
@@ -204,7 +173,6 @@ def test_an_impossible_size_is_rejected_with_the_limit(size_setting, words):
     ("image", "size_setting", "possible"),
     [
         ((667, 1000), {"print_width": 42, "print_height": 29.7}, {"dpi": 120}),
-        ((1000, 667), {"print_width": 42, "print_height": 29.7}, {"dpi": 120}),
         ((667, 1000), {"print_width": 0.2, "print_height": 0.2}, {"dpi": 794}),
         ((66, 100), {"print_width": 9000}, {"print_width": 1.69, "dpi": 300}),
         ((667, 1000), {"long_side": 5000}, {"long_side": 2000}),
