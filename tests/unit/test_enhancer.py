@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+import time
 from contextlib import ExitStack
 
 import cv2
@@ -11,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings, SettingsError
+from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings
 from enhance.scheduler import SCHEDULER
 
+from ..site import wait_until
 from .report_runs import text_of
 
 RAW = Settings.from_preset("anime-fast")
@@ -25,7 +27,7 @@ def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_a_run_without_output_becomes_a_task(enhancer, photo_file):
+def test_a_run_without_output_becomes_a_task_with_all_documented_keys(enhancer, photo_file):
     result = enhancer.run(photo_file, RAW)
 
     info = result.info
@@ -34,12 +36,6 @@ def test_a_run_without_output_becomes_a_task(enhancer, photo_file):
     assert json.loads(stored.with_suffix(".json").read_text()) == info
     assert (enhancer.tasks.uploads / info["input"]["sha256"] / "photo.png").read_bytes() == photo_file.read_bytes()
     assert info["output"]["sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
-    assert (info["output"]["width"], info["output"]["height"]) == (224, 160)
-
-
-def test_info_has_every_documented_key(enhancer, photo_file):
-    info = enhancer.run(photo_file, RAW).info
-
     assert set(info) >= {
         *("task_id", "status", "signature", "preset", "settings", "input", "output", "model", "device", "precision"),
         *("tile", "seconds", "megapixels_per_second", "peak_memory_mb", "agreement_db", "fidelity_db", "cached"),
@@ -48,24 +44,8 @@ def test_info_has_every_documented_key(enhancer, photo_file):
     assert set(info["output"]) == {"path", "sha256", "width", "height", "bytes"}
     assert set(info["model"]) == {"name", "sha256", "source", "licence"}
     assert info["model"]["licence"] == "BSD-3-Clause"
-    assert set(info["seconds"]) == {"wait", "decode", "network", "tuning", "encode", "total"}
     assert (info["status"], info["cached"], info["tile"], info["device"]) == ("done", False, 192, "cpu")
-
-
-def test_without_tuning_the_result_is_the_networks_output(enhancer, photo, photo_file):
-    result = enhancer.run(photo_file, RAW)
-
-    assert np.array_equal(pixels(result.path), enhancer.upscale(photo, "realesr-animevideov3"))
-
-
-def test_the_input_is_never_overwritten(enhancer, photo_file):
-    before = photo_file.read_bytes()
-
-    with pytest.raises(EnhanceError, match="never overwritten"):
-        enhancer.run(photo_file, RAW, output=photo_file)
-    enhancer.run(photo_file, RAW)
-
-    assert photo_file.read_bytes() == before
+    assert (info["output"]["width"], info["output"]["height"]) == (224, 160)
 
 
 def test_a_repeated_request_uses_the_cached_result(enhancer, photo_file, monkeypatch):
@@ -93,24 +73,19 @@ def test_other_sliders_use_the_stored_output_of_the_network(enhancer, photo_file
     assert grey.info["megapixels_per_second"] is None, "a stored output has no speed"
 
 
-def test_an_existing_output_file_is_recognised_by_its_signature(enhancer, photo_file, tmp_path, monkeypatch):
-    output = tmp_path / "out.png"
-    first = enhancer.run(photo_file, RAW, output=output)
+@pytest.mark.parametrize(("ending", "metadata"), [("png", "none"), ("jpg", "keep"), ("webp", "none")])
+def test_an_existing_output_file_is_recognised_and_has_its_fidelity(enhancer, photo_file, tmp_path, ending, metadata):
+    output = tmp_path / f"out.{ending}"
+    encoding = Encoding.of_file(output, metadata=metadata)
+    first = enhancer.run(photo_file, RAW, output=output, encoding=encoding).info
     written = output.stat().st_mtime_ns
-    again = enhancer.run(photo_file, RAW, output=output)
+    again = enhancer.run(photo_file, RAW, output=output, encoding=encoding).info
 
-    assert (first.info["cached"], again.info["cached"]) == (False, True)
+    assert (first["cached"], again["cached"]) == (False, True)
     assert output.stat().st_mtime_ns == written
-    assert again.info["output"] == first.info["output"]
-    assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
-
-
-def test_a_cancelled_run_leaves_no_file(enhancer, photo_file):
-    stop = threading.Event()
-
-    with pytest.raises(Cancelled):
-        enhancer.run(photo_file, RAW, progress=lambda *_: stop.set(), stop=stop)
-    assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
+    assert again["output"] == first["output"]
+    assert again["fidelity_db"] == first["fidelity_db"] > 20
+    assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output, encoding=encoding).info["cached"]
 
 
 def test_a_run_that_is_cancelled_while_it_writes_leaves_no_partial_file(enhancer, photo, tmp_path):
@@ -160,31 +135,25 @@ def test_the_time_of_the_network_excludes_the_queue(enhancer, photo, photo_file,
     results = []
     waiting = threading.Thread(target=lambda: results.append(enhancer.run(photo_file, RAW).info["seconds"]))
     waiting.start()
-    for _ in range(400):
-        if SCHEDULER.count() == 2:
-            break
-        threading.Event().wait(0.05)
-    threading.Event().wait(1)
+    wait_until(lambda: SCHEDULER.count() == 2)
+    time.sleep(0.3)
     first.close()
     waiting.join()
 
     (seconds,) = results
-    assert seconds["wait"] >= 0.9
+    assert seconds["wait"] >= 0.25
     stages = sum(seconds[name] for name in ("wait", "decode", "network", "tuning", "encode"))
     assert stages <= seconds["total"] + 0.01
     assert seconds["network"] < seconds["total"] - seconds["wait"] + 0.01
 
 
-def test_alpha_is_upscaled_smoothly(enhancer, photo, tmp_path):
-    path = tmp_path / "soft.png"
-    alpha = np.tile(np.linspace(0, 255, 56).round().astype(np.uint8), (40, 1))
-    Image.fromarray(np.dstack([photo, alpha])).save(path)
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 2)])
+def test_tiny_images_work(enhancer, tmp_path, size):
+    Image.new("RGB", size, (200, 30, 90)).save(tmp_path / "tiny.png")
 
-    result = pixels(enhancer.run(path, RAW).path)
+    result = enhancer.run(tmp_path / "tiny.png", RAW.changed(sharpen=1))
 
-    assert result.shape == (160, 224, 4)
-    smooth = np.asarray(Image.fromarray(alpha).resize((224, 160), Image.Resampling.BICUBIC)).astype(int)
-    assert np.abs(result[..., 3] - smooth).max() <= 3
+    assert pixels(result.path).shape == (4 * size[1], 4 * size[0], 3)
 
 
 def test_grey_stays_grey_and_16_bits_stay_16(enhancer, photo, tmp_path):
@@ -197,37 +166,6 @@ def test_grey_stays_grey_and_16_bits_stay_16(enhancer, photo, tmp_path):
     assert Image.open(shallow).mode == "L"
     assert pixels(deep).dtype == np.uint16
     assert np.abs(pixels(deep) / 257 - pixels(shallow)).max() <= 1
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 2)])
-def test_tiny_images_work(enhancer, tmp_path, size):
-    path = tmp_path / "tiny.png"
-    Image.new("RGB", size, (200, 30, 90)).save(path)
-
-    assert pixels(enhancer.run(path, Settings.from_preset("anime-fast", sharpen=1)).path).shape[:2] == (
-        4 * size[1],
-        4 * size[0],
-    )
-
-
-def test_concurrent_callers_get_their_own_images(enhancer, photo, tmp_path):
-    paths = [tmp_path / "one.png", tmp_path / "two.png"]
-    images = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
-    for path, image in zip(paths, images, strict=True):
-        Image.fromarray(image).save(path)
-    results = {}
-
-    def run(path):
-        results[path] = enhancer.run(path, RAW).path
-
-    threads = [threading.Thread(target=run, args=(path,)) for path in paths]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    for path, image in zip(paths, images, strict=True):
-        assert np.array_equal(pixels(results[path]), enhancer.upscale(image, "realesr-animevideov3"))
 
 
 def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enhancer, photo_file, tmp_path):
@@ -245,28 +183,15 @@ def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enha
         enhancer.report("0" * 32)
 
 
-def test_the_extension_must_match_the_format(enhancer, photo_file, tmp_path):
-    with pytest.raises(SettingsError, match=r"out\.gif has an unsupported extension"):
-        enhancer.run(photo_file, RAW, output=tmp_path / "out.gif")
-    with pytest.raises(SettingsError, match=r"The extension of out\.jpg does not match the format avif"):
-        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg", encoding=Encoding("avif"))
-    assert [path.name for path in tmp_path.glob("*out*")] == []
-
-
-@pytest.mark.parametrize(
-    "take_far_too_much",
-    [
-        lambda: np.empty(1 << 50, np.uint8),
-        lambda: cv2.resize(np.zeros((9, 9), np.uint8), (1 << 25, 1 << 25)),
-        lambda: torch.empty(1 << 50, dtype=torch.uint8),
-    ],
-    ids=["numpy", "OpenCV", "PyTorch"],
-)
-def test_a_lack_of_memory_after_the_network_is_an_error(enhancer, photo_file, monkeypatch, take_far_too_much):
-    monkeypatch.setattr("enhance.output.tuning.Tuning.rows", lambda *_: take_far_too_much())
-
-    with pytest.raises(MemoryShortError, match="Not enough memory"):
-        enhancer.run(photo_file, RAW)
+def test_a_lack_of_memory_after_the_network_is_an_error(enhancer, photo_file, monkeypatch):
+    for allocate_too_much in (
+        lambda *_: np.empty(1 << 50, np.uint8),
+        lambda *_: cv2.resize(np.zeros((9, 9), np.uint8), (1 << 25, 1 << 25)),
+        lambda *_: torch.empty(1 << 50, dtype=torch.uint8),
+    ):
+        monkeypatch.setattr("enhance.output.tuning.Tuning.rows", allocate_too_much)
+        with pytest.raises(MemoryShortError, match="Not enough memory"):
+            enhancer.run(photo_file, RAW)
     assert [*enhancer.tasks.folder.rglob("*.part")] == []
 
 

@@ -60,7 +60,7 @@ TOO_LONG = [(PAGE_PIXELS, 1), (1, PAGE_PIXELS), (2, PAGE_PIXELS // 2), (MAX_SIDE
 
 
 def test_long_images_are_processed_and_longer_ones_rejected_with_the_limit(forks, tmp_path):
-    assert process(forks, tmp_path, (6_000, 2), (1, MAX_SIDE), *TOO_LONG) == [
+    assert process(forks, tmp_path, (6_000, 2), (2, 6_000), *TOO_LONG) == [
         f"{width}x{height}.png is too large: {width:,} × {height:,} px. "
         "The limit is 500,000 px for each side. Crop or resize the image."
         for width, height in TOO_LONG

@@ -54,34 +54,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (wheel,) = built.glob("*.whl")
-    place = tmp_path_factory.mktemp("site")
-    options = ["--quiet", "--no-deps", "--no-index", "--target", str(place)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True)
-    return place
-
-
-def run(installed: Path, *arguments: str, **variables: str) -> str:
-    """Return the output of an installed command that runs outside the checkout."""
-    environment = {**os.environ, "PYTHONPATH": str(installed), **variables}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=installed, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_the_project_and_the_requirements_files_agree():
     extras = PROJECT["optional-dependencies"]
     assert {*PROJECT["dependencies"], *extras["mcp"]} == requirements_in("requirements.txt")
     assert {*extras["reference"], *extras["raw"]} <= requirements_in("tests/requirements.txt")
-    assert (
-        set(extras["cluster"])
-        == requirements_in("requirements-cluster.txt")
-        <= requirements_in("tests/requirements.txt")
-    )
+    cluster = requirements_in("requirements-cluster.txt")
+    assert {*extras["cluster"]} == cluster <= requirements_in("tests/requirements.txt")
 
 
 def test_wheel_and_source_distribution_have_all_files(built: Path):
@@ -97,21 +75,19 @@ def test_wheel_and_source_distribution_have_all_files(built: Path):
     assert {name.split("/")[0] for name in in_wheel} == {"enhance", DIST_INFO}
 
 
-def test_the_installed_commands_work(installed: Path):
-    script = str(installed / "bin" / "enhance")
-    assert run(installed, script, "--version") == f"enhance {PROJECT['version']}\n"
-    assert run(installed, "-m", "enhance", "--version") == f"enhance {PROJECT['version']}\n"
-    assert "realesrgan-x4plus" in run(installed, script, "weights", "list")
-
-
-def test_the_installed_program_stores_weights_in_the_users_data_folder(installed: Path, tmp_path: Path):
-    photo, large = tmp_path / "photo.png", tmp_path / "large.png"
+def test_the_installed_program_works_outside_the_checkout_and_stores_weights_in_the_users_data_folder(built, tmp_path):
+    place, photo, large = tmp_path / "site", tmp_path / "photo.png", tmp_path / "large.png"
+    options = ["--quiet", "--no-deps", "--no-index", "--target", str(place)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, *built.glob("*.whl")], check=True)
     Image.new("RGB", (10, 8), "teal").save(photo)
-    script, data = str(installed / "bin" / "enhance"), {"XDG_DATA_HOME": str(tmp_path), "ENHANCE_WEIGHTS": ""}
-    data |= {"HF_HUB_OFFLINE": "1"}
+    variables = {"PYTHONPATH": str(place), "XDG_DATA_HOME": str(tmp_path), "ENHANCE_WEIGHTS": "", "HF_HUB_OFFLINE": "1"}
 
-    run(installed, script, "run", str(photo), "-o", str(large), "--preset", "anime-fast", **data)
+    def run(*arguments: str | Path) -> str:
+        command, environment = [sys.executable, place / "bin/enhance", *arguments], os.environ | variables
+        return subprocess.run(command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
+    assert run("--version") == f"enhance {PROJECT['version']}\n"
+    run("run", photo, "-o", large, "--preset", "anime-fast")
     assert Image.open(large).size == (40, 32)
-    assert (tmp_path / "enhance" / "weights" / "realesr-animevideov3.bin").is_file()
-    assert not list((installed / "weights").glob("*.bin"))
+    assert (tmp_path / "enhance/weights/realesr-animevideov3.bin").is_file()
+    assert not [*(place / "weights").glob("*.bin")]

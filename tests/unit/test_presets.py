@@ -1,68 +1,103 @@
-"""Which presets are available and why not, and the interpolation of the fast model's weights."""
+"""Which presets are available and why not, and the networks of `fast` and `gentle-2x`."""
 
+from __future__ import annotations
+
+import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data
 
 from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
 from enhance.models.networks.srvgg import srvgg
-from enhance.settings import WeightInterpolation
+from enhance.output.resample import result_size
+from enhance.settings import WeightInterpolation, scales
+from tests.user_models import spandrel_output
+
+STRONG, WEAK = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
 
 
-@pytest.fixture
-def small_networks(monkeypatch):
-    """Small versions of the fast model's two networks with random weights."""
-    generator = torch.Generator().manual_seed(3)
-    graph = srvgg(2, features=8)
+def test_denoise_interpolates_the_weights_like_the_official_command(photo, monkeypatch):
+    generator, graph = torch.Generator().manual_seed(3), srvgg(2, features=8)
     states = {
         name: {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in graph.shapes().items()}
-        for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
+        for name in (STRONG, WEAK)
     }
     monkeypatch.setattr(models, "graph_of", lambda name: graph)
     monkeypatch.setattr(models, "ensure", lambda name, *_: models.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
     monkeypatch.setattr(models, "read_state_dict", lambda located: states[located.name])
-    return states
+    halfway = Engine("cpu", "fp32").enlarge(photo, Settings("fast", denoise=0.25).weights)
 
-
-def upscale(recipe, photo) -> np.ndarray:
-    return np.concatenate(list(Engine("cpu", "fp32").stream(photo, recipe)), axis=1)
-
-
-def test_denoise_interpolates_the_weights_like_the_official_command(small_networks, photo, monkeypatch):
-    strong, weak = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
-    halfway = upscale(Settings.from_preset("fast", denoise=0.25).weights, photo)
-
-    mixed = {key: 0.25 * small_networks[strong][key] + 0.75 * small_networks[weak][key] for key in small_networks[weak]}
-    monkeypatch.setitem(small_networks, strong, mixed)
-    assert np.array_equal(halfway, upscale(strong, photo))
+    monkeypatch.setitem(
+        states, STRONG, {key: 0.25 * states[STRONG][key] + 0.75 * states[WEAK][key] for key in states[WEAK]}
+    )
+    assert np.array_equal(halfway, Engine("cpu", "fp32").enlarge(photo, STRONG))
 
 
 def test_denoise_1_uses_the_general_model_alone():
-    assert Settings.from_preset("fast", denoise=1.0).weights == WeightInterpolation("realesr-general-x4v3")
-    assert Settings.from_preset("fast", denoise=0.0).weights.models == (
-        "realesr-general-x4v3",
-        "realesr-general-wdn-x4v3",
-    )
-    assert Settings.from_preset("gentle", denoise=0.5).weights == WeightInterpolation("realesrgan-x4plus")
+    assert Settings("fast", denoise=1.0).weights == WeightInterpolation(STRONG)
+    assert Settings("fast", denoise=0.0).weights.models == (STRONG, WEAK)
+    assert Settings("gentle", denoise=0.5).weights == WeightInterpolation("realesrgan-x4plus")
 
 
-def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+@pytest.mark.usefixtures("with_fast_weights", "fresh_store")
+def test_denoise_removes_more_noise_at_higher_values(enhancer):
+    cat = cv2.resize(data.chelsea()[:288, 30:414], (96, 72), interpolation=cv2.INTER_AREA)
+    noisy = np.clip(cat + np.random.default_rng(4).normal(0, 14, cat.shape), 0, 255).astype(np.uint8)
 
-    presets = {preset["name"]: preset for preset in Enhancer().presets()}
+    results = [enhancer.run(noisy, Settings("fast", denoise=denoise)) for denoise in (0.0, 0.5, 1.0)]
 
-    for name in ("gentle", "original", "anime", "anime-fast", "dehaze"):
-        assert presets[name]["available"], name
-    for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
-        assert not presets[name]["available"]
-        assert f"enhance weights fetch {model}" in (presets[name]["reason"] or "")
+    grey = (cv2.cvtColor(result.array, cv2.COLOR_RGB2GRAY) for result in results)
+    low, middle, high = (np.abs(cv2.Laplacian(one, cv2.CV_32F)).mean() for one in grey)
+    assert low > middle > high
+    assert low > 1.2 * high
+    assert {result.info["model"]["name"] for result in results} == {STRONG}
 
 
-def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
+def test_a_missing_model_has_a_reason_and_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32")
 
-    with pytest.raises(WeightsError, match="realesr-general-x4v3"):
-        enhancer.run(photo_file, Settings.from_preset("fast"))
-    assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()
+    presets = {preset["name"]: preset for preset in enhancer.presets()}
+
+    assert {"gentle", "original", "anime", "anime-fast", "dehaze"} <= {
+        name for name, preset in presets.items() if preset["available"]
+    }
+    for name, model in (("fast", STRONG), ("face", "gfpgan-v1.4")):
+        assert not presets[name]["available"]
+        assert f"enhance weights fetch {model}" in (presets[name]["reason"] or "")
+    with pytest.raises(WeightsError, match=STRONG):
+        enhancer.run(photo_file, Settings("fast"))
+    assert enhancer.run(photo_file, Settings("anime-fast")).path.exists()
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_gentle_2x_matches_the_reference_and_is_unavailable_without_its_file_or_with_a_wrong_one(
+    photo, enhancer, with_x2plus
+):
+    odd, content = photo[:21, :27], with_x2plus.read_bytes()  # The network has to pad the photo.
+
+    def is_available() -> bool:
+        return next(one["available"] for one in enhancer.presets() if one["name"] == "gentle-2x")
+
+    assert is_available()
+    result = enhancer.upscale(odd, model="realesrgan-x2plus")
+    assert np.abs(result - spandrel_output(with_x2plus, odd)).max() <= 1
+    assert result.std() > 5, "a flat image proves nothing"
+    with_x2plus.unlink()
+    assert not is_available()
+    with_x2plus.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert not is_available()
+    enhancer.engine.release()
+    with pytest.raises(WeightsError, match="GitHub release: not tried"):
+        enhancer.run(odd, "gentle-2x")
+    assert with_x2plus.with_name(f"{with_x2plus.name}.corrupt").exists()
+
+
+def test_gentle_2x_has_sizes_up_to_2x():
+    twice = Settings("gentle-2x")
+    assert scales(twice) == [1, 2]
+    assert scales(twice.changed(reduce=2)) == [1]
+    assert result_size(twice, 21, 27) == (42, 54)
+    assert result_size(twice.changed(reduce=4), 40, 60) == (20, 30)

@@ -7,50 +7,37 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance import PRESETS, Settings, signature
+from enhance import PRESETS, Settings
 from enhance.images import SourceImage
 from enhance.output.result import ResultRows, Scene
-from enhance.settings import network_key
 from tests.conftest import psnr
+from tests.site import photo as piece
 
 FAST = Settings.from_preset("anime-fast", strength=0.65, fidelity=1, sharpen=0.2, saturation=1.2)
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
-def piece(height: int, width: int) -> np.ndarray:
-    return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 160 : 160 + width])
-
-
-def averages(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Return the means of blocks, not rounded."""
-    rows, columns = (range(0, side, factor) for side in pixels.shape[:2])
-    return np.array([[pixels[y : y + factor, x : x + factor].mean((0, 1)) for x in columns] for y in rows])
-
-
-def save(path, pixels: np.ndarray, mode: str | None = None):
-    Image.fromarray(pixels, mode).save(path) if mode else Image.fromarray(pixels).save(path)
+def save(path, pixels: np.ndarray):
+    Image.fromarray(pixels).save(path)
     return path
-
-
-def pixels(result) -> np.ndarray:
-    return np.asarray(Image.open(result.path))
 
 
 def image_of(rgb: np.ndarray) -> SourceImage:
     return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
-@pytest.mark.parametrize("factor", [2, 3])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("factor", "dtype"), [(2, np.uint8), (3, np.uint16)])
 @pytest.mark.parametrize("size", [(25, 35), (1, 7)])
 def test_a_reduced_image_is_the_mean_of_its_blocks(factor, dtype, size):
     rgb = np.random.default_rng(4).integers(0, np.iinfo(dtype).max + 1, (*size, 3), dtype)
+    rows, columns = (range(0, side, factor) for side in size)
+    means = [[rgb[y : y + factor, x : x + factor].mean((0, 1)) for x in columns] for y in rows]
 
     reduced = image_of(rgb).downscale(factor)
 
     assert reduced.rgb.dtype == dtype
-    assert np.abs(reduced.rgb - averages(rgb, factor)).max() < 0.501
+    assert np.abs(reduced.rgb - np.array(means)).max() < 0.501
 
 
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 1.5), (3, 4 / 3)])
@@ -61,8 +48,8 @@ def test_the_result_equals_that_of_the_averages(enhancer, tmp_path, reduce, scal
     reduced = enhancer.run(save(tmp_path / "photo.png", photo), FAST.changed(reduce=reduce, scale=scale))
     expected = enhancer.run(small, FAST.changed(scale=min(4, scale * reduce)))
 
-    assert pixels(reduced).shape[:2] == (round(96 * scale), round(84 * scale))
-    assert np.array_equal(pixels(reduced), pixels(expected))
+    assert reduced.array.shape[:2] == (round(96 * scale), round(84 * scale))
+    assert np.array_equal(reduced.array, expected.array)
     assert reduced.info["fidelity_db"] == expected.info["fidelity_db"]
 
 
@@ -75,10 +62,10 @@ def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
     whole = enhancer.run(save(tmp_path / "whole.png", photo), settings)
     cut = enhancer.run(save(tmp_path / "odd.png", odd), settings)
 
-    height, width = pixels(cut).shape[:2]
+    height, width = cut.array.shape[:2]
     assert (height, width) == (round(95 * scale), round(79 * scale))
     inner = slice(None, round(60 * scale)), slice(None, round(50 * scale))
-    assert psnr(pixels(cut)[inner], pixels(whole)[inner]) > (38 if scale == 1.3 else 50)
+    assert psnr(cut.array[inner], whole.array[inner]) > (38 if scale == 1.3 else 50)
     assert cut.info["fidelity_db"] == pytest.approx(whole.info["fidelity_db"], abs=1)
 
 
@@ -127,10 +114,3 @@ def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, re
     with Image.open(result.path) as image:
         corner = np.asarray(image)[-at_the_border.shape[0] :, -at_the_border.shape[1] :]
     assert psnr(at_the_border, corner) > 50
-
-
-def test_reduce_is_part_of_the_signature_and_the_network_key():
-    one, other = Settings("gentle", scale=1), Settings("gentle", scale=1, reduce=2)
-
-    assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, other, "b" * 64, "fp32")
-    assert network_key("a" * 64, one, "b" * 64, "fp32") != network_key("a" * 64, other, "b" * 64, "fp32")
