@@ -1,8 +1,10 @@
-"""Fixtures for the unit tests: an engine and an enhancer with fp32 on the CPU, and forked processes."""
+"""Fixtures for the unit tests: an engine and an enhancer with fp32 on the CPU, forked processes, and a full disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,20 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     """A process with the program imported, which forks others: `forks.start("run", "photo.jpg")`."""
     with launcher(tmp_path_factory.mktemp("forks")) as one:
         yield one
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full for every file that is created."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    original = Path.open
+
+    def on_a_full_disk(path: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
+        file = original(path, mode, *options, **named)
+        if mode != "xb":
+            return file
+        file.close()
+        return original(Path("/dev/full"), "wb")
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)

@@ -1,20 +1,19 @@
-"""Photos with an HDR gain map, in the structures of Ultra HDR, ISO 21496-1 and Apple, and what they show."""
+"""Photos with an HDR gain map, in the structures of Ultra HDR, ISO 21496-1 and Apple."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pillow_heif
 from PIL import Image
 
-from enhance.output.gain_map import INDEX_HEADER, index_segment
+from enhance.output.gain_map import segment
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode
 
@@ -48,10 +47,6 @@ def directory(*items: tuple[bytes, bytes, int]) -> bytes:
     ) % listed
 
 
-def segment(content: bytes, marker: int = 0xE2) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
-
-
 def map_packet(values: dict[str, str], channels: dict[str, tuple[str, ...]] | None = None) -> bytes:
     """Return the XMP of a map, with one value of a property or one for each channel."""
     attributes = b"".join(b' hdrgm:%s="%s"' % (name.encode(), value.encode()) for name, value in values.items())
@@ -75,53 +70,37 @@ def ultra_hdr(
     extended: bool = False,
     iso: bool = True,
     claims: bool = True,
-    index: bool = True,
     length: int | None = None,
     start: int | None = None,
     exif: bytes | None = None,
-    xmp: bytes | None = None,
     quality: int = 75,
 ) -> bytes:
     """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then a gain map.
 
     `length` and `start` replace what its index and its XMP state.
     """
+    more = segment(0xE2, ISO + bytes(4)) if iso else b""
     if gain_map is None:
-        grey = Image.fromarray(gain_map_of(photo)[..., 1])
-        gain_map = encode(grey, "JPEG", xmp=map_packet(VALUES), extra=segment(ISO + bytes(4)) if iso else b"")
-    stated = len(gain_map) if length is None else length
-    claim = HDRGM, directory((b"GainMap", b"image/jpeg", stated))
-    more = segment(ISO + bytes(4)) if iso else b""
-    xmp = xmp or (packet(*claim) if claims else photos_with_metadata.XMP)
+        gain_map = encode(Image.fromarray(gain_map_of(photo)[..., 1]), "JPEG", xmp=map_packet(VALUES), extra=more)
+    listed = directory((b"GainMap", b"image/jpeg", len(gain_map) if length is None else length))
+    xmp = packet(HDRGM, listed) if claims else photos_with_metadata.XMP
     if extended:
-        extension = (
-            b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        )
-        extension += b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF></x:xmpmeta>' % claim
-        name = hashlib.md5(extension).hexdigest().upper().encode()
-        xmp = packet(b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"' % name)
-        head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), 0)
-        more += segment(head + extension, 0xE1)
+        xmp, segments = photos_with_metadata.extend_xmp(HDRGM, listed)
+        more += segments
     block = b"Exif\0\0" + (photos_with_metadata.exif() if exif is None else exif)
-    plain = encode(Image.fromarray(photo), "JPEG", xmp=xmp, exif=block, extra=more, quality=quality)
-
-    def index_segment(size: int, first: int) -> bytes:
-        entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, stated, first, 0, 0)
-        tags = struct.pack("<HHI4s", 0xB000, 7, 4, b"0100") + struct.pack("<HHII", 0xB001, 4, 1, 2)
-        tags += struct.pack("<HHII", 0xB002, 7, len(entries), 8 + 2 + 36 + 4)
-        return segment(b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + tags + bytes(4) + entries)
-
-    if not index:
-        return plain + gain_map
-    place = plain.index(b"\xff\xdb")
-    size = len(plain) + len(index_segment(0, 0))
-    return plain[:place] + index_segment(size, size - place - 8 if start is None else start) + plain[place:] + gain_map
+    jpeg = encode(Image.fromarray(photo), "JPEG", xmp=xmp, exif=block, extra=more, quality=quality)
+    return with_gain_map(jpeg, gain_map, length, start)
 
 
-def with_gain_map(jpeg: bytes, gain_map: bytes) -> bytes:
-    """Return a JPEG with an index and a gain map behind it."""
-    size = len(jpeg) + len(index_segment(0, 0, 0))
-    return jpeg[:2] + index_segment(size, size - 2 - INDEX_HEADER, len(gain_map)) + jpeg[2:] + gain_map
+def with_gain_map(jpeg: bytes, gain_map: bytes, length: int | None = None, start: int | None = None) -> bytes:
+    """Return a JPEG with a gain map behind it and an index (CIPA DC-007, 5.2), which can state another position."""
+    place, stated = jpeg.index(b"\xff\xdb\0\x43"), len(gain_map) if length is None else length
+    size = len(jpeg) + 90
+    first = size - place - 8 if start is None else start
+    entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, stated, first, 0, 0)
+    tags = struct.pack("<HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50)
+    index = segment(0xE2, b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + tags + bytes(4) + entries)
+    return jpeg[:place] + index + jpeg[place:] + gain_map
 
 
 def apple_heic(
@@ -171,39 +150,21 @@ def _append(box: bytearray, kinds: tuple[bytes, ...], content: bytes) -> None:
     box[place + length : place + length] = content
 
 
-def attached_image(path: Path) -> bytes:
-    """Return the second image of a file, as exiftool finds it by the index."""
-    return subprocess.run(["exiftool", "-b", "-MPImage2", str(path)], capture_output=True, check=True).stdout
+def attached_image(path: Path) -> Path:
+    """Save the second image of a file, as exiftool finds it by the index, next to it."""
+    attached = path.with_suffix(".map.jpg")
+    done = subprocess.run(["exiftool", "-b", "-MPImage2", str(path)], capture_output=True, check=True)
+    attached.write_bytes(done.stdout)
+    return attached
 
 
-def map_values(xmp: bytes) -> dict[str, list[float]]:
-    """Return the numbers in the XMP of a map."""
-    found = {name: [float(value)] for name, value in re.findall(rb'hdrgm:(\w+)="([\d.-]+)"', xmp)}
-    for name, values in re.findall(rb"<hdrgm:(\w+)>(.*?)</hdrgm", xmp):
-        found[name] = [float(value) for value in re.findall(rb"<rdf:li>([\d.-]+)<", values)]
-    return {name.decode(): values for name, values in found.items()}
+def map_values(path: Path) -> dict[str, Any]:
+    """Return the values in the XMP of a map that is attached to a file, as exiftool reads them."""
+    found = photos_with_metadata.read_by_exiftool(attached_image(path), "-XMP-hdrgm:all")
+    return {name.partition(":")[2]: value for name, value in found.items() if ":" in name}
 
 
 def in_light(photo: np.ndarray) -> np.ndarray:
     """Return sRGB, uint8, as light, 1 for white (IEC 61966-2-1)."""
     levels = photo.astype(np.float32) / 255
     return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
-
-
-def show_hdr(path: Path) -> np.ndarray:
-    """Return the light of an Ultra HDR photo on a display that shows all of it, float32 [H, W, 3]; 1 is SDR white.
-
-    HDR = (SDR + OffsetSDR) * 2 ** boost - OffsetHDR, with boost = min + (max - min) * map ** (1 / gamma)
-    (Ultra HDR 1.1, "Decode").
-    """
-    with Image.open(path) as photo, Image.open(io.BytesIO(attached_image(path))) as attached:
-        sdr, share = in_light(np.asarray(photo)), np.asarray(attached).astype(np.float32) / 255
-        values = map_values(attached.info["xmp"])
-    share = cv2.resize(share, sdr.shape[1::-1])
-    share = share[..., None] if share.ndim == 2 else share
-    usual = {"GainMapMin": 0.0, "Gamma": 1.0, "OffsetSDR": 1 / 64, "OffsetHDR": 1 / 64}
-    numbers = {name: np.array([value], np.float32) for name, value in usual.items()}
-    numbers |= {name: np.array(several, np.float32) for name, several in values.items()}
-    low, high = numbers["GainMapMin"], numbers["GainMapMax"]
-    boost = low + (high - low) * share ** (1 / numbers["Gamma"])
-    return (sdr + numbers["OffsetSDR"]) * 2**boost - numbers["OffsetHDR"]

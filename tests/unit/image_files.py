@@ -1,4 +1,4 @@
-"""Files that neither Pillow nor OpenCV can write, written byte by byte."""
+"""Image files of kinds that Pillow cannot write, profiles, and finished results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import io
 import struct
 import zlib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
+from enhance import Encoding
+from enhance.images import Metadata
 from enhance.images.containers import SIGNATURE, make_chunk
+from enhance.output.formats import export
+from enhance.output.gain_map import ResultMap
+from enhance.output.png import PngFormat, create_png
+from enhance.output.provenance import Origin
+
+ORIGIN = Origin("a" * 64, "b" * 64)
+"""The origin that `finished_png` states."""
 
 
 def png(
@@ -26,85 +37,31 @@ def png(
     return SIGNATURE + chunks + make_chunk(b"IEND", b"")
 
 
-def png_header_only(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return SIGNATURE + b"".join(make_chunk(*c) for c in ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")))
+COMPRESSION = 259
 
 
-def tiff(
-    values: np.ndarray,
-    photometric: int,
-    *,
-    extra_sample: int | None = None,
-    orientation: int = 1,
-    planes: bool = False,
-    big_endian: bool = False,
-    more_tags: dict[int, int] | None = None,
-) -> bytes:
-    """Return an uncompressed TIFF of any number type, [H, W] or [H, W, C]."""
-    order = ">" if big_endian else "<"
-    values = values if values.ndim == 3 else values[..., None]
-    height, width, channels = values.shape
-    stored = values.astype(values.dtype.newbyteorder(order))
-    strips = [stored[..., i].tobytes() for i in range(channels)] if planes else [stored.tobytes()]
-    offsets = [8 + sum(map(len, strips[:i])) for i in range(len(strips))]
-    tags: dict[int, list[int]] = {
-        256: [width],
-        257: [height],
-        258: [values.dtype.itemsize * 8] * channels,
-        259: [1],
-        262: [photometric],
-        273: offsets,
-        274: [orientation],
-        277: [channels],
-        278: [height],
-        279: [len(strip) for strip in strips],
-        284: [2 if planes else 1],
-        339: [{"u": 1, "i": 2, "f": 3}[values.dtype.kind]] * channels,
-        **{tag: [value] for tag, value in (more_tags or {}).items()},
-    }
-    if extra_sample is not None:
-        tags[338] = [extra_sample]
-    body = b"".join(strips)
-    start = 8 + len(body)
-    entries, far = b"", b""
-    for tag, numbers in sorted(tags.items()):
-        letter, code = ("I", 4) if tag in (256, 257, 273, 278, 279) else ("H", 3)
-        packed = struct.pack(order + letter * len(numbers), *numbers)
-        if len(packed) > 4:
-            place = start + 2 + 12 * len(tags) + 4 + len(far)
-            far += packed
-            packed = struct.pack(order + "I", place)
-        entries += struct.pack(order + "HHI", tag, code, len(numbers)) + packed.ljust(4, b"\0")
-    head = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(order + "I", start)
-    return head + body + struct.pack(order + "H", len(tags)) + entries + bytes(4) + far
+def tiff(values: np.ndarray, photometric: int = 2, *, orientation: int = 1, **options: Any) -> bytes:
+    """Return an uncompressed TIFF of any number type, [H, W] or [H, W, C], with options of tifffile."""
+    sink, turn = io.BytesIO(), (274, "H", 1, orientation, True)
+    tifffile.imwrite(sink, values, photometric=photometric, metadata=None, extratags=[turn], **options)
+    return sink.getvalue()
 
 
-def exif_block(orientation: int, *, thumbnail: bytes = b"", make: str = "Lantern", order: str = "<") -> bytes:
-    """Return a bare EXIF block like that of a camera, with a JPEG thumbnail at its end if one is given."""
-    text = make.encode() + b"\0"
-    text_at = 8 + 2 + 2 * 12 + 4
-    second = text_at + len(text)
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
-    first_directory = struct.pack(
-        order + "HHHIIHHIHHI",
-        2,
-        0x010F,
-        2,
-        len(text),
-        text_at,
-        0x0112,
-        3,
-        1,
-        orientation,
-        0,
-        second if thumbnail else 0,
-    )
-    if not thumbnail:
-        return head + first_directory + text
-    thumbnail_at = second + 2 + 2 * 12 + 4
-    second_directory = struct.pack(order + "HHHIIHHIII", 2, 0x0201, 4, 1, thumbnail_at, 0x0202, 4, 1, len(thumbnail), 0)
-    return head + first_directory + text + second_directory + thumbnail
+def with_tags(content: bytes, tags: dict[int, int]) -> bytes:
+    """Return a TIFF of little-endian order with other numbers in these tags."""
+    data = bytearray(content)
+    for tag, number in tags.items():
+        entry = struct.pack("<HHI", tag, 3 if tag == COMPRESSION else 4, 1)
+        struct.pack_into("<I", data, data.index(entry) + 8, number)
+    return bytes(data)
+
+
+def exif_block(orientation: int, order: str = "<") -> bytes:
+    """Return a bare EXIF block like that of a camera."""
+    block = Image.Exif()
+    block.endian = order
+    block[0x010F], block[0x0112] = "Lantern", orientation
+    return block.tobytes()[6:]
 
 
 @cache
@@ -113,10 +70,13 @@ def rgb_profile() -> bytes:
 
 
 @cache
+def wide_profile() -> bytes:
+    return imagecodecs.cms_profile("adobergb")
+
+
+@cache
 def grey_profile(gamma: float = 2.2) -> bytes:
-    """Return a grey display profile with one tone curve (ICC specification, section 8.4)."""
-    curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
-    return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": curve})
+    return imagecodecs.cms_profile("gray", gamma=gamma)
 
 
 @cache
@@ -129,30 +89,14 @@ def cmyk_profile() -> bytes:
     ramp = bytes(range(256))
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + ramp * 4 + bytes(corners) + ramp * 3
-    return _profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table})
-
-
-def _profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
-    name = b"made by hand"
-    description = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name + b"\0" + bytes(8 + 3 + 67)
     d50 = struct.pack(">3i", 63190, 65536, 54061)
-    all_tags = {
-        b"desc": description,
-        b"wtpt": b"XYZ " + bytes(4) + d50,
-        b"cprt": b"text" + bytes(4) + b"free\0",
-        **tags,
-    }
-    place = 128 + 4 + 12 * len(all_tags)
-    index, body = struct.pack(">I", len(all_tags)), b""
-    for tag, content in all_tags.items():
-        content = content.ljust(-(-len(content) // 4) * 4, b"\0")
+    tags = {b"wtpt": b"XYZ " + bytes(4) + d50, b"A2B0": table.ljust(-(-len(table) // 4) * 4, b"\0")}
+    place, index, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for tag, content in tags.items():
         index += tag + struct.pack(">II", place + len(body), len(content))
         body += content
-    size = place + len(body)
-    dates = struct.pack(">6H", 2024, 1, 1, 0, 0, 0)
-    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, device, space, connection) + dates + b"acsp"
-    head = head.ljust(68, b"\0") + d50
-    return head.ljust(128, b"\0") + index + body
+    head = struct.pack(">I4x4s4s4s4s12x4s", place + len(body), b"\2\x40\0\0", b"prtr", b"CMYK", b"Lab ", b"acsp")
+    return head.ljust(68, b"\0") + d50 + bytes(48) + index + body
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -180,7 +124,7 @@ def camera_raw(photo: np.ndarray, orientation: int = 1, kind: str = "bayer") -> 
         return [one for number in numbers.ravel() for one in (round(number * 10_000), 10_000)]
 
     about: list[Any] = [
-        *((271, "s", 0, "Lantern"), (272, "s", 0, "Raw 1"), (274, "H", 1, orientation)),
+        *((271, "s", 0, "Lantern"), (272, "s", 0, "Raw 1"), (274, "H", 1, orientation, True)),
         *((306, "s", 0, "2024:05:01 10:11:12"), (50706, "B", 4, (1, 4, 0, 0)), (50708, "s", 0, "Lantern Raw 1")),
     ]
     if kind != "grey":
@@ -217,3 +161,26 @@ def flat_png(width: int, height: int) -> bytes:
     content.append(packer.compress(row * rest) + packer.flush())
     header = make_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return SIGNATURE + header + make_chunk(b"IDAT", b"".join(content)) + make_chunk(b"IEND", b"")
+
+
+def finished_png(
+    path: Path,
+    values: np.ndarray,
+    icc: bytes | None = None,
+    metadata: Metadata | None = None,
+    gain_map: ResultMap | None = None,
+) -> Path:
+    """Write the PNG of a finished run, [H, W] or [H, W, C]."""
+    height, width, channels = (values if values.ndim == 3 else values[..., None]).shape
+    form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata(), gain_map)
+    with create_png(path, form) as writer:
+        writer.write(values)
+        writer.mark = ORIGIN.mark()
+    return path
+
+
+def exported(png: Path, ending: str, quality: int = 92, **options: Any) -> Path:
+    """Export a finished PNG to another file next to it; `options` are those of Encoding."""
+    path = png.with_name(f"{png.stem}-exported.{ending}")
+    export(png, path, Encoding.of_file(path, quality=quality, **options))
+    return path

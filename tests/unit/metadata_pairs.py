@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from enhance.images import read_image
-from enhance.output.formats import FORMATS, Encoding, export
+from enhance.output.formats import FORMATS
 from enhance.output.gain_map import ResultMap
-from enhance.output.png import PngFormat, create_png
 from tests.unit.gain_map_files import APPLE, VALUES, apple_heic, map_packet, packet, with_gain_map
-from tests.unit.image_files import encode
+from tests.unit.image_files import encode, exported, finished_png
 from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, XMP, exif, photo_with_metadata, read_by_exiftool
 
 INPUTS = {name: name for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")}
@@ -71,7 +70,7 @@ def lost_tags(kind: str, before: Mapping[str, Any], after: Mapping[str, Any], co
 
 def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list[str]]]:
     """Return for each kind the number of tags of a photo in the format `source`, and those that its result lost."""
-    photo, png, path = folder / "photo", folder / "result.png", folder / f"exported{FORMATS[output].ending}"
+    photo = folder / "photo"
     content, grey = photo_with_metadata(source), Image.new("L", (WIDTH // 2, HEIGHT // 2))
     if source == "JPEG":
         content = with_gain_map(content, encode(grey, "JPEG", xmp=map_packet(VALUES)))
@@ -82,10 +81,8 @@ def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list
     image = read_image(photo)
     size = image.height, image.width
     gain_map = image.gain_map and ResultMap.of(image.gain_map, *size, size)
-    form = PngFormat(image.width, image.height, 3, icc=image.icc, metadata=image.metadata, gain_map=gain_map)
-    with create_png(png, form) as writer:
-        writer.write(image.rgb)
-    export(png, path, Encoding(output))
+    png = finished_png(folder / "result.png", image.rgb, image.icc, image.metadata, gain_map or None)
+    path = exported(png, FORMATS[output].ending[1:])
     before, after = tags_of(photo), tags_of(path)
     return {kind: (len(before[kind]), lost_tags(kind, before[kind], after[kind], path.read_bytes())) for kind in KINDS}
 

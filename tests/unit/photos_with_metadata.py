@@ -20,13 +20,14 @@ from PIL import Image, TiffImagePlugin
 
 from enhance.images.containers import make_chunk, profile_text
 from enhance.images.metadata import photoshop_resource
+from enhance.output.gain_map import segment
 from tests.unit.image_files import encode, png, rgb_profile
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
 NOTES = b"LANTERN\0II*\0" + bytes(range(40))
 """Maker notes."""
-LATITUDE, PLACE = (48, 12, 30), "Hinterbruehl"
-COORDINATES = struct.pack("<6I", *(number for one in LATITUDE for number in (one, 1)))
+LATITUDE, PLACE = (48.0, 12.0, 30.0), "Hinterbruehl"
+COORDINATES = struct.pack("<6I", 48, 1, 12, 1, 30, 1)
 
 XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -55,80 +56,37 @@ def iptc() -> bytes:
     return b"".join(struct.pack(">BBBH", 0x1C, record, number, len(words)) + words for record, number, words in sets)
 
 
-def exif() -> bytes:
-    """Return an EXIF block with a photo directory, a GPS directory and maker notes."""
-    text, short, long, ratio, raw = 2, 3, 4, 5, 7
-    density = struct.pack("<II", DPI, 1)
-    photo = [
-        (0x9003, text, b"2024:05:01 10:11:12\0"),
-        (0x927C, raw, NOTES),
-        (0xA002, short, struct.pack("<H", WIDTH)),
-        (0xA003, long, struct.pack("<I", HEIGHT)),
-        (0xA434, text, b"50 mm f/1.8\0"),
-    ]
-    place = [
-        (0, 1, b"\2\3\0\0"),
-        (1, text, b"N\0"),
-        (2, ratio, COORDINATES),
-        (3, text, b"E\0"),
-        (4, ratio, COORDINATES),
-    ]
-    main = [
-        (0x0100, short, struct.pack("<H", WIDTH)),
-        (0x0101, short, struct.pack("<H", HEIGHT)),
-        (0x010F, text, b"Lantern\0"),
-        (0x0112, short, struct.pack("<H", 6)),
-        (0x011A, ratio, density),
-        (0x011B, ratio, density),
-        (0x0128, short, struct.pack("<H", 2)),
-        (0x8298, text, b"(c) A. B.\0"),
-        (0x8769, long, b"exif"),
-        (0x8825, long, b"gps!"),
-    ]
-    start_of_photo = 8 + _size(main)
-    start_of_place = start_of_photo + _size(photo)
-    starts = {b"exif": struct.pack("<I", start_of_photo), b"gps!": struct.pack("<I", start_of_place)}
-    main = [(tag, kind, starts.get(value, value)) for tag, kind, value in main]
-    block = b"II*\0" + struct.pack("<I", 8)
-    for entries in (main, photo, place):
-        block += _directory(entries, len(block))
-    return block
+def exif(order: str = "<") -> bytes:
+    """Return an EXIF block in this byte order with a photo directory, a GPS directory and maker notes."""
+    block = Image.Exif()
+    block.endian = order
+    block.update({0x0100: WIDTH, 0x0101: HEIGHT, 0x010F: "Lantern", 0x0112: 6, 0x8298: "(c) A. B."})
+    block.update({0x011A: float(DPI), 0x011B: float(DPI), 0x0128: 2})
+    photo = {0x9003: "2024:05:01 10:11:12", 0x927C: NOTES, 0xA002: WIDTH, 0xA003: HEIGHT, 0xA434: "50 mm f/1.8"}
+    block.get_ifd(0x8769).update(photo)
+    block.get_ifd(0x8825).update({0: b"\2\3\0\0", 1: "N", 2: LATITUDE, 3: "E", 4: LATITUDE})
+    return block.tobytes()[6:]
 
 
-def _size(entries: list[tuple[int, int, bytes]]) -> int:
-    return len(_directory(entries, 0))
-
-
-def _directory(entries: list[tuple[int, int, bytes]], start: int) -> bytes:
-    units = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}
-    packed, values, after = struct.pack("<H", len(entries)), b"", start + 6 + 12 * len(entries)
-    for tag, kind, value in entries:
-        packed += struct.pack("<HHI", tag, kind, len(value) // units[kind])
-        packed += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", after + len(values))
-        values += value.ljust(-(-len(value) // 2) * 2, b"\0") if len(value) > 4 else b""
-    return packed + bytes(4) + values
+def extend_xmp(attributes: bytes, elements: bytes, segment_bytes: int = 40_000) -> tuple[bytes, bytes]:
+    """Return XMP that refers to an extension with these properties, and its segments, the last of which comes first."""
+    head = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF></x:xmpmeta>' % (attributes, elements)
+    extension, segments = head + more, b""
+    name = hashlib.md5(extension).hexdigest().upper().encode()
+    for first in reversed(range(0, len(extension), segment_bytes)):
+        part = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), first)
+        segments += segment(0xE1, part + extension[first : first + segment_bytes])
+    link = b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"/>'
+    return XMP.replace(b"</rdf:RDF>", link % name + b"</rdf:RDF>"), segments
 
 
 def extended_jpeg() -> bytes:
-    """Return a JPEG with extended XMP in three segments, the last of which comes first."""
-    more = (
-        b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:map="http://ns.google.com/photos/1.0/depthmap/">'
-        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" map:Near="2">'
-        b"<map:Data>" + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4_000 + b"</map:Data></rdf:Description>"
-        b"</rdf:RDF></x:xmpmeta>"
-    )
-    name = hashlib.md5(more).hexdigest().upper().encode()
-    packet = XMP.replace(
-        b"</rdf:RDF>",
-        b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"/>'
-        b"</rdf:RDF>" % name,
-    )
-    segments = b""
-    for first in (80_000, 40_000, 0):
-        head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(more), first)
-        part = head + more[first : first + 40_000]
-        segments += b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part
-    return encode(photo(), "JPEG", xmp=packet, extra=segments)
+    """Return a JPEG with extended XMP in three segments."""
+    data = b"<map:Data>" + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4_000 + b"</map:Data>"
+    space = b'xmlns:map="http://ns.google.com/photos/1.0/depthmap/"'
+    xmp, segments = extend_xmp(space + b' map:Near="2"', data)
+    return encode(photo(), "JPEG", xmp=xmp, extra=segments)
 
 
 def photo() -> Image.Image:
@@ -140,8 +98,7 @@ def photo_with_metadata(kind: str) -> bytes:
     """Return a photo of this format with all metadata that the format can hold."""
     blocks = {"exif": b"Exif\0\0" + exif(), "xmp": XMP, "icc_profile": rgb_profile()}
     if kind == "JPEG":
-        resources = b"Photoshop 3.0\0" + photoshop_resource(iptc())
-        extra = b"\xff\xed" + struct.pack(">H", 2 + len(resources)) + resources
+        extra = segment(0xED, b"Photoshop 3.0\0" + photoshop_resource(iptc()))
         return encode(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
     if kind == "PNG":
         chunks = [

@@ -200,6 +200,6 @@ def test_signed_jpeg_keeps_its_gain_map(photo, tmp_path, enhancer, signing):
     (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
     result = enhancer.run(tmp_path / "ultra.jpg", "anime-fast").save(tmp_path / "signed.jpg")
     assert credentials_of(result.path)
-    with Image.open(io.BytesIO(attached_image(result.path))) as attached:
+    with Image.open(attached_image(result.path)) as attached:
         attached.load()
         assert attached.size == (80, 112)

@@ -18,8 +18,9 @@ from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
 from enhance.images import inspect, read_image
+from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import read_header
-from tests.unit.image_files import encode, png_header_only, tiff
+from tests.unit.image_files import encode, tiff, with_tags
 
 # pytest shows the warnings that the program itself hides
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -74,17 +75,14 @@ def test_unknown_formats_are_rejected_whatever_the_name(tmp_path: Path, data: by
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "AVIF", "TIFF", "GIF"])
 def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
-    data = encode(PHOTO, kind)
-    for keep in (len(data) - 200, len(data) // 2, len(data) // 4, 40):
-        message = error_message(write_file(tmp_path, data[:keep]))
-        assert "incomplete" in message
+    files = [encode(PHOTO, kind)]
+    if kind in ("JPEG", "PNG"):
+        files.append(encode(PHOTO, kind, **({"progressive": True} if kind == "JPEG" else {"compress_level": 0})))
+    for data in files:
+        one_missing = [len(data) - 1] if kind in ("JPEG", "PNG") else []
+        for keep in (*one_missing, len(data) - 200, len(data) // 2, len(data) // 4, 40):
+            assert "incomplete" in error_message(write_file(tmp_path, data[:keep]))
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_one_missing_byte_is_detected(tmp_path: Path, kind: str):
-    for options in ({}, {"progressive": True} if kind == "JPEG" else {"compress_level": 0}):
-        assert "incomplete" in error_message(write_file(tmp_path, encode(PHOTO, kind, **options)[:-1]))
 
 
 def test_flipped_byte_in_png_is_detected(tmp_path: Path):
@@ -95,32 +93,27 @@ def test_flipped_byte_in_png_is_detected(tmp_path: Path):
 
 def test_pixel_limit(tmp_path: Path):
     path = write_file(tmp_path, encode(PHOTO, "JPEG"))
-    assert "96 × 64 px" in error_message(path, max_pixels=96 * 64 - 1)
+    message = error_message(path, max_pixels=96 * 64 - 1)
+    assert "96 × 64 px" in message
+    assert "ENHANCE_MAX_PIXELS" in message
     assert read_image(path, max_pixels=96 * 64).width == 96
     with pytest.raises(PictureError, match="The limit is"):
         inspect(path, max_pixels=100)
-    assert "ENHANCE_MAX_PIXELS" in error_message(path, max_pixels=1000)
     assert read_image(path, max_pixels=None).width == 96
 
 
 def test_byte_limit(tmp_path: Path):
     path = write_file(tmp_path, encode(PHOTO, "BMP"))
-    assert "MB. The limit is" in error_message(path, max_bytes=1000)
-    assert "ENHANCE_MAX_BYTES" in error_message(path, max_bytes=1000)
-    assert "ENHANCE_MAX_BYTES" in error_message(
-        write_file(tmp_path, encode(PHOTO, "BMP") + bytes(65 << 20)), max_pixels=1000
-    )
-
-
-def test_huge_file_is_not_read(tmp_path: Path):
-    path = tmp_path / "huge.png"
-    with path.open("wb") as file:
+    message = error_message(path, max_bytes=1000)
+    assert "MB. The limit is" in message
+    assert "ENHANCE_MAX_BYTES" in message
+    with path.open("ab") as file:
         file.truncate(10_000_000_000)  # a sparse file, which needs no disk space
-    assert "The limit is" in error_message(path)
+    assert "ENHANCE_MAX_BYTES" in error_message(path)
 
 
 def test_header_of_a_large_file_is_read_without_its_pixels(tmp_path: Path):
-    path = write_file(tmp_path, tiff(np.zeros((8, 8, 3), np.uint16), 2), "photo.tif")
+    path = write_file(tmp_path, tiff(np.zeros((8, 8, 3), np.uint16)), "photo.tif")
     with path.open("r+b") as file:
         file.truncate(3_000_000_000)
         started = time.process_time()
@@ -128,37 +121,31 @@ def test_header_of_a_large_file_is_read_without_its_pixels(tmp_path: Path):
     assert time.process_time() - started < 0.5
 
 
-def webp_header(width: int, height: int) -> bytes:
-    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    chunk = b"VP8X" + struct.pack("<I", 10) + bytes(4) + canvas
-    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+def png_header(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return SIGNATURE + b"".join(make_chunk(*c) for c in ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")))
 
 
-def gif_header(width: int, height: int) -> bytes:
-    return encode(PHOTO, "GIF")[:6] + struct.pack("<HH", width, height) + encode(PHOTO, "GIF")[10:]
+def bombs() -> dict[str, bytes]:
+    """Return small files that declare 60,000 x 60,000 px."""
+    side, jpeg, gif = 60_000, bytearray(encode(PHOTO, "JPEG")), bytearray(encode(PHOTO, "GIF"))
+    struct.pack_into(">HH", jpeg, jpeg.index(b"\xff\xc0") + 5, side, side)
+    struct.pack_into("<HH", gif, 6, side, side)
+    canvas = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + 2 * (side - 1).to_bytes(3, "little")
+    pixel, sides = np.zeros((1, 1, 3), np.uint8), {256: side, 257: side}
+    return {
+        "PNG": png_header(side, side),
+        "JPEG": bytes(jpeg),
+        "GIF": bytes(gif),
+        "WebP": b"RIFF" + struct.pack("<I", len(canvas)) + canvas,
+        "TIFF": with_tags(tiff(pixel), sides),
+        "deep TIFF": with_tags(tiff(pixel.astype(np.uint16)), sides),
+    }
 
 
-def jpeg_header(width: int, height: int) -> bytes:
-    data = bytearray(encode(PHOTO, "JPEG"))
-    start = data.index(b"\xff\xc0")
-    data[start + 5 : start + 9] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-@pytest.mark.parametrize(
-    "bomb",
-    [
-        png_header_only(60000, 60000),
-        jpeg_header(60000, 60000),
-        gif_header(60000, 60000),
-        webp_header(60000, 60000),
-        tiff(np.zeros((1, 1, 3), np.uint8), 2, more_tags={256: 60000, 257: 60000}),
-        tiff(np.zeros((1, 1, 3), np.uint16), 2, more_tags={256: 60000, 257: 60000}),
-    ],
-    ids=["PNG", "JPEG", "GIF", "WEBP", "TIFF", "TIFF 16 bit"],
-)
-def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, bomb: bytes):
-    path = write_file(tmp_path, bomb)
+@pytest.mark.parametrize("kind", bombs())
+def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, kind: str):
+    path = write_file(tmp_path, bombs()[kind])
     tracemalloc.start()
     try:
         assert "60,000 × 60,000 px (3,600 MP)" in error_message(path)
@@ -168,7 +155,7 @@ def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, bomb: byte
 
 
 def test_zero_size_is_rejected(tmp_path: Path):
-    assert "no pixels" in error_message(write_file(tmp_path, png_header_only(0, 10)))
+    assert "no pixels" in error_message(write_file(tmp_path, png_header(0, 10)))
 
 
 def test_numbers_without_a_clear_white_are_rejected(tmp_path: Path):
@@ -178,17 +165,18 @@ def test_numbers_without_a_clear_white_are_rejected(tmp_path: Path):
 
 def test_unsupported_tiffs_are_rejected(tmp_path: Path):
     values = np.zeros((3, 4, 3), np.uint16)
-    assert "TIFF with" in error_message(write_file(tmp_path, tiff(values, 2, planes=True)))
-    assert "TIFF with" in error_message(write_file(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))
-    for kind in (np.float16, np.float64, np.int16, np.uint32):
-        assert "TIFF with" in error_message(write_file(tmp_path, tiff(values.astype(kind), 2)))
-    assert "preview" in error_message(write_file(tmp_path, tiff(values, 2, more_tags={254: 1})))
+    planes = tiff(values.transpose(2, 0, 1), planarconfig="separate")
+    grey_alpha = tiff(values[..., :2], 1, extrasamples=[2], planarconfig="contig")
+    others = (tiff(values.astype(kind)) for kind in (np.float16, np.float64, np.int16, np.uint32))
+    for data in (planes, grey_alpha, *others):
+        assert "TIFF with" in error_message(write_file(tmp_path, data))
+    assert "preview" in error_message(write_file(tmp_path, tiff(values, subfiletype=1)))
 
 
 def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
     odd_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\0\0\0\x20\0\0\0\0\0\0\0"
     jpeg = write_file(tmp_path, encode(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
-    deep = write_file(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
+    deep = write_file(tmp_path, with_tags(tiff(np.zeros((9, 9, 3), np.uint16)), {279: 5_000_000}), "short.tif")
     program = (
         "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_image\n"
         "for path in sys.argv[1:]:\n    for reader in (inspect, read_image):\n"

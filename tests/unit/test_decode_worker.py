@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ from PIL import Image
 from enhance.errors import PictureError
 from enhance.images import end_idle_workers, inspect, read_image, worker
 from enhance.images.worker import Workers
-from tests.unit.image_files import encode, tiff
+from tests.unit.image_files import COMPRESSION, encode, tiff, with_tags
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 SPECK = PHOTO.resize((4, 4))
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
 
 FAULTY_WORKER = """
 import sys; sys.path[:] = sys.argv[1:]
@@ -32,7 +34,7 @@ import cv2
 import numpy as np
 from enhance.images import decode
 usual_header, usual_pixels = decode.read_header, decode.decode_pixels
-decode._SECONDS = 1.5
+decode._SECONDS = 1
 
 def read_header(file, **options):
     global name
@@ -67,7 +69,7 @@ def small(tmp_path: Path) -> Path:
 @pytest.fixture
 def faulty(monkeypatch) -> Iterator[Workers]:
     """A worker with a short time limit, which hangs, crashes or uses too much memory for images of that name."""
-    monkeypatch.setattr(worker, "_HEADER_SECONDS", 2)
+    monkeypatch.setattr(worker, "_HEADER_SECONDS", 1)
     workers = Workers(1, FAULTY_WORKER)
     monkeypatch.setattr(worker, "WORKERS", workers)
     yield workers
@@ -92,10 +94,10 @@ def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def jpeg_of(width: int, height: int) -> bytes:
+def large_jpeg() -> bytes:
+    """Return a JPEG of a few bytes that declares 9999 x 9999 px."""
     data = bytearray(encode(PHOTO.resize((16, 16)), "JPEG", quality=1))
-    start = data.index(b"\xff\xc0")
-    data[start + 5 : start + 9] = struct.pack(">HH", height, width)
+    struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, 9999, 9999)
     return bytes(data)
 
 
@@ -105,28 +107,26 @@ def scans_of(count: int) -> bytes:
     return data[:first] + data[first:-2] * count + b"\xff\xd9"
 
 
+def memory() -> int:
+    return sum(one.memory_info().rss for one in [psutil.Process(), *children()])
+
+
 def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
-    path = write_file(tmp_path, jpeg_of(9999, 9999))
-    assert path.stat().st_size < 1000
+    path, most = write_file(tmp_path, large_jpeg()), []
     read_image(small)
-    most = []
-    done = threading.Event()
+    before, done = memory(), threading.Event()
 
     def watch() -> None:
         while not done.wait(0.002):
-            most.append(sum(one.memory_info().rss for one in [psutil.Process(), *children()]))
+            most.append(memory())
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    before = sum(one.memory_info().rss for one in [psutil.Process(), *children()])
-    try:
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(watch)
         for _ in range(10):
             assert error_of(path) == "image_too_few_bytes"
             with pytest.raises(PictureError, match="cannot contain 9,999 × 9,999 px"):
                 inspect(path)
-    finally:
         done.set()
-        watcher.join()
     assert max(most) < before + 30_000_000
 
 
@@ -134,8 +134,8 @@ def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     "data",
     [
         encode(SPECK, "GIF")[:6] + struct.pack("<HH", 9999, 9999) + encode(SPECK, "GIF")[10:],
-        tiff(np.zeros((1, 1, 3), np.uint8), 2, more_tags={256: 9999, 257: 9999}),
-        tiff(np.zeros((1, 1, 3), np.uint16), 2, more_tags={256: 9999, 257: 9999, 259: 5}),
+        with_tags(tiff(np.zeros((1, 1, 3), np.uint8)), {256: 9999, 257: 9999}),
+        with_tags(tiff(np.zeros((1, 1, 3), np.uint16)), {256: 9999, 257: 9999, COMPRESSION: 5}),
     ],
     ids=["GIF", "TIFF", "TIFF LZW"],
 )
@@ -175,21 +175,16 @@ def test_data_after_a_jpeg_does_not_count_as_scans(tmp_path: Path):
     assert read_image(write_file(tmp_path, data)).width == 96
 
 
-@pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
-def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, faulty: Workers, name: str):
-    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == "image_too_slow"
-    assert read_image(small).width == 96
-
-
-def test_crashing_decoder_is_one_error(tmp_path: Path, small: Path, faulty: Workers):
-    assert error_of(write_file(tmp_path, small.read_bytes(), "crashes.png")) == "image_damaged"
-    assert read_image(small).width == 96
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
-@pytest.mark.parametrize("name", ["swells.png", "bloats.png"])
-def test_decoder_memory_is_limited(tmp_path: Path, small: Path, faulty: Workers, name: str):
-    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == "image_too_much_memory"
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        *((f"{fault}.png", "image_too_slow") for fault in ("hangs", "stalls")),
+        ("crashes.png", "image_damaged"),
+        *(pytest.param(f"{fault}.png", "image_too_much_memory", marks=LINUX) for fault in ("swells", "bloats")),
+    ],
+)
+def test_a_decoder_that_fails_is_ended_with_one_error(tmp_path: Path, small: Path, faulty: Workers, name, key):
+    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == key
     assert read_image(small).width == 96
 
 
@@ -229,13 +224,8 @@ def test_container_limit_counts_file_caches_as_free(tmp_path: Path):
 
 def test_images_wait_for_memory(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 20)  # enough for one at a time
-    widths: list[int] = []
-    threads = [threading.Thread(target=lambda: widths.append(read_image(small).width)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert widths == [96] * 8
+    with ThreadPoolExecutor(8) as threads:
+        assert [image.width for image in threads.map(read_image, [small] * 8)] == [96] * 8
 
 
 def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
@@ -246,19 +236,16 @@ def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
 def test_all_idle_workers_except_one_are_ended(small: Path, monkeypatch):
     workers, message = Workers(3), ("decode", small, None, None)
     monkeypatch.setattr(worker, "WORKERS", workers)
-    before, waiting = len(children()), threading.Barrier(3)
-    exchange = workers._exchange
+    before, waiting, exchange = len(children()), threading.Barrier(3), workers._exchange
 
     def together(*given):
         waiting.wait(60)
         return exchange(*given)
 
     monkeypatch.setattr(workers, "_exchange", together)
-    threads = [threading.Thread(target=workers.request, args=message) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(3):
+            threads.submit(workers.request, *message)
     monkeypatch.setattr(workers, "_exchange", exchange)
 
     end_idle_workers()
@@ -271,23 +258,14 @@ def test_all_idle_workers_except_one_are_ended(small: Path, monkeypatch):
 
 
 def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
-    paths = [
-        write_file(tmp_path, encode(Image.new("RGB", (300, 200 + i), (i, i, i)), "PNG"), f"{i}.png") for i in range(8)
-    ]
-    wrong: list[int] = []
+    images = [Image.new("RGB", (300, 200 + shade), (shade,) * 3) for shade in range(8)]
+    paths = [write_file(tmp_path, encode(image, "PNG"), f"{image.height}.png") for image in images]
 
-    def read_often(shade: int) -> None:
-        for _ in range(5):
-            image = read_image(paths[shade])
-            if image.height != 200 + shade or not (image.rgb == shade).all():
-                wrong.append(shade)
+    with ThreadPoolExecutor(8) as threads:
+        found = [*threads.map(read_image, paths * 5)]
 
-    threads = [threading.Thread(target=read_often, args=(shade,)) for shade in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    for image, expected in zip(found, images * 5, strict=True):
+        assert np.array_equal(image.rgb, np.asarray(expected))
 
 
 def test_worker_does_not_import_torch(small: Path):
@@ -296,10 +274,6 @@ def test_worker_does_not_import_torch(small: Path):
     texts = [maps.read_text() for maps in of_workers if maps.exists()]
     assert texts
     assert not any("libtorch" in text for text in texts)
-
-
-def start_workers(program: str, *arguments: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
 def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
@@ -312,13 +286,11 @@ def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
         "workers.request('decode', Path(sys.argv[2]), None, None)\n"
         "print(*[one.pid for one in psutil.Process().children()], flush=True)\ntime.sleep(60)\n"
     )
-    parent = start_workers(program, hanging, small)
-    assert parent.stdout is not None
-    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    with subprocess.Popen([sys.executable, "-c", program, hanging, small], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.kill()
     assert len(pids) == 2
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5)
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
 

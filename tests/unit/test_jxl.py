@@ -1,90 +1,18 @@
-"""JPEG XL: results that other programs read, and input files of other programs."""
+"""JPEG XL files as input."""
 
 from __future__ import annotations
-
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
 
-from enhance import Encoding
 from enhance.errors import PictureError
 from enhance.images import Metadata, inspect, read_image
-from enhance.output.formats import export, notes_of
-from enhance.output.png import PngFormat, create_png
-from enhance.output.provenance import Origin, origin_of
-from tests.conftest import psnr
 from tests.unit import photos_with_metadata
-from tests.unit.image_files import grey_profile, rgb_profile
+from tests.unit.image_files import exported, finished_png, wide_profile
+from tests.unit.test_formats import run
 
 pytest.importorskip("pyjpegxl")
-PHOTO = data.astronaut()[100:180, 180:290]
-ORIGIN = Origin("a" * 64, "b" * 64)
-WIDE = rgb_profile().replace(b"sRGB", b"wide").replace("sRGB".encode("utf-16-be"), "wide".encode("utf-16-be"))
-"""A profile that does not call itself sRGB."""
-
-
-def finished(folder: Path, values: np.ndarray, icc: bytes | None = None, metadata: Metadata | None = None) -> Path:
-    """Write a finished PNG of these pixels [H, W, C]."""
-    height, width, channels = values.shape
-    form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata())
-    with create_png(folder / "finished.png", form) as png:
-        png.write(values)
-        png.mark = ORIGIN.mark()
-    return folder / "finished.png"
-
-
-def export_jxl(png: Path, quality: int) -> Path:
-    export(png, png.with_suffix(".jxl"), Encoding("jxl", quality))
-    return png.with_suffix(".jxl")
-
-
-def run(program: str, *arguments: str | Path) -> None:
-    """Run a program of libjxl."""
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
-    subprocess.run([program, *arguments], check=True, capture_output=True)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_at_100_djxl_reads_the_same_pixels_and_profile(tmp_path, channels, dtype):
-    values = np.random.default_rng(3).integers(1, np.iinfo(dtype).max, (37, 50, channels), dtype, endpoint=True)
-    icc = WIDE if channels > 2 else grey_profile()
-
-    path = export_jxl(finished(tmp_path, values, icc), 100)
-
-    run("djxl", path, tmp_path / "read.png")
-    image = read_image(tmp_path / "read.png")
-    read = image.rgb if image.alpha is None else np.dstack([image.rgb, image.alpha])
-    assert np.array_equal(read if channels > 2 else read[..., [0, 3][:channels]], values)
-    assert image.icc == icc
-    own = read_image(path)
-    assert np.array_equal(own.rgb, image.rgb)
-    assert own.icc == icc
-    assert own.grey == (channels < 3)
-    assert origin_of(path).signature == ORIGIN.signature
-
-
-def test_a_higher_quality_is_closer_and_larger(tmp_path):
-    png = finished(tmp_path, PHOTO)
-    results = []
-    for quality in (20, 75, 95):
-        path = export_jxl(png, quality)
-        results.append((psnr(read_image(path).rgb, PHOTO), path.stat().st_size))
-    assert results == sorted(results)
-    assert results[0][0] + 6 < results[2][0]
-
-
-def test_a_profile_other_than_srgb_makes_it_lossless_with_a_note(tmp_path):
-    for icc, is_lossless in ((None, False), (rgb_profile(), False), (WIDE, True)):
-        png = finished(tmp_path, PHOTO, icc)
-        assert np.array_equal(read_image(export_jxl(png, 80)).rgb, PHOTO) == is_lossless
-        assert notes_of(png, Encoding("jxl", 80)) == (["lossless_profile"] if is_lossless else [])
 
 
 @pytest.mark.parametrize("quality", [85, 100])
@@ -108,10 +36,11 @@ def test_animations_are_rejected(tmp_path):
         read_image(tmp_path / "two.jxl")
 
 
-def test_truncated_and_large_files_are_rejected(tmp_path):
-    path = export_jxl(finished(tmp_path, PHOTO, WIDE, Metadata(xmp=photos_with_metadata.XMP)), 100)
-    with pytest.raises(PictureError, match="110 × 80 px"):
-        read_image(path, max_pixels=8_799)
+def test_truncated_and_large_files_are_rejected(photo, tmp_path):
+    png = finished_png(tmp_path / "x.png", photo, wide_profile(), Metadata(xmp=photos_with_metadata.XMP))
+    path = exported(png, "jxl", 100)
+    with pytest.raises(PictureError, match="56 × 40 px"):
+        read_image(path, max_pixels=2_239)
     content = path.read_bytes()
     for length in (len(content) - 1000, len(content) // 2, 1800, 40):
         path.write_bytes(content[:length])
