@@ -1,6 +1,4 @@
-"""Networks that spandrel does not have, for the whole image at once. Their tensors have the authors' names.
-
-They have the published structure and compute each branch of a convolution separately.
+"""Networks that spandrel does not have, of its blocks. Their structure and names are those that the authors published.
 
 - SPANPlus: `neosr/archs/spanplus_arch.py` in https://github.com/umzi2/SPANPlus
 - MoSRv2: `neosr/archs/mosrv2_arch.py` in https://github.com/neosr-project/neosr, and `traiNNer/archs/mosrv2_arch.py` in
@@ -14,6 +12,8 @@ import math
 import torch
 import torch.nn.functional as F
 from spandrel.architectures.__arch_helpers.dysample import DySample
+from spandrel.architectures.MoSR.__arch.mosr_arch import GatedCNNBlock
+from spandrel.architectures.SPAN.__arch.span import SPAB, Conv3XC
 from torch import Tensor, nn
 
 
@@ -24,46 +24,26 @@ def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
 # --- SPANPlus
 
 
-class BranchedConv(nn.Module):
-    """A 3x3 convolution between two of 1x1, plus one of 1x1. `eval_conv` is what the authors fold them into."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.sk = conv(inputs, outputs, 1)
-        wide = nn.Conv2d(2 * inputs, 2 * outputs, 3)
-        self.conv = nn.Sequential(conv(inputs, 2 * inputs, 1), wide, conv(2 * outputs, outputs, 1))
-        self.eval_conv = conv(inputs, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (1, 1, 1, 1))) + self.sk(x)
-
-
-class GatedBlock(nn.Module):
-    def __init__(self, features: int):
-        super().__init__()
-        self.c1_r, self.c2_r, self.c3_r = (BranchedConv(features, features) for _ in range(3))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output, and the first feature map, which the authors activate in place."""
-        first = F.mish(self.c1_r(x))
-        last = self.c3_r(F.mish(self.c2_r(first)))
-        return (last + x) * (last.sigmoid() - 0.5), first
+def gated_block(features: int) -> SPAB:
+    """Return SPAN's block with another activation, which works in place as well."""
+    block = SPAB(features)
+    block.act1 = nn.Mish(inplace=True)  # type: ignore[assignment]
+    return block
 
 
 class Group(nn.Module):
     def __init__(self, features: int, blocks: int):
         super().__init__()
-        self.block_1 = GatedBlock(features)
-        self.block_n = nn.Sequential(*(GatedBlock(features) for _ in range(blocks)))
-        self.block_end = GatedBlock(features)
-        self.conv_2 = BranchedConv(features, features)
+        self.block_1, self.block_end = gated_block(features), gated_block(features)
+        self.block_n = nn.Sequential(*(gated_block(features) for _ in range(blocks)))
+        self.conv_2 = Conv3XC(features, features, gain1=2)
         self.conv_cat = conv(4 * features, features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         trunk = start = self.block_1(x)[0]
         for block in self.block_n:
             trunk = block(trunk)[0]
-        trunk, first = self.block_end(trunk)
+        trunk, first, _ = self.block_end(trunk)
         return self.conv_cat(torch.cat([x, self.conv_2(trunk), start, first], 1))
 
 
@@ -78,8 +58,8 @@ class SPANPlus(nn.Module):
         output: int = 3,
     ):
         super().__init__()
-        self.scale, self.multiple, self.channels = scale, 1, channels
-        self.feats = nn.Sequential(BranchedConv(channels, features), *(Group(features, count) for count in blocks))
+        first = Conv3XC(channels, features, gain1=2)
+        self.feats = nn.Sequential(first, *(Group(features, count) for count in blocks))
         if upsampler == "dys":
             self.upsampler: nn.Module = DySample(features, output, scale)
         elif upsampler == "conv":
@@ -103,14 +83,6 @@ class RmsNorm(nn.Module):
         return self.scale * (x / (x.square().mean(1, keepdim=True).sqrt() + 1e-6)) + self.offset
 
 
-class LayerNorm(nn.LayerNorm):
-    def __init__(self, features: int):
-        super().__init__(features, eps=1e-6)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class InceptionConv(nn.Module):
     """A 3x3, a 1x11 and an 11x1 convolution by depth of the last three eighths of the channels."""
 
@@ -127,18 +99,17 @@ class InceptionConv(nn.Module):
         return torch.cat([rest, *(kernel(part) for kernel, part in zip(kernels, parts, strict=True))], 1)
 
 
-class GatedConv(nn.Module):
-    def __init__(self, features: int, hidden: int, rms: bool):
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(1, features, 1, 1))
-        self.norm = (RmsNorm if rms else LayerNorm)(features)
-        self.fc1, self.fc2 = conv(features, 2 * hidden), conv(hidden, features)
-        self.conv, self.split = InceptionConv(features), [hidden, hidden - features, features]
+class GatedConv(GatedCNNBlock):
+    """MoSR's block with another convolution, a factor for its result and no shift."""
+
+    def __init__(self, features: int, expansion: float, rms: bool):
+        super().__init__(features, expansion, drop_path=0.0)
+        self.gamma, self.conv = nn.Parameter(torch.ones(1, features, 1, 1)), InceptionConv(features)
+        if rms:
+            self.norm = RmsNorm(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, same, convolved = self.fc1(self.norm(x)).split(self.split, 1)
-        joined = torch.cat([same, self.conv(convolved)], 1)
-        return F.mish(self.fc2(F.mish(gate) * joined)) * self.gamma + x
+        return (super().forward(x) - (x - 0.5)) * self.gamma + x
 
 
 UPSAMPLERS = "conv", "pixelshuffledirect", "pixelshuffle", "nearest+conv", "dysample", "transpose+conv"
@@ -188,12 +159,12 @@ class MoSRv2(nn.Module):
     ):
         super().__init__()
         self.multiple = 4 // scale if unshuffle and scale < 3 else 1
-        self.scale, self.channels = scale, channels
+        self.scale = scale
         first = conv(channels * self.multiple**2, features)
         self.gblocks = nn.Sequential(
             *([nn.PixelUnshuffle(self.multiple)] if self.multiple > 1 else []),
             first,
-            *(GatedConv(features, int(expansion * features), rms) for _ in range(blocks)),
+            *(GatedConv(features, expansion, rms) for _ in range(blocks)),
             *(conv(features, 2 * features), nn.Mish(), conv(2 * features, features), nn.Mish()),
             conv(features, features, 1),
         )

@@ -1,4 +1,4 @@
-"""User models with random weights, and their results by spandrel."""
+"""User models with random weights, and their results by the networks of spandrel and of `tests.published`."""
 
 from __future__ import annotations
 
@@ -7,55 +7,42 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
-from spandrel import ModelLoader, SizeRequirements
+from spandrel import SizeRequirements
 from spandrel.__helpers.size_req import pad_tensor
 from spandrel.architectures.Compact import Compact
 from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.MoSR import MoSR
 from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
 from spandrel.architectures.RCAN import RCAN
+from spandrel.architectures.RealCUGAN import UpCunet2x, UpCunet2x_fast, UpCunet3x, UpCunet4x
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import models
 from enhance.models.user_models import add, remove
 
+from .published import MoSRv2, SPANPlus
+
 State = dict[str, torch.Tensor]
 
 
-def esrgan(**options: object) -> Callable[[], torch.nn.Module]:
-    return lambda: ESRGAN(**{"num_filters": 8, "num_blocks": 2, **options})  # type: ignore[arg-type]
+def small(network: type[torch.nn.Module], **defaults: Any) -> Callable[..., Callable[[], torch.nn.Module]]:
+    """Return a function that returns one without parameters, which creates the network with these and other options."""
+    return lambda **options: lambda: network(**defaults | options)
 
 
-def compact(upscale: int, channels: int = 3) -> Callable[[], torch.nn.Module]:
-    return lambda: Compact(num_in_ch=channels, num_out_ch=channels, num_feat=8, num_conv=2, upscale=upscale)
-
-
-def span(upscale: int, **options: object) -> Callable[[], torch.nn.Module]:
-    shape = {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8, "upscale": upscale}
-    return lambda: SPAN(**{**shape, **options})  # type: ignore[arg-type]
-
-
-def plksr(**options: object) -> Callable[[], torch.nn.Module]:
-    shape = {"dim": 8, "n_blocks": 2, "kernel_size": 9}
-    return lambda: PLKSR(**{**shape, **options})  # type: ignore[arg-type]
-
-
-def real_plksr(**options: object) -> Callable[[], torch.nn.Module]:
-    shape = {"dim": 8, "n_blocks": 2, "kernel_size": 9}
-    return lambda: RealPLKSR(**{**shape, **options})  # type: ignore[arg-type]
-
-
-def rcan(**options: object) -> Callable[[], torch.nn.Module]:
-    shape = {"n_resgroups": 2, "n_resblocks": 2, "n_feats": 8, "reduction": 4}
-    return lambda: RCAN(**{**shape, **options})  # type: ignore[arg-type]
-
-
-def mosr(**options: object) -> Callable[[], torch.nn.Module]:
-    return lambda: MoSR(**{"dim": 8, "n_block": 2, **options})  # type: ignore[arg-type]
-
+esrgan = small(ESRGAN, num_filters=8, num_blocks=2)
+compact = small(Compact, num_feat=8, num_conv=2)
+span = small(SPAN, num_in_ch=3, num_out_ch=3, feature_channels=8)
+plksr = small(PLKSR, dim=8, n_blocks=2, kernel_size=9)
+real_plksr = small(RealPLKSR, dim=8, n_blocks=2, kernel_size=9)
+rcan = small(RCAN, n_resgroups=2, n_resblocks=2, n_feats=8, reduction=4)
+mosr = small(MoSR, dim=8, n_block=2)
+spanplus = small(SPANPlus, features=8, blocks=(1,))
+mosrv2 = small(MoSRv2, features=16, blocks=2)
 
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 2, 4, 8, 16)},
@@ -66,13 +53,13 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "esrgan-unshuffle-2": esrgan(in_nc=12, shuffle_factor=2),
     "esrgan-unshuffle-4": esrgan(in_nc=48, shuffle_factor=4),
     "esrgan-unshuffle-grey": esrgan(in_nc=4, out_nc=1, shuffle_factor=2, scale=8),
-    **{f"compact-{scale}x": compact(scale) for scale in (1, 2, 3, 4)},
-    "compact-grey": compact(2, channels=1),
-    **{f"span-{scale}x": span(scale) for scale in (1, 2, 3, 4)},
-    "span-no-norm": span(2, norm=False),
-    "span-grey": span(2, norm=False, num_in_ch=1, num_out_ch=1),
+    **{f"compact-{scale}x": compact(upscale=scale) for scale in (1, 2, 3, 4)},
+    "compact-grey": compact(upscale=2, num_in_ch=1, num_out_ch=1),
+    **{f"span-{scale}x": span(upscale=scale) for scale in (1, 2, 3, 4)},
+    "span-no-norm": span(upscale=2, norm=False),
+    "span-grey": span(upscale=2, norm=False, num_in_ch=1, num_out_ch=1),
     **{f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2) for kind in ("CCM", "ICCM", "DCCM")},
-    "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1),
+    "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1, kernel_size=17),
     **{f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale) for scale in (1, 4)},
     **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (1, 2, 3)},
     "real-plksr-dysample": real_plksr(dysample=True),
@@ -80,10 +67,28 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "mosr-4x": mosr(),
     "mosr-dysample": mosr(upscale=2, upsampler="dys"),
     "mosr-1x-grey": mosr(in_ch=1, upscale=1),
+    "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),
     **{f"rcan-{scale}x": rcan(scale=scale, norm=False) for scale in (3, 4)},
     "rcan-norm": rcan(scale=2),
     "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
-    "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),
+    "real-cugan-2x": UpCunet2x,
+    "real-cugan-3x": UpCunet3x,
+    "real-cugan-4x": UpCunet4x,
+    "real-cugan-pro": small(UpCunet4x, pro=True)(),
+    "real-cugan-pro-2x": small(UpCunet2x, pro=True)(),
+    "real-cugan-fast": UpCunet2x_fast,
+    **{f"spanplus-dysample-{scale}x": spanplus(scale=scale) for scale in (1, 2, 3)},
+    **{f"spanplus-shuffle-{scale}x": spanplus(scale=scale, upsampler="ps", blocks=(2, 0)) for scale in (1, 2, 4)},
+    "spanplus-grey-to-colour": spanplus(scale=2, channels=1),
+    "spanplus-1x-grey": spanplus(scale=1, upsampler="conv", channels=1),
+    **{f"mosrv2-{scale}x": mosrv2(scale=scale, rms=False, meta=True) for scale in (1, 2, 3, 4)},
+    **{f"mosrv2-{scale}x-as-it-is": mosrv2(scale=scale, unshuffle=False, expansion=2.0) for scale in (1, 2)},
+    "mosrv2-1x-grey": mosrv2(scale=1, channels=1),
+    **{f"mosrv2-steps-{scale}x": mosrv2(scale=scale, upsampler="pixelshuffle", middle=8) for scale in (1, 3, 4)},
+    **{f"mosrv2-nearest-{scale}x": mosrv2(scale=scale, upsampler="nearest+conv") for scale in (2, 4, 8)},
+    "mosrv2-nearest-3x": mosrv2(scale=3, upsampler="nearest+conv", meta=True),
+    "mosrv2-dysample": mosrv2(scale=2, upsampler="dysample", middle=8),
+    "mosrv2-dysample-16": mosrv2(scale=3, upsampler="dysample", middle=16, meta=True),
 }
 
 
@@ -110,13 +115,25 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> Stat
     return state
 
 
+def random_network(kind: str) -> torch.nn.Module:
+    """Return the network of this kind with random weights."""
+    network = NETWORKS[kind]()
+    network.load_state_dict(random_state(network))
+    return network.eval()
+
+
+def save_model(kind: str, file: Path) -> Path:
+    """Save the weights of `random_network` to a .pth file, and return its path."""
+    torch.save(random_network(kind).state_dict(), file)
+    return file
+
+
 @contextmanager
 def add_models(*kinds: str) -> Iterator[None]:
     """Add user models of these kinds, named after the kind, to the weights folder of the program."""
     with TemporaryDirectory() as place:
         for kind in kinds:
-            torch.save(random_state(NETWORKS[kind]()), file := Path(place) / f"{kind}.pth")
-            add(file, kind, models.folder())
+            add(save_model(kind, Path(place) / f"{kind}.pth"), kind, models.folder())
     try:
         yield
     finally:
@@ -125,24 +142,18 @@ def add_models(*kinds: str) -> Iterator[None]:
                 remove(kind, models.folder())
 
 
-def spandrel_output(file: Path, rgb: np.ndarray) -> np.ndarray:
-    """Return spandrel's result for uint8 [H, W, 3] with the model in a file, [s * H, s * W, 3] in levels."""
-    model = ModelLoader("cpu").load_from_file(file)
-    # The network alone with the padding that it needs, because spandrel pads some networks unnecessarily.
-    fold = getattr(model.model, "shuffle_factor", None) or getattr(model.model, "downscale_factor", 1)
-    return untiled_output(model.model, rgb, model.scale, model.input_channels, fold)
+def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
+    """Return the result of a network for uint8 [H, W, 3] in one piece, [s * H, s * W, 3] in levels.
 
-
-def untiled_output(network: torch.nn.Module, rgb: np.ndarray, scale: int, channels: int, fold: int) -> np.ndarray:
-    """Return the result of a network for uint8 [H, W, 3], padded to multiples of `fold`, in levels.
-
-    A network of one of its `channels` gets the image in grey.
+    The image is padded to the multiple that the network needs. A network of one channel gets the image in grey.
     """
+    (height, width), names = rgb.shape[:2], ("shuffle_factor", "downscale_factor", "multiple")
+    fold = next((fold for name in names if (fold := getattr(network, name, None))), 1)
     batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
-    if channels == 1:
+    if next(one for one in network.parameters() if one.ndim == 4).shape[1] == fold**2:
         batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
     with torch.inference_mode():
-        output = network.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
-    output = output[: rgb.shape[0] * scale, : rgb.shape[1] * scale]
-    return np.broadcast_to(output.numpy(), (*output.shape[:2], 3))
+        output = network(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
+    scale = len(output) // padded.shape[2]
+    return np.broadcast_to(output[: height * scale, : width * scale].numpy(), (height * scale, width * scale, 3))

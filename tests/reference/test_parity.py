@@ -13,14 +13,15 @@ from skimage import data
 
 from enhance import Enhancer, Settings, models
 from enhance.engine.engine import Engine
+from enhance.models.files import digest
 from tests.conftest import psnr
 
 PHOTOS = {
-    "astronaut": lambda: data.astronaut()[80:121, 180:221],  # square, of a prime size
-    "chelsea": lambda: data.chelsea()[100:137, 110:153],  # landscape
-    "coffee": lambda: data.coffee()[60:107, 250:287],  # portrait
+    "astronaut": data.astronaut()[80:109, 180:209],  # square, of a prime size
+    "chelsea": data.chelsea()[100:123, 110:141],  # landscape
+    "coffee": data.coffee()[60:97, 250:271],  # portrait
 }
-TILES = (32, 192)
+TILES = (16, 192)
 """The first one, which is smaller than settings allow, makes the strips of these photos lower on any computer."""
 
 
@@ -59,14 +60,14 @@ def at_full_precision(exact) -> Callable[[str, int], np.ndarray]:
     """A function that returns the output for a photo in fp32, computed once for each photo and tile."""
 
     def enlarge(photo: str, tile: int) -> np.ndarray:
-        return exact.engine.enlarge(np.ascontiguousarray(PHOTOS[photo]()), "realesrgan-x4plus", tile=tile)
+        return exact.engine.enlarge(np.ascontiguousarray(PHOTOS[photo]), "realesrgan-x4plus", tile=tile)
 
     return cache(enlarge)
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_fp32_equals_the_untiled_reference_for_every_tile(x4plus, at_full_precision, photo):
-    expected = run_untiled(x4plus, PHOTOS[photo]()).astype(int)
+    expected = run_untiled(x4plus, PHOTOS[photo]).astype(int)
 
     for tile in TILES:
         assert np.abs(at_full_precision(photo, tile) - expected).max() <= 1
@@ -82,39 +83,35 @@ def test_tiny_images_equal_the_reference(x4plus, exact, size):
 @pytest.mark.parametrize("name", ["realesrgan-x4plus-anime", "realesr-animevideov3"])
 @pytest.mark.parametrize("photo", ["chelsea", "coffee"])
 def test_the_other_networks_equal_their_reference(exact, name, photo):
-    rgb = np.ascontiguousarray(PHOTOS[photo]())
+    rgb = np.ascontiguousarray(PHOTOS[photo])
 
     ours = exact.engine.enlarge(rgb, name, tile=TILES[0]).astype(int)
     assert np.abs(ours - run_untiled(reference_network(name), rgb)).max() <= 1
 
 
-@pytest.mark.parametrize("photo", ["chelsea", "coffee"])
 def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path, monkeypatch):
     """The weights are random but in the official file format, because only Hugging Face has the real ones."""
     srvgg = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact
     upscaler = pytest.importorskip("realesrgan").RealESRGANer
     names = ["realesr-general-x4v3", "realesr-general-wdn-x4v3"]
     files = [tmp_path / f"{name}.pth" for name in names]
-    for seed, file in enumerate(files):
-        torch.manual_seed(seed)
+    torch.manual_seed(0)
+    for file in files:
         torch.save({"params": srvgg(num_conv=32).state_dict()}, file)
-    located = {n: models.Located(n, f, "a" * 64, "random") for n, f in zip(names, files, strict=True)}
+    located = {n: models.Located(n, f, digest(f), "random") for n, f in zip(names, files, strict=True)}
     monkeypatch.setattr(models, "ensure", lambda name, *_: located[name])
-    monkeypatch.setattr(models, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
-    rgb = np.ascontiguousarray(PHOTOS[photo]())
 
-    strips = list(Engine("cpu", "fp32").stream(rgb, Settings.from_preset("fast", denoise=0.3).weights))
+    ours = Engine("cpu", "fp32").enlarge(photo, Settings.from_preset("fast", denoise=0.3).weights)
 
     reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
-    ours = np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
-    assert np.abs(ours.astype(int) - run_untiled(reference.model, rgb)).max() <= 1
+    assert np.abs(ours.astype(int) - run_untiled(reference.model, photo)).max() <= 1
 
 
 @pytest.mark.parametrize(
     "photo", ["astronaut", *(pytest.param(name, marks=pytest.mark.long) for name in ("chelsea", "coffee"))]
 )
 def test_bf16_is_visually_lossless(at_full_precision, photo):
-    rgb = np.ascontiguousarray(PHOTOS[photo]())
+    rgb = np.ascontiguousarray(PHOTOS[photo])
 
     rounded, reference = Enhancer("cpu", "bf16").upscale(rgb), at_full_precision(photo, 192)
 
@@ -125,26 +122,11 @@ def test_bf16_is_visually_lossless(at_full_precision, photo):
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 55), pytest.param("bf16", 48, marks=pytest.mark.long)])
 def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     path = tmp_path / "photo.png"
-    Image.fromarray(data.coffee()[110:176, 260:326]).save(path)
+    Image.fromarray(data.coffee()[110:150, 260:326]).save(path)
     enhancer = Enhancer("cpu", precision)
 
     preview = enhancer.preview(path, Settings.from_preset("gentle"), x=0, y=0, size=16)
     result = enhancer.run(path, Settings.from_preset("gentle"), preview=preview)
 
-    assert (preview.region.outer.width, preview.region.outer.height) == (64, 64), "it sees less on two sides"
+    assert (preview.region.outer.width, preview.region.outer.height) == (64, 40), "it sees less at the right"
     assert (result.info["agreement_db"] or 0) >= least
-
-
-@pytest.mark.usefixtures("with_fast_weights")
-@pytest.mark.parametrize(("name", "denoise"), [("realesr-general-x4v3", 1.0), ("realesr-general-wdn-x4v3", 0.0)])
-def test_both_fast_networks_equal_the_authors(photo, fast_states, name, denoise):
-    compact = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact(num_conv=32)
-    compact.load_state_dict(fast_states[name])
-    batch = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
-        theirs = compact(batch)[0].clamp(0, 1).permute(1, 2, 0).mul(255).round().numpy()
-
-    recipe = Settings.from_preset("fast", denoise=denoise).weights
-    ours = np.concatenate(list(Engine("cpu", "fp32").stream(photo, recipe)), axis=1)
-
-    assert np.abs(theirs - ours).max() <= 1

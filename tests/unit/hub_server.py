@@ -8,10 +8,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import cast
 
+import pytest
+
+from enhance.models import download
 from enhance.models.manifest import Model, Source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -30,19 +34,23 @@ def limit_file_size(most: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def made_up_model(content: bytes, name: str = "tiny", file: str = "tiny.pth") -> Model:
+def made_up_model(content: bytes, name: str = "tiny") -> Model:
     """Return a model with these bytes, in the repository of `HubServer.offer`."""
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Model(
-        name=name,
-        purpose="Stands in for a real model.",
-        network="srvgg",
-        file=file,
-        bytes=len(content),
-        sha256=sha256,
-        licence="MIT",
-        sources=(Source("hub", "someone/models", COMMIT, f"small/{file}", file, len(content), sha256),),
-    )
+    sums, file = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}, f"{name}.pth"
+    source = Source("hub", "someone/models", COMMIT, f"small/{file}", file, **sums)  # type: ignore[arg-type]
+    return Model(name, "Stands in for a real model.", "srvgg", file, licence="MIT", sources=(source,), **sums)  # type: ignore[arg-type]
+
+
+def go_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow downloads over the loopback interface, without pauses, whatever the environment states."""
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
+
+
+def weight_files(folder: Path) -> set[str]:
+    """Return the names of the files in a weights folder, without locks and notes."""
+    return {path.name for path in folder.glob("*") if path.suffix not in {".lock", ".json"}}
 
 
 @dataclass(frozen=True)
@@ -54,52 +62,44 @@ class Request:
     authorization: str | None
 
 
-@dataclass
-class HubServer:
+class HubServer(ThreadingHTTPServer):
     """A server whose attributes can be changed between requests. Use it as `with HubServer() as hub:`."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
-    redirect_to: str | None = None  # the address of another server, to which every request is redirected
-    signed: str = ""  # what a redirect appends to the path, for example ?signature=…
-    ranges: bool = True
-    cuts: list[int] = field(default_factory=list)  # the next responses end after so many bytes
-    lengths: list[int] = field(default_factory=list)  # the next responses have this Content-Length
-    stalls: list[int] = field(default_factory=list)  # the next responses stall after so many bytes
-    statuses: list[int] = field(default_factory=list)  # the next responses have these error statuses
-    release: threading.Event = field(default_factory=threading.Event)  # no response until it is set
-    requests: list[Request] = field(default_factory=list)
-    question: threading.Event = field(default_factory=threading.Event)  # set by the first request
-    over: threading.Event = field(default_factory=threading.Event)
+    daemon_threads = True
+    block_on_close = False
 
-    def __post_init__(self) -> None:
+    def __init__(self, redirect_to: str = "", signed: str = ""):
+        """Redirect every request to the server `redirect_to`, and append `signed` to the path."""
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.redirect_to, self.signed = redirect_to, signed
+        self.files: dict[str, bytes] = {}
+        self.cuts: list[int] = []  # the next responses end after so many bytes
+        self.stalls: list[int] = []  # the next responses stall after so many bytes
+        self.statuses: list[int] = []  # the next responses have these error statuses
+        self.requests: list[Request] = []
+        self.question = threading.Event()  # set by the first request
+        self.release = threading.Event()  # no response until it is set
         self.release.set()
+        self.over = threading.Event()
 
     def offer(self, model: Model, content: bytes) -> None:
         """Add the file at its path on each site."""
-        for source in model.files:
-            self.files[source.url_path] = content
+        self.files |= {source.url_path: content for source in model.files}
 
     @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_port}"
+    def ranges(self) -> list[str | None]:
+        return [request.range for request in self.requests]
 
     def __enter__(self) -> HubServer:
-        self._http = _Http(("127.0.0.1", 0), _Handler)
-        self._http.hub = self
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.release.set()
         self.over.set()
-        self._http.shutdown()
-        self._http.server_close()
-
-
-class _Http(ThreadingHTTPServer):
-    hub: HubServer
-    daemon_threads = True
-    block_on_close = False
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Print nothing: many tests disconnect."""
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        hub = cast(_Http, self.server).hub
+        hub = cast(HubServer, self.server)
         request = Request(self.path, self.headers.get("Range"), self.headers.get("Authorization"))
         hub.requests.append(request)
         hub.question.set()
@@ -118,38 +118,27 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.redirect_to:
             self._head(302, 0, {"Location": hub.redirect_to + self.path + hub.signed})
         elif hub.statuses or content is None:
-            self._head(hub.statuses.pop(0) if hub.statuses else 404, 0)
+            self._head(hub.statuses.pop(0) if hub.statuses else 404, 0, {})
         else:
-            self._send(hub, content, request.range)
+            self._send(hub, content, int((request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")))
 
-    def _send(self, hub: HubServer, content: bytes, wanted: str | None) -> None:
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and hub.ranges else 0
-        if start >= len(content):
-            return self._head(416, 0, {"Content-Range": f"bytes */{len(content)}"})
-        headers = {
-            "Accept-Ranges": "bytes",
-            "X-Repo-Commit": COMMIT,
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-        }
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        body = content[start:]
-        self._head(206 if start else 200, hub.lengths.pop(0) if hub.lengths else len(body), headers)
+    def _send(self, hub: HubServer, content: bytes, start: int) -> None:
+        length = len(content)
+        if start >= length:
+            return self._head(416, 0, {"Content-Range": f"bytes */{length}"})
+        headers = {"Content-Range": f"bytes {start}-{length - 1}/{length}"} if start else {}
+        self._head(206 if start else 200, length - start, headers)
         if hub.stalls:
-            self.wfile.write(body[: hub.stalls.pop(0)])
+            self.wfile.write(content[start:][: hub.stalls.pop(0)])
             hub.over.wait()
-            return None
-        if hub.cuts:
-            self.wfile.write(body[: hub.cuts.pop(0)])
-            self.close_connection = True
-            return None
-        self.wfile.write(body)
+        else:
+            self.wfile.write(content[start:][: hub.cuts.pop(0) if hub.cuts else None])
         self.close_connection = True
         return None
 
-    def _head(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
+    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(length), **(headers or {})}.items():
+        for name, value in {"Content-Length": str(length), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
 

@@ -15,8 +15,8 @@ from tests.unit.hub_server import made_up_model
 
 GOOD = b"good weights"
 MODELS = {
-    "good": made_up_model(GOOD, name="good", file="good.pth"),
-    "missing": made_up_model(b"never there", name="missing", file="missing.pth"),
+    "good": made_up_model(GOOD, "good"),
+    "missing": made_up_model(b"never there", "missing"),
     "realesr-animevideov3": manifest()["realesr-animevideov3"],
 }
 

