@@ -26,7 +26,6 @@ from tests.unit.test_analysis import (
     CLEAN,
     add_colour_grain,
     add_grain,
-    add_haze,
     add_noise,
     add_shot_noise,
     as_jpeg,
@@ -37,6 +36,7 @@ from tests.unit.test_analysis import (
     photo,
     soften_with_grain,
 )
+from tests.unit.test_haze import add_haze
 
 GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), page(size=30), interface()]
 PHOTOS = [photo(name) for name in (*CLEAN, "cell")]

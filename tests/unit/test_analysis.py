@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont
 from skimage import data
 
 from enhance.analysis import Analysis, analyse
-from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
+from enhance.analysis.auto import choose
 from enhance.images import SourceImage, read_image
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
@@ -74,11 +74,6 @@ def as_jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(code).convert("RGB"))
 
 
-def add_haze(rgb: np.ndarray, near: float, far: float) -> np.ndarray:
-    veil = np.linspace(far, near, rgb.shape[0])[:, None, None]
-    return np.rint(rgb * (1 - veil) + 228 * veil).astype(np.uint8)
-
-
 def drawing(seed: int, side: int = 400) -> np.ndarray:
     random = np.random.default_rng(seed)
     image = Image.new("RGB", (4 * side, 4 * side), tuple(random.integers(120, 255, 3).tolist()))
@@ -118,18 +113,7 @@ def few_of(names: list[str]) -> list:
     return [name if name in FEW else pytest.param(name, marks=LONG) for name in names]
 
 
-@pytest.mark.parametrize("factor", [2, pytest.param(3, marks=LONG), pytest.param(4, marks=LONG)])
-@pytest.mark.parametrize("name", few_of(CLEAN))
-def test_a_downscaled_photo_is_clean(name, factor):
-    analysis = measure(photo(name, factor))
-
-    assert analysis.noise < CLEAN_NOISE
-    assert (analysis.jpeg_quality or 100) >= CLEAN_QUALITY
-    assert (analysis.kind, analysis.haze) == ("photo", 0)
-    assert choose(analysis, ALL_PRESETS).preset == "precise"
-
-
-@pytest.mark.parametrize("factor", [pytest.param(2, marks=LONG), 3, pytest.param(4, marks=LONG)])
+@pytest.mark.parametrize("factor", [pytest.param(2, marks=LONG), pytest.param(3, marks=LONG), 4])
 def test_precise_is_for_clean_photos_only(factor):
     photos = [photo(name, factor) for name in [*CLEAN, "cell"]]
 
@@ -161,26 +145,20 @@ def test_fur_in_a_very_small_photo_is_not_measured_as_noise(name):
     assert choose(measure(np.asarray(small)), ALL_PRESETS).preset == "precise"
 
 
+@pytest.mark.parametrize("name", few_of([*NAMES, "brick", "cell", "coins"]))
+def test_noise_is_measured(name):
+    for degrade in (add_noise, add_shot_noise, lambda rgb, sigma: add_grain(rgb, sigma, 0)):
+        assert measure(degrade(photo(name), 3)).noise == pytest.approx(3, abs=1.6)
+    analysis = measure(add_noise(photo(name), 6))
+    assert analysis.noise == pytest.approx(6, abs=1.6)
+    assert analysis.jpeg_quality is None
+    assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
+
+
 @pytest.mark.parametrize("name", ["grass", "gravel"])
 def test_colour_noise_in_fine_texture_is_measured(name):
     for sigma in (3, 6):
         assert measure(add_noise(photo(name), sigma)).noise == pytest.approx(sigma, rel=0.25)
-
-
-@pytest.mark.parametrize("name", few_of(["brick", "camera", "cell", "coins", "immunohistochemistry"]))
-def test_any_noise_in_a_photo_with_texture_is_measured(name):
-    for degrade in (add_noise, add_shot_noise, lambda rgb, sigma: add_grain(rgb, sigma, 0)):
-        assert measure(degrade(photo(name), 3)).noise == pytest.approx(3, abs=1)
-
-
-@pytest.mark.parametrize("name", few_of(NAMES))
-@pytest.mark.parametrize("sigma", [3, 6])
-def test_noise_is_measured(name, sigma):
-    analysis = measure(add_noise(photo(name), sigma))
-
-    assert analysis.noise == pytest.approx(sigma, abs=max(1.6, 0.15 * sigma))
-    assert analysis.jpeg_quality is None
-    assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
 
 
 @pytest.mark.parametrize("name", few_of(["camera", "rocket", "moon"]))
@@ -235,9 +213,11 @@ def test_a_compressed_webp_avif_or_heic_is_not_clean(tmp_path: Path, name, endin
 
 @pytest.mark.parametrize("seed", range(2))
 def test_drawings_are_recognised_also_as_jpeg(seed):
-    clean = measure(drawing(seed))
+    clean, noisy = measure(drawing(seed)), measure(add_noise(drawing(seed), 5))
 
     assert (clean.kind, clean.jpeg_quality, choose(clean, ALL_PRESETS).preset) == ("drawing", None, "precise")
+    assert noisy.noise == pytest.approx(5, abs=1)
+    assert choose(noisy, ALL_PRESETS).preset != "precise"
     for quality in (85, 30):
         compressed = measure(as_jpeg(drawing(seed), quality))
         assert (compressed.kind, compressed.softness, compressed.haze) == ("drawing", 1, 0)
@@ -257,19 +237,15 @@ def test_pages_and_interfaces_are_text(rgb):
         assert choose(analysis, ALL_PRESETS).reduce == 1
 
 
-@pytest.mark.parametrize("side", [72, 96, 128])
-def test_a_small_part_of_a_page_is_text(side):
-    small = np.ascontiguousarray(page()[100 : 100 + side, 30 : 30 + side])
-
-    for rgb in (small, add_noise(small, 4), as_jpeg(small, 60), as_jpeg(add_noise(small, 3), 80)):
-        assert (measure(rgb).kind, choose(measure(rgb), ALL_PRESETS).preset) == ("text", "precise")
-
-
-def test_a_scan_with_grey_paper_shading_and_noise_is_text():
+def test_small_parts_and_noisy_scans_of_pages_are_text():
     shading = np.linspace(-14, 10, 600)[None, :, None]
     scan = add_noise(cv2.GaussianBlur(page((212, 208, 200), 18), (0, 0), 0.7) + shading, 4)
+    pages = [scan, as_jpeg(scan, 70)]
+    for side in (72, 128):
+        small = np.ascontiguousarray(page()[100 : 100 + side, 30 : 30 + side])
+        pages += [small, add_noise(small, 4), as_jpeg(small, 60), as_jpeg(add_noise(small, 3), 80)]
 
-    for analysis in (measure(scan), measure(as_jpeg(scan, 70))):
+    for analysis in map(measure, pages):
         assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("text", "precise")
 
 
@@ -306,13 +282,6 @@ def test_pixel_art_is_a_clean_drawing(side):
     assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("drawing", "precise")
 
 
-def test_a_noisy_drawing_is_denoised():
-    analysis = measure(add_noise(drawing(1), 5))
-
-    assert analysis.noise == pytest.approx(5, abs=1)
-    assert choose(analysis, ALL_PRESETS).preset != "precise"
-
-
 @pytest.mark.parametrize("quality", [85, 60])
 def test_a_bird_in_a_clear_sky_is_a_photo(quality):
     sky = np.linspace((185, 205, 240), (205, 220, 250), 320)[:, None] * np.ones((1, 480, 1))
@@ -320,13 +289,6 @@ def test_a_bird_in_a_clear_sky_is_a_photo(quality):
     analysis = measure(as_jpeg(add_noise(sky, 1), quality))
 
     assert (analysis.kind, analysis.haze) == ("photo", 0)
-
-
-@pytest.mark.parametrize("name", few_of(NAMES))
-def test_degraded_photos_are_recognised(name):
-    whole = photo(name, 1)
-    for rgb in (photo(name), as_jpeg(whole, 50), cv2.GaussianBlur(whole, (0, 0), 2)):
-        assert measure(rgb).kind == "photo"
 
 
 @pytest.mark.parametrize("name", few_of(["astronaut", "camera", "coffee"]))
@@ -347,11 +309,11 @@ def test_any_size_can_be_analysed(size):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (16, 16), (97, 64)])
-@pytest.mark.parametrize("levels", [255, 65535])
-def test_random_pixels_can_be_analysed(size, levels):
-    rgb = np.random.default_rng(1).integers(0, levels, (*size, 3), endpoint=True).astype(np.min_scalar_type(levels))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_random_pixels_can_be_analysed(size, dtype):
+    rgb = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True)
     for pixels in (rgb, np.repeat(rgb[..., :1], 3, axis=2)):
-        analysis = measure(pixels, np.zeros(size, pixels.dtype))
+        analysis = measure(pixels, np.zeros(size, dtype))
         assert (analysis.height, analysis.width, analysis.transparency) == (*size, True)
         assert analysis.jpeg_quality is None
         if min(size) >= 64:
@@ -359,12 +321,12 @@ def test_random_pixels_can_be_analysed(size, levels):
 
 
 def test_a_large_image_is_analysed_quickly():
-    rgb, seconds = np.tile(photo("astronaut", 1), (8, 8, 1)), []
-    for _ in range(3):  # The first call also imports modules, and other processes slow down some calls.
+    rgb, seconds = np.tile(photo("astronaut", 1), (4, 8, 1)), []
+    for _ in range(2):  # The first call also imports modules, and other processes slow down some calls.
         start = time.thread_time()
         assert measure(rgb).kind == "photo"
         seconds.append(time.thread_time() - start)
-    assert min(seconds) < 1
+    assert min(seconds) < 0.7
 
 
 def test_16_bits_and_transparency():

@@ -29,22 +29,21 @@ def network_of(photo: np.ndarray) -> np.ndarray:
     large = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4).astype(np.float32)
     large += 0.8 * (large - cv2.GaussianBlur(large, (0, 0), 3))
     large += 12 * np.sin(np.arange(large.shape[1]) / 40)[None, :, None]
-    return np.clip(large, 0, photo_levels(photo)).astype(photo.dtype)
+    return np.clip(large, 0, levels_of(photo)).astype(photo.dtype)
 
 
-def photo_levels(photo: np.ndarray) -> int:
+def levels_of(photo: np.ndarray) -> int:
     return int(np.iinfo(photo.dtype).max)
 
 
 def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY) -> Tuning:
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), degradation)
+    seen = Photo(lambda a, b: photo[a:b], height, width, levels_of(photo), degradation)
     return Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
 
 
 def tune(photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY) -> np.ndarray:
-    tuning = tuning_of(photo, network, settings, degradation)
-    return tuning.rows(0, tuning.grid.size[0])
+    return tuning_of(photo, network, settings, degradation).rows(0, len(network))
 
 
 def average(large: np.ndarray) -> np.ndarray:
@@ -109,23 +108,6 @@ def test_the_result_matches_the_documented_formula(strength, fidelity, degradati
     assert np.abs(tune(photo, network, settings, degradation) - np.clip(expected, 0, 255)).max() <= 0.51
 
 
-@pytest.mark.parametrize("scale", [4, 2, 1.7])
-@pytest.mark.parametrize("strip", [1, 64, 333])
-def test_strips_of_any_height_are_bit_identical(strip, scale):
-    photo = piece(270, 24)
-    tuning = tuning_of(photo, network_of(photo), FAITHFUL.changed(scale=scale, sharpen=0.3))
-    height = tuning.grid.size[0]
-    whole = tuning.rows(0, height)
-
-    middle = range(round(240 * scale), round(268 * scale), strip)  # Across a border between blocks.
-    for first in middle:
-        last = min(first + strip, height)
-        again = tuning_of(photo, network_of(photo), tuning.settings)
-        assert np.array_equal(again.rows(first, last), whole[first:last])
-    rows = [tuning.rows(first, min(first + strip, height)) for first in range(0, height, strip)]
-    assert np.array_equal(np.concatenate(rows), whole)
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (13, 16)])
 def test_an_image_smaller_than_the_filters(size):
     photo = np.full((*size, 3), 77, np.uint8)
@@ -168,11 +150,10 @@ def test_fidelity_does_not_add_noise():
     assert abs(rest.mean()) < 1
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("small", [(75, 64), (97, 61), (300, 256), (1, 1)])
 @pytest.mark.parametrize("step", [1, 64, 300])
-def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
-    photo = np.ascontiguousarray(data.astronaut()[:300, :256]).astype(dtype)
+def test_area_averages_do_not_depend_on_the_strips(small, step):
+    photo = np.ascontiguousarray(data.astronaut()[:300, :256])
     average = AreaAverage(300, *small)
 
     rows = np.concatenate([average.add(photo[first : first + step]) for first in range(0, 300, step)])
@@ -181,13 +162,12 @@ def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
     np.testing.assert_allclose(rows, expected.reshape(rows.shape), atol=0.01)
 
 
-def fidelity_of(photo: np.ndarray, network: np.ndarray, settings: Settings = RAW, strip: int = 64) -> Fidelity:
+def fidelity_of(photo: np.ndarray, network: np.ndarray, settings: Settings = RAW) -> Fidelity:
     image = image_of(photo)
     seen = tuning_of(photo, network, settings, image.degradation).photo
     result = ResultRows(image, lambda a, b: network[a:b], settings, seen)
     meter = result.meter()
-    for first in range(0, result.size[0], strip):
-        meter.add(result.rows(first, min(first + strip, result.size[0])))
+    meter.add(result.rows(0, result.size[0]))
     return meter.fidelity()
 
 
@@ -222,12 +202,11 @@ def fidelity_by_the_formula(photo: np.ndarray, averages: np.ndarray, noise: floa
     return Fidelity(average, -10 * np.log10((np.diff(count, prepend=0) * ratios).sum() / count[-1]))
 
 
-@pytest.mark.parametrize("strip", [7, 64, 2000])
-def test_the_fidelity_matches_the_documented_formula(strip):
+def test_the_fidelity_matches_the_documented_formula():
     photo = piece(250, 40)
     network = network_of(photo)
 
-    measured = fidelity_of(photo, network, strip=strip)
+    measured = fidelity_of(photo, network)
 
     expected = fidelity_by_the_formula(photo, average(network), image_of(photo).noise)
     assert measured.average_db == pytest.approx(expected.average_db, abs=0.01)
@@ -243,23 +222,18 @@ def page(text: str, paper: int = 255, ink: int = 0) -> np.ndarray:
     return pixels
 
 
-def test_one_changed_digit_on_a_page_lowers_the_grade():
+def test_one_changed_digit_or_invented_detail_on_a_page_lowers_the_grade():
     right, wrong = page("1357 5555 0246"), page("1357 5655 0246")
+    invented = cv2.putText(right.copy(), "6", (1150, 300), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 6, cv2.LINE_AA)
     photo = average(right).astype(np.uint8)
 
     assert psnr(photo, average(wrong)) > 30
-    assert [fidelity_grade(fidelity_of(photo, one).worst_db) for one in (right, wrong)] == ["very", "free"]
+    grades = [fidelity_grade(fidelity_of(photo, one).worst_db) for one in (right, wrong, invented)]
+    assert grades == ["very", "free", "free"]
     x, y = fidelity_of(photo, wrong).worst_place or (0, 0)
     changed = np.argwhere((average(right) != average(wrong)).any(axis=2))
     assert (changed.min(0) - 5 <= (y, x)).all()
     assert ((y, x) <= changed.max(0) + 5).all()
-
-
-def test_invented_detail_on_a_plain_ground_lowers_the_grade():
-    right = page("1357 5555 0246")
-    wrong = cv2.putText(right.copy(), "6", (1150, 300), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 6, cv2.LINE_AA)
-
-    assert fidelity_grade(fidelity_of(average(right).astype(np.uint8), wrong).worst_db) == "free"
 
 
 def test_a_digit_in_faint_print_counts_like_one_in_black():

@@ -9,7 +9,6 @@ from skimage import data
 
 from enhance import PRESETS, Settings
 from enhance.images import SourceImage
-from enhance.output.result import ResultRows, Scene
 from tests.conftest import psnr
 from tests.site import photo as piece
 
@@ -72,27 +71,6 @@ def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
 def test_the_area_with_the_lowest_fidelity_is_inside_the_image(enhancer, tmp_path):
     path = save(tmp_path / "small.png", piece(1, 1))
     assert enhancer.run(path, FAST.changed(reduce=4)).info["fidelity_worst_place"] == [0, 0]
-
-
-def test_strips_of_any_height_are_bit_identical(engine):
-    image = image_of(piece(131, 61))
-    seen = image.downscale(2)
-    network = engine.enlarge(seen.rgb, "realesr-animevideov3")
-    other = engine.enlarge(seen.rgb, "realesr-animevideov3", tile=64)
-    assert np.abs(network.astype(int) - other).max() <= 1
-
-    settings = FAST.changed(reduce=2)
-    rows = ResultRows(image, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.degradation))
-    whole = rows.rows(0, 262)
-    assert whole.shape == (262, 122, 3)
-    for strip in (1, 7, 64):
-        parts = [rows.rows(first, min(first + strip, 262)) for first in range(0, 262, strip)]
-        assert np.array_equal(np.concatenate(parts), whole)
-    meters = rows.meter(), rows.meter()
-    meters[0].add(whole)
-    for first in range(0, 262, 9):
-        meters[1].add(whole[first : first + 9])
-    assert meters[0].fidelity() == meters[1].fidelity()
 
 
 @pytest.mark.parametrize(("reduce", "scene"), [(2, None), (2, "dehaze"), (3, None)])

@@ -1,12 +1,17 @@
-"""The tuning of the network's output."""
+"""The tuning of the network's output, and results as rows on demand."""
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 
-from enhance.images import Box, Degradation
+from enhance.images import Box, Degradation, SourceImage, read_image
 from enhance.output.fidelity import Photo
 from enhance.output.resample import Cut, Grid, enlarge_rows
+from enhance.output.result import ResultRows, Scene
 from enhance.output.tuning import Tuning
 from enhance.settings import Settings
 
@@ -16,22 +21,17 @@ def network(photo) -> np.ndarray:
     return cv2.resize(photo, (224, 160), interpolation=cv2.INTER_LANCZOS4)
 
 
-def tune(photo, network, settings, first=0, last=None, noise=0.0):
+def tune(photo, network, settings):
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Degradation(noise))
-    tuning = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
-    return tuning.rows(first, tuning.grid.size[0] if last is None else last)
+    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Degradation())
+    grid = Grid.of(settings, height, width)
+    return Tuning(lambda a, b: network[a:b], seen, settings, grid).rows(0, grid.size[0])
 
 
-@pytest.mark.parametrize("preset", ["original", "anime"])
-def test_neutral_settings_keep_the_networks_output(photo, network, preset):
-    assert np.array_equal(tune(photo, network, Settings.from_preset(preset)), network)
-
-
-def test_tuning_off_ignores_all_sliders(photo, network):
-    loud = Settings("gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
-
-    assert np.array_equal(tune(photo, network, loud), network)
+def test_neutral_settings_and_tuning_off_keep_the_networks_output(photo, network):
+    off = Settings("gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
+    for settings in (off, Settings.from_preset("original"), Settings.from_preset("anime")):
+        assert np.array_equal(tune(photo, network, settings), network)
 
 
 def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
@@ -76,20 +76,42 @@ def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
     assert np.array_equal(tune(np.full_like(photo, 90), even, Settings.from_preset("anime", sharpen=1)), even)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("scale", [4, 3, 2.3, 1])
-def test_strips_give_the_pixels_of_the_whole(photo, network, dtype, scale):
-    factor = np.iinfo(dtype).max // 255
-    photo, network = (image.astype(dtype) * factor for image in (photo, network))
-    settings = Settings("gentle", scale=scale, strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1)
+def image_of(kind: str, tmp_path) -> SourceImage:
+    """Return an image of more than one block of rows, uint8 or uint16 [270, 24, 3]."""
+    pixels = np.ascontiguousarray(data.astronaut()[60:330, 160:184])
+    if "JPEG" in kind:
+        Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=50)
+        return replace(read_image(tmp_path / "photo.jpg"), first_block=(5, 2) if kind == "shifted JPEG" else (0, 0))
+    pixels = pixels.astype(np.uint16) * 257 if kind == "16 bits" else pixels
+    alpha = pixels[..., 1] | 1 if kind == "alpha" else None
+    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", pixels, alpha, False, None)
 
-    whole = tune(photo, network, settings)
-    height = whole.shape[0]
-    strips = [tune(photo, network, settings, first, min(first + 7, height)) for first in range(0, height, 7)]
 
-    assert whole.dtype == dtype
-    assert whole.shape[:2] == (round(40 * scale), round(56 * scale))
-    assert np.array_equal(np.concatenate(strips), whole)
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "alpha", "JPEG", "shifted JPEG"])
+@pytest.mark.parametrize("size", [{}, {"scale": 1.7}, {"scale": 1}, {"reduce": 2}])
+def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
+    image = image_of(kind, tmp_path)
+    settings = Settings("gentle", strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1, **size)
+    seen = image.downscale(settings.reduce)
+    network = cv2.resize(seen.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
+
+    def result() -> ResultRows:
+        return ResultRows(image, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.degradation))
+
+    whole, meters = result().rows(0, result().size[0]), (result().meter(), result().meter())
+    height = len(whole)
+    assert whole.shape == (*result().size, 3 if image.alpha is None else 4)
+    assert whole.dtype == image.rgb.dtype
+    strips, again = result(), result()
+    parts = [strips.rows(first, min(first + 61, height)) for first in range(0, height, 61)]
+    assert np.array_equal(np.concatenate(parts), whole)
+    end = round(height * 262 / 270)  # Behind a border between blocks.
+    for first, last in ((0, 1), (end - 40, end), (end - 1, end), (height - 1, height), (3, 10)):
+        assert np.array_equal(again.rows(first, last), whole[first:last])
+    meters[0].add(whole)
+    for part in parts:
+        meters[1].add(part)
+    assert meters[0].fidelity() == meters[1].fidelity()
 
 
 def network_rows(network):
@@ -105,7 +127,7 @@ def test_downsampling_matches_opencvs_area_average(network, side):
 
 
 @pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 171}, {"megapixels": 0.01}, {"long_side": 30}, {}])
-def test_a_part_has_the_pixels_of_the_whole(photo, network, size):
+def test_a_part_has_the_pixels_of_the_whole(network, size):
     whole, box = Grid.of(Settings("gentle", **size), 40, 56), Box(17, 11, 24, 20)
     part = Grid.of(Settings("gentle", **size), 20, 24, Cut(box, 40, 56))
     inner = Box(24, 17, 9, 8)
