@@ -1,51 +1,43 @@
-"""The engine: tiles, strips, precisions, a lack of memory, cancelling and progress."""
+"""The engine: a lack of memory, precisions, cancelling, progress, and one model and one thread for all callers."""
 
+from __future__ import annotations
+
+import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
-from enhance.engine import device
+from enhance import Enhancer, Settings, models
+from enhance.engine import device, kernels, steps
 from enhance.engine.device import pick_device, pick_precision
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
-from enhance.engine.steps import SMALLEST_STRIP
+from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.models import graph_of
 from enhance.models.networks import SHIPPED
-from enhance.scheduler import Ticket
+from enhance.scheduler import SCHEDULER, Ticket
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
 
 
-def enlarge(engine, rgb, model=FAST, **options) -> np.ndarray:
-    return engine.enlarge(rgb, model, **options)
+@pytest.fixture
+def tall(photo: np.ndarray) -> np.ndarray:
+    """A photo of many steps."""
+    return np.tile(photo, (20, 1, 1))
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["landscape", "portrait"])
-def test_the_tile_changes_no_pixel(engine, photo, turned):
-    image = np.ascontiguousarray(photo.transpose(1, 0, 2)) if turned else photo
-
-    small, usual, large = (enlarge(engine, image, tile=tile) for tile in (64, 192, 1024))
-
-    assert usual.shape == (4 * image.shape[0], 4 * image.shape[1], 3)
-    assert np.abs(small.astype(int) - usual).max() <= 1
-    assert np.abs(large.astype(int) - usual).max() <= 1
-
-
-def test_16_bits_match_8_bits(engine, photo):
-    deep = enlarge(engine, photo.astype(np.uint16) * 257)
-
-    assert deep.dtype == np.uint16
-    assert np.abs(np.rint(deep / 257) - enlarge(engine, photo)).max() <= 1
-    assert len(np.unique(deep)) > 256
+# --- Memory and precision
 
 
 def test_a_lack_of_memory_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
-    expected = enlarge(engine, photo)
+    expected = engine.enlarge(photo, FAST)
     heights = []
     convolve = Convolution.__call__
 
@@ -56,7 +48,7 @@ def test_a_lack_of_memory_halves_the_strip_and_changes_no_pixel(engine, photo, m
         return convolve(kernel, rows)
 
     monkeypatch.setattr(Convolution, "__call__", short_of_memory)
-    result = enlarge(engine, photo)
+    result = engine.enlarge(photo, FAST)
 
     assert max(heights) <= SMALLEST_STRIP + 2
     assert np.abs(result.astype(int) - expected).max() <= 1
@@ -71,13 +63,13 @@ def test_a_lack_of_memory_for_the_smallest_strip_is_an_error(engine, photo, monk
 
     monkeypatch.setattr(Convolution, "__call__", out_of_memory)
     with pytest.raises(MemoryShortError, match="Not enough memory"):
-        enlarge(engine, photo)
+        engine.enlarge(photo, FAST)
 
     assert tried[-1] == 1 + 2
 
 
-def test_an_overflow_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
-    expected = enlarge(Engine("cpu", "fp32"), photo)
+def test_an_overflow_in_fp16_is_repeated_in_fp32(engine, photo, monkeypatch):
+    expected = engine.enlarge(photo[:20], FAST)
     convolve = Convolution.__call__
     overflowed = []
 
@@ -89,47 +81,10 @@ def test_an_overflow_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
         return result
 
     monkeypatch.setattr(Convolution, "__call__", overflowing)
-    result = enlarge(Engine("cpu", "fp16"), photo)
+    result = Engine("cpu", "fp16").enlarge(photo[:20], FAST)
 
     assert overflowed
     assert np.abs(result.astype(int) - expected).max() <= 1
-
-
-def test_bf16_is_close_to_fp32(photo):
-    exact = enlarge(Engine("cpu", "fp32"), photo)
-
-    rounded = enlarge(Engine("cpu", "bf16"), photo)
-
-    difference = np.abs(rounded.astype(int) - exact)
-    assert 0 < difference.max() <= 16
-    assert np.square(difference).mean() < 255**2 / 10**4.8
-
-
-def test_cancel_works_between_steps_and_frees_the_engine(engine, photo):
-    stop = threading.Event()
-    seen = []
-
-    def progress(done, total, left):
-        seen.append(done)
-        stop.set()
-
-    with pytest.raises(Cancelled):
-        enlarge(engine, np.tile(photo, (20, 1, 1)), progress=progress, ticket=Ticket(stop=stop))
-    assert len(seen) == 1
-    enlarge(engine, photo)
-
-
-def test_progress_ends_with_all_rows(engine, photo):
-    seen = []
-
-    enlarge(engine, np.tile(photo, (12, 1, 1)), progress=lambda *report: seen.append(report))
-
-    done, total, left = zip(*seen, strict=True)
-    assert len(seen) > 2
-    assert list(done) == sorted(done)
-    assert set(total) == {480}
-    assert done[-1] == 480
-    assert left[-1] == pytest.approx(0, abs=0.01)
 
 
 def test_unavailable_devices_and_precisions_are_errors():
@@ -137,14 +92,12 @@ def test_unavailable_devices_and_precisions_are_errors():
         pick_device("warp drive")
     with pytest.raises(SettingsError, match="Choose from auto"):
         Engine("cpu", "fp8")
-    assert pick_precision("auto", torch.device("cuda")) == "fp16"
-    assert pick_precision("bf16", torch.device("cpu"), bits=16) == "fp32"
 
 
 @pytest.mark.parametrize(
     ("is_supported", "seconds", "chosen"),
-    [(True, [2.0, 1.0], "bf16"), (True, [1.0, 2.0], "fp32"), (True, [1.0, 0.95], "fp32"), (False, [2.0, 1.0], "fp32")],
-    ids=["faster", "slower", "hardly faster", "not supported"],
+    [(True, [2.0, 1.0], "bf16"), (True, [1.0, 0.95], "fp32"), (False, [2.0, 1.0], "fp32")],
+    ids=["faster", "hardly faster", "not supported"],
 )
 def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, seconds, chosen):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_supported)
@@ -158,44 +111,187 @@ def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, 
 
 
 def test_a_network_runs_only_in_its_declared_precisions(monkeypatch):
-    assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
-    assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
+    cuda = torch.device("cuda")
+    assert [pick_precision("auto", cuda), pick_precision("auto", cuda, supported=("fp32", "bf16"))] == ["fp16", "fp32"]
     known = replace(graph_of(FAST), precisions=("fp32",))
     monkeypatch.setattr("enhance.models.store._shipped_graph", lambda name: known if name == FAST else SHIPPED[name]())
 
     engine = Engine("cpu", "bf16")
 
     assert (engine.precision(), engine.precision(model=FAST), engine.precision(model=ANIME)) == ("bf16", "fp32", "bf16")
+    assert engine.precision(bits=16) == "fp32"
 
 
-def repeat(rows: np.ndarray) -> np.ndarray:
-    """Return a portrait image that repeats these rows."""
-    return np.ascontiguousarray(np.tile(rows, (160 // len(rows), 1, 1)))
+# --- Steps
 
 
-FLAT = repeat(np.full((1, 24, 3), (90, 140, 200), np.uint8))
-GRADIENT = repeat(np.linspace((20, 90, 200), (250, 100, 10), 24).astype(np.uint8)[None])
-TEXTURE = repeat(np.random.default_rng(3).integers(60, 190, (8, 24, 3), dtype=np.uint8))
+def test_cancel_works_between_steps_and_frees_the_engine(engine, tall):
+    stop, seen = threading.Event(), []
+
+    def progress(done, total, left):
+        seen.append(done)
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        engine.enlarge(tall, FAST, progress=progress, ticket=Ticket(stop=stop))
+    assert len(seen) == 1
+    engine.enlarge(tall[:8], FAST)
 
 
-def seams(strips: list[np.ndarray], period: int) -> np.ndarray:
-    """Return how much each output row differs from the same row one period earlier, except near the ends."""
-    whole = np.concatenate(strips).astype(int)
-    return np.abs(whole[4 * period :] - whole[: -4 * period]).max((1, 2))[100:-100]
+def test_progress_ends_with_all_rows(engine, tall):
+    seen = []
+
+    engine.enlarge(tall[:480], FAST, progress=lambda *report: seen.append(report))
+
+    done, total, left = zip(*seen, strict=True)
+    assert len(seen) > 2
+    assert list(done) == sorted(done)
+    assert set(total) == {480}
+    assert done[-1] == 480
+    assert left[-1] == pytest.approx(0, abs=0.01)
 
 
-@pytest.mark.parametrize("rows", [8, 13])
-@pytest.mark.parametrize(("image", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
-def test_no_seam_is_visible_between_strips(engine, monkeypatch, image, period, rows):
-    monkeypatch.setattr("enhance.engine.steps.strip_rows", lambda *_: rows)
+def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
+    urgent_is_done, finished_first = threading.Event(), []
 
-    strips = list(engine.stream(image, FAST))
+    def run_preview():
+        engine.enlarge(tall[:16, :16], FAST, ticket=Ticket("preview"))
+        urgent_is_done.set()
 
-    assert seams(strips, period).max() <= 1  # the rounding error
+    def progress(done, total, left):
+        if done < total and not urgent.is_alive() and not urgent_is_done.is_set():
+            urgent.start()
+        if done < total:
+            finished_first.append(urgent_is_done.is_set())
+
+    urgent = threading.Thread(target=run_preview)
+    engine.enlarge(tall, FAST, progress=progress)
+    urgent.join()
+
+    assert finished_first[-1], "the preview waited for the whole run"
 
 
-@pytest.mark.parametrize(("image", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
-def test_separate_strips_would_have_visible_seams(engine, image, period):
-    alone = [enlarge(engine, image[first : first + 40]) for first in range(0, 160, 40)]
+def test_a_gpu_runs_one_step_ahead(engine, tall, monkeypatch):
+    done, step, expected = threading.Semaphore(0), steps.Steps.step, engine.enlarge(tall[:400], FAST)
 
-    assert seams(alone, period).max() > 3
+    def counted(self, *given):
+        rows = step(self, *given)
+        done.release()
+        return rows
+
+    monkeypatch.setattr(steps.Steps, "step", counted)
+    monkeypatch.setattr(engine, "_runs_ahead", True)
+    strips = []
+    for strip in engine.stream(tall[:400], FAST):
+        assert done.acquire(timeout=60), "its own step"
+        if sum(map(len, strips)) + len(strip) < len(expected):
+            assert done.acquire(timeout=60), "the next step, which was not requested yet"
+            done.release()
+        strips.append(strip)
+
+    assert np.array_equal(np.concatenate(strips), expected)
+
+
+def test_an_abandoned_run_withdraws_its_next_step(engine, tall, monkeypatch):
+    monkeypatch.setattr(engine, "_runs_ahead", True)
+    stop = threading.Event()
+    left, stopped = (engine.stream(tall, FAST, ticket=Ticket(stop=stop)) for _ in range(2))
+
+    next(left)
+    left.close()
+    next(stopped)
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(stopped)
+
+    assert SCHEDULER.count_steps() == 0
+    assert engine.enlarge(tall[:8, :8], FAST).shape == (32, 32, 3)
+
+
+# --- One model, one thread
+
+
+def test_one_model_is_in_memory_until_it_is_replaced_released_or_idle(tall):
+    engine = Engine("cpu", "fp32")
+    for name in (FAST, ANIME):
+        engine.enlarge(tall[:8, :8], name)
+        assert (engine.loaded() or "")[0] == name
+    engine.release()
+    assert engine.loaded() is None
+
+    engine.enlarge(tall[:8, :8], FAST)
+    engine.release_if_idle()
+    assert engine.loaded(), "a model that was just used is kept"
+    run = engine.stream(tall, FAST)
+    next(run)
+    engine._used -= 300
+    engine.release_if_idle()
+    assert engine.loaded(), "the model of a run is kept"
+    run.close()
+    engine.release_if_idle()
+    assert engine.loaded() is None
+
+
+def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
+    engine = Engine("cpu", "fp32")
+    engine.device = torch.device("cuda")
+
+    for name in (FAST, FAST, ANIME):
+        engine.use(name, lambda _, name=name: SimpleNamespace(name=name, bytes=1), lambda model: model)
+    assert len(trimmed) == 2
+
+    engine.release()
+    assert len(trimmed) == 3
+    assert not any(trimmed), "the model was released before"
+
+
+def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_file, monkeypatch):
+    seen: dict[str, set[str]] = {}
+
+    def record(owner, name):
+        whole = getattr(owner, name)
+
+        def recorded(*given, **named):
+            seen.setdefault(name, set()).add(threading.current_thread().name)
+            return whole(*given, **named)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    for owner, names in (
+        (torch, ("from_numpy", "zeros", "empty", "stack", "isfinite")),
+        (torch.nn.functional, ("conv2d",)),
+        (torch.cpu, ("_is_avx512_bf16_supported",)),
+        (Convolution, ("__call__",)),
+        (RowNetwork, ("load",)),
+        (steps, ("prepare",)),
+        (models, ("read_state_dict",)),
+    ):
+        for name in names:
+            record(owner, name)
+    kernels._fused_convolution.cache_clear()
+    device._is_bf16_faster.cache_clear()
+
+    enhancer = Enhancer("cpu", data=photo_file.parent / "data")
+    settings = Settings.from_preset("anime-fast")
+    others = [threading.Thread(target=lambda: enhancer.preview(photo_file, settings, size=16)) for _ in range(2)]
+    others.append(threading.Thread(target=lambda: enhancer.estimate(512, 512, Settings("gentle"))))
+    for other in others:
+        other.start()
+    enhancer.run(photo_file, settings)
+    enhancer.upscale(photo.astype(np.uint16), FAST)
+    for other in others:
+        other.join()
+
+    assert set.union(*seen.values()) == {"enhance-device", "enhance-core"}
+    assert set(seen) > {"from_numpy", "zeros", "__call__", "load", "read_state_dict", "prepare"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory")
+def test_a_server_returns_freed_memory_to_the_system(tmp_path):
+    blocks = [np.ones(60_000, np.uint8) for _ in range(2000)]  # 120 MB in blocks that are too small for own mappings
+    del blocks[:-1]
+    before = psutil.Process().memory_info().rss
+    Enhancer("cpu", data=tmp_path).release_if_idle()
+    assert psutil.Process().memory_info().rss < before - 60e6
