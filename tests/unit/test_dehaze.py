@@ -8,23 +8,8 @@ from skimage import data
 from enhance.scenes.dehaze import HAZY, find_haze, remove_haze
 from tests.conftest import psnr
 
-CLEAR = {
-    "coffee": data.coffee,
-    "astronaut": data.astronaut,
-    "chelsea": data.chelsea,
-    "rocket": data.rocket,
-    "motorcycle": lambda: data.stereo_motorcycle()[0],
-    "page": lambda: np.dstack([data.page()] * 3),
-    "camera": lambda: np.dstack([data.camera()] * 3),
-}
-AIRLIGHTS = {
-    "grey": (0.8, 0.8, 0.8),
-    "light": (0.9, 0.9, 0.9),
-    "white": (1.0, 1.0, 1.0),
-    "bluish": (0.82, 0.87, 0.93),
-    "warm": (0.95, 0.9, 0.84),
-}
-MEDIUM = 1.0
+PHOTOS = {"coffee": data.coffee, "astronaut": data.astronaut, "chelsea": data.chelsea}
+AIRLIGHTS = {"grey": (0.8, 0.8, 0.8), "light": (0.9, 0.9, 0.9), "white": (1.0, 1.0, 1.0), "warm": (0.95, 0.9, 0.84)}
 
 
 def depth_map(kind: str, height: int, width: int) -> np.ndarray:
@@ -41,7 +26,7 @@ def depth_map(kind: str, height: int, width: int) -> np.ndarray:
     return 0.2 + (hills - hills.min()) / (hills.max() - hills.min())
 
 
-def add_haze(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = MEDIUM) -> np.ndarray:
+def add_haze(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = 1.0) -> np.ndarray:
     """Return the photo with haze, by the model that dehazing inverts."""
     transmission = np.exp(-density * depth)[..., None]
     levels = np.iinfo(rgb.dtype).max
@@ -60,9 +45,8 @@ def view() -> np.ndarray:
     return add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
 
 
-@pytest.mark.parametrize("name", ["astronaut", "rocket", "motorcycle", "page"])
-def test_a_clear_image_does_not_change(name):
-    photo = CLEAR[name]()
+@pytest.mark.parametrize("photo", [data.astronaut(), data.rocket(), np.dstack([data.page()] * 3)])
+def test_a_clear_image_does_not_change(photo):
 
     assert psnr(dehaze(photo), photo) > 40
     assert find_haze(photo).amount < HAZY
@@ -70,8 +54,8 @@ def test_a_clear_image_does_not_change(name):
 
 def test_dehazing_gains_10_db_on_average():
     gains = {}
-    for name in ("coffee", "astronaut", "chelsea"):
-        photo = CLEAR[name]()[::2, ::2]
+    for name, source in PHOTOS.items():
+        photo = source()[::3, ::3]
         for kind in ("far above", "far aside", "even", "hills"):
             depth = depth_map(kind, *photo.shape[:2])
             for airlight in ("grey", "white", "warm"):
@@ -104,7 +88,7 @@ def test_the_amount_grows_with_the_haze():
     assert amounts[-1] < 1
 
 
-@pytest.mark.parametrize("radius", [3, 20, 45])
+@pytest.mark.parametrize("radius", [3, 45])
 def test_a_lamp_or_a_white_wall_does_not_change_the_airlight(radius):
     photo = data.coffee()
     view = add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["grey"])
@@ -129,8 +113,7 @@ def test_a_bright_sky_stays_bright():
     assert np.abs(result[:110].astype(int) - view[:110]).max() <= 12
 
 
-@pytest.mark.parametrize("backdrop", [220, 255])
-@pytest.mark.parametrize("radius", [48, 100])
+@pytest.mark.parametrize(("backdrop", "radius"), [(220, 48), (255, 100)])
 def test_an_object_on_a_white_backdrop_is_not_hazy(backdrop, radius):
     photo = data.coffee()
     mask = np.zeros(photo.shape[:2], np.float32)
@@ -141,7 +124,7 @@ def test_an_object_on_a_white_backdrop_is_not_hazy(backdrop, radius):
     assert np.array_equal(dehaze(image), image)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (2, 3), (3, 20_000), (16, 16)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 20_000)])
 def test_unusual_sizes_work(size):
     image = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
 

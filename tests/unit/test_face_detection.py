@@ -1,18 +1,11 @@
 """Face detection at any size and rotation. The tests need the file of the detector."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from skimage import data
 
-from enhance.scenes.face_detection import MOST_FACES, TEMPLATE, Face, align, find_faces, scale_of, similarity, transform
-
-
-@pytest.fixture(scope="module")
-def detector(detector_file) -> Path:
-    return detector_file
+from enhance.scenes.face_detection import MOST_FACES, TEMPLATE, align, find_faces, scale_of, similarity, transform
 
 
 @pytest.fixture(scope="module")
@@ -27,61 +20,55 @@ def rotate(rgb: np.ndarray, degrees: float) -> np.ndarray:
     return cv2.warpAffine(rgb, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def distances(face: Face) -> np.ndarray:
-    """Return the distance of each landmark to the template in the aligned crop, in pixels of 512."""
+def test_the_landmarks_of_a_face_fit_the_template(detector_file):
+    (face,) = find_faces(data.astronaut(), detector_file)
     matrix = similarity(face.landmarks, TEMPLATE)
-    return np.linalg.norm(transform(matrix, face.landmarks) - TEMPLATE, axis=1)
+    distances = np.linalg.norm(transform(matrix, face.landmarks) - TEMPLATE, axis=1)  # in pixels of 512
 
-
-def test_the_landmarks_of_a_face_fit_the_template(detector):
-    faces = find_faces(data.astronaut(), detector)
-
-    assert len(faces) == 1
-    assert faces[0].is_restorable
-    assert distances(faces[0]).mean() < 3
-    matrix = similarity(faces[0].landmarks, TEMPLATE)
-    assert distances(faces[0]).max() / scale_of(matrix) < 1.5  # in pixels of the image
+    assert face.is_restorable
+    assert distances.mean() < 3
+    assert distances.max() / scale_of(matrix) < 1.5  # in pixels of the image
 
 
 @pytest.mark.parametrize("degrees", [-50, 180])
-def test_a_rotated_face_is_found_and_aligned(detector, woman, degrees):
-    faces = find_faces(rotate(woman, degrees), detector)
+def test_a_rotated_face_is_found_and_aligned(detector_file, woman, degrees):
+    faces = find_faces(rotate(woman, degrees), detector_file)
 
     assert len(faces) == 1
     downwards = faces[0].landmarks[3:].mean(axis=0) - faces[0].landmarks[:2].mean(axis=0)
     tilt = np.degrees(np.arctan2(downwards[0], downwards[1]))
     assert abs((tilt - degrees + 180) % 360 - 180) < 6  # The head is a little tilted in the original.
     upright, _ = align(rotate(woman, degrees), faces[0].landmarks)
-    straight, _ = align(woman, find_faces(woman, detector)[0].landmarks)
+    straight, _ = align(woman, find_faces(woman, detector_file)[0].landmarks)
     middle = np.s_[180:400, 150:360]
     assert np.corrcoef(upright[middle].ravel(), straight[middle].ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("enlarged", [0.2, 2.5])
-def test_small_and_large_faces_are_found(detector, woman, enlarged):
+def test_small_and_large_faces_are_found(detector_file, woman, enlarged):
     interpolation = cv2.INTER_AREA if enlarged < 1 else cv2.INTER_CUBIC
     image = cv2.resize(woman, None, fx=enlarged, fy=enlarged, interpolation=interpolation)
 
-    faces = find_faces(image, detector)
+    faces = find_faces(image, detector_file)
 
     assert len(faces) == 1
     assert faces[0].size == pytest.approx(110 * enlarged, rel=0.2)
 
 
-def test_16_bit_and_grey_images_have_the_same_faces(detector, woman):
-    eight = find_faces(woman, detector)[0]
-    sixteen = find_faces(woman.astype(np.uint16) * 257, detector)[0]
+def test_16_bit_and_grey_images_have_the_same_faces(detector_file, woman):
+    eight = find_faces(woman, detector_file)[0]
+    sixteen = find_faces(woman.astype(np.uint16) * 257, detector_file)[0]
     grey = np.repeat(cv2.cvtColor(woman, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
     assert np.array_equal(eight.landmarks, sixteen.landmarks)
-    assert np.abs(find_faces(grey, detector)[0].landmarks - eight.landmarks).max() < 3
+    assert np.abs(find_faces(grey, detector_file)[0].landmarks - eight.landmarks).max() < 3
 
 
-def test_50_faces_of_a_crowd_are_found_once_each(detector, woman):
+def test_50_faces_of_a_crowd_are_found_once_each(detector_file, woman):
     head = cv2.resize(woman, (110, 100), interpolation=cv2.INTER_AREA)
     crowd = np.tile(head, (6, 9, 1))
 
-    faces = find_faces(crowd, detector, precise=False)
+    faces = find_faces(crowd, detector_file, precise=False)
 
     assert len(faces) == MOST_FACES
     cells = {(int(face.landmarks[2, 0] // 110), int(face.landmarks[2, 1] // 100)) for face in faces}
@@ -89,5 +76,5 @@ def test_50_faces_of_a_crowd_are_found_once_each(detector, woman):
 
 
 @pytest.mark.parametrize("photo", [data.coffee, data.chelsea])
-def test_objects_and_cats_are_not_faces(detector, photo):
-    assert find_faces(photo(), detector, precise=False) == ()
+def test_objects_and_cats_are_not_faces(detector_file, photo):
+    assert find_faces(photo(), detector_file, precise=False) == ()

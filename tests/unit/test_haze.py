@@ -68,10 +68,6 @@ def add_haze(rgb: np.ndarray, near: float, far: float, airlight: tuple[int, int,
     return np.rint(mix(rgb, airlight, veil)).astype(np.uint8)
 
 
-def test_there_are_20_clear_photos():
-    assert len(CLEAR) >= 20
-
-
 @pytest.mark.parametrize("name", [name if name in FEW else pytest.param(name, marks=LONG) for name in CLEAR])
 def test_clear_photos_have_no_haze(name):
     assert measure(CLEAR[name]()).haze == 0

@@ -19,20 +19,12 @@ from enhance.scenes.faces import FaceCache
 PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 
-def copy_gentle_model(folder: Path) -> Path:
-    """Copy the model of `gentle` to the folder and return the folder."""
-    for path in models.folder().glob("realesrgan-x4plus.*"):
-        shutil.copy(path, folder)
-    for path in models.folder().glob("RealESRGAN_x4plus.*"):
-        shutil.copy(path, folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
     """An enhancer with the model of `gentle` and the detector, which inverts faces instead of running GFPGAN."""
-    folder = copy_gentle_model(tmp_path_factory.mktemp("weights"))
-    shutil.copy(detector_file, folder)
+    folder = tmp_path_factory.mktemp("weights")
+    for path in (models.ensure("realesrgan-x4plus").path, detector_file):
+        shutil.copy(path, folder)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ENHANCE_WEIGHTS", str(folder))
         enhancer = Enhancer("cpu", "fp32", data=tmp_path_factory.mktemp("data"))

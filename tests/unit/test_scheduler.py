@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 import pytest
 
 from enhance.errors import Cancelled, EnhanceError
-from enhance.scheduler import FairQueue, Kind, Scheduler, Ticket
+from enhance.scheduler import Kind, Scheduler, Ticket
 
 PATIENCE = 60
 ARRIVED = ["a11", "a12", "a21", "a31", "b11", "b12"]
@@ -21,44 +22,25 @@ SERVED = ["a11", "b11", "a21", "b12", "a31", "a12"]
 """Addresses a and b, sessions 1 to 3 of a and 1 of b."""
 
 
-class Call(threading.Thread):
-    """A call from a thread of its own."""
-
-    def __init__(self, work: Callable[[], object]):
-        super().__init__(daemon=True)
-        self._work, self.error = work, None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:
-            self.error = error
-
-    def end(self) -> None:
-        self.join(PATIENCE)
-        assert not self.is_alive()
-
-
 class BusyScheduler(Scheduler):
     """A scheduler whose thread is busy until the end of the block; later steps wait in their order."""
 
     def __enter__(self) -> BusyScheduler:
-        self.order, self._calls, self._go_on, begun = list[str](), list[Call](), threading.Event(), threading.Event()
-        self._calls.append(Call(lambda: self.call(lambda: (begun.set(), self._go_on.wait(PATIENCE)), Ticket())))
+        self.order, self._pool = list[str](), ThreadPoolExecutor(8)
+        self._go_on, begun = threading.Event(), threading.Event()
+        self._pool.submit(self.call, lambda: (begun.set(), self._go_on.wait(PATIENCE)), Ticket())
         assert begun.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._go_on.set()
-        for one in self._calls:
-            one.end()
+        self._pool.shutdown()
 
-    def ask(self, name: str, ticket: Ticket, work: Callable[[], object] = int) -> Call:
+    def ask(self, name: str, ticket: Ticket, work: Callable[[], object] = int) -> Future:
         count = self.count_steps()
-        self._calls.append(Call(lambda: self.call(lambda: (self.order.append(name), work()), ticket)))
+        call = self._pool.submit(self.call, lambda: (self.order.append(name), work()), ticket)
         wait_until(lambda: self.count_steps() == count + 1)
-        return self._calls[-1]
+        return call
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
@@ -76,17 +58,24 @@ def scheduler() -> Iterator[Scheduler]:
     own.close()
 
 
-def test_every_step_runs_on_one_thread_that_is_not_the_callers(scheduler):
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads for callers."""
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+def test_every_step_runs_on_one_thread_that_is_not_the_callers(scheduler, pool):
     seen = set()
 
     def step() -> None:
         seen.add(threading.get_ident())
         scheduler.call(lambda: seen.add(threading.get_ident()))  # one step within another
 
-    others = [Call(lambda: scheduler.call(step)) for _ in range(3)]
+    others = [pool.submit(scheduler.call, step) for _ in range(3)]
     scheduler.call(step)
     for one in others:
-        one.end()
+        one.result(PATIENCE)
 
     assert len(seen) == 1
     assert threading.get_ident() not in seen
@@ -112,39 +101,22 @@ def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: 
     assert busy.order == SERVED
 
 
-def test_clients_that_repeat_previews_do_not_starve_a_run(scheduler):
-    order, ended = [], threading.Event()
-
-    def repeat(caller: int) -> None:
-        while not ended.is_set():
-            scheduler.call(lambda: order.append("preview"), Ticket("preview", caller))
-
-    previews = [Call(lambda caller=caller: repeat(caller)) for caller in range(4)]
-    for _ in range(50):
-        scheduler.call(lambda: order.append("run"), Ticket())
-    ended.set()
-    for one in previews:
-        one.end()
-
-    assert order.count("run") == 50
-
-
-def test_background_steps_run_only_while_the_device_is_unused_and_nobody_has_a_job():
+def test_background_steps_run_only_while_the_device_is_unused_and_nobody_has_a_job(scheduler, pool):
     with BusyScheduler() as busy:
         background = busy.ask("background", Ticket("background"))
         busy.ask("run", Ticket("run"))
         busy.ask("preview", Ticket("preview"))
-    background.end()
+    background.result(PATIENCE)
     assert busy.order == ["preview", "run", "background"]
 
-    scheduler, order = Scheduler(), []
+    order = []
     with scheduler.admit("visitor"):  # The run decodes its photo, for example.
-        card = Call(lambda: scheduler.call(lambda: order.append("background"), Ticket("background")))
-        for number in range(3):
-            card.join(0.2)
+        card = pool.submit(scheduler.call, lambda: order.append("background"), Ticket("background"))
+        for number in range(2):
+            wait([card], 0.2)
             scheduler.call(lambda number=number: order.append(number), Ticket())
-    card.end()
-    assert order == [0, 1, 2, "background"]
+    card.result(PATIENCE)
+    assert order == [0, 1, "background"]
 
 
 def test_a_cancelled_step_is_not_run():
@@ -154,11 +126,10 @@ def test_a_cancelled_step_is_not_run():
         cancelled = busy.ask("cancelled", ticket)
         busy.ask("next", Ticket())
         ticket.stop.set()
-        cancelled.end()  # the device is still busy
+        assert isinstance(cancelled.exception(PATIENCE), Cancelled), "the device is still busy"
         assert busy.count_steps() == 1
 
     assert busy.order == ["next"]
-    assert isinstance(cancelled.error, Cancelled)
 
 
 def test_an_error_reaches_the_caller_and_the_next_step_runs():
@@ -168,10 +139,10 @@ def test_an_error_reaches_the_caller_and_the_next_step_runs():
         busy.ask("next", Ticket())
 
     assert busy.order == ["failed", "next"]
-    assert isinstance(failed.error, ZeroDivisionError)
+    assert isinstance(failed.exception(), ZeroDivisionError)
 
 
-def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(scheduler):
+def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(scheduler, pool):
     ticket, inside = Ticket(), threading.Event()
 
     def endless() -> None:
@@ -181,15 +152,14 @@ def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thre
 
     for end in (scheduler.close, ticket.stop.set):
         inside.clear()
-        call = Call(lambda: scheduler.call(endless, ticket))
-        assert inside.wait(5)
+        call = pool.submit(scheduler.call, endless, ticket)
+        assert inside.wait(PATIENCE)
         end()
-        call.end()
-        assert isinstance(call.error, Cancelled)
+        assert isinstance(call.exception(PATIENCE), Cancelled)
     assert scheduler.call(lambda: 7) == 7, "the thread starts again"
 
 
-def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler):
+def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
     near, ran, queued, calls = [], [], {}, []
     going = threading.Lock()
 
@@ -205,21 +175,20 @@ def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler):
     first = Ticket("run", "a")
     with scheduler.queue_job(first):
         for name in ("a1", "a2", "b1"):
-            calls.append(Call(lambda name=name: run(name)))
+            calls.append(pool.submit(run, name))
             wait_until(lambda name=name: name in queued)
         assert near == ["a1"]
         wait_until(lambda: queued == {"a1": 1, "a2": 3, "b1": 2})
         scheduler.leave_queue(first)  # A job can leave the queue before the end of its block.
         wait_until(lambda: len(ran) == 3)
     for call in calls:
-        call.end()
-        assert call.error is None
+        call.result(PATIENCE)
 
     assert ran == ["a1", "b1", "a2"]
     assert scheduler.count() == 0
 
 
-def test_a_cancelled_job_leaves_the_queue(scheduler):
+def test_a_cancelled_job_leaves_the_queue(scheduler, pool):
     ticket = Ticket("run", "b")
 
     def run() -> None:
@@ -227,21 +196,20 @@ def test_a_cancelled_job_leaves_the_queue(scheduler):
             raise AssertionError("a cancelled job began")
 
     with scheduler.queue_job(Ticket()):
-        waiting = Call(run)
+        waiting = pool.submit(run)
         wait_until(lambda: scheduler.count() == 2)
         ticket.stop.set()
-        waiting.end()
+        assert isinstance(waiting.exception(PATIENCE), Cancelled)
         assert scheduler.count() == 1
-    assert isinstance(waiting.error, Cancelled)
 
 
-def test_a_comparison_waits_for_comparisons_and_for_no_run(scheduler):
+def test_a_comparison_waits_for_comparisons_and_for_no_run(scheduler, pool):
     with scheduler.queue_job(Ticket()), scheduler.queue_job(Ticket("comparison")):
         second = Ticket("comparison")
-        waiting = Call(lambda: scheduler.queue_job(second).__enter__())
+        waiting = pool.submit(scheduler.queue_job(second).__enter__)
         wait_until(lambda: scheduler.ahead(second) == 1)
         second.stop.set()
-        waiting.end()
+        assert isinstance(waiting.exception(PATIENCE), Cancelled)
     assert [scheduler.count(lane) for lane in ("run", "comparison")] == [0, 0]
 
 
@@ -281,17 +249,6 @@ def test_a_job_is_admitted_until_the_last_hold_ends(scheduler):
             thread.enter_context(scheduler.queue_job(ticket))
         assert scheduler.count() == 1
     assert scheduler.count() == 0
-
-
-def test_in_order_yields_the_order_of_take():
-    queue = FairQueue[str]()
-    for name in ARRIVED:
-        queue.add((name[0], name[1]), name)
-    assert [*queue.in_order()] == SERVED
-    first = queue.take()
-    queue.add(("a", "1"), "again")
-    assert [first, *queue.in_order()][:2] == ["a11", "b11"], "the caller that was served last is not next"
-    assert [queue.take() for _ in range(len(queue))] == [*SERVED[1:], "again"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends interrupts in another way")
