@@ -21,7 +21,6 @@ _MAX_SECOND_PIXELS = 1_600_000_000
 """The most pixels of a result beyond the scale of the network: those of a 100-megapixel photo at 4x."""
 _MAX_BORDER = 16
 """The maximum length of a side of the paper, in sides of the photo."""
-_SAME_SHAPE = 0.01
 _SOURCE_ROWS, _BORDER_ROWS = 512, 64
 _HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
 _ROUNDING = 1e-6
@@ -88,12 +87,6 @@ def paper_of(settings: Settings, height: int, width: int) -> Paper | None:
         _check_size(setting, centimetres, (0, _MAX_BORDER * photo[axis] / dots), height, width)
         size[axis] = max(1, round(centimetres * dots))
     return Paper((size[0], size[1]), photo)
-
-
-def differs_from_paper(settings: Settings, height: int, width: int) -> bool:
-    """Return whether the aspect ratio of an image differs from that of a print with two sides by more than 1%."""
-    sides = {axis: side for _, side, axis in _sides(settings, height, width)}
-    return len(sides) == 2 and abs(math.log(sides[0] / sides[1] * width / height)) > _SAME_SHAPE
 
 
 def scaled_size(settings: Settings, height: int, width: int) -> tuple[int, int]:

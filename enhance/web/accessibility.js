@@ -33,7 +33,7 @@
     "#retry": "#retry",
     "#reset": "#tuning-sheet > button",
     "#tips": "#tips .tip-action, #panel:not(:has(.tip-action)) #preset input:checked",
-    "#size-problem": `#section-size ${FIELDS} input, #section-size:not(:has(${FIELDS})) #sizes input:checked`,
+    "#size-problem": `#section-size ${FIELDS} input, #section-size:has(#size [value=scale]:checked) #sizes input:checked`,
     "#preset-problem": "#preset input:checked",
     "#progress": "#enhance",
     "#comparison": "#preset input:checked",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,7 +55,7 @@ _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) =>
 _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', interactive: on }})"
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
 """Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
-_ANSWERED_CONTROLS = ("preset", "size", "scale", "paper", "unit", "reduce")
+_ANSWERED_CONTROLS = ("preset", "reduce")
 """The choices whose change the server answers with values for others."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -209,44 +209,36 @@ class _Events:
         card, named, values = self._page.controls, self._named, self._values
         tuned = [named[name] for name in TUNING_CONTROLS]
         own = [named[name] for name in PRESET_CONTROLS]
-        sizes = (*SIZE_CONTROLS, *PRINT_CONTROLS)
+        sizes = ("size", *SIZE_CONTROLS, *PRINT_CONTROLS)
+        sized = [card.sizes.select, *(named[name].input for name in sizes)]
         encodings = [named[name].input for name in ENCODING_CONTROLS]
         for event, is_reset in ((named["preset"].input, "false"), (card.reset.click, "true")):
             event(None, named["preset"], own, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
         for event, handler, options in (
-            (named["preset"].input, controls.choose_preset, {**_LAST, "asks": "preset"}),
+            (named["preset"].input, controls.choose_preset, {**_LAST, "asks": ["preset"]}),
             (card.reset.click, controls.choose_preset, _LAST),
-            (self._page.upload.tips.select, controls.follow_tip, _EACH),
-            (card.sizes.select, controls.choose_size, _EACH),
-            (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
+            (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": ["reduce"]}),
         ):
             chosen = self._answer(event, handler, values, self._controls, **options)
             self._remember(chosen.then)
             self._show_estimate(chosen.then)
             self._show_preview(chosen.then, controls.preview)
         # The browser's own part comes first: later listeners of an event wait for the response to earlier ones.
-        remembered = (*PRESET_CONTROLS, *sizes, *ENCODING_CONTROLS, "tile", *BATCH_CONTROLS)
-        self._remember(partial(gr.on, [named[name].input for name in remembered]))
+        remembered = (*PRESET_CONTROLS, *ENCODING_CONTROLS, "tile", *BATCH_CONTROLS)
+        self._remember(partial(gr.on, [*sized, *(named[name].input for name in remembered)]))
         named["tuning"].input(None, named["tuning"], tuned, js=_ENABLE, **_QUIET)
         self._show_preview(partial(gr.on, [part.input for part in own]), controls.adjust_preview)
-        for name in ("size", *sizes):
-            special = {
-                "size": controls.change_size_control,
-                "paper": controls.change_print,
-                "unit": controls.change_print,
-            }
-            handler = special.get(name, controls.change_size)
-            sized = self._answer(named[name].input, handler, values, self._controls, asks=name, **_LAST)
-            self._show_estimate(sized.then)
-            self._show_preview(sized.then, controls.adjust_preview)
-            if name == "size":
-                self._remember(sized.then)
+        changed = self._answer(partial(gr.on, sized), controls.change_size, values, self._controls, sizes, **_LAST)
+        self._show_estimate(changed.then)
+        self._show_preview(changed.then, controls.adjust_preview)
         self._on(partial(gr.on, encodings), controls.change_encoding, values, self._controls, **_LAST)
         self._show_estimate(partial(gr.on, encodings))
         self._show_estimate(named["largest"].input)
         self._show_preview(named["largest"].input, controls.adjust_preview)
         self._on(named["name_pattern"].change, batch_estimate.show_name, values, self._batch, **_LAST)
         self._when_settled(self._page.preview.retry.click, controls.preview, values, self._preview, **_PREVIEW)
+        messages = [self._page.run.progress, self._page.batch.progress]
+        self._on(self._page.upload.tips.select, controls.clear_messages, [], messages, **_EACH)
         copied = card.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
         self._on(copied.then, controls.confirm_copied_link, [], None, **_SHORT)
 
@@ -377,12 +369,12 @@ class _Events:
         handler: Callable[..., Any],
         inputs: list[Any],
         outputs: list[Any],
-        asks: str = "",
+        asks: Sequence[str] = (),
         **options: Any,
     ) -> Any:
         """Call a handler that sets values of controls. Controls that changed since the event keep their value.
 
-        `asks` is the control whose change is the event. The change can precede the request.
+        `asks` are the controls whose changes are the event. A change can precede the request.
         """
         values = gr.JSON(visible=False)
         marker = component_id(values)

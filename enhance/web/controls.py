@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,29 +11,20 @@ import gradio as gr
 from ..errors import SettingsError
 from ..i18n import name_of
 from ..images import Box
-from ..output.resample import result_size, with_largest_print, with_possible_size
 from ..presets import PresetInfo
-from ..settings import PRESETS, Settings, largest_scale, network_scale
+from ..settings import Settings, largest_scale
 from . import templates
 from .history import show_history
 from .params import (
-    COMMON_SIZES,
-    LARGEST_PRINT,
-    OWN_PRINT,
-    POSSIBLE_SIZE,
-    USE_PNG,
     batch_values,
     encoding_from,
     encoding_from_link,
     encoding_from_storage,
     is_auto,
-    print_controls,
     settings_from,
     settings_from_link,
     settings_from_storage,
     settings_of_preset,
-    size_setting,
-    with_fitting_size,
 )
 from .preview import images_of, is_current, state_of
 from .session import Session
@@ -44,7 +34,6 @@ from .views import (
     Call,
     Updates,
     in_page_order,
-    is_fit_needed,
     presets_html,
     show_controls,
     show_download,
@@ -161,60 +150,22 @@ def choose_preset(call: Call) -> Updates:
 
 def change_size(call: Call) -> Updates:
     """Show the values of another preset, if Auto chooses another one for another size."""
-    session, values = call.session, call.values
-    try:
-        settings = settings_from(values, session.shape)
-    except SettingsError:  # The size control shows the message.
-        return {}
-    shown = session.shown_values
-    if not session.is_auto or (shown.preset, shown.reduce) == (values["preset"], values["reduce"]):
-        return {call.page.named["print_fit"]: gr.Radio(visible=is_fit_needed(session, settings))}
-    session.settings = settings
-    return show_controls(call)
+    session, values, shown = call.session, call.values, call.session.shown_values
+    session.wanted_size = {}
+    if session.is_auto and (shown.preset, shown.reduce) != (values["preset"], values["reduce"]):
+        with suppress(SettingsError):  # The size control shows the message.
+            session.settings = settings_from(values, session.shape)
+            return show_controls(call)
+    return {}
 
 
-@_shows_setting_errors
-def follow_tip(call: Call) -> Updates:
-    """Select what the button of a message offers: a preset, a size or a format. The message about a run goes."""
+def clear_messages(call: Call) -> Updates:
+    """Clear the message about the last run or batch, whose button the user selected."""
     session, page = call.session, call.page
-    updates = _follow_tip(call, str(call.event.index))
-    if not session.is_running:
-        updates |= {page.run.progress: ""}
-    if not session.owner.is_batch_running:
-        updates |= {page.batch.progress: ""}
-    return updates
-
-
-def _follow_tip(call: Call, name: str) -> Updates:
-    if name in COMMON_SIZES:
-        return choose_size(call)
-    if name == USE_PNG:
-        encoding = change_encoding(replace(call, values={**call.values, "format": "png"}))
-        return {call.page.named["format"]: "png", **encoding}
-    if name in _NEAREST:
-        return _use_nearest_size(call, _NEAREST[name])
-    return select_preset(call, name) if name in PRESETS else {}
-
-
-@_shows_setting_errors
-def choose_size(call: Call) -> Updates:
-    """Select one of the common output sizes: 2x, 4x, web or print."""
-    session, size = call.session, COMMON_SIZES.get(str(call.event.index))
-    if size is None:
-        return {}
-    session.settings, session.wanted_size = settings_from({**call.values, **size}, session.shape), {}
-    return show_size(call)
-
-
-_NEAREST = {POSSIBLE_SIZE: with_possible_size, LARGEST_PRINT: with_largest_print}
-
-
-def _use_nearest_size(call: Call, nearest: Callable[[Settings, int, int], Settings]) -> Updates:
-    """Select a possible size in place of that of the controls."""
-    session, settings = call.session, settings_from(call.values, call.session.shape)
-    if session.shape is not None:
-        session.settings = nearest(settings, *session.shape)
-    return show_size(call)
+    return {
+        **({} if session.is_running else {page.run.progress: ""}),
+        **({} if session.owner.is_batch_running else {page.batch.progress: ""}),
+    }
 
 
 def select_preset(call: Call, name: str) -> Updates:
@@ -230,33 +181,6 @@ def change_reduction(call: Call) -> Updates:
     before = settings_from({**call.values, "reduce": session.settings.reduce}, session.shape)
     session.settings = before.changed(reduce=call.values["reduce"])
     return show_size(call)
-
-
-@_shows_setting_errors
-def change_size_control(call: Call) -> Updates:
-    """Show another control for the output size, with the size that the result has now."""
-    session, control = call.session, call.values["size"]
-    settings = with_fitting_size(session.settings, session.shape)
-    height, width = result_size(settings, *(session.shape or (600, 800)))  # A typical shape without a photo.
-    megapixels = height * width / 1e6
-    value = {
-        "scale": network_scale(settings),
-        "long_side": max(height, width),
-        "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
-    }.get(control)
-    values = {**call.values, **({} if control == "paper" else {control: value})}
-    session.settings, session.wanted_size = settings.changed(**size_setting(values)), {}
-    return show_size(call)
-
-
-@_shows_setting_errors
-def change_print(call: Call) -> Updates:
-    """Show the fields of a print size of the user's own, with the size so far, or hide them for a named size."""
-    session, values = call.session, call.values
-    if values["paper"] == OWN_PRINT and session.settings.is_print:
-        values = {**values, **print_controls(session.settings, values)}
-    session.settings = settings_from(values, session.shape)
-    return show_size(call) | change_size(replace(call, values=values))
 
 
 @shows_errors(lambda page: page.result.download_message, "A format could not be selected")

@@ -88,6 +88,15 @@
     return new Response(stream.readable, response);
   };
 
+  // Set a radio button or a number in the page. Gradio takes the value from the first of these events and sends its own
+  // at the other one, which is not triggered here. Without this, controls that are set together are sent one by one.
+  window.enhanceSet = (name, value) => {
+    const radio = one(`#${name} [type=radio][value="${value}"]`), input = radio ?? one(`#${name} [type=number]`);
+    if (radio) radio.checked = true;
+    else if (input) input.value = value;
+    input?.dispatchEvent(new Event(radio ? "change" : "input"));
+  };
+
   // Without this, parts of Gradio have no label or an English one, and radio buttons of different controls are one group.
   const name = (element, words, attribute = "aria-label") => {
     if (element.getAttribute(attribute) !== words) element.setAttribute(attribute, words);

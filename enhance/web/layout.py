@@ -128,23 +128,21 @@ def _build_controls(page: Page, texts: Texts) -> None:
     """Build the controls: output size, preset, tuning, format and metadata, with their messages."""
     card, named, start = page.controls, page.named, Settings(REFERENCE_PRESET).as_dict()
     scaled = [(f"{scale:g}×", scale) for scale in scales(Settings(REFERENCE_PRESET))]
-    hidden = {**_PLAIN, "visible": False}
     page.result.summary = gr.HTML(elem_id="done")
     with _section("size"):
         fieldset = '<fieldset class="sizes"></fieldset>'
-        card.sizes = gr.HTML(fieldset, elem_id="sizes", js_on_load="window.enhanceSizes = trigger")
+        card.sizes = gr.HTML(fieldset, elem_id="sizes", js_on_load="window.enhanceSizeEvent = trigger")
         named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0], **_PLAIN)
         named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
-        named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
-        named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
-        named["paper"] = _choice(texts, "paper", [*PAPERS, OWN_PRINT], next(iter(PAPERS)), **hidden)
+        named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **_PLAIN)
+        named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **_PLAIN)
+        named["paper"] = _choice(texts, "paper", [*PAPERS, OWN_PRINT], next(iter(PAPERS)), **_PLAIN)
         with gr.Row(elem_id="print", equal_height=False):
-            arguments: dict[str, Any] = {"visible": False, "min_width": 0}
-            for name in PRINT_SIDES:
-                named[name] = gr.Number(label=texts(name), elem_id=name, **arguments)
-            named["unit"] = _choice(texts, "unit", CENTIMETRES, "cm", elem_classes="pills", **arguments)
-            named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", **arguments)
-        named["print_fit"] = _choice(texts, "print_fit", PRINT_FITS, PRINT_FITS[0], **hidden)
+            for name, side in zip(PRINT_SIDES, next(iter(PAPERS.values())), strict=True):
+                named[name] = gr.Number(side, label=texts(name), elem_id=name, min_width=0)
+            named["unit"] = _choice(texts, "unit", CENTIMETRES, "cm", elem_classes="pills", min_width=0)
+            named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", min_width=0)
+        named["print_fit"] = _choice(texts, "print_fit", PRINT_FITS, PRINT_FITS[0], **_PLAIN)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
         named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)

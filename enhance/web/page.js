@@ -117,11 +117,10 @@
     }
     const retry = event.target.closest?.("[data-retry]");
     if (retry) toggleRetry(retry);
-    const suggestion = event.target.closest?.("[data-action]");
-    if (suggestion) {
-      isCustom = false; // The offered size can be a common one.
-      window.enhanceTips("select", { index: suggestion.dataset.action, value: null });
-    }
+    const solution = JSON.parse(event.target.closest?.("[data-values]")?.dataset.values ?? "null");
+    if (solution?.size) chooseSize(solution);
+    else for (const name in solution) one(`#${name} input[value="${solution[name]}"]`).click();
+    if (solution) window.enhanceTips("select", { index: 0, value: null });
   });
 
   // The button of a full queue counts down and then starts the job again. A second press, or another message, cancels.
@@ -215,9 +214,9 @@
       if (control) lastChange.set(control, ++changeCount);
     }, true);
   }
-  window.enhanceAsks = (answer, control) => {
-    changeAtRequest.set(answer, lastChange.get(control) ?? changeCount);
-    sentChange.set(control, lastChange.get(control));
+  window.enhanceAsks = (answer, controls) => {
+    for (const control of controls) sentChange.set(control, lastChange.get(control));
+    changeAtRequest.set(answer, Math.max(0, ...controls.map((control) => lastChange.get(control) ?? 0)) || changeCount);
     unanswered++;
   };
   window.enhanceAnswered = () => unanswered--;
@@ -249,18 +248,24 @@
   };
 
   // The common output sizes. The other size controls are shown for Custom, or if the size is not a common one.
+  // The page sets all controls of the size itself, so that the requests of later choices have it, too.
+  const common = Object.entries(window.enhanceSizes.common);
+  let isCustom = false;
+  const chooseSize = (values, isOwn = false) => {
+    isCustom = isOwn;
+    for (const [name, value] of Object.entries(values)) window.enhanceSet(name, value);
+    updateSizes();
+    window.enhanceSizeEvent("select", { index: 0, value: null });
+  };
   const updateSizes = () => {
     const place = one("#sizes .sizes"), control = one("#size input:checked")?.value;
     if (!place || !control) return;
-    const common = Object.entries(window.enhanceCommonSizes);
     if (!place.firstChild) {
       const radio = (name) => `<label><input type="radio" name="sizes" value="${name}"><span>${window.enhanceTranslate(`size_${name}`)}</span></label>`;
       place.innerHTML = `<legend>${window.enhanceTranslate("size")}</legend><div class="wrap">${[...common.map(([name]) => name), "custom"].map(radio).join("")}</div>`;
       place.addEventListener("change", ({ target }) => {
-        isCustom = target.value === "custom";
-        if (isCustom && one("#size input[value=paper]").checked) one("#size input[value=scale]").click(); // Print is one of the common sizes.
-        updateSizes();
-        if (!isCustom) window.enhanceSizes("select", { index: target.value, value: null });
+        const isPrint = one("#size input[value=paper]").checked; // Print is one of the common sizes.
+        chooseSize(window.enhanceSizes.common[target.value] ?? (isPrint ? { size: "scale" } : {}), target.value === "custom");
       });
     }
     const value = { scale: one("#scale input:checked")?.value, long_side: one("#long_side input")?.value }[control];
@@ -269,9 +274,42 @@
     const input = place.querySelector(`input[value="${chosen}"]`);
     if (!input.checked) input.checked = true;
     for (const label of place.querySelectorAll("label")) label.classList.toggle("selected", label.firstChild === input);
+    for (const [name, { scale }] of common) {
+      place.querySelector(`[value="${name}"]`).parentElement.hidden = Boolean(scale) && !one(`#scale [value="${scale}"]`);
+    }
     one("#panel").classList.toggle("custom-size", chosen === "custom");
+    const ratio = ([side, other]) => Math.max(side, other) / Math.min(side, other), sides = printSides();
+    one("#panel").classList.toggle("needs-fit", sides.every(Boolean) && Math.abs(Math.log(ratio(sides) / ratio(photoSize()))) > 0.01);
   };
-  let isCustom = false;
+  const photoSize = () => JSON.parse(one("[data-photo]")?.dataset.photo ?? "{}").size ?? [800, 600];
+  const PRINT_SIDES = ["print_width", "print_height"];
+  const printSides = () => PRINT_SIDES.map((name) => Number(one(`#${name} input`)?.value));
+  const setPrintSides = (sides, factor) => sides.forEach((side, place) => {
+    if (side) window.enhanceSet(PRINT_SIDES[place], Math.round(100 * side * factor) / 100);
+  });
+
+  // Another control of the size starts with the size so far, a print size of the user's own with the last named one.
+  const SCALES = {
+    scale: (value) => value,
+    long_side: (value, width, height) => value / Math.max(width, height),
+    megapixels: (value, width, height) => Math.sqrt((1e6 * value) / (width * height)),
+  };
+  document.addEventListener("input", ({ target }) => {
+    const control = target.closest?.("#section-size .block[id]:not(#sizes)")?.id;
+    if (!control) return;
+    const before = one(`#${control} label.selected input`)?.value; // Gradio marks the new choice later.
+    const { papers, units } = window.enhanceSizes, [width, height] = photoSize();
+    if (control === "size" && before in SCALES) {
+      const largest = Number([...document.querySelectorAll("#scale input")].at(-1).value);
+      const value = Number(one(`#${before} :is([type=number], :checked)`).value);
+      const scale = Math.min(SCALES[before](value, width, height) || largest, largest), area = (scale ** 2 * width * height) / 1e6;
+      window.enhanceSet("long_side", Math.floor(scale * Math.max(width, height) + 1e-6));
+      window.enhanceSet("megapixels", Math.floor(100 * area + 1e-6) / 100 || area);
+    }
+    if (control === "paper") setPrintSides(papers[target.value] ?? [], 1 / units[one("#unit input:checked").value]);
+    if (control === "unit") setPrintSides(printSides(), units[before] / units[target.value]);
+    updateSizes();
+  }, true);
 
   // The bar has the progress of the batch's current file. The files are only redrawn when a state changes.
   const showShare = () => {

@@ -95,12 +95,6 @@ _TYPES = {
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
 }
-USE_PNG = "use_png"
-"""The action of the button that selects PNG, which supports every result."""
-POSSIBLE_SIZE = "possible_size"
-"""The action of the button that selects the nearest possible size."""
-LARGEST_PRINT = "largest_print"
-"""The action of the button that selects the largest print with the resolution of the controls."""
 
 
 def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Settings:
@@ -125,14 +119,18 @@ def size_setting(values: Values) -> dict[str, Any]:
     return (sides or dict.fromkeys(PRINT_SIDES)) | rest
 
 
-def print_controls(settings: Settings, values: Values) -> dict[str, Any]:
-    """Return the values of the controls of a print for the settings, in the unit of `values`.
+def size_controls(settings: Settings, values: Values) -> dict[str, Any]:
+    """Return the values of the controls of the output size for the settings.
 
-    The size is one of the user's own if that is chosen in `values`, or if it has no name.
+    A print has the unit of `values`. Its size is one of the user's own if that is chosen there, or if it has no name.
     """
+    if not settings.is_print:
+        control = next((name for name in SIZES if getattr(settings, name) is not None), SIZES[0])
+        return {"size": control, control: getattr(settings, control)}
     unit = "in" if values.get("unit") == "in" else "cm"
     sides = {name: getattr(settings, name) for name in PRINT_SIDES}
     return {
+        "size": "paper",
         "paper": OWN_PRINT if values.get("paper") == OWN_PRINT else settings.paper or OWN_PRINT,
         **{name: side and round(side / CENTIMETRES[unit], 2) for name, side in sides.items()},
         "unit": unit,

@@ -22,7 +22,7 @@ from ..info import Info, Result, paper_in, settings_in
 from ..output.formats import Encoding
 from ..output.thumbnails import Thumbnail, save_for_screen
 from ..preview import Preview
-from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
+from ..settings import AUTO, REFERENCE_PRESET, Settings
 from ..store import Entry, download_name
 from .batch.files import BatchFiles
 from .storage import Asker
@@ -172,13 +172,6 @@ class Session:
     def shape(self) -> tuple[int, int] | None:
         """Height and width of the photo."""
         return None if self.upload is None else (self.upload.facts.height, self.upload.facts.width)
-
-    @property
-    def size_control(self) -> str:
-        """The control that determines the output size: scale, long_side, megapixels or paper."""
-        if self.settings.is_print:
-            return "paper"
-        return next((name for name in SIZES if getattr(self.settings, name) is not None), SIZES[0])
 
     @property
     def preset_control(self) -> str:

@@ -15,8 +15,8 @@ from .templates import Button
 QUEUE_ERRORS = ("queue_full", "queue_share")
 _PRESET_ERRORS = ("preset_unknown", "not_installed", "not_finite", "faces_no_image")
 """The errors of one preset that have no class of their own."""
-_SMALLER = {2: "2x", 4: "4x"}
-"""Smaller sizes by scale, as actions of `controls.follow_tip`."""
+_SMALLER = (4, 2)
+"""The scales that are offered in place of larger ones."""
 
 
 def is_of_preset(error: EnhanceError) -> bool:
@@ -26,8 +26,8 @@ def is_of_preset(error: EnhanceError) -> bool:
 
 def use_auto(language: str, session: Session) -> tuple[Button, ...]:
     """Return the button that selects Auto in place of a preset; none if Auto is selected."""
-    name = translate(language, "preset_auto")
-    return () if session.owner.active.is_auto else (Button(translate(language, "use_instead", name=name), AUTO),)
+    label = translate(language, "use_instead", name=translate(language, "preset_auto"))
+    return () if session.owner.active.is_auto else (Button(label, {"preset": AUTO}),)
 
 
 def solve(language: str, session: Session, error: EnhanceError, folder: str) -> tuple[str, tuple[Button, ...]]:
@@ -49,7 +49,7 @@ def solve(language: str, session: Session, error: EnhanceError, folder: str) -> 
         return "", ()
     text = translate(language, "disk_for_result", needed=format_bytes(needed), free=format_bytes(free))
     scale = result_size(settings, height, width)[1] / width
-    for smaller in sorted(_SMALLER, reverse=True):
+    for smaller in _SMALLER:
         is_possible = smaller < scale and smaller <= network_scale(settings)
         if is_possible and stored_bytes(settings.changed(scale=smaller), upload.facts) <= free:
             return text, (_use_scale(language, smaller),)
@@ -57,4 +57,5 @@ def solve(language: str, session: Session, error: EnhanceError, folder: str) -> 
 
 
 def _use_scale(language: str, scale: int) -> Button:
-    return Button(translate(language, "use_size", size=translate(language, "scale_of", scale=scale)), _SMALLER[scale])
+    label = translate(language, "use_size", size=translate(language, "scale_of", scale=scale))
+    return Button(label, {"size": "scale", "scale": scale})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,10 +69,10 @@ def _message(kind: str, *values: Any) -> str:
 
 @dataclass(frozen=True)
 class Button:
-    """A button of a message: its `action` for `controls.follow_tip`, or the `minutes` until it starts a job again."""
+    """A button of a message: the `values` of controls that it sets, or the `minutes` until it starts a job again."""
 
     label: str
-    action: str = ""
+    values: Mapping[str, Any] | None = None
     minutes: int = 0
 
 

@@ -10,7 +10,8 @@ from gradio import themes
 
 from ..config import Limits
 from ..i18n import LANGUAGES, PixelCount, primary_tag, section, translate
-from .params import COMMON_SIZES
+from ..settings import PAPERS
+from .params import CENTIMETRES, COMMON_SIZES
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "preset_cards.js", "panel.js", "accessibility.js", "history.js")
@@ -51,7 +52,8 @@ def page_head(limits: Limits) -> str:
         own["retry_counting"] = translate(language, "retry_counting", time="{time}")  # The script fills it in.
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    data = f"window.enhanceWords = {json.dumps(texts)}; window.enhanceCommonSizes = {json.dumps(COMMON_SIZES)};"
+    sizes = {"common": COMMON_SIZES, "papers": PAPERS, "units": CENTIMETRES}
+    data = f"window.enhanceWords = {json.dumps(texts)}; window.enhanceSizes = {json.dumps(sizes)};"
     return f"<script>{data}\n{script}</script>"
 
 

@@ -18,7 +18,7 @@ from ..settings import Settings, network_scale
 from . import templates
 from .cards import cards_data
 from .layout import EXAMPLES
-from .params import LARGEST_PRINT, POSSIBLE_SIZE, page_message, settings_from
+from .params import COMMON_SIZES, Values, page_message, settings_from, size_controls
 from .session import Upload
 from .views import Call, Updates, clear, show_bar, show_controls, show_photo, show_size
 
@@ -92,18 +92,18 @@ def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -
     text, shape = page_message(call.language, error, settings), call.session.shape
     if settings is None or shape is None:
         size = call.text("scale_of", scale=4)
-        return templates.problem(text, templates.Button(call.text("use_size", size=size), "4x"))
+        return templates.problem(text, templates.Button(call.text("use_size", size=size), COMMON_SIZES["4x"]))
     possible, is_large = with_possible_size(settings, *shape), error.key == "size_large"
-    size = possible.describe_size(call.language)
+    size, values = possible.describe_size(call.language), size_controls(possible, call.values)
     if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
         label = call.text("use_largest" if is_large else "use_size", size=size)
-        return templates.problem(text, templates.Button(label, POSSIBLE_SIZE))
-    buttons = [templates.Button(call.text("use_dpi", dpi=possible.dpi), POSSIBLE_SIZE)]
+        return templates.problem(text, templates.Button(label, values))
+    buttons = [templates.Button(call.text("use_dpi", dpi=possible.dpi), values)]
     if is_large:
         largest = with_largest_print(settings, *shape)
         sides = " × ".join(f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side)
         label = call.text("use_largest_print", size=call.text("print_sides", sides=sides))
-        buttons.append(templates.Button(label, LARGEST_PRINT))
+        buttons.append(templates.Button(label, size_controls(largest, call.values)))
     return templates.problem(text, *buttons)
 
 
@@ -153,11 +153,11 @@ def _tips(call: Call, upload: Upload, settings: Settings) -> str:
     available = available_presets()
     for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
         if is_found and preset != settings.preset:
-            button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), preset)
+            button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), {"preset": preset})
             tips.append(templates.hint(call.text(f"hint_{preset}"), *([button] if preset in available else [])))
     if faster := call.services.enhancer.suggest_faster(analysis, settings):
         name = call.text(f"preset_{faster.preset}")
-        button = _use_faster(call, name, faster.preset, faster.seconds, faster.selected_seconds)
+        button = _use_faster(call, name, {"preset": faster.preset}, faster.seconds, faster.selected_seconds)
         tips.append(templates.hint(call.text("slow_offer"), button))
     return "".join(tips)
 
@@ -168,11 +168,11 @@ def _faster_size(call: Call, settings: Settings, facts: Facts, seconds: float) -
     if not is_large or seconds <= LONG_SECONDS:
         return ""
     smaller = call.services.enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
-    button = _use_faster(call, call.text("scale_of", scale=4), "4x", smaller, seconds)
+    button = _use_faster(call, call.text("scale_of", scale=4), COMMON_SIZES["4x"], smaller, seconds)
     return templates.hint(call.text("slow_size"), button)
 
 
-def _use_faster(call: Call, name: str, action: str, seconds: float, selected_seconds: float) -> templates.Button:
+def _use_faster(call: Call, name: str, values: Values, seconds: float, selected_seconds: float) -> templates.Button:
     times = {"time": seconds, "selected": selected_seconds}
     texts = {key: format_duration(call.language, value) for key, value in times.items()}
-    return templates.Button(call.text("use_preset", name=name, **texts), action)
+    return templates.Button(call.text("use_preset", name=name, **texts), values)

@@ -26,7 +26,7 @@ from ..i18n import (
 )
 from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS, notes_of
-from ..output.resample import differs_from_paper, result_size, scaled_size
+from ..output.resample import result_size, scaled_size
 from ..presets import PresetInfo, has_fixed_denoise
 from ..settings import AUTO, PRINT_DPI, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
 from ..store import download_name
@@ -35,15 +35,12 @@ from .jobs import RunState, progress_text
 from .layout import Card, Page
 from .params import (
     CONTROLS,
-    OWN_PRINT,
     PRESET_CONTROLS,
-    PRINT_CONTROLS,
     TUNING_CONTROLS,
-    USE_PNG,
     Values,
     language_of,
     page_message,
-    print_controls,
+    size_controls,
     usual_settings,
     with_fitting_size,
 )
@@ -241,33 +238,15 @@ def _show_values(call: Call, updates: Mapping[str, Any]) -> Updates:
 
 
 def _size_updates(session: Session) -> dict[str, Any]:
-    settings, control = session.settings, session.size_control
+    """Update the controls of the size that is selected, and the scales to select from."""
+    settings = session.settings
     possible = scales(Settings(REFERENCE_PRESET) if session.is_auto else settings)
     scale, choices = settings.scale or network_scale(settings), [(f"{one:.3g}×", one) for one in possible]
-    radios = ("paper", "unit", "print_fit")
-    parts = {name: gr.Radio if name in radios else gr.Number for name in ("paper", *PRINT_CONTROLS)}
-    prints = {name: part(visible=False) for name, part in parts.items()}
-    if settings.is_print:
-        shown = print_controls(settings, session.values)
-        visible = {"paper", "dpi"} if shown["paper"] != OWN_PRINT else parts.keys() - {"print_fit"}
-        visible = visible | ({"print_fit"} if is_fit_needed(session, settings) else set())
-        prints = {name: part(visible=name in visible, value=shown[name]) for name, part in parts.items()}
-    return {
-        "size": control,
-        "scale": gr.Radio(visible=control == "scale", choices=choices, value=scale),
-        "long_side": gr.Number(visible=control == "long_side", value=settings.long_side),
-        "megapixels": gr.Number(visible=control == "megapixels", value=settings.megapixels),
-        **prints,
-    }
-
-
-def is_fit_needed(session: Session, settings: Settings) -> bool:
-    """Return whether the paper of a print has another aspect ratio than the photo."""
-    return session.shape is not None and differs_from_paper(settings, *session.shape)
+    return {**size_controls(settings, session.values), "scale": gr.Radio(choices=choices, value=scale)}
 
 
 def show_size(call: Call) -> Updates:
-    """Update the controls of the output size, and `reduce`, which limits it."""
+    """Update the output size and `reduce`, which limits it."""
     return _show_values(call, _size_updates(call.session) | {"reduce": call.session.settings.reduce})
 
 
@@ -449,7 +428,7 @@ def show_download(call: Call) -> Updates:
                 templates.note(call.text(f"note_{one}", format=encoding.file_format.name)) for one in notes
             )
         except EnhanceError as error:
-            button = templates.Button(call.text("use_instead", name=FORMATS["png"].name), USE_PNG)
+            button = templates.Button(call.text("use_instead", name=FORMATS["png"].name), {"format": "png"})
             message, is_possible = templates.problem(error.message(call.language), button), False
     bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
     arguments = bar.get(card.download, gr.DownloadButton()).constructor_args

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 
 from enhance.batch import Item
@@ -22,6 +22,7 @@ from enhance.web.session import PageResult
 from enhance.web.views import Call, Updates
 
 MINUTES = 60.0
+FOUR = {"size": "scale", "scale": 4}
 
 
 def with_values(call: Call, **values: object) -> Call:
@@ -36,17 +37,9 @@ def estimate(call: Call) -> Updates:
     return upload.estimate(call)
 
 
-def buttons(html: str) -> dict[str, str]:
-    """Return the actions of the buttons in a message by their labels."""
-    return {label: action for action, label in re.findall(r'data-action="([^"]*)">([^<]+)<', html)}
-
-
-def press(call: Call, action: str) -> Updates:
-    return controls.follow_tip(replace(call, event=gr.EventData(None, {"index": action})))
-
-
-def value(update: Any) -> Any:
-    return update.constructor_args["value"] if hasattr(update, "constructor_args") else update
+def buttons(html: str) -> dict[str, dict[str, Any]]:
+    """Return the values that the buttons in a message set, by their labels."""
+    return {label: json.loads(values) for values, label in re.findall(r"data-values='([^']*)'>([^<]+)<", html)}
 
 
 def test_a_full_queue_offers_to_retry_when_it_is_expected_to_have_room(call):
@@ -63,13 +56,7 @@ def test_a_full_queue_offers_to_retry_when_it_is_expected_to_have_room(call):
 def test_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "no weights"))
     html = controls.choose_preset(with_values(call, preset="face"))[call.page.controls.problem]
-    assert buttons(html) == {"Use Auto": AUTO}
-
-    updates = press(call, AUTO)
-
-    assert updates[call.page.named["preset"]] == AUTO
-    assert call.session.is_auto
-    assert updates[call.page.controls.problem] == ""
+    assert buttons(html) == {"Use Auto": {"preset": AUTO}}
 
 
 def test_a_link_to_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch):
@@ -77,7 +64,7 @@ def test_a_link_to_a_preset_that_is_not_installed_offers_auto(call, tmp_path, mo
     request: Any = SimpleNamespace(**{**vars(call.request), "session_hash": "new", "query_params": {"preset": "face"}})
     html = controls.open_page(replace(call, request=request))[call.page.controls.problem]
     assert "Not installed on this server." in html
-    assert buttons(html) == {"Use Auto": AUTO}
+    assert buttons(html) == {"Use Auto": {"preset": AUTO}}
 
 
 def test_a_file_of_a_batch_shows_a_visitor_no_path_of_its_model(call):
@@ -91,25 +78,23 @@ def test_a_run_whose_weights_are_missing_offers_auto(call, tmp_path, monkeypatch
     monkeypatch.setenv("PATH", "")
     run.start_run(with_values(call, preset="face"))
     *_, last = run.follow_run(call)
-    assert buttons(last[call.page.run.progress]) == {"Use Auto": AUTO}
-    press(call, AUTO)
+    assert buttons(last[call.page.run.progress]) == {"Use Auto": {"preset": AUTO}}
+    assert controls.clear_messages(call)[call.page.run.progress] == ""
+    call.session.is_auto = True
     assert "Use Auto" not in call.problem(StorageError("disk_full", name="a"), "A run failed")
 
 
-@pytest.mark.parametrize(("free", "offered"), [(2_000_000, {"Use 4×": "4x"}), (1000, {})])
+@pytest.mark.parametrize(("free", "offered"), [(2_000_000, {"Use 4×": FOUR}), (1000, {})])
 def test_a_full_disk_shows_what_a_result_needs_and_offers_the_size_that_fits(call, monkeypatch, free, offered):
     monkeypatch.setattr("enhance.web.solutions.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     html = with_values(call, scale=8).problem(StorageError("disk_full", name="a.png"), "A run failed")
     assert re.search(r"about [\d.]+ MB required, \S+ [kM]?B available", html)
     assert buttons(html) == offered
-    for action in offered.values():
-        press(call, action)
-        assert call.session.settings.scale == 4
 
 
 def test_a_size_beyond_4x_that_needs_too_much_memory_offers_4x(call):
     error = MemoryShortError("memory_out")
-    assert buttons(with_values(call, scale=8).problem(error, "A run failed")) == {"Use 4×": "4x"}
+    assert buttons(with_values(call, scale=8).problem(error, "A run failed")) == {"Use 4×": FOUR}
     assert buttons(with_values(call, scale=4).problem(error, "A run failed")) == {}
 
 
@@ -125,36 +110,33 @@ def test_a_size_beyond_4x_shows_its_two_passes_and_offers_4x_if_it_takes_long(ca
 
     monkeypatch.setattr(type(call.services.enhancer), "estimate", seconds)
     slow = buttons(estimate(with_values(call, scale=8))[card.size_problem])
-    assert slow["Use 4×, 4 min instead of 8 min"] == "4x"
+    assert slow["Use 4×, 4 min instead of 8 min"] == FOUR
 
 
 @pytest.mark.parametrize(
-    ("values", "labels", "action", "settings"),
+    ("values", "labels", "settings"),
     [
         (
             {"size": "long_side", "long_side": 2048},
             ["Use the largest size (1,600 px on the long side)"],
-            "possible_size",
             {"long_side": 1600},
         ),
         (
             {"size": "paper", "paper": "a3", "dpi": 300},
             ["Use 109 dpi, same print size", "Use the largest: 15.3 × 10.8 cm"],
-            "largest_print",
             {"print_width": 15.27, "print_height": 10.8, "dpi": 300},
         ),
-        ({"size": "long_side", "long_side": 1}, ["Use 7 px on the long side"], "possible_size", {"long_side": 7}),
+        ({"size": "long_side", "long_side": 1}, ["Use 7 px on the long side"], {"long_side": 7}),
     ],
 )
-def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels, action, settings):
+def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels, settings):
     wanted = with_values(call, **values)
     offered = buttons(estimate(wanted)[call.page.upload.size_problem])
     assert list(offered) == labels
-    assert action in offered.values()
 
-    press(wanted, action)
+    chosen = with_values(wanted, **list(offered.values())[-1]).session.settings
 
-    assert {name: getattr(call.session.settings, name) for name in settings} == settings
+    assert {name: getattr(chosen, name) for name in settings} == settings
 
 
 def test_a_size_that_is_too_large_offers_the_largest_of_a_network_even_if_auto_used_none_before(call):
@@ -171,10 +153,7 @@ def test_a_result_that_is_too_large_for_its_format_offers_png(call):
     path = call.session.upload.path
     info: Any = {"model": {"name": "other"}, "output": {"width": 20_000, "height": 9}}
     call.session.result = PageResult(call.session.upload, info, path, path)
-    message, named = call.page.result.download_message, call.page.named
+    message = call.page.result.download_message
     html = controls.change_encoding(with_values(call, format="webp"))[message]
-    assert buttons(html) == {"Use PNG": "use_png"}
-
-    updates = press(with_values(call, format="webp"), "use_png")
-
-    assert (updates[named["format"]], updates[message]) == ("png", "")
+    assert buttons(html) == {"Use PNG": {"format": "png"}}
+    assert controls.change_encoding(with_values(call, format="png"))[message] == ""

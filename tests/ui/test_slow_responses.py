@@ -83,6 +83,10 @@ MOVED_AT_ONCE = """() => new Promise((done) => {
 """Move a slider in the frame in which it first appears, and wait for a second."""
 
 
+CLICK = "(parts) => { for (const part of parts) document.querySelector(part).click(); }"
+"""Click parts of the page at once, before a response to the first click."""
+
+
 @contextmanager
 def delayed_answer(page: Page, first: Callable[[], object]) -> Iterator[None]:
     """Call `first`. Its response arrives after the block."""
@@ -157,6 +161,29 @@ def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
         page.locator("#tab-many-button").click()
     expect(page.locator("#facts")).to_contain_text("one-of-many.png")
     assert not page.evaluate("window.isLost"), "the end of a response is no lost connection"
+
+
+def test_a_size_chosen_just_before_another_setting_stays(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("sized.png", 24, 30))
+    for clicks, size, chosen in (
+        (["#sizes [value='2x']", "#preset [value=precise]"], "60 × 48 px", {"sizes": "2x", "scale": 2}),
+        (["#sizes [value=custom]", "#size [value=long_side]", "#preset [value=gentle]"], "60 × 48 px", {}),
+        (["#size [value=scale]", "#scale [value='3']", "#preset [value=original]"], "90 × 72 px", {"scale": 3}),
+    ):
+        page.evaluate(CLICK, clicks)
+        expect(page.locator("#why")).to_contain_text(size)
+        wait_for_chip(page, "matches")
+        expect_chosen(page, **chosen)
+    page.evaluate(CLICK, ["#sizes [value=print]", "#paper [value=own]", "#unit [value=in]"])
+    resolution = page.locator("#size-problem .tip-action", has_text="95 dpi")
+    expect(resolution).to_be_visible()
+    page.evaluate(CLICK, ["#size-problem .tip-action", "#preset [value=anime-fast]"])
+    expect(resolution).to_have_count(0)
+    wait_for_chip(page, "matches")
+    expect_chosen(page, sizes="print", paper="own", unit="in", preset="anime-fast")
+    expect(number(page, "print_width")).to_have_value("5.98")
+    expect(number(page, "dpi")).to_have_value("95")
 
 
 def test_files_that_arrive_before_an_earlier_one_is_shown_are_kept(site: Site, open_page):
