@@ -320,7 +320,10 @@ def open_result(call: Call) -> Updates:
     entry, tasks, session = find_entries(call)[0], call.services.enhancer.tasks, call.session
     info = tasks.finished_info(entry.task_id or "")
     png = tasks.result_path(info["task_id"])
-    load_result(session, _load_entry(call, entry), Result(png, info, png))
+    upload = _load_entry(call, entry)
+    if upload is None:
+        return {}
+    load_result(session, upload, Result(png, info, png))
     return _show_loaded(call)
 
 
@@ -338,7 +341,8 @@ def load_result(session: Session, upload: Upload, result: Result) -> None:
 def load_run(call: Call) -> Updates:
     """Load the photo and the settings of an interrupted run, which is then removed from the list."""
     entry = find_entries(call, is_settled=True)[0]
-    _load_entry(call, entry)
+    if _load_entry(call, entry) is None:
+        raise Cancelled("stopped")
     entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
     return _show_loaded(call)
 
@@ -413,8 +417,11 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
     return packed.archive
 
 
-def _load_entry(call: Call, entry: Entry) -> Upload:
-    """Make an entry's photo and settings those of the session. Raises EnhanceError and changes nothing then."""
+def _load_entry(call: Call, entry: Entry) -> Upload | None:
+    """Make an entry's photo and settings those of the session. Return None if the user has chosen another photo since.
+
+    Raises EnhanceError and changes nothing then.
+    """
     session, previews = call.session, call.services.previews
     session.open_tab(is_batch=False)
     if session.is_running:
@@ -423,15 +430,13 @@ def _load_entry(call: Call, entry: Entry) -> Upload:
     if not path.exists():
         raise EnhanceError("input_gone")
     count_as_used(path)
+    choice = session.begin_choice()
     photo = previews.read(path)
     if photo.image.sha256 != entry.sha256:
         raise PictureError("input_changed", name=entry.name)
     session.is_auto = settings.is_auto
     settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-    upload = previews.set_photo(session, photo, settings, session.begin_choice())
-    if upload is None:  # The user has chosen another photo.
-        raise Cancelled("stopped")
-    return upload
+    return previews.set_photo(session, photo, settings, choice)
 
 
 def _show_loaded(call: Call) -> Updates:

@@ -13,8 +13,10 @@ from .journey import (
     add_files,
     choose,
     drop,
+    enhance,
     expect,
     expect_chosen,
+    history,
     load,
     number,
     open_batch,
@@ -206,6 +208,25 @@ def test_files_that_arrive_before_an_earlier_one_is_shown_are_kept(site: Site, o
         chooser.value.set_files([site.photo("three.png", 20, 24), site.photo("four.png", 20, 24)])
     expect(page.locator(".file")).to_have_count(4)
     add_files(page, site.photo("five.png", 20, 24))
+
+
+def test_buttons_of_a_second_result_work_before_the_response_to_the_first_arrives(site: Site, open_page):
+    page = open_page("?preset=anime-fast", script=HOLD)
+    for name in ("older.png", "newer.png"):
+        load(page, site.photo(name, 20, 24))
+        enhance(page)
+    rows = history(page)
+
+    def press_button(name: str, act: str, times: int) -> None:
+        for _ in range(times):
+            rows.filter(has_text=name).locator(f"[data-act={act}]").click()
+
+    with delayed_answer(page, lambda: press_button("newer.png", "open", 1)):
+        press_button("older.png", "open", 1)
+    expect(page.locator("#facts")).to_contain_text("older-4x.png")
+    with delayed_answer(page, lambda: press_button("newer.png", "remove", 2)):
+        press_button("older.png", "remove", 2)
+    expect(page.locator("#history")).to_have_count(0)
 
 
 def test_all_updates_of_an_event_are_shown_if_they_arrive_before_its_number(site: Site, open_page):
