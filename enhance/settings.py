@@ -223,6 +223,13 @@ class Settings:
         """Whether the size is that of a print."""
         return self.print_width is not None or self.print_height is not None
 
+    def resolution(self, stated: float | None) -> int:
+        """Return the dots per inch of a print: those set, else those `stated` by the photo if they are enough.
+
+        Cameras state a resolution that has no meaning, such as 72 dpi.
+        """
+        return self.dpi or max(round(stated or 0), PRINT_DPI)
+
     @property
     def has_paper_size(self) -> bool:
         """Whether the result has the size of the paper even if the photo has another aspect ratio."""

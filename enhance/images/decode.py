@@ -82,8 +82,8 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
         header = read_header(file, max_pixels=max_pixels, decoding=False)
     width, height = header.upright_size
     facts = {name: getattr(header, name) for name in ("format", "mode", "bits", "orientation", "has_alpha", "frames")}
-    profile, has_location = profile_name(header.icc), header.metadata.has_location
-    return Facts(path.name, size, width=width, height=height, profile=profile, has_location=has_location, **facts)
+    facts |= {"profile": profile_name(header.icc), "has_location": header.metadata.has_location}
+    return Facts(path.name, size, width=width, height=height, dpi=min(header.metadata.dpi or [0]) or None, **facts)
 
 
 def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[DecodeBudget], None]) -> Iterator[Any]:

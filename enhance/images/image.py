@@ -33,7 +33,8 @@ class Facts:
 
     `width` and `height` are those after the EXIF orientation (1 to 8) is applied. `mode` is Pillow's, or one like
     "RGB;16" for what Pillow cannot hold; `bits` per channel, 8 or 16, are those after decoding; `profile` is the name
-    in the ICC profile; `frames` is 1 unless the file is animated or has several pages, of which the first is used.
+    in the ICC profile; `frames` is 1 unless the file is animated or has several pages, of which the first is used;
+    `dpi` is the resolution that the file states.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Facts:
     has_alpha: bool
     frames: int
     has_location: bool = False
+    dpi: float | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS
 from ..output.thumbnails import FinishedRows, Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..presets import licence_text
-from ..settings import PRINT_DPI
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
 
@@ -201,7 +200,7 @@ def _file_rows(
     backgrounds = {"on_white", "on_black"} & {*lost}
     mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or backgrounds else "A")
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
-    dpi = info["settings"].get("dpi") or PRINT_DPI
+    dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
     prints = [format_print_size(document.language, *one, dpi=dpi) for one in (input_size, output_size)]
     form, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
     kind = document.translate("report_quality", format=form, quality=quality) if quality else form

@@ -28,7 +28,7 @@ from ..info import Info, grade_in, paper_in, settings_in
 from ..output.formats import FORMATS, notes_of
 from ..output.resample import result_size, scaled_size
 from ..presets import PresetInfo, has_fixed_denoise
-from ..settings import AUTO, PRINT_DPI, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
+from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
 from ..store import download_name
 from . import templates
 from .jobs import RunState, progress_text
@@ -310,8 +310,7 @@ def _facts(call: Call) -> str:
             "source": translate_source(language, info["model"]["source"]),
         }
     removes_location = shown is not None and encoding.metadata != "keep"
-    dpi = settings.dpi or PRINT_DPI
-    values |= {"facts": facts, "dpi": dpi, "removes_location": removes_location}
+    values |= {"facts": facts, "dpi": settings.resolution(facts.dpi), "removes_location": removes_location}
     return templates.render("facts", language, **values)
 
 
@@ -396,8 +395,7 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
     else:
         try:
             height, width = result_size(session.settings, upload.facts.height, upload.facts.width)
-            key = "why_print" if session.settings.is_print else "why_ready"
-            text = call.text(key, width=f"{width:,}", height=f"{height:,}", dpi=session.settings.dpi)
+            text = call.text("why_ready", width=f"{width:,}", height=f"{height:,}")
         except SettingsError:  # The size control shows the message.
             text, is_possible = call.text("why_size"), False
     if is_running and not starts:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from enhance import Settings
 from enhance.cli import main
+from enhance.images import inspect
 from enhance.info import open_photo
 from enhance.output.resample import paper_of, result_size
 from enhance.settings import PRINT_DPI, signature
@@ -76,6 +77,14 @@ def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == PRINT_DPI
     assert main([*call, "--dpi", "0"]) == 2
     assert "dpi" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("stated", "shown"), [(600, 600), (72, PRINT_DPI), (0, PRINT_DPI)])
+def test_a_print_size_is_that_at_the_resolution_of_a_scan(tmp_path, stated, shown):
+    Image.new("RGB", (8, 8)).save(tmp_path / "scan.jpg", dpi=(stated, stated))
+    facts = inspect(tmp_path / "scan.jpg")
+    assert PIXELS.resolution(facts.dpi) == shown
+    assert PRINT.resolution(facts.dpi) == PRINT_DPI
 
 
 def test_border_and_crop_have_exactly_the_size_of_the_paper():
