@@ -20,7 +20,6 @@ from ..comparison import Cell
 from ..errors import Cancelled, EnhanceError
 from ..i18n import name_of
 from ..output.thumbnails import icc_for_screen, save_png, to_screen
-from ..presets import available_presets
 from ..preview import Preview, choose_box, upscale
 from ..scheduler import Ticket
 from ..settings import AUTO, Settings
@@ -31,7 +30,7 @@ from .params import settings_of_preset, with_fitting_size
 from .preview import REGION_SIDE
 from .processing import compare
 from .session import Upload
-from .views import Call, Updates, show_preview
+from .views import Call, Updates, in_page_order, show_preview
 
 COMPARISON_EVENTS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": None}
 """Comparisons of the page and of the API wait in the app's own queue."""
@@ -134,7 +133,8 @@ def _start(call: Call, upload: Upload, centre: object) -> PageComparison:
     place = view.left + view.width / 2, view.top + view.height / 2
     if isinstance(centre, list) and len(centre) == 2:
         place = centre[0], centre[1]
-    presets = [name for name in available_presets() if name != AUTO]
+    shown = in_page_order(call.services.enhancer.presets())
+    presets = [one["name"] for one in shown if one["available"] and one["name"] != AUTO]
     starts = [settings_of_preset(name, call.values, session).settings for name in presets]
     with call.services.enter(session.caller, "comparison") as ticket:
         comparison = PageComparison(

@@ -4,7 +4,7 @@
   const one = (selector) => document.querySelector(selector);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const [LARGEST_ZOOM, IDLE_MS, RETRY_MS, MARGIN, BAR, STEP] = [4, 250, 2000, 16, 76, 1.25];
-  const [MAX_IMAGES, GRID, FRAME, WIDE] = [16, 64, 16, 864];
+  const [MAX_IMAGES, GRID, FRAME, WIDE] = [16, 64, 16, 784];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const ICONS = {
     out: "M6 12h12", in: "M6 12h12M12 6v12", full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", divider: "m9 7-5 5 5 5M15 7l5 5-5 5",
@@ -127,17 +127,23 @@
     const shown = photo.size[0] * perPixel() / devicePixelRatio; // The controls are aligned with the edges of a photo that is wide enough for them.
     one("#stage").style.setProperty("--beside", `${whole && shown > WIDE ? Math.max(MARGIN, (canvas.clientWidth - shown) / 2) : MARGIN}px`);
     showTools(now, whole);
-    hideTags();
+    arrangeDivider();
   };
-  // A tag of the divider is hidden where it would overlap another control.
-  const hideTags = () => {
-    const [controls, tags] = [[one("#stage-state"), ...box.querySelectorAll(".overview, .tools")], box.querySelectorAll(".tag")];
-    const areas = controls.map((control) => control.getBoundingClientRect());
-    const hidden = [...tags].map((tag) => {
-      const { left, right, top, bottom } = tag.getBoundingClientRect();
-      return areas.some((area) => area.left < right && area.right > left && area.top < bottom && area.bottom > top);
-    });
-    for (const [place, tag] of tags.entries()) tag.style.visibility = hidden[place] ? "hidden" : "";
+  // The knob of the divider is above another control that it would overlap. A tag is hidden there, and at an edge.
+  const arrangeDivider = () => {
+    const areas = [one("#stage-state"), ...box.querySelectorAll(".overview, .tools")].map((control) => control.getBoundingClientRect());
+    const below = (part) => {
+      const { left, right, top, bottom } = part.getBoundingClientRect();
+      const area = areas.find((area) => area.left < right && area.right > left && area.top < bottom && area.bottom > top);
+      return area ? bottom - area.top + MARGIN / 2 : 0;
+    };
+    box.style.removeProperty("--raise");
+    box.style.setProperty("--raise", `${below(box.querySelector(".knob"))}px`);
+    const stage = box.getBoundingClientRect();
+    for (const tag of box.querySelectorAll(".tag")) {
+      const { left, right } = tag.getBoundingClientRect();
+      tag.style.visibility = below(tag) || left < stage.left || right > stage.right ? "hidden" : "";
+    }
   };
   // During a run, the edge of the part that is computed.
   const drawEdge = ({ edge, share }) => {

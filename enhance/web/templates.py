@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,11 @@ def file_address(path: Path) -> str:
     return quote(f"gradio_api/file={path.as_posix()}")
 
 
+def join_units(text: str) -> str:
+    """Return the text with spaces between numbers and units at which a line does not break."""
+    return re.sub(r"(?<=\d) (?=[^\W\d]|×)|(?<=×) ", "\u00a0", text)
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     autoescape=True,
@@ -43,7 +49,7 @@ _ENVIRONMENT = Environment(
     undefined=StrictUndefined,
     finalize=_without_direction_marks,
 )
-_ENVIRONMENT.filters |= {"address": file_address, "filesize": format_bytes}
+_ENVIRONMENT.filters |= {"address": file_address, "filesize": format_bytes, "units": join_units}
 
 
 def render(template: str, language: str, **values: Any) -> str:

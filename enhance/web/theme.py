@@ -88,6 +88,8 @@ def page_theme() -> themes.Base:
         body_background_fill_dark="#101211",
         block_background_fill="#ffffff",
         block_background_fill_dark="#181b1a",
+        body_text_color="#191d1c",
+        body_text_color_dark="#eceeed",
         body_text_color_subdued="#565e5b",
         body_text_color_subdued_dark="#a5adaa",
         block_info_text_color="#565e5b",

@@ -39,6 +39,7 @@ def estimate(call: Call) -> Updates:
 
 def buttons(html: str) -> dict[str, dict[str, Any]]:
     """Return the values that the buttons in a message set, by their labels."""
+    html = html.replace("\u00a0", " ")
     return {label: json.loads(values) for values, label in re.findall(r"data-values='([^']*)'>([^<]+)<", html)}
 
 
@@ -48,9 +49,9 @@ def test_a_full_queue_offers_to_retry_when_it_is_expected_to_have_room(call):
             stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
         html = run.start_run(call)[call.page.run.progress]
     assert "The queue is full." in html
-    minutes = re.search(r'data-retry="(\d+)">Retry in (\d+) min<', html)
+    minutes = re.search(r'data-retry="(\d+)">Retry in (\d+)\smin<', html)
     assert minutes
-    assert minutes[1] == minutes[2] == re.findall(r"about (\d+) min", html)[0]
+    assert minutes[1] == minutes[2] == re.findall(r"about (\d+)\smin", html)[0]
 
 
 def test_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch):
@@ -88,7 +89,7 @@ def test_a_run_whose_weights_are_missing_offers_auto(call, tmp_path, monkeypatch
 def test_a_full_disk_shows_what_a_result_needs_and_offers_the_size_that_fits(call, monkeypatch, free, offered):
     monkeypatch.setattr("enhance.web.solutions.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     html = with_values(call, scale=8).problem(StorageError("disk_full", name="a.png"), "A run failed")
-    assert re.search(r"about [\d.]+ MB required, \S+ [kM]?B available", html)
+    assert re.search(r"about [\d.]+\sMB required, [\d.]+\s[kM]?B available", html)
     assert buttons(html) == offered
 
 
