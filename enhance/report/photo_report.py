@@ -66,22 +66,14 @@ def _is_report(path: Path, input_sha256: str) -> bool:
     return f"/Creator ({CREATOR})".encode() in content and f"/Keywords ({input_sha256})".encode() in content
 
 
-def make_report(
-    info: Info,
-    result: FinishedRows,
-    image: SourceImage,
-    *,
-    language: str = DEFAULT_LANGUAGE,
-    when: datetime | None = None,
-) -> bytes:
-    """Return the report as PDF; the same arguments, `when` included, give the same bytes.
+def make_report(info: Info, result: FinishedRows, image: SourceImage, *, language: str = DEFAULT_LANGUAGE) -> bytes:
+    """Return the report as PDF.
 
     `info` is that of a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
-    other is treated as English. `when` is the date of the PDF, by default now. Raises PictureError if the result cannot
-    be read.
+    other is treated as English. Raises PictureError if the result cannot be read.
     """
     language = match_language(language) or DEFAULT_LANGUAGE
-    when = (when or datetime.now()).astimezone()
+    when = datetime.now().astimezone()
     name = info["input"]["name"]
     title = f"{translate(language, 'report_title')}: {name}"
     document = ReportDocument(language, title, translate(language, "report_subject"), when, image.sha256, name)

@@ -340,14 +340,6 @@ def test_16_bits_and_transparency():
     assert measure(rgb, alpha).transparency
 
 
-def test_presets_that_are_not_installed_have_a_substitute():
-    clean, phone = Analysis(400, 300), Analysis(400, 300, jpeg_quality=75)
-    assert (choose(clean, ALL_PRESETS).preset, choose(clean, {"gentle"}).preset) == ("precise", "gentle")
-    assert (choose(phone, ALL_PRESETS).preset, choose(phone, {"gentle"}).preset) == ("fast", "gentle")
-    assert choose(clean, ALL_PRESETS, (300, 400)).reason == "large_enough"
-    assert choose(clean, ALL_PRESETS, (301, 401)).preset == "precise"
-
-
 def soften(rgb: np.ndarray, factor: int) -> np.ndarray:
     """Downscale by averaging, upscale again, and crop so that the pixels are not aligned to the averages."""
     size = rgb.shape[1] // factor, rgb.shape[0] // factor

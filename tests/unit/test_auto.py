@@ -64,14 +64,7 @@ def test_a_run_equals_a_run_of_the_chosen_preset(photos, enhancer, tmp_path):
     for name in ("signature", "settings"):
         assert auto[name] == chosen[name]
     assert auto["output"]["sha256"] == chosen["output"]["sha256"]
-
-
-def test_a_preview_has_the_signature_of_the_run(photos, enhancer, tmp_path):
-    preview = enhancer.preview(photos / "clean.png", size=48)
-    run = enhancer.run(photos / "clean.png", output=tmp_path / "out.png")
-
-    assert preview.info["signature"] == run.info["signature"]
-    assert enhancer.retune(preview, Settings(saturation=1.5)).info["settings"]["saturation"] == 1.5
+    assert enhancer.preview(photos / "clean.png", size=48).info["signature"] == auto["signature"]
 
 
 def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhancer, with_fast_weights, tmp_path):
@@ -107,12 +100,22 @@ def test_auto_is_close_to_the_best_preset_of_a_sharpened_jpeg(name, enhancer, wi
     assert auto > max(others) - 3
 
 
-def test_texture_in_a_compressed_photo_does_not_count_as_strong_noise():
-    """The texture of gravel is measured as noise, and `gentle` replaces it."""
-    compressed = Analysis(400, 300, jpeg_quality=60, noise=8.4)
-
-    assert choose(compressed, {"gentle", "fast"}).preset == "fast"
-    assert choose(Analysis(400, 300, noise=8.4), {"gentle", "fast"}).preset == "gentle"
+@pytest.mark.parametrize(
+    ("facts", "preset"),
+    [
+        ({}, "precise"),
+        ({"jpeg_quality": 75}, "fast"),
+        ({"noise": 8.4}, "gentle"),
+        ({"noise": 8.4, "jpeg_quality": 60}, "fast"),  # The texture of gravel is measured as noise.
+        ({"kind": "text", "noise": 5.0}, "precise"),
+        ({"kind": "text", "jpeg_quality": 40}, "precise"),
+    ],
+)
+def test_the_preset_for_known_properties_and_its_substitute(facts, preset):
+    analysis = Analysis(400, 300, **facts)
+    assert choose(analysis, {"gentle", "fast", "precise"}).preset == preset
+    assert choose(analysis, {"gentle"}).preset == "gentle"
+    assert choose(analysis, {"gentle", "fast", "precise"}, (300, 400)).reason == "large_enough"
 
 
 def test_fine_lines_in_a_compressed_photo_need_the_large_network():
@@ -134,6 +137,8 @@ def test_fine_lines_in_a_compressed_photo_need_the_large_network():
     large = replace(found["bricks"], width=4000, height=3000)
     assert choose(large, {"gentle", "fast", "precise"}).preset == "fast"
     assert choose(replace(found["bricks"], jpeg_quality=None), {"gentle", "fast", "precise"}).preset == "precise"
+    assert faster_preset("gentle", Analysis(400, 300, kind="text", noise=5.0)) == "fast"
+    assert faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40)) == "precise"
 
 
 @pytest.mark.parametrize("quality", [50, pytest.param(75, marks=pytest.mark.long)])
@@ -159,6 +164,7 @@ def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with
     again = enhancer.preview(photos / "jpeg.jpg", Settings(saturation=1.5), size=48)
     assert retuned.info["signature"] == again.info["signature"]
     assert np.array_equal(retuned.after, again.after)
+    assert retuned.info["settings"]["saturation"] == 1.5
     assert retuned.info["settings"]["strength"] < Settings("fast").strength
     assert enhancer.resolve_for(Settings(strength=0.7), enhancer.analyse(photos / "jpeg.jpg"))[0].strength == 0.7
 
@@ -180,11 +186,6 @@ def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tm
     assert enhancer.report(again.info["task_id"]).read_bytes().startswith(b"%PDF")
 
 
-def test_a_preset_that_is_named_runs_its_network_at_any_size(photos, enhancer, tmp_path):
-    result = enhancer.run(photos / "clean.png", Settings("precise", scale=1), output=tmp_path / "out.png")
-    assert result.info["model"]["name"] == "span-x4"
-
-
 def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):
     batch = BatchRun(enhancer, Settings(scale=2), find_images([photos], tmp_path / "out")).run()
 
@@ -204,6 +205,8 @@ def test_choose_and_analyse(photos, enhancer):
     assert enhancer.choose(photos / "clean.png", print_width=10) == Settings("precise", print_width=10)
     analysis = enhancer.analyse(photos / "jpeg.jpg")
     assert (analysis.width, analysis.height, analysis.jpeg_quality) == (*SIZE, 50)
+    named = enhancer.run(photos / "clean.png", Settings("precise", scale=1))
+    assert named.info["model"]["name"] == "span-x4", "a preset that is named runs its network at any size"
 
 
 def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
@@ -244,15 +247,6 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
 
     seconds["gentle"] = 60.0
     assert enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())["faster"] is None
-
-
-def test_auto_selects_precise_for_text():
-    noisy = Analysis(400, 300, kind="text", noise=5.0)
-    compressed = Analysis(400, 300, kind="text", jpeg_quality=40)
-
-    for analysis in (noisy, compressed):
-        assert choose(analysis, {"gentle", "fast", "precise"}).preset == "precise"
-    assert (faster_preset("gentle", noisy), faster_preset("gentle", compressed)) == ("fast", "precise")
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "selected by Auto. Sharp and clean."), ("zh-CN", "自动选择")])

@@ -26,8 +26,7 @@ from enhance.errors import EnhanceError, SettingsError
 from enhance.images import read_image
 from enhance.output import credentials, jxl
 from enhance.output.formats import FORMATS, Encoding
-from tests.unit import photos_with_metadata
-from tests.unit.gain_map_files import attached_image, ultra_hdr
+from tests.unit.gain_map_files import attached_image, packet, ultra_hdr
 from tests.unit.image_files import encode
 from tests.unit.test_label import COMPOSITE, ENHANCED, VOCABULARY
 
@@ -109,10 +108,14 @@ def test_credentials_of_the_photo_are_noted(photo, tmp_path, certificate, kind):
     assert read_image(tmp_path / "plain").metadata.notes == ()
 
 
+def photo_with_link(photo: np.ndarray, address: str) -> bytes:
+    """Return a JPEG whose XMP states where its Content Credentials are."""
+    link = f' xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="{address}"'.encode()
+    return encode(Image.fromarray(photo), "JPEG", xmp=packet(link))
+
+
 def test_link_to_credentials_is_noted_and_removed(photo, tmp_path):
-    link = b'<rdf:Description xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="https://a.example/m"/></rdf:RDF>'
-    xmp = photos_with_metadata.XMP.replace(b"</rdf:RDF>", link)
-    (tmp_path / "photo.jpg").write_bytes(encode(Image.fromarray(photo), "JPEG", xmp=xmp))
+    (tmp_path / "photo.jpg").write_bytes(photo_with_link(photo, "https://a.example/m"))
     metadata = read_image(tmp_path / "photo.jpg").metadata
     assert metadata.notes == ("credentials_left",)
     assert b"a.example" not in (metadata.xmp or b"")
@@ -162,12 +165,8 @@ def test_credentials_of_the_photo_are_left_out_with_its_metadata(photo, tmp_path
 def test_signing_connects_to_no_address_of_the_photo(photo, tmp_path, enhancer):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
-        address = f"http://127.0.0.1:{server.getsockname()[1]}/m.c2pa".encode()
-        link = (
-            b'<rdf:Description xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="%s"/></rdf:RDF>' % address
-        )
-        xmp = photos_with_metadata.XMP.replace(b"</rdf:RDF>", link)
-        (tmp_path / "photo.jpg").write_bytes(encode(Image.fromarray(photo), "JPEG", xmp=xmp))
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/m.c2pa"
+        (tmp_path / "photo.jpg").write_bytes(photo_with_link(photo, address))
         enhancer.run(tmp_path / "photo.jpg", "anime-fast", output=tmp_path / "out.png")
         with pytest.raises(BlockingIOError):
             server.accept()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -64,21 +64,19 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
 
 @pytest.mark.parametrize("format", ["png", "webp"])
 def test_changed_and_random_files_stop_no_batch(enhancer, folder, format):
-    path, random_ = process(enhancer, folder, format).items[0].result, random.Random(format)
+    path, random = process(enhancer, folder, format).items[0].result, np.random.default_rng(5)
     assert path
     content = path.read_bytes()
     for _ in range(100):
         changed = bytearray(content)
-        for _ in range(random_.randint(1, 20)):
-            changed[random_.randrange(min(len(changed), 2000))] = random_.choice((0, 255, random_.randrange(256)))
+        for place in random.integers(0, min(len(content), 2000), random.integers(1, 20)):
+            changed[place] = (0, 255, int(random.integers(256)))[random.integers(3)]
         path.write_bytes(changed)
         origin_of(path)
-        path.write_bytes(random_.choice(HEADS) + random_.randbytes(random_.randint(0, 60)))
+        path.write_bytes(HEADS[random.integers(len(HEADS))] + random.bytes(int(random.integers(60))))
         assert origin_of(path) == Origin()
 
-    again = process(enhancer, folder, format)
-
-    assert [item.state for item in again.items] == ["done"] * 3
+    assert [item.state for item in process(enhancer, folder, format).items] == ["done"] * 3
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg"])
@@ -113,18 +111,17 @@ def test_a_damaged_claim_counts_as_one_of_another_computer(enhancer, folder, kin
 
 
 def test_a_folder_link_or_pipe_in_place_of_a_claim_is_ignored(tmp_path):
-    claims = Claims(tmp_path / "claims")
-    for what in ("folder", "link", "pipe"):
-        assert claims.claim(what)
-    names = sorted(path for path in (tmp_path / "claims").iterdir())
-    for path in names:
+    whats = ("folder", "link", "pipe")
+    assert all(map(Claims(tmp_path / "claims").claim, whats))
+    paths = sorted((tmp_path / "claims").iterdir())
+    for path in paths:
         path.unlink()
-    names[0].mkdir()
-    names[1].symlink_to("nothing")
-    os.mkfifo(names[2])
+    paths[0].mkdir()
+    paths[1].symlink_to("nothing")
+    os.mkfifo(paths[2])
 
     others = Claims(tmp_path / "claims")
-    assert [others.claim(what) for what in ("folder", "link", "pipe")] == [True] * 3
+    assert all(map(others.claim, whats))
     others.close()
 
 
@@ -135,65 +132,59 @@ def test_malformed_process_names_are_not_alive(process, tmp_path):
     assert remove_leftovers(tmp_path) == 0
 
 
-def damage(path: Path) -> None:
-    """Change a pixel without changing the size of the file."""
-    content = bytearray(path.read_bytes())
-    content[content.index(b"IDAT") + 20] ^= 0xFF
-    path.write_bytes(content)
+def damage(path: Path) -> bytes:
+    """Change a pixel without changing the size of the file; return its earlier content."""
+    content = path.read_bytes()
+    place = content.index(b"IDAT") + 20
+    path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+    return content
 
 
 def test_a_damaged_stored_result_is_computed_again(enhancer, fresh_store, folder):
-    first = enhancer.run(folder / "0.png", "anime-fast")
-    content = first.path.read_bytes()
-    damage(first.path)
+    content = damage(enhancer.run(folder / "0.png", "anime-fast").path)
 
-    again = enhancer.run(folder / "0.png", "anime-fast")
-    third = enhancer.run(folder / "0.png", "anime-fast")
+    again, third = (enhancer.run(folder / "0.png", "anime-fast") for _ in range(2))
 
     assert (again.info["cached"], third.info["cached"]) == (False, True)
     assert again.path.read_bytes() == third.path.read_bytes()
-    assert Image.open(again.path).tobytes() != b""
     assert len(again.path.read_bytes()) == len(content)
 
 
 def test_an_older_intact_result_replaces_a_damaged_one(enhancer, fresh_store, folder):
-    results = [enhancer.run(folder / "0.png", "anime-fast").path for _ in range(2)]
-    content = results[0].read_bytes()
-    results[1].unlink()
-    results[1].write_bytes(content)  # no longer the same file
-    damage(results[1])
+    first, second = (enhancer.run(folder / "0.png", "anime-fast").path for _ in range(2))
+    content = first.read_bytes()
+    second.unlink()  # The second one is a link to the first.
+    second.write_bytes(content)
+    damage(second)
 
     assert enhancer.run(folder / "0.png", "anime-fast").path.read_bytes() == content
 
 
 def test_a_damaged_output_file_is_computed_again(enhancer, folder, tmp_path):
-    first = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
-    content = first.path.read_bytes()
-    damage(first.path)
+    def run() -> dict:
+        return enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png").info
 
-    again = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
+    first = run()
+    content = damage(tmp_path / "0.png")
+    again = run()
 
-    assert not again.info["cached"]
-    assert first.info["output"]["sha256"] == again.info["output"]["sha256"]
-    assert again.path.read_bytes() == content
-    assert enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png").info["cached"]
+    assert (again["cached"], run()["cached"]) == (False, True)
+    assert first["output"]["sha256"] == again["output"]["sha256"]
+    assert (tmp_path / "0.png").read_bytes() == content
 
 
 def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, folder):
     first = process(enhancer, folder)
     damaged = first.items[1].result
     assert damaged
-    content = damaged.read_bytes()
-    damage(damaged)
+    content = damage(damaged)
 
     again = process(enhancer, folder)
 
     assert [item.info["cached"] for item in again.items if item.info] == [True, False, True]
     assert damaged.read_bytes() == content
-    for before, after in zip(first.items, again.items, strict=True):
-        assert before.info
-        assert after.info
-        assert after.info["output"] == before.info["output"]
+    outputs = ([item.info["output"] for item in batch.items if item.info] for batch in (first, again))
+    assert next(outputs) == next(outputs)
 
 
 def test_a_result_is_synced_before_and_after_its_rename(enhancer, fresh_store, folder, monkeypatch):

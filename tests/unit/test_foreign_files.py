@@ -64,22 +64,17 @@ def foreign_files(project: Path) -> list[str]:
     return [name for name in FOREIGN if (project / name).read_bytes() == Path(name).name.encode()]
 
 
-def test_a_run_in_a_project_folder_deletes_nothing(project, photo_file):
-    for _ in range(2):
-        assert main(["run", str(photo_file), *FAST]) == 0
-
-    assert foreign_files(project) == list(FOREIGN)
-
-
-def test_the_disk_limit_deletes_only_results(project, photo_file, monkeypatch):
-    monkeypatch.setenv("ENHANCE_MAX_DISK", "1")
+@pytest.mark.parametrize("max_disk", [None, "1"])
+def test_runs_in_a_project_folder_delete_only_results(project, photo_file, monkeypatch, max_disk):
+    if max_disk:
+        monkeypatch.setenv("ENHANCE_MAX_DISK", max_disk)
 
     for _ in range(2):
         assert main(["run", str(photo_file), *FAST]) == 0
 
     assert foreign_files(project) == list(FOREIGN)
-    store = TaskStore(project / "data")
-    assert len(list(store.processed.glob("*.png"))) == 3, "the two foreign files and the last result"
+    results = 1 if max_disk else 2
+    assert len(list((project / "data" / "processed").glob("*.png"))) == 2 + results, "two of them are foreign files"
 
 
 def test_the_page_deletes_only_its_own_files(project):

@@ -20,8 +20,6 @@ from enhance.report import make_report
 from enhance.scenes.dehaze import find_haze, remove_haze
 from enhance.settings import Settings
 
-from .report_runs import info_of
-
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
 """The minimum bytes of a copy of the large image, or of one plane of it."""
@@ -74,9 +72,9 @@ class UniformRows:
         return np.full((last - first, self.size[1], 4), 20_000, np.uint16)
 
 
-def test_report_copies_neither_the_image_nor_the_result():
-    image, result = mapped(4, np.uint16), UniformRows(10_000, 750)
-    assert peak_of(lambda: make_report(info_of(image), result, image)) < 45e6  # The fonts take 26 MB.
+def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
+    info, image, result = enhancer.run(photo_file, "anime-fast").info, mapped(4, np.uint16), UniformRows(10_000, 750)
+    assert peak_of(lambda: make_report(info, result, image)) < 45e6  # The fonts take 26 MB.
 
 
 @every_kind
