@@ -132,11 +132,6 @@ class Scheduler:
         if self._is_closing:
             raise Cancelled("stopped")
 
-    def count_steps(self) -> int:
-        """Return the number of queued steps."""
-        with self._changed:
-            return len(self._urgent) + len(self._normal) + len(self._background)
-
     def close(self) -> None:
         """End the thread after the current step, which `check` interrupts. The next step starts a new thread."""
         with self._changed:

@@ -24,7 +24,6 @@ from enhance.models.files import digest
 
 if TYPE_CHECKING:
     from enhance.models.graphs import Graph
-    from tests.fast_network import States
 
 # Tests do not use the Hugging Face cache of this computer. The package reads this variable when it is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
@@ -182,18 +181,10 @@ def detector_file(model_files) -> Path:
     return model_files("face_detection_yunet_2026may.onnx")
 
 
-@pytest.fixture(scope="session")
-def fast_states(model_files) -> States:
-    """The tensors of both networks of the preset `fast`, as published by the authors (fp16-rounded)."""
-    from tests import fast_network
-
-    return fast_network.fast_states(model_files)
-
-
 @pytest.fixture
-def with_fast_weights(fast_states) -> Iterator[None]:
-    """Provide the preset `fast` with its real weights."""
-    from tests import fast_network
+def with_fast_weights(model_files) -> Iterator[None]:
+    """Provide the preset `fast` with its real weights, as published by the authors (fp16-rounded)."""
+    from tests.fast_network import use_fast_files
 
-    with fast_network.use_fast_states(fast_states):
+    with use_fast_files(model_files):
         yield

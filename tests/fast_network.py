@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from unittest import mock
 
-import torch
-
 from enhance import models
-from enhance.models.ncnn import read_shipped
-from enhance.models.networks import SHIPPED
+from enhance.models.files import digest
 
 STEMS = {
     "realesr-general-x4v3": "RealESRGAN_General_x4_v3",
     "realesr-general-wdn-x4v3": "RealESRGAN_General_WDN_x4_v3",
 }
 
-States = Mapping[str, Mapping[str, torch.Tensor]]
 
-
-def fast_states(find: Callable[[str], Path]) -> States:
-    """Return the tensors of both networks by model and official name. `find` returns the path of a file."""
-    states = {}
-    for name, stem in STEMS.items():
-        tensors = read_shipped(SHIPPED[name](), find(f"{stem}.bin").read_bytes())
-        states[name] = {key: torch.from_numpy(values) for key, values in tensors.items()}
-    return states
-
-
-@contextmanager
-def use_fast_states(states: States) -> Iterator[None]:
-    """Run the preset `fast` with these tensors, although their files are not in the manifest."""
-    ensure, locate, read = models.ensure, models.locate, models.read_state_dict
-
-    def with_fast(real: Callable) -> Callable:
-        def located(name: str, *rest: object, **named: object) -> models.Located | None:
-            if name not in states:
-                return real(name, *rest, **named)
-            return models.Located(name, Path(), name.encode().hex()[:64], "ncnn")
-
-        return located
-
-    with (
-        mock.patch.object(models, "ensure", with_fast(ensure)),
-        mock.patch.object(models, "locate", with_fast(locate)),
-        mock.patch.object(models, "read_state_dict", lambda one: states.get(one.name) or read(one)),
-    ):
-        yield
+def use_fast_files(find: Callable[[str], Path]) -> AbstractContextManager[object]:
+    """Run the preset `fast` with these files, which are not in the manifest. `find` returns the path of a file."""
+    paths = {name: find(f"{stem}.bin") for name, stem in STEMS.items()}
+    manifest = cast(dict[str, models.Model], models.manifest())
+    found = {
+        name: replace(manifest[name], file=str(path), sha256=digest(path), sources=()) for name, path in paths.items()
+    }
+    return mock.patch.dict(manifest, found)

@@ -77,8 +77,8 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
         free = {place: slot for place, slot in stored.items() if last_reader[place] < end}
         stored = {place: slot for place, slot in stored.items() if place not in free}
         for place in new:
-            slot = _slot_of(graph.nodes[place])
-            needed = _ancestors(graph, place, start)
+            node, needed = graph.nodes[place], _ancestors(graph, place, start)
+            slot = Slot(node.channels, node.scale, is_rounded(node), node.extra)
             # Everything that reads the old feature map must be needed for the new one, and thus run ahead of its rows.
             reused = next(
                 (
@@ -96,10 +96,6 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
         measured = tuple(places.index(place) for place in new if place in sources)
         phases.append(Phase(part, places, loads, stores, measured))
     return phases, slots
-
-
-def _slot_of(node: Node) -> Slot:
-    return Slot(node.channels, node.scale, is_rounded(node), node.extra)
 
 
 def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:

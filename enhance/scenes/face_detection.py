@@ -100,15 +100,12 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
     network = _load(Path(detector))
     if max(height, width) < SMALLEST_FACE:
         return ()
-    eight_bit = rgb if rgb.dtype == np.uint8 else _high_bytes(rgb)
+    eight_bit = rgb
+    if rgb.dtype == np.uint16:  # its high bytes, without a temporary array of that size
+        eight_bit = np.right_shift(rgb, 8, out=np.empty(rgb.shape, np.uint8), casting="unsafe")
     found = [face for matrix, view in _views(eight_bit) for face in _detect(network, view, matrix)]
     faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)[:MOST_FACES]
     return tuple(_refine(face, eight_bit, network) if precise and face.is_restorable else face for face in faces)
-
-
-def _high_bytes(rgb: np.ndarray) -> np.ndarray:
-    """Convert uint16 to uint8 without a temporary array of that size."""
-    return np.right_shift(rgb, 8, out=np.empty(rgb.shape, np.uint8), casting="unsafe")
 
 
 def _load(path: Path) -> cv2.FaceDetectorYN:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from enhance import Enhancer, models
-from tests.fast_network import STEMS, fast_states, use_fast_states
+from tests.fast_network import STEMS, use_fast_files
 
 from . import auto, characters
 from .cases import Networks
@@ -35,8 +35,8 @@ def _fast_weights(stack: ExitStack) -> None:
     named = os.environ.get("ENHANCE_TEST_MODELS")
     folders = [Path(named)] if named else [models.folder(), *ROOT.glob("../*/models")]
     for folder in folders:
-        if all((folder / f"{stem}.{kind}").is_file() for stem in STEMS.values() for kind in ("param", "bin")):
-            stack.enter_context(use_fast_states(fast_states(folder.joinpath)))
+        if all((folder / f"{stem}.bin").is_file() for stem in STEMS.values()):
+            stack.enter_context(use_fast_files(folder.joinpath))
             return
 
 
