@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -219,7 +220,7 @@ def test_one_model_is_in_memory_until_it_is_replaced_released_or_idle(tall):
     assert engine.loaded() is None
 
 
-def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(monkeypatch):
+def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released_or_memory_is_short(monkeypatch):
     trimmed = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
     engine = Engine("cpu", "fp32")
@@ -231,6 +232,13 @@ def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(monkeypatch)
 
     engine.release()
     assert len(trimmed) == 3
+    for raised, expected, is_kept in (
+        (torch.OutOfMemoryError(), MemoryShortError, False),
+        (Cancelled("stopped"), Cancelled, True),
+    ):
+        with pytest.raises(expected):
+            engine.use(FAST, lambda _: SimpleNamespace(name=FAST, bytes=1), Mock(side_effect=raised))
+        assert bool(engine.loaded()) == is_kept
     assert not any(trimmed), "the model was released before"
 
 
@@ -271,7 +279,7 @@ def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_fi
     for other in others:
         other.join()
 
-    assert set.union(*seen.values()) == {"enhance-device", "enhance-core"}
+    assert set.union(*seen.values()) <= {"enhance-device", "enhance-core"}
     assert set(seen) > {"from_numpy", "zeros", "__call__", "load", "read_state_dict", "prepare"}
 
 

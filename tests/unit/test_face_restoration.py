@@ -200,3 +200,4 @@ def test_cancelling_works_between_faces():
     restorer = Restorer()
     with pytest.raises(Cancelled):
         restorer.restore([PORTRAIT, PORTRAIT], restorer.stop)
+    assert len(Restorer().restore([PORTRAIT])) == 1
