@@ -107,7 +107,9 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         height, width = pixels.height, pixels.width
         upright = (width, height) if orientation >= 5 else (height, width)
         shape, dtype = (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8"
-        metadata = header.metadata.with_note("credentials_left") if _has_credentials(file) else header.metadata
+        with map_file(file) as content:
+            has_credentials = content.find(_CREDENTIALS) >= 0
+        metadata = header.metadata.with_note("credentials_left") if has_credentials else header.metadata
         no_pixels, metadata = np.empty((0, 0, 3), dtype), metadata.upright()
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
         tables = header.jpeg_table, header.jpeg_chroma_table
@@ -148,12 +150,6 @@ def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
     start, length = position
     file.seek(start)
     return open_with_pillow("JPEG", io.BytesIO(file.read(length)))
-
-
-def _has_credentials(file: BinaryIO) -> bool:
-    """Return whether a file has Content Credentials, by a search of the whole file."""
-    with map_file(file) as data:
-        return data.find(_CREDENTIALS) >= 0
 
 
 def _sha256(file: BinaryIO) -> str:

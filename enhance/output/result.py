@@ -46,7 +46,10 @@ class Scene:
         top, left = (box.top, box.left) if box else (0, 0)
 
         def without_haze(rows: Rows) -> Rows:
-            return _without_haze(rows, self.haze, settings.strength, top, left) if self.haze else rows
+            haze, strength = self.haze, settings.strength
+            if haze is None:
+                return rows
+            return lambda first, last: remove_haze(rows(first, last), haze, strength, top=top + first, left=left)
 
         rows = without_haze(lambda first, last: image.rgb[first:last])
         deblocked = without_haze(Deblocked(image).rows) if has_blocks(image) else None
@@ -68,10 +71,6 @@ def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None)
         last = min(first + _STRIP, shape[0])
         pixels[first:last] = rows(first, last)[..., :3]
     return pixels
-
-
-def _without_haze(rows: Rows, haze: Haze, strength: float, top: int, left: int) -> Rows:
-    return lambda first, last: remove_haze(rows(first, last), haze, strength, top=top + first, left=left)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Settings
+from enhance import Cancelled, Settings
 from enhance.cli import main
 from enhance.files import file_sha256
 from enhance.images import Metadata
@@ -47,7 +48,9 @@ def others_of(path: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in (TAG, "SourceFile")}
 
 
-def write_result(folder: Path, xmp: bytes | None = None, preset: str = "anime-fast", **changes: Any) -> Path:
+def write_result(
+    folder: Path, xmp: bytes | None = None, preset: str = "anime-fast", stop: Event | None = None, **changes: Any
+) -> Path:
     """Write a result whose network returned `network` (default: enlarged pixels); `overlay` adds faces."""
     rgb = np.asarray(Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) * 5).resize((40, 30)))
     rgb = np.repeat(rgb[..., None], 3, axis=2)
@@ -59,7 +62,7 @@ def write_result(folder: Path, xmp: bytes | None = None, preset: str = "anime-fa
     photo = Scene().photo(image, settings, image.degradation)
     rows = replace(ResultRows(image, lambda a, b: network[a:b], settings, photo), **changes)
     path = folder / "result.png"
-    sha256, _ = write_png(rows, path, signature="b" * 64, meter=rows.meter())
+    sha256, _ = write_png(rows, path, signature="b" * 64, meter=rows.meter(), stop=stop)
     assert sha256 == file_sha256(path)
     assert is_intact(path)
     return path
@@ -88,33 +91,27 @@ def test_label_is_removed_if_it_is_off(tmp_path, ending):
 
 
 @pytest.mark.parametrize(
-    ("own", "label"),
+    ("own", "changes", "label"),
     [
-        (None, ENHANCED),
-        ("digitalCapture", ENHANCED),
-        (COMPOSITE, COMPOSITE),
-        ("trainedAlgorithmicMedia", "trainedAlgorithmicMedia"),
+        (None, {}, ENHANCED),
+        ("digitalCapture", {}, ENHANCED),
+        (COMPOSITE, {}, COMPOSITE),
+        ("trainedAlgorithmicMedia", {}, "trainedAlgorithmicMedia"),
+        ("digitalCapture", {"overlay": lambda rows, first: rows}, COMPOSITE),
+        ("digitalCapture", {"network": np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)}, COMPOSITE),
     ],
+    ids=["no label", "capture", "composite", "generated", "restored faces", "low fidelity"],
 )
-def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(tmp_path, own, label):
-    assert label_of(write_result(tmp_path, xmp_of(own))) == label
+def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(tmp_path, own, changes, label):
+    path = write_result(tmp_path, xmp_of(own), **changes)
+    assert label_of(path) == label
+    assert others_of(path) == others_of(write_result(tmp_path, xmp_of(own)))
 
 
 def test_result_without_xmp_gets_a_packet_that_has_only_the_label(tmp_path):
     path = write_result(tmp_path)
     assert label_of(path) == ENHANCED
     assert others_of(path) == {}
-
-
-def test_low_fidelity_is_labelled_as_generated(tmp_path):
-    wrong = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
-    path = write_result(tmp_path, xmp_of("digitalCapture"), network=wrong)
-    assert label_of(path) == COMPOSITE
-    assert others_of(path) == others_of(write_result(tmp_path, xmp_of("digitalCapture")))
-
-
-def test_restored_faces_are_labelled_as_generated(tmp_path):
-    assert label_of(write_result(tmp_path, overlay=lambda rows, first: rows)) == COMPOSITE
 
 
 def test_result_without_a_network_keeps_the_label_of_the_photo(tmp_path):
@@ -146,3 +143,11 @@ def test_command_line_writes_the_label_unless_it_is_off(photo_file, tmp_path, ca
         assert main([*arguments, *options]) == 0
         assert not json.loads(capsys.readouterr().out)["cached"], "a file with another label is made again"
         assert label_of(tmp_path / "out.png") == label
+
+
+def test_cancelled_result_leaves_no_file(tmp_path):
+    stop = Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        write_result(tmp_path, stop=stop)
+    assert [*tmp_path.iterdir()] == []

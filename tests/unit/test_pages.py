@@ -36,6 +36,7 @@ def pages_of(path: Path) -> int:
 @pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
 def test_page_is_a_file_of_its_own(tmp_path, dtype, options):
     pages = write_pages(tmp_path / "scan.tif", 3, dtype, **options)
+    assert read_image(tmp_path / "scan.tif").metadata.notes == ("first_frame",)
     assert pages_of(tmp_path / "scan.tif") == inspect(tmp_path / "scan.tif").frames == 3
     for number, pixels in enumerate(pages, 1):
         write_page(tmp_path / "scan.tif", number, tmp_path / "page.tif")
@@ -43,12 +44,6 @@ def test_page_is_a_file_of_its_own(tmp_path, dtype, options):
         assert (image.rgb == pixels).all()
         assert image.metadata.notes == ()
         assert read_by_exiftool(tmp_path / "page.tif")["IFD0:ImageDescription"] == f"page {number}"
-
-
-def test_first_of_several_pages_is_noted(tmp_path):
-    for dtype in ("uint8", "uint16"):
-        write_pages(tmp_path / "scan.tif", 2, dtype)
-        assert read_image(tmp_path / "scan.tif").metadata.notes == ("first_frame",)
 
 
 @pytest.mark.filterwarnings("error")
