@@ -1,6 +1,6 @@
 """Every private part of Gradio 6.31 that this app changes or reads. Each docstring states what breaks without it.
 
-`gradio_changes.js` has the changes to Gradio's front end. tests/api/test_gradio_changes.py has a test for each.
+`gradio_changes.js` has the changes to Gradio's front end.
 """
 
 from __future__ import annotations

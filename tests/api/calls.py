@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import httpx
 
 from ..site import SETTINGS, Site
 
+T = TypeVar("T")
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST_VALUES = [*(SETTINGS | {"preset": "anime-fast"}).values()]
@@ -43,6 +47,12 @@ def answer_to(site: Site, endpoint: str, data: list[Any], headers: dict[str, str
 
 def status(site: Site) -> dict[str, Any]:
     return json.loads(answer_to(site, "status", []).partition("data: ")[2].splitlines()[0])[0]
+
+
+def run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in another thread, because Playwright may have left its event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def fill_in(value: Any, **words: str) -> Any:

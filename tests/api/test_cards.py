@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -22,6 +21,7 @@ from enhance.web.services import register
 from enhance.web.views import Call
 
 from ..site import WatchedEnhancer
+from .calls import run_in_thread
 
 OTHER = "0" * 32
 
@@ -33,21 +33,17 @@ def request_cards(call: Call, *changes: dict[str, Any]) -> list[httpx.Response |
     register(app.blocks, call.services)
     upload = call.session.upload
     assert upload is not None
+    usual = {"folder": call.session.folder.name, "version": upload.version, "preset": "anime-fast"}
+    usual |= {"left": 20, "top": 10, "width": 48, "height": 40, "step": 1}
 
-    async def request(**changed: Any) -> httpx.Response:
-        place = {"folder": call.session.folder.name, "version": upload.version, **changed}
-        address = f"http://test/display/{place.pop('folder')}/card/{place.pop('version')}"
-        region = {"left": 20, "top": 10, "width": 48, "height": 40, "step": 1, "preset": "anime-fast"}
-        return await client.get(address, params=region | place)
+    async def request_all() -> list[Any]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test/display/") as client:
+            places = [usual | one for one in changes]
+            addresses = [f"{place.pop('folder')}/card/{place.pop('version')}" for place in places]
+            requests = (client.get(address, params=place) for address, place in zip(addresses, places, strict=True))
+            return await asyncio.gather(*requests, return_exceptions=True)
 
-    async def request_all() -> Any:
-        nonlocal client
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-            return await asyncio.gather(*(request(**one) for one in changes), return_exceptions=True)
-
-    client: Any = None
-    with ThreadPoolExecutor(1) as thread:  # Playwright may have left its event loop in this one.
-        return thread.submit(asyncio.run, request_all()).result()
+    return run_in_thread(request_all())
 
 
 def status(response: Any) -> int:

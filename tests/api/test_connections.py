@@ -162,7 +162,7 @@ def test_one_address_has_a_share_of_the_connections_unless_it_is_a_trusted_proxy
 def test_a_new_request_is_served_while_incomplete_ones_use_all_connections(serve):
     port = serve(MOST_CONNECTIONS=8, SLACK_SECONDS=600.0)
     with ExitStack() as connections_open:
-        for _ in range(50):
+        for _ in range(20):
             connections_open.enter_context(connected(port, HALF))
         for _ in range(3):
             assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "done"

@@ -16,6 +16,9 @@ from PIL import Image
 from enhance.config import Config
 
 from ..site import WatchedEnhancer, photo, served, wait_until
+from ..soak_clients import Client as PageClient
+from ..soak_clients import Tally
+from .calls import run_in_thread
 
 LIMIT = 20_000_000
 
@@ -139,9 +142,7 @@ def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_pa
         when = time.time() - 3600 * hours
         for one in (path, path.parent):
             os.utime(one, (when, when))
-    total = sum({stat.st_ino: stat.st_size for stat in (path.stat() for path in limited.files())}.values())
-
-    limited.enhancer.tasks._max_disk = total - 10_000
+    limited.enhancer.tasks._max_disk = replace(limited, before=frozenset()).used() - 10_000
     limited.enhancer.tasks.clean()
 
     assert [path.stat().st_nlink for path in results if path.exists()] == [2]
@@ -149,25 +150,16 @@ def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_pa
 
 @both_folders
 def test_the_files_of_an_open_page_stay(limited, tmp_path):
-    with small_photo(tmp_path).open("rb") as file:
-        path = httpx.post(f"{limited.url}gradio_api/upload", files={"files": file}).json()[0]
-    config = httpx.get(f"{limited.url}config").json()
-    event = next(
-        one
-        for one in config["dependencies"]
-        if any(name == "upload" for _, name in one["targets"]) and len(one["inputs"]) > 5
-    )
-    values: list[object] = [None] * len(event["inputs"])
-    parts = {one["id"]: one["props"].get("value") for one in config["components"]}
-    values[1:] = [parts[part] for part in event["inputs"][1:]]
-    values[0] = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    event_data = {"data": values, "fn_index": event["id"], "session_hash": "somebody", "trigger_id": None}
-    httpx.post(f"{limited.url}gradio_api/queue/join", json=event_data).raise_for_status()
-    wait_until(lambda: list(limited.page.glob("visitors/*/*")))
-    limited.age()
+    async def clean_during_a_visit() -> None:
+        page = PageClient(limited.url, 1, [], Tally())
+        async with page.photo_page(small_photo(tmp_path).read_bytes()) as address:
+            limited.age()
+            limited.enhancer.tasks._max_disk = 1
+            limited.enhancer.tasks.clean()
+            (region,) = await page.flood(address, (56, 40), 1)
+            assert region.status_code == 200
+        await page.close()
 
-    limited.enhancer.tasks._max_disk = 1
-    limited.enhancer.tasks.clean()
-
-    assert Path(path).exists()
+    run_in_thread(clean_during_a_visit())
+    assert list(limited.page.glob("*/soak.png"))
     assert list(limited.page.glob("visitors/*/*"))

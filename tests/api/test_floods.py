@@ -6,13 +6,13 @@ import asyncio
 import io
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
 from ..site import Site, photo
 from ..soak_clients import Client, Tally
+from .calls import run_in_thread
 
 SIDE = 2400
 
@@ -47,8 +47,7 @@ async def flood(site: Site) -> tuple[Counter[int], set[str], float, float]:
 
 
 def test_a_flood_of_regions_is_rejected_and_delays_no_other_user(site: Site):
-    with ThreadPoolExecutor(1) as thread:  # Playwright may have left its event loop in this one
-        statuses, messages, region, light = thread.submit(asyncio.run, flood(site)).result()
+    statuses, messages, region, light = run_in_thread(flood(site))
     assert set(statuses) == {200, 429}
     assert statuses[200] >= 8
     assert statuses[429] > 50

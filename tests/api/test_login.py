@@ -9,6 +9,7 @@ import pytest
 from gradio_client import Client
 
 from ..site import LOGIN, guarded_site
+from . import test_agents
 
 WRONG = {"username": "ada", "password": "guess"}
 
@@ -127,3 +128,10 @@ def test_the_login_page_contains_no_components(guarded):
     page = httpx.get(guarded)
     assert page.status_code == 200
     assert '"components":[]' in page.text
+
+
+def test_an_agent_needs_the_login(guarded):
+    assert httpx.post(f"{guarded}gradio_api/mcp/", json={}).status_code == 401
+    cookies = logged_in(guarded).cookies.items()
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies)
+    assert not test_agents.answer_to(guarded, "status", {}, cookie=cookie).isError
