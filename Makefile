@@ -3,7 +3,7 @@
 # make check      lint, format, types, known vulnerabilities
 # make long       the tests that `make test` omits: fuzz, soak, page states, Ray, extreme sizes, more photos
 # make fuzz       damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
-# make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20 --slow 20"
+# make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20"
 # make container  build the container image with CUDA and run it without Docker: as root on Debian, 7 GB of disk space
 # make states     every state of the page in both languages: accessibility, layout, translation
 # make bench      speed and memory of the engine; BENCH=--docs updates README.md and docs/

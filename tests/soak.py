@@ -1,6 +1,6 @@
 """Load test of the served app: `make soak`, or `python -m tests.soak --help`.
 
-Prints one table and exits with 1 if a limit is exceeded or a result is wrong.
+Prints the outcome as JSON and exits with 1 if a limit is exceeded or a result is wrong.
 """
 
 from __future__ import annotations
@@ -10,33 +10,30 @@ import asyncio
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-import httpx
 import psutil
 
 from enhance.i18n import translate
 
-from .soak_clients import Client, Known, SlowClient, Tally, known_images
+from .site import free_port, is_ready
+from .soak_clients import Client, Known, Tally, known_images
 
 ROOT = Path(__file__).parents[1]
 MOST_MB_MORE, MOST_THREADS_MORE, MOST_CONNECTIONS_MORE = 250, 20, 5
 """The additional memory, threads and connections that finished sessions, previews and runs can leave."""
-AT_ONCE = 8
+HOST, AT_ONCE = "127.0.0.1", 8
 WAITED = {
-    "runs": ("run", "retune", "gentle"),
+    "runs": ("run", "retune"),
     "previews": ("preview",),
     "batches": ("batch",),
     "light calls": ("light",),
@@ -45,28 +42,26 @@ WAITED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """The seconds, clients and `slow` connections of a test, and the sessions, previews and runs before it.
+    """The seconds and clients of a test, and the sessions, previews and runs before it.
 
     `rest` is in seconds. `warm` is the number of requests of each kind before the measurement.
     """
 
     seconds: float
     clients: int
-    slow: int
     sessions: int
     previews: int
     runs: int
     rest: float
     images: int = 6
-    gentle: bool = True
     warm: int = 2
 
     @classmethod
-    def lasting(cls, seconds: float = 600, clients: int = 50, slow: int = 0, **given: Any) -> Plan:
+    def lasting(cls, seconds: float = 600, clients: int = 50, **given: Any) -> Plan:
         """Return a plan whose other parts are in proportion to `seconds`, apart from those that are given."""
         share = seconds / 600
         parts = {"sessions": round(400 * share), "previews": round(300 * share), "runs": round(150 * share)}
-        return cls(seconds, clients, slow, **{**parts, "rest": max(5, 120 * share), **given})
+        return cls(seconds, clients, **{**parts, "rest": max(5, 120 * share), **given})
 
 
 @dataclass(frozen=True)
@@ -95,23 +90,15 @@ class Outcome:
 class Server:
     """The app in a process and with a data folder of its own, measured every half second."""
 
-    def __init__(self, folder: Path, host: str):
-        with socket.socket() as free:
-            free.bind((host, 0))
-            port = free.getsockname()[1]
-        self.url, self.data, self.log = f"http://{host}:{port}/", folder / "data", folder / "server.log"
-        named = {"ENHANCE_DATA": str(self.data), "GRADIO_SERVER_NAME": host, "GRADIO_SERVER_PORT": str(port)}
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("ENHANCE_", "GRADIO_"))
-        }
-        kept = {name: os.environ[name] for name in ("ENHANCE_WEIGHTS",) if name in os.environ}
+    def __init__(self, folder: Path):
+        port = free_port()
+        self.url, self.data, self.log = f"http://{HOST}:{port}/", folder / "data", folder / "server.log"
+        own = {"ENHANCE_DATA": str(self.data), "GRADIO_SERVER_NAME": HOST, "GRADIO_SERVER_PORT": str(port)}
+        own |= {"GRADIO_TEMP_DIR": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(ROOT / "app.py")]
         with self.log.open("wb") as log:
             self._started = subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py")],
-                cwd=folder,
-                env={**environment, **kept, **named, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                command, cwd=folder, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
             )
         self._process = psutil.Process(self._started.pid)
         self.peak = Use(0, 0, 0)
@@ -123,7 +110,7 @@ class Server:
     def wait_until_ready(self) -> None:
         """Wait until the app serves requests. Raises RuntimeError with its log if it does not."""
         end = time.monotonic() + 120
-        while not self._is_ready():
+        while not is_ready(self.url):
             if self._started.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(self.log.read_text(errors="replace"))
             time.sleep(0.1)
@@ -150,12 +137,6 @@ class Server:
         counts = {name: sum(path.relative_to(self.data).parts[0] == name for path in found) for name in folders}
         return counts | {"unfinished": sum(path.name.endswith(".part") for path in found)}
 
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}healthz", trust_env=False).json()["ready"]
-        except (httpx.HTTPError, ValueError):
-            return False
-
     def _watch(self) -> None:
         while not self._ended.wait(0.5):
             try:
@@ -167,21 +148,12 @@ class Server:
             self.peak = Use(mb, workers, max(now.threads, peak.threads), connections)
 
 
-def soak(plan: Plan, folder: Path, host: str = "127.0.0.1") -> Outcome:
-    """Run the plan against an app of its own in `folder`. Raises ValueError for a host that is not this computer."""
-    if not _is_loopback(host):
-        raise ValueError(f"{host} is not this machine: the soak aims at loopback addresses only")
-    with Server(folder, host) as server:
-        known = known_images(folder / "images", plan.images, gentle=plan.gentle)  # while it starts
+def soak(plan: Plan, folder: Path) -> Outcome:
+    """Run the plan against an app of its own in `folder`."""
+    with Server(folder) as server:
+        known = known_images(folder / "images", plan.images)  # while it starts
         server.wait_until_ready()
         return asyncio.run(_soaked(plan, server, known))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
@@ -196,9 +168,8 @@ async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     outcome.broken += exceeded_limits("the sessions", before, after)
 
     clients = [Client(server.url, number, known, tally) for number in range(plan.clients)]
-    slow = [SlowClient(server.url, number, tally) for number in range(plan.slow)]
     until = time.monotonic() + plan.seconds
-    await asyncio.gather(*(client.send_until(until) for client in (*clients, *slow)))
+    await asyncio.gather(*(client.send_until(until) for client in clients))
     await asyncio.gather(*(client.close() for client in clients))
     outcome.uses["peak"] = server.peak
     await asyncio.sleep(plan.rest)
@@ -251,61 +222,17 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
         outcome.broken.append(f"the log has a traceback: {log[log.index('Traceback') :][:2000]}")
 
 
-def table(outcome: Outcome) -> str:
-    """Return the outcome in Markdown."""
-    plan, lines = outcome.plan, ["| what | seen |", "| --- | --- |"]
-    who = f"{plan.clients} clients and {plan.slow} slow connections for {plan.seconds:g} s"
-    before = f"{plan.sessions} page sessions, {plan.previews} previews, {plan.runs} runs"
-    lines.append(f"| plan | {who}; before: {before} |")
-    if outcome.done:
-        lines.append(f"| done | {', '.join(f'{name} {count}' for name, count in outcome.done.items())} |")
-    for name, wait in outcome.waits.items():
-        figures = f"p50 {wait['p50']:.2f} s, p95 {wait['p95']:.2f} s, longest {wait['most']:.2f} s"
-        lines.append(f"| {name} ({wait['n']}) | {figures} |")
-    for name, use in outcome.uses.items():
-        figures = f"server {use.server_mb:.0f} MB, its workers {use.workers_mb:.0f} MB, {use.threads} threads"
-        figures += f", {use.connections} connections"
-        lines.append(f"| {name} | {figures} |")
-    lines += [f"| refused {count} times | {sentence} |" for sentence, count in outcome.refused.items()]
-    lines.append(f"| files left | {', '.join(f'{name} {count}' for name, count in outcome.files.items())} |")
-    lines += [f"| **broken** | {one.replace('|', ' ')} |" for one in outcome.broken]
-    lines.append(f"| promises | {'broken' if outcome.broken else 'all kept'} |")
-    return "\n".join(lines)
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-@contextmanager
-def _folder(named: Path | None) -> Iterator[Path]:
-    if named is not None:
-        named.mkdir(parents=True, exist_ok=True)
-        yield named
-        return
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        yield Path(folder)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Prove the served app under load.")
     parser.add_argument("--seconds", type=float, default=600, help="default 600")
     parser.add_argument("--clients", type=int, default=50, help="default 50")
-    parser.add_argument("--slow", type=int, default=0, help="slow, stalled and half-open connections, default 0")
     for name in ("sessions", "previews", "runs", "rest"):
         kind = float if name == "rest" else int
         parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help="default: by --seconds")
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address, no other")
-    parser.add_argument("--folder", type=Path, help="for data and log; default: a temporary one")
-    parser.add_argument("--json", action="store_true", help="the outcome as JSON")
-    options: dict[str, Any] = vars(parser.parse_args())
-    host, named, as_json = options.pop("host"), options.pop("folder"), options.pop("json")
-    if not _is_loopback(host):
-        parser.error(f"{host} is not this machine: the soak aims at loopback addresses only")
-    with _folder(named) as folder:
-        outcome = soak(Plan.lasting(**options), folder, host)
-    text = json.dumps(asdict(outcome) | {"machine": _machine()}, indent=1) if as_json else table(outcome)
-    print(text if as_json else f"{_machine()}\n\n{text}")
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        outcome = soak(Plan.lasting(**vars(parser.parse_args())), Path(folder))
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(json.dumps({"machine": machine} | asdict(outcome), indent=1))
     return 1 if outcome.broken else 0
 
 

@@ -9,7 +9,6 @@ import json
 import random
 import re
 import secrets
-import sys
 import time
 import zipfile
 from collections import Counter, defaultdict
@@ -18,7 +17,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -41,7 +39,6 @@ TUNED: tuple[dict[str, Any], ...] = (
     {"strength": 0.5},
     {"scale": 2},
 )
-GENTLE: dict[str, Any] = {"preset": "gentle", "tile": 64}
 BROKEN = (b"no image at all", b"\x89PNG\r\n\x1a\n" + bytes(40), b"GIF89a\xff\xff\xff\xff", b"")
 PATIENCE = 300.0
 
@@ -62,7 +59,7 @@ class Known:
         return written.getvalue()
 
 
-def known_images(folder: Path, count: int = len(SIZES), *, gentle: bool = True) -> list[Known]:
+def known_images(folder: Path, count: int = len(SIZES)) -> list[Known]:
     """Return parts of a photo with all results that the clients request, computed in this process."""
     enhancer, photo, known = Enhancer(data=folder / "known"), data.astronaut(), []
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +67,7 @@ def known_images(folder: Path, count: int = len(SIZES), *, gentle: bool = True) 
         one = Known(np.ascontiguousarray(photo[60 + 25 * number :, 150:][:height, :width]), {}, {})
         path = folder / f"known-{number}.png"
         path.write_bytes(one.file())
-        for changes in ({}, *TUNED, *([GENTLE] if gentle and number == 0 else [])):
+        for changes in ({}, *TUNED):
             values = {name: value for name, value in (USUAL | changes).items() if name not in OUTPUT_SETTINGS}
             settings = settings_from_call(**values)
             one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
@@ -146,9 +143,6 @@ class Client:
     async def run(self) -> None:
         await self._enhance(self._random.choice(self._known), {}, secrets.token_hex(4))
 
-    async def gentle(self) -> None:
-        await self._enhance(self._known[0], GENTLE, secrets.token_hex(4))
-
     async def retune(self) -> None:
         await self._enhance(self._random.choice(self._known), self._random.choice(TUNED))
 
@@ -204,15 +198,6 @@ class Client:
         """Open the page as a browser does, wait for its first event, and close it."""
         async with self._open_page():
             pass
-
-    async def regions(self) -> None:
-        """Request more regions of a photo at once than a page can have."""
-        async with self.photo_page(self._known[0].file()) as address:
-            height, width, _ = self._known[0].pixels.shape
-            answers = await self.flood(address, (width, height), 20)
-        statuses = Counter(answer.status_code for answer in answers)
-        if not statuses[200] or statuses.keys() - {200, 429}:
-            self._tally.wrong.append(f"regions: {statuses}")
 
     async def flood(self, address: str, size: tuple[int, int], count: int) -> list[httpx.Response]:
         """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times at once."""
@@ -326,77 +311,10 @@ MIX = {
     "retune": 12,
     "light": 18,
     "page": 8,
-    "regions": 3,
     "batch": 4,
     "report": 4,
     "broken": 6,
     "leave": 4,
     "unread": 3,
-    "gentle": 1,
 }
 """The weights of the requests, by the names of the methods of `Client`."""
-
-
-class SlowClient:
-    """A connection that occupies the server: it sends or reads slowly, or stops in the middle."""
-
-    def __init__(self, url: str, number: int, tally: Tally):
-        parts = urlsplit(url)
-        self._host, self._port, self._tally = parts.hostname or "", parts.port or 80, tally
-        self._act = SLOW[number % len(SLOW)]
-        # Another loopback address, since the server trusts 127.0.0.1 as a proxy and allows it more connections.
-        self._address = f"127.0.0.{2 + number % 200}" if sys.platform == "linux" and "." in self._host else None
-
-    async def send_until(self, until: float) -> None:
-        """Connect again and again until this time, a `time.monotonic`."""
-        while (left := until - time.monotonic()) > 0:
-            local = (self._address, 0) if self._address else None
-            try:
-                # A small limit, because the client's own buffer would read ahead otherwise.
-                reader, writer = await asyncio.open_connection(self._host, self._port, local_addr=local, limit=1024)
-            except OSError as error:
-                self._tally.failed.append(f"slow connection: {error}")
-                return
-            try:
-                await asyncio.wait_for(getattr(self, f"_{self._act}")(reader, writer), left)
-                self._tally.done[f"{self._act}, closed by the server"] += 1
-            except (ConnectionError, asyncio.IncompleteReadError):
-                self._tally.done[f"{self._act}, closed by the server"] += 1
-            except asyncio.TimeoutError:
-                self._tally.done[f"{self._act}, open to the end"] += 1
-            writer.transport.abort()
-
-    async def _idle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send nothing."""
-        await reader.read()
-
-    async def _half_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send half of a request's head."""
-        writer.write(b"GET /config HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-        await reader.read()
-
-    async def _slow_upload(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send an upload at ten bytes a second."""
-        head = "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
-        writer.write(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
-        writer.write(b'Content-Disposition: form-data; name="files"; filename="slow.png"\r\n\r\n')
-        while True:
-            writer.write(b"0123456789")
-            await writer.drain()
-            await asyncio.sleep(1)
-
-    async def _slow_download(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Request the page and read it at one kB a second."""
-        writer.write(b"GET /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        while await reader.read(1024):
-            await asyncio.sleep(1)
-
-    async def _unread_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Open a stream of events and never read it."""
-        head = f"GET /gradio_api/heartbeat/{secrets.token_hex(6)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        writer.write(head.encode())
-        await asyncio.sleep(PATIENCE)
-
-
-SLOW = ("idle", "half_request", "slow_upload", "slow_download", "unread_stream")
-"""The kinds of slow connections, used alternately: the names of the methods of `SlowClient`."""

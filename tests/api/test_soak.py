@@ -6,24 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..soak import Plan, Use, exceeded_limits, soak, table
+from ..soak import Plan, Use, exceeded_limits, soak
 
 pytestmark = pytest.mark.long
-SMALL = Plan.lasting(5, 8, slow=5, sessions=16, previews=8, runs=4, rest=0.5, images=3, gentle=False, warm=1)
+SMALL = Plan.lasting(5, 8, sessions=16, previews=8, runs=4, rest=0.5, images=3, warm=1)
 
 
-def test_all_kinds_of_clients_get_their_own_images_with_slow_connections(tmp_path):
-    with ThreadPoolExecutor(1) as thread:  # Playwright may have left its event loop in this one
+def test_all_kinds_of_clients_get_their_own_images(tmp_path):
+    with ThreadPoolExecutor(1) as thread:  # Playwright may have left its event loop in this one.
         outcome = thread.submit(soak, SMALL, tmp_path).result()
-    assert outcome.broken == [], table(outcome)
+    assert outcome.broken == []
     assert outcome.done
     assert set(outcome.uses) == {"start", "after the sessions", "peak", "after a rest"}
-
-
-@pytest.mark.parametrize("address", ["192.168.0.7", "0.0.0.0", "example.org", "::"])
-def test_a_load_test_accepts_only_this_computer(tmp_path, address):
-    with pytest.raises(ValueError, match="loopback"):
-        soak(SMALL, tmp_path, address)
 
 
 def test_memory_and_threads_that_remain_are_limited():
