@@ -375,7 +375,6 @@ class BatchRun:
         return None
 
     def _end(self, item: Item) -> None:
-        """Record the final state of a file and release its claim."""
         with self._lock:
             self._put(item)
             self._computed_work += self.work(item) if item.info and not item.info["cached"] else 0

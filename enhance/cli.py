@@ -240,7 +240,6 @@ def _add_size(parser: ArgumentParser) -> None:
 
 
 def _size_of(options: Namespace) -> dict[str, Any]:
-    """Return the settings for the size. Raises SettingsError."""
     width, height = print_sides(options.print) if options.print else (None, None)
     given = {name: getattr(options, name) for name in (*SIZES, "dpi", "print_fit")}
     return given | {"print_width": width, "print_height": height}
@@ -279,8 +278,6 @@ def _print_error(error: EnhanceError, subject: object = "") -> None:
 
 
 class _OneLineFormatter(logging.Formatter):
-    """Formats unexpected errors as one line without a traceback."""
-
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is that of logging
         return "enhance: " + " ".join("".join(traceback.format_exception_only(*ei[:2])).split())
 
@@ -585,7 +582,6 @@ def _analyse(options: Namespace) -> int:
 
 
 def _faster_text(language: str, preset: str, faster: Faster) -> str:
-    """Return the suggestion of a faster preset than the selected one, with both times."""
     return translate(
         language,
         "faster_preset",
@@ -597,7 +593,6 @@ def _faster_text(language: str, preset: str, faster: Faster) -> str:
 
 
 def _analysis_table(analysis: Mapping[str, Any]) -> str:
-    """Return the properties of an image, one on a line."""
     known = {name: value for name, value in analysis.items() if value is not None and name not in ("width", "height")}
     rows = {"size": f"{analysis['width']} x {analysis['height']} px", **known}
     return "\n".join(f"  {name.replace('_', ' '):<14}{value}" for name, value in rows.items())

@@ -100,7 +100,6 @@ def connect(address: str) -> Iterator[Any]:
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
-    """Restore the signal handlers that Ray replaces."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
@@ -229,7 +228,6 @@ class ClusterRun(BatchRun):
         return [actor.remote(*values) for _ in range(min(count, files))]
 
     def _send(self, worker: Any, item: Item) -> Any:
-        """Return the task of a worker that processes a file."""
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
         options: dict[str, Any] = {name: getattr(self, name) for name in _SENT_OPTIONS}

@@ -91,7 +91,6 @@ def _equal_to(value: str, pattern: str = ".*", key: str = "") -> Callable[[str, 
 
 
 def _number(name: str, text: str, key: str = "config_number") -> float:
-    """Return a number above 0."""
     with suppress(ValueError):
         if 0 < (number := float(text)) < float("inf"):
             return number

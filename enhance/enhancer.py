@@ -610,7 +610,6 @@ def enhance(
 
 
 def _same_kind(result: Result, image: Any) -> Any:
-    """Return a result in memory, of the same kind as `image`."""
     if isinstance(image, bytes | bytearray | memoryview):
         return result.path.read_bytes()
     if isinstance(image, Image):

@@ -136,7 +136,6 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync the entries of a folder, if the system can."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:

@@ -378,7 +378,6 @@ def _stored_output(path: Path | None) -> NetworkOutput | None:
 
 
 def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Path | None = None) -> NetworkOutput:
-    """Return an empty output for an image that is enlarged by `scale`."""
     shape = _output_shape(image.height, image.width, scale, image.rgb.dtype.name)
     return NetworkOutput.create(shape, path=path, folder=folder)
 

@@ -69,7 +69,6 @@ def missing_models(preset: Preset) -> list[str]:
 
 
 def _models_of(preset: Preset) -> tuple[str, ...]:
-    """Return the names of the models that a preset uses, with those of its scene."""
     return *with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
 
 
@@ -121,7 +120,6 @@ def licence_text(language: str, licence: str) -> str:
 
 
 def _network_name(network: str) -> str:
-    """Return the common name of a network architecture."""
     return NETWORKS[network].TITLE if network in NETWORKS else network
 
 

@@ -128,7 +128,6 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
 
 
 def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
-    """Return the result of the region with its margin."""
     cut = Cut(region.outer, *region.whole)
     if has_second_pass(settings, *region.whole):  # its input is tuned already and has the faces
         plain = replace(settings, tuning=False)

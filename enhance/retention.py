@@ -54,7 +54,6 @@ class OwnFolders:
         return []
 
     def _matches(self, name: str) -> Iterator[Path]:
-        """Yield the files in one of the folders that have a name of the program."""
         yield from (path for path in (self.root / name).iterdir() if self.names[name].fullmatch(path.name))
 
     def _foreign(self) -> dict[str, list[str]]:

@@ -447,7 +447,6 @@ def signature(
 
 
 def _tuning_key(settings: Settings) -> dict[str, object]:
-    """Return what changes pixels after the network."""
     values = {name: getattr(settings, name) for name in NEUTRAL}
     tuning = {name: value for name, value in values.items() if value not in (None, NEUTRAL[name])}
     return {
@@ -457,7 +456,6 @@ def _tuning_key(settings: Settings) -> dict[str, object]:
 
 
 def _size_key(settings: Settings) -> dict[str, object]:
-    """Return what determines the size of the result and how it is resized."""
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     if settings.is_print:
