@@ -24,7 +24,7 @@ from enhance.web.batch.run import add_files
 from enhance.web.batch.selection import select_first
 
 from ..site import wait_until
-from .calls import FAST_VALUES, answer_to, upload
+from .calls import FAST_VALUES, begin, listen, upload
 
 FAST = {"preset": "anime-fast"}
 
@@ -67,37 +67,27 @@ def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one
     assert [Image.open(file["file"]).size for file in info["files"]] == [(120, 80), (80, 120)]
 
 
-def test_a_batch_larger_than_the_disk_limit_is_complete(site, monkeypatch):
-    files = [upload(site, f"{name}.png", side) for side, name in enumerate(("left", "middle", "right"), 16)]
+def test_a_batch_is_complete_beyond_the_disk_limit_and_if_the_data_folder_is_deleted_meanwhile(site, monkeypatch):
+    files, runs = [upload(site, f"{side}.png", side) for side in (21, 22, 23)], site.enhancer.calls["run"]
     monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
-    archive_file, info = json.loads(answer_to(site, "batch", [files, *FAST_VALUES]).rpartition("data: ")[2])
-    assert (info["done"], info["error"]) == (3, None)
-    with zipfile.ZipFile(archive_file["path"]) as archive:
-        assert {"left.png", "middle.png", "right.png"} < set(archive.namelist())
-
-
-def test_a_batch_is_complete_although_the_data_folder_is_deleted_meanwhile(site, client):
-    files = [handle_file(site.photo(f"{name}.png", 24, 21 + side)) for side, name in enumerate(("first", "then"))]
-    with site.enhancer.paused("run", of="first.png"):
-        runs = site.enhancer.calls["run"]
-        job = client.submit(images=files, api_name="/batch", **FAST)
+    with site.enhancer.paused("run", of="21.png"):
+        event = begin(site, "batch", [files, *FAST_VALUES])
         wait_until(lambda: site.enhancer.calls["run"] > runs)
         shutil.rmtree(site.enhancer.tasks.folder)
-    path, info = job.result(timeout=60)
-    assert (info["done"], info["error"]) == (2, None)
-    with zipfile.ZipFile(path) as archive:
-        assert {"first.png", "then.png"} < set(archive.namelist())
+    file, info = json.loads(listen(site, "batch", event).rpartition("data: ")[2])
+    assert (info["done"], info["error"]) == (3, None)
+    with zipfile.ZipFile(file["path"]) as archive:
+        assert {"21.png", "22.png", "23.png"} < set(archive.namelist())
 
 
-def test_a_report_is_available_only_to_the_session_of_the_run(site, connect):
-    owner, other = connect(), connect()
-    _, info = owner.predict(image=handle_file(site.photo("report.png", 60, 60)), api_name="/enhance", **FAST)
-    pdf = Path(owner.predict(task_id=info["task_id"], api_name="/report"))
+def test_a_report_is_available_only_to_the_session_of_the_run(site, client, connect):
+    _, info = client.predict(image=handle_file(site.photo("report.png", 60, 60)), api_name="/enhance", **FAST)
+    pdf = Path(client.predict(task_id=info["task_id"], api_name="/report"))
     assert pdf.name == "report-4x-report.pdf"
     assert pdf.read_bytes().startswith(b"%PDF-")
-    for client, task_id in ((other, info["task_id"]), (owner, "0" * 32), (owner, "../secret")):
+    for one, task_id in ((connect(), info["task_id"]), (client, "0" * 32), (client, "../secret")):
         with pytest.raises(AppError):
-            client.predict(task_id=task_id, api_name="/report")
+            one.predict(task_id=task_id, api_name="/report")
 
 
 def test_an_estimate_shows_the_files_again_after_a_change_of_the_list(call, tmp_path):

@@ -37,9 +37,9 @@ def test_a_session_that_is_used_again_is_not_deleted(tmp_path):
     sessions = Sessions(tmp_path)
     one = sessions.get(request("one", "a"))
     sessions.close(request("one", "a"))
-    assert sessions.get(request("one", "a")) is one
-    sessions.sweep()
-    assert sessions.get(request("one", "a")) is one
+    for _ in range(2):
+        assert sessions.get(request("one", "a")) is one
+        sessions.sweep()
 
 
 def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):

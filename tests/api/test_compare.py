@@ -22,14 +22,12 @@ def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, client):
     assert sheet.endswith("compared-presets.png")
     pixels = np.asarray(Image.open(sheet))
     assert pixels.shape[:2] == (info["output"]["height"], info["output"]["width"])
-    assert info["square"] == {"left": 12, "top": 12, "width": 16, "height": 16}
     presets = client.predict(api_name="/presets")
     assert [one["name"] for one in info["presets"]] == [
         one["name"] for one in presets if one["available"] and one["name"] != "auto"
     ]
     assert all(one["seconds"] > 0 and one["fidelity_db"] > 20 for one in info["presets"])
-    assert info["input"]["name"] == "compared.png"
-    assert info["output"]["path"] is None
+    assert (info["input"]["name"], info["output"]["path"]) == ("compared.png", None)
     first = info["presets"][0]["name"]
     before, after, _ = client.predict(image=file, x=20, y=20, size=16, preset=first, api_name="/preview")
     assert np.array_equal(pixels[24:88, 24:88], np.asarray(Image.open(before)))

@@ -92,34 +92,26 @@ def is_closed(connection: socket.socket) -> bool:
 def test_requests_that_stop_arriving_are_closed(serve, app):
     port = serve()
     with ExitStack() as stack:
+        second = stack.enter_context(connected(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        assert second.recv(4096).startswith(b"HTTP/1.1 200")
+        second.sendall(HALF)
         started = (b"", HALF, UPLOAD, UPLOAD + b"0" * 2000)
         connections = [stack.enter_context(connected(port, sent)) for sent in started]
         assert all(is_closed(connection) for connection in connections)
-    wait_until(lambda: app.ends == ["http.disconnect"] * 2)
-
-
-def test_requests_that_arrive_byte_by_byte_are_closed(serve):
-    port = serve()
-    with connected(port, HALF) as head, connected(port, UPLOAD) as body:
-        open_connections = [head, body]
-        for _ in range(600):
-            for connection in open_connections.copy():
-                try:
-                    connection.sendall(b"0")
-                except ConnectionError:
-                    open_connections.remove(connection)
-            time.sleep(0.05)
-            if not open_connections:
-                break
-    assert open_connections == []
-
-
-def test_a_second_request_on_a_connection_has_the_same_limit(serve):
-    with connected(serve(), b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-        connection.sendall(HALF)
-        while not is_closed(connection):
+        while not is_closed(second):
             pass
+    wait_until(lambda: app.ends[1:] == ["http.disconnect"] * 2)
+
+
+@pytest.mark.parametrize("start", [HALF, UPLOAD])
+def test_requests_that_arrive_byte_by_byte_are_closed(serve, start):
+    def send_slowly() -> None:
+        for _ in range(600):
+            connection.sendall(b"0")
+            time.sleep(0.05)
+
+    with connected(serve(), start) as connection, pytest.raises(ConnectionError):
+        send_slowly()
 
 
 def test_a_connection_stays_open_for_the_next_request(serve):
@@ -146,10 +138,10 @@ def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
 def test_one_address_has_a_share_of_the_connections_unless_it_is_a_trusted_proxy(serve):
     port = serve(MOST_OF_AN_ADDRESS=4)
     events, plain = (f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in ("/events", "/"))
-    with ExitStack() as connections_open:
+    with ExitStack() as stack:
 
         def answer(sent: bytes, source: str) -> bytes:
-            return connections_open.enter_context(connected(port, sent, source)).recv(4096)
+            return stack.enter_context(connected(port, sent, source)).recv(4096)
 
         assert all(answer(events, "127.0.0.2").startswith(b"HTTP/1.1 200") for _ in range(4))
         response = answer(plain, "127.0.0.2")
@@ -161,8 +153,9 @@ def test_one_address_has_a_share_of_the_connections_unless_it_is_a_trusted_proxy
 
 def test_a_new_request_is_served_while_incomplete_ones_use_all_connections(serve):
     port = serve(MOST_CONNECTIONS=8, SLACK_SECONDS=600.0)
-    with ExitStack() as connections_open:
+    with ExitStack() as stack:
         for _ in range(20):
-            connections_open.enter_context(connected(port, HALF))
+            stack.enter_context(connected(port, HALF))
+            time.sleep(0.01)  # for the server to accept it
         for _ in range(3):
             assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "done"

@@ -10,15 +10,13 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from gradio_client import handle_file
-from gradio_client.exceptions import AppError
 from safetensors.torch import save
 
 from enhance import EnhanceError, models
 from enhance.errors import Cancelled, WeightsError
 
 from ..site import Site, wait_until
-from ..unit.hub_server import HubServer
+from ..unit.hub_server import HubServer, go_online
 from .calls import FAST_VALUES, answer_to, status, upload
 
 
@@ -50,41 +48,20 @@ def test_a_failed_call_leaves_the_queue(site: Site, endpoint, method, error):
 @pytest.fixture
 def hub(site, monkeypatch) -> Iterator[HubServer]:
     """A local Hugging Face, the only source of the weights of anime-fast."""
-    name = "realesr-animevideov3"
-    content = save(models.read_state_dict(models.ensure(name)))
-    sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    model = models.manifest()[name]
-    files = tuple(
-        replace(one, path="official.safetensors", file="official.safetensors", **sums)
-        for one in model.files
-        if one.site == "hub"
-    )
-    model = replace(model, file="official.safetensors", sources=files, **sums)
-    monkeypatch.setitem(cast(dict[str, Any], models.manifest()), name, model)
+    model = models.manifest()["realesr-animevideov3"]
+    content = save(models.read_state_dict(models.ensure(model.name)))
+    own: dict[str, Any] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    own["file"] = "official.safetensors"
+    files = [replace(one, path=own["file"], **own) for one in model.files if one.site == "hub"]
+    model = replace(model, sources=tuple(files), **own)
+    monkeypatch.setitem(cast(dict[str, Any], models.manifest()), model.name, model)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    go_online(monkeypatch)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("enhance.models.download.PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("enhance.models.download.SILENCE_SECONDS", 1.0)
     with HubServer() as server:
         server.offer(model, content)
         monkeypatch.setenv("HF_ENDPOINT", server.address)
         yield server
-
-
-def test_a_preset_whose_download_is_interrupted_works_on_the_next_call(site, client, hub):
-    hub.cuts = [100_000, *[0] * 3]
-    call = {"image": handle_file(site.photo("hub.png", 24, 32)), "preset": "anime-fast", "api_name": "/enhance"}
-    job = client.submit(**call)
-    wait_until(hub.question.is_set)
-
-    assert status(site)["device"]  # without `client`, whose event stream can end when a job fails at this time
-    with pytest.raises(AppError, match="realesr-animevideov3"):
-        job.result(timeout=30)
-
-    hub.cuts = []
-    _, info = client.predict(**call)
-    assert info["model"]["source"].startswith("Hugging Face")
 
 
 def test_a_cancelled_run_stops_its_download(site, hub, tmp_path):

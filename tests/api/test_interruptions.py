@@ -26,19 +26,14 @@ FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 AS_FIRST_PROCESS = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
-def write_photo(path: Path, height: int, width: int) -> Path:
-    Image.fromarray(photo(height, width)).save(path)
-    return path
-
-
-def write_large_photo(path: Path) -> Path:
-    """Write a photo that takes seconds."""
-    Image.fromarray(np.tile(photo(400, 360), (5, 1, 1))).save(path)
+def write_photo(path: Path, height: int, width: int, copies: int = 1) -> Path:
+    """Write a photo. One of 400 x 360 px with five copies takes seconds."""
+    Image.fromarray(np.tile(photo(height, width), (copies, 1, 1))).save(path)
     return path
 
 
 def test_a_stopped_batch_keeps_finished_files_and_resumes(start, tmp_path):
-    quick, slow = write_photo(tmp_path / "a.png", 24, 32), write_large_photo(tmp_path / "b.png")
+    quick, slow = write_photo(tmp_path / "a.png", 24, 32), write_photo(tmp_path / "b.png", 400, 360, 5)
     out, times = tmp_path / "out", []
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         batch = start("-m", "enhance", "run", quick, slow, "-o", out, *FAST)
@@ -59,7 +54,7 @@ def can_be_first_process() -> bool:
 def test_sigterm_ends_a_running_server_that_is_the_first_process_of_a_container(start, tmp_path):
     server = start("app.py", wrapper=AS_FIRST_PROCESS if can_be_first_process() else None)
     wait_until(server.is_ready)
-    image = handle_file(write_large_photo(tmp_path / "photo.png"))
+    image = handle_file(write_photo(tmp_path / "photo.png", 400, 360, 5))
     client = Client(server.url, verbose=False, analytics_enabled=False)
     client.submit(image=image, preset="anime-fast", api_name="/enhance")
     wait_until(server.is_writing)

@@ -27,10 +27,10 @@ FAST = {"preset": "anime-fast"}
 
 def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> None:
     """Start the server and call `work` with a session and the server's answer to its start."""
+    environment = {**os.environ, "ENHANCE_DATA": str(folder / "data"), "ENHANCE_DEVICE": "cpu", "LC_ALL": "C.UTF-8"}
+    command = StdioServerParameters(command=sys.executable, args=["-m", "enhance", "mcp"], env=environment)
 
     async def run() -> None:
-        environment = {**os.environ, "ENHANCE_DATA": str(folder / "data"), "ENHANCE_DEVICE": "cpu", "LC_ALL": "C.UTF-8"}
-        command = StdioServerParameters(command=sys.executable, args=["-m", "enhance", "mcp"], env=environment)
         async with stdio_client(command) as (read, write), ClientSession(read, write) as session:
             await work(session, await session.initialize())
 

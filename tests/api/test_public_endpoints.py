@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -16,7 +15,7 @@ from enhance import PRESETS
 
 from ..site import ADDED_SETTINGS, SETTINGS
 from ..user_models import add_models
-from .calls import ENDPOINTS, VALUES, answer_to, fill_in
+from .calls import ENDPOINTS, META, VALUES, answer_to, fill_in
 
 
 def test_only_the_documented_endpoints_are_public(client):
@@ -30,18 +29,12 @@ def test_only_the_documented_endpoints_are_public(client):
     ("endpoint", "own"), [("/enhance", {}), ("/preview", {"x": None, "y": None, "size": 128}), ("/batch", {})]
 )
 def test_parameters_have_their_names_and_defaults(client, endpoint, own):
-    parameters = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
-    assert [one["parameter_name"] for one in parameters] == [
-        "images" if endpoint == "/batch" else "image",
-        *own,
-        *SETTINGS,
-        *ADDED_SETTINGS,
-        *(["name_pattern"] if endpoint == "/batch" else []),
-    ]
-    defaults = {one["parameter_name"]: one.get("parameter_default") for one in parameters[1:]}
-    assert defaults.pop("name_pattern", None) is None
-    assert defaults == own | SETTINGS | ADDED_SETTINGS
-    assert all(one["parameter_has_default"] for one in parameters[1:])
+    first, *others = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
+    defaults = {one["parameter_name"]: one.get("parameter_default") for one in others}
+    pattern = {"name_pattern": None} if endpoint == "/batch" else {}
+    assert first["parameter_name"] == ("images" if endpoint == "/batch" else "image")
+    assert list(defaults.items()) == list((own | SETTINGS | ADDED_SETTINGS | pattern).items())
+    assert all(one["parameter_has_default"] for one in others)
 
 
 def test_every_parameter_is_described_in_all_documents_of_the_api(site, client):
@@ -56,13 +49,9 @@ def test_every_parameter_is_described_in_all_documents_of_the_api(site, client):
             assert meaning in text, (endpoint, name)
             if name not in ("image", "images"):  # Gradio describes how to send a file
                 assert shown[name]["description"] == meaning
-    assert range_of(endpoints, "contrast") == (0.5, 1.5)
+    types = {one["parameter_name"]: one["type"] for one in endpoints["/enhance"]["parameters"]}
+    assert (types["contrast"]["minimum"], types["contrast"]["maximum"]) == (0.5, 1.5)
     assert "Literal['auto', 'gentle', " in text
-
-
-def range_of(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
-    schema = next(one["type"] for one in endpoints["/enhance"]["parameters"] if one["parameter_name"] == name)
-    return schema["minimum"], schema["maximum"]
 
 
 def test_a_user_model_is_one_of_the_presets(site):
@@ -71,28 +60,26 @@ def test_a_user_model_is_one_of_the_presets(site):
     assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
+FILES = [
+    "{path}",
+    {"path": "{path}"},
+    {"path": "{path}", "meta": META},
+    {"path": "{path}", "url": "file://{path}", "meta": META},
+    {"path": "{path}", "url": "{site}gradio_api/file={path}", "meta": META},
+    {"path": None, "url": "{site}gradio_api/file={path}", "meta": META},
+]
+"""Forms of an input that is a file of the server."""
+
+
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
-@pytest.mark.parametrize(
-    "image",
-    [
-        "{secret}",
-        {"path": "{secret}"},
-        {"path": "{secret}", "meta": {"_type": "gradio.FileData"}},
-        {"path": "{secret}", "url": "file://{secret}", "meta": {"_type": "gradio.FileData"}},
-    ],
-)
-def test_a_path_of_the_server_is_rejected(site, tmp_path, endpoint, image):
-    secret = site.photo("../secret.png", 16, 16)
-    body = fill_in(image, secret=str(secret))
-    square = [None, None, 16] if endpoint in ("preview", "compare") else []
-    body = [body] if endpoint == "batch" else body
-    values = [] if endpoint == "compare" else VALUES
-    calls = site.enhancer.calls.copy()
-
-    answer = answer_to(site, endpoint, [body, *square, *values])
-
-    assert "event: complete" not in answer
-    assert "processed" not in answer
+def test_a_path_of_the_server_is_rejected(site, endpoint):
+    secret, calls = site.photo("../secret.png", 16, 16), site.enhancer.calls.copy()
+    area = [None, None, 16] if endpoint in ("preview", "compare") else []
+    for file in FILES:
+        image = fill_in([file] if endpoint == "batch" else file, path=str(secret), site=site.url)
+        answer = answer_to(site, endpoint, [image, *area, *([] if endpoint == "compare" else VALUES)])
+        assert "event: complete" not in answer
+        assert "processed" not in answer
     assert site.enhancer.calls == calls
 
 
@@ -111,52 +98,21 @@ def stored(site) -> dict[str, Path]:
     return {"result": tasks.result_path(info["task_id"]), "upload": upload, "network": newest, "report": report}
 
 
-KINDS = pytest.mark.parametrize("kind", ["result", "upload", "network", "report"])
-
-
-@KINDS
-@pytest.mark.parametrize("way", ["{path}", "{relative}", "{doubled}", "%2F{encoded}", "{through}"])
-def test_files_of_the_data_folder_are_not_served(site, stored, kind, way):
-    path, page = stored[kind], site.page
+@pytest.mark.parametrize("kind", ["result", "upload", "network", "report"])
+def test_files_of_the_data_folder_are_not_served_and_are_no_inputs_and_no_reports(site, stored, kind):
+    path, page, calls = stored[kind], site.page, site.enhancer.calls.copy()
     assert path.is_file()
-    assert page.is_dir()
-    forms = {
-        "path": path,
-        "relative": os.path.relpath(path),
-        "doubled": f"/{path}",
-        "encoded": quote(str(path)[1:], safe=""),
-        "through": f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E"),
-    }
-    for route in ("file=", "file/"):
-        answer = httpx.get(f"{site.url}gradio_api/{route}{way.format(**forms)}", follow_redirects=True)
-        assert answer.status_code in (400, 403, 404), answer.url
-
-
-@KINDS
-@pytest.mark.parametrize(
-    "image",
-    [
-        "{path}",
-        {"path": "{path}"},
-        {"path": "{path}", "meta": {"_type": "gradio.FileData"}},
-        {"path": "{path}", "url": "{site}gradio_api/file={path}", "meta": {"_type": "gradio.FileData"}},
-        {"path": None, "url": "{site}gradio_api/file={path}", "meta": {"_type": "gradio.FileData"}},
-    ],
-)
-def test_files_of_the_data_folder_are_not_accepted_as_input(site, stored, kind, image):
-    runs = site.enhancer.calls.copy()
-
-    answer = answer_to(site, "enhance", [fill_in(image, path=str(stored[kind]), site=site.url), *VALUES])
-
-    assert "event: complete" not in answer
-    assert site.enhancer.calls == runs
-
-
-@KINDS
-def test_files_of_the_data_folder_are_not_reports(site, stored, kind):
-    for task_id in (stored[kind].stem, str(stored[kind]), f"../{stored[kind].parent.name}/{stored[kind].stem}"):
-        answer = answer_to(site, "report", [task_id])
-        assert "event: error" in answer
+    through = f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E")
+    for form in (path, os.path.relpath(path), f"/{path}", f"%2F{quote(str(path)[1:], safe='')}", through):
+        for route in ("file=", "file/"):
+            answer = httpx.get(f"{site.url}gradio_api/{route}{form}", follow_redirects=True)
+            assert answer.status_code in (400, 403, 404), answer.url
+    for file in FILES:
+        answer = answer_to(site, "enhance", [fill_in(file, path=str(path), site=site.url), *VALUES])
+        assert "event: complete" not in answer
+    for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
+        assert "event: error" in answer_to(site, "report", [task_id])
+    assert site.enhancer.calls == calls
 
 
 def test_the_health_check_works(site):
