@@ -7,10 +7,9 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from skimage import data
 
 from enhance import models
 from enhance.errors import WeightsError
-from enhance.models.files import digest
 
 if TYPE_CHECKING:
     from enhance.models.graphs import Graph
@@ -111,33 +109,6 @@ def span_weights(real_weights) -> models.Located:
         return models.ensure("span-x4")
     except WeightsError as error:
         pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model]:
-    """A file like RealESRGAN_x2plus.pth with random tensors, and the model with its checksum."""
-    import torch
-
-    from enhance.models.networks import SHIPPED
-    from tests.user_models import random_tensors
-
-    model = models.manifest()["realesrgan-x2plus"]
-    file = tmp_path_factory.mktemp("x2plus") / model.file
-    torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
-    sums = {"bytes": file.stat().st_size, "sha256": digest(file)}
-    return file, replace(model, **sums, sources=tuple(replace(source, **sums) for source in model.files))
-
-
-@pytest.fixture
-def with_x2plus(x2plus, tmp_path, monkeypatch) -> Path:
-    """Copy these weights to the weights folder, and return their path."""
-    file, model = x2plus
-    monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), model.name, model)
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    (folder / file.name).hardlink_to(file)
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
-    return folder / file.name
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from enhance import Enhancer
 from enhance.engine.engine import Engine
 
-from .forks import Launcher, launcher
+from .forks import Launcher
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,10 @@ def fresh_store(enhancer, tmp_path) -> None:
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     """A process with the program imported, which forks others: `forks.start("run", "photo.jpg")`."""
-    with launcher(tmp_path_factory.mktemp("forks")) as one:
-        yield one
+    launcher = Launcher(tmp_path_factory.mktemp("forks"))
+    yield launcher
+    launcher.process.kill()
+    launcher.process.communicate()
 
 
 @pytest.fixture

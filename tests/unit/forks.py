@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,14 +96,6 @@ class Launcher:
         task = {"arguments": [*map(str, arguments)], "output": str(output), "errors": str(errors), "code": code}
         pid = self.ask(environment=environment, modules=modules, stdin=str(stdin), **task)
         return Fork(self, int(pid), output, errors)
-
-
-@contextmanager
-def launcher(folder: Path) -> Iterator[Launcher]:
-    one = Launcher(folder)
-    yield one
-    one.process.kill()
-    one.process.communicate()
 
 
 def wait_for_new_name(folder: Path, fork: Fork, before: set[str]) -> None:

@@ -101,6 +101,19 @@ def test_the_progress_follows_the_expected_work_of_the_files(enhancer, sources, 
     assert seconds_left > 0
 
 
+def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
+    stop = threading.Event()
+
+    def after_the_first(batch):
+        if batch.count("done") == 1:
+            stop.set()
+
+    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out"), stop=stop, on_change=after_the_first).run()
+
+    assert [item.state for item in batch.items] == ["done", "failed", "cancelled", "cancelled"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
+
+
 def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp_path):
     first_batch = batch_for(sources[:1], tmp_path / "out")
     late, unwanted = (Item(path, Path(path.name)) for path in sources[2:])

@@ -22,7 +22,7 @@ from enhance import EnhanceError
 from enhance.cli import main
 from enhance.cluster import ClusterWorker, plan_workers
 
-from ..site import wait_until
+from ..site import free_port, wait_until
 from .test_folders import FAST, image, results
 
 ROOT = Path(__file__).parents[2]
@@ -42,9 +42,7 @@ def with_ray() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def cluster(with_ray) -> Iterator[str]:
     """The address of a cluster of two machines with one core each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"127.0.0.1:{port}"
     with machine("--head", f"--port={port}", "--include-dashboard=false") as head:
         wait_until(lambda: is_open(port) or head.poll() is not None)
@@ -140,21 +138,15 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *cluster_options(cluster)]
 
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        writers = terminate_during_writing(run, output)
+        wait_until(lambda: writers_in(output) - {run.pid})
+        writers = [psutil.Process(pid) for pid in writers_in(output) - {run.pid}]
+        run.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
         message = run.communicate(timeout=60)[1].splitlines()[-1]
 
     assert run.returncode == 143
     assert message.startswith("enhance: Cancelled")
     assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
     wait_until(lambda: not any(writer.is_running() for writer in writers))
-
-
-def terminate_during_writing(run: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
-    """Send SIGTERM while workers write results to the folder, and return them."""
-    wait_until(lambda: writers_in(output) - {run.pid})
-    writers = [psutil.Process(pid) for pid in writers_in(output) - {run.pid}]
-    run.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
-    return writers
 
 
 @pytest.mark.long
@@ -178,12 +170,9 @@ def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_
 )
 def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(nodes, device, plan):
     assert plan_workers(nodes, device) == plan
-
-
-@pytest.mark.parametrize("nodes", [[{}], [{"CPU": 4.0}, {"GPU": 2.0}]])
-def test_a_cluster_without_cores_for_its_workers_is_an_error(nodes):
-    with pytest.raises(EnhanceError, match="has CPU cores"):
-        plan_workers(nodes)
+    for without_cores in ([{}], [{"CPU": 4.0}, {"GPU": 2.0}]):
+        with pytest.raises(EnhanceError, match="has CPU cores"):
+            plan_workers(without_cores)
 
 
 def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):

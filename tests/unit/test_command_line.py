@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from enhance.cli import _Progress, main
-from enhance.output.result import write_png
+from enhance.engine.kernels import Convolution
 
 from .forks import COMMAND_LINE, Fork, can_fork, wait_for_new_name
 
@@ -102,12 +102,14 @@ def test_an_unusable_path_prints_one_sentence_in_the_language_of_the_terminal(
 
 
 def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(photo_file, tmp_path, capsys, monkeypatch):
-    def fail_once(*given, **options):
-        if given[1].name == "photo.png":
-            raise RuntimeError("illegal instruction\nat 0x0")
-        return write_png(*given, **options)
+    convolve, errors = Convolution.__call__, [RuntimeError("illegal instruction\nat 0x0")]
 
-    monkeypatch.setattr("enhance.pipeline.write_png", fail_once)
+    def fail_once(kernel, rows):
+        if errors:
+            raise errors.pop()
+        return convolve(kernel, rows)
+
+    monkeypatch.setattr(Convolution, "__call__", fail_once)
     shutil.copy(photo_file, tmp_path / "second.png")
 
     assert main(["run", str(photo_file), str(tmp_path / "second.png"), "-o", str(tmp_path / "out"), *FAST]) == 1
@@ -195,24 +197,18 @@ def test_a_photo_goes_through_standard_input_and_output(forks, photo_file):
 
 
 @can_fork
-def test_a_batch_continues_when_its_output_is_closed(forks, photo_file, tmp_path):
+def test_a_batch_continues_when_its_output_is_closed_and_names_each_file_in_its_progress(forks, photo_file, tmp_path):
     shutil.copy(photo_file, other := tmp_path / "other.png")
     closed = "import os\nreader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 1)\n"
 
-    options = ["-o", tmp_path / "out", "--json", "--progress", "none", *FAST]
+    options = ["-o", tmp_path / "out", "--json", "--progress", "json", *FAST]
     run = forks.start("run", photo_file, other, *options, code=closed + COMMAND_LINE)
 
-    assert (run.wait(), run.errors.read_text()) == (0, "")
+    assert run.wait() == 0
+    progress = [json.loads(line) for line in run.errors.read_text().splitlines()]
+    assert {line["file"] for line in progress} >= {"photo.png", "other.png"}
+    assert progress[-1]["share"] == 1
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"photo.png", "other.png"}
-
-
-def test_progress_as_json_names_each_file(photo_file, tmp_path, capsys):
-    other = shutil.copy(photo_file, tmp_path / "other.png")
-    assert main(["run", str(photo_file), str(other), "-o", str(tmp_path / "out"), "--progress", "json", *FAST]) == 0
-
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {line["file"] for line in lines} >= {"photo.png", "other.png"}
-    assert lines[-1]["share"] == 1
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])

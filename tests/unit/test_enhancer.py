@@ -88,6 +88,14 @@ def test_an_existing_output_file_is_recognised_and_has_its_fidelity(enhancer, ph
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output, encoding=encoding).info["cached"]
 
 
+def test_a_cancelled_run_leaves_no_file(enhancer, photo_file):
+    stop = threading.Event()
+
+    with pytest.raises(Cancelled):
+        enhancer.run(photo_file, RAW, progress=lambda *_: stop.set(), stop=stop)
+    assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
+
+
 def test_a_run_that_is_cancelled_while_it_writes_leaves_no_partial_file(enhancer, photo, tmp_path):
     Image.fromarray(np.tile(photo, (40, 1, 1))).save(tmp_path / "tall.png")
     stop, sizes, steps = threading.Event(), [], []

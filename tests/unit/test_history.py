@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,12 +16,11 @@ import pytest
 from enhance import Settings
 from enhance.files import write_atomically
 from enhance.images import inspect
+from enhance.processes import this_process
 from enhance.store import Entry, TaskStore
 from enhance.web.history import MAX_RESULTS, record_run, recorded, restore_files
 from enhance.web.session import Session, Upload
 from enhance.web.storage import PageFolder, history_name
-
-from .forks import can_fork
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
@@ -59,14 +57,8 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY):
     source = {"name": entry.name, "sha256": entry.sha256, "width": 1, "height": 1}
     settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
     model: Any = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
-    info = model | {
-        "status": "done",
-        "task_id": task_id,
-        "signature": "5" * 64,
-        "input": source,
-        "settings": settings,
-        "output": {"bytes": 3, "width": 4, "height": 4},
-    }
+    info = model | {"status": "done", "task_id": task_id, "signature": "5" * 64, "input": source}
+    info |= {"settings": settings, "output": {"bytes": 3, "width": 4, "height": 4}}
     write_atomically(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
@@ -76,13 +68,6 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY):
 
 def entries_of(store: TaskStore, whose: str) -> list[Entry]:
     return [entry for run in store.runs(whose) for entry in run]
-
-
-IN_ANOTHER_PROCESS = """
-import sys
-from tests.unit.test_history import *
-store, file = TaskStore(sys.argv[1]), Path(sys.argv[2])
-"""
 
 
 def stored_files(store: TaskStore) -> list[str]:
@@ -119,26 +104,17 @@ def test_a_user_has_one_list_in_every_browser():
     assert ada not in others
 
 
-@can_fork
-def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(forks, store, photo_file):
-    write = "for _ in range(4): finish_entry(store, file)"
-    kill = """
-entry = start_entry(store, file)
-write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
-"""
-    both = [
-        forks.start(store.folder, photo_file, code=IN_ANOTHER_PROCESS + code, modules=("tests.unit.test_history",))
-        for code in (write, write + kill)
-    ]
+def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(store, photo_file):
+    own, theirs = start_entry(store, photo_file), start_entry(TaskStore(store.folder), photo_file)
+    store.save_entry(interrupted := replace(theirs, process=f"{this_process().split('-')[0]}-999999999-1"))
+    (store.lists / f".enhance-{interrupted.process}-{'ab' * 6}.part").write_text('{"whose"')
 
-    assert [process.wait() for process in both] == [0, -signal.SIGKILL]
-    entries = entries_of(store, history_name(request(), KEY))
-    assert sorted(entry.current_state(store) for entry in entries) == ["cut", *["done"] * 8]
-    (interrupted,) = [entry for entry in entries if entry.current_state(store) == "cut"]
-    assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
-    assert len(list(store.lists.iterdir())) == 10
     store.clean()
-    assert {path.name for path in store.lists.iterdir()} == {entry.path(store).name for entry in entries}
+
+    states = {entry.id: entry.current_state(store) for entry in entries_of(store, own.whose)}
+    assert states == {own.id: "running", interrupted.id: "cut"}
+    assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
+    assert len(list(store.lists.iterdir())) == 2
 
 
 def test_a_full_disk_leaves_no_entry(store, photo_file, monkeypatch):
@@ -182,6 +158,8 @@ def test_removing_an_entry_deletes_the_files_that_no_other_entry_needs(store, ph
     assert other.input(store).exists()
     assert other.id in {one.id for one in entries_of(store, other.whose)}
     store.remove([other])
+    alone, _ = finish_entry(store, photo_file)
+    store.remove([alone])
     assert stored_files(store) == []
 
 

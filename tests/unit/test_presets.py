@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
 import cv2
 import numpy as np
 import pytest
@@ -11,10 +15,12 @@ from spandrel import ModelLoader
 
 from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
+from enhance.files import file_sha256
+from enhance.models.networks import SHIPPED
 from enhance.models.networks.srvgg import srvgg
 from enhance.output.resample import result_size
 from enhance.settings import WeightInterpolation, scales
-from tests.user_models import reference_output
+from tests.user_models import random_tensors, reference_output
 
 STRONG, WEAK = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
 
@@ -73,27 +79,43 @@ def test_a_missing_model_has_a_reason_and_does_not_affect_other_presets(tmp_path
     assert enhancer.run(photo_file, Settings("anime-fast")).path.exists()
 
 
+@pytest.fixture
+def x2plus(tmp_path, monkeypatch) -> Path:
+    """A weights file like RealESRGAN_x2plus.pth with random tensors."""
+    model = models.manifest()["realesrgan-x2plus"]
+    file = tmp_path / "weights" / model.file
+    file.parent.mkdir()
+    torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
+    own: dict[str, Any] = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+    model = replace(model, **own, sources=tuple(replace(source, **own) for source in model.files))
+    monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), model.name, model)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(file.parent))
+    return file
+
+
 @pytest.mark.usefixtures("fresh_store")
 def test_gentle_2x_matches_the_reference_and_is_unavailable_without_its_file_or_with_a_wrong_one(
-    photo, enhancer, with_x2plus
+    photo, enhancer, x2plus
 ):
-    odd, content = photo[:21, :27], with_x2plus.read_bytes()  # The network has to pad the photo.
+    odd, content = photo[:21, :27], x2plus.read_bytes()  # The network has to pad the photo.
 
     def is_available() -> bool:
         return next(one["available"] for one in enhancer.presets() if one["name"] == "gentle-2x")
 
     assert is_available()
     result = enhancer.upscale(odd, model="realesrgan-x2plus")
-    assert np.abs(result - reference_output(ModelLoader("cpu").load_from_file(with_x2plus).model, odd)).max() <= 1
+    assert np.abs(result - reference_output(ModelLoader("cpu").load_from_file(x2plus).model, odd)).max() <= 1
     assert result.std() > 5, "a flat image proves nothing"
-    with_x2plus.unlink()
+    assert enhancer.run(odd, "gentle-2x").array.shape == (42, 54, 3)
+    assert enhancer.preview(odd, "gentle-2x", size=12).after.shape == (24, 24, 3)
+    x2plus.unlink()
     assert not is_available()
-    with_x2plus.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    x2plus.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert not is_available()
     enhancer.engine.release()
     with pytest.raises(WeightsError, match="GitHub release: not tried"):
         enhancer.run(odd, "gentle-2x")
-    assert with_x2plus.with_name(f"{with_x2plus.name}.corrupt").exists()
+    assert x2plus.with_name(f"{x2plus.name}.corrupt").exists()
 
 
 def test_gentle_2x_has_sizes_up_to_2x():

@@ -125,19 +125,10 @@ def test_other_settings_replace_a_result_and_a_foreign_object_stays(store, enhan
     names = [list(computed(run(enhancer, store, settings))) for settings in (RAW, RAW.changed(contrast=1.2))]
 
     assert names[0] == names[1]
+    with pytest.raises(EnhanceError, match="not created by this program"):
+        upload(tmp_path / "image", f"{store.results}/a.png")  # as if it had appeared during a run
     assert store.names() == ["a-2.png", "a.png"]
     assert store.read("a.png") == b"somebody's"
-
-
-def test_an_object_that_appears_during_a_run_is_not_overwritten(store, tmp_path):
-    (tmp_path / "result.png").write_bytes(b"a result")
-    store.write(f"{store.results}/a.png", b"somebody's")
-
-    with pytest.raises(EnhanceError, match="not created by this program"):
-        upload(tmp_path / "result.png", f"{store.results}/a.png")
-
-    assert store.read("a.png") == b"somebody's"
-    assert store.names() == ["a.png"]
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
@@ -184,6 +175,21 @@ def test_the_result_of_one_file_has_the_address_of_the_output(store, tmp_path, c
     assert main(["run", source, "-o", output, *FAST]) == 1
     assert f"{output} already exists" in capsys.readouterr().err
     assert store.read("big.jpg") == b"somebody's"
+
+
+def test_an_interrupted_batch_keeps_results_and_leaves_no_claim(enhancer, tmp_path):
+    store = Store(f"memory://{tmp_path.name}")
+    for shade in range(6):
+        store.add(f"{shade}.png", shade, tmp_path)
+
+    def interrupt(batch: Batch) -> None:
+        if batch.count("done"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(enhancer, store, on_change=interrupt)
+    assert 0 < len(store.names()) < 6
+    assert {name[1:] for name in store.names()} == {".png"}
 
 
 def test_keys_that_lead_out_of_the_folder_are_skipped(enhancer, tmp_path):
