@@ -183,12 +183,3 @@ def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Pat
     for photo in (rgb, np.ascontiguousarray(rgb[:40].transpose(1, 0, 2)), rgb[:1, :1]):
         assert np.abs(Engine("cpu", "fp32").enlarge(photo, "span-x4", tile=64) - ncnn_output(param, photo)).max() <= 1
     assert np.abs(Engine("cpu", "bf16").enlarge(rgb, "span-x4") - ncnn_output(param, rgb)).mean() <= 1
-
-
-def test_a_community_model_matches_ncnn(model_files, own_folder: Path, photo: np.ndarray):
-    param = model_files("RealESRGAN_General_x4_v3.param")
-    model = add(param, "general", own_folder)
-
-    result = Engine("cpu", "fp32").enlarge(photo[:16, :16], model.name)
-
-    assert np.abs(result - ncnn_output(param, photo[:16, :16])).max() <= 1

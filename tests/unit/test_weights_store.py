@@ -7,6 +7,7 @@ import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,17 +34,6 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def official(store: Store, content: bytes = b"made up") -> Store:
-    """Return the store with an official file of other bytes in the folder."""
-    sha256 = hashlib.sha256(content).hexdigest()
-    model = store.models[NAME]
-    hub, _, package = model.sources
-    hub = dataclasses.replace(hub, bytes=len(content), sha256=sha256)
-    model = dataclasses.replace(model, bytes=len(content), sha256=sha256, sources=(hub, package))
-    (store.folder / model.file).write_bytes(content)
-    return Store(store.folder, {NAME: model})
-
-
 def test_the_weights_of_the_package_are_copied_with_a_note(store: Store):
     located = locate(NAME, store)
     assert located
@@ -59,10 +49,16 @@ def test_the_weights_of_the_package_are_copied_with_a_note(store: Store):
 
 
 def test_the_official_file_takes_precedence_over_the_packages(store: Store):
-    located = locate(NAME, official(store))
+    model, content = store.models[NAME], b"made up"
+    sums: Any = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (hub, *_), (package,) = model.files, model.packages
+    (store.folder / model.file).write_bytes(content)
+
+    sources = dataclasses.replace(hub, **sums), package
+    located = locate(NAME, Store(store.folder, {NAME: dataclasses.replace(model, **sums, sources=sources)}))
+
     assert located
-    assert located.path.name == "realesr-animevideov3.pth"
-    assert located.source == "official file (origin not recorded)"
+    assert (located.path.name, located.source) == (model.file, "official file (origin not recorded)")
 
 
 def test_an_unknown_model_is_rejected_with_the_known_names():
