@@ -47,9 +47,8 @@ mosrv2 = small(MoSRv2, features=16, blocks=2)
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 2, 4, 8, 16)},
     "esrgan-plus": esrgan(plus=True),
-    "esrgan-grey": esrgan(in_nc=1, out_nc=1),
+    "esrgan-grey": esrgan(in_nc=1, out_nc=1, num_filters=12, num_blocks=1),
     "esrgan-grey-to-colour": esrgan(in_nc=1, out_nc=3, scale=1),
-    "esrgan-wide": esrgan(num_filters=12, num_blocks=3),
     "esrgan-unshuffle-2": esrgan(in_nc=12, shuffle_factor=2),
     "esrgan-unshuffle-4": esrgan(in_nc=48, shuffle_factor=4),
     "esrgan-unshuffle-grey": esrgan(in_nc=4, out_nc=1, shuffle_factor=2, scale=8),
@@ -75,7 +74,6 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "real-cugan-3x": UpCunet3x,
     "real-cugan-4x": UpCunet4x,
     "real-cugan-pro": small(UpCunet4x, pro=True)(),
-    "real-cugan-pro-2x": small(UpCunet2x, pro=True)(),
     "real-cugan-fast": UpCunet2x_fast,
     **{f"spanplus-dysample-{scale}x": spanplus(scale=scale) for scale in (1, 2, 3)},
     **{f"spanplus-shuffle-{scale}x": spanplus(scale=scale, upsampler="ps", blocks=(2, 0)) for scale in (1, 2, 4)},
