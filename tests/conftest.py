@@ -38,10 +38,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a test with a browser or other processes that fails on a busy machine up to twice more; pytest lists it."""
+    """Run a test with a browser or other processes that fails on a busy machine once more; pytest lists it."""
     for item in items:
         if {"browser", "forks"} & {*getattr(item, "fixturenames", ())}:
-            item.add_marker(pytest.mark.flaky(reruns=2))
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_collection_finish() -> None:

@@ -95,6 +95,11 @@ def data_of(page: Page, name: str) -> dict[str, Any]:
     return json.loads(element.get_attribute(f"data-{name}") or "")
 
 
+def result_has_size(page: Page, width: int, height: int) -> None:
+    """Wait until the stage has a result of this size, in place of that of another photo."""
+    expect(page.locator(f"[data-result*='[{width}, {height}]']")).to_have_count(1)
+
+
 def images(page: Page) -> list[str]:
     """Return the addresses of the preview's images, before and after."""
     preview = data_of(page, "preview")

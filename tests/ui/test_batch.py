@@ -13,7 +13,6 @@ from .journey import (
     add_files,
     card,
     cards,
-    data_of,
     download,
     drop,
     enhance,
@@ -24,6 +23,7 @@ from .journey import (
     load,
     open_batch,
     pick,
+    result_has_size,
     wait_for_chip,
     wait_for_stage,
 )
@@ -90,7 +90,7 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     enhance_all(page)
     expect(cards(page, "done")).to_have_count(2)
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    assert data_of(page, "result")["size"] == [240, 240]
+    result_has_size(page, 240, 240)
     pick(page, "scale", 2)
     wait_for_stage(page, "view.mode === 'preview'")
     wait_for_chip(page, "matches")
@@ -105,4 +105,4 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     page.locator("#tab-one-button").click()
     expect(facts).to_contain_text("single.png")
     expect_chosen(page, scale=2)
-    assert data_of(page, "result")["size"] == [192, 240]
+    result_has_size(page, 192, 240)

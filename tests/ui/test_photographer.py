@@ -16,7 +16,6 @@ from ..unit.image_files import rgb_profile
 from ..unit.report_runs import text_of
 from .journey import (
     box,
-    data_of,
     download,
     drag,
     enhance,
@@ -27,6 +26,7 @@ from .journey import (
     middle,
     pick,
     press,
+    result_has_size,
     result_is,
     stage,
     wait_for_chip,
@@ -141,7 +141,7 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
     expect(page.locator("#quality")).to_be_visible()
     enhance(page)
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    assert data_of(page, "result")["size"] == [1012, 675], "the stage compares the whole photo"
+    result_has_size(page, 1012, 675)
     path = download(page, tmp_path)
     with Image.open(path) as file:
         exif = file.getexif()

@@ -32,10 +32,11 @@ _SAMPLE = 24
 
 
 def estimate(call: Call) -> Iterator[Updates]:
-    """Show the time and the size of the result of the photo on the stage, then those of the batch."""
-    yield upload.estimate(call)
-    if call.session is not call.session.owner:
-        yield from _estimate_batch(call)
+    """Show the time and the size of the result of the photo on the stage, and those of the batch."""
+    batch = iter(()) if call.session is call.session.owner else _estimate_batch(call)
+    # In one update: Gradio can show the second one of an event after the response to a later event.
+    yield upload.estimate(call) | next(batch, {})
+    yield from batch
 
 
 def _estimate_batch(call: Call) -> Iterator[Updates]:
