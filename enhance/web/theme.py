@@ -107,5 +107,5 @@ def page_theme() -> themes.Base:
         slider_color="#0f766e",
         slider_color_dark="#35c4b4",
         checkbox_background_color_selected="#0f766e",
-        checkbox_background_color_selected_dark="#0d9488",
+        checkbox_background_color_selected_dark="#35c4b4",
     )
