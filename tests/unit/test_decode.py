@@ -283,7 +283,7 @@ def test_the_profile_is_kept_byte_for_byte(tmp_path: Path, kind: str):
     "content",
     [
         *(b"x\0\0" + zlib.compress(one) for one in (b"", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile())),
-        *(b"", b"name", b"name\0\1" + zlib.compress(b"x"), b"name\0\0not deflate"),
+        *(b"", b"name", b"name\0\1" + zlib.compress(rgb_profile()), b"name\0\0not deflate"),
         b"x\0\0" + zlib.compress(bytes(100_000_000)),
     ],
     ids=["empty", "nonsense", "truncated", "cmyk", "no name", "no content", "method 1", "not deflate", "bomb"],
