@@ -70,6 +70,12 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"rcan-{scale}x": rcan(scale=scale, norm=False) for scale in (3, 4)},
     "rcan-norm": rcan(scale=2),
     "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
+    "plksr": PLKSR,
+    "real-plksr": RealPLKSR,
+    "mosr": MoSR,
+    "spanplus": SPANPlus,
+    "mosrv2": MoSRv2,  # of full size
+    "real-plksr-dysample-layers": small(RealPLKSR, dysample=True, layer_norm=True)(),
     "real-cugan-2x": UpCunet2x,
     "real-cugan-3x": UpCunet3x,
     "real-cugan-4x": UpCunet4x,

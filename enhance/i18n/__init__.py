@@ -110,14 +110,15 @@ class PixelCount:
 
 
 def format_duration(language: str, seconds: float) -> str:
-    """Format a duration as "8 s", "3 min" or "1 h 20 min"."""
-    if seconds < 100:
-        return translate(language, "seconds", n=max(1, round(seconds)))
+    """Format an expected time, rounded to what can be expected: "8 s", "45 s", "3 min" or "1 h 20 min"."""
+    if seconds < 90:
+        return translate(language, "seconds", n=max(1, round(seconds) if seconds < 20 else 5 * round(seconds / 5)))
     minutes = round(seconds / 60)
     if minutes < 60:
         return translate(language, "minutes", n=minutes)
-    hours = translate(language, "hours", n=minutes // 60)
-    return hours if minutes % 60 == 0 else f"{hours} {translate(language, 'minutes', n=minutes % 60)}"
+    hours, tens = divmod(round(minutes / 10), 6)
+    text = translate(language, "hours", n=hours)
+    return f"{text} {translate(language, 'minutes', n=10 * tens)}" if tens else text
 
 
 def describe_preset(language: str, preset: str, choice: Mapping[str, Any] | None) -> str:

@@ -16,7 +16,6 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import (
     PixelCount,
     format_bytes,
-    format_duration,
     format_names,
     format_seconds,
     name_of,
@@ -323,7 +322,7 @@ def result_summary(call: Call, info: Info) -> str:
         "done",
         language,
         info=info,
-        time=format_duration(language, info["seconds"]["total"]),
+        time=format_seconds(language, info["seconds"]["total"]),
         file=call.text("format_size", format=format_name, size=format_bytes(output["bytes"])),
         auto=name_of(language, "preset", info["preset"]) if info.get("auto") else "",
         grade=grade_in(info),

@@ -28,11 +28,11 @@ from tests.user_models import (
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
-RUNS = [(1, 9, "fp32", 8), (6, 7, "bf16", 8), (6, 33, "fp32", 16), (33, 6, "fp32", 8)]
-"""Height, width, precision and bits, for both directions and for more rows than one strip has."""
+RUNS = [(1, 9, "fp32", 8, 64), (6, 7, "bf16", 8, 64), (6, 33, "fp32", 16, 1024), (33, 6, "fp32", 8, 192)]
+"""Height, width, precision, bits and tile, for both directions and for more rows than one strip has."""
 LARGER = {
-    "real-cugan": [(21, 33, "fp32", 8), (38, 24, "fp32", 16)],
-    "real-cugan-fast": [(44, 40, "fp32", 8), (40, 60, "fp32", 16)],
+    "real-cugan": [(21, 33, "fp32", 8, 64), (38, 24, "fp32", 16, 1024)],
+    "real-cugan-fast": [(44, 40, "fp32", 8, 64), (40, 60, "fp32", 16, 1024)],
 }
 """Real-CUGAN needs more pixels than it reflects, and the fast one a multiple of four."""
 
@@ -49,10 +49,10 @@ def test_each_network_matches_the_reference(kind: str, tmp_path: Path, own_folde
     model, network = add(save_model(kind, tmp_path / "model.pth"), kind, own_folder), random_network(kind)
     family, spread = "real-cugan" if kind.startswith("real-cugan") else kind, 0.0
 
-    for height, width, precision, bits in LARGER.get(kind) or LARGER.get(family, RUNS):
+    for height, width, precision, bits, tile in LARGER.get(kind) or LARGER.get(family, RUNS):
         rgb, levels = image(height, width), 257 if bits == 16 else 1
         expected = reference_output(network, rgb)
-        result = Engine("cpu", precision).enlarge(rgb.astype(f"uint{bits}") * levels, kind, tile=64) / levels
+        result = Engine("cpu", precision).enlarge(rgb.astype(f"uint{bits}") * levels, kind, tile=tile) / levels
         assert result.shape == (height * (model.scale or 0), width * (model.scale or 0), 3) == expected.shape
         error = np.abs(result - expected)
         assert error.mean() <= 1.5 if precision == "bf16" else error.max() <= (0.02 if bits == 16 else 1)
@@ -75,10 +75,26 @@ def test_an_image_smaller_than_the_reflected_border_is_enlarged(tmp_path: Path, 
     assert Engine("cpu").enlarge(image(1, 1), "model").shape == (2, 2, 3)
 
 
+BSRGAN = {
+    "conv_body": "trunk_conv",
+    "body.": "RRDB_trunk.",
+    "rdb": "RDB",
+    "conv_up": "upconv",
+    "conv_hr": "HRconv",
+}
+"""The names of tensors in the files of BSRGAN and of the first Real-ESRGAN models, by the later names."""
+
+
+@pytest.mark.parametrize("names", [{}, BSRGAN], ids=["real-esrgan", "bsrgan"])
 @pytest.mark.parametrize(("wrapper", "prefix"), [(None, ""), ("params_ema", "module."), ("state_dict", "netG.")])
-def test_names_of_real_esrgan_and_wrappers_are_read(wrapper: str | None, prefix: str, tmp_path: Path, own_folder: Path):
-    state = random_tensors(rrdbnet(2, 8).shapes())
-    named = {prefix + key: tensor for key, tensor in state.items()}
+def test_all_names_and_wrappers_are_read(
+    wrapper: str | None, prefix: str, names: dict[str, str], tmp_path: Path, own_folder: Path
+):
+    state, named = random_tensors(rrdbnet(2, 8).shapes()), {}
+    for key, tensor in state.items():
+        for later, earlier in names.items():
+            key = key.replace(later, earlier)
+        named[prefix + key] = tensor
     torch.save({wrapper: named, "iter": 5} if wrapper else named, tmp_path / "model.pth")
 
     model = add(tmp_path / "model.pth", None, own_folder)
