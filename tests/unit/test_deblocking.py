@@ -92,13 +92,14 @@ def test_edges_on_the_grid_stay_if_the_photo_has_no_blocks_there(tmp_path):
     assert np.array_equal(clean, network)
 
 
+@pytest.mark.parametrize("names", [("cat", "lion", "camera"), pytest.param((), marks=pytest.mark.long)])
 @pytest.mark.parametrize(("preset", "quality"), FAST + GENTLE)
-def test_steps_at_the_borders_of_blocks_are_at_most_8_percent_larger(with_fast_weights, preset, quality):
+def test_steps_at_the_borders_of_blocks_are_at_most_8_percent_larger(with_fast_weights, preset, quality, names):
     engine, settings = Enhancer("cpu").engine, Settings(preset)
     if preset == "fast":  # As Auto selects it.
         settings = settings.changed(strength=0.5, fidelity=0.0, sharpen=0.0)
     photos = TUNING | REPORTED
-    for name in ("cat", "lion", "camera") if preset == "fast" and quality == 40 else {*photos} - {"page", "text"}:
+    for name in names or {*photos} - {"page", "text"}:
         cases = moved_cases(reference_of(photos[name]), partial(as_jpeg, quality=quality))
 
         results = [result_of(one.image, engine.enlarge(one.degraded, settings.weights), settings) for one in cases]

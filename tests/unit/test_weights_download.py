@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -182,6 +184,20 @@ def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, 
     hub.release.clear()
     assert failure(store).key == "download_no_answer"
     assert len(hub.requests) == 1
+
+
+def test_a_network_that_drops_packets_is_reported_early(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as connections:
+        address = server.getsockname()
+        for _ in range(3):  # The queue of the server is full, so that it ignores further connections.
+            connection = connections.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(address)
+        monkeypatch.setenv("HF_ENDPOINT", "http://{}:{}".format(*address))
+        started = time.monotonic()
+        assert failure(store).key == "download_unreachable"
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
