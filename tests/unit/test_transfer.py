@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from enhance.engine import device as device_module
 from enhance.engine.device import Transfer
 from enhance.errors import EnhanceError
 
@@ -49,7 +48,7 @@ class FakeGpu:
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self.current)
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: self.recorded.append(stream))
-        monkeypatch.setattr(device_module, "_pinned_like", lambda like: torch.full_like(like, 77))
+        monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: torch.full(shape, 77, dtype=dtype))
         monkeypatch.setattr(torch.Tensor, "to", self.to(torch.Tensor.to))
         monkeypatch.setattr(torch.Tensor, "copy_", self.copy(torch.Tensor.copy_))
 
