@@ -16,7 +16,7 @@ from enhance.web.preview import state_of
 from enhance.web.session import Session
 from enhance.web.sessions import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Sessions
 
-from ..unit.report_runs import text_of
+from ..unit.pdf_text import text_of
 
 
 def request(name: str, address: str) -> gr.Request:
@@ -48,7 +48,7 @@ def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
         assert sessions.get(request(part, f"w{number}")) is session
 
 
-def test_only_the_user_of_a_result_and_its_report_see_that_it_was_cached(site, connect, tmp_path):
+def test_only_the_user_of_a_result_can_see_that_it_was_cached_also_in_the_report(site, connect, tmp_path):
     owner, stranger = connect(), connect()
     image = handle_file(site.photo("old.png", 24, 28))
     given = {"image": image, "preset": "anime-fast", "api_name": "/enhance"}

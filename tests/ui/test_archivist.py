@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 
 from ..site import Site, photo
 from ..unit.image_files import rgb_profile
-from ..unit.report_runs import text_of
+from ..unit.pdf_text import text_of
 from .journey import (
     box,
     download,

@@ -13,7 +13,7 @@ from skimage import data
 
 from ..site import Site
 from ..unit.image_files import rgb_profile
-from ..unit.report_runs import text_of
+from ..unit.pdf_text import text_of
 from .journey import (
     box,
     download,

@@ -25,7 +25,7 @@ from tests.quality.metrics import HAARPSI
 from tests.quality.metrics import block_steps as steps
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
-from .report_runs import text_of
+from .pdf_text import text_of
 
 SIZE = 96, 64
 

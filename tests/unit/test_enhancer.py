@@ -16,7 +16,7 @@ from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortErro
 from enhance.scheduler import SCHEDULER
 
 from ..site import wait_until
-from .report_runs import text_of
+from .pdf_text import text_of
 
 RAW = Settings.from_preset("anime-fast")
 

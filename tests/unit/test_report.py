@@ -21,7 +21,7 @@ from enhance.output.png_reader import PngReader
 from enhance.report import Line, make_report, summary, table
 from enhance.settings import Settings
 
-from .report_runs import facts_of, text_of
+from .pdf_text import facts_of, text_of
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 TUNED = Settings("anime-fast", strength=0.6, fidelity=1, sharpen=0.05)
