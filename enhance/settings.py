@@ -224,9 +224,9 @@ class Settings:
         return self.print_width is not None or self.print_height is not None
 
     def resolution(self, stated: float | None) -> int:
-        """Return the dots per inch of a print: those set, else those `stated` by the photo if they are enough.
+        """Return the dots per inch of a print: as set, otherwise as `stated` by the photo, but then at least 300.
 
-        Cameras state a resolution that has no meaning, such as 72 dpi.
+        Lower values that cameras state, such as 72 dpi, have no meaning.
         """
         return self.dpi or max(round(stated or 0), PRINT_DPI)
 

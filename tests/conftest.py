@@ -38,7 +38,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a test with a browser or other processes that fails on a busy machine once more; pytest lists it."""
+    """Rerun failed tests that use a browser or other processes, because a busy machine can make them fail."""
     for item in items:
         if {"browser", "forks"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.flaky(reruns=1))
@@ -154,7 +154,7 @@ def detector_file(model_files) -> Path:
 
 @pytest.fixture
 def with_fast_weights(model_files) -> Iterator[None]:
-    """Provide the preset `fast` with its real weights, as published by the authors (fp16-rounded)."""
+    """Provide the preset `fast` with its real weights, as the authors published them, rounded to fp16."""
     from tests.fast_network import use_fast_files
 
     with use_fast_files(model_files):

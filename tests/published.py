@@ -1,4 +1,4 @@
-"""Networks that spandrel does not have, of its blocks. Their structure and names are those that the authors published.
+"""Networks that spandrel lacks, built from its blocks, with the structure and names that the authors published.
 
 - SPANPlus: `neosr/archs/spanplus_arch.py` in https://github.com/umzi2/SPANPlus
 - MoSRv2: `neosr/archs/mosrv2_arch.py` in https://github.com/neosr-project/neosr, and `traiNNer/archs/mosrv2_arch.py` in
@@ -25,7 +25,7 @@ def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
 
 
 def gated_block(features: int) -> SPAB:
-    """Return SPAN's block with another activation, which works in place as well."""
+    """Return SPAN's block with Mish as its activation, in place like the original."""
     block = SPAB(features)
     block.act1 = nn.Mish(inplace=True)  # type: ignore[assignment]
     return block
@@ -100,7 +100,7 @@ class InceptionConv(nn.Module):
 
 
 class GatedConv(GatedCNNBlock):
-    """MoSR's block with another convolution, a factor for its result and no shift."""
+    """MoSR's block with another convolution, a learned factor for its change and no shift."""
 
     def __init__(self, features: int, expansion: float, rms: bool):
         super().__init__(features, expansion, drop_path=0.0)

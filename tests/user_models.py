@@ -1,4 +1,4 @@
-"""User models with random weights, and their results by the networks of spandrel and of `tests.published`."""
+"""User models with random weights, and the expected results from the networks of spandrel and `tests.published`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ State = dict[str, torch.Tensor]
 
 
 def small(network: type[torch.nn.Module], **defaults: Any) -> Callable[..., Callable[[], torch.nn.Module]]:
-    """Return a function that returns one without parameters, which creates the network with these and other options."""
+    """Return a function that accepts further options and returns a constructor of the network without parameters."""
     return lambda **options: lambda: network(**defaults | options)
 
 
@@ -70,23 +70,25 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"rcan-{scale}x": rcan(scale=scale, norm=False) for scale in (3, 4)},
     "rcan-norm": rcan(scale=2),
     "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
+    # --- Networks of full size
     "plksr": PLKSR,
     "real-plksr": RealPLKSR,
     "mosr": MoSR,
     "spanplus": SPANPlus,
-    "mosrv2": MoSRv2,  # of full size
+    "mosrv2": MoSRv2,
     "real-plksr-dysample-layers": small(RealPLKSR, dysample=True, layer_norm=True)(),
     "real-cugan-2x": UpCunet2x,
     "real-cugan-3x": UpCunet3x,
     "real-cugan-4x": UpCunet4x,
     "real-cugan-pro": small(UpCunet4x, pro=True)(),
     "real-cugan-fast": UpCunet2x_fast,
+    # --- Small networks
     **{f"spanplus-dysample-{scale}x": spanplus(scale=scale) for scale in (1, 2, 3)},
     **{f"spanplus-shuffle-{scale}x": spanplus(scale=scale, upsampler="ps", blocks=(2, 0)) for scale in (1, 2, 4)},
     "spanplus-grey-to-colour": spanplus(scale=2, channels=1),
     "spanplus-1x-grey": spanplus(scale=1, upsampler="conv", channels=1),
     **{f"mosrv2-{scale}x": mosrv2(scale=scale, rms=False, meta=True) for scale in (1, 2, 3, 4)},
-    **{f"mosrv2-{scale}x-as-it-is": mosrv2(scale=scale, unshuffle=False, expansion=2.0) for scale in (1, 2)},
+    **{f"mosrv2-{scale}x-without-unshuffle": mosrv2(scale=scale, unshuffle=False, expansion=2.0) for scale in (1, 2)},
     "mosrv2-1x-grey": mosrv2(scale=1, channels=1),
     **{f"mosrv2-steps-{scale}x": mosrv2(scale=scale, upsampler="pixelshuffle", middle=8) for scale in (1, 3, 4)},
     **{f"mosrv2-nearest-{scale}x": mosrv2(scale=scale, upsampler="nearest+conv") for scale in (2, 4, 8)},

@@ -110,7 +110,7 @@ class PixelCount:
 
 
 def format_duration(language: str, seconds: float) -> str:
-    """Format an expected time, rounded to what can be expected: "8 s", "45 s", "3 min" or "1 h 20 min"."""
+    """Format an expected time with the precision of an estimate: "8 s", "45 s", "3 min" or "1 h 20 min"."""
     if seconds < 90:
         return translate(language, "seconds", n=max(1, round(seconds) if seconds < 20 else 5 * round(seconds / 5)))
     minutes = round(seconds / 60)

@@ -298,7 +298,7 @@ class _Events:
     def _add_history(self) -> None:
         page, history_list, notice = self._page, self._page.result.history_list, self._page.result.notice
         long = _visible_progress(history_list, 2)
-        long_each = {**long, "trigger_mode": "multiple"}  # The second press can be that of another row.
+        long_each = {**long, "trigger_mode": "multiple"}  # The next press can be on another row.
         for event, handler in (
             (history_list.select, history.open_result),
             (notice.select, history.open_result),
@@ -376,7 +376,7 @@ class _Events:
     ) -> Any:
         """Call a handler that sets values of controls. Controls that changed since the event keep their value.
 
-        `asks` are the controls whose changes are the event. A change can precede the request.
+        `asks` are the controls that cause the event. They can change before the request is sent.
         """
         values = gr.JSON(visible=False)
         marker = component_id(values)

@@ -88,8 +88,8 @@
     return new Response(stream.readable, response);
   };
 
-  // Set a radio button or a number in the page. Gradio takes the value from the first of these events and sends its own
-  // at the other one, which is not triggered here. Without this, controls that are set together are sent one by one.
+  // Set a radio button or a number in the page. Gradio reads the value at this event and sends a request at another one,
+  // which is not triggered here. Without this, controls that are set together would send a request each.
   window.enhanceSet = (name, value) => {
     const radio = one(`#${name} [type=radio][value="${value}"]`), input = radio ?? one(`#${name} [type=number]`);
     if (radio) radio.checked = true;

@@ -248,7 +248,7 @@
   };
 
   // The common output sizes. The other size controls are shown for Custom, or if the size is not a common one.
-  // The page sets all controls of the size itself, so that the requests of later choices have it, too.
+  // The page sets all controls of the size itself, so that the requests of later choices contain the new size.
   const common = Object.entries(window.enhanceSizes.common);
   let isCustom = false;
   const chooseSize = (values, isOwn = false) => {
@@ -288,7 +288,7 @@
     if (side) window.enhanceSet(PRINT_SIDES[place], Math.round(100 * side * factor) / 100);
   });
 
-  // Another control of the size starts with the size so far, a print size of the user's own with the last named one.
+  // A newly selected control starts with the current size. A custom print size starts with the last named one.
   const SCALES = {
     scale: (value) => value,
     long_side: (value, width, height) => value / Math.max(width, height),

@@ -129,20 +129,20 @@
     showTools(now, whole);
     arrangeDivider();
   };
-  // The knob of the divider is above another control that it would overlap. A tag is hidden there, and at an edge.
+  // Raise the knob of the divider above a control that it would overlap. Hide tags that overlap a control or an edge.
   const arrangeDivider = () => {
     const areas = [one("#stage-state"), ...box.querySelectorAll(".overview, .tools")].map((control) => control.getBoundingClientRect());
-    const below = (part) => {
+    const overlap = (part) => {
       const { left, right, top, bottom } = part.getBoundingClientRect();
       const area = areas.find((area) => area.left < right && area.right > left && area.top < bottom && area.bottom > top);
       return area ? bottom - area.top + MARGIN / 2 : 0;
     };
     box.style.removeProperty("--raise");
-    box.style.setProperty("--raise", `${below(box.querySelector(".knob"))}px`);
+    box.style.setProperty("--raise", `${overlap(box.querySelector(".knob"))}px`);
     const stage = box.getBoundingClientRect();
     for (const tag of box.querySelectorAll(".tag")) {
       const { left, right } = tag.getBoundingClientRect();
-      tag.style.visibility = below(tag) || left < stage.left || right > stage.right ? "hidden" : "";
+      tag.style.visibility = overlap(tag) || left < stage.left || right > stage.right ? "hidden" : "";
     }
   };
   // During a run, the edge of the part that is computed.

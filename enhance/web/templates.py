@@ -36,7 +36,7 @@ def file_address(path: Path) -> str:
 
 
 def join_units(text: str) -> str:
-    """Return the text with spaces between numbers and units at which a line does not break."""
+    """Return the text with non-breaking spaces between numbers and units."""
     return re.sub(r"(?<=\d) (?=[^\W\d]|×)|(?<=×) ", "\u00a0", text)
 
 

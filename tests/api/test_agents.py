@@ -91,7 +91,7 @@ def as_data(path: Path, name: str = "") -> str:
     return f"{head};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def test_the_server_introduces_itself_and_describes_every_tool_and_parameter(server):
+def test_the_server_describes_itself_and_every_tool_and_parameter(server):
     info, instructions, listed = in_session(server, "serverInfo", "instructions", lambda session: session.list_tools())
     tools = {tool.name: tool for tool in listed.tools}
 

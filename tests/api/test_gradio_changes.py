@@ -1,4 +1,4 @@
-"""The private parts of Gradio whose failure no other test would show, so that a new version shows what broke."""
+"""The private parts of Gradio that no other test covers. If one fails after an upgrade, it names what changed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ AS_FIRST_PROCESS = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"
 
 
 def write_photo(path: Path, height: int, width: int, copies: int = 1) -> Path:
-    """Write a photo. One of 400 x 360 px with five copies takes seconds."""
+    """Write a photo, repeated vertically. To enhance five copies of 400 x 360 px takes seconds."""
     Image.fromarray(np.tile(photo(height, width), (copies, 1, 1))).save(path)
     return path
 

@@ -68,7 +68,7 @@ FILES = [
     {"path": "{path}", "url": "{site}gradio_api/file={path}", "meta": META},
     {"path": None, "url": "{site}gradio_api/file={path}", "meta": META},
 ]
-"""Forms of an input that is a file of the server."""
+"""Inputs that refer to a file of the server, in every form."""
 
 
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
@@ -99,7 +99,7 @@ def stored(site) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["result", "upload", "network", "report"])
-def test_files_of_the_data_folder_are_not_served_and_are_no_inputs_and_no_reports(site, stored, kind):
+def test_files_of_the_data_folder_are_not_served_and_not_accepted_as_inputs_or_reports(site, stored, kind):
     path, page, calls = stored[kind], site.page, site.enhancer.calls.copy()
     assert path.is_file()
     through = f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E")

@@ -120,7 +120,7 @@ def test_file_routes_fetch_nothing(site, unguarded, elsewhere):
     assert Elsewhere.requests == []
 
 
-def test_no_address_instead_of_a_file_is_fetched_without_the_middleware(unguarded, elsewhere):
+def test_an_address_instead_of_a_file_is_not_fetched_even_without_the_middleware(unguarded, elsewhere):
     for file in fill_in(FILES, url=elsewhere):
         for endpoint, image in (("enhance", file), ("batch", [file])):
             data = {"data": [image, *VALUES]}

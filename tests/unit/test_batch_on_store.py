@@ -33,7 +33,7 @@ HOST = this_process().split("-")[0]
 
 
 class Killed(BaseException):
-    """Ends a batch as the end of its process would."""
+    """Ends a batch as if its process was killed."""
 
 
 class FakeWriter:
@@ -56,15 +56,15 @@ class FakeWriter:
 
 @pytest.fixture
 def uploaded(monkeypatch) -> Counter[str]:
-    """Count the uploads to each address, and let each result in the store count as the requested one."""
+    """Count the uploads to each address, and accept each result in the store as the requested one."""
     count = Counter[str]()
 
-    def counted(file: Path, address: str, *replaced: Any) -> None:
+    def count_upload(file: Path, address: str, *replaced: Any) -> None:
         upload(file, address, *replaced)
         count[address] += 1
 
     facts = {"path": "", "width": 8, "height": 8, "bytes": 1, "sha256": ""}
-    monkeypatch.setattr("enhance.batch.upload", counted)
+    monkeypatch.setattr("enhance.batch.upload", count_upload)
     monkeypatch.setattr("enhance.batch.is_result_of", lambda *_: True)
     monkeypatch.setattr("enhance.batch.earlier_info", lambda *_: {"output": facts, "cached": True})
     return count

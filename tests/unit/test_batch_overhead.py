@@ -32,7 +32,7 @@ def report_done(source: Path, *_: Any, output: Path, progress: Callable[..., obj
 
 
 def count_calls(work: Callable[[], object]) -> int:
-    """Return the number of function calls, each step of a generator included."""
+    """Return the number of calls and returns of functions, including the steps of generators."""
     count = 0
 
     def step(*_: object) -> None:
@@ -61,8 +61,8 @@ def write_photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
-    # Each read of all files counts one call for each of them.
+def test_a_folder_on_the_command_line_needs_linear_work(tmp_path, monkeypatch, capsys):
+    # A generator, so that each read of all files adds calls for each file.
     monkeypatch.setattr(Batch, "items", property(lambda batch: tuple(item for item in batch.files.values())))
 
     def prepare(count: int) -> Callable[[], object]:
@@ -75,7 +75,7 @@ def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 160
 
 
-def test_equal_names_next_to_earlier_results(tmp_path):
+def test_equal_names_next_to_earlier_results_need_linear_work(tmp_path):
     def prepare(count: int) -> Callable[[], object]:
         folder, output = write_photos(tmp_path / f"in-{count}", count), tmp_path / f"out-{count}"
         output.mkdir()

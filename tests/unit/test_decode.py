@@ -21,8 +21,8 @@ from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profil
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
 IMAGE, GREY = Image.fromarray(PHOTO), Image.fromarray(PHOTO).convert("L")
-VISIBLE = np.dstack([PHOTO, PHOTO[..., 1] | 1])
-CLEAR = np.dstack([PHOTO, (np.indices((61, 91)).sum(0) // 9 % 3 * 100).astype(np.uint8)])
+VISIBLE = np.dstack([PHOTO, PHOTO[..., 1] | 1])  # no pixel is fully transparent
+CLEAR = np.dstack([PHOTO, (np.indices((61, 91)).sum(0) // 9 % 3 * 100).astype(np.uint8)])  # transparent stripes
 PALETTE, BITS = IMAGE.quantize(32), IMAGE.convert("1")
 KEYED = np.dstack([PHOTO, 255 - 255 * (PHOTO[3, 5] == PHOTO).all(axis=2).astype(np.uint8)])
 HOLES = np.dstack([np.asarray(PALETTE.convert("RGB")), np.where(np.asarray(PALETTE) == 3, 0, 255).astype(np.uint8)])
@@ -79,6 +79,7 @@ EXACT = {
     "TIFF of floats": (tiff(FLOATS[..., :3]), "RGB;32F", DEEP[..., :3]),
     "grey TIFF of floats": (tiff(FLOATS[..., 0], 1), "F", DEEP[..., :1]),
 }
+"""Lossless files, with their mode and their pixels."""
 OTHERS = {
     "jpeg": encode(IMAGE, "JPEG"),
     "grey jpeg": encode(GREY, "JPEG"),
@@ -157,8 +158,8 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
     (whole,) = strips()
     for rows in (1, 7):
         monkeypatch.setattr(decode, "_STRIP_PIXELS", rows * whole.shape[1])
-        monkeypatch.setattr(decode, "BLOCK", rows)  # of images with alpha,
-        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # reads beyond the strip
+        monkeypatch.setattr(decode, "BLOCK", rows)  # The strips of images with alpha.
+        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # The original reads beyond the strip.
         parts = strips()
         assert {len(part) for part in parts[:-1]} == {rows}
         seen = whole[..., -1:] > 0 if whole.shape[2] == 4 else True
@@ -246,9 +247,9 @@ def test_of_several_images_the_first_is_read_with_a_note(tmp_path: Path, kind: s
 
 
 def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
-    values = np.zeros((9, 12, 4), np.uint8)  # black and invisible,
-    values[:, :3] = (200, 10, 30, 255)  # but for a red strip on the left
-    values[:, 10:] = (10, 20, 220, 1)  # and a hardly visible blue one on the right
+    values = np.zeros((9, 12, 4), np.uint8)  # black and invisible
+    values[:, :3] = (200, 10, 30, 255)  # a red strip on the left
+    values[:, 10:] = (10, 20, 220, 1)  # a hardly visible blue strip on the right
     image = read(encode(Image.fromarray(values), "PNG"))
     assert (image.rgb[:, :6] == (200, 10, 30)).all()
     assert (image.rgb[:, 8:] == (10, 20, 220)).all()
@@ -269,7 +270,7 @@ def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
     converted = read(encode(GREY, "PNG", icc_profile=rgb_profile()))
     assert converted.icc is None
     assert converted.grey
-    assert np.abs(converted.rgb[..., 0] - np.asarray(GREY).astype(int)).max() <= 1  # sRGB seen in sRGB
+    assert np.abs(converted.rgb[..., 0] - np.asarray(GREY).astype(int)).max() <= 1  # from sRGB to sRGB
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -298,7 +299,7 @@ def test_unusable_profile_is_left_out(read, caplog, content: bytes):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_only_orientation_and_thumbnail_change_in_the_block(order: str):
+def test_only_orientation_and_thumbnail_change_in_the_exif_block(order: str):
     assert Metadata(exif_block(3, order)).upright().exif == exif_block(1, order)
     block, thumbnail = bytearray(exif_block(8, order)), b"\xff\xd8 a small image \xff\xd9"
     struct.pack_into(order + "I", block, 8 + 2 + 2 * 12, len(block))  # The link to the directory of the thumbnail.

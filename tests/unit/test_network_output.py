@@ -1,4 +1,4 @@
-"""The network's output between network and PNG, and images in parts because they are too large for memory."""
+"""The storage of a network's output, and images that are processed in parts to save memory."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(rows, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_output_without_room_for_temporary_files_is_an_error_but_a_stored_one_opens(tmp_path, on_disk, monkeypatch):
+def test_a_full_temporary_folder_is_an_error_but_a_stored_output_opens(tmp_path, on_disk, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -126,11 +126,11 @@ def limit_memory(engine: Engine, model: str, across: int, monkeypatch: pytest.Mo
     monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # The timing would add a stream.
     widths, begin = list[int](), Stream.__init__
 
-    def begun(self, graph, height, width, read, **options):
+    def begin_and_record(self, graph, height, width, read, **options):
         widths.append(width)
         begin(self, graph, height, width, read, **options)
 
-    monkeypatch.setattr(Stream, "__init__", begun)
+    monkeypatch.setattr(Stream, "__init__", begin_and_record)
     return widths
 
 
@@ -215,14 +215,14 @@ def test_an_abandoned_image_in_parts_closes_its_files(square, on_disk, tmp_path,
     engine = Engine("cpu")
     limit_memory(engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.raw_store._BLOCK_BYTES", 10_000)
-    files, opened = [], tempfile.TemporaryFile
+    files, open_file = [], tempfile.TemporaryFile
 
-    def recorded(**options):
+    def open_and_record(**options):
         assert options == {"dir": tmp_path}
-        files.append(opened(**options))
+        files.append(open_file(**options))
         return files[-1]
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", recorded)
+    monkeypatch.setattr(tempfile, "TemporaryFile", open_and_record)
     strips = engine.stream(square, FAST, folder=tmp_path)
     next(strips)
     assert [file.closed for file in files] == [False]

@@ -104,7 +104,7 @@ def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: 
     assert busy.order == SERVED
 
 
-def test_background_steps_run_only_while_the_device_is_unused_and_nobody_has_a_job(scheduler, pool):
+def test_background_steps_run_only_while_the_device_is_unused_and_no_caller_has_a_job(scheduler, pool):
     with BusyScheduler() as busy:
         background = busy.ask("background", Ticket("background"))
         busy.ask("run", Ticket("run"))
@@ -206,7 +206,7 @@ def test_a_cancelled_job_leaves_the_queue(scheduler, pool):
         assert scheduler.count() == 1
 
 
-def test_a_comparison_waits_for_comparisons_and_for_no_run(scheduler, pool):
+def test_a_comparison_waits_for_comparisons_but_not_for_runs(scheduler, pool):
     with scheduler.queue_job(Ticket()), scheduler.queue_job(Ticket("comparison")):
         second = Ticket("comparison")
         waiting = pool.submit(scheduler.queue_job(second).__enter__)

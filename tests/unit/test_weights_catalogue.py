@@ -33,7 +33,7 @@ ARCHITECTURES = {
     "MoSR": "mosr-4x",
     "RealPLKSR": "real-plksr-3x",
 }
-"""Those of the catalogue, with a small model of each."""
+"""The architectures in the catalogue, with a kind of `tests.user_models` for each."""
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ def start(store: Store) -> subprocess.Popen:
 def test_two_processes_download_a_file_once(hub: HubServer, store: Store):
     hub.release.clear()
     with start(store) as first:
-        assert hub.question.wait(30)
+        assert hub.first_request.wait(30)
         with start(store) as second:
             assert second.stderr
             assert "Another process is downloading tiny" in second.stderr.readline()

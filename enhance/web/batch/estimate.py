@@ -34,7 +34,7 @@ _SAMPLE = 24
 def estimate(call: Call) -> Iterator[Updates]:
     """Show the time and the size of the result of the photo on the stage, and those of the batch."""
     batch = iter(()) if call.session is call.session.owner else _estimate_batch(call)
-    # In one update: Gradio can show the second one of an event after the response to a later event.
+    # One update, because Gradio can show the second update of an event after the response to a later event.
     yield upload.estimate(call) | next(batch, {})
     yield from batch
 
