@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
-from .images.listing import OWN, SUFFIXES, Listing
+from .images.listing import OWN_PREFIX, SUFFIXES, Listing
 from .output.claims import Claims
 from .output.names import CLAIMS, ResultNames
 from .output.provenance import Origin, origin_in, origin_of
@@ -86,7 +86,7 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
         # A store can have names such as ".." or a root. In a local folder of results, they would be outside the folder.
         dots = next((count for count, part in enumerate(path.parts, 1) if part.startswith(".")), 0)
         if path.anchor or dots:
-            if not path.parts[dots - 1].startswith(OWN):
+            if not path.parts[dots - 1].startswith(OWN_PREFIX):
                 hidden.add(Path(*path.parts[:dots]))
         elif path.name and path.suffix.lower() not in SUFFIXES:
             listing.others += 1

@@ -1,4 +1,8 @@
-"""The stream of a network: a pass over the image for each phase, with stored feature maps between them."""
+"""The stream of a network: a pass over the image for each phase, with stored feature maps between them.
+
+`enhance.models.phases` explains barriers and phases. An `index` is that of a node in the graph of its phase, and a
+`place` that in the whole graph.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,14 @@ from .kernels import Kernel, RowReader, scale
 from .stream import Check, Sink, Stream
 
 Statistics = Mapping[int, torch.Tensor]
-"""The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their index in the graph."""
+"""The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their place."""
 
 _GPU_SHARE = 0.5
-"""The share of the free memory of a GPU that stored feature maps can use. Larger ones are in the computer's memory."""
+"""The share of the free memory of a GPU that stored feature maps can use. Larger maps are stored outside the GPU."""
 
 
 class RowStatistics:
-    """The mean and variance of the channels of a feature map, which is added in strips of rows.
+    """The mean and variance of the channels of a feature map that is added in strips of rows.
 
     They are computed for each row first, so neither the strips nor their order change the result. All rows have the
     same length: the total mean is the mean of the rows' means, and the total variance is the mean of the rows'
@@ -75,10 +79,11 @@ class PhasedStream:
         self.statistics: dict[int, torch.Tensor] = dict(known or {})
         """The statistics that were measured so far."""
         self._phases, slots = split(graph, settled=known is not None)
-        self._done, self._measured = 0, dict[int, RowStatistics]()
+        self._done, self._measured = 0, dict[int, RowStatistics]()  # finished phases; statistics of the current one
         self.device = read(0, 1).device
         self.height, self.width = graph.grid(height, width)
         self.work = graph.work / len(self._phases)
+        """Multiply-adds for one image pixel in one pass, on average."""
         self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
         self.current = self._begin(self._phases[0])
         """The stream of this phase."""
@@ -95,7 +100,7 @@ class PhasedStream:
             self.statistics |= {place: one.total() for place, one in self._measured.items()}
             self._done += 1
             scratch, self.current = self.current.scratch, self._begin(self._phases[self._done])
-            self.current.scratch = scratch
+            self.current.scratch = scratch  # so that buffers are not allocated again
         made = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)
         return made if self._done == len(self._phases) - 1 else made[:0]
 

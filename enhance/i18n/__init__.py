@@ -31,22 +31,23 @@ _SOURCES = {
 
 _MAX_NAMES = 3
 _WIDE, _OPENING, _CLOSING = "\u2e80-\uffef□", "（《“‘", "，。；：！？、）》”’…%"
+"""Characters next to which a line can be broken, those that end no line, and those that begin none."""
 _WORDS = re.compile(rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL)
-"""The parts between which a line can be broken: a word or a Chinese letter, with its punctuation and spaces."""
+"""The parts between which a line can be broken: a word or a Chinese character, with its punctuation and spaces."""
 _DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def translate(language: str, key: str, **values: object) -> str:
     """Return the text of `key` in `language`, one of LANGUAGES, with `values` in its placeholders.
 
-    Errors among the values are translated to the same language, also common ones of the operating system; those in a
-    list are joined by spaces. Raises KeyError for an unknown key.
+    Errors among the values are translated, including common ones of the operating system. The values in a list are
+    joined as sentences. Raises KeyError for an unknown key.
     """
     return catalogue(language)[key].format(**{name: _localise(language, value) for name, value in values.items()})
 
 
 def name_of(language: str, kind: str, name: str) -> str:
-    """Return the text of the key "{kind}_{name}", for example of a preset; `name` itself if there is none."""
+    """Return the text of the key "{kind}_{name}", such as the name of a preset. Without one, return `name` itself."""
     key = f"{kind}_{name}"
     return translate(language, key) if key in catalogue() else name
 
@@ -106,7 +107,7 @@ class PixelCount:
         """Return "100 MP", or "1 亿像素" in Chinese."""
         units = list(_file(language)["language"]["pixel_units"].items())
         key, unit = next((one for one in units if self.count >= one[1]), units[-1])
-        return translate(language, key, n=_short(self.count / unit))
+        return translate(language, key, n=_three_digits(self.count / unit))
 
 
 def format_duration(language: str, seconds: float) -> str:
@@ -174,7 +175,7 @@ def format_names(language: str, names: Sequence[str]) -> str:
     return translate(language, "names_more", names=joined, n=rest) if rest > 0 else joined
 
 
-def _short(number: float) -> str:
+def _three_digits(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 

@@ -369,7 +369,7 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     data = file.read()
     if jxl.is_animated(data):
         raise PictureError("image_jxl_animated")
-    facts = jxl.library().probe(data)
+    facts = jxl.load_library().probe(data)
     check_size(facts.width, facts.height, max_pixels)
     exif = limit_size("EXIF", facts.exif)
     exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])

@@ -14,27 +14,30 @@ from ..errors import PictureError
 from .containers import iso_boxes
 
 STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+"""The first bytes of a bare codestream and of a container."""
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))
+"""The four ways to store a height or width: a count of bits and an offset."""
 _HEADER_BYTES = 256
 
 
-class Bits:
-    """Reads the header of a codestream bit by bit, the lowest bit of a byte first.
+class BitReader:
+    """A reader of the header of a codestream, the lowest bit of a byte first.
 
-    `value` are all its bits as one number, and `position` is the next one.
+    `value` has all bits as one number, and `position` is that of the next bit.
     """
 
     def __init__(self, codestream: bytes) -> None:
         self.value = int.from_bytes(codestream[:_HEADER_BYTES], "little")
-        self.position = 16
+        self.position = 16  # after the signature
 
     def read(self, count: int) -> int:
+        """Return the number in the next `count` bits."""
         number = self.value >> self.position & (1 << count) - 1
         self.position += count
         return number
 
     def read_u32(self, *choices: tuple[int, int]) -> int:
-        """Read a number that is stored in one of four ways, each with a count of bits and an offset."""
+        """Return a number that is stored in one of four ways, each with a count of bits and an offset."""
         count, offset = choices[self.read(2)]
         return self.read(count) + offset
 
@@ -52,7 +55,7 @@ class Bits:
             self.read_u32(*_SIDE)
 
 
-def library() -> Any:
+def load_library() -> Any:
     """Return pyjpegxl. Raises PictureError if it is not installed."""
     try:
         return importlib.import_module("pyjpegxl")
@@ -61,24 +64,25 @@ def library() -> Any:
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of the boxes of a container; nothing for a bare codestream."""
+    """Yield kind and content of the boxes of a container. A bare codestream has none."""
     found = iso_boxes(io.BytesIO(data)) if data.startswith(STARTS[1]) else ()
     yield from ((box.kind, data[box.start : box.start + box.length]) for box in found)
 
 
 def codestream_of(data: bytes) -> bytes:
-    """Return the codestream of a file, which a container can have in several parts."""
+    """Return the codestream of a file. A container can have it in several parts."""
     parts = [content[4 if kind == b"jxlp" else 0 :] for kind, content in boxes(data) if kind in (b"jxlc", b"jxlp")]
     return b"".join(parts) if data.startswith(STARTS[1]) else data
 
 
 def is_animated(data: bytes) -> bool:
-    """Return whether the file has several frames."""
-    bits = Bits(codestream_of(data))
+    """Return whether the file has several frames, or a preview frame, which pyjpegxl does not support either."""
+    bits = BitReader(codestream_of(data))
     bits.read_size()
-    if bits.read(1) or not bits.read(1):
+    if bits.read(1) or not bits.read(1):  # all fields have their defaults, or there are no additional ones
         return False
     bits.read(3)  # the orientation
     if bits.read(1):
         bits.read_size()  # the intended size on a screen
-    return bool(bits.read(1)) or bool(bits.read(1))  # The reader supports no preview frame, either.
+    has_preview, is_animation = bits.read(1), bits.read(1)
+    return bool(has_preview or is_animation)

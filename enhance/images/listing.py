@@ -15,25 +15,25 @@ from . import raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
 SUFFIXES += raw.SUFFIXES if raw.is_available() else ()
-"""The extensions of images in a folder. A file that is an input itself is recognised by its content only."""
+"""The extensions of images in a folder. A file that is named as an input is recognised by its content only."""
 T = TypeVar("T")
-OWN = ".enhance-"
-"""Prefix of the program's own files next to its results."""
+OWN_PREFIX = ".enhance-"
+"""The first characters of the names of the program's own files next to its results."""
 
 _ARRAYS = (
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", ("SLURM_ARRAY_TASK_COUNT",)),
     ("JOB_COMPLETION_INDEX", None, ("ENHANCE_SHARDS", "JOB_COMPLETIONS")),
     ("AWS_BATCH_JOB_ARRAY_INDEX", None, ("AWS_BATCH_JOB_ARRAY_SIZE",)),
 )
-"""The variables of job arrays: of the index, of the smallest index (0 if None), and of the number of jobs.
+"""The environment variables of job arrays: index, smallest index (0 if None), and number of jobs.
 
-Kubernetes sets no number of jobs.
+Kubernetes does not set the number of jobs, so the user sets one of two variables.
 """
 
 
 @dataclass(frozen=True)
 class ListedPath:
-    """A file or folder, and its path relative to the input folder; only its name if it is an input itself."""
+    """A file or folder, and its path relative to the input folder. For an input itself, this is its name."""
 
     path: Path
     relative_path: Path
@@ -41,7 +41,7 @@ class ListedPath:
 
 @dataclass
 class Listing:
-    """Images, unreadable folders, and numbers of skipped files.
+    """Images, unreadable folders, and the numbers of skipped files.
 
     `hidden` counts files and folders with a leading dot, `others` files without the extension of an image.
     """
@@ -119,18 +119,18 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
         for entry in entries:
             path = directory / entry.name
             if entry.name.startswith("."):
-                listing.hidden += not entry.name.startswith(OWN)
+                listing.hidden += not entry.name.startswith(OWN_PREFIX)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
             elif path.suffix.lower() not in SUFFIXES or (path.exists() and not entry.is_file()):
-                listing.others += 1  # A broken link is no other file: it is listed and fails.
+                listing.others += 1  # A broken link to an image is listed instead, and fails.
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))
-    listing.unreadable += sorted(unreadable, key=_order)
-    return sorted(images, key=_order)
+    listing.unreadable += sorted(unreadable, key=_sort_key)
+    return sorted(images, key=_sort_key)
 
 
-def _order(found: ListedPath) -> tuple[bytes, bytes]:
-    """Return a key for sorting: the composed path in UTF-8, so that the language and file system have no effect."""
+def _sort_key(found: ListedPath) -> tuple[bytes, bytes]:
+    """Return a sort key that language and file system do not change: the composed path in UTF-8, and the path."""
     place = found.relative_path.as_posix()
     return unicodedata.normalize("NFC", place).encode("utf-8", "surrogateescape"), os.fsencode(place)

@@ -32,7 +32,7 @@ Records = list[dict[str, Any]]
 
 
 def main(arguments: Sequence[str] | None = None, store: Store | None = None, offered: Catalogue | None = None) -> int:
-    """Run one command and return its exit status. `offered` is the catalogue, by default the program's own."""
+    """Run one command and return its exit status. `offered` is the catalogue of models that can be added by name."""
     store = store or Store()
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -133,9 +133,12 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
             with _progress(name) as progress:
                 ensure(name, progress, store)
         except EnhanceError as failure:
-            error, status = failure.message(language), status if name in optional else 1
-            skipped = translate(language, "weights_skipped", name=name, reason=error)
-            print(skipped if name in optional else error, file=sys.stderr)
+            error = failure.message(language)
+            if name in optional:
+                print(translate(language, "weights_skipped", name=name, reason=error), file=sys.stderr)
+            else:
+                print(error, file=sys.stderr)
+                status = 1
         records.append({**_record(inspect(name, store), store.folder), "error": error})
     return records, _table(records, "name", "size", "status", "source"), status
 
@@ -172,6 +175,7 @@ def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
 def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
     columns = "name", "scale", "size", "network", "licence", "source"
     text = str(options.file)
+    # A text that is no file and has neither folder nor extension is the name of a model in the catalogue.
     if not (options.file.exists() or len(options.file.parts) > 1 or re.search(r"\.[A-Za-z]+$", text)):
         offer = get(text, options.catalogue)
         if options.licence:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..images import Metadata
-from ..images.jxl import Bits, boxes, codestream_of
+from ..images.jxl import BitReader, boxes, codestream_of
 
 START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A) + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
 """The first bytes of a container."""
@@ -56,7 +56,7 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 def _with_profile(codestream: bytes, icc: bytes) -> bytes:
     """Return a lossless codestream of pyjpegxl with a profile. Raises ValueError if its header is of another kind."""
-    bits = Bits(codestream)
+    bits = BitReader(codestream)
     space, start = _skip_to_colour(bits)
     kept = bits.value & ((1 << start) - 1)
     frames = codestream[-(-bits.position // 8) :]
@@ -73,7 +73,7 @@ def _with_profile(codestream: bytes, icc: bytes) -> bytes:
     return b"".join([*parts, value.to_bytes(-(-position // 8), "little"), frames])
 
 
-def _skip_to_colour(bits: Bits) -> tuple[int, int]:
+def _skip_to_colour(bits: BitReader) -> tuple[int, int]:
     """Read the header; return the colour space, and the position of its encoding (ISO/IEC 18181-1, annex D)."""
     bits.read_size()
     if bits.read(1) or bits.read(1):  # everything as by default, or fields for orientation, animation and the like
@@ -109,7 +109,7 @@ def _skip_to_colour(bits: Bits) -> tuple[int, int]:
     return space, start
 
 
-def _read_depth(bits: Bits) -> None:
+def _read_depth(bits: BitReader) -> None:
     if bits.read(1):
         raise ValueError("floats")
     bits.read_u32((0, 8), (0, 10), (0, 12), (6, 1))

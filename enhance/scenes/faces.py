@@ -1,7 +1,7 @@
 """Face restoration: faces are found once, restored together, and blended into the upscaled image row by row.
 
-They are restored from the input, so the face network can leave the memory before the image is upscaled. A patch keeps
-the size of the network's output, and is transformed only for the requested rows.
+They are restored from the input, so the face network can leave the memory before the image is upscaled. A patch has the
+network's output, at its size or smaller, and is transformed only for the requested rows.
 
 The face network is GFPGAN v1.4 (Wang and others: Towards real-world blind face restoration with generative facial
 prior, 2021), in spandrel's implementation. It adds random noise. The noise of the weight file is used, so that results
@@ -42,7 +42,7 @@ Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
 _CENTRE = (256.0, 285.0)
 _INNER = (125.0, 165.0)
 _OUTER = (205.0, 222.0)
-_LIGHT_SIGMA = 32.0  # coarser colour and light are those of the image, in pixels of the crop
+_LIGHT_SIGMA = 32.0  # pixels of the crop; coarser differences of colour and light are taken from the image
 _CACHED_IMAGES = 4
 _SCALE = PRESETS["face"].scale
 
@@ -71,6 +71,7 @@ class Faces:
     patches: tuple[FacePatch, ...]
 
     def describe(self) -> dict[str, int]:
+        """Return the value of `faces` in `info`."""
         return {"found": self.found, "treated": len(self.patches)}
 
 
@@ -159,7 +160,7 @@ class FaceCache:
             return Faces(len(cached.faces), tuple(cached.patches[face] for face in wanted))
 
     def _entry(self, key: Hashable) -> _CachedImage:
-        """Return the entry of an image; each has a lock, so that images do not wait for each other."""
+        """Return the entry of an image. Each has its own lock, so that images do not wait for each other."""
         with self._lock:
             entry = self._images[key] = self._images.pop(key, None) or _CachedImage()
             if len(self._images) > _CACHED_IMAGES:
@@ -216,14 +217,14 @@ def blend_faces(
     return result
 
 
-def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarray) -> FacePatch:
-    """Return the patch of a restored face; `matrix` is that from image to crop."""
-    restored = np.asarray(face, np.float32)
+def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.ndarray) -> FacePatch:
+    """Return the patch of a face for the network's output. `matrix` transforms from image to crop."""
+    restored = np.asarray(output, np.float32)
     if restored.shape != crop.shape or not np.isfinite(restored).all():
         raise EnhanceError("faces_no_image")
     restored = _with_light_of(crop, restored)
     smaller = min(1.0, _SCALE / scale_of(matrix))
-    if smaller < 1:
+    if smaller < 1:  # The face is smaller in the result, and `_warp` would alias.
         side = max(1, round(CROP * smaller))
         restored = cv2.resize(restored, (side, side), interpolation=cv2.INTER_AREA)
     levels = np.iinfo(rgb.dtype).max
@@ -272,5 +273,6 @@ def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by positions in the crop."""
     x, y = across - _CENTRE[0], down - _CENTRE[1]
     inner, outer = np.hypot(x / _INNER[0], y / _INNER[1]), np.hypot(x / _OUTER[0], y / _OUTER[1])
+    # Along the ray from the centre: 0 on the inner ellipse, 1 on the outer one.
     distance = np.clip((inner - 1) / np.maximum(inner - outer, 1e-9), 0, 1)
     return (1 - distance * distance * (3 - 2 * distance)).astype(np.float32)

@@ -1,7 +1,7 @@
 """The page and the API. No other part imports Gradio.
 
 `build` creates the app. `layout` has the components, `upload`, `controls`, `compare`, `run`, `batch` and `history` have
-the handlers, and `api` has the endpoints. `session` keeps what each open page needs, `storage` its files, `processing`
+the handlers, and `api` has the endpoints. `session` has the state of each open page, `storage` its files, `processing`
 the kinds of jobs and `views` the updates that handlers share. `security` and `connections` protect the server, and
 `gradio_changes` has every use of Gradio's private parts.
 """
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _END_SECONDS = 3.0
 """How long running jobs have to close their files when the server ends."""
 _STREAM_SECONDS = 1
-"""How long the server then waits for open streams."""
+"""How long the server waits for open streams after that."""
 
 
 def warm_up(enhancer: Enhancer) -> None:
@@ -40,7 +40,7 @@ def warm_up(enhancer: Enhancer) -> None:
             log.warning("The engine is not ready: %s", str(error))  # The message contains nothing of a user.
 
     SCHEDULER.submit(partial(load, AUTO))
-    for preset in available_presets():  # Else the first photo would wait for their times.
+    for preset in available_presets():  # Otherwise the first photo would wait for these measurements.
         SCHEDULER.submit(partial(load, preset), Ticket("background"))
 
 

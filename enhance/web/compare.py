@@ -93,7 +93,7 @@ def toggle_comparison(call: Call, centre: object = None) -> Iterator[Updates]:
     session = call.session
     comparison = session.comparison
     if comparison is not None and comparison.cells and not comparison.is_over:
-        comparison.cancel("person")  # The response that follows it shows what is finished.
+        comparison.cancel("user")  # The response that follows it shows what is finished.
         return
     if comparison is not None or session.upload is None:
         session.close_comparison()

@@ -1,7 +1,7 @@
 """The list of a user's or browser's recent results, which survives restarts of the page and the server.
 
-Each run is a small file in the task store, so that two servers never write the same one. Its name begins with the
-user's or the browser's, of which only the SHA-256 is stored.
+Each run is a small file in the task store, so that two servers never write the same one. The file's name begins with
+the SHA-256 of the user's name, or of the browser's key.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ log = logging.getLogger(__name__)
 
 MAX_RESULTS = 20
 MAX_FILES = 400
-"""The length of a list in results, a batch being one, and in files. The oldest results are removed."""
+"""The largest numbers of results and of files in a list. A batch is one result. The oldest results are removed."""
 _WORST_FIRST = ("running", "cut", "away", "failed", "gone", "done")
+"""The states of `Entry`. A batch has the first of these that one of its files has."""
 
 
 def record_run(tasks: TaskStore, session: Session, upload: Upload, settings: Settings) -> Entry | None:
-    """Add a run that begins to the session's list; None if it has no list or the disk is full."""
+    """Add a run that begins to the session's list. Return None if there is no list or the disk is full."""
     own = {"id": secrets.token_hex(16), "thumbnail": list_data_url(upload.thumbnail)}
     entry = _record(tasks, session, upload.facts, upload.sha256, settings, **own)
     shorten(tasks, session)
@@ -112,8 +113,10 @@ def shorten(tasks: TaskStore, session: Session) -> None:
 
 
 def unfinished_state(job: Job[Any]) -> str:
-    """Return the state of a list entry whose job did not finish; "" if the user cancelled it."""
-    return {"": "cut", "absence": "away", "person": ""}[job.cancelled_by] if job.stop.is_set() else "failed"
+    """Return the state of a list entry whose job did not finish, or "" for none if the user cancelled it."""
+    if not job.stop.is_set():
+        return "failed"
+    return {"": "cut", "absence": "away", "user": ""}[job.cancelled_by]  # "": the server ends.
 
 
 @contextmanager
@@ -145,7 +148,7 @@ def show_history(call: Call, is_opening: bool = False) -> Updates:
 
 
 def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str, Any]:
-    """Return the template's values of a run, or of a batch with its files if it is unfolded."""
+    """Return the template's values for a run, or for a batch, with its files if it is unfolded."""
     states = [entry.current_state(tasks) for entry in run]
     if len(run) == 1:
         return _entry_values(call, tasks, run[0], states[0])
@@ -193,6 +196,7 @@ def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str,
 def _entry_values(
     call: Call, tasks: TaskStore, entry: Entry, state: str, *, in_batch: bool = False, is_removable: bool = True
 ) -> dict[str, Any]:
+    """Return the template's values for one file."""
     is_stored = entry.input(tasks).exists()
     actions = ["remove"] if is_removable and state != "running" else []
     if state == "done":
@@ -219,7 +223,7 @@ def _entry_values(
 def show_notice(call: Call) -> Updates:
     """Show the newest run if no open tab has it and its result was not seen: its progress or its result.
 
-    The event has the browser's key and the names of its open tabs. A run whose progress is shown is not cancelled.
+    The event has the browser's key and the names of its open tabs.
     """
     session, services, place = call.session, call.services, call.page.result.notice
     tasks, tabs = services.enhancer.tasks, getattr(call.event, "tabs", None)
@@ -232,7 +236,7 @@ def show_notice(call: Call) -> Updates:
         return {place: ""}
     values, is_batch = _run_values(call, tasks, entries), len(entries) > 1
     if "running" in states:
-        for page in pages:
+        for page in pages:  # A user sees this run, so the time until it is cancelled begins again.
             page.closed = page.closed and time.monotonic()
         done = sum(entry.state == "done" for entry in entries)
         progress = call.text("batch_progress", done=done, total=len(entries)) if is_batch else call.text("starting")
@@ -268,9 +272,10 @@ def mark_batch_downloaded(call: Call) -> Updates:
 
 
 def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
-    """Return the entry of the call's event, or the files of its batch. `is_settled`: no file of it is running.
+    """Return the entry of the call's event, or the files of its batch.
 
-    The event has the browser's key. Raises EnhanceError, the same for removed entries and entries of others.
+    The event has the browser's key. Raises EnhanceError, with the same text for a removed entry, an entry of another
+    user and, with `is_settled`, an entry with a running file.
     """
     tasks, wanted = call.services.enhancer.tasks, getattr(call.event, "entry", None)
     call.session.history = history_name(call.request, getattr(call.event, "key", None))
@@ -282,7 +287,7 @@ def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
 
 
 def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
-    """Return the files of a recorded batch, done or waiting, with settings that differ from the first file's."""
+    """Return the files of a recorded batch, done or waiting. One has settings only if they differ from the first's."""
     items = []
     for entry in entries:
         own = None if entry.settings == entries[0].settings else Settings.from_stored(entry.settings)
@@ -328,7 +333,7 @@ def open_result(call: Call) -> Updates:
 
 
 def load_result(session: Session, upload: Upload, result: Result) -> None:
-    """Make a stored result that of the session, unless another photo was chosen. Raises EnhanceError."""
+    """Make a stored result the result of the session, unless another photo was chosen. Raises EnhanceError."""
     with open_photo(result.path, result.info) as rows:
         overview = Thumbnail(*rows.size, channels=rows.channels)
         overview.add_all(rows)
@@ -418,9 +423,9 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
 
 
 def _load_entry(call: Call, entry: Entry) -> Upload | None:
-    """Make an entry's photo and settings those of the session. Return None if the user has chosen another photo since.
+    """Load an entry's photo and settings into the session. Return None if the user has chosen another photo since.
 
-    Raises EnhanceError and changes nothing then.
+    If it raises EnhanceError, the session keeps its photo and settings.
     """
     session, previews = call.session, call.services.previews
     session.open_tab(is_batch=False)

@@ -48,7 +48,7 @@ class Job(Generic[T]):
 
     def __init__(self, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
         self.ticket, self._sources = ticket, sources
-        self.cancelled_by: Literal["", "person", "absence"] = ""
+        self.cancelled_by: Literal["", "user", "absence"] = ""
         """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
         self._future: Future[T] = Future()
@@ -100,7 +100,7 @@ class Job(Generic[T]):
         """Cancel the job without a reason."""
         self.stop.set()
 
-    def cancel(self, reason: Literal["person", "absence"]) -> None:
+    def cancel(self, reason: Literal["user", "absence"]) -> None:
         """Cancel the job. The reason of the first call is kept."""
         self.cancelled_by = self.cancelled_by or reason
         self.close()

@@ -138,7 +138,7 @@ def cancel_run(call: Call) -> Updates:
     with call.session.lock:
         if call.session.run is None:
             return {call.page.run.cancel: gr.Button(visible=False)}
-        call.session.run.cancel("person")
+        call.session.run.cancel("user")
     return {call.page.run.cancel: gr.Button(interactive=False)}
 
 

@@ -305,7 +305,7 @@ class Session:
             choice = self.begin_choice()
             self.cancel_previews()
             if self.run is not None:
-                self.run.cancel("person")
+                self.run.cancel("user")
             self.upload = self.preview = self.preview_images = self.preview_request = None
             self.run = self.result = self.preview_view = None
             self.has_failed_preview = False

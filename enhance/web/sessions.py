@@ -17,7 +17,7 @@ from .storage import asker_of
 
 MAX_SESSIONS = 200
 MAX_SESSIONS_OF_ADDRESS = 50
-"""The number of sessions of one user or address. New ones replace those that were idle for longest."""
+"""The largest number of sessions, in total and of one address. New ones replace those that were idle for longest."""
 IDLE_SECONDS = 2 * 3600
 CLOSED_SECONDS = 600
 """How long the session of a closed page is kept, for example while a phone is locked."""
@@ -60,7 +60,7 @@ class Sessions:
             return [session for session in self._sessions.values() if history and session.history == history]
 
     def open(self, request: gr.Request, tab: str) -> Session:
-        """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""
+        """Return the session of a page that opens. A reloaded page gets the earlier session of its tab and user."""
         name = request.session_hash or ""
         with self._lock:
             for old, session in list(self._sessions.items()):
@@ -108,9 +108,10 @@ class Sessions:
                 count_as_used(path.parent)  # The page folder's sweep decides by the folder of a file.
 
     def _remove_idle(self) -> list[Session]:
-        """Remove sessions that are idle for long or too many, but none with a running or waiting job."""
+        """Remove and return sessions that are idle for long or too many, but none with a running or waiting job."""
         now = time.monotonic()
-        idle = [(name, one) for name, one in list(self._sessions.items())[:-1] if not one.is_busy]
+        others = list(self._sessions.items())[:-1]  # all but the one used last, whose request needs it
+        idle = [(name, session) for name, session in others if not session.is_busy]
         removed = [name for name, session in idle if now - session.seen > IDLE_SECONDS]
         idle = [(name, session) for name, session in idle if name not in removed]
         counts = Counter(session.address for session in self._sessions.values())

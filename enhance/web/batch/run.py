@@ -285,7 +285,7 @@ def follow_batch(call: Call) -> Iterator[Updates]:
 def cancel_batch(call: Call) -> Updates:
     """Cancel the batch. Finished files remain."""
     if call.session.batch is not None:
-        call.session.batch.cancel("person")
+        call.session.batch.cancel("user")
     return show_batch(call)
 
 
