@@ -43,7 +43,7 @@ def buttons(html: str) -> dict[str, dict[str, Any]]:
     return {label: json.loads(values) for values, label in re.findall(r"data-values='([^']*)'>([^<]+)<", html)}
 
 
-def test_a_full_queue_offers_to_retry_when_it_is_expected_to_have_room(call):
+def test_a_full_queue_offers_to_retry_at_the_expected_time(call):
     with ExitStack() as stack:
         for number in range(4):
             stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
@@ -68,7 +68,7 @@ def test_a_link_to_a_preset_that_is_not_installed_offers_auto(call, tmp_path, mo
     assert buttons(html) == {"Use Auto": {"preset": AUTO}}
 
 
-def test_a_file_of_a_batch_shows_a_visitor_no_path_of_its_model(call):
+def test_the_error_of_a_file_in_a_batch_contains_no_path_of_a_model(call):
     error = WeightsError("weights_changed", path="/srv/span.bin", name="span-x4")
     item = Item(Path("photo.png"), Path("photo.png"), state="failed", error=error)
     assert file_message(call, item) == "Not installed on this server."
@@ -140,7 +140,7 @@ def test_a_size_that_is_not_possible_offers_those_that_are(call, values, labels,
     assert {name: getattr(chosen, name) for name in settings} == settings
 
 
-def test_a_size_that_is_too_large_offers_the_largest_of_a_network_even_if_auto_used_none_before(call):
+def test_a_size_that_is_too_large_offers_the_largest_even_if_auto_used_no_network_before(call):
     small, large = (call.values | {"preset": AUTO, "size": "long_side", "long_side": side} for side in (40, 99_999))
     call.session.settings = call.session.shown_values = call.services.choose_preset(call.session, small)
     assert call.session.settings.preset == "resize"

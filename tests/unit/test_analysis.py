@@ -24,7 +24,7 @@ TEXTURES = ["brick", "coins", "grass", "gravel", "hubble_deep_field"]
 CLEAN = [*NAMES, *TEXTURES]
 LONG = pytest.mark.long
 FEW = ["camera"]
-"""The photo of the usual tests, besides those that use all photos. `make long` tests all of them."""
+"""The photo that most tests use in `make test`. With `make long`, they use all photos."""
 ALL_PRESETS = {"gentle", "fast", "precise", "anime", "original"}
 
 
@@ -292,7 +292,7 @@ def test_a_bird_in_a_clear_sky_is_a_photo(quality):
 
 
 @pytest.mark.parametrize("name", few_of(["astronaut", "camera", "coffee"]))
-def test_only_a_photo_that_is_soft_by_three_is_downscaled(name):
+def test_only_a_photo_that_is_soft_by_a_factor_of_3_is_downscaled(name):
     whole = photo(name, 1)
     for factor, reduce in ((2, 1), (3, 2)):
         analysis = measure(soften(whole, factor))

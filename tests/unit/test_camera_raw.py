@@ -19,7 +19,7 @@ PHOTO = cv2.GaussianBlur(cv2.resize(data.astronaut(), (160, 120), interpolation=
 
 @pytest.mark.parametrize("kind", ["bayer", "linear", "grey", "preview"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_it_is_developed_with_the_white_balance_and_orientation_of_the_camera(tmp_path, kind, orientation):
+def test_a_raw_file_is_developed_with_the_white_balance_and_orientation_of_the_camera(tmp_path, kind, orientation):
     path, expected = tmp_path / "photo.dng", PHOTO
     path.write_bytes(camera_raw(PHOTO, orientation, kind))
     image, facts = read_image(path), inspect(path)
@@ -48,7 +48,7 @@ def test_camera_and_date_are_kept_in_the_result(enhancer, tmp_path, fresh_store,
     assert [exif[tag] for tag in (0x010F, 0x0110, 0x0132)] == ["Lantern", "Raw 1", "2024:05:01 10:11:12"]
 
 
-def test_large_and_truncated_ones_are_rejected(tmp_path):
+def test_large_and_truncated_raw_files_are_rejected(tmp_path):
     path, content = tmp_path / "photo.dng", camera_raw(PHOTO)
     path.write_bytes(content)
     with pytest.raises(PictureError, match="160 × 120 px"):

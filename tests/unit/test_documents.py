@@ -24,13 +24,13 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 RUN = ("from enhance import", "from gradio_client import")
 """The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOKS = ROOT / "docs" / "api.md", ROOT / "docs" / "library.md"
-"""Each block uses results of the earlier ones; tests/api/test_snippets.py runs them."""
+"""Documents whose blocks use results of earlier blocks. tests/api/test_snippets.py runs them."""
 NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ", "#!/bin/bash", "apiVersion", "FROM ")
-"""What a block begins with that is run there, an output, a tree, or the settings of another program."""
+"""The first words of blocks without commands to check: snippets of `RUN`, output, trees, settings of other programs."""
 
 
 def blocks(document: Path) -> list[str]:
-    """Return the fenced blocks of a document; none of the cookbooks, which have their own tests."""
+    """Return the fenced blocks of a document, except for the cookbooks, which have their own tests."""
     if document in COOKBOOKS:
         return []
     text = document.read_text("utf-8")
@@ -38,7 +38,7 @@ def blocks(document: Path) -> list[str]:
 
 
 def commands(document: Path) -> Iterator[list[str]]:
-    """Yield the words of the commands of a document, in blocks and between backticks, without variables before them."""
+    """Yield each command in the blocks and backticks of a document, as words without leading variables."""
     lines = [line for block in blocks(document) if not block.startswith(NO_COMMANDS) for line in block.splitlines()]
     text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     lines += [

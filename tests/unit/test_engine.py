@@ -285,7 +285,9 @@ def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_fi
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory")
 def test_a_server_returns_freed_memory_to_the_system(tmp_path):
-    blocks = [np.ones(60_000, np.uint8) for _ in range(2000)]  # 120 MB in blocks that are too small for own mappings
+    blocks = [
+        np.ones(60_000, np.uint8) for _ in range(2000)
+    ]  # 120 MB in blocks that are too small for mappings of their own
     del blocks[:-1]
     before = psutil.Process().memory_info().rss
     Enhancer("cpu", data=tmp_path).release_if_idle()

@@ -1,4 +1,4 @@
-"""Output formats: what other programs read in a result that was made from a finished PNG."""
+"""Output formats: other programs read the results that are exported from a finished PNG."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def pixels(path: Path, mode: str | None = None) -> np.ndarray:
 
 
 def run(program: str, *arguments: str | Path) -> str:
-    """Run a program that reads or writes a format; return what it prints."""
+    """Run a program that reads or writes a format, and return its output."""
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     done = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)
@@ -79,7 +79,7 @@ def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished):
 
 
 @pytest.mark.parametrize(("quality", "channels"), [(90, 3), (89, 3), (80, 1)])
-def test_a_jpeg_in_strips_has_the_pixels_of_one_in_one_piece(finished, photo, monkeypatch, quality, channels):
+def test_a_jpeg_written_in_strips_equals_one_written_at_once(finished, photo, monkeypatch, quality, channels):
     """From 90 up, the colour has the resolution of the brightness."""
     values = np.tile(photo, (3, 2, 1))[:117, :101, :channels].squeeze()
     whole = io.BytesIO()
@@ -96,7 +96,7 @@ PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 34675)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp", "avif", "png", "tif"])
-def test_none_keeps_only_profile_and_resolution(finished, photo, ending):
+def test_metadata_none_keeps_only_profile_and_resolution(finished, photo, ending):
     metadata = {"exif": photos_with_metadata.exif(), "xmp": photos_with_metadata.XMP, "iptc": iptc(), "dpi": (300, 300)}
     result = exported(finished(photo, SRGB, **metadata), ending, metadata="none")
     image = Image.open(result)
@@ -205,7 +205,9 @@ def test_programs_read_pixels_and_profile_of_lossless_formats(finished, monkeypa
 
     assert np.array_equal(read_by_other(path), values)
     assert (path.read_bytes()[2] == 43) == ending.startswith("big")
-    if path.suffix != ".tif" or channels != 2 or dtype == np.uint8:  # Grey TIFFs of 16 bits with alpha are not read.
+    if (
+        path.suffix != ".tif" or channels != 2 or dtype == np.uint8
+    ):  # The program does not read grey TIFFs of 16 bits with alpha.
         image = read_image(path)
         assert np.array_equal(image.rgb, values[..., :3] if channels > 2 else values[..., :1].repeat(3, axis=2))
         assert (image.icc, image.grey) == (icc, channels < 3)
@@ -277,7 +279,7 @@ def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, m
 
 
 @pytest.mark.parametrize("ending", [*LOSSY, "tif", "png"])
-def test_a_full_disk_and_a_cancel_leave_the_old_file(finished, photo, ending, request):
+def test_a_full_disk_or_cancelling_leaves_the_old_file(finished, photo, ending, request):
     png = finished(photo)
     place = png.with_name(f"finished-exported.{ending}")
     place.write_bytes(b"earlier")
@@ -296,7 +298,7 @@ def test_a_full_disk_and_a_cancel_leave_the_old_file(finished, photo, ending, re
 
 
 @pytest.mark.parametrize("ending", [".webp", ".avif"])
-def test_cancel_works_while_another_image_is_encoded(finished, photo, tmp_path, ending):
+def test_cancelling_works_while_another_image_is_encoded(finished, photo, tmp_path, ending):
     stop = threading.Event()
     place = tmp_path / f"result{ending}"
     with formats._ONE_PIECE, ThreadPoolExecutor(1) as thread:

@@ -1,4 +1,4 @@
-"""HDR gain maps and videos of photos: a JPEG keeps the enlarged map, no other result claims one, and a note says so."""
+"""HDR gain maps and videos of photos: JPEG results keep the enlarged map, others have a note and no reference to it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.unit.photos_with_metadata import read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 ISO_VALUES = struct.pack(">HHB12I", 0, 1, 0x40, 0, 1, 5, 2, 0, 1, 5, 2, 1, 1, 1, 64) + struct.pack(">2I", 1, 64)
-"""Version 0 written by 1, one channel: headrooms 0 and 2.5, gain 0 to 2.5, gamma 1, offsets 1/64."""
+"""Minimum version 0, writer version 1, one channel: headrooms 0 and 2.5, gain 0 to 2.5, gamma 1, offsets 1/64."""
 SAME_SIZE = Settings("anime-fast", scale=1)
 HEADROOM = b' HDRGainMap:HDRGainMapHeadroom="4"'
 ENDINGS = ("png", "jpg", "webp", "avif", "tif")
@@ -252,7 +252,7 @@ def test_attached_images_are_limited_in_bytes():
         assert len([*find_attached({}, xmp, 1 << 30)]) == count
 
 
-def find_claims(path: Path) -> set[str]:
+def find_references(path: Path) -> set[str]:
     """Return the tags that refer to an attached file."""
     return {name for name in read_by_exiftool(path, "-a", "-u") if CLAIMS.search(name)}
 
@@ -271,18 +271,18 @@ def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
 
 
 @pytest.mark.parametrize("name", ["ultra.jpg", "extended.jpg", "iso.jpg", "motion.jpg", "micro.jpg", "apple.heic"])
-def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
+def test_no_result_refers_to_an_attached_file_that_it_lacks(photo, tmp_path, enhancer, name):
     source = tmp_path / name
     content, notes = photos(photo)[name]
     source.write_bytes(content)
-    assert find_claims(source), "the photo refers to a gain map or a video"
+    assert find_references(source), "the photo refers to a gain map or a video"
 
     result = enhancer.run(source, "anime-fast")
 
     keeps_map = name in ("ultra.jpg", "extended.jpg", "iso.jpg")
     for ending in set(ENDINGS) - ({"jpg"} if keeps_map else set()):
         exported = result.save(tmp_path / f"exported.{ending}")
-        assert find_claims(exported.path) == set(), ending
+        assert find_references(exported.path) == set(), ending
         assert TRACES.search(exported.path.read_bytes()) is None, ending
         assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
         assert read_image(exported.path).metadata.notes == (), "the result refers to neither"
@@ -296,7 +296,7 @@ def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
     assert b'HasExtendedXMP=""' in (metadata.xmp or b"")
 
 
-def test_png_loses_the_claim_too(photo, tmp_path):
+def test_references_in_a_png_are_removed(photo, tmp_path):
     chunk = make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(HDRGM))
     (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
     metadata = read_image(tmp_path / "claims.png").metadata

@@ -143,7 +143,7 @@ def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, 
         list(enhancer.run_many(images, RAW))
 
 
-def test_run_many_reads_its_sources_as_needed_and_can_be_left_or_cancelled(enhancer, small):
+def test_run_many_reads_its_sources_as_needed_and_can_be_abandoned_or_cancelled(enhancer, small):
     read = []
 
     def sources():

@@ -27,7 +27,7 @@ def photo(tmp_path):
     return tmp_path / "photo.png"
 
 
-def test_a_result_of_eight_times_shrinks_one_of_sixteen(photo, enhancer, tmp_path):
+def test_an_8x_result_is_a_downscaled_16x_result(photo, enhancer, tmp_path):
     large = enhancer.run(photo, Settings("precise", scale=16), output=tmp_path / "16.png")
     half = enhancer.run(photo, Settings("precise", scale=8), output=tmp_path / "8.png")
 
@@ -59,7 +59,7 @@ def test_a_stored_result_is_adjusted_and_previewed(photo, enhancer):
     assert enhancer.run(photo, settings).info["cached"]
 
 
-def test_a_second_network_makes_no_result_larger_than_four_times_100_megapixels():
+def test_a_second_network_is_limited_to_the_pixels_of_100_mp_at_4x():
     large = Settings("gentle", scale=16)
     assert result_size(large, 10_000, 10_000 // 16) == (160_000, 10_000)
     with pytest.raises(SettingsError, match=r"scale 16 is too large .* Use 8\.16 or less"):
@@ -69,7 +69,7 @@ def test_a_second_network_makes_no_result_larger_than_four_times_100_megapixels(
     assert result_size(Settings("gentle"), 20_000, 20_000) == (80_000, 80_000)
 
 
-def test_the_largest_size_is_sixteen_times(photo, enhancer):
+def test_the_largest_scale_is_16x(photo, enhancer):
     assert scales(Settings("gentle")) == [1, 2, 3, 4, 8, 16]
     assert scales(Settings("gentle", reduce=2)) == [1, 2]
     with pytest.raises(SettingsError):

@@ -1,4 +1,4 @@
-"""Print sizes: the resolution in every format, and papers whose shape differs from that of the photo."""
+"""Print sizes: the resolution in every format, and paper with another aspect ratio than the photo."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("stated", "shown"), [(600, 600), (72, PRINT_DPI), (0, PRINT_DPI)])
-def test_a_print_size_is_that_at_the_resolution_of_a_scan(tmp_path, stated, shown):
+def test_the_print_size_of_a_scan_is_shown_at_its_resolution(tmp_path, stated, shown):
     Image.new("RGB", (8, 8)).save(tmp_path / "scan.jpg", dpi=(stated, stated))
     facts = inspect(tmp_path / "scan.jpg")
     assert PIXELS.resolution(facts.dpi) == shown
@@ -96,7 +96,7 @@ def test_border_and_crop_have_exactly_the_size_of_the_paper():
         assert min(turned[0] - fitted[0], turned[1] - fitted[1]) == 0
 
 
-def test_result_is_the_whole_photo_on_white_or_the_middle_of_the_photo(enhancer, photo_file):
+def test_border_has_the_whole_photo_on_white_and_crop_the_middle(enhancer, photo_file):
     contained, bordered, cropped = (enhancer.run(photo_file, one) for one in (CONTAIN, BORDER, CROP))
     whole = enhancer.run(photo_file, Settings("anime-fast", print_height=1.016)).array
     assert contained.array.shape == (107, 150, 3)
@@ -121,7 +121,7 @@ def test_border_is_white_and_opaque(enhancer, photo, tmp_path, mode):
 
 @pytest.mark.parametrize("settings", [BORDER, CROP], ids=["border", "crop"])
 @pytest.mark.parametrize("strip", [1, 7, 64, 1000])
-def test_strips_of_the_photo_give_the_paper(settings, strip):
+def test_strips_of_any_height_join_to_the_same_paper(settings, strip):
     for height, width in ((40, 56), (56, 40), (31, 97)):
         paper = paper_of(settings, height, width)
         assert paper is not None
@@ -155,7 +155,7 @@ def test_border_and_cropped_photo_have_no_gain_map(enhancer, tmp_path):
     assert result.info["cached"]
 
 
-def test_page_and_report_see_the_photo_without_its_border(enhancer, photo_file, tmp_path):
+def test_page_and_report_show_the_photo_without_its_border(enhancer, photo_file, tmp_path):
     contained, bordered, cropped = (enhancer.run(photo_file, one) for one in (CONTAIN, BORDER, CROP))
     with open_photo(bordered.path, bordered.info) as view:
         assert view.size == (107, 150)

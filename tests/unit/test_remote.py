@@ -37,7 +37,7 @@ RAW = Settings.from_preset("anime-fast")
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The address of an S3 server, which the programs that are started use, too."""
+    """The address of an S3 server. Started processes use it, too."""
     pytest.importorskip("s3fs")
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()

@@ -36,7 +36,7 @@ FILE = re.compile(r"[\w（）-]+\.(?:png|jpg)")
 def report_on(
     enhancer: Enhancer, path: Path, pixels: np.ndarray, settings: Settings = TUNED, language: str = "en", **more: Any
 ) -> bytes:
-    """Return the report of a run of these pixels, whose `info` has some other values."""
+    """Return the report of a run of these pixels, after some values of its `info` are replaced."""
     path.write_bytes(encode_png(pixels))
     result = enhancer.run(path, settings)
     with PngReader(result.path) as rows:

@@ -288,7 +288,7 @@ def test_the_release_is_tried_after_hugging_face(hub, github, objects, both, mon
     assert len(hub.requests) == 1
 
 
-def test_wrong_bytes_from_hugging_face_do_not_spoil_the_release(hub, github, objects, both):
+def test_wrong_bytes_from_hugging_face_do_not_affect_the_release(hub, github, objects, both):
     hub.offer(MODEL, OTHER)
     objects.offer(MODEL, CONTENT)
     hub.cuts = [100_000, 0, 0, 0]
@@ -354,7 +354,7 @@ def test_a_preload_of_the_main_branch_is_found(both, cache):
 
 
 @pytest.mark.parametrize("broken", [CONTENT[:-1], OTHER, None], ids=["short", "changed", "missing"])
-def test_a_damaged_cache_is_left_alone_and_the_file_is_downloaded(hub, both, cache, broken):
+def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, cache, broken):
     blob = cache.resolve()
     blob.unlink()
     if broken is not None:
