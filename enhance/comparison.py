@@ -23,7 +23,7 @@ from .preview import Preview
 from .scheduler import Progress
 from .settings import Settings, WeightInterpolation, network_key
 
-_FROM_PREVIEW = ("signature", "settings", "model", "precision", "fidelity_db", "fidelity_worst_db")
+_FROM_PREVIEW = ("signature", "settings", "model", "precision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +36,19 @@ class Cell:
     settings: Settings
     preview: Preview | None = None
     seconds: float | None = None
+    fidelity_db: float | None = None
+    fidelity_worst_db: float | None = None
     error: EnhanceError | None = None
 
     def describe(self, language: str) -> str:
-        """Return time and fidelity, or the error."""
+        """Return time and fidelity, or the error. A result that is smaller than the photo has no fidelity."""
         if self.error is not None:
             return self.error.message(language)
         assert self.seconds is not None
-        worst: Any = self.preview and self.preview.info["fidelity_worst_db"]
-        word = translate(language, f"fidelity_{fidelity_grade(worst)}")
-        fidelity = translate(language, "fidelity_in_db", db=f"{worst:.1f}", word=word)
+        if self.fidelity_worst_db is None:
+            return format_seconds(language, self.seconds)
+        word = translate(language, f"fidelity_{fidelity_grade(self.fidelity_worst_db)}")
+        fidelity = translate(language, "fidelity_in_db", db=f"{self.fidelity_worst_db:.1f}", word=word)
         return f"{format_seconds(language, self.seconds)} · {fidelity}"
 
     def facts(self, language: str) -> dict[str, Any]:
@@ -55,6 +58,8 @@ class Cell:
             "status": "failed" if self.error else "done",
             "error": self.error.message(language) if self.error else None,
             "seconds": self.seconds,
+            "fidelity_db": self.fidelity_db,
+            "fidelity_worst_db": self.fidelity_worst_db,
             **{name: self.preview.info[name] if self.preview else None for name in _FROM_PREVIEW},
         }
 
@@ -117,7 +122,7 @@ def _create_cell(settings: Settings, create: Create, previews: Mapping[str, Prev
         return Cell(settings, error=expected_error(error, f"The preset {settings.preset} could not be compared"))
     spent = preview.info["seconds"]
     seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
-    return Cell(settings, preview, seconds)
+    return Cell(settings, preview, seconds, preview.info["fidelity_db"], preview.info["fidelity_worst_db"])
 
 
 def _network(settings: Settings) -> str:
