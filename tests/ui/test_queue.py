@@ -21,7 +21,7 @@ def test_a_full_queue_is_tried_again_and_runs_and_batches_wait_with_their_positi
             stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
         page.locator("#enhance").click()
         expect(page.locator("#progress .problem")).to_contain_text("The queue is full.")
-        for text in (r"^Retry in \d+ min$", r"^Retrying in \d+:\d\d\. Cancel$", r"^Retry in \d+ min$"):
+        for text in (r"^Retry in \d+\smin$", r"^Retrying in \d+:\d\d\. Cancel$", r"^Retry in \d+\smin$"):
             expect(retry).to_have_text(re.compile(text))
             retry.click()
     page.clock.fast_forward("59:00")
