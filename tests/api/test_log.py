@@ -131,7 +131,7 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     assert "KeyboardInterrupt" not in errors
 
 
-def test_a_decoder_that_dies_is_logged_without_the_name_of_its_file(caplog, tmp_path):
+def test_a_decoder_that_crashes_is_logged_without_the_name_of_its_file(caplog, tmp_path):
     dies = (
         "import os, sys; sys.path[:] = sys.argv[1:]\n"
         "from enhance.images.decode import _Parent\n"

@@ -95,7 +95,7 @@ def data_of(page: Page, name: str) -> dict[str, Any]:
     return json.loads(element.get_attribute(f"data-{name}") or "")
 
 
-def result_has_size(page: Page, width: int, height: int) -> None:
+def expect_result_size(page: Page, width: int, height: int) -> None:
     """Wait until the stage has a result of this size, in place of that of another photo."""
     expect(page.locator(f"[data-result*='[{width}, {height}]']")).to_have_count(1)
 

@@ -19,11 +19,11 @@ from .journey import (
     enhance_all,
     expect,
     expect_chosen,
+    expect_result_size,
     has_focus,
     load,
     open_batch,
     pick,
-    result_has_size,
     wait_for_chip,
     wait_for_stage,
 )
@@ -90,7 +90,7 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     enhance_all(page)
     expect(cards(page, "done")).to_have_count(2)
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    result_has_size(page, 240, 240)
+    expect_result_size(page, 240, 240)
     pick(page, "scale", 2)
     wait_for_stage(page, "view.mode === 'preview'")
     wait_for_chip(page, "matches")
@@ -105,4 +105,4 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     page.locator("#tab-one-button").click()
     expect(facts).to_contain_text("single.png")
     expect_chosen(page, scale=2)
-    result_has_size(page, 192, 240)
+    expect_result_size(page, 192, 240)

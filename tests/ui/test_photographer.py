@@ -21,12 +21,12 @@ from .journey import (
     enhance,
     expect,
     expect_chosen,
+    expect_result_size,
     images,
     load,
     middle,
     pick,
     press,
-    result_has_size,
     result_is,
     stage,
     wait_for_chip,
@@ -141,7 +141,7 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
     expect(page.locator("#quality")).to_be_visible()
     enhance(page)
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    result_has_size(page, 1012, 675)
+    expect_result_size(page, 1012, 675)
     path = download(page, tmp_path)
     with Image.open(path) as file:
         exif = file.getexif()

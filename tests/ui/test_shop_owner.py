@@ -18,9 +18,9 @@ from .journey import (
     drop,
     enhance_all,
     expect,
+    expect_result_size,
     history,
     pick,
-    result_has_size,
     stage,
     wait_for_chip,
     wait_for_stage,
@@ -81,7 +81,7 @@ def test_a_shop_owner_enhances_a_batch_with_a_small_a_damaged_and_a_transparent_
     tiny.locator(".pick").click()
     expect(page.locator("#facts")).to_contain_text("tiny.png")
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    result_has_size(page, 64, 80)
+    expect_result_size(page, 64, 80)
     assert stage(page)["split"] == 0.5
 
     # The files.
