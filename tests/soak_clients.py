@@ -199,7 +199,7 @@ class Client:
         async with self._open_page():
             pass
 
-    async def flood(self, address: str, size: tuple[int, int], count: int) -> list[httpx.Response]:
+    async def request_regions(self, address: str, size: tuple[int, int], count: int) -> list[httpx.Response]:
         """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times at once."""
         box = {"left": 0, "top": 0, "width": size[0], "height": size[1], "step": 4}
         return await asyncio.gather(*(self._http.get(address, params=box) for _ in range(count)))

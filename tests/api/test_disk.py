@@ -156,7 +156,7 @@ def test_the_files_of_an_open_page_stay(limited, tmp_path):
             limited.age()
             limited.enhancer.tasks._max_disk = 1
             limited.enhancer.tasks.clean()
-            (region,) = await page.flood(address, (56, 40), 1)
+            (region,) = await page.request_regions(address, (56, 40), 1)
             assert region.status_code == 200
         await page.close()
 

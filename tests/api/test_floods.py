@@ -27,18 +27,18 @@ async def flood(site: Site) -> tuple[Counter[int], set[str], float, float]:
     """Return the status of each request, the messages, and the seconds of another user's region and light call."""
     flooding, other = (Client(site.url, number, [], Tally()) for number in (1, 2))
     async with flooding.photo_page(jpeg(SIDE)) as address, other.photo_page(jpeg(200)) as own:
-        sent = asyncio.create_task(flooding.flood(address, (SIDE, SIDE), 150))
-        guessed = asyncio.create_task(flooding.flood("display/" + "0" * 32 + "/photo/0", (SIDE, SIDE), 50))
+        sent = asyncio.create_task(flooding.request_regions(address, (SIDE, SIDE), 150))
+        guessed = asyncio.create_task(flooding.request_regions("display/" + "0" * 32 + "/photo/0", (SIDE, SIDE), 50))
         await asyncio.sleep(0.2)
         begun = time.monotonic()
-        (region,) = await other.flood(own, (200, 200), 1)
+        (region,) = await other.request_regions(own, (200, 200), 1)
         shown = time.monotonic()
         await other.light()
         called = time.monotonic()
         answers = await sent
         assert region.status_code == 200
         assert {answer.status_code for answer in await guessed} == {404}
-        (again,) = await flooding.flood(address, (SIDE, SIDE), 1)
+        (again,) = await flooding.request_regions(address, (SIDE, SIDE), 1)
         assert Image.open(io.BytesIO(again.content)).size == (SIDE // 4, SIDE // 4)
     for client in (flooding, other):
         await client.close()
