@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ..analysis.softness import REDUCTIONS
-from ..i18n import LANGUAGES, language_name
+from ..i18n import LANGUAGES, catalogue, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import BACKGROUNDS, FORMATS, Encoding
 from ..output.names import PATTERN
@@ -248,7 +248,7 @@ def _drop_box(texts: Texts, name: str, **options: Any) -> gr.File:
 
 def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> gr.Slider:
     step = {"contrast": 0.01, "tile": 64, "quality": 1}.get(name, 0.05)
-    info = texts(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
+    info = texts(f"{name}_info") if f"{name}_info" in catalogue() else None
     arguments: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
     return gr.Slider(*LIMITS[name], value=value, step=step, label=texts(name), info=info, **arguments)
 

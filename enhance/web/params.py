@@ -68,13 +68,15 @@ CONTROLS = (
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
-ADDED_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", "print_fit")
-"""Parameters at the end of an endpoint that earlier clients do not send."""
-API_SETTINGS = (
+_FIRST_PARAMETERS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
-    *("reduce", "long_side", "megapixels", "format", "quality", "metadata", *ADDED_PARAMETERS),
+    *("reduce", "long_side", "megapixels", "format", "quality", "metadata"),
 )
-"""The settings that API endpoints accept, in the order of their parameters."""
+_LATER_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", "print_fit", *(one.name for one in fields(Settings)))
+API_SETTINGS = tuple(dict.fromkeys((*_FIRST_PARAMETERS, *_LATER_PARAMETERS)))
+"""The settings that API endpoints accept, in the order of their parameters. New settings are the last ones."""
+ADDED_PARAMETERS = API_SETTINGS[len(_FIRST_PARAMETERS) :]
+"""Parameters at the end of an endpoint that earlier clients do not send."""
 NAME_PATTERN = "name_pattern"
 """The parameter for the names of a batch's files."""
 API_REGION = ("x", "y", "size")
