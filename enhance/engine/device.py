@@ -156,7 +156,10 @@ class Transfer:
             return lambda: arrays
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
-            pinned = [_pinned_like(one).copy_(one, non_blocking=True) for one in tensors]
+            pinned = [
+                torch.empty(one.shape, dtype=one.dtype, pin_memory=True).copy_(one, non_blocking=True)
+                for one in tensors
+            ]
             copied = torch.cuda.Event()
             copied.record(self._stream)
         for one in tensors:
@@ -167,10 +170,6 @@ class Transfer:
             return [one.numpy() for one in pinned]
 
         return wait
-
-
-def _pinned_like(like: torch.Tensor) -> torch.Tensor:
-    return torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
 
 
 def free_memory(device: torch.device) -> float:
