@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Rerun failed tests that use a browser or other processes, because a busy machine can make them fail."""
     for item in items:
         if {"browser", "forks"} & {*getattr(item, "fixturenames", ())}:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 def pytest_collection_finish() -> None:
