@@ -58,7 +58,7 @@ def _find_gate(node: Multiply, nodes: list[Node], readers: Counter[int]) -> tupl
 
 def _without(graph: Graph, nodes: list[Node], removed: dict[int, int | None]) -> Graph:
     """Return the graph of the nodes that are not removed, with new indices."""
-    result = Graph(graph.precisions)
+    result = Graph()
     indices: dict[int, int] = {}
     for old, node in enumerate(nodes):
         if old not in removed:

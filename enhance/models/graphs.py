@@ -10,7 +10,7 @@ feature maps are larger than the grid by `extra` rows and columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -23,9 +23,6 @@ State: TypeAlias = "Mapping[str, torch.Tensor]"
 Tensors: TypeAlias = "dict[str, torch.Tensor]"
 """Tensors by name, to be changed."""
 
-PRECISIONS = ("fp32", "bf16", "fp16")
-PRECISIONS_WITH_BARRIERS = ("fp32", "bf16")
-"""Without fp16, because a step that overflows cannot be repeated. It overwrites its input."""
 DYSAMPLE_GROUPS = 4
 """Groups of channels in DySample, except in PLKSR."""
 _FORM = 2
@@ -259,113 +256,86 @@ class Crop(Node):
         return self.border
 
 
-_LOCAL = (Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Bilinear, Shuffle, Unshuffle, Crop)
-_KINDS = {kind.__name__: kind for kind in (*_LOCAL, GroupNorm, ChannelGate, Complete, Sample)}
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        *(Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Bilinear, Shuffle, Unshuffle, Crop),
+        *(GroupNorm, ChannelGate, Complete, Sample),
+    )
+}
+"""The nodes in the JSON form of a graph, by the name of their class."""
 
 
 @dataclass
 class Graph:
-    """The nodes of one network. The methods that are named after nodes append one and return its index.
+    """The nodes of one network, of which the input is the first.
 
-    `precisions` are those without visible rounding errors, always with fp32.
+    The methods `input` to `upsampler` append nodes and return the index of the last one.
     """
 
-    precisions: tuple[str, ...] = ("fp32",)
     nodes: list[Node] = field(default_factory=list)
 
     def input(self, channels: int, unshuffle: int = 1, extra: int = 0) -> int:
-        return self._append(Input((), channels, 1, extra=extra, unshuffle=unshuffle))
+        self.nodes.append(Input((), channels, 1, extra=extra, unshuffle=unshuffle))
+        return len(self.nodes) - 1
 
-    def conv(
-        self, name: str, *sources: int, channels: int, size: int = 3, enlarge: int = 1, valid: bool = False, **rest: Any
-    ) -> int:
-        """Append a convolution. `rest` has the other fields of `Conv`."""
-        _, scale, _, extra = self._shape(sources[0])
-        extra = enlarge * (extra - (size - 1 if valid else 0))
-        rest |= {"name": name, "size": size, "valid": valid}
-        return self._append(Conv(sources, channels, scale * enlarge, enlarge, extra, **rest))
+    def append(self, kind: Callable[..., Node], *sources: int, channels: int = 0, **fields: Any) -> int:
+        """Append a node of the class `kind` with these `fields`.
+
+        Its size follows from the one of its first source, and so does the number of channels unless it is given.
+        """
+        source = self.nodes[sources[0]]
+        node = kind(sources, channels or source.channels, source.scale, **fields)
+        scale = node.scale * node.enlarge // node.reduction
+        extra = (source.extra - 2 * node.skipped) * node.enlarge // node.reduction
+        self.nodes.append(replace(node, scale=scale, extra=extra))
+        return len(self.nodes) - 1
+
+    def conv(self, name: str, *sources: int, **fields: Any) -> int:
+        return self.append(Conv, *sources, name=name, **fields)
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
-        return self._append(Add((source, trunk), *self._shape(trunk), factor=factor))
+        return self.append(Add, source, trunk, factor=factor)
 
-    def multiply(self, source: int, trunk: int) -> int:
-        return self._append(Multiply((source, trunk), *self._shape(trunk)))
+    def shuffle(self, source: int, factor: int) -> int:
+        return self.append(Shuffle, source, channels=self.nodes[source].channels // factor**2, enlarge=factor)
 
-    def gate(self, source: int, trunk: int) -> int:
-        return self._append(Gate((source, trunk), *self._shape(trunk)))
-
-    def affine(self, source: int, gain: float | str = 1.0, shift: float | str = 0.0) -> int:
-        return self._append(Affine((source,), *self._shape(source), gain=gain, shift=shift))
-
-    def activate(self, source: int, activation: Activation) -> int:
-        return self._append(Activate((source,), *self._shape(source), activation=activation))
-
-    def channel_norm(self, source: int, name: str, *, rms: bool = False) -> int:
-        return self._append(ChannelNorm((source,), *self._shape(source), name=name, rms=rms))
-
-    def group_norm(self, source: int, name: str, groups: int) -> int:
-        return self._append(GroupNorm((source,), *self._shape(source), name=name, groups=groups))
-
-    def channel_gate(self, source: int, name: str, hidden: int) -> int:
-        return self._append(ChannelGate((source,), *self._shape(source), name=name, hidden=hidden))
+    def add_upscaled(self, source: int, image: int, factor: int) -> int:
+        """Add a source, pixel-shuffled by `factor`, to the image, upscaled by nearest neighbour."""
+        if factor == 1:
+            return self.add(source, image)
+        return self.add(self.shuffle(source, factor), self.append(Nearest, image, enlarge=factor))
 
     def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
         """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
-        whole, channels = self._append(Complete((source,), *self._shape(source))), 2 * groups * factor**2
-        scope = {"bias": False, "activation": Activation("sigmoid")}
-        offset, share = (
-            self.conv(f"{name}.{layer}", whole, channels=channels, size=1, **options)
-            for layer, options in (("offset", {}), ("scope", scope))
-        )
-        sources, shape = (source, self.multiply(offset, share)), self._enlarged(source, factor)
-        return self._append(Sample(sources, *shape, groups=groups, positions=f"{name}.init_pos"))
+        whole = self.append(Complete, source)
+        shape = {"channels": 2 * groups * factor**2, "size": 1}
+        offset = self.conv(f"{name}.offset", whole, **shape)
+        scope = self.conv(f"{name}.scope", whole, **shape, bias=False, activation=Activation("sigmoid"))
+        offset = self.append(Multiply, offset, scope)
+        return self.append(Sample, source, offset, enlarge=factor, groups=groups, positions=f"{name}.init_pos")
 
-    def upsampler(self, source: int, factor: int, channels: int, *, dysample: bool = False) -> None:
+    def upsampler(self, source: int, factor: int, channels: int, *, dysample: bool = False) -> int:
         """Append the last layers of SPAN, SPANPlus and MoSR: a pixel shuffle by `factor`, or DySample."""
         if dysample:
             sampled = self.dysample(source, "upsampler", factor, DYSAMPLE_GROUPS)
-            self.conv("upsampler.end_conv", sampled, channels=channels, size=1)
-            return
+            return self.conv("upsampler.end_conv", sampled, channels=channels, size=1)
         wide = self.conv("upsampler.0", source, channels=channels * factor**2)
-        if factor > 1:
-            self.shuffle(wide, factor)
-
-    def nearest(self, source: int, factor: int) -> int:
-        return self._append(Nearest((source,), *self._enlarged(source, factor)))
-
-    def bilinear(self, source: int, factor: int) -> int:
-        return self._append(Bilinear((source,), *self._enlarged(source, factor)))
-
-    def shuffle(self, source: int, factor: int) -> int:
-        channels, *size = self._enlarged(source, factor)
-        return self._append(Shuffle((source,), channels // factor**2, *size))
-
-    def unshuffle_by(self, source: int, factor: int) -> int:
-        channels, scale, _, extra = self._shape(source)
-        shape = channels * factor**2, scale // factor, 1, extra // factor
-        return self._append(Unshuffle((source,), *shape, factor=factor))
-
-    def crop(self, source: int, border: int) -> int:
-        channels, scale, _, extra = self._shape(source)
-        return self._append(Crop((source,), channels, scale, 1, extra - 2 * border, border=border))
+        return self.shuffle(wide, factor) if factor > 1 else wide
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
-        first, last = {0}, {len(self.nodes) - 1}
+        before, after = {0}, {len(self.nodes) - 1}  # the nodes between the image or the output and a convolution
         for index, node in enumerate(self.nodes):
-            if first.intersection(node.sources) and not self._make_precise(index):
-                first.add(index)
-        for index in reversed(range(len(self.nodes))):
-            if index in last and not self._make_precise(index):
-                last.update(self.nodes[index].sources)
+            if before.intersection(node.sources) and not isinstance(node, Conv):
+                before.add(index)
+        for index, node in reversed([*enumerate(self.nodes)]):
+            if index in after and not isinstance(node, Conv):
+                after.update(node.sources)
+        for index, node in enumerate(self.nodes):
+            if isinstance(node, Conv) and (index in after or before.intersection(node.sources)):
+                self.nodes[index] = replace(node, precise=True)
         return self
-
-    def _make_precise(self, index: int) -> bool:
-        """Mark the node as precise if it is a convolution, and return whether it is one."""
-        node = self.nodes[index]
-        if isinstance(node, Conv):
-            self.nodes[index] = replace(node, precise=True)
-        return isinstance(node, Conv)
 
     @property
     def _input(self) -> Input:
@@ -397,6 +367,12 @@ class Graph:
         return any(isinstance(node, Barrier) for node in self.nodes)
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions without visible rounding errors."""
+        # A step that overflows at fp16 is repeated at fp32, but one of a phase can overwrite the map that it reads.
+        return ("fp32", "bf16") if self.has_barriers else ("fp32", "bf16", "fp16")
+
+    @property
     def needs_statistics(self) -> bool:
         """Whether each output pixel depends on statistics of the whole image."""
         return any(isinstance(node, Scaled) for node in self.nodes)
@@ -417,13 +393,12 @@ class Graph:
             first, last = node.source_rows(low[index], high[index])
             for source in node.sources:
                 low[source], high[source] = min(low[source], first), max(high[source], last)
-        ends = [(index, node.extra // 2) for index, node in enumerate(self.nodes) if isinstance(node, Input)]
-        return max(max(above - low[index], high[index] - above - 1) for index, above in ends) * self.unshuffle
+        above = self.nodes[0].extra // 2  # rows of the input above the image
+        return max(above - low[0], high[0] - above - 1) * self.unshuffle
 
     def costs(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of its own output."""
-        convolutions = (node if isinstance(node, Conv) else None for node in self.nodes)
-        return [prod(self.kernel_shape(node)) if node else 0 for node in convolutions]
+        return [prod(self.kernel_shape(node)) if isinstance(node, Conv) else 0 for node in self.nodes]
 
     @property
     def work(self) -> float:
@@ -465,15 +440,9 @@ class Graph:
             content = json.loads(text)
             if content["form"] != _FORM:
                 raise ValueError(f"a graph of form {content['form']}")
-            return cls(tuple(content["precisions"]), [_node(**fields) for fields in content["nodes"]])
+            return cls([_node(**fields) for fields in content["nodes"]])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a graph") from error
-
-    def add_upscaled(self, source: int, image: int, factor: int) -> int:
-        """Add a source, pixel-shuffled by `factor`, to the image, upscaled by nearest neighbour."""
-        if factor == 1:
-            return self.add(source, image)
-        return self.add(self.shuffle(source, factor), self.nearest(image, factor))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the network's grid for an image of this size."""
@@ -487,19 +456,6 @@ class Graph:
     def kernel_shape(self, node: Conv) -> tuple[int, int, int, int]:
         """Return the shape of a convolution's kernels [out, in, rows, columns]."""
         return node.convolved, 1 if node.depthwise else self.input_channels(node), node.size, node.size
-
-    def _shape(self, index: int) -> tuple[int, int, int, int]:
-        """Return `channels`, `scale`, `enlarge` (1) and `extra` of a node that keeps the shape of the node `index`."""
-        return self._enlarged(index, 1)
-
-    def _enlarged(self, index: int, factor: int) -> tuple[int, int, int, int]:
-        """Return these fields of a node that enlarges the output of the node `index` by `factor`."""
-        node = self.nodes[index]
-        return node.channels, node.scale * factor, factor, node.extra * factor
-
-    def _append(self, node: Node) -> int:
-        self.nodes.append(node)
-        return len(self.nodes) - 1
 
 
 def _node(kind: str, **fields: Any) -> Node:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from .fusion import fuse
-from .graphs import PRECISIONS, Activation, Graph
+from .graphs import Activate, Activation, Affine, Graph, Multiply, Nearest
 from .networks.span import SPAN_RANGE
 
 _MAGIC = "7767517"
@@ -151,7 +151,7 @@ class _Reader:
 
     weights: _Weights
     first: _Layer | None
-    graph: Graph = field(default_factory=lambda: Graph(PRECISIONS))
+    graph: Graph = field(default_factory=Graph)
     tensors: Tensors = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
 
@@ -181,7 +181,9 @@ class _Reader:
         first, second = self.graph.nodes[one], self.graph.nodes[other]
         if (first.channels, first.scale) != (second.channels, second.scale):
             raise ValueError("two blobs of different sizes")
-        return self.graph.multiply(one, other) if operation == "multiply" else self.graph.add(other, one, factor)
+        if operation == "multiply":
+            return self.graph.append(Multiply, one, other)
+        return self.graph.add(other, one, factor)
 
 
 # Each function returns the blob of a layer. NotImplementedError means that the layer is not supported.
@@ -230,7 +232,7 @@ def _activation(reader: _Reader, layer: _Layer) -> Blob:
         activation = Activation("leaky", float(layer.get(0)))
     else:
         activation = Activation("silu" if layer.kind == "Swish" else "sigmoid")
-    return (reader.graph.activate(source, activation),)
+    return (reader.graph.append(Activate, source, activation=activation),)
 
 
 _ARITHMETIC = {"0": "add", "1": "subtract", "2": "multiply", "7": "subtract from"}
@@ -255,8 +257,9 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
     value = -value if operation == "subtract" else value
     operand = reader.store_for(source, layer.name, value) if isinstance(value, np.ndarray) else value
     if operation == "multiply":
-        return (reader.graph.affine(source, operand),)
-    return (reader.graph.affine(source, -1.0 if operation == "subtract from" else 1.0, operand),)
+        return (reader.graph.append(Affine, source, gain=operand),)
+    gain = -1.0 if operation == "subtract from" else 1.0
+    return (reader.graph.append(Affine, source, gain=gain, shift=operand),)
 
 
 def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
@@ -271,7 +274,7 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
     if factors[0] != 1 and factors[1] == 1:
         one, others[0], factors[:2] = others[0], one, [1, factors[0]]
     if factors[0] != 1:
-        one = reader.graph.affine(one, factors[0])
+        one = reader.graph.append(Affine, one, gain=factors[0])
     for other, factor in zip(others, factors[1:], strict=True):
         one = reader.combine("add", one, other, factor)
     return (one,)
@@ -282,7 +285,7 @@ def _interp(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(layer.get(0) == "1" and factor == other and factor in range(1, _LARGEST_FACTOR + 1))
     layer.require(all(layer.get(number) == "0" for number in (3, 4, 5)))  # no fixed size
     source = reader.node(layer.inputs[0])
-    return (reader.graph.nearest(source, int(factor)) if factor > 1 else source,)
+    return (reader.graph.append(Nearest, source, enlarge=int(factor)) if factor > 1 else source,)
 
 
 def _shuffle(reader: _Reader, layer: _Layer) -> Blob:

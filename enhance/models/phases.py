@@ -100,7 +100,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
 
 def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:
     """Return the nodes from `start` to `end` as a graph, with what they read from earlier phases, and their places."""
-    part, places = Graph(graph.precisions), dict[int, int]()
+    part, places = Graph(), dict[int, int]()
     for place in range(start, end):
         node = graph.nodes[place]
         for source in node.sources:

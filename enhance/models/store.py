@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -119,16 +118,11 @@ def graph_of(name: str) -> Graph:
     Raises WeightsError for an unknown name, and if the file of a user model is missing or has changed.
     """
     if name in SHIPPED:
-        return _shipped_graph(name)
+        return SHIPPED[name]()
     located = locate(name)
     if located is None:
         raise WeightsError("weights_own_gone", name=name)
     return stored_graph(located)
-
-
-@cache
-def _shipped_graph(name: str) -> Graph:
-    return SHIPPED[name]()
 
 
 def is_convertible(name: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import Mock
 
 import numpy as np
@@ -20,8 +20,8 @@ from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.models import graph_of
 from enhance.models.networks import SHIPPED
+from enhance.models.networks.rcan import rcan
 from enhance.scheduler import SCHEDULER, Ticket
 
 FAST = "realesr-animevideov3"
@@ -111,16 +111,16 @@ def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, 
         device._is_bf16_faster.cache_clear()
 
 
-def test_a_network_runs_only_in_its_declared_precisions(monkeypatch):
+def test_a_network_runs_only_in_its_precisions(monkeypatch):
     cuda = torch.device("cuda")
     assert [pick_precision("auto", cuda), pick_precision("auto", cuda, supported=("fp32", "bf16"))] == ["fp16", "fp32"]
-    known = replace(graph_of(FAST), precisions=("fp32",))
-    monkeypatch.setattr("enhance.models.store._shipped_graph", lambda name: known if name == FAST else SHIPPED[name]())
+    monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, rcan)  # has barriers, which exclude fp16
 
-    engine = Engine("cpu", "bf16")
-
-    assert (engine.precision(), engine.precision(model=FAST), engine.precision(model=ANIME)) == ("bf16", "fp32", "bf16")
-    assert engine.precision(bits=16) == "fp32"
+    for precision, with_barriers in (("fp16", "fp32"), ("bf16", "bf16")):
+        engine = Engine("cpu", precision)
+        chosen = engine.precision(), engine.precision(model=FAST), engine.precision(model=ANIME)
+        assert chosen == (precision, with_barriers, precision)
+        assert engine.precision(bits=16) == "fp32"
 
 
 # --- Steps

@@ -11,7 +11,7 @@ names of the authors' files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
@@ -24,7 +24,7 @@ NETWORKS: Mapping[str, ModuleType] = {
 }
 
 SHIPPED: Mapping[str, Callable[[], Graph]] = {
-    name: partial(getattr(NETWORKS[model.network], model.network), **model.options)
+    name: cache(partial(getattr(NETWORKS[model.network], model.network), **model.options))
     for name, model in manifest().items()
     if model.network in NETWORKS
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Tensors
+from ..graphs import Activation, Affine, ChannelNorm, Graph, Multiply, State, Tensors
 
 TITLE, ARCHITECTURE = "MoSR", "MoSR"
 
@@ -26,20 +26,19 @@ def mosr(
     dysample: bool = False,
 ) -> Graph:
     """Return MoSR at scale `factor`. Each block convolves `part` of its `hidden` channels with a large kernel."""
-    graph = Graph(PRECISIONS_WITH_BARRIERS if dysample else PRECISIONS)
+    graph = Graph()
     image = graph.input(channels)
     trunk = graph.conv("gblocks.0", image, channels=features)
     for block in range(1, blocks + 1):
         prefix = f"gblocks.{block}"
-        entry = graph.channel_norm(trunk, f"{prefix}.norm")
+        entry = graph.append(ChannelNorm, trunk, name=f"{prefix}.norm")
         trunk = graph.add(add_body(graph, prefix, entry, hidden, part, kernel), trunk)
-    body = add_end(graph, blocks + 1, graph.affine(trunk, 1.0, _SHIFT * blocks))
-    body = graph.affine(body, 1.0, _SHIFT)
+    body = add_end(graph, blocks + 1, graph.append(Affine, trunk, shift=_SHIFT * blocks))
+    body = graph.append(Affine, body, shift=_SHIFT)
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
-    side = graph.conv("shortcut.block.2", side, channels=features, activation=_MISH)
+    side = graph.conv("shortcut.block.2", side, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)
-    body = graph.add(body, side)
-    graph.upsampler(body, factor, output, dysample=dysample)
+    graph.upsampler(graph.add(body, side), factor, output, dysample=dysample)
     return graph.keep_ends_precise()
 
 
@@ -50,10 +49,9 @@ def add_body(graph: Graph, name: str, entry: int, hidden: int, part: int, kernel
     """
     gate = graph.conv(f"{name}.gate", entry, channels=hidden, activation=_MISH)
     value = graph.conv(f"{name}.value", entry, channels=hidden)
-    value = graph.conv(f"{name}.conv", value, channels=hidden, size=kernel, part=part, depthwise=True)
-    return graph.conv(
-        f"{name}.fc2", graph.multiply(gate, value), channels=graph.nodes[entry].channels, activation=_MISH
-    )
+    value = graph.conv(f"{name}.conv", value, size=kernel, part=part, depthwise=True)
+    product = graph.append(Multiply, gate, value)
+    return graph.conv(f"{name}.fc2", product, channels=graph.nodes[entry].channels, activation=_MISH)
 
 
 def add_end(graph: Graph, place: int, body: int) -> int:
@@ -61,7 +59,7 @@ def add_end(graph: Graph, place: int, body: int) -> int:
     features = graph.nodes[body].channels
     body = graph.conv(f"gblocks.{place}", body, channels=2 * features, activation=_MISH)
     body = graph.conv(f"gblocks.{place + 2}", body, channels=features, activation=_MISH)
-    return graph.conv(f"gblocks.{place + 4}", body, channels=features, size=1)
+    return graph.conv(f"gblocks.{place + 4}", body, size=1)
 
 
 def split_blocks(state: State, hidden: int, part: int) -> Tensors:

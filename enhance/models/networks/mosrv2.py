@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 
-from ..fusion import fuse
 from ..graphs import (
     DYSAMPLE_GROUPS,
-    PRECISIONS,
-    PRECISIONS_WITH_BARRIERS,
     Activation,
+    Affine,
+    Bilinear,
+    ChannelNorm,
     Graph,
+    Nearest,
     State,
     Tensors,
     Unsupported,
@@ -45,18 +46,18 @@ def mosrv2(
     `middle` is the number of channels inside the upsampler. With `rms`, blocks begin with a root mean square
     normalisation.
     """
-    graph = Graph(PRECISIONS_WITH_BARRIERS if upsampler == "dysample" else PRECISIONS)
+    graph = Graph()
     image, start = graph.input(channels * unshuffle**2, unshuffle), int(unshuffle > 1)
     trunk = graph.conv(f"gblocks.{start}", image, channels=features)
     for block in range(1, blocks + 1):
         name = f"gblocks.{start + block}"
-        entry = graph.channel_norm(trunk, f"{name}.norm", rms=rms)
+        entry = graph.append(ChannelNorm, trunk, name=f"{name}.norm", rms=rms)
         body = add_body(graph, name, entry, hidden, _convolved(features), _KERNEL)
-        trunk = graph.add(graph.affine(body, f"{name}.gamma"), trunk)
+        trunk = graph.add(graph.append(Affine, body, gain=f"{name}.gamma"), trunk)
     body = _add_upsampler(graph, add_end(graph, start + blocks + 1, trunk), factor, channels, upsampler, middle)
     whole = graph.shuffle(image, unshuffle) if unshuffle > 1 else image
-    graph.add(body, graph.bilinear(whole, factor // unshuffle) if factor > unshuffle else whole)
-    return fuse(graph).keep_ends_precise()
+    graph.add(body, graph.append(Bilinear, whole, enlarge=factor // unshuffle) if factor > unshuffle else whole)
+    return graph.keep_ends_precise()
 
 
 def _add_upsampler(graph: Graph, body: int, factor: int, channels: int, kind: str, middle: int) -> int:
@@ -64,10 +65,11 @@ def _add_upsampler(graph: Graph, body: int, factor: int, channels: int, kind: st
     slope = Activation("leaky", 0.2 if kind == "nearest+conv" else 0.01)
     place = 0
     if kind == "nearest+conv":
+        body = graph.conv("to_img.0", body, activation=slope)
         for step in steps:
-            body = graph.nearest(graph.conv(f"to_img.{place}", body, channels=features, activation=slope), step)
             place += 3
-        body = graph.conv(f"to_img.{place}", body, channels=features, activation=slope)
+            body = graph.append(Nearest, body, enlarge=3) if step == 3 else body
+            body = graph.conv(f"to_img.{place}", body, enlarge=2 if step == 2 else 1, activation=slope)
         return graph.conv(f"to_img.{place + 2}", body, channels=channels)
     if kind == "pixelshuffledirect":
         wide = graph.conv("to_img.0", body, channels=channels * factor**2)

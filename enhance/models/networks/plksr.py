@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State, Unsupported
+from ..graphs import Activation, ChannelNorm, Graph, GroupNorm, Multiply, State, Unsupported
 
 TITLE, ARCHITECTURE = "PLKSR", "PLKSR"
 
@@ -33,22 +33,22 @@ def plksr(
     `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises `groups` of channels at
     the end of a block, or without groups the channels of each pixel at its start. It can end in DySample.
     """
-    graph = Graph(PRECISIONS_WITH_BARRIERS if groups or dysample else PRECISIONS)
+    graph = Graph()
     image = graph.input(3)
     name, activation = ("channel_mixer", Activation("mish")) if real else ("channe_mixer", Activation("gelu"))
     trunk = graph.conv("feats.0", image, channels=features)
     for block in range(1, blocks + 1):
         prefix = f"feats.{block}"
-        entry = graph.channel_norm(trunk, f"{prefix}.layer_norm") if real and not groups else trunk
+        entry = graph.append(ChannelNorm, trunk, name=f"{prefix}.layer_norm") if real and not groups else trunk
         first, second = mixer
         wide = graph.conv(f"{prefix}.{name}.0", entry, channels=2 * features, size=first, activation=activation)
         mixed = graph.conv(f"{prefix}.{name}.2", wide, channels=features, size=second)
-        body = graph.conv(f"{prefix}.lk.conv", mixed, channels=features, size=kernel, part=part)
+        body = graph.conv(f"{prefix}.lk.conv", mixed, size=kernel, part=part)
         if attention:
-            body = graph.multiply(graph.conv(f"{prefix}.attn.f.0", body, channels=features, activation=_SIGMOID), body)
-        body = graph.conv(f"{prefix}.refine", body, channels=features, size=1)
+            body = graph.append(Multiply, graph.conv(f"{prefix}.attn.f.0", body, activation=_SIGMOID), body)
+        body = graph.conv(f"{prefix}.refine", body, size=1)
         if groups:
-            body = graph.group_norm(body, f"{prefix}.norm", groups)
+            body = graph.append(GroupNorm, body, name=f"{prefix}.norm", groups=groups)
         trunk = graph.add(body, trunk)
     last = f"feats.{blocks + (2 if real else 1)}"
     wide = graph.conv(last, trunk, channels=3 * factor**2, precise=dysample)

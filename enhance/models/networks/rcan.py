@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..graphs import PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+from ..graphs import Activation, Affine, ChannelGate, Graph, State
 
 TITLE, ARCHITECTURE = "RCAN", "RCAN"
 
@@ -28,26 +28,26 @@ def rcan(
 
     `norm` is the range of the image's values if the network subtracts their mean, otherwise 0.
     """
-    graph = Graph(PRECISIONS_WITH_BARRIERS)
+    graph = Graph()
     image = graph.input(channels * unshuffle**2, unshuffle)
     if norm:
-        image = graph.affine(image, norm)
-        image = graph.conv("sub_mean", image, channels=channels * unshuffle**2, size=1, precise=True)
+        image = graph.conv("sub_mean", graph.append(Affine, image, gain=norm), size=1, precise=True)
     head = trunk = graph.conv("head.1" if unshuffle > 1 else "head.0", image, channels=features, size=size)
     for group in range(groups):
         entry = trunk
         for block in range(blocks):
             name = f"body.{group}.body.{block}.body"
-            body = graph.conv(f"{name}.0", trunk, channels=features, size=size, activation=_RELU)
-            body = graph.conv(f"{name}.2", body, channels=features, size=size)
-            trunk = graph.add(graph.channel_gate(body, f"{name}.3.conv_du", hidden), trunk)
-        trunk = graph.add(graph.conv(f"body.{group}.body.{blocks}", trunk, channels=features, size=size), entry)
-    trunk = graph.add(graph.conv(f"body.{groups}", trunk, channels=features, size=size), head)
+            body = graph.conv(f"{name}.0", trunk, size=size, activation=_RELU)
+            body = graph.conv(f"{name}.2", body, size=size)
+            gated = graph.append(ChannelGate, body, name=f"{name}.3.conv_du", hidden=hidden)
+            trunk = graph.add(gated, trunk)
+        trunk = graph.add(graph.conv(f"body.{group}.body.{blocks}", trunk, size=size), entry)
+    trunk = graph.add(graph.conv(f"body.{groups}", trunk, size=size), head)
     for index, step in enumerate([3] if factor == 3 else [2] * round(math.log2(factor))):
         trunk = graph.shuffle(graph.conv(f"tail.0.{2 * index}", trunk, channels=features * step**2), step)
     trunk = graph.conv("tail.1", trunk, channels=channels, size=size, precise=True)
     if norm:
-        graph.affine(graph.conv("add_mean", trunk, channels=channels, size=1), 1 / norm)
+        graph.append(Affine, graph.conv("add_mean", trunk, size=1), gain=1 / norm)
     return graph.keep_ends_precise()
 
 

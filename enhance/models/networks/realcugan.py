@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..graphs import PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+from ..graphs import Activation, Affine, ChannelGate, Crop, Graph, Nearest, State, Unshuffle
 
 if TYPE_CHECKING:
     import torch
@@ -26,71 +26,79 @@ def realcugan(factor: int = 2, channels: int = 3, output: int = 3, *, pro: bool 
     A transposed convolution is a convolution before a pixel shuffle, and a convolution of stride 2 is one after a pixel
     unshuffle. The first layers of a U-Net are computed again at its end, so that their output need not be stored.
     """
-    graph = Graph(PRECISIONS_WITH_BARRIERS)
+    graph = Graph()
     margin, fold = (38, 4) if fast else _MARGINS[factor]
     above, shuffled = -(-margin // fold), fast or factor == 4
     grid = graph.input(channels * fold**2, fold, 2 * above)
     image = _image(graph, grid, above * fold - margin, pro)
     if fast:
-        image = graph.unshuffle_by(image, 2)
+        image = _unshuffle(graph, image)
     inner, outer = 64 if shuffled else output, 3 if factor == 3 else 2
     coarse = _add_first(graph, image, inner, outer)
     fine = _add_second(graph, coarse, inner)
-    result = graph.add(fine, graph.crop(coarse, 20))
+    result = graph.add(fine, graph.append(Crop, coarse, border=20))
     if shuffled:
-        wide = graph.crop(graph.conv("conv_final", result, channels=4 * output, valid=True), 1)
-        result = graph.shuffle(wide, 2)
-        result = graph.add(result, graph.nearest(_image(graph, grid, above * fold, pro), factor))
+        wide = graph.conv("conv_final", result, channels=4 * output, valid=True)
+        result = graph.shuffle(graph.append(Crop, wide, border=1), 2)
+        result = graph.add(result, graph.append(Nearest, _image(graph, grid, above * fold, pro), enlarge=factor))
     if pro:
-        graph.affine(result, 1 / _PRO_GAIN, -_PRO_SHIFT / _PRO_GAIN)
+        graph.append(Affine, result, gain=1 / _PRO_GAIN, shift=-_PRO_SHIFT / _PRO_GAIN)
     return graph.keep_ends_precise()
 
 
 def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
     """Append the image without `border` px on each side, in the range that the network expects."""
-    image = graph.crop(graph.shuffle(grid, graph.unshuffle), border)
-    return graph.affine(image, _PRO_GAIN, _PRO_SHIFT) if pro else image
+    image = graph.append(Crop, graph.shuffle(grid, graph.unshuffle), border=border)
+    return graph.append(Affine, image, gain=_PRO_GAIN, shift=_PRO_SHIFT) if pro else image
 
 
 def _add_first(graph: Graph, image: int, output: int, factor: int) -> int:
     body = _add_pair(graph, "unet1.conv1", image, 32, 64)
     body = _add_pair(graph, "unet1.conv2", _add_down(graph, "unet1.conv1_down", body), 128, 64, gate=True)
-    side = graph.crop(_add_pair(graph, "unet1.conv1", image, 32, 64), 4)
+    side = graph.append(Crop, _add_pair(graph, "unet1.conv1", image, 32, 64), border=4)
     body = graph.add(_add_up(graph, "unet1.conv2_up", body), side)
-    body = graph.conv("unet1.conv3", body, channels=64, activation=_LEAKY, valid=True)
+    body = graph.conv("unet1.conv3", body, activation=_LEAKY, valid=True)
     wide = graph.conv("unet1.conv_bottom", body, channels=output * factor**2, valid=factor == 2)
     fine = graph.shuffle(wide, factor)
-    return graph.crop(fine, 1) if factor == 3 else fine
+    return graph.append(Crop, fine, border=1) if factor == 3 else fine
 
 
 def _add_second(graph: Graph, image: int, output: int) -> int:
     body = _add_pair(graph, "unet2.conv1", image, 32, 64)
     middle = _add_pair(graph, "unet2.conv2", _add_down(graph, "unet2.conv1_down", body), 64, 128)
-    body = graph.channel_gate(middle, "unet2.conv2.seblock", 16)
+    body = _add_gate(graph, "unet2.conv2", middle)
     body = _add_pair(graph, "unet2.conv3", _add_down(graph, "unet2.conv2_down", body), 256, 128, gate=True)
-    side = graph.crop(graph.channel_gate(middle, "unet2.conv2.seblock", 16), 4)
+    side = graph.append(Crop, _add_gate(graph, "unet2.conv2", middle), border=4)
     body = graph.add(_add_up(graph, "unet2.conv3_up", body), side)
     body = _add_pair(graph, "unet2.conv4", body, 64, 64, gate=True)
-    side = graph.crop(_add_pair(graph, "unet2.conv1", image, 32, 64), 16)
+    side = graph.append(Crop, _add_pair(graph, "unet2.conv1", image, 32, 64), border=16)
     body = graph.add(_add_up(graph, "unet2.conv4_up", body), side)
-    body = graph.conv("unet2.conv5", body, channels=64, activation=_LEAKY, valid=True)
+    body = graph.conv("unet2.conv5", body, activation=_LEAKY, valid=True)
     return graph.conv("unet2.conv_bottom", body, channels=output, valid=True)
 
 
 def _add_pair(graph: Graph, name: str, body: int, middle: int, output: int, *, gate: bool = False) -> int:
     body = graph.conv(f"{name}.conv.0", body, channels=middle, activation=_LEAKY, valid=True)
     body = graph.conv(f"{name}.conv.2", body, channels=output, activation=_LEAKY, valid=True)
-    return graph.channel_gate(body, f"{name}.seblock", output // 8) if gate else body
+    return _add_gate(graph, name, body) if gate else body
+
+
+def _add_gate(graph: Graph, name: str, body: int) -> int:
+    return graph.append(ChannelGate, body, name=f"{name}.seblock", hidden=graph.nodes[body].channels // 8)
 
 
 def _add_down(graph: Graph, name: str, body: int) -> int:
     channels = graph.nodes[body].channels
-    return graph.conv(name, graph.unshuffle_by(body, 2), channels=channels, size=1, activation=_LEAKY)
+    return graph.conv(name, _unshuffle(graph, body), channels=channels, size=1, activation=_LEAKY)
 
 
 def _add_up(graph: Graph, name: str, body: int) -> int:
     channels = graph.nodes[body].channels
     return graph.shuffle(graph.conv(name, body, channels=4 * channels, size=1, activation=_LEAKY), 2)
+
+
+def _unshuffle(graph: Graph, source: int) -> int:
+    return graph.append(Unshuffle, source, channels=4 * graph.nodes[source].channels, factor=2)
 
 
 def convert(network: Any) -> tuple[Graph, State]:

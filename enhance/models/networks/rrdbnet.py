@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State
+from ..graphs import Activation, Graph, State
 
 TITLE, ARCHITECTURE = "ESRGAN", "ESRGAN"
 
@@ -30,7 +30,7 @@ def rrdbnet(
     `channels` and `output` are those of the image and the result. `plus` is ESRGAN+, with a 1x1 convolution in each
     dense block.
     """
-    graph = Graph(PRECISIONS)
+    graph = Graph()
     image = graph.input(channels * unshuffle**2, unshuffle)
     trunk = graph.conv("conv_first", image, channels=features)
     for block in range(blocks):
@@ -38,14 +38,13 @@ def rrdbnet(
         for dense in (1, 2, 3):
             trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, features, growth, plus)
         trunk = graph.add(trunk, entry, _RESIDUAL)
-    body = graph.conv("conv_body", trunk, channels=features)
+    body = graph.conv("conv_body", trunk)
     # Computed a second time, because hundreds of its rows would be stored until here. Rows of the image are 20 times
     # smaller.
     up = graph.add(body, graph.conv("conv_first", image, channels=features))
     for number in range(1, ups + 1):
-        up = graph.conv(f"conv_up{number}", up, channels=features, enlarge=2, activation=_LEAKY)
-    fine = graph.conv("conv_hr", up, channels=features, activation=_LEAKY)
-    graph.conv("conv_last", fine, channels=output)
+        up = graph.conv(f"conv_up{number}", up, enlarge=2, activation=_LEAKY)
+    graph.conv("conv_last", graph.conv("conv_hr", up, activation=_LEAKY), channels=output)
     return graph.keep_ends_precise()
 
 

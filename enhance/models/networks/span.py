@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State, Tensors
+from ..graphs import Activation, Affine, Gate, Graph, State, Tensors
 
 TITLE, ARCHITECTURE = "SPAN", "SPAN"
 
@@ -20,27 +20,26 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
 
     With `norm`, it first subtracts the mean of its training images, by the tensor `mean_shift`.
     """
-    graph = Graph(PRECISIONS)
+    graph = Graph()
     image = graph.input(channels)
     if norm:
-        image = graph.affine(image, SPAN_RANGE, "mean_shift")
+        image = graph.append(Affine, image, gain=SPAN_RANGE, shift="mean_shift")
     first = trunk = inner = graph.conv("conv_1", image, channels=features)
     ends: list[int] = []
     for block in range(1, 7):
         inner, trunk = add_block(graph, f"block_{block}", trunk, _SILU)
         ends.append(trunk)
-    last = graph.conv("conv_2", ends[5], channels=features)
-    joined = graph.conv("conv_cat", first, last, ends[0], inner, channels=features, size=1)
+    last = graph.conv("conv_2", ends[5])
+    joined = graph.conv("conv_cat", first, last, ends[0], inner, size=1)
     graph.upsampler(joined, factor, output)
     return graph.keep_ends_precise()
 
 
 def add_block(graph: Graph, name: str, trunk: int, activation: Activation) -> tuple[int, int]:
     """Append a block of three convolutions and a gate, and return its first feature map and its output."""
-    features = graph.nodes[trunk].channels
-    first = graph.conv(f"{name}.c1_r", trunk, channels=features, activation=activation)
-    middle = graph.conv(f"{name}.c2_r", first, channels=features, activation=activation)
-    return first, graph.gate(graph.conv(f"{name}.c3_r", middle, channels=features), trunk)
+    first = graph.conv(f"{name}.c1_r", trunk, activation=activation)
+    middle = graph.conv(f"{name}.c2_r", first, activation=activation)
+    return first, graph.append(Gate, graph.conv(f"{name}.c3_r", middle), trunk)
 
 
 def fold_branches(state: State) -> Tensors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..graphs import DYSAMPLE_GROUPS, PRECISIONS, PRECISIONS_WITH_BARRIERS, Activation, Graph, State
+from ..graphs import DYSAMPLE_GROUPS, Activation, Graph, State
 from .span import add_block, fold_branches
 
 TITLE, MARKS = "SPANPlus", {"feats.1.conv_cat.weight"}
@@ -23,7 +23,7 @@ def spanplus(
     dysample: bool = True,
 ) -> Graph:
     """Return SPANPlus at scale `factor`. Each group has two blocks more than `blocks`."""
-    graph = Graph(PRECISIONS_WITH_BARRIERS if dysample else PRECISIONS)
+    graph = Graph()
     trunk = graph.conv("feats.0", graph.input(channels), channels=features)
     for group, count in enumerate(blocks, 1):
         name, entry = f"feats.{group}", trunk
@@ -32,8 +32,8 @@ def spanplus(
         for block in range(count):
             _, trunk = add_block(graph, f"{name}.block_n.{block}", trunk, _MISH)
         inner, trunk = add_block(graph, f"{name}.block_end", trunk, _MISH)
-        last = graph.conv(f"{name}.conv_2", trunk, channels=features)
-        trunk = graph.conv(f"{name}.conv_cat", entry, last, first, inner, channels=features, size=1)
+        last = graph.conv(f"{name}.conv_2", trunk)
+        trunk = graph.conv(f"{name}.conv_cat", entry, last, first, inner, size=1)
     graph.upsampler(trunk, factor, output, dysample=dysample)
     return graph.keep_ends_precise()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import PRECISIONS, Activation, Graph, State
+from ..graphs import Activation, Graph, State
 
 TITLE, ARCHITECTURE = "Compact", "Compact"
 
 
 def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int = 3) -> Graph:
     """Return SRVGGNetCompact with PReLU and `convolutions` layers between the first and the last, at scale `factor`."""
-    graph = Graph(PRECISIONS)
+    graph = Graph()
     image = trunk = graph.input(channels)
     for index in range(convolutions + 1):
         slopes = Activation("prelu", slopes=f"body.{2 * index + 1}.weight")
