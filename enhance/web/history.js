@@ -140,7 +140,7 @@
     checked = Date.now();
     const answer = await fetch("gradio_api/app_id").then((one) => one.json()).catch(() => null);
     if (!answer || String(answer.app_id) === here()) return;
-    if (!one("#photo img") && !one("#changed .chip") && !one("#batch-cards li")) return void location.reload();
+    if (!one("[data-photo]") && !one("#changed .chip") && !one("#batch-cards li")) return void location.reload();
     showAlert("server-changed", "server_changed", "reload", () => location.reload());
   };
   setInterval(check, CHECK_MS);

@@ -45,6 +45,9 @@ LISTEN = """() => {
   new MutationObserver(() => window.announced.push(region.textContent)).observe(region, { childList: true });
 }"""
 
+DONE = """() => [...document.querySelectorAll("[role=status]")].some((part) => part.textContent.trim() === "Done")"""
+"""Return whether a screen reader announces the end of an event."""
+
 
 def tab_to(page: Page, part: str, key: str = "Tab") -> None:
     """Press Tab until this part has the focus."""
@@ -181,6 +184,7 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
     has_focus(page, "#download")
     with page.expect_download() as coming:
         press_key("Enter")
+        page.wait_for_function(DONE)
     assert Image.open(coming.value.path()).size == (768, 510)
     assert 2 < len(page.evaluate("window.announced")) < 22
     assert page.evaluate("[asked, sent]") == [0, []], "a short run does not ask for notifications"
