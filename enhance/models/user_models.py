@@ -26,25 +26,21 @@ from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
 _log = logging.getLogger(__name__)
 
 RECORD = "own.toml"
+_RECORD_LOCK = ".own"
+"""No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this one."""
 PRESETS = {
     *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "fast"),
     *("anime", "anime-fast", "face", "dehaze"),
 }
-"""Names of presets, which a user model cannot have."""
+"""Names of presets, which a user model cannot have. `enhance.settings` imports this package, so they are copied."""
 
 USED: dict[str, Model] = {}
 """The models of `use` by name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_FIELDS = {
-    "network": str,
-    "scale": int,
-    "file": str,
-    "bytes": int,
-    "sha256": str,
-    "origin": str,
-    "licence": str,
-    "author": str,
-}
+_FIELDS = {"network": str, "scale": int, "file": str, "bytes": int} | dict.fromkeys(
+    ("sha256", "origin", "licence", "author"), str
+)
+"""The fields of an entry, in their order."""
 _HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
 
 
@@ -99,7 +95,7 @@ def add(
     name = check_name(name, path)
     model, content = _convert(path, name)
     model = replace(model, licence=licence, author=author, origin=origin or model.origin)
-    with locked(folder, "own"):
+    with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
         old, file = models.get(name), folder / model.file
         if old and _is_verified(folder / old.file, old):
@@ -127,7 +123,7 @@ def use(path: Path) -> str:
 
 @cache
 def _use(path: Path, *_stats: tuple[int, int]) -> str:
-    model, content = _convert(path, _name_of(path)[:55])
+    model, content = _convert(path, _name_of(path)[:55])  # 64 characters with the 9 that follow
     model = replace(model, name=f"{model.name}.{model.sha256[:8]}", file=str(_folder_of_used() / model.file))
     write_file(Path(model.file), content)
     USED[model.name] = model
@@ -146,7 +142,7 @@ def remove(name: str, folder: Path) -> Model:
 
     Raises WeightsError for an unknown name and StorageError.
     """
-    with locked(folder, "own"):
+    with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
         model = models.pop(name, None)
         if model is None:
@@ -224,6 +220,7 @@ def _read_record(folder: Path) -> dict[str, Model]:
 
 def _model(name: str, table: Mapping[str, Any]) -> Model:
     fields = {field: table[field] for field in _FIELDS}
+    # isinstance would accept a boolean as an integer.
     if not all(type(fields[field]) is kind for field, kind in _FIELDS.items()) or not _NAME.fullmatch(name):
         raise ValueError(f"not a model: {name}")
     if Path(fields["file"]).name != fields["file"]:
@@ -244,4 +241,4 @@ def _quote(value: str | int) -> str:
     """Return a TOML value. Characters of a file name that cannot be printed are replaced."""
     if isinstance(value, str):
         value = "".join(one if one.isprintable() else "?" for one in value)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)  # Strings and integers have the same form in JSON and TOML.

@@ -130,10 +130,11 @@ def test_a_model_is_downloaded_and_added(typed: str, server, store, offered, con
     assert main(["remove", PRESET], store) == 0
 
 
-def test_a_model_on_hugging_face_can_have_another_name(server, store, offered, capsys):
-    assert main(["add", "4xOther", "--name", "mine"], store, offered) == 0
+@pytest.mark.parametrize("name", ["mine", "own"])
+def test_a_model_on_hugging_face_can_have_another_name(name: str, server, store, offered, capsys):
+    assert main(["add", "4xOther", "--name", name], store, offered) == 0
     assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
-    assert own_models(store.folder)["mine"].origin.startswith("Hugging Face someone/models@v1")
+    assert own_models(store.folder)[name].origin.startswith("Hugging Face someone/models@v1")
     assert [request.path for request in server.requests] == ["/someone/models/resolve/v1/4xOther.pth"]
 
 
