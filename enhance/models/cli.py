@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config import terminal_language
-from ..errors import EnhanceError, StorageError, WeightsError
+from ..errors import EnhanceError, WeightsError
 from ..i18n import translate
 from .catalogue import Catalogue, add_by_name, find, get
 from .download import read_attempts
 from .files import forget_digests
 from .manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
-from .store import ModelFiles, Store, ensure, inspect, verify
+from .store import ModelFiles, Store, ensure, inspect, rename_corrupt_files
 from .user_models import add, files_in, own_models, remove
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
@@ -161,7 +161,7 @@ def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
     forget_digests()
     records, status = [], 0
     for name in _all_names(store):
-        files, renamed = verify(name, store)
+        renamed, files = rename_corrupt_files(name, store), inspect(name, store)
         lost = files.model.own and not files.located
         status = 1 if renamed or lost else status
         if files.located or renamed or lost:
@@ -173,7 +173,6 @@ def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
 
 
 def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
-    columns = "name", "scale", "size", "network", "licence", "source"
     text = str(options.file)
     # A text that is no file and has neither folder nor extension is the name of a model in the catalogue.
     if not (options.file.exists() or len(options.file.parts) > 1 or re.search(r"\.[A-Za-z]+$", text)):
@@ -181,23 +180,21 @@ def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
         if options.licence:
             raise WeightsError("weights_add_licence", name=offer.name)
         with _progress(offer.name) as progress:
-            model = add_by_name(offer, options.name, store.folder, progress)
-        records = [_record(inspect(model.name, store), store.folder)]
-        return records, _table(records, *columns), 0
-    records, status = [], 0
-    for file in files_in(options.file):
+            added = [add_by_name(offer, options.name, store.folder, progress)]
+        files = []
+    else:
+        added, files = [], files_in(options.file)
+    status = 0
+    for file in files:
         try:
-            model = add(file, options.name, store.folder, licence=options.licence or UNKNOWN_LICENCE)
-        except StorageError:
-            raise
-        except EnhanceError as error:
+            added.append(add(file, options.name, store.folder, licence=options.licence or UNKNOWN_LICENCE))
+        except WeightsError as error:
             if not options.file.is_dir():
                 raise
             print(error.message(terminal_language()), file=sys.stderr)
             status = 1
-        else:
-            records.append(_record(inspect(model.name, store), store.folder))
-    return records, _table(records, *columns), status
+    records = [_record(inspect(model.name, store), store.folder) for model in added]
+    return records, _table(records, "name", "scale", "size", "network", "licence", "source"), status
 
 
 def _remove(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:

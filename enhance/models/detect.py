@@ -61,7 +61,7 @@ def read_network(path: Path) -> Detected:
     for channels in (graph.image_channels, graph.nodes[-1].channels):
         if channels not in (1, 3):
             raise WeightsError("weights_add_channels", file=file, channels=channels)
-    scale = graph.nodes[-1].scale / graph.unshuffle
+    scale = graph.nodes[-1].scale / graph.unshuffle  # `graph.scale` is rounded down.
     if scale != graph.scale or not 1 <= scale <= _LARGEST_SCALE:
         raise WeightsError("weights_add_scale", file=file, scale=f"{scale:g}", most=_LARGEST_SCALE)
     for name, values in detected.tensors.items():
@@ -78,7 +78,7 @@ def _read_ncnn(path: Path) -> Detected:
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors in a file without wrappers and common prefixes. Raises WeightsError."""
-    if zipfile.is_zipfile(path):
+    if zipfile.is_zipfile(path):  # A .pth file is one, and its entries can be compressed.
         with zipfile.ZipFile(path) as archive:
             _check_bytes(sum(one.file_size for one in archive.infolist()), path.name)
     content: Any = read_tensors(path)
@@ -111,9 +111,9 @@ class _MetaInitialisation(TorchFunctionMode):
     """Allow MoSR and RCAN, which read or set values in their constructors, to be built on the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.linspace:
+        if func is torch.linspace:  # MoSR reads its values.
             kwargs = {**(kwargs or {}), "device": "cpu"}
-        elif func.__name__ in ("__set__", "div_") and isinstance(args[1], torch.Tensor):
+        elif func.__name__ in ("__set__", "div_") and isinstance(args[1], torch.Tensor):  # RCAN's mean of the image
             args = args[0], args[1].to("meta")
         return func(*args, **(kwargs or {}))
 

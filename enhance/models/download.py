@@ -125,7 +125,7 @@ def _download_file(source: Source, folder: Path, progress: Progress) -> str:
         if resumed:  # the first bytes can be those of another source or version
             return _download_file(source, folder, progress)
         raise WeightsError("download_wrong_checksum", host=_host(server), aside=corrupt)
-    origin = _write_origin(folder / source.file, str(source))
+    origin = _write_origin(folder / source.file, str(source))  # first, so that no file has the note of an earlier one
     with storage_errors(folder):
         part.replace(folder / source.file)
     return origin
@@ -153,6 +153,7 @@ def _host(server: str) -> str:
 def _headers(source: Source) -> dict[str, str]:
     from huggingface_hub import constants, get_token
 
+    # Ranges and sizes are those of the uncompressed file. A connection kept for the next try can be closed by then.
     headers = {"User-Agent": "enhance", "Accept-Encoding": "identity", "Connection": "close"}
     if source.site == "hub" and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and (token := get_token()):
         headers["Authorization"] = f"Bearer {token}"
@@ -175,7 +176,7 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
                 return
             except _InterruptedError as failure:
                 error = failure
-            if _size(part) == first:
+            if _size(part) == first:  # not a single byte since the start: the next source is tried
                 raise error
             empty = empty + 1 if _size(part) <= have else 0
             if empty == _EMPTY_CONNECTIONS:
@@ -196,7 +197,7 @@ def _receive(client: httpx.Client, source: Source, server: str, part: Path, prog
             _receive(client, source, server, part, progress)
             return
         with storage_errors(part.parent):
-            file = part.open("ab" if have else "wb", buffering=0)
+            file = part.open("ab" if have else "wb", buffering=0)  # so that a killed process loses no bytes
         with file:
             for chunk in _chunks(response):
                 have += len(chunk)
@@ -234,6 +235,7 @@ def _response(client: httpx.Client, source: Source, server: str, start: int) -> 
         raise _InterruptedError("download_unreachable", host=host, reason=_reason(error)) from error
     try:
         status = response.status_code
+        # 416 means that the server's file is not longer than the partial one. `_receive` then begins again.
         if status not in ((200, 206, 416) if start else (200,)):
             with_token = status in (401, 403) and "Authorization" in client.headers
             key = "download_status_token" if with_token else "download_status"

@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
-from .graphs import Activate, Add, Affine, Conv, Gate, Graph, Multiply, Nearest, Node
+from .graphs import Activate, Activation, Add, Affine, Conv, Gate, Graph, Multiply, Nearest, Node
 
 
 def fuse(graph: Graph) -> Graph:
     """Merge activations and 2x upscaling into convolutions, and SPAN's gates into single nodes."""
-    nodes = list(graph.nodes)
-    readers = Counter(source for node in nodes for source in node.sources)
+    nodes, readers = list(graph.nodes), [len(one) for one in graph.readers()]
     removed: dict[int, int | None] = {}
     """Removed nodes with the node that replaces them; None if nothing else reads them."""
     for index, node in enumerate(graph.nodes):
-        if isinstance(node, Activate):
-            (at,) = node.sources
-            source = nodes[at]
-            if isinstance(source, Conv) and source.activation is None and readers[at] == 1:
-                nodes[at] = replace(source, activation=node.activation)
-                removed[index] = at
-        elif isinstance(node, Conv) and _is_doubled(node, nodes, readers):
-            (doubling,) = node.sources
-            nodes[index] = replace(node, sources=nodes[doubling].sources, enlarge=2)
-            removed[doubling] = None
+        source = nodes[node.sources[0]] if node.sources else None
+        is_only_reader = len(node.sources) == 1 and readers[node.sources[0]] == 1
+        if isinstance(node, Activate) and isinstance(source, Conv) and not source.activation and is_only_reader:
+            nodes[node.sources[0]] = replace(source, activation=node.activation)
+            removed[index] = node.sources[0]
+        elif isinstance(node, Conv) and isinstance(source, Nearest) and is_only_reader:
+            if node.size == 3 and source.enlarge == 2:
+                nodes[index] = replace(node, sources=source.sources, enlarge=2)
+                removed[node.sources[0]] = None
         elif isinstance(node, Multiply) and (parts := _find_gate(node, nodes, readers)):
             nodes[index], inner = parts
             removed |= dict.fromkeys(inner)
     return _without(graph, nodes, removed)
 
 
-def _is_doubled(node: Conv, nodes: list[Node], readers: Counter[int]) -> bool:
-    """Return whether the source of a convolution is a 2x upscaling that nothing else reads."""
-    source = nodes[node.sources[0]]
-    is_only_reader = len(node.sources) == 1 and readers[node.sources[0]] == 1
-    return is_only_reader and node.size == 3 and isinstance(source, Nearest) and source.enlarge == 2
-
-
-def _find_gate(node: Multiply, nodes: list[Node], readers: Counter[int]) -> tuple[Gate, tuple[int, int, int]] | None:
+def _find_gate(node: Multiply, nodes: list[Node], readers: list[int]) -> tuple[Gate, tuple[int, int, int]] | None:
     """Return the gate that a product is part of, and the indices of the nodes that it replaces."""
-    for first, second in (node.sources, node.sources[::-1]):
-        total, shifted = nodes[first], nodes[second]
-        if not isinstance(total, Add) or not isinstance(shifted, Affine):
-            continue
-        sigmoid = nodes[shifted.sources[0]]
-        if not isinstance(sigmoid, Activate) or sigmoid.activation.kind != "sigmoid":
-            continue
-        (source,) = sigmoid.sources
-        is_gate = total.factor == 1 and (shifted.gain, shifted.shift) == (1.0, -0.5)
-        inner = first, second, shifted.sources[0]
-        if is_gate and source in total.sources and all(readers[one] == 1 for one in inner):
-            trunk = total.sources[total.sources[0] == source]
-            return Gate((source, trunk), node.channels, node.scale), inner
+    for total, shifted in (node.sources, node.sources[::-1]):
+        match nodes[total], nodes[shifted]:
+            case Add(sources=operands, factor=1.0), Affine(sources=(sigmoid,), gain=1.0, shift=-0.5):
+                inner = total, shifted, sigmoid
+                match nodes[sigmoid]:
+                    case Activate(sources=(source,), activation=Activation(kind="sigmoid")) if source in operands:
+                        if all(readers[one] == 1 for one in inner):
+                            trunk = operands[operands[0] == source]
+                            return Gate((source, trunk), node.channels, node.scale), inner
     return None
 
 

@@ -298,13 +298,15 @@ class Graph:
         return self.append(Add, source, trunk, factor=factor)
 
     def shuffle(self, source: int, factor: int) -> int:
+        """Append a pixel shuffle. A `factor` of 1 needs none, and returns the source."""
+        if factor == 1:
+            return source
         return self.append(Shuffle, source, channels=self.nodes[source].channels // factor**2, enlarge=factor)
 
     def add_upscaled(self, source: int, image: int, factor: int) -> int:
         """Add a source, pixel-shuffled by `factor`, to the image, upscaled by nearest neighbour."""
-        if factor == 1:
-            return self.add(source, image)
-        return self.add(self.shuffle(source, factor), self.append(Nearest, image, enlarge=factor))
+        shuffled = self.shuffle(source, factor)
+        return self.add(shuffled, self.append(Nearest, image, enlarge=factor) if factor > 1 else image)
 
     def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
         """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
@@ -320,8 +322,7 @@ class Graph:
         if dysample:
             sampled = self.dysample(source, "upsampler", factor, DYSAMPLE_GROUPS)
             return self.conv("upsampler.end_conv", sampled, channels=channels, size=1)
-        wide = self.conv("upsampler.0", source, channels=channels * factor**2)
-        return self.shuffle(wide, factor) if factor > 1 else wide
+        return self.shuffle(self.conv("upsampler.0", source, channels=channels * factor**2), factor)
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
@@ -388,7 +389,8 @@ class Graph:
     @property
     def receptive_radius(self) -> int:
         """The number of image rows above and below that an output row depends on. The same applies to columns."""
-        low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # rows of each node needed for row 0
+        # The rows of each node that are needed for row 0 of the grid, from the output back to the input.
+        low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]
         for index, node in reversed([*enumerate(self.nodes)]):
             first, last = node.source_rows(low[index], high[index])
             for source in node.sources:
@@ -430,6 +432,7 @@ class Graph:
 
     def as_json(self) -> str:
         """Return the graph as JSON for `from_json`."""
+        # Without the precisions, which are not read, a model that is added again would have another checksum.
         nodes = [{"kind": type(node).__name__, **asdict(node)} for node in self.nodes]
         return json.dumps({"form": _FORM, "precisions": self.precisions, "nodes": nodes}, separators=(",", ":"))
 

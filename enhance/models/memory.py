@@ -38,6 +38,7 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     )
     last_reader = {source: index for index, node in enumerate(graph.nodes) for source in node.sources}
     freed = [sum(strip[source] for source in last_reader if last_reader[source] == index) for index in range(len(row))]
+    # A node's sources are needed until its output exists. Those that it reads last are freed one node later.
     live = list(accumulate(added - dropped for added, dropped in zip(strip, [0, *freed], strict=False)))
     times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
     average = sum(size * time for size, time in zip(live, times, strict=False)) / (sum(times) or 1)
@@ -93,6 +94,7 @@ def weight_bytes(graph: Graph, bytes_each: int) -> int:
 
 def _window_rows(graph: Graph) -> list[float]:
     """Return how many rows of each node's output are in memory between two steps."""
+    # The delay of a node is the number of its rows by which it is behind the image.
     delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), earlier_operands(graph)
     for index, node in enumerate(graph.nodes):
         needs = max((delay[source] for source in node.sources), default=0.0) + node.radius + node.skipped
@@ -139,7 +141,7 @@ def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
             else:
                 later, least = found[reader] if node.enlarge == node.reduction else (), node.radius + node.skipped
                 limits.append([(one, ahead + least) for one, ahead in later if one < index])
-        if all(limits):
+        if all(limits):  # A single reader without a limit needs the rows at once.
             found[index] = tuple(one for several in limits for one in several)
     return found
 

@@ -18,6 +18,7 @@ from .graphs import Activate, Activation, Affine, Graph, Multiply, Nearest
 from .networks.span import SPAN_RANGE
 
 _MAGIC = "7767517"
+# The tags of ncnn's modelbin.cpp. Quantised weights have others.
 _FP16_TAG = 0x01306B47
 _FP32_TAGS = (0, 0x0002C056)
 _SAME_PADDING = "-233"
@@ -137,7 +138,7 @@ class _Weights:
         if tag != _FP16_TAG:
             raise WeightsError("ncnn_odd_tag", tag=tag, at=self.offset - 4)
         values = self.take(shape, "<f2")
-        self.offset += -self.offset % 4
+        self.offset += -self.offset % 4  # ncnn pads an odd number of fp16 values to 4 bytes.
         return values
 
     def check_end(self) -> None:
@@ -271,6 +272,7 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
         for other in others:
             one = reader.combine("multiply", one, other)
         return (one,)
+    # `combine` multiplies only its second operand, so the first one has the factor 1 or needs a node of its own.
     if factors[0] != 1 and factors[1] == 1:
         one, others[0], factors[:2] = others[0], one, [1, factors[0]]
     if factors[0] != 1:

@@ -61,6 +61,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
     for index, node in enumerate(graph.nodes):
         if isinstance(node, Barrier) and not (settled and isinstance(node, Scaled)):
             source = node.sources[0]
+            # A source of an earlier phase is complete already. In the graph of a phase, it is a stored feature map.
             if source >= starts[-1] and not isinstance(graph.nodes[source], Stored):
                 starts.append(index)
     ends, readers = [*starts[1:], len(graph.nodes)], graph.readers()
@@ -72,7 +73,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
     for start, end in zip(starts, ends, strict=True):
         part, places = _part_of(graph, start, end)
         new = [place for place in places if start <= place and last_reader[place] >= end]
-        new = [place for place in new if not isinstance(graph.nodes[place], Input)]
+        new = [place for place in new if not isinstance(graph.nodes[place], Input)]  # The image can be read again.
         loads = {places.index(place): slot for place, slot in stored.items() if place in places}
         free = {place: slot for place, slot in stored.items() if last_reader[place] < end}
         stored = {place: slot for place, slot in stored.items() if place not in free}

@@ -103,8 +103,9 @@ def ensure(
     if files.located:
         return files.located
     with locked(store.folder, name, lambda: report(0, files.model.bytes)):
-        files = inspect(name, store)  # another process can have downloaded it meanwhile
-        _discard(files)
+        files = inspect(name, store)  # Another process can have downloaded it meanwhile.
+        for corrupt in files.corrupt:
+            rename_corrupt(corrupt)
         if files.located:
             return files.located
         if files.model.own:
@@ -149,23 +150,15 @@ def inspect(name: str, store: Store | None = None) -> ModelFiles:
     return ModelFiles(model, located or _in_hub_cache(model), tuple(corrupt))
 
 
-def verify(name: str, store: Store | None = None) -> tuple[ModelFiles, tuple[Path, ...]]:
-    """Rename the corrupt files of a model. Return what the folder then has, and the new names of the corrupt files.
+def rename_corrupt_files(name: str, store: Store) -> list[Path]:
+    """Rename the corrupt files of a model and return their new paths.
 
     Raises WeightsError for an unknown name and StorageError if a file cannot be renamed.
     """
-    store = store or Store()
-    files = inspect(name, store)
-    if not files.corrupt:
-        return files, ()
+    if not inspect(name, store).corrupt:
+        return []
     with locked(store.folder, name):
-        renamed = _discard(inspect(name, store))
-    return inspect(name, store), renamed
-
-
-def _discard(files: ModelFiles) -> tuple[Path, ...]:
-    """Rename the corrupt files. The caller holds the model's lock."""
-    return tuple(map(rename_corrupt, files.corrupt))
+        return [*map(rename_corrupt, inspect(name, store).corrupt)]
 
 
 def _in_hub_cache(model: Model) -> Located | None:

@@ -10,7 +10,7 @@ TITLE, ARCHITECTURE = "MoSR", "MoSR"
 
 _MISH = Activation("mish")
 _SHIFT = -0.5
-"""Added by each block to all channels, which a layer normalisation over the channels cancels."""
+"""Added by each block to all channels. The normalisation of the next block cancels it, so the end adds all at once."""
 
 
 def mosr(
@@ -34,7 +34,7 @@ def mosr(
         entry = graph.append(ChannelNorm, trunk, name=f"{prefix}.norm")
         trunk = graph.add(add_body(graph, prefix, entry, hidden, part, kernel), trunk)
     body = add_end(graph, blocks + 1, graph.append(Affine, trunk, shift=_SHIFT * blocks))
-    body = graph.append(Affine, body, shift=_SHIFT)
+    body = graph.append(Affine, body, shift=_SHIFT)  # the one of the sum with the shortcut
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
     side = graph.conv("shortcut.block.2", side, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)

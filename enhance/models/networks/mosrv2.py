@@ -55,7 +55,7 @@ def mosrv2(
         body = add_body(graph, name, entry, hidden, _convolved(features), _KERNEL)
         trunk = graph.add(graph.append(Affine, body, gain=f"{name}.gamma"), trunk)
     body = _add_upsampler(graph, add_end(graph, start + blocks + 1, trunk), factor, channels, upsampler, middle)
-    whole = graph.shuffle(image, unshuffle) if unshuffle > 1 else image
+    whole = graph.shuffle(image, unshuffle)
     graph.add(body, graph.append(Bilinear, whole, enlarge=factor // unshuffle) if factor > unshuffle else whole)
     return graph.keep_ends_precise()
 
@@ -72,8 +72,7 @@ def _add_upsampler(graph: Graph, body: int, factor: int, channels: int, kind: st
             body = graph.conv(f"to_img.{place}", body, enlarge=2 if step == 2 else 1, activation=slope)
         return graph.conv(f"to_img.{place + 2}", body, channels=channels)
     if kind == "pixelshuffledirect":
-        wide = graph.conv("to_img.0", body, channels=channels * factor**2)
-        return graph.shuffle(wide, factor) if factor > 1 else wide
+        return graph.shuffle(graph.conv("to_img.0", body, channels=channels * factor**2), factor)
     if kind == "pixelshuffle" or middle != features:
         body, place = graph.conv("to_img.0", body, channels=middle, activation=slope), 2
     if kind == "dysample":
@@ -90,10 +89,8 @@ def convert(state: State) -> tuple[Graph, State]:
     start = int("gblocks.0.weight" not in state)
     features, inputs = state[f"gblocks.{start}.weight"].shape[:2]
     kind, factor, channels, middle = _read_upsampler(state, 0 if start else inputs)
-    first, blocks = f"gblocks.{start + 1}", 0
+    first, blocks = f"gblocks.{start + 1}", sum(name.endswith(".gamma") for name in state)
     hidden, rms = state[f"{first}.fc2.weight"].shape[1], f"{first}.norm.scale" in state
-    while f"gblocks.{start + 1 + blocks}.gamma" in state:
-        blocks += 1
     tensors = split_blocks(state, hidden, _convolved(features))
     tensors.pop("to_img.MetaUpsample", None)
     for name in (f"gblocks.{start + 1 + block}" for block in range(blocks)):
@@ -132,6 +129,7 @@ def _read_upsampler(state: State, channels: int) -> tuple[str, int, int, int]:
     `channels` is 0 if the image is unshuffled, so that only the last convolution shows its channels.
     """
     meta = state["to_img.MetaUpsample"].tolist() if "to_img.MetaUpsample" in state else []
+    # The numbers are a version, the index of the upsampler, its factor and its channels.
     if meta and meta[1] >= _UPSAMPLERS:
         raise Unsupported(f"MoSRv2 (upsampler {meta[1]})")
     sizes = {int(one.split(".")[1]): state[one].shape for one in state if re.fullmatch(r"to_img\.\d+\.weight", one)}

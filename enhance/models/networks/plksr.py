@@ -50,11 +50,12 @@ def plksr(
         if groups:
             body = graph.append(GroupNorm, body, name=f"{prefix}.norm", groups=groups)
         trunk = graph.add(body, trunk)
-    last = f"feats.{blocks + (2 if real else 1)}"
-    wide = graph.conv(last, trunk, channels=3 * factor**2, precise=dysample)
+    last = blocks + (2 if real else 1)  # RealPLKSR has a dropout layer before it
+    wide = graph.conv(f"feats.{last}", trunk, channels=3 * factor**2, precise=dysample)
     if dysample:
         wide = graph.add(wide, graph.conv(_REPEAT, image, channels=3 * factor**2, size=1, bias=False, precise=True))
-        sampled = graph.dysample(wide, "to_img", factor, _sampled_groups(factor))
+        # DySample's groups divide its channels, and 3 * factor**2 of an odd factor is not a multiple of 4.
+        sampled = graph.dysample(wide, "to_img", factor, groups=3 if factor % 2 else 4)
         if factor > 1:
             graph.conv("to_img.end_conv", sampled, channels=3, size=1)
     else:
@@ -70,10 +71,8 @@ def convert(network: Any) -> tuple[Graph, State]:
         raise Unsupported(f"PLKSR ({options['lk_type']})")
     factor, dysample = options["upscaling_factor"], bool(options.get("dysample"))
     if dysample:
-        repeat = next(iter(state.values())).new_zeros(3 * factor**2, 3, 1, 1)
-        for channel in range(3):
-            repeat[channel * factor**2 : (channel + 1) * factor**2, channel] = 1
-        state[f"{_REPEAT}.weight"] = repeat
+        identity = state["feats.0.weight"].new_ones(3).diag()
+        state[f"{_REPEAT}.weight"] = identity.repeat_interleave(factor**2, 0)[:, :, None, None]
     name = "channel_mixer" if real else "channe_mixer"
     graph = plksr(
         options["n_blocks"],
@@ -88,7 +87,3 @@ def convert(network: Any) -> tuple[Graph, State]:
         dysample=dysample,
     )
     return graph, state
-
-
-def _sampled_groups(factor: int) -> int:
-    return 3 if factor % 2 else 4

@@ -31,7 +31,7 @@ def rcan(
     graph = Graph()
     image = graph.input(channels * unshuffle**2, unshuffle)
     if norm:
-        image = graph.conv("sub_mean", graph.append(Affine, image, gain=norm), size=1, precise=True)
+        image = graph.conv("sub_mean", graph.append(Affine, image, gain=norm), size=1)
     head = trunk = graph.conv("head.1" if unshuffle > 1 else "head.0", image, channels=features, size=size)
     for group in range(groups):
         entry = trunk
@@ -45,6 +45,7 @@ def rcan(
     trunk = graph.add(graph.conv(f"body.{groups}", trunk, size=size), head)
     for index, step in enumerate([3] if factor == 3 else [2] * round(math.log2(factor))):
         trunk = graph.shuffle(graph.conv(f"tail.0.{2 * index}", trunk, channels=features * step**2), step)
+    # Precise in any case, because `add_mean` can follow as the last convolution.
     trunk = graph.conv("tail.1", trunk, channels=channels, size=size, precise=True)
     if norm:
         graph.append(Affine, graph.conv("add_mean", trunk, size=1), gain=1 / norm)

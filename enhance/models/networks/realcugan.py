@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..graphs import Activation, Affine, ChannelGate, Crop, Graph, Nearest, State, Unshuffle
+from ..graphs import Activation, Affine, ChannelGate, Crop, Graph, Nearest, State, Tensors, Unshuffle
 
 if TYPE_CHECKING:
     import torch
@@ -14,8 +12,12 @@ if TYPE_CHECKING:
 TITLE, ARCHITECTURE = "Real-CUGAN", "RealCUGAN"
 
 _LEAKY = Activation("leaky", 0.1)
-_MARGINS: Mapping[int, tuple[int, int]] = MappingProxyType({2: (18, 2), 3: (14, 4), 4: (19, 2)})
-"""For each factor, the pixels around the image that the network reads, and the multiple that its size becomes."""
+_MARGINS = {2: (18, 2), 3: (14, 4), 4: (19, 2)}
+"""For each factor, the pixels around the image that the network reads, and the multiple that its size becomes.
+
+These and the borders of all crops are the authors'. Layers without padding have an output that is smaller than their
+input.
+"""
 _PRO_GAIN, _PRO_SHIFT = 0.7, 0.15
 """The range of the image in the pro models."""
 
@@ -88,13 +90,13 @@ def _add_gate(graph: Graph, name: str, body: int) -> int:
 
 
 def _add_down(graph: Graph, name: str, body: int) -> int:
-    channels = graph.nodes[body].channels
-    return graph.conv(name, _unshuffle(graph, body), channels=channels, size=1, activation=_LEAKY)
+    down = _unshuffle(graph, body)
+    return graph.conv(name, down, channels=graph.nodes[body].channels, size=1, activation=_LEAKY)
 
 
 def _add_up(graph: Graph, name: str, body: int) -> int:
-    channels = graph.nodes[body].channels
-    return graph.shuffle(graph.conv(name, body, channels=4 * channels, size=1, activation=_LEAKY), 2)
+    wide = graph.conv(name, body, channels=4 * graph.nodes[body].channels, size=1, activation=_LEAKY)
+    return graph.shuffle(wide, 2)
 
 
 def _unshuffle(graph: Graph, source: int) -> int:
@@ -103,7 +105,8 @@ def _unshuffle(graph: Graph, source: int) -> int:
 
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
-    options, tensors = network.hyperparameters, dict[str, "torch.Tensor"]()
+    options = network.hyperparameters
+    tensors: Tensors = {}
     fast, size = hasattr(network, "inv"), network.unet1.conv_bottom.kernel_size[0]
     factor = 3 if size == 5 else 4 if hasattr(network, "ps") and not fast else 2
     for name, tensor in network.state_dict().items():
@@ -124,6 +127,8 @@ def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
     inputs, outputs, size, _ = weight.shape
     if size == step:
         return weight.permute(1, 2, 3, 0).reshape(outputs * step**2, inputs, 1, 1)
+    # Output row step * q + phase is a sum over input rows q + place - 1, each with tap phase + 1 - step * (place - 1).
+    # That is a transposed convolution with a padding of 1. Networks have 3 or 2: `valid` or a crop removes the rest.
     taps = [
         (phase, place, tap)
         for phase in range(step)

@@ -55,9 +55,11 @@ def fold_branches(state: State) -> Tensors:
         biases = [state[f"{part}.bias"].double() for part in parts]
         outputs, inputs = side.shape[:2]
         first, last = first.reshape(2 * inputs, inputs), last.reshape(outputs, 2 * outputs)  # rejects forged shapes
+        # A 1x1 convolution is a matrix for the channels, so the three kernels are multiplied as matrices.
         kernels = (last @ middle.flatten(1)).view(outputs, -1, *middle.shape[2:])
         weight = (first.T @ kernels.flatten(2)).view(outputs, inputs, *middle.shape[2:])
         weight[:, :, 1, 1] += side[:, :, 0, 0]
+        # The image is padded before the first convolution, whose bias is therefore also added beyond the edges.
         bias = last @ (middle.sum((2, 3)) @ biases[0] + biases[1]) + biases[2] + biases[3]
         tensors |= {f"{layer}.eval_conv.weight": weight.float(), f"{layer}.eval_conv.bias": bias.float()}
     return {key.replace(".eval_conv", ""): tensor for key, tensor in tensors.items()}
