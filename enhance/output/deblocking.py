@@ -10,16 +10,13 @@ output, each by at most the step that the averaging removes from the photo.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-
 import cv2
 import numpy as np
 
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
 from ..images import SourceImage
-from .fidelity import Photo, Rows
+from .fidelity import Photo, Rows, in_blocks
 
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8
@@ -28,12 +25,16 @@ _SHIFTS = [(down, (3 * down + half) % _SIDE) for down in range(_SIDE) for half i
 _ROWS, _COLUMNS = 64, 504
 """The size of a tile. Its products are so small that OpenBLAS uses one thread: several threads cost more than they save
 as soon as other work is running."""
-_CACHED_STRIPS = 8
+_CACHED_STRIPS = 12
+"""Enough for the rows of the largest preview, which the fidelity meter reads after the tuning."""
 _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
 """The DCT of a block as one matrix [frequency, pixel]."""
 _CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
 _STEP_HALO = 4
 """The number of rows of the photo above and below that the output without steps depends on."""
+
+Matrices = list[tuple[np.ndarray, np.ndarray] | None]
+"""For each plane the matrices [64, 64] from pixels to quantisation steps and back; None to keep a plane."""
 
 
 def has_blocks(image: SourceImage) -> bool:
@@ -42,62 +43,46 @@ def has_blocks(image: SourceImage) -> bool:
     return bool(table) and image.mode != "CMYK" and quality_of_table(table) < _FIRST_CLEAN_QUALITY
 
 
-@dataclass(eq=False)
-class Deblocked:
-    """The colour of a JPEG without its blocks, as rows on demand.
+def deblocked_rows(image: SourceImage) -> Rows:
+    """Return the rows of a JPEG without its blocks, uint8 [n, W, 3]."""
+    matrices = _matrices(image)
+    start = -(-image.first_block[0] % _SIDE)
+    return in_blocks(lambda first, last: _strip(image, matrices, first, last), _ROWS, _CACHED_STRIPS, start)
 
-    The rows are computed in strips that do not depend on the request. The last strips are cached, because the fidelity
-    meter reads them later than the tuning.
-    """
 
-    image: SourceImage
-    _strips: dict[int, np.ndarray] = field(default_factory=dict)
+def _matrices(image: SourceImage) -> Matrices:
+    light, colour = (
+        np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
+        for table in (image.jpeg_table, image.jpeg_chroma_table)
+    )
+    return [
+        (_COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)) if steps.size else None
+        for steps in (light, colour, colour)
+    ]
 
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last), uint8 [last - first, W, 3]."""
-        offset = -self.image.first_block[0] % _SIDE
-        numbers = range((first + offset) // _ROWS, -(-(last + offset) // _ROWS))
-        cached = self._strips
-        strips = {number: cached[number] if number in cached else self._strip(number) for number in numbers}
-        others = {number: strip for number, strip in cached.items() if number not in strips}
-        self._strips = dict([*others.items(), *strips.items()][-max(_CACHED_STRIPS, len(strips)) :])
-        start = numbers.start * _ROWS - offset
-        return np.concatenate([*strips.values()])[first - start : last - start]
 
-    def _strip(self, number: int) -> np.ndarray:
-        """Return a strip, [64, W, 3] also where it reaches beyond the image."""
-        top, left = (-start % _SIDE for start in self.image.first_block)
-        first, height, width = number * _ROWS - top, self.image.height, self.image.width
-        low, high = first - _SIDE, first + _ROWS + _SIDE
-        rows = self.image.rgb[max(low, 0) : min(high, height)]
-        above, below, right = max(low, 0) - low, high - min(high, height), -(left + width) % _SIDE
-        rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)
-        strip = np.empty((_ROWS, left + width + right, 3), np.uint8)
-        for start in range(0, strip.shape[1], _COLUMNS):
-            strip[:, start : start + _COLUMNS] = self._tile(rows[:, start : start + _COLUMNS + 2 * _SIDE])
-        return strip[:, left : left + width]
+def _strip(image: SourceImage, matrices: Matrices, first: int, last: int) -> np.ndarray:
+    """Return whole rows of blocks, [last - first, W, 3], also where they reach beyond the image."""
+    left, height, width = -image.first_block[1] % _SIDE, image.height, image.width
+    low, high = first - _SIDE, last + _SIDE
+    rows = image.rgb[max(low, 0) : min(high, height)]
+    above, below, right = max(low, 0) - low, high - min(high, height), -(left + width) % _SIDE
+    rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)
+    strip = np.empty((last - first, left + width + right, 3), np.uint8)
+    for start in range(0, strip.shape[1], _COLUMNS):
+        strip[:, start : start + _COLUMNS] = _tile(rows[:, start : start + _COLUMNS + 2 * _SIDE], matrices)
+    return strip[:, left : left + width]
 
-    def _tile(self, rgb: np.ndarray) -> np.ndarray:
-        """Return uint8 [8n + 16, 8m + 16, 3] without blocks and without its border of 8 px."""
-        planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
-        clean = [
-            _recompressed(plane - centre, *matrices) + centre if matrices else plane
-            for plane, centre, matrices in zip(planes, _CENTRES, self._matrices, strict=True)
-        ]
-        colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)[_SIDE:-_SIDE, _SIDE:-_SIDE]
-        return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
-    @cached_property
-    def _matrices(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        """For each plane the matrices [64, 64] from pixels to quantisation steps and back; None to keep a plane."""
-        light, colour = (
-            np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
-            for table in (self.image.jpeg_table, self.image.jpeg_chroma_table)
-        )
-        return [
-            (_COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)) if steps.size else None
-            for steps in (light, colour, colour)
-        ]
+def _tile(rgb: np.ndarray, matrices: Matrices) -> np.ndarray:
+    """Return uint8 [8n + 16, 8m + 16, 3] without blocks and without its border of 8 px."""
+    planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
+    clean = [
+        _recompressed(plane - centre, *pair) + centre if pair else plane
+        for plane, centre, pair in zip(planes, _CENTRES, matrices, strict=True)
+    ]
+    colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)[_SIDE:-_SIDE, _SIDE:-_SIDE]
+    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
 
 def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
@@ -113,29 +98,22 @@ def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray
     return mean
 
 
-@dataclass(frozen=True)
-class WithoutSteps:
-    """The output of a network without the steps at the borders of a JPEG's blocks, as rows on demand.
+def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Rows:
+    """Return the rows of a network's output without the steps at the borders of a JPEG's blocks, float32 [n, W, 3].
 
-    `network` returns rows of its output, `factor` times as large as `photo`. `share` of 0 to 1 is the part of the steps
-    to remove.
+    The output is `factor` times as large as `photo`. `share` of 0 to 1 is the part of the steps to remove.
     """
+    top, left = photo.first_block
 
-    network: Rows
-    photo: Photo
-    factor: int
-    share: float
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last), float32 [last - first, factor * W, 3]."""
-        factor, (top, left) = self.factor, self.photo.first_block
-        low = max(first // factor - _STEP_HALO, 0)
-        high = min(-(-last // factor) + _STEP_HALO, self.photo.height)
-        pixels = self.network(factor * low, factor * high).astype(np.float32)
-        blocks = self.share * (self.photo.part(low, high) - self.photo.ground(low, high))
+    def rows(first: int, last: int) -> np.ndarray:
+        low, high = max(first // factor - _STEP_HALO, 0), min(-(-last // factor) + _STEP_HALO, photo.height)
+        pixels = network(factor * low, factor * high).astype(np.float32)
+        blocks = share * (photo.part(low, high) - photo.ground(low, high))
         _remove_steps(pixels.swapaxes(0, 1), blocks.swapaxes(0, 1), left, factor)
         _remove_steps(pixels, blocks, (top - low) % _SIDE, factor)
         return pixels[first - factor * low : last - factor * low]
+
+    return rows
 
 
 def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: int) -> None:

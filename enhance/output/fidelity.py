@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -87,33 +87,42 @@ class Photo:
         return rows.astype(np.float32) * np.float32(255 / self.levels)
 
 
-@dataclass(eq=False)
-class BaseLayer:
-    """The base layer at the photo's size: (1 - strength) * G + fidelity * C.
+def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
+    """Return the rows of `compute`, which is called only for blocks of `height` rows, of which one begins at `start`.
 
-    It is computed in blocks of rows whose borders depend only on the width. The last two are cached.
+    The last `cached` blocks are cached. Blocks can reach beyond the image.
     """
+
+    @lru_cache(cached)
+    def block(number: int) -> np.ndarray:
+        return compute(start + number * height, start + (number + 1) * height)
+
+    def rows(first: int, last: int) -> np.ndarray:
+        numbers = range((first - start) // height, -(-(last - start) // height))
+        top = start + numbers.start * height
+        return np.concatenate([block(number) for number in numbers])[first - top : last - top]
+
+    return rows
+
+
+@dataclass(frozen=True)
+class BaseLayer:
+    """The base layer at the photo's size: (1 - strength) * G + fidelity * C."""
 
     network: Rows
     photo: Photo
     factor: int
     strength: float
     fidelity: float
-    _blocks: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last), float32 in 8-bit levels."""
+    def rows(self) -> Rows:
+        """Return the rows of the layer, float32 in 8-bit levels."""
         least, most = _BLOCK_ROWS
-        height = max(least, min(_BLOCK_PIXELS // self.photo.width, most))
-        numbers = range(first // height, -(-last // height))
-        blocks = {number: self._blocks.get(number) for number in numbers}
-        found = [self._block(number, height) if block is None else block for number, block in blocks.items()]
-        self._blocks = dict(zip(numbers[-2:], found[-2:], strict=True))
-        start = numbers.start * height
-        return np.concatenate(found)[first - start : last - start]
+        # OpenCV's box filters use running sums, so only fixed blocks give the same bits for any request.
+        return in_blocks(self._block, max(least, min(_BLOCK_PIXELS // self.photo.width, most)), cached=2)
 
-    def _block(self, number: int, height: int) -> np.ndarray:
-        first, last = number * height, min((number + 1) * height, self.photo.height)
+    def _block(self, first: int, last: int) -> np.ndarray:
+        last = min(last, self.photo.height)
         halo, rest = _CORRECTION_HALO if self.fidelity else 0, 1 - self.strength
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
         base, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))

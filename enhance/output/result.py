@@ -20,7 +20,7 @@ from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, remove_haze
 from ..scenes.faces import FacePatch, Faces, blend_faces
 from ..settings import Settings
-from .deblocking import Deblocked, has_blocks
+from .deblocking import deblocked_rows, has_blocks
 from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
 from .gain_map import ResultMap
 from .png import PngFormat, create_png
@@ -52,7 +52,7 @@ class Scene:
             return lambda first, last: remove_haze(rows(first, last), haze, strength, top=top + first, left=left)
 
         rows = without_haze(lambda first, last: image.rgb[first:last])
-        deblocked = without_haze(Deblocked(image).rows) if has_blocks(image) else None
+        deblocked = without_haze(deblocked_rows(image)) if has_blocks(image) else None
         return Photo(rows, image.height, image.width, image.levels, degradation, deblocked, image.first_block)
 
     def network_pixels(

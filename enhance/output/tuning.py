@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ..settings import Settings
-from .deblocking import WithoutSteps
+from .deblocking import without_steps
 from .fidelity import BaseLayer, Photo, Rows
 from .resample import Grid, enlarge_rows, rounded
 
@@ -65,17 +65,18 @@ class Tuning:
         return one.tuning and (one.blend, one.fidelity, one.sharpen, one.saturation, one.contrast) != (1, 0, 0, 1, 1)
 
     @cached_property
-    def _base(self) -> BaseLayer | None:
+    def _base(self) -> Rows | None:
         one = self.settings
-        mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
-        return BaseLayer(self._smooth_network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+        if not one.tuning or (one.blend, one.fidelity) == (1, 0):
+            return None
+        return BaseLayer(self._smooth_network, self.photo, one.factor, one.blend, one.fidelity).rows()
 
     @cached_property
     def _smooth_network(self) -> Rows:
         """The rows of the network's output, without the steps of JPEG blocks below Strength 1."""
         one = self.settings
         share = min(_STEPS_REMOVED * (1 - one.blend), 1) if one.tuning and self.photo.deblocked else 0
-        return WithoutSteps(self.network, self.photo, one.factor, share).rows if share else self.network
+        return without_steps(self.network, self.photo, one.factor, share) if share else self.network
 
     def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
         """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is below a half.
@@ -100,7 +101,7 @@ class Tuning:
         """Return rows of the network's output mixed with the base layer, float32 in the photo's own levels."""
         rows = self._smooth_network(first, last).astype(np.float32)
         if self._base is not None:
-            base = enlarge_rows(self._base.rows, self.photo.height, self.settings.factor, first, last)
+            base = enlarge_rows(self._base, self.photo.height, self.settings.factor, first, last)
             rows = cv2.addWeighted(rows, self.settings.blend, base, self.photo.levels / 255, 0, dst=rows)
         return self._overlaid(rows, first)
 

@@ -12,7 +12,8 @@ from skimage import data
 
 from enhance import PRESETS, Enhancer, Settings, models
 from enhance.images import SourceImage
-from enhance.output.deblocking import Deblocked, WithoutSteps
+from enhance.output.deblocking import deblocked_rows, without_steps
+from enhance.output.fidelity import Rows
 from enhance.output.result import ResultRows, Scene
 
 from .cases import jpeg_case
@@ -38,8 +39,8 @@ def slider_costs() -> dict[str, float]:
     def tuned(settings: Settings) -> Callable[[], object]:
         return lambda: [*map(result(settings).rows, *zip(*strips, strict=True))]
 
-    def smooth() -> WithoutSteps:
-        return WithoutSteps(lambda first, last: network[first:last], Scene().photo(compressed, plain), 4, 1.0)
+    def smooth() -> Rows:
+        return without_steps(lambda first, last: network[first:last], Scene().photo(compressed, plain), 4, 1.0)
 
     rows = result(plain).rows(0, 4 * len(photo))
     works = {
@@ -48,10 +49,8 @@ def slider_costs() -> dict[str, float]:
         "tuning with fidelity": tuned(plain.changed(fidelity=1)),
         "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
         "measuring the fidelity": lambda: _measure(result(plain), rows),
-        "removing JPEG blocks": lambda: Deblocked(compressed).rows(0, len(photo)),
-        "the same, and their steps from the network's output": lambda: [
-            *map(smooth().rows, *zip(*strips, strict=True))
-        ],
+        "removing JPEG blocks": lambda: deblocked_rows(compressed)(0, len(photo)),
+        "the same, and their steps from the network's output": lambda: [*map(smooth(), *zip(*strips, strict=True))],
         "the photo's noise and softness, once": lambda: replace(image).degradation,
     }
     rounds = [

@@ -13,7 +13,8 @@ from skimage import data
 from enhance import Enhancer, Settings
 from enhance.images import Box, SourceImage
 from enhance.images.worker import read_image
-from enhance.output.deblocking import Deblocked, WithoutSteps, has_blocks
+from enhance.output import deblocking
+from enhance.output.deblocking import deblocked_rows, has_blocks, without_steps
 from enhance.output.result import ResultRows, Scene
 from tests.conftest import psnr
 from tests.quality.auto import as_jpeg, moved_cases
@@ -51,7 +52,7 @@ def result_of(image: SourceImage, network: np.ndarray, settings: Settings) -> np
 def test_the_blocks_disappear_and_the_photo_stays(tmp_path, quality):
     image = jpeg(tmp_path, small(), quality)
 
-    clean = Deblocked(image).rows(0, 128)
+    clean = deblocked_rows(image)(0, 128)
 
     assert steps(image.rgb) > 1.08
     assert 0.95 < steps(clean) < 1.03
@@ -75,7 +76,7 @@ def test_steps_that_the_network_keeps_are_removed(tmp_path, factor):
     network = cv2.resize(image.rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     photo = Scene().photo(image, FAITHFUL)
 
-    clean = WithoutSteps(lambda a, b: network[a:b], photo, factor, 1.0).rows(0, factor * 128)
+    clean = without_steps(lambda a, b: network[a:b], photo, factor, 1.0)(0, factor * 128)
 
     assert 0.9 < steps(clean, 8 * factor) < 1 < 1.2 < steps(network, 8 * factor)
     between = np.arange(factor * 128).reshape(16, -1)[:, factor + 1 : -factor - 1].ravel()
@@ -87,7 +88,7 @@ def test_edges_on_the_grid_stay_if_the_photo_has_no_blocks_there(tmp_path):
     network = np.full((512, 512, 3), 90, np.uint8)
     network[:256] += 60
 
-    clean = WithoutSteps(lambda a, b: network[a:b], Scene().photo(image, FAITHFUL), 4, 1.0).rows(0, 512)
+    clean = without_steps(lambda a, b: network[a:b], Scene().photo(image, FAITHFUL), 4, 1.0)(0, 512)
 
     assert np.array_equal(clean, network)
 
@@ -115,13 +116,13 @@ def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box, width):
     image = jpeg(tmp_path, np.tile(small(200), (1, 9, 1))[:, :width], 50)
     network = np.kron(image.rgb, np.ones((4, 4, 1), np.uint8))
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    whole = Deblocked(image).rows(0, 200)[rows, columns]
+    whole = deblocked_rows(image)(0, 200)[rows, columns]
     photos = Scene().photo(image, FAITHFUL), Scene().photo(image.crop(box), FAITHFUL, box=box)
     piece = network[4 * box.top : 4 * rows.stop, 4 * box.left : 4 * columns.stop]
-    clean = WithoutSteps(lambda a, b: network[a:b], photos[0], 4, 1.0).rows(4 * rows.start, 4 * rows.stop)
+    clean = without_steps(lambda a, b: network[a:b], photos[0], 4, 1.0)(4 * rows.start, 4 * rows.stop)
 
-    part = Deblocked(image.crop(box)).rows(0, box.height)
-    clean_part = WithoutSteps(lambda a, b: piece[a:b], photos[1], 4, 1.0).rows(0, 4 * box.height)
+    part = deblocked_rows(image.crop(box))(0, box.height)
+    clean_part = without_steps(lambda a, b: piece[a:b], photos[1], 4, 1.0)(0, 4 * box.height)
 
     assert np.array_equal(part[8:-8, 8:-8], whole[8:-8, 8:-8])
     inside = np.s_[64:-64, 64:-64]
@@ -132,7 +133,7 @@ def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box, width):
 def test_the_smallest_images(tmp_path, size):
     image = jpeg(tmp_path, np.full((*size, 3), (200, 90, 30), np.uint8), 50)
 
-    clean = Deblocked(image).rows(0, size[0])
+    clean = deblocked_rows(image)(0, size[0])
 
     assert np.abs(clean.astype(int) - image.rgb).max() <= 8
 
@@ -141,7 +142,7 @@ def test_a_grey_photo_stays_grey(tmp_path):
     image = jpeg(tmp_path, small()[..., 1], 50)
     assert (len(image.jpeg_table), image.jpeg_chroma_table) == (64, ())
 
-    clean = Deblocked(image).rows(0, 128)
+    clean = deblocked_rows(image)(0, 128)
 
     assert steps(clean) < 1.03 < steps(image.rgb)
     assert np.ptp(clean, axis=2).max() <= 1
@@ -150,7 +151,7 @@ def test_a_grey_photo_stays_grey(tmp_path):
 def test_the_tables_of_a_crafted_file_can_have_zeros(tmp_path):
     image = replace(jpeg(tmp_path, small(), 50), jpeg_table=(0,) * 64)
 
-    assert np.abs(Deblocked(image).rows(0, 128).astype(int) - image.rgb)[..., 1].mean() < 4
+    assert np.abs(deblocked_rows(image)(0, 128).astype(int) - image.rgb)[..., 1].mean() < 4
 
 
 def test_only_jpegs_with_visible_blocks_change(tmp_path):
@@ -173,15 +174,15 @@ def test_the_output_of_the_network_alone_stays(tmp_path, changes):
 def test_tuning_and_meter_remove_the_blocks_of_each_row_once(tmp_path, monkeypatch):
     image = jpeg(tmp_path, np.tile(small(), (9, 1, 1)), 75)
     network = np.kron(image.rgb, np.ones((4, 4, 1), np.uint8))
-    computed, compute = [], Deblocked._strip
-    monkeypatch.setattr(Deblocked, "_strip", lambda self, number: computed.append(number) or compute(self, number))
+    computed, compute = [], deblocking._strip
+    monkeypatch.setattr(deblocking, "_strip", lambda *given: computed.append(given[2]) or compute(*given))
 
     result = ResultRows(image, lambda a, b: network[a:b], FAITHFUL, Scene().photo(image, FAITHFUL, image.degradation))
     meter = result.meter()
     for first in range(0, result.size[0], 64):
         meter.add(result.rows(first, first + 64))
 
-    assert computed == [*range(18)]
+    assert computed == [*range(0, 1152, 64)]
 
 
 def test_the_tables_follow_the_orientation(tmp_path):
@@ -195,7 +196,7 @@ def test_the_tables_follow_the_orientation(tmp_path):
     ):
         assert np.array_equal(np.reshape(one, (8, 8)), np.reshape(other, (8, 8)).T)
     assert upright.jpeg_table != turned.jpeg_table
-    assert steps(Deblocked(turned).rows(0, 128)) < 1.03
+    assert steps(deblocked_rows(turned)(0, 128)) < 1.03
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -209,16 +210,16 @@ def test_blocks_and_steps_disappear_in_any_orientation(tmp_path, orientation):
     network = cv2.resize(image.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     photo = Scene().photo(image, FAITHFUL)
 
-    clean = WithoutSteps(lambda a, b: network[a:b], photo, 4, 1.0).rows(0, 4 * image.height)
+    clean = without_steps(lambda a, b: network[a:b], photo, 4, 1.0)(0, 4 * image.height)
 
     assert steps(image.rgb[top:, left:]) > 1.15
-    assert 0.95 < steps(Deblocked(image).rows(0, image.height)[top:, left:]) < 1.03
+    assert 0.95 < steps(deblocked_rows(image)(0, image.height)[top:, left:]) < 1.03
     assert 0.9 < steps(clean[4 * top :, 4 * left :], 32) < 1 < 1.2 < steps(network[4 * top :, 4 * left :], 32)
     box = Box(29, 43, 91, 70)
     place = np.s_[4 * box.top : 4 * (box.top + box.height), 4 * box.left : 4 * (box.left + box.width)]
-    part = WithoutSteps(lambda a, b: network[place][a:b], Scene().photo(image.crop(box), FAITHFUL, box=box), 4, 1.0)
+    part = without_steps(lambda a, b: network[place][a:b], Scene().photo(image.crop(box), FAITHFUL, box=box), 4, 1.0)
     # A coefficient midway between two quantisation steps can be rounded to either.
-    assert np.abs(part.rows(0, 280) - clean[place])[64:-64, 64:-64].max() <= 1
+    assert np.abs(part(0, 280) - clean[place])[64:-64, 64:-64].max() <= 1
 
 
 def test_a_preview_agrees_with_the_run(tmp_path):
