@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..i18n import wrap
-from .thumbnails import resize_for_screen, small_size, srgb_image
+from .thumbnails import resize_to_fit, srgb_image
 
 _FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
 _MIN_WIDTH, _MAX_SIDE, _GAP = 260, 2048, 24
@@ -28,7 +28,7 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarr
     `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A missing image is a
     grey area.
     """
-    images = [None if pixels is None else _limit_size(pixels) for *_, pixels in cells]
+    images = [None if pixels is None else resize_to_fit(pixels, _MAX_SIDE) for *_, pixels in cells]
     sizes = [pixels.shape[:2] for pixels in images if pixels is not None]
     high, wide = max(size[0] for size in sizes), max(_MIN_WIDTH, *(size[1] for size in sizes))
     large, small = _font(wide // 16), _font(wide // 22)
@@ -46,13 +46,6 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarr
         for line, words in enumerate(lines[number]):
             draw.text((left, top + high + 1.7 * large.size + 1.4 * small.size * line), words, _GREY, small)
     return np.asarray(sheet)
-
-
-def _limit_size(pixels: np.ndarray) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    if max(height, width) <= _MAX_SIDE:
-        return pixels
-    return resize_for_screen(pixels, small_size(width, height, _MAX_SIDE))
 
 
 @cache

@@ -23,6 +23,8 @@ _LARGEST_DISTANCE = 15.0
 _ENUM = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GREY_SPACE, _RGB_SPACE = 1, 0
 _ALPHA = 0
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Each byte with its bits in reverse order: a prefix code begins with its highest bit, but fields with their lowest."""
 
 
 def is_available() -> bool:
@@ -60,17 +62,11 @@ def _with_profile(codestream: bytes, icc: bytes) -> bytes:
     space, start = _skip_to_colour(bits)
     kept = bits.value & ((1 << start) - 1)
     frames = codestream[-(-bits.position // 8) :]
-    out = [(kept, start), (0, 1), (1, 1), (space, 2), (0, 2), (1, 1), *_profile_bits(icc)]
     value = position = 0
-    parts = []
-    for number, count in out:
+    for number, count in ((kept, start), (0, 1), (1, 1), (space, 2), (0, 2), (1, 1), *_profile_bits(icc)):
         value |= number << position
         position += count
-        whole = position // 8
-        if whole > 64:
-            parts.append((value & ((1 << 8 * whole) - 1)).to_bytes(whole, "little"))
-            value, position = value >> 8 * whole, position - 8 * whole
-    return b"".join([*parts, value.to_bytes(-(-position // 8), "little"), frames])
+    return value.to_bytes(-(-position // 8), "little") + frames
 
 
 def _skip_to_colour(bits: BitReader) -> tuple[int, int]:
@@ -128,8 +124,7 @@ def _profile_bits(icc: bytes) -> Iterator[tuple[int, int]]:
     yield from ((1, 1), (8, 4), (0, 4), (0, 4))  # a prefix code of numbers up to 255
     yield from ((1, 1), (7, 4), (127, 7))  # 256 symbols
     yield from ((0, 2), (0, 20), (1, 2), (0, 14))  # each of 8 bits, which is the only length
-    for byte in encoded:
-        yield int(f"{byte:08b}"[::-1], 2), 8
+    yield int.from_bytes(encoded.translate(_REVERSED), "little"), 8 * len(encoded)
 
 
 def _predicted(icc: bytes) -> bytes:

@@ -147,18 +147,12 @@ class PhotoOnPaper:
         """Return the rows [first, last) of the photo, or some columns of them, as `PngReader.rows` does."""
         start, end, _ = columns.indices(self.size[1])
         (top, left), (height, width) = self._paper.offset, self._paper.size
-        highest = 255 if self.bits == 8 else 65_535
-        photo = np.full(
-            (last - first, end - start, self.channels), highest // 2, np.uint8 if self.bits == 8 else np.uint16
-        )
+        highest = (1 << self.bits) - 1
+        photo = np.full((last - first, end - start, self.channels), highest // 2, f"u{self.bits // 8}")
         if self.channels in (2, 4):
             photo[..., -1] = highest
-        above, below, before, after = (
-            max(first, -top),
-            min(last, height - top),
-            max(start, -left),
-            min(end, width - left),
-        )
+        above, below = max(first, -top), min(last, height - top)
+        before, after = max(start, -left), min(end, width - left)
         if above < below and before < after:
             inside = slice(above - first, below - first), slice(before - start, after - start)
             photo[inside] = self._png.rows(above + top, below + top, slice(before + left, after + left))

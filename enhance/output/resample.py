@@ -113,12 +113,8 @@ def scaled_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
 
 def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
     """Return the settings, with the largest possible size if theirs is too large for an image of `height` x `width`."""
-    try:
-        result_size(settings, height, width)
-    except SettingsError as error:
-        if error.key == "size_large":
-            return with_possible_size(settings, height, width)
-    return settings
+    error = _size_error(settings, height, width)
+    return with_possible_size(settings, height, width) if error and error.key == "size_large" else settings
 
 
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
@@ -126,37 +122,42 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
 
     A print keeps its size and gets another resolution, in whole dpi, if one is possible.
     """
-    try:
-        result_size(settings, height, width)
-    except SettingsError as error:
-        if settings.is_print:
-            if _is_border_too_large(error, settings, height, width):
-                return replace(settings, print_fit=PRINT_FITS[0])
-            _, centimetres, pixels = _binding_side(settings, height, width)
-            dots = _INCH * pixels / centimetres  # The resolution of the image itself at this size.
-            most = math.floor(dots * _largest_scale_of(settings, height, width) - _ROUNDING)
-            with suppress(SettingsError):  # No resolution makes this print possible.
-                return replace(
-                    settings, dpi=min(max(settings.dpi or 0, math.ceil(dots / _MAX_REDUCTION + _ROUNDING)), most)
-                )
-        limit = error.values.get("largest") or error.values["smallest"]
-        return settings.changed(**{error.values["setting"]: float(limit)}, dpi=settings.dpi)
-    return settings
+    error = _size_error(settings, height, width)
+    if error is None:
+        return settings
+    if settings.is_print:
+        if _is_border_too_large(error, settings, height, width):
+            return replace(settings, print_fit=PRINT_FITS[0])
+        _, centimetres, pixels = _binding_side(settings, height, width)
+        dots = _INCH * pixels / centimetres  # The resolution of the image itself at this size.
+        least = math.ceil(dots / _MAX_REDUCTION + _ROUNDING)
+        most = math.floor(dots * _largest_scale_of(settings, height, width) - _ROUNDING)
+        with suppress(SettingsError):  # No resolution makes this print possible.
+            return replace(settings, dpi=min(max(settings.dpi or 0, least), most))
+    limit = error.values.get("largest") or error.values["smallest"]
+    return settings.changed(**{error.values["setting"]: float(limit)}, dpi=settings.dpi)
 
 
 def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
     """Return the settings of a print with the largest possible size at its resolution, of the same shape."""
+    error = _size_error(settings, height, width)
+    if error and _is_border_too_large(error, settings, height, width):
+        return replace(settings, print_fit=PRINT_FITS[0])
+    if error is None or error.key != "size_large":
+        return settings
+    share = float(error.values["largest"]) / float(error.values["value"])
+    sides = {name: getattr(settings, name) for name in PRINT_SIDES}
+    smaller = {name: side and math.floor(100 * share * side) / 100 for name, side in sides.items()}
+    return settings.changed(**smaller, dpi=settings.dpi, print_fit=settings.print_fit)
+
+
+def _size_error(settings: Settings, height: int, width: int) -> SettingsError | None:
+    """Return why a result cannot have its size; None if it can."""
     try:
         result_size(settings, height, width)
     except SettingsError as error:
-        if _is_border_too_large(error, settings, height, width):
-            return replace(settings, print_fit=PRINT_FITS[0])
-        if error.key == "size_large":
-            share = float(error.values["largest"]) / float(error.values["value"])
-            sides = {name: getattr(settings, name) for name in PRINT_SIDES}
-            smaller = {name: side and math.floor(100 * share * side) / 100 for name, side in sides.items()}
-            return settings.changed(**smaller, dpi=settings.dpi, print_fit=settings.print_fit)
-    return settings
+        return error
+    return None
 
 
 def _is_border_too_large(error: SettingsError, settings: Settings, height: int, width: int) -> bool:

@@ -108,6 +108,12 @@ def resize_for_screen(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return to_screen(_resize(pixels, size))
 
 
+def resize_to_fit(pixels: np.ndarray, limit: int) -> np.ndarray:
+    """Resize an image to at most `limit` px per side and convert it to uint8 RGB or RGBA."""
+    height, width = pixels.shape[:2]
+    return resize_for_screen(pixels, small_size(width, height, limit))
+
+
 def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     is_smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
@@ -203,8 +209,7 @@ def save_small_result(result: Path, path: Path, limit: int) -> Path:
 def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
     """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG with at most `limit` px per side."""
     data = io.BytesIO()
-    small = resize_for_screen(pixels[..., :3], small_size(pixels.shape[1], pixels.shape[0], limit))
-    Image.fromarray(small).save(data, "JPEG", quality=80)
+    Image.fromarray(resize_to_fit(pixels[..., :3], limit)).save(data, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 

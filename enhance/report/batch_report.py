@@ -58,13 +58,14 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
     writer = csv.writer(text)
     writer.writerow(translate(language, f"table_{name}") for name in COLUMNS)
     for line in lines:
-        row: list[object] = [line.name, translate(language, f"table_{line.state}"), line.reason, line.title]
+        state = translate(language, f"table_{line.state}")
+        row: dict[str, object] = {"file": line.name, "state": state, "reason": line.reason, "result": line.title}
         if info := line.info:
             output = info["output"]
-            row += [output["width"], output["height"], output["bytes"], info["seconds"]["total"]]
-            row += [info["signature"], output["sha256"], info.get("fidelity_db"), info.get("fidelity_worst_db")]
-            row.append(_grade(language, info))
-        writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
+            row |= {name: output[name] for name in ("width", "height", "bytes", "sha256")}
+            row |= {name: info.get(name) for name in ("signature", "fidelity_db", "fidelity_worst_db")}
+            row |= {"seconds": info["seconds"]["total"], "fidelity": _grade(language, info)}
+        writer.writerow(_escape_formula(row.get(name)) for name in COLUMNS)
     return "\ufeff" + text.getvalue()
 
 
