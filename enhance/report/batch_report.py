@@ -104,7 +104,7 @@ def summary(lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LAN
     document.paragraph(counts, HEADING)
     document.paragraph(settings, colour=GREY)
     document.ln(3)
-    names = ("summary_column_file", "summary_column_result", "fidelity", "summary_column_size", "summary_column_time")
+    names = ("fact_name", "fact_result", "fidelity", "fact_disk", "row_time")
     headings = ["", *map(document.translate, names)]
     rows = [_row(document, number, line) for number, line in enumerate(lines, 1)]
     align: tuple[Literal["LEFT", "RIGHT"], ...] = ("LEFT", "LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
@@ -115,7 +115,7 @@ def summary(lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LAN
 def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
     if line.info:
         output = line.info["output"]
-        time = document.translate("report_seconds", number=f"{line.info['seconds']['total']:,.1f}")
+        time = document.translate("seconds", n=f"{line.info['seconds']['total']:,.1f}")
         size = f"{output['width']:,} × {output['height']:,}"
         auto = line.info.get("auto")
         choice = describe_preset(document.language, line.info["preset"], auto) if auto else ""

@@ -187,5 +187,5 @@ class ReportDocument(FPDF):
 
 def format_date(language: str, when: datetime) -> str:
     """Return day and minute of `when`, in its own time zone, as the language writes them."""
-    month = translate(language, f"report_month_{when.month}")
+    month = translate(language, "report_months").split()[when.month - 1]
     return translate(language, "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")

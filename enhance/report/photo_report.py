@@ -91,7 +91,7 @@ def make_report(info: Info, result: FinishedRows, image: SourceImage, *, languag
     _write_facts(document, _summary(document, info, size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
-    before, after = document.translate("report_before"), document.translate("report_after")
+    before, after = document.translate("before"), document.translate("after")
     document.rows([("", before, after), *_file_rows(document, info, image, size)], (42, 66, 66))
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
@@ -149,7 +149,7 @@ def _draw_pair(
     """Draw before and after side by side, or one above the other, each with its caption below."""
     top, bottom = document.y, document.y
     for number, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
-        label = document.translate(("report_before", "report_after")[number])
+        label = document.translate(("before", "after")[number])
         x = MARGIN if stacked or number == 0 else MARGIN + (document.epw + GAP) / 2
         y = bottom if stacked else top
         document.set_y(document.framed_image(pixels, icc, x, y, width, f"{label}: {caption}") + 1)
@@ -169,17 +169,17 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
     if grade := grade_in(info):
         word = document.translate(f"fidelity_{grade}")
         rating = document.translate("fidelity_of", word=word, db=f"{info['fidelity_worst_db']:.1f}")
-    time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
+    time = document.translate("seconds", n=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
     return {
-        "report_preset": describe_preset(document.language, info["preset"], info.get("auto")),
-        "report_settings": " · ".join(settings_in(info).describe(document.language).split(" · ")[2:]),
-        "report_output_size": _pixels(document, *size[::-1]),
+        "preset": describe_preset(document.language, info["preset"], info.get("auto")),
+        "settings": " · ".join(settings_in(info).describe(document.language).split(" · ")[2:]),
+        "size": _pixels(document, *size[::-1]),
         **({"report_faces": str(info["faces"]["found"])} if "faces" in info else {}),
         "fidelity": rating,
-        **({} if agreement is None else {"report_agreement": f"{agreement:.1f} dB"}),
-        "report_time": time,
+        **({} if agreement is None else {"row_agreement": f"{agreement:.1f} dB"}),
+        "row_time": time,
     }
 
 
@@ -205,7 +205,7 @@ def _file_rows(
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), *sizes),
         (document.translate("fact_print", dpi=dpi), *prints),
-        (document.translate("report_file_size"), *file_sizes),
+        (document.translate("fact_disk"), *file_sizes),
         (document.translate("report_colour"), *colours),
         ("SHA-256", *(f"{one[:32]}\n{one[32:]}".strip() for one in (image.sha256, output["sha256"]))),
     ]
@@ -215,14 +215,14 @@ def _run_facts(document: ReportDocument, info: Info) -> Facts:
     """Return the facts of the run."""
     model = info["model"]
     return {
-        "report_model": model["name"],
-        "report_source": translate_source(document.language, model["source"]),
+        "row_model": model["name"],
+        "row_source": translate_source(document.language, model["source"]),
         "report_licence": licence_text(document.language, model.get("licence", "")),
         "report_checksum": model["sha256"],
         "report_device": f"{info['device']} · {info['precision']}",
         "tile": document.translate("report_tile", pixels=info["tile"]),
-        "report_task": info["task_id"],
-        "report_signature": info["signature"],
+        "row_task": info["task_id"],
+        "row_signature": info["signature"],
     }
 
 
@@ -236,7 +236,7 @@ def _result_name(info: Info) -> str:
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
     megapixels = PixelCount(width * height).message(document.language)
-    return f"{document.translate('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
+    return f"{document.translate('size_in_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
 
 
 def _bytes(document: ReportDocument, count: int, kind: str) -> str:

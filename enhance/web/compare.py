@@ -182,7 +182,7 @@ def _show_end(call: Call, comparison: PageComparison) -> Updates:
         session.close_comparison()
         return show_preview(call) | {card.problem: call.problem(error, "A comparison failed")}
     return {
-        card.compare: gr.Button(call.text("compare_close")),
+        card.compare: gr.Button(call.text("close")),
         card.cells: cells_html(call, comparison),
         card.comparison_progress: templates.note(_end_text(call, comparison)),
     }

@@ -84,7 +84,7 @@
     panel.classList.toggle("sheet", isOpen);
     button.setAttribute("aria-expanded", String(isOpen));
     for (const part of all("#head, #tabs, #list, #stage, #history, #credits, footer")) part.inert = isOpen;
-    Object.assign(panel, { role: isOpen ? "dialog" : null, ariaLabel: isOpen ? window.enhanceTranslate("panel") : null, tabIndex: -1 });
+    Object.assign(panel, { role: isOpen ? "dialog" : null, ariaLabel: isOpen ? window.enhanceTranslate("settings") : null, tabIndex: -1 });
     if (isOpen) panel.scrollTop = 0;
     (isOpen ? panel : button).focus({ preventScroll: true });
   };
@@ -132,7 +132,7 @@
     one("#panel")?.classList.toggle("folded", Boolean(result));
     updateMenus();
     for (const name in SECTIONS) updateFold(name);
-    one("#settings button")?.setAttribute("aria-label", window.enhanceTranslate("panel"));
+    one("#settings button")?.setAttribute("aria-label", window.enhanceTranslate("settings"));
     showSummary();
     showPlan();
     watchBar();

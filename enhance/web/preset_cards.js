@@ -77,7 +77,7 @@
       return row;
     });
     put(row.firstChild, "textContent", window.enhanceTranslate(one(".many") ? "choose_for_all" : "choose_by_eye"));
-    put(row.lastChild, "textContent", window.enhanceTranslate(isAll ? "fewer_presets" : "more_presets"));
+    put(row.lastChild, "textContent", window.enhanceTranslate(isAll ? "fewer_presets" : "more"));
     row.lastChild.setAttribute("aria-expanded", String(isAll));
   };
 

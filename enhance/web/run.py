@@ -149,7 +149,7 @@ def _show_end(call: Call, run: PageRun) -> Updates:
         done = call.text("done", time=format_seconds(call.language, seconds["total"] - seconds["wait"]))
         updates = show_result(call) | {progress: templates.note(done, "finished")}
     except Cancelled:
-        text = call.text("run_disconnected" if run.cancelled_by == "absence" else "cancelled")
+        text = call.text("run_disconnected" if run.cancelled_by == "absence" else "stopped")
         updates = {progress: templates.note(text, "cancelled")}
     except Exception as error:
         updates = {progress: call.problem(error, "A run failed")}

@@ -66,7 +66,7 @@ def render(template: str, language: str, **values: Any) -> str:
 
 
 def pixel_size(language: str, width: int, height: int) -> str:
-    return translate(language, "report_pixels", width=f"{width:,}", height=f"{height:,}")
+    return translate(language, "size_in_pixels", width=f"{width:,}", height=f"{height:,}")
 
 
 def _message(kind: str, *values: Any) -> str:

