@@ -16,7 +16,7 @@ from ..processes import is_local_process, is_process_alive, this_process
 _HEARTBEAT_SECONDS = 20.0
 SILENT_SECONDS = 300.0
 """A process of another machine that has not touched its claims for this long counts as dead."""
-_LONGEST_PROCESS_ID = 255
+_LONGEST_PROCESS_NAME = 255
 _MARK = ".done"
 
 
@@ -48,7 +48,7 @@ class Claims:
         """Claim `what`. Return False also if another process has finished it since the first call in this process."""
         if not self._claim_key(key := _key(what), purpose):
             return False
-        self._first = self._first or self._now()
+        self._first = self._first or self._now()  # After the claim, which creates the folder.
         with suppress(FileNotFoundError):
             if self._modified(self._mark(key)) > self._first:
                 self.release(purpose)
@@ -59,6 +59,7 @@ class Claims:
     def release(self, purpose: Hashable = None, *, done: bool = False) -> None:
         """Release all claims, or those for one purpose, which is marked as finished if it is `done`."""
         key = self._marked.pop(purpose, None)
+        # The mark exists before the claim is released, so that no process can claim a finished file without seeing it.
         with suppress(StorageError):  # Without a mark, another process only downloads the file once more.
             if done and key is not None and not self._create(self._mark(key)):
                 self._touch(self._mark(key))
@@ -136,16 +137,16 @@ class Claims:
     def _is_alive(self, path: Path) -> bool:
         """Return whether the process of a claim is alive.
 
-        The modification time decides for processes on other computers and for claims that are not complete.
+        The modification time decides for processes on other machines and for claims that are not complete.
         """
-        try:
-            process = self._read(path)[:_LONGEST_PROCESS_ID].decode("utf-8", "replace").partition(" ")[0]
+        try:  # In a store, the name is followed by a space and random digits.
+            process = self._read(path)[:_LONGEST_PROCESS_NAME].decode("utf-8", "replace").partition(" ")[0]
             if is_local_process(process):
                 return is_process_alive(process)
             return self._now() - self._modified(path) < SILENT_SECONDS
         except (FileNotFoundError, IsADirectoryError):
             return False
-        except OSError:
+        except OSError:  # If in doubt, a file is skipped and not processed twice.
             return True
 
     def _read(self, path: Path) -> bytes:
@@ -153,7 +154,7 @@ class Claims:
         if not path.is_file():
             raise FileNotFoundError(path)
         with path.open("rb") as file:
-            return file.read(_LONGEST_PROCESS_ID)
+            return file.read(_LONGEST_PROCESS_NAME)
 
     def _now(self) -> float:
         """Return the time by the clock of the disk, which is the same for all machines."""

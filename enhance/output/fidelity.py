@@ -289,6 +289,7 @@ class FidelityMeter:
         self._averaged = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
         self._first = self._measured = 0
         self._squares = 0.0
+        # A histogram, because the worst hundredth is known only at the end and all ratios would need too much memory.
         self._weights = np.zeros((_DECIBELS[1] - _DECIBELS[0]) * _BINS_PER_DECIBEL)  # By ratio in dB.
         self._worst: tuple[float, tuple[int, int] | None] = 0.0, None  # The largest weighted ratio, and where it is.
 
@@ -304,6 +305,7 @@ class FidelityMeter:
         end = self._averages.finished
         is_complete = end == self._photo.height
         if is_complete or len(self._averaged) > _MEASURED_ROWS + 2 * METER_HALO:
+            # The measure of a row needs the rows below it.
             self._measure(end, end if is_complete else end - METER_HALO)
 
     def _measure(self, end: int, last: int) -> None:
@@ -327,6 +329,7 @@ class FidelityMeter:
         self._squares += float((weights * squares).sum(dtype=float))
         parts = weights * (error + self._hidden) / (contrast + _FAINT)
         y, x = np.unravel_index(parts.argmax(), parts.shape)
+        # No part is 0 like the initial value, so no place is compared with None.
         self._worst = max(self._worst, (float(parts[y, x]), (corner[0] + int(x), corner[1] + int(y))))
         ratios = 10 * np.log10((contrast + _FAINT) / (error + self._hidden)) - _DECIBELS[0]
         bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)

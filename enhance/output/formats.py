@@ -39,6 +39,8 @@ from .tiff import write_tiff
 FINE = 90
 """From this quality on, colour has the resolution of brightness (4:4:4) if the format allows it."""
 _STRIP, _STRIP_BYTES = 16, 1 << 20
+"""The rows of the largest JPEG block, and the bytes of a strip. Such a strip has fewer than the 65,535 blocks that a
+restart interval can have."""
 _THOROUGH_PIXELS = 10_000_000
 """Smaller AVIFs are encoded at speed 6, larger ones at 8: 2.6 times as fast, 12 % larger."""
 _RESOURCE_BYTES = 65_000
@@ -145,9 +147,15 @@ class Encoding:
         return self.format == "png" and self.metadata == "keep" and self.label and not is_signing()
 
     def __str__(self) -> str:
-        parts = [self.format, *([] if self.lossless else [str(self.quality)]), self.metadata]
-        parts += [] if self.file_format.alpha or self.background == "white" else [self.background]
-        return "-".join([*parts, *([] if self.label else ["unlabelled"]), *(["signed"] if is_signing() else [])])
+        parts = {
+            self.format: True,
+            str(self.quality): not self.lossless,
+            self.metadata: True,
+            self.background: self.background != "white" and not self.file_format.alpha,
+            "unlabelled": not self.label,
+            "signed": is_signing(),
+        }
+        return "-".join(part for part, is_stated in parts.items() if is_stated)
 
     def mark(self, *, has_gain_map: bool) -> str | None:
         """Return what the mark of a file states about its encoding, None for a stored PNG."""
@@ -343,14 +351,16 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     interval = -(-width // block) * (step // block)
     options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
     ending = source.ending(b"\xff\xd8") or b"\xff\xd9"
+    # The mark is at the end of the file, so it belongs to the gain map.
     attached = source.gain_map.encode()[:-2] + ending if source.gain_map else b""
     metadata, place = _jpeg_metadata(source, len(attached)), 0
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
+        # Without `optimize`, Pillow uses the standard Huffman tables, so the scans of all strips fit to the first head.
         Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
         head, scan = _split_jpeg(coded.getvalue(), height, interval)
         if attached and not number:
-            place = _end_of_segments(head)
+            place = _end_of_segments(head)  # The index is written again when the length of the photo is known.
             head = head[:place] + index_segment(0, 0, len(attached)) + head[place:]
         file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
         file.write(scan)
@@ -416,7 +426,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
         source.check_stop()
     try:
         height, width = source.image.size
-        source.encoding.check(width, height)
+        source.encoding.check(width, height)  # Again, because the free memory changed during the wait.
         parts = encode(source)
     finally:
         _ONE_PIECE.release()
@@ -459,7 +469,7 @@ def _encode_deep_avif(values: np.ndarray, source: _Source, icc: bytes | None, sp
     """Return an AVIF of 10 bits, which Pillow cannot write. OpenCV halves the colour resolution below quality 100."""
     if values.shape[2] > 1:
         values[..., :3] = values[..., 2::-1]
-    for row in values:
+    for row in values:  # Row by row, because the 32-bit numbers of a whole image need twice its memory.
         row[:] = (row.astype(np.uint32) * 1023 + 32_767) // 65_535
     blocks = {
         cv2.IMAGE_METADATA_EXIF: source.metadata.exif,
@@ -517,5 +527,5 @@ def _on_background(values: np.ndarray, level: int) -> np.ndarray:
     levels = int(np.iinfo(values.dtype).max)
     alpha = values[..., -1:].astype(np.uint64)
     mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels // 255 * level) * (levels - alpha)
-    divisor = np.uint64(levels * (levels // 255))
+    divisor = np.uint64(levels * (levels // 255))  # `levels` squared becomes 255.
     return ((mixed + divisor // 2) // divisor).astype(np.uint8)

@@ -151,7 +151,7 @@ def check_pattern(pattern: str) -> str:
 def fill_pattern(pattern: str, ending: str, **values: str) -> str:
     """Return the file name of a pattern with the `values` of PATTERN_FIELDS, shortened to what file systems allow."""
     stem = _FIELD.sub(lambda field: values[field[1]], pattern)
-    return shorten(stem, _MAX_NAME_BYTES - len(ending) - len("-999999")) + ending
+    return shorten(stem, _MAX_NAME_BYTES - len(ending) - len("-999999")) + ending  # `UniqueNames` can add a number.
 
 
 def shorten(text: str, most: int) -> str:
@@ -180,7 +180,7 @@ class UniqueNames:
 
 def _fold(name: str) -> str:
     """Return the same text for names that are one file on some system: they differ in case or in composition."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())  # casefold can decompose
 
 
 def _sha256(path: Path) -> str:

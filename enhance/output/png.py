@@ -106,7 +106,7 @@ class PngWriter:
         self._rows_left -= len(rows)
         step, first = max(1, _BLOCK_BYTES // self._row_above.size), 0
         while first < len(rows):
-            if self._chunk_rows == self._rows_of_chunk:
+            if self._chunk_rows == self._rows_of_chunk:  # The next chunk must not refer to the bytes of this one.
                 self._end_chunk(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
             last = min(first + step, first + self._rows_of_chunk - self._chunk_rows, len(rows))
             self._write_block(rows[first:last])

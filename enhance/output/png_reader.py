@@ -99,6 +99,7 @@ class PngReader:
             raise self._error("png_damaged") from error
         if values[0, 0] != NO_FILTER or np.any(values[1:, 0] != UP_FILTER):
             raise self._error("png_foreign")
+        # The filter Up works on bytes, so 16-bit values are put together after the sums.
         pixels = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8).view(self._dtype)
         pixels = pixels.astype(self._dtype.newbyteorder("="), copy=False).reshape(rows, self.size[1], -1)
         self._cached = index, pixels

@@ -14,7 +14,7 @@ from ..errors import StorageError
 from ..images.containers import SIGNATURE, make_chunk, riff_chunks
 
 _MARK = re.compile(rb"Enhance(?: \w+=[\w.+-]+)+\n")
-_LONGEST_ENDING = 1000
+_LONGEST_ENDING = 1000  # A mark, and what its format has around it.
 _AVIF_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 
 

@@ -23,7 +23,7 @@ _MAX_BORDER = 16
 """The maximum length of a side of the paper, in sides of the photo."""
 _SOURCE_ROWS, _BORDER_ROWS = 512, 64
 _HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of floats.
 
 Span = tuple[int, int]
 """Rows or columns [first, last)."""
@@ -135,6 +135,7 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
         with suppress(SettingsError):  # No resolution makes this print possible.
             return replace(settings, dpi=min(max(settings.dpi or 0, least), most))
     limit = error.values.get("largest") or error.values["smallest"]
+    # A new size resets the resolution, too.
     return settings.changed(**{error.values["setting"]: float(limit)}, dpi=settings.dpi)
 
 

@@ -184,6 +184,7 @@ def write_png(
             seconds["encode"] += time.perf_counter() - tuned
         measured = meter and meter.fidelity()
         average, worst = (f"{measured.average_db:g}", f"{measured.worst_db:g}") if measured else (None, None)
+        # The label is at the start of the file, but depends on the fidelity. The new label has the same length.
         if is_labelled and measured and fidelity_grade(measured.worst_db) == "free":
             png.xmp = with_source_type(xmp, label_of(xmp, generated=True))
         png.mark = Origin(

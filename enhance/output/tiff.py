@@ -49,6 +49,7 @@ def write_tiff(file: BinaryIO, form: PngFormat, strips: Iterable[np.ndarray], ro
     entries = {tag: entry for tag, entry in _entries(exif, None, is_swapped).items() if tag not in _PIXEL_TAGS}
     if is_big:
         for tag in {EXIF_IFD, GPS_IFD} & entries.keys():
+            # The interoperability directory is not written again, so a reference to it would be wrong.
             values = {one: entry for one, entry in _entries(exif, tag, is_swapped).items() if one != INTEROP_IFD}
             entries[tag] = kind, struct.pack("<Q", _write_directory(file, values, order, is_big))
     entries |= _image_entries(form, order, min(rows_per_strip, form.height))
@@ -110,7 +111,7 @@ def _write_directory(file: BinaryIO, entries: Mapping[int, tuple[int, bytes]], o
             value = struct.pack(order + offset, start)
         packed.append(struct.pack(order + entry, tag, kind, number) + value.ljust(room, b"\0"))
     start = _align(file)
-    file.write(struct.pack(order + count, len(entries)) + b"".join(packed) + bytes(room))
+    file.write(struct.pack(order + count, len(entries)) + b"".join(packed) + bytes(room))  # 0: no next directory
     return start
 
 

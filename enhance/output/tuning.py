@@ -23,7 +23,7 @@ Overlay = Callable[[np.ndarray, int], np.ndarray]
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
-_SHARPEN_HALO = 6
+_SHARPEN_HALO = 6  # For float32, OpenCV cuts a Gaussian filter off at four standard deviations.
 _SHARPEN_GAIN = 2.0
 _STEPS_REMOVED = 2.0
 """The share of a JPEG's steps that is removed from the output of the network, divided by 1 - Strength."""
@@ -93,6 +93,7 @@ class Tuning:
 
         mixed, levels = self.grid.rows(upscaled, first, last), self.photo.levels
         alpha = mixed[..., 3:]
+        # 1 up to a quarter of full alpha, 0 from a half on. Where alpha rounds to 0 in 8 bits, no colour is known.
         weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1) * (alpha * 2 * 255 > levels)
         colour = np.clip(mixed[..., :3] / np.maximum(alpha, 1), 0, levels)
         return rows + weight * (colour - rows)

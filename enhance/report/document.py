@@ -78,6 +78,7 @@ class ReportDocument(FPDF):
                 cleaned += character
             elif character.isspace() or unicodedata.category(character) == "Cc":
                 cleaned += " "
+            # Format characters, combining marks and the skin tones of emoji are shown as part of another character.
             elif unicodedata.category(character) not in ("Cf", "Mn", "Me") and not 0x1F3FB <= ord(character) <= 0x1F3FF:
                 cleaned += _REPLACEMENT
         return cleaned

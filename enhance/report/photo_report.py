@@ -60,7 +60,7 @@ def report_path_next_to(result: Path, input_sha256: str) -> Path:
 
 def _is_report(path: Path, input_sha256: str) -> bool:
     try:
-        content = path.read_bytes()
+        content = path.read_bytes()  # fpdf2 writes the metadata of a PDF without compression.
     except OSError:
         return False
     return f"/Creator ({CREATOR})".encode() in content and f"/Keywords ({input_sha256})".encode() in content
@@ -172,9 +172,10 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
     time = document.translate("seconds", n=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
+    _, _, *adjustments = settings_in(info).describe(document.language).split(" · ")  # after preset and size
     return {
         "preset": describe_preset(document.language, info["preset"], info.get("auto")),
-        "settings": " · ".join(settings_in(info).describe(document.language).split(" · ")[2:]),
+        "settings": " · ".join(adjustments),
         "size": _pixels(document, *size[::-1]),
         **({"report_faces": str(info["faces"]["found"])} if "faces" in info else {}),
         "fidelity": rating,
