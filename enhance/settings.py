@@ -123,22 +123,18 @@ class WeightInterpolation:
 class Range:
     """The values that a number setting can have, and its usual value.
 
-    At its `neutral` value a setting changes no pixel; None for a setting that is not part of tuning.
+    A setting of tuning changes no pixel at its usual value, so signatures leave it out there.
     """
 
     low: float
     high: float
     usual: float | None = None
-    neutral: float | None = None
     is_whole: bool = False
+    is_tuning: bool = False
 
 
-def _number(low: float, high: float, usual: float | None = None, *, whole: bool = False) -> Any:
-    return field(default=None, metadata={"range": Range(low, high, usual, is_whole=whole)})
-
-
-def _tuning(low: float, high: float, neutral: float) -> Any:
-    return field(default=None, metadata={"range": Range(low, high, neutral, neutral)})
+def _number(low: float, high: float, usual: float | None = None, *, whole: bool = False, tuning: bool = False) -> Any:
+    return field(default=None, metadata={"range": Range(low, high, usual, whole, tuning)})
 
 
 @dataclass(frozen=True)
@@ -168,12 +164,12 @@ class Settings:
     preset: str = DEFAULT_PRESET
     scale: float | None = None
     tuning: bool = None  # type: ignore[assignment]  # None is replaced by the preset's value in __post_init__
-    strength: float = _tuning(0, 1, neutral=1)
-    fidelity: float = _tuning(0, 1, neutral=0)
+    strength: float = _number(0, 1, usual=1, tuning=True)
+    fidelity: float = _number(0, 1, usual=0, tuning=True)
     denoise: float = _number(0, 1, usual=0)
-    sharpen: float = _tuning(0, 1, neutral=0)
-    saturation: float = _tuning(0, 2, neutral=1)
-    contrast: float = _tuning(0.5, 1.5, neutral=1)
+    sharpen: float = _number(0, 1, usual=0, tuning=True)
+    saturation: float = _number(0, 2, usual=1, tuning=True)
+    contrast: float = _number(0.5, 1.5, usual=1, tuning=True)
     tile: int = _number(64, 1024, usual=192, whole=True)
     reduce: int = _number(1, 4, usual=1, whole=True)
     long_side: int | None = _number(1, _MAX_SIZE, whole=True)
@@ -184,24 +180,22 @@ class Settings:
     print_fit: str | None = None
 
     def __post_init__(self) -> None:
-        preset = find_preset(self.preset)
-        values = {"tile": USUAL["tile"]} if self.is_auto else {"tuning": True, **USUAL, **preset.settings}
+        values = {"tile": USUAL["tile"]} if self.is_auto else {"tuning": True, **USUAL, **self._preset.settings}
+        if self.is_print:
+            values |= {"print_fit": PRINT_FITS[0], "dpi": PRINT_DPI}
         for name, value in values.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         sizes = [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
         if len(sizes) > 1 and set(sizes) != set(PRINT_SIDES):
             raise SettingsError("setting_one_size", given=", ".join(sizes))
-        if self.print_fit is None and self.is_print:
-            object.__setattr__(self, "print_fit", PRINT_FITS[0])
         if self.print_fit not in (None, *PRINT_FITS):
             raise SettingsError("print_fit_unknown", value=repr(self.print_fit), fits=", ".join(PRINT_FITS))
-        if self.is_print and self.dpi is None:
-            object.__setattr__(self, "dpi", PRINT_DPI)
         if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        if self.reduce is not None:
+        if self.reduce is not None:  # First, because `largest_scale` divides by it.
             object.__setattr__(self, "reduce", _check_value("reduce", self.reduce, _RANGES["reduce"]))
+        # The range of `scale` is the only one that depends on other settings.
         largest = largest_scale(self)
         if self.reduce not in (None, 1) and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
@@ -292,8 +286,8 @@ class Settings:
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed; None leaves one as it is.
 
-        A new size replaces the previous one, whichever setting stated it. A changed `reduce` keeps the largest scale if
-        that was selected, and limits any other scale to the new maximum.
+        A new size replaces the previous one, whichever setting stated it. With a changed `reduce`, the scale of the
+        network is that of the new settings again, and any other scale is limited to the new maximum.
         """
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
@@ -363,7 +357,7 @@ USUAL = {name: one.usual for name, one in _RANGES.items() if one.usual is not No
 """The values of settings that a preset does not name."""
 RANGES = {name: (_RANGES[name].low, _RANGES[name].high) for name in USUAL}
 """Lowest and highest value of each slider."""
-NEUTRAL = {name: one.neutral for name, one in _RANGES.items() if one.neutral is not None}
+NEUTRAL = {name: USUAL[name] for name, one in _RANGES.items() if one.is_tuning}
 """The values at which tuning changes nothing."""
 WHOLE = tuple(name for name, one in _RANGES.items() if one.is_whole)
 """The settings that are whole numbers."""
@@ -406,12 +400,12 @@ def find_preset(name: str) -> Preset:
     """Return the preset called `name`, including those of user models. Raises SettingsError if there is none."""
     if name == RESIZE:
         return _RESIZE
-    if model := isinstance(name, str) and models.USED.get(name):
-        return _own_preset(model)
-    known = PRESETS if isinstance(name, str) and name in PRESETS else all_presets()
-    if not isinstance(name, str) or name not in known:
-        raise SettingsError("preset_unknown", preset=name, known=", ".join(known))
-    return known[name]
+    if isinstance(name, str):  # JSON can have anything, also what no dictionary accepts as a key.
+        if model := models.USED.get(name):
+            return _own_preset(model)
+        if preset := PRESETS.get(name) or all_presets().get(name):
+            return preset
+    raise SettingsError("preset_unknown", preset=name, known=", ".join(all_presets()))
 
 
 def all_presets() -> dict[str, Preset]:
@@ -460,6 +454,7 @@ def _size_key(settings: Settings) -> dict[str, object]:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     if settings.is_print:
         fit = {"fit": settings.print_fit} if settings.has_paper_size else {}
+        # The resolution of a print determines its pixels. That of any other result is only stated in the file.
         return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi, **fit}
     scale = float(settings.scale or network_scale(settings))
     return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}
@@ -478,7 +473,7 @@ def network_key(
         model=model_sha256,
         precision=precision,
         denoise=settings.denoise if settings.denoises else None,
-        dehaze=settings.strength if settings.scene == "dehaze" else None,
+        dehaze=settings.strength if settings.scene == "dehaze" else None,  # Haze is removed before the network.
         reduce=settings.reduce,
     )
     return key if second_sha256 is None else _digest(first=key, **_tuning_key(settings), second=second_sha256)
