@@ -51,7 +51,7 @@ _NAMES = {
     ),
 }
 _LONGEST_NAME = 120
-_CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
+_CLEAN_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,6 @@ class TaskStore:
         self._used = UsedFiles(self.folder)
         self._lock = threading.Lock()
         self._signatures: dict[str, str] = {}  # by the name of the `.json`
-        self._list_again = 0.0
         self._reserving, self._reserved = threading.Lock(), 0
         self.page_items: Callable[[], Iterable[StoredItem]] = tuple
         self._cleaned = time.monotonic()
@@ -181,6 +180,7 @@ class TaskStore:
                 raise PictureError("input_changed", name=name)
 
         place = self.upload_path(sha256, name)
+        # The folder is named by the checksum. The size shows a file that a power failure cut off: it was not synced.
         if not place.exists() or place.stat().st_size != size:
             write_atomically(place, copy)
         else:
@@ -232,13 +232,7 @@ class TaskStore:
         return False
 
     def _read_new(self) -> None:
-        """Read the signatures of tasks that other processes have finished.
-
-        A slow file system is listed for at most a tenth of the time.
-        """
-        started = time.monotonic()
-        if started < self._list_again:
-            return
+        """Read the signatures of tasks that other processes have finished."""
         names = set[str]()
         with suppress(OSError), os.scandir(self.processed) as entries:
             names = {entry.name for entry in entries if entry.name.endswith(".json")}
@@ -247,13 +241,11 @@ class TaskStore:
         for path in map(self.processed.joinpath, names - self._signatures.keys()):
             if _TASK_ID.fullmatch(path.stem) and (info := _read_info(path)):
                 self._signatures[path.name] = info.get("signature", "")
-        seconds = time.monotonic() - started
-        self._list_again = time.monotonic() + (9 * seconds if seconds > _LONG_LISTING else 0)
 
     def copy_result(self, task_id: str, path: Path) -> None:
         """Link or copy a finished result to `path`. Raises StorageError."""
         write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
-        count_as_used(path)
+        count_as_used(path)  # A link has the time of the earlier result.
 
     def save_entry(self, entry: Entry) -> None:
         """Write an entry of the recent results. Raises StorageError."""
@@ -289,11 +281,12 @@ class TaskStore:
         """Delete runs with their results, reports and inputs, except what other entries or results need."""
         for entry in entries:
             entry.path(self).unlink(missing_ok=True)
-        others = list(self._entries())
+        others = list(self._entries())  # all users, because equal inputs and results are stored once
         ids = {entry.task_id for entry in entries} - {other.task_id for other in others}
         removed = [info for one in ids if (info := self.info(one or "")) is not None]
         self._remove_unused({self.result_path(info["task_id"]) for info in removed})
 
+        # Listed after the deletion, which leaves results that are in use. Their files are still needed.
         tasks = [path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem)]
         remaining = [info for info in map(_read_info, tasks) if info]
         pngs = {info["output"].get("sha256") for info in removed}
@@ -317,7 +310,7 @@ class TaskStore:
         """Reserve `count` bytes, or release them with a negative number. Return whether they fit."""
         if self._max_disk is None:
             return True
-        with self._reserving:
+        with self._reserving:  # Two uploads must not get the same free bytes.
             fits = count <= 0 or self.clean(count)
             self._reserved += count if fits else 0
         return fits
@@ -371,7 +364,7 @@ class TaskStore:
             return
         with suppress(OSError):
             path.unlink(missing_ok=True)
-            if path.parent == self.processed:
+            if path.parent == self.processed:  # Without its PNG, a `.json` is no result any more, should this fail.
                 path.with_suffix(".json").unlink(missing_ok=True)
             if path.parent.parent == self.uploads:
                 path.parent.rmdir()
