@@ -169,11 +169,12 @@ class Enhancer:
             by_name = Encoding.of_file(target, format=encoding and encoding.format)  # Raises if they contradict.
             encoding = encoding or by_name
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
-        engine, started = self.engine, time.perf_counter()
+        engine, started = self.engine, time.perf_counter()  # in this order, because the first use imports PyTorch
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
         with as_file(source, self.tasks.network) as (path, own_name), SCHEDULER.queue_job(ticket, ahead=1):
             image = self.read(image or path, target, name=name or own_name)
-            run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
+            callbacks = {"progress": progress, "watch": watch, "on_compute": on_compute}
+            run = self._start_run(image, settings, ticket, started, engine, **callbacks)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
@@ -386,17 +387,11 @@ class Enhancer:
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
     def _start_run(
-        self,
-        image: SourceImage,
-        settings: Settings,
-        ticket: Ticket,
-        started: float,
-        engine: Engine,
-        progress: Progress | None = None,
-        watch: StripCallback | None = None,
-        on_compute: Callable[[Run], object] | None = None,
+        self, image: SourceImage, settings: Settings, ticket: Ticket, started: float, engine: Engine, **callbacks: Any
     ) -> Run:
         """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
+
+        `callbacks` are fields of `Run`.
 
         Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
         """
@@ -405,7 +400,7 @@ class Enhancer:
         settings = pipeline.install_models(settings, ticket.stop)
         precision = engine.precision(image.bits, settings.model) if settings.model else "fp32"
         request = _request(image, settings, precision, ticket.stop)
-        return Run(request, engine, self._face_cache, ticket, started, progress, watch, auto, on_compute)
+        return Run(request, engine, self._face_cache, ticket, started, auto=auto, **callbacks)
 
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.

@@ -320,8 +320,6 @@ def grade_in(info: Info) -> str:
 def settings_in(info: Info) -> Settings:
     """Return the settings of a finished run, even if its model was removed or replaced."""
     values = {**info["settings"], "preset": info["preset"], "tile": info["tile"]}
-    try:
-        return Settings(**values)
-    except SettingsError:
-        scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
-        return Settings.from_stored(values, max(1, math.ceil(scale)))
+    # The scale of a removed model is not stored, but it is at least that of the result.
+    scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
+    return Settings.from_stored(values, max(1, math.ceil(scale)))

@@ -180,7 +180,7 @@ class Run:
         part = Part(image.crop(outer), outer.downscale(settings.reduce), Cut(outer, image.height, image.width))
         is_exact = not (settings.model and part.is_region) or self.engine.is_exact(settings.weights, network_key)
         scene, known = self._find_scene(part.box), (earlier or {}).get(network_key)
-        if known and is_exact and known.info["approximate"]:
+        if known and is_exact and known.info["approximate"]:  # A run has measured the statistics since then.
             known = None
         if known is None:
             with self._network_output(scene, part) as output:
@@ -203,10 +203,11 @@ class Run:
 
         `encoding` is that of the file, None for the PNG that the run wrote.
         """
-        image = self.request.image
-        lost = image.metadata.notes
-        if lost := encoding.input_notes(lost, has_gain_map=self.request.has_gain_map) if encoding else lost:
-            output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
+        notes = self.request.image.metadata.notes
+        if encoding:
+            notes = encoding.input_notes(notes, has_gain_map=self.request.has_gain_map)
+        if notes:
+            output = {**output, "notes": list(dict.fromkeys([*notes, *output.get("notes", ())]))}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
 
     def _facts(self) -> dict[str, Any]:
@@ -289,7 +290,7 @@ class Run:
                     self._run_network(output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0))
                 if network_path:
                     output.keep()
-            SCHEDULER.leave_queue(self.ticket)
+            SCHEDULER.leave_queue(self.ticket)  # The next run gets the device while this one is tuned and written.
             self._end_stage("network")
             yield output
 
@@ -426,12 +427,9 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
 
 def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
     """Return whether a file of this origin is the result of the request in this encoding."""
-    dpi, format = request.settings.dpi, encoding.mark(has_gain_map=request.has_gain_map)
-    return (origin.signature, origin.encoding, origin.dpi) == (
-        request.signature,
-        format,
-        None if dpi is None else str(dpi),
-    )
+    dpi, mark = request.settings.dpi, encoding.mark(has_gain_map=request.has_gain_map)
+    expected = request.signature, mark, None if dpi is None else str(dpi)
+    return (origin.signature, origin.encoding, origin.dpi) == expected
 
 
 def earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
