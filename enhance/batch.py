@@ -245,6 +245,7 @@ class BatchRun:
         """Start the next file and return it. Return None at the end; from then on files cannot be added."""
         with self._lock:
             while not self.stop.is_set():
+                # At the end and only once, because a file that another process still has would be tried forever.
                 if not self.batch.count("waiting") and not self.batch.count("running") and not self._has_rechecked:
                     self._has_rechecked = True
                     self._change_states("elsewhere", "waiting")
@@ -417,6 +418,7 @@ class BatchRun:
             if share:
                 self._running_work[item.key] = self.work(item) * share
             running = sum(self._running_work.values())
+            # Cached files take hardly any time, so only the others show the speed.
             done, computed = self._work["done"] + running, self._computed_work + running
             total = sum(self._work.values()) - self._work["failed"] - self._work["elsewhere"] or 1
             elapsed = time.perf_counter() - self._started

@@ -29,13 +29,11 @@ def find_images(
     pages: Path | None = None,
     listed: Iterable[Item] = (),
 ) -> Batch:
-    """Return a batch of the given files, the images in the given folders, and the files of a list.
+    """Return a batch of the files `inputs`, the images in the folders `inputs`, and the files `listed`.
 
-    Folders can be fsspec addresses.
-
-    Results in the `output` folder are not inputs. `shard` selects a part of the files. With `pages`, a folder for
-    copies, each page of a local TIFF is an item. A folder that cannot be read is a failed item. Raises StorageError,
-    and PictureError if there is nothing at an address.
+    Inputs and `output` can be fsspec addresses. Results in the `output` folder are not inputs. `shard` selects a part
+    of the files. With `pages`, a folder for copies, each page of a local TIFF is an item. A folder that cannot be read
+    is a failed item. Raises StorageError, and PictureError if there is nothing at an address.
     """
     inputs = list(inputs)
     listing = list_images(

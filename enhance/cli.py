@@ -306,7 +306,7 @@ def _run(options: Namespace) -> int:
         if not batch.listed and not batch.items:
             raise EnhanceError("no_images")
         enhancer = Enhancer(options.device, options.precision)
-        if options.ray is None:
+        if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
         if output is None:
             enhancer.tasks.check()
@@ -655,7 +655,7 @@ def _app(options: Namespace) -> int:
     enhancer = Enhancer()
     enhancer.tasks.check()
     enhancer.tasks.clean()
-    from .web import serve
+    from .web import serve  # after the checks, because Gradio takes seconds to import
 
     serve(enhancer, share=options.share)
     return 0

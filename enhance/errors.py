@@ -33,6 +33,7 @@ class EnhanceError(Exception):
         return self.message()
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled without keyword arguments. Decoding processes and cluster workers return errors.
         return partial(type(self), self.key, **self.values), ()
 
 

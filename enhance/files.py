@@ -37,7 +37,7 @@ class AtomicFile:
     def prepare(self) -> AtomicFile:
         """Create the folder. Raises StorageError if `path` is a folder."""
         with self.storage_errors():
-            if self.path.is_dir():
+            if self.path.is_dir():  # The rename would fail too, but only after all the work.
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return self

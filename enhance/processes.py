@@ -70,7 +70,7 @@ def _is_abandoned(path: Path) -> bool:
     process = "-".join(match.groups())
     try:
         is_old = time.time() - path.stat().st_mtime > _OTHER_MACHINE_SECONDS
-    except FileNotFoundError:
+    except FileNotFoundError:  # Another process has removed it just now.
         return True
     return not is_process_alive(process) if is_local_process(process) else is_old
 
@@ -84,6 +84,7 @@ def _start_of(pid: int) -> int:
     process = psutil.Process(pid)
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        # Field 22 of proc(5). The second one is the name of the program in brackets, which can contain spaces.
         ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
     except FileNotFoundError:
         return int(process.create_time())

@@ -102,7 +102,7 @@ def trim(items: Collection[StoredItem], limit: int, extra: int, remove: Callable
     used: dict[Inode, float] = {}
     for item in items:
         for inode in item.sizes:
-            used[inode] = max(item.used, used.get(inode, 0.0))
+            used[inode] = max(item.used, used.get(inode, 0.0))  # Links are one file: the last use of any counts.
     fits = sum(sizes[inode] for inode in fixed) + extra <= limit
     total = sum(sizes.values()) + (extra if fits else 0)
     removable = [item for item in items if item.sizes and fixed.isdisjoint(item.sizes)]
@@ -110,7 +110,7 @@ def trim(items: Collection[StoredItem], limit: int, extra: int, remove: Callable
         if total <= limit:
             break
         remove(item.path)
-        if item.path.exists():
+        if item.path.exists():  # It could not be removed.
             continue
         for inode in item.sizes:
             links[inode] -= 1
@@ -136,7 +136,7 @@ class UsedFiles:
         with self.lock:
             for path in paths:
                 self._counts[path] += 1
-                with suppress(OSError):
+                with suppress(OSError):  # On a full disk, the count still protects the file from this process.
                     self.marks.mkdir(parents=True, exist_ok=True)
                     self._mark(path).touch()
         try:

@@ -78,7 +78,7 @@ class Scheduler:
     """Runs steps on the device's thread, which starts with the first step, and queues the jobs of the steps."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = threading.Condition()
         self._urgent, self._normal, self._background = FairQueue[Step](), FairQueue[Step](), FairQueue[Step]()
         self._urgent_in_a_row, self._last_used = 0, 0.0
         self._thread: threading.Thread | None = None
@@ -181,7 +181,7 @@ class Scheduler:
         ticket = Ticket(kind, caller)
         with self._changed:
             self._check_limits(ticket, _MAX_JOBS[kind] if limit is None else limit)
-            self._holders[ticket] = 0
+            self._holders[ticket] = 0  # Under the same lock as the check, so that two jobs cannot get the last place.
         with self.hold(ticket):
             yield ticket
 
@@ -224,7 +224,7 @@ class Scheduler:
             queue.waiting.remove(ticket)
             if ticket in queue.active:
                 queue.active.remove(ticket)
-            if ticket.began is not None:
+            if ticket.began is not None:  # Recent jobs count most: each older one counts 3/4 of the next.
                 queue.seconds += (time.monotonic() - ticket.began - queue.seconds) / 4
                 ticket.began = None
             self._advance(queue)
@@ -252,7 +252,7 @@ class Scheduler:
         own = sum(one.caller == ticket.caller for one in jobs)
         of_address = sum(_parts(one.caller)[0] == _parts(ticket.caller)[0] for one in jobs)
         share = max(2, limit // 4)
-        is_full = len(jobs) > limit
+        is_full = len(jobs) > limit  # One job more than can wait has the device.
         if ticket.kind == "batch":
             is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
         if is_full or own >= share or of_address >= max(share, limit - share):
@@ -273,7 +273,7 @@ class Scheduler:
             ticket.wait_seconds += time.perf_counter() - started
         if ticket.stop.is_set():
             raise Cancelled("stopped_before")
-        if ahead == 0:
+        if ahead == 0:  # Otherwise the job only prepares, and its time does not count.
             ticket.began = time.monotonic()
 
     def _advance(self, queue: _JobQueue) -> None:
