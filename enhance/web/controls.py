@@ -209,9 +209,8 @@ def change_view(call: Call) -> Iterator[Updates]:
     """Preview the region of the photo that the page shows now, unless it shows the result there."""
     session = call.session
     view, result = _event_view(call), session.result
-    if session.upload is None or view is None:
+    if session.upload is None or view is None or not session.show_view(view, call.order):
         return
-    session.view = view
     if not session.is_running and not (result and is_current(session, result.info, session.settings)):
         yield from update_preview(call)
 

@@ -117,7 +117,7 @@ class Session:
 
         self.upload: Upload | None = None
         self.choice = 0  # The number of the last choice of a photo.
-        self.view = Box(0, 0, 1, 1)  # The region of the photo that the page shows.
+        self.view, self.view_order = Box(0, 0, 1, 1), 0  # The region of the photo that the page shows, and its request.
 
         self.settings = Settings(REFERENCE_PRESET)  # With the preset that Auto chose, if Auto is selected.
         self.is_auto = True
@@ -218,6 +218,14 @@ class Session:
             if order >= self.order:
                 self.order, self.values = order, values
             return self.values
+
+    def show_view(self, view: Box, order: int) -> bool:
+        """Set the region that the page shows, unless a later request has set it. Return whether it was set."""
+        with self.lock:
+            if order < self.view_order:
+                return False
+            self.view, self.view_order = view, order
+            return True
 
     def new_path(self, kind: str, suffix: str = "") -> Path:
         """Return the path for a new file of this kind, and delete the oldest files of the kind."""

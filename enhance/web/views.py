@@ -61,6 +61,7 @@ class Call:
     """A request of the page to a handler.
 
     `values` are the newest values of the controls, if the handler has them, and `event` has the data of the event.
+    `order` is greater than that of all requests that the page has sent before.
     """
 
     page: Page
@@ -70,6 +71,7 @@ class Call:
     language: str
     values: Values
     event: gr.EventData
+    order: int = 0
 
     def text(self, key: str, **values: object) -> str:
         return translate(self.language, key, **values)
@@ -126,19 +128,19 @@ def bind(
 
     def arguments(request: gr.Request, event: gr.EventData, given: tuple[Any, ...]) -> tuple[Any, ...]:
         session, values = services.sessions.get(request), {}
+        header = (request.headers or {}).get(ORDER_HEADER, "")[:16]
+        order = int(header) if header.isdecimal() else 0
         if opens_tab:
             session.open_tab(str(event.index) == "many")
         session = session if of_page else session.active
         services.replace_missing_preset(session)
         if has_controls:
             given, shown = given[: -len(CONTROLS)], given[-len(CONTROLS) :]
-            order = (request.headers or {}).get(ORDER_HEADER, "")[:16]
-            values = dict(zip(CONTROLS, shown, strict=True))
-            values = {**session.newest(int(order) if order.isdecimal() else 0, values)}
+            values = {**session.newest(order, dict(zip(CONTROLS, shown, strict=True)))}
             # In Single, a message offers the largest size. In Batch, a file can have it although the others do not.
             values["largest"] = session is not session.owner and (values["largest"] or session.is_flexible)
             values = services.with_chosen_preset(session, values)
-        return Call(page, services, request, session, language_of(request), values, event), *given
+        return Call(page, services, request, session, language_of(request), values, event, order), *given
 
     def call(request: gr.Request, event: gr.EventData, *given: Any) -> Updates | None:
         with services.errors_as_messages(request):

@@ -12,11 +12,14 @@ from .journey import (
     BATCH_INPUT,
     add_files,
     choose,
+    data_of,
+    drag,
     drop,
     enhance,
     expect,
     expect_chosen,
     history,
+    images,
     load,
     number,
     open_batch,
@@ -27,6 +30,7 @@ from .journey import (
     result_is,
     send_event,
     wait_for_chip,
+    wait_for_new_preview,
 )
 
 HOLD = """(() => {
@@ -63,6 +67,19 @@ LATE_NUMBERS = """(() => {
   };
 })();"""
 """Let the browser receive the number of each event `delay` ms late, after its updates."""
+
+LATE_VIEW = """(() => {
+  const send = window.fetch;
+  window.fetch = async (...given) => {
+    const isView = window.gate && JSON.parse(given[1]?.body ?? "{}").event_data?.index?.length === 4;
+    const gate = isView ? window.gate : null;
+    if (isView) [window.gate, window.isHeld] = [null, true];
+    await gate;
+    return send(...given);
+  };
+  window.hold = () => { window.gate = new Promise((done) => { window.letGo = done; }); };
+})();"""
+"""Let the browser send the next request for a region late: `hold()`, then `letGo()`."""
 
 REACHED = """(id) => {
   const part = document.getElementById(id), box = part.getBoundingClientRect();
@@ -236,6 +253,24 @@ def test_all_updates_of_an_event_are_shown_if_they_arrive_before_its_number(site
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible()
     expect(page.locator("#cancel")).to_have_count(0)
+
+
+def test_a_late_request_for_a_region_does_not_replace_a_later_one(site: Site, open_page):
+    page = open_page("?preset=anime-fast", script=LATE_VIEW)
+    load(page, site.photo("wide.png", 600, 900))
+    shown = images(page)
+    page.evaluate("hold()")
+    drag(page, -80, 0)
+    page.wait_for_function("window.isHeld")
+    drag(page, -80, 0)
+    shown = wait_for_new_preview(page, shown)
+    region = data_of(page, "preview")["window"]
+    with page.expect_response("**/queue/join*"):
+        page.evaluate("letGo()")
+    wait_for_chip(page, "matches")
+    page.locator("#retry").click()
+    wait_for_new_preview(page, shown)
+    assert data_of(page, "preview")["window"] == region
 
 
 def test_the_end_of_an_event_repeats_no_update(site: Site):
