@@ -320,10 +320,10 @@
     zoom = clamp(Math.floor(fitZoom()), 1, 2);
     [fitted, split, viewAddress] = [false, 0.5, photo.address];
   };
-  const showPreview = async (data, owner) => {
-    let images;
-    try { images = await Promise.all([load(data.before), load(data.after)]); } catch { return; }
-    if (data !== preview || photo?.address !== owner) return;
+  const showPreview = async (data, owner, isRetry = false) => {
+    const images = await Promise.all([load(data.before), load(data.after)]).catch(() => null);
+    if (!images && !isRetry) setTimeout(showPreview, RETRY_MS, data, owner, true);
+    if (!images || data !== preview || photo?.address !== owner) return;
     const { quick, signature, window: at } = data, unit = data.size[0] / photo.size[0];
     const isCurrent = (one) => quick || (!one.quick && one.signature === signature);
     for (const [index, layer] of ["before", "after"].entries()) {

@@ -31,6 +31,7 @@ from .journey import (
     send_event,
     wait_for_chip,
     wait_for_new_preview,
+    wait_for_stage,
 )
 
 HOLD = """(() => {
@@ -257,7 +258,9 @@ def test_all_updates_of_an_event_are_shown_if_they_arrive_before_its_number(site
 
 def test_a_late_request_for_a_region_does_not_replace_a_later_one(site: Site, open_page):
     page = open_page("?preset=anime-fast", script=LATE_VIEW)
+    page.route("**/preview-0-*", lambda route: route.abort(), times=1)
     load(page, site.photo("wide.png", 600, 900))
+    wait_for_stage(page, "view.layers.after === 1")  # at the second attempt
     shown = images(page)
     page.evaluate("hold()")
     drag(page, -80, 0)
