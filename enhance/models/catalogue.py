@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import WeightsError
+from .download import Progress
 from .files import locked, storage_errors
 from .manifest import Model, allows_commercial_use
 from .store import Store, ensure, locate
@@ -31,18 +32,15 @@ def find(catalogue: Catalogue, text: str = "", *, photo: bool = False, commercia
 
 def get(name: str, catalogue: Catalogue) -> Model:
     """Return a model of the catalogue by its name, ignoring case. Raises WeightsError that suggests a similar name."""
-    names = {one.lower(): one for one in catalogue}
-    if name.lower() in names:
-        return catalogue[names[name.lower()]]
-    near = get_close_matches(name.lower(), names, n=1)
-    if near:
-        raise WeightsError("weights_find_similar", name=name, similar=names[near[0]])
+    models = {model.name.lower(): model for model in catalogue.values()}
+    if model := models.get(name.lower()):
+        return model
+    if near := get_close_matches(name.lower(), models, n=1):
+        raise WeightsError("weights_find_similar", name=name, similar=models[near[0]].name)
     raise WeightsError("weights_find_unknown", name=name)
 
 
-def add_by_name(
-    model: Model, name: str | None, folder: Path, progress: Callable[[int, int], object] | None = None
-) -> Model:
+def add_by_name(model: Model, name: str | None, folder: Path, progress: Progress | None = None) -> Model:
     """Download a model of the catalogue and add it as a user model; `name` defaults to the name of its file.
 
     A model that was added before is returned. An interrupted download is resumed by the next call. Raises WeightsError

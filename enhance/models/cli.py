@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ..config import terminal_language
 from ..errors import EnhanceError, WeightsError
 from ..i18n import translate
 from .catalogue import Catalogue, add_by_name, find, get
-from .download import read_attempts
+from .download import Progress, read_attempts
 from .files import forget_digests
 from .manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
 from .store import ModelFiles, Store, ensure, inspect, rename_corrupt_files
@@ -144,7 +144,7 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], object]]:
+def _progress(name: str) -> Iterator[Progress]:
     """Show the progress of a download, if the output is a terminal."""
     from tqdm import tqdm
 

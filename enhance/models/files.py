@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import StorageError
-from ..files import file_sha256, write_atomically
+from ..files import FULL, file_sha256, write_atomically
 from ..processes import remove_leftovers
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise StorageError("weights_folder_full", folder=folder) from error
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             raise StorageError("weights_folder_none", folder=folder) from error

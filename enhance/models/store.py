@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ..errors import Cancelled, WeightsError
-from .download import fetch, is_installed, read_origin
+from .download import Progress, fetch, is_installed, read_origin
 from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
 from .manifest import Located, Model, manifest
@@ -75,20 +75,16 @@ def locate(name: str, store: Store | None = None) -> Located | None:
 
     Raises WeightsError for an unknown name.
     """
-    return inspect(name, store).located
+    return inspect(name, store or Store()).located
 
 
 def ensure(
-    name: str,
-    progress: Callable[[int, int], object] | None = None,
-    store: Store | None = None,
-    *,
-    stop: threading.Event | None = None,
+    name: str, progress: Progress | None = None, store: Store | None = None, *, stop: threading.Event | None = None
 ) -> Located:
     """Return the verified file of a model, which is downloaded if it is missing. Corrupt files are renamed.
 
-    `progress(done_bytes, total_bytes)` is called during a download. An exception that it raises ends the download, and
-    the next call resumes it. Raises WeightsError for an unknown name and if no source has the model, StorageError if
+    `progress` is called during a download. An exception that it raises ends the download, and the next call resumes it.
+    Raises WeightsError for an unknown name and if no source has the model, StorageError if
     the weights folder cannot be written, and Cancelled once `stop` is set.
     """
 
@@ -132,9 +128,8 @@ def is_convertible(name: str) -> bool:
     return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
 
 
-def inspect(name: str, store: Store | None = None) -> ModelFiles:
+def inspect(name: str, store: Store) -> ModelFiles:
     """Verify the files of a model in the weights folder and change nothing. Raises WeightsError for an unknown name."""
-    store = store or Store()
     model = store.find(name)
     located, corrupt = None, []
     checksums = {source.file: source.sha256 for source in model.sources} or {model.file: model.sha256}

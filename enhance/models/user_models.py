@@ -79,13 +79,7 @@ def check_name(name: str | None, path: Path) -> str:
 
 
 def add(
-    path: Path,
-    name: str | None,
-    folder: Path,
-    *,
-    licence: str = UNKNOWN_LICENCE,
-    author: str = "",
-    origin: str | None = None,
+    path: Path, name: str | None, folder: Path, *, licence: str = UNKNOWN_LICENCE, author: str = "", origin: str = ""
 ) -> Model:
     """Convert the network in a .pth, .safetensors or .param file (with its .bin) to a user model in `folder`.
 

@@ -21,7 +21,7 @@ from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.models.networks import SHIPPED
-from enhance.models.networks.rcan import rcan
+from enhance.models.networks.realcugan import realcugan
 from enhance.scheduler import SCHEDULER, Ticket
 
 FAST = "realesr-animevideov3"
@@ -114,7 +114,7 @@ def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, 
 def test_a_network_runs_only_in_its_precisions(monkeypatch):
     cuda = torch.device("cuda")
     assert [pick_precision("auto", cuda), pick_precision("auto", cuda, supported=("fp32", "bf16"))] == ["fp16", "fp32"]
-    monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, rcan)  # has barriers, which exclude fp16
+    monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, realcugan)  # has barriers, which exclude fp16
 
     for precision, with_barriers in (("fp16", "fp32"), ("bf16", "bf16")):
         engine = Engine("cpu", precision)

@@ -14,16 +14,15 @@ _SHIFT = -0.5
 
 
 def mosr(
-    blocks: int = 24,
-    features: int = 64,
-    factor: int = 4,
-    kernel: int = 7,
-    hidden: int = 96,
-    part: int = 64,
-    channels: int = 3,
-    output: int = 3,
-    *,
-    dysample: bool = False,
+    blocks: int,
+    features: int,
+    factor: int,
+    kernel: int,
+    hidden: int,
+    part: int,
+    channels: int,
+    output: int,
+    dysample: bool,
 ) -> Graph:
     """Return MoSR at scale `factor`. Each block convolves `part` of its `hidden` channels with a large kernel."""
     graph = Graph()
@@ -88,4 +87,4 @@ def convert(network: Any) -> tuple[Graph, State]:
     dysample = options["upsampler"] == "dys"
     channels, output = options["in_ch"], options["out_ch"] if dysample else options["in_ch"]
     shape = options["n_block"], features, options["upscale"], options["kernel_size"], hidden, part, channels, output
-    return mosr(*shape, dysample=dysample), tensors
+    return mosr(*shape, dysample), tensors

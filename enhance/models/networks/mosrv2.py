@@ -30,24 +30,23 @@ _UPSAMPLERS = 5
 
 
 def mosrv2(
-    blocks: int = 24,
-    features: int = 64,
-    factor: int = 4,
-    hidden: int = 96,
-    channels: int = 3,
-    unshuffle: int = 1,
-    *,
-    upsampler: str = "pixelshuffledirect",
-    middle: int = 32,
-    rms: bool = True,
+    blocks: int,
+    features: int,
+    factor: int,
+    hidden: int,
+    channels: int,
+    fold: int,
+    upsampler: str,
+    middle: int,
+    rms: bool,
 ) -> Graph:
     """Return MoSRv2 at `factor` times its grid. The image is upscaled bilinearly and added.
 
-    `middle` is the number of channels inside the upsampler. With `rms`, blocks begin with a root mean square
-    normalisation.
+    The image is pixel-unshuffled by `fold`. `middle` is the number of channels inside the upsampler. With `rms`, blocks
+    begin with a root mean square normalisation.
     """
     graph = Graph()
-    image, start = graph.input(channels * unshuffle**2, unshuffle), int(unshuffle > 1)
+    image, start = graph.input(channels * fold**2, fold), int(fold > 1)
     trunk = graph.conv(f"gblocks.{start}", image, channels=features)
     for block in range(1, blocks + 1):
         name = f"gblocks.{start + block}"
@@ -55,8 +54,8 @@ def mosrv2(
         body = add_body(graph, name, entry, hidden, _convolved(features), _KERNEL)
         trunk = graph.add(graph.append(Affine, body, gain=f"{name}.gamma"), trunk)
     body = _add_upsampler(graph, add_end(graph, start + blocks + 1, trunk), factor, channels, upsampler, middle)
-    whole = graph.shuffle(image, unshuffle)
-    graph.add(body, graph.append(Bilinear, whole, enlarge=factor // unshuffle) if factor > unshuffle else whole)
+    whole = graph.shuffle(image, fold)
+    graph.add(body, graph.append(Bilinear, whole, enlarge=factor // fold) if factor > fold else whole)
     return graph.keep_ends_precise()
 
 
@@ -99,8 +98,8 @@ def convert(state: State) -> tuple[Graph, State]:
             for old, new in (("scale", "weight"), ("offset", "bias")):
                 tensors[f"{name}.norm.{new}"] = tensors.pop(f"{name}.norm.{old}").flatten()
         tensors |= {f"{name}.conv.{one}": tensor for one, tensor in _join_branches(tensors, f"{name}.conv").items()}
-    options = blocks, features, factor, hidden, channels, math.isqrt(inputs // channels)
-    return mosrv2(*options, upsampler=kind, middle=middle, rms=rms), tensors
+    fold = math.isqrt(inputs // channels)
+    return mosrv2(blocks, features, factor, hidden, channels, fold, kind, middle, rms), tensors
 
 
 def _convolved(features: int) -> int:

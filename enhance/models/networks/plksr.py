@@ -16,15 +16,15 @@ _SIGMOID = Activation("sigmoid")
 
 
 def plksr(
-    blocks: int = 28,
-    features: int = 64,
-    factor: int = 4,
-    kernel: int = 17,
-    part: int = 16,
+    blocks: int,
+    features: int,
+    factor: int,
+    kernel: int,
+    part: int,
     *,
-    mixer: tuple[int, int] = (3, 1),
+    mixer: tuple[int, int],
+    real: bool,
     attention: bool = True,
-    real: bool = False,
     groups: int = 0,
     dysample: bool = False,
 ) -> Graph:
@@ -73,17 +73,9 @@ def convert(network: Any) -> tuple[Graph, State]:
     if dysample:
         identity = state["feats.0.weight"].new_ones(3).diag()
         state[f"{_REPEAT}.weight"] = identity.repeat_interleave(factor**2, 0)[:, :, None, None]
-    name = "channel_mixer" if real else "channe_mixer"
-    graph = plksr(
-        options["n_blocks"],
-        options["dim"],
-        factor,
-        options["kernel_size"],
-        state["feats.1.lk.conv.weight"].shape[0],
-        mixer=(state[f"feats.1.{name}.0.weight"].shape[2], state[f"feats.1.{name}.2.weight"].shape[2]),
-        attention=options["use_ea"],
-        real=real,
-        groups=options["norm_groups"] if real and not options["layer_norm"] else 0,
-        dysample=dysample,
-    )
-    return graph, state
+    name, part = "channel_mixer" if real else "channe_mixer", len(state["feats.1.lk.conv.weight"])
+    mixer = state[f"feats.1.{name}.0.weight"].shape[2], state[f"feats.1.{name}.2.weight"].shape[2]
+    groups = options["norm_groups"] if real and not options["layer_norm"] else 0
+    shape = options["n_blocks"], options["dim"], factor, options["kernel_size"], part
+    attention = options["use_ea"]
+    return plksr(*shape, mixer=mixer, real=real, attention=attention, groups=groups, dysample=dysample), state

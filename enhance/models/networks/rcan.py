@@ -13,26 +13,18 @@ _RELU = Activation("leaky", 0.0)
 
 
 def rcan(
-    groups: int = 10,
-    blocks: int = 20,
-    features: int = 64,
-    factor: int = 4,
-    size: int = 3,
-    hidden: int = 4,
-    channels: int = 3,
-    unshuffle: int = 1,
-    *,
-    norm: float = 0.0,
+    groups: int, blocks: int, features: int, factor: int, size: int, hidden: int, channels: int, fold: int, norm: float
 ) -> Graph:
     """Return RCAN at `factor` times its grid. Each block ends in a channel gate, which needs means of the whole image.
 
-    `norm` is the range of the image's values if the network subtracts their mean, otherwise 0.
+    The image is pixel-unshuffled by `fold`. `norm` is the range of its values if the network subtracts their mean,
+    otherwise 0.
     """
     graph = Graph()
-    image = graph.input(channels * unshuffle**2, unshuffle)
+    image = graph.input(channels * fold**2, fold)
     if norm:
         image = graph.conv("sub_mean", graph.append(Affine, image, gain=norm), size=1)
-    head = trunk = graph.conv("head.1" if unshuffle > 1 else "head.0", image, channels=features, size=size)
+    head = trunk = graph.conv("head.1" if fold > 1 else "head.0", image, channels=features, size=size)
     for group in range(groups):
         entry = trunk
         for block in range(blocks):
@@ -63,4 +55,4 @@ def convert(network: Any) -> tuple[Graph, State]:
     hidden = len(state["body.0.body.0.body.3.conv_du.0.weight"])
     norm = float(network.rgb_range) if options["norm"] else 0.0
     shape = options["n_resgroups"], options["n_resblocks"], options["n_feats"], factor, options["kernel_size"]
-    return rcan(*shape, hidden, options["n_colors"], fold, norm=norm), state
+    return rcan(*shape, hidden, options["n_colors"], fold, norm), state

@@ -68,15 +68,8 @@ def convert(network: Any) -> tuple[Graph, State]:
     """
     options = network.hyperparameters
     blocks, unshuffle, ups = options["num_blocks"], options["shuffle_factor"] or 1, int(math.log2(options["scale"]))
-    graph = rrdbnet(
-        blocks,
-        options["num_filters"],
-        ups=ups,
-        channels=options["in_nc"] // unshuffle**2,
-        output=options["out_nc"],
-        unshuffle=unshuffle,
-        plus=options["plus"],
-    )
+    images = {"channels": options["in_nc"] // unshuffle**2, "output": options["out_nc"], "unshuffle": unshuffle}
+    graph = rrdbnet(blocks, options["num_filters"], ups=ups, plus=options["plus"], **images)
     names = {
         "model.0": "conv_first",
         f"model.1.sub.{blocks}": "conv_body",

@@ -13,15 +13,7 @@ TITLE, MARKS = "SPANPlus", {"feats.1.conv_cat.weight"}
 _MISH = Activation("mish")
 
 
-def spanplus(
-    blocks: Sequence[int] = (4,),
-    features: int = 48,
-    factor: int = 4,
-    channels: int = 3,
-    output: int = 3,
-    *,
-    dysample: bool = True,
-) -> Graph:
+def spanplus(blocks: Sequence[int], features: int, factor: int, channels: int, output: int, *, dysample: bool) -> Graph:
     """Return SPANPlus at scale `factor`. Each group has two blocks more than `blocks`."""
     graph = Graph()
     trunk = graph.conv("feats.0", graph.input(channels), channels=features)
