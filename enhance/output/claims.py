@@ -40,31 +40,34 @@ class Claims:
         self._closed = threading.Event()
         self._heartbeat: threading.Thread | None = None
 
-    def claim(self, what: str, purpose: Hashable = None) -> bool:
-        """Claim `what`; return False if another process has it. Raises StorageError if no file can be created."""
-        return self._claim_key(_key(what), purpose)
+    def claim(self, name: str, owner: Hashable = None) -> bool:
+        """Claim `name`; return False if another process has it. The claims of an `owner` are released together.
 
-    def claim_once(self, what: str, purpose: Hashable) -> bool:
-        """Claim `what`. Return False also if another process has finished it since the first call in this process."""
-        if not self._claim_key(key := _key(what), purpose):
+        Raises StorageError if no file can be created.
+        """
+        return self._claim_key(_key(name), owner)
+
+    def claim_once(self, name: str, owner: Hashable) -> bool:
+        """Claim `name`. Return False also if another process has finished it since the first call in this process."""
+        if not self._claim_key(key := _key(name), owner):
             return False
         self._first = self._first or self._now()  # After the claim, which creates the folder.
         with suppress(FileNotFoundError):
             if self._modified(self._mark(key)) > self._first:
-                self.release(purpose)
+                self.release(owner)
                 return False
-        self._marked[purpose] = key
+        self._marked[owner] = key
         return True
 
-    def release(self, purpose: Hashable = None, *, done: bool = False) -> None:
-        """Release all claims, or those for one purpose, which is marked as finished if it is `done`."""
-        key = self._marked.pop(purpose, None)
+    def release(self, owner: Hashable = None, *, done: bool = False) -> None:
+        """Release all claims, or those of one owner, whose file is marked as finished if it is `done`."""
+        key = self._marked.pop(owner, None)
         # The mark exists before the claim is released, so that no process can claim a finished file without seeing it.
         with suppress(StorageError):  # Without a mark, another process only downloads the file once more.
             if done and key is not None and not self._create(self._mark(key)):
                 self._touch(self._mark(key))
         with self._lock:
-            held = {key: number for key, (number, own) in self._held.items() if purpose in (None, own)}
+            held = {key: number for key, (number, holder) in self._held.items() if owner in (None, holder)}
             self._held = {key: claim for key, claim in self._held.items() if key not in held}
         for key, last in held.items():
             for number in range(last + 1):  # The last one holds the claim, so it is removed last.
@@ -95,7 +98,7 @@ class Claims:
     def _path(self, key: str, number: int) -> Path:
         return self._folder / f"{key}.{number}"
 
-    def _claim_key(self, key: str, purpose: Hashable = None) -> bool:
+    def _claim_key(self, key: str, owner: Hashable = None) -> bool:
         number = 0
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):
@@ -103,9 +106,9 @@ class Claims:
             number += self._exists(path)  # A claim that was released in this instant is free under its own number.
         if number and not self._exists(self._path(key, 0)):
             self._remove(path)  # All earlier ones were released, so that another process can have the first number.
-            return self._claim_key(key, purpose)
+            return self._claim_key(key, owner)
         with self._lock:
-            self._held[key] = number, purpose
+            self._held[key] = number, owner
         if self._heartbeat is None and not self._closed.is_set():
             self._heartbeat = threading.Thread(target=self._touch_claims, name="enhance-claims", daemon=True)
             self._heartbeat.start()
@@ -187,5 +190,5 @@ class Claims:
                 self._touch(self._path(key, number))
 
 
-def _key(what: str) -> str:
-    return hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def _key(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]

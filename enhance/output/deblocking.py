@@ -108,7 +108,9 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
     def rows(first: int, last: int) -> np.ndarray:
         low, high = max(first // factor - _STEP_HALO, 0), min(-(-last // factor) + _STEP_HALO, photo.height)
         pixels = network(factor * low, factor * high).astype(np.float32)
-        blocks = share * (photo.part(low, high) - photo.ground(low, high))
+        blocks = share * (
+            photo.rows(low, high).astype(np.float32) - photo.without_blocks(low, high)
+        )  # A JPEG has 8 bits.
         _remove_steps(pixels.swapaxes(0, 1), blocks.swapaxes(0, 1), left, factor)
         _remove_steps(pixels, blocks, (top - low) % _SIDE, factor)
         return pixels[first - factor * low : last - factor * low]

@@ -75,16 +75,9 @@ class Photo:
     deblocked: Rows | None = None
     first_block: tuple[int, int] = (0, 0)
 
-    def part(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last), float32 in 8-bit levels."""
-        return self._in_8_bits(self.rows(first, last))
-
-    def ground(self, first: int, last: int) -> np.ndarray:
+    def without_blocks(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) without JPEG blocks, float32 in 8-bit levels."""
-        return self._in_8_bits((self.deblocked or self.rows)(first, last))
-
-    def _in_8_bits(self, rows: np.ndarray) -> np.ndarray:
-        return rows.astype(np.float32) * np.float32(255 / self.levels)
+        return (self.deblocked or self.rows)(first, last).astype(np.float32) * np.float32(255 / self.levels)
 
 
 def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
@@ -128,7 +121,7 @@ class BaseLayer:
         base, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))
         if self.fidelity:
             averages = averages + self.strength * self._averages(low, high)
-            missing = difference(self.photo.ground(low, high), averages)
+            missing = difference(self.photo.without_blocks(low, high), averages)
             base = base + self.fidelity * _correction(missing, averages, self.photo.degradation.noise)
         return np.asarray(base)[first - low : last - low]
 
@@ -136,7 +129,7 @@ class BaseLayer:
         """Return rows of G times `share`, and of the averages of its upscaling."""
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        cleaned = share * _cleaned(self.photo.ground(low, high), self.photo.degradation)
+        cleaned = share * _cleaned(self.photo.without_blocks(low, high), self.photo.degradation)
         taps = _up_and_down(self.factor)
         averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]
@@ -316,7 +309,7 @@ class FidelityMeter:
             columns = slice(left, box.left + box.width + halo)
             inside = slice(top - low, bottom - low), slice(box.left - left, box.left - left + box.width)
             averaged = self._averaged[low - self._first : high - self._first, columns]
-            photo = self._photo.ground(low, high)[:, columns]
+            photo = self._photo.without_blocks(low, high)[:, columns]
             missing = difference(photo, averaged)
             contrast, error = _shape_errors(photo, photo - missing, self._photo.degradation.noise)
             self._count(_grey(missing * missing)[inside], contrast[inside], error[inside], (box.left, top))

@@ -353,15 +353,15 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     ending = source.ending(b"\xff\xd8") or b"\xff\xd9"
     # The mark is at the end of the file, so it belongs to the gain map.
     attached = source.gain_map.encode()[:-2] + ending if source.gain_map else b""
-    metadata, place = _jpeg_metadata(source, len(attached)), 0
+    metadata, index = _jpeg_metadata(source, len(attached)), 0
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
         # Without `optimize`, Pillow uses the standard Huffman tables, so the scans of all strips fit to the first head.
         Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
         head, scan = _split_jpeg(coded.getvalue(), height, interval)
         if attached and not number:
-            place = _end_of_segments(head)  # The index is written again when the length of the photo is known.
-            head = head[:place] + index_segment(0, 0, len(attached)) + head[place:]
+            index = _end_of_segments(head)  # Written again when the length of the photo is known.
+            head = head[:index] + index_segment(0, 0, len(attached)) + head[index:]
         file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
         file.write(scan)
     if not attached:
@@ -370,8 +370,8 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     file.write(b"\xff\xd9")
     size = file.tell()
     file.write(attached)
-    file.seek(place)
-    file.write(index_segment(size, size - place - INDEX_HEADER, len(attached)))
+    file.seek(index)
+    file.write(index_segment(size, size - index - INDEX_HEADER, len(attached)))
 
 
 def _end_of_segments(head: bytes) -> int:

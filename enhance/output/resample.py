@@ -338,12 +338,13 @@ class Grid:
         cut, box = self.cut, self.cut.box
         length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
         positions, weights = area_weights(self.factor * length / reduce, self.whole[axis])
-        there = self.factor * -(-part // reduce)
-        positions = np.clip(positions[slice(*span)] - self.factor * start // reduce, 0, there - 1)
+        available = self.factor * -(-part // reduce)
+        positions = np.clip(positions[slice(*span)] - self.factor * start // reduce, 0, available - 1)
         return positions, weights[slice(*span)]
 
 
 def _around(first: float, last: float, most: int) -> Span:
+    """Return the whole pixels that [first, last) touches, at most `most`."""
     return max(0, math.floor(first + _ROUNDING)), min(most, math.ceil(last - _ROUNDING))
 
 

@@ -61,22 +61,23 @@ class Tuning:
 
     @property
     def _tunes(self) -> bool:
-        one = self.settings
-        return one.tuning and (one.blend, one.fidelity, one.sharpen, one.saturation, one.contrast) != (1, 0, 0, 1, 1)
+        settings = self.settings
+        values = settings.blend, settings.fidelity, settings.sharpen, settings.saturation, settings.contrast
+        return settings.tuning and values != (1, 0, 0, 1, 1)
 
     @cached_property
     def _base(self) -> Rows | None:
-        one = self.settings
-        if not one.tuning or (one.blend, one.fidelity) == (1, 0):
+        settings = self.settings
+        if not settings.tuning or (settings.blend, settings.fidelity) == (1, 0):
             return None
-        return BaseLayer(self._smooth_network, self.photo, one.factor, one.blend, one.fidelity).rows()
+        return BaseLayer(self._smooth_network, self.photo, settings.factor, settings.blend, settings.fidelity).rows()
 
     @cached_property
     def _smooth_network(self) -> Rows:
         """The rows of the network's output, without the steps of JPEG blocks below Strength 1."""
-        one = self.settings
-        share = min(_STEPS_REMOVED * (1 - one.blend), 1) if one.tuning and self.photo.deblocked else 0
-        return without_steps(self.network, self.photo, one.factor, share) if share else self.network
+        settings = self.settings
+        share = min(_STEPS_REMOVED * (1 - settings.blend), 1) if settings.tuning and self.photo.deblocked else 0
+        return without_steps(self.network, self.photo, settings.factor, share) if share else self.network
 
     def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
         """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is below a half.
