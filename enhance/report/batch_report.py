@@ -7,14 +7,13 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from ..files import write_atomically
-from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, match_language, name_of, translate
+from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, name_of, translate
 from ..info import Info, grade_in
-from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
+from .document import GREY, HEADING, ReportDocument
 
 COLUMNS = ("file", "state", "reason", "result", "width", "height", "bytes", "seconds", "signature", "sha256")
 COLUMNS += ("fidelity_db", "fidelity_worst_db", "fidelity")
@@ -85,15 +84,8 @@ def summary(lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LAN
 
     `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is treated as English.
     """
-    language = match_language(language) or DEFAULT_LANGUAGE
-    when = datetime.now().astimezone()
-    document = ReportDocument(
-        language, translate(language, "summary_title"), translate(language, "summary_subject"), when
-    )
-    document.add_page()
-    document.paragraph(document.translate("summary_title"), TITLE, bold=True)
-    document.paragraph(format_date(language, when), NOTE, colour=GREY)
-    document.ln(3)
+    document = ReportDocument(language, "summary")
+    document.start(document.created)
     counts = document.translate(
         "summary_counts",
         done=sum(line.state == "done" for line in lines),

@@ -13,7 +13,7 @@ import numpy as np
 from fpdf import FPDF, FontFace, ViewerPreferences
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 
-from ..i18n import sentence_space, translate
+from ..i18n import DEFAULT_LANGUAGE, match_language, sentence_space, translate
 from ..output.thumbnails import srgb_image
 
 CREATOR = "Enhance report"
@@ -42,26 +42,28 @@ _PAGES = "\ue000"
 class ReportDocument(FPDF):
     """An A4 document in one language; `output` returns it. Positions are millimetres, font sizes points.
 
-    `keywords` goes into the metadata and `footer_text` below every page, next to the page number.
+    `kind` is "report" or "summary", which begins the keys of title and subject. `language` is "en" or "zh-CN"; any
+    other is treated as English. `name` is that of the file on which the document reports: it is part of the title in
+    the metadata, and below every page. `keywords` goes into the metadata.
     """
 
-    def __init__(
-        self, language: str, title: str, subject: str, when: datetime, keywords: str = "", footer_text: str = ""
-    ) -> None:
+    def __init__(self, language: str, kind: str, name: str = "", keywords: str = "") -> None:
         super().__init__(format="A4", unit="mm")
-        self.language, self._footer_text = language, footer_text
+        self.language, self._name = match_language(language) or DEFAULT_LANGUAGE, name
+        self._heading = self.translate(f"{kind}_title")
         self.set_margin(MARGIN)
         self.c_margin = 0
         self.alias_nb_pages(_PAGES)
         self.set_auto_page_break(True, _BOTTOM)
-        for style, name in (("", "Regular"), ("B", "Bold")):
-            self.add_font("sans", style, _FONTS / f"NotoSansSC-{name}.woff")
-        self.set_title(self.clean(title))
-        self.set_subject(subject)
+        self.add_font("sans", "", _FONTS / "NotoSansSC-Regular.woff")
+        self.add_font("sans", "B", _FONTS / "NotoSansSC-Bold.woff")
+        self.set_title(self.clean(f"{self._heading}: {name}" if name else self._heading))
+        self.set_subject(self.translate(f"{kind}_subject"))
         self.set_creator(CREATOR)
         self.set_keywords(keywords)
-        self.set_lang(language)
-        self.set_creation_date(when)
+        self.set_lang(self.language)
+        self.created = datetime.now().astimezone()
+        self.set_creation_date(self.created)
         self.viewer_preferences = ViewerPreferences(display_doc_title=True)
         self.set_draw_color(*_RULE)
         self.set_line_width(0.15)
@@ -100,6 +102,15 @@ class ReportDocument(FPDF):
         self.multi_cell(
             width, size * 0.51, text, align=align, wrapmode=self._wrapping, new_x=XPos.LEFT, new_y=YPos.NEXT
         )
+
+    def start(self, when: datetime) -> None:
+        """Begin the first page with the title and with the date and time of `when`, in its own time zone."""
+        self.add_page()
+        self.paragraph(self._heading, TITLE, bold=True)
+        month = self.translate("report_months").split()[when.month - 1]
+        date = self.translate("report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")
+        self.paragraph(date, NOTE, colour=GREY)
+        self.ln(3)
 
     def heading(self, text: str) -> None:
         """Write a section heading with a line below it."""
@@ -167,7 +178,7 @@ class ReportDocument(FPDF):
         number = self.translate("report_page", number=self.page_no(), pages=_PAGES)
         self.paragraph(number, NOTE, colour=GREY, align="R")
         self.set_y(-12)
-        text = self.clean(self._footer_text)
+        text = self.clean(self._name)
         self._use_font(text, NOTE, False)
         while len(text) > 1 and self.get_string_width(text) > 0.7 * self.epw:
             text = text[: len(text) * 9 // 10].rstrip("…") + "…"
@@ -184,9 +195,3 @@ class ReportDocument(FPDF):
         # The bold font holds only the report's own words; file names that it lacks are written in the regular one.
         bold = bold and all(ord(character) in self._characters("B") for character in text)
         self.set_font("sans", "B" if bold else "", size)
-
-
-def format_date(language: str, when: datetime) -> str:
-    """Return day and minute of `when`, in its own time zone, as the language writes them."""
-    month = translate(language, "report_months").split()[when.month - 1]
-    return translate(language, "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")

@@ -16,8 +16,6 @@ from ..i18n import (
     PixelCount,
     describe_preset,
     format_print_size,
-    match_language,
-    translate,
     translate_source,
 )
 from ..images import SourceImage
@@ -27,7 +25,7 @@ from ..output.formats import FORMATS
 from ..output.thumbnails import FinishedRows, Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..presets import licence_text
 from ..store import download_name
-from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
+from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
 _WHOLE_HEIGHT, _DETAIL_HEIGHT = 78.0, 52.0
 _DETAIL_PIXELS = 480, 298  # width and height
@@ -72,16 +70,9 @@ def make_report(info: Info, result: FinishedRows, image: SourceImage, *, languag
     `info` is that of a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
     other is treated as English. Raises PictureError if the result cannot be read.
     """
-    language = match_language(language) or DEFAULT_LANGUAGE
-    when = datetime.now().astimezone()
     name = info["input"]["name"]
-    title = f"{translate(language, 'report_title')}: {name}"
-    document = ReportDocument(language, title, translate(language, "report_subject"), when, image.sha256, name)
-    document.add_page()
-    document.paragraph(document.translate("report_title"), TITLE, bold=True)
-    finished = datetime.fromisoformat(info["finished"]).astimezone()
-    document.paragraph(format_date(language, finished), NOTE, colour=GREY)
-    document.ln(3)
+    document = ReportDocument(language, "report", name, keywords=image.sha256)
+    document.start(datetime.fromisoformat(info["finished"]).astimezone())
     document.paragraph(name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}", LEAD)
     document.ln(2)
     _draw_images(document, image, result)

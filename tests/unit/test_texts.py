@@ -37,6 +37,7 @@ COMPUTED = {
     "size_{}": SIZE_CONTROLS,
     "state_{}": ("waiting", "running", "failed", "cancelled"),
     "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS, *ADDED_SETTINGS),
+    **dict.fromkeys(("{}_title", "{}_subject"), ("report", "summary")),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": TUNING_CONTROLS,
 }
