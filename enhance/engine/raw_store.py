@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,7 @@ import numpy as np
 from enhance.models.memory import Cut, total_rows
 
 from ..errors import StorageError
-from ..files import AtomicFile, check_disk_space, storage_error
+from ..files import AtomicFile, check_disk_space, storage_errors
 
 Strips = Generator[np.ndarray, None, None]
 ShareDone = Callable[[float], object]
@@ -79,11 +80,11 @@ class NetworkOutput:
     Strips are [height, n, 3] from left to right if the shape has `columns`, else [n, width, 3] from top to bottom.
     """
 
-    def __init__(self, shape: OutputShape, file: BinaryIO | None = None, part: AtomicFile | None = None):
+    def __init__(self, shape: OutputShape, file: BinaryIO, part: AtomicFile | None = None):
         self.shape = shape
         self.filled = 0
         self._file, self._part = file, part
-        self._blocks: dict[int, np.ndarray | None] = {}  # by their start along the strips; None if in the file
+        self._starts: list[int] = []  # of the blocks, along the strips
         self._lock = threading.Lock()
 
     @classmethod
@@ -98,14 +99,12 @@ class NetworkOutput:
             check_disk_space(path.parent, shape.bytes)
             return cls(shape, part.open("x+b"), part)
         if shape.bytes <= IN_MEMORY:
-            return cls(shape)
+            return cls(shape, BytesIO())
         folder = folder or Path(tempfile.gettempdir())
-        try:
+        with storage_errors(folder / "temporary"):
             folder.mkdir(parents=True, exist_ok=True)
             check_disk_space(folder, shape.bytes)
             return cls(shape, tempfile.TemporaryFile(dir=folder))  # type: ignore[arg-type]
-        except OSError as error:
-            raise storage_error(folder / "temporary", error) from error
 
     @classmethod
     def open(cls, path: Path) -> NetworkOutput:
@@ -120,7 +119,7 @@ class NetworkOutput:
             end = file.seek(-_LENGTH.size - length, os.SEEK_END)
             index = json.loads(file.read(length))
             output = cls(OutputShape(**index["shape"]), file)
-            output._blocks, output.filled = dict.fromkeys(map(int, index["starts"])), output.shape.along
+            output._starts, output.filled = [int(start) for start in index["starts"]], output.shape.along
             if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
@@ -141,21 +140,17 @@ class NetworkOutput:
 
     def close(self) -> None:
         """Free the pixels, and delete a file without a name."""
-        self._blocks.clear()
-        try:
-            if self._file is not None:
-                with suppress(OSError):  # a failed write was reported already
-                    self._file.close()
-        finally:
-            if self._part is not None:
-                self._part.discard()
-                self._part = None
+        with suppress(OSError):  # a failed write was reported already
+            self._file.close()
+        if self._part is not None:
+            self._part.discard()
+            self._part = None
 
     def keep(self) -> None:
         """Give the complete file its final name. It can still be read. Raises StorageError."""
-        if self._file is None or self._part is None:
+        if self._part is None:
             raise ValueError("an output without a path cannot be kept")
-        text = json.dumps({"shape": asdict(self.shape), "starts": list(self._blocks)}).encode()
+        text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
         with self._part.storage_errors():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
@@ -166,20 +161,16 @@ class NetworkOutput:
 
     def add(self, strip: np.ndarray) -> None:
         """Append the next strip. Raises StorageError if the disk is full."""
-        self._blocks[self.filled] = None if self._file else strip
+        self._starts.append(self.filled)
         self.filled += strip.shape[1 if self.shape.columns else 0]
-        if self._file is None:
-            return
-        try:
+        with storage_errors(self._name):
             self._file.seek(0, os.SEEK_END)
-            self._file.write(np.ascontiguousarray(strip).tobytes())
-        except OSError as error:
-            raise storage_error(self._name, error) from error
+            self._file.write(np.ascontiguousarray(strip).data)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived."""
         rows = np.empty((last - first, self.shape.width, 3), self.shape.dtype)
-        for start, end in pairwise([*self._blocks, self.filled]):
+        for start, end in pairwise([*self._starts, self.filled]):
             if self.shape.columns:
                 rows[:, start:end] = self._read(start, end - start, first, last)
             elif first < end and last > start:
@@ -189,17 +180,10 @@ class NetworkOutput:
 
     def _read(self, start: int, width: int, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) of the block at `start`, which is `width` pixels wide."""
-        block = self._blocks[start]
-        if block is not None:
-            return block[first:last]
-        assert self._file is not None
         pixel = self.shape.pixel_bytes
-        try:
-            with self._lock:
-                self._file.seek((start * self.shape.across + first * width) * pixel)
-                data = self._file.read((last - first) * width * pixel)
-        except OSError as error:  # also if there is not enough disk space for buffered rows
-            raise storage_error(self._name, error) from error
+        with storage_errors(self._name), self._lock:
+            self._file.seek((start * self.shape.across + first * width) * pixel)  # writes buffered rows first
+            data = self._file.read((last - first) * width * pixel)
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
 
 
@@ -216,7 +200,7 @@ def strips_of_parts(
 
     `run(part, columns, report)` yields the strips of a part. Raises StorageError if there is not enough disk space.
     """
-    image, total, done = _swap_axes(rgb, columns), total_rows(cuts), 0
+    image, total, done = swap_axes(rgb, columns), total_rows(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
     for first, last, top, bottom in cuts:
         shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
@@ -228,19 +212,15 @@ def strips_of_parts(
         with NetworkOutput.create(shape, folder=folder) as part:
             if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
                 check_disk_space(folder, (len(image) - first) * row_bytes + shape.bytes)
-            with closing(run(_swap_axes(image[top:bottom], columns), not columns, report_part)) as strips:
+            with closing(run(swap_axes(image[top:bottom], columns), not columns, report_part)) as strips:
                 for strip in strips:
-                    part.add(_swap_axes(strip, columns)[own_rows])
+                    part.add(swap_axes(strip, columns)[own_rows])
             done += bottom - top
-            for low, high in _blocks(shape):
-                yield _swap_axes(part.rows(low, high), columns)
+            height = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
+            for low in range(0, shape.height, height):
+                yield swap_axes(part.rows(low, min(low + height, shape.height)), columns)
 
 
-def _swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
+def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
+    """Return rows as columns [W, H, 3] if the strips of their image are `columns`."""
     return rows.swapaxes(0, 1) if columns else rows
-
-
-def _blocks(shape: OutputShape) -> list[tuple[int, int]]:
-    """Return the ranges of rows that are copied at once."""
-    size = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
-    return [(first, min(first + size, shape.height)) for first in range(0, shape.height, size)]
