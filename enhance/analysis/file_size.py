@@ -6,18 +6,20 @@ JPEG with the error that the file already has, they need a fixed multiple of its
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import cv2
 import numpy as np
 
 JPEG_BYTES = {"WEBP": 1.5, "AVIF": 1.6, "HEIF": 1.55}
 """How many times as many bytes a JPEG of the same error needs, measured on 19 photos."""
-_QUALITIES = range(20, 97)
+_QUALITIES = range(20, 96)
 _TABLES_BYTES = 620
 """Bytes of a JPEG without its pixels."""
 
 
 def quality_of_size(samples: np.ndarray, file_format: str, bytes_per_pixel: float) -> int | None:
-    """Return the JPEG quality, 20 to 96, with the same error as a file; None for other formats and without loss.
+    """Return the JPEG quality, 20 to 95, with the same error as a file; None for other formats and without loss.
 
     `samples` are squares [n, side, side, 3] of a photo in 8-bit levels.
     """
@@ -25,9 +27,9 @@ def quality_of_size(samples: np.ndarray, file_format: str, bytes_per_pixel: floa
         return None
     pixels = cv2.cvtColor(np.rint(samples).astype(np.uint8).reshape(-1, samples.shape[2], 3), cv2.COLOR_RGB2BGR)
     wanted = JPEG_BYTES[file_format] * bytes_per_pixel * pixels.shape[0] * pixels.shape[1] + _TABLES_BYTES
-    first, last = _QUALITIES[0], _QUALITIES[-1]
-    while first < last:
-        middle = (first + last) // 2
-        code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, middle])[1]
-        first, last = (first, middle) if len(code) >= wanted else (middle + 1, last)
-    return first if first < _QUALITIES[-1] else None
+
+    def size_at(quality: int) -> int:
+        return len(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+    index = bisect_left(_QUALITIES, wanted, key=size_at)
+    return _QUALITIES[index] if index < len(_QUALITIES) else None

@@ -27,15 +27,14 @@ _NOISE_QUANTILE = 0.4
 
 
 def softness_of(samples: np.ndarray) -> int:
-    """Return the softness, 1 to 4, from squares [n, side, side, 3] in 8-bit levels."""
-    return _softness(np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in samples]))
+    """Return the softness, 1 to 4, from squares [n, side, side, 3] in 8-bit levels.
 
-
-def _softness(samples: np.ndarray) -> int:
-    """Return the largest reduction beyond whose frequencies there is little power, compared to the octave below."""
-    side = samples.shape[1]
+    It is the largest reduction beyond whose frequencies there is little power, compared to the octave below.
+    """
+    grey = np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in samples])
+    side = grey.shape[1]
     window = np.hanning(side + 2)[1:-1].astype(np.float32)
-    windowed = (samples - samples.mean((1, 2), keepdims=True)) * (window * window[:, None])
+    windowed = (grey - grey.mean((1, 2), keepdims=True)) * (window * window[:, None])
     power = np.abs(np.fft.rfft2(windowed)) ** 2 / (np.square(window).sum() ** 2 * side**2)
     (coarse, _), (finest, share) = _band(power, *_COARSE), _band(power, *_FINEST)
     detailed = coarse >= max(_DETAIL, float(np.median(coarse)))
