@@ -35,7 +35,6 @@ from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.phases import PhasedStream
 from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
-from enhance.engine.stream import Stream
 from enhance.info import PeakMemory
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
@@ -64,7 +63,7 @@ def shares(precision: str) -> dict[int, float]:
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
     engine = Engine("cpu", precision)
-    network = SCHEDULER.call(lambda: engine._load(WeightInterpolation(SMALLER), transposed=False))
+    network = SCHEDULER.call(lambda: engine._load(WeightInterpolation(SMALLER)))
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
@@ -89,7 +88,7 @@ def barriers() -> dict[str, Any]:
     torch.manual_seed(7)
     network, dtype = RealPLKSR().eval(), torch.float32
     graph, state = plksr.convert(network)
-    loaded = RowNetwork(WeightInterpolation("random"), False, graph, dict(state), {})
+    loaded = RowNetwork(WeightInterpolation("random"), graph, dict(state))
     image, folder = torch.rand(BARRIER_SIDE, BARRIER_SIDE, 3), Path(gettempdir())
     _, slots = split(graph)
 
@@ -173,7 +172,7 @@ def simulate_cores(rate: float) -> dict[str, Any]:
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     rows, graph = strip_rows(384, TILE, torch.device("cpu"), threads), rrdbnet(6, features=2, growth=1)
     kernels, true = {place: _SleepingConvolution(node) for place, node in _convolutions(graph)}, graph_of(SMALLER)
-    stream = Stream(graph, 10**6, 16, _rows_of(16))
+    stream = PhasedStream(graph, 10**6, 16, _rows_of(16), torch.float32)
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
     costs = true.costs()

@@ -32,7 +32,6 @@ from enhance import models
 from enhance.bench import MODEL, TILE
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
-from enhance.engine.kernels import prepare
 from enhance.engine.steps import RowNetwork
 from enhance.preview import MARGIN
 from enhance.scheduler import SCHEDULER
@@ -138,8 +137,8 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
         return time.perf_counter() - started
 
     def load() -> None:
-        network = RowNetwork.load(WeightInterpolation(OTHER), transposed=False)
-        prepare(network.graph, network.state, engine.device, PRECISIONS[engine.precision()], transposed=False)
+        network = RowNetwork.load(WeightInterpolation(OTHER))
+        network.kernels_for(engine.device, PRECISIONS[engine.precision()])
 
     def switch() -> float:
         started = time.perf_counter()

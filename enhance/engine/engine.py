@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,23 +21,8 @@ from ..settings import WeightInterpolation
 from .device import PRECISIONS, PendingPixels, Transfer, free_memory, is_out_of_memory, pick_device, pick_precision
 from .estimates import Estimator, run_clock
 from .phases import PhasedStream, Statistics
-from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
+from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts, swap_axes
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """The parameters of `Engine.stream`."""
-
-    rgb: np.ndarray
-    recipe: WeightInterpolation
-    tile: int
-    progress: Progress | None
-    ticket: Ticket
-    folder: Path | None
-    key: str | None
-    region: bool
-
 
 _STREAM_BYTES = 1_800_000_000
 """The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
@@ -144,9 +129,29 @@ class Engine:
         StorageError.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
-        request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder, key, region)
-        with SCHEDULER.queue_job(request.ticket) if request.ticket.queue_name == "run" else nullcontext():
-            yield from self._strips(request)
+        ticket, columns = ticket or Ticket(), streams_columns(*rgb.shape[:2])
+        with SCHEDULER.queue_job(ticket) if ticket.queue_name == "run" else nullcontext():
+            dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
+            along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
+            cuts = self._cuts(recipe.model, dtype, along, across, begins=True)
+            pixels = (total_rows(cuts) or along) * across
+            clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, pixels))
+
+            def report(share: float) -> None:
+                if progress is not None:
+                    progress(*clock(share))
+
+            run = partial(
+                self._run, recipe=recipe, dtype=dtype, tile=tile, ticket=ticket, folder=folder, key=key, region=region
+            )
+            if not cuts:
+                yield from run(rgb, columns, report)
+                return
+            scale = models.graph_of(recipe.model).scale
+            with closing(strips_of_parts(rgb, cuts, columns, scale, run, report, folder)) as strips:
+                for strip in strips:
+                    ticket.check()
+                    yield strip
 
     def is_exact(self, recipe: WeightInterpolation, key: str) -> bool:
         """Return whether a region of the image with this key is computed as in the whole image.
@@ -161,35 +166,12 @@ class Engine:
         scale = models.graph_of(model if isinstance(model, str) else model.model).scale
         result = np.empty((scale * height, scale * width, 3), rgb.dtype)
         columns = streams_columns(height, width)
-        rows = result.swapaxes(0, 1) if columns else result
+        rows = swap_axes(result, columns)
         for strip in self.stream(rgb, model, **options):
-            strip = strip.swapaxes(0, 1) if columns else strip
+            strip = swap_axes(strip, columns)
             rows[filled : filled + len(strip)] = strip
             filled += len(strip)
         return result
-
-    def _strips(self, request: _Request) -> Strips:
-        rgb, model, columns = request.rgb, request.recipe.model, streams_columns(*request.rgb.shape[:2])
-        dtype = PRECISIONS[self.precision(8 * rgb.itemsize, model)]
-        along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
-        cuts = self._cuts(model, dtype, along, across, begins=True)
-        clock = run_clock(along, self._estimates.seconds(model, dtype, (total_rows(cuts) or along) * across))
-
-        def report(share: float) -> None:
-            if request.progress is not None:
-                request.progress(*clock(share))
-
-        def run(part: np.ndarray, columns: bool, report: ShareDone) -> Strips:
-            return self._run(request, part, columns, dtype, report)
-
-        if not cuts:
-            yield from run(rgb, columns, report)
-            return
-        scale = models.graph_of(model).scale
-        with closing(strips_of_parts(rgb, cuts, columns, scale, run, report, request.folder)) as strips:
-            for strip in strips:
-                request.ticket.check()
-                yield strip
 
     def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
         """Return the parts of an image that is too large for memory; none if it is processed as a whole.
@@ -209,22 +191,33 @@ class Engine:
 
         return divide_to_fit(graph, along, across, bytes_of, room)
 
-    def _run(self, request: _Request, part: np.ndarray, columns: bool, dtype: torch.dtype, report: ShareDone) -> Strips:
+    def _run(
+        self,
+        part: np.ndarray,
+        columns: bool,
+        report: ShareDone,
+        *,
+        recipe: WeightInterpolation,
+        dtype: torch.dtype,
+        tile: int,
+        ticket: Ticket,
+        folder: Path | None,
+        key: str | None,
+        region: bool,
+    ) -> Strips:
         """Yield the strips of a part of the image, which fits into memory."""
-        recipe, ticket, busy = request.recipe, request.ticket, 0.0
-        image = part.transpose(1, 0, 2) if columns else part
+        image, busy = swap_axes(part, columns), 0.0
         height, width = image.shape[:2]
 
         def begin() -> tuple[PhasedStream, Steps, Transfer]:
-            graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, part.dtype)
-            read, folder = transfer.reader(image), request.folder
-            known = self._statistics.get((request.key, recipe)) if request.region else None
+            graph, transfer = self._load(recipe).graph, Transfer(self.device, part.dtype)
+            known, read = self._statistics.get((key, recipe)) if region else None, transfer.reader(image)
             stream = PhasedStream(graph, height, width, read, dtype, transposed=columns, folder=folder, known=known)
-            return stream, Steps(stream, request.tile, dtype), transfer
+            return stream, Steps(stream, tile, dtype), transfer
 
         def step() -> PendingPixels:
             nonlocal busy
-            loaded = self._load(recipe, columns)
+            loaded = self._load(recipe)
             started = time.perf_counter()
             pixels = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
             busy += time.perf_counter() - started
@@ -235,9 +228,9 @@ class Engine:
             report(stream.work_done())
             strip = pixels()
             if strip.size:
-                yield strip.transpose(1, 0, 2) if columns else strip
-        if stream.statistics and request.key is not None and not request.region:
-            self._statistics[request.key, recipe] = stream.statistics
+                yield swap_axes(strip, columns)
+        if stream.statistics and key is not None and not region:
+            self._statistics[key, recipe] = stream.statistics
             while len(self._statistics) > _REMEMBERED_IMAGES:
                 self._statistics.pop(next(iter(self._statistics)), None)
         if ticket.kind != "background":  # Small regions are slower per pixel.
@@ -263,13 +256,12 @@ class Engine:
         finally:
             SCHEDULER.withdraw(submitted)
 
-    def _load(self, recipe: WeightInterpolation, transposed: bool) -> RowNetwork:
+    def _load(self, recipe: WeightInterpolation) -> RowNetwork:
         """Return the model, and load it if it is not in memory; only on the device's thread."""
         self._used, model = time.monotonic(), self._model
         if not isinstance(model, RowNetwork) or model.recipe != recipe:
             self._drop()
-            model = self._model = RowNetwork.load(recipe, transposed=transposed)
-        model.set_direction(transposed=transposed)
+            model = self._model = RowNetwork.load(recipe)
         return model
 
     def _drop(self) -> None:

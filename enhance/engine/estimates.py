@@ -14,7 +14,6 @@ from enhance.models.graphs import Graph
 from .. import models
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import WeightInterpolation
-from .kernels import prepare
 from .phases import PhasedStream
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import run_in_threads
@@ -36,9 +35,8 @@ class Estimator:
 
     def __init__(self, device: torch.device):
         self._device = device
-        self._measured: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
-        """The seconds per pixel, and the seconds of work that they were measured in."""
-        self._trials: dict[tuple[str, torch.dtype], float] = {}
+        self._paces: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
+        """The seconds per pixel, and the seconds of work that they were measured in: 0 if a strip was timed."""
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
@@ -46,20 +44,18 @@ class Estimator:
         if seconds <= 0 or pixels <= 0:
             return
         with self._lock:
-            pace, known = self._measured.get((model, dtype), (seconds / pixels, 0.0))
+            pace, known = self._paces.get((model, dtype), (seconds / pixels, 0.0))
             total = known + seconds
-            self._measured[model, dtype] = total / (known / pace + pixels), min(total, _REMEMBERED_SECONDS)
+            self._paces[model, dtype] = total / (known / pace + pixels), min(total, _REMEMBERED_SECONDS)
 
     def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
         """Return the expected seconds of a run. A model that has not run is timed once."""
         key = model, dtype
-        with self._lock:
-            if key in self._measured:
-                return self._measured[key][0] * pixels
-        if key not in self._trials:
+        if key not in self._paces:
             graph = models.graph_of(model)
-            self._trials[key] = SCHEDULER.call(lambda: time_strip(graph, self._device, dtype))
-        return self._trials[key] * pixels
+            pace = SCHEDULER.call(lambda: time_strip(graph, self._device, dtype))
+            self._paces.setdefault(key, (pace, 0.0))  # A run can have ended in the meantime.
+        return self._paces[key][0] * pixels
 
 
 def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
@@ -68,8 +64,8 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     Call it on the device's thread. The weights are zeros, so the network need not be installed.
     """
     weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
-    kernels = {dtype: prepare(graph, weights, device, dtype, transposed=False)}
-    network = RowNetwork(WeightInterpolation("trial"), False, graph, weights, kernels)
+    network = RowNetwork(WeightInterpolation("trial"), graph, weights)
+    network.kernels_for(device, dtype)  # now, because each thread would prepare its own
     threads, ticket = Threads.for_device(device, dtype), Ticket("preview")
     rows = strip_rows(_WIDTH, _TILE, device, threads)
     if device.type == "cpu":

@@ -286,39 +286,38 @@ class ImageRows:
     """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the network does that.
 
     The image is extended by reflection if its size is not a multiple of the unshuffle factor, or if the network reads
-    pixels around it.
+    pixels around it. `height` and `width` are those of the network's grid. See `PhasedStream` for the parameters.
     """
 
-    def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool):
-        self._read, self._height, self._width, self._transposed = read, height, width, transposed
-        self._grey, self._fold = graph.image_channels == 1, graph.unshuffle
-        self.grid, self._above = graph.grid(height, width), graph.margin
+    def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool = False):
+        self.device, self.transposed = read(0, 1).device, transposed
+        self.height, self.width = graph.grid(height, width)
+        self.output_size = height * graph.scale, width * graph.scale
+        self._read, self._image_height, self._grey = read, height, graph.image_channels == 1
+        self._fold, self._margin = graph.unshuffle, graph.margin
+        columns = range(-self._margin, self.width * self._fold + self._margin)
+        self._columns = [_reflect(column, width) for column in columns]
 
     def rows(self, first: int, last: int) -> torch.Tensor:
         """Return rows of the network's grid, float32 [n, W, C]. Rows around the image come first."""
-        if self._fold == 1 and not self._above:
+        if self._fold == 1 and not self._margin:
             return self._convert(self._read(first, last))
-        fold, above = self._fold, self._above
-        rows = self._convert(self._extend(first * fold - above, last * fold - above))  # [n * f, W * f, C]
-        return unshuffle(rows, fold, transposed=self._transposed)
+        rows = range(first * self._fold - self._margin, last * self._fold - self._margin)
+        places = [_reflect(row, self._image_height) for row in rows]
+        top = min(places)
+        extended = self._read(top, max(places) + 1)[[place - top for place in places]]
+        extended = extended[:, self._columns]  # [n * f, W * f, 3]
+        return unshuffle(self._convert(extended), self._fold, transposed=self.transposed)
 
     def _convert(self, rows: torch.Tensor) -> torch.Tensor:
         return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
 
-    def _extend(self, first: int, last: int) -> torch.Tensor:
-        inside, parts = range(max(first, 0), min(last, self._height)), list[torch.Tensor]()
-        for row in (_reflect(row, self._height) for row in range(first, min(last, 0))):
-            parts.append(self._read(row, row + 1))
-        if inside:
-            parts.append(self._read(inside.start, inside.stop))
-        for row in (_reflect(row, self._height) for row in range(max(first, self._height), last)):
-            parts.append(self._read(row, row + 1))
-        rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # [n, W, 3]
-        left, right = range(-self._above, 0), range(self._width, self.grid[1] * self._fold + self._above)
-        if not left and not right:
-            return rows
-        before, after = ([_reflect(column, self._width) for column in columns] for columns in (left, right))
-        return torch.cat([rows[:, before], rows, rows[:, after]], 1)
+
+def shuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
+    """Return rows [n, W, C * f * f] as [n * f, W * f, C], by pixel shuffle."""
+    rows = rows.unflatten(2, (-1, factor, factor))  # [n, W, C, row, column]
+    row, column = (4, 3) if transposed else (3, 4)
+    return rows.permute(0, row, 1, column, 2).flatten(2, 3).flatten(0, 1)
 
 
 def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
@@ -329,5 +328,10 @@ def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Ten
 
 
 def _reflect(position: int, length: int) -> int:
-    """Return the position that is reflected to a position beyond an edge, or the farthest one in a short image."""
-    return min(-position, length - 1) if position < 0 else max(2 * (length - 1) - position, 0)
+    """Return the position in an image whose pixel is at `position`, which can be beyond an edge.
+
+    A short image has no pixel for some reflections. The farthest one is used for them.
+    """
+    if position < 0:
+        return min(-position, length - 1)
+    return position if position < length else max(2 * (length - 1) - position, 0)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +20,7 @@ from enhance.models.phases import Phase, Slot, split
 from ..files import check_disk_space, storage_errors
 from ..images.worker import IN_MEMORY, allocate_pixels
 from .device import free_memory
-from .kernels import Kernel, RowReader, scale
+from .kernels import ImageRows, Kernel, RowReader, scale
 from .stream import Check, Sink, Stream
 
 Statistics = Mapping[int, torch.Tensor]
@@ -55,12 +56,15 @@ class RowStatistics:
 
 
 class PhasedStream:
-    """The streams of one image through a network, one for each phase; see `Stream` for its parameters and methods.
+    """The computation of one image by one network: a `Stream` for each phase, one if the network has no barriers.
 
-    A network without barriers has one phase. `dtype` is the precision of the convolutions. The feature maps between two
-    phases are unnamed files in `folder` if they are large. `known` are the statistics of a larger image that contains
-    this one. With them, there are fewer phases. Raises StorageError if there is not enough disk space for the feature
-    maps and the output.
+    `read(first, last)` returns rows of the image, float32 [last - first, W, 3] in 0..1 on the device. `dtype` is the
+    precision of the convolutions. With `transposed`, the image has its rows and columns swapped. `height` and `width`
+    are those of the network's grid.
+
+    The feature maps between two phases are unnamed files in `folder` if they are large. `known` are the statistics of a
+    larger image that contains this one. With them, there are fewer phases. Raises StorageError if there is not enough
+    disk space for the feature maps and the output.
     """
 
     def __init__(
@@ -75,13 +79,13 @@ class PhasedStream:
         folder: Path | None = None,
         known: Statistics | None = None,
     ):
-        self.graph, self._read, self._transposed, self._size = graph, read, transposed, (height, width)
+        self.graph, self.transposed = graph, transposed
+        self._image = ImageRows(graph, height, width, read, transposed)
+        self.device, self.height, self.width = self._image.device, self._image.height, self._image.width
         self.statistics: dict[int, torch.Tensor] = dict(known or {})
         """The statistics that were measured so far."""
         self._phases, slots = split(graph, settled=known is not None)
         self._done, self._measured = 0, dict[int, RowStatistics]()  # finished phases; statistics of the current one
-        self.device = read(0, 1).device
-        self.height, self.width = graph.grid(height, width)
         self.work = graph.work / len(self._phases)
         """Multiply-adds for one image pixel in one pass, on average."""
         self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
@@ -95,12 +99,11 @@ class PhasedStream:
     def step(
         self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
     ) -> torch.Tensor:
-        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the last phase."""
+        """Return the next output rows as `Stream.step` does, none before the last phase."""
         if self.current.finished and not self.finished:
             self.statistics |= {place: one.total() for place, one in self._measured.items()}
             self._done += 1
-            scratch, self.current = self.current.scratch, self._begin(self._phases[self._done])
-            self.current.scratch = scratch  # so that buffers are not allocated again
+            self.current = self._begin(self._phases[self._done])
         made = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)
         return made if self._done == len(self._phases) - 1 else made[:0]
 
@@ -133,16 +136,14 @@ class PhasedStream:
                 self._measured[phase.places[index]] = measured
                 sinks[index].append(measured.add)
         loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
-        return Stream(
-            phase.graph, *self._size, self._read, transposed=self._transposed, whole=self.graph, maps=loads, sinks=sinks
-        )
+        return Stream(phase.graph, self._image, loads, sinks)
 
     def _allocate(self, slots: list[Slot], dtype: torch.dtype, folder: Path) -> list[torch.Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped files if large."""
         needed = sum(slot.bytes(self.height, self.width, dtype.itemsize) for slot in slots)
         on_gpu = self.device.type == "cuda" and needed <= _GPU_SHARE * free_memory(self.device)
         if needed > IN_MEMORY and not on_gpu:
-            output = 3 * (self.graph.scale**2) * self._size[0] * self._size[1]
+            output = 3 * math.prod(self._image.output_size)
             with storage_errors(folder / "temporary"):
                 folder.mkdir(parents=True, exist_ok=True)
                 check_disk_space(folder, needed + output)

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -42,13 +42,14 @@ class RowNetwork:
     """A network that streams by rows, in memory: its graph, its weights, and the kernels prepared so far."""
 
     recipe: WeightInterpolation
-    transposed: bool
     graph: Graph
     state: dict[str, torch.Tensor]
-    kernels: dict[torch.dtype, dict[int, Kernel]]
+    transposed: bool = False
+    """The direction of the images that `kernels` are for."""
+    kernels: dict[torch.dtype, dict[int, Kernel]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, recipe: WeightInterpolation, *, transposed: bool) -> RowNetwork:
+    def load(cls, recipe: WeightInterpolation) -> RowNetwork:
         """Load a network, and interpolate its weights with those of another if `recipe` names two."""
         started = time.perf_counter()
         states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
@@ -60,13 +61,16 @@ class RowNetwork:
             share, other = recipe.share, states[1]
             state = {key: share * tensor + (1 - share) * other[key] for key, tensor in state.items()}
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
-        return cls(recipe, transposed, graph, state, {})
+        return cls(recipe, graph, state)
 
-    def set_direction(self, *, transposed: bool) -> None:
-        """Set the direction of the images. The kernels of the other direction are dropped."""
+    def kernels_for(self, device: torch.device, dtype: torch.dtype, *, transposed: bool = False) -> dict[int, Kernel]:
+        """Return the kernels for a precision and a direction of images. Those of the other direction are dropped."""
         if self.transposed != transposed:
             self.transposed = transposed
             self.kernels.clear()
+        if dtype not in self.kernels:
+            self.kernels[dtype] = prepare(self.graph, self.state, device, dtype, transposed=transposed)
+        return self.kernels[dtype]
 
     @property
     def name(self) -> str:
@@ -147,18 +151,14 @@ class Steps:
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
         while True:
             try:
-                if dtype not in model.kernels:
-                    model.kernels[dtype] = prepare(
-                        model.graph, model.state, self.stream.device, dtype, transposed=model.transposed
-                    )
-                return self.stream.step(model.kernels[dtype], self.rows, check, self._threads.strips, self._rounds)
+                kernels = model.kernels_for(self.stream.device, dtype, transposed=self.stream.transposed)
+                return self.stream.step(kernels, self.rows, check, self._threads.strips, self._rounds)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)
 
     def _halve(self, error: Exception) -> None:
-        self.stream.current.scratch.clear()
         if self.stream.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.rows == 1:

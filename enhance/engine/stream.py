@@ -32,13 +32,13 @@ from enhance.models.graphs import (
     Graph,
     Multiply,
     Nearest,
-    Node,
     Sample,
+    Shuffle,
     Unshuffle,
 )
 from enhance.models.memory import chunk_rows, earlier_operands
 
-from .kernels import ImageRows, Kernel, RowConvolution, RowReader, unshuffle
+from .kernels import ImageRows, Kernel, RowConvolution, shuffle, unshuffle
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
@@ -81,10 +81,9 @@ class Window:
 
 @dataclass(eq=False)
 class Strip:
-    """A strip that is computed layer by layer, behind another one."""
+    """A strip that is computed layer by layer, behind the strip `before`."""
 
     before: Strip | None
-    moved: threading.Condition
     ends: list[int] = field(default_factory=list)
     """Where each layer that the strip has passed ends with it."""
 
@@ -103,7 +102,7 @@ class _Step:
     check: Check
     remaining: int
     carried: list[Strip] = field(default_factory=list)
-    """The strips that a thread carries."""
+    """The strips that a thread of this step carries. Others stopped between two layers at the end of earlier steps."""
 
     @property
     def finished(self) -> bool:
@@ -111,50 +110,32 @@ class _Step:
 
 
 class Stream:
-    """The computation of one image by one network.
+    """The computation of one image by one network without barriers, or by one phase of a network.
 
-    `read(first, last)` returns rows of the image, float32 [last - first, W, 3] in 0..1 on the device. `step` advances
-    every layer by at most `rows` rows of the network's grid for each of its strips, and returns the output rows that
-    are complete. A failed step can be repeated with fewer rows or other kernels: nothing is lost or computed twice.
-    `height` and `width` are those of the network's grid. With `transposed`, the image has its rows and columns swapped.
+    `step` advances every layer by at most `rows` rows of the network's grid for each of its strips, and returns the
+    output rows that are complete. A failed step can be repeated with fewer rows or other kernels: nothing is lost or
+    computed twice.
 
-    `graph` can be a phase of the graph `whole`: `maps` are the feature maps that it reads, and `sinks` receive those
-    that it computes for later phases.
+    `maps` are the feature maps of earlier phases by the index of the nodes that read them, and `sinks` receive the rows
+    of those that are computed for later phases.
     """
 
     def __init__(
         self,
         graph: Graph,
-        height: int,
-        width: int,
-        read: RowReader,
-        *,
-        transposed: bool = False,
-        whole: Graph | None = None,
+        image: ImageRows,
         maps: Mapping[int, torch.Tensor] = MappingProxyType({}),
         sinks: Mapping[int, Sequence[Sink]] = MappingProxyType({}),
     ):
-        self.graph, whole = graph, whole or graph
-        self.device = read(0, 1).device
-        self._image = ImageRows(whole, height, width, read, transposed)
-        self.height, self.width = self._image.grid
-        self._transposed = transposed
-        self._size = height * whole.scale, width * whole.scale
-        self._maps, self._sinks = maps, sinks
-        self.work = whole.work
-        """Multiply-adds for one image pixel in one pass."""
+        self.graph, self._image, self._maps, self._sinks = graph, image, maps, sinks
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
-        self._heights = [self.height * node.scale + node.extra for node in graph.nodes]
+        self._heights = [image.height * node.scale + node.extra for node in graph.nodes]
         self._all_costs = sum(cost * height for cost, height in zip(self._costs, self._heights, strict=True))
         self._windows = [Window() for _ in graph.nodes]
-        self._sources = [node.sources for node in graph.nodes]
         self._readers = graph.readers()
-        self._offsets = [(node.reduction, node.enlarge, node.skipped - node.radius) for node in graph.nodes]
         self._earlier_operands = earlier_operands(graph)
         self._strips: list[Strip] = []
-        self._lock = threading.RLock()  # of the windows and the strips
-        self.scratch: list[_Scratch] = []
-        """The buffers in which each thread assembles the input of convolutions."""
+        self._changed = threading.Condition()  # guards the windows and the strips
 
     @property
     def finished(self) -> bool:
@@ -187,60 +168,49 @@ class Stream:
 
     def _run(self, step: _Step) -> None:
         """Compute strips until the step is finished. Each thread calls this."""
-        with self._lock:
-            scratch = self.scratch.pop() if self.scratch else {}
+        scratch: _Scratch = {}
         try:
             with torch.inference_mode():
                 while (strip := self._next_strip(step)) is not None:
                     self._compute_strip(strip, step, scratch)
         except BaseException:
-            with self._lock:
+            with self._changed:
                 step.remaining = 0
-                self._wake()
+                self._changed.notify_all()
             raise
-        finally:
-            self.scratch.append(scratch)
 
     def _next_strip(self, step: _Step) -> Strip | None:
         """Return the foremost strip that no thread computes, or a new one; None at the end of the step."""
-        with self._lock:
+        with self._changed:
             if step.finished or self.finished:
                 return None
             strip = next((one for one in self._strips if one not in step.carried), None)
             if strip is None:
-                strip = Strip(self._strips[-1] if self._strips else None, threading.Condition(self._lock))
+                strip = Strip(self._strips[-1] if self._strips else None)
                 self._strips.append(strip)
             step.carried.append(strip)
             return strip
 
     def _compute_strip(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         while strip.layer < len(self._windows):
-            self._wait_for_strip_before(strip, step)
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: step.finished or strip.before is None or strip.before.layer > strip.layer
+                )
             if step.finished:
                 return
             layer = strip.layer
             self._advance(layer, strip, step, scratch)
-            with self._lock:
+            with self._changed:
                 strip.ends.append(self._windows[layer].end)
-                for source in self._sources[layer]:  # now, because a step has many times the rows of a window
+                # Now, and not at the end of the step, because a step has many times the rows of a window.
+                for source in self.graph.nodes[layer].sources:
                     self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
                     self._strips.remove(strip)
                     strip.before = None
                     step.remaining -= 1
-                    if step.finished:
-                        self._wake()
-                strip.moved.notify()
-
-    def _wait_for_strip_before(self, strip: Strip, step: _Step) -> None:
-        before = strip.before
-        if before is not None and before.layer <= strip.layer:
-            with self._lock:
-                before.moved.wait_for(lambda: step.finished or before.layer > strip.layer)
-
-    def _wake(self) -> None:
-        for strip in self._strips:
-            strip.moved.notify()
+                self._changed.notify_all()
 
     def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         node, window = self.graph.nodes[layer], self._windows[layer]
@@ -251,33 +221,62 @@ class Stream:
         while window.end < target:
             step.check()
             first = window.end
-            last = min(target, first + block)
-            if isinstance(node, Conv):
-                produced = self._convolve(node, cast(RowConvolution, step.kernels[layer]), first, last, scratch)
-            elif isinstance(node, Sample):
-                produced = self._sample(node, step.kernels[layer], first, last)
-            elif layer in step.kernels:
-                produced = step.kernels[layer](self._rows(node.sources[0], first, last))
-            else:
-                produced = self._rearrange(node, first, last) if node.sources else self._read(layer, first, last)
+            produced = self._compute(layer, first, min(target, first + block), step.kernels, scratch)
             for sink in self._sinks.get(layer, ()):
                 sink(first, produced)
-            with self._lock:
+            with self._changed:
                 window.push(produced)
                 if layer in self._sinks and not self._readers[layer]:
                     window.drop_before(window.end)
 
     def _available(self, layer: int, strip: Strip) -> int:
         """Return how many rows of output can be computed from the sources up to this strip, without later strips."""
-        sources = self._sources[layer]
+        sources = self.graph.nodes[layer].sources
         ready = min((strip.ends[source] for source in sources), default=0)
         if not sources or ready == self._heights[sources[0]]:
             return self._heights[layer]
         return min(self.graph.nodes[layer].rows_from(ready), self._heights[layer])
 
+    def _compute(
+        self, layer: int, first: int, last: int, kernels: Mapping[int, Kernel], scratch: _Scratch
+    ) -> torch.Tensor:
+        """Return the rows [first, last) of a layer, [n, W, C]."""
+        node = self.graph.nodes[layer]
+        if not node.sources:
+            rows = self._maps.get(layer)
+            return self._image.rows(first, last) if rows is None else rows[first:last].to(self._image.device)
+        match node:
+            case Conv():
+                return self._convolve(node, cast(RowConvolution, kernels[layer]), first, last, scratch)
+            case Sample():
+                return self._sample(node, kernels[layer], first, last)
+            case Add() | Multiply() | Gate():
+                return self._combine(node, first, last)
+        factor, (low, high) = node.enlarge, node.source_rows(first, last)
+        low, high = max(low, 0), min(high, self._heights[node.sources[0]])
+        rows = self._rows(node.sources[0], low, high)
+        match node:
+            case Crop():
+                return rows[:, node.border : rows.shape[1] - node.border]
+            case Unshuffle():
+                return unshuffle(rows, node.factor, transposed=self._image.transposed)
+            case Nearest():
+                rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
+            case Shuffle():
+                rows = shuffle(rows, factor, transposed=self._image.transposed)
+            case Bilinear():
+                batch = rows.float().permute(2, 0, 1).unsqueeze(0)  # [1, C, n, W]
+                rows = F.interpolate(batch, scale_factor=factor, mode="bilinear")[0].permute(1, 2, 0)
+            case Complete():
+                pass
+            case _:
+                rows = kernels[layer](rows)
+        # Bilinear rows are not contiguous: a view would keep all of them in memory.
+        return rows[first - low * factor : last - low * factor].contiguous()
+
     def _convolve(self, node: Conv, kernel: RowConvolution, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]
-        height, width = self._heights[node.sources[0]], self.width * source.scale + source.extra
+        height, width = self._heights[node.sources[0]], self._image.width * source.scale + source.extra
         above, below = node.source_rows(first, last)
         top, bottom = max(above, 0), min(below, height)
         # [n + k - 1, W, in]
@@ -301,7 +300,7 @@ class Stream:
         return torch.cat([convolved, others.to(kernel.dtype)], 2)
 
     def _parts(self, source: int, first: int, last: int) -> list[torch.Tensor]:
-        with self._lock:
+        with self._changed:
             return list(self._windows[source].parts(first, last))
 
     def _rows(self, source: int, first: int, last: int) -> torch.Tensor:
@@ -314,45 +313,8 @@ class Stream:
         size = math.prod(shape)
         buffer = scratch.get(dtype)
         if buffer is None or buffer.numel() < size:
-            buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
+            buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self._image.device)
         return buffer[:size].view(shape)  # [n, W, C]
-
-    def _read(self, layer: int, first: int, last: int) -> torch.Tensor:
-        """Return the rows [first, last) of the image or of a stored feature map, [n, W, C]."""
-        if layer in self._maps:
-            return self._maps[layer][first:last].to(self.device)
-        return self._image.rows(first, last)
-
-    def _rearrange(self, node: Node, first: int, last: int) -> torch.Tensor:
-        if isinstance(node, Add | Multiply | Gate):
-            return self._combine(node, first, last)
-        if isinstance(node, Complete):
-            return self._rows(node.sources[0], first, last)
-        if isinstance(node, Bilinear):
-            return self._interpolate(node, first, last)
-        factor, (low, high) = node.enlarge, node.source_rows(first, last)
-        rows = self._rows(node.sources[0], low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
-        if isinstance(node, Crop):
-            return rows[:, node.border : rows.shape[1] - node.border]
-        if isinstance(node, Unshuffle):
-            return unshuffle(rows, node.factor, transposed=self._transposed)
-        if isinstance(node, Nearest):
-            rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
-        else:
-            count, width, _ = rows.shape
-            rows = rows.reshape(count, width, node.channels, factor, factor)  # [n, W, C, row, column]
-            row, column = (4, 3) if self._transposed else (3, 4)
-            rows = rows.permute(0, row, 1, column, 2)  # [n, row, W, column, C]
-            rows = rows.reshape(count * factor, width * factor, node.channels)  # [n * f, W * f, C]
-        return rows[first - low * factor : last - low * factor]
-
-    def _interpolate(self, node: Bilinear, first: int, last: int) -> torch.Tensor:
-        factor, (low, high) = node.enlarge, node.source_rows(first, last)
-        low, high = max(low, 0), min(high, self._heights[node.sources[0]])
-        batch = self._rows(node.sources[0], low, high).float().permute(2, 0, 1).unsqueeze(0)  # [1, C, n, W]
-        batch = F.interpolate(batch, scale_factor=factor, mode="bilinear")
-        rows = batch[0].permute(1, 2, 0)[first - low * factor : last - low * factor]
-        return rows.contiguous()  # a view would keep all rows in memory
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
         # Two precisions in one call are many times slower on a CPU.
@@ -370,11 +332,13 @@ class Stream:
         source = self._maps[values]
         height, width, _ = source.shape
         across, down = kernel(self._rows(offsets, low, high))  # [g, n, f, W, f] each
-        down = down + torch.arange(low, high, device=self.device).view(-1, 1, 1, 1)
-        across = across + torch.arange(width, device=self.device).view(-1, 1)
+        down = down + torch.arange(low, high, device=self._image.device).view(-1, 1, 1, 1)
+        across = across + torch.arange(width, device=self._image.device).view(-1, 1)
         down, across = down.clamp(0, height - 1), across.clamp(0, width - 1)
         top, bottom = int(down.min()), min(int(down.max()) + 2, height)
-        part = source[top:bottom].to(self.device).unflatten(2, (groups, -1)).permute(2, 3, 0, 1)  # [g, C / g, n, W]
+        part = (
+            source[top:bottom].to(self._image.device).unflatten(2, (groups, -1)).permute(2, 3, 0, 1)
+        )  # [g, C / g, n, W]
         centres = ((across, width), (down - top, bottom - top))  # of -1..1 between the outer edges
         grid = torch.stack([(2 * one + 1) / size - 1 for one, size in centres], -1)
         grid = grid.view(groups, (high - low) * factor, width * factor, 2)
@@ -385,15 +349,13 @@ class Stream:
 
     def _first_needed(self, source: int) -> int:
         """Return the first row of a layer that its readers still need."""
-        first = self._windows[source].end
-        for reader in self._readers[source]:
-            reduction, enlarge, ahead = self._offsets[reader]
-            first = min(first, self._windows[reader].end * reduction // enlarge + ahead)
-        return max(first, 0)
+        ends = {reader: self._windows[reader].end for reader in self._readers[source]}
+        needed = [self.graph.nodes[reader].source_rows(end, end)[0] for reader, end in ends.items()]
+        return max(min([self._windows[source].end, *needed]), 0)
 
     def _collect(self) -> torch.Tensor:
         window = self._windows[-1]
-        height, width = self._size
+        height, width = self._image.output_size
         first, last = window.start, min(window.end, height)
         rows = (
             self._rows(len(self._windows) - 1, first, last)[:, :width] if first < last else torch.empty(0)

@@ -14,9 +14,9 @@ from skimage import data
 
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
+from enhance.engine.phases import PhasedStream
 from enhance.engine.raw_store import NetworkOutput, OutputShape
 from enhance.engine.steps import SMALLEST_STRIP
-from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, StorageError
 from enhance.models import graph_of
 from enhance.models.memory import divide_to_fit, longest_part, stream_bytes, weight_bytes
@@ -124,13 +124,13 @@ def limit_memory(engine: Engine, model: str, across: int, monkeypatch: pytest.Mo
     monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", room)
     monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", 0)
     monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # The timing would add a stream.
-    widths, begin = list[int](), Stream.__init__
+    widths, begin = list[int](), PhasedStream.__init__
 
-    def begin_and_record(self, graph, height, width, read, **options):
+    def begin_and_record(self, graph, height, width, *rest, **options):
         widths.append(width)
-        begin(self, graph, height, width, read, **options)
+        begin(self, graph, height, width, *rest, **options)
 
-    monkeypatch.setattr(Stream, "__init__", begin_and_record)
+    monkeypatch.setattr(PhasedStream, "__init__", begin_and_record)
     return widths
 
 
