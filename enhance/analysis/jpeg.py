@@ -31,10 +31,12 @@ _FREQUENCIES = [(down, across) for down in range(8) for across in range(8) if 0 
 _STEPS = np.arange(2, 128)
 _BINS_PER_LEVEL, _BINS = 4, 2048
 _VALUES = np.arange(_BINS) / _BINS_PER_LEVEL
+# Smaller coefficients are quantised to 0, which is a multiple of any step and thus no evidence.
 _COUNTED = _VALUES[:, None] > _STEPS / 2
 _WAVES = np.cos(2 * np.pi * _VALUES[:, None] / _STEPS) * _COUNTED
 _ROUNDING = 0.4
 """The standard deviation that the rounding of pixels adds to a coefficient."""
+# With normally distributed rounding errors e, the mean of cos(2 pi e / step) is exp(-2 (pi * _ROUNDING / step)^2).
 _SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
 _FEWEST_VALUES, _FEWEST_STEPS, _LEAST_SHARE = 20, 4, 0.15
 _FEWEST_BLOCKS = 30
@@ -96,7 +98,7 @@ def _quality_of_blocks(blocks: np.ndarray) -> int | None:
     found, tested = [], 0
     for down, across in _FREQUENCIES:
         counts = np.bincount(bins[:, down, across], minlength=_BINS).astype(np.float32)
-        counts[-1] = 0
+        counts[-1] = 0  # all larger coefficients
         values = counts @ _COUNTED
         if values[0] < _FEWEST_VALUES:
             continue
@@ -124,5 +126,5 @@ def _grid_of(light: np.ndarray) -> tuple[int, int]:
         steps = np.abs(cv2.subtract(lines[..., 1:], lines[..., :-1]))
         excess = np.maximum(steps[..., 1:-1] - (steps[..., :-2] + steps[..., 2:]) / 2, 0).mean((0, 1))
         phases = [float(excess[phase::8].mean()) for phase in range(8)]
-        corner.append((int(np.argmax(phases)) + 2) % 8)
+        corner.append((int(np.argmax(phases)) + 2) % 8)  # `excess[n]` is the step before line n + 2.
     return corner[0], corner[1]

@@ -55,6 +55,7 @@ def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float
     """Return the variance of each sample in a band of frequencies, and the share of all frequencies in that band."""
     side = power.shape[1]
     down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    # `rfft2` returns one of two conjugate values, except at the frequencies 0 and 0.5 across.
     frequency, twice = np.hypot(down, across), np.where((across > 0) & (across < 0.5), 2, 1)
     inside = ((frequency >= low) & (frequency < high)) * twice
     return (power * inside).sum((1, 2)), float(inside.sum()) / side**2

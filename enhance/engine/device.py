@@ -59,8 +59,9 @@ def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Co
     if bits > 8:
         return "fp32"
     if name == "auto":
-        fast = {"cuda": "fp16", "cpu": "bf16"}.get(device.type, "fp32")
-        name = "fp32" if device.type == "cpu" and not _is_bf16_faster() else fast
+        name = {"cuda": "fp16", "cpu": "bf16"}.get(device.type, "fp32")
+        if name == "bf16" and not _is_bf16_faster():
+            name = "fp32"
     return name if name in supported else "fp32"
 
 
@@ -147,7 +148,7 @@ class Transfer:
             tensor = part.pin_memory().to(self._device, non_blocking=True)
         current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
-        tensor.record_stream(current)
+        tensor.record_stream(current)  # Otherwise its memory could be used again before `current` has read it.
         return tensor
 
     def _to_host(self, *tensors: torch.Tensor) -> Callable[[], Sequence[np.ndarray]]:

@@ -217,7 +217,7 @@ class Engine:
 
         def step() -> PendingPixels:
             nonlocal busy
-            loaded = self._load(recipe)
+            loaded = self._load(recipe)  # again, because another job can have loaded its model in the meantime
             started = time.perf_counter()
             pixels = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
             busy += time.perf_counter() - started

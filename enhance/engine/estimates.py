@@ -45,7 +45,7 @@ class Estimator:
             return
         with self._lock:
             pace, known = self._paces.get((model, dtype), (seconds / pixels, 0.0))
-            total = known + seconds
+            total = known + seconds  # for all pixels, of which known / pace are from earlier work
             self._paces[model, dtype] = total / (known / pace + pixels), min(total, _REMEMBERED_SECONDS)
 
     def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
@@ -98,6 +98,7 @@ def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, f
 
     def read(share: float) -> tuple[int, int, float | None]:
         whole = (time.perf_counter() - started + weight) / (share + weight / expected)
-        return min(rows, int(share * rows + 1e-6)), rows, whole * (1 - share)
+        done = min(rows, int(share * rows + 1e-6))  # The share is a quotient, which can be rounded down.
+        return done, rows, whole * (1 - share)
 
     return read

@@ -39,9 +39,9 @@ class Convolution:
         """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m + 1, out]."""
         batch = rows.permute(2, 0, 1).unsqueeze(0)  # [1, in, n + k - 1, W]
         fused = self.activation.fused if self.activation is not None else None
-        convolve = (
-            _fused_convolution() if fused and batch.device.type == "cpu" and batch.dtype != torch.float16 else None
-        )
+        # oneDNN supports float16 on few CPUs.
+        is_supported = batch.device.type == "cpu" and batch.dtype != torch.float16
+        convolve = _fused_convolution() if fused and is_supported else None
         if fused is not None and convolve is not None:
             padding, ones = [0, self.padding], [1, 1]
             result = convolve(batch, self.weight, self.bias, padding, ones, ones, self.groups, *fused)
@@ -60,7 +60,9 @@ class Convolution:
 class UpsamplingConvolution:
     """Nearest-neighbour 2x upscaling and a 3x3 convolution: a kernel for even rows of the output, and one for odd ones.
 
-    Each [2 * out, in, 2, 2] produces the even columns and then the odd ones.
+    Each [2 * out, in, 2, 2] produces the even columns and then the odd ones. Their padding of one column results in
+    W + 1 columns. An even column of the output depends on a column of the source and the one before, so it is at the
+    same position, and an odd one is at the next.
     """
 
     even: Convolution
@@ -136,7 +138,10 @@ class ActivationFunction:
 
 
 def _mish(values: torch.Tensor) -> torch.Tensor:
-    """Return values * tanh(softplus(values)) as a quotient in float32, in a third of the time of PyTorch's function."""
+    """Return values * tanh(softplus(values)) in float32, in a third of the time of PyTorch's function.
+
+    With p = exp(values), tanh(log(1 + p)) = ((1 + p)^2 - 1) / ((1 + p)^2 + 1) = (p^2 + 2 p) / (p^2 + 2 p + 2).
+    """
     power = values.float().clamp(max=20).exp_()  # above 20, the quotient is 1
     ratio = (power + 2).mul_(power)
     return ratio.div_(ratio + 2).mul_(values).to(values.dtype)
@@ -163,6 +168,7 @@ def _group_scaling(
     """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C] of each channel."""
     means, variances = statistics.view(2, groups, -1)  # [groups, C / groups]
     mean = means.mean(1, keepdim=True)
+    # The variance of a group is that within its channels plus that between them.
     variance = (variances + (means - mean).square()).mean(1, keepdim=True)
     gain = (weight.view_as(means) / (variance + eps).sqrt()).flatten()
     return torch.stack([gain, bias - mean.expand_as(means).flatten() * gain]).unsqueeze(1)
@@ -179,10 +185,10 @@ def _gate_scaling(statistics: torch.Tensor, layers: Sequence[torch.Tensor]) -> t
 
 def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, transposed: bool) -> torch.Tensor:
     """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows [n, W, C]."""
-    offsets = (rows.float() * 0.5).add_(positions)
+    offsets = (rows.float() * 0.5).add_(positions)  # DySample halves the offsets and begins at a regular grid.
     row, column = (5, 4) if transposed else (4, 5)
     parts = offsets.unflatten(2, (2, node.groups, node.enlarge, node.enlarge)).permute(2, 3, 0, row, 1, column)
-    return parts.flip(0) if transposed else parts
+    return parts.flip(0) if transposed else parts  # x and y change places
 
 
 def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
@@ -192,7 +198,10 @@ def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tenso
 
 @cache
 def _fused_convolution() -> Callable[..., torch.Tensor] | None:
-    """Return PyTorch's private convolution with a fused activation, or None if this build lacks it."""
+    """Return PyTorch's private convolution with a fused activation, or None if this build lacks it.
+
+    It is tried on known values, because the parameters of a private function can change.
+    """
     try:
         fused = torch.ops.mkldnn._convolution_pointwise
         batch, weight = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3)
@@ -260,6 +269,7 @@ def _convolution(
     padding = node.radius - node.skipped
     few = 3 * node.channels <= _CHANNELS_AT_ONCE and not node.part and not node.depthwise
     if node.size == 3 and node.activation is None and few and device.type == "cpu":
+        # The three columns are summed, so only one of them has the bias.
         once = None if bias is None else torch.cat([bias, bias.new_zeros(2 * node.channels)])
         return NarrowConvolution(make(torch.cat(weight.split(1, 3)), once, padding))
     return make(weight, bias, padding)

@@ -120,7 +120,7 @@ class PhasedStream:
                 source = self.graph.nodes[place].sources[0]
                 gain, shift = kernels[place](self.statistics[source].to(self.device))
                 found[index] = partial(scale, gain=gain, shift=shift)
-            elif node.sources and place in kernels:
+            elif node.sources and place in kernels:  # A stored map has the place of the node that computed it.
                 found[index] = kernels[place]
         return found
 
@@ -128,7 +128,7 @@ class PhasedStream:
         """Return the stream of a phase, which writes its feature maps to `self.maps` and measures some of them."""
         sinks: dict[int, list[Sink]] = {}
         self._measured = {}
-        for index, slot in phase.stores.items():
+        for index, slot in phase.stores.items():  # A slot can also be loaded: its rows are read before they change.
             feature_map = self.maps[slot]
             sinks[index] = [_writer(feature_map)]
             if index in phase.measured:

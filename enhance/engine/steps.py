@@ -105,6 +105,7 @@ class Threads:
     @classmethod
     def for_cores(cls, cores: int, tiles: bool = False) -> Threads:
         """Return the division into threads that leaves the fewest of `cores` idle."""
+        # Among those that leave equally few cores idle, the number nearest to `_STRIPS_AT_ONCE`.
         strips = max(range(1, 2 * _STRIPS_AT_ONCE + 1), key=lambda n: (cores // n * n, -abs(n - _STRIPS_AT_ONCE)))
         return cls(strips, cores // strips, tiles)
 
@@ -139,13 +140,14 @@ class Steps:
 
         The strip is halved if there is not enough memory, and a step that overflowed in fp16 is repeated in fp32.
         """
+        # A network with barriers has no fp16, so the repeated step never begins in another phase.
         before = self.stream.current.snapshot() if self.dtype == torch.float16 else []
         rows = self._fitting_step(model, self.dtype, check)
         if self.dtype == torch.float16 and not _all_finite(self.stream.current.snapshot(), rows):
             log.info("A step overflowed in fp16 and is repeated in fp32")
             self.stream.current.restore(before)
             rows = self._fitting_step(model, torch.float32, check)
-        wait_for_device(self.stream.device)
+        wait_for_device(self.stream.device)  # A GPU only queues its work, and a step should last as long as the work.
         return rows
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
@@ -153,7 +155,7 @@ class Steps:
             try:
                 kernels = model.kernels_for(self.stream.device, dtype, transposed=self.stream.transposed)
                 return self.stream.step(kernels, self.rows, check, self._threads.strips, self._rounds)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except (MemoryError, RuntimeError) as error:  # PyTorch's errors of any device are RuntimeErrors.
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)

@@ -175,7 +175,7 @@ class Stream:
                     self._compute_strip(strip, step, scratch)
         except BaseException:
             with self._changed:
-                step.remaining = 0
+                step.remaining = 0  # The other threads would wait forever for the strip that failed.
                 self._changed.notify_all()
             raise
 
@@ -184,6 +184,7 @@ class Stream:
         with self._changed:
             if step.finished or self.finished:
                 return None
+            # The foremost one, because all others wait for it.
             strip = next((one for one in self._strips if one not in step.carried), None)
             if strip is None:
                 strip = Strip(self._strips[-1] if self._strips else None)
@@ -213,6 +214,7 @@ class Stream:
                 self._changed.notify_all()
 
     def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
+        # No other strip is in this layer, so only this thread changes the end of its window.
         node, window = self.graph.nodes[layer], self._windows[layer]
         target = min(self._available(layer, strip), window.end + step.rows * node.scale)
         if self._earlier_operands[layer]:  # Rows that are needed much later are computed late, and not kept until then.
@@ -233,7 +235,7 @@ class Stream:
         """Return how many rows of output can be computed from the sources up to this strip, without later strips."""
         sources = self.graph.nodes[layer].sources
         ready = min((strip.ends[source] for source in sources), default=0)
-        if not sources or ready == self._heights[sources[0]]:
+        if not sources or ready == self._heights[sources[0]]:  # The rows beyond the lower edge are zeros.
             return self._heights[layer]
         return min(self.graph.nodes[layer].rows_from(ready), self._heights[layer])
 
@@ -279,7 +281,7 @@ class Stream:
         height, width = self._heights[node.sources[0]], self._image.width * source.scale + source.extra
         above, below = node.source_rows(first, last)
         top, bottom = max(above, 0), min(below, height)
-        # [n + k - 1, W, in]
+        # [n + k - 1, W, in], with the padding above and below. The kernel pads the columns.
         rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.input_channels(node))
         if above < 0:
             rows[: top - above].zero_()
@@ -317,7 +319,8 @@ class Stream:
         return buffer[:size].view(shape)  # [n, W, C]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
-        # Two precisions in one call are many times slower on a CPU.
+        # In float32, because two precisions in one call are many times slower on a CPU. These can be the rows of a
+        # window, so only new tensors are changed in place.
         source, trunk = (self._rows(one, first, last).float() for one in node.sources)  # [n, W, C]
         if isinstance(node, Add):
             return torch.add(trunk, source, alpha=node.factor)
@@ -335,11 +338,12 @@ class Stream:
         down = down + torch.arange(low, high, device=self._image.device).view(-1, 1, 1, 1)
         across = across + torch.arange(width, device=self._image.device).view(-1, 1)
         down, across = down.clamp(0, height - 1), across.clamp(0, width - 1)
-        top, bottom = int(down.min()), min(int(down.max()) + 2, height)
+        top, bottom = int(down.min()), min(int(down.max()) + 2, height)  # A sample lies between a row and the next.
         part = (
             source[top:bottom].to(self._image.device).unflatten(2, (groups, -1)).permute(2, 3, 0, 1)
         )  # [g, C / g, n, W]
-        centres = ((across, width), (down - top, bottom - top))  # of -1..1 between the outer edges
+        # `grid_sample` counts from -1 to 1 between the outer edges of the part.
+        centres = ((across, width), (down - top, bottom - top))
         grid = torch.stack([(2 * one + 1) / size - 1 for one, size in centres], -1)
         grid = grid.view(groups, (high - low) * factor, width * factor, 2)
         sampled = F.grid_sample(
@@ -348,14 +352,14 @@ class Stream:
         return sampled.flatten(0, 1).permute(1, 2, 0)[first - low * factor : last - low * factor]
 
     def _first_needed(self, source: int) -> int:
-        """Return the first row of a layer that its readers still need."""
+        """Return the first row of a layer that the next rows of its readers depend on."""
         ends = {reader: self._windows[reader].end for reader in self._readers[source]}
         needed = [self.graph.nodes[reader].source_rows(end, end)[0] for reader, end in ends.items()]
         return max(min([self._windows[source].end, *needed]), 0)
 
     def _collect(self) -> torch.Tensor:
         window = self._windows[-1]
-        height, width = self._image.output_size
+        height, width = self._image.output_size  # The grid can extend beyond the image.
         first, last = window.start, min(window.end, height)
         rows = (
             self._rows(len(self._windows) - 1, first, last)[:, :width] if first < last else torch.empty(0)
@@ -365,7 +369,10 @@ class Stream:
 
 
 def run_in_threads(count: int, work: Callable[[], object]) -> None:
-    """Run `work` in `count` threads, each with its share of PyTorch's cores. Raises what one of them raised."""
+    """Run `work` in this thread and `count` - 1 others, each with its share of PyTorch's cores.
+
+    Raises what one of them raised.
+    """
     if count == 1:
         work()
         return
@@ -389,6 +396,6 @@ def run_in_threads(count: int, work: Callable[[], object]) -> None:
     finally:
         for one in others[:started]:
             one.join()
-        torch.set_num_threads(cores)
+        torch.set_num_threads(cores)  # A thread that sets it also sets it for its caller.
     if errors:
         raise errors[0]

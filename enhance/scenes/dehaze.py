@@ -182,7 +182,7 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(flat)
     labels = labels.astype(np.intp)
     large = stats[:, cv2.CC_STAT_AREA] >= _SKY_AREA * flat.size
-    large[0] = False
+    large[0] = False  # the label of everything that is not flat
     at_top = np.zeros_like(large)
     at_top[np.unique(labels[0])] = True
     sky = np.take(large & at_top, labels).astype(np.float32)
@@ -192,10 +192,9 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
 
 def _texture(grey: np.ndarray, side: int) -> np.ndarray:
     """Return the local standard deviation."""
-    patch = _odd(_TEXTURE_PATCH * side)
-    mean = cv2.blur(grey, (patch, patch), borderType=cv2.BORDER_REFLECT)
-    square = cv2.blur(grey * grey, (patch, patch), borderType=cv2.BORDER_REFLECT)
-    return np.sqrt(np.maximum(square - mean * mean, 0))
+    radius = _odd(_TEXTURE_PATCH * side) // 2
+    mean = _mean(grey, radius)
+    return np.sqrt(np.maximum(_mean(grey * grey, radius) - mean * mean, 0))
 
 
 def _threshold(light: np.ndarray) -> list[float]:

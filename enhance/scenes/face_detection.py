@@ -138,10 +138,14 @@ def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield compose(shrunk, matrix), cv2.warpAffine(view, matrix, canvas) if degrees else view
 
 
+def _rotation_matrix(degrees: float) -> np.ndarray:
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
 def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the matrix that rotates an image of width, height `size`, and the size of the rotated image."""
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    rotation = _rotation_matrix(degrees)
     canvas = np.abs(rotation) @ size
     shift = canvas / 2 - rotation @ (np.array(size) / 2)
     return np.column_stack([rotation, shift]), (max(1, round(canvas[0])), max(1, round(canvas[1])))
@@ -219,13 +223,12 @@ def _landmarks_in_view(
     The view has `side` pixels, is rotated by `degrees` and can be mirrored.
     """
     room = round(side * (1 + 2 * _FINE_MARGIN))
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    rotation = np.array([[cosine, -sine], [sine, cosine]]) * (side / CROP)
+    rotation = _rotation_matrix(degrees) * (side / CROP)
     if mirrored:
         rotation = rotation * [-1, 1]
     view = np.column_stack([rotation, np.full(2, room / 2) - rotation @ np.full(2, CROP / 2)])
     pixels = np.clip(np.rint(sample(rgb, compose(aligned, view), room)), 0, 255).astype(np.uint8)
-    order = [1, 0, 2, 4, 3] if mirrored else slice(None)
+    order = [1, 0, 2, 4, 3] if mirrored else slice(None)  # Left and right change places.
     found = [face.landmarks[order] for face in _detect(network, pixels, view)]
 
     def distance(landmarks: np.ndarray) -> float:
@@ -244,6 +247,7 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     from_mean, to_mean = points.mean(axis=0), targets.mean(axis=0)
     centred, aimed = points - from_mean, targets - to_mean
     u, values, v = np.linalg.svd(aimed.T @ centred / len(points))
+    # A negative determinant is a reflection. The axis with the smaller singular value is then turned back.
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(v))])
     rotation = (u * signs) @ v
     scale = (values * signs).sum() / (centred**2).sum() * len(points)
