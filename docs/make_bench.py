@@ -63,7 +63,7 @@ def shares(precision: str) -> dict[int, float]:
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
     engine = Engine("cpu", precision)
-    network = SCHEDULER.call(lambda: engine._load(WeightInterpolation(SMALLER)))
+    network = SCHEDULER.call(lambda: RowNetwork.load(WeightInterpolation(SMALLER)))
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:

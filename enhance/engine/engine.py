@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ class Engine:
         self._estimates = Estimator(self.device)
         self._used = time.monotonic()
         self._model: Any = None  # with `name` and `bytes`
+        self._model_key: Hashable = None
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -80,11 +81,7 @@ class Engine:
         """Return the result of `work` with the model called `name`, in one step; `load` loads it if necessary."""
 
         def step() -> ResultT:
-            self._used = time.monotonic()
-            model = self._model
-            if model is None or model.name != name:
-                self._drop()
-                model = self._model = load(self.device)
+            model = self._load(name, lambda: load(self.device))
             try:
                 return work(model)
             except Exception as error:
@@ -209,15 +206,18 @@ class Engine:
         image, busy = swap_axes(part, columns), 0.0
         height, width = image.shape[:2]
 
+        def network() -> RowNetwork:
+            return self._load(recipe, lambda: RowNetwork.load(recipe))
+
         def begin() -> tuple[PhasedStream, Steps, Transfer]:
-            graph, transfer = self._load(recipe).graph, Transfer(self.device, part.dtype)
+            graph, transfer = network().graph, Transfer(self.device, part.dtype)
             known, read = self._statistics.get((key, recipe)) if region else None, transfer.reader(image)
             stream = PhasedStream(graph, height, width, read, dtype, transposed=columns, folder=folder, known=known)
             return stream, Steps(stream, tile, dtype), transfer
 
         def step() -> PendingPixels:
             nonlocal busy
-            loaded = self._load(recipe)  # again, because another job can have loaded its model in the meantime
+            loaded = network()  # again, because another job can have loaded its model in the meantime
             started = time.perf_counter()
             pixels = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
             busy += time.perf_counter() - started
@@ -256,15 +256,15 @@ class Engine:
         finally:
             SCHEDULER.withdraw(submitted)
 
-    def _load(self, recipe: WeightInterpolation) -> RowNetwork:
-        """Return the model, and load it if it is not in memory; only on the device's thread."""
-        self._used, model = time.monotonic(), self._model
-        if not isinstance(model, RowNetwork) or model.recipe != recipe:
+    def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
+        """Return the model of a key, and load it if it is not in memory; only on the device's thread."""
+        self._used = time.monotonic()
+        if key != self._model_key:
             self._drop()
-            model = self._model = RowNetwork.load(recipe)
-        return model
+            self._model, self._model_key = load(), key
+        return self._model
 
     def _drop(self) -> None:
-        self._model = None
+        self._model = self._model_key = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
