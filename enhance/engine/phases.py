@@ -130,7 +130,7 @@ class PhasedStream:
         self._measured = {}
         for index, slot in phase.stores.items():  # A slot can also be loaded: its rows are read before they change.
             feature_map = self.maps[slot]
-            sinks[index] = [_writer(feature_map)]
+            sinks[index] = [partial(_write, feature_map)]
             if index in phase.measured:
                 measured = RowStatistics(len(feature_map), feature_map.shape[2], self.device)
                 self._measured[phase.places[index]] = measured
@@ -159,8 +159,5 @@ class PhasedStream:
         return maps
 
 
-def _writer(feature_map: torch.Tensor) -> Sink:
-    def write(first: int, rows: torch.Tensor) -> None:
-        feature_map[first : first + len(rows)].copy_(rows)
-
-    return write
+def _write(feature_map: torch.Tensor, first: int, rows: torch.Tensor) -> None:
+    feature_map[first : first + len(rows)].copy_(rows)

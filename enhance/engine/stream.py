@@ -162,8 +162,9 @@ class Stream:
         """Return the state between two steps of one thread; cheap, since rows are never changed in place."""
         return [Window(window.start, window.end, list(window.chunks)) for window in self._windows]
 
-    def restore(self, windows: list[Window]) -> None:
-        self._windows = [Window(window.start, window.end, list(window.chunks)) for window in windows]
+    def restore(self, snapshot: list[Window]) -> None:
+        """Return to the state of a snapshot, which cannot be used again."""
+        self._windows = snapshot
         self._strips.clear()
 
     def _run(self, step: _Step) -> None:
@@ -385,17 +386,17 @@ def run_in_threads(count: int, work: Callable[[], object]) -> None:
         except BaseException as error:
             errors.append(error)
 
-    others = [threading.Thread(target=run, name="enhance-core", daemon=True) for _ in range(count - 1)]
-    started = 0
+    others: list[threading.Thread] = []
     try:
         with suppress(RuntimeError):  # the system has no more threads: fewer do the work
-            for one in others:
-                one.start()
-                started += 1
+            for _ in range(count - 1):
+                thread = threading.Thread(target=run, name="enhance-core", daemon=True)
+                thread.start()
+                others.append(thread)
         run()
     finally:
-        for one in others[:started]:
-            one.join()
+        for thread in others:
+            thread.join()
         torch.set_num_threads(cores)  # A thread that sets it also sets it for its caller.
     if errors:
         raise errors[0]
