@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Mapping
 
 import pytest
@@ -108,6 +110,27 @@ def test_the_number_of_threads_changes_no_bit(threads):
 
     assert torch.equal(torch.cat(once), torch.cat(strips_of(stream(image), 4)))
     assert [len(strip) for strip in once] == [len(strip) for strip in again]
+
+
+def test_a_stream_holds_no_kernels_between_steps():
+    """Another job can load its model then, and the memory is for one."""
+
+    class Kernels(dict):
+        pass
+
+    run, kernels = stream(random_image(61, 13)), Kernels(KERNELS)
+    held = weakref.ref(kernels)
+
+    def cancel() -> None:
+        raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        run.step(kernels, 4, cancel)
+    del kernels
+    gc.collect()
+
+    assert run._strips, "no strip is unfinished"
+    assert held() is None
 
 
 @pytest.mark.parametrize("threads", [1, 3])
