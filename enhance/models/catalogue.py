@@ -48,7 +48,7 @@ def add_by_name(model: Model, name: str | None, folder: Path, progress: Progress
     """
     (source,) = model.sources
     name, store = check_name(name, Path(source.file)), Store(folder / "downloads", {model.name: model})
-    with locked(folder, name):
+    with locked(folder, name):  # also during the download, so that a second caller finds the added model
         if (added := own_models(folder).get(name)) and locate(name, Store(folder)):
             if added.origin == str(source):
                 return added

@@ -27,17 +27,17 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     phases, _ = split(graph)
     if len(phases) > 1:
         return max(stream_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
-    widths = [width * node.scale + node.extra for node in graph.nodes]
-    row = [
-        across * node.channels * _bytes(node, bytes_each) for across, node in zip(widths, graph.nodes, strict=True)
-    ]  # of each feature map
+    # The bytes of a row of each feature map, and of the rows that a step computes.
+    row = [(width * node.scale + node.extra) * node.channels * _bytes(node, bytes_each) for node in graph.nodes]
     strip = [rows * node.scale * size for node, size in zip(graph.nodes, row, strict=True)]
     between_steps = sum(
         size * _in_chunks(count, chunk_rows(node, rows))
         for count, size, node in zip(_window_rows(graph), row, graph.nodes, strict=True)
     )
     last_reader = {source: index for index, node in enumerate(graph.nodes) for source in node.sources}
-    freed = [sum(strip[source] for source in last_reader if last_reader[source] == index) for index in range(len(row))]
+    freed = [0] * len(row)
+    for source, index in last_reader.items():
+        freed[index] += strip[source]
     # A node's sources are needed until its output exists. Those that it reads last are freed one node later.
     live = list(accumulate(added - dropped for added, dropped in zip(strip, [0, *freed], strict=False)))
     times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]

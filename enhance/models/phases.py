@@ -75,8 +75,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
         new = [place for place in places if start <= place and last_reader[place] >= end]
         new = [place for place in new if not isinstance(graph.nodes[place], Input)]  # The image can be read again.
         loads = {places.index(place): slot for place, slot in stored.items() if place in places}
-        free = {place: slot for place, slot in stored.items() if last_reader[place] < end}
-        stored = {place: slot for place, slot in stored.items() if place not in free}
+        free = {place: stored.pop(place) for place in [*stored] if last_reader[place] < end}
         for place in new:
             node, needed = graph.nodes[place], _ancestors(graph, place, start)
             slot = Slot(node.channels, node.scale, is_rounded(node), node.extra)

@@ -64,6 +64,7 @@ class Store:
         """Return a shipped model or user model by name. Raises WeightsError that lists the known names."""
         if name in USED:
             return USED[name]
+        # A damaged record of user models does not affect shipped models, because it is not read for them.
         known = self.models if name in self.models else {**self.models, **own_models(self.folder)}
         if name not in known:
             raise WeightsError("weights_unknown_model", name=name, known=", ".join(known))

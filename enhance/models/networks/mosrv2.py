@@ -140,6 +140,7 @@ def _read_upsampler(state: State, channels: int) -> tuple[str, int, int, int]:
     if len(sizes) == 1:  # an unshuffled image is enlarged to four times the grid
         channels = channels or last // _UNSHUFFLED_FACTOR**2
         return "pixelshuffledirect", math.isqrt(last // channels), channels, 0
+    # Layers without tensors count, too: pixelshuffle has convolutions at 0 and 2, nearest+conv at 0 and 3.
     if 2 in sizes:
         middle = sizes[0][0]
         steps = [math.isqrt(sizes[place][0] // middle) for place in sorted(sizes)[1:-1]]

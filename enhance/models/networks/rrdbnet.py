@@ -70,6 +70,7 @@ def convert(network: Any) -> tuple[Graph, State]:
     blocks, unshuffle, ups = options["num_blocks"], options["shuffle_factor"] or 1, int(math.log2(options["scale"]))
     images = {"channels": options["in_nc"] // unshuffle**2, "output": options["out_nc"], "unshuffle": unshuffle}
     graph = rrdbnet(blocks, options["num_filters"], ups=ups, plus=options["plus"], **images)
+    # Each doubling has three layers: upscaling, convolution and activation. Layers without tensors count, too.
     names = {
         "model.0": "conv_first",
         f"model.1.sub.{blocks}": "conv_body",
