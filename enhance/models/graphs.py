@@ -282,7 +282,7 @@ class Graph:
     def append(self, kind: Callable[..., Node], *sources: int, channels: int = 0, **fields: Any) -> int:
         """Append a node of the class `kind` with these `fields`.
 
-        Its size follows from the one of its first source, and so does the number of channels unless it is given.
+        The first source determines its size, and its number of channels unless `channels` is given.
         """
         source = self.nodes[sources[0]]
         node = kind(sources, channels or source.channels, source.scale, **fields)
@@ -370,7 +370,7 @@ class Graph:
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions without visible rounding errors."""
-        # A step that overflows at fp16 is repeated at fp32, but one of a phase can overwrite the map that it reads.
+        # A step that overflows at fp16 is repeated at fp32. A step of a phase can have overwritten what it has read.
         return ("fp32", "bf16") if self.has_barriers else ("fp32", "bf16", "fp16")
 
     @property
