@@ -117,6 +117,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode an image of 8 bits or fewer in any of Pillow's modes."""
     image = open_with_pillow(header.format, file)
     image.load()
+    # Pillow applies the orientation of a TIFF, which can exchange width and height.
     if header.format != "TIFF" and image.size != (header.width, header.height):
         raise ValueError(f"the size is {image.size} instead of {header.width} x {header.height}")
     (width, height), space = image.size, profile_space(header.icc)
@@ -157,8 +158,8 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     is_float = stored.dtype == np.float32
     if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
         raise PictureError("image_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
-    white_is_zero = stored.ndim == 2 and tags.get(262) == 0
-    premultiplied = header.has_alpha and max(tags.get(338, (2,))) == 1
+    white_is_zero = stored.ndim == 2 and tags.get("PhotometricInterpretation") == 0
+    premultiplied = header.has_alpha and max(tags.get("ExtraSamples", (2,))) == 1
 
     def part(box: Box) -> np.ndarray:
         values = _cut(stored, box)

@@ -37,10 +37,12 @@ MAX_SIDE = 500_000
 """The longest side of an input in pixels. OpenCV crashes on much wider rows: cv2.blur on float32 [1, 100_000_000]."""
 
 _STARTS = {
-    b"\xff\xd8\xff": "JPEG",
-    containers.SIGNATURE: "PNG",
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
-    **dict.fromkeys((b"GIF87a", b"GIF89a"), "GIF"),
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": containers.SIGNATURE,
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "JXL": jxl.STARTS,
+    "RAW": raw.STARTS,
 }
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
@@ -65,7 +67,7 @@ _MAX_SCANS = 100
 _MAX_SEGMENTS = 10_000
 _MAX_PADDING = 1 << 16
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
-_MARKER_AFTER_PIXELS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_MARKER_AFTER_PIXELS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # The restart markers D0 to D7 are among pixels.
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,9 @@ class Header:
 
 def detect_format(start: bytes) -> str | None:
     """Return the format that the first 64 bytes of a file indicate, or None."""
-    for known, kind in _STARTS.items():
+    for kind, known in _STARTS.items():
         if start.startswith(known):
             return kind
-    if start.startswith(jxl.STARTS):
-        return "JXL"
-    if start.startswith(raw.STARTS):
-        return "RAW"
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP"
     if start.startswith(b"BM") and start[14:15] in _BMP_HEADER_SIZES and start[15:18] == bytes(3):
@@ -112,6 +110,7 @@ def detect_format(start: bytes) -> str | None:
     if start[4:8] == b"ftyp":
         if start[8:12] == b"crx ":
             return "RAW"
+        # The major brand, its version, and compatible brands up to the end of the box, whose length comes first.
         brands = {start[8:12], *(start[offset : offset + 4] for offset in range(16, min(start[3], 64), 4))}
         if brands & {b"avif", b"avis"}:
             return "AVIF"
@@ -141,8 +140,7 @@ def open_auxiliary(file: BinaryIO, number: int) -> Any:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires reading the whole
-    file.
+    Without `decoding`, the scans of a JPEG are not counted, because that requires reading the whole file.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
     decoder if it is damaged.
@@ -182,7 +180,7 @@ def _other_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) ->
         # libheif applies the orientation itself, from the container's own flags.
         orientation = 1 if kind == "HEIF" else read_orientation(metadata.exif)
         icc = image.info.get("icc_profile") or None
-        has_alpha, frames = image.has_transparency_data, _frames(image, count=not decoding)
+        has_alpha, frames = image.has_transparency_data, _count_frames(image)
         header = Header(kind, image.mode, image.width, image.height, 8, has_alpha, orientation, icc, metadata, frames)
         if kind == "HEIF":
             return replace(header, gain_map=_auxiliary_map(image, file, metadata))
@@ -240,11 +238,8 @@ def _fits(found: MapHeader, image: Any) -> bool:
     return 0 < found.width <= image.width and 0 < found.height <= image.height
 
 
-def _frames(image: ImageFile.ImageFile, *, count: bool) -> int:
-    """Return the number of frames. Without `count`, it is 2 for a GIF with several, whose count takes long."""
+def _count_frames(image: ImageFile.ImageFile) -> int:
     try:
-        if image.format == "GIF" and not count:
-            return 1 + getattr(image, "is_animated", False)
         return max(1, getattr(image, "n_frames", 1))
     except Exception as error:  # Only the first frame is used, so damage in a later one does not matter.
         logger.info("The frames cannot be counted: %s", error)
@@ -339,25 +334,26 @@ def _decoded(comment: bytes) -> str:
 
 def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     tags = tiff_tags(file)
-    photometric = tags.get(262, 1)
+    photometric = tags.get("PhotometricInterpretation", 1)
     # DNG, a preview as the first image, or the values of a sensor (TIFF/EP)
-    if 50706 in tags or tags.get(254, 0) & 1 or photometric in (32803, 34892):
+    if "DNGVersion" in tags or tags.get("NewSubfileType", 0) & 1 or photometric in (32803, 34892):
         return _raw_header(file, max_pixels, tags)
-    width, height = int(tags[256]), int(tags[257])
+    width, height, samples = int(tags["ImageWidth"]), int(tags["ImageLength"]), tags.get("SamplesPerPixel", 1)
     check_size(width, height, max_pixels)
-    bits, samples, sample_format = max(tags.get(258, (1,))), tags.get(277, 1), max(tags.get(339, (1,)))
+    bits, sample_format = max(tags.get("BitsPerSample", (1,))), max(tags.get("SampleFormat", (1,)))
     deep = bits > 8 and photometric in (0, 1, 2)
-    plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, sample_format) in _DEEP_KINDS
+    is_planar = tags.get("PlanarConfiguration", 1) != 1
+    plain = samples in (1, 3, 4) and not is_planar and (bits, sample_format) in _DEEP_KINDS
     if deep and not plain:
         raise PictureError("image_rare_tiff", channels=samples, bits=bits)
-    if (ratio := _TIFF_RATIOS.get(tags.get(259, 1))) is not None:
+    if (ratio := _TIFF_RATIOS.get(tags.get("Compression", 1))) is not None:
         _check_file_size(file.seek(0, 2), width, height, bits * samples / 8, ratio)
-    orientation = tags.get(274, 1) if tags.get(274) in range(1, 9) else 1
-    icc, metadata = limit_size("profile", tags.get(34675)), _tiff_metadata(file, tags)
+    orientation = tags["Orientation"] if tags.get("Orientation") in range(1, 9) else 1
+    icc, metadata = limit_size("profile", tags.get("ICCProfile")), _tiff_metadata(file, tags)
     if deep:
         mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
         mode = "F" if mode == "I;32F" else mode
-        has_alpha = samples == 4 and max(tags.get(338, (2,))) != 0
+        has_alpha = samples == 4 and max(tags.get("ExtraSamples", (2,))) != 0
         return Header("TIFF", mode, width, height, 16, has_alpha, orientation, icc, metadata)
     with open_with_pillow("TIFF", file) as image:
         return Header("TIFF", image.mode, width, height, 8, image.has_transparency_data, orientation, icc, metadata)
@@ -372,6 +368,7 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     facts = jxl.load_library().probe(data)
     check_size(facts.width, facts.height, max_pixels)
     exif = limit_size("EXIF", facts.exif)
+    # The box starts with the distance to the TIFF header (ISO/IEC 18181-2).
     exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])
     bits, mode = 8 if facts.bits_per_sample <= 8 else 16, "L" if facts.num_color_channels == 1 else "RGB"
     mode = "I" if mode == "L" and bits == 16 and not facts.has_alpha else mode + ("A" if facts.has_alpha else "")
@@ -380,7 +377,7 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     return Header("JXL", mode, facts.width, facts.height, bits, facts.has_alpha, 1, icc, metadata)
 
 
-def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[int, Any] | None = None) -> Header:
+def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = None) -> Header:
     """Read a camera raw file. `tags` are its first directory if it is a TIFF."""
     with raw.open_raw(file) as opened:
         width, height = opened.sizes.iwidth, opened.sizes.iheight
@@ -393,12 +390,12 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[int, Any] | None = N
     return Header("RAW", mode, width, height, 16, False, orientation, None, metadata.with_note("raw_developed"))
 
 
-def _tiff_metadata(file: BinaryIO, tags: dict[int, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
-    inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
-    dpi = plausible_dpi(*(float(tags.get(tag, 0) or 0) * inches for tag in (282, 283)))
-    iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
+def _tiff_metadata(file: BinaryIO, tags: dict[str, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
+    inches = {2: 1.0, 3: 2.54}.get(tags.get("ResolutionUnit", 2), 0.0)
+    dpi = plausible_dpi(*(float(tags.get(name, 0) or 0) * inches for name in ("XResolution", "YResolution")))
+    iptc = _tag_bytes(tags.get("IptcNaaInfo"), file) or _tag_bytes(tags.get("PhotoshopInfo"), file)
     exif = limit_size("EXIF", block_from_tiff(file, without))
-    return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi)
+    return Metadata(exif, accept_xmp(_tag_bytes(tags.get("XMP"), file)), extract_iptc(iptc or b""), (), dpi)
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:

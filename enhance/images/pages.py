@@ -32,10 +32,10 @@ def tiff_directories(file: BinaryIO) -> Iterator[tuple[int, int, ImageFileDirect
         yield position, file.tell() - size, directory
 
 
-def tiff_tags(file: BinaryIO) -> dict[int, Any]:
-    """Return the first directory of a TIFF: the value of each tag, or a tuple if the tag can have several."""
+def tiff_tags(file: BinaryIO) -> dict[str, Any]:
+    """Return the first directory of a TIFF: the value of each tag by its name in Pillow, or a tuple of values."""
     _, _, directory = next(tiff_directories(file))
-    return dict(directory)
+    return directory.named()
 
 
 def _pages(file: BinaryIO) -> list[tuple[int, int]]:
