@@ -19,6 +19,7 @@ from ..processes import temporary_path
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import TypeIs
 
 InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
 """An image in memory.
@@ -61,7 +62,7 @@ def _write(source: InMemory, path: Path) -> None:
     if isinstance(source, bytes | bytearray | memoryview):
         path.write_bytes(source)
     elif is_array(source):
-        _write_pixels(to_pixels(cast(np.ndarray, source)), path)
+        _write_pixels(to_pixels(source), path)
     elif isinstance(source, Image):
         _save_pillow(source, path)
     elif hasattr(source, "read"):
@@ -90,7 +91,7 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
 
     Raises PictureError for another shape, another type or values of another range.
     """
-    array = _channels_last(cast("torch.Tensor", image)) if _is_tensor(image) else cast(np.ndarray, image)
+    array = _to_array(image)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in _CHANNELS or 0 in array.shape:
         raise PictureError("array_shape", given=list(image.shape))
@@ -109,21 +110,20 @@ def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
 
     A tensor is on the same device.
     """
-    array = _channels_last(cast("torch.Tensor", image)) if _is_tensor(image) else cast(np.ndarray, image)
+    array = _to_array(image)
     pixels = _with_channels(pixels, 1 if array.ndim == 2 else array.shape[2])
     scaled = (pixels / np.float32(65535)).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else pixels
     scaled = scaled[..., 0] if array.ndim == 2 else scaled
     if not _is_tensor(image):
         return scaled
-    tensor = cast("torch.Tensor", image)
-    if _has_channels_first(tensor):
+    if _has_channels_first(image):
         scaled = np.moveaxis(scaled, 2, 0)
-    return sys.modules["torch"].from_numpy(np.ascontiguousarray(scaled)).to(tensor.device, tensor.dtype)
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(scaled)).to(image.device, image.dtype)
 
 
 def is_batch(image: object) -> bool:
     """Return whether `image` is an array or a tensor of several images, [B, H, W, C] or [B, C, H, W]."""
-    return is_array(image) and cast(np.ndarray, image).ndim == 4
+    return is_array(image) and image.ndim == 4
 
 
 def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
@@ -142,13 +142,13 @@ def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels
 
 
-def is_array(image: object) -> bool:
+def is_array(image: object) -> TypeIs[np.ndarray | torch.Tensor]:
     """Return whether `image` is a NumPy array or a PyTorch tensor."""
     return isinstance(image, np.ndarray) or _is_tensor(image)
 
 
-def _is_tensor(image: object) -> bool:
-    torch = sys.modules.get("torch")
+def _is_tensor(image: object) -> TypeIs[torch.Tensor]:
+    torch = sys.modules.get("torch")  # Nothing can be a tensor before PyTorch is imported, which takes seconds.
     return torch is not None and isinstance(image, torch.Tensor)
 
 
@@ -157,6 +157,9 @@ def _has_channels_first(tensor: torch.Tensor) -> bool:
     return tensor.ndim == 3 and tensor.shape[0] in _CHANNELS
 
 
-def _channels_last(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach().permute(1, 2, 0) if _has_channels_first(tensor) else tensor.detach()
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+def _to_array(image: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return an array, or a tensor as an array, with the channels last."""
+    if not _is_tensor(image):
+        return image
+    tensor = image.detach().permute(1, 2, 0) if _has_channels_first(image) else image.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()  # NumPy has no bfloat16.
