@@ -58,6 +58,8 @@ _FILL_BYTES = 48  # per pixel of the rows in which `fill_transparent` works
 # The slowest files on one slow core take 0.15 s per megapixel of 8 bits and 0.8 s of 64 bits.
 _SECONDS, _SECONDS_PER_MEGAPIXEL, _DEEP_SECONDS_PER_MEGAPIXEL = 10.0, 0.5, 1.5
 
+_REVERSED_ROWS, _REVERSED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
+"""Orientations that reverse rows or columns, after rows and columns are exchanged for 5 to 8."""
 _STRIP_PIXELS = 1 << 20
 
 _MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
@@ -104,23 +106,30 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
             raise ValueError(f"the size is {decoded} instead of {expected}")
         # Both TIFF decoders apply the orientation.
         orientation = 1 if header.format == "TIFF" else header.orientation
-        height, width = pixels.height, pixels.width
-        upright = (width, height) if orientation >= 5 else (height, width)
-        shape, dtype = (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8"
+        height, width = (pixels.width, pixels.height) if orientation >= 5 else (pixels.height, pixels.width)
+        dtype = "uint16" if pixels.deep else "uint8"
         with map_file(file) as content:
             has_credentials = content.find(_CREDENTIALS) >= 0
         metadata = header.metadata.with_note("credentials_left") if has_credentials else header.metadata
-        no_pixels, metadata = np.empty((0, 0, 3), dtype), metadata.upright()
-        about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
-        tables = header.jpeg_table, header.jpeg_chroma_table
-        light, colour = (_upright_table(table, orientation) for table in tables)
-        # Blocks begin at the first stored row and column, which can be the last ones of the upright image.
-        block = upright[0] % 8 * (orientation in (3, 4, 7, 8)), upright[1] % 8 * (orientation in (2, 3, 6, 7))
-        yield shape, dtype, SourceImage(*about, light, colour, block, _gain_map(header, file))
+        image = SourceImage(
+            *(path.name, sha256, size, header.format, header.mode),
+            rgb=np.empty((0, 0, 3), dtype),
+            alpha=None,
+            grey=pixels.grey,
+            icc=pixels.icc,
+            metadata=metadata.upright(),
+            jpeg_table=_upright_table(header.jpeg_table, orientation),
+            jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, orientation),
+            # Blocks begin at the first stored row and column, which can be the last ones of the upright image.
+            first_block=(height % 8 * (orientation in _REVERSED_ROWS), width % 8 * (orientation in _REVERSED_COLUMNS)),
+            gain_map=_gain_map(header, file),
+        )
+        yield (height, width, 4 if pixels.has_alpha else 3), dtype, image
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
         # A file in use gets a new time every few seconds, so that it is not deleted. That is no change of its content.
+        # The checksum and the header were read before the pixels, so each could be of another content.
         is_touched = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
         if is_touched and (_sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header):
             raise ValueError("the file changed while it was read")
@@ -162,7 +171,7 @@ def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
     count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
     for first in range(0, height, count):
         last = min(first + count, height)
-        low, high = (height - last, height - first) if orientation in (3, 4, 7, 8) else (first, last)
+        low, high = (height - last, height - first) if orientation in _REVERSED_ROWS else (first, last)
         columns = Box(low, 0, high - low, pixels.height)
         box = columns if orientation >= 5 else Box(0, low, pixels.width, high - low)
         values = _upright(pixels.part(box), orientation)
@@ -227,11 +236,11 @@ def _explained(name: str) -> Iterator[None]:
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
     """Apply an EXIF orientation (EXIF 2.32, tag 0x0112) to pixels [h, w, C]."""
-    if orientation in (5, 6, 7, 8):
+    if orientation >= 5:
         values = values.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
+    if orientation in _REVERSED_ROWS:
         values = values[::-1]
-    if orientation in (2, 3, 6, 7):
+    if orientation in _REVERSED_COLUMNS:
         values = values[:, ::-1]
     return values
 
@@ -247,7 +256,7 @@ class _Parent:
     """The connection to the parent process over standard input and output."""
 
     def __init__(self) -> None:
-        self._sink = os.fdopen(os.dup(1), "wb")
+        self._sink = os.fdopen(os.dup(1), "wb")  # a copy, because `serve` redirects standard output
         self._received: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
         hide_messages()
@@ -297,13 +306,12 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
             raise PictureError("image_memory_short")
         _limit_memory(budget.memory * 5 // 4)
 
-    with suppress(OSError, ValueError):
-        _limit_memory(4 * path.stat().st_size)
+    with suppress(OSError, ValueError):  # The reader reports these errors.
+        _limit_memory(4 * path.stat().st_size)  # for the header, until the budget of the pixels is known
     if task == "inspect":
         parent.send(read_facts(path, max_pixels, max_bytes))
         return
-    strips = decode(path, max_pixels, max_bytes, begin)
-    for message in strips:
+    for message in decode(path, max_pixels, max_bytes, begin):
         parent.send(message)
     parent.send(None)
 

@@ -46,6 +46,7 @@ IN_MEMORY = 128 << 20
 _HEADER_SECONDS, _START_SECONDS, _IDLE_SECONDS = 10, 60, 10
 _MAX_WORKERS, _MAX_INSPECTIONS = 4, 2
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from enhance.images.decode import serve; serve()"
+# Stacks and arenas of threads would count towards the limit of the address space, which `decode` sets.
 _FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _CGROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
@@ -82,7 +83,7 @@ def warm_up() -> None:
 
 def end_idle_workers() -> None:
     """End the workers that have been idle for a while, except one. Starting one takes 0.2 s of one core."""
-    WORKERS.end_idle()
+    WORKERS.end_idle(_IDLE_SECONDS, keep=1)
 
 
 class Workers:
@@ -104,18 +105,11 @@ class Workers:
             if not self._idle:
                 self._idle.append(_Worker(self._program))
 
-    def close(self) -> None:
-        """End the idle workers."""
-        with self._changed:
-            ending, self._idle = self._idle, []
-        for worker in ending:
-            worker.end()
-
-    def end_idle(self) -> None:
-        """End the workers that have been idle for _IDLE_SECONDS, except the one that was used last."""
-        oldest = time.monotonic() - _IDLE_SECONDS
-        with self._changed:
-            ending = [worker for worker in self._idle[:-1] if worker.used <= oldest]
+    def end_idle(self, seconds: float = 0.0, keep: int = 0) -> None:
+        """End the workers that have been idle for `seconds`, except the `keep` workers that were used last."""
+        oldest = time.monotonic() - seconds
+        with self._changed:  # `_idle` is in the order of the last use.
+            ending = [worker for worker in self._idle[: max(0, len(self._idle) - keep)] if worker.used <= oldest]
             self._idle = self._idle[len(ending) :]
         for worker in ending:
             worker.end()
@@ -174,7 +168,8 @@ class Workers:
     def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
         """Wait until other images have freed enough memory. Yields False if this image alone needs too much."""
         with self._changed:
-            while (enough := budget.memory + sum(self._granted) <= free_memory()) is False and self._granted:
+            # Without other images, waiting would not help. Other processes free memory without notice.
+            while not (enough := budget.memory + sum(self._granted) <= free_memory()) and self._granted:
                 self._changed.wait(0.5)
             self._granted.append(budget.memory)
         try:
@@ -234,7 +229,7 @@ class _Worker:
             yield
         finally:
             timer.cancel()
-            timer.join()
+            timer.join()  # Otherwise a timer that has just expired could kill the process in its next request.
 
     def end(self) -> None:
         if self._owner == os.getpid():
@@ -247,7 +242,7 @@ class _Worker:
     def end_with_reason(self, name: str) -> PictureError:
         """End a process that failed, and return the error for the image that it was decoding."""
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(1)
+            self.process.wait(1)  # The pipe closes before the exit status is known.
         status = self.process.poll()
         self.end()
         log.info("A decoding process ended with %s%s", status, ", out of time" if self._late else "")
@@ -331,4 +326,4 @@ def _free_in_container(cgroup: tuple[Path, str, str, str]) -> int | None:
 
 
 WORKERS = Workers(min(_MAX_WORKERS, os.cpu_count() or 1))
-atexit.register(WORKERS.close)
+atexit.register(WORKERS.end_idle)

@@ -73,7 +73,7 @@ def faulty(monkeypatch) -> Iterator[Workers]:
     workers = Workers(1, FAULTY_WORKER)
     monkeypatch.setattr(worker, "WORKERS", workers)
     yield workers
-    workers.close()
+    workers.end_idle()
 
 
 def write_file(tmp_path: Path, data: bytes, name: str = "photo.jpg") -> Path:
@@ -254,7 +254,7 @@ def test_all_idle_workers_except_one_are_ended(small: Path, monkeypatch):
     end_idle_workers()
     assert len(children()) == before + 1
     assert read_image(small).width == PHOTO.width
-    workers.close()
+    workers.end_idle()
 
 
 def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):

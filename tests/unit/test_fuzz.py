@@ -33,7 +33,7 @@ def workers(tmp_path, monkeypatch) -> Iterator[Workers]:
     own = Workers(1)
     monkeypatch.setattr(worker, "WORKERS", own)
     yield own
-    own.close()
+    own.end_idle()
 
 
 def open_files() -> int:
