@@ -153,7 +153,7 @@ def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
                 struct.pack_into(order + "HH", data, start, numbers[tag], 0)
             else:
                 struct.pack_into(order + "HII", data, start - 6, _LONG, 1, numbers[tag])
-    link = main + 2 + 12 * _number(block, "H", main)
+    link = main + 2 + 12 * _number(block, "H", main)  # to the next directory, that of the thumbnail
     if link + 4 <= len(data):
         thumbnail = _numbers(block, _number(block, "I", link))
         struct.pack_into("4x", data, link)
@@ -218,7 +218,7 @@ def _append_directory(
     entries = {tag: bytes(data[start - 8 : start + 4]) for tag, _, start in _entries(data, old) if tag not in without}
     for tag, (kind, *numbers) in values.items():
         packed = struct.pack(f"{order}{len(numbers)}{'H' if kind == _SHORT else 'I'}", *numbers)
-        if len(packed) > 4:
+        if len(packed) > 4:  # Values of up to 4 bytes are in the entry itself. Others have even offsets.
             data += bytes(len(data) % 2) + packed
             packed = struct.pack(order + "I", len(data) - len(packed))
         entries[tag] = struct.pack(order + "HHI", tag, kind, 1) + packed.ljust(4, b"\0")

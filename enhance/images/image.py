@@ -22,7 +22,7 @@ _STRIP_ROWS, _MIN_STRIP_ROWS, _STRIP_PIXELS = 256, 32, 1 << 21
 # Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In photos that were
 # downscaled by averaging the first has at least half of the second's energy, after a blur of 1 px at most a fifth.
 _SIGMAS = 0.7, 1.6
-BLUR_MARGIN = 10
+BLUR_MARGIN = 10  # at least the radius of the wider blur, 7, and of the mean of the weights, 2
 _SHARP_RATIO, _SOFT_RATIO = 0.5, 0.2
 _NO_EDGES = 1.0
 
@@ -155,6 +155,8 @@ class SourceImage:
             response = response[first - low :][: last - first]
             counts += np.bincount(np.abs(response).astype(np.int32).ravel(), minlength=len(counts))
         middle = int(np.searchsorted(np.cumsum(counts), self.width * self.height / 2))
+        # Normal noise of deviation s has the median 0.6745 s, and the Laplacians multiply s by 6, the norm of their
+        # weights.
         return middle / _BINS_PER_LEVEL / 0.6745 / 6
 
     @cached_property
@@ -241,7 +243,7 @@ class ImageCache:
             try:
                 future.set_result(read())
             except BaseException as error:
-                self.drop(key)
+                self.drop(key)  # before waiting threads continue, so that their next request reads again
                 future.set_exception(error)
         try:
             return future.result()
@@ -264,6 +266,7 @@ class ImageCache:
         """Drop images that are too large, then those used least recently, until the rest fits."""
         with self._lock:
             sizes = {key: future.result().nbytes for key, (future, _) in self._entries.items() if future.done()}
+            # The sort is stable: entries are in the order of their last use, because `get` adds them again.
             for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
                 if sum(sizes.values()) > self._max_bytes:
                     del sizes[key], self._entries[key]

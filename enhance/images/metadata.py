@@ -51,7 +51,10 @@ _PLACE_NAME = (
     r"(?!subject)(?:[\w.-]{0,80}(?:gps|latitude|longi?tude|longtitude|altitude|location|geotag)[\w.-]{0,80}|city|state"
     r"|country|country-?code|country-?name|province-?state|world-?region)"
 )
-"""Names of XMP properties and texts that state a location. Photographers' addresses (CiAdrCity) do not match."""
+"""Names of XMP properties and texts that state a location.
+
+Photographers' addresses (CiAdrCity) and the position of the subject in the image (subjectLocation) do not match.
+"""
 _PLACE_KEYWORD = re.compile(_PLACE_NAME, re.IGNORECASE)
 _XMP_PLACE = re.compile(
     rf"<(?:[\w.-]{{1,80}}:)?{_PLACE_NAME}[\s/>]|\s[\w.-]{{1,80}}:{_PLACE_NAME}\s{{0,9}}=".encode(), re.IGNORECASE
@@ -186,6 +189,7 @@ def _attempt(change: Callable[[bytes], bytes | None], block: bytes | None) -> by
 def _with_xmp_values(xmp: bytes | None, values: Mapping[str, str]) -> bytes | None:
     """Replace the values of simple properties that the packet has, as attributes or as elements."""
     for name, value in values.items():
+        # The name must not be the end of a longer one or in a closing tag.
         pattern = rb"(?<![\w.:/-])(%s\s{0,9}(?:=\s{0,9}[\"']|>))[^\"'<]*" % name.encode()
         xmp = re.sub(pattern, rb"\g<1>" + value.encode(), xmp) if xmp else xmp
     return xmp

@@ -63,6 +63,7 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or _EMPTY_PACKET))
     if name is None:
         return None if rest == _EMPTY_PACKET else rest
+    # The writer of a PNG replaces the packet in place once it is known whether the content is generated.
     value = f'"{source_uri(name)}"'.ljust(len(source_uri(COMPOSITE)) + 2).encode()
     return with_properties(rest, b"%s Iptc4xmpExt:DigitalSourceType=%s" % (_NAMESPACE, value))
 
