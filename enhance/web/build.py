@@ -27,7 +27,7 @@ from .display import DISPLAY_ROUTE
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
 from .http_api import HTTP_ROUTES
 from .layout import Page, build_page
-from .metrics import METRICS, Metrics, at_most_every, healthz, start_cleaning
+from .metrics import METRICS, Metrics, healthz, start_cleaning
 from .params import (
     BATCH_CONTROLS,
     CONTROLS,
@@ -101,12 +101,12 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     folder.uploads = lambda: uploaded_files(demo)
     tasks.page_items = folder.items
     start_cleaning(
-        sessions.sweep,
-        services.previews.images.sweep,
-        at_most_every(MARK_SECONDS, folder.mark_used),
-        at_most_every(_CLEAN_SECONDS, folder.sweep),
-        at_most_every(_CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
-        enhancer.release_if_idle,
+        (0, sessions.sweep),
+        (0, services.previews.images.sweep),
+        (MARK_SECONDS, folder.mark_used),
+        (_CLEAN_SECONDS, folder.sweep),
+        (_CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
+        (0, enhancer.release_if_idle),
     )
     demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo

@@ -73,16 +73,15 @@ class Metrics:
 
     def follow(self, kind: str, preset: str, work: Callable[[], Any]) -> Any:
         """Return the result of `work`, which has an `info`, and record its outcome."""
-        started, outcome, info, failure = time.monotonic(), "failed", None, None
+        started = time.monotonic()
         try:
             result = work()
-            outcome, info = "done", result.info
-            return result
         except Exception as error:
-            failure, outcome = error, "cancelled" if isinstance(error, Cancelled) else "failed"
+            outcome = "cancelled" if isinstance(error, Cancelled) else "failed"
+            self.ended(kind, preset, time.monotonic() - started, outcome, error=error)
             raise
-        finally:
-            self.ended(kind, preset, time.monotonic() - started, outcome, info, failure)
+        self.ended(kind, preset, time.monotonic() - started, "done", result.info)
+        return result
 
     def ended(
         self,
@@ -153,31 +152,19 @@ def is_local_request(scope: Scope) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def start_cleaning(*tasks: Callable[[], None], seconds: float = _CLEANING_SECONDS) -> threading.Thread:
-    """Start the thread that calls these functions one after the other, every `seconds`."""
+def start_cleaning(*tasks: tuple[float, Callable[[], object]], step: float = _CLEANING_SECONDS) -> None:
+    """Start the thread that calls each function at its interval in seconds, with a resolution of `step`."""
 
     def clean() -> None:
+        last = [time.monotonic()] * len(tasks)
         while True:
-            time.sleep(seconds)
-            for task in tasks:
-                try:
-                    task()
-                except Exception:
-                    log.exception("Cleaning failed")
+            time.sleep(step)
+            for index, (seconds, task) in enumerate(tasks):
+                if time.monotonic() - last[index] >= seconds:
+                    last[index] = time.monotonic()
+                    try:
+                        task()
+                    except Exception:
+                        log.exception("Cleaning failed")
 
-    thread = threading.Thread(target=clean, name="enhance-sweeper", daemon=True)
-    thread.start()
-    return thread
-
-
-def at_most_every(seconds: float, task: Callable[[], object]) -> Callable[[], None]:
-    """Return a function that calls `task`, unless it did so less than `seconds` ago."""
-    last = time.monotonic()
-
-    def call() -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            task()
-
-    return call
+    threading.Thread(target=clean, name="enhance-sweeper", daemon=True).start()

@@ -28,7 +28,7 @@ def test_images_and_closed_sessions_need_no_threads(site, tmp_path):
     for session in sessions._sessions.values():
         assert session.closed is not None
         session.closed -= CLOSED_SECONDS + 1
-    start_cleaning(images.sweep, sessions.sweep, seconds=0.1)
+    start_cleaning((0, images.sweep), (0, sessions.sweep), step=0.1)
     assert threading.active_count() <= before + 2
     wait_until(lambda: len(images) == len(sessions) == 0, seconds=10)
 
@@ -65,5 +65,5 @@ def test_a_failing_job_does_not_stop_the_others():
         if not done:
             raise OSError("no disk")
 
-    start_cleaning(fail, lambda: done.append(time.monotonic()), seconds=0.05)
+    start_cleaning((0, fail), (0, lambda: done.append(time.monotonic())), step=0.05)
     wait_until(lambda: len(done) > 2, seconds=10)
