@@ -40,14 +40,11 @@ log = logging.getLogger(__name__)
 _MCP_BODY_FACTOR = 20
 """MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
 _HTTP_FOLDER = HTTP_API.rpartition("/")[0] + "/"
-_DEVELOPER_ROUTES = (
-    "/monitoring",
-    *(
-        f"{API}/{name}"
-        for name in ("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link")
-    ),
-    *(f"{API}/{name}" for name in ("component_server", "vibe", "undo-vibe")),
+_DEVELOPER_NAMES = (
+    *("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link"),
+    *("component_server", "vibe", "undo-vibe"),
 )
+_DEVELOPER_ROUTES = ("/monitoring", *(f"{API}/{name}" for name in _DEVELOPER_NAMES))
 """Routes of Gradio for app developers, which are closed here."""
 _UPLOADS = (f"{API}/upload", HTTP_API)
 """The routes that receive files."""
@@ -59,8 +56,9 @@ _MAX_NAME_LENGTH = 4096
 _REMOTE = ("http://", "https://")
 _MAX_KNOWN_ADDRESSES = 1000
 
-_PUBLIC_PATHS = {"/", "/login", "/healthz", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"} | {
-    f"{API}/{name}" for name in ("startup-events", "login_check", "theme.css")
+_PUBLIC_PATHS = {
+    *("/", "/login", "/healthz", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"),
+    *(f"{API}/{name}" for name in ("startup-events", "login_check", "theme.css")),
 }
 _PUBLIC_FOLDERS = ("/assets/", "/static/", "/svelte/", "/pwa_icon")
 """The login page needs these. Gradio requests startup-events from itself."""
@@ -203,31 +201,29 @@ class Login(_Middleware):
         self._known = deque[str](maxlen=_MAX_KNOWN_ADDRESSES)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_of(scope)
+        path, app = path_of(scope), self._app
         if self._keys and path.startswith(_HTTP_FOLDER):
-            key = _key_in(Headers(scope=scope), self._keys)
-            if key is None and not gradio_changes.is_logged_in(scope):
+            client = _client_of_key(Headers(scope=scope), self._keys)
+            if client is None and gradio_changes.user_of(scope) is None:
                 raise RejectedRequest(401, EnhanceError("key_missing"))
-            await self._app(scope if key is None else {**scope, KEY: _name_of(key)}, receive, send)
-            return
-        if not gradio_changes.has_login(scope):
-            await self._app(scope, receive, send)
-            return
-        if path == "/logout":
+            scope = {**scope, KEY: client}
+        elif not gradio_changes.has_login(scope):
+            pass
+        elif path == "/login":
+            app = self._log_in
+        elif path == "/logout":
             if scope["method"] != "POST":
                 raise RejectedRequest(405, EnhanceError("logout_is_post"))
+            # Gradio's own route is a GET, which a link of another site could follow, and ends all sessions by default.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
-        elif path == "/login":
-            await self._log_in(scope, receive, send)
-            return
         elif not (
             path in _PUBLIC_PATHS
             or path.startswith(_PUBLIC_FOLDERS)
             or (path == METRICS and is_local_request(scope))
-            or gradio_changes.is_logged_in(scope)
+            or gradio_changes.user_of(scope) is not None
         ):
             raise RejectedRequest(401, EnhanceError("login_first"))
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one login attempt. Raises RejectedRequest after too many failures."""
@@ -264,17 +260,16 @@ class Login(_Middleware):
             raise RejectedRequest(429, EnhanceError(key, seconds=seconds))
 
 
-def _key_in(headers: Headers, keys: Collection[str]) -> str | None:
-    """Return the API key of a request if it is one of `keys`; all are compared, in constant time."""
+def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:
+    """Return a name for the client whose API key a request has, None if it has none of `keys`.
+
+    The name does not contain the key.
+    """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-    found = [key for key in keys if compare_digest(key.encode(), given.encode())]
-    return found[0] if found else None
-
-
-def _name_of(key: str) -> str:
-    """Return the name of a client with this key, which does not contain it."""
-    return f"key {sha256(key.encode()).hexdigest()[:16]}"
+    given = (token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")).encode()
+    # All keys are compared, so that the time does not depend on which one matches.
+    matches = [key for key in keys if compare_digest(key.encode(), given)]
+    return f"key {sha256(given).hexdigest()[:16]}" if matches else None
 
 
 def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
