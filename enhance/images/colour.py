@@ -98,8 +98,9 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     """
     if header.format == "JXL":
         file.seek(0)
-        jxl.load_library().set_num_threads(1)
-        _, stored = jxl.load_library().decode_to_numpy(file.read(), dtype="uint16" if header.bits > 8 else "uint8")
+        library = jxl.load_library()
+        library.set_num_threads(1)
+        _, stored = library.decode_to_numpy(file.read(), dtype="uint16" if header.bits > 8 else "uint8")
         return _array_pixels(stored, header)
     if header.format == "RAW":
         with raw.open_raw(file) as opened:

@@ -160,8 +160,12 @@ def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, 
         try:
             content = read_block(file, chunk) or b""
             name = content.partition(b"\0")[0].decode("latin-1")
-            limit = LARGEST_BLOCK * (2 if name.startswith(_RAW_PROFILE) else name == _XMP_KEYWORD)
-            key, value = _text_in(chunk.kind, content, limit or min(_MAX_TEXT_LENGTH, remaining))
+            limit = min(_MAX_TEXT_LENGTH, remaining)
+            if name == _XMP_KEYWORD:
+                limit = LARGEST_BLOCK
+            elif name.startswith(_RAW_PROFILE):
+                limit = 2 * LARGEST_BLOCK  # two digits for each byte
+            key, value = _text_in(chunk.kind, content, limit)
             if key == _XMP_KEYWORD:
                 blocks["xmp"] = value.encode("utf-8")
             elif key.startswith(_RAW_PROFILE):

@@ -80,7 +80,7 @@ class DecodeBudget:
 
 def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
-    with _explained(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
+    with _picture_errors(path.name or str(path)), _open_checked(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
     width, height = header.upright_size
     facts = {name: getattr(header, name) for name in ("format", "mode", "bits", "orientation", "has_alpha", "frames")}
@@ -95,7 +95,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
     [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a decoder receives the file.
     `max_bytes` None is the size of `max_pixels` pixels without compression. Raises PictureError.
     """
-    with _explained(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
+    with _picture_errors(path.name or str(path)), _open_checked(path, max_pixels, max_bytes) as (file, size):
         before = os.fstat(file.fileno())
         header = read_header(file, max_pixels=max_pixels)
         begin(_budget(header, size))
@@ -192,7 +192,7 @@ def _budget(header: Header, size: int) -> DecodeBudget:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
+def _open_checked(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
     """Open the file and return it with its size in bytes. Raises PictureError."""
     limit = max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES if max_bytes is None else max_bytes
     try:
@@ -218,7 +218,7 @@ def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tupl
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _picture_errors(name: str) -> Iterator[None]:
     """Convert every exception to a PictureError with the file's name."""
     try:
         yield

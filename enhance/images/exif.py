@@ -50,8 +50,7 @@ def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int,
     values overlap, because a copy could then be much longer than the block.
     """
     try:
-        main = _main_directory(block)
-        start = main if tag is None else _subdirectory(block, main, tag)
+        start = _main_directory(block) if tag is None else _subdirectory(block, tag)
         entries = [] if start is None else list(_entries(block, start))
         found = {one: (kind, *_value_span(block, kind, at)) for one, kind, at in entries if kind in TYPE_SIZES}
     except ValueError:
@@ -85,10 +84,11 @@ def _entries(block: bytes | bytearray, directory: int) -> Iterator[tuple[int, in
         yield tag, kind, start + 8
 
 
-def _subdirectory(block: bytes | bytearray, directory: int, tag: int) -> int | None:
-    """Return the offset of the directory that the entry with this tag points to, if it is intact."""
+def _subdirectory(block: bytes | bytearray, tag: int) -> int | None:
+    """Return the offset of the directory that this tag of the main directory points to, if it is intact."""
     try:
-        found = next((_number(block, "I", start) for one, _, start in _entries(block, directory) if one == tag), None)
+        main = _entries(block, _main_directory(block))
+        found = next((_number(block, "I", start) for one, _, start in main if one == tag), None)
         if found is not None:
             list(_entries(block, found))
     except ValueError:
@@ -145,14 +145,14 @@ def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
     """Replace the numbers of existing tags and remove the thumbnail. All other bytes stay the same."""
     order, main = _order(block), _main_directory(block)
     data = bytearray(block)
-    for directory in filter(None, (main, _subdirectory(block, main, EXIF_IFD))):
+    for directory in filter(None, (main, _subdirectory(block, EXIF_IFD))):
         for tag, kind, start in _entries(block, directory):
             if tag not in numbers:
                 continue
             if kind == _SHORT and numbers[tag] <= 0xFFFF:
                 struct.pack_into(order + "HH", data, start, numbers[tag], 0)
             else:
-                struct.pack_into(order + "HII", data, start - 6, _LONG, 1, numbers[tag])
+                struct.pack_into(order + "HII", data, start - 6, _LONG, 1, numbers[tag])  # type, count and value
     link = main + 2 + 12 * _number(block, "H", main)  # to the next directory, that of the thumbnail
     if link + 4 <= len(data):
         thumbnail = _numbers(block, _number(block, "I", link))
@@ -184,8 +184,8 @@ def has_position(block: bytes | None) -> bool:
 
 def without_position(block: bytes) -> bytes:
     """Remove the GPS directory, and maker notes, which can contain positions in formats of their own."""
-    data, main = bytearray(block), _main_directory(block)
-    gps, photo = (_subdirectory(block, main, tag) for tag in (GPS_IFD, EXIF_IFD))
+    data = bytearray(block)
+    gps, photo = (_subdirectory(block, tag) for tag in (GPS_IFD, EXIF_IFD))
     spans = [] if gps is None else [_value_span(block, kind, start) for _, kind, start in _entries(block, gps)]
     if gps is not None:
         spans.append((gps, 2 + 12 * _number(block, "H", gps)))
@@ -203,7 +203,7 @@ def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: C
     They are also removed from the EXIF directory. New directories at the end of the block replace these two.
     """
     data, main = bytearray(block), _main_directory(block)
-    photo = _subdirectory(block, main, EXIF_IFD)
+    photo = _subdirectory(block, EXIF_IFD)
     if photo is not None:
         values = {**values, EXIF_IFD: (_LONG, _append_directory(data, photo, {}, without))}
     struct.pack_into(_order(block) + "I", data, 4, _append_directory(data, main, values, without))
@@ -231,7 +231,7 @@ def _append_directory(
 def shorten(block: bytes) -> bytes | None:
     """Write the block again without maker notes, unusual tags and long values; return None if that is not possible."""
     main = _main_directory(block)
-    directories = filter(None, (main, *(_subdirectory(block, main, tag) for tag in (EXIF_IFD, GPS_IFD))))
+    directories = filter(None, (main, *(_subdirectory(block, tag) for tag in (EXIF_IFD, GPS_IFD))))
     spans = [_value_span(block, kind, at) for start in directories for _, kind, at in _entries(block, start)]
     if sum(length for _, length in spans) > 2 * len(block):  # Pillow would copy values that overlap.
         return None

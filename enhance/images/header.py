@@ -150,7 +150,7 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     if kind is None:
         raise PictureError("image_unknown_format")
     readers = {"PNG": _png_header, "TIFF": _tiff_header, "RAW": _raw_header, "JXL": _jxl_header, "WEBP": _webp_header}
-    header = readers[kind](file, max_pixels) if kind in readers else _other_header(kind, file, max_pixels, decoding)
+    header = readers[kind](file, max_pixels) if kind in readers else _pillow_header(kind, file, max_pixels, decoding)
     if header.format == "TIFF":
         header = replace(header, frames=count_pages(file))
     return replace(header, metadata=header.metadata.with_note("first_frame")) if header.frames > 1 else header
@@ -167,7 +167,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise PictureError("image_too_many_pixels", **size, limit=PixelCount(max_pixels))
 
 
-def _other_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -> Header:
+def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -> Header:
     if kind == "JPEG":
         with map_file(file) as data:
             _check_markers(data, count_scans=decoding)
@@ -189,7 +189,7 @@ def _other_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) ->
         tables = [tuple(image.quantization.get(number, ())) for *_, number in image.layer]
         light, colour = [*tables, (), ()][:2]
         gain_map = _attached_map(image, file, metadata)
-        if gain_map is not None and "gain_map_left" not in metadata.notes:
+        if gain_map is not None:
             metadata = metadata.with_note("gain_map_left")
         return replace(header, metadata=metadata, jpeg_table=light, jpeg_chroma_table=colour, gain_map=gain_map)
 
@@ -341,16 +341,16 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     width, height, samples = int(tags["ImageWidth"]), int(tags["ImageLength"]), tags.get("SamplesPerPixel", 1)
     check_size(width, height, max_pixels)
     bits, sample_format = max(tags.get("BitsPerSample", (1,))), max(tags.get("SampleFormat", (1,)))
-    deep = bits > 8 and photometric in (0, 1, 2)
+    is_deep = bits > 8 and photometric in (0, 1, 2)
     is_planar = tags.get("PlanarConfiguration", 1) != 1
-    plain = samples in (1, 3, 4) and not is_planar and (bits, sample_format) in _DEEP_KINDS
-    if deep and not plain:
+    is_supported = samples in (1, 3, 4) and not is_planar and (bits, sample_format) in _DEEP_KINDS
+    if is_deep and not is_supported:
         raise PictureError("image_rare_tiff", channels=samples, bits=bits)
     if (ratio := _TIFF_RATIOS.get(tags.get("Compression", 1))) is not None:
         _check_file_size(file.seek(0, 2), width, height, bits * samples / 8, ratio)
     orientation = tags["Orientation"] if tags.get("Orientation") in range(1, 9) else 1
     icc, metadata = limit_size("profile", tags.get("ICCProfile")), _tiff_metadata(file, tags)
-    if deep:
+    if is_deep:
         mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
         mode = "F" if mode == "I;32F" else mode
         has_alpha = samples == 4 and max(tags.get("ExtraSamples", (2,))) != 0

@@ -106,7 +106,7 @@ class Metadata:
 
     def with_resolution(self, dpi: float) -> Metadata:
         """Return the metadata with this resolution, also in EXIF and, if it states one, in XMP."""
-        exif = _attempt(lambda block: with_dpi(block, dpi, dpi), self.exif) or with_dpi(None, dpi, dpi)
+        exif = _change_exif(lambda block: with_dpi(block, dpi, dpi), self.exif) or with_dpi(None, dpi, dpi)
         ratio = f"{round(dpi * 1000)}/1000"
         names = {"tiff:XResolution": ratio, "tiff:YResolution": ratio, "tiff:ResolutionUnit": "2"}
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names), dpi=(dpi, dpi))
@@ -123,7 +123,7 @@ class Metadata:
             return Metadata(dpi=self.dpi)
         return replace(
             self,
-            exif=_attempt(without_position, self.exif),
+            exif=_change_exif(without_position, self.exif),
             xmp=None if _XMP_PLACE.search(self.xmp or b"") else self.xmp,
             iptc=None if _IPTC_PLACE.search(self.iptc or b"") else self.iptc,
             texts=tuple(
@@ -140,7 +140,7 @@ class Metadata:
         return has_position(self.exif) or (rest.xmp, rest.iptc, rest.texts) != (self.xmp, self.iptc, self.texts)
 
     def _with_values(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
-        exif = _attempt(lambda block: with_numbers(block, tags), self.exif)
+        exif = _change_exif(lambda block: with_numbers(block, tags), self.exif)
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names))
 
 
@@ -159,7 +159,7 @@ def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False
         return metadata, []
     if format != "jpeg":
         iptc, without = (metadata.iptc, ()) if format == "tiff" else (None, (ORIENTATION,))
-        exif = _attempt(lambda block: with_entries(block, {}, without), exif)
+        exif = _change_exif(lambda block: with_entries(block, {}, without), exif)
         exif = with_dpi(exif, *metadata.dpi) if metadata.dpi else exif
         left = {"texts_left": metadata.texts, "iptc_left": metadata.iptc and not iptc}
         return replace(metadata, exif=exif, iptc=iptc, texts=()), [note for note, block in left.items() if block]
@@ -168,7 +168,7 @@ def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False
     if len(fitting) < len(texts):
         notes.append("texts_left")
     if exif and len(exif) > _MAX_JPEG_EXIF:
-        exif = _attempt(shorten, exif)
+        exif = _change_exif(shorten, exif)
         exif = exif if exif and len(exif) <= _MAX_JPEG_EXIF else None
         notes.append("exif_short")
     if xmp and len(xmp) > _MAX_JPEG_XMP - (_GAIN_MAP_XMP if has_gain_map else 0):
@@ -177,7 +177,7 @@ def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False
     return replace(metadata, exif=exif, xmp=xmp, texts=fitting), notes
 
 
-def _attempt(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
+def _change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
     """Return the changed EXIF block; None if there is none or it is damaged."""
     try:
         return change(block) if block else None

@@ -57,8 +57,9 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
 def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     """Return XMP with this digital source type in place of another one, and otherwise unchanged.
 
-    Without XMP, or if the packet has no end of its properties, this is a packet with nothing else. `name` None removes
-    the property, and a packet with nothing else. Packets with ENHANCED and COMPOSITE have the same length.
+    Without XMP, or if the packet has no end of its properties, the result is a new packet with only this property.
+    `name` None removes the property, and such a packet as a whole. Packets with ENHANCED and COMPOSITE have the same
+    length.
     """
     rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or _EMPTY_PACKET))
     if name is None:
@@ -71,7 +72,7 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
 def with_properties(xmp: bytes | None, attributes: bytes, elements: bytes = b"") -> bytes:
     """Return XMP with properties added: attributes, and elements in which `%(rdf)s` is the prefix of RDF.
 
-    Without XMP, or if the packet has no end of its properties, this is a packet with nothing else.
+    Without XMP, or if the packet has no end of its properties, the result is a new packet with only these properties.
     """
     xmp = xmp or _EMPTY_PACKET
     ends = [*_RDF_END.finditer(xmp)]
