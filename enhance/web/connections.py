@@ -27,7 +27,7 @@ with suppress(ImportError):  # Windows has no limit for file descriptors.
 SLACK_SECONDS = 30
 BYTES_PER_SECOND = 500
 """A request must arrive at this rate and can fall behind by SLACK_SECONDS. Apache's limits are similar."""
-_LOOK_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 MOST_CONNECTIONS = 4_000
 MOST_OF_AN_ADDRESS = 200
 _MAX_FILES = 65_536
@@ -49,7 +49,7 @@ class LimitedProtocol(_Protocol):
         super().connection_made(transport)
         self._opened = self.loop.time()
         self._deadline = self._opened + SLACK_SECONDS
-        self._timer = self.loop.call_later(_LOOK_SECONDS, self._check_deadline)
+        self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadline)
         address = self.client[0] if self.client else ""
         if address not in getattr(self.app, "trusted_hosts", ()):  # uvicorn's, if it reads a proxy's headers.
             near = [one for one in self.connections if one.client and one.client[0] == address]
@@ -62,6 +62,7 @@ class LimitedProtocol(_Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = self.loop.time()
+        # A fast start does not allow a longer pause later.
         self._deadline = min(self._deadline + len(data) / BYTES_PER_SECOND, now + SLACK_SECONDS)
         super().data_received(data)
 
@@ -71,6 +72,7 @@ class LimitedProtocol(_Protocol):
 
     @property
     def _has_head(self) -> bool:
+        """Whether the head of a request has arrived that has no complete response yet."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
@@ -86,14 +88,14 @@ class LimitedProtocol(_Protocol):
         elif now >= self._deadline:
             self.transport.abort()
             return
-        self._timer = self.loop.call_later(_LOOK_SECONDS, self._check_deadline)
+        self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadline)
 
     def _limit(self, connections: Collection[Any], limit: int, key: str) -> None:
         """Close one of too many connections: the oldest with an incomplete request, or else this new one."""
         if len(connections) <= limit:
             return
         connections = [one for one in connections if not one.transport.is_closing()]
-        if len(connections) <= limit or self not in connections:
+        if len(connections) <= limit or self not in connections:  # The limit of the address can have closed it.
             return
         incomplete = [one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete]
         if len(incomplete) > 1:  # This connection is one of them, and its request has not arrived yet.
@@ -103,7 +105,7 @@ class LimitedProtocol(_Protocol):
             self._reject(EnhanceError(key, limit=limit))
 
     def _reject(self, error: EnhanceError) -> None:
-        self.metrics.refused(error)
+        self.metrics.count_error(error)
         sentence = error.message(DEFAULT_LANGUAGE)
         body = json.dumps({"error": sentence, "detail": sentence}).encode()
         head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n"

@@ -78,12 +78,12 @@ class Metrics:
             result = work()
         except Exception as error:
             outcome = "cancelled" if isinstance(error, Cancelled) else "failed"
-            self.ended(kind, preset, time.monotonic() - started, outcome, error=error)
+            self.record(kind, preset, time.monotonic() - started, outcome, error=error)
             raise
-        self.ended(kind, preset, time.monotonic() - started, "done", result.info)
+        self.record(kind, preset, time.monotonic() - started, "done", result.info)
         return result
 
-    def ended(
+    def record(
         self,
         kind: str,
         preset: str,
@@ -109,7 +109,7 @@ class Metrics:
             if stage in info["seconds"]:
                 self._seconds.labels(kind, stage).observe(info["seconds"][stage])
 
-    def refused(self, error: Exception) -> None:
+    def count_error(self, error: Exception) -> None:
         """Count an error by its key. A cancelled job is no error."""
         if not isinstance(error, Cancelled):
             key = error.key if isinstance(error, EnhanceError) else "unexpected"

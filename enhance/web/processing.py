@@ -135,9 +135,9 @@ class BatchJob(Job[Packed]):
     def finish_file(self, item: Item) -> None:
         """Count a file that has ended."""
         seconds, self._started = time.monotonic() - (self._started or time.monotonic()), None
-        self._services.metrics.ended("file", self._preset, seconds, item.state, item.info, item.error)
+        self._services.metrics.record("file", self._preset, seconds, item.state, item.info, item.error)
         if item.error is not None:
-            self._services.metrics.refused(item.error)
+            self._services.metrics.count_error(item.error)
 
     def _run(self) -> Packed:
         with self.running.hold, self.recorded():

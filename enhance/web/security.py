@@ -150,7 +150,7 @@ class OriginCheck(_Middleware):
             await self._reject(RejectedRequest(500, EnhanceError("unexpected")), scope, receive, send)
 
     async def _reject(self, rejected: RejectedRequest, scope: Scope, receive: Receive, send: Send) -> None:
-        self._metrics.refused(rejected.reason)
+        self._metrics.count_error(rejected.reason)
         sentence = rejected.reason.message(language_of_scope(scope))
         headers = {"connection": "close"}  # The rest of the body is not read.
         if "seconds" in rejected.reason.values and rejected.status == 429:

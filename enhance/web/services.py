@@ -128,7 +128,7 @@ class Services:
 
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""
-        self.metrics.refused(error)
+        self.metrics.count_error(error)
         language = language_of(request)
         if isinstance(error, EnhanceError):
             return self.visible_error(request, error).message(language)

@@ -59,7 +59,7 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
     with ExitStack() as ends:
 
         def begin(**limits: float) -> int:
-            for name, value in {"SLACK_SECONDS": 0.5, "_LOOK_SECONDS": 0.1, **limits}.items():
+            for name, value in {"SLACK_SECONDS": 0.5, "_CHECK_SECONDS": 0.1, **limits}.items():
                 monkeypatch.setattr(connections, name, value)
             for name in ("most", "most_of_address", "metrics"):
                 monkeypatch.setattr(LimitedProtocol, name, None)  # to restore it after the test
