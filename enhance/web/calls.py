@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import gradio as gr
 from anyio import CapacityLimiter
+from starlette.types import Scope
 
 from ..errors import EnhanceError
 from . import gradio_changes
@@ -41,62 +41,55 @@ class Endpoint:
     limiter: CapacityLimiter
 
 
-class Calls:
-    """The functions of an app and their parameters."""
+def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
+    """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    def __init__(self, blocks: gr.Blocks):
-        self._blocks = blocks
-        named = blocks.get_api_info()["named_endpoints"]
-        self._parameters = {
-            name.strip("/"): [one["parameter_name"] for one in named[name]["parameters"]] for name in named
-        }
+    `endpoints` are those of the app. A list of values that ends before the ADDED_PARAMETERS or NAME_PATTERN is
+    completed with None.
+    """
+    route, _, name = path.removeprefix(f"{API}/").rpartition("/")
+    if route in ("call", "call/v2", "run", "api"):
+        check_endpoint(name, endpoints)
+    elif (route, name) != ("queue", "join"):
+        return
+    if not isinstance(given, dict):
+        raise EnhanceError("api_no_object")
+    if route == "call/v2":
+        check_parameters(name, endpoints[name].parameters, given)
+        _check_files(given)
+        return
+    if route == "queue" and not isinstance(given.get("session_hash"), str):
+        raise EnhanceError("api_malformed")
+    data, function = given.get("data"), _function_of(scope, route, name, given)
+    if not isinstance(data, list):
+        raise EnhanceError("api_no_data")
+    if route in ("run", "api") and function.queue:
+        raise UnknownEndpointError("api_queued", name=name)
+    missing = [getattr(component, "label", None) for component in function.inputs[len(data) :]]
+    if set(missing) <= {*ADDED_PARAMETERS, NAME_PATTERN}:
+        data.extend(None for _ in missing)
+    if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
+        counts = {"count": len(function.inputs), "given": len(data)}
+        raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)
+    _check_files(data)
 
-    def check(self, path: str, given: Any) -> None:
-        """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-        A list of values that ends before the ADDED_PARAMETERS or NAME_PATTERN is completed with None.
-        """
-        route, _, name = path.removeprefix(f"{API}/").rpartition("/")
-        if route in ("call", "call/v2", "run", "api"):
-            check_endpoint(name, self._parameters)
-        elif (route, name) != ("queue", "join"):
-            return
-        if not isinstance(given, dict):
-            raise EnhanceError("api_no_object")
-        if route == "call/v2":
-            check_parameters(name, self._parameters[name], given)
-            _check_files(given)
-            return
-        if route == "queue" and not isinstance(given.get("session_hash"), str):
-            raise EnhanceError("api_malformed")
-        data, function = given.get("data"), self._function(route, name, given)
-        if not isinstance(data, list):
-            raise EnhanceError("api_no_data")
-        if route in ("run", "api") and function.queue:
-            raise UnknownEndpointError("api_queued", name=name)
-        missing = [getattr(component, "label", None) for component in function.inputs[len(data) :]]
-        if set(missing) <= {*ADDED_PARAMETERS, NAME_PATTERN}:
-            data.extend(None for _ in missing)
-        if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
-            counts = {"count": len(function.inputs), "given": len(data)}
-            raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)
-        _check_files(data)
+def check_event(scope: Scope, path: str) -> None:
+    """Check the event of a GET request to `path`. Raises UnknownEndpointError if it does not exist."""
+    route, _, event = path.removeprefix(f"{API}/").rpartition("/")
+    if route.startswith("call/") and not gradio_changes.has_event(scope, event):
+        raise UnknownEndpointError("api_unknown_event", event=_quote(event))
 
-    def check_event(self, path: str) -> None:
-        """Check the event of a GET request to `path`. Raises UnknownEndpointError if it does not exist."""
-        route, _, event = path.removeprefix(f"{API}/").rpartition("/")
-        if route.startswith("call/") and not gradio_changes.has_event(self._blocks, event):
-            raise UnknownEndpointError("api_unknown_event", event=_quote(event))
 
-    def _function(self, route: str, name: str, given: Mapping[str, Any]) -> Any:
-        """Return the function that Gradio would run. `fn_index` has priority over the name, except at /call/."""
-        functions = gradio_changes.functions_of(self._blocks)
-        index = None if route == "call" else given.get("fn_index")
-        if index is None and route != "queue":
-            return next(one for one in functions.values() if one.api_name == name)
-        if not isinstance(index, int) or index not in functions:
-            raise UnknownEndpointError("api_unknown_function", index=_quote(index))
-        return functions[index]
+def _function_of(scope: Scope, route: str, name: str, given: Mapping[str, Any]) -> Any:
+    """Return the function that Gradio would run. `fn_index` has priority over the name, except at /call/."""
+    functions = gradio_changes.functions_of(scope)
+    index = None if route == "call" else given.get("fn_index")
+    if index is None and route != "queue":
+        return next(one for one in functions.values() if one.api_name == name)
+    if not isinstance(index, int) or index not in functions:
+        raise UnknownEndpointError("api_unknown_function", index=_quote(index))
+    return functions[index]
 
 
 def check_endpoint(name: str, known: Collection[str]) -> None:

@@ -180,16 +180,6 @@ def component_id(component: Any) -> int:
     return component._id
 
 
-def functions_of(blocks: gr.Blocks) -> Mapping[int, Any]:
-    """Return the functions of an app by index. Without them, malformed calls end in status 500."""
-    return blocks.fns
-
-
-def has_event(blocks: gr.Blocks, event: str) -> bool:
-    """Return whether an event is still to be answered. Without it, Gradio fails or waits after its response began."""
-    return any(event in events for events in blocks._queue.pending_event_ids_session.values())
-
-
 def current_event() -> str | None:
     """Return the id of the queue event that runs in this context. Without it, jobs of curl clients seem abandoned."""
     return LocalContext.event_id.get(None)
@@ -209,6 +199,17 @@ def uploaded_files(blocks: gr.Blocks) -> list[str]:
 def blocks_of(scope: Scope) -> gr.Blocks | None:
     """Return the app of a request. Without it, the middleware cannot find the functions of the app."""
     return getattr(scope.get("app"), "blocks", None)
+
+
+def functions_of(scope: Scope) -> Mapping[int, Any]:
+    """Return the functions of an app by index. Without them, malformed calls end in status 500."""
+    return getattr(blocks_of(scope), "fns", {})
+
+
+def has_event(scope: Scope, event: str) -> bool:
+    """Return whether an event is still to be answered. Without it, Gradio fails or waits after its response began."""
+    blocks = blocks_of(scope)
+    return any(event in events for events in blocks._queue.pending_event_ids_session.values()) if blocks else False
 
 
 def share_url(scope: Scope) -> str:

@@ -10,8 +10,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection
-from contextlib import nullcontext, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -30,10 +30,11 @@ from ..errors import EnhanceError
 from ..files import FULL
 from ..store import Reservation, TaskStore
 from . import gradio_changes
-from .calls import API, HTTP_API, KEY, Calls, UnknownEndpointError, values_in
+from .calls import API, HTTP_API, KEY, UnknownEndpointError, check_call, check_event, values_in
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
 from .params import language_of_scope
+from .services import services_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ _UPLOAD_STEP = 8_000_000
 _FILE_NAMES = ("path", "url", "orig_name")
 _MAX_NAME_LENGTH = 4096
 _REMOTE = ("http://", "https://")
+_FAILURE_SECONDS, _MAX_FAILURES, _MAX_UNKNOWN_FAILURES = 60.0, 5, 30
 _MAX_KNOWN_ADDRESSES = 1000
 
 _PUBLIC_PATHS = {
@@ -186,18 +188,15 @@ class Login(_Middleware):
 
     The plain HTTP API accepts one of the `keys` in place of the login, and requires it if there are keys.
 
-    In `seconds`, an address has `tries` wrong passwords, and all addresses without an earlier login have `together`.
-    So an attacker with many addresses cannot lock out users of a known address or of this machine. A POST to /logout
-    ends one session. The metrics are for logged-in users and for programs of this machine.
+    In a minute, an address has _MAX_FAILURES wrong passwords, and all addresses without an earlier login together have
+    _MAX_UNKNOWN_FAILURES. So an attacker with many addresses cannot lock out users of a known address or of this
+    machine. A POST to /logout ends one session. The metrics are for logged-in users and for programs of this machine.
     """
 
-    def __init__(
-        self, app: ASGIApp, keys: Collection[str] = (), tries: int = 5, together: int = 30, seconds: float = 60
-    ):
+    def __init__(self, app: ASGIApp, keys: Collection[str] = ()):
         super().__init__(app)
         self._keys = keys
-        self._tries, self._together, self._seconds = tries, together, seconds
-        self._failures: dict[str, list[float]] = {}
+        self._failures = deque[tuple[float, str]]()  # time and address, oldest first
         self._known = deque[str](maxlen=_MAX_KNOWN_ADDRESSES)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -228,21 +227,21 @@ class Login(_Middleware):
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one login attempt. Raises RejectedRequest after too many failures."""
         address, now = str((scope.get("client") or [""])[0]), time.monotonic()
-        for name, times in list(self._failures.items()):
-            times[:] = [one for one in times if now - one < self._seconds]
-            if not times:
-                del self._failures[name]
-        failures = self._failures.setdefault(address, [])
-        self._check(failures, self._tries, "login_too_often", now)
+        while self._failures and now - self._failures[0][0] >= _FAILURE_SECONDS:
+            self._failures.popleft()
+        own = [at for at, one in self._failures if one == address]
+        self._check(own, _MAX_FAILURES, "login_too_often", now)
         if address not in self._known and not is_local_request(scope):
-            unknown = [one for name, times in self._failures.items() if name not in self._known for one in times]
-            self._check(sorted(unknown), self._together, "login_too_often_together", now)
-        failures.append(now)  # Counted before the response, so that concurrent attempts count.
+            unknown = [at for at, one in self._failures if one not in self._known]
+            self._check(unknown, _MAX_UNKNOWN_FAILURES, "login_too_often_together", now)
+        attempt = now, address
+        self._failures.append(attempt)  # Counted before the response, so that concurrent attempts count.
 
         async def send_login_response(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if message["status"] < 400:
-                    failures.remove(now)
+                    with suppress(ValueError):  # It has expired during a slow response.
+                        self._failures.remove(attempt)
                     if address not in self._known:
                         self._known.append(address)
                 headers = [
@@ -255,8 +254,9 @@ class Login(_Middleware):
         await self._app(scope, receive, send_login_response)
 
     def _check(self, failures: list[float], limit: int, key: str, now: float) -> None:
+        """Raise RejectedRequest with the seconds until fewer than `limit` of these times count."""
         if len(failures) >= limit:
-            seconds = math.ceil(failures[-limit] + self._seconds - now)
+            seconds = math.ceil(failures[-limit] + _FAILURE_SECONDS - now)
             raise RejectedRequest(429, EnhanceError(key, seconds=seconds))
 
 
@@ -288,7 +288,6 @@ class RequestChecks(_Middleware):
     def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
         super().__init__(app)
         self._limits, self._tasks = limits, tasks
-        self._calls: Calls | None = None
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
@@ -303,12 +302,14 @@ class RequestChecks(_Middleware):
             body = await _read_body(scope, receive, self._limits.request_bytes * (_MCP_BODY_FACTOR if is_mcp else 1))
             if path.startswith(f"{API}/"):
                 body = self._check_body(scope, path, body)
-            with Reservation(self._tasks) as space:
-                if is_mcp and not await run_in_threadpool(space.extend, len(body)):
-                    raise RejectedRequest(507, EnhanceError("upload_no_room"))
+            if is_mcp:
+                with Reservation(self._tasks) as space:  # Makes space. The files of data: URLs are written later.
+                    if not await run_in_threadpool(space.extend, len(body)):
+                        raise RejectedRequest(507, EnhanceError("upload_no_room"))
             receive = _replay(body, receive)
         if method == "GET" and path.startswith(f"{API}/call/"):
-            self._check(scope, lambda calls: calls.check_event(path))
+            with _calls_rejected():
+                check_event(scope, path)
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
             await self._pass_on(scope, receive, send)
@@ -348,17 +349,9 @@ class RequestChecks(_Middleware):
         # Only the path of an upload's address is read, it is never fetched.
         if any(_is_remote(text) and f"{API}/file=" not in text for text in texts):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
-        self._check(scope, lambda calls: calls.check(path, given))
+        with _calls_rejected():
+            check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
         return json.dumps(given).encode() if isinstance(given, dict) and "data" in given else body
-
-    def _check(self, scope: Scope, check: Callable[[Calls], None]) -> None:
-        if self._calls is None and (blocks := gradio_changes.blocks_of(scope)):
-            self._calls = Calls(blocks)
-        if self._calls is not None:
-            try:
-                check(self._calls)
-            except EnhanceError as error:
-                raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
@@ -387,6 +380,15 @@ class RequestChecks(_Middleware):
             raise RejectedRequest(413, error) from error
         except OSError as error:
             raise no_space if error.errno in FULL else error from error
+
+
+@contextmanager
+def _calls_rejected() -> Iterator[None]:
+    """Convert an EnhanceError of the block to a RejectedRequest."""
+    try:
+        yield
+    except EnhanceError as error:
+        raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
 
 def path_of(scope: Scope) -> str:
