@@ -187,11 +187,11 @@ async def _call(
     if isinstance(outputs, Generator):
         steps = outputs
         try:
-            while (step := await run(next, steps, None)) is not None:
+            while (step := await run(next, steps, None)) is not None:  # A thread cannot return StopIteration.
                 outputs = step
                 await report()
         finally:
-            steps.close()
+            steps.close()  # cancels the job if the client has disconnected
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 

@@ -38,7 +38,7 @@ from .storage import asker_of
 
 _POLL_SECONDS = 0.1
 _STATUSES = {StorageError: 507, MemoryShortError: 503, SettingsError: 400, PictureError: 400}
-_FULL = ("queue_full", "queue_share")
+_QUEUE_FULL = ("queue_full", "queue_share")
 _BINARY = {"type": "string", "format": "binary"}
 _LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
 _ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "detail")}}
@@ -126,7 +126,7 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
     check_parameters(HTTP_API, ("image", *API_SETTINGS), {"image": upload, **given})
     values = {name: _parse(name, given[name]) if given.get(name) else None for name in API_SETTINGS}
     settings, encoding = call_settings({**values, "preset": values["preset"] or "auto"})
-    await anyio.to_thread.run_sync(upload.file.flush)
+    await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
     return Path(str(upload.file.name)), Path(upload.filename or "image").name, settings, encoding
 
 
@@ -160,14 +160,14 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
 
 
 def _status(error: Exception) -> int:
-    if isinstance(error, EnhanceError) and error.key in _FULL:
+    if isinstance(error, EnhanceError) and error.key in _QUEUE_FULL:
         return 429
     fallback = 400 if isinstance(error, EnhanceError) and error.key.startswith(("form_", "api_")) else 500
     return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), fallback)
 
 
 def _retry_header(error: Exception) -> dict[str, str]:
-    minutes = error.values.get("minutes") if isinstance(error, EnhanceError) and error.key in _FULL else None
+    minutes = error.values.get("minutes") if isinstance(error, EnhanceError) and error.key in _QUEUE_FULL else None
     return {"retry-after": str(60 * minutes)} if minutes else {}
 
 

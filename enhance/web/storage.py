@@ -57,7 +57,7 @@ class PageFolder:
 
     def items(self) -> Iterator[StoredItem]:
         """Yield everything in the folder but unfinished uploads. Files used within a minute are not removable."""
-        self.mark_used()
+        self.mark_used()  # first, because only the time of a file shows whether it is in use
         now = time.time()
         own = {entry for name in self._names for entry in self._own.entries(name)}
         for entry in own | self._entries_of(self.uploads()):
@@ -152,13 +152,12 @@ class TaskOwners:
 
         Raises EnhanceError, the same for unknown tasks and tasks of other clients.
         """
-        with self._lock:
-            known = self._owners.get(task_id) if isinstance(task_id, str) else None
-        owner, visible, encoding = known or (None, {}, None)
-        if owner is None or owner != asker_of(request).name:
-            raise EnhanceError("api_not_your_task")
-        assert isinstance(task_id, str)
-        return task_id, visible, encoding
+        if isinstance(task_id, str):
+            with self._lock:
+                owner, visible, encoding = self._owners.get(task_id, ("", {}, None))
+            if owner == asker_of(request).name:
+                return task_id, visible, encoding
+        raise EnhanceError("api_not_your_task")
 
 
 @dataclass(frozen=True)
