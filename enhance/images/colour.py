@@ -214,6 +214,7 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     labels = cv2.distanceTransformWithLabels(
         hidden.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )[1].ravel()
+    # OpenCV numbers the visible pixels, but does not document in which order.
     visible = np.flatnonzero(~hidden).astype(np.int32)
     place_of_label = np.zeros(len(visible) + 1, np.int32)
     place_of_label[labels[visible]] = visible
@@ -271,7 +272,7 @@ def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
     ramp = Image.merge("RGB", [ramp] * 3) if profile_space(icc) == "RGB" else ramp
     converted = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     tones = np.asarray(converted)[0, :, 1]
-    if values.dtype == np.uint16:
+    if values.dtype == np.uint16:  # Pillow converts 8 bits only.
         steps = np.arange(256) * 257
         tones = np.rint(np.interp(np.arange(_WHITE + 1), steps, tones * 257.0)).astype(np.uint16)
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)

@@ -64,6 +64,7 @@ def write_page(source: Path, number: int, target: Path) -> None:
         position, following = _pages(file)[number - 1]
         file.seek(0)
         layout, size = _offset_layout(file.read(4))
+        # The first directory becomes that of the page, and no other directory follows it.
         for place, value in ((size, position), (following, 0)):
             file.seek(place)
             file.write(struct.pack(layout, value))

@@ -58,7 +58,7 @@ class Job(Generic[T]):
         JOBS.add(self)
         try:
             threading.Thread(target=self._work, args=(work,), name="enhance-job", daemon=True).start()
-        except BaseException:
+        except BaseException:  # Without a thread, nothing else would remove the job from the queue.
             self._held.close()
             raise
 
