@@ -201,15 +201,10 @@ def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settin
     """Return the settings of a link: its preset or the `remembered` settings, with its values. Raises SettingsError."""
     preset = REFERENCE_PRESET if query.get("preset") == AUTO else query.get("preset")
     start = remembered if preset is None else Settings(preset)
-    names = (*_SETTINGS_CONTROLS[1:], *SIZES)
-    given: dict[str, Any] = {name: _link_value(query[name]) for name in names if name in query}
-    if query.keys() & {"paper", *PRINT_SIDES}:
-        sized = {
-            name: query[name] if name in ("unit", "print_fit") else _link_value(query[name])
-            for name in PRINT_CONTROLS
-            if name in query
-        }
-        given |= size_setting({"size": "paper", "paper": query.get("paper", OWN_PRINT), **_NO_PRINT, **sized})
+    values = {name: _link_value(text) for name, text in query.items()}
+    given = {name: values[name] for name in (*_SETTINGS_CONTROLS[1:], *SIZES) if name in values}
+    if values.keys() & {"paper", *PRINT_SIDES}:
+        given |= size_setting({"paper": OWN_PRINT, **_NO_PRINT, **values, "size": "paper"})
     return start.changed(**given)
 
 
