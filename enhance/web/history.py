@@ -152,33 +152,27 @@ def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str,
     states = [entry.current_state(tasks) for entry in run]
     if len(run) == 1:
         return _entry_values(call, tasks, run[0], states[0])
-    is_running = "running" in states
-    unfinished = [entry for entry, state in zip(run, states, strict=True) if state in ("cut", "away", "failed")]
-    stored = [entry for entry in unfinished if entry.input(tasks).exists()]
-    actions = ["files"]
-    if not is_running:
-        actions += [*(["zip"] if "done" in states else []), *(["rest"] if stored else []), "remove"]
+    is_running, is_open = "running" in states, call.session.open_batch == run[0].batch
     worst = next(state for state in _WORST_FIRST if state in states)
     counts = {"done": states.count("done"), "total": len(run)}
-    notes = []
+    actions, notes = ["files"], list[str]()
     if worst == "gone":
         notes = [call.text("history_kept", **counts)]
     elif worst != "done":
         notes = [call.text(f"history_{worst}"), call.text("history_finished", **counts)]
     if not is_running:
-        named = {"rest": unfinished, "lost": [entry for entry in unfinished if entry not in stored]}
-        notes += [
-            call.text(f"history_{what}", names=format_names(call.language, [entry.name for entry in entries]))
-            for what, entries in named.items()
-            if entries
-        ]
-    files = []
-    if call.session.open_batch == run[0].batch:
-        files = [
-            _entry_values(call, tasks, entry, state, in_batch=True, is_removable=not is_running)
-            for entry, state in zip(run, states, strict=True)
-            if state != "running"
-        ]
+        unfinished = [entry for entry, state in zip(run, states, strict=True) if state in ("cut", "away", "failed")]
+        lost = [entry for entry in unfinished if not entry.input(tasks).exists()]
+        for key, entries in (("history_rest", unfinished), ("history_lost", lost)):
+            if entries:
+                notes.append(call.text(key, names=format_names(call.language, [entry.name for entry in entries])))
+        can_resume = len(lost) < len(unfinished)
+        actions += [*(["zip"] if "done" in states else []), *(["rest"] if can_resume else []), "remove"]
+    files = [
+        _entry_values(call, tasks, entry, state, in_batch=True, is_removable=not is_running)
+        for entry, state in zip(run, states, strict=True)
+        if is_open and state != "running"
+    ]
     with_thumbnail = next((one for one in run if one.thumbnail), run[0])
     return {
         "id": run[0].batch,
@@ -290,14 +284,20 @@ def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
     """Return the files of a recorded batch, done or waiting. One has settings only if they differ from the first's."""
     items = []
     for entry in entries:
-        own = None if entry.settings == entries[0].settings else Settings.from_stored(entry.settings)
-        known: dict[str, Any] = {"size": (entry.height, entry.width), "key": entry.id, "settings": own}
-        known["number"] = entry.number
         info = tasks.info(entry.task_id or "")
         if info is not None:
             info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # The folder can have moved.
-            known |= {"state": "done", "info": info}
-        items.append(Item(entry.input(tasks), Path(entry.name), **known))
+        item = Item(
+            entry.input(tasks),
+            Path(entry.name),
+            state="waiting" if info is None else "done",
+            size=(entry.height, entry.width),
+            settings=None if entry.settings == entries[0].settings else Settings.from_stored(entry.settings),
+            info=info,
+            key=entry.id,
+            number=entry.number,
+        )
+        items.append(item)
     return items
 
 
@@ -408,14 +408,11 @@ def toggle_batch(call: Call) -> Updates:
 def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
     tasks = call.services.enhancer.tasks
     with tasks.using(*(tasks.result_path(entry.task_id or "") for entry in entries)):
-        items = []
-        for entry, item in zip(entries, items_of(tasks, entries), strict=True):
-            state = entry.current_state(tasks)
-            items.append(
-                item if item.info else replace(item, state=state if state in ("failed", "done") else "cancelled")
-            )
-        settings = Settings.from_stored(entries[0].settings)
-        pattern = entries[0].pattern or PATTERN
+        items = [
+            item if item.info else replace(item, state="failed" if entry.state == "failed" else "cancelled")
+            for entry, item in zip(entries, items_of(tasks, entries), strict=True)
+        ]
+        settings, pattern = Settings.from_stored(entries[0].settings), entries[0].pattern or PATTERN
         packed = pack_batch(call.services.downloads, plan(items), settings, call.language, pattern)
     if packed.archive is None:
         raise packed.error or EnhanceError("result_gone")
