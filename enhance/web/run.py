@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..output.live_view import LiveView
 from ..output.resample import result_size
 from ..output.thumbnails import LIST_SIDE, data_url
 from ..scheduler import Ticket
-from ..store import report_name
+from ..store import Entry, report_name
 from . import templates
 from .history import mark_downloaded, record_run, recorded, show_history
 from .jobs import Job, progress_text
@@ -39,33 +39,25 @@ class PageRun(Job[PageResult]):
     """A run of a page. It continues for a while after the page is closed. `growing` is the result so far."""
 
     def __init__(self, call: Call, upload: Upload, ticket: Ticket):
-        settings, tasks = call.session.settings, call.services.enhancer.tasks
-        self.upload, self._call = upload, call
-        self._settings = request_settings(settings, call.session.chosen) if call.session.is_auto else settings
+        settings = call.session.settings
+        self.upload, self._call, self._settings = upload, call, settings
+        self._request = request_settings(settings, call.session.chosen) if call.session.is_auto else settings
         height, width = downscaled_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview
-        self._entry = record_run(tasks, call.session, upload, settings)
-        with ExitStack() as stack:
-            if self._entry is not None:
-                stack.callback(tasks.end_entry, self._entry, "failed")
-            super().__init__(PageRun._run, ticket, upload.path)
-            stack.pop_all()  # The job records its end.
-
-    @property
-    def entry_id(self) -> str:
-        """The id of the run in the list of results; "" if it is not in one."""
-        return "" if self._entry is None else self._entry.id
+        self.entry: Entry | None = None  # In the list of results, if the session has one.
+        super().__init__(PageRun._run, ticket, upload.path)
 
     def _run(self) -> PageResult:
         services, session, upload = self._call.services, self._call.session, self.upload
         tasks = services.enhancer.tasks
-        in_use = tasks.using(tasks.upload_path(upload.sha256, upload.name))
-        with recorded(tasks, self._entry, self) as finish, in_use:
+        self.entry = record_run(tasks, session, upload, self._settings)
+        in_use = tasks.using(tasks.upload_path(upload.sha256, upload.facts.name))
+        with recorded(tasks, self.entry, self) as finish, in_use:
             # So that the run can continue after a restart of the server.
-            tasks.keep_upload(upload.path, upload.name, upload.sha256, upload.bytes)
+            tasks.keep_upload(upload.path, upload.facts.name, upload.sha256, upload.facts.bytes)
             options = {"watch": self.growing, "preview": self._preview}
-            result = enhance(services, upload.path, self._settings, self, **options)
+            result = enhance(services, upload.path, self._request, self, **options)
             assert self.growing.overview is not None
             finish(result.info, data_url(self.growing.overview.pixels, LIST_SIDE))
         services.owners.remember(self._call.request, result.info)
@@ -173,7 +165,7 @@ def export(call: Call) -> Updates:
     session, result, path = call.session, _shown_result(call), None
     session.encoding = encoding = encoding_from(call.values)
     if not encoding.is_stored:
-        path = call.services.export(result.info, result.upload.name, encoding)
+        path = call.services.export(result.info, result.upload.facts.name, encoding)
     with session.lock:
         if session.result is result:
             session.result = replace(result, downloaded=encoding)

@@ -48,14 +48,6 @@ class Upload:
     analysis: Analysis
 
     @property
-    def name(self) -> str:
-        return self.facts.name
-
-    @property
-    def bytes(self) -> int:
-        return self.facts.bytes
-
-    @property
     def version(self) -> str:
         """The name of the image in addresses."""
         return image_version(self.sha256)
@@ -188,7 +180,7 @@ class Session:
         if entry.batch:
             return entry.batch == self.files.id
         run, result = self.run, self.result
-        has_run = run is not None and run.entry_id == entry.id
+        has_run = run is not None and run.entry is not None and run.entry.id == entry.id
         return has_run or (result is not None and result.info["task_id"] == entry.task_id)
 
     @property

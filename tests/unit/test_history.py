@@ -45,7 +45,7 @@ def start_entry(store: TaskStore, file: Path, key: str = KEY):
     session = Session(file.parent)
     session.history = history_name(request(), key)
     upload = upload_of(file, hashlib.sha256(file.read_bytes()).hexdigest())
-    store.keep_upload(file, upload.name, upload.sha256, upload.bytes)
+    store.keep_upload(file, upload.facts.name, upload.sha256, upload.facts.bytes)
     entry = record_run(store, session, upload, Settings("gentle"))
     assert entry is not None
     return entry
