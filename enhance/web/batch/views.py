@@ -97,9 +97,7 @@ def files_html(call: Call) -> str:
         message=partial(file_message, call),
         selected=session.selected.file,
         attention=[item for item in batch.items if _error(files, item)],
-        largest=partial(_largest_size, call),
-        offers_auto=partial(_offers_auto, call),
-        unreadable=lambda item: isinstance(item.error, PictureError),
+        repair=partial(_repair, call),
         grade=grade_in,
         formats=FORMATS,
         encoding=session.active.encoding,
@@ -114,8 +112,15 @@ def _error(files: BatchFiles, item: Item) -> EnhanceError | None:
     return item.error or (plan.error if plan and item.state == "waiting" else None)
 
 
-def _offers_auto(call: Call, item: Item) -> bool:
-    return item.error is not None and is_of_preset(item.error) and not call.session.owner.active.is_auto
+def _repair(call: Call, item: Item) -> tuple[str, str]:
+    """Return the event and the label of the button that solves a file's problem; ("", "") if nothing does."""
+    if largest := _largest_size(call, item):
+        return "submit", call.text("use_size", size=largest)
+    if item.error is not None and is_of_preset(item.error) and not call.session.owner.active.is_auto:
+        return "apply", call.text("use_instead", name=call.text("preset_auto"))
+    if isinstance(item.error, PictureError):
+        return "replace", call.text("batch_replace")
+    return ("retry", call.text("batch_retry")) if item.state == "failed" else ("", "")
 
 
 def _largest_size(call: Call, item: Item) -> str:
