@@ -18,7 +18,6 @@ from ..i18n import (
     format_bytes,
     format_names,
     format_seconds,
-    name_of,
     sentence_space,
     translate,
     translate_source,
@@ -320,16 +319,8 @@ def result_summary(call: Call, info: Info) -> str:
     language, output = call.language, info["output"]
     format_name = FORMATS[output.get("format", "png")].name
     place = info.get("fidelity_worst_place") if paper_in(info) is None else None  # It can be cropped for a print.
-    return templates.render(
-        "done",
-        language,
-        info=info,
-        time=format_seconds(language, info["seconds"]["total"]),
-        file=call.text("format_size", format=format_name, size=format_bytes(output["bytes"])),
-        auto=name_of(language, "preset", info["preset"]) if info.get("auto") else "",
-        grade=grade_in(info),
-        place=place,
-    )
+    file = call.text("format_size", format=format_name, size=format_bytes(output["bytes"]))
+    return templates.render("done", language, info=info, file=file, grade=grade_in(info), place=place)
 
 
 def in_page_order(presets: Iterable[PresetInfo]) -> list[PresetInfo]:
