@@ -261,13 +261,11 @@ def settings_from_storage(stored: object, available: Collection[str]) -> Setting
 def encoding_from_storage(stored: object) -> Encoding:
     """Return the file format that the browser stored, or the default."""
     try:
-        values: dict[str, Any] = {name: stored.get(name) for name in ENCODING_CONTROLS}  # type: ignore[attr-defined]
-        # Earlier versions stored a switch, no label and no background.
+        # Earlier versions stored no label and no background, and a switch for the metadata.
+        values = {name: stored[name] for name in ENCODING_CONTROLS if name in stored}  # type: ignore[operator, index]
         values["metadata"] = {True: "keep", False: "no-location"}.get(values["metadata"], values["metadata"])
-        values["label"] = values["label"] is not False
-        values["background"] = values["background"] or Encoding().background
         return Encoding(**values)
-    except (SettingsError, TypeError, AttributeError):
+    except (SettingsError, TypeError, KeyError):
         return Encoding()
 
 
