@@ -321,7 +321,9 @@ class _Events:
             (history_list.expand, history.toggle_batch),
         ):
             self._on(event, handler, [], self._result, of_page=True, **_EACH)
-        removed = self._on(history_list.delete, history.remove_entry, [], self._bar, of_page=True, **_EACH)
+        # One at a time, because the page shows the list of the response that arrives last.
+        one_by_one = {**_EACH, "concurrency_limit": 1}
+        removed = self._on(history_list.delete, history.remove_entry, [], self._bar, of_page=True, **one_by_one)
         self._on(removed.success, batch_views.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
         resumed = self._answer(history_list.submit, batch_run.resume_batch, [], self._file, of_page=True, **_SHORT)
         self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
