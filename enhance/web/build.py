@@ -56,7 +56,7 @@ _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', in
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
 """Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
 _ANSWERED_CONTROLS = ("preset", "reduce")
-"""The choices whose change the server answers with values for others."""
+"""The controls whose changes the server answers with values of other controls."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _SHORT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -90,6 +90,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     services = create_services(enhancer, metrics)
     folder = services.downloads
     retention = max(MIN_RETENTION, int(config.hours * 3600))
+    # Gradio deletes its own copies of files after the same time as the app deletes the files of the page.
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
         page = build_page(page_texts(limits), login=config.auth is not None)
         add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
@@ -380,6 +381,8 @@ class _Events:
 
         `asks` are the controls that cause the event. They can change before the request is sent.
         """
+        # As outputs of the handler, controls would lose changes that the user made meanwhile. So their values go to a
+        # hidden component, and the script sets the controls that have not changed.
         values = gr.JSON(visible=False)
         marker = component_id(values)
         js = f"(...given) => (window.enhanceAsks(...{json.dumps([marker, asks])}), given)"

@@ -40,7 +40,10 @@ _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class Admission:
-    """Limits for open requests of one kind. A party is a session, an address or, if empty, all clients."""
+    """Limits for open requests of one kind. A party is a session, an address or, if empty, all clients.
+
+    Only the event loop's thread uses it, so it needs no lock.
+    """
 
     def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()

@@ -107,6 +107,7 @@ def shorten(tasks: TaskStore, session: Session) -> None:
     files = 0
     for number, run in enumerate(tasks.runs(session.history)):
         files += len(run)
+        # The newest run stays, even if it is a batch with more files.
         if number >= MAX_RESULTS or (number and files > MAX_FILES):
             for old in run:
                 old.path(tasks).unlink(missing_ok=True)

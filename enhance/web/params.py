@@ -175,7 +175,7 @@ def settings_of_preset(name: str, values: Values, session: Session) -> PresetSta
     size = size_setting(values)
     scale = size.get("scale") or 0
     if scale == network_scale(session.settings):
-        size = session.wanted_size
+        size = session.wanted_size  # If it is empty, the settings have the largest scale of the preset.
     sized = start
     try:
         sized = start.changed(**size)

@@ -178,7 +178,7 @@ class Previews:
             if is_failed:
                 raise
         finally:
-            request.stop.set()
+            request.stop.set()  # If the page is closed, Gradio closes the generator, and the network must stop.
 
     def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at most."""
@@ -187,6 +187,8 @@ class Previews:
             share = _MAX_SECONDS / max(self._enhancer.estimate_preview(image, settings, region), 1e-6)
             if share >= 1:
                 break
+            # The time is about proportional to the area. But the margin around the region does not shrink with it, so
+            # each step removes at least a twentieth of each side.
             smaller = min(0.95, math.sqrt(share))
             region = _middle(region, int(smaller * region.width), int(smaller * region.height))
         return region
@@ -243,7 +245,7 @@ class Previews:
             self._newest[session] = None
             newest = list(self._newest)[::-1]
         for one in newest:
-            with one.lock:
+            with one.lock:  # One after the other: two threads that held several locks could wait for each other.
                 if one.preview is not None:
                     size += one.preview.region.network.nbytes
                     one.preview = one.preview if one is session or size <= _MAX_BYTES else _without_network(one.preview)

@@ -63,7 +63,7 @@ class PageRun(Job[PageResult]):
         services.owners.remember(self._call.request, result.info)
         page_result = session.save_result(upload, self.growing.overview, self.growing.icc, result)
         with session.lock:
-            if session.upload is not upload or self.stop.is_set():
+            if session.upload is not upload or self.stop.is_set():  # Another photo was chosen after the network's end.
                 raise Cancelled("stopped")
             session.result = page_result
         return page_result
@@ -105,7 +105,7 @@ def follow_run(call: Call) -> Iterator[Updates]:
     shown = None
     for _ in run.poll(_POLL_SECONDS):
         pixels, state = run.growing.view(_IMAGE_SECONDS), (run.state, run.stop.is_set())
-        if (pixels is None and state == shown) or session.run is not run:
+        if (pixels is None and state == shown) or session.run is not run:  # A run of an earlier photo ends soon.
             continue
         shown = state
         words = (call.text("cancelling"), None) if run.stop.is_set() else progress_text(call.language, run.state)

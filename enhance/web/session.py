@@ -38,7 +38,7 @@ def image_version(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class Upload:
-    """An accepted photo of the Single tab. `focus` is what the page shows first, as shares of width and height."""
+    """An accepted photo of a session. `focus` is what the page shows first, as shares of width and height."""
 
     path: Path
     sha256: str
@@ -102,7 +102,7 @@ class Session:
         self.is_flexible = False  # Whether this file can have its largest size.
         self.tab = ""  # The browser's name for the tab, which a reload keeps.
         self.history = ""  # The name of the list of results.
-        self.lock = threading.RLock()
+        self.lock = threading.RLock()  # Methods that hold it call others that take it.
         self.seen = time.monotonic()
         self.closed: float | None = None  # When the page was closed, in monotonic seconds.
         self.order, self.values = 0, dict[str, Any]()  # The newest request with the values of the controls.
@@ -224,6 +224,7 @@ class Session:
         with self.lock:
             self.folder.mkdir(parents=True, exist_ok=True)
             number = self._file_number = self._file_number + 1
+        # Numbers have leading zeros, so that the names are in the order of their age.
         for old in sorted(self.folder.glob(f"{kind}-*"))[:-_MAX_FILES]:
             with suppress(OSError):  # A file that is open elsewhere is deleted later.
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)

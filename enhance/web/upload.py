@@ -47,7 +47,7 @@ def estimate(call: Call) -> Updates:
     session, card = call.session, call.page.upload
     if (upload := session.upload) is None:
         return {card.tips: "", card.size_problem: ""}
-    session.last_estimate = marker = object()
+    session.last_estimate = marker = object()  # An estimate can wait for the measurement of a network.
     updates = _estimate(call, upload)
     if session.last_estimate is not marker or session.upload is not upload:
         return {}  # A newer request computes the estimate.

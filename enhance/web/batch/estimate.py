@@ -59,7 +59,7 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
     items = [item for item in sized if not files.is_done(item, item.settings or settings, encoding)]
     plans = {item.key: _plan(item, settings, encoding) for item in items}
     is_new = plans != files.plans or not files.are_plans_shown
-    files.plans, files.are_plans_shown = plans, True
+    files.plans, files.are_plans_shown = plans, True  # A later estimate replaces this object, which ends this one.
     possible = [item for item in items if plans[item.key].size]
     changed = {card.cards: files_html(call)} if is_new else {}
     yield _show_estimate(call, possible, settings, encoding) | changed | show_name(call)

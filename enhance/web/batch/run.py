@@ -54,8 +54,8 @@ class PageBatch(BatchJob):
                 if item.key not in results or results[item.key].name != Path(name).name:  # The pattern has changed.
                     results[item.key] = call.services.downloads.link(item.result, name)
         options = {"encoding": session.encoding, "work": self._files.work()}
-        given = self._files.items, settings, call.language, ticket, self._files.pattern
-        super().__init__(call.services, call.request, *given, **options)
+        files, pattern = self._files.items, self._files.pattern
+        super().__init__(call.services, call.request, files, settings, call.language, ticket, pattern, **options)
 
     def _name(self, item: Item) -> str:
         """Return a name for the download of a finished file."""
@@ -77,7 +77,7 @@ class PageBatch(BatchJob):
         wanted, is_flexible = settings or self.running.settings, self._files.is_flexible
         items = [with_own_size(item, wanted, is_flexible=is_flexible) for item in items]
         items = [replace(item, settings=item.settings or settings) for item in items]
-        self.record(items)
+        self.record(items)  # First, because the batch can process them at once, and records their end.
         is_added = self.running.add(items)
         for item in items:
             self.discard_record(item.key)
@@ -174,6 +174,7 @@ def _add(call: Call, paths: list[Path]) -> None:
     ]
     if session.is_batch_running and job.add(items):
         return
+    # A batch that accepts no more files writes its ZIP file, or ends its current file if it was cancelled.
     if job is not None and not job.wait(_PACKING_SECONDS):
         raise EnhanceError("batch_ends")
     with session.lock:
