@@ -39,9 +39,7 @@ class Convolution:
         """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m + 1, out]."""
         batch = rows.permute(2, 0, 1).unsqueeze(0)  # [1, in, n + k - 1, W]
         fused = self.activation.fused if self.activation is not None else None
-        # oneDNN supports float16 on few CPUs.
-        is_supported = batch.device.type == "cpu" and batch.dtype != torch.float16
-        convolve = _fused_convolution() if fused and is_supported else None
+        convolve = _fused_convolution(batch.dtype) if fused and batch.device.type == "cpu" else None
         if fused is not None and convolve is not None:
             padding, ones = [0, self.padding], [1, 1]
             result = convolve(batch, self.weight, self.bias, padding, ones, ones, self.groups, *fused)
@@ -197,16 +195,17 @@ def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tenso
 
 
 @cache
-def _fused_convolution() -> Callable[..., torch.Tensor] | None:
-    """Return PyTorch's private convolution with a fused activation, or None if this build lacks it.
+def _fused_convolution(dtype: torch.dtype) -> Callable[..., torch.Tensor] | None:
+    """Return PyTorch's private convolution with a fused activation; None if the build or the CPU lacks it for `dtype`.
 
-    It is tried on known values, because the parameters of a private function can change.
+    It is tried on known values, because the parameters of a private function can change. Few CPUs have it for
+    bfloat16 and float16, which PyTorch's public convolution supports on all.
     """
     try:
         fused = torch.ops.mkldnn._convolution_pointwise
-        batch, weight = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3)
-        found = fused(batch, weight, torch.tensor([-18.0]), [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [0.5], "")
-        return fused if torch.equal(found.flatten(), torch.tensor([-6.0, -4.5, -6.0])) else None
+        batch, bias = torch.ones(1, 1, 3, 3, dtype=dtype), torch.tensor([-18.0], dtype=dtype)
+        found = fused(batch, batch, bias, [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [0.5], "")
+        return fused if found.flatten().tolist() == [-6.0, -4.5, -6.0] else None
     except (AttributeError, RuntimeError, TypeError):
         return None
 
