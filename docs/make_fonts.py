@@ -48,7 +48,7 @@ def letters() -> set[int]:
 
 
 def bold_words() -> set[int]:
-    """Return the code points of all texts of the report and the batch summary."""
+    """Return the code points of the texts that only the report and the batch summary have, such as headings."""
     texts = (item for language in LANGUAGES for item in catalogue(language).items())
     return {ord(letter) for key, text in texts if key.startswith(("report_", "summary_")) for letter in text}
 

@@ -245,7 +245,7 @@ class BatchRun:
         """Start the next file and return it. Return None at the end; from then on files cannot be added."""
         with self._lock:
             while not self.stop.is_set():
-                # At the end and only once, because a file that another process still has would be tried forever.
+                # Once at the end. Otherwise a file that another process still has would be tried forever.
                 if not self.batch.count("waiting") and not self.batch.count("running") and not self._has_rechecked:
                     self._has_rechecked = True
                     self._change_states("elsewhere", "waiting")

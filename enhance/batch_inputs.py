@@ -29,7 +29,7 @@ def find_images(
     pages: Path | None = None,
     listed: Iterable[Item] = (),
 ) -> Batch:
-    """Return a batch of the files `inputs`, the images in the folders `inputs`, and the files `listed`.
+    """Return a batch of the files in `inputs`, the images in its folders and the files in `listed`.
 
     Inputs and `output` can be fsspec addresses. Results in the `output` folder are not inputs. `shard` selects a part
     of the files. With `pages`, a folder for copies, each page of a local TIFF is an item. A folder that cannot be read

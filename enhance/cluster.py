@@ -165,7 +165,7 @@ class ClusterRun(BatchRun):
                 raise
         if not self.stop.is_set() and unusable and self.batch.count("waiting"):
             raise unusable[0]
-        self._next()  # Cancels the files that are still waiting, and lets none be added.
+        self._next()  # Cancels the files that are still waiting. From then on, files cannot be added.
         for error in unusable:
             self.warn(error)
 
@@ -197,7 +197,7 @@ class ClusterRun(BatchRun):
                         continue
                     if (item := self._next()) is not None:
                         tasks[self._send(worker, item)] = worker, item
-                    del worker  # Ray ends a worker that nothing refers to.
+                    del worker  # Ray ends a worker as soon as nothing refers to it.
                 if time.monotonic() >= warn_at:
                     self.warn(EnhanceError("cluster_waiting"))
                     warn_at = math.inf

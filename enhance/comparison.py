@@ -80,7 +80,7 @@ def compare(
     `estimate` returns the seconds of a network, for the order and the progress. `on_cell` is called with each finished
     cell. Raises Cancelled, and the first error if all fail.
     """
-    remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}  # 0 without a network
+    remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}  # Without a network, the estimate is 0.
     networks, total_seconds = len(remaining), sum(remaining.values())
     cells, previews, missing = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, WeightsError]()
     # Presets with the same model have the same estimate, so each is loaded once. Faces unload it and are last.

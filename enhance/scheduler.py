@@ -252,7 +252,7 @@ class Scheduler:
         own = sum(one.caller == ticket.caller for one in jobs)
         of_address = sum(_parts(one.caller)[0] == _parts(ticket.caller)[0] for one in jobs)
         share = max(2, limit // 4)
-        is_full = len(jobs) > limit  # One job more than can wait has the device.
+        is_full = len(jobs) > limit  # One more than can wait, because one job has the device.
         if ticket.kind == "batch":
             is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
         if is_full or own >= share or of_address >= max(share, limit - share):

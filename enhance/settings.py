@@ -123,7 +123,7 @@ class WeightInterpolation:
 class Range:
     """The values that a number setting can have, and its usual value.
 
-    A setting of tuning changes no pixel at its usual value, so signatures leave it out there.
+    A tuning setting changes no pixel at its usual value, so signatures omit it at that value.
     """
 
     low: float
@@ -400,7 +400,7 @@ def find_preset(name: str) -> Preset:
     """Return the preset called `name`, including those of user models. Raises SettingsError if there is none."""
     if name == RESIZE:
         return _RESIZE
-    if isinstance(name, str):  # JSON can have anything, also what no dictionary accepts as a key.
+    if isinstance(name, str):  # JSON can contain a list or an object, which cannot be a dictionary key.
         if model := models.USED.get(name):
             return _own_preset(model)
         if preset := PRESETS.get(name) or all_presets().get(name):

@@ -180,7 +180,7 @@ class TaskStore:
                 raise PictureError("input_changed", name=name)
 
         place = self.upload_path(sha256, name)
-        # The folder is named by the checksum. The size shows a file that a power failure cut off: it was not synced.
+        # The folder is named by the checksum. Files are not synced, so after a power failure their size can be wrong.
         if not place.exists() or place.stat().st_size != size:
             write_atomically(place, copy)
         else:
@@ -364,7 +364,7 @@ class TaskStore:
             return
         with suppress(OSError):
             path.unlink(missing_ok=True)
-            if path.parent == self.processed:  # Without its PNG, a `.json` is no result any more, should this fail.
+            if path.parent == self.processed:  # If this fails, the `.json` is no result, because it has no PNG.
                 path.with_suffix(".json").unlink(missing_ok=True)
             if path.parent.parent == self.uploads:
                 path.parent.rmdir()

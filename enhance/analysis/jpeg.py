@@ -31,7 +31,7 @@ _FREQUENCIES = [(down, across) for down in range(8) for across in range(8) if 0 
 _STEPS = np.arange(2, 128)
 _BINS_PER_LEVEL, _BINS = 4, 2048
 _VALUES = np.arange(_BINS) / _BINS_PER_LEVEL
-# Smaller coefficients are quantised to 0, which is a multiple of any step and thus no evidence.
+# Coefficients of up to half a step are quantised to 0. Zero is a multiple of every step, so it is no evidence.
 _COUNTED = _VALUES[:, None] > _STEPS / 2
 _WAVES = np.cos(2 * np.pi * _VALUES[:, None] / _STEPS) * _COUNTED
 _ROUNDING = 0.4
@@ -98,7 +98,7 @@ def _quality_of_blocks(blocks: np.ndarray) -> int | None:
     found, tested = [], 0
     for down, across in _FREQUENCIES:
         counts = np.bincount(bins[:, down, across], minlength=_BINS).astype(np.float32)
-        counts[-1] = 0  # all larger coefficients
+        counts[-1] = 0  # The last bin also has all larger coefficients.
         values = counts @ _COUNTED
         if values[0] < _FEWEST_VALUES:
             continue

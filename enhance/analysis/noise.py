@@ -167,7 +167,7 @@ def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -
         weighted = columns * weights[:, None]
         found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ power.astype(float), rcond=None)[0]
         constant, slope = max(float(found[0]), 0.0), min(max(float(found[1]), 0.0), _LARGEST_SLOPE)
-    return constant / (1 - slope)  # For noise alone, power = texture = constant + slope * texture.
+    return constant / (1 - slope)  # For noise alone, texture equals power = constant + slope * power.
 
 
 def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
@@ -219,7 +219,7 @@ def _noise_after_blur(powers: np.ndarray, side: int, blur: float) -> tuple[float
     """
     frequency = np.pi / side * np.hypot(*np.indices((side, side)))
     spectrum = np.exp(-((blur * frequency) ** 2))
-    # The share of the power of white noise that the blur keeps, over all frequencies of both directions.
+    # The share of the power of white noise that remains after the blur, over all frequencies of both directions.
     whole = np.exp(-((blur * np.linspace(-np.pi, np.pi, 257)) ** 2)).mean() ** 2
     ratios = np.sqrt([power * whole / spectrum[ring].mean() for power, ring in zip(powers, _rings(side), strict=True)])
     least = max(float(ratios.min()), 1e-6)

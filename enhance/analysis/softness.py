@@ -29,7 +29,8 @@ _NOISE_QUANTILE = 0.4
 def softness_of(samples: np.ndarray) -> int:
     """Return the softness, 1 to 4, from squares [n, side, side, 3] in 8-bit levels.
 
-    It is the largest reduction beyond whose frequencies there is little power, compared to the octave below.
+    The softness is the largest reduction that removes little power, compared to the octave below the removed
+    frequencies.
     """
     grey = np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in samples])
     side = grey.shape[1]
@@ -55,7 +56,7 @@ def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float
     """Return the variance of each sample in a band of frequencies, and the share of all frequencies in that band."""
     side = power.shape[1]
     down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
-    # `rfft2` returns one of two conjugate values, except at the frequencies 0 and 0.5 across.
+    # `rfft2` returns one value of each conjugate pair, except at the frequencies 0 and 0.5 across.
     frequency, twice = np.hypot(down, across), np.where((across > 0) & (across < 0.5), 2, 1)
     inside = ((frequency >= low) & (frequency < high)) * twice
     return (power * inside).sum((1, 2)), float(inside.sum()) / side**2

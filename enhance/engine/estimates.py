@@ -36,7 +36,7 @@ class Estimator:
     def __init__(self, device: torch.device):
         self._device = device
         self._paces: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
-        """The seconds per pixel, and the seconds of work that they were measured in: 0 if a strip was timed."""
+        """The seconds per pixel, and the seconds of work in which they were measured, 0 if only a strip was timed."""
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
@@ -45,7 +45,7 @@ class Estimator:
             return
         with self._lock:
             pace, known = self._paces.get((model, dtype), (seconds / pixels, 0.0))
-            total = known + seconds  # for all pixels, of which known / pace are from earlier work
+            total = known + seconds  # for `pixels` and the known / pace pixels of earlier work
             self._paces[model, dtype] = total / (known / pace + pixels), min(total, _REMEMBERED_SECONDS)
 
     def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
@@ -65,7 +65,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     """
     weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
     network = RowNetwork(WeightInterpolation("trial"), graph, weights)
-    network.kernels_for(device, dtype)  # now, because each thread would prepare its own
+    network.kernels_for(device, dtype)  # before the threads start, because each would prepare its own
     threads, ticket = Threads.for_device(device, dtype), Ticket("preview")
     rows = strip_rows(_WIDTH, _TILE, device, threads)
     if device.type == "cpu":
@@ -98,7 +98,7 @@ def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, f
 
     def read(share: float) -> tuple[int, int, float | None]:
         whole = (time.perf_counter() - started + weight) / (share + weight / expected)
-        done = min(rows, int(share * rows + 1e-6))  # The share is a quotient, which can be rounded down.
+        done = min(rows, int(share * rows + 1e-6))  # The share is a quotient that can be rounded down.
         return done, rows, whole * (1 - share)
 
     return read

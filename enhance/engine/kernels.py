@@ -58,9 +58,9 @@ class Convolution:
 class UpsamplingConvolution:
     """Nearest-neighbour 2x upscaling and a 3x3 convolution: a kernel for even rows of the output, and one for odd ones.
 
-    Each [2 * out, in, 2, 2] produces the even columns and then the odd ones. Their padding of one column results in
-    W + 1 columns. An even column of the output depends on a column of the source and the one before, so it is at the
-    same position, and an odd one is at the next.
+    The weights of each are [2 * out, in, 2, 2]: the channels of even output columns, then those of odd ones. With a
+    padding of one column, each kernel computes W + 1 columns. Output column 2x depends on the source columns x - 1 and
+    x, and has the index x. Output column 2x + 1 depends on x and x + 1, and has the index x + 1.
     """
 
     even: Convolution
@@ -166,7 +166,7 @@ def _group_scaling(
     """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C] of each channel."""
     means, variances = statistics.view(2, groups, -1)  # [groups, C / groups]
     mean = means.mean(1, keepdim=True)
-    # The variance of a group is that within its channels plus that between them.
+    # The variance of a group is the mean variance within its channels plus the variance of their means.
     variance = (variances + (means - mean).square()).mean(1, keepdim=True)
     gain = (weight.view_as(means) / (variance + eps).sqrt()).flatten()
     return torch.stack([gain, bias - mean.expand_as(means).flatten() * gain]).unsqueeze(1)
@@ -183,10 +183,10 @@ def _gate_scaling(statistics: torch.Tensor, layers: Sequence[torch.Tensor]) -> t
 
 def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, transposed: bool) -> torch.Tensor:
     """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows [n, W, C]."""
-    offsets = (rows.float() * 0.5).add_(positions)  # DySample halves the offsets and begins at a regular grid.
+    offsets = (rows.float() * 0.5).add_(positions)  # DySample halves the offsets and adds them to a regular grid.
     row, column = (5, 4) if transposed else (4, 5)
     parts = offsets.unflatten(2, (2, node.groups, node.enlarge, node.enlarge)).permute(2, 3, 0, row, 1, column)
-    return parts.flip(0) if transposed else parts  # x and y change places
+    return parts.flip(0) if transposed else parts  # x and y are swapped
 
 
 def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
@@ -198,8 +198,8 @@ def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tenso
 def _fused_convolution(dtype: torch.dtype) -> Callable[..., torch.Tensor] | None:
     """Return PyTorch's private convolution with a fused activation; None if the build or the CPU lacks it for `dtype`.
 
-    It is tried on known values, because the parameters of a private function can change. Few CPUs have it for
-    bfloat16 and float16, which PyTorch's public convolution supports on all.
+    It is tried with known values, because the parameters of a private function can change. Few CPUs support it for
+    bfloat16 and float16. PyTorch's public convolution supports both on all CPUs.
     """
     try:
         fused = torch.ops.mkldnn._convolution_pointwise
@@ -295,7 +295,8 @@ class ImageRows:
     """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the network does that.
 
     The image is extended by reflection if its size is not a multiple of the unshuffle factor, or if the network reads
-    pixels around it. `height` and `width` are those of the network's grid. See `PhasedStream` for the parameters.
+    pixels around it. The attributes `height` and `width` are those of the network's grid. See `PhasedStream` for the
+    parameters.
     """
 
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool = False):
@@ -337,9 +338,9 @@ def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Ten
 
 
 def _reflect(position: int, length: int) -> int:
-    """Return the position in an image whose pixel is at `position`, which can be beyond an edge.
+    """Return the position in the image to which `position` is reflected.
 
-    A short image has no pixel for some reflections. The farthest one is used for them.
+    `position` can be beyond an edge. If the image is too short for the reflection, the farthest pixel is used.
     """
     if position < 0:
         return min(-position, length - 1)

@@ -56,11 +56,12 @@ class RowStatistics:
 
 
 class PhasedStream:
-    """The computation of one image by one network: a `Stream` for each phase, one if the network has no barriers.
+    """The computation of one image by one network, with a `Stream` for each phase.
 
-    `read(first, last)` returns rows of the image, float32 [last - first, W, 3] in 0..1 on the device. `dtype` is the
-    precision of the convolutions. With `transposed`, the image has its rows and columns swapped. `height` and `width`
-    are those of the network's grid.
+    A network without barriers has one phase. `read(first, last)` returns rows of the image, float32
+    [last - first, W, 3] in 0..1 on the device. `dtype` is the precision of the convolutions. With `transposed`, the
+    rows and columns of the image are swapped. The parameters `height` and `width` are those of the image, the
+    attributes those of the network's grid.
 
     The feature maps between two phases are unnamed files in `folder` if they are large. `known` are the statistics of a
     larger image that contains this one. With them, there are fewer phases. Raises StorageError if there is not enough
@@ -120,7 +121,8 @@ class PhasedStream:
                 source = self.graph.nodes[place].sources[0]
                 gain, shift = kernels[place](self.statistics[source].to(self.device))
                 found[index] = partial(scale, gain=gain, shift=shift)
-            elif node.sources and place in kernels:  # A stored map has the place of the node that computed it.
+            # A stored map has no sources, but the place of the node that computed it.
+            elif node.sources and place in kernels:
                 found[index] = kernels[place]
         return found
 
@@ -128,7 +130,7 @@ class PhasedStream:
         """Return the stream of a phase, which writes its feature maps to `self.maps` and measures some of them."""
         sinks: dict[int, list[Sink]] = {}
         self._measured = {}
-        for index, slot in phase.stores.items():  # A slot can also be loaded: its rows are read before they change.
+        for index, slot in phase.stores.items():  # A loaded slot is read before it is overwritten.
             feature_map = self.maps[slot]
             sinks[index] = [partial(_write, feature_map)]
             if index in phase.measured:

@@ -222,5 +222,5 @@ def strips_of_parts(
 
 
 def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
-    """Return rows as columns [W, H, 3] if the strips of their image are `columns`."""
+    """Return rows [n, W, 3] as [W, n, 3], or the reverse, if the strips of their image are `columns`."""
     return rows.swapaxes(0, 1) if columns else rows

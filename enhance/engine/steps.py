@@ -45,7 +45,7 @@ class RowNetwork:
     graph: Graph
     state: dict[str, torch.Tensor]
     transposed: bool = False
-    """The direction of the images that `kernels` are for."""
+    """Whether `kernels` are for transposed images."""
     kernels: dict[torch.dtype, dict[int, Kernel]] = field(default_factory=dict)
 
     @classmethod
@@ -64,7 +64,7 @@ class RowNetwork:
         return cls(recipe, graph, state)
 
     def kernels_for(self, device: torch.device, dtype: torch.dtype, *, transposed: bool = False) -> dict[int, Kernel]:
-        """Return the kernels for a precision and a direction of images. Those of the other direction are dropped."""
+        """Return the kernels for a precision and for images that are transposed or not. The others are dropped."""
         if self.transposed != transposed:
             self.transposed = transposed
             self.kernels.clear()
@@ -140,14 +140,14 @@ class Steps:
 
         The strip is halved if there is not enough memory, and a step that overflowed in fp16 is repeated in fp32.
         """
-        # A network with barriers has no fp16, so the repeated step never begins in another phase.
+        # Networks with barriers do not run in fp16, so there is only one phase.
         before = self.stream.current.snapshot() if self.dtype == torch.float16 else []
         rows = self._fitting_step(model, self.dtype, check)
         if self.dtype == torch.float16 and not _all_finite(self.stream.current.snapshot(), rows):
             log.info("A step overflowed in fp16 and is repeated in fp32")
             self.stream.current.restore(before)
             rows = self._fitting_step(model, torch.float32, check)
-        wait_for_device(self.stream.device)  # A GPU only queues its work, and a step should last as long as the work.
+        wait_for_device(self.stream.device)  # A GPU only queues its work, but a step has to last as long as the work.
         return rows
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
@@ -155,7 +155,7 @@ class Steps:
             try:
                 kernels = model.kernels_for(self.stream.device, dtype, transposed=self.stream.transposed)
                 return self.stream.step(kernels, self.rows, check, self._threads.strips, self._rounds)
-            except (MemoryError, RuntimeError) as error:  # PyTorch's errors of any device are RuntimeErrors.
+            except (MemoryError, RuntimeError) as error:  # PyTorch raises RuntimeError for every device.
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)

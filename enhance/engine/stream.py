@@ -102,7 +102,7 @@ class _Step:
     check: Check
     remaining: int
     carried: list[Strip] = field(default_factory=list)
-    """The strips that a thread of this step carries. Others stopped between two layers at the end of earlier steps."""
+    """The strips that this step's threads compute. Others stopped between two layers at the end of earlier steps."""
 
     @property
     def finished(self) -> bool:
@@ -205,7 +205,7 @@ class Stream:
             self._advance(layer, strip, step, scratch)
             with self._changed:
                 strip.ends.append(self._windows[layer].end)
-                # Now, and not at the end of the step, because a step has many times the rows of a window.
+                # Rows are dropped before the end of the step, because a step has many times the rows of a window.
                 for source in self.graph.nodes[layer].sources:
                     self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
@@ -320,8 +320,8 @@ class Stream:
         return buffer[:size].view(shape)  # [n, W, C]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
-        # In float32, because two precisions in one call are many times slower on a CPU. These can be the rows of a
-        # window, so only new tensors are changed in place.
+        # In float32, because a call with two precisions is many times slower on a CPU. `source` and `trunk` can be rows
+        # of a window, so only new tensors are changed in place.
         source, trunk = (self._rows(one, first, last).float() for one in node.sources)  # [n, W, C]
         if isinstance(node, Add):
             return torch.add(trunk, source, alpha=node.factor)
@@ -343,7 +343,7 @@ class Stream:
         part = (
             source[top:bottom].to(self._image.device).unflatten(2, (groups, -1)).permute(2, 3, 0, 1)
         )  # [g, C / g, n, W]
-        # `grid_sample` counts from -1 to 1 between the outer edges of the part.
+        # The coordinates of `grid_sample` are -1 and 1 at the outer edges of the part.
         centres = ((across, width), (down - top, bottom - top))
         grid = torch.stack([(2 * one + 1) / size - 1 for one, size in centres], -1)
         grid = grid.view(groups, (high - low) * factor, width * factor, 2)
@@ -372,7 +372,7 @@ class Stream:
 def run_in_threads(count: int, work: Callable[[], object]) -> None:
     """Run `work` in this thread and `count` - 1 others, each with its share of PyTorch's cores.
 
-    Raises what one of them raised.
+    Raises the first exception of any thread.
     """
     if count == 1:
         work()

@@ -129,7 +129,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
         # A file in use gets a new time every few seconds, so that it is not deleted. That is no change of its content.
-        # The checksum and the header were read before the pixels, so each could be of another content.
+        # The checksum and the header were read before the pixels, so either could belong to other content.
         is_touched = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
         if is_touched and (_sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header):
             raise ValueError("the file changed while it was read")

@@ -81,7 +81,7 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
     block = bytes(segments.get("mp", b""))
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
     order = "<" if block.startswith(b"II") else ">"
-    # Each entry has attributes, size, offset from the start of the index, and two dependent images.
+    # Each entry has attributes, a size, an offset from the start of the index and two dependent images.
     positions = [
         (segments["mpoffset"] + offset, length)
         for _, length, offset, _, _ in struct.iter_unpack(order + "IIIHH", entries[: len(entries) // 16 * 16])

@@ -110,7 +110,7 @@ def detect_format(start: bytes) -> str | None:
     if start[4:8] == b"ftyp":
         if start[8:12] == b"crx ":
             return "RAW"
-        # The major brand, its version, and compatible brands up to the end of the box, whose length comes first.
+        # The box contains its length, `ftyp`, the major brand, its version and the compatible brands.
         brands = {start[8:12], *(start[offset : offset + 4] for offset in range(16, min(start[3], 64), 4))}
         if brands & {b"avif", b"avis"}:
             return "AVIF"

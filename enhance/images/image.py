@@ -22,7 +22,7 @@ _STRIP_ROWS, _MIN_STRIP_ROWS, _STRIP_PIXELS = 256, 32, 1 << 21
 # Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In photos that were
 # downscaled by averaging the first has at least half of the second's energy, after a blur of 1 px at most a fifth.
 _SIGMAS = 0.7, 1.6
-BLUR_MARGIN = 10  # at least the radius of the wider blur, 7, and of the mean of the weights, 2
+BLUR_MARGIN = 10  # at least the sum of the radii of the wider blur, 7, and of the mean of the weights, 2
 _SHARP_RATIO, _SOFT_RATIO = 0.5, 0.2
 _NO_EDGES = 1.0
 
@@ -155,8 +155,8 @@ class SourceImage:
             response = response[first - low :][: last - first]
             counts += np.bincount(np.abs(response).astype(np.int32).ravel(), minlength=len(counts))
         middle = int(np.searchsorted(np.cumsum(counts), self.width * self.height / 2))
-        # Normal noise of deviation s has the median 0.6745 s, and the Laplacians multiply s by 6, the norm of their
-        # weights.
+        # The median absolute value of normal noise with the deviation s is 0.6745 s. The Laplacians multiply s by 6,
+        # the norm of their weights.
         return middle / _BINS_PER_LEVEL / 0.6745 / 6
 
     @cached_property

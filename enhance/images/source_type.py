@@ -57,7 +57,7 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
 def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     """Return XMP with this digital source type in place of another one, and otherwise unchanged.
 
-    Without XMP, or if the packet has no end of its properties, the result is a new packet with only this property.
+    Without XMP, or if the end of its properties is missing, the result is a new packet with only this property.
     `name` None removes the property, and such a packet as a whole. Packets with ENHANCED and COMPOSITE have the same
     length.
     """
@@ -72,7 +72,7 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
 def with_properties(xmp: bytes | None, attributes: bytes, elements: bytes = b"") -> bytes:
     """Return XMP with properties added: attributes, and elements in which `%(rdf)s` is the prefix of RDF.
 
-    Without XMP, or if the packet has no end of its properties, the result is a new packet with only these properties.
+    Without XMP, or if the end of its properties is missing, the result is a new packet with only these properties.
     """
     xmp = xmp or _EMPTY_PACKET
     ends = [*_RDF_END.finditer(xmp)]

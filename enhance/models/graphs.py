@@ -370,7 +370,8 @@ class Graph:
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions without visible rounding errors."""
-        # A step that overflows at fp16 is repeated at fp32. A step of a phase can have overwritten what it has read.
+        # A step that overflows in fp16 is repeated in fp32. With barriers, it cannot be
+        # repeated, because it can have overwritten the rows that it has read.
         return ("fp32", "bf16") if self.has_barriers else ("fp32", "bf16", "fp16")
 
     @property
@@ -432,7 +433,7 @@ class Graph:
 
     def as_json(self) -> str:
         """Return the graph as JSON for `from_json`."""
-        # Without the precisions, which are not read, a model that is added again would have another checksum.
+        # The precisions are not read, but without them a model that is added again would have another checksum.
         nodes = [{"kind": type(node).__name__, **asdict(node)} for node in self.nodes]
         return json.dumps({"form": _FORM, "precisions": self.precisions, "nodes": nodes}, separators=(",", ":"))
 

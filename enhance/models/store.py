@@ -85,8 +85,8 @@ def ensure(
     """Return the verified file of a model, which is downloaded if it is missing. Corrupt files are renamed.
 
     `progress` is called during a download. An exception that it raises ends the download, and the next call resumes it.
-    Raises WeightsError for an unknown name and if no source has the model, StorageError if
-    the weights folder cannot be written, and Cancelled once `stop` is set.
+    Raises WeightsError for an unknown name and if no source has the model, StorageError if the weights folder cannot be
+    written, and Cancelled once `stop` is set.
     """
 
     def report(done: int, total: int) -> None:

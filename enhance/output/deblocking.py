@@ -75,7 +75,7 @@ def _strip(image: SourceImage, matrices: Matrices, first: int, last: int) -> np.
 
 
 def _tile(rgb: np.ndarray, matrices: Matrices) -> np.ndarray:
-    """Return uint8 [8n + 16, 8m + 16, 3] without blocks and without its border of 8 px."""
+    """Return a tile, uint8 [8n + 16, 8m + 16, 3], without its blocks and its border of 8 px."""
     planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
     clean = [
         _recompressed(plane - centre, *pair) + centre if pair else plane

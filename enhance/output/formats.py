@@ -356,7 +356,7 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     metadata, index = _jpeg_metadata(source, len(attached)), 0
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
-        # Without `optimize`, Pillow uses the standard Huffman tables, so the scans of all strips fit to the first head.
+        # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip fits all scans.
         Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
         head, scan = _split_jpeg(coded.getvalue(), height, interval)
         if attached and not number:
@@ -426,7 +426,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
         source.check_stop()
     try:
         height, width = source.image.size
-        source.encoding.check(width, height)  # Again, because the free memory changed during the wait.
+        source.encoding.check(width, height)  # Again, because the free memory can have changed during the wait.
         parts = encode(source)
     finally:
         _ONE_PIECE.release()

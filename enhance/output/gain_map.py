@@ -131,7 +131,7 @@ def index_segment(photo: int, start: int, length: int) -> bytes:
     `start` is the position of the map behind that of the TIFF header of the segment (CIPA DC-007, 5.2).
     """
     entries = struct.pack(">IIIHHIIIHH", _PRIMARY, photo, 0, 0, 0, 0, length, start, 0, 0)
-    # Version, number of images, and the list of the two images, which follows the three tags: 8 + 2 + 3 * 12 + 4 = 50.
+    # The version, the number of images and their list. The list is after the three tags, at 8 + 2 + 3 * 12 + 4 = 50.
     tags = struct.pack(">HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50)
     return segment(0xE2, _INDEX_START + b"MM\0*" + struct.pack(">IH", 8, 3) + tags + bytes(4) + entries)
 

@@ -62,8 +62,8 @@ def _with_profile(codestream: bytes, icc: bytes) -> bytes:
     space, start = _skip_to_colour(bits)
     kept = bits.value & ((1 << start) - 1)
     frames = codestream[-(-bits.position // 8) :]
-    # In place of the colours: not all as by default, a profile follows, its colour space. Then no extensions, and the
-    # usual transform.
+    # In place of the colours: no default values, a profile that follows and its colour space. Then no extensions and
+    # the default transform.
     value = position = 0
     for number, count in ((kept, start), (0, 1), (1, 1), (space, 2), (0, 2), (1, 1), *_profile_bits(icc)):
         value |= number << position

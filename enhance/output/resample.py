@@ -344,7 +344,7 @@ class Grid:
 
 
 def _around(first: float, last: float, most: int) -> Span:
-    """Return the whole pixels that [first, last) touches, at most `most`."""
+    """Return the whole pixels that [first, last) touches, from 0 to `most`."""
     return max(0, math.floor(first + _ROUNDING)), min(most, math.ceil(last - _ROUNDING))
 
 

@@ -42,7 +42,7 @@ _PAGES = "\ue000"
 class ReportDocument(FPDF):
     """An A4 document in one language; `output` returns it. Positions are millimetres, font sizes points.
 
-    `kind` is "report" or "summary", which begins the keys of title and subject. `language` is "en" or "zh-CN"; any
+    `kind` is "report" or "summary", the prefix of the keys of title and subject. `language` is "en" or "zh-CN"; any
     other is treated as English. `name` is that of the file on which the document reports: it is part of the title in
     the metadata, and below every page. `keywords` goes into the metadata.
     """

@@ -228,7 +228,7 @@ def _landmarks_in_view(
         rotation = rotation * [-1, 1]
     view = np.column_stack([rotation, np.full(2, room / 2) - rotation @ np.full(2, CROP / 2)])
     pixels = np.clip(np.rint(sample(rgb, compose(aligned, view), room)), 0, 255).astype(np.uint8)
-    order = [1, 0, 2, 4, 3] if mirrored else slice(None)  # Left and right change places.
+    order = [1, 0, 2, 4, 3] if mirrored else slice(None)  # Left and right are swapped.
     found = [face.landmarks[order] for face in _detect(network, pixels, view)]
 
     def distance(landmarks: np.ndarray) -> float:
@@ -247,7 +247,7 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     from_mean, to_mean = points.mean(axis=0), targets.mean(axis=0)
     centred, aimed = points - from_mean, targets - to_mean
     u, values, v = np.linalg.svd(aimed.T @ centred / len(points))
-    # A negative determinant is a reflection. The axis with the smaller singular value is then turned back.
+    # A negative determinant is a reflection. The axis with the smaller singular value is then reversed.
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(v))])
     rotation = (u * signs) @ v
     scale = (values * signs).sum() / (centred**2).sum() * len(points)

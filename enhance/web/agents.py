@@ -187,7 +187,7 @@ async def _call(
     if isinstance(outputs, Generator):
         steps = outputs
         try:
-            while (step := await run(next, steps, None)) is not None:  # A thread cannot return StopIteration.
+            while (step := await run(next, steps, None)) is not None:  # A thread's future cannot raise StopIteration.
                 outputs = step
                 await report()
         finally:

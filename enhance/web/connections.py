@@ -62,7 +62,7 @@ class LimitedProtocol(_Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = self.loop.time()
-        # A fast start does not allow a longer pause later.
+        # Fast data does not allow a longer pause later.
         self._deadline = min(self._deadline + len(data) / BYTES_PER_SECOND, now + SLACK_SECONDS)
         super().data_received(data)
 
@@ -72,7 +72,7 @@ class LimitedProtocol(_Protocol):
 
     @property
     def _has_head(self) -> bool:
-        """Whether the head of a request has arrived that has no complete response yet."""
+        """Whether the head of a request without a complete response has arrived."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property

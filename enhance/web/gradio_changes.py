@@ -207,7 +207,7 @@ def functions_of(scope: Scope) -> Mapping[int, Any]:
 
 
 def has_event(scope: Scope, event: str) -> bool:
-    """Return whether an event is still to be answered. Without it, Gradio fails or waits after its response began."""
+    """Return whether an event has no response yet. Without it, Gradio fails or waits after the start of a response."""
     blocks = blocks_of(scope)
     return any(event in events for events in blocks._queue.pending_event_ids_session.values()) if blocks else False
 

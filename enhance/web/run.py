@@ -45,7 +45,7 @@ class PageRun(Job[PageResult]):
         height, width = downscaled_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview
-        self.entry: Entry | None = None  # In the list of results, if the session has one.
+        self.entry: Entry | None = None  # The entry in the list of results, if the session has one.
         super().__init__(PageRun._run, ticket, upload.path)
 
     def _run(self) -> PageResult:
@@ -63,7 +63,7 @@ class PageRun(Job[PageResult]):
         services.owners.remember(self._call.request, result.info)
         page_result = session.save_result(upload, self.growing.overview, self.growing.icc, result)
         with session.lock:
-            if session.upload is not upload or self.stop.is_set():  # Another photo was chosen after the network's end.
+            if session.upload is not upload or self.stop.is_set():  # Another photo was chosen after the last check.
                 raise Cancelled("stopped")
             session.result = page_result
         return page_result

@@ -188,8 +188,8 @@ class Login(_Middleware):
 
     The plain HTTP API accepts one of the `keys` in place of the login, and requires it if there are keys.
 
-    In a minute, an address has _MAX_FAILURES wrong passwords, and all addresses without an earlier login together have
-    _MAX_UNKNOWN_FAILURES. So an attacker with many addresses cannot lock out users of a known address or of this
+    Per minute, an address can send _MAX_FAILURES wrong passwords. All addresses without an earlier login together can
+    send _MAX_UNKNOWN_FAILURES, so an attacker with many addresses cannot lock out users of a known address or of this
     machine. A POST to /logout ends one session. The metrics are for logged-in users and for programs of this machine.
     """
 
@@ -213,7 +213,7 @@ class Login(_Middleware):
         elif path == "/logout":
             if scope["method"] != "POST":
                 raise RejectedRequest(405, EnhanceError("logout_is_post"))
-            # Gradio's own route is a GET, which a link of another site could follow, and ends all sessions by default.
+            # Gradio's own route accepts GET, so a link on another site could log a user out of all sessions.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
         elif not (
             path in _PUBLIC_PATHS
@@ -261,7 +261,7 @@ class Login(_Middleware):
 
 
 def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:
-    """Return a name for the client whose API key a request has, None if it has none of `keys`.
+    """Return a name for the client whose API key a request has; None if it has none of `keys`.
 
     The name does not contain the key.
     """
@@ -308,7 +308,7 @@ class RequestChecks(_Middleware):
                         raise RejectedRequest(507, EnhanceError("upload_no_room"))
             receive = _replay(body, receive)
         if method == "GET" and path.startswith(f"{API}/call/"):
-            with _calls_rejected():
+            with _call_errors():
                 check_event(scope, path)
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
@@ -349,7 +349,7 @@ class RequestChecks(_Middleware):
         # Only the path of an upload's address is read, it is never fetched.
         if any(_is_remote(text) and f"{API}/file=" not in text for text in texts):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
-        with _calls_rejected():
+        with _call_errors():
             check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
         return json.dumps(given).encode() if isinstance(given, dict) and "data" in given else body
 
@@ -383,7 +383,7 @@ class RequestChecks(_Middleware):
 
 
 @contextmanager
-def _calls_rejected() -> Iterator[None]:
+def _call_errors() -> Iterator[None]:
     """Convert an EnhanceError of the block to a RejectedRequest."""
     try:
         yield

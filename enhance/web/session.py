@@ -102,7 +102,7 @@ class Session:
         self.is_flexible = False  # Whether this file can have its largest size.
         self.tab = ""  # The browser's name for the tab, which a reload keeps.
         self.history = ""  # The name of the list of results.
-        self.lock = threading.RLock()  # Methods that hold it call others that take it.
+        self.lock = threading.RLock()  # Methods that hold it call others that acquire it.
         self.seen = time.monotonic()
         self.closed: float | None = None  # When the page was closed, in monotonic seconds.
         self.order, self.values = 0, dict[str, Any]()  # The newest request with the values of the controls.

@@ -70,7 +70,7 @@ def _texts_in(language: str, limits: Limits) -> dict[str, str]:
         "upload_hint": translate(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes),
         "welcome": f"## {texts['welcome_head']}\n{texts['welcome_text']}",
         "batch_title": f"## {texts['batch']}\n{texts['batch_text']}",
-        # Gradio announces the end of a slow event by this key, for which it has no text.
+        # Gradio announces the end of a slow event with the text of this key, but does not define it.
         "common.complete": translate(language, "note_info"),
     }
 

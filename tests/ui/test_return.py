@@ -18,7 +18,7 @@ def test_files_that_are_added_without_a_connection_are_sent_when_it_is_back(site
         page.context.set_offline(False)
         with page.expect_response("**/upload*"):
             drop(page, "html", site.photo("dropped.png", 40, 64))
-        with page.expect_navigation():  # Gradio reloads the page, and has dropped all events since.
+        with page.expect_navigation():  # Gradio reloads the page. Until then, it drops all events.
             page.unroute("**/app_id*")
         page.locator("body.opened").wait_for()
         expect(page.locator("#facts")).to_contain_text("64 × 40 px")

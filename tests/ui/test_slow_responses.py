@@ -254,7 +254,7 @@ def test_buttons_of_a_second_result_work_before_the_response_to_the_first_arrive
     def show_slowly(call: Call) -> Updates:
         updates = show(call)
         shown.append(time.monotonic())
-        if len(shown) == 1:  # The response to the second removal would overtake this one.
+        if len(shown) == 1:  # If the removals overlapped, the second response would arrive first.
             wait_until(lambda: len(shown) > 1 or time.monotonic() > shown[0] + 2)
         return updates
 

@@ -113,7 +113,7 @@ def test_the_number_of_threads_changes_no_bit(threads):
 
 
 def test_a_stream_holds_no_kernels_between_steps():
-    """Another job can load its model then, and the memory is for one."""
+    """Another job can load its model then, and the memory is only enough for one."""
 
     class Kernels(dict):
         pass

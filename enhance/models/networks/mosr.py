@@ -33,7 +33,7 @@ def mosr(
         entry = graph.append(ChannelNorm, trunk, name=f"{prefix}.norm")
         trunk = graph.add(add_body(graph, prefix, entry, hidden, part, kernel), trunk)
     body = add_end(graph, blocks + 1, graph.append(Affine, trunk, shift=_SHIFT * blocks))
-    body = graph.append(Affine, body, shift=_SHIFT)  # the one of the sum with the shortcut
+    body = graph.append(Affine, body, shift=_SHIFT)  # the shift of the sum with the shortcut
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
     side = graph.conv("shortcut.block.2", side, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)

@@ -13,7 +13,7 @@ TITLE, ARCHITECTURE = "Real-CUGAN", "RealCUGAN"
 
 _LEAKY = Activation("leaky", 0.1)
 _MARGINS = {2: (18, 2), 3: (14, 4), 4: (19, 2)}
-"""For each factor, the pixels around the image that the network reads, and the multiple that its size becomes.
+"""For each factor, the pixels around the image that the network reads, and the divisor of its extended size.
 
 These and the borders of all crops are the authors'. Layers without padding have an output that is smaller than their
 input.

@@ -77,7 +77,7 @@ class PageBatch(BatchJob):
         wanted, is_flexible = settings or self.running.settings, self._files.is_flexible
         items = [with_own_size(item, wanted, is_flexible=is_flexible) for item in items]
         items = [replace(item, settings=item.settings or settings) for item in items]
-        self.record(items)  # First, because the batch can process them at once, and records their end.
+        self.record(items)  # First, because the batch can process them immediately and records their end.
         is_added = self.running.add(items)
         for item in items:
             self.discard_record(item.key)
@@ -174,7 +174,7 @@ def _add(call: Call, paths: list[Path]) -> None:
     ]
     if session.is_batch_running and job.add(items):
         return
-    # A batch that accepts no more files writes its ZIP file, or ends its current file if it was cancelled.
+    # A batch that accepts no more files writes its ZIP file, or finishes its current file if it was cancelled.
     if job is not None and not job.wait(_PACKING_SECONDS):
         raise EnhanceError("batch_ends")
     with session.lock:
