@@ -204,7 +204,7 @@ def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settin
     values = {name: _link_value(text) for name, text in query.items()}
     given = {name: values[name] for name in (*_SETTINGS_CONTROLS[1:], *SIZES) if name in values}
     if values.keys() & {"paper", *PRINT_SIDES}:
-        given |= size_setting({"paper": OWN_PRINT, **_NO_PRINT, **values, "size": "paper"})
+        given |= size_setting({**_NO_PRINT, **values, "size": "paper", "paper": query.get("paper", OWN_PRINT)})
     return start.changed(**given)
 
 

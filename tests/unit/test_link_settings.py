@@ -58,6 +58,8 @@ def test_a_link_overrides_stored_settings_and_reports_unusable_values():
     for query in ({"paper": "a9"}, {"long_side": "long"}, {"long_side": "300", "scale": "2"}):
         with pytest.raises(SettingsError):
             settings_from_link(query, Settings("gentle"))
+    with pytest.raises(SettingsError, match="“5”"):
+        settings_from_link({"paper": "5"}, Settings("gentle"))
 
 
 def test_a_batch_uses_the_changes_of_the_user_but_not_the_values_of_auto():
