@@ -140,7 +140,8 @@ def open_auxiliary(file: BinaryIO, number: int) -> Any:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    Without `decoding`, the scans of a JPEG are not counted, because that requires reading the whole file.
+    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires reading the whole
+    file.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
     decoder if it is damaged.
@@ -180,7 +181,7 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
         # libheif applies the orientation itself, from the container's own flags.
         orientation = 1 if kind == "HEIF" else read_orientation(metadata.exif)
         icc = image.info.get("icc_profile") or None
-        has_alpha, frames = image.has_transparency_data, _count_frames(image)
+        has_alpha, frames = image.has_transparency_data, _count_frames(image, exact=not decoding)
         header = Header(kind, image.mode, image.width, image.height, 8, has_alpha, orientation, icc, metadata, frames)
         if kind == "HEIF":
             return replace(header, gain_map=_auxiliary_map(image, file, metadata))
@@ -238,8 +239,11 @@ def _fits(found: MapHeader, image: Any) -> bool:
     return 0 < found.width <= image.width and 0 < found.height <= image.height
 
 
-def _count_frames(image: ImageFile.ImageFile) -> int:
+def _count_frames(image: ImageFile.ImageFile, *, exact: bool) -> int:
+    """Return the number of frames. If it need not be `exact`, a GIF with several has 2: a count takes seconds."""
     try:
+        if image.format == "GIF" and not exact:
+            return 1 + getattr(image, "is_animated", False)
         return max(1, getattr(image, "n_frames", 1))
     except Exception as error:  # Only the first frame is used, so damage in a later one does not matter.
         logger.info("The frames cannot be counted: %s", error)
