@@ -51,7 +51,7 @@ _NAMES = {
     ),
 }
 _LONGEST_NAME = 120
-_CLEAN_SECONDS = 600
+_CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ class TaskStore:
         self._used = UsedFiles(self.folder)
         self._lock = threading.Lock()
         self._signatures: dict[str, str] = {}  # by the name of the `.json`
+        self._list_again = 0.0
         self._reserving, self._reserved = threading.Lock(), 0
         self.page_items: Callable[[], Iterable[StoredItem]] = tuple
         self._cleaned = time.monotonic()
@@ -232,7 +233,13 @@ class TaskStore:
         return False
 
     def _read_new(self) -> None:
-        """Read the signatures of tasks that other processes have finished."""
+        """Read the signatures of tasks that other processes have finished.
+
+        A slow file system is listed for at most a tenth of the time.
+        """
+        started = time.monotonic()
+        if started < self._list_again:
+            return
         names = set[str]()
         with suppress(OSError), os.scandir(self.processed) as entries:
             names = {entry.name for entry in entries if entry.name.endswith(".json")}
@@ -241,6 +248,8 @@ class TaskStore:
         for path in map(self.processed.joinpath, names - self._signatures.keys()):
             if _TASK_ID.fullmatch(path.stem) and (info := _read_info(path)):
                 self._signatures[path.name] = info.get("signature", "")
+        seconds = time.monotonic() - started
+        self._list_again = time.monotonic() + (9 * seconds if seconds > _LONG_LISTING else 0)
 
     def copy_result(self, task_id: str, path: Path) -> None:
         """Link or copy a finished result to `path`. Raises StorageError."""

@@ -68,7 +68,9 @@ class Sessions:
                     self._sessions[name] = self._sessions.pop(old)
                     break
         session = self.get(request)
-        session.tab, session.order, session.selected.order, session.is_batch_open = tab, 0, 0, False
+        session.tab, session.is_batch_open = tab, False
+        for one in session.tabs:
+            one.order = one.view_order = 0
         return session
 
     def close(self, request: gr.Request) -> None:
