@@ -173,8 +173,7 @@ class Enhancer:
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
         with as_file(source, self.tasks.network) as (path, own_name), SCHEDULER.queue_job(ticket, ahead=1):
             image = self.read(image or path, target, name=name or own_name)
-            callbacks = {"progress": progress, "watch": watch, "on_compute": on_compute}
-            run = self._start_run(image, settings, ticket, started, engine, **callbacks)
+            run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
@@ -387,7 +386,15 @@ class Enhancer:
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
     def _start_run(
-        self, image: SourceImage, settings: Settings, ticket: Ticket, started: float, engine: Engine, **callbacks: Any
+        self,
+        image: SourceImage,
+        settings: Settings,
+        ticket: Ticket,
+        started: float,
+        engine: Engine,
+        progress: Progress | None = None,
+        watch: StripCallback | None = None,
+        on_compute: Callable[[Run], object] | None = None,
     ) -> Run:
         """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
 
@@ -400,7 +407,7 @@ class Enhancer:
         settings = pipeline.install_models(settings, ticket.stop)
         precision = engine.precision(image.bits, settings.model) if settings.model else "fp32"
         request = _request(image, settings, precision, ticket.stop)
-        return Run(request, engine, self._face_cache, ticket, started, auto=auto, **callbacks)
+        return Run(request, engine, self._face_cache, ticket, started, progress, watch, auto, on_compute)
 
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.

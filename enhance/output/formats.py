@@ -147,15 +147,15 @@ class Encoding:
         return self.format == "png" and self.metadata == "keep" and self.label and not is_signing()
 
     def __str__(self) -> str:
-        parts = {
-            self.format: True,
-            str(self.quality): not self.lossless,
-            self.metadata: True,
-            self.background: self.background != "white" and not self.file_format.alpha,
-            "unlabelled": not self.label,
-            "signed": is_signing(),
-        }
-        return "-".join(part for part, is_stated in parts.items() if is_stated)
+        parts = (
+            (self.format, True),
+            (str(self.quality), not self.lossless),
+            (self.metadata, True),
+            (self.background, self.background != "white" and not self.file_format.alpha),
+            ("unlabelled", not self.label),
+            ("signed", is_signing()),
+        )
+        return "-".join(part for part, is_stated in parts if is_stated)
 
     def mark(self, *, has_gain_map: bool) -> str | None:
         """Return what the mark of a file states about its encoding, None for a stored PNG."""

@@ -160,7 +160,7 @@ class Endpoints:
             language = language_of(request)
 
             def job(ticket: Ticket) -> BatchJob:
-                return BatchJob(services, request, items, settings, language, ticket, pattern, encoding=encoding)
+                return BatchJob(services, request, items, settings, language, ticket, encoding, pattern)
 
             packed = yield from self._run(request, progress, "batch", job)
             infos = {

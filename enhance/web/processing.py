@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..batch_archive import archive_names, pack
 from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result
+from ..output.formats import Encoding
 from ..output.names import PATTERN
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
@@ -75,10 +76,7 @@ def pack_batch(
 
 
 class BatchJob(Job[Packed]):
-    """A batch, with its ZIP file in the `language` that is set at the end. Files can be added until then.
-
-    `options` are those of `BatchRun`.
-    """
+    """A batch, with its ZIP file in the `language` that is set at the end. Files can be added until then."""
 
     def __init__(
         self,
@@ -88,13 +86,22 @@ class BatchJob(Job[Packed]):
         settings: Settings,
         language: str,
         ticket: Ticket,
-        pattern: str,
-        **options: Any,
+        encoding: Encoding,
+        pattern: str = PATTERN,
+        work: Callable[[Item], float] = lambda item: item.pixels,
     ):
         self.language, self._services, self._preset, self._pattern = language, services, settings.preset, pattern
         self._request = request
-        options |= {"stop": ticket.stop, "caller": ticket.caller, "on_change": self._handle_change}
-        self.running = BatchRun(services.enhancer, settings, plan(items), **options)
+        self.running = BatchRun(
+            services.enhancer,
+            settings,
+            plan(items),
+            stop=ticket.stop,
+            on_change=self._handle_change,
+            caller=ticket.caller,
+            encoding=encoding,
+            work=work,
+        )
         self._started: float | None = None
         super().__init__(BatchJob._run, ticket)
 

@@ -47,15 +47,24 @@ class PageBatch(BatchJob):
         self._call, self._session, self._files = call, session, session.files
         self._tasks, self._entries = call.services.enhancer.tasks, dict[str, Entry]()
         self._names = UniqueNames()
-        results = self._files.results
         for item in self._files.items:
             if item.state == "done" and item.result:
-                name = self._name(item)
-                if item.key not in results or results[item.key].name != Path(name).name:  # The pattern has changed.
-                    results[item.key] = call.services.downloads.link(item.result, name)
-        options = {"encoding": session.encoding, "work": self._files.work()}
-        files, pattern = self._files.items, self._files.pattern
-        super().__init__(call.services, call.request, files, settings, call.language, ticket, pattern, **options)
+                name, old = self._name(item), self._files.results
+                if item.key not in old or old[item.key].name != Path(name).name:  # The pattern has changed.
+                    old[item.key] = call.services.downloads.link(item.result, name)
+        encoding = session.encoding
+        files = self._files
+        super().__init__(
+            call.services,
+            call.request,
+            files.items,
+            settings,
+            call.language,
+            ticket,
+            encoding,
+            files.pattern,
+            files.work(),
+        )
 
     def _name(self, item: Item) -> str:
         """Return a name for the download of a finished file."""
