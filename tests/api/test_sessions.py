@@ -10,6 +10,7 @@ import gradio as gr
 from gradio_client import handle_file
 
 from enhance.i18n import translate
+from enhance.images import Box
 from enhance.settings import Settings
 from enhance.web import preview
 from enhance.web.preview import state_of
@@ -46,6 +47,17 @@ def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
     assert len(sessions) <= MAX_SESSIONS + 1
     for part, number, session in working:
         assert sessions.get(request(part, f"w{number}")) is session
+
+
+def test_a_reloaded_page_can_number_its_requests_from_a_lower_number(tmp_path):
+    sessions, box = Sessions(tmp_path), Box(0, 0, 8, 8)
+    page = sessions.open(request("first", "a"), "tab")
+    for session in page.tabs:
+        assert session.show_view(box, 9)
+        assert not session.show_view(box, 8)
+    assert sessions.open(request("second", "a"), "tab") is page
+    for session in page.tabs:
+        assert session.show_view(box, 1)
 
 
 def test_only_the_user_of_a_result_can_see_that_it_was_cached_also_in_the_report(site, connect, tmp_path):
