@@ -112,7 +112,7 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self._engine: Engine | None = None
         self._lock = threading.Lock()
-        self._analyses: dict[str, Analysis] = {}
+        self._analyses: dict[tuple[str, bool], Analysis] = {}
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
@@ -308,15 +308,15 @@ class Enhancer:
 
         Faces are counted if the face detector is installed. Nothing is downloaded.
         """
-        image = self.read(source)
+        image, detector = self.read(source), models.locate(_DETECTOR)
+        key = image.sha256, detector is not None  # The detector can be installed after the first analysis.
         with self._lock:
-            known = self._analyses.get(image.sha256)
+            known = self._analyses.get(key)
         if known is not None:
             return known
-        detector = models.locate(_DETECTOR)
         analysis = analyse(image, detector.path if detector else None)
         with self._lock:
-            self._analyses[image.sha256] = analysis
+            self._analyses[key] = analysis
             while len(self._analyses) > _CACHED_ANALYSES:
                 del self._analyses[next(iter(self._analyses))]
         return analysis

@@ -257,8 +257,12 @@ class Scheduler:
             is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
         if is_full or own >= share or of_address >= max(share, limit - share):
             minutes = max(1, round(len(jobs) * self._queues[ticket.queue_name].seconds / 60))
-            key = "queue_full" if is_full else "queue_share"
-            raise EnhanceError(key, own=own if own >= share else of_address, place=len(jobs) + 1, minutes=minutes)
+            place = len(jobs) + 1
+            if is_full:
+                raise EnhanceError("queue_full", place=place, minutes=minutes)
+            if own >= share:
+                raise EnhanceError("queue_share", own=own, place=place, minutes=minutes)
+            raise EnhanceError("queue_address", count=of_address, place=place, minutes=minutes)
 
     def _wait_in_queue(self, ticket: Ticket, ahead: int) -> None:
         started, active = time.perf_counter(), self._queues[ticket.queue_name].active

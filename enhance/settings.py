@@ -286,13 +286,15 @@ class Settings:
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed; None leaves one as it is.
 
-        A new size replaces the previous one, whichever setting stated it. With a changed `reduce`, the scale of the
-        network is that of the new settings again, and any other scale is limited to the new maximum.
+        A new size replaces the previous one, whichever setting stated it. `dpi` stays, except that the resolution of a
+        print ends with its size. With a changed `reduce`, the scale of the network is that of the new settings again,
+        and any other scale is limited to the new maximum.
         """
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() & {*SIZES, *PRINT_SIDES}:
-            given = dict.fromkeys(SIZE_FIELDS) | given
+            ends_print = self.is_print and given.keys().isdisjoint(PRINT_SIDES)
+            given = dict.fromkeys(SIZE_FIELDS) | {"dpi": None if ends_print else self.dpi} | given
         elif "reduce" in given and self.scale is not None:
             largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
             given["scale"] = None if self.scale == network_scale(self) else min(self.scale, largest)

@@ -135,8 +135,7 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
         with suppress(SettingsError):  # No resolution makes this print possible.
             return replace(settings, dpi=min(max(settings.dpi or 0, least), most))
     limit = error.values.get("largest") or error.values["smallest"]
-    # A new size resets the resolution, too.
-    return settings.changed(**{error.values["setting"]: float(limit)}, dpi=settings.dpi)
+    return settings.changed(**{error.values["setting"]: float(limit)})
 
 
 def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
@@ -149,7 +148,7 @@ def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
     share = float(error.values["largest"]) / float(error.values["value"])
     sides = {name: getattr(settings, name) for name in PRINT_SIDES}
     smaller = {name: side and math.floor(100 * share * side) / 100 for name, side in sides.items()}
-    return settings.changed(**smaller, dpi=settings.dpi, print_fit=settings.print_fit)
+    return settings.changed(**smaller, print_fit=settings.print_fit)
 
 
 def _size_error(settings: Settings, height: int, width: int) -> SettingsError | None:

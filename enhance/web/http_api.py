@@ -34,11 +34,11 @@ from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
 from .services import services_of
+from .solutions import QUEUE_ERRORS
 from .storage import asker_of
 
 _POLL_SECONDS = 0.1
 _STATUSES = {StorageError: 507, MemoryShortError: 503, SettingsError: 400, PictureError: 400}
-_QUEUE_FULL = ("queue_full", "queue_share")
 _BINARY = {"type": "string", "format": "binary"}
 _LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
 _ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "detail")}}
@@ -160,14 +160,14 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
 
 
 def _status(error: Exception) -> int:
-    if isinstance(error, EnhanceError) and error.key in _QUEUE_FULL:
+    if isinstance(error, EnhanceError) and error.key in QUEUE_ERRORS:
         return 429
     fallback = 400 if isinstance(error, EnhanceError) and error.key.startswith(("form_", "api_")) else 500
     return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), fallback)
 
 
 def _retry_header(error: Exception) -> dict[str, str]:
-    minutes = error.values.get("minutes") if isinstance(error, EnhanceError) and error.key in _QUEUE_FULL else None
+    minutes = error.values.get("minutes") if isinstance(error, EnhanceError) and error.key in QUEUE_ERRORS else None
     return {"retry-after": str(60 * minutes)} if minutes else {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -207,6 +208,18 @@ def test_choose_and_analyse(photos, enhancer):
     assert (analysis.width, analysis.height, analysis.jpeg_quality) == (*SIZE, 50)
     named = enhancer.run(photos / "clean.png", Settings("precise", scale=1))
     assert named.info["model"]["name"] == "span-x4", "a preset that is named runs its network at any size"
+
+
+def test_faces_are_counted_from_when_the_detector_is_installed(detector_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    Image.fromarray(data.astronaut()[30:190, 150:300]).save(tmp_path / "portrait.png")
+    enhancer = Enhancer("cpu", data=tmp_path / "data")
+    assert enhancer.analyse(tmp_path / "portrait.png").faces is None
+
+    (tmp_path / "weights").mkdir(exist_ok=True)
+    shutil.copy(detector_file, tmp_path / "weights")
+
+    assert enhancer.analyse(tmp_path / "portrait.png").faces == 1
 
 
 def test_the_command_prints_the_analysis(photos, capsys, tmp_path):

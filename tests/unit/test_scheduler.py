@@ -235,7 +235,10 @@ def test_jobs_are_limited_in_total_per_caller_and_per_address(scheduler):
     with enter(scheduler, "ada", "ada", "bob"):
         assert rejection_key(scheduler, "ada") == "queue_share"
     with enter(scheduler, *(("one address", session) for session in range(6)), limit=8):
-        assert rejection_key(scheduler, ("one address", 6), limit=8) == "queue_share"
+        assert rejection_key(scheduler, ("one address", 0), limit=4) == "queue_full"
+        with pytest.raises(EnhanceError) as error, scheduler.admit(("one address", 6), limit=8):
+            pass
+        assert str(error.value).startswith("Your network address has 6 jobs"), "the user has none"
         with enter(scheduler, ("another", 1), limit=8):
             pass
     with enter(scheduler, *range(8), kind="batch", limit=20):

@@ -123,6 +123,14 @@ def test_only_one_setting_can_determine_the_size():
     assert changed.changed(sharpen=0.5).long_side == 400
 
 
+def test_a_new_size_keeps_the_resolution_unless_it_is_that_of_a_print():
+    assert Settings("gentle", dpi=600).changed(scale=2) == Settings("gentle", dpi=600, scale=2)
+    assert Settings("gentle", dpi=600).changed(scale=2, dpi=150).dpi == 150
+    print_settings = Settings("gentle", print_width=10, dpi=600)
+    assert print_settings.changed(print_width=5) == Settings("gentle", print_width=5, dpi=600)
+    assert print_settings.changed(long_side=400) == Settings("gentle", long_side=400)
+
+
 def test_a_print_size_is_read_from_text():
     sizes = {"29.7x42cm": (29.7, 42), "297 × 420 mm": (29.7, 42), "12x8in": (30.48, 20.32), "A4": (29.7, 21)}
     for text, sides in sizes.items():
