@@ -69,12 +69,6 @@ def _folder(name: str, text: str) -> Path:
     return path
 
 
-def _file(name: str, text: str) -> Path:
-    if not Path(text).is_file():
-        raise SettingsError("config_file", variable=name, value=text)
-    return Path(text)
-
-
 def _matching(pattern: str | re.Pattern[str], key: str) -> Callable[[str, str], str]:
     def parse(name: str, text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -135,7 +129,6 @@ class Config:
     - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces set both.
     - `metrics`: whether to serve counters.
     - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
-    - `c2pa_certificate`, `c2pa_key`: PEM files with which output files are signed. Both or none are given.
     """
 
     data: Path = _variable("ENHANCE_DATA", _folder, Path("data"))
@@ -155,8 +148,6 @@ class Config:
     metrics: bool = _variable("ENHANCE_METRICS", _equal_to("1", "[01]", "config_switch"), False)
     agents: bool = _variable("GRADIO_MCP_SERVER", _equal_to("true"), False)
     json_log: bool = _variable("ENHANCE_LOG", _equal_to("json", "text|json", "config_log"), False)
-    c2pa_certificate: Path | None = _variable("ENHANCE_C2PA_CERT", _file)
-    c2pa_key: Path | None = _variable("ENHANCE_C2PA_KEY", _file)
 
     @property
     def limits(self) -> Limits:
@@ -175,6 +166,8 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
     values = {one.name: one.metadata["parse"](name, given[name]) for name, one in variables.items() if given.get(name)}
     if host := given.get("SPACE_HOST", "").lower():
         values = {"public_host": host, "frame_ancestors": _SPACE_ANCESTORS, **values}
+    if removed := [name for name in given if name.startswith("ENHANCE_C2PA_") and given[name]]:
+        raise SettingsError("config_c2pa", variable=removed[0])
     for name in sorted(given.keys() - variables.keys() - _OTHER_VARIABLES):
         if name.startswith("ENHANCE_"):
             log.warning("The environment variable %s is unknown and has no effect", name)

@@ -31,7 +31,6 @@ from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info, open_photo
-from .output.credentials import use_certificate
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
 from .pipeline import Run, StripCallback
@@ -106,7 +105,6 @@ class Enhancer:
         config: Config | None = None,
     ):
         self.config = config = config or read_config()
-        use_certificate(config.c2pa_certificate, config.c2pa_key)
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
@@ -238,7 +236,7 @@ class Enhancer:
                 count_as_used(path)
             else:
                 self.tasks.prepare()
-                export(png, path, encoding, stop, source=self._upload(result.info))
+                export(png, path, encoding, stop)
             return result.exported_as(path, encoding)
 
     @memory_errors()
@@ -464,7 +462,8 @@ class Enhancer:
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
         encoding = encoding or Encoding()
         path = self.tasks.report_path(task_id, language, encoding)
-        upload, png = self._upload(info), self.tasks.result_path(task_id)
+        upload = self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
+        png = self.tasks.result_path(task_id)
         with self.tasks.using(path, upload, png), ExitStack() as hold:
             if not path.exists():
                 result = self.export(Result(png, info, png), encoding, hold=hold)
@@ -551,9 +550,6 @@ class Enhancer:
 
             self._engine = Engine(self._device, self._precision)
         return self._engine
-
-    def _upload(self, info: Info) -> Path:
-        return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
     def _restore_faces(self, crops: Sequence[np.ndarray], ticket: Ticket | None) -> list[np.ndarray]:
         """Restore all faces of an image in one step of the engine, so that the models are swapped once."""

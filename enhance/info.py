@@ -205,14 +205,12 @@ class Request:
 class Result:
     """An output file and its `info`.
 
-    `png` is the lossless result. If the file has another format, `png` can be None or deleted. `source` is the input
-    file, if it exists.
+    `png` is the lossless result. If the file has another format, `png` can be None or deleted.
     """
 
     path: Path
     info: Info
     png: Path | None
-    source: Path | None = None
 
     @property
     def array(self) -> np.ndarray:
@@ -246,7 +244,7 @@ class Result:
         if path.is_file() and path.stat().st_size == given["bytes"] and file_sha256(path) == given["sha256"]:
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(png)):
-            export(png, path, encoding, source=self.source)
+            export(png, path, encoding)
         return self.exported_as(path, encoding)
 
     def exported_as(self, path: Path, encoding: Encoding) -> Result:

@@ -466,7 +466,7 @@ def run_as_task(
         info = info or run.create_result(path, network_path, preview)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
-    return Result(path, info, path, tasks.upload_path(image.sha256, image.name))
+    return Result(path, info, path)
 
 
 def run_to_path(
@@ -486,11 +486,11 @@ def run_to_path(
     task_id = tasks.new_id()
     info = _find_at_path(run, output, encoding) if encoding.is_stored or not with_png else None
     if info is not None:
-        return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None, source)
+        return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
     check_writable(output, source)
     check_replaceable(output)
     if encoding.is_stored:
-        return Result(output, {**run.create_result(output), "task_id": task_id}, output, source)
+        return Result(output, {**run.create_result(output), "task_id": task_id}, output)
     with ExitStack() as until_exported:
         png = temporary_path(output)
         (hold or until_exported).callback(png.unlink, missing_ok=True)
@@ -500,5 +500,5 @@ def run_to_path(
         except StorageError as error:  # the user does not know the name of the PNG
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        export(png, output, encoding, run.ticket.stop, marked=True, source=source)
-        return Result(png, {**info, "task_id": task_id}, png, source).exported_as(output, encoding)
+        export(png, output, encoding, run.ticket.stop, marked=True)
+        return Result(png, {**info, "task_id": task_id}, png).exported_as(output, encoding)

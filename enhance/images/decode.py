@@ -65,9 +65,6 @@ _STRIP_PIXELS = 1 << 20
 _MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
 _MAX_METADATA_BYTES = 64 << 20
 
-_CREDENTIALS = b"jumdc2pa"
-"""The start of the description of Content Credentials, in files of all formats (JUMBF, ISO 19566-5)."""
-
 
 @dataclass(frozen=True)
 class DecodeBudget:
@@ -108,16 +105,13 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         orientation = 1 if header.format == "TIFF" else header.orientation
         height, width = (pixels.width, pixels.height) if orientation >= 5 else (pixels.height, pixels.width)
         dtype = "uint16" if pixels.deep else "uint8"
-        with map_file(file) as content:
-            has_credentials = content.find(_CREDENTIALS) >= 0
-        metadata = header.metadata.with_note("credentials_left") if has_credentials else header.metadata
         image = SourceImage(
             *(path.name, sha256, size, header.format, header.mode),
             rgb=np.empty((0, 0, 3), dtype),
             alpha=None,
             grey=pixels.grey,
             icc=pixels.icc,
-            metadata=metadata.upright(),
+            metadata=header.metadata.upright(),
             jpeg_table=_upright_table(header.jpeg_table, orientation),
             jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, orientation),
             # Blocks begin at the first stored row and column, which can be the last ones of the upright image.

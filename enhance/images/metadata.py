@@ -25,12 +25,11 @@ _MAX_JPEG_XMP = SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 _GAIN_MAP_XMP = 1000
 """Bytes of XMP that announce a gain map, at most."""
 
-_EXTENSION, _PROVENANCE = "xmpNote:HasExtendedXMP", "dcterms:provenance"
+_EXTENSION = "xmpNote:HasExtendedXMP"
 LOST = {
     "gain_map_left": re.compile(rb"hdrgm:Version\s*[=>]|\bSemantic\W{1,9}GainMap\b|HDRGainMapVersion\s*[=>]"),
     "video_left": re.compile(rb"(MotionPhoto|MicroVideo)\s*(=\s*[\"']|>)\s*1|\bSemantic\W{1,9}MotionPhoto\b"),
     "xmp_extension_left": re.compile(_EXTENSION.encode() + rb"\s*(=\s*[\"']|>)\s*\w"),
-    "credentials_left": re.compile(_PROVENANCE.encode() + rb"\s*(=\s*[\"']|>)\s*\w"),
 }
 """Notes on data in the input file that no result contains, and the XMP that claims it."""
 
@@ -90,13 +89,14 @@ class Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
 
         The properties of XMP that claim a gain map or a video in the file are removed; the packet, if they are unusual.
+        A link to Content Credentials (C2PA) is emptied, because they sign the photo, not the result.
         """
         claims, attached = find_claims(self.xmp or b""), {"gain_map_left", "video_left"}
         notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
         xmp = _CLAIMS.sub(b"", self.xmp) if self.xmp and attached & {*claims} else self.xmp
         xmp = None if attached & {*find_claims(xmp or b"")} else xmp
         patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
-        return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: "", _PROVENANCE: ""}))
+        return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: "", "dcterms:provenance": ""}))
 
     def with_size(self, width: int, height: int) -> Metadata:
         """Return the metadata for an image of this size."""

@@ -32,11 +32,6 @@ _EMPTY_PACKET = (
 )
 
 
-def source_uri(name: str) -> str:
-    """Return the address of a value in the vocabulary."""
-    return _VOCABULARY + name
-
-
 def read_source_type(xmp: bytes | None) -> str | None:
     """Return the name of the digital source type that XMP states, None if it states none of the vocabulary."""
     found = _PROPERTY.search(xmp or b"")
@@ -65,7 +60,7 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     if name is None:
         return None if rest == _EMPTY_PACKET else rest
     # The writer of a PNG replaces the packet in place once it is known whether the content is generated.
-    value = f'"{source_uri(name)}"'.ljust(len(source_uri(COMPOSITE)) + 2).encode()
+    value = f'"{_VOCABULARY}{name}"'.ljust(len(_VOCABULARY + COMPOSITE) + 2).encode()
     return with_properties(rest, b"%s Iptc4xmpExt:DigitalSourceType=%s" % (_NAMESPACE, value))
 
 

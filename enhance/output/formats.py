@@ -29,7 +29,6 @@ from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_res
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
 from . import jxl
-from .credentials import is_signing, sign
 from .gain_map import INDEX_HEADER, ResultMap, index_segment, segment
 from .png import PngFormat
 from .png_reader import PngReader
@@ -144,7 +143,7 @@ class Encoding:
     @property
     def is_stored(self) -> bool:
         """Whether the output file is the stored PNG."""
-        return self.format == "png" and self.metadata == "keep" and self.label and not is_signing()
+        return self.format == "png" and self.metadata == "keep" and self.label
 
     def __str__(self) -> str:
         parts = (
@@ -153,7 +152,6 @@ class Encoding:
             (self.metadata, True),
             (self.background, self.background != "white" and not self.file_format.alpha),
             ("unlabelled", not self.label),
-            ("signed", is_signing()),
         )
         return "-".join(part for part, is_stated in parts if is_stated)
 
@@ -192,9 +190,8 @@ class Encoding:
 
         `has_gain_map`: the result has a gain map, which a JPEG keeps.
         """
-        kept = {"credentials_left"} if is_signing() and self.metadata == "keep" else set[str]()
-        kept |= {"gain_map_left"} if has_gain_map and self.format == "jpeg" else set()
-        return [note for note in notes if note in INPUT_NOTES and note not in kept]
+        keeps_map = has_gain_map and self.format == "jpeg"
+        return [note for note in notes if note in INPUT_NOTES and not (keeps_map and note == "gain_map_left")]
 
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
@@ -224,14 +221,12 @@ def export(
     stop: threading.Event | None = None,
     *,
     marked: bool = False,
-    source: Path | None = None,
 ) -> None:
     """Write a finished PNG to `target` in another encoding, atomically; the PNG stays.
 
     The file carries the PNG's origin unless `encoding` removes all metadata; with `marked` always, so that a later run
-    recognises it. If this process signs files, the file is signed as made from the input `source`, and contains the
-    credentials of `source` if all metadata is kept. Raises what `Encoding.check` does, StorageError, PictureError if
-    the PNG is damaged or missing, EnhanceError if signing fails, and Cancelled.
+    recognises it. Raises what `Encoding.check` does, StorageError, PictureError if the PNG is damaged or missing, and
+    Cancelled.
     """
     if encoding.is_stored:
         write_atomically(target, lambda temporary: link_or_copy(png, temporary), durable=True)
@@ -242,7 +237,6 @@ def export(
         origin = origin_of(png)
         gain_map = image.gain_map if encoding.format == "jpeg" else None
         metadata = _exported_metadata(image.metadata, encoding, origin, gain_map is not None)
-        label = read_source_type(metadata.xmp) if origin.source_type and encoding.label else None
         has_mark = marked or encoding.metadata != "none"
         stated = encoding.mark(has_gain_map=gain_map is not None)
         mark = replace(origin, encoding=stated).mark() if has_mark else b""
@@ -253,9 +247,6 @@ def export(
         def write_file(temporary: Path) -> None:
             with temporary.open("xb") as file:
                 write(file, result)
-            if is_signing():
-                kept = source if encoding.metadata == "keep" else None
-                sign(temporary, target.name, encoding.media_type, kept, label)
 
         write_atomically(target, write_file, durable=True)
 

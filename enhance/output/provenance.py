@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StorageError
-from ..images.containers import SIGNATURE, make_chunk, riff_chunks
+from ..images.containers import SIGNATURE, make_chunk
 
 _MARK = re.compile(rb"Enhance(?: \w+=[\w.+-]+)+\n")
 _LONGEST_ENDING = 1000  # A mark, and what its format has around it.
@@ -72,29 +71,13 @@ def origin_of(path: Path) -> Origin:
 def origin_in(file: BinaryIO) -> Origin:
     """Return the origin that an open file states. Raises OSError."""
     start = file.read(16)
+    file.seek(max(0, file.seek(0, 2) - _LONGEST_ENDING))
+    end = file.read(_LONGEST_ENDING)
+    marks = (found[0] for found in _MARK.finditer(end) if end.endswith(marked_ending(start, found[0])))
     try:
-        ends = []
-        for end in _possible_ends(file, start):
-            first = max(0, end - _LONGEST_ENDING)
-            file.seek(first)
-            ends.append(file.read(max(0, end - first)))
-        marks = (
-            found[0] for end in ends for found in _MARK.finditer(end) if end.endswith(marked_ending(start, found[0]))
-        )
         return Origin(**dict(word.split("=", 1) for word in next(marks, b"").decode("ascii").split()[1:]))
-    except (EOFError, TypeError):  # TypeError: a name that `Origin` does not have.
+    except TypeError:  # a name that `Origin` does not have
         return Origin()
-
-
-def _possible_ends(file: BinaryIO, start: bytes) -> Iterator[int]:
-    """Yield the positions where the mark can end: the end of the file, and before added Content Credentials."""
-    yield file.seek(0, 2)
-    if start[8:12] == b"WEBP" and (chunks := riff_chunks(file)) and chunks[-1].kind == b"C2PA":
-        yield chunks[-1].start - 8
-    if start.startswith((b"II", b"MM")):  # In a TIFF, a new directory follows, after up to three bytes of padding.
-        is_big, order = b"+" in start[2:4], "little" if start.startswith(b"II") else "big"
-        directory = int.from_bytes(start[8:16] if is_big else start[4:8], order)
-        yield from range(directory, directory - 4, -1)
 
 
 def check_replaceable(path: Path) -> None:

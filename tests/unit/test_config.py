@@ -31,6 +31,11 @@ def test_an_unusable_limit_is_an_error(text):
             ("a.org", "'self'; script-src *", "https://a.org\nX: y"),
             "ENHANCE_FRAME_ANCESTORS cannot be “",
         ),
+        (
+            "ENHANCE_C2PA_CERT",
+            ("chain.pem",),
+            "ENHANCE_C2PA_CERT is no longer supported.*labelled.* Remove the variable",
+        ),
         ("ENHANCE_DATA", (__file__,), "ENHANCE_DATA cannot be “.*, which is not a folder"),
         ("GRADIO_TEMP_DIR", (__file__,), "GRADIO_TEMP_DIR cannot be “.*, which is not a folder"),
     ],

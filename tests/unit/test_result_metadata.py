@@ -23,6 +23,7 @@ from enhance.output import jxl
 from enhance.output.formats import FORMATS, Encoding, export, notes_of
 from enhance.output.png_reader import PngReader
 from tests.unit import photos_with_metadata
+from tests.unit.gain_map_files import packet
 from tests.unit.image_files import encode, exported, finished_png, png, rgb_profile
 from tests.unit.metadata_pairs import INPUTS, compare
 from tests.unit.photos_with_metadata import (
@@ -119,6 +120,13 @@ def test_no_location_removes_every_trace_of_the_location_and_nothing_else(tmp_pa
         has_packets = bool(reader.metadata.xmp or reader.metadata.iptc)
     notes = notes_of(result, Encoding.of_file(path, metadata="no-location"))
     assert ("location_left" in notes) == has_packets
+
+
+def test_a_link_to_the_content_credentials_of_the_photo_is_removed(tmp_path):
+    link = b' xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="https://a.example/m"'
+    result = result_of(tmp_path, encode(photos_with_metadata.photo(), "JPEG", xmp=packet(link)))
+    assert read_by_exiftool(exported(result, "jpg")).get("XMP-dcterms:Provenance", "") == ""
+    assert b"a.example" not in result.read_bytes()
 
 
 def test_a_photo_without_a_position_has_no_location():
