@@ -9,7 +9,6 @@ import torch
 from PIL import Image, ImageCms
 
 from enhance import Cancelled, EnhanceError, PictureError, Settings, enhance
-from enhance.comfyui import NODE_CLASS_MAPPINGS
 
 RAW = Settings("anime-fast", tuning=False)
 
@@ -117,18 +116,6 @@ def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
     assert enhancer.analyse(small).width == 16
     assert enhancer.choose(Image.fromarray(small), scale=2).scale == 2
     assert enhancer.preview(io.BytesIO(content.getvalue()), RAW, size=8).after.shape[:2] == (32, 32)
-
-
-def test_the_comfyui_node_enlarges_a_batch(small, monkeypatch, enhancer):
-    monkeypatch.setattr("enhance.enhancer._shared_enhancer", lambda: enhancer)
-    node = NODE_CLASS_MAPPINGS["Enhance"]
-    inputs = node.INPUT_TYPES()
-    batch = torch.from_numpy(small / np.float32(255)).repeat(2, 1, 1, 1)
-
-    (large,) = getattr(node(), node.FUNCTION)(image=batch, preset="anime-fast", scale=2.0)
-
-    assert "anime-fast" in inputs["required"]["preset"][0]
-    assert (large.shape, large.dtype) == ((2, 24, 32, 3), torch.float32)
 
 
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
