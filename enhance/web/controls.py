@@ -35,6 +35,7 @@ from .views import (
     Updates,
     in_page_order,
     presets_html,
+    result_summary,
     show_controls,
     show_download,
     show_preview,
@@ -191,6 +192,7 @@ def change_encoding(call: Call) -> Updates:
     return {
         named["quality"]: gr.Slider(visible=encoding.has_quality),
         named["background"]: gr.Radio(visible=not encoding.file_format.alpha),
+        call.page.result.summary: result_summary(call),
         **show_download(call),
     }
 

@@ -279,7 +279,7 @@ def _facts(call: Call) -> str:
     language, session, settings = call.language, call.session, call.session.settings
     if session.upload is None:
         return ""
-    facts, encoding, shown = session.upload.facts, session.encoding, _shown_result(session)
+    facts, shown = session.upload.facts, _shown_result(session)
     possible = with_fitting_size(settings, session.shape)
     values: dict[str, Any] = {
         "info": None,
@@ -293,34 +293,46 @@ def _facts(call: Call) -> str:
         values["photo"] = call.text("photo_size", size=photo, pixels=PixelCount(count)) if is_large else photo
     else:
         info, item = shown.info, session.batch_item
-        speed, output, form = info["megapixels_per_second"], info["output"], encoding.file_format
-        name, is_stored = download_name(facts.name, settings_in(info), form.ending), encoding.is_stored
-        if item is not None:  # The file of a batch has the format and the name of its batch.
-            form, is_stored = FORMATS[output.get("format", "png")], True
+        speed = info["megapixels_per_second"]
+        if item is None:
+            name = download_name(facts.name, settings_in(info), session.encoding.file_format.ending)
+        else:  # The file of a batch has the name that the batch gave it.
             name = session.owner.files.results.get(item.key, item.source).name
-        stored = call.text("format_size", format=form.name, size=format_bytes(output["bytes"]))
         values |= {
             "info": info,
             "name": name,
-            "file": stored if is_stored else form.name,
+            "file": _file_text(call, info),
             "times": {name: format_seconds(language, value) for name, value in info["seconds"].items()},
             "speed": PixelCount(1e6 * speed) if speed else None,
             "grade": grade_in(info),
             "settings": settings_in(info).describe(language),
             "source": translate_source(language, info["model"]["source"]),
         }
-    removes_location = shown is not None and encoding.metadata != "keep"
+    removes_location = shown is not None and session.encoding.metadata != "keep"
     values |= {"facts": facts, "dpi": settings.resolution(facts.dpi), "removes_location": removes_location}
     return templates.render("facts", language, **values)
 
 
-def result_summary(call: Call, info: Info) -> str:
-    """Return the time, the size and the fidelity of a result for the panel."""
-    language, output = call.language, info["output"]
-    format_name = FORMATS[output.get("format", "png")].name
+def _file_text(call: Call, info: Info) -> str:
+    """Return the format of a result's download, with its size if the file exists."""
+    encoding, output = call.session.encoding, info["output"]
+    if call.session.batch_item is not None:  # The file of a batch has the format of its batch.
+        file_format = FORMATS[output.get("format", "png")]
+    elif encoding.is_stored:
+        file_format = encoding.file_format
+    else:
+        return encoding.file_format.name
+    return call.text("format_size", format=file_format.name, size=format_bytes(output["bytes"]))
+
+
+def result_summary(call: Call) -> str:
+    """Return the time, the size and the fidelity of the result for the panel; "" without a result."""
+    if call.session.result is None:
+        return ""
+    info = call.session.result.info
     place = info.get("fidelity_worst_place") if paper_in(info) is None else None  # It can be cropped for a print.
-    file = call.text("format_size", format=format_name, size=format_bytes(output["bytes"]))
-    return templates.render("done", language, info=info, file=file, grade=grade_in(info), place=place)
+    values = {"info": info, "file": _file_text(call, info), "grade": grade_in(info), "place": place}
+    return templates.render("done", call.language, **values)
 
 
 def in_page_order(presets: Iterable[PresetInfo]) -> list[PresetInfo]:
@@ -455,5 +467,5 @@ def show_result(call: Call) -> Updates:
     return {
         card.images: templates.data("result", **values),
         card.chip: result_chip(call),
-        card.summary: result_summary(call, result.info),
+        card.summary: result_summary(call),
     }

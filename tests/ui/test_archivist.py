@@ -103,6 +103,7 @@ def test_an_archivist_keeps_16_bits_and_finds_the_result_again(site: Site, open_
     enhance(page)
     for fact in ("plate-4x.tif", "2,720 × 800 px", "TIFF"):
         expect(page.locator("#facts dl").first).to_contain_text(fact)
+    expect(page.locator("#done .note")).to_have_text("TIFF")
     path = download(page, tmp_path)
     with tifffile.TiffFile(path) as file:
         scanned, pixels = file.pages.first.tags, file.asarray()
@@ -119,6 +120,7 @@ def test_an_archivist_keeps_16_bits_and_finds_the_result_again(site: Site, open_
     assert b"DigitalSourceType" not in download(page, tmp_path).read_bytes()
     pick(page, "format", "jpeg")
     expect(page.locator("#download-message .note")).to_contain_text("8-bit JPEG")
+    expect(page.locator("#done .note")).to_have_text("JPEG")
     pick(page, "format", "tiff")
     expect(page.locator("#download-message .note")).to_have_count(0)
     assert site.enhancer.calls["run"] == runs

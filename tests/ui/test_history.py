@@ -31,6 +31,7 @@ from .journey import (
     history,
     images,
     load,
+    middle,
     number,
     open_batch,
     pick,
@@ -174,6 +175,52 @@ def test_results_survive_a_restart_and_removing_one_leaves_no_file(site: Site, o
         expect(page.locator("#download")).to_have_count(0)
         assert list(enhancer.tasks.processed.iterdir()) == list(enhancer.tasks.uploads.iterdir()) == []
         page.close()
+
+
+AT_END = """() => {
+  const panel = document.querySelector("#panel");
+  return panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 1;
+}"""
+
+
+def test_the_wheel_over_the_panel_scrolls_only_the_panel(site: Site, open_page):
+    page = open_page("?preset=anime-fast", height=600)
+    load(page, site.photo("wheel.png", 20, 24))
+    page.mouse.move(*middle(page.locator("#panel")))
+
+    page.mouse.wheel(0, 5000)
+    page.wait_for_function(AT_END)
+    page.mouse.wheel(0, 500)
+    page.mouse.wheel(0, -100)  # The browser handles both in order.
+    page.wait_for_function(f"!({AT_END})()")
+
+    assert page.evaluate("scrollY") == 0
+
+
+CONTRASTS = """(parts) => parts.map((part) => {
+  const luminance = (colour) => {
+    const [red, green, blue] = colour.match(/[\\d.]+/g).map((one) => one / 255)
+      .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const { color, backgroundColor } = getComputedStyle(document.querySelector(part));
+  const [dark, light] = [luminance(color), luminance(backgroundColor)].sort((one, other) => one - other);
+  return (light + 0.05) / (dark + 0.05);
+})"""
+"""Return the contrast between the text and the background of each of these parts, as WCAG defines it."""
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_the_message_about_a_restarted_server_is_readable_in_both_themes(site: Site, open_page, color_scheme):
+    page = open_page("?preset=anime-fast", color_scheme=color_scheme)
+    load(page, site.photo("restarted.png", 20, 24))
+    page.route("**/app_id", lambda route: route.fulfill(json={"app_id": 1}))
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(page.locator("#server-changed button")).to_be_visible()
+
+    contrasts = page.evaluate(CONTRASTS, ["#server-changed", "#server-changed button"])
+
+    assert min(contrasts) > 4.5
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""A Chinese-speaking user enhances an example on a dark phone, by touch."""
+"""Phones: a Chinese-speaking user enhances an example by touch, and every part of the header can be pressed."""
 
 from __future__ import annotations
 
+import pytest
 from PIL import Image
+from playwright.sync_api import Page
 
 from ..site import Site
 from .audit import english, overflow
@@ -12,6 +14,7 @@ from .journey import (
     expect,
     expect_chosen,
     has_focus,
+    load,
     middle,
     number,
     press,
@@ -22,6 +25,18 @@ from .journey import (
 
 WIDTH, HEIGHT = 390, 844
 PHONE = {"locale": "zh-CN", "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+UNREACHABLE = """() => {
+  const parts = "#tabs [role=tab], #tabs .overflow-menu > button, #head button, #head a";
+  const isVisible = (button) => button.checkVisibility({ visibilityProperty: true });
+  return [...document.querySelectorAll(parts)].filter(isVisible).filter((button) => {
+    const { left, right, top, bottom } = button.getBoundingClientRect();
+    const y = (top + bottom) / 2;
+    const reached = (x) => button.contains(document.elementFromPoint(x, y));
+    return ![left + 1, (left + right) / 2, right - 1].every(reached);
+  }).map((button) => button.textContent.trim() || button.id || button.className);
+}"""
+"""Return the buttons of the header that another part covers at their edges or their centre."""
 
 ENDS_AT_BAR = """() => {
   const [panel, bar] = ["#panel", "#bar"].map((part) => document.querySelector(part).getBoundingClientRect());
@@ -105,3 +120,17 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, open_p
     expect_chosen(page, sizes="2x", preset="anime-fast")
     expect(number(page, "contrast")).to_have_value("1.01")
     has_no_faults()
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 480, 844])
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_no_button_of_the_header_is_covered_on_a_phone(site: Site, open_page, width, language):
+    page = open_page(f"?preset=anime-fast&lang={language}", width=width, height=HEIGHT)
+    assert covered(page) == []
+    load(page, site.photo("header.png", 20, 24))
+    assert covered(page) == []
+
+
+def covered(page: Page) -> list[str]:
+    expect(page.locator("#tabs [role=tab]").first).to_be_visible()
+    return page.evaluate(UNREACHABLE)
