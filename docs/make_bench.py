@@ -1,8 +1,8 @@
 """Benchmark of the engine: `make bench` writes .bench/bench.json and the chart .bench/bench.svg.
 
 Run it on an idle machine. With `--docs` the files go to docs/, and the tables in the READMEs and in docs/streaming.md
-are updated. In addition to the figures of `python -m enhance bench` it measures other programs, the share of the matrix
-product by width, the time and memory of larger images, the start of the program, and the simulated load of more cores.
+are updated. It measures the engine, other programs, the share of the matrix product by width, the time and memory of
+larger images, the start of the program, and the simulated load of more cores.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from spandrel.architectures.PLKSR import RealPLKSR
 
+from docs.measure_engine import TILE, matrix_peak, measure, table
 from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
 from docs.measure_start import lines as start_lines
 from docs.measure_start import starts
-from enhance.bench import TILE, matrix_peak, measure, table
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.phases import PhasedStream
@@ -62,7 +62,6 @@ def shares(precision: str) -> dict[int, float]:
     The peak is measured before and after each run, and the higher one counts.
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
-    engine = Engine("cpu", precision)
     network = SCHEDULER.call(lambda: RowNetwork.load(WeightInterpolation(SMALLER)))
     for width in WIDTHS:
 
@@ -70,11 +69,11 @@ def shares(precision: str) -> dict[int, float]:
             steps = Steps(PhasedStream(network.graph, 10**6, width, _rows_of(width), dtype), TILE, dtype)
             while not steps.step(network).numel():
                 pass
-            before, started, rows = matrix_peak(dtype, engine.device), time.perf_counter(), 0
+            before, started, rows = matrix_peak(dtype), time.perf_counter(), 0
             while rows * width < _STEADY_PIXELS:
                 rows += steps.step(network).shape[0] // network.graph.scale
             rate = network.graph.work * rows * width / (time.perf_counter() - started)
-            return rate / max(before, matrix_peak(dtype, engine.device))
+            return rate / max(before, matrix_peak(dtype))
 
         found[width] = round(max(SCHEDULER.call(reach) for _ in range(2)), 3)
     return found
@@ -321,7 +320,7 @@ def main() -> None:
     if "--height" in sys.argv:
         sys.stdout.write(f"{_peak_of(int(sys.argv[-1]))}\n")
         return
-    bench = measure("cpu")
+    bench = measure()
     bench |= measure_peers({name: one["seconds"] for name, one in bench["engine"].items()})
     precisions = list(bench["engine"])
     fastest = precisions[-1]

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from docs.measure_engine import MODEL, TILE, best_seconds, sample_image
 from enhance import models
-from enhance.bench import MODEL, TILE, best_seconds, sample_image
 from enhance.engine.engine import Engine
 from enhance.enhancer import Enhancer
 from enhance.output.png import encode_png

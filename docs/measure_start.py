@@ -27,9 +27,9 @@ import torch
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from docs.measure_engine import MODEL, TILE
 from docs.measure_peers import import_reference
 from enhance import models
-from enhance.bench import MODEL, TILE
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.steps import RowNetwork

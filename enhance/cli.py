@@ -1,4 +1,4 @@
-"""The command line: `enhance run | analyse | compare | weights | bench | app`.
+"""The command line: `enhance run | analyse | compare | weights | app | mcp`.
 
 Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
 """
@@ -122,15 +122,14 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     _add_run(command("run", "upscale files and folders"))
     _add_analyse(command("analyse", "print the properties of images and the preset that Auto selects"))
     _add_compare(command("compare", "save an image that shows an area of a photo with every preset"))
-    bench = command("bench", "measure the speed of this computer")
-    _add_device(bench)
-    bench.add_argument("--json", action="store_true", help="print the figures as JSON")
     app = command("app", "serve the page on port 7860")
     app.add_argument("--share", action="store_true", help="also create a public link at gradio.live for up to one week")
     command("mcp", "serve tools for agents (MCP) over standard input and output")
     commands.add_parser(
         "weights", help="list, find, fetch, verify, add and remove models; see `enhance weights --help`"
     )
+    if arguments[:1] == ["bench"]:
+        parser.error("The command bench was removed. Use `make bench` in a checkout of the project.")
     options = parser.parse_args(arguments)
     if options.command == "run" and not options.input and options.files is None:
         commands.choices["run"].error("the following arguments are required: INPUT or --files")
@@ -633,14 +632,6 @@ def _compare(options: Namespace) -> int:
     return 1 if any(cell.error for cell in comparison.cells) else 0
 
 
-def _bench(options: Namespace) -> int:
-    from .bench import measure, table
-
-    figures = measure(options.device, options.precision)
-    print(json.dumps(figures, indent=1) if options.json else table(figures))
-    return 0
-
-
 def _mcp(options: Namespace) -> int:
     from .enhancer import Enhancer
     from .web import serve_agents
@@ -661,4 +652,4 @@ def _app(options: Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "analyse": _analyse, "compare": _compare, "bench": _bench, "mcp": _mcp, "app": _app}
+_COMMANDS = {"run": _run, "analyse": _analyse, "compare": _compare, "mcp": _mcp, "app": _app}

@@ -80,6 +80,13 @@ def test_wrong_usage_prints_one_sentence_and_exits_with_2(options, sentence, pho
     assert ended.value.code == 2
 
 
+def test_a_removed_command_names_its_replacement(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--json"])
+    assert ended.value.code == 2
+    assert "make bench" in capsys.readouterr().err
+
+
 def test_an_unusable_path_prints_one_sentence_in_the_language_of_the_terminal(
     photo_file, tmp_path, capsys, monkeypatch
 ):
