@@ -61,7 +61,7 @@ class Item:
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     """Identifies the file in all its states."""
     number: int = 0
-    """Position in the batch, from 1, for the name of the result; 0 for its position among the files."""
+    """Position in the batch of a page, from 1."""
 
     png: Path | None = None
     """The lossless result, if it is kept."""

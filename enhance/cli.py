@@ -27,7 +27,7 @@ from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error
 from .files import storage_errors
 from .i18n import describe_choice, format_duration, translate
-from .settings import DEFAULT_PRESET, PAPERS, PRESETS, PRINT_FITS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
+from .settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
 
 if TYPE_CHECKING:
     from typing import Self
@@ -212,6 +212,13 @@ def _add_run(run: ArgumentParser) -> None:
     )
 
 
+class _Withdrawn(argparse.Action):
+    """An option of earlier versions. The text `<name>_gone` states what to use instead."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
+        parser.error(translate(terminal_language(), f"{self.dest}_gone", name=option))
+
+
 def _path_or_address(text: str) -> Path | str:
     return text if "://" in text else Path(text)
 
@@ -224,23 +231,16 @@ def _add_size(parser: ArgumentParser) -> None:
     add(
         "--print",
         metavar="SIZE",
-        help="print size instead of --scale: WIDTHxHEIGHT in cm, mm or in, such as 29.7x42cm or 12x8in, WIDTHx or "
-        f"xHEIGHT for one side, or {', '.join(PAPERS)}. The whole photo fits on the paper, in either orientation",
+        help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or xHEIGHT for one side, "
+        f"or {', '.join(PAPERS)}. The whole photo fits on the paper, in either orientation",
     )
-    add(
-        "--print-fit",
-        choices=PRINT_FITS,
-        default=PRINT_FITS[0],
-        help="for a --print with another aspect ratio than the photo: contain (default) keeps that of the photo, "
-        "border adds a white border, and crop keeps the middle of the photo. With border and crop, the result has "
-        "exactly the size of the print",
-    )
+    add("--print-fit", action=_Withdrawn, help=argparse.SUPPRESS)
     add("--dpi", type=int, metavar="DPI", help="resolution of the result (default: 300 for --print, or the photo's)")
 
 
 def _size_of(options: Namespace) -> dict[str, Any]:
     width, height = print_sides(options.print) if options.print else (None, None)
-    given = {name: getattr(options, name) for name in (*SIZES, "dpi", "print_fit")}
+    given = {name: getattr(options, name) for name in (*SIZES, "dpi")}
     return given | {"print_width": width, "print_height": height}
 
 

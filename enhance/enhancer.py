@@ -30,8 +30,9 @@ from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
-from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info, open_photo
+from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .output.formats import Encoding, export
+from .output.png_reader import PngReader
 from .output.resample import has_second_pass, result_size
 from .pipeline import Run, StripCallback
 from .presets import PresetInfo
@@ -323,7 +324,7 @@ class Enhancer:
         """Return the settings that `auto` selects for an image and an output size. `resolve` also returns the reason.
 
         `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`, `print_width`,
-        `print_height`, `print_fit`, `dpi`. Raises EnhanceError, also if `format` does not support the size.
+        `print_height`, `dpi`. Raises EnhanceError, also if `format` does not support the size.
         """
         image = self.read(source)
         settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
@@ -479,7 +480,7 @@ class Enhancer:
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
-        with open_photo(result.png, result.info) as rows:
+        with PngReader(result.png) as rows:
             report = make_report(result.info, rows, image, language=language)
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,14 +16,14 @@ from PIL.Image import Image
 from PIL.PngImagePlugin import PngImageFile
 from typing_extensions import NotRequired
 
-from .errors import SettingsError, StorageError
+from .errors import StorageError
 from .files import file_sha256
 from .images import SourceImage
 from .models import Located
 from .output.fidelity import Fidelity, fidelity_grade
 from .output.formats import Encoding, export, notes_of
-from .output.png_reader import PhotoOnPaper, PngReader
-from .output.resample import Paper, paper_of, result_size
+from .output.png_reader import PngReader
+from .output.resample import result_size
 from .settings import Settings, network_key, signature
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
@@ -182,8 +180,8 @@ class Request:
 
     @property
     def has_gain_map(self) -> bool:
-        """Whether the result has the HDR gain map of the image. A print with a border or cropping has none."""
-        return self.image.gain_map is not None and not self.settings.has_paper_size
+        """Whether the result has the HDR gain map of the image."""
+        return self.image.gain_map is not None
 
     @property
     def network_input(self) -> SourceImage:
@@ -283,25 +281,6 @@ def fidelity_info(fidelity: Fidelity | None) -> dict[str, float | None]:
     """Return the facts of a fidelity, None if it was not measured: on average, and in the areas that differ most."""
     average, worst = (fidelity.average_db, fidelity.worst_db) if fidelity else (None, None)
     return {"fidelity_db": average, "fidelity_worst_db": worst}
-
-
-def paper_in(info: Info) -> Paper | None:
-    """Return the paper of a print with a border or a cropped photo, None for any other result."""
-    settings = settings_in(info)
-    if not settings.has_paper_size:
-        return None
-    try:
-        return paper_of(settings, info["input"]["height"], info["input"]["width"])
-    except SettingsError:  # The model was removed or replaced.
-        return None
-
-
-@contextmanager
-def open_photo(png: Path, info: Info) -> Iterator[PngReader | PhotoOnPaper]:
-    """Open the PNG of a result, without the border of a print. Raises PictureError."""
-    paper = paper_in(info)
-    with PngReader(png) as reader:
-        yield PhotoOnPaper(reader, paper) if paper else reader
 
 
 def timestamp() -> str:

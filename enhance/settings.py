@@ -38,13 +38,10 @@ SIZES = ("scale", "long_side", "megapixels")
 PRINT_SIDES = ("print_width", "print_height")
 PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "a4": (29.7, 21.0), "a3": (42.0, 29.7)}
 """Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO 216."""
-_UNITS = {"": 1.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
-_PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(cm|mm|in|)")
+_PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(?:cm)?")
 PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""
-PRINT_FITS = ("contain", "border", "crop")
-"""How a photo fits on paper with another aspect ratio: the photo alone, with a white border, or cropped."""
-SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi", "print_fit")
+SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi")
 """The fields of `Settings` for the output size."""
 
 SECOND_MODEL = "span-x4"
@@ -150,9 +147,6 @@ class Settings:
       the network. A larger result, up to four times that, runs a second network (`largest_scale`).
     - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of those. With both,
       the whole photo fits on the paper, which is turned like the photo.
-    - `print_fit`: with both, how the photo fits on paper with another aspect ratio. "contain": the result has that
-      of the photo. "border": it has the size of the paper, with a white border. "crop": it has the size of the paper,
-      with the middle of the photo.
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
     - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
@@ -177,20 +171,17 @@ class Settings:
     dpi: int | None = _number(1, 9_600, whole=True)
     print_width: float | None = _number(0.1, 10_000)
     print_height: float | None = _number(0.1, 10_000)
-    print_fit: str | None = None
 
     def __post_init__(self) -> None:
         values = {"tile": USUAL["tile"]} if self.is_auto else {"tuning": True, **USUAL, **self._preset.settings}
         if self.is_print:
-            values |= {"print_fit": PRINT_FITS[0], "dpi": PRINT_DPI}
+            values["dpi"] = PRINT_DPI
         for name, value in values.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         sizes = [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
         if len(sizes) > 1 and set(sizes) != set(PRINT_SIDES):
             raise SettingsError("setting_one_size", given=", ".join(sizes))
-        if self.print_fit not in (None, *PRINT_FITS):
-            raise SettingsError("print_fit_unknown", value=repr(self.print_fit), fits=", ".join(PRINT_FITS))
         if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         if self.reduce is not None:  # First, because `largest_scale` divides by it.
@@ -223,11 +214,6 @@ class Settings:
         Lower values that cameras state, such as 72 dpi, have no meaning.
         """
         return self.dpi or max(round(stated or 0), PRINT_DPI)
-
-    @property
-    def has_paper_size(self) -> bool:
-        """Whether the result has the size of the paper even if the photo has another aspect ratio."""
-        return None not in (self.print_width, self.print_height) and self.print_fit != PRINT_FITS[0]
 
     @property
     def paper(self) -> str:
@@ -349,8 +335,7 @@ class Settings:
             sides = " × ".join(f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height))
             name = self.paper and name_of(language, "paper", self.paper)
             name = name or translate(language, "print_sides", sides=sides)
-            size = translate(language, "print_size_of", name=name, dpi=self.dpi)
-            return f"{size} · {name_of(language, 'print_fit', str(self.print_fit))}" if self.has_paper_size else size
+            return translate(language, "print_size_of", name=name, dpi=self.dpi)
         return translate(language, "scale_of", scale=f"{self.scale or network_scale(self):.3g}")
 
 
@@ -366,13 +351,13 @@ WHOLE = tuple(name for name, one in _RANGES.items() if one.is_whole)
 
 
 def print_sides(text: str) -> tuple[float | None, float | None]:
-    """Return width and height in cm of a print size such as 29.7x42cm, 12x8in, x20cm or a4. Raises SettingsError."""
+    """Return width and height in cm of a print size such as 29.7x42cm, x20cm or a4. Raises SettingsError."""
     if text.lower() in PAPERS:
         return PAPERS[text.lower()]
     match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
     if match is None or not (match[1] or match[2]):
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
-    width, height = (float(side) * _UNITS[match[3]] if side else None for side in match.groups()[:2])
+    width, height = (float(side) if side else None for side in match.groups())
     return width, height
 
 
@@ -455,9 +440,8 @@ def _size_key(settings: Settings) -> dict[str, object]:
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     if settings.is_print:
-        fit = {"fit": settings.print_fit} if settings.has_paper_size else {}
         # The resolution of a print determines its pixels. That of any other result is only stated in the file.
-        return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi, **fit}
+        return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
     scale = float(settings.scale or network_scale(settings))
     return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}
 

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,6 @@ class Entry:
     - `process`: the process of the run. A running entry of an ended process counts as cut.
     - `thumbnail`: a `data:` address.
     - `batch`, `number`: the batch of the file and its position there.
-    - `pattern`: that of the names of the batch's results; "" for the usual one.
     - `seen`: the user has downloaded the result or dismissed the notice about it.
     """
 
@@ -82,7 +81,6 @@ class Entry:
     batch: str = ""
     number: int = 0
     seen: bool = False
-    pattern: str = ""
 
     def path(self, tasks: TaskStore) -> Path:
         return tasks.lists / f"{self.whose}.{self.id}.json"
@@ -96,6 +94,10 @@ class Entry:
         if self.state == "running":
             return "running" if is_process_alive(self.process) else "cut"
         return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
+
+
+_ENTRY_FIELDS = {one.name for one in fields(Entry)}
+"""The fields of an entry. Those of earlier versions can have others, such as the pattern of file names."""
 
 
 class Reservation:
@@ -382,8 +384,10 @@ class TaskStore:
         """Yield the entries of one user, or of all users. Damaged files are skipped."""
         for path in self._own.entries("lists"):
             if path.name.startswith(whose):
-                with suppress(OSError, ValueError, TypeError, EnhanceError):
-                    entry = Entry(**json.loads(path.read_text("utf-8")))
+                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, EnhanceError):
+                    values = json.loads(path.read_text("utf-8"))
+                    values["settings"].pop("print_fit", None)
+                    entry = Entry(**{name: value for name, value in values.items() if name in _ENTRY_FIELDS})
                     Settings.from_stored(entry.settings)
                     if entry.path(self) == path:
                         yield entry
@@ -392,9 +396,11 @@ class TaskStore:
 def _read_info(path: Path) -> Info | None:
     try:
         info = json.loads(path.read_text("utf-8"))
+        if info.get("settings", {}).pop("print_fit", None) in ("border", "crop"):  # a print of an earlier version
+            return None
         size = path.with_suffix(".png").stat().st_size
         return info if info["status"] == "done" and info["output"]["bytes"] == size else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

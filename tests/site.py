@@ -45,7 +45,6 @@ SETTINGS = {
 }
 """The settings of /enhance, /preview and /batch in their order, with their defaults."""
 ADDED_SETTINGS = {"print_width": None, "print_height": None, "dpi": None, "label": True, "background": "white"}
-ADDED_SETTINGS |= {"print_fit": None}
 """The settings after those, which earlier clients do not send."""
 
 LOGIN = {"username": "ada", "password": "secret"}

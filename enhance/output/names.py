@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 import unicodedata
 from pathlib import Path
 
-from ..errors import SettingsError
 from ..files import file_sha256
 from .claims import Claims
 from .provenance import origin_of
@@ -124,34 +122,6 @@ class ResultNames:
         """Return the name of the result for `path`, with a number from 2 on, shortened to what file systems allow."""
         tail = f"-{number}{self.ending}" if number > 1 else self.ending
         return shorten(path.stem, _MAX_NAME_BYTES - len(tail)) + tail
-
-
-PATTERN = "{name}"
-"""The usual pattern for the names of a batch's output files."""
-PATTERN_FIELDS = ("name", "preset", "size", "n")
-"""The fields of a pattern: name of the input, preset, width x height of the result, and number in the batch."""
-_FIELD = re.compile(r"\{(\w*)\}")
-_FORBIDDEN_CHARACTERS = re.compile(r'[/\\:*?"<>|{}\x00-\x1f\x7f]')
-_MAX_PATTERN_LENGTH = 100
-
-
-def check_pattern(pattern: str) -> str:
-    """Return a pattern for file names, the usual one for an empty text. Raises SettingsError."""
-    pattern = pattern.strip() or PATTERN
-    unknown = [name for name in _FIELD.findall(pattern) if name not in PATTERN_FIELDS]
-    wrong = [f"{{{name}}}" for name in unknown] or _FORBIDDEN_CHARACTERS.findall(_FIELD.sub("", pattern))
-    if len(pattern) > _MAX_PATTERN_LENGTH:
-        raise SettingsError("name_too_long", limit=_MAX_PATTERN_LENGTH)
-    if wrong or pattern.startswith("."):
-        fields = ", ".join(f"{{{name}}}" for name in PATTERN_FIELDS)
-        raise SettingsError("pattern_wrong", part=wrong[0] if wrong else ".", fields=fields)
-    return pattern
-
-
-def fill_pattern(pattern: str, ending: str, **values: str) -> str:
-    """Return the file name of a pattern with the `values` of PATTERN_FIELDS, shortened to what file systems allow."""
-    stem = _FIELD.sub(lambda field: values[field[1]], pattern)
-    return shorten(stem, _MAX_NAME_BYTES - len(ending) - len("-999999")) + ending  # `UniqueNames` can add a number.
 
 
 def shorten(text: str, most: int) -> str:

@@ -18,7 +18,6 @@ from ..images.header import png_metadata
 from ..images.image import block_means
 from .gain_map import CHUNK, ResultMap
 from .png import NO_FILTER, UP_FILTER, rows_per_chunk
-from .resample import Paper
 
 _REGION_ROWS = 256
 _ZLIB_HEADER = 2
@@ -132,32 +131,6 @@ class PngReader:
 
     def _error(self, key: str) -> PictureError:
         return PictureError(key, name=self._path.name)
-
-
-class PhotoOnPaper:
-    """The photo of a PNG that is a print with a border or cropped: without the border, and grey where it was cropped.
-
-    `size` is height and width of the whole photo; the rest is that of `PngReader`.
-    """
-
-    def __init__(self, png: PngReader, paper: Paper) -> None:
-        self._png, self._paper, self.size = png, paper, paper.photo
-        self.channels, self.bits, self.icc = png.channels, png.bits, png.icc
-
-    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
-        """Return the rows [first, last) of the photo, or some columns of them, as `PngReader.rows` does."""
-        start, end, _ = columns.indices(self.size[1])
-        (top, left), (height, width) = self._paper.offset, self._paper.size
-        highest = (1 << self.bits) - 1
-        photo = np.full((last - first, end - start, self.channels), highest // 2, f"u{self.bits // 8}")
-        if self.channels in (2, 4):
-            photo[..., -1] = highest
-        above, below = max(first, -top), min(last, height - top)
-        before, after = max(start, -left), min(end, width - left)
-        if above < below and before < after:
-            inside = slice(above - first, below - first), slice(before - start, after - start)
-            photo[inside] = self._png.rows(above + top, below + top, slice(before + left, after + left))
-        return photo
 
 
 def read_region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int = 1) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,15 +13,13 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box
-from ..settings import PRINT_DPI, PRINT_FITS, PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
+from ..settings import PRINT_DPI, PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
 _MAX_REDUCTION = 16
 _MAX_SECOND_PIXELS = 1_600_000_000
 """The most pixels of a result beyond the scale of the network: those of a 100-megapixel photo at 4x."""
-_MAX_BORDER = 16
-"""The maximum length of a side of the paper, in sides of the photo."""
-_SOURCE_ROWS, _BORDER_ROWS = 512, 64
+_SOURCE_ROWS = 512
 _HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
 _ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of floats.
 
@@ -29,68 +27,12 @@ Span = tuple[int, int]
 """Rows or columns [first, last)."""
 
 
-@dataclass(frozen=True)
-class Paper:
-    """A print with another aspect ratio than its photo: both sizes (height, width), in pixels.
-
-    The photo is centred: with a white border around it, or cropped where it is larger.
-    """
-
-    size: tuple[int, int]
-    photo: tuple[int, int]
-
-    @property
-    def offset(self) -> tuple[int, int]:
-        """Top and left of the photo on the paper, negative where it is cropped."""
-        return (self.size[0] - self.photo[0]) // 2, (self.size[1] - self.photo[1]) // 2
-
-    def hide_cropped(self, pixels: np.ndarray) -> None:
-        """Make the cropped parts of a small version of the whole photo grey, uint8 [h, w, 3 or 4]."""
-        for axis, (offset, size, whole) in enumerate(zip(self.offset, self.size, self.photo, strict=True)):
-            ratio, along = pixels.shape[axis] / whole, np.moveaxis(pixels, axis, 0)
-            along[: round(max(0, -offset) * ratio)] = 127
-            along[round(min(whole, size - offset) * ratio) :] = 127
-
-    def place(self, rows: np.ndarray, first: int) -> Iterator[np.ndarray]:
-        """Yield the rows of the paper with the rows of the photo from `first` on, [n, W] or [n, W, C].
-
-        The border above is part of the first rows, the border below part of the last rows.
-        """
-        (top, left), (height, width), last = self.offset, self.size, first + len(rows)
-        white = np.iinfo(rows.dtype).max
-        inside = rows[max(0, -top - first) : max(0, height - top - first), max(0, -left) : max(0, width - left)]
-        paper = np.full((len(inside), width, *rows.shape[2:]), white, rows.dtype)
-        paper[:, max(0, left) : max(0, left) + inside.shape[1]] = inside
-        border = np.full((_BORDER_ROWS, *paper.shape[1:]), white, rows.dtype)
-        above, below = top if first == 0 else 0, height - top - last if last == self.photo[0] else 0
-        yield from (border[: above - start] for start in range(0, above, _BORDER_ROWS))
-        yield paper
-        yield from (border[: below - start] for start in range(0, below, _BORDER_ROWS))
-
-
 def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     """Return height and width of the result for an image of `height` x `width`, at least 1 px each.
 
-    `long_side` and the size of paper are met exactly. Raises SettingsError if the size is more than the network's or
-    less than a 16th of the image per side, or if a border would be much larger than the photo.
+    `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less than a 16th of the
+    image per side.
     """
-    paper = paper_of(settings, height, width)
-    return paper.size if paper else scaled_size(settings, height, width)
-
-
-def paper_of(settings: Settings, height: int, width: int) -> Paper | None:
-    """Return the paper for an image; None if the result has the image's aspect ratio. Raises SettingsError."""
-    if not settings.has_paper_size:
-        return None
-    photo, dots, size = scaled_size(settings, height, width), (settings.dpi or PRINT_DPI) / _INCH, [0, 0]
-    for setting, centimetres, axis in _sides(settings, height, width):
-        _check_size(setting, centimetres, (0, _MAX_BORDER * photo[axis] / dots), height, width)
-        size[axis] = max(1, round(centimetres * dots))
-    return Paper((size[0], size[1]), photo)
-
-
-def scaled_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
-    """Return height and width of the enlarged photo, without a border and not cropped. Raises SettingsError."""
     largest, longest = _largest_scale_of(settings, height, width), max(height, width)
     if settings.long_side is not None:
         limits = math.ceil(longest / _MAX_REDUCTION), round(longest * largest)
@@ -126,8 +68,6 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     if error is None:
         return settings
     if settings.is_print:
-        if _is_border_too_large(error, settings, height, width):
-            return replace(settings, print_fit=PRINT_FITS[0])
         _, centimetres, pixels = _binding_side(settings, height, width)
         dots = _INCH * pixels / centimetres  # The resolution of the image itself at this size.
         least = math.ceil(dots / _MAX_REDUCTION + _ROUNDING)
@@ -141,14 +81,12 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
 def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
     """Return the settings of a print with the largest possible size at its resolution, of the same shape."""
     error = _size_error(settings, height, width)
-    if error and _is_border_too_large(error, settings, height, width):
-        return replace(settings, print_fit=PRINT_FITS[0])
     if error is None or error.key != "size_large":
         return settings
     share = float(error.values["largest"]) / float(error.values["value"])
     sides = {name: getattr(settings, name) for name in PRINT_SIDES}
     smaller = {name: side and math.floor(100 * share * side) / 100 for name, side in sides.items()}
-    return settings.changed(**smaller, print_fit=settings.print_fit)
+    return settings.changed(**smaller)
 
 
 def _size_error(settings: Settings, height: int, width: int) -> SettingsError | None:
@@ -160,23 +98,14 @@ def _size_error(settings: Settings, height: int, width: int) -> SettingsError | 
     return None
 
 
-def _is_border_too_large(error: SettingsError, settings: Settings, height: int, width: int) -> bool:
-    return settings.is_print and error.values["setting"] != _binding_side(settings, height, width)[0]
-
-
-def _sides(settings: Settings, height: int, width: int) -> list[tuple[str, float, int]]:
-    """Return the given sides of a print, in the orientation of an image: setting, cm, and axis (0: height)."""
-    across, down = settings.print_width, settings.print_height
-    is_turned = across is not None and down is not None and (across > down) != (width > height)
-    axes = (0, 1) if is_turned else (1, 0)
-    return [(name, side, axis) for name, side, axis in zip(PRINT_SIDES, (across, down), axes, strict=True) if side]
-
-
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
     """Return the side of a print that determines the size of an image: its setting, its cm, and the image's pixels."""
-    sides = [(name, side, (height, width)[axis]) for name, side, axis in _sides(settings, height, width)]
-    is_cropped = settings.has_paper_size and settings.print_fit == "crop"
-    return (max if is_cropped else min)(sides, key=lambda one: one[1] / one[2])
+    across, down = settings.print_width, settings.print_height
+    is_turned = across is not None and down is not None and (across > down) != (width > height)
+    pixels = (height, width) if is_turned else (width, height)
+    sides = zip(PRINT_SIDES, (across, down), pixels, strict=True)
+    given = [(name, side, count) for name, side, count in sides if side]
+    return min(given, key=lambda one: one[1] / one[2])
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
@@ -188,7 +117,7 @@ def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
     """Return whether a result of an image of this size is larger than the network's, so that it needs a second one."""
     largest = _scale_size(height, width, network_scale(settings))
-    return any(side > limit for side, limit in zip(scaled_size(settings, height, width), largest, strict=True))
+    return any(side > limit for side, limit in zip(result_size(settings, height, width), largest, strict=True))
 
 
 def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
@@ -272,7 +201,7 @@ class Grid:
         """Return the grid for an image of `height` x `width`, or for a part of a larger one. Raises SettingsError."""
         cut = cut or Cut(Box(0, 0, width, height), height, width)
         factor = settings.factor * (SECOND_SCALE if has_second_pass(settings, cut.height, cut.width) else 1)
-        return cls(factor, settings.reduce, cut, scaled_size(settings, cut.height, cut.width))
+        return cls(factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
 
     @property
     def resizes(self) -> bool:

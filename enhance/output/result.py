@@ -25,7 +25,7 @@ from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
 from .gain_map import ResultMap
 from .png import PngFormat, create_png
 from .provenance import Origin
-from .resample import Cut, Grid, enlarge, paper_of
+from .resample import Cut, Grid, enlarge
 from .thumbnails import Thumbnail
 from .tuning import Overlay, Tuning
 
@@ -101,7 +101,7 @@ class ResultRows:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the result, without the border of a print and not cropped to it."""
+        """Height and width of the result."""
         return self.grid.size
 
     @property
@@ -157,29 +157,27 @@ def write_png(
     measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite with generated content
     if faces were restored or the fidelity is low. Raises StorageError, and Cancelled if `stop` is set.
     """
-    image, dpi, rows_of_photo = result.image, result.settings.dpi, result.size[0]
-    paper = paper_of(result.settings, image.height, image.width)
-    height, width = paper.size if paper else result.size
+    image, dpi = result.image, result.settings.dpi
+    height, width = result.size
     metadata = image.metadata.with_size(width, height)
     metadata = metadata if dpi is None else metadata.with_resolution(dpi)
     xmp, has_faces, is_labelled = metadata.xmp, result.overlay is not None, bool(result.settings.model)
     if is_labelled:
         metadata = replace(metadata, xmp=with_source_type(xmp, label_of(xmp, generated=has_faces)))
-    gain_map = image.gain_map and not paper and ResultMap.of(image.gain_map, image.height, image.width, result.size)
-    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map or None)
+    gain_map = image.gain_map and ResultMap.of(image.gain_map, image.height, image.width, result.size)
+    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
-        for first in range(0, rows_of_photo, _STRIP):
+        for first in range(0, height, _STRIP):
             if stop is not None and stop.is_set():
                 raise Cancelled("stopped")
             started = time.perf_counter()
-            rows = result.rows(first, min(first + _STRIP, rows_of_photo))  # [n, W, C]
+            rows = result.rows(first, min(first + _STRIP, height))  # [n, W, C]
             for receiver in (meter, thumbnail):
                 if receiver is not None:
                     receiver.add(rows)
             tuned = time.perf_counter()
-            for part in paper.place(rows, first) if paper else (rows,):
-                png.write(part)
+            png.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
         measured = meter and meter.fidelity()

@@ -29,7 +29,7 @@ _WHITE = (255, 255, 255)
 
 
 class FinishedRows(Protocol):
-    """The pixels of a result: `ResultRows`, `PngReader` or `PhotoOnPaper`."""
+    """The pixels of a result: `ResultRows` or `PngReader`."""
 
     @property
     def size(self) -> tuple[int, int]: ...

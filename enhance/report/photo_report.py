@@ -20,7 +20,7 @@ from ..i18n import (
 )
 from ..images import SourceImage
 from ..images.colour import profile_name
-from ..info import Info, grade_in, paper_in, settings_in
+from ..info import Info, grade_in, settings_in
 from ..output.formats import FORMATS
 from ..output.thumbnails import FinishedRows, Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..presets import licence_text
@@ -77,13 +77,11 @@ def make_report(info: Info, result: FinishedRows, image: SourceImage, *, languag
     document.ln(2)
     _draw_images(document, image, result)
     document.ln(2)
-    paper = paper_in(info)
-    size = paper.size if paper else result.size
-    _write_facts(document, _summary(document, info, size), (30, 144))
+    _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
     before, after = document.translate("before"), document.translate("after")
-    document.rows([("", before, after), *_file_rows(document, info, image, size)], (42, 66, 66))
+    document.rows([("", before, after), *_file_rows(document, info, image, result.size)], (42, 66, 66))
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())

@@ -23,7 +23,6 @@ from ..errors import EnhanceError, PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
 from ..output.formats import Encoding
-from ..output.names import check_pattern
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
 from ..scheduler import Kind, Ticket
@@ -38,7 +37,6 @@ from .params import (
     API_DEFAULTS,
     API_REGION,
     API_SETTINGS,
-    NAME_PATTERN,
     call_region,
     call_settings,
     language_of,
@@ -138,7 +136,7 @@ class Endpoints:
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
 
-    @gradio_changes.name_parameters((*API_SETTINGS, NAME_PATTERN), API_DEFAULTS)
+    @gradio_changes.name_parameters(API_SETTINGS, API_DEFAULTS)
     def batch(
         self, request: gr.Request, images: list[str] | None, progress: gr.Progress = _PROGRESS, **given: Any
     ) -> Outputs:
@@ -151,7 +149,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            pattern, (settings, encoding) = check_pattern(given[NAME_PATTERN] or ""), call_settings(given)
+            settings, encoding = call_settings(given)
             if not images:
                 raise PictureError("api_no_images")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
@@ -159,7 +157,7 @@ class Endpoints:
             language = language_of(request)
 
             def job(ticket: Ticket) -> BatchJob:
-                return BatchJob(services, request, items, settings, language, ticket, encoding, pattern)
+                return BatchJob(services, request, items, settings, language, ticket, encoding)
 
             packed = yield from self._run(request, progress, "batch", job)
             infos = {
@@ -212,7 +210,7 @@ def add_endpoints(services: Services) -> None:
     """Add the endpoints to the services, and to the current Blocks with hidden components."""
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
-        names = ("image", "images", *API_REGION, *API_SETTINGS, NAME_PATTERN, "task_id")
+        names = ("image", "images", *API_REGION, *API_SETTINGS, "task_id")
         inputs = {name: _input(name) for name in names}
         result, before, after, archive, pdf = (
             gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")
@@ -231,7 +229,7 @@ def add_endpoints(services: Services) -> None:
     add("compare", ("image", *API_REGION), [result, info], **COMPARISON_EVENTS)
     for name in ("presets", "status"):
         add(name, (), [answer], queue=False)
-    add("batch", ("images", *API_SETTINGS, NAME_PATTERN), [archive, info], **BATCH_EVENTS)
+    add("batch", ("images", *API_SETTINGS), [archive, info], **BATCH_EVENTS)
     add("analyse", ("image", *SIZE_FIELDS), [answer], concurrency_limit=2)
     add("report", ("task_id",), [pdf], concurrency_limit=1)
 

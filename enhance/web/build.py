@@ -236,7 +236,6 @@ class _Events:
         self._show_estimate(partial(gr.on, encodings))
         self._show_estimate(named["largest"].input)
         self._show_preview(named["largest"].input, controls.adjust_preview)
-        self._on(named["name_pattern"].change, batch_estimate.show_name, values, self._batch, **_LAST)
         self._when_settled(self._page.preview.retry.click, controls.preview, values, self._preview, **_PREVIEW)
         messages = [self._page.run.progress, self._page.batch.progress]
         self._on(self._page.upload.tips.select, controls.clear_messages, [], messages, **_EACH)

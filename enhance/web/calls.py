@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter
 from starlette.types import Scope
 
-from ..errors import EnhanceError
+from ..errors import EnhanceError, SettingsError
 from . import gradio_changes
-from .params import ADDED_PARAMETERS, NAME_PATTERN
+from .params import ADDED_PARAMETERS
 
 T = TypeVar("T")
 API = "/gradio_api"
@@ -23,6 +23,8 @@ KEY = "enhance_key"
 """The entry of an ASGI scope with the name of the client of an API key."""
 REQUIRED = ("image", "images", "task_id")
 """The parameters without a default."""
+_GONE = {"print_fit": "contain", "name_pattern": ""}
+"""Parameters of earlier versions, with their defaults."""
 _MAX_QUOTE = 80
 """The number of characters of a client's value that an error repeats."""
 
@@ -44,7 +46,7 @@ class Endpoint:
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
     """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    `endpoints` are those of the app. A list of values that ends before the ADDED_PARAMETERS or NAME_PATTERN is
+    `endpoints` are those of the app. A list of values that ends before the ADDED_PARAMETERS is
     completed with None.
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
@@ -66,7 +68,7 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     if route in ("run", "api") and function.queue:
         raise UnknownEndpointError("api_queued", name=name)
     missing = [getattr(component, "label", None) for component in function.inputs[len(data) :]]
-    if set(missing) <= {*ADDED_PARAMETERS, NAME_PATTERN}:
+    if set(missing) <= {*ADDED_PARAMETERS}:
         data.extend(None for _ in missing)
     if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
         counts = {"count": len(function.inputs), "given": len(data)}
@@ -98,8 +100,14 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
         raise UnknownEndpointError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
 
 
-def check_parameters(name: str, known: Collection[str], given: Collection[str]) -> None:
-    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a required one."""
+def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -> None:
+    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a required one.
+
+    Parameters of earlier versions are removed from `given` if they have the value that they always had by default.
+    """
+    for gone, usual in _GONE.items():
+        if given.pop(gone, None) not in (None, usual):
+            raise SettingsError("api_parameter_gone", parameter=gone)
     if unknown := [one for one in given if one not in known]:
         key = "api_unknown_parameter" if known else "api_no_parameters"
         raise EnhanceError(key, name=name, parameter=_quote(unknown[0]), known=", ".join(known))

@@ -22,8 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..images import Box
-from ..info import open_photo
-from ..output.png_reader import read_region
+from ..output.png_reader import PngReader, read_region
 from ..output.thumbnails import encode_for_screen, icc_for_screen, to_screen
 from .cards import CARD_SIDE, card_image
 from .security import RejectedRequest
@@ -118,7 +117,7 @@ def _region(services: Services, session: Session, request: Request) -> tuple[byt
         box, step = _region_in(request, image.width, image.height)
         return encode_for_screen(to_screen(read_region(image.rows, box, step)), icc_for_screen(image))
     if kind == "result" and result is not None and result.version == version:
-        with open_photo(result.download, result.info) as png:
+        with PngReader(result.download) as png:
             box, step = _region_in(request, png.size[1], png.size[0])
             return encode_for_screen(to_screen(read_region(png.rows, box, step)), png.icc if png.channels > 2 else None)
     raise HTTPException(404)

@@ -18,14 +18,13 @@ from typing import Any
 import gradio as gr
 
 from ..batch import Item, plan
-from ..batch_archive import archive_name, archive_names
+from ..batch_archive import archive_names
 from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
-from ..info import Info, Result, open_photo, timestamp
-from ..output.formats import Encoding
-from ..output.names import PATTERN
+from ..info import Info, Result, timestamp
+from ..output.png_reader import PngReader
 from ..output.resample import result_size
 from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
 from ..processes import this_process
@@ -69,7 +68,7 @@ def record_file(
     with suppress(EnhanceError, OSError):  # The run reports the error.
         facts, sha256 = inspect(item.source), file_sha256(item.source)
         own: dict[str, Any] = {"id": item.key, "thumbnail": list_data_url(thumbnail), "batch": session.files.id}
-        own |= {"number": item.number, "pattern": session.files.pattern}
+        own["number"] = item.number
         entry = _record(tasks, session, facts, sha256, settings, **own)
         if entry is not None:
             tasks.keep_upload(item.source, entry.name, entry.sha256, entry.bytes)
@@ -305,7 +304,7 @@ def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
 def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFiles, list[Entry]]:
     """Return the files of a recorded batch, and the entries whose file is no longer stored. Raises StorageError."""
     downloads, lost = services.downloads, list[Entry]()
-    files = BatchFiles(id=entries[0].batch, pattern=entries[0].pattern or PATTERN)
+    files = BatchFiles(id=entries[0].batch)
     for entry, item in zip(entries, items_of(services.enhancer.tasks, entries), strict=True):
         if item.info is None and not item.source.exists():
             lost.append(entry)
@@ -316,7 +315,7 @@ def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFi
         with suppress(EnhanceError):  # A finished file can be restored without its input, and the run reports others.
             item = replace(item, has_alpha=inspect(source).has_alpha)
         files.items += (replace(item, source=source),)
-    for item, title in archive_names(plan(files.items), files.pattern).items():
+    for item, title in archive_names(plan(files.items)).items():
         files.results[item.key] = downloads.link(item.result or item.source, title)
     return files, lost
 
@@ -335,7 +334,7 @@ def open_result(call: Call) -> Updates:
 
 def load_result(session: Session, upload: Upload, result: Result) -> None:
     """Make a stored result the result of the session, unless another photo was chosen. Raises EnhanceError."""
-    with open_photo(result.path, result.info) as rows:
+    with PngReader(result.path) as rows:
         overview = Thumbnail(*rows.size, channels=rows.channels)
         overview.add_all(rows)
         icc = rows.icc if rows.channels > 2 else None
@@ -354,10 +353,7 @@ def load_run(call: Call) -> Updates:
 
 
 def download_entry(call: Call) -> Updates:
-    """Give the browser the result in the selected format, the report or the ZIP file of an entry.
-
-    A file of a batch is a PNG with the name that the batch gave it.
-    """
+    """Give the browser the result in the selected format, the report or the ZIP file of an entry."""
     entries, services = find_entries(call), call.services
     enhancer, encoding = services.enhancer, call.session.active.encoding
     is_report = getattr(call.event, "act", "") == "report"
@@ -366,13 +362,8 @@ def download_entry(call: Call) -> Updates:
     else:
         info = enhancer.tasks.finished_info(entries[0].task_id or "")
         if is_report:
-            encoding = Encoding() if entries[0].pattern else encoding
             report = enhancer.report(info["task_id"], call.language, encoding=encoding)
             path = services.downloads.link(report, report_name(info))
-        elif entries[0].pattern:
-            (item,) = items_of(enhancer.tasks, entries)
-            name = archive_name(item, entries[0].pattern, item.number)
-            path = services.downloads.link(enhancer.tasks.result_path(info["task_id"]), name)
         else:
             path = services.export(info, entries[0].name, encoding)
     if not is_report:
@@ -413,8 +404,8 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
             item if item.info else replace(item, state="failed" if entry.state == "failed" else "cancelled")
             for entry, item in zip(entries, items_of(tasks, entries), strict=True)
         ]
-        settings, pattern = Settings.from_stored(entries[0].settings), entries[0].pattern or PATTERN
-        packed = pack_batch(call.services.downloads, plan(items), settings, call.language, pattern)
+        settings = Settings.from_stored(entries[0].settings)
+        packed = pack_batch(call.services.downloads, plan(items), settings, call.language)
     if packed.archive is None:
         raise packed.error or EnhanceError("result_gone")
     return packed.archive

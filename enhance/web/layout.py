@@ -15,9 +15,8 @@ from ..analysis.softness import REDUCTIONS
 from ..i18n import LANGUAGES, catalogue, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import BACKGROUNDS, FORMATS, Encoding
-from ..output.names import PATTERN
-from ..settings import AUTO, PAPERS, PRESETS, PRINT_DPI, PRINT_FITS, PRINT_SIDES, REFERENCE_PRESET, Settings, scales
-from .params import CENTIMETRES, CONTROLS, LIMITS, OWN_PRINT, SIZE_CONTROLS, TUNING_CONTROLS
+from ..settings import AUTO, PAPERS, PRESETS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, Settings, scales
+from .params import CONTROLS, LIMITS, OWN_PRINT, SIZE_CONTROLS, TUNING_CONTROLS
 
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
@@ -140,9 +139,7 @@ def _build_controls(page: Page, texts: Texts) -> None:
         with gr.Row(elem_id="print", equal_height=False):
             for name, side in zip(PRINT_SIDES, next(iter(PAPERS.values())), strict=True):
                 named[name] = gr.Number(side, label=texts(name), elem_id=name, min_width=0)
-            named["unit"] = _choice(texts, "unit", CENTIMETRES, "cm", elem_classes="pills", min_width=0)
             named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", min_width=0)
-        named["print_fit"] = _choice(texts, "print_fit", PRINT_FITS, PRINT_FITS[0], **_PLAIN)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
         named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
@@ -172,14 +169,6 @@ def _build_controls(page: Page, texts: Texts) -> None:
         page.upload.location = gr.HTML(elem_id="location")
         named["label"] = _switch(texts, "add_label", Encoding().label, elem_id="label")
     with gr.Column(elem_id="batch-options", elem_classes="of-many", min_width=0):
-        arguments: dict[str, Any] = {
-            "label": texts("name_pattern"),
-            "max_lines": 1,
-            "elem_id": "name_pattern",
-            "elem_classes": "bare",
-        }
-        named["name_pattern"] = gr.Textbox(PATTERN, **arguments)
-        page.batch.pattern = gr.HTML(elem_id="pattern")
         named["largest"] = _switch(texts, "largest", True, elem_classes="bare")
 
 

@@ -156,7 +156,7 @@
     url.search = "";
     const byName = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     const isOf = (name) => {
-      if (prints.includes(name)) return byName.size === "paper" && byName[name] !== null && (["dpi", "print_fit"].includes(name) || byName.paper === "own");
+      if (prints.includes(name)) return byName.size === "paper" && byName[name] !== null && (name === "dpi" || byName.paper === "own");
       return name !== "size" && (!sizes.includes(name) || name === byName.size);
     };
     for (const name of names.filter(isOf)) url.searchParams.set(name, byName[name]);
@@ -278,15 +278,8 @@
       place.querySelector(`[value="${name}"]`).parentElement.hidden = Boolean(scale) && !one(`#scale [value="${scale}"]`);
     }
     one("#panel").classList.toggle("custom-size", chosen === "custom");
-    const ratio = ([side, other]) => Math.max(side, other) / Math.min(side, other), sides = printSides();
-    one("#panel").classList.toggle("needs-fit", sides.every(Boolean) && Math.abs(Math.log(ratio(sides) / ratio(photoSize()))) > 0.01);
   };
   const photoSize = () => JSON.parse(one("[data-photo]")?.dataset.photo ?? "{}").size ?? [800, 600];
-  const PRINT_SIDES = ["print_width", "print_height"];
-  const printSides = () => PRINT_SIDES.map((name) => Number(one(`#${name} input`)?.value));
-  const setPrintSides = (sides, factor) => sides.forEach((side, place) => {
-    if (side) window.enhanceSet(PRINT_SIDES[place], Math.round(100 * side * factor) / 100);
-  });
 
   // A newly selected control starts with the current size. A custom print size starts with the last named one.
   const SCALES = {
@@ -298,7 +291,7 @@
     const control = target.closest?.("#section-size .block[id]:not(#sizes)")?.id;
     if (!control) return;
     const before = one(`#${control} label.selected input`)?.value; // Gradio marks the new choice later.
-    const { papers, units } = window.enhanceSizes, [width, height] = photoSize();
+    const { papers } = window.enhanceSizes, [width, height] = photoSize();
     if (control === "size" && before in SCALES) {
       const largest = Number([...document.querySelectorAll("#scale input")].at(-1).value);
       const value = Number(one(`#${before} :is([type=number], :checked)`).value);
@@ -306,8 +299,9 @@
       window.enhanceSet("long_side", Math.floor(scale * Math.max(width, height) + 1e-6));
       window.enhanceSet("megapixels", Math.floor(100 * area + 1e-6) / 100 || area);
     }
-    if (control === "paper") setPrintSides(papers[target.value] ?? [], 1 / units[one("#unit input:checked").value]);
-    if (control === "unit") setPrintSides(printSides(), units[before] / units[target.value]);
+    if (control === "paper" && target.value in papers) {
+      ["print_width", "print_height"].forEach((name, place) => window.enhanceSet(name, papers[target.value][place]));
+    }
     updateSizes();
   }, true);
 

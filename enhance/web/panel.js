@@ -11,7 +11,9 @@
     const control = one("#size input:checked")?.value;
     if (control === "paper") {
       const isOwn = one("#paper input:checked")?.value === "own";
-      return `${isOwn ? `${number("print_width")} × ${number("print_height")} ${selected("unit")}` : selected("paper")}${punctuation(",")}${number("dpi")} dpi`;
+      const sides = `${number("print_width")} × ${number("print_height")}`;
+      const print = isOwn ? window.enhanceTranslate("print_sides").replace("{sides}", sides) : selected("paper");
+      return `${print}${punctuation(",")}${number("dpi")} dpi`;
     }
     if (!one("#panel.custom-size")) return text("#sizes label.selected");
     return control === "scale" ? selected(control) : `${text(`#${control} [data-testid=block-info]`)} ${number(control)}`;

@@ -15,7 +15,6 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, translate
 from ..images.metadata import CHOICES
 from ..output.formats import BACKGROUNDS, FORMATS, Encoding
-from ..output.names import PATTERN, check_pattern
 from ..output.resample import at_most_largest, result_size, with_possible_size
 from ..presets import with_installed_models
 from ..preview import LARGEST
@@ -24,7 +23,6 @@ from ..settings import (
     DEFAULT_PRESET,
     NEUTRAL,
     PRINT_DPI,
-    PRINT_FITS,
     PRINT_SIDES,
     RANGES,
     REFERENCE_PRESET,
@@ -47,10 +45,8 @@ PRESET_CONTROLS = ("tuning", *TUNING_CONTROLS, "denoise")
 SIZE_CONTROLS = (*SIZES, "paper")
 """The controls for the output size, one of which is visible. `paper` is a print size by name, or OWN_PRINT."""
 OWN_PRINT = "own"
-PRINT_CONTROLS = (*PRINT_SIDES, "unit", "dpi", "print_fit")
-"""The controls of a print: the sides of a size of the user's own, their unit, the resolution, and how photos fit."""
-CENTIMETRES = {"cm": 1.0, "in": 2.54}
-"""The units of the sides of a print, in centimetres."""
+PRINT_CONTROLS = (*PRINT_SIDES, "dpi")
+"""The controls of a print: the sides of a size of the user's own in cm, and the resolution."""
 COMMON_SIZES: dict[str, dict[str, Any]] = {
     "2x": {"size": "scale", "scale": 2},
     "4x": {"size": "scale", "scale": 4},
@@ -59,8 +55,8 @@ COMMON_SIZES: dict[str, dict[str, Any]] = {
 }
 """The sizes that the page offers first, as values of controls."""
 ENCODING_CONTROLS = tuple(field.name for field in fields(Encoding))
-BATCH_CONTROLS = ("largest", "name_pattern")
-"""The controls of Batch only: results as large as possible if a size is too large, and the names of output files."""
+BATCH_CONTROLS = ("largest",)
+"""The controls of Batch only: results as large as possible if a size is too large."""
 CONTROLS = (
     *("preset", "size", *SIZE_CONTROLS, *PRINT_CONTROLS),
     *(*ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce", *BATCH_CONTROLS),
@@ -72,13 +68,11 @@ _FIRST_PARAMETERS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
     *("reduce", "long_side", "megapixels", "format", "quality", "metadata"),
 )
-_LATER_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", "print_fit", *(one.name for one in fields(Settings)))
+_LATER_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", *(one.name for one in fields(Settings)))
 API_SETTINGS = tuple(dict.fromkeys((*_FIRST_PARAMETERS, *_LATER_PARAMETERS)))
 """The settings that API endpoints accept, in the order of their parameters. New settings are the last ones."""
 ADDED_PARAMETERS = API_SETTINGS[len(_FIRST_PARAMETERS) :]
 """Parameters at the end of an endpoint that earlier clients do not send."""
-NAME_PATTERN = "name_pattern"
-"""The parameter for the names of a batch's files."""
 API_REGION = ("x", "y", "size")
 API_DEFAULTS: dict[str, Any] = {
     "preset": DEFAULT_PRESET,
@@ -90,9 +84,7 @@ API_DEFAULTS: dict[str, Any] = {
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
-    **dict.fromkeys(
-        ("image", "task_id", "preset", "format", "metadata", "background", "print_fit", NAME_PATTERN), "string"
-    ),
+    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background"), "string"),
     **dict.fromkeys((*WHOLE, "size", "quality"), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
@@ -113,40 +105,32 @@ def size_setting(values: Values) -> dict[str, Any]:
     """Return the settings of the output size; their value is None if the control is empty. Raises SettingsError."""
     if values["size"] != "paper":
         return {values["size"]: values[values["size"]]}
-    rest = {"dpi": values["dpi"], "print_fit": values.get("print_fit")}
+    dpi = {"dpi": values["dpi"]}
     if values["paper"] != OWN_PRINT:
-        return dict(zip(PRINT_SIDES, print_sides(str(values["paper"])), strict=True)) | rest
-    unit = CENTIMETRES.get(str(values["unit"]), 1)
+        return dict(zip(PRINT_SIDES, print_sides(str(values["paper"])), strict=True)) | dpi
+    unit = 2.54 if values.get("unit") == "in" else 1  # in links and stored values of earlier versions
     sides = {name: values[name] * unit for name in PRINT_SIDES if isinstance(values[name], int | float)}
-    return (sides or dict.fromkeys(PRINT_SIDES)) | rest
+    return (sides or dict.fromkeys(PRINT_SIDES)) | dpi
 
 
 def size_controls(settings: Settings, values: Values) -> dict[str, Any]:
     """Return the values of the controls of the output size for the settings.
 
-    A print has the unit of `values`. Its size is one of the user's own if that is chosen there, or if it has no name.
+    A print size is one of the user's own if that is chosen in `values`, or if it has no name.
     """
     if not settings.is_print:
         control = next((name for name in SIZES if getattr(settings, name) is not None), SIZES[0])
         return {"size": control, control: getattr(settings, control)}
-    unit = "in" if values.get("unit") == "in" else "cm"
     sides = {name: getattr(settings, name) for name in PRINT_SIDES}
     return {
         "size": "paper",
         "paper": OWN_PRINT if values.get("paper") == OWN_PRINT else settings.paper or OWN_PRINT,
-        **{name: side and round(side / CENTIMETRES[unit], 2) for name, side in sides.items()},
-        "unit": unit,
+        **{name: side and round(side, 2) for name, side in sides.items()},
         "dpi": settings.dpi or PRINT_DPI,
-        "print_fit": settings.print_fit or PRINT_FITS[0],
     }
 
 
-_NO_PRINT: dict[str, Any] = {
-    **dict.fromkeys(PRINT_SIDES),
-    "unit": "cm",
-    "dpi": PRINT_DPI,
-    "print_fit": PRINT_FITS[0],
-}
+_NO_PRINT: dict[str, Any] = {**dict.fromkeys(PRINT_SIDES), "dpi": PRINT_DPI}
 """The values of PRINT_CONTROLS for links and stored values without them, as earlier versions had them."""
 
 
@@ -199,6 +183,8 @@ def with_fitting_size(settings: Settings, shape: tuple[int, int] | None) -> Sett
 
 def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settings:
     """Return the settings of a link: its preset or the `remembered` settings, with its values. Raises SettingsError."""
+    if query.get("print_fit", "contain") != "contain":
+        raise SettingsError("print_fit_gone", name="print_fit")
     preset = REFERENCE_PRESET if query.get("preset") == AUTO else query.get("preset")
     start = remembered if preset is None else Settings(preset)
     values = {name: _link_value(text) for name, text in query.items()}
@@ -271,12 +257,7 @@ def encoding_from_storage(stored: object) -> Encoding:
 
 def batch_values(stored: object) -> dict[str, Any]:
     """Return the values of BATCH_CONTROLS that the browser stored, or the defaults."""
-    given = stored if isinstance(stored, Mapping) else {}
-    try:
-        pattern = check_pattern(str(given.get("name_pattern", "")))
-    except SettingsError:
-        pattern = PATTERN
-    return {"largest": given.get("largest") is not False, "name_pattern": pattern}
+    return {"largest": not isinstance(stored, Mapping) or stored.get("largest") is not False}
 
 
 def parameter_schema(name: str) -> dict[str, Any]:
@@ -288,7 +269,6 @@ def parameter_schema(name: str) -> dict[str, Any]:
         "format": FORMATS,
         "metadata": CHOICES,
         "background": BACKGROUNDS,
-        "print_fit": PRINT_FITS,
     }
     return {
         "type": kind,

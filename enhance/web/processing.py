@@ -17,7 +17,6 @@ from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result
 from ..output.formats import Encoding
-from ..output.names import PATTERN
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
 from .jobs import Job
@@ -58,17 +57,15 @@ class Packed:
         return [self.archive, *self.loose.values()]
 
 
-def pack_batch(
-    downloads: PageFolder, batch: Batch, settings: Settings, language: str, pattern: str = PATTERN
-) -> Packed:
+def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language: str) -> Packed:
     """Write the finished files, the table and the summary into a ZIP file."""
     if not batch.count("done"):
         return Packed(batch, None)
     try:
-        return Packed(batch, pack(batch, downloads.new_path(ZIP_NAME), settings, language, pattern))
+        return Packed(batch, pack(batch, downloads.new_path(ZIP_NAME), settings, language))
     except StorageError as error:
         loose = {}
-        for item, title in archive_names(batch, pattern).items():
+        for item, title in archive_names(batch).items():
             if item.result is not None:
                 with suppress(StorageError):  # A link needs no space.
                     loose[item] = downloads.link(item.result, title)
@@ -87,10 +84,9 @@ class BatchJob(Job[Packed]):
         language: str,
         ticket: Ticket,
         encoding: Encoding,
-        pattern: str = PATTERN,
         work: Callable[[Item], float] = lambda item: item.pixels,
     ):
-        self.language, self._services, self._preset, self._pattern = language, services, settings.preset, pattern
+        self.language, self._services, self._preset = language, services, settings.preset
         self._request = request
         self.running = BatchRun(
             services.enhancer,
@@ -147,7 +143,7 @@ class BatchJob(Job[Packed]):
             batch, settings = self.running.run(), self.running.settings
             visible = {key: self._with_visible_error(item) for key, item in batch.files.items()}
             batch = replace(batch, files=visible)
-            return pack_batch(self._services.downloads, batch, settings, self.language, self._pattern)
+            return pack_batch(self._services.downloads, batch, settings, self.language)
 
     def _with_visible_error(self, item: Item) -> Item:
         if item.error is None:

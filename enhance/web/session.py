@@ -18,7 +18,7 @@ from ..analysis import Analysis
 from ..batch import Batch, Item, plan
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts
-from ..info import Info, Result, paper_in, settings_in
+from ..info import Info, Result, settings_in
 from ..output.formats import Encoding
 from ..output.thumbnails import Thumbnail, save_for_screen
 from ..preview import Preview
@@ -242,8 +242,6 @@ class Session:
         with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
-        if (paper := paper_in(result.info)) is not None:
-            paper.hide_cropped(overview.pixels)
         return PageResult(upload, result.info, download, self.save_image("overview", overview.pixels, icc))
 
     def cancel_previews(self) -> None:

@@ -11,7 +11,7 @@ from gradio import themes
 from ..config import Limits
 from ..i18n import LANGUAGES, PixelCount, primary_tag, section, translate
 from ..settings import PAPERS
-from .params import CENTIMETRES, COMMON_SIZES
+from .params import COMMON_SIZES
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "preset_cards.js", "panel.js", "accessibility.js", "history.js")
@@ -49,10 +49,11 @@ def page_head(limits: Limits) -> str:
     """Return the scripts with the texts that they use, for the head of the page."""
     texts = {language: {key: translate(language, key) for key in _BROWSER_TEXTS} for language in LANGUAGES}
     for language, own in texts.items():
-        own["retry_counting"] = translate(language, "retry_counting", time="{time}")  # The script fills it in.
+        own["retry_counting"] = translate(language, "retry_counting", time="{time}")  # The script fills these in.
+        own["print_sides"] = translate(language, "print_sides", sides="{sides}")
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    sizes = {"common": COMMON_SIZES, "papers": PAPERS, "units": CENTIMETRES}
+    sizes = {"common": COMMON_SIZES, "papers": PAPERS}
     data = f"window.enhanceWords = {json.dumps(texts)}; window.enhanceSizes = {json.dumps(sizes)};"
     return f"<script>{data}\n{script}</script>"
 

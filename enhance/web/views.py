@@ -22,9 +22,9 @@ from ..i18n import (
     translate,
     translate_source,
 )
-from ..info import Info, grade_in, paper_in, settings_in
+from ..info import Info, grade_in, settings_in
 from ..output.formats import FORMATS, notes_of
-from ..output.resample import result_size, scaled_size
+from ..output.resample import result_size
 from ..presets import PresetInfo, has_fixed_denoise
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
 from ..store import download_name
@@ -281,11 +281,12 @@ def _facts(call: Call) -> str:
         return ""
     facts, shown = session.upload.facts, _shown_result(session)
     possible = with_fitting_size(settings, session.shape)
+    size = result_size(possible, facts.height, facts.width)
     values: dict[str, Any] = {
         "info": None,
         "name": facts.name,
-        "result": result_size(settings, facts.height, facts.width) if possible is settings else None,
-        "scaled": scaled_size(possible, facts.height, facts.width),
+        "result": size if possible is settings else None,
+        "shown_size": size,
     }
     if shown is None:
         count, photo = facts.width * facts.height, templates.pixel_size(language, facts.width, facts.height)
@@ -330,7 +331,7 @@ def result_summary(call: Call) -> str:
     if call.session.result is None:
         return ""
     info = call.session.result.info
-    place = info.get("fidelity_worst_place") if paper_in(info) is None else None  # It can be cropped for a print.
+    place = info.get("fidelity_worst_place")
     values = {"info": info, "file": _file_text(call, info), "grade": grade_in(info), "place": place}
     return templates.render("done", call.language, **values)
 
@@ -461,8 +462,6 @@ def show_result(call: Call) -> Updates:
         return {}
     address, output = f"display/{call.session.folder.name}/result/{result.version}", result.info["output"]
     size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
-    if (paper := paper_in(result.info)) is not None:  # The stage shows the photo without a border.
-        size = paper.photo[::-1]
     values = {"photo": result.upload.version, "address": address, "size": size, "overview": overview}
     return {
         card.images: templates.data("result", **values),

@@ -22,7 +22,6 @@ from .calls import FAST_VALUES, META, answer_to, upload
 FAST = {"preset": "anime-fast"}
 ENHANCE = {**FAST, "api_name": "/enhance"}
 PREVIEW = {**FAST, "api_name": "/preview"}
-BORDER = {"print_width": 1.016, "print_height": 1.016, "dpi": 150, "print_fit": "border"}
 
 
 def pixels(path: str) -> np.ndarray:
@@ -55,7 +54,7 @@ def test_long_side_megapixels_reduce_and_print_set_the_size_and_the_file_name(si
         ({"megapixels": 0.0054}, "sized-0.0054mp.png", (90, 60)),
         ({"reduce": 4}, "sized-1x.png", (30, 20)),
         ({"print_width": 1.016, "dpi": 150}, "sized-1.016cm.png", (60, 40)),
-        (BORDER, "sized-1.016x1.016cm.png", (60, 60)),
+        ({"print_width": 1.016, "print_height": 1.27, "dpi": 150}, "sized-1.016x1.27cm.png", (75, 50)),
     ):
         path, info = client.predict(image=file, **given, **ENHANCE)
         assert (Path(path).name, Image.open(path).size) == (name, size)
@@ -209,8 +208,7 @@ def test_analyse_returns_the_choice_of_auto(site, client):
     assert answer["estimated_seconds"] > 0
     small = client.predict(image=file, long_side=35, api_name="/analyse")
     assert (small["settings"]["preset"], small["auto"]["reason"]) == ("resize", "large_enough")
-    for fit, enlarges in (("contain", False), ("crop", True)):
-        paper = {"print_width": 0.65, "print_height": 0.65, "dpi": 254, "print_fit": fit}
+    for side, enlarges in ((0.65, False), (0.75, True)):
+        paper = {"print_width": side, "print_height": side, "dpi": 254}
         answer = client.predict(image=file, **paper, api_name="/analyse")
-        assert answer["settings"]["print_fit"] == fit
-        assert (answer["settings"]["preset"] != "resize") is enlarges, "the photo is 70 x 60 px, the paper 65 x 65"
+        assert (answer["settings"]["preset"] != "resize") is enlarges, "the photo is 70 px wide, the paper 65 or 75"

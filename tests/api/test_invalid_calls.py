@@ -17,6 +17,8 @@ FOREIGN = {"path": "private.png", "meta": META}
 CALLS: list[tuple[str, Any, int, str]] = [
     ("call/v2/enhance", {"nope": 1}, 400, "nope"),
     ("call/v2/enhance", {"nope" * 999: 1}, 400, "nope"),
+    ("call/v2/enhance", {"image": None, "print_fit": "border"}, 400, "print_fit"),
+    ("call/v2/batch", {"images": [], "name_pattern": "{n}"}, 400, "photo-4x.png"),
     ("call/v2/presets", {"nope": 1}, 400, "nope"),
     ("call/v2/enhance", {}, 400, "image"),
     ("call/v2/enhance", [1], 400, ""),

@@ -31,9 +31,8 @@ def test_only_the_documented_endpoints_are_public(client):
 def test_parameters_have_their_names_and_defaults(client, endpoint, own):
     first, *others = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
     defaults = {one["parameter_name"]: one.get("parameter_default") for one in others}
-    pattern = {"name_pattern": None} if endpoint == "/batch" else {}
     assert first["parameter_name"] == ("images" if endpoint == "/batch" else "image")
-    assert list(defaults.items()) == list((own | SETTINGS | ADDED_SETTINGS | pattern).items())
+    assert list(defaults.items()) == list((own | SETTINGS | ADDED_SETTINGS).items())
     assert all(one["parameter_has_default"] for one in others)
 
 

@@ -40,7 +40,7 @@ def test_files_are_added_and_removed_during_a_batch_and_cancel_keeps_finished_on
         expect(card(page, "quick.png")).to_have_attribute("data-state", "done")
         expect(card(page, "held.png")).to_have_attribute("data-state", "running")
         path = download(page, tmp_path, card(page, "quick.png").locator("a"))
-        assert (path.name, Image.open(path).size) == ("quick.png", (96, 80))
+        assert (path.name, Image.open(path).size) == ("quick-4x.png", (96, 80))
         drop(page, "#head", late)
         expect(card(page, "late.png")).to_have_attribute("data-state", "waiting")
         card(page, "unwanted.png").locator(".remove").click()

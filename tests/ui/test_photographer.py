@@ -116,21 +116,14 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
     pick(page, "paper", "own")
     width, height, dpi = (page.locator(f"#{name} input") for name in ("print_width", "print_height", "dpi"))
     expect(width).to_have_value("42")
-    pick(page, "unit", "in")
-    expect(width).to_have_value("16.54")
     width.fill("")
     height.fill("")
-    expect(problem).to_contain_text("Width is empty.")
-    width.fill("6")
+    expect(problem).to_contain_text("Width (cm) is empty.")
+    width.fill("15.24")
     dpi.fill("150")
     expect(why).to_contain_text("900 × 600 px")
-    expect(page.locator("#print_fit")).to_be_hidden()
-    height.fill("4.5")
-    expect(page.locator("#print_fit")).to_be_visible()
-    pick(page, "unit", "cm")
-    expect(width).to_have_value("15.24")
-    pick(page, "print_fit", "crop")
-    expect(why).to_contain_text("900 × 675 px")
+    height.fill("11.43")
+    expect(why).to_contain_text("900 × 600 px")
 
     # She removes the location, and enhances.
     expect(page.locator("#location .location")).to_be_visible()
@@ -141,11 +134,11 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
     expect(page.locator("#quality")).to_be_visible()
     enhance(page)
     wait_for_stage(page, "view.mode === 'result' && view.result")
-    expect_result_size(page, 1012, 675)
+    expect_result_size(page, 900, 600)
     path = download(page, tmp_path)
     with Image.open(path) as file:
         exif = file.getexif()
-        assert (path.name, file.format, file.size) == ("DSC_0412-15.24x11.43cm.jpg", "JPEG", (900, 675))
+        assert (path.name, file.format, file.size) == ("DSC_0412-15.24x11.43cm.jpg", "JPEG", (900, 600))
         assert [round(one) for one in file.info["dpi"]] == [150, 150]
         assert (exif[MAKE], exif.get_ifd(GPS)) == ("Lantern", {})
         assert file.info["icc_profile"] == rgb_profile()
@@ -178,7 +171,7 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
 
     page.locator("#link").click()
     link = page.wait_for_function("window.copied").json_value()
-    assert "paper=own&print_width=15.24&print_height=11.43&unit=cm&dpi=150&print_fit=crop" in link
+    assert "paper=own&print_width=15.24&print_height=11.43&dpi=150" in link
     page.locator("#again").click()
     wait_for_chip(page, "none")
     expect(page.locator("[data-result], [data-photo]")).to_have_count(0)

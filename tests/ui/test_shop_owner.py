@@ -49,7 +49,7 @@ def test_a_shop_owner_enhances_a_batch_with_a_small_a_damaged_and_a_transparent_
     expect(page.locator("#batch-why")).to_contain_text("3 photos")
     expect(page.locator("#background")).to_be_hidden()
 
-    # JPEG has no transparency. The shop owner selects the background, the metadata, the names and no other size.
+    # JPEG has no transparency. The shop owner selects the background, the metadata and no other size.
     add_files(page, logo)
     expect(card(page, "logo.png")).to_contain_text("JPEG on white")
     pick(page, "background", "black")
@@ -58,11 +58,6 @@ def test_a_shop_owner_enhances_a_batch_with_a_small_a_damaged_and_a_transparent_
     page.locator("#largest input").uncheck()
     expect(attention).to_have_count(2)
     expect(page.locator("#batch-enhance")).to_have_text("Enhance 3")
-    pattern = page.locator("#name_pattern").locator("input, textarea")
-    pattern.fill("a/{name}")
-    expect(page.locator("#pattern .problem")).to_contain_text("/")
-    pattern.fill("{name}-{n}")
-    expect(page.locator("#pattern")).to_contain_text("-01.jpg")
     expect(page.locator("#batch-why")).to_contain_text(re.compile(r"3 photos.*About .+, ZIP of", re.DOTALL))
     wait_for_chip(page, "matches")
 
@@ -87,19 +82,19 @@ def test_a_shop_owner_enhances_a_batch_with_a_small_a_damaged_and_a_transparent_
     # The files.
     with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
         assert archive.testzip() is None
-        photos = {LONG.replace(".png", "-01.jpg"), "tiny-02.jpg", "place-04.jpg", "logo-05.jpg"}
+        photos = {LONG.replace(".png", "-96px.jpg"), "tiny-80px.jpg", "place-96px.jpg", "logo-96px.jpg"}
         assert set(archive.namelist()) == photos | {"report.csv", "summary.pdf"}
         archive.extractall(tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text("utf-8-sig"))))
     assert sorted(row["state"] for row in rows) == ["done"] * 4 + ["failed"]
-    with Image.open(tmp_path / "place-04.jpg") as image, Image.open(tmp_path / "logo-05.jpg") as black:
+    with Image.open(tmp_path / "place-96px.jpg") as image, Image.open(tmp_path / "logo-96px.jpg") as black:
         assert (image.format, image.size) == ("JPEG", (80, 96))
         assert image.getexif().get_ifd(GPS) == {}
         assert max(black.convert("L").tobytes()) < 10
     expect(card(page, LONG)).to_contain_text(f"Fidelity: {rows[0]['fidelity']}")
     history(page)
     with zipfile.ZipFile(download(page, tmp_path, "#history-list [data-act=zip]")) as archive:
-        assert {"tiny-02.png", "place-04.png", "logo-05.png"} < set(archive.namelist())
+        assert {"tiny-80px.png", "place-96px.png", "logo-96px.png"} < set(archive.namelist())
     with zipfile.ZipFile(download(page, tmp_path, "#batch-reports")) as archive:
         assert len(archive.namelist()) == 4
         assert all(archive.read(name).startswith(b"%PDF-") for name in archive.namelist())

@@ -200,14 +200,14 @@ def test_a_size_chosen_just_before_another_setting_stays(site: Site, open_page):
         expect(page.locator("#why")).to_contain_text(size)
         wait_for_chip(page, "matches")
         expect_chosen(page, **chosen)
-    page.evaluate(CLICK, ["#sizes [value=print]", "#paper [value=own]", "#unit [value=in]"])
+    page.evaluate(CLICK, ["#sizes [value=print]", "#paper [value=own]"])
     resolution = page.locator("#size-problem .tip-action", has_text="95 dpi")
     expect(resolution).to_be_visible()
     page.evaluate(CLICK, ["#size-problem .tip-action", "#preset [value=anime-fast]"])
     expect(resolution).to_have_count(0)
     wait_for_chip(page, "matches")
-    expect_chosen(page, sizes="print", paper="own", unit="in", preset="anime-fast")
-    expect(number(page, "print_width")).to_have_value("5.98")
+    expect_chosen(page, sizes="print", paper="own", preset="anime-fast")
+    expect(number(page, "print_width")).to_have_value("15.2")
     expect(number(page, "dpi")).to_have_value("95")
 
 

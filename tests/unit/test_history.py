@@ -200,14 +200,13 @@ def test_a_list_is_limited_and_a_large_batch_counts_as_one_result(store, photo_f
     assert {entry.id for entry in entries_of(store, batch[0].whose)} == {entry.id for entry in batch}
 
 
-def test_a_restored_batch_has_the_names_of_its_pattern(store, photo_file, tmp_path):
+def test_files_of_a_restored_batch_have_unique_names(store, photo_file, tmp_path):
     entry, _ = finish_entry(store, photo_file)
-    entries = [replace(entry, id=str(n), batch="b", pattern="{name} {n}", number=n) for n in (1, 3)]
+    entries = [replace(entry, id=str(n), batch="b", number=n) for n in (1, 3)]
     services: Any = SimpleNamespace(
         enhancer=SimpleNamespace(tasks=store), downloads=PageFolder(tmp_path / "page", 1, shared=False)
     )
 
     files, _ = restore_files(services, entries)
 
-    assert [files.results[one.key].name for one in files.items] == ["photo 01.png", "photo 03.png"]
-    assert files.pattern == "{name} {n}"
+    assert [files.results[one.key].name for one in files.items] == ["photo-4x.png", "photo-4x-2.png"]

@@ -28,7 +28,9 @@ def test_a_stored_print_size_returns_with_that_of_an_earlier_version():
     before = {**Settings("anime").as_dict(), "size": "paper", "paper": "a3"}
     earlier = {name: value for name, value in before.items() if name not in ("print_width", "print_height", "dpi")}
     assert settings_from_storage(earlier, PRESETS) == Settings("anime", print_width=42, print_height=29.7, dpi=300)
-    own = {**before, "paper": "own", "print_width": 8, "print_height": None, "unit": "in", "dpi": 200}
+    own = {**before, "paper": "own", "print_width": 8, "print_height": None, "dpi": 200, "print_fit": "border"}
+    assert settings_from_storage(own, PRESETS) == Settings("anime", print_width=8, dpi=200)
+    own["unit"] = "in"
     assert settings_from_storage(own, PRESETS) == Settings("anime", print_width=20.32, dpi=200)
 
 
@@ -58,6 +60,10 @@ def test_a_link_overrides_stored_settings_and_reports_unusable_values():
     for query in ({"paper": "a9"}, {"long_side": "long"}, {"long_side": "300", "scale": "2"}):
         with pytest.raises(SettingsError):
             settings_from_link(query, Settings("gentle"))
+    fitted = {"paper": "a4", "print_fit": "contain"}
+    assert settings_from_link(fitted, before) == before.changed(print_width=29.7, print_height=21)
+    with pytest.raises(SettingsError, match="Remove print_fit"):
+        settings_from_link({**fitted, "print_fit": "crop"}, before)
     with pytest.raises(SettingsError, match="“5”"):
         settings_from_link({"paper": "5"}, Settings("gentle"))
 

@@ -132,10 +132,12 @@ def test_a_new_size_keeps_the_resolution_unless_it_is_that_of_a_print():
 
 
 def test_a_print_size_is_read_from_text():
-    sizes = {"29.7x42cm": (29.7, 42), "297 × 420 mm": (29.7, 42), "12x8in": (30.48, 20.32), "A4": (29.7, 21)}
+    sizes = {"29.7x42cm": (29.7, 42), "29.7 × 42 cm": (29.7, 42), "A4": (29.7, 21)}
     for text, sides in sizes.items():
         assert print_sides(text) == pytest.approx(sides)
     assert print_sides("x20") == (None, 20)
+    with pytest.raises(SettingsError, match="such as 29"):
+        print_sides("12x8in")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Estimates for the files of the Batch tab: sizes, presets, time, file sizes and names."""
+"""Estimates for the files of the Batch tab: sizes, presets, time and file sizes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from ...batch import Item, with_own_size
 from ...errors import EnhanceError, SettingsError
 from ...i18n import format_bytes, format_duration, format_names, name_of
 from ...output.formats import Encoding, typical_bytes
-from ...output.names import check_pattern, fill_pattern
 from ...output.resample import result_size
 from ...presets import with_installed_models
 from ...settings import Settings
 from .. import templates, upload
-from ..params import encoding_from, settings_from
-from ..views import Call, Updates, shows_errors
+from ..params import encoding_from
+from ..views import Call, Updates
 from .files import FilePlan
 from .run import panel_settings
 from .views import SHOW_SECONDS, count_text, enhance_label, files_html
@@ -62,7 +61,7 @@ def _estimate_batch(call: Call) -> Iterator[Updates]:
     files.plans, files.are_plans_shown = plans, True  # A later estimate replaces this object, which ends this one.
     possible = [item for item in items if plans[item.key].size]
     changed = {card.cards: files_html(call)} if is_new else {}
-    yield _show_estimate(call, possible, settings, encoding) | changed | show_name(call)
+    yield _show_estimate(call, possible, settings, encoding) | changed
     shown, sample = time.monotonic(), possible[:: math.ceil(len(possible) / _SAMPLE) or 1]
     missing = [item for item in sample if settings.is_auto and item.source not in files.analyses]
     for item in missing:
@@ -128,19 +127,3 @@ def _choices(call: Call, items: Sequence[Item], settings: Settings) -> list[Sett
         chosen, _ = call.services.enhancer.resolve_for(item.settings or settings, analysis)
         choices.append(with_installed_models(chosen))
     return choices
-
-
-@shows_errors(lambda page: page.batch.pattern, "A pattern of names could not be shown")
-def show_name(call: Call) -> Updates:
-    """Show an example of the names of output files, or why the pattern is not possible."""
-    # The newest pattern: `estimate` can be slower than the response to a later change.
-    pattern = check_pattern(str(call.session.values["name_pattern"]))
-    ending = encoding_from(call.values).file_format.ending
-    file, size = call.session.file, "2048x1365"
-    if call.session.shape:
-        with suppress(SettingsError):  # The size control shows the message.
-            height, width = result_size(settings_from(call.values, call.session.shape), *call.session.shape)
-            size = f"{width}x{height}"
-    preset, stem = call.session.settings.preset, file.stem if file else "photo"
-    name = fill_pattern(pattern, ending, name=stem, preset=preset, size=size, n="01")
-    return {call.page.batch.pattern: templates.note(name)}

@@ -13,7 +13,6 @@ from ...batch import Item, with_own_size
 from ...errors import SettingsError
 from ...info import settings_in
 from ...output.formats import Encoding
-from ...output.names import PATTERN
 from ...settings import Settings
 
 _MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
@@ -41,10 +40,9 @@ class BatchFiles:
 
     `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
-    files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `pattern` is that of the names of output
-    files. `plans` are the expected results of the files that are not done, and `seconds` their times by source.
-    `are_plans_shown` is false after a change of the list. The next estimate then shows the list again, because the
-    response of the change can arrive after it.
+    files of earlier batches. `is_flexible` is a parameter of `with_own_size`. `plans` are the expected results of
+    the files that are not done, and `seconds` their times by source. `are_plans_shown` is false after a change of the
+    list. The next estimate then shows the list again, because the response of the change can arrive after it.
     """
 
     items: tuple[Item, ...] = ()
@@ -54,7 +52,6 @@ class BatchFiles:
     archives: list[Path | None] = field(default_factory=list)
     encoding: Encoding = field(default_factory=Encoding)
     is_flexible: bool = False
-    pattern: str = PATTERN
     plans: dict[str, FilePlan] = field(default_factory=dict)
     seconds: dict[Path, float] = field(default_factory=dict)
     are_plans_shown: bool = False

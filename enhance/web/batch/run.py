@@ -15,7 +15,7 @@ from ...batch_archive import archive_name
 from ...errors import EnhanceError, StorageError
 from ...files import storage_errors
 from ...i18n import format_names
-from ...output.names import UniqueNames, check_pattern
+from ...output.names import UniqueNames
 from ...output.thumbnails import list_data_url
 from ...scheduler import Ticket
 from ...settings import AUTO, REFERENCE_PRESET, Settings
@@ -49,9 +49,9 @@ class PageBatch(BatchJob):
         self._names = UniqueNames()
         for item in self._files.items:
             if item.state == "done" and item.result:
-                name, old = self._name(item), self._files.results
-                if item.key not in old or old[item.key].name != Path(name).name:  # The pattern has changed.
-                    old[item.key] = call.services.downloads.link(item.result, name)
+                name = self._name(item)
+                if item.key not in self._files.results:
+                    self._files.results[item.key] = call.services.downloads.link(item.result, name)
         encoding = session.encoding
         files = self._files
         super().__init__(
@@ -62,13 +62,12 @@ class PageBatch(BatchJob):
             call.language,
             ticket,
             encoding,
-            files.pattern,
             files.work(),
         )
 
     def _name(self, item: Item) -> str:
         """Return a name for the download of a finished file."""
-        return self._names.add(archive_name(item, self._files.pattern, item.number))
+        return self._names.add(archive_name(item))
 
     def record(self, items: Iterable[Item]) -> None:
         """Add waiting files to the list of results."""
@@ -143,7 +142,6 @@ def start_batch(call: Call) -> Updates:
     with session.lock:
         session.encoding = encoding_from(call.values)
         session.files.is_flexible = bool(call.session.values["largest"])
-        session.files.pattern = check_pattern(str(call.values["name_pattern"]))
         start(call, panel_settings(call))
     return show_batch(call) | {call.page.batch.problem: ""}
 
