@@ -66,6 +66,10 @@ _MODULES = {
 """The modules of public names; all others are in `errors`."""
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language, version
-from .errors import Cancelled, EnhanceError, SettingsError, expected_error
+from .errors import Cancelled, EnhanceError, SettingsError, expected_error, optional_packages
 from .files import storage_errors
 from .i18n import describe_choice, format_duration, translate
 from .settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
@@ -287,6 +287,9 @@ def _run(options: Namespace) -> int:
     from .enhancer import Enhancer
     from .images import Shard
 
+    if options.report:
+        with optional_packages("report"):
+            from . import report  # noqa: F401 - Without its package, no file is processed.
     given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
     output, is_stdin = options.output, options.input == [_PIPE]
@@ -646,7 +649,7 @@ def _app(options: Namespace) -> int:
     enhancer = Enhancer()
     enhancer.tasks.check()
     enhancer.tasks.clean()
-    from .web import serve  # after the checks, because Gradio takes seconds to import
+    from .web import serve
 
     serve(enhancer, share=options.share)
     return 0

@@ -23,7 +23,7 @@ from typing import Any
 
 from .batch import BatchRun, Item, plan
 from .enhancer import Enhancer
-from .errors import EnhanceError, SettingsError, expected_error
+from .errors import EnhanceError, SettingsError, expected_error, optional_packages
 from .files import AtomicFile
 from .output.names import ResultNames
 from .processes import remove_leftovers
@@ -73,11 +73,9 @@ def connect(address: str) -> Iterator[Any]:
     if not host and address not in ("auto", "local"):
         raise SettingsError("cluster_address", value=address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
-    try:
+    with optional_packages("ray"):
         import ray
         from ray.exceptions import RayError
-    except ImportError as error:
-        raise SettingsError("cluster_no_ray") from error
     handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":

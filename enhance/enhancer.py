@@ -25,7 +25,16 @@ from .analysis import Analysis, analyse
 from .analysis.auto import LONG_SECONDS, choose, faster_preset
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
-from .errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError, WeightsError, memory_errors
+from .errors import (
+    Cancelled,
+    EnhanceError,
+    PictureError,
+    SettingsError,
+    StorageError,
+    WeightsError,
+    memory_errors,
+    optional_packages,
+)
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
@@ -474,7 +483,8 @@ class Enhancer:
     @memory_errors()
     def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
-        from .report import make_report
+        with optional_packages("report"):
+            from .report import make_report
 
         path = Path(path)
         image = self.read(source, path)

@@ -37,6 +37,21 @@ class EnhanceError(Exception):
         return partial(type(self), self.key, **self.values), ()
 
 
+@contextmanager
+def optional_packages(extra: str) -> Iterator[None]:
+    """Convert the ImportError of a package that only this extra installs to a `SettingsError` with the command for it.
+
+    `extra` is a name in `optional-dependencies` of pyproject.toml.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == __package__:
+            raise
+        raise SettingsError("extra_missing", package=package, extra=extra) from error
+
+
 class PictureError(EnhanceError):
     """The input is not a supported image: damaged, too large or in an unsupported format."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypedDict
@@ -36,6 +37,8 @@ class PresetInfo(TypedDict):
 
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
+_SCENE_PACKAGES = {"face": ("models", "spandrel")}
+"""The extra and the package that a scene needs."""
 
 
 def is_installed(model: str) -> bool:
@@ -58,8 +61,20 @@ def with_installed_models(settings: Settings) -> Settings:
 
 
 def available_presets() -> tuple[str, ...]:
-    """Return the presets whose models are installed, in order."""
-    return tuple(name for name, preset in all_presets().items() if not missing_models(preset))
+    """Return the presets whose models and packages are installed, in order."""
+    return tuple(
+        name for name, preset in all_presets().items() if not missing_models(preset) and not _missing_package(preset)
+    )
+
+
+def _missing_package(preset: Preset) -> dict[str, str] | None:
+    """Return the `extra` and the `package` that a preset needs, if the package is not installed."""
+    if preset.scene not in _SCENE_PACKAGES:
+        return None
+    extra, package = _SCENE_PACKAGES[preset.scene]
+    if importlib.util.find_spec(package) is not None:
+        return None
+    return {"extra": extra, "package": package}
 
 
 def missing_models(preset: Preset) -> list[str]:
@@ -125,6 +140,9 @@ def _network_name(network: str) -> str:
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     """Return why a preset is not available, or None if it is."""
+    package = _missing_package(preset)
+    if package:
+        return translate(language, "extra_missing", **package)
     if not missing:
         return None
     if preset.own:

@@ -50,11 +50,9 @@ def is_address(path: object) -> TypeGuard[str]:
 
 def open_address(address: str) -> tuple[Any, str]:
     """Return the fsspec file system of an address and the path in it. Raises SettingsError, StorageError."""
-    try:
-        from fsspec.core import url_to_fs
-        from fsspec.registry import known_implementations, registry
-    except ImportError as error:
-        raise SettingsError("remote_package", address=address, package="fsspec") from error
+    from fsspec.core import url_to_fs
+    from fsspec.registry import known_implementations, registry
+
     scheme = address.partition("://")[0]
     if scheme not in registry and scheme not in known_implementations:
         raise SettingsError("remote_scheme", address=address, scheme=scheme)

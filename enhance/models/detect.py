@@ -6,18 +6,20 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from spandrel import MAIN_REGISTRY, Architecture, canonicalize_state_dict
 from torch.overrides import TorchFunctionMode
 
-from ..errors import WeightsError
+from ..errors import WeightsError, optional_packages
 from .graphs import Graph, State, Unsupported
 from .ncnn import read_ncnn
 from .networks import NETWORKS
 from .tensors import check_state, read_tensors
+
+if TYPE_CHECKING:
+    from spandrel import Architecture
 
 LARGEST = 1 << 30
 """The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
@@ -39,7 +41,8 @@ class Detected:
 def read_network(path: Path) -> Detected:
     """Return the network in a .pth, .safetensors or .param file (with its .bin), for images in grey or colour.
 
-    Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be streamed by rows.
+    Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be streamed by rows, and
+    SettingsError if the file is no .param file and spandrel is not installed.
     """
     file, suffix = path.name, path.suffix.lower()
     if suffix not in (".pth", ".safetensors", ".param"):
@@ -77,7 +80,10 @@ def _read_ncnn(path: Path) -> Detected:
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors in a file without wrappers and common prefixes. Raises WeightsError."""
+    """Return the tensors in a file without wrappers and common prefixes. Raises WeightsError and SettingsError."""
+    with optional_packages("models"):
+        from spandrel import canonicalize_state_dict
+
     if zipfile.is_zipfile(path):  # A .pth file is one, and its entries can be compressed.
         with zipfile.ZipFile(path) as archive:
             _check_bytes(sum(one.file_size for one in archive.infolist()), path.name)
@@ -138,6 +144,8 @@ def _detect(state: State, file: str) -> Detected:
 
 def _architecture(state: State, file: str) -> Architecture[Any]:
     """Return spandrel's architecture of a state dict. Raises WeightsError if there is none."""
+    from spandrel import MAIN_REGISTRY
+
     try:
         supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
         return next(supports).architecture

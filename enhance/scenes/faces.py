@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..errors import Cancelled, EnhanceError, WeightsError
+from ..errors import Cancelled, EnhanceError, WeightsError, optional_packages
 from ..images import Box, SourceImage
 from ..settings import PRESETS
 from .face_detection import CROP, Face, align, find_faces, invert, scale_of, transform
@@ -90,7 +90,9 @@ class FaceRestorer:
 
     def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
         import torch
-        from spandrel.architectures.GFPGAN import GFPGAN
+
+        with optional_packages("models"):
+            from spandrel.architectures.GFPGAN import GFPGAN
 
         started = time.perf_counter()
         self.device = torch.device(device)

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..errors import StorageError
+from ..errors import StorageError, optional_packages
 from ..presets import available_presets
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import AUTO, Settings
@@ -57,8 +57,9 @@ def stop_all(seconds: float) -> None:
 
 
 def serve_agents(enhancer: Enhancer) -> None:
-    """Serve agents over standard input and output until its end. Raises EnhanceError if the package mcp is missing."""
-    from .agents import serve_stdio
+    """Serve agents over standard input and output until its end. Raises SettingsError if a package is missing."""
+    with optional_packages("app"):
+        from .agents import serve_stdio
 
     serve_stdio(enhancer)
 
@@ -66,12 +67,14 @@ def serve_agents(enhancer: Enhancer) -> None:
 def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     """Serve the page until an exception such as KeyboardInterrupt, and cancel all jobs then.
 
-    With `share`, also serve it at a public address of Gradio. Raises StorageError if the address cannot be used.
+    With `share`, also serve it at a public address of Gradio. Raises StorageError if the address cannot be used, and
+    SettingsError if the packages of the page are not installed.
     """
-    from .build import build, launch_options  # Importing Gradio writes to its folder, which must have been checked.
-    from .connections import limit_connections
-    from .gradio_changes import limit_shutdown
-    from .metrics import Metrics, quiet_logs
+    with optional_packages("app"):
+        from .build import build, launch_options  # Importing Gradio writes to its folder, which must have been checked.
+        from .connections import limit_connections
+        from .gradio_changes import limit_shutdown
+        from .metrics import Metrics, quiet_logs
 
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
     quiet_logs(as_json=config.json_log)

@@ -25,6 +25,10 @@ import anyio
 import gradio as gr
 from anyio import to_thread
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -40,14 +44,6 @@ from .jobs import listening
 from .metrics import Metrics
 from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
-
-try:
-    from mcp import types
-    from mcp.server.lowlevel import Server
-    from mcp.server.stdio import stdio_server
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-except ImportError as error:
-    raise EnhanceError("mcp_missing") from error
 
 _INSTRUCTIONS = (
     "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the preset that suits it "

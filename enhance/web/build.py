@@ -121,7 +121,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     limits, metrics = config.limits, metrics or Metrics()
     routes: list[BaseRoute] = [DISPLAY_ROUTE, *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
     if config.agents:
-        from .agents import serve_http  # Requires the package mcp.
+        from .agents import serve_http  # Only a server with agents spends the time to import the package mcp.
 
         routes.append(Mount(f"{API}/mcp", serve_http))
     if metrics.is_served:

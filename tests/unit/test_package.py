@@ -56,10 +56,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_project_and_the_requirements_files_agree():
     extras = PROJECT["optional-dependencies"]
-    assert {*PROJECT["dependencies"], *extras["mcp"]} == requirements_in("requirements.txt")
+    own = "enhance-photos[report,models]"
+    page = {*PROJECT["dependencies"], *extras["app"], *extras["report"], *extras["models"]}
+    assert page - {own} == requirements_in("requirements.txt")
     assert {*extras["reference"], *extras["raw"]} <= requirements_in("tests/requirements.txt")
     cluster = requirements_in("requirements-cluster.txt")
-    assert {*extras["cluster"]} == cluster <= requirements_in("tests/requirements.txt")
+    assert {*extras["ray"]} == cluster <= requirements_in("tests/requirements.txt")
 
 
 def test_wheel_and_source_distribution_have_all_files(built: Path):

@@ -1,0 +1,105 @@
+"""The library without the packages of its extras, which an import hook hides in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FAST
+
+EXTRAS = ("gradio", "jinja2", "prometheus_client", "mcp", "fpdf", "spandrel", "torchvision", "rawpy", "s3fs", "ray")
+HIDE = f"""
+import sys
+from importlib.machinery import PathFinder
+
+class OtherPackages(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            return None
+        return super().find_spec(name, path, target)
+
+sys.meta_path = [OtherPackages if one is PathFinder else one for one in sys.meta_path]
+"""
+
+
+def run_core(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a process in which the packages of the extras are hidden."""
+    command = [sys.executable, "-c", HIDE + code]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_core(f"from enhance.cli import main; sys.exit(main({list(arguments)!r}))", folder)
+
+
+def test_the_library_lists_its_public_names_and_upscales_arrays_and_files(tmp_path, photo_file):
+    code = f"""
+import numpy as np
+import enhance
+
+assert set(dir(enhance)) == set(enhance.__all__)
+large = enhance.enhance(np.full((12, 16, 3), 90, np.uint8), "anime-fast")
+assert large.shape == (48, 64, 3)
+enhancer = enhance.Enhancer("cpu")
+assert enhancer.analyse({str(photo_file)!r}).kind == "photo"
+for name in ("out.jpg", "out.webp", "out.tif"):
+    enhancer.run({str(photo_file)!r}, "anime-fast", output=name)
+print(enhancer.upscale(np.zeros((8, 8, 3), np.uint8), {FAST!r}).shape)
+"""
+    ended = run_core(code, tmp_path)
+    assert ended.stdout == "(32, 32, 3)\n", ended.stderr
+    assert {"out.jpg", "out.webp", "out.tif"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_command_line_enhances_analyses_compares_and_lists(tmp_path, photo_file):
+    photo = str(photo_file)
+    for arguments in (
+        ["run", photo, "-o", "large.png", "--preset", "anime-fast"],
+        ["analyse", photo, "--json"],
+        ["compare", photo, "-o", "sheet.png", "--size", "16"],
+        ["weights", "list"],
+    ):
+        ended = run_command(tmp_path, *arguments)
+        assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "large.png").is_file()
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["app"], "app"),
+        (["mcp"], "app"),
+        (["run", "PHOTO", "-o", "large.png", "--report"], "report"),
+        (["weights", "add", "WEIGHTS"], "models"),
+        (["run", "PHOTO", "--ray", "local"], "ray"),
+        (["run", "s3://bucket/photo.jpg", "-o", "large.png"], "s3"),
+    ],
+)
+def test_a_missing_extra_is_one_sentence_with_its_command(arguments, extra, tmp_path, photo_file):
+    weights = tmp_path / "own.safetensors"
+    weights.write_bytes(b"")
+    command = " ".join(arguments).replace("PHOTO", str(photo_file)).replace("WEIGHTS", str(weights))
+    ended = run_command(tmp_path, *command.split())
+    assert ended.returncode != 0
+    assert f'pip install "enhance-photos[{extra}]"' in ended.stderr
+    messages = [line for line in ended.stderr.splitlines() if "pip install" in line]
+    assert len(messages) == 1
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "large.png").exists()
+
+
+def test_the_preset_face_says_which_package_it_needs(tmp_path):
+    code = """
+from enhance import Enhancer
+face = next(one for one in Enhancer("cpu").presets() if one["name"] == "face")
+print(face["available"], face["reason"])
+"""
+    ended = run_core(code, tmp_path)
+    assert ended.stdout.startswith("False The package spandrel is not installed."), ended.stderr
