@@ -51,7 +51,7 @@ def show(page: Page, url: str, language: str, file: Path) -> None:
     example = next(path for path in EXAMPLES if path.stem == "astronaut")
     page.locator("#upload input[type=file]").set_input_files(example)
     expect(page.locator("#chip .chip")).to_have_attribute("data-state", "matches", timeout=LONG)
-    expect(page.locator("#preset .picture b:not(:empty)")).to_have_count(1)  # The choice of Auto.
+    expect(page.locator("#preset label.choice")).to_have_count(1)  # The choice of Auto.
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible(timeout=LONG)
     page.wait_for_function("window.enhanceView().mode === 'result' && window.enhanceView().result")

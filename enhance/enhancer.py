@@ -45,7 +45,7 @@ from .output.png_reader import PngReader
 from .output.resample import has_second_pass, result_size
 from .pipeline import Run, StripCallback
 from .presets import PresetInfo
-from .preview import MARGIN, Preview, choose_box, render, surroundings
+from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
 from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings
@@ -259,15 +259,13 @@ class Enhancer:
         y: float | None = None,
         size: int = 128,
         box: Box | None = None,
-        margin: int = MARGIN,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Preview:
         """Return a preview of the square of `size` px around x, y (default: the centre), computed as `run` would.
 
-        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, in place of the square. The network
-        also reads `margin` px around the region. With fewer, it is faster, but agrees less with the result.
+        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, in place of the square.
 
         Its steps go before those of a run, which gets at least every third step. Its `info` has the signature of the
         complete run. Raises EnhanceError.
@@ -275,7 +273,7 @@ class Enhancer:
         engine, started, ticket = self.engine, time.perf_counter(), ticket or _ticket("preview", stop)
         image = self.read(source)
         run = self._start_run(image, as_settings(settings), ticket, started, engine, progress=progress)
-        return run.create_preview(box or choose_box(image.width, image.height, x, y, size), margin=margin)
+        return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
 
     @memory_errors()
     def compare(
@@ -386,11 +384,11 @@ class Enhancer:
         faster = self.estimate(*size, Settings(name, **settings.output_size), analysis.bits)
         return Faster(name, faster, seconds) if faster < seconds / 2 else None
 
-    def estimate_preview(self, image: SourceImage, settings: Settings, box: Box, margin: int = MARGIN) -> float:
+    def estimate_preview(self, image: SourceImage, settings: Settings, box: Box) -> float:
         """Return the expected seconds of the network for a preview of the region `box`."""
         if not settings.model:
             return 0.0
-        outer = surroundings(box, image.width, image.height, settings, margin).downscale(settings.reduce)
+        outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
     def _start_run(

@@ -47,7 +47,7 @@ from .output.resample import Cut, has_second_pass, result_size
 from .output.result import ResultRows, Scene, collect, faces_over, write_png
 from .output.thumbnails import Thumbnail
 from .presets import with_installed_models
-from .preview import MARGIN, Preview, PreviewRegion, agreement_db, render, surroundings
+from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
 from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
@@ -168,7 +168,7 @@ class Run:
                 self.measurements["agreement_db"] = agreement_db(preview, rows)
             return self.info(output_info(path, self.request.size, sha256))
 
-    def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None, margin: int = MARGIN) -> Preview:
+    def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
         """Steps 3 to 7 for the region `box`, in memory.
 
         `earlier` has previews of the same region by network key. One with the same key saves running the network, and
@@ -176,7 +176,7 @@ class Run:
         """
         self.memory = PeakMemory(self.engine.device.type, reset=False)
         image, settings, network_key = self.request.image, self.request.settings, self.request.network_key
-        outer = surroundings(box, image.width, image.height, settings, margin)
+        outer = surroundings(box, image.width, image.height, settings)
         part = Part(image.crop(outer), outer.downscale(settings.reduce), Cut(outer, image.height, image.width))
         is_exact = not (settings.model and part.is_region) or self.engine.is_exact(settings.weights, network_key)
         scene, known = self._find_scene(part.box), (earlier or {}).get(network_key)

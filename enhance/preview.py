@@ -73,11 +73,11 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     return Box(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
 
 
-def surroundings(box: Box, width: int, height: int, settings: Settings, margin: int = MARGIN) -> Box:
+def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     """Return the region with its margin, aligned to the network's grid after `reduce`, in an image of this size."""
-    total = margin * settings.reduce
+    total = MARGIN * settings.reduce
     if has_second_pass(settings, height, width):  # The second network reads a margin of the first result.
-        total += margin // settings.factor
+        total += MARGIN // settings.factor
     grid = models.graph_of(settings.model).unshuffle if settings.model else 1
     return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 

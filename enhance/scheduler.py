@@ -22,13 +22,11 @@ from .errors import Cancelled, EnhanceError
 Progress = Callable[[int, int, float | None], object]
 """Called between steps with the finished rows, all rows and the seconds left (None while unknown)."""
 
-Kind = Literal["run", "batch", "comparison", "preview", "background"]
+Kind = Literal["run", "batch", "comparison", "preview"]
 T = TypeVar("T")
 
 _URGENT_IN_A_ROW = 2
 """Number of urgent steps after which a normal step runs."""
-_IDLE_SECONDS = 0.1
-"""How long the device must be unused before a background step runs: a preview submits one step after the other."""
 _POLL_SECONDS = 0.1
 """How often a waiting thread checks whether its job was cancelled."""
 _EXIT_SECONDS = 10.0
@@ -46,8 +44,7 @@ class Ticket:
     """A job of the scheduler.
 
     Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after the other, and so do
-    comparisons, whose steps alternate with those of the run. Steps of the kind `background` run while the device is
-    unused and nobody has a job.
+    comparisons, whose steps alternate with those of the run.
 
     - `caller`: callers are served in rotation. In a tuple such as address and session, the addresses are served in
       rotation, then the sessions of an address.
@@ -66,7 +63,7 @@ class Ticket:
     @property
     def queue_name(self) -> str:
         """The queue of the job: run, comparison or preview."""
-        return {"batch": "run", "background": "preview"}.get(self.kind, self.kind)
+        return "run" if self.kind == "batch" else self.kind
 
     def check(self) -> None:
         """Raise Cancelled if the job is cancelled."""
@@ -79,8 +76,8 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._urgent, self._normal, self._background = FairQueue[Step](), FairQueue[Step](), FairQueue[Step]()
-        self._urgent_in_a_row, self._last_used = 0, 0.0
+        self._urgent, self._normal = FairQueue[Step](), FairQueue[Step]()
+        self._urgent_in_a_row = 0
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._holders: dict[Ticket, int] = {}
@@ -141,30 +138,20 @@ class Scheduler:
             thread.join(_EXIT_SECONDS)
 
     def _queue_of(self, step: Step) -> FairQueue[Step]:
-        return {"preview": self._urgent, "background": self._background}.get(step.ticket.kind, self._normal)
+        return self._urgent if step.ticket.kind == "preview" else self._normal
 
     def _run_steps(self) -> None:
         while True:
             with self._changed:
-                while not self._is_closing and not self._urgent and not self._normal and not self._is_unused():
-                    self._changed.wait(_IDLE_SECONDS if self._background else None)
+                while not self._is_closing and not self._urgent and not self._normal:
+                    self._changed.wait()
                 if self._is_closing:
                     return
                 step = self._next_step()
             step.run()
-            if step.ticket.kind != "background":
-                self._last_used = time.monotonic()
             del step  # A reference would keep its rows in memory until the next step.
 
-    def _is_unused(self) -> bool:
-        """Return whether a background step can run."""
-        has_jobs = self._holders or any(queue.active or queue.waiting for queue in self._queues.values())
-        is_idle = time.monotonic() - self._last_used >= _IDLE_SECONDS
-        return bool(self._background) and is_idle and not has_jobs
-
     def _next_step(self) -> Step:
-        if not self._urgent and not self._normal:
-            return self._background.take()
         normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
         self._urgent_in_a_row = 0 if normal else self._urgent_in_a_row + 1
         return (self._normal if normal else self._urgent).take()

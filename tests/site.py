@@ -65,7 +65,7 @@ class WatchedEnhancer(Enhancer):
     def paused(self, point: str, of: str = "") -> Iterator[None]:
         """Pause calls for files with `of` in their path until the block ends or the call is stopped.
 
-        `point` is "run", "preview" or "card" for the start of a call, "progress" and "end" for a third and the end of
+        `point` is "run" or "preview" for the start of a call, "progress" and "end" for a third and the end of
         a run, and "cell" for each preset of a comparison.
         """
         self._pauses[point] = of
@@ -84,8 +84,7 @@ class WatchedEnhancer(Enhancer):
             del self._errors[call]
 
     def preview(self, source, *given, ticket=None, **named):
-        is_card = ticket is not None and ticket.kind == "background"
-        self._begin("card" if is_card else "preview", source, ticket and ticket.stop)
+        self._begin("preview", source, ticket and ticket.stop)
         return super().preview(source, *given, ticket=ticket, **named)
 
     def retune(self, *given, **named):

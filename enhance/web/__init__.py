@@ -41,7 +41,7 @@ def warm_up(enhancer: Enhancer) -> None:
 
     SCHEDULER.submit(partial(load, AUTO))
     for preset in available_presets():  # Otherwise the first photo would wait for these measurements.
-        SCHEDULER.submit(partial(load, preset), Ticket("background"))
+        SCHEDULER.submit(partial(load, preset), Ticket())  # Steps of previews go first.
 
 
 def stop_all(seconds: float) -> None:

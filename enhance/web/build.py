@@ -46,7 +46,7 @@ from .theme import page_head, page_texts, page_theme, style_sheet
 from .views import Call, Updates, bind, parts
 
 _CONTROLS = json.dumps(CONTROLS)
-_CENTRE = "(centre, ...values) => [(window.enhanceCentre() || {}).at ?? null, ...values]"
+_CENTRE = "(centre, ...values) => [window.enhanceCentre(), ...values]"
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _LINK_CONTROLS = json.dumps([name for name in CONTROLS if name not in BATCH_CONTROLS])
 _SIZES = f"{json.dumps(SIZE_CONTROLS)}, {json.dumps(PRINT_CONTROLS)}"

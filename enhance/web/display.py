@@ -1,4 +1,4 @@
-"""Regions of photos and results for the stage, at the resolution of the screen, and the cards of the presets.
+"""Regions of photos and results for the stage, at the resolution of the screen.
 
 The page requests the regions that it shows, so it never loads a whole large image. The address contains the secret name
 of the session's folder, like the addresses of its files, and the version of the image, so that browsers can cache it.
@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from threading import Event
 
 from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +23,6 @@ from ..errors import EnhanceError
 from ..images import Box
 from ..output.png_reader import PngReader, read_region
 from ..output.thumbnails import encode_for_screen, icc_for_screen, to_screen
-from .cards import CARD_SIDE, card_image
 from .security import RejectedRequest
 from .services import Services, services_of
 from .session import Session
@@ -38,18 +36,35 @@ _CONCURRENT = 2
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
-class Admission:
-    """Limits for open requests of one kind. A party is a session, an address or, if empty, all clients.
+class _Display:
+    """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is sent.
 
-    Only the event loop's thread uses it, so it needs no lock.
+    A party is a session, an address or, if empty, all clients. For each party, at most two regions are created at a
+    time, so that they do not slow down the network. Only the event loop's thread uses the counts, so they need no lock.
     """
 
     def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()
         self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _CONCURRENT))
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
+        request, services = Request(scope, receive), services_of(scope)
+        session = services.sessions.of_folder(request.path_params["session"])
+        if session is None:
+            raise HTTPException(404)
+        parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
+        async with self._admit(parties):  # Until it is sent: a slow client keeps it in memory.
+            async with self._limit(parties):
+                try:
+                    content, extension = await run_in_threadpool(_region, services, session, request)
+                except EnhanceError as error:  # The file was deleted.
+                    raise HTTPException(404) from error
+            headers = {"cache-control": "private, max-age=3600, immutable"}
+            await Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)(scope, receive, send)
+
     @asynccontextmanager
-    async def admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
+    async def _admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
         """Count a request for these parties, each with its limit, inside the block. Raises RejectedRequest."""
         for party, limit in parties.items():
             if self._open[party] >= limit:
@@ -65,48 +80,12 @@ class Admission:
                     self._limiters.pop(party, None)
 
     @asynccontextmanager
-    async def acquire(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
+    async def _limit(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
         """Run the block when no party of the admitted request has more than two in progress."""
         async with AsyncExitStack() as stack:
             for party in parties:
                 await stack.enter_async_context(self._limiters[party])
             yield
-
-
-class _Display:
-    """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is sent.
-
-    For each party, at most two regions and two cards are created at a time, so that they do not slow down the network.
-    A card can wait a long time for an idle device, and regions must not wait for it.
-    """
-
-    def __init__(self) -> None:
-        self._regions, self._cards = Admission(), Admission()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
-        request, services = Request(scope, receive), services_of(scope)
-        session = services.sessions.of_folder(request.path_params["session"])
-        if session is None:
-            raise HTTPException(404)
-        parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
-        is_card = request.path_params["kind"] == "card"
-        make = partial(_card, stop=session.begin_card()) if is_card else _region
-        admission = self._cards if is_card else self._regions
-        async with admission.admit(parties):  # Until it is sent: a slow client keeps it in memory.
-            async with admission.acquire(parties):
-                try:
-                    made = await run_in_threadpool(make, services, session, request)
-                except EnhanceError as error:  # The file was deleted, or a newer card has replaced this one.
-                    if not is_card:
-                        raise HTTPException(404) from error
-                    made = None
-            if made is None:  # Not an error, which browsers log. The preset can be fast enough later.
-                response = Response(status_code=204, headers={"cache-control": "no-store"})
-            else:
-                headers = {"cache-control": "private, max-age=3600, immutable"}
-                response = Response(made[0], media_type=_MEDIA_TYPES[made[1]], headers=headers)
-            await response(scope, receive, send)
 
 
 def _region(services: Services, session: Session, request: Request) -> tuple[bytes, str]:
@@ -121,16 +100,6 @@ def _region(services: Services, session: Session, request: Request) -> tuple[byt
             box, step = _region_in(request, png.size[1], png.size[0])
             return encode_for_screen(to_screen(read_region(png.rows, box, step)), png.icc if png.channels > 2 else None)
     raise HTTPException(404)
-
-
-def _card(services: Services, session: Session, request: Request, stop: Event) -> tuple[bytes, str] | None:
-    upload, preset = session.upload, request.query_params.get("preset", "")
-    if upload is None or upload.version != request.path_params["version"]:
-        raise HTTPException(404)
-    box, _ = _region_in(request, upload.facts.width, upload.facts.height)
-    if max(box.width, box.height) > CARD_SIDE:
-        raise HTTPException(400)
-    return card_image(services, session, upload, preset, box, stop)
 
 
 def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:

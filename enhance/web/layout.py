@@ -142,10 +142,11 @@ def _build_controls(page: Page, texts: Texts) -> None:
             named["dpi"] = gr.Number(PRINT_DPI, label=texts("dpi"), precision=0, elem_id="dpi", min_width=0)
         page.upload.size_problem = gr.HTML(elem_id="size-problem")
     with _section("preset"):
-        named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
-        page.upload.cards = gr.HTML(elem_id="cards", elem_classes="not-displayed")
+        named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare")
+        page.upload.preset_times = gr.HTML(elem_id="preset-times", elem_classes="not-displayed")
         page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
-        card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
+        card.about = gr.HTML(elem_id="about", elem_classes="not-displayed")
+        card.problem = gr.HTML(elem_id="preset-problem")
     with gr.Column(elem_id="tuning-row", min_width=0):
         card.changed = gr.HTML(elem_id="changed", elem_classes="not-displayed")
         # Gradio resets controls shortly after it first shows them. So this is closed when the page loads.

@@ -4,7 +4,7 @@
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   const text = (selector, root = document) => root.querySelector(selector)?.textContent.trim() ?? "";
-  const selected = (control) => text(`#${control} label.selected > span:not(.picture)`);
+  const selected = (control) => text(`#${control} label.selected > span`);
   const punctuation = (mark) => (document.documentElement.lang.startsWith("zh") ? { ",": "，", ":": "：" }[mark] : `${mark} `);
   const number = (control) => one(`#${control} input`)?.value ?? "";
   const size = () => {
@@ -19,7 +19,7 @@
     return control === "scale" ? selected(control) : `${text(`#${control} [data-testid=block-info]`)} ${number(control)}`;
   };
   const preset = () => {
-    const auto = text("#preset label:has(.picture b:not(:empty)) > span:not(.picture)");
+    const auto = text("#preset label.choice > span");
     return one("#preset input[value=auto]:checked") && auto ? `${selected("preset")}${punctuation(":")}${auto}` : selected("preset");
   };
   const SECTIONS = {

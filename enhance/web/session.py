@@ -124,7 +124,6 @@ class Session:
         self.preview_request: PreviewRequest | None = None
         self.has_failed_preview = False
         self.comparison: Any = None  # The PageComparison that is shown.
-        self.card_stop = threading.Event()  # Cancels the card of a preset that is being made.
         self.last_estimate: object = None
         self.run: Any = None  # The current or last PageRun.
         self.result: PageResult | None = None
@@ -245,19 +244,11 @@ class Session:
         return PageResult(upload, result.info, download, self.save_image("overview", overview.pixels, icc))
 
     def cancel_previews(self) -> None:
-        """Cancel the preview, the comparison and the card, which only an open page needs."""
+        """Cancel the preview and the comparison, which only an open page needs."""
         with self.lock:
-            self.card_stop.set()
             if self.preview_request is not None:
                 self.preview_request.stop.set()
             self.close_comparison()
-
-    def begin_card(self) -> threading.Event:
-        """Return the event that cancels a new card, after cancelling the one before."""
-        with self.lock:
-            self.card_stop.set()
-            self.card_stop = threading.Event()
-            return self.card_stop
 
     def close_comparison(self) -> None:
         with self.lock:

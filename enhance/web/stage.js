@@ -220,7 +220,6 @@
     redraw();
     clearTimeout(timer);
     timer = setTimeout(loadView, isNew ? 0 : IDLE_MS);
-    window.enhanceMoved();
   };
   const loadView = () => {
     if (!photo || !canvas.width || mode() === "live") return;
@@ -283,7 +282,7 @@
         photo.image.src = photo.overview;
       }
     }
-    if (!photo) return window.enhanceMoved();
+    if (!photo) return;
     if (newResult?.address !== result?.address) {
       result = newResult && { ...newResult, image: new Image() };
       layers.result = [];
@@ -462,7 +461,10 @@
 
   const isDrawn = (source) => Boolean(source?.image.naturalWidth);
   // What the stage shows in the middle, or the most detailed point of a photo that it shows whole.
-  window.enhanceCentre = () => photo && canvas?.width && { address: photo.address, size: photo.size, at: isWhole() ? photo.size.map((side, axis) => side * photo.focus[axis]) : [x, y] };
+  window.enhanceCentre = () => {
+    if (!photo || !canvas?.width) return null;
+    return isWhole() ? photo.size.map((side, axis) => side * photo.focus[axis]) : [x, y];
+  };
   window.enhanceView = () => ({ x, y, zoom, split, mode: mode(), photo: isDrawn(photo), result: isDrawn(result), layers: Object.fromEntries(Object.entries(layers).map(([name, list]) => [name, list.length])) });
   new MutationObserver(update).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["data-state", "src"] });
 })();

@@ -14,7 +14,7 @@ from ..settings import PAPERS
 from .params import COMMON_SIZES
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "preset_cards.js", "panel.js", "accessibility.js", "history.js")
+_SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "presets.js", "panel.js", "accessibility.js", "history.js")
 _FONTS = (
     *("-apple-system", "BlinkMacSystemFont", "Segoe UI Variable Text", "Segoe UI", "Roboto", "Ubuntu", "Cantarell"),
     *("PingFang SC", "Microsoft YaHei UI", "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC"),
@@ -24,12 +24,12 @@ _FONTS = (
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 _BROWSER_TEXTS = (
     *("before", "after", "handle", "stage", "zoom", "zoom_fit", "zoom_out", "zoom_in", "zoom_actual"),
-    *("zoom_for_preview", "more", "fewer_presets", "size"),
+    *("zoom_for_preview", "fewer_presets", "size"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("theme", "format", "metadata", "enhancing", "copy_link"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *("server_changed", "reload", "upload_interrupted", "preset_auto", "choose_by_eye", "not_installed_short"),
-    *("preset", "format_metadata", "settings", "stage_touch", "upload_lost", "cancel", "choose_for_all"),
+    *("server_changed", "reload", "upload_interrupted", "preset_auto", "not_installed_short"),
+    *("preset", "format_metadata", "settings", "stage_touch", "upload_lost", "cancel"),
     *("auto_for_each", "facts", "size_2x", "size_4x", "size_web", "size_print", "size_custom"),
 )
 """The keys of the texts that the scripts use."""
@@ -49,7 +49,9 @@ def page_head(limits: Limits) -> str:
     """Return the scripts with the texts that they use, for the head of the page."""
     texts = {language: {key: translate(language, key) for key in _BROWSER_TEXTS} for language in LANGUAGES}
     for language, own in texts.items():
-        own["retry_counting"] = translate(language, "retry_counting", time="{time}")  # The script fills these in.
+        # The script fills these in.
+        own["retry_counting"] = translate(language, "retry_counting", time="{time}")
+        own["more_presets"] = translate(language, "more_presets", n="{n}")
         own["print_sides"] = translate(language, "print_sides", sides="{sides}")
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)

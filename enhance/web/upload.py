@@ -8,17 +8,24 @@ from pathlib import Path
 
 from ..analysis.auto import LONG_SECONDS
 from ..errors import EnhanceError, SettingsError
-from ..i18n import format_duration
+from ..i18n import describe_choice, format_duration, name_of
 from ..images import Facts
 from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
-from ..presets import available_presets
+from ..presets import available_presets, with_installed_models
 from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
-from ..settings import Settings, network_scale
+from ..settings import AUTO, Settings, network_scale
 from . import templates
-from .cards import cards_data
 from .layout import EXAMPLES
-from .params import COMMON_SIZES, Values, page_message, settings_from, size_controls
+from .params import (
+    COMMON_SIZES,
+    Values,
+    page_message,
+    settings_from,
+    settings_of_preset,
+    size_controls,
+    size_setting,
+)
 from .session import Upload
 from .views import Call, Updates, clear, show_bar, show_controls, show_photo, show_size
 
@@ -78,10 +85,33 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     return {
         card.size_problem: _faster_size(call, settings, facts, seconds),
         card.tips: _tips(call, upload, settings),
-        card.cards: cards_data(call, upload, settings, seconds),
+        card.preset_times: _preset_times(call, upload, settings, seconds),
         card.estimate: time + templates.data("seconds", value=round(seconds)),
         **show_bar(call),
     }
+
+
+def _preset_times(call: Call, upload: Upload, settings: Settings, needed: float) -> str:
+    """Return the time of a run with each preset, and what Auto selects, for the script of the list of presets.
+
+    `needed` are the seconds with the current settings, so that they are the same everywhere on the page.
+    """
+    session, enhancer, language, facts = call.session, call.services.enhancer, call.language, upload.facts
+    seconds = {settings.preset: needed}
+    for name in {*available_presets()} - {AUTO, settings.preset}:
+        with suppress(SettingsError):  # The model was removed.
+            other = settings_of_preset(name, call.values, session).settings
+            seconds[name] = enhancer.estimate(facts.width, facts.height, other, facts.bits)
+    times = {name: format_duration(language, one) for name, one in seconds.items()}
+    wanted = Settings(AUTO, tile=call.values["tile"], **size_setting(call.values))
+    chosen, choice = enhancer.resolve_for(wanted, upload.analysis)
+    if chosen.reduce == settings.reduce and chosen.preset in seconds:
+        needed = seconds[chosen.preset]
+    else:
+        needed = enhancer.estimate(facts.width, facts.height, with_installed_models(chosen), facts.bits)
+    reason, time = describe_choice(language, choice, needed), format_duration(language, needed)
+    summary = call.text("auto_summary", preset=name_of(language, "preset", chosen.preset), time=time)
+    return templates.data("presets", times=times, auto=chosen.preset, reason=reason, summary=summary)
 
 
 def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -> str:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from enhance.web import cards
-
 from ..site import Site, site
 
 if TYPE_CHECKING:
@@ -27,14 +25,6 @@ if MISSING:
 BROWSERS = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
 """The tests take a sixth less time with Chromium's headless shell."""
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def without_cards() -> Iterator[None]:
-    """Compute no cards of the presets, which take longer than the preview. The tests of cards set another limit."""
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(cards, "MAX_SECONDS", 0.0)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def test_both_tabs_share_the_panel_and_the_stage_and_each_has_its_photo_with_its
     wait_for_chip(page, "matches")
 
     pick(page, "preset", "auto")
-    note = page.locator("#preset label:has(input[value=auto]) small")
+    note = page.locator("#preset label:has(input[value=auto]) .about")
     expect(note).to_contain_text(re.compile(r"^1\s\w+, 1\s\w+, about"))
     enhance_all(page)
     expect(page.locator("#batch-cancel")).to_be_visible()

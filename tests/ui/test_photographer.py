@@ -68,7 +68,7 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
     load(page, camera_photo(site.files / "DSC_0412.jpg"))
     canvas, zoom, fit = page.locator("#viewer canvas"), page.locator("#viewer output"), "#viewer [data-act=fit]"
     why, problem = page.locator("#why"), page.locator("#size-problem .problem")
-    note = page.locator("#preset label.selected:has([value=auto]) small")
+    note = page.locator("#preset label.selected:has([value=auto]) .about")
 
     # She sees the whole photo, and the wheel zooms to actual pixels. The visible area is enhanced by itself.
     shown = images(page)

@@ -8,12 +8,8 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from enhance.web import cards as web_cards
-
 from ..site import Site, photo
 from .journey import (
-    choose,
-    drag,
     expect,
     expect_chosen,
     load,
@@ -21,7 +17,6 @@ from .journey import (
     open_tuning,
     pick,
     press,
-    wait_for_chip,
 )
 
 
@@ -35,20 +30,21 @@ def hazy_photo(site: Site):
 def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Site, open_page):
     page = open_page("?preset=anime-fast")
     load(page, site.photo("first.png", 8, 8))
-    about = page.locator("#about figure:visible")
-    expect(about).to_have_attribute("data-preset", "anime-fast")
+    about = page.locator("#preset .about:visible")
+    expect(about).to_have_text(re.compile("^For drawings and anime"))
     page.locator("#preset .others").click()
     pick(page, "preset", "dehaze")
-    expect(about).to_have_attribute("data-preset", "dehaze")
+    expect(about).to_have_text(re.compile("^For hazy photos"))
 
     page.locator("#preset label:has(input[value=face])").click(force=True)
     expect_chosen(page, preset="dehaze")
     face = page.locator("#preset input[value=face]")
     expect(face).to_be_focused()
     expect(face).to_have_attribute("aria-disabled", "true")
-    expect(about).to_have_attribute("data-preset", "face")
-    assert about.evaluate("figure => figure.scrollWidth <= figure.clientWidth")
-    assert str(site.enhancer.tasks.folder.parent) not in about.inner_text()
+    reason = page.locator("#preset label:has(input[value=face]) .about")
+    expect(reason).to_contain_text("Not installed on this server.")
+    assert reason.evaluate("text => text.scrollWidth <= text.clientWidth")
+    assert str(site.enhancer.tasks.folder.parent) not in reason.inner_text()
     presets = page.locator("#preset input").evaluate_all("all => all.map(one => one.value)")
     away = page.locator("#preset input[aria-disabled=true]").evaluate_all("all => all.map(one => one.value)")
     passed, selected = [], []
@@ -74,7 +70,7 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     expect(number(page, "sharpen")).to_have_value("0")
 
     pick(page, "preset", "auto")
-    note, tip = page.locator("#preset label.selected:has([value=auto]) small"), page.locator("#tips .tip")
+    note, tip = page.locator("#preset label.selected:has([value=auto]) .about"), page.locator("#tips .tip")
     expect_chosen(page, preset="auto")
     clear = site.files / "clear.png"
     Image.fromarray(data.astronaut()).resize((70, 60), Image.Resampling.LANCZOS).save(clear)
@@ -96,39 +92,23 @@ def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Sit
     expect(note).to_have_count(0)
 
 
-def test_cards_show_the_photo_before_and_after_each_preset_without_delaying_a_preview(
-    site: Site, open_page, monkeypatch
-):
-    monkeypatch.setattr(web_cards, "MAX_SECONDS", 600)
-    monkeypatch.setattr(web_cards, "CARD_SIDE", 12)
+def test_the_list_shows_three_presets_with_their_times_and_the_selected_one(site: Site, open_page):
     page = open_page()
-    made, file = site.enhancer.calls["card"], site.photo("cards.png", 24, 300)
-    with site.enhancer.paused("card"):
-        with site.enhancer.paused("preview"):
-            choose(page, file)
-            wait_for_chip(page, "running")
-            expect(page.locator("#cards [data-cards]")).to_have_count(1)
-            assert site.enhancer.calls["card"] == made, "the preview comes first"
-        load(page, file)
-        cards = page.locator("#preset label:not(:first-child):visible")
-        expect(cards).to_have_count(3)
-        expect(cards.locator(".picture.both")).to_have_count(0)
-        expect(cards.locator(".picture > img[src]")).to_have_count(3)
-        for _ in range(3):  # The stage does not wait for cards.
-            drag(page, -40, 0)
-            wait_for_chip(page, "matches")
-    expect(cards.locator(".picture.both")).to_have_count(3)
-    drawn = "(images) => images.every((image) => image.complete && image.naturalWidth)"
-    assert cards.locator(".picture img").evaluate_all(drawn)
-    expect(cards.locator("small")).to_have_text([re.compile(r"\d+ (s|min)")] * 3)
-    chosen = page.locator("#preset label:has(.picture b:not(:empty))")
-    expect(chosen).to_have_count(1)
-    reason = page.locator("#preset label.selected small").inner_text()
-    assert chosen.locator(":scope > span:not(.picture)").inner_text() in reason
+    load(page, site.photo("listed.png", 24, 300))
+    presets = page.locator("#preset label:visible")
+    names = presets.locator(":scope > span")
+    expect(names).to_have_text(["Auto", "Precise", "Gentle", "Original"])
+    expect(presets.locator(".time:visible")).to_have_text([re.compile(r"^\d+ (s|min)$")] * 3)
+    assert "so Precise, about" in presets.locator(".about:visible").inner_text()
 
-    pictures = cards.locator(".picture > img").evaluate_all("all => all.map((one) => one.src)")
-    assert len(set(pictures)) == 1, "all cards show the same place"
-    page.locator("#viewer canvas").focus()
-    page.keyboard.press("Shift+ArrowRight")
-    expect(cards.first.locator(".picture > img")).not_to_have_attribute("src", re.compile(re.escape(pictures[0][-40:])))
-    expect(cards.locator(".picture.both")).to_have_count(3)
+    more = page.locator("#preset .others")
+    expect(more).to_have_text("6 more presets")
+    more.click()
+    expect(presets).to_have_count(10)
+    expect(page.locator("#preset label:has([value=face]) .time")).to_have_text("Not installed")
+    pick(page, "preset", "anime-fast")
+    more.click()
+    expect(names).to_have_text(["Auto", "Precise", "Gentle", "Original", "Anime (fast)"])
+    expect(more).to_have_text("5 more presets")
+    expect(page.locator("#preset label:has([value=auto]) .time")).to_have_text(re.compile("^Precise, about"))
+    expect(page.locator("#preset .about:visible")).to_have_text(re.compile("^For drawings and anime"))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -37,7 +37,7 @@ class BusyScheduler(Scheduler):
         self._pool.shutdown()
 
     def count_steps(self) -> int:
-        return len(self._urgent) + len(self._normal) + len(self._background)
+        return len(self._urgent) + len(self._normal)
 
     def ask(self, name: str, ticket: Ticket, work: Callable[[], object] = int) -> Future:
         count = self.count_steps()
@@ -102,24 +102,6 @@ def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: 
             busy.ask(name, Ticket(kind, (name[0], name[1])))
 
     assert busy.order == SERVED
-
-
-def test_background_steps_run_only_while_the_device_is_unused_and_no_caller_has_a_job(scheduler, pool):
-    with BusyScheduler() as busy:
-        background = busy.ask("background", Ticket("background"))
-        busy.ask("run", Ticket("run"))
-        busy.ask("preview", Ticket("preview"))
-    background.result(PATIENCE)
-    assert busy.order == ["preview", "run", "background"]
-
-    order = []
-    with scheduler.admit("visitor"):  # The run decodes its photo, for example.
-        card = pool.submit(scheduler.call, lambda: order.append("background"), Ticket("background"))
-        for number in range(2):
-            wait([card], 0.2)
-            scheduler.call(lambda number=number: order.append(number), Ticket())
-    card.result(PATIENCE)
-    assert order == [0, 1, "background"]
 
 
 def test_a_cancelled_step_is_not_run():
