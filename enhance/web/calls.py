@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter
 from starlette.types import Scope
 
-from ..errors import EnhanceError, SettingsError
+from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError, StorageError, WeightsError
 from . import gradio_changes
 from .params import ADDED_PARAMETERS
 
@@ -31,6 +31,28 @@ _MAX_QUOTE = 80
 
 class UnknownEndpointError(EnhanceError):
     """The endpoint does not exist, or not at this path."""
+
+
+QUEUE_ERRORS = ("queue_full", "queue_share", "queue_address")
+"""The errors of a job for which the queue has no room. They have the minutes until it has."""
+_STATUSES = {
+    UnknownEndpointError: 404,
+    Cancelled: 503,
+    MemoryShortError: 503,
+    WeightsError: 503,
+    StorageError: 507,
+}
+_STATUSES_OF_KEYS = dict.fromkeys(QUEUE_ERRORS, 429) | {
+    "too_many_files": 413,
+    "unexpected": 500,
+    "upload_no_room": 507,
+}
+
+
+def status_of(error: EnhanceError) -> int:
+    """Return the HTTP status of an expected error, which is 400 unless the server causes it."""
+    kinds = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
+    return _STATUSES_OF_KEYS.get(error.key) or next(kinds, 400)
 
 
 @dataclass(frozen=True)
@@ -60,7 +82,8 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
         check_parameters(name, endpoints[name].parameters, given)
         _check_files(given)
         return
-    if route == "queue" and not isinstance(given.get("session_hash"), str):
+    session = given.get("session_hash")
+    if route == "queue" and not (session and isinstance(session, str)):
         raise EnhanceError("api_malformed")
     data, function = given.get("data"), _function_of(scope, route, name, given)
     if not isinstance(data, list):

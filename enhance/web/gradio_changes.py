@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +35,7 @@ from ..config import Limits
 from ..errors import EnhanceError
 
 _MAX_FIELD_BYTES = 1000
+_ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
 _REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
 _PAGES = gradio.routes.templates.env
 _GRADIO_LOADER: Any = _PAGES.loader
@@ -210,6 +212,19 @@ def has_event(scope: Scope, event: str) -> bool:
     """Return whether an event has no response yet. Without it, Gradio fails or waits after the start of a response."""
     blocks = blocks_of(scope)
     return any(event in events for events in blocks._queue.pending_event_ids_session.values()) if blocks else False
+
+
+def without_other_ranges(scope: Scope) -> Scope:
+    """Return the request without a Range header that lists several ranges or none. Without it, these end in status 500.
+
+    HTTP allows a server to ignore the header.
+    """
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name != b"range" or _ONE_RANGE.fullmatch(value.decode("latin-1").strip())
+    ]
+    return {**scope, "headers": headers}
 
 
 def share_url(scope: Scope) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import anyio
 import gradio as gr
+from gradio_client.utils import strip_invalid_filename_characters
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ..config import Limits
-from ..errors import EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError
+from ..errors import EnhanceError, PictureError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, translate
 from ..info import Result
 from ..output.formats import FORMATS, Encoding
@@ -34,11 +35,9 @@ from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
 from .services import services_of
-from .solutions import QUEUE_ERRORS
 from .storage import asker_of
 
 _POLL_SECONDS = 0.1
-_STATUSES = {StorageError: 507, MemoryShortError: 503, SettingsError: 400, PictureError: 400}
 _BINARY = {"type": "string", "format": "binary"}
 _LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
 _ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "detail")}}
@@ -49,6 +48,7 @@ async def enhance_form(request: Request) -> Response:
     """Respond with the result of the image and the settings in a form, or with JSON if the client accepts only that.
 
     Fields have the names of the parameters of /enhance. The run is cancelled if the client disconnects.
+    Raises EnhanceError.
     """
     services = services_of(request.scope)
     client = _client_of(request)
@@ -72,9 +72,8 @@ async def enhance_form(request: Request) -> Response:
             file = services.downloads.link(result.path, title)
         info = services.owners.remember(client, result.info, encoding)
         return _response(request, file, info, encoding.media_type)
-    except Exception as error:
-        sentence = services.message(client, error, "A request of the HTTP API failed")
-        return JSONResponse({"error": sentence, "detail": sentence}, _status(error), _retry_header(error))
+    except EnhanceError as error:
+        raise services.visible_error(client, error) from error
 
 
 async def send_result(request: Request) -> Response:
@@ -127,7 +126,8 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
     values = {name: _parse(name, given[name]) if given.get(name) else None for name in API_SETTINGS}
     settings, encoding = call_settings({**values, "preset": values["preset"] or "auto"})
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
-    return Path(str(upload.file.name)), Path(upload.filename or "image").name, settings, encoding
+    name = strip_invalid_filename_characters(Path(upload.filename or "image").name)
+    return Path(str(upload.file.name)), name, settings, encoding
 
 
 def _parse(name: str, text: str) -> Any:
@@ -157,18 +157,6 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
         "enhance-notes": ", ".join(info["output"].get("notes", ())),
     }
     return FileResponse(file, media_type=media_type, filename=file.name, headers=headers)
-
-
-def _status(error: Exception) -> int:
-    if isinstance(error, EnhanceError) and error.key in QUEUE_ERRORS:
-        return 429
-    fallback = 400 if isinstance(error, EnhanceError) and error.key.startswith(("form_", "api_")) else 500
-    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), fallback)
-
-
-def _retry_header(error: Exception) -> dict[str, str]:
-    minutes = error.values.get("minutes") if isinstance(error, EnhanceError) and error.key in QUEUE_ERRORS else None
-    return {"retry-after": str(60 * minutes)} if minutes else {}
 
 
 def _client_of(request: Request) -> gr.Request:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -314,7 +314,7 @@ def language_of(request: Any) -> str:
 def language_of_scope(scope: Scope) -> str:
     """Return the language of the page that sent the request, or the browser's."""
     headers = Headers(scope=scope)
-    page = parse_qs(urlsplit(headers.get("referer", "")).query)
+    page = parse_qs(headers.get("referer", "").partition("?")[2])  # The address can be malformed.
     return _match_languages(page.get("lang", [""])[0] or headers.get("accept-language", ""))
 
 

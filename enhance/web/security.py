@@ -6,12 +6,11 @@ A rejected request gets JSON with one sentence in the client's language. Gradio 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Collection
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -22,21 +21,19 @@ from urllib.parse import unquote
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config import Limits
-from ..errors import EnhanceError
+from ..errors import EnhanceError, expected_error, memory_errors
 from ..files import FULL
 from ..store import Reservation, TaskStore
 from . import gradio_changes
-from .calls import API, HTTP_API, KEY, UnknownEndpointError, check_call, check_event, values_in
+from .calls import API, HTTP_API, KEY, check_call, check_event, status_of, values_in
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
 from .params import language_of_scope
 from .services import services_of
-
-log = logging.getLogger(__name__)
 
 _MCP_BODY_FACTOR = 20
 """MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
@@ -54,6 +51,8 @@ _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
 _FILE_NAMES = ("path", "url", "orig_name")
 _MAX_NAME_LENGTH = 4096
+_MAX_PART_BYTES = 255
+"""The largest length of a part of a path. No file system has longer names, and the program's own are shorter."""
 _REMOTE = ("http://", "https://")
 _FAILURE_SECONDS, _MAX_FAILURES, _MAX_UNKNOWN_FAILURES = 60.0, 5, 30
 _MAX_KNOWN_ADDRESSES = 1000
@@ -135,29 +134,39 @@ class OriginCheck(_Middleware):
             await send(message)
 
         try:
-            if path_of(scope).startswith(_DEVELOPER_ROUTES):
+            path = path_of(scope)
+            if path.startswith(_DEVELOPER_ROUTES) or not _is_possible(path):
                 raise RejectedRequest(404, EnhanceError("nothing_here"))
             if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 share_host = _host_name(gradio_changes.share_url(scope).lower().partition("://")[2])
                 _check_origin(Headers(scope=scope), {self._public_host, share_host} - {None, ""})
-            await self._app(scope, receive, send_and_note)
+            with memory_errors():
+                await self._app(scope, receive, send_and_note)
         except RejectedRequest as rejected:
             await self._reject(rejected, scope, receive, send)
         except ClientDisconnect:
-            pass
+            if not has_started:
+                await Response(status_code=499)(scope, receive, send)
         except Exception as error:
             if has_started:
                 raise
-            log.error("A request failed", exc_info=error)
-            await self._reject(RejectedRequest(500, EnhanceError("unexpected")), scope, receive, send)
+            shown = expected_error(error, "A request failed")
+            await self._reject(RejectedRequest(status_of(shown), shown), scope, receive, send)
 
     async def _reject(self, rejected: RejectedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         self._metrics.count_error(rejected.reason)
         sentence = rejected.reason.message(language_of_scope(scope))
-        headers = {"connection": "close"}  # The rest of the body is not read.
-        if "seconds" in rejected.reason.values and rejected.status == 429:
-            headers["retry-after"] = str(rejected.reason.values["seconds"])
+        headers, values = {"connection": "close"}, rejected.reason.values  # The rest of the body is not read.
+        seconds = values.get("seconds") or 60 * values.get("minutes", 0)
+        if seconds and rejected.status == 429:
+            headers["retry-after"] = str(seconds)
         await JSONResponse({"error": sentence, "detail": sentence}, rejected.status, headers)(scope, receive, send)
+
+
+def _is_possible(path: str) -> bool:
+    """Return whether a file or a page can have this path. Gradio fails for the others."""
+    is_plain = all(" " <= character != "\x7f" for character in path)
+    return is_plain and all(len(part.encode()) <= _MAX_PART_BYTES for part in path.split("/"))
 
 
 def _check_origin(headers: Headers, public_hosts: Collection[str | None]) -> None:
@@ -308,11 +317,10 @@ class RequestChecks(_Middleware):
                         raise RejectedRequest(507, EnhanceError("upload_no_room"))
             receive = _replay(body, receive)
         if method == "GET" and path.startswith(f"{API}/call/"):
-            with _call_errors():
-                check_event(scope, path)
+            check_event(scope, path)
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
-            await self._pass_on(scope, receive, send)
+            await self._pass_on(gradio_changes.without_other_ranges(scope), receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio respond. Raises RejectedRequest in place of its response to a malformed request."""
@@ -334,6 +342,8 @@ class RequestChecks(_Middleware):
         """Check the JSON of a request as the frameworks decode it, and return it completed. Raises RejectedRequest."""
         try:
             given = json.loads(body) if body else None
+            # Gradio cannot respond with the values that JSON does not have: NaN, and halves of characters.
+            json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise RejectedRequest(400, EnhanceError("api_no_json")) from error
         texts = list(values_in(_mcp_arguments(given), str)) if path.startswith(f"{API}/mcp") else []
@@ -349,9 +359,8 @@ class RequestChecks(_Middleware):
         # Only the path of an upload's address is read, it is never fetched.
         if any(_is_remote(text) and f"{API}/file=" not in text for text in texts):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
-        with _call_errors():
-            check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
-        return json.dumps(given).encode() if isinstance(given, dict) and "data" in given else body
+        check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
+        return json.dumps(given).encode() if body else body
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
@@ -376,19 +385,8 @@ class RequestChecks(_Middleware):
         try:
             with gradio_changes.delete_files_of_request():
                 await self._pass_on(scope, receive_checked, send)
-        except EnhanceError as error:
-            raise RejectedRequest(413, error) from error
         except OSError as error:
             raise no_space if error.errno in FULL else error from error
-
-
-@contextmanager
-def _call_errors() -> Iterator[None]:
-    """Convert an EnhanceError of the block to a RejectedRequest."""
-    try:
-        yield
-    except EnhanceError as error:
-        raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
 
 def path_of(scope: Scope) -> str:

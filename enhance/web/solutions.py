@@ -9,10 +9,10 @@ from ..i18n import format_bytes, translate
 from ..output.resample import has_second_pass, result_size
 from ..pipeline import stored_bytes
 from ..settings import AUTO, network_scale
+from .calls import QUEUE_ERRORS
 from .session import Session
 from .templates import Button
 
-QUEUE_ERRORS = ("queue_full", "queue_share", "queue_address")
 _PRESET_ERRORS = ("preset_unknown", "not_installed", "not_finite", "faces_no_image")
 """The errors of one preset that have no class of their own."""
 _SMALLER = (4, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -16,13 +17,15 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from enhance.config import Limits
 from enhance.errors import PictureError
 from enhance.store import TaskStore
+from enhance.web.metrics import Metrics
 from enhance.web.params import API_SETTINGS
-from enhance.web.security import RequestChecks
+from enhance.web.security import OriginCheck, RequestChecks
 
 from ..site import Site, wait_until
 from .calls import META, VALUES, answer_to
@@ -32,7 +35,7 @@ from .calls import META, VALUES, answer_to
 def start_request(site: Site, route: str, *headers: str) -> Iterator[socket.socket]:
     """Send the head of a request, and close the connection at the end of the block."""
     address = urlsplit(site.url)
-    head = [f"POST /gradio_api/{route} HTTP/1.1", "Host: localhost", *headers]
+    head = [f"POST /{route} HTTP/1.1", "Host: localhost", *headers]
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
         connection.sendall("\r\n".join([*head, "Content-Type: multipart/form-data; boundary=x", "\r\n"]).encode())
         yield connection
@@ -40,7 +43,7 @@ def start_request(site: Site, route: str, *headers: str) -> Iterator[socket.sock
 
 def test_a_body_without_a_length_is_not_read_beyond_the_limit(site):
     before, sent = psutil.Process().memory_info().rss, 0
-    with start_request(site, "call/enhance", "Transfer-Encoding: chunked") as connection, suppress(OSError):
+    with start_request(site, "gradio_api/call/enhance", "Transfer-Encoding: chunked") as connection, suppress(OSError):
         for _ in range(100):
             connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
             sent += 1
@@ -148,7 +151,7 @@ def test_a_body_in_many_pieces_is_read_in_linear_time(tmp_path):
 
 
 def test_an_upload_above_the_limit_is_rejected(site):
-    with start_request(site, "upload", "Content-Length: 3000000000") as connection:
+    with start_request(site, "gradio_api/upload", "Content-Length: 3000000000") as connection:
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"2000 MB" in answer
@@ -165,7 +168,11 @@ def test_a_batch_has_limits_of_files_and_bytes(tmp_path: Path, site):
         Limits(batch_bytes=29).check_together(files)
 
 
-def test_an_upload_to_a_full_disk_is_rejected_and_leaves_no_file(site, monkeypatch):
+UPLOADS = pytest.mark.parametrize(("route", "field"), [("gradio_api/upload", "files"), ("api/enhance", "image")])
+
+
+@UPLOADS
+def test_an_upload_to_a_full_disk_is_rejected_and_leaves_no_file(site, monkeypatch, route, field):
     """Every byte of the upload is written to a device that is always full."""
     create, files = NamedTemporaryFile, []
 
@@ -175,17 +182,39 @@ def test_an_upload_to_a_full_disk_is_rejected_and_leaves_no_file(site, monkeypat
         return files[-1]
 
     monkeypatch.setattr("gradio.route_utils.NamedTemporaryFile", create_on_full_disk)
-    answer = httpx.post(f"{site.url}gradio_api/upload", files={"files": ("a.png", b"0" * 3_000_000)})
-    assert answer.status_code == 507
-    assert answer.json()["error"]
-    assert len(files) == 1
-    assert not Path(files[0].name).exists()
+    for size in (3_000_000, 10):  # a small file is written when it is complete
+        answer = httpx.post(f"{site.url}{route}", files={field: ("a.png", b"0" * size)})
+        assert answer.status_code == 507
+        assert "disk space" in answer.json()["error"]
+    assert len(files) == 2
+    assert [file for file in files if Path(file.name).exists()] == []
 
 
-def test_an_interrupted_upload_leaves_no_file(site):
+@UPLOADS
+def test_an_interrupted_upload_leaves_no_file_and_no_error_in_the_log(site, caplog, route, field):
     folder = Path(os.environ["GRADIO_TEMP_DIR"])
     before = set(folder.glob("tmp*"))
-    with start_request(site, "upload", "Content-Length: 9000000") as connection:
-        connection.sendall(FILE.removesuffix(b"x\r\n") + b"0" * 1_000_000)
+    with start_request(site, route, "Content-Length: 9000000") as connection:
+        file = part(f'form-data; name="{field}"; filename="a.png"')
+        connection.sendall(file.removesuffix(b"x\r\n") + b"0" * 1_000_000)
         wait_until(lambda: set(folder.glob("tmp*")) - before)
     wait_until(lambda: not set(folder.glob("tmp*")) - before)
+    httpx.get(f"{site.url}healthz")  # after the end of the interrupted request
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+def test_the_status_of_a_request_whose_client_leaves_is_499():
+    sent = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(OriginCheck(read, Metrics())(scope, receive, send))
+    assert [message.get("status") for message in sent] == [499, None]

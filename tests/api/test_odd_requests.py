@@ -1,0 +1,206 @@
+"""No request of a client is a server error, whatever its values are, and none leaves a traceback in the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+import pytest
+
+from enhance.web.params import API_SETTINGS
+
+from ..site import Site
+from .calls import META, VALUES, listen, upload
+
+ODD_VALUES = [
+    *("", "\0", "a\0b", "é", "x" * 5000, "\ud800", "..", "NaN"),
+    *(0, -1, 2**70, 1.5, True, None, [], {}, [[]], {"a": 1}, {"path": "\0"}, [{"path": "x", "meta": META}]),
+]
+ODD_NAMES = [
+    *(b"", b" ", b"\0", b"a\0b.png", b"\xff.png", b"\xed\xa0\x80.png", b"..", b"/", b"\\", b"a/b.png", b"\r", b"\x7f"),
+    *(b"con", b"%00.png", "\u202eb.png".encode(), "é".encode() * 200 + b".png", b"x" * 300 + b".png", b"x" * 3000),
+]
+ODD_FIELDS = [b"", b"\0", b"\xff", b"x" * 999, b"x" * 1500, b"nan", b"inf", b"1e400", b"1e20", b"-1", b"[]", b"0x10"]
+ODD_PARTS = [
+    *("", "%00", "%0a", "a%00b", "%ff", "%ed%a0%80", "x" * 3000, "..", "%2e%2e", "%2f", "a:b", "http:%2f%2fx"),
+]
+PATHS = [
+    *("", "?deep_link=", "?lang=", "config?page=", "config?deep_link=", "static/", "assets/", "svelte/", "pwa_icon/"),
+    *("display/", "display/x/photo/", "api/results/", f"api/results/{'0' * 32}/", "gradio_api/", "gradio_api/file="),
+    *("gradio_api/file/", "gradio_api/call/status/", "gradio_api/call/v2/status/", "gradio_api/heartbeat/"),
+    *("gradio_api/queue/data?session_hash=", "gradio_api/info?page=", "gradio_api/queue/"),
+    *("gradio_api/custom_component/x/client/y/", "gradio_api/stream/a/b/1/", "gradio_api/mcp/"),
+]
+HEADERS = {
+    "Range": ["bytes=", "bytes=-", "bytes=0-1-2", "bytes=5-1", "bytes=-5", f"bytes=0-{9**30}", "x", "bytes=1-2,4-5"],
+    "If-Range": ["x", "\xff"],
+    "Cookie": ["\xff", "=", ";;;", 'a="'],
+    "Accept": ["\xff", "*/*;q=", "a/b/c"],
+    "Accept-Encoding": ["\xff", "br;q=x"],
+    "Accept-Language": ["\xff", ";;q=,", "x" * 5000],
+    "Referer": ["\xff", "http://[", "http://[::1", "?lang=\xff", "?lang=a&lang=b"],
+    "Origin": ["\xff", "http://[", "//", ""],
+    "Host": ["[", "[::1", "", "\xff", "a b", ":", "localhost:x"],
+    "X-Forwarded-For": ["\xff", ",", "x"],
+    "X-Forwarded-Host": ["\xff", "[", "a b"],
+    "X-Forwarded-Proto": ["\xff", "x", ""],
+    "Authorization": ["\xff", "Bearer", "Bearer \xff"],
+    "Content-Type": ["\xff", "multipart/form-data; boundary=\xff", "application/json; charset=\xff"],
+}
+BODIES = [
+    *(b"", b"null", b"[]", b"{}", b"1", b'"x"', b"\xff\xfe\xfa", b"\0", b"{", b"[" * 5000, b'{"data": NaN}'),
+    *(b'{"data": 1e400}', b'{"data": "\\ud800"}', b'{"data": [], "data": 1}', '{"data": []}'.encode("utf-16")),
+]
+CALLS: dict[str, dict[str, Any]] = {
+    "call/enhance": {"data": [None, *VALUES], "session_hash": "a"},
+    "call/report": {"data": ["x"]},
+    "call/v2/enhance": {"image": None, "preset": "gentle"},
+    "call/v2/batch": {"images": None},
+    "run/status": {"data": [], "session_hash": "a", "fn_index": None, "event_id": None, "event_data": None},
+    "queue/join": {"data": [], "session_hash": "a", "fn_index": 4, "trigger_id": None, "simple_format": False},
+    "cancel": {"session_hash": "a", "fn_index": 0, "event_id": "a"},
+    "reset": {"event_id": "a"},
+    "stream/a": {"data": []},
+    "component_server": {"data": []},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_tracebacks(caplog) -> Iterator[None]:
+    """Fail if the log has an error at the end of a test."""
+    yield
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+@pytest.fixture(scope="module")
+def http(site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.url, timeout=60) as client:
+        yield client
+
+
+def status_of(site: Site, method: str, path: str, name: str = "", value: str = "") -> int:
+    """Send a request without a body and with one header, as it is; return the status of the response."""
+    address = urlsplit(site.url)
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=60)) as connection:
+        connection.putrequest(method, f"/{path}", skip_host=True)
+        for one, text in ({"Host": "localhost", "Content-Length": "0"} | ({name: value} if name else {})).items():
+            connection.putheader(one, text)
+        connection.endheaders()
+        return connection.getresponse().status
+
+
+def part(field: bytes, content: bytes, name: bytes | None = None) -> bytes:
+    """Return a part of a form, which is a file if it has a name."""
+    file = b"" if name is None else b'; filename="' + name + b'"'
+    return b'--x\r\nContent-Disposition: form-data; name="' + field + b'"' + file + b"\r\n\r\n" + content + b"\r\n"
+
+
+FAST = part(b"preset", b"anime-fast")
+NO_IMAGE = part(b"image", b"x", b"a.png")
+
+
+def post_form(http: httpx.Client, route: str, body: bytes, more: str = "") -> httpx.Response:
+    headers = {"content-type": f"multipart/form-data; boundary=x{more}"}
+    return http.post(route, content=body + b"--x--\r\n", headers=headers)
+
+
+def assert_no_server_error(answer: httpx.Response, *what: object) -> None:
+    assert answer.status_code < 500, (*what, answer.text[:300])
+
+
+@pytest.mark.parametrize("route", CALLS)
+def test_odd_json(http, route):
+    for body in BODIES:
+        assert_no_server_error(http.post(f"gradio_api/{route}", content=body), body)
+    for key, value in CALLS[route].items():
+        without = {one: given for one, given in CALLS[route].items() if one != key}
+        assert_no_server_error(http.post(f"gradio_api/{route}", json=without), key)
+        for odd in [*ODD_VALUES, [value], [value, value]]:
+            body = json.dumps({**without, key: odd}).encode()
+            assert_no_server_error(http.post(f"gradio_api/{route}", content=body), key, odd)
+
+
+@pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch", "analyse", "report"])
+def test_odd_parameters_get_a_sentence(site, http, endpoint):
+    parameters = http.get("gradio_api/info").json()["named_endpoints"][f"/{endpoint}"]["parameters"]
+    file = next(one["parameter_name"] for one in parameters)
+    for one in parameters:
+        for odd in ODD_VALUES:
+            body = json.dumps({file: None} | {one["parameter_name"]: odd}).encode()
+            answer = http.post(f"gradio_api/call/v2/{endpoint}", content=body)
+            assert_no_server_error(answer, one["parameter_name"], odd)
+            if answer.status_code == 200:
+                events = listen(site, endpoint, answer.json()["event_id"])
+                assert "event: error" in events
+                assert "unexpected" not in events, (one["parameter_name"], odd)
+                assert "null" not in events.partition("event: error")[2], (one["parameter_name"], odd)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+def test_odd_paths(site, method):
+    for path in PATHS:
+        for odd in ODD_PARTS:
+            assert status_of(site, method, path + odd) < 500, path + odd[:30]
+
+
+def test_odd_headers(site):
+    file = f"gradio_api/file={quote(upload(site, 'odd-header.png')['path'])}"
+    paths = {
+        "GET": ["", "config", file, "healthz", "gradio_api/info", "gradio_api/startup-events", "static/img/logo.svg"],
+        "POST": ["gradio_api/call/status", "gradio_api/upload", "api/enhance", "gradio_api/queue/join", "login"],
+    }
+    for method, addresses in paths.items():
+        for path in addresses:
+            for name, values in HEADERS.items():
+                for value in values:
+                    assert status_of(site, method, path, name, value) < 500, (method, path, name, value)
+
+
+def test_several_ranges_return_the_whole_file(site, http):
+    file = upload(site, "ranges.png")["path"]
+    whole, first = (
+        http.get(f"gradio_api/file={file}", headers={"range": f"bytes={one}"}) for one in ("0-1,4-5", "0-3")
+    )
+    assert (whole.status_code, whole.content) == (200, Path(file).read_bytes())
+    assert (first.status_code, first.content) == (206, Path(file).read_bytes()[:4])
+
+
+@pytest.mark.parametrize(("route", "field"), [("gradio_api/upload", b"files"), ("api/enhance", b"image")])
+def test_odd_forms(site, http, route, field):
+    photo = site.photo("odd-form.png", 8, 8).read_bytes()
+    image, preset = part(field, photo, b"a.png"), FAST if field == b"image" else b""
+    forms = [b"", image * 2, image * 3, part(field, b"x"), part(b"", photo, b"a.png"), b"--x\r\n\r\nx\r\n"]
+    forms += [preset + part(field, photo, name) for name in ODD_NAMES]
+    forms += [preset + part(name, photo, b"a.png") for name in ODD_NAMES]
+    for body in forms:
+        for more in ("", "; charset=nope", "; charset=utf-16"):
+            assert_no_server_error(post_form(http, route, body, more), body[:200], more)
+
+
+def test_two_images_are_rejected(site, http):
+    image = part(b"image", site.photo("twice.png", 8, 8).read_bytes(), b"a.png")
+    answer = post_form(http, "api/enhance", image * 2)
+    assert (answer.status_code, "The limit is 1" in answer.json()["error"]) == (413, True)
+
+
+def test_the_name_of_an_image_is_shortened_and_cleaned_as_that_of_an_upload(site, http):
+    photo = site.photo("named.png", 8, 8).read_bytes()
+    for name, title in ((b"my (1)\0.png", "my (1)-4x.png"), ("é".encode() * 200 + b".png", f"{'é' * 98}-4x.png")):
+        answer = post_form(http, "api/enhance", FAST + part(b"image", photo, name))
+        assert answer.status_code == 200
+        assert title in unquote(answer.headers["content-disposition"])
+
+
+def test_odd_fields_of_a_form(http):
+    for name in (*API_SETTINGS, "nope", ""):
+        for odd in ODD_FIELDS:
+            field = part(name.encode(), odd)
+            for fields in (field, field * 2):
+                assert_no_server_error(post_form(http, "api/enhance", fields + NO_IMAGE), name, odd)
