@@ -1,4 +1,4 @@
-"""User models with random weights, and the expected results from the networks of spandrel and `tests.published`."""
+"""User models with random weights, and the expected results from the networks of spandrel."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from spandrel.architectures.SPAN import SPAN
 from enhance import models
 from enhance.models.user_models import add, remove
 
-from .published import MoSRv2, SPANPlus
-
 State = dict[str, torch.Tensor]
 
 
@@ -41,8 +39,6 @@ plksr = small(PLKSR, dim=8, n_blocks=2, kernel_size=9)
 real_plksr = small(RealPLKSR, dim=8, n_blocks=2, kernel_size=9)
 rcan = small(RCAN, n_resgroups=2, n_resblocks=2, n_feats=8, reduction=4)
 mosr = small(MoSR, dim=8, n_block=2)
-spanplus = small(SPANPlus, features=8, blocks=(1,))
-mosrv2 = small(MoSRv2, features=16, blocks=2)
 
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 2, 4, 8, 16)},
@@ -74,27 +70,12 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "plksr": PLKSR,
     "real-plksr": RealPLKSR,
     "mosr": MoSR,
-    "spanplus": SPANPlus,
-    "mosrv2": MoSRv2,
     "real-plksr-dysample-layers": small(RealPLKSR, dysample=True, layer_norm=True)(),
     "real-cugan-2x": UpCunet2x,
     "real-cugan-3x": UpCunet3x,
     "real-cugan-4x": UpCunet4x,
     "real-cugan-pro": small(UpCunet4x, pro=True)(),
     "real-cugan-fast": UpCunet2x_fast,
-    # --- Small networks
-    **{f"spanplus-dysample-{scale}x": spanplus(scale=scale) for scale in (1, 2, 3)},
-    **{f"spanplus-shuffle-{scale}x": spanplus(scale=scale, upsampler="ps", blocks=(2, 0)) for scale in (1, 2, 4)},
-    "spanplus-grey-to-colour": spanplus(scale=2, channels=1),
-    "spanplus-1x-grey": spanplus(scale=1, upsampler="conv", channels=1),
-    **{f"mosrv2-{scale}x": mosrv2(scale=scale, rms=False, meta=True) for scale in (1, 2, 3, 4)},
-    **{f"mosrv2-{scale}x-without-unshuffle": mosrv2(scale=scale, unshuffle=False, expansion=2.0) for scale in (1, 2)},
-    "mosrv2-1x-grey": mosrv2(scale=1, channels=1),
-    **{f"mosrv2-steps-{scale}x": mosrv2(scale=scale, upsampler="pixelshuffle", middle=8) for scale in (1, 3, 4)},
-    **{f"mosrv2-nearest-{scale}x": mosrv2(scale=scale, upsampler="nearest+conv") for scale in (2, 4, 8)},
-    "mosrv2-nearest-3x": mosrv2(scale=3, upsampler="nearest+conv", meta=True),
-    "mosrv2-dysample": mosrv2(scale=2, upsampler="dysample", middle=8),
-    "mosrv2-dysample-16": mosrv2(scale=3, upsampler="dysample", middle=16, meta=True),
 }
 
 
@@ -153,7 +134,7 @@ def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
 
     The image is padded to the multiple that the network needs. A network of one channel gets the image in grey.
     """
-    (height, width), names = rgb.shape[:2], ("shuffle_factor", "downscale_factor", "multiple")
+    (height, width), names = rgb.shape[:2], ("shuffle_factor", "downscale_factor")
     fold = next((fold for name in names if (fold := getattr(network, name, None))), 1)
     batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
     if next(one for one in network.parameters() if one.ndim == 4).shape[1] == fold**2:

@@ -154,12 +154,6 @@ def _layer_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, ep
     return F.layer_norm(rows.float(), weight.shape, weight, bias, eps)
 
 
-def _rms_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
-    values = rows.float()
-    size = values.square().mean(2, keepdim=True).sqrt_().add_(eps)
-    return torch.addcmul(bias, values / size, weight)
-
-
 def _group_scaling(
     statistics: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float
 ) -> torch.Tensor:
@@ -234,7 +228,7 @@ def prepare(
             if isinstance(node, GroupNorm):
                 kernels[index] = partial(_group_scaling, groups=node.groups, **options)
             else:
-                kernels[index] = partial(_rms_norm if node.rms else _layer_norm, **options)
+                kernels[index] = partial(_layer_norm, **options)
         elif isinstance(node, ChannelGate):
             layers = [tensor(f"{node.name}.{layer}.{kind}") for layer in (0, 2) for kind in ("weight", "bias")]
             kernels[index] = partial(_gate_scaling, layers=[one.flatten(1) if one.ndim > 1 else one for one in layers])

@@ -24,7 +24,6 @@ import torch.nn.functional as F
 
 from enhance.models.graphs import (
     Add,
-    Bilinear,
     Complete,
     Conv,
     Crop,
@@ -267,15 +266,11 @@ class Stream:
                 rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
             case Shuffle():
                 rows = shuffle(rows, factor, transposed=self._image.transposed)
-            case Bilinear():
-                batch = rows.float().permute(2, 0, 1).unsqueeze(0)  # [1, C, n, W]
-                rows = F.interpolate(batch, scale_factor=factor, mode="bilinear")[0].permute(1, 2, 0)
             case Complete():
                 pass
             case _:
                 rows = kernels[layer](rows)
-        # Bilinear rows are not contiguous: a view would keep all of them in memory.
-        return rows[first - low * factor : last - low * factor].contiguous()
+        return rows[first - low * factor : last - low * factor]
 
     def _convolve(self, node: Conv, kernel: RowConvolution, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]

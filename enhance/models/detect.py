@@ -25,6 +25,12 @@ LARGEST = 1 << 30
 """The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
 _LARGEST_SCALE = 16
 
+_UNDETECTED = {
+    "MoSRv2": {"gblocks.1.gamma", "gblocks.2.gamma"},
+    "SPANPlus": {"feats.1.conv_cat.weight"},
+}
+"""Networks that are not supported and that spandrel does not detect. Only their files have these tensors."""
+
 _BAD_STATE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 """The errors of spandrel for a state dict with unexpected keys or shapes."""
 
@@ -125,14 +131,15 @@ class _MetaInitialisation(TorchFunctionMode):
 
 
 def _detect(state: State, file: str) -> Detected:
-    module = next((one for one in NETWORKS.values() if not state.keys().isdisjoint(getattr(one, "MARKS", ()))), None)
-    architecture = None if module else _architecture(state, file)
-    if architecture:
-        module = next((one for one in NETWORKS.values() if architecture.id == getattr(one, "ARCHITECTURE", None)), None)
+    for network, marks in _UNDETECTED.items():
+        if not state.keys().isdisjoint(marks):
+            raise WeightsError("weights_add_unsupported", file=file, network=network)
+    architecture = _architecture(state, file)
+    module = next((one for one in NETWORKS.values() if architecture.id == one.ARCHITECTURE), None)
     if module is None:
-        raise WeightsError("weights_add_unsupported", file=file, network=architecture and architecture.name)
+        raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
     try:
-        graph, tensors = module.convert(_build(architecture, state) if architecture else state)
+        graph, tensors = module.convert(_build(architecture, state))
         check_state(tensors, graph, file)
     except Unsupported as error:
         raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error

@@ -23,8 +23,6 @@ State: TypeAlias = "Mapping[str, torch.Tensor]"
 Tensors: TypeAlias = "dict[str, torch.Tensor]"
 """Tensors by name, to be changed."""
 
-DYSAMPLE_GROUPS = 4
-"""Groups of channels in DySample, except in PLKSR."""
 _FORM = 2
 """Version of the JSON form of a graph."""
 
@@ -154,14 +152,10 @@ class Activate(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelNorm(Node):
-    """Layer normalisation of each pixel over its channels in float32, with the tensors `name`.weight and .bias [C].
-
-    With `rms`, the mean is not subtracted, and the values are divided by their root mean square plus `eps`.
-    """
+    """Layer normalisation of each pixel over its channels in float32, with the tensors `name`.weight and .bias [C]."""
 
     name: str
     eps: float = 1e-6
-    rms: bool = False
 
 
 class Barrier(Node):
@@ -219,14 +213,6 @@ class Nearest(Node):
     """Nearest-neighbour upscaling by `enlarge`."""
 
 
-class Bilinear(Node):
-    """Bilinear upscaling by `enlarge` of at least 2, in float32. Pixels at an edge are repeated beyond it."""
-
-    @property
-    def radius(self) -> int:
-        return 1
-
-
 class Shuffle(Node):
     """Pixel shuffle by f = `enlarge`: channels [c * f * f] become f x f pixels of c channels."""
 
@@ -259,7 +245,7 @@ class Crop(Node):
 _KINDS = {
     kind.__name__: kind
     for kind in (
-        *(Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Bilinear, Shuffle, Unshuffle, Crop),
+        *(Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Shuffle, Unshuffle, Crop),
         *(GroupNorm, ChannelGate, Complete, Sample),
     )
 }
@@ -270,7 +256,7 @@ _KINDS = {
 class Graph:
     """The nodes of one network, of which the input is the first.
 
-    The methods `input` to `upsampler` append nodes and return the index of the last one.
+    The methods `input` to `dysample` append nodes and return the index of the last one.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -316,13 +302,6 @@ class Graph:
         scope = self.conv(f"{name}.scope", whole, **shape, bias=False, activation=Activation("sigmoid"))
         offset = self.append(Multiply, offset, scope)
         return self.append(Sample, source, offset, enlarge=factor, groups=groups, positions=f"{name}.init_pos")
-
-    def upsampler(self, source: int, factor: int, channels: int, *, dysample: bool = False) -> int:
-        """Append the last layers of SPAN, SPANPlus and MoSR: a pixel shuffle by `factor`, or DySample."""
-        if dysample:
-            sampled = self.dysample(source, "upsampler", factor, DYSAMPLE_GROUPS)
-            return self.conv("upsampler.end_conv", sampled, channels=channels, size=1)
-        return self.shuffle(self.conv("upsampler.0", source, channels=channels * factor**2), factor)
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
@@ -433,8 +412,11 @@ class Graph:
 
     def as_json(self) -> str:
         """Return the graph as JSON for `from_json`."""
-        # The precisions are not read, but without them a model that is added again would have another checksum.
+        # Without the precisions and `rms`, a model that is added again would have another checksum.
         nodes = [{"kind": type(node).__name__, **asdict(node)} for node in self.nodes]
+        for node in nodes:
+            if node["kind"] == ChannelNorm.__name__:
+                node["rms"] = False
         return json.dumps({"form": _FORM, "precisions": self.precisions, "nodes": nodes}, separators=(",", ":"))
 
     @classmethod
@@ -464,6 +446,8 @@ class Graph:
 
 def _node(kind: str, **fields: Any) -> Node:
     fields["sources"] = tuple(fields["sources"])
+    if fields.pop("rms", False):
+        raise ValueError("a graph with root mean square normalisation")
     if isinstance(fields.get("activation"), Mapping):
         fields["activation"] = Activation(**fields["activation"])
     return _KINDS[kind](**fields)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage import data
 from spandrel.architectures.PLKSR import PLKSR
@@ -15,10 +17,10 @@ from enhance.engine.engine import Engine
 from enhance.errors import WeightsError
 from enhance.models import locate, read_state_dict
 from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.models.tensors import stored_graph
 from enhance.models.user_models import add
 from tests.user_models import (
     NETWORKS,
-    mosrv2,
     random_network,
     random_state,
     random_tensors,
@@ -59,7 +61,7 @@ def test_each_network_matches_the_reference(kind: str, tmp_path: Path, own_folde
     assert spread > 5, "a flat result proves nothing"
 
 
-@pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "compact-1x", "span-4x", "mosrv2-2x", "rcan-4x"])
+@pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "compact-1x", "span-4x", "mosr-4x", "rcan-4x"])
 def test_fp16_is_close_to_the_reference(kind: str, tmp_path: Path, own_folder: Path):
     add(save_model(kind, tmp_path / "model.pth"), kind, own_folder)
 
@@ -114,26 +116,19 @@ def test_a_half_precision_safetensors_file_matches(tmp_path: Path, own_folder: P
     assert np.abs(result - reference_output(network.float(), image(9, 14))).max() <= 1
 
 
-def test_a_file_with_folded_convolutions_gives_the_same_result(tmp_path: Path, own_folder: Path):
-    network = random_network("spanplus-shuffle-2x")
-    expected = reference_output(network, image(20, 31))  # This also folds the convolutions of the network.
-    state = {key: one for key, one in network.state_dict().items() if ".sk." not in key and ".conv." not in key}
-    torch.save(state, tmp_path / "folded.pth")
-    add(tmp_path / "folded.pth", None, own_folder)
-
-    assert np.abs(Engine("cpu", "fp32").enlarge(image(20, 31), "folded") - expected).max() <= 1
-
-
 UNSUPPORTED = {
-    "PLKSR (SparsePLK)": lambda: PLKSR(dim=8, n_blocks=1, kernel_size=9, lk_type="SparsePLK"),
-    "MoSRv2 (upsampler 5)": mosrv2(scale=3, upsampler="transpose+conv", meta=True),
-    "MoSRv2 (nearest+conv, 2x or 3x)": mosrv2(scale=3, upsampler="nearest+conv"),
+    "PLKSR (SparsePLK)": lambda: random_state(PLKSR(dim=8, n_blocks=1, kernel_size=9, lk_type="SparsePLK")),
+    "MoSRv2": lambda: {"gblocks.0.weight": torch.ones(16, 3, 3, 3), "gblocks.1.gamma": torch.ones(1, 16, 1, 1)},
+    "SPANPlus": lambda: {
+        "feats.0.sk.weight": torch.ones(8, 3, 1, 1),
+        "feats.1.conv_cat.weight": torch.ones(8, 32, 1, 1),
+    },
 }
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_a_variant_that_is_not_supported_is_rejected_by_name(name: str, tmp_path: Path, own_folder: Path):
-    torch.save(random_state(UNSUPPORTED[name]()), tmp_path / "model.pth")
+def test_a_network_that_is_not_supported_is_rejected_by_name(name: str, tmp_path: Path, own_folder: Path):
+    torch.save(UNSUPPORTED[name](), tmp_path / "model.pth")
 
     with pytest.raises(WeightsError) as error:
         add(tmp_path / "model.pth", None, own_folder)
@@ -143,12 +138,11 @@ def test_a_variant_that_is_not_supported_is_rejected_by_name(name: str, tmp_path
 @pytest.mark.parametrize(
     ("kind", "name", "shape"),
     [
-        ("spanplus-shuffle-2x", "extra", (1,)),
-        ("spanplus-shuffle-2x", "feats.1.block_1.c1_r.conv.1.weight", (16, 16, 5, 5)),
-        ("spanplus-shuffle-2x", "feats.0.conv.2.weight", (10**6, 16, 1, 1)),
-        ("mosrv2-4x", "gblocks.2.conv.dwconv_w.weight", (1, 1, 1, 11)),
-        ("mosrv2-4x", "gblocks.2.conv.dwconv_h.weight", (2, 1, 13, 1)),
-        ("mosrv2-4x", "to_img.0.weight", (0, 16, 3, 3)),
+        ("span-2x", "extra", (1,)),
+        ("span-2x", "block_1.c1_r.conv.1.weight", (16, 16, 5, 5)),
+        ("span-2x", "conv_1.conv.2.weight", (10**6, 16, 1, 1)),
+        ("mosr-4x", "gblocks.2.conv.weight", (1, 1, 1, 11)),
+        ("mosr-4x", "upsampler.0.weight", (0, 8, 3, 3)),
     ],
 )
 def test_a_tensor_of_another_shape_is_rejected(kind: str, name: str, shape: tuple[int, ...], tmp_path, own_folder):
@@ -157,3 +151,18 @@ def test_a_tensor_of_another_shape_is_rejected(kind: str, name: str, shape: tupl
     with pytest.raises(WeightsError) as error:
         add(tmp_path / "model.pth", "model", own_folder)
     assert error.value.key == "weights_add_damaged"
+
+
+@pytest.mark.parametrize("change", [{"rms": True}, {"kind": "Bilinear"}])
+def test_a_stored_model_with_an_operation_of_an_earlier_version_is_reported(change, tmp_path, own_folder):
+    model = add(save_model("mosr-4x", tmp_path / "model.pth"), "model", own_folder)
+    located = locate("model")
+    assert located
+    with safe_open(located.path, framework="numpy") as file:
+        graph = json.loads(file.metadata()["graph"])
+    next(node for node in graph["nodes"] if node["kind"] == "ChannelNorm").update(change)
+    save_file(read_state_dict(located), own_folder / model.file, {"graph": json.dumps(graph)})
+
+    with pytest.raises(WeightsError) as error:
+        stored_graph(located)
+    assert error.value.key == "weights_unreadable"

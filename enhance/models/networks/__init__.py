@@ -2,10 +2,8 @@
 
 A module defines `TITLE`, the common name; `ARCHITECTURE`, the name in spandrel; `convert(network)`, which returns the
 graph and the tensors of a spandrel network or raises Unsupported; and a function with the name of the module that
-returns the graph of a shipped model from the `options` in the manifest. For a network that spandrel does not detect, it
-defines `MARKS` instead of `ARCHITECTURE`: names of tensors. Each file of the network has one of them, and other files
-have none. `convert(state)` then accepts the tensors of a file. All modules in this folder are loaded. Layers have the
-names of the authors' files.
+returns the graph of a shipped model from the `options` in the manifest. All modules in this folder are loaded. Layers
+have the names of the authors' files.
 """
 
 from __future__ import annotations

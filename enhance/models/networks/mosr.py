@@ -29,39 +29,32 @@ def mosr(
     image = graph.input(channels)
     trunk = graph.conv("gblocks.0", image, channels=features)
     for block in range(1, blocks + 1):
-        prefix = f"gblocks.{block}"
-        entry = graph.append(ChannelNorm, trunk, name=f"{prefix}.norm")
-        trunk = graph.add(add_body(graph, prefix, entry, hidden, part, kernel), trunk)
-    body = add_end(graph, blocks + 1, graph.append(Affine, trunk, shift=_SHIFT * blocks))
+        # `fc1` of the files is split into `gate` and `value`, whose convolved channels come first.
+        name = f"gblocks.{block}"
+        entry = graph.append(ChannelNorm, trunk, name=f"{name}.norm")
+        gate = graph.conv(f"{name}.gate", entry, channels=hidden, activation=_MISH)
+        value = graph.conv(f"{name}.value", entry, channels=hidden)
+        value = graph.conv(f"{name}.conv", value, size=kernel, part=part, depthwise=True)
+        product = graph.append(Multiply, gate, value)
+        trunk = graph.add(graph.conv(f"{name}.fc2", product, channels=features, activation=_MISH), trunk)
+    body = graph.append(Affine, trunk, shift=_SHIFT * blocks)
+    body = graph.conv(f"gblocks.{blocks + 1}", body, channels=2 * features, activation=_MISH)
+    body = graph.conv(f"gblocks.{blocks + 3}", body, channels=features, activation=_MISH)
+    body = graph.conv(f"gblocks.{blocks + 5}", body, size=1)
     body = graph.append(Affine, body, shift=_SHIFT)  # the shift of the sum with the shortcut
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
     side = graph.conv("shortcut.block.2", side, activation=_MISH)
     side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)
-    graph.upsampler(graph.add(body, side), factor, output, dysample=dysample)
+    joined = graph.add(body, side)
+    if dysample:
+        sampled = graph.dysample(joined, "upsampler", factor, groups=4)
+        graph.conv("upsampler.end_conv", sampled, channels=output, size=1)
+    else:
+        graph.shuffle(graph.conv("upsampler.0", joined, channels=output * factor**2), factor)
     return graph.keep_ends_precise()
 
 
-def add_body(graph: Graph, name: str, entry: int, hidden: int, part: int, kernel: int) -> int:
-    """Append the layers of a block between its normalisation and its sum.
-
-    `fc1` of the files is split into `gate` and `value`, whose convolved channels come first.
-    """
-    gate = graph.conv(f"{name}.gate", entry, channels=hidden, activation=_MISH)
-    value = graph.conv(f"{name}.value", entry, channels=hidden)
-    value = graph.conv(f"{name}.conv", value, size=kernel, part=part, depthwise=True)
-    product = graph.append(Multiply, gate, value)
-    return graph.conv(f"{name}.fc2", product, channels=graph.nodes[entry].channels, activation=_MISH)
-
-
-def add_end(graph: Graph, place: int, body: int) -> int:
-    """Append the three convolutions after the last block, from `place` in the sequence on."""
-    features = graph.nodes[body].channels
-    body = graph.conv(f"gblocks.{place}", body, channels=2 * features, activation=_MISH)
-    body = graph.conv(f"gblocks.{place + 2}", body, channels=features, activation=_MISH)
-    return graph.conv(f"gblocks.{place + 4}", body, size=1)
-
-
-def split_blocks(state: State, hidden: int, part: int) -> Tensors:
+def _split_blocks(state: State, hidden: int, part: int) -> Tensors:
     """Return the tensors with `fc1` of each block split. The convolved channels, last in files, become first."""
     order = [*range(hidden - part, hidden), *range(hidden - part)]
     tensors: Tensors = {}
@@ -80,7 +73,7 @@ def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
     options, block = network.hyperparameters, network.gblocks[1]
     features, part, hidden = options["dim"], len(block.conv.weight), block.fc2.in_channels
-    tensors = split_blocks(network.state_dict(), hidden, part)
+    tensors = _split_blocks(network.state_dict(), hidden, part)
     for name in [name for name in tensors if ".in_to_k." in name]:
         # the mean of eight maps, which is a convolution with the mean kernel
         tensors[name.replace("in_to_k", "0")] = tensors.pop(name).unflatten(0, (8, -1)).mean(0)

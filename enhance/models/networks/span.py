@@ -27,26 +27,22 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
     first = trunk = inner = graph.conv("conv_1", image, channels=features)
     ends: list[int] = []
     for block in range(1, 7):
-        inner, trunk = add_block(graph, f"block_{block}", trunk, _SILU)
+        name, entry = f"block_{block}", trunk
+        inner = graph.conv(f"{name}.c1_r", entry, activation=_SILU)
+        middle = graph.conv(f"{name}.c2_r", inner, activation=_SILU)
+        trunk = graph.append(Gate, graph.conv(f"{name}.c3_r", middle), entry)
         ends.append(trunk)
     last = graph.conv("conv_2", ends[5])
     joined = graph.conv("conv_cat", first, last, ends[0], inner, size=1)
-    graph.upsampler(joined, factor, output)
+    graph.shuffle(graph.conv("upsampler.0", joined, channels=output * factor**2), factor)
     return graph.keep_ends_precise()
 
 
-def add_block(graph: Graph, name: str, trunk: int, activation: Activation) -> tuple[int, int]:
-    """Append a block of three convolutions and a gate, and return its first feature map and its output."""
-    first = graph.conv(f"{name}.c1_r", trunk, activation=activation)
-    middle = graph.conv(f"{name}.c2_r", first, activation=activation)
-    return first, graph.append(Gate, graph.conv(f"{name}.c3_r", middle), trunk)
-
-
-def fold_branches(state: State) -> Tensors:
+def _fold_branches(state: State) -> Tensors:
     """Return the tensors with each convolution of two branches folded into its `eval_conv`, whose name is dropped.
 
     The branches are a 1x1 convolution, and a 3x3 convolution between two of 1x1 with twice the channels. They are
-    folded in float64. A file without the branches has the folded convolutions already.
+    folded in float64.
     """
     tensors = {key: tensor for key, tensor in state.items() if ".sk." not in key and ".conv." not in key}
     for layer in (key.removesuffix(".sk.weight") for key in state if key.endswith(".sk.weight")):
@@ -67,7 +63,7 @@ def fold_branches(state: State) -> Tensors:
 
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
-    tensors = fold_branches(network.state_dict())
+    tensors = _fold_branches(network.state_dict())
     tensors.pop("no_norm", None)
     if network.is_norm:
         tensors["mean_shift"] = tensors["conv_1.weight"].new_tensor([-mean * SPAN_RANGE for mean in SPAN_MEAN])
