@@ -1,20 +1,17 @@
-"""The files of a batch: folders, addresses, lists, shards and the pages of TIFFs."""
+"""The files of a batch: folders, addresses, lists and shards."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .batch import Batch, Item, plan
 from .errors import PictureError, SettingsError
-from .files import check_disk_space, storage_errors
 from .images import Listing, Shard, list_images
-from .images.pages import count_pages, write_page
 from .output.names import ResultNames
 from .output.provenance import origin_of
 from .remote import RemoteNames, is_address, list_address, stored_at
@@ -26,14 +23,13 @@ def find_images(
     output: Path | str | None = None,
     shard: Shard = Shard(),  # noqa: B008 - immutable
     ending: str = ".png",
-    pages: Path | None = None,
     listed: Iterable[Item] = (),
 ) -> Batch:
     """Return a batch of the files in `inputs`, the images in its folders and the files in `listed`.
 
     Inputs and `output` can be fsspec addresses. Results in the `output` folder are not inputs. `shard` selects a part
-    of the files. With `pages`, a folder for copies, each page of a local TIFF is an item. A folder that cannot be read
-    is a failed item. Raises StorageError, and PictureError if there is nothing at an address.
+    of the files. A folder that cannot be read is a failed item. Raises StorageError, and PictureError if there is
+    nothing at an address.
     """
     inputs = list(inputs)
     listing = list_images(
@@ -43,7 +39,7 @@ def find_images(
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
     items += listed
     count, stems = len(items), Counter(item.target.with_suffix("").as_posix().casefold() for item in items)
-    items = [page for item in shard.select(items) for page in split_pages(item, pages)]
+    items = list(shard.select(items))
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
@@ -52,33 +48,6 @@ def find_images(
         alike = max(stems.values(), default=1)
         return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
     return replace(plan(items, ResultNames(Path(output), ending) if output else None), **facts)
-
-
-def split_pages(item: Item, folder: Path | None) -> list[Item]:
-    """Return an item for each page of a TIFF, whose source is a copy below `folder`, or the item itself.
-
-    The names of the page and of its output end in -p1, -p2 and so on. Raises StorageError.
-    """
-    count = 1
-    if folder and not item.address:
-        with suppress(OSError), item.source.open("rb") as file:
-            count = count_pages(file)
-    if folder is None or count == 1:
-        return [item]
-
-    def numbered(path: Path) -> Path:
-        return path.with_name(f"{path.stem}-p{number}{path.suffix}")
-
-    pages, copies = [], folder / item.key
-    with storage_errors(copies):
-        copies.mkdir(parents=True)
-        check_disk_space(copies, count * item.source.stat().st_size)
-        for number in range(1, count + 1):
-            source = copies / numbered(item.source).name
-            write_page(item.source, number, source)
-            output = item.output and numbered(item.output)
-            pages.append(Item(source, numbered(item.relative_path), output))
-    return pages
 
 
 def read_list(path: Path) -> list[Item]:

@@ -200,7 +200,7 @@ def _add_run(run: ArgumentParser) -> None:
         help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
         "local to start one on this machine. All machines need the folders at the same paths",
     )
-    add("--pages", action="store_true", help="enhance each page of a TIFF, as NAME-p1, NAME-p2 and so on")
+    add("--pages", nargs=0, action=_Withdrawn, help=argparse.SUPPRESS)
     add("--report", action="store_true", help="write a PDF report next to each result")
     add("--json", action="store_true", help="print one JSON object per file")
     add(
@@ -294,14 +294,12 @@ def _run(options: Namespace) -> int:
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
     output, is_stdin = options.output, options.input == [_PIPE]
     is_piped = is_stdin or _PIPE in (*options.input, output)
-    if options.pages and options.ray not in (None, "local"):
-        raise SettingsError("pages_on_cluster")
     shard = Shard.parse(options.shard)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if is_piped:
             _replace_pipes(options, folder)
-        batch, encoding = _plan(options, shard, folder if options.pages else None)
+        batch, encoding = _plan(options, shard)
         if is_stdin:
             named = {key: replace(item, entry={"input": str(_PIPE)}) for key, item in batch.files.items()}
             batch = replace(batch, files=named)
@@ -339,7 +337,7 @@ def _replace_pipes(options: Namespace, folder: Path) -> None:
     """Replace standard input and standard output by files in `folder`. Raises SettingsError."""
     is_remote = any(isinstance(one, str) for one in (*options.input, options.output))
     is_alone = len(options.input) == 1 and options.shard == "1/1" and not is_remote
-    if not is_alone or options.ray is not None or options.report or options.pages or options.files:
+    if not is_alone or options.ray is not None or options.report or options.files:
         raise SettingsError("pipe_single")
     if options.output == _PIPE:
         options.output = folder / f"result{_encoding(options).file_format.ending}"
@@ -359,10 +357,10 @@ def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
     return Encoding(options.format or "png", **chosen)
 
 
-def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, Encoding]:
+def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
     from .batch import plan
-    from .batch_inputs import find_images, read_list, split_pages
+    from .batch_inputs import find_images, read_list
     from .processes import remove_leftovers
     from .remote import RemoteFile
 
@@ -372,15 +370,15 @@ def _plan(options: Namespace, shard: Shard, pages: Path | None) -> tuple[Batch, 
     if item is not None and isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)
-        return plan(split_pages(replace(item, output=output), pages)), encoding
-    if item is not None and pages is None:
+        return plan([replace(item, output=output)]), encoding
+    if item is not None:
         return plan([item], RemoteFile(output)), _encoding(options, Path(output))
     encoding = _encoding(options)
     if output is None:
-        return find_images(inputs, shard=shard, pages=pages, listed=listed), encoding
+        return find_images(inputs, shard=shard, listed=listed), encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
-    batch = find_images(inputs, output, shard, encoding.file_format.ending, pages, listed)
+    batch = find_images(inputs, output, shard, encoding.file_format.ending, listed)
     if isinstance(output, Path):
         for folder in {output / item.target for item in batch.items}:
             remove_leftovers(folder.parent)

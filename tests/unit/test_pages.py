@@ -1,8 +1,7 @@
-"""Files with several pages: the first one is enhanced, or each with --pages."""
+"""Files with several pages: the first one is enhanced."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ import tifffile
 
 from enhance.cli import main
 from enhance.images import inspect, read_image
-from enhance.images.pages import count_pages, write_page
+from enhance.images.pages import count_pages
 from tests.unit.image_files import encode
-from tests.unit.photos_with_metadata import photo, read_by_exiftool
+from tests.unit.photos_with_metadata import photo
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
@@ -34,16 +33,12 @@ def pages_of(path: Path) -> int:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
-def test_page_is_a_file_of_its_own(tmp_path, dtype, options):
-    pages = write_pages(tmp_path / "scan.tif", 3, dtype, **options)
-    assert read_image(tmp_path / "scan.tif").metadata.notes == ("first_frame",)
+def test_only_the_first_page_is_decoded(tmp_path, dtype, options):
+    first, *_ = write_pages(tmp_path / "scan.tif", 3, dtype, **options)
+    image = read_image(tmp_path / "scan.tif")
+    assert (image.rgb == first).all()
+    assert image.metadata.notes == ("first_frame",)
     assert pages_of(tmp_path / "scan.tif") == inspect(tmp_path / "scan.tif").frames == 3
-    for number, pixels in enumerate(pages, 1):
-        write_page(tmp_path / "scan.tif", number, tmp_path / "page.tif")
-        image = read_image(tmp_path / "page.tif")
-        assert (image.rgb == pixels).all()
-        assert image.metadata.notes == ()
-        assert read_by_exiftool(tmp_path / "page.tif")["IFD0:ImageDescription"] == f"page {number}"
 
 
 @pytest.mark.filterwarnings("error")
@@ -58,28 +53,16 @@ def test_other_and_damaged_files_have_one_page(tmp_path):
         assert pages_of(tmp_path / "file") == 1
 
 
-def test_command_line_enhances_each_page(tmp_path, capsys):
-    (tmp_path / "in").mkdir()
-    pages = write_pages(tmp_path / "in" / "scan.tif")
-    write_pages(tmp_path / "in" / "single.tif", 1)
-    call = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--preset=anime-fast", "--format=tiff", "--pages"]
-
-    for cached in (False, True):
-        assert main([*call, "--json"]) == 0
-        infos = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [Path(info["output"]["path"]).name for info in infos] == [
-            *(f"scan-p{number}.tif" for number in (1, 2, 3)),
-            "single.tif",
-        ]
-        assert [info["input"]["height"] for info in infos] == [len(pixels) for pixels in pages] + [12]
-        assert [info["cached"] for info in infos] == [cached] * 4
-    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["scan.tif", "single.tif"]
-
-
-def test_command_line_numbers_a_named_output(tmp_path, capsys):
-    write_pages(tmp_path / "scan.tif", 2)
+def test_command_line_enhances_the_first_page_and_says_so(tmp_path, capsys):
+    first, _ = write_pages(tmp_path / "scan.tif", 2)
     call = ["run", str(tmp_path / "scan.tif"), "-o", str(tmp_path / "large.png"), "--preset=anime-fast"]
-    assert main([*call, "--pages"]) == 0
-    assert sorted(path.name for path in tmp_path.glob("large*")) == ["large-p1.png", "large-p2.png"]
     assert main(call) == 0
     assert "Only the first image of the file was enhanced" in capsys.readouterr().err
+    assert inspect(tmp_path / "large.png").height == 4 * len(first)
+
+
+def test_the_withdrawn_option_is_rejected_with_what_to_use_instead(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--pages", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "Save the other pages as files" in capsys.readouterr().err
