@@ -294,6 +294,13 @@ def grade_in(info: Info) -> str:
     return "" if worst is None else fidelity_grade(worst)
 
 
+def network_key_of(info: Info) -> str:
+    """Return the `Request.network_key` of a finished run."""
+    model, second = info["model"], info.get("second_model")
+    second_sha256 = second["sha256"] if second else None
+    return network_key(info["input"]["sha256"], settings_in(info), model["sha256"], info["precision"], second_sha256)
+
+
 def settings_in(info: Info) -> Settings:
     """Return the settings of a finished run, even if its model was removed or replaced."""
     values = {**info["settings"], "preset": info["preset"], "tile": info["tile"]}

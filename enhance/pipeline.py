@@ -457,7 +457,7 @@ def run_as_task(
     """Steps 2 to 7 of a run whose result is stored, together with its input and the network's output."""
     tasks.prepare()
     task_id, image = tasks.new_id(), run.request.image
-    path, network_path = tasks.result_path(task_id), tasks.network_path(run.request.network_key)
+    path, network_path = tasks.result_path(task_id), tasks.network_path(image.sha256, run.request.network_key)
     if hold is not None:
         hold.enter_context(tasks.using(path))
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):

@@ -65,6 +65,7 @@ class OwnFolders:
 
 
 Inode = tuple[int, int]
+"""The device and the inode of a file, which all its hard links have."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 - `uploads/<sha256>/<name>`: an input, byte for byte
 - `processed/<task_id>.png` and `.json`: a result and its `info`
-- `network/<key>.raw`: the output of the network, for tuning again
+- `network/<sha256 of the input>-<key>.raw`: the output of the network, for tuning again
 - `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
 - `lists/<user>.<id>.json`: an entry of a user's recent results
 - `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the checksum of its PNG
@@ -29,12 +29,12 @@ from typing import Any
 from .errors import EnhanceError, PictureError, StorageError
 from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag, strip_direction_marks
-from .info import Info, settings_in
+from .info import Info, network_key_of, settings_in
 from .output.formats import FORMATS, Encoding
 from .output.names import shorten
 from .processes import is_process_alive, remove_leftovers
-from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
-from .settings import Settings, network_key, network_scale
+from .retention import Inode, OwnFolders, StoredItem, UsedFiles, sizes_of, trim
+from .settings import Settings, network_scale
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)
 _NAMES = {
     "uploads": re.compile(r"[0-9a-f]{64}"),
     "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
-    "network": re.compile(r"[0-9a-f]{64}\.raw"),
+    "network": re.compile(r"([0-9a-f]{64}-)?[0-9a-f]{64}\.raw"),  # Earlier versions named them by the key only.
     "reports": re.compile(rf"[0-9a-f]{{32}}(-[a-z0-9-]+)?({'|'.join(map(re.escape, _REPORT_SUFFIXES.values()))})\.pdf"),
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
     "encoded": re.compile(
@@ -157,8 +157,8 @@ class TaskStore:
     def result_path(self, task_id: str) -> Path:
         return self.processed / f"{task_id}.png"
 
-    def network_path(self, key: str) -> Path:
-        return self.network / f"{key}.raw"
+    def network_path(self, input_sha256: str, key: str) -> Path:
+        return self.network / f"{input_sha256}-{key}.raw"
 
     def report_path(self, task_id: str, language: str, encoding: Encoding) -> Path:
         suffix = _REPORT_SUFFIXES[match_language(language) or DEFAULT_LANGUAGE]
@@ -288,30 +288,36 @@ class TaskStore:
             files.sort(key=lambda one: (one.number, one.id))
         return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)
 
-    def remove(self, entries: Sequence[Entry]) -> None:
-        """Delete runs with their results, reports and inputs, except what other entries or results need."""
+    def remove(self, entries: Sequence[Entry]) -> set[Inode]:
+        """Delete runs with their inputs and all that was made from them, except what other entries or results need.
+
+        Return the inodes of the deleted files that no file of the store has any more.
+        """
         for entry in entries:
             entry.path(self).unlink(missing_ok=True)
         others = list(self._entries())  # all users, because equal inputs and results are stored once
         ids = {entry.task_id for entry in entries} - {other.task_id for other in others}
         removed = [info for one in ids if (info := self.info(one or "")) is not None]
-        self._remove_unused({self.result_path(info["task_id"]) for info in removed})
+        gone = self._remove_unused({self.result_path(info["task_id"]) for info in removed})
 
         # Listed after the deletion, which leaves results that are in use. Their files are still needed.
         tasks = [path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem)]
         remaining = [info for info in map(_read_info, tasks) if info]
         pngs = {info["output"].get("sha256") for info in removed}
         pngs -= {info["output"].get("sha256") for info in remaining} | {None}
-        inputs = {entry.sha256 for entry in entries} - {other.sha256 for other in others}
-        inputs -= {info["input"]["sha256"] for info in remaining}
-        self._remove_unused(
+        inputs = {entry.sha256 for entry in entries}
+        outputs = {path for sha256 in inputs for path in self.network.glob(f"{sha256}-*")}
+        outputs -= {self.network_path(info["input"]["sha256"], network_key_of(info)) for info in remaining}
+        inputs -= {other.sha256 for other in others} | {info["input"]["sha256"] for info in remaining}
+        gone |= self._remove_unused(
             {
                 *(path for info in removed for path in self.reports.glob(f"{info['task_id']}*.pdf")),
                 *(path for sha256 in pngs for path in self.encoded.glob(f"{sha256}-*")),
-                *(self.network_path(_network_key(info)) for info in removed if info["input"]["sha256"] in inputs),
+                *outputs,
                 *(path for sha256 in inputs for path in (self.uploads / sha256).glob("*")),
             }
         )
+        return gone - {inode for item in self._items() for inode in item.sizes}
 
     def using(self, *paths: Path) -> AbstractContextManager[None]:
         """Prevent the deletion of these files inside the block."""
@@ -362,11 +368,15 @@ class TaskStore:
         for part in (part for folder in self._folders() for part in folder.glob(".enhance-*.part")):
             yield StoredItem(part, 0.0, sizes_of(part), removable=False)
 
-    def _remove_unused(self, paths: Collection[Path]) -> None:
+    def _remove_unused(self, paths: Collection[Path]) -> set[Inode]:
+        """Remove those of the files that are not in use, and return their inodes."""
+        inodes = set[Inode]()
         with self._used.lock:
             for item in self._items():
                 if item.removable and item.path in paths:
                     self._remove(item.path)
+                    inodes |= item.sizes.keys()
+        return inodes
 
     def _remove(self, path: Path) -> None:
         """Remove a file of the store, or a file or folder of the page."""
@@ -402,10 +412,6 @@ def _read_info(path: Path) -> Info | None:
         return info if info["status"] == "done" and info["output"]["bytes"] == size else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _network_key(info: Info) -> str:
-    return network_key(info["input"]["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
 
 
 def download_name(name: str, settings: Settings, ending: str = ".png") -> str:

@@ -359,6 +359,7 @@ def download_entry(call: Call) -> Updates:
     is_report = getattr(call.event, "act", "") == "report"
     if len(entries) > 1:
         path = _pack_entries(call, entries)
+        call.session.archives[path] = {entry.id for entry in entries}
     else:
         info = enhancer.tasks.finished_info(entries[0].task_id or "")
         if is_report:
@@ -375,7 +376,8 @@ def remove_entry(call: Call) -> Updates:
     """Delete an entry with its files, and remove it from the stage if it is shown."""
     entries, session, card = find_entries(call, is_settled=True), call.session, call.page.result
     session.remove_files({entry.id for entry in entries})
-    call.services.enhancer.tasks.remove(entries)
+    removed = call.services.enhancer.tasks.remove(entries)
+    call.services.downloads.remove_links(removed)
     updates = show_history(call)
     if session.result is None or session.result.info["task_id"] not in {entry.task_id for entry in entries}:
         return updates

@@ -130,6 +130,7 @@ class Session:
 
         self.files = BatchFiles()
         self.batch: Any = None  # The current or last PageBatch.
+        self.archives: dict[Path, set[str]] = {}  # The keys of the files in each other ZIP file.
         self.open_batch = ""  # The batch whose files the list of results shows.
         self._file_number = 0
 
@@ -241,7 +242,9 @@ class Session:
         with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
-        return PageResult(upload, result.info, download, self.save_image("overview", overview.pixels, icc))
+        with storage_errors(download):
+            shown = save_for_screen(overview.pixels, download.with_name("overview"), icc)
+        return PageResult(upload, result.info, download, shown)
 
     def cancel_previews(self) -> None:
         """Cancel the preview and the comparison, which only an open page needs."""
@@ -273,12 +276,14 @@ class Session:
             self.files.items, self.batch = self.current_batch.items, None
 
     def remove_files(self, keys: Collection[str]) -> None:
-        """Remove finished files from the Batch tab, with all downloads that contain them."""
+        """Delete all downloads that contain these files, and remove finished ones from the Batch tab."""
         with self.lock:
-            if self.is_batch_running or not any(item.key in keys for item in self.current_batch.items):
-                return
-            self.end_batch()
-            self.files.remove(keys)
+            if not self.is_batch_running and any(item.key in keys for item in self.current_batch.items):
+                self.end_batch()
+                self.files.remove(keys)
+            for path in [path for path, contained in self.archives.items() if not contained.isdisjoint(keys)]:
+                del self.archives[path]
+                path.unlink(missing_ok=True)
 
     def begin_choice(self) -> int:
         """Return the number of a new choice of a photo, which replaces an earlier one that is still being read."""

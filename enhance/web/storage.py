@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..errors import EnhanceError, StorageError
 from ..files import link_or_copy, storage_errors
 from ..info import timestamp
 from ..output.formats import Encoding
-from ..retention import OwnFolders, StoredItem, sizes_of
+from ..retention import Inode, OwnFolders, StoredItem, sizes_of
 from ..store import TaskStore
 
 MIN_RETENTION = 60
@@ -86,6 +86,12 @@ class PageFolder:
             with suppress(OSError):
                 if entry.stat().st_mtime < now - self._seconds:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def remove_links(self, inodes: Set[Inode]) -> None:
+        """Delete the links to these files, each with its folder, which also has other images of the same result."""
+        for folder in (self.root / name for name in self._names if name != "."):
+            for path in [path for path in folder.rglob("*") if not inodes.isdisjoint(sizes_of(path))]:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
     def new_path(self, name: str) -> Path:
         """Return the path for a new download called `name`, in a folder with a random name. Raises StorageError."""

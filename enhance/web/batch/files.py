@@ -117,6 +117,10 @@ class BatchFiles:
                 found.append((item, True))
         return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.thumbnails]
 
+    def clear(self) -> None:
+        """Remove all files with their downloads."""
+        self.remove([item.key for item in self.items])
+
     def remove(self, keys: Collection[str]) -> None:
         """Remove files with their downloads, and all ZIP files."""
         self.items = tuple(item for item in self.items if item.key not in keys)

@@ -240,7 +240,9 @@ def clear_files(call: Call) -> Updates:
     session = call.session
     with session.lock:
         if not session.is_batch_running:
-            session.batch, session.files = None, BatchFiles()
+            session.end_batch()
+            session.files.clear()
+            session.files = BatchFiles()
             session.selected.file = None
     return show_batch(call) | {call.page.batch.problem: ""}
 
@@ -319,6 +321,7 @@ def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
         shown = session.active
         shown.is_auto = settings.is_auto
         shown.settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+    before.clear()
     for entry in lost:
         entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
     return lost
@@ -329,6 +332,7 @@ def write_reports(call: Call) -> Updates:
     """Write the PDF report of each result and let the browser download them in one ZIP file."""
     session, services, names = call.session, call.services, UniqueNames()
     path = services.downloads.new_path(_REPORTS_NAME)
+    session.archives[path] = {item.key for item in session.current_batch.items}
     with storage_errors(path), zipfile.ZipFile(path, "w") as archive:
         for item in session.current_batch.items:
             if item.info is not None:

@@ -1,0 +1,100 @@
+"""Deleting a result on the page also deletes the downloads and images that the page made from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from enhance.web import history, run
+from enhance.web.batch import run as batch
+from enhance.web.storage import history_name
+from enhance.web.views import Call
+
+KEY = "a1" * 16
+
+
+@pytest.fixture
+def listed(call: Call) -> Call:
+    """A call of a page with a list of results."""
+    call.session.history = history_name(call.request, KEY)
+    call.session.values = dict(call.values)
+    return call
+
+
+def act(call: Call, entry: str, act: str = "") -> Call:
+    """Return the call of a button of an entry."""
+    return replace(call, event=gr.EventData(None, {"entry": entry, "key": KEY, "act": act}))
+
+
+def page_files(call: Call) -> set[str]:
+    """Return the files of the page, without the photo that it still shows."""
+    root = call.services.downloads.root
+    files = {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
+    return {path.name for path in files if path.name != ".enhance-folder" and not path.name.startswith("thumbnail-")}
+
+
+def stored_files(call: Call) -> list[Path]:
+    folder = call.services.enhancer.tasks.folder
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".enhance-folder"]
+
+
+def enhance(call: Call) -> str:
+    """Enhance the photo of the page and return the entry of the result."""
+    run.start_run(call)
+    call.session.run.wait(60)
+    call.session.run.result()
+    return call.session.run.entry.id
+
+
+def test_a_deleted_result_leaves_no_download_of_the_page(listed):
+    entry = enhance(listed)
+    for form in ("jpeg", "tiff"):
+        run.export(replace(listed, values={**listed.values, "format": form}))
+    run.report(listed)
+    history.download_entry(act(listed, entry, "report"))
+    history.download_entry(act(listed, entry, "download"))
+    assert {Path(name).suffix for name in page_files(listed)} >= {".png", ".jpg", ".tif", ".pdf"}
+
+    history.remove_entry(act(listed, entry))
+
+    assert page_files(listed) == set()
+    assert stored_files(listed) == []
+
+
+def test_a_deleted_result_leaves_the_downloads_of_other_results(listed):
+    first = enhance(listed)
+    run.export(listed)
+    second = replace(listed, values={**listed.values, "saturation": 0})
+    enhance(second)
+    history.download_entry(act(listed, first, "download"))
+    before = page_files(second)
+
+    history.remove_entry(act(listed, first))
+
+    assert listed.session.result is not None
+    assert listed.session.result.download.exists()
+    assert listed.session.result.overview.exists()
+    assert page_files(second) <= before
+
+
+def test_a_deleted_file_of_a_batch_leaves_no_archive_that_contains_it(listed, tmp_path):
+    copy = tmp_path / "copy.png"
+    copy.write_bytes((tmp_path / "photo.png").read_bytes())
+    batch.add_files(listed, [str(tmp_path / "photo.png"), str(copy)])
+    batch.start_batch(listed)
+    assert listed.session.batch.wait(60)
+    first, other = listed.session.current_batch.items
+    batch.write_reports(listed)
+    history.download_entry(act(listed, listed.session.files.id, "zip"))
+    assert {"enhanced.zip", "reports.zip"} <= page_files(listed)
+    batch.clear_files(listed)
+
+    history.remove_entry(act(listed, first.key))
+
+    assert not {"enhanced.zip", "reports.zip"} & page_files(listed)
+    history.remove_entry(act(listed, other.key))
+    assert page_files(listed) == set()
+    assert stored_files(listed) == []

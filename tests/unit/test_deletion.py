@@ -1,0 +1,151 @@
+"""Deleting a result deletes everything that was made from it, but nothing that another result needs."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from enhance import Encoding, EnhanceError, Enhancer, Result, Settings
+from enhance.i18n import LANGUAGES
+from enhance.output.formats import FORMATS
+from enhance.store import Entry
+
+FAST = Settings("anime-fast")
+
+
+@pytest.fixture(scope="module")
+def engine_of_all(span_weights) -> Enhancer:
+    return Enhancer("cpu", "fp32")
+
+
+@pytest.fixture
+def enhancer(engine_of_all, tmp_path) -> Enhancer:
+    """An enhancer with an empty store."""
+    engine_of_all.tasks = type(engine_of_all.tasks)(tmp_path / "data")
+    return engine_of_all
+
+
+@pytest.fixture
+def photo_file(tmp_path) -> Path:
+    pixels = cv2.resize(data.astronaut()[:320, :480], (48, 32), interpolation=cv2.INTER_AREA)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def entry_of(enhancer: Enhancer, file: Path, settings: Settings, result: Result | None) -> Entry:
+    """Add a run to the list of results, which has failed if there is no result."""
+    image = enhancer.read(file)
+    enhancer.tasks.keep_upload(file, file.name, image.sha256, image.bytes)
+    entry = Entry(
+        "a" * 64,
+        secrets.token_hex(16),
+        state="done" if result else "failed",
+        began="2026",
+        name=file.name,
+        sha256=image.sha256,
+        width=image.width,
+        height=image.height,
+        settings=settings.as_dict(),
+        thumbnail="",
+        process="",
+        task_id=result.info["task_id"] if result else None,
+    )
+    enhancer.tasks.save_entry(entry)
+    return entry
+
+
+def enhanced(enhancer: Enhancer, file: Path, settings: Settings) -> Entry:
+    return entry_of(enhancer, file, settings, enhancer.run(file, settings))
+
+
+def stored_files(enhancer: Enhancer) -> set[str]:
+    """Return the files of the data folder, without the marker of the folder."""
+    folder = enhancer.tasks.folder
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {name for name in files if name != ".enhance-folder"}
+
+
+KINDS = {
+    "the scale of the network": FAST,
+    "a smaller scale": Settings("anime-fast", scale=1.5),
+    "beyond the scale of the network": Settings("anime-fast", scale=10, strength=0.7, saturation=1.2),
+    "downscaled first": Settings("anime-fast", reduce=2),
+    "a long side": Settings("anime-fast", long_side=100),
+    "a print": Settings("anime-fast", print_width=1, print_height=1, dpi=150),
+    "no tuning": Settings("anime-fast", tuning=False),
+    "no network": Settings("resize", long_side=20),
+    "auto": Settings(),
+    "auto beyond the scale of the network": Settings(scale=8),
+    "dehaze": Settings("dehaze"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_stays_of_a_deleted_result(enhancer, photo_file, kind):
+    entry = enhanced(enhancer, photo_file, KINDS[kind])
+    assert {name.split("/")[0] for name in stored_files(enhancer)} == {"uploads", "processed", "network", "lists"}
+
+    enhancer.tasks.remove([entry])
+
+    assert stored_files(enhancer) == set()
+
+
+def test_exports_and_reports_are_deleted_with_their_result(enhancer, photo_file):
+    result = enhancer.run(photo_file, FAST)
+    entry = entry_of(enhancer, photo_file, FAST, result)
+    for name in FORMATS:
+        try:
+            enhancer.export(result, Encoding(name))
+        except EnhanceError:  # A package for this format is not installed.
+            continue
+        for language in LANGUAGES:
+            enhancer.report(result.info["task_id"], language, encoding=Encoding(name))
+    assert {Path(name).suffix for name in stored_files(enhancer)} >= {".pdf", ".jpg", ".webp", ".tif"}
+
+    enhancer.tasks.remove([entry])
+
+    assert stored_files(enhancer) == set()
+
+
+def test_the_files_of_a_batch_are_deleted_together(enhancer, photo_file, tmp_path):
+    Image.fromarray(np.asarray(Image.open(photo_file))[::-1]).save(tmp_path / "other.png")
+    files = [photo_file, tmp_path / "other.png", photo_file]
+
+    enhancer.tasks.remove([enhanced(enhancer, file, KINDS["beyond the scale of the network"]) for file in files])
+
+    assert stored_files(enhancer) == set()
+
+
+def test_a_deleted_failed_run_leaves_no_network_output(enhancer, photo_file, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr("enhance.pipeline.write_png", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            enhancer.run(photo_file, FAST)
+    entry = entry_of(enhancer, photo_file, FAST, None)
+    assert any(name.startswith("network/") for name in stored_files(enhancer))
+
+    enhancer.tasks.remove([entry])
+
+    assert stored_files(enhancer) == set()
+
+
+@pytest.mark.parametrize(("kind", "size"), [("the scale of the network", 2), ("beyond the scale of the network", 12)])
+def test_another_result_of_the_photo_keeps_its_files(enhancer, photo_file, kind, size, monkeypatch):
+    other = enhanced(enhancer, photo_file, KINDS[kind])
+    kept = stored_files(enhancer)
+    same = enhanced(enhancer, photo_file, KINDS[kind])
+    different = enhanced(enhancer, photo_file, KINDS["downscaled first"])
+
+    enhancer.tasks.remove([same, different])
+
+    assert stored_files(enhancer) == kept
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+    resized = enhanced(enhancer, photo_file, KINDS[kind].changed(scale=size))
+    enhancer.tasks.remove([other, resized])
+    assert stored_files(enhancer) == set()
