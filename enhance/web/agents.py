@@ -50,7 +50,7 @@ _INSTRUCTIONS = (
     "and the expected time. Call `preview` to see an area before a long run. `enhance` {}."
 )
 _REMOTE = (
-    "Send an image as a data: URL, or upload it to /gradio_api/upload and send the path.",
+    "Send an image as a data: URL of up to 20 MB, or upload it to /gradio_api/upload and send the path.",
     "returns the address of the result",
 )
 _LOCAL = "Send the path of an image file.", "writes a file and never changes the photo"
@@ -103,7 +103,8 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                 check_endpoint(name, services.endpoints)
                 endpoint = services.endpoints[name]
                 check_parameters(name, _input_schema(name, endpoint, local)["properties"], arguments)
-                given = {one: _convert(one, value, local) for one, value in arguments.items()}
+                limit = services.limits.files
+                given = {one: _convert(one, value, limit, local) for one, value in arguments.items()}
                 outputs = await _call(endpoint, given, report, request=request, progress=progress)
                 prefix = "" if local else f"{root_url(context.request, f'{API}/mcp')}{API}/file="
                 return _result(endpoint, outputs, lambda path: path if local else prefix + encode_file_path(path))
@@ -207,11 +208,15 @@ def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str
     return types.CallToolResult(content=content, structuredContent=structured)
 
 
-def _convert(name: str, value: Any, local: bool) -> Any:
+def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:
     """Return an argument for the endpoint. Raises EnhanceError."""
-    if name == "images" and isinstance(value, list):
+    if name == "images":
+        if not isinstance(value, list):
+            raise SettingsError("agent_no_list", name=name)
+        if len(value) > max_images:  # before each of them becomes a file
+            raise PictureError("too_many_files", limit=max_images)
         return [_image_path(one, local) for one in value]
-    if name in ("image", "images"):
+    if name == "image":
         return _image_path(value, local)
     if isinstance(value, dict | list):
         raise SettingsError("agent_no_value", name=name)

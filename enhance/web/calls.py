@@ -161,7 +161,7 @@ def _check_files(values: Any) -> None:
             continue  # Gradio only takes objects with this key as files.
         path, meta = file.get("path"), file["meta"]
         try:
-            is_fine = isinstance(meta, dict) and (not isinstance(path, str) or is_uploaded(Path(path)))
+            is_fine = isinstance(meta, dict) and isinstance(path, str) and is_uploaded(Path(path))
         except ValueError:
             is_fine = False
         if not is_fine:

@@ -16,7 +16,6 @@ from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -46,14 +45,12 @@ _DEVELOPER_ROUTES = ("/monitoring", *(f"{API}/{name}" for name in _DEVELOPER_NAM
 """Routes of Gradio for app developers, which are closed here."""
 _UPLOADS = (f"{API}/upload", HTTP_API)
 """The routes that receive files."""
-_FILE_ROUTES = (f"{API}/file=", f"{API}/file/")
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
 _FILE_NAMES = ("path", "url", "orig_name")
 _MAX_NAME_LENGTH = 4096
 _MAX_PART_BYTES = 255
 """The largest length of a part of a path. No file system has longer names, and the program's own are shorter."""
-_REMOTE = ("http://", "https://")
 _FAILURE_SECONDS, _MAX_FAILURES, _MAX_UNKNOWN_FAILURES = 60.0, 5, 30
 _MAX_KNOWN_ADDRESSES = 1000
 
@@ -289,7 +286,7 @@ def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
 
 
 class RequestChecks(_Middleware):
-    """Middleware that limits the size of requests and rejects those that would make the server fetch an address.
+    """Middleware that limits the size of requests and rejects calls that Gradio could not handle.
 
     It comes after the login because it reads bodies and its errors name the endpoints.
     """
@@ -300,8 +297,6 @@ class RequestChecks(_Middleware):
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
-        if path.startswith(_FILE_ROUTES) and path[len(_FILE_ROUTES[0]) :].lower().startswith(_REMOTE):
-            raise RejectedRequest(403, EnhanceError("fetch_refused"))
         if method == "POST" and path in _UPLOADS:
             with Reservation(self._tasks) as space:
                 await self._upload(scope, receive, send, space)
@@ -339,28 +334,27 @@ class RequestChecks(_Middleware):
             raise RejectedRequest(400, EnhanceError(key))
 
     def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
-        """Check the JSON of a request as the frameworks decode it, and return it completed. Raises RejectedRequest."""
+        """Return the JSON of a request, checked, completed and in UTF-8. Raises RejectedRequest and EnhanceError."""
         try:
             given = json.loads(body) if body else None
             # Gradio cannot respond with the values that JSON does not have: NaN, and halves of characters.
             json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise RejectedRequest(400, EnhanceError("api_no_json")) from error
-        texts = list(values_in(_mcp_arguments(given), str)) if path.startswith(f"{API}/mcp") else []
-        files = sum(text.startswith("data:") for text in texts)
+        if not path.startswith(f"{API}/mcp"):  # A tool checks its own arguments, because their errors are its answers.
+            self._check_names(given)
+            check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
+        return json.dumps(given).encode() if body else body
+
+    def _check_names(self, given: Any) -> None:
+        """Raise RejectedRequest for too many files or a long name in the JSON of a call."""
+        count = 0
         for file in values_in(given, dict):
-            files += "path" in file or "url" in file
+            count += "path" in file or "url" in file
             if any(len(text) > _MAX_NAME_LENGTH for name in _FILE_NAMES if isinstance(text := file.get(name), str)):
                 raise RejectedRequest(413, EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH))
-            if _is_remote(file.get("path")) or (_is_remote(file.get("url")) and not _is_own_url(file)):
-                raise RejectedRequest(403, EnhanceError("fetch_refused"))
-        if files > self._limits.files:
+        if count > self._limits.files:
             raise RejectedRequest(413, EnhanceError("too_many_files", limit=self._limits.files))
-        # Only the path of an upload's address is read, it is never fetched.
-        if any(_is_remote(text) and f"{API}/file=" not in text for text in texts):
-            raise RejectedRequest(403, EnhanceError("fetch_refused"))
-        check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
-        return json.dumps(given).encode() if body else body
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
@@ -399,22 +393,6 @@ def _stream_name(scope: Scope, path: str) -> str | None:
     if path == f"{API}/queue/data":
         return Request(scope).query_params.get("session_hash")
     return path.rpartition("/")[2] if path.startswith((f"{API}/call/", f"{API}/heartbeat/")) else None
-
-
-def _mcp_arguments(given: Any) -> list[Any]:
-    """Return the arguments of the tool calls in an MCP request, which is one message or a list of them."""
-    calls = [one.get("params") for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)]
-    return [call.get("arguments") for call in calls if isinstance(call, dict)]
-
-
-def _is_remote(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().lower().startswith(_REMOTE)
-
-
-def _is_own_url(file: dict[str, Any]) -> bool:
-    """Return whether the URL is this server's own for the `path` of the file. It is never fetched."""
-    path = file.get("path")
-    return isinstance(path, str) and unquote(file["url"]).endswith(f"{API}/file={path}")
 
 
 def _content_length(headers: Headers) -> int:

@@ -17,10 +17,14 @@ from enhance.config import version
 
 from ..site import photo
 from .calls import ENDPOINTS
+from .test_agents import wrong_arguments
+from .test_server_side_requests import Elsewhere, elsewhere
 
 pytest.importorskip("mcp")
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+
+__all__ = ["elsewhere"]
 
 FAST = {"preset": "anime-fast"}
 
@@ -89,3 +93,17 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_er
         assert (image.format, image.size) == ("JPEG", (192, 160))
     assert steps
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
+
+
+def test_every_wrong_argument_is_an_error_of_the_tool_and_no_address_is_fetched(tmp_path, elsewhere):
+    async def work(session: Any, _: Any) -> None:
+        for tool, arguments in wrong_arguments(elsewhere):
+            if arguments == {"images": [elsewhere]}:
+                continue  # The path of a missing file, which does not stop a batch.
+            answer = await session.call_tool(tool, arguments)
+            assert answer.isError, (tool, arguments)
+            assert "unexpected" not in answer.content[0].text, (tool, arguments)
+        assert not (await session.call_tool("status", {})).isError
+
+    in_session(tmp_path, work)
+    assert Elsewhere.requests == []
