@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -29,7 +28,6 @@ BYTES_PER_SECOND = 500
 """A request must arrive at this rate and can fall behind by SLACK_SECONDS. Apache's limits are similar."""
 _CHECK_SECONDS = 5.0
 MOST_CONNECTIONS = 4_000
-MOST_OF_AN_ADDRESS = 200
 _MAX_FILES = 65_536
 _Protocol: Any = AutoHTTPProtocol
 """The protocol of h11 or httptools, whose attributes have the same names."""
@@ -42,7 +40,7 @@ class LimitedProtocol(_Protocol):
     its request at once is served even while others hold all connections open.
     """
 
-    most, most_of_address = MOST_CONNECTIONS, MOST_OF_AN_ADDRESS
+    most = MOST_CONNECTIONS
     metrics = Metrics()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -50,11 +48,7 @@ class LimitedProtocol(_Protocol):
         self._opened = self.loop.time()
         self._deadline = self._opened + SLACK_SECONDS
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadline)
-        address = self.client[0] if self.client else ""
-        if address not in getattr(self.app, "trusted_hosts", ()):  # uvicorn's, if it reads a proxy's headers.
-            near = [one for one in self.connections if one.client and one.client[0] == address]
-            self._limit(near, self.most_of_address, "connections_of_address")
-        self._limit(self.connections, self.most, "connections_full")
+        self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
@@ -90,19 +84,19 @@ class LimitedProtocol(_Protocol):
             return
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadline)
 
-    def _limit(self, connections: Collection[Any], limit: int, key: str) -> None:
+    def _make_room(self) -> None:
         """Close one of too many connections: the oldest with an incomplete request, or else this new one."""
-        if len(connections) <= limit:
+        if len(self.connections) <= self.most:
             return
-        connections = [one for one in connections if not one.transport.is_closing()]
-        if len(connections) <= limit or self not in connections:  # The limit of the address can have closed it.
+        connections = [one for one in self.connections if not one.transport.is_closing()]
+        if len(connections) <= self.most:
             return
         incomplete = [one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete]
         if len(incomplete) > 1:  # This connection is one of them, and its request has not arrived yet.
             incomplete.remove(self)
             min(incomplete, key=lambda one: (one._has_head, one._opened)).transport.abort()
         else:
-            self._reject(EnhanceError(key, limit=limit))
+            self._reject(EnhanceError("connections_full", limit=self.most))
 
     def _reject(self, error: EnhanceError) -> None:
         self.metrics.count_error(error)
@@ -128,11 +122,9 @@ class LimitedServer(gradio.http_server.Server):
 def limit_connections(metrics: Metrics) -> None:
     """Set the limits for servers that start from now on, and raise the limit of open files.
 
-    Half of the file descriptors remain for everything else. An address can have a quarter of the connections. A proxy
-    in FORWARDED_ALLOW_IPS can have all, because its users share its address.
+    Half of the file descriptors remain for everything else.
     """
-    most = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
-    LimitedProtocol.most, LimitedProtocol.most_of_address = most, min(MOST_OF_AN_ADDRESS, most // 4)
+    LimitedProtocol.most = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
     LimitedProtocol.metrics = metrics
     use_server_class(LimitedServer)
 
