@@ -125,7 +125,7 @@ class Config:
     - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line (400 million px) or of
       the page (100 million px, 200 MB).
     - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
-    - `api_keys`: keys of programs for the plain HTTP API. `queue`: maximum number of waiting runs.
+    - `api_keys`: keys of programs, in place of the login. `queue`: maximum number of waiting runs.
     - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces set both.
     - `metrics`: whether to serve counters.
     - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).

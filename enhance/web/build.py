@@ -38,7 +38,7 @@ from .params import (
     TUNING_CONTROLS,
 )
 from .preview import PREVIEW_EVENTS
-from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
+from .security import Access, OriginCheck, RequestChecks, SecurityHeaders
 from .services import Services, create_services, register
 from .sessions import MAX_SESSIONS
 from .storage import MARK_SECONDS, MIN_RETENTION
@@ -149,7 +149,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
             "middleware": [
                 Middleware(SecurityHeaders, config.frame_ancestors),
                 Middleware(OriginCheck, metrics, config.public_host),
-                Middleware(Login, config.api_keys),
+                Middleware(Access, config.api_keys),
                 Middleware(RequestChecks, limits, tasks or TaskStore(config.data)),
             ],
             "routes": routes,

@@ -19,8 +19,6 @@ T = TypeVar("T")
 API = "/gradio_api"
 HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
-KEY = "enhance_key"
-"""The entry of an ASGI scope with the name of the client of an API key."""
 REQUIRED = ("image", "images", "task_id")
 """The parameters without a default."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from hashlib import blake2b
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,6 +39,7 @@ from ..errors import EnhanceError
 _MAX_FIELD_BYTES = 1000
 _ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
 _REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
+_SECRET = secrets.token_bytes()
 _PAGES = gradio.routes.templates.env
 _GRADIO_LOADER: Any = _PAGES.loader
 
@@ -238,7 +241,7 @@ def is_ready(scope: Scope) -> bool:
 
 
 def has_login(scope: Scope) -> bool:
-    """Return whether the app requires a login. Without it, `Login` would protect every app or none."""
+    """Return whether the app requires a login. Without it, `Access` would protect every app or none."""
     return getattr(scope.get("app"), "auth", None) is not None
 
 
@@ -247,6 +250,18 @@ def user_of(scope: Scope) -> str | None:
     app, cookies = scope["app"], Request(scope).cookies
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
     return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
+
+
+def as_user(scope: Scope, user: str) -> Scope:
+    """Return the request with the cookie of a login of this user. Without it, only /api/enhance accepts an API key.
+
+    Gradio checks the cookie at each route if the app has a login, and names the user of a job by it.
+    """
+    app, token = scope["app"], blake2b(user.encode(), key=_SECRET).hexdigest()
+    app.tokens[token] = user
+    cookie = f"access-token-unsecure-{app.cookie_id}={token}".encode()
+    others = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+    return {**scope, "headers": [*others, (b"cookie", cookie)]}
 
 
 def root_url(request: Request, path: str) -> str:

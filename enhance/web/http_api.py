@@ -29,7 +29,7 @@ from ..output.formats import FORMATS, Encoding
 from ..settings import Settings
 from ..store import download_name
 from .api import without_path
-from .calls import API, HTTP_API, KEY, check_parameters
+from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, openapi_document, user_of
 from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
@@ -161,8 +161,7 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
 
 def _client_of(request: Request) -> gr.Request:
     """Return the client as the other endpoints have it. Without a login, each request is a session of its own."""
-    username = request.scope.get(KEY) or user_of(request.scope)
-    return gr.Request(request, username=username, session_hash=secrets.token_hex(16))  # type: ignore[arg-type]
+    return gr.Request(request, username=user_of(request.scope), session_hash=secrets.token_hex(16))  # type: ignore[arg-type]
 
 
 HTTP_ROUTES = [

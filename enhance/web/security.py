@@ -20,18 +20,19 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config import Limits
 from ..errors import EnhanceError, expected_error, memory_errors
 from ..files import FULL
+from ..i18n import translate
 from ..store import Reservation, TaskStore
 from . import gradio_changes
-from .calls import API, HTTP_API, KEY, check_call, check_event, status_of, values_in
+from .calls import API, HTTP_API, check_call, check_event, status_of, values_in
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
-from .params import language_of_scope
+from .params import language_of, language_of_scope
 from .services import services_of
 
 _MCP_BODY_FACTOR = 20
@@ -51,15 +52,13 @@ _FILE_NAMES = ("path", "url", "orig_name")
 _MAX_NAME_LENGTH = 4096
 _MAX_PART_BYTES = 255
 """The largest length of a part of a path. No file system has longer names, and the program's own are shorter."""
-_FAILURE_SECONDS, _MAX_FAILURES, _MAX_UNKNOWN_FAILURES = 60.0, 5, 30
-_MAX_KNOWN_ADDRESSES = 1000
+_FAILURE_SECONDS, _MAX_FAILURES = 60.0, 5
 
-_PUBLIC_PATHS = {
-    *("/", "/login", "/healthz", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"),
-    *(f"{API}/{name}" for name in ("startup-events", "login_check", "theme.css")),
-}
-_PUBLIC_FOLDERS = ("/assets/", "/static/", "/svelte/", "/pwa_icon")
-"""The login page needs these. Gradio requests startup-events from itself."""
+_PUBLIC_PATHS = {"/healthz", "/robots.txt", f"{API}/startup-events"}
+"""The paths that are open on every server. Gradio requests startup-events from itself, which has an effect once."""
+_LOGIN_PATHS = {"/", "/theme.css", "/favicon.ico", "/manifest.json"}
+_LOGIN_FOLDERS = ("/assets/", "/static/")
+"""What the page of the login consists of. These are files of Gradio, the same for every app."""
 
 _POLICIES = {
     "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -80,12 +79,15 @@ class RejectedRequest(Exception):
 
 
 class _Middleware:
-    """Middleware that changes the response to HTTP requests."""
+    """Middleware that changes the response to HTTP requests. It closes web sockets, which no route uses."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         await (self._respond if scope["type"] == "http" else self._app)(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,45 +191,41 @@ def _is_local_name(host: str) -> bool:
     return "." not in host or host.endswith((".local", ".localhost"))
 
 
-class Login(_Middleware):
-    """Middleware that requires Gradio's login for everything but its page and slows down password guessing.
+class Access(_Middleware):
+    """Middleware that requires Gradio's login or an API key, if the server has any, and slows down password guessing.
 
-    The plain HTTP API accepts one of the `keys` in place of the login, and requires it if there are keys.
-
-    Per minute, an address can send _MAX_FAILURES wrong passwords. All addresses without an earlier login together can
-    send _MAX_UNKNOWN_FAILURES, so an attacker with many addresses cannot lock out users of a known address or of this
-    machine. A POST to /logout ends one session. The metrics are for logged-in users and for programs of this machine.
+    A key is a login of its own for programs. The page needs the login. A server with keys alone has no page.
+    An address can send _MAX_FAILURES wrong passwords per minute. A POST to /logout ends one session. The metrics are
+    also for programs of this machine.
     """
 
     def __init__(self, app: ASGIApp, keys: Collection[str] = ()):
         super().__init__(app)
         self._keys = keys
         self._failures = deque[tuple[float, str]]()  # time and address, oldest first
-        self._known = deque[str](maxlen=_MAX_KNOWN_ADDRESSES)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, app = path_of(scope), self._app
-        if self._keys and path.startswith(_HTTP_FOLDER):
-            client = _client_of_key(Headers(scope=scope), self._keys)
-            if client is None and gradio_changes.user_of(scope) is None:
-                raise RejectedRequest(401, EnhanceError("key_missing"))
-            scope = {**scope, KEY: client}
-        elif not gradio_changes.has_login(scope):
-            pass
-        elif path == "/login":
+        has_login = gradio_changes.has_login(scope)
+        if not (self._keys or has_login):
+            await app(scope, receive, send)
+            return
+        is_user = gradio_changes.user_of(scope) is not None
+        if not is_user and path != "/" and (client := _client_of_key(Headers(scope=scope), self._keys)):
+            scope = gradio_changes.as_user(scope, client)
+            is_user = True
+        if path == "/" and not has_login:
+            app = PlainTextResponse(translate(language_of(Request(scope)), "programs_only"))
+        elif has_login and path == "/login":
             app = self._log_in
-        elif path == "/logout":
+        elif has_login and path == "/logout":
             if scope["method"] != "POST":
                 raise RejectedRequest(405, EnhanceError("logout_is_post"))
             # Gradio's own route accepts GET, so a link on another site could log a user out of all sessions.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
-        elif not (
-            path in _PUBLIC_PATHS
-            or path.startswith(_PUBLIC_FOLDERS)
-            or (path == METRICS and is_local_request(scope))
-            or gradio_changes.user_of(scope) is not None
-        ):
-            raise RejectedRequest(401, EnhanceError("login_first"))
+        elif not (is_user or _is_public(scope, path, has_login)):
+            key = "login_or_key" if self._keys else "login_first"
+            raise RejectedRequest(401, EnhanceError(key if has_login else "key_missing"))
         await app(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -236,10 +234,9 @@ class Login(_Middleware):
         while self._failures and now - self._failures[0][0] >= _FAILURE_SECONDS:
             self._failures.popleft()
         own = [at for at, one in self._failures if one == address]
-        self._check(own, _MAX_FAILURES, "login_too_often", now)
-        if address not in self._known and not is_local_request(scope):
-            unknown = [at for at, one in self._failures if one not in self._known]
-            self._check(unknown, _MAX_UNKNOWN_FAILURES, "login_too_often_together", now)
+        if len(own) >= _MAX_FAILURES:
+            seconds = math.ceil(own[-_MAX_FAILURES] + _FAILURE_SECONDS - now)
+            raise RejectedRequest(429, EnhanceError("login_too_often", seconds=seconds))
         attempt = now, address
         self._failures.append(attempt)  # Counted before the response, so that concurrent attempts count.
 
@@ -248,8 +245,6 @@ class Login(_Middleware):
                 if message["status"] < 400:
                     with suppress(ValueError):  # It has expired during a slow response.
                         self._failures.remove(attempt)
-                    if address not in self._known:
-                        self._known.append(address)
                 headers = [
                     (name, _strict_cookie(value, scope["scheme"]) if name.lower() == b"set-cookie" else value)
                     for name, value in message["headers"]
@@ -259,11 +254,12 @@ class Login(_Middleware):
 
         await self._app(scope, receive, send_login_response)
 
-    def _check(self, failures: list[float], limit: int, key: str, now: float) -> None:
-        """Raise RejectedRequest with the seconds until fewer than `limit` of these times count."""
-        if len(failures) >= limit:
-            seconds = math.ceil(failures[-limit] + _FAILURE_SECONDS - now)
-            raise RejectedRequest(429, EnhanceError(key, seconds=seconds))
+
+def _is_public(scope: Scope, path: str, has_login: bool) -> bool:
+    """Return whether a request needs neither a login nor a key, although the server has them."""
+    if path in _PUBLIC_PATHS or (has_login and (path in _LOGIN_PATHS or path.startswith(_LOGIN_FOLDERS))):
+        return True
+    return path == METRICS and is_local_request(scope)
 
 
 def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:

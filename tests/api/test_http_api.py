@@ -11,17 +11,14 @@ import pytest
 from openapi_spec_validator import validate
 from PIL import Image
 
-from enhance import Enhancer
-from enhance.config import Config
 from enhance.output.formats import FORMATS
 from enhance.scheduler import SCHEDULER
 from enhance.settings import RANGES
 
-from ..site import ADDED_SETTINGS, SETTINGS, Site, busy_device, served, wait_until
+from ..site import ADDED_SETTINGS, SETTINGS, Site, busy_device, wait_until
 from .calls import status
 
 FAST = {"preset": "anime-fast"}
-KEY = "a-key-of-this-test"
 
 
 def post(url: str, path: Path | None, headers: dict[str, str] | None = None, /, **fields: object) -> httpx.Response:
@@ -118,15 +115,3 @@ def test_a_run_is_cancelled_when_its_client_disconnects(site):
             httpx.post(f"{site.url}api/enhance", files={"image": path.read_bytes()}, data=FAST, timeout=waits_briefly)
         wait_until(lambda: status(site)["waiting"] == 0)
     wait_until(lambda: uploads(site) == before)
-
-
-def test_with_keys_a_program_needs_one(site, tmp_path):
-    path = site.photo("key.png", 16, 16)
-    config = Config(data=tmp_path / "data", page_folder=tmp_path / "page", api_keys=(KEY, "another-key-of-this"))
-    with served(Enhancer("cpu", config=config), agents=False) as url:
-        for headers in ({}, {"authorization": "Bearer guess"}, {"x-api-key": ""}, {"authorization": f"Basic {KEY}"}):
-            answer = post(url, path, headers, **FAST)
-            assert (answer.status_code, "API key" in answer.json()["error"]) == (401, True)
-        for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}):
-            assert post(url, path, headers, **FAST).status_code == 200
-        assert httpx.get(url).status_code == 200
