@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from anyio import CapacityLimiter
 from starlette.types import Scope
@@ -15,7 +15,6 @@ from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError, S
 from . import gradio_changes
 from .params import ADDED_PARAMETERS
 
-T = TypeVar("T")
 API = "/gradio_api"
 HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
@@ -141,20 +140,21 @@ def is_uploaded(path: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(os.environ["GRADIO_TEMP_DIR"]))
 
 
-def values_in(value: Any, kind: type[T]) -> Iterator[T]:
-    """Yield every value of this type in nested JSON."""
+def objects_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in nested JSON."""
     pending = [value]
     while pending:
         one = pending.pop()
-        if isinstance(one, kind):
+        if isinstance(one, dict):
             yield one
-        if isinstance(one, dict | list):
-            pending.extend(one.values() if isinstance(one, dict) else one)
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
 
 
 def _check_files(values: Any) -> None:
     """Raise EnhanceError for a file that was not uploaded. Gradio would raise an error without a message."""
-    for file in values_in(values, dict):
+    for file in objects_in(values):
         if "meta" not in file:
             continue  # Gradio only takes objects with this key as files.
         path, meta = file.get("path"), file["meta"]

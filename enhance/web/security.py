@@ -29,7 +29,7 @@ from ..files import FULL
 from ..i18n import translate
 from ..store import Reservation, TaskStore
 from . import gradio_changes
-from .calls import API, HTTP_API, check_call, check_event, status_of, values_in
+from .calls import API, HTTP_API, check_call, check_event, objects_in, status_of
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
 from .params import language_of, language_of_scope
@@ -345,7 +345,7 @@ class RequestChecks(_Middleware):
     def _check_names(self, given: Any) -> None:
         """Raise RejectedRequest for too many files or a long name in the JSON of a call."""
         count = 0
-        for file in values_in(given, dict):
+        for file in objects_in(given):
             count += "path" in file or "url" in file
             if any(len(text) > _MAX_NAME_LENGTH for name in _FILE_NAMES if isinstance(text := file.get(name), str)):
                 raise RejectedRequest(413, EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH))
