@@ -12,14 +12,14 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from .enhancer import Enhancer
-from .errors import Cancelled, EnhanceError, MemoryShortError, expected_error
+from .errors import Cancelled, EnhanceError, MemoryShortError, StorageError, expected_error
 from .images import SourceImage, inspect
 from .info import Info, OutputInfo, Result
 from .output.formats import Encoding
@@ -32,20 +32,24 @@ from .settings import Settings
 
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
+_MAX_NAMES = 3
+"""Names of a result that other processes can take during its run, before the file fails."""
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
     """One file of a batch.
 
-    `state` is waiting, running, done, failed, cancelled, or elsewhere if another process has the file. `error` is the
-    reason for a failure.
+    `state` is waiting, running, done, failed or cancelled. `error` is the reason for a failure.
     """
 
     source: Path
     relative_path: Path
     """Path below the folder that was searched, or the name of a file that was given by itself."""
     output: Path | None = None
+    """The output file: one that was given, or that of a finished file."""
+    target: Path = Path()
+    """Path of the result below an output folder, which no other file of the batch has."""
     state: str = "waiting"
     size: tuple[int, int] | None = None
     """Height and width, once the header was read."""
@@ -86,8 +90,8 @@ class Item:
         return self.address or (self.entry or {}).get("input") or str(self.source)
 
     @property
-    def target(self) -> Path:
-        """The path of the result below the output folder. Its extension has no effect."""
+    def named_after(self) -> Path:
+        """The path that `target` is named after: that of a list, or that of the file. Its extension has no effect."""
         return Path((self.entry or {}).get("output") or self.relative_path)
 
     @property
@@ -163,7 +167,7 @@ class BatchRun:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._is_over = self._has_rechecked = False
+        self._is_over = False
         self._waiting = deque[str]()  # keys in order, also of files that no longer wait
         self._work: defaultdict[str, float] = defaultdict(float)  # by state
         self._running_work = dict[str, float]()  # finished work of the running files, by key
@@ -172,10 +176,7 @@ class BatchRun:
             self._work[item.state] += self.work(item)
 
     def run(self) -> Batch:
-        """Process the files in order and return the batch at its end. After `stop`, finished results are kept.
-
-        Files of other processes are checked again at the end.
-        """
+        """Process the files in order and return the batch at its end. After `stop`, finished results are kept."""
         self._started = time.perf_counter()
         with self._lock:
             self._waiting.clear()
@@ -186,8 +187,7 @@ class BatchRun:
                 with self._lock:
                     if item.key in self.batch.files:
                         self._put(checked)
-        with self.batch.names or nullcontext():
-            self._process_all()
+        self._process_all()
         return self.batch
 
     def add(self, items: Iterable[Item]) -> bool:
@@ -244,77 +244,64 @@ class BatchRun:
     def _next(self) -> Item | None:
         """Start the next file and return it. Return None at the end; from then on files cannot be added."""
         with self._lock:
-            while not self.stop.is_set():
-                # Once at the end. Otherwise a file that another process still has would be tried forever.
-                if not self.batch.count("waiting") and not self.batch.count("running") and not self._has_rechecked:
-                    self._has_rechecked = True
-                    self._change_states("elsewhere", "waiting")
-                if not self.batch.count("waiting"):
-                    break
+            while self.batch.count("waiting") and not self.stop.is_set():
                 item = self.batch.files.get(self._waiting.popleft())
-                if item is not None and item.state == "waiting" and (started := self._start(item)):
-                    return started
+                if item is not None and item.state == "waiting":
+                    item = replace(item, state="running")
+                    self._put(item)
+                    return item
             self._is_over = True
-            self._change_states("waiting", "cancelled")
+            for item in self.batch.items if self.batch.count("waiting") else ():
+                if item.state == "waiting":
+                    self._put(replace(item, state="cancelled"))
             return None
-
-    def _start(self, item: Item) -> Item | None:
-        """Name the result and start the file. Return None if that fails or another process has the file."""
-        names = self.batch.names
-        try:
-            names = None if item.output or self._is_remote(item) else names
-            output = names.assign(item.source, item.target) if names else item.output
-        except Exception as error:
-            self._end(_as_failed(item, error))
-            return None
-        state = "elsewhere" if names and output is None else "running"
-        item = replace(item, state=state, output=output)
-        self._put(item)
-        return item if state == "running" else None
 
     def _process(self, item: Item) -> Item:
         """Return the file with its result, also if only its report failed, or with the error."""
-        if not self._is_remote(item):
-            return self._process_local(item)
-        names, source = self.batch.names, item.source
-        if item.address:
-            source = self._folder / f"{item.key}{item.relative_path.suffix}"
         try:
-            ended = self._process_remote(item, source)
+            return self._process_remote(item) if self._is_remote(item) else self._write_result(item)
+        except Cancelled:
+            return replace(item, state="cancelled")
         except Exception as error:
-            ended = _as_failed(item, error)
-        if names:
-            names.release(source, done=ended.state == "done")
-        if item.address:
-            source.unlink(missing_ok=True)
-        return replace(item, state=ended.state, info=ended.info, error=ended.error)
+            return _as_failed(item, error)
 
-    def _process_remote(self, item: Item, source: Path) -> Item:
-        """Download the file if it is remote, name its result, process it, and upload a remote result."""
-        names, output = self.batch.names if item.output is None else None, item.output
-        if item.address:
-            if names and not names.claim(item.address, item.target, source):
-                return replace(item, state="elsewhere")
-            download(item.address, source)
-        if names and (output := names.assign(source, item.target)) is None:
-            return replace(item, state="elsewhere")
-        local = self._check(replace(item, source=source, output=output))
-        if local.error is not None:
-            local.error.values |= {"name": item.name} if local.error.values.get("name") == source.name else {}
-            return local
-        local = replace(local, size=None)  # Progress counts bytes.
-        if output is None or not isinstance(names, RemoteNames):
-            return self._process_local(local)
-        return self._process_for(names, output, local)
+    def _process_remote(self, item: Item) -> Item:
+        """Download the file if it is remote, process it, and upload a remote result."""
+        local = item
+        with TemporaryDirectory(dir=self._folder) as folder:
+            if item.address:
+                source = Path(folder, item.key).with_suffix(item.relative_path.suffix)
+                local = self._check(replace(item, source=download(item.address, source)))
+                if local.error is not None:
+                    local.error.values |= {"name": item.name} if local.error.values.get("name") == source.name else {}
+                    raise local.error
+            ended = self._write_result(replace(local, size=None))  # Progress counts bytes.
+        return replace(item, state=ended.state, output=ended.output, info=ended.info, error=ended.error)
 
-    def _process_for(self, names: RemoteNames, output: Path, item: Item) -> Item:
-        """Process a local file and upload its result and its report. A result with a report is not made again."""
-        address, stored = names.address_of(output), names.stored.pop(output, None)
+    def _write_result(self, item: Item) -> Item:
+        """Enhance a local file. Its result gets a name that no other content has by the end of the run."""
+        names = self.batch.names
+        if names is None or item.output:
+            return self._enhance(item, item.output)
+        for tries_left in reversed(range(_MAX_NAMES)):
+            try:
+                output = names.assign(item.source, item.target)
+                if isinstance(names, RemoteNames):
+                    return self._enhance_for(names, item, output)
+                return self._enhance(item, output)
+            except StorageError as error:  # Another process can have finished a file with this name meanwhile.
+                if error.key != "name_taken" or not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _enhance_for(self, names: RemoteNames, item: Item, output: Path) -> Item:
+        """Enhance a local file and upload its result and its report. A result with a report is not made again."""
+        address, stored = names.address_of(output), names.stored.pop(output)
         report = f"{address.rpartition('.')[0]}.pdf"
         is_complete = stored and (not self.report or stored_at(report))
         with TemporaryDirectory(dir=self._folder) as folder:
             result = Path(folder, output.name)
-            ended = self._process_local(replace(item, output=result), stored if is_complete else None)
+            ended = replace(self._enhance(item, result, stored if is_complete else None), output=None)
             if ended.info:
                 ended.info["output"]["path"] = address
             if result.exists():
@@ -326,53 +313,48 @@ class BatchRun:
                     return replace(ended, error=error)
             return ended
 
-    def _process_local(self, item: Item, stored: Stored | None = None) -> Item:
-        """Return the file like `_process`. The result `stored` is not made again if it is that of the same request."""
+    def _enhance(self, item: Item, output: Path | None, stored: Stored | None = None) -> Item:
+        """Enhance a local file. The result `stored` is not made again if it is that of the same request."""
 
         def on_compute(run: Run) -> None:
             if stored and is_result_of(stored.origin, run.request, self.encoding):
                 (height, width), size = run.request.size, stored.bytes
-                output: OutputInfo = {"path": item.name, "sha256": "", "width": width, "height": height, "bytes": size}
-                raise EarlierResult(earlier_info(run, stored.origin, output, self.encoding))
+                facts: OutputInfo = {"path": item.name, "sha256": "", "width": width, "height": height, "bytes": size}
+                raise EarlierResult(earlier_info(run, stored.origin, facts, self.encoding))
             if self.on_compute:
                 self.on_compute(item, run)
 
-        try:
-            with ExitStack() as until_reported:
-                image = None
-                if self.report:
-                    image = self.enhancer.read(item.source, item.output)
+        with ExitStack() as until_reported:
+            image = None
+            if self.report:
+                image = self.enhancer.read(item.source, output)
+            try:
                 result = self.enhancer.run(
                     item.source,
                     item.settings or self.settings,
                     name=item.name,
                     image=image,
-                    output=item.output,
+                    output=output,
                     progress=lambda done, total, left: self._update_progress(item, done / total),
                     on_compute=on_compute,
-                    hold=until_reported if item.output else self.hold,
+                    hold=until_reported if output else self.hold,
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,
-                    with_png=bool(image and item.output and not _report_path(item.output, image).exists()),
+                    with_png=bool(image and output and not _report_path(output, image).exists()),
                 )
-                error = self._write_report(item, result, image) if image else None
-        except EarlierResult as earlier:
-            return replace(item, state="done", info=earlier.info)
-        except Cancelled:
-            return replace(item, state="cancelled")
-        except Exception as error:
-            return _as_failed(item, error)
-        return replace(item, state="done", info=result.info, error=error, png=result.png)
+            except EarlierResult as earlier:
+                return replace(item, state="done", info=earlier.info)
+            error = self._write_report(output, result, image) if image else None
+        return replace(item, state="done", output=output, info=result.info, error=error, png=result.png)
 
-    def _write_report(self, item: Item, result: Result, image: SourceImage) -> EnhanceError | None:
+    def _write_report(self, output: Path | None, result: Result, image: SourceImage) -> EnhanceError | None:
         """Write the report and return its error. Without a PNG, the result and its report already existed."""
         if self.report is None or result.png is None:
             return None
         try:
-            path = _report_path(item.output or result.png, image)
-            self.enhancer.write_report(result, image, path, self.report)
+            self.enhancer.write_report(result, image, _report_path(output or result.png, image), self.report)
         except Exception as error:
-            return _as_failed(item, error).error
+            return expected_error(error, "The report of a file could not be written")
         return None
 
     def _end(self, item: Item) -> None:
@@ -380,8 +362,6 @@ class BatchRun:
             self._put(item)
             self._computed_work += self.work(item) if item.info and not item.info["cached"] else 0
             self._update_progress(item, 0.0)
-        if self.batch.names:
-            self.batch.names.release(item.source)
 
     def _put(self, item: Item) -> None:
         """Replace the file in the batch, or append it."""
@@ -391,11 +371,6 @@ class BatchRun:
             if item.state == "waiting":
                 self._waiting.append(item.key)
             self._update_counts(before, item)
-
-    def _change_states(self, before: str, after: str) -> None:
-        for item in self.batch.items if self.batch.count(before) else ():
-            if item.state == before:
-                self._put(replace(item, state=after))
 
     def _update_counts(self, before: Item | None, after: Item | None) -> None:
         """Update the counts of a file that was changed, added (without `before`) or removed (without `after`)."""
@@ -420,7 +395,7 @@ class BatchRun:
             running = sum(self._running_work.values())
             # Cached files take hardly any time, so only the others show the speed.
             done, computed = self._work["done"] + running, self._computed_work + running
-            total = sum(self._work.values()) - self._work["failed"] - self._work["elsewhere"] or 1
+            total = sum(self._work.values()) - self._work["failed"] or 1
             elapsed = time.perf_counter() - self._started
             left = elapsed / computed * max(total - done, 0) if computed else None
             share_done = min(1.0, done / total)

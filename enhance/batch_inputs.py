@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .batch import Batch, Item, plan
 from .errors import PictureError, SettingsError
-from .images import Listing, Shard, list_images
-from .output.names import ResultNames
+from .images import Listing, list_images
+from .output.names import ResultNames, plan_names
 from .output.provenance import origin_of
 from .remote import RemoteNames, is_address, list_address, stored_at
 from .settings import Settings
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` fixed parts of a batch. The name of a file's result determines its part."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Parse a shard such as 2/5. Raises SettingsError."""
+        if text == "auto":
+            raise SettingsError("shard_auto")
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        shard = cls(int(found[1]), int(found[2])) if found else cls(0)
+        if not 1 <= shard.number <= shard.count:
+            raise SettingsError("shard_wrong", value=text)
+        return shard
+
+    def includes(self, item: Item) -> bool:
+        digest = hashlib.sha256(item.target.as_posix().encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest, "big") % self.count == self.number - 1
+
+
 def find_images(
     inputs: Iterable[Path | str],
     output: Path | str | None = None,
-    shard: Shard = Shard(),  # noqa: B008 - immutable
+    shard: Shard = Shard(),
     ending: str = ".png",
     listed: Iterable[Item] = (),
 ) -> Batch:
@@ -38,16 +62,25 @@ def find_images(
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
     items += listed
-    count, stems = len(items), Counter(item.target.with_suffix("").as_posix().casefold() for item in items)
-    items = list(shard.select(items))
+    count = len(items)
+    items = [item for item in with_targets(items, ending) if shard.includes(item)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
-    facts = {"listed": count, "hidden": listing.hidden, "others": listing.others}
-    if is_address(output):  # Each name that is checked costs a request.
-        alike = max(stems.values(), default=1)
-        return replace(plan(items, RemoteNames(output, ending, alike)), **facts)
-    return replace(plan(items, ResultNames(Path(output), ending) if output else None), **facts)
+    batch = plan(items, _result_names(output))
+    return replace(batch, listed=count, hidden=listing.hidden, others=listing.others)
+
+
+def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
+    """Return all files of a batch with the names of their results, which end in `ending`."""
+    files = [(item.named_after, item.relative_path.suffix) for item in items]
+    return [replace(item, target=target) for item, target in zip(items, plan_names(files, ending), strict=True)]
+
+
+def _result_names(output: Path | str | None) -> ResultNames | None:
+    if output is None:
+        return None
+    return RemoteNames(output) if is_address(output) else ResultNames(Path(output))
 
 
 def read_list(path: Path) -> list[Item]:

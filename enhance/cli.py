@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .batch import Batch, Item
+    from .batch_inputs import Shard
     from .enhancer import Enhancer, Faster
-    from .images import Shard
     from .output.formats import Encoding
     from .pipeline import Run
 
@@ -190,10 +190,7 @@ def _add_run(run: ArgumentParser) -> None:
     add("--files", type=Path, metavar="LIST", help="a file with one path or address per line, or .jsonl with objects")
     failures = "append each failed file with its reason to this .jsonl file, which --files can read"
     add("--failures", type=Path, metavar="FILE", help=failures)
-    shard = (
-        "process part I of N of the files, one part on each machine; auto: that of a SLURM, Kubernetes or AWS job array"
-    )
-    add("--shard", default="1/1", metavar="I/N", help=shard)
+    add("--shard", default="1/1", metavar="I/N", help="process part I of N of the files, one part on each machine")
     add(
         "--ray",
         metavar="ADDRESS",
@@ -283,9 +280,9 @@ class _OneLineFormatter(logging.Formatter):
 
 def _run(options: Namespace) -> int:
     from .batch import BatchRun
+    from .batch_inputs import Shard
     from .cluster import ClusterRun, connect
     from .enhancer import Enhancer
-    from .images import Shard
 
     if options.report:
         with optional_packages("report"):
@@ -506,19 +503,14 @@ class _Reporter(_Progress):
             _print_message(_faster_text(terminal_language(), settings.preset, faster), item.place)
 
     def conclude(self, batch: Batch) -> None:
-        """Print which files were not processed: hidden ones, other files, and those of another process."""
-        elsewhere = [item for item in batch.items if item.state == "elsewhere"]
+        """Print how many hidden and other files were skipped."""
         skipped = {"hidden": batch.hidden, "others": batch.others}
         self.clear()
-        if self._as_json:
-            for item in elsewhere:
-                self._print_json({"status": "elsewhere", "input": _input_of(item)})
-            if any(skipped.values()):
-                self._print_json({"status": "passed over", **skipped})
+        if not any(skipped.values()):
             return
-        if elsewhere:
-            _print_message(translate(terminal_language(), "files_elsewhere", count=len(elsewhere)))
-        if any(skipped.values()):
+        if self._as_json:
+            self._print_json({"status": "passed over", **skipped})
+        else:
             _print_message(translate(terminal_language(), "files_skipped", **skipped))
 
     def _print_item(self, item: Item) -> None:

@@ -144,8 +144,8 @@ class ClusterWorker:
 class ClusterRun(BatchRun):
     """A batch that the workers of a cluster process, several files at once.
 
-    This process names and claims the results as in a plain run. For remote files, the workers do this, because a name
-    depends on the content. `warn` is called with the reason for each worker that cannot be used while others can.
+    The workers name the results as in a plain run. `warn` is called with the reason for each worker that cannot be
+    used while others can.
     """
 
     ray: Any = None
@@ -206,8 +206,9 @@ class ClusterRun(BatchRun):
         for _, item in tasks.values():
             if item is not None:
                 self._end(replace(item, state="cancelled"))
-        for folder in {item.output.parent for item in self.batch.items if item.output}:
-            remove_leftovers(folder)  # partial files of killed workers
+        if is_local:
+            for folder in {(results / item.target).parent for item in self.batch.items}:
+                remove_leftovers(folder)  # partial files of killed workers
         return unusable
 
     def _start_workers(self, files: int) -> list[Any]:
@@ -229,9 +230,9 @@ class ClusterRun(BatchRun):
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
         options: dict[str, Any] = {name: getattr(self, name) for name in _SENT_OPTIONS}
-        if (names := self.batch.names) and self._is_remote(item):
+        if names := self.batch.names:
             folder = names.address if isinstance(names, RemoteNames) else names.folder.absolute()
-            options["names"] = partial(type(names), folder, names.ending, names.alike)
+            options["names"] = partial(type(names), folder)
         return worker.run.remote(sent, **options)
 
     def _answer(self, task: Any, item: Item | None) -> Item | EnhanceError | None:
@@ -248,6 +249,9 @@ class ClusterRun(BatchRun):
             return answer
         if isinstance(answer, EnhanceError):
             return replace(item, state="failed", error=answer)
-        if answer.info and item.output:
-            answer.info["output"]["path"] = str(item.output)
-        return replace(answer, source=item.source, output=item.output)
+        output = item.output
+        if (names := self.batch.names) and answer.output and not isinstance(names, RemoteNames):
+            output = names.folder / answer.output.relative_to(names.folder.absolute())
+        if answer.info and output:
+            answer.info["output"]["path"] = str(output)
+        return replace(answer, source=item.source, output=output)

@@ -23,8 +23,8 @@ from .i18n import DEFAULT_LANGUAGE, match_language
 
 log = logging.getLogger(__name__)
 
-_OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES", "ENHANCE_SHARDS"}
-"""Variables that `enhance.models` and `enhance.images` read."""
+_OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
+"""Variables that `enhance.models` reads."""
 _MIN_KEY_LENGTH = 16
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)

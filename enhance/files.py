@@ -85,6 +85,34 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
         file.keep(durable=durable)
 
 
+def put_in_place(file: Path, path: Path, *, replaces: bool) -> None:
+    """Move a complete file to `path` in the same folder. Unless it `replaces` the file there, no file is replaced.
+
+    Raises StorageError if a file is at `path` that is not replaced.
+    """
+    with storage_errors(path):
+        if replaces:
+            file.replace(path)
+        else:
+            try:
+                _move_to_new(file, path)
+            except FileExistsError as error:
+                raise StorageError("name_taken", output=path) from error
+    _sync_folder(path.parent)
+
+
+def _move_to_new(file: Path, path: Path) -> None:
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        path.open("xb").close()
+        file.replace(path)
+    else:
+        file.unlink()
+
+
 def check_writable(path: Path, source: Path | None = None) -> None:
     """Raise StorageError if a file cannot be written at `path`, or if `path` is the file `source`. Changes nothing."""
     if source is not None and path.exists() and source.exists() and path.samefile(source):

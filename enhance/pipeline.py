@@ -9,6 +9,7 @@ no run holds an image while it is queued.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ import numpy as np
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError, WeightsError
-from .files import check_writable
+from .files import check_writable, put_in_place
 from .images import Box, Facts, SourceImage
 from .info import (
     AutoInfo,
@@ -487,18 +488,24 @@ def run_to_path(
     info = _find_at_path(run, output, encoding) if encoding.is_stored or not with_png else None
     if info is not None:
         return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
+    is_replaced = os.path.lexists(output)
     check_writable(output, source)
     check_replaceable(output)
-    if encoding.is_stored:
-        return Result(output, {**run.create_result(output), "task_id": task_id}, output)
-    with ExitStack() as until_exported:
-        png = temporary_path(output)
-        (hold or until_exported).callback(png.unlink, missing_ok=True)
-        info = _find_stored(run, tasks, png)
+    with ExitStack() as until_written:
+        made = temporary_path(output)
+        until_written.callback(made.unlink, missing_ok=True)
+        png = made
+        if not encoding.is_stored:
+            png = temporary_path(output)
+            (hold or until_written).callback(png.unlink, missing_ok=True)
         try:
+            info = None if encoding.is_stored else _find_stored(run, tasks, png)
             info = info or run.create_result(png)
-        except StorageError as error:  # the user does not know the name of the PNG
+            if not encoding.is_stored:
+                export(png, made, encoding, run.ticket.stop, marked=True)
+        except StorageError as error:  # The user does not know the names of the temporary files.
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        export(png, output, encoding, run.ticket.stop, marked=True)
-        return Result(png, {**info, "task_id": task_id}, png).exported_as(output, encoding)
+        put_in_place(made, output, replaces=is_replaced)
+        written = Result(png, {**info, "task_id": task_id}, output if encoding.is_stored else png)
+        return written.exported_as(output, encoding)

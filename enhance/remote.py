@@ -1,4 +1,4 @@
-"""Files at fsspec addresses such as `s3://bucket/folder`: listing, transfer, and the names and claims of results.
+"""Files at fsspec addresses such as `s3://bucket/folder`: listing, transfer, and the names of results.
 
 fsspec is imported only when an address is used.
 """
@@ -6,7 +6,6 @@ fsspec is imported only when an address is used.
 from __future__ import annotations
 
 import errno
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from typing import Any, TypeGuard
 
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .images.listing import OWN_PREFIX, SUFFIXES, Listing
-from .output.claims import Claims
-from .output.names import CLAIMS, ResultNames
+from .output.names import ResultNames
 from .output.provenance import Origin, origin_in, origin_of
-from .processes import temporary_path, this_process
+from .processes import temporary_path
 
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Stores in which a file appears when its upload is complete, and whose uploads can require that no file exists.
@@ -163,23 +161,21 @@ def _exists_already(error: Exception) -> bool:
 class RemoteNames(ResultNames):
     """Names of results below an address. Paths of results are those in its file system."""
 
-    def __init__(self, address: str, ending: str = ".png", alike: int = 1):
-        self.address, (self._files, root) = address.rstrip("/"), open_address(address)
-        super().__init__(Path(root), ending, alike)
-        self._claims = RemoteClaims(self._files, self.folder / CLAIMS)
+    def __init__(self, address: str):
+        self.address = address.rstrip("/")
+        _, root = open_address(address)
+        super().__init__(Path(root))
         self.stored: dict[Path, Stored | None] = {}
-        """The files at the names that were checked last."""
+        """The files at the names that were assigned last, which are results of the same source."""
 
     def address_of(self, path: Path) -> str:
         """Return the address of a result."""
         return f"{self.address}/{path.relative_to(self.folder).as_posix()}"
 
     def _is_free(self, path: Path, sha256: str) -> bool:
-        return self._is_result(path, sha256) or self.stored[path] is None
-
-    def _is_result(self, path: Path, sha256: str) -> bool:
-        self.stored[path] = stored = stored_at(self.address_of(path))
-        return stored is not None and stored.origin.input_sha256 == sha256
+        stored = stored_at(self.address_of(path))
+        self.stored[path] = stored
+        return stored is None or stored.origin.input_sha256 == sha256
 
 
 class RemoteFile(RemoteNames):
@@ -188,72 +184,8 @@ class RemoteFile(RemoteNames):
     def address_of(self, path: Path) -> str:
         return self.address
 
-    def claim(self, address: str, relative_path: Path, source: Path) -> bool:
-        return True
-
-    def assign(self, source: Path, relative_path: Path) -> Path:
+    def assign(self, source: Path, target: Path) -> Path:
         self.stored[self.folder] = stored = stored_at(self.address)
         if stored and stored.origin.signature is None:
             raise StorageError("name_taken", output=self.address)
         return self.folder
-
-
-class RemoteClaims(Claims):
-    """Claims as files in a folder of a store. The claims of dead processes are removed with the next claim."""
-
-    def __init__(self, files: Any, folder: Path):
-        super().__init__(folder)
-        self._files = files
-
-    def close(self) -> None:
-        self._closed.set()
-        self.release()
-        self._remove_marks()
-
-    def _create(self, path: Path) -> bool:
-        name, content = path.as_posix(), f"{this_process()} {secrets.token_hex(6)}".encode()
-        with _remote_errors(name):
-            try:
-                with self._files.open(name, "xb") as file:
-                    file.write(content)
-            except FileNotFoundError:
-                self._files.makedirs(self._folder.as_posix(), exist_ok=True)
-                return self._create(path)
-            except Exception as error:
-                if not _exists_already(error):
-                    raise
-                with suppress(FileNotFoundError):  # as for `upload`, it can exist by the first attempt
-                    return self._files.cat_file(name) == content
-                return False
-        return True
-
-    def _read(self, path: Path) -> bytes:
-        with _remote_errors(path.as_posix()):
-            return self._files.cat_file(path.as_posix())
-
-    def _now(self) -> float:
-        probe = temporary_path(self._folder / "probe")
-        self._touch(probe)
-        now = self._modified(probe)
-        self._remove(probe)
-        return now
-
-    def _modified(self, path: Path) -> float:
-        with _remote_errors(path.as_posix()):
-            return self._files.modified(path.as_posix()).timestamp()
-
-    def _list(self) -> list[Path]:
-        with _remote_errors(self._folder.as_posix()):
-            return [Path(name) for name in self._files.ls(self._folder.as_posix(), detail=False)]
-
-    def _exists(self, path: Path) -> bool:
-        with _remote_errors(path.as_posix()):
-            return self._files.exists(path.as_posix())
-
-    def _remove(self, path: Path) -> None:
-        with suppress(Exception):
-            self._files.rm_file(path.as_posix())
-
-    def _touch(self, path: Path) -> None:
-        with suppress(Exception):
-            self._files.pipe_file(path.as_posix(), this_process().encode())

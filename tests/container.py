@@ -228,23 +228,6 @@ def answers(address: str) -> bool:
         return False
 
 
-def test_the_job_for_kubernetes_runs_in_a_read_only_image(image, tmp_path):
-    text = (ROOT / "docs/cluster.md").read_text("utf-8")
-    job = yaml.safe_load(re.findall(r"^```yaml\n(apiVersion.*?)^```$", text, re.MULTILINE | re.DOTALL)[0])
-    pod = job["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
-    mounts = volumes([mount["mountPath"] for mount in container["volumeMounts"]], tmp_path)
-    scratch = mounts["/tmp"]
-    photo(scratch / "photo.jpg")
-    places = {"s3://bucket/photos": "/tmp", "s3://bucket/large": "/tmp/large", "fast": "original"}
-    variables = {one["name"]: one["value"] for one in container["env"]}
-    variables |= {"ENHANCE_SHARDS": "1", "JOB_COMPLETION_INDEX": "0"}
-    image.run(*(places.get(word, word) for word in container["args"]), mounts=mounts, **variables)
-    assert len(list((scratch / "large").glob("photo*.png"))) == 1
-
-
 def test_a_change_of_the_program_downloads_nothing(image, base, checkout):
     with (checkout / "enhance/errors.py").open("a") as file:
         file.write("\n# changed\n")

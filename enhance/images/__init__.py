@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage, downscaled_size
-from .listing import ListedPath, Listing, Shard, list_images
+from .listing import ListedPath, Listing, list_images
 from .metadata import CHOICES, Metadata
 from .worker import end_idle_workers, inspect, read_image, warm_up

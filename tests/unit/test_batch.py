@@ -15,7 +15,7 @@ from PIL import Image
 from enhance import Encoding, Settings, StorageError
 from enhance.batch import BatchRun, Item, plan, with_own_size
 from enhance.batch_archive import archive_names, lines_of, pack
-from enhance.batch_inputs import find_images
+from enhance.batch_inputs import find_images, with_targets
 from enhance.images import read_image
 from enhance.output.names import ResultNames
 from enhance.report import table
@@ -28,7 +28,7 @@ RAW = Settings.from_preset("anime-fast")
 def batch_for(sources, folder=None, names=None):
     """Return a batch of files, with other names if given."""
     named = zip(sources, names or [path.name for path in sources], strict=True)
-    return plan((Item(path, Path(name)) for path, name in named), folder and ResultNames(folder))
+    return plan(with_targets([Item(path, Path(name)) for path, name in named]), folder and ResultNames(folder))
 
 
 @pytest.fixture
@@ -78,7 +78,9 @@ def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     items = [Item(path, Path(path.name)) for path in (sources[0], sources[2])]
     items[1] = replace(items[1], settings=RAW.changed(long_side=90))
 
-    batch = BatchRun(enhancer, RAW.changed(long_side=60), plan(items, ResultNames(tmp_path / "out"))).run()
+    batch = BatchRun(
+        enhancer, RAW.changed(long_side=60), plan(with_targets(items), ResultNames(tmp_path / "out"))
+    ).run()
 
     assert [Image.open(item.result or item.source).size for item in batch.items] == [(60, 43), (63, 90)]
 
@@ -93,7 +95,7 @@ def test_the_progress_follows_the_expected_work_of_the_files(enhancer, sources, 
     def work(item):
         return 9 if item.source == sources[0] else 1
 
-    BatchRun(enhancer, RAW, plan(items, ResultNames(tmp_path / "out")), on_change=note, work=work).run()
+    BatchRun(enhancer, RAW, plan(with_targets(items), ResultNames(tmp_path / "out")), on_change=note, work=work).run()
 
     share, seconds_left = shares[-1]
     assert share == pytest.approx(0.9)
@@ -115,7 +117,7 @@ def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
 
 def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp_path):
     first_batch = batch_for(sources[:1], tmp_path / "out")
-    late, unwanted = (Item(path, Path(path.name)) for path in sources[2:])
+    late, unwanted = (Item(path, Path(path.name), target=Path(path.name)) for path in sources[2:])
 
     def while_the_first_runs(batch):
         if batch.items[0].state == "running" and len(batch.items) == 1:
@@ -190,21 +192,16 @@ def tree(enhancer, photo, tmp_path) -> Tree:
     return Tree(enhancer, photo, tmp_path)
 
 
-def test_added_removed_and_moved_files_change_no_other_result(tree):
-    tree.add("b.png", 0)
-    tree.add("b.webp", 8)
+def test_files_that_differ_in_their_extension_keep_it_in_the_names_of_their_results(tree):
+    for left, name in enumerate(("a.png", "a.webp", "sub/a.png")):
+        tree.add(name, 8 * left)
     before = tree.run()
-    tree.add("b.jpg", 16)  # sorted between the two
-    added = tree.run()
-    for result, source in (("b.png", "b.png"), ("b-2.png", "b.webp"), ("b-3.png", "b.jpg")):
-        assert np.array_equal(tree.result(result), tree.expected(source))
-    (tree.source / "b.png").unlink()
-    (tree.results / "b.png").unlink()
-    tree.source = tree.source.rename(tree.source.with_name("elsewhere"))
+    tree.source = tree.source.rename(tree.source.with_name("moved"))
+    tree.add("c.png", 24)
 
-    assert before == {"b.png": False, "b-2.png": False}
-    assert added == {"b.png": True, "b-2.png": True, "b-3.png": False}
-    assert tree.run() == {"b-2.png": True, "b-3.png": True}
+    assert before == {"a-png.png": False, "a-webp.png": False, "sub/a.png": False}
+    assert tree.run() == {**dict.fromkeys(before, True), "c.png": False}
+    assert np.array_equal(tree.result("a-webp.png"), tree.expected("a.webp"))
 
 
 def test_another_photo_with_the_same_name_keeps_the_earlier_result(tree):

@@ -1,4 +1,4 @@
-"""Two workers process the files of one store, are killed twice and resume, with little overhead."""
+"""Two shards process the files of one store, are killed twice and resume, with little overhead."""
 
 from __future__ import annotations
 
@@ -20,16 +20,12 @@ from PIL import Image
 
 from enhance import Enhancer, Settings
 from enhance.batch import BatchRun
-from enhance.batch_inputs import find_images
+from enhance.batch_inputs import Shard, find_images
 from enhance.files import file_sha256
 from enhance.info import Result
-from enhance.output.names import ResultNames
 from enhance.output.png import encode_png
 from enhance.output.provenance import Origin
-from enhance.processes import this_process
-from enhance.remote import RemoteClaims, upload
-
-HOST = this_process().split("-")[0]
+from enhance.remote import upload
 
 
 class Killed(BaseException):
@@ -92,24 +88,19 @@ def test_each_file_is_processed_once_with_little_overhead(tmp_path, monkeypatch,
     for number in range(count):
         files.pipe_file(f"memory://{tmp_path.name}/in/{number}.jpg", photo.getvalue() + b"%d" % number)
 
-    def work(writer: FakeWriter) -> None:
+    def work(writer: FakeWriter, shard: Shard) -> None:
         with suppress(Killed):
-            batch = find_images([f"memory://{tmp_path.name}/in"], f"memory://{tmp_path.name}/out")
+            batch = find_images([f"memory://{tmp_path.name}/in"], f"memory://{tmp_path.name}/out", shard)
             BatchRun(cast(Enhancer, writer), Settings("gentle"), batch).run()
 
     def work_twice(writer: FakeWriter) -> None:
         with ThreadPoolExecutor(2) as workers:
-            for run in [workers.submit(work, writer) for _ in range(2)]:
+            for run in [workers.submit(work, writer, Shard(number, 2)) for number in (1, 2)]:
                 run.result()
 
     began = time.process_time()
-    for process in (999_999_998, 999_999_999):
-        with monkeypatch.context() as killed:
-            killed.setattr("enhance.remote.this_process", lambda process=process: f"{HOST}-{process}-1")
-            killed.setattr("enhance.output.claims.is_process_alive", lambda one, alive=process: f"-{alive}-" in one)
-            killed.setattr(RemoteClaims, "close", lambda self: self._closed.set())
-            killed.setattr(ResultNames, "release", lambda self, source, **_: None)
-            work_twice(FakeWriter(count // 3))
+    for _ in range(2):
+        work_twice(FakeWriter(count // 3))
     work_twice(FakeWriter())
     overhead = (time.process_time() - began) / count
 

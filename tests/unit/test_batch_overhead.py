@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from enhance import Settings
@@ -17,9 +16,7 @@ from enhance.batch import Batch, BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import _Reporter
 from enhance.info import Result
-from enhance.output.names import ResultNames
-from enhance.output.png import encode_png
-from enhance.output.provenance import Origin
+from enhance.output.names import plan_names
 
 
 def report_done(source: Path, *_: Any, output: Path, progress: Callable[..., object], **__: Any) -> Result:
@@ -75,19 +72,8 @@ def test_a_folder_on_the_command_line_needs_linear_work(tmp_path, monkeypatch, c
     assert len(capsys.readouterr().out.splitlines()) == 160
 
 
-def test_equal_names_next_to_earlier_results_need_linear_work(tmp_path):
+def test_equal_names_need_linear_work():
     def prepare(count: int) -> Callable[[], object]:
-        folder, output = write_photos(tmp_path / f"in-{count}", count), tmp_path / f"out-{count}"
-        output.mkdir()
-        for number in range(count):
-            mark = Origin(f"{number:064}", f"{number:064}").mark()
-            (output / f"{number}.png").write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), mark=mark))
-
-        def assign_names() -> None:
-            with ResultNames(output) as names:
-                for source in folder.iterdir():
-                    assert names.assign(source, Path("alike.jpg"))
-
-        return assign_names
+        return lambda: plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
 
     assert_linear(prepare)

@@ -12,22 +12,12 @@ from PIL import Image
 from enhance import Encoding, Enhancer, Settings
 from enhance.batch import BatchRun
 from enhance.batch_inputs import find_images
-from enhance.output.claims import Claims
-from enhance.output.names import ResultNames
 from enhance.output.provenance import Origin, origin_of
 from enhance.processes import is_process_alive, remove_leftovers, this_process
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 HEADS = (b"", b"\xff\xd8", b"\xff\xd8\xff\xe9", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypavif")
 HOST = this_process().split("-")[0]
-CLAIMS: dict[str, bytes] = {
-    "empty": b"",
-    "no number": f"{HOST}--1".encode(),
-    "long number": f"{HOST}-{'9' * 5000}-1".encode(),
-    "cut off": this_process().rpartition("-")[0].encode(),
-    "too much": f"{this_process()}-1".encode(),
-    "large": b"x" * 1_000_000,
-}
 
 
 @pytest.fixture
@@ -96,35 +86,6 @@ def test_foreign_files_are_kept_and_all_photos_are_enhanced(enhancer, folder, fo
     assert {name: (output / name).read_bytes() for name in foreign} == foreign
 
 
-@pytest.mark.parametrize(("kind", "fresh"), [*((kind, True) for kind in CLAIMS), ("empty", False), ("large", False)])
-def test_a_damaged_claim_counts_as_one_of_another_computer(enhancer, folder, kind, fresh):
-    output = folder.parent / "out"
-    other = ResultNames(output)
-    assert other.assign(folder / "1.png", Path("1.png"))
-    for path in (output / ".enhance-claims").iterdir():
-        path.write_bytes(CLAIMS[kind])
-        os.utime(path, None if fresh else (1, 1))
-
-    batch = process(enhancer, folder)
-
-    assert [item.state for item in batch.items] == ["done", "elsewhere" if fresh else "done", "done"]
-
-
-def test_a_folder_link_or_pipe_in_place_of_a_claim_is_ignored(tmp_path):
-    whats = ("folder", "link", "pipe")
-    assert all(map(Claims(tmp_path / "claims").claim, whats))
-    paths = sorted((tmp_path / "claims").iterdir())
-    for path in paths:
-        path.unlink()
-    paths[0].mkdir()
-    paths[1].symlink_to("nothing")
-    os.mkfifo(paths[2])
-
-    others = Claims(tmp_path / "claims")
-    assert all(map(others.claim, whats))
-    others.close()
-
-
 @pytest.mark.parametrize("process", ["", "-", "--", f"{HOST}-1", f"{HOST}-1-1-1", f"{HOST}-{10**40}-1", f"{HOST}-١-1"])
 def test_malformed_process_names_are_not_alive(process, tmp_path):
     assert not is_process_alive(process)
@@ -189,7 +150,7 @@ def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, fold
 
 def test_a_result_is_synced_before_and_after_its_rename(enhancer, fresh_store, folder, monkeypatch):
     steps: list[tuple[str, str]] = []
-    sync, rename = os.fsync, Path.replace
+    sync, rename, link = os.fsync, Path.replace, os.link
 
     def synced(number: int) -> None:
         path = Path(f"/proc/self/fd/{number}").readlink()
@@ -200,12 +161,18 @@ def test_a_result_is_synced_before_and_after_its_rename(enhancer, fresh_store, f
         steps.append(("rename", Path(target).name))
         return rename(path, target)
 
+    def linked(path: Path, target: Path) -> None:
+        steps.append(("link", Path(target).name))
+        link(path, target)
+
     monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
     monkeypatch.setattr(Path, "replace", renamed)
 
     enhancer.run(folder / "0.png", "anime-fast", output=folder.parent / "out" / "a.jpg")
-    at = steps.index(("rename", "a.jpg"))
-    assert (steps[at - 1], steps[at + 1]) == (("sync", ".part"), ("sync", "out"))
+    at = steps.index(("link", "a.jpg"))
+    assert ("sync", ".part") in steps[:at]
+    assert steps[at + 1] == ("sync", "out")
 
     steps.clear()
     task_id = enhancer.run(folder / "0.png", "anime-fast").info["task_id"]

@@ -3,31 +3,23 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 import unicodedata
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import StorageError
-from enhance.batch_inputs import find_images
+from enhance import Settings, StorageError
+from enhance.batch import BatchRun
+from enhance.batch_inputs import Shard, find_images
 from enhance.cli import main
-from enhance.images import Shard
-from enhance.output.claims import Claims
-from enhance.output.names import ResultNames
-from enhance.processes import this_process
+from enhance.output.provenance import origin_of
 
 from ..site import wait_until
 from .forks import can_fork
-from .hub_server import limit_file_size
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
-CLAIMS = ".enhance-claims"
 
 
 def image(path: Path, shade: int = 0, side: int = 8) -> Path:
@@ -103,26 +95,24 @@ def test_results_inside_the_input_folder_are_not_processed_again(tmp_path):
     for _ in range(2):
         assert main(["run", str(folder), "-o", str(folder / output), *FAST]) == 0
 
-    assert results(folder / output) == ["a/x-2.png", "a/x.png", "b/x.png"]
+    assert results(folder / output) == ["a/x-bmp.png", "a/x-png.png", "b/x.png"]
 
 
-def test_names_are_unique_on_every_file_system_not_too_long_and_recognised(tmp_path):
+def test_names_are_unique_on_every_file_system_not_too_long_and_recognised(tmp_path, capsys):
     composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     long = "长" * 83 + "ab"  # 251 bytes and .png
     names = ["a.png", "A.png", f"{composed}.png", f"{decomposed}.png", f"{long}.png", f"{long}.bmp"]
     sources = [image(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
-    result_names = ResultNames(tmp_path / "out")
+    expected = ["a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"]
+    expected += [f"{'长' * 82}-png.png", f"{'长' * 82}-bmp.png"]
 
-    with result_names:
-        paths = [result_names.assign(source, Path(source.name)) for source in sources]
-        assert [path and path.name for path in paths] == [
-            *("a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"),
-            *(f"{long}.png", f"{'长' * 83}-2.png"),
-        ]
-        assert all(path and len(os.fsencode(path.name)) <= 255 for path in paths)
     for _ in range(2):
-        assert main(["run", *map(str, sources[4:]), "-o", str(tmp_path / "out"), *FAST]) == 0
-    assert results(tmp_path / "out") == sorted([f"{'长' * 83}-2.png", f"{long}.png"])
+        assert main(["run", *map(str, sources), "-o", str(tmp_path / "out"), "--json", *FAST]) == 0
+
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(one["output"]["path"]).name for one in printed] == 2 * expected
+    assert [one["cached"] for one in printed] == [False] * 6 + [True] * 6
+    assert results(tmp_path / "out") == sorted(expected)
 
 
 def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys):
@@ -159,24 +149,42 @@ def test_a_malformed_line_of_a_list_is_named(tmp_path, capsys):
         assert f"Line 3 of {files} cannot be used (" in capsys.readouterr().err
 
 
-def test_shards_divide_the_list_by_number_or_by_the_position_in_a_job_array(tmp_path, monkeypatch):
-    for name in "abcdefg":
-        image(tmp_path / f"{name}.png")
+def test_a_file_stays_in_its_shard_when_others_are_added_or_removed(tmp_path):
+    folder = tmp_path / "in"
+    for number in range(30):
+        image(folder / f"{number % 3}/{number}.png")
 
-    shares = [places(tmp_path, shard=Shard.parse(f"{number}/3")) for number in (1, 2, 3)]
+    def shards() -> list[set[str]]:
+        return [set(places(folder, shard=Shard.parse(f"{number}/3"))) for number in (1, 2, 3)]
 
-    assert shares == [["a.png", "d.png", "g.png"], ["b.png", "e.png"], ["c.png", "f.png"]]
-    for variables, shard in (
-        ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "5"}, Shard(3, 5)),
-        ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "5"}, Shard(1, 5)),
-        ({"JOB_COMPLETION_INDEX": "4", "ENHANCE_SHARDS": "5"}, Shard(5, 5)),
-        ({"JOB_COMPLETION_INDEX": "0", "JOB_COMPLETIONS": "2"}, Shard(1, 2)),
-        ({"AWS_BATCH_JOB_ARRAY_INDEX": "1", "AWS_BATCH_JOB_ARRAY_SIZE": "2"}, Shard(2, 2)),
-    ):
-        with monkeypatch.context() as job:
-            for name, value in variables.items():
-                job.setenv(name, value)
-            assert Shard.parse("auto") == shard
+    before, everything = shards(), set(places(folder))
+    for number in range(15):
+        (folder / f"{number % 3}/{number}.png").unlink()
+    image(folder / "new.png")
+
+    assert all(before)
+    assert set.union(*before) == everything
+    assert sum(map(len, before)) == 30
+    for earlier, later in zip(before, shards(), strict=True):
+        assert later - {"new.png"} == earlier & set(places(folder))
+
+
+def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path):
+    sources = [image(tmp_path / f"{number}/a.{ending}", number) for number, ending in enumerate(("png", "png", "bmp"))]
+    inputs = [str(source) for source in sources]
+
+    for number in (1, 2):
+        assert main(["run", *inputs, "-o", str(tmp_path / "parts"), f"--shard={number}/2", *FAST]) == 0
+    assert main(["run", *inputs, "-o", str(tmp_path / "whole"), *FAST]) == 0
+
+    assert results(tmp_path / "whole") == results(tmp_path / "parts") == ["a-bmp.png", "a-png-2.png", "a-png.png"]
+    for name in results(tmp_path / "whole"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+def test_the_shard_auto_ends_with_what_replaces_it(tmp_path, capsys):
+    assert main(["run", str(image(tmp_path / "a.png")), "--shard=auto"]) == 2
+    assert "--shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
@@ -186,146 +194,97 @@ def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
     assert "such as 2/5" in sentence
 
 
-HERE = this_process().split("-")[0]
-DEAD, THERE = f"{HERE}-999999999-1", "elsewhere-1-1"
-"""A process of this machine that is dead, and one of another machine."""
+@can_fork
+def test_two_processes_on_one_folder_lose_nothing(forks, tmp_path):
+    """Both can enhance a file. Photos with the same name and other content keep both results."""
+    output, owners = tmp_path / "out", {}
+    for folder, first in (("one", 0), ("two", 2)):  # 2 and 3 are in both, a.png has other content in each.
+        for shade in range(first, first + 4):
+            image(tmp_path / folder / f"{shade}.png", shade, 24)
+        image(tmp_path / folder / "a.png", 10 + first, 24)
+    own = output / "5.png"
+    own.parent.mkdir()
+    own.write_bytes(b"somebody's")
+
+    runs = [forks.start("run", "--json", *FAST, tmp_path / folder, "-o", output) for folder in ("one", "two")]
+
+    assert [run.wait() for run in runs] == [0, 0]
+    for run in runs:
+        for line in run.output.read_text().splitlines():
+            info = json.loads(line)
+            owners.setdefault(Path(info["output"]["path"]).name, set()).add(info["input"]["sha256"])
+    assert sorted(owners) == ["0.png", "1.png", "2.png", "3.png", "4.png", "5-2.png", "a-2.png", "a.png"]
+    assert {name: {origin_of(output / name).input_sha256} for name in owners} == owners
+    assert own.read_bytes() == b"somebody's"
+    assert results(output) == sorted([*owners, own.name])
 
 
-def claim_for(process: str, folder: Path, what: str = "x", age: float = 0) -> None:
-    """Create the claim of a process that is `age` seconds old."""
-    before = {*folder.glob("*")}
-    assert Claims(folder).claim(what)
-    for path in {*folder.iterdir()} - before:
-        path.write_text(process)
-        os.utime(path, (time.time() - age, time.time() - age))
+def test_a_second_run_finds_every_result(tmp_path, capsys):
+    for shade, name in enumerate(("a.png", "a.bmp", "sub/a.png", "b.png")):
+        image(tmp_path / "in" / name, shade)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/b.png").write_bytes(b"somebody's")
+    command = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json", *FAST]
+
+    assert main(command) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
+    capsys.readouterr()
+    assert main(command) == 0
+
+    assert [json.loads(line)["cached"] for line in capsys.readouterr().out.splitlines()] == [True] * 4
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")} == before
+    assert results(tmp_path / "out") == ["a-bmp.png", "a-png.png", "b-2.png", "b.png", "sub/a.png"]
 
 
-def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
-    folder, mine = tmp_path / CLAIMS, Claims(tmp_path / CLAIMS)
-    claim_for(DEAD, folder, "of a dead process")
-    claim_for(THERE, folder, "of another machine", age=100)
-    claim_for(THERE, folder, "of a machine that is silent", age=400)
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_result_gets_another_name_if_its_own_was_taken_during_the_run(enhancer, tmp_path, monkeypatch, has_links):
+    image(tmp_path / "in/a.png")
+    taken = tmp_path / "out/a.png"
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse_links)
 
-    assert mine.claim("of a dead process")
-    assert not mine.claim("of another machine")
-    assert mine.claim("of a machine that is silent")
-    assert not Claims(folder).claim("of a dead process")
+    def save_a_file(*_: object) -> None:
+        taken.write_bytes(b"somebody's")
 
+    batch = find_images([tmp_path / "in"], tmp_path / "out")
+    done = BatchRun(enhancer, Settings("anime-fast"), batch, on_compute=save_a_file).run()
 
-def test_a_process_killed_while_claiming_blocks_no_file(tmp_path):
-    code = (
-        "import os, sys; from pathlib import Path; from enhance.output import claims\n"
-        "claims.this_process = lambda: os._exit(9)\n"
-        "claims.Claims(Path(sys.argv[1])).claim('a file')"
-    )
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / CLAIMS)]).returncode == 9
-    claims = Claims(tmp_path / CLAIMS)
-    assert claims.claim("a file")
-    claims.close()
-    assert not (tmp_path / CLAIMS).exists()
+    assert [(item.state, item.result) for item in done.items] == [("done", tmp_path / "out/a-2.png")]
+    assert taken.read_bytes() == b"somebody's"
+    assert Image.open(tmp_path / "out/a-2.png").size == (32, 32)
+    assert results(tmp_path / "out") == ["a-2.png", "a.png"]
 
 
-def test_a_full_disk_leaves_no_claim(tmp_path):
-    claims = Claims(tmp_path / CLAIMS)
-    with limit_file_size(0), pytest.raises(StorageError):
-        claims.claim("a file")
-    assert claims.claim("a file")
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_an_output_file_that_appeared_during_the_run_is_not_replaced(enhancer, tmp_path, name):
+    source, output = image(tmp_path / "in.png"), tmp_path / "out" / name
+
+    def save_a_file(_: object) -> None:
+        output.write_bytes(b"somebody's")
+
+    with pytest.raises(StorageError) as error:
+        enhancer.run(source, "anime-fast", output=output, on_compute=save_a_file)
+
+    assert error.value.key == "name_taken"
+    assert output.read_bytes() == b"somebody's"
+    assert results(output.parent) == [name]
 
 
-def test_close_removes_claims_of_dead_processes_only(tmp_path):
-    folder = tmp_path / CLAIMS
-    claim_for(DEAD, folder)
-    Claims(folder).close()
-    assert not folder.exists()
-
-    other = Claims(folder)
-    assert other.claim("x")
-    Claims(folder).close()
-    assert len(list(folder.iterdir())) == 1
-
-
-def test_a_claim_that_is_released_while_it_is_checked_has_one_owner(tmp_path, monkeypatch):
-    claim_for(DEAD, tmp_path)
-    first, second, third = (Claims(tmp_path) for _ in range(3))
-    assert first.claim("x")
-
-    def exists_before_release(path: Path) -> bool:
-        exists = path.exists()
-        first.release()
-        return exists
-
-    monkeypatch.setattr(second, "_exists", exists_before_release)
-
-    assert second.claim("x")
-    assert not third.claim("x")
+def refuse_links(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")  # as FAT does
 
 
 @can_fork
-def test_shards_started_twice_write_each_file_once(forks, tmp_path):
-    folder, output = tmp_path / "in", tmp_path / "out"
-    for shade in range(4):  # Two of each stem, in different shards.
-        image(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 24)
-
-    runs = [
-        forks.start("run", "--json", *FAST, folder, "-o", output, "--shard", shard) for shard in ("1/2", "1/2", "2/2")
-    ]
-
-    assert [run.wait() for run in runs] == [0, 0, 0]
-    printed = [json.loads(line) for run in runs for line in run.output.read_text().splitlines()]
-    computed = Counter(one["output"]["path"] for one in printed if one["status"] == "done" and not one["cached"])
-    assert computed == Counter(str(path) for path in output.rglob("*") if path.is_file())
-    assert results(output) == sorted(f"{stem}{number}.png" for stem in range(2) for number in ("", "-2"))
-    assert len(results(folder)) == 4
-
-
-@can_fork
-def test_a_killed_shard_is_resumed_at_once(forks, tmp_path):
+def test_a_killed_process_is_resumed(forks, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         image(folder / f"{shade}.png", shade, 256 if shade == 2 else 24)  # the last takes longer than the signal
-    run = forks.start("run", *FAST, folder, "-o", output, "--shard", "1/1")
-    wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
+    run = forks.start("run", *FAST, folder, "-o", output)
+    wait_until(lambda: (output / "0.png").exists())
     run.send_signal(signal.SIGKILL)
 
-    assert (run.wait(), (output / CLAIMS).exists()) == (-signal.SIGKILL, True)
+    assert run.wait() == -signal.SIGKILL
     assert main(["run", str(folder), "-o", str(output), *FAST]) == 0
 
     assert [path.name for path in sorted(output.iterdir())] == ["0.png", "1.png", "2.png"]
     assert len(results(folder)) == 3
-
-
-def test_a_file_claimed_by_another_process_is_skipped(tmp_path, capsys):
-    for shade in range(2):
-        image(tmp_path / f"in/{shade}.png", shade)
-    other = ResultNames(tmp_path / "out")
-    assert other.assign(tmp_path / "in/0.png", Path("0.png")) == tmp_path / "out/0.png"
-
-    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 0
-
-    assert "Another process is working on 1 of the files" in capsys.readouterr().err
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [CLAIMS, "1.png"]
-
-
-def test_a_file_that_another_process_has_finished_is_not_enhanced_again(tmp_path):
-    first, second = (image(tmp_path / f"in/a.{ending}", shade) for shade, ending in enumerate(("bmp", "png")))
-    mine, other = (ResultNames(tmp_path / "out") for _ in range(2))
-    done = other.assign(first, Path(first.name))
-    assert done
-    assert mine.assign(first, Path(first.name)) is None
-    assert mine.assign(second, Path(second.name)) == tmp_path / "out/a-2.png"
-    assert main(["run", str(first), "-o", str(done), *FAST]) == 0
-    other.release(first)
-
-    assert mine.assign(first, Path(first.name)) == done
-
-
-def test_a_result_is_found_behind_names_that_are_free(tmp_path):
-    sources = [image(tmp_path / f"in/a.{ending}", shade) for shade, ending in enumerate(("bmp", "jpg", "png"))]
-    output = tmp_path / "out"
-    names = find_images([tmp_path / "in"], output).names
-    assert names
-    assert names.assign(sources[0], Path("a.bmp")) == output / "a.png"
-    # Another process has claimed a-2.png and failed.
-    assert main(["run", str(sources[2]), "-o", str(output / "a-3.png"), *FAST]) == 0
-
-    assert names.assign(sources[2], Path("a.png")) == output / "a-3.png"

@@ -7,10 +7,7 @@ import json
 import os
 import signal
 import sys
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +21,11 @@ from enhance.batch_inputs import find_images
 from enhance.cli import main
 from enhance.cluster import ClusterWorker
 from enhance.errors import EnhanceError
-from enhance.processes import this_process
-from enhance.remote import RemoteClaims, RemoteNames, upload
+from enhance.remote import RemoteNames, upload
 
 from ..site import wait_until
 from .forks import can_fork
-from .test_folders import CLAIMS, FAST, image
+from .test_folders import FAST, image
 
 fsspec = pytest.importorskip("fsspec")
 RAW = Settings.from_preset("anime-fast")
@@ -177,7 +173,7 @@ def test_the_result_of_one_file_has_the_address_of_the_output(store, tmp_path, c
     assert store.read("big.jpg") == b"somebody's"
 
 
-def test_an_interrupted_batch_keeps_results_and_leaves_no_claim(enhancer, tmp_path):
+def test_an_interrupted_batch_keeps_results_and_leaves_nothing_else(enhancer, tmp_path):
     store = Store(f"memory://{tmp_path.name}")
     for shade in range(6):
         store.add(f"{shade}.png", shade, tmp_path)
@@ -211,25 +207,6 @@ def test_a_report_is_stored_next_to_its_result_once(store, enhancer, tmp_path):
     assert store.read("a.pdf").startswith(b"%PDF")
 
 
-def test_a_claim_is_valid_until_its_process_is_dead(store, monkeypatch):
-    def claims(process: str) -> RemoteClaims:
-        monkeypatch.setattr("enhance.remote.this_process", lambda: process)
-        return RemoteClaims(store.files, RemoteNames(store.results).folder / CLAIMS)
-
-    host = this_process().split("-")[0]
-    for process in (this_process(), f"{host}-999999999-1", "elsewhere-1-1"):
-        assert claims(process).claim(process)
-    other = claims("third-1-1")
-
-    assert not other.claim(this_process())
-    assert other.claim(f"{host}-999999999-1")
-    assert not other.claim("elsewhere-1-1")
-    monkeypatch.setattr("enhance.output.claims.SILENT_SECONDS", -10.0)
-    assert other.claim("elsewhere-1-1")
-    other.close()
-    assert len(store.names()) == 1
-
-
 def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
     for shade, name in enumerate(("a.bmp", "a.png")):
         store.add(name, shade, tmp_path)
@@ -238,42 +215,26 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
     done = [worker.run(item, partial(RemoteNames, store.results), settings=RAW) for item in items]
 
     assert [item.state for item in done] == ["done", "done"]
+    assert store.names() == ["a-bmp.png", "a-png.png"]
+
+
+@pytest.mark.parametrize("store", ["memory", "s3"], indirect=True)
+def test_a_name_that_is_taken_during_the_run_gets_a_number(store, enhancer, tmp_path):
+    store.add("a.png", 1, tmp_path)
+
+    def save_an_object(*_: object) -> None:
+        store.write(f"{store.results}/a.png", b"somebody's")
+
+    done = run(enhancer, store, on_compute=save_an_object)
+
+    assert list(computed(done)) == [f"{store.results}/a-2.png"]
+    assert store.read("a.png") == b"somebody's"
     assert store.names() == ["a-2.png", "a.png"]
-
-
-@pytest.mark.parametrize("output", ["store", "folder"])
-def test_two_workers_download_each_file_once(enhancer, tmp_path, monkeypatch, output):
-    store, downloads = Store(f"memory://{tmp_path.name}"), list[str]()
-    for shade in range(8):  # two of each stem
-        store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path)
-    results = store.results if output == "store" else tmp_path / "out"
-    get_file, open_file, lock = type(store.files).get_file, type(store.files)._open, threading.Lock()
-
-    def open_alone(*given: Any, **options: Any) -> Any:
-        with lock:  # The original lets two threads create the same file.
-            return open_file(*given, **options)
-
-    def count(self: Any, address: str, *given: Any, **options: Any) -> None:
-        downloads.append(address)
-        get_file(self, address, *given, **options)
-
-    monkeypatch.setattr(type(store.files), "_open", open_alone)
-    monkeypatch.setattr(type(store.files), "get_file", count)
-    runs = [BatchRun(enhancer, RAW, find_images([store.source], results)) for _ in range(2)]
-    with ThreadPoolExecutor(2) as threads:
-        batches = list(threads.map(BatchRun.run, runs))
-
-    assert sum(batch.count("done") for batch in batches) == len(downloads) == len(set(downloads)) == 8
-    assert sum(batch.count("elsewhere") for batch in batches) == 8
-    again = BatchRun(enhancer, RAW, find_images([store.source], results)).run()
-    assert list(computed(again).values()) == [False] * 8
-    assert not [name for name in store.names() if CLAIMS in name]
-    assert not (tmp_path / "out" / CLAIMS).exists()
 
 
 @can_fork
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path):
+def test_two_processes_on_a_bucket_lose_nothing(store, forks, tmp_path):
     for shade in range(4):  # two of each stem
         store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path, 24)
 
@@ -282,9 +243,10 @@ def test_two_processes_on_a_bucket_compute_each_file_once(store, forks, tmp_path
 
     assert [run.wait() for run in runs] == [0, 0]
     printed = [json.loads(line) for run in runs for line in run.output.read_text().splitlines()]
-    done = Counter(one["output"]["path"] for one in printed if one["status"] == "done" and not one["cached"])
-    assert store.names() == sorted(f"{stem}{number}.png" for stem in range(2) for number in ("", "-2"))
-    assert done == Counter(f"{store.results}/{name}" for name in store.names())
+    sources = {one["output"]["path"]: one["input"]["name"] for one in printed}
+    names = [f"{stem}-{ending}" for stem in range(2) for ending in ("bmp", "png")]
+    assert store.names() == [f"{name}.png" for name in names]
+    assert sources == {f"{store.results}/{name}.png": name.replace("-", ".") for name in names}
 
 
 @can_fork
@@ -297,7 +259,7 @@ def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys):
     wait_until(lambda: any(name.endswith(".png") for name in store.names()))
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    before = [name for name in store.names() if not name.startswith(CLAIMS)]
+    before = store.names()
 
     assert main(command) == 0
 
