@@ -441,7 +441,7 @@ def earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodin
             alpha=image.alpha is not None,
             bits=image.bits,
             icc=image.icc,
-            metadata=image.metadata,
+            variants=image.variants,
             has_gain_map=run.request.has_gain_map,
         )
         output = exported_output_info(output, encoding, notes)

@@ -7,9 +7,11 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pillow_heif
@@ -18,25 +20,49 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.images import CHOICES, Metadata, inspect, read_image
+from enhance.images import Metadata, SourceImage, inspect, read_image
+from enhance.images.colour import profile_name
 from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
+from enhance.images.source_type import label_of, with_source_type
+from enhance.output.formats import Encoding, export, notes_of
 from enhance.output.gain_map import ResultMap
 from enhance.output.jxl import encode_jxl, is_available
 from enhance.output.png import metadata_chunks
+from enhance.output.provenance import origin_of
+from enhance.output.thumbnails import srgb_image
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import APPLE, apple_heic, packet, ultra_hdr
-from tests.unit.image_files import camera_raw, encode, exif_block, flat_png, png, rgb_profile, tiff
+from tests.unit.hostile_metadata import (
+    flat_photo,
+    located_xmp,
+    overlapping_exif,
+    packed_exif,
+    packed_xmp,
+    random_exif,
+    random_xmp,
+)
+from tests.unit.image_files import camera_raw, encode, exif_block, finished_png, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
 """The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""
 
+MOST_SERVER_SECONDS = 3.0
+"""The limit in processor time for one step of the work on a photo's bytes that a server does itself.
+
+The worst blocks of 1 MB take a second, when EXIF is shortened for a JPEG.
+"""
+
+_OUTPUTS = (("jpeg", "keep"), ("jpeg", "no-location"), ("tiff", "no-location"), ("webp", "keep"))
 _MOST_PIXELS = 1_000_000
 _NUMBERS = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 class ReaderFault(AssertionError):
-    """The reader returned neither an image nor an error message of one sentence, or took too long."""
+    """The reader returned neither an image nor an error message of one sentence, or the server's work failed.
+
+    Also raised if either took too long.
+    """
 
 
 @cache
@@ -97,8 +123,26 @@ def _jpeg_xl(clear: Image.Image, deep: np.ndarray) -> dict[str, bytes]:
     }
 
 
+@cache
+def bombs() -> Mapping[str, bytes]:
+    """Return photos whose metadata expand to 16 MB, which a damage would only make harmless."""
+    return {
+        "exif-bomb": flat_photo(packed_exif(overlapping_exif(15_000_000, 60_000))),
+        "xmp-bomb": flat_photo(packed_xmp(located_xmp(16 << 20))),
+    }
+
+
+RANDOM: Mapping[str, Callable[[Generator], bytes]] = {
+    "random-exif": lambda random: flat_photo(make_chunk(b"eXIf", random_exif(random))),
+    "random-xmp": lambda random: flat_photo(packed_xmp(random_xmp(random))),
+}
+"""Kinds of files without an original."""
+
+
 def damage(kind: str, random: Generator) -> bytes:
     """Return the original of this kind with one to three damages. The checksums of a PNG are often corrected."""
+    if kind in RANDOM:
+        return RANDOM[kind](random)
     data = bytearray(originals()[kind])
     for place in random.integers(0, len(_DAMAGES), random.integers(1, 4)):
         _DAMAGES[place](data, random)
@@ -114,10 +158,15 @@ def read_file(path: Path) -> str:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
         image = read_image(path, max_pixels=_MOST_PIXELS)
         _ = image.noise, image.softness
-        metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
-        packed = [b"".join(metadata_chunks(metadata.select(choice))) for choice in CHOICES]
+        packed = [b"".join(metadata_chunks(one)) for one in image.variants.values()]
         if image.gain_map:
             ResultMap.of(image.gain_map, image.height, image.width, (2 * image.height, 2 * image.width)).encode()
+        with TemporaryDirectory() as folder:
+            for step, seconds in _serve(path, image, Path(folder)):
+                if seconds > MOST_SERVER_SECONDS:
+                    raise ReaderFault(f"{step} took {seconds:.1f} s of the server")
+    except ReaderFault:
+        raise
     except PictureError as error:
         end = error.key
         english, chinese = error.message("en"), error.message("zh-CN")
@@ -130,12 +179,51 @@ def read_file(path: Path) -> str:
         shape = (facts.height, facts.width, 3)
         if image.rgb.shape != shape or image.rgb.dtype.name != f"uint{facts.bits}":
             raise ReaderFault(f"header {shape}, {facts.bits} bits, pixels {image.rgb.shape}, {image.rgb.dtype}")
-        if metadata.select("no-location").has_location or len(packed[2]) > 21:
+        if image.variants["no-location"].has_location or len(packed[2]) > 21:
             raise ReaderFault("its metadata contains what was removed")
     seconds = time.perf_counter() - begun
     if seconds > MOST_SECONDS:
         raise ReaderFault(f"took {seconds:.1f} s")
     return end
+
+
+def _serve(path: Path, image: SourceImage, folder: Path) -> Iterator[tuple[str, float]]:
+    """Do all that a server does itself with a photo's file, metadata and profile; yield steps and their processor time.
+
+    The result has only a few of the pixels.
+    """
+    begun = time.thread_time()
+
+    def took() -> float:
+        nonlocal begun
+        seconds = time.thread_time() - begun
+        begun += seconds
+        return seconds
+
+    origin_of(path)
+    pixels = image.rgb[:8, :8, :1] if image.grey else image.rgb[:8, :8]
+    profile_name(image.icc)
+    srgb_image(pixels, image.icc)
+    yield "the profile", took()
+    if image.metadata == image.variants["none"] and not image.gain_map:
+        return
+    metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
+    yield "the size", took()
+    metadata = metadata.with_resolution(300)
+    yield "the resolution", took()
+    xmp = with_source_type(metadata.xmp, label_of(metadata.xmp, generated=False))
+    with_source_type(xmp, label_of(xmp, generated=True))
+    yield "the label", took()
+    height, width = pixels.shape[:2]
+    gain_map = image.gain_map and ResultMap.of(image.gain_map, height, width, (height, width))
+    png = finished_png(folder / "result.png", pixels, image.icc, replace(metadata, xmp=xmp), gain_map or None)
+    yield "the result", took()
+    for name, choice in _OUTPUTS:
+        encoding = Encoding(name, metadata=choice)
+        notes_of(png, encoding)
+        yield f"the notes of {encoding}", took()
+        export(png, folder / f"file{encoding.file_format.ending}", encoding)
+        yield f"the file {encoding}", took()
 
 
 def _cut(data: bytearray, random: Generator) -> None:

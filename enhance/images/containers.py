@@ -16,14 +16,18 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Channels by colour type of a PNG, except a palette."""
 LARGEST_BLOCK = 16 << 20
-"""Maximum bytes of a profile or a block of metadata; larger ones are left out."""
-_MAX_TEXT_LENGTH, _MAX_TEXTS_LENGTH = 1 << 20, 8 << 20
-"""Maximum letters of one text and of all texts of an image; the rest is left out."""
+"""Maximum bytes of a profile, and of a block of metadata that is read. A result contains only smaller blocks."""
+_MAX_TEXT_LENGTH, MAX_TEXTS_LENGTH, MAX_TEXTS = 1 << 20, 8 << 20, 10_000
+"""Maximum letters of one text and of all texts of an image, and number of texts; the rest is left out."""
 _RAW_PROFILE, _XMP_KEYWORD = "Raw profile type ", "XML:com.adobe.xmp"
 
 # The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _MAX_CHUNKS = 1_000_000
+
+
+class _TooLargeError(ValueError):
+    """A text is longer than its limit."""
 
 
 @dataclass(frozen=True)
@@ -107,22 +111,28 @@ def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
     return {chunk.kind: chunk for chunk in reversed(chunks)}
 
 
-def limit_size(name: str, block: object) -> bytes | None:
-    """Return a block of metadata unless it is empty or too large."""
-    if not isinstance(block, bytes) or not block:
+def cut_block(block: object) -> bytes | None:
+    """Return at most one byte more than LARGEST_BLOCK of a block; None if it is empty.
+
+    By that byte, `limit_profile` and `Metadata.without_large_blocks` recognise a block that is too large.
+    """
+    return block[: LARGEST_BLOCK + 1] if isinstance(block, bytes) and block else None
+
+
+def limit_profile(profile: object) -> bytes | None:
+    """Return a colour profile unless it is empty or too large."""
+    found = cut_block(profile)
+    if found and len(found) > LARGEST_BLOCK:
+        logger.info("The colour profile is too large and was left out")
         return None
-    if len(block) > LARGEST_BLOCK:
-        logger.info("The %s block of %d bytes is too large and was left out", name, len(block))
-        return None
-    return block
+    return found
 
 
 def read_block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
-    """Return the content of a chunk unless it is missing, empty or too large."""
+    """Return the content of a chunk as `cut_block` does; None if it is missing or empty."""
     if chunk is None:
         return None
-    content = chunk_content(file, Chunk(chunk.kind, chunk.start, min(chunk.length, LARGEST_BLOCK + 1)))
-    return limit_size(chunk.kind.decode("latin-1"), content)
+    return chunk_content(file, Chunk(chunk.kind, chunk.start, min(chunk.length, LARGEST_BLOCK + 1))) or None
 
 
 def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
@@ -143,53 +153,71 @@ def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
 def _inflate(packed: bytes, limit: int) -> bytes:
     """Return inflated data. Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes."""
     inflater = zlib.decompressobj()
-    content = inflater.decompress(packed, limit)
+    content = inflater.decompress(packed, limit + 1)
+    if len(content) > limit:
+        raise _TooLargeError("it is too large")
     if not inflater.eof:
-        raise ValueError("it is truncated or too large")
+        raise ValueError("it is truncated")
     return content
 
 
 def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    """Return the texts of a PNG (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and so on."""
+    """Return the texts of a PNG (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and so on.
+
+    Spaces stand for a block that is too large.
+    """
     texts: list[tuple[str, str]] = []
     blocks: dict[str, bytes] = {}
-    remaining = _MAX_TEXTS_LENGTH
+    remaining = MAX_TEXTS_LENGTH
     for chunk in chunks:
         if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
+        content = read_block(file, chunk) or b""
+        key = content.partition(b"\0")[0].decode("latin-1")
+        block = _block_of(key)
+        # A block of a profile has two digits for each byte.
+        limit = min(_MAX_TEXT_LENGTH, remaining) if block is None else 2 * LARGEST_BLOCK
         try:
-            content = read_block(file, chunk) or b""
-            name = content.partition(b"\0")[0].decode("latin-1")
-            limit = min(_MAX_TEXT_LENGTH, remaining)
-            if name == _XMP_KEYWORD:
-                limit = LARGEST_BLOCK
-            elif name.startswith(_RAW_PROFILE):
-                limit = 2 * LARGEST_BLOCK  # two digits for each byte
-            key, value = _text_in(chunk.kind, content, limit)
+            value = _text_in(chunk.kind, content, limit)
             if key == _XMP_KEYWORD:
                 blocks["xmp"] = value.encode("utf-8")
-            elif key.startswith(_RAW_PROFILE):
-                blocks.setdefault(key.removeprefix(_RAW_PROFILE), _profile_in(value))
-            else:
+            elif block is not None:
+                blocks.setdefault(block, _profile_in(value))
+            elif len(texts) < MAX_TEXTS:
                 texts.append((key, value))
                 remaining -= len(value)
+        except _TooLargeError:
+            if block is not None:
+                blocks.setdefault(block, b" " * (LARGEST_BLOCK + 1))
+            logger.info("A text is too large and was left out")
         except (ValueError, zlib.error) as error:
             logger.info("A text is damaged and was left out: %s", error)
     return texts, blocks
 
 
-def _text_in(kind: bytes, content: bytes, limit: int) -> tuple[str, str]:
-    """Return keyword and value of a text chunk (PNG specification, 11.3.3). Raises ValueError or zlib.error."""
+def _block_of(keyword: str) -> str | None:
+    """Return the name of the block that a text with this keyword contains; None for any other text."""
+    if keyword == _XMP_KEYWORD:
+        return "xmp"
+    return keyword.removeprefix(_RAW_PROFILE) if keyword.startswith(_RAW_PROFILE) else None
+
+
+def _text_in(kind: bytes, content: bytes, limit: int) -> str:
+    """Return the value of a text chunk (PNG specification, 11.3.3). Raises ValueError or zlib.error."""
     keyword, _, value = content.partition(b"\0")
     packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
     if kind == b"zTXt":
         value = value[1:]
     elif kind == b"iTXt":
         value = value[2:].split(b"\0", 2)[-1]
+    if not 1 <= len(keyword) <= 79:
+        raise ValueError("the length of its keyword is out of bounds")
+    if len(content) > LARGEST_BLOCK:
+        raise _TooLargeError("its chunk is too large")
     value = _inflate(value, limit) if packed else value
-    if len(value) > limit or not 1 <= len(keyword) <= 79:
-        raise ValueError("the length of its keyword or value is out of bounds")
-    return keyword.decode("latin-1"), value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
+    if len(value) > limit:
+        raise _TooLargeError("it is too large")
+    return value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
 
 
 def _profile_in(text: str) -> bytes:

@@ -35,10 +35,11 @@ from PIL import Image
 from ..errors import PictureError, is_memory_short
 from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
-from .containers import map_file
+from .containers import LARGEST_BLOCK, map_file, scan_chunks
 from .gain_map import MAX_PIXELS, GainMap, from_apple
-from .header import Header, open_auxiliary, open_with_pillow, read_header
+from .header import Header, open_auxiliary, open_with_pillow, png_metadata, read_header
 from .image import Box, Facts, SourceImage, block_means
+from .metadata import Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,13 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     return Facts(path.name, size, width=width, height=height, dpi=min(header.metadata.dpi or [0]) or None, **facts)
 
 
+def read_variants(path: Path) -> dict[str, Metadata]:
+    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps. Raises PictureError."""
+    with _picture_errors(path.name), path.open("rb") as file:
+        # The size and the resolution of the result can have made a block a little longer.
+        return png_metadata(file, scan_chunks(file)).without_large_blocks(LARGEST_BLOCK).variants()
+
+
 def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[DecodeBudget], None]) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
@@ -111,7 +119,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
             alpha=None,
             grey=pixels.grey,
             icc=pixels.icc,
-            metadata=header.metadata.upright(),
+            variants=header.metadata.upright().variants(),
             jpeg_table=_upright_table(header.jpeg_table, orientation),
             jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, orientation),
             # Blocks begin at the first stored row and column, which can be the last ones of the upright image.
@@ -304,6 +312,9 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
         _limit_memory(4 * path.stat().st_size)  # for the header, until the budget of the pixels is known
     if task == "inspect":
         parent.send(read_facts(path, max_pixels, max_bytes))
+        return
+    if task == "variants":
+        parent.send(read_variants(path))
         return
     for message in decode(path, max_pixels, max_bytes, begin):
         parent.send(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 from collections.abc import Collection, Iterator, Mapping
 from typing import BinaryIO
@@ -31,6 +32,7 @@ _SHORT, _LONG, _RATIONAL = 3, 4, 5
 TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
 _LONGEST_VALUE = 32_000
+_PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
 
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
 """A block without entries."""
@@ -117,11 +119,28 @@ def _numbers(block: bytes | bytearray, directory: int | None = None) -> dict[int
     return found
 
 
+def has_plausible_values(block: bytes) -> bool:
+    """Return whether the values of its directories have at most twice the length of the block together.
+
+    Values that overlap would keep every reader busy that copies each of them.
+    """
+    try:
+        directories = [_main_directory(block), *(_subdirectory(block, tag) for tag in (EXIF_IFD, GPS_IFD))]
+        spans = [
+            _value_span(block, kind, at)
+            for directory in directories
+            if directory is not None
+            for _, kind, at in _entries(block, directory)
+        ]
+    except ValueError:  # Functions that change the block report the damage.
+        return True
+    lengths = (max(0, min(length, len(block) - start)) for start, length in spans)
+    return sum(lengths) <= 2 * len(block)
+
+
 def without_prefix(block: bytes | None) -> bytes | None:
     """Return the block without the prefix that some formats keep; None if nothing is left."""
-    while block and block.startswith(b"Exif\0\0"):
-        block = block[6:]
-    return block or None
+    return _PREFIXES.sub(b"", block or b"") or None
 
 
 def read_orientation(block: bytes | None) -> int:
@@ -191,9 +210,13 @@ def without_position(block: bytes) -> bytes:
         spans.append((gps, 2 + 12 * _number(block, "H", gps)))
     if photo is not None:
         spans += [_value_span(block, kind, at) for tag, kind, at in _entries(block, photo) if tag == MAKER_NOTE]
-    for start, length in spans:
+    cleared = 0
+    for start, length in sorted(spans):
         end = min(start + length, len(data))
-        data[start:end] = bytes(max(end - start, 0))
+        first = max(start, cleared)  # Values can overlap, and each byte is cleared only once.
+        if first < end:
+            data[first:end] = bytes(end - first)
+            cleared = end
     return with_entries(bytes(data), {}, without=(GPS_IFD, MAKER_NOTE))
 
 
@@ -230,11 +253,6 @@ def _append_directory(
 
 def shorten(block: bytes) -> bytes | None:
     """Write the block again without maker notes, unusual tags and long values; return None if that is not possible."""
-    main = _main_directory(block)
-    directories = filter(None, (main, *(_subdirectory(block, tag) for tag in (EXIF_IFD, GPS_IFD))))
-    spans = [_value_span(block, kind, at) for start in directories for _, kind, at in _entries(block, start)]
-    if sum(length for _, length in spans) > 2 * len(block):  # Pillow would copy values that overlap.
-        return None
     return block_from_tiff(io.BytesIO(block), without=(INTEROP_IFD, MAKER_NOTE), longest=_LONGEST_VALUE)
 
 

@@ -25,7 +25,17 @@ from PIL import ImageFile
 from ..errors import PictureError
 from ..i18n import PixelCount
 from . import containers, jxl, raw
-from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
+from .containers import (
+    MAX_TEXTS,
+    MAX_TEXTS_LENGTH,
+    Chunk,
+    chunk_content,
+    cut_block,
+    first_chunks,
+    limit_profile,
+    map_file,
+    read_block,
+)
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
 from .gain_map import ISO_SEGMENT, MapHeader, apple_header, find_attached, read_map_header
 from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
@@ -154,7 +164,8 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     header = readers[kind](file, max_pixels) if kind in readers else _pillow_header(kind, file, max_pixels, decoding)
     if header.format == "TIFF":
         header = replace(header, frames=count_pages(file))
-    return replace(header, metadata=header.metadata.with_note("first_frame")) if header.frames > 1 else header
+    metadata = header.metadata.with_note("first_frame") if header.frames > 1 else header.metadata
+    return replace(header, metadata=metadata.without_large_blocks())
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -208,7 +219,7 @@ def _attached_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
                     found = read_map_header(opened, (start, length), metadata.exif)
                 if found and _fits(found, image):
                     _check_file_size(length, found.width, found.height, 1, _PIXELS_PER_BYTE["JPEG"])
-                    return replace(found, icc=limit_size("profile", found.icc))
+                    return replace(found, icc=limit_profile(found.icc))
             except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
                 logger.info("An attached image cannot be used: %s", error)
     return None
@@ -263,7 +274,10 @@ def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
     exif = without_prefix(read_block(file, first.get(b"EXIF")))
     metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif))
-    icc, frames = read_block(file, first.get(b"ICCP")), max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
+    icc, frames = (
+        limit_profile(read_block(file, first.get(b"ICCP"))),
+        max(1, sum(chunk.kind == b"ANMF" for chunk in chunks)),
+    )
     mode, orientation = "RGBA" if has_alpha else "RGB", read_orientation(exif)
     return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
 
@@ -286,7 +300,7 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
 
 
 def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
-    """Return the metadata of a PNG, without blocks that are damaged or too large."""
+    """Return the metadata of a PNG, without blocks that are damaged."""
     texts, blocks = containers.png_texts(file, chunks)
     first = first_chunks(chunks)
     exif = without_prefix(read_block(file, first.get(b"eXIf"))) or without_prefix(
@@ -306,16 +320,16 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     segments: list[tuple[str, bytes]] = getattr(image, "applist", [])  # of a JPEG: name and content
     resources = [content[len(_RESOURCES) :] for _, content in segments if content.startswith(_RESOURCES)]
     comments = [content for name, content in segments if name == "COM"] or [info.get("comment", b"")]
-    if sum(map(len, comments)) > LARGEST_BLOCK:
+    if sum(map(len, comments)) > MAX_TEXTS_LENGTH or len(comments) > MAX_TEXTS:
         comments = []
-    exif = without_prefix(limit_size("EXIF", info.get("exif")))
+    exif = without_prefix(cut_block(info.get("exif")))
     notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in find_claims(content)}
     if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(ISO_SEGMENT) for _, content in segments):
         notes.add("gain_map_left")
     return Metadata(
         exif,
-        accept_xmp(limit_size("XMP", info.get("xmp"))),
-        extract_iptc(limit_size("IPTC", b"".join(resources)) or b""),
+        accept_xmp(cut_block(info.get("xmp"))),
+        extract_iptc(b"".join(resources)),
         tuple(("Comment", _decoded(comment)) for comment in comments if comment),
         _stated_dpi(image) or read_dpi(exif),
         tuple(notes),
@@ -353,7 +367,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     if (ratio := _TIFF_RATIOS.get(tags.get("Compression", 1))) is not None:
         _check_file_size(file.seek(0, 2), width, height, bits * samples / 8, ratio)
     orientation = tags["Orientation"] if tags.get("Orientation") in range(1, 9) else 1
-    icc, metadata = limit_size("profile", tags.get("ICCProfile")), _tiff_metadata(file, tags)
+    icc, metadata = limit_profile(tags.get("ICCProfile")), _tiff_metadata(file, tags)
     if is_deep:
         mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
         mode = "F" if mode == "I;32F" else mode
@@ -371,13 +385,13 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
         raise PictureError("image_jxl_animated")
     facts = jxl.load_library().probe(data)
     check_size(facts.width, facts.height, max_pixels)
-    exif = limit_size("EXIF", facts.exif)
+    exif = cut_block(facts.exif)
     # The box starts with the distance to the TIFF header (ISO/IEC 18181-2).
     exif = without_prefix(exif and exif[4 + int.from_bytes(exif[:4], "big") :])
     bits, mode = 8 if facts.bits_per_sample <= 8 else 16, "L" if facts.num_color_channels == 1 else "RGB"
     mode = "I" if mode == "L" and bits == 16 and not facts.has_alpha else mode + ("A" if facts.has_alpha else "")
-    metadata = Metadata(exif, accept_xmp(limit_size("XMP", facts.xmp)), dpi=read_dpi(exif))
-    mode, icc = mode + (";16" if bits == 16 else ""), limit_size("profile", facts.icc)
+    metadata = Metadata(exif, accept_xmp(cut_block(facts.xmp)), dpi=read_dpi(exif))
+    mode, icc = mode + (";16" if bits == 16 else ""), limit_profile(facts.icc)
     return Header("JXL", mode, facts.width, facts.height, bits, facts.has_alpha, 1, icc, metadata)
 
 
@@ -387,7 +401,7 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
         width, height = opened.sizes.iwidth, opened.sizes.iheight
         orientation = raw.ORIENTATIONS.get(opened.sizes.flip, 1)
         check_size(width, height, max_pixels)
-        exif = None if tags else without_prefix(limit_size("EXIF", raw.preview_exif(opened)))
+        exif = None if tags else without_prefix(cut_block(raw.preview_exif(opened)))
         mode = "I;16" if opened.num_colors == 1 else "RGB;16"
     # Maker notes describe the values of the sensor, and often contain previews.
     metadata = _tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE)) if tags else Metadata(exif, dpi=read_dpi(exif))
@@ -398,7 +412,7 @@ def _tiff_metadata(file: BinaryIO, tags: dict[str, Any], without: Collection[int
     inches = {2: 1.0, 3: 2.54}.get(tags.get("ResolutionUnit", 2), 0.0)
     dpi = plausible_dpi(*(float(tags.get(name, 0) or 0) * inches for name in ("XResolution", "YResolution")))
     iptc = _tag_bytes(tags.get("IptcNaaInfo"), file) or _tag_bytes(tags.get("PhotoshopInfo"), file)
-    exif = limit_size("EXIF", block_from_tiff(file, without))
+    exif = cut_block(block_from_tiff(file, without))
     return Metadata(exif, accept_xmp(_tag_bytes(tags.get("XMP"), file)), extract_iptc(iptc or b""), (), dpi)
 
 
@@ -407,7 +421,7 @@ def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
     if isinstance(value, tuple) and all(isinstance(one, int) and one < 1 << 32 for one in value):
         file.seek(0)
         value = struct.pack((">" if file.read(2) == b"MM" else "<") + f"{len(value)}I", *value)
-    return limit_size("tag", value)
+    return cut_block(value)
 
 
 def _check_markers(data: mmap.mmap | bytes, *, count_scans: bool) -> None:

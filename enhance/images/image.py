@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -97,7 +97,8 @@ class SourceImage:
     `rgb` is uint8 or uint16 [H, W, 3] in the colour space of the profile `icc` (None: sRGB). `alpha` is [H, W] of the
     same dtype, 0 transparent, not premultiplied; pixels with alpha 0 have the nearest visible colour. `grey`: the three
     channels are equal, and the result has to be grey. `icc` and `metadata` are for the result: the profile fits its
-    colour type, the metadata state orientation 1 and have no thumbnail. The other fields describe the file.
+    colour type, the metadata state orientation 1 and have no thumbnail. `variants` are the part of the metadata that
+    each of `metadata.CHOICES` keeps. The other fields describe the file.
     """
 
     name: str
@@ -109,7 +110,7 @@ class SourceImage:
     alpha: np.ndarray | None
     grey: bool
     icc: bytes | None
-    metadata: Metadata = field(default_factory=Metadata)
+    variants: Mapping[str, Metadata] = field(default_factory=Metadata().variants)
     jpeg_table: tuple[int, ...] = ()
     """The luminance quantisation table of a JPEG, 64 steps row by row; empty for other formats."""
     jpeg_chroma_table: tuple[int, ...] = ()
@@ -118,6 +119,10 @@ class SourceImage:
     """The first row and column, 0 to 7, where a block of a JPEG begins."""
     gain_map: GainMap | None = None
     """The HDR gain map of the whole photo, also of a part."""
+
+    @property
+    def metadata(self) -> Metadata:
+        return self.variants["keep"]
 
     @property
     def width(self) -> int:

@@ -11,13 +11,24 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from .exif import ORIENTATION, has_position, shorten, with_dpi, with_entries, with_numbers, without_position
+from .exif import (
+    ORIENTATION,
+    has_plausible_values,
+    has_position,
+    shorten,
+    with_dpi,
+    with_entries,
+    with_numbers,
+    without_position,
+)
 
 logger = logging.getLogger(__name__)
 
 CHOICES = ("keep", "no-location", "none")
 """What a result keeps: everything, everything without a location, or only colour profile and resolution."""
 
+MAX_BLOCK = 1_000_000
+"""Bytes of a block of EXIF, XMP or IPTC that a result contains, at most. A server searches and changes such blocks."""
 SEGMENT = 65_533
 """Bytes that a JPEG segment can hold."""
 _MAX_JPEG_EXIF = SEGMENT - len(b"Exif\0\0")
@@ -36,11 +47,17 @@ LOST = {
 _CLAIM = rb"(?:hdrgm|HDRGainMap|apdi):[\w.-]{1,80}|GCamera:(?:Motion|Micro)\w{1,80}"
 _CLAIMS = re.compile(
     rb"\s(?:%s)\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')" % _CLAIM
-    + rb"|<(%s|Container:Directory)(?:\s[^<>]*)?(?:/>|>[\s\S]{0,20000}?</\1\s{0,9}>)" % _CLAIM
+    + rb"|<(%s|Container:Directory)(?:\s[^<>]*?)?(/?)>" % _CLAIM
 )
-"""The properties of XMP that claim a gain map or a video in the file."""
+"""The properties of XMP that claim a gain map or a video in the file: attributes, and first tags of elements."""
+_CLAIM_BYTES = 20_000
+"""The bytes in which the last tag of such an element is searched."""
+_TAG_END = re.compile(rb"\s{0,9}>")
 
-INPUT_NOTES = (*LOST, "raw_developed", "first_frame")
+LARGE_BLOCKS = {"exif": "large_exif_left", "xmp": "large_xmp_left", "iptc": "large_iptc_left"}
+"""Notes on blocks that are longer than MAX_BLOCK, or whose values overlap, by the field of `Metadata`."""
+
+INPUT_NOTES = (*LOST, *LARGE_BLOCKS.values(), "raw_developed", "first_frame")
 """Notes on the input file, which apply to every result.
 
 "raw_developed": it is a camera raw file; "first_frame": it has several frames or pages.
@@ -85,6 +102,17 @@ class Metadata:
     def with_note(self, note: str) -> Metadata:
         return replace(self, notes=(*self.notes, note))
 
+    def without_large_blocks(self, limit: int = MAX_BLOCK) -> Metadata:
+        """Return the metadata without blocks over `limit` bytes and EXIF with overlapping values, each with a note.
+
+        Searching and changing the other blocks takes little time.
+        """
+        large = {name for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > limit}
+        if self.exif and "exif" not in large and not has_plausible_values(self.exif):
+            large.add("exif")
+        notes = (*self.notes, *(note for name, note in LARGE_BLOCKS.items() if name in large))
+        return replace(self, notes=notes, **dict.fromkeys(large))
+
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
 
@@ -93,7 +121,7 @@ class Metadata:
         """
         claims, attached = find_claims(self.xmp or b""), {"gain_map_left", "video_left"}
         notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
-        xmp = _CLAIMS.sub(b"", self.xmp) if self.xmp and attached & {*claims} else self.xmp
+        xmp = _without_claims(self.xmp) if self.xmp and attached & {*claims} else self.xmp
         xmp = None if attached & {*find_claims(xmp or b"")} else xmp
         patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
         return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: "", "dcterms:provenance": ""}))
@@ -116,6 +144,9 @@ class Metadata:
 
         With "no-location" EXIF loses its GPS directory and maker notes; XMP, IPTC and texts with a location are removed
         whole. Titles, captions and keywords are the user's own words and count as no location.
+
+        The search holds the interpreter's lock for up to a second, so a decoding worker selects: see `variants` of
+        `SourceImage` and `PngReader`.
         """
         if choice == "keep":
             return self
@@ -132,6 +163,10 @@ class Metadata:
                 if not (_PLACE_KEYWORD.fullmatch(key.rpartition(":")[2]) or _COORDINATES.search(value))
             ),
         )
+
+    def variants(self) -> dict[str, Metadata]:
+        """Return the part that each of `CHOICES` keeps."""
+        return {choice: self.select(choice) for choice in CHOICES}
 
     @property
     def has_location(self) -> bool:
@@ -193,6 +228,30 @@ def _with_xmp_values(xmp: bytes | None, values: Mapping[str, str]) -> bytes | No
         pattern = rb"(?<![\w.:/-])(%s\s{0,9}(?:=\s{0,9}[\"']|>))[^\"'<]*" % name.encode()
         xmp = re.sub(pattern, rb"\g<1>" + value.encode(), xmp) if xmp else xmp
     return xmp
+
+
+def _without_claims(xmp: bytes) -> bytes:
+    """Return XMP without the properties in `_CLAIMS`. An element without an end stays."""
+    kept: list[bytes] = []
+    position = search_from = 0
+    while found := _CLAIMS.search(xmp, search_from):
+        name, is_empty = found.groups()
+        end = found.end() if is_empty or not name else _end_of_element(xmp, name, found.end())
+        search_from = found.start() + 1
+        if end is not None:
+            kept.append(xmp[position : found.start()])
+            position = search_from = end
+    return b"".join([*kept, xmp[position:]])
+
+
+def _end_of_element(xmp: bytes, name: bytes, start: int) -> int | None:
+    """Return the end of an element whose content begins at `start`; None if it is missing or too far away.
+
+    In a regular expression, many elements without an end would take minutes.
+    """
+    tag = xmp.find(b"</" + name, start, start + _CLAIM_BYTES)
+    end = _TAG_END.match(xmp, tag + 2 + len(name)) if tag >= 0 else None
+    return end.end() if end else None
 
 
 def find_claims(xmp: bytes) -> list[str]:

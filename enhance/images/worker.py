@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
 from .decode import DecodeBudget
 from .image import Facts, SourceImage
+from .metadata import Metadata
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,11 @@ def read_image(
     return WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder)
 
 
+def read_variants(path: Path) -> Mapping[str, Metadata]:
+    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps. Raises PictureError."""
+    return WORKERS.request("variants", path, None, None)
+
+
 def warm_up() -> None:
     """Start the first worker in the background."""
     WORKERS.warm_up()
@@ -94,8 +100,9 @@ class Workers:
 
     def __init__(self, limit: int, program: str = PROGRAM):
         self._program = program
-        # Reading a header does not wait for long decoding.
+        # Reading a header does not wait for long decoding, and a result does not wait for headers.
         self._slots = {"inspect": threading.Semaphore(_MAX_INSPECTIONS), "decode": threading.Semaphore(limit)}
+        self._slots["variants"] = threading.Semaphore(_MAX_INSPECTIONS)
         self._idle: list[_Worker] = []
         self._changed = threading.Condition()
         self._granted: list[int] = []
@@ -117,7 +124,10 @@ class Workers:
     def request(
         self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None
     ) -> Any:
-        """Return the Facts ("inspect") or the SourceImage ("decode") of a file. Raises PictureError, StorageError."""
+        """Return the answer to a task of `decode`: "inspect", "decode" or "variants".
+
+        Raises PictureError, StorageError.
+        """
         message = (task, path.absolute(), MAX_PIXELS if max_pixels is None else max_pixels, max_bytes)
         with self._slots[task]:
             worker = self._take(path.name)
@@ -151,7 +161,7 @@ class Workers:
             raise PictureError("image_no_reader", name=name) from error
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer to a request: Facts, a SourceImage or a PictureError."""
+        """Return the answer to a request: Facts, variants of metadata, a SourceImage or a PictureError."""
         worker.wait_until_ready()
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -160,7 +160,7 @@ class Encoding:
         return None if self.is_stored else f"{self}-hdr" if has_gain_map and self.format == "jpeg" else str(self)
 
     def notes(
-        self, *, alpha: bool, bits: int, icc: bytes | None, metadata: Metadata, has_gain_map: bool = False
+        self, *, alpha: bool, bits: int, icc: bytes | None, variants: Mapping[str, Metadata], has_gain_map: bool = False
     ) -> list[str]:
         """Return notes on what an image loses in this format.
 
@@ -168,7 +168,7 @@ class Encoding:
         with a location, if none is wanted; "lossless_profile": the lower quality, to keep a profile; and the notes of
         `enhance.images.metadata.fit_to_format`.
         """
-        wanted = metadata.select(self.metadata)
+        wanted, metadata = variants[self.metadata], variants["keep"]
         lost = {
             f"on_{self.background}": alpha and not self.file_format.alpha,
             "eight_bits": bits > 8 and self.file_format.bits == 8,
@@ -236,7 +236,7 @@ def export(
         encoding.check(width, height)
         origin = origin_of(png)
         gain_map = image.gain_map if encoding.format == "jpeg" else None
-        metadata = _exported_metadata(image.metadata, encoding, origin, gain_map is not None)
+        metadata = _exported_metadata(image.variants, encoding, origin, gain_map is not None)
         has_mark = marked or encoding.metadata != "none"
         stated = encoding.mark(has_gain_map=gain_map is not None)
         mark = replace(origin, encoding=stated).mark() if has_mark else b""
@@ -251,13 +251,15 @@ def export(
         write_atomically(target, write_file, durable=True)
 
 
-def _exported_metadata(metadata: Metadata, encoding: Encoding, origin: Origin, has_gain_map: bool) -> Metadata:
+def _exported_metadata(
+    variants: Mapping[str, Metadata], encoding: Encoding, origin: Origin, has_gain_map: bool
+) -> Metadata:
     """Return the metadata of the output file for that of the PNG, with the label of a labelled result or without it."""
-    exported, _ = fit_to_format(metadata.select(encoding.metadata), encoding.format, has_gain_map=has_gain_map)
+    exported, _ = fit_to_format(variants[encoding.metadata], encoding.format, has_gain_map=has_gain_map)
     if origin.source_type is None:
         return exported
     own = None if encoding.metadata == "none" or origin.source_type == "none" else origin.source_type
-    source_type = read_source_type(metadata.xmp) if encoding.label else own
+    source_type = read_source_type(variants["keep"].xmp) if encoding.label else own
     return replace(exported, xmp=with_source_type(exported.xmp, source_type))
 
 
@@ -268,7 +270,7 @@ def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> 
             alpha=image.channels in (2, 4),
             bits=image.bits,
             icc=image.icc,
-            metadata=image.metadata,
+            variants=image.variants,
             has_gain_map=image.has_gain_map,
         )
         return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + own

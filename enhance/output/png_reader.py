@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +14,8 @@ from isal import isal_zlib
 from ..errors import PictureError
 from ..images import Box, Metadata
 from ..images.containers import CHANNELS, SIGNATURE, chunk_content, png_profile, read_chunk, scan_chunks
-from ..images.header import png_metadata
 from ..images.image import block_means
+from ..images.worker import read_variants
 from .gain_map import CHUNK, ResultMap
 from .png import NO_FILTER, UP_FILTER, rows_per_chunk
 
@@ -57,8 +57,9 @@ class PngReader:
         return png_profile(self._file, self.chunks)
 
     @cached_property
-    def metadata(self) -> Metadata:
-        return png_metadata(self._file, self.chunks)
+    def variants(self) -> Mapping[str, Metadata]:
+        """The part of the metadata that each of `metadata.CHOICES` keeps, from a decoding worker."""
+        return read_variants(self._path)
 
     @property
     def has_gain_map(self) -> bool:

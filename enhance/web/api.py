@@ -75,7 +75,8 @@ class Endpoints:
         `info` describes the returned file. Its `notes` list what was lost. on_white, on_black (transparency),
         eight_bits, ten_bits, exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left:
         XMP or IPTC had a location. gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
-        xmp_extension_left: no result contains it. Progress counts rows. Cancelling the job stops the engine.
+        xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and large_iptc_left: the input has
+        more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine.
         """
         services = self._services
         with services.errors_as_messages(request):

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ import pytest
 
 from enhance.images import worker
 from enhance.images.worker import Workers
-from tests.fuzz import ReaderFault, damage, originals, read_file
+from tests.fuzz import RANDOM, ReaderFault, bombs, damage, originals, read_file
 
 pytestmark = pytest.mark.long
-SECONDS = float(os.environ.get("ENHANCE_FUZZ", "5"))
+SECONDS = float(os.environ.get("ENHANCE_FUZZ", "10"))
 SEED = int(os.environ.get("ENHANCE_FUZZ_SEED") or (time.time() if "ENHANCE_FUZZ" in os.environ else 5))
 FAILURES = Path(__file__).parents[2] / "fuzz-failures"
 MOST_FAILURES = 20
@@ -47,10 +48,10 @@ def peak_of_workers() -> int:
     return max((1024 * int(line.split()[1]) for line in lines), default=0)
 
 
-@pytest.mark.parametrize("kind", originals())
-def test_undamaged_originals_are_read(tmp_path, kind):
+@pytest.mark.parametrize("kind", [*originals(), *bombs()])
+def test_undamaged_originals_and_bombs_are_read(tmp_path, kind):
     path = tmp_path / "original"
-    path.write_bytes(originals()[kind])
+    path.write_bytes({**originals(), **bombs()}[kind])
     assert read_file(path) == "image"
 
 
@@ -59,9 +60,10 @@ def test_damaged_file_is_an_image_or_one_error(tmp_path, workers):
     good.write_bytes(originals()["jpeg"])
     assert read_file(good) == "image"
     files, ends, failures, number = open_files(), Counter(), [], 0
+    random_kinds = cycle(RANDOM)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and len(failures) < MOST_FAILURES:
-        for kind in originals():
+        for kind in (*originals(), next(random_kinds)):
             number += 1
             path.write_bytes(damage(kind, np.random.default_rng([SEED, number])))
             try:

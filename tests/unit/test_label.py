@@ -54,7 +54,7 @@ def write_result(
     """Write a result whose network returned `network` (default: enlarged pixels); `overlay` adds faces."""
     rgb = np.asarray(Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) * 5).resize((40, 30)))
     rgb = np.repeat(rgb[..., None], 3, axis=2)
-    image = SourceImage("photo.jpg", "a" * 64, 1, "JPEG", "RGB", rgb, None, False, None, Metadata(xmp=xmp))
+    image = SourceImage("photo.jpg", "a" * 64, 1, "JPEG", "RGB", rgb, None, False, None, Metadata(xmp=xmp).variants())
     settings = Settings("anime-fast", scale=4)
     if preset == "resize":
         settings = Settings().resolved("resize", scale=1)

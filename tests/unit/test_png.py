@@ -73,7 +73,7 @@ def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(tmp_path
 
     image = read_image(path)
     with PngReader(path) as reader:
-        assert (reader.icc, reader.metadata) == (profile, image.metadata)
+        assert (reader.icc, reader.variants["keep"]) == (profile, image.metadata)
     assert image.icc == profile
     assert image.metadata.dpi == pytest.approx(METADATA.dpi, abs=0.01)
     assert replace(image.metadata, dpi=METADATA.dpi) == METADATA

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from enhance.cli import main
 from enhance.errors import PictureError
 from enhance.images import Metadata, inspect, read_image
-from enhance.images.containers import make_chunk
+from enhance.images.containers import make_chunk, profile_text
 from enhance.images.exif import EMPTY
+from enhance.images.metadata import MAX_BLOCK, photoshop_resource
 from enhance.output import jxl
 from enhance.output.formats import FORMATS, Encoding, export, notes_of
 from enhance.output.png_reader import PngReader
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import packet
+from tests.unit.hostile_metadata import flat_photo, located_xmp, overlapping_exif, packed_exif, packed_xmp
 from tests.unit.image_files import encode, exported, finished_png, png, rgb_profile
 from tests.unit.metadata_pairs import INPUTS, compare
 from tests.unit.photos_with_metadata import (
@@ -117,7 +119,7 @@ def test_no_location_removes_every_trace_of_the_location_and_nothing_else(tmp_pa
     gone = {name for name in before.keys() - after.keys() if name.startswith(("IFD0:", "ExifIFD:"))}
     assert gone <= {"ExifIFD:MakerNoteUnknown", "IFD0:Orientation"}
     with PngReader(result) as reader:
-        has_packets = bool(reader.metadata.xmp or reader.metadata.iptc)
+        has_packets = bool(reader.variants["keep"].xmp or reader.variants["keep"].iptc)
     notes = notes_of(result, Encoding.of_file(path, metadata="no-location"))
     assert ("location_left" in notes) == has_packets
 
@@ -156,7 +158,7 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
         density = make_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
         data = png(np.asarray(photos_with_metadata.photo()), 2, before_pixels=density)
     with PngReader(result_of(tmp_path, bytes(data))) as reader:
-        assert reader.metadata.dpi == (dpi and pytest.approx(dpi, abs=0.02))
+        assert reader.variants["keep"].dpi == (dpi and pytest.approx(dpi, abs=0.02))
 
 
 def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):
@@ -194,14 +196,65 @@ def test_texts_become_comments_of_a_jpeg_and_what_a_format_cannot_hold_is_noted(
     assert export_with_notes(result_with(tmp_path, Metadata(texts=(("x", LONG),))), "jpg")[1] == ["texts_left"]
 
 
-def test_hostile_exif_is_left_out_of_a_jpeg(tmp_path: Path):
-    count, length = 30_000, 4_000_000
-    entries = b"".join(struct.pack("<HHII", 1 + number, 7, length, 8) for number in range(count))
-    block = b"II*\0" + struct.pack("<I", length) + bytes(length - 8) + struct.pack("<H", count) + entries + bytes(4)
-    path, notes = export_with_notes(result_with(tmp_path, Metadata(block)), "jpg")
-    assert Image.open(path).size == (8, 6)
-    assert notes == ["exif_short"]
-    assert read_image(path).metadata.exif in (None, EMPTY)
+@pytest.mark.parametrize(
+    ("chunk", "note"),
+    [
+        (packed_exif(overlapping_exif(15_000_000, 60_000)), "large_exif_left"),
+        (packed_exif(overlapping_exif(900_000, 60_000)), "large_exif_left"),
+        (packed_exif(overlapping_exif(40_000_000, 1)), "large_exif_left"),
+        (packed_xmp(located_xmp(16 << 20)), "large_xmp_left"),
+        (packed_xmp(located_xmp(40_000_000)), "large_xmp_left"),
+    ],
+    ids=["EXIF bomb", "overlapping EXIF", "huge EXIF", "XMP bomb", "huge XMP"],
+)
+def test_a_photo_with_a_metadata_bomb_is_enhanced_with_a_note(enhancer, tmp_path: Path, chunk: bytes, note: str):
+    (tmp_path / "bomb.png").write_bytes(flat_photo(chunk))
+    encoding = Encoding("jpeg", metadata="no-location")
+
+    result = enhancer.run(tmp_path / "bomb.png", "anime-fast", output=tmp_path / "result.jpg", encoding=encoding)
+
+    assert result.info["output"]["notes"] == [note]
+    assert Image.open(result.path).size == (64, 48)
+    assert not inspect(tmp_path / "bomb.png").has_location
+    assert read_image(result.path).metadata.exif in (None, EMPTY)
+
+
+def test_overlapping_values_of_a_stored_result_are_left_out_of_a_jpeg(tmp_path: Path):
+    result = result_with(tmp_path, Metadata(overlapping_exif(4_000_000, 30_000)))
+    assert read_image(exported(result, "jpg", metadata="no-location")).metadata.exif in (None, EMPTY)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+def test_blocks_of_at_most_a_megabyte_are_kept(tmp_path: Path, kind: str, more: int):
+    block, packet = exif().ljust(MAX_BLOCK + more, b"\0"), XMP.ljust(MAX_BLOCK + more)
+    if kind == "PNG":
+        content = flat_photo(make_chunk(b"eXIf", block) + packed_xmp(packet))
+    elif kind == "WEBP":
+        content = encode(photos_with_metadata.photo(), kind, exif=block, xmp=packet)
+    elif kind == "TIFF":  # Pillow writes no EXIF of this length to a TIFF or an AVIF.
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[700], tags.tagtype[700] = packet, 1
+        content = encode(photos_with_metadata.photo(), kind, tiffinfo=tags)
+    else:
+        content = encode(photos_with_metadata.photo(), kind, xmp=packet)
+
+    metadata = image_of(tmp_path, content).metadata
+
+    names = ("exif", "xmp") if kind in ("PNG", "WEBP") else ("xmp",)
+    assert metadata.notes == (tuple(f"large_{name}_left" for name in names) if more else ())
+    assert all((getattr(metadata, name) is None) == bool(more) for name in names)
+
+
+def test_iptc_and_texts_have_limits(tmp_path: Path):
+    block = photoshop_resource(photos_with_metadata.iptc().ljust(MAX_BLOCK + 1, b"\0"))
+    chunks = make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(profile_text("iptc", block).encode()))
+    chunks += b"".join(make_chunk(b"tEXt", b"Comment\0%d" % number) for number in range(11_000))
+
+    metadata = image_of(tmp_path, flat_photo(chunks)).metadata
+
+    assert (metadata.iptc, metadata.notes) == (None, ("large_iptc_left",))
+    assert [value for _, value in metadata.texts] == [str(number) for number in range(10_000)]
 
 
 @cache
@@ -226,6 +279,8 @@ def hostile() -> Mapping[str, bytes]:
         ),
         "many texts": b"".join(make_chunk(b"tEXt", b"Comment\0" + b"a" * 900_000) for _ in range(30)),
         "digits": make_chunk(b"tEXt", b"Comment\0" + b"1.2345" + b" " * 900_000),
+        "open elements": make_chunk(b"iTXt", xmp + b"<hdrgm:Version>" * 65_000),
+        "many prefixes": make_chunk(b"eXIf", b"Exif\0\0" * 160_000),
         "large EXIF": make_chunk(b"eXIf", exif() + bytes(17 << 20)),
         "no keyword": make_chunk(b"tEXt", b"\0words") + make_chunk(b"iTXt", b"") + make_chunk(b"zTXt", b"k\0\0no"),
         "bad UTF-8": make_chunk(b"iTXt", b"Comment\0\0\0\0\0\xff\xfe"),
@@ -239,9 +294,10 @@ def test_hostile_metadata_is_left_out_and_the_image_is_decoded(tmp_path: Path, k
     chunks = b"".join((*chunks, make_chunk(b"tEXt", b"Title\0A lantern")))
     image = image_of(tmp_path, png(np.asarray(photos_with_metadata.photo()), 2, before_pixels=chunks))
     metadata = image.metadata.with_size(48, 64).select("no-location")
-    assert (image.width, image.icc) == (WIDTH, rgb_profile())
+    # A photo is upright even if its EXIF is too large for the result.
+    assert (image.width, image.icc) == (HEIGHT if kind == "large EXIF" else WIDTH, rgb_profile())
     assert sum(len(value) for _, value in metadata.texts) < 9 << 20
-    assert len(metadata.xmp or b"") < 6_000_000
+    assert len(metadata.xmp or b"") <= MAX_BLOCK
     assert metadata.exif is None
     assert ("Title", "A lantern") in metadata.texts or kind == "many texts"
 
