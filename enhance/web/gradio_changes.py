@@ -62,6 +62,9 @@ def change_gradio() -> None:
     # Gradio's page applies differences to updates that it has not shown yet. Without this, it loses an update if the
     # next one of the same event does not have it.
     gradio.utils.diff = _replacement
+    # On a Space, Gradio starts a thread that reloads changed code with the package `spaces`, which is not installed.
+    # Without this, each start logs an error.
+    gradio.http_server.watchfn_spaces = lambda _: None  # type: ignore[attr-defined]
     # Gradio copies the properties of all components for each session. Only deep links use them, and these are closed.
     # Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call is a session.
     SessionState.config_values = property(lambda _: defaultdict(dict), lambda *_: None)  # type: ignore[assignment]
