@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .config import terminal_language, version
+from .config import terminal_language, unknown_variables, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error, optional_packages
 from .files import storage_errors
 from .i18n import describe_choice, format_duration, translate
@@ -92,6 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     handler.setFormatter(_OneLineFormatter("enhance: %(message)s"))
     log.addHandler(handler)
     try:
+        if options.command != "app":  # The server logs them.
+            for name in unknown_variables(os.environ):
+                _print_message(translate(terminal_language(), "config_unknown", variable=name))
         return _COMMANDS[options.command](options)
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT

@@ -159,7 +159,7 @@ class Config:
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
     """Return the configuration from `environment`, by default that of the process. Raises SettingsError.
 
-    Logs a warning about variables with unknown ENHANCE_ names.
+    Logs a warning about unknown variables.
     """
     given = {name: text.strip() for name, text in (os.environ if environment is None else environment).items()}
     variables = {one.metadata["variable"]: one for one in fields(Config)}
@@ -168,10 +168,19 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         values = {"public_host": host, "frame_ancestors": _SPACE_ANCESTORS, **values}
     if removed := [name for name in given if name.startswith("ENHANCE_C2PA_") and given[name]]:
         raise SettingsError("config_c2pa", variable=removed[0])
-    for name in sorted(given.keys() - variables.keys() - _OTHER_VARIABLES):
-        if name.startswith("ENHANCE_"):
-            log.warning("The environment variable %s is unknown and has no effect", name)
+    log_unknown_variables(given)
     return Config(**values)
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Return the names in `environment` that begin with ENHANCE_, but that the program does not read."""
+    known = {one.metadata["variable"] for one in fields(Config)} | _OTHER_VARIABLES
+    return sorted(name for name in environment if name.startswith("ENHANCE_") and name not in known)
+
+
+def log_unknown_variables(environment: Iterable[str]) -> None:
+    for name in unknown_variables(environment):
+        log.warning("The environment variable %s is unknown and has no effect", name)
 
 
 @cache

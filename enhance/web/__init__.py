@@ -9,11 +9,13 @@ the kinds of jobs and `views` the updates that handlers share. `security` and `c
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..config import log_unknown_variables
 from ..errors import StorageError, optional_packages
 from ..presets import available_presets
 from ..scheduler import SCHEDULER, Ticket
@@ -78,6 +80,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
 
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
     quiet_logs(as_json=config.json_log)
+    log_unknown_variables(os.environ)  # Their first warning, at the start, was before the log was set up.
     demo = build(enhancer, metrics)
     limit_connections(metrics)
     try:

@@ -131,6 +131,18 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     assert "KeyboardInterrupt" not in errors
 
 
+def test_the_start_on_a_space_logs_unknown_variables_and_no_error(start):
+    variables = ["SYSTEM=spaces", "SPACE_ID=someone/enhance", "ENHANCE_MAX_PIXEL=1", "ENHANCE_LOG=json"]
+    server = start("app.py", wrapper=["env", *variables])
+    wait_until(server.is_ready)
+    _, _, errors = server.end(signal.SIGTERM)
+    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    assert [line["message"] for line in lines if line["level"] != "INFO"] == [
+        "The environment variable ENHANCE_MAX_PIXEL is unknown and has no effect"
+    ]
+    assert "Traceback" not in errors
+
+
 def test_a_decoder_that_crashes_is_logged_without_the_name_of_its_file(caplog, tmp_path):
     dies = (
         "import os, sys; sys.path[:] = sys.argv[1:]\n"

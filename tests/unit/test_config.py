@@ -82,3 +82,9 @@ def test_variables_apply_to_library_and_command_line(photo_file, tmp_path, monke
 def test_an_unknown_variable_is_logged(caplog):
     read_config({"ENHANCE_DATA": "data", "ENHANCE_MAX_PIXEL": "1", "ENHANCE_WEIGHTS": "w", "OTHER": "x"})
     assert [record.args for record in caplog.records] == [("ENHANCE_MAX_PIXEL",)]
+
+
+def test_the_command_line_prints_an_unknown_variable(photo_file, monkeypatch, capsys):
+    monkeypatch.setenv("ENHANCE_MAX_PIXEL", "1")
+    assert main(["analyse", str(photo_file)]) == 0
+    assert "enhance: The environment variable ENHANCE_MAX_PIXEL is unknown" in capsys.readouterr().err

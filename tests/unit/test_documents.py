@@ -125,6 +125,17 @@ def test_every_variable_is_documented():
     assert described == read
 
 
+def test_the_container_passes_every_documented_variable():
+    table = (ROOT / "docs/operating.md").read_text("utf-8").split("## Environment variables")[1].split("\n## ")[0]
+    described = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", row)}
+    of_the_image = {
+        *re.findall(r"(\w+)=/?\w", (ROOT / "Dockerfile").read_text("utf-8").split("ENV ")[1].split("\n\n")[0])
+    }
+    folders = {"GRADIO_TEMP_DIR", "HF_HOME", "HF_HUB_CACHE"}
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["enhance"]
+    assert {*service["environment"]} == described - of_the_image - folders
+
+
 def test_the_table_of_models_by_name_is_up_to_date():
     assert make_catalogue.table() in (ROOT / "docs" / "models.md").read_text("utf-8")
 
