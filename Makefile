@@ -23,7 +23,7 @@ DEBIAN := chromium-headless-shell fonts-noto-cjk pngcheck libimage-exiftool-perl
 	poppler-utils libgl1 nginx-light
 WITH_WINDOW := $(DEBIAN:chromium-headless-shell=chromium)
 
-.PHONY: run test long check bench fuzz soak container states page quality space lock fetch debian clean
+.PHONY: run test long check bench fuzz soak container states page quality space space-name lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -68,8 +68,17 @@ page: debian .venv/.test-ready fetch
 quality: .venv/.test-ready fetch
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.quality $(QUALITY)
 
-space: .venv/.run-ready
+ifneq ($(filter --dry-run,$(SPACE)),)
+space:
+	$(PYTHON) docs/make_space.py $(REPO) $(SPACE)
+else
+space: space-name .venv/.run-ready
 	$(BIN)/python docs/make_space.py $(REPO) $(SPACE)
+endif
+
+# The name is checked before everything is installed.
+space-name:
+	@test -n "$(REPO)" || { echo "Set REPO=owner/name, or SPACE=--dry-run to list the files." >&2; exit 2; }
 
 lock: .venv/.test-ready
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.13 --python-platform linux \

@@ -1,7 +1,7 @@
 """Upload the project to a Hugging Face Space: `make space REPO=owner/name`. SPACE=--dry-run only lists the files.
 
 Only files that git tracks are uploaded, so that photos, results and passwords in the folder stay private, and of those
-only what a Space needs. The upload is one commit. Other files in the Space are deleted.
+only what a Space needs. The upload is one commit. Other files in the Space are deleted. A dry run needs no packages.
 """
 
 from __future__ import annotations
@@ -54,11 +54,14 @@ def send(repo: str, names: list[str], *, private: bool) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Upload the project to a Hugging Face Space.")
-    parser.add_argument("repo", help="owner/name; needs a write token from `hf auth login` or HF_TOKEN")
+    repo_help = "owner/name; needs a write token from `hf auth login` or HF_TOKEN. A dry run needs no name"
+    parser.add_argument("repo", nargs="?", help=repo_help)
     parser.add_argument("--private", action="store_true", help="create the Space as private")
     parser.add_argument("--dry-run", action="store_true", help="only list the files that would be uploaded")
     options = parser.parse_args()
-    if not _NAME.fullmatch(options.repo):
+    if not options.repo and not options.dry_run:
+        parser.error("Give the name of the Space: owner/name.")
+    if options.repo and not _NAME.fullmatch(options.repo):
         parser.error(f"The name of a Space has the form owner/name, not {options.repo!r}.")
     files = tracked()
     names = [name for name in files if not is_ignored(name)]
@@ -66,9 +69,8 @@ def main() -> None:
         for name in names:
             print(f"{(ROOT / name).stat().st_size:>9,}  {name}")
         size = sum((ROOT / name).stat().st_size for name in names)
-        print(
-            f"{size:>9,} bytes in {len(names)} files would be uploaded to https://huggingface.co/spaces/{options.repo}"
-        )
+        space = f"https://huggingface.co/spaces/{options.repo or 'owner/name'}"
+        print(f"{size:>9,} bytes in {len(names)} files would be uploaded to {space}")
         print(f"{len(files) - len(names)} files would not be uploaded: {', '.join(IGNORED)}")
         return
     print(send(options.repo, names, private=options.private))
