@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -72,6 +74,20 @@ def test_guesses_from_many_addresses_lock_out_no_new_user(guarded):
     guesses = [httpx.post(f"{guarded}login", data=WRONG, headers=forwarded_for(f"10.0.1.{n}")) for n in range(40)]
     assert {one.status_code for one in guesses} == {400}
     assert httpx.post(f"{guarded}login", data=LOGIN, headers=forwarded_for("10.9.9.9")).status_code == 200
+
+
+ODD_LOGINS: list[dict[str, Any]] = [
+    *({"data": {"username": "ada"}}, {"data": {"username": ["ada", "ada"], "password": ["guess"] * 2}}, {"json": []}),
+    *({"data": {"username": "\0", "password": "\0"}}, {"content": b"username=%ff&password=%ed%a0%80"}, {}),
+    *({"files": {"username": b"ada", "password": b"secret"}}, {"data": {"username": "x" * 5000, "password": "x"}}),
+]
+
+
+def test_odd_logins_are_rejected(guarded, caplog):
+    for number, form in enumerate(ODD_LOGINS):
+        answer = httpx.post(f"{guarded}login", **form, headers=forwarded_for(f"10.0.2.{number}"))
+        assert 400 <= answer.status_code < 500, (form, answer.text)
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
 def test_metrics_are_for_logged_in_users_and_programs_on_the_same_machine(guarded):
