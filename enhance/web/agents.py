@@ -37,6 +37,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
 from ..images import ImageCache
+from ..store import Reservation
 from .api import add_endpoints
 from .calls import API, REQUIRED, Endpoint, check_endpoint, check_parameters, is_uploaded
 from .gradio_changes import after_request, delete_files_of_request, root_url, user_of
@@ -104,7 +105,11 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                 endpoint = services.endpoints[name]
                 check_parameters(name, _input_schema(name, endpoint, local)["properties"], arguments)
                 limit = services.limits.files
-                given = {one: _convert(one, value, limit, local) for one, value in arguments.items()}
+                size = sum(len(url) for url in _data_urls(arguments))
+                with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
+                    if size and not await to_thread.run_sync(space.extend, size):
+                        raise EnhanceError("upload_no_room")
+                    given = {one: _convert(one, value, limit, local) for one, value in arguments.items()}
                 outputs = await _call(endpoint, given, report, request=request, progress=progress)
                 prefix = "" if local else f"{root_url(context.request, f'{API}/mcp')}{API}/file="
                 return _result(endpoint, outputs, lambda path: path if local else prefix + encode_file_path(path))
@@ -206,6 +211,13 @@ def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str
         content.append(types.TextContent(type="text", text=text))
         structured[label] = value
     return types.CallToolResult(content=content, structuredContent=structured)
+
+
+def _data_urls(arguments: dict[str, Any]) -> list[str]:
+    """Return the data: URLs of images."""
+    image, images = arguments.get("image"), arguments.get("images")
+    given = [image, *(images if isinstance(images, list) else [])]
+    return [one for one in given if isinstance(one, str) and one.startswith("data:")]
 
 
 def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:

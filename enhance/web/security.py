@@ -155,7 +155,8 @@ class OriginCheck(_Middleware):
     async def _reject(self, rejected: RejectedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         self._metrics.count_error(rejected.reason)
         sentence = rejected.reason.message(language_of_scope(scope))
-        headers, values = {"connection": "close"}, rejected.reason.values  # The rest of the body is not read.
+        headers = {"connection": "close"}  # The rest of the body is not read.
+        values = rejected.reason.values
         seconds = values.get("seconds") or 60 * values.get("minutes", 0)
         if seconds and rejected.status == 429:
             headers["retry-after"] = str(seconds)
@@ -302,10 +303,6 @@ class RequestChecks(_Middleware):
             body = await _read_body(scope, receive, self._limits.request_bytes * (_MCP_BODY_FACTOR if is_mcp else 1))
             if path.startswith(f"{API}/"):
                 body = self._check_body(scope, path, body)
-            if is_mcp:
-                with Reservation(self._tasks) as space:  # Makes space. The files of data: URLs are written later.
-                    if not await run_in_threadpool(space.extend, len(body)):
-                        raise RejectedRequest(507, EnhanceError("upload_no_room"))
             receive = _replay(body, receive)
         if method == "GET" and path.startswith(f"{API}/call/"):
             check_event(scope, path)

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.config import version
+from enhance import Enhancer
+from enhance.config import Config, version
 from enhance.output.formats import FORMATS
 from enhance.settings import RANGES, all_presets
 
-from ..site import ADDED_SETTINGS, SETTINGS, photo, wait_until
+from ..site import ADDED_SETTINGS, SETTINGS, photo, served, wait_until
 from .calls import ENDPOINTS, META
 from .test_server_side_requests import Elsewhere, elsewhere
 
@@ -267,3 +268,12 @@ def test_every_wrong_argument_is_an_error_of_the_tool_and_no_address_is_fetched(
 
     in_session(server, call_all)
     assert Elsewhere.requests == []
+
+
+def test_an_image_for_which_the_disk_has_no_space_is_an_error_of_the_tool(tmp_path):
+    image = f"data:image/png;base64,{'A' * 10_000_000}"
+    with served(Enhancer("cpu", config=Config(data=tmp_path / "data", max_disk=4_000_000))) as url:
+        for tool, arguments in (("enhance", {"image": image}), ("batch", {"images": ["data:,QUJD", image]})):
+            assert "disk space" in error_of(url, tool, **arguments)
+        assert (tmp_path / "data").is_dir()
+        assert not list((tmp_path / "data").rglob("*/image*"))
