@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from .i18n import DEFAULT_LANGUAGE, translate
@@ -24,6 +25,11 @@ class EnhanceError(Exception):
     def __init__(self, key: str, **values: Any):
         super().__init__(key)
         self.key, self.values = key, values
+
+    @property
+    def has_path(self) -> bool:
+        """Whether the message can contain a path of this computer."""
+        return any(map(_has_path, self.values.values()))
 
     def message(self, language: str = DEFAULT_LANGUAGE) -> str:
         """Return the message in one of `enhance.i18n.LANGUAGES`."""
@@ -50,6 +56,14 @@ def optional_packages(extra: str) -> Iterator[None]:
         if package == __package__:
             raise
         raise SettingsError("extra_missing", package=package, extra=extra) from error
+
+
+def _has_path(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_has_path, value))
+    if isinstance(value, OSError):  # Libraries raise it without an error number, but with the path in the text.
+        return value.strerror is None
+    return value.has_path if isinstance(value, EnhanceError) else isinstance(value, PurePath)
 
 
 class PictureError(EnhanceError):

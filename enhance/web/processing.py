@@ -141,14 +141,13 @@ class BatchJob(Job[Packed]):
                 if item.state == "failed":  # It could not be read before the batch began.
                     self.finish_file(item)
             batch, settings = self.running.run(), self.running.settings
-            visible = {key: self._with_visible_error(item) for key, item in batch.files.items()}
+            visible = {key: replace(item, error=self._visible(item.error)) for key, item in batch.files.items()}
             batch = replace(batch, files=visible)
-            return pack_batch(self._services.downloads, batch, settings, self.language)
+            packed = pack_batch(self._services.downloads, batch, settings, self.language)
+            return replace(packed, error=self._visible(packed.error))
 
-    def _with_visible_error(self, item: Item) -> Item:
-        if item.error is None:
-            return item
-        return replace(item, error=self._services.visible_error(self._request, item.error))
+    def _visible(self, error: EnhanceError | None) -> EnhanceError | None:
+        return None if error is None else self._services.visible_error(self._request, error)
 
     def _handle_change(self, batch: Batch) -> None:
         item = batch.latest

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from ..config import Limits
 from ..enhancer import Enhancer
-from ..errors import EnhanceError, SettingsError, is_memory_short
+from ..errors import EnhanceError, SettingsError, StorageError, WeightsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
 from ..info import Info, Result, settings_in
@@ -122,9 +122,16 @@ class Services:
         return session.chosen
 
     def visible_error(self, request: gr.Request, error: EnhanceError) -> EnhanceError:
-        """Return the error to show. Only an administrator sees the commands and paths of errors of weight files."""
-        is_hidden = error.key.startswith("weights_") and not _is_administrator(request)
-        return EnhanceError("not_installed") if is_hidden else error
+        """Return the error to show. Only an administrator sees paths of the server and commands for its models."""
+        if _is_administrator(request):
+            return error
+        if isinstance(error, WeightsError) or error.key.startswith("weights_"):
+            return EnhanceError("not_installed")
+        if not error.has_path:
+            return error
+        if error.key == "disk_short":
+            return StorageError("server_disk_short", free=error.values["free"], needed=error.values["needed"])
+        return EnhanceError("server_storage" if isinstance(error, StorageError) else "unexpected")
 
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""

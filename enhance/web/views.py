@@ -83,7 +83,8 @@ class Call:
         text, buttons = self.services.message(self.request, error, event), ()
         if isinstance(error, EnhanceError):
             other, buttons = solve(self.language, self.session, error, str(self.services.enhancer.tasks.folder))
-            text = other or (page_message(self.language, error) if isinstance(error, SettingsError) else text)
+            visible = self.services.visible_error(self.request, error)
+            text = other or (page_message(self.language, visible) if isinstance(visible, SettingsError) else text)
         return templates.problem(f"{text} {more}".strip(), *buttons)
 
 
