@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _WHITE = 65535
+_MAX_PROFILE_SECONDS = 1.0
+"""Processor time to prepare the use of a profile. Real ones take milliseconds, crafted ones minutes."""
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 BLOCK = 256
 """Rows in which the nearest visible pixel is searched. No network has a larger receptive radius."""
@@ -71,11 +74,15 @@ def profile_space(icc: bytes | None) -> str | None:
     if profile is None:
         return None
     space = cast(Any, profile.profile).xcolor_space.strip()
+    begun = time.thread_time()
     try:
         if space in _MODE_OF_SPACE:
             ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), _MODE_OF_SPACE[space], "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         logger.info("The colour profile does not work and was left out: %s", error)
+        return None
+    if time.thread_time() - begun > _MAX_PROFILE_SECONDS:  # Reports would take as long for each image.
+        logger.info("The colour profile takes too long and was left out")
         return None
     return space
 

@@ -75,6 +75,26 @@ def wide_profile() -> bytes:
 
 
 @cache
+def slow_profile(steps: int) -> bytes:
+    """Return an RGB profile that converts each colour in many steps, by matrices and curves (ICC.1:2022, 10.16)."""
+    matrix = b"matf" + bytes(4) + struct.pack(">HH12f", 3, 3, 0.9, 0.1, 0, 0, 0.9, 0.1, 0.1, 0, 0.9, 0.001, 0, 0)
+    formula = struct.pack(">4s4xHH4s4xHH4f", b"curf", 1, 0, b"parf", 0, 0, 1.01, 1, 0, 0)
+    curve = struct.pack(">4s4xHH6I", b"cvst", 3, 3, *(36, len(formula)) * 3) + formula
+    start = 16 + 8 * steps
+    places = struct.pack(">II", start, len(matrix)) + struct.pack(">II", start + len(matrix), len(curve))
+    conversion = struct.pack(">4s4xHHI", b"mpet", 3, 3, steps) + places * (steps // 2) + matrix + curve
+    name = struct.pack(">4s4xII4sII4s", b"mluc", 1, 12, b"enUS", 4, 28, b"\0a\0b")
+    white = struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061)
+    content, table, first = b"", struct.pack(">I", 3), 128 + 4 + 3 * 12
+    for tag, value in ((b"desc", name), (b"wtpt", white), (b"D2B0", conversion)):
+        table += struct.pack(">4sII", tag, first + len(content), len(value))
+        content += value
+    size = first + len(content)
+    head = struct.pack(">I4sI4s4s4s12x4s", size, b"lcms", 0x04400000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    return (head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)).ljust(128, b"\0") + table + content
+
+
+@cache
 def grey_profile(gamma: float = 2.2) -> bytes:
     return imagecodecs.cms_profile("gray", gamma=gamma)
 

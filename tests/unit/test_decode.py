@@ -15,9 +15,10 @@ import skimage.data
 from PIL import ExifTags, Image, ImageCms
 
 from enhance.images import SourceImage, decode, inspect, read_image
+from enhance.images.colour import fitting_profile
 from enhance.images.containers import make_chunk
 from enhance.images.metadata import Metadata
-from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
+from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, slow_profile, tiff
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
 IMAGE, GREY = Image.fromarray(PHOTO), Image.fromarray(PHOTO).convert("L")
@@ -261,6 +262,11 @@ def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
     assert (rgb[1000 - 256 : 1050] == (90, 80, 70)).all()
     assert (rgb[1051 : 1100 + 256] == (50, 60, 70)).all()
     assert (rgb[:512] == 0).all()
+
+
+def test_a_profile_that_takes_seconds_is_left_out():
+    assert fitting_profile(slow_profile(10), grey=False) == slow_profile(10)
+    assert fitting_profile(slow_profile(2000), grey=False) is None
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
