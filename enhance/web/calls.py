@@ -30,7 +30,7 @@ class UnknownEndpointError(EnhanceError):
     """The endpoint does not exist, or not at this path."""
 
 
-QUEUE_ERRORS = ("queue_full", "queue_share", "queue_address")
+_QUEUE_ERRORS = ("queue_full", "queue_share", "queue_address")
 """The errors of a job for which the queue has no room. They have the minutes until it has."""
 _STATUSES = {
     UnknownEndpointError: 404,
@@ -39,7 +39,7 @@ _STATUSES = {
     WeightsError: 503,
     StorageError: 507,
 }
-_STATUSES_OF_KEYS = dict.fromkeys(QUEUE_ERRORS, 429) | {
+_STATUSES_OF_KEYS = dict.fromkeys(_QUEUE_ERRORS, 429) | {
     "too_many_files": 413,
     "unexpected": 500,
     "upload_no_room": 507,

@@ -23,38 +23,14 @@
     try {
       const response = await send(address, { ...options, headers });
       const event = response.ok && (await response.clone().json()).event_id;
-      if (event && uploaded.some((path) => options?.body.includes(JSON.stringify(path)))) uploadEvent = event;
       if (event && !early.delete(event)) expected.add(event);
-      else endUpload(event);
       return response;
-    } catch (error) {
-      window.enhanceLost();
-      throw error;
     } finally { sending--; }
   };
-  // Without this, an interrupted upload shows the same message as any lost connection. After a lost connection, Gradio
-  // drops all events and reloads the page as soon as it can: a file whose upload has no result by then would be lost.
-  // Sometimes it drops an event without a reload, so the page is reloaded here. The file is then sent again.
-  let [uploaded, uploadEvent] = [[], ""];
-  const RESULT_MS = 10000;
-  const upload = async (address, options) => {
-    const isKept = await window.enhanceUploading(options?.body?.getAll?.("files") ?? []);
-    try {
-      const response = await send(address, options);
-      const paths = uploaded = response.ok ? await response.clone().json() : [];
-      if (!response.ok) window.enhanceUploading([]);
-      else if (isKept) setTimeout(() => paths.length && uploaded === paths && location.reload(), RESULT_MS);
-      return response;
-    } catch (error) {
-      if (error.name !== "AbortError") window.enhanceLost();
-      throw error;
-    }
-  };
-  const endUpload = (event) => { if (event && event === uploadEvent) { uploaded = []; window.enhanceUploading([]); } };
   const pump = async (request, response, output) => {
     let [text, more] = ["", false];
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader(), read = () => reader.read().catch(lose);
-    for (let part = await read(); !part.done; part = await read()) {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
       const messages = (text + part.value).split("\n\n");
       text = messages.pop();
       for (const message of messages) {
@@ -62,23 +38,18 @@
         // Gradio would redraw the page for its positions in the queue, which the page does not show.
         if (msg === "estimation" || msg === "process_starts") continue;
         if (msg === "process_completed" && !expected.delete(event)) early.add(event);
-        else if (msg === "process_completed") endUpload(event);
         more = msg === "close_stream" && sending + expected.size > 0;
         if (!more) await output.write(`${message}\n\n`);
       }
     }
     if (!more) return output.close();
-    const next = await send(request).catch(lose);
-    return next.ok ? pump(request, next, output) : lose(next.status);
-  };
-  const lose = (error) => {
-    window.enhanceLost();
-    throw error;
+    const next = await send(request);
+    if (!next.ok) throw new Error(`HTTP ${next.status}`);
+    return pump(request, next, output);
   };
   window.fetch = async (...given) => {
     const path = new URL(given[0].url ?? given[0], location.href).pathname;
     if (path.endsWith("/queue/join")) return join(...given);
-    if (path.endsWith("/upload")) return upload(...given);
     if (!path.endsWith("/queue/data")) return send(...given);
     const request = new Request(new Request(...given), { signal: null }), response = await send(request);
     if (!response.ok) return response;

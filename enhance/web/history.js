@@ -51,7 +51,7 @@
     const [name, tabs] = [key(), await window.enhanceTabs()];
     if (name) window.enhanceNoticeEvent?.("tick", { act: "notice", key: name, tabs });
   };
-  window.enhanceOpened = () => { document.body.classList.add("opened"); lookForRun(); findInterrupted(); };
+  window.enhanceOpened = () => { document.body.classList.add("opened"); lookForRun(); };
   setInterval(() => { if (one("#notice [data-state=running]")) lookForRun(); }, 3000);
 
   // Show times in the browser's time zone.
@@ -63,75 +63,8 @@
     }
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-// A restarted server has no session of this page. An empty page is reloaded, any other shows a message.
+  // A restarted server has no session of this page. An empty page is reloaded, any other shows a message.
   const [CHECK_MS, PAUSE_MS] = [15000, 2000];
-  const showAlert = (id, text, label, act) => {
-    const note = Object.assign(document.createElement("div"), { id, className: "page-alert", role: "alert" });
-    const button = Object.assign(document.createElement("button"), { textContent: window.enhanceTranslate(label), onclick: act });
-    note.append(window.enhanceTranslate(text), button);
-    document.body.append(note);
-  };
-
-  // An interrupted upload is sent again when the connection is restored. Gradio reloads the page then. The browser therefore
-  // stores the names of files that are being uploaded and, once the connection is lost, the files.
-  const [UPLOADING, RETRY_MS, HOUR_MS] = ["enhance-uploading", 1000, 3600000];
-  let [uploading, isLost, retrying] = [{ names: [], files: [], isMany: false }, false, 0];
-  const stored = (act) => new Promise((done, failed) => {
-    const opening = indexedDB.open("enhance");
-    opening.onupgradeneeded = () => opening.result.createObjectStore("uploads");
-    opening.onerror = () => failed(opening.error);
-    opening.onsuccess = () => {
-      const [database, transaction] = [opening.result, opening.result.transaction("uploads", "readwrite")];
-      const request = act(transaction.objectStore("uploads"));
-      transaction.oncomplete = () => { database.close(); done(request.result); };
-      transaction.onabort = () => { database.close(); failed(transaction.error); };
-    };
-  });
-  const keepFiles = () => stored((files) => files.put({ ...uploading, time: Date.now() }, uploading.id)).catch(() => {});
-  window.enhanceUploading = async (files) => {
-    const { id, isKept } = uploading, isMany = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
-    closeAlert();
-    uploading = { id: id ?? window.enhanceFresh(), names: files.map((file) => file.name), files, isMany, isKept: isKept || isLost };
-    try {
-      sessionStorage.setItem(UPLOADING, JSON.stringify({ ...uploading, files: [] }));
-    } catch { /* Without storage, a reload loses the message. */ }
-    if (files.length && isLost) await keepFiles();
-    if (!files.length && isKept) stored((store) => store.delete(id)).catch(() => {});
-    return uploading.isKept;
-  };
-  window.enhanceLost = () => {
-    isLost = true;
-    if (!uploading.names.length) return;
-    uploading.isKept = true;
-    keepFiles();
-    if (one("#upload-interrupted")) return;
-    showAlert("upload-interrupted", "upload_interrupted", "cancel", () => window.enhanceUploading([]));
-    retrying = setTimeout(retry, RETRY_MS);
-  };
-  const closeAlert = () => {
-    clearTimeout(retrying);
-    one("#upload-interrupted")?.remove();
-  };
-  const retry = async () => {
-    const answer = await fetch("gradio_api/app_id").catch(() => null), { names, files, isMany } = uploading;
-    if (!one("#upload-interrupted")) return;
-    if (!answer?.ok) return void (retrying = setTimeout(retry, RETRY_MS));
-    if (names.length && files.length) window.enhanceUpload(files, isMany);
-  };
-  const findInterrupted = async () => {
-    try { uploading = { ...uploading, ...JSON.parse(sessionStorage.getItem(UPLOADING)) }; } catch { return; }
-    const text = `${one("#facts")?.textContent} ${one("#batch-cards")?.textContent}`, { id, names, isMany } = uploading;
-    const kept = await stored((files) => {
-      files.openCursor().onsuccess = ({ target: { result: cursor } }) => { // of tabs that were closed
-        if (cursor && cursor.value.time < Date.now() - HOUR_MS) cursor.delete();
-        cursor?.continue();
-      };
-      return files.get(id ?? "");
-    }).catch(() => null);
-    if (names.every((name) => text.includes(name))) return window.enhanceUploading([]);
-    if (kept) return window.enhanceUpload(kept.files, isMany);
-    showAlert("upload-interrupted", "upload_lost", "close", () => window.enhanceUploading([]));
-  };
   let [checked, later] = [0, null];
   const check = async () => {
     if (document.hidden || !here() || one("#server-changed")) return;
@@ -141,7 +74,11 @@
     const answer = await fetch("gradio_api/app_id").then((one) => one.json()).catch(() => null);
     if (!answer || String(answer.app_id) === here()) return;
     if (!one("[data-photo]") && !one("#changed .chip") && !one("#batch-cards li")) return void location.reload();
-    showAlert("server-changed", "server_changed", "reload", () => location.reload());
+    const [note, button] = [document.createElement("div"), document.createElement("button")];
+    Object.assign(note, { id: "server-changed", className: "page-alert", role: "alert" });
+    Object.assign(button, { textContent: window.enhanceTranslate("reload"), onclick: () => location.reload() });
+    note.append(window.enhanceTranslate("server_changed"), button);
+    document.body.append(note);
   };
   setInterval(check, CHECK_MS);
   for (const act of ["visibilitychange", "online", "focus", "click", "keyup"]) window.addEventListener(act, check, true);

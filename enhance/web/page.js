@@ -115,30 +115,11 @@
       }
       window.enhanceCards("select", { index: file.dataset.file, value: null });
     }
-    const retry = event.target.closest?.("[data-retry]");
-    if (retry) toggleRetry(retry);
     const solution = JSON.parse(event.target.closest?.("[data-values]")?.dataset.values ?? "null");
     if (solution?.size) chooseSize(solution);
     else for (const name in solution) one(`#${name} input[value="${solution[name]}"]`).click();
     if (solution) window.enhanceTips("select", { index: 0, value: null });
   });
-
-  // The button of a full queue counts down and then starts the job again. A second press, or another message, cancels.
-  const RETRIED = { "#progress": "#enhance", "#batch-progress": "#batch-enhance", "#preview-problem": "#compare-presets" };
-  const toggleRetry = (button) => {
-    const { retry, label, timer } = button.dataset, end = Date.now() + 60000 * retry;
-    clearInterval(timer);
-    delete button.dataset.timer;
-    if (timer) return void (button.textContent = label);
-    const tick = () => {
-      const left = Math.ceil((end - Date.now()) / 1000), time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-      if (left <= 0 || !button.isConnected) clearInterval(button.dataset.timer);
-      if (left > 0) button.textContent = window.enhanceTranslate("retry_counting").replace("{time}", time);
-      else if (button.isConnected) one(RETRIED[Object.keys(RETRIED).find((place) => button.closest(place))])?.click();
-    };
-    Object.assign(button.dataset, { label: button.textContent, timer: setInterval(tick, 1000) });
-    tick();
-  };
 
   // Arrow keys move between the files of the batch and select them.
   document.addEventListener("keydown", (event) => {
@@ -329,37 +310,10 @@
     window.enhanceCards("expand", { get index() { return isBatch ? "many" : "one"; }, value: null });
   };
 
-  // Notify the user of a hidden tab when a run or a batch ends. The permission is requested when a long one is started.
-  const LONG_SECONDS = 30;
-  document.addEventListener("click", (event) => {
-    const bar = event.target.closest?.("#enhance, #batch-enhance")?.closest(".bar");
-    const { value } = JSON.parse(bar?.querySelector("[data-seconds]")?.dataset.seconds ?? "{}");
-    if (value > LONG_SECONDS && window.Notification?.permission === "default") window.Notification.requestPermission();
-  });
-  const running = new Map();
-  const notifyOfEnd = () => {
-    for (const place of ["#progress", "#batch-progress"]) {
-      const isRunning = Boolean(one(`${place} .run`)), text = one(`${place} p`)?.textContent.trim();
-      if (isRunning) running.set(place, one("#facts dd")?.textContent.trim());
-      else if (text && running.has(place)) {
-        if (document.hidden) notify(place === "#progress" ? `${running.get(place)}: ${text}` : text);
-        running.delete(place);
-      }
-    }
-  };
-  const notify = (body) => {
-    if (window.Notification?.permission !== "granted") return;
-    try {
-      const note = new window.Notification("Enhance", { body });
-      note.onclick = () => { window.focus(); note.close(); };
-    } catch { /* Android allows notifications to service workers only. */ }
-  };
-
   let shownPhoto = "";
   new MutationObserver(() => {
     showTab();
     showTitle();
-    notifyOfEnd();
     updateSizes();
     showShare();
     const photo = one("[data-photo]")?.dataset.photo ?? "";

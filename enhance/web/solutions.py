@@ -9,7 +9,6 @@ from ..i18n import format_bytes, translate
 from ..output.resample import has_second_pass, result_size
 from ..pipeline import stored_bytes
 from ..settings import AUTO, network_scale
-from .calls import QUEUE_ERRORS
 from .session import Session
 from .templates import Button
 
@@ -32,9 +31,6 @@ def use_auto(language: str, session: Session) -> tuple[Button, ...]:
 
 def solve(language: str, session: Session, error: EnhanceError, folder: str) -> tuple[str, tuple[Button, ...]]:
     """Return another text for an error, or "", and the buttons that solve it. Results are stored in `folder`."""
-    if error.key in QUEUE_ERRORS:
-        minutes = error.values["minutes"]
-        return "", (Button(translate(language, "retry_in", minutes=minutes), minutes=minutes),)
     if is_of_preset(error):
         return "", use_auto(language, session)
     upload, settings = session.upload, session.settings

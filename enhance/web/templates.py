@@ -75,11 +75,10 @@ def _message(kind: str, *values: Any) -> str:
 
 @dataclass(frozen=True)
 class Button:
-    """A button of a message: the `values` of controls that it sets, or the `minutes` until it starts a job again."""
+    """A button of a message, with the `values` of controls that it sets."""
 
     label: str
-    values: Mapping[str, Any] | None = None
-    minutes: int = 0
+    values: Mapping[str, Any]
 
 
 def problem(text: str, *buttons: Button) -> str:

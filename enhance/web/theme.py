@@ -28,8 +28,8 @@ _BROWSER_TEXTS = (
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("theme", "format", "metadata", "enhancing", "copy_link"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *("server_changed", "reload", "upload_interrupted", "preset_auto", "not_installed_short"),
-    *("preset", "format_metadata", "settings", "stage_touch", "upload_lost", "cancel"),
+    *("server_changed", "reload", "preset_auto", "not_installed_short"),
+    *("preset", "format_metadata", "settings", "stage_touch"),
     *("auto_for_each", "facts", "size_2x", "size_4x", "size_web", "size_print", "size_custom"),
 )
 """The keys of the texts that the scripts use."""
@@ -50,7 +50,6 @@ def page_head(limits: Limits) -> str:
     texts = {language: {key: translate(language, key) for key in _BROWSER_TEXTS} for language in LANGUAGES}
     for language, own in texts.items():
         # The script fills these in.
-        own["retry_counting"] = translate(language, "retry_counting", time="{time}")
         own["more_presets"] = translate(language, "more_presets", n="{n}")
         own["print_sides"] = translate(language, "print_sides", sides="{sides}")
         own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")

@@ -86,7 +86,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         card.size_problem: _faster_size(call, settings, facts, seconds),
         card.tips: _tips(call, upload, settings),
         card.preset_times: _preset_times(call, upload, settings, seconds),
-        card.estimate: time + templates.data("seconds", value=round(seconds)),
+        card.estimate: time,
         **show_bar(call),
     }
 

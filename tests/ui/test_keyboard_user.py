@@ -26,19 +26,6 @@ from .journey import (
     wait_for_stage,
 )
 
-HIDDEN_TAB = """
-window.sent = [];
-window.asked = 0;
-window.isHidden = false;
-Object.defineProperty(document, "hidden", { get: () => window.isHidden });
-window.Notification = class {
-  static permission = "default";
-  static async requestPermission() { window.asked++; return (this.permission = "granted"); }
-  constructor(title, options) { window.sent.push(`${title}: ${options.body}`); }
-};
-"""
-"""Notifications that are recorded, and a tab that is hidden when the test sets `isHidden`."""
-
 LISTEN = """() => {
   const region = document.querySelector("#announcements");
   window.announced = [];
@@ -68,8 +55,8 @@ def parts_in_order(page: Page, parts: list[str]) -> list[str]:
     return [part for part in dict.fromkeys(passed) if part]
 
 
-def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, monkeypatch):
-    page = open_page("?preset=anime-fast", script=HIDDEN_TAB)
+def test_a_keyboard_user_enhances_an_example(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
     press_key = page.keyboard.press
     tab_to(page, "#examples button")
     press_key("Tab")
@@ -187,7 +174,6 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
         page.wait_for_function(DONE)
     assert Image.open(coming.value.path()).size == (768, 510)
     assert 2 < len(page.evaluate("window.announced")) < 22
-    assert page.evaluate("[asked, sent]") == [0, []], "a short run does not ask for notifications"
     start_axe(page)
     assert list(faults(page, "en")) == []
 
@@ -204,21 +190,11 @@ def test_a_keyboard_user_enhances_an_example(site: Site, open_page, tmp_path, mo
     press_key("Enter")
     has_focus(page, "#upload button")
 
-    # A long run and a batch notify the user of a hidden tab.
-    monkeypatch.setattr(type(site.enhancer), "estimate", lambda *_, **__: 31.0)
-    load(page, site.photo("long.png", 60, 40))
-    with site.enhancer.paused("end"):
-        page.locator("#enhance").press("Enter")
-        page.wait_for_function("asked === 1")
-        page.evaluate("isHidden = true")
-    page.wait_for_function("sent.length === 1")
-    assert re.fullmatch(r"Enhance: long\.png: Done in .+ s\.", page.evaluate("sent[0]"))
+    # The progress of a batch is in the title of the browser tab.
     open_batch(page, site.photo("one.png", 300, 32), site.photo("two.png", 30, 20))
     with site.enhancer.paused("progress"):
         enhance_all(page)
         expect(page).to_have_title(re.compile(r"^\d+% · Enhance$"))
-    page.wait_for_function("sent.length === 2")
-    assert "2 done" in page.evaluate("sent[1]")
     expect(page).to_have_title("Enhance")
 
     tab_to(page, "#head a[lang='zh-CN']")

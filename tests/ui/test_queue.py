@@ -8,24 +8,18 @@ from contextlib import ExitStack
 from enhance.scheduler import SCHEDULER
 
 from ..site import Site, busy_device
-from .journey import card, enhance_all, expect, load, open_batch
+from .journey import card, enhance, enhance_all, expect, load, open_batch
 
 
-def test_a_full_queue_is_tried_again_and_runs_and_batches_wait_with_their_positions(site: Site, open_page):
+def test_a_full_queue_rejects_a_run_and_runs_and_batches_wait_with_their_positions(site: Site, open_page):
     page, other = open_page("?preset=anime-fast"), open_page("?preset=anime-fast", locale="zh-CN")
-    page.clock.install()
     load(page, site.photo("rejected.png", 24, 24))
-    retry = page.locator("#progress button")
     with ExitStack() as stack:
         for number in range(22):
             stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
         page.locator("#enhance").click()
         expect(page.locator("#progress .problem")).to_contain_text("The queue is full.")
-        for text in (r"^Retry in \d+\smin$", r"^Retrying in \d+:\d\d\. Cancel$", r"^Retry in \d+\smin$"):
-            expect(retry).to_have_text(re.compile(text))
-            retry.click()
-    page.clock.fast_forward("59:00")
-    expect(page.locator("#download")).to_be_visible()
+    enhance(page)
 
     load(page, site.photo("waits.png", 26, 24))
     with busy_device():

@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from ..site import Site, photo
+from .cable import cable
 from .journey import (
     cards,
     choose,
@@ -92,6 +93,20 @@ def test_a_photo_is_pasted_dropped_picked_or_an_example_and_other_files_are_reje
     expect(toast).to_contain_text("200")
     assert not {"HTTP", "{"} & set(toast.inner_text().replace("{", " { ").split())
     assert page.evaluate("window.same"), "the page was reloaded"
+
+
+def test_a_file_that_is_added_without_a_connection_can_be_added_again(site: Site, open_page):
+    file = site.photo("again.png", 40, 64)
+    with cable(site.url) as line:
+        page = open_page("?preset=anime-fast", url=line.url)
+        line.cut()
+        choose(page, file)
+        expect(page.locator("[data-testid=toast-text]").first).to_contain_text("Cannot connect to the server.")
+        with page.expect_navigation():  # Gradio reloads the page when the connection is restored.
+            line.reconnect()
+        page.locator("body.opened").wait_for()
+        load(page, file)
+        page.close()
 
 
 NAMES = (

@@ -105,9 +105,8 @@ def _show_estimate(call: Call, items: Sequence[Item], settings: Settings, encodi
     files.seconds = seconds
     is_visible = (bool(items) or not files.results) and not call.session.owner.is_batch_running
     count = templates.note(count_text(call, len(items))) if items else ""
-    values = templates.data("batch-auto", text=auto) + templates.data("seconds", value=round(sum(seconds.values())))
     return {
-        card.why: count + templates.note(words) + values,
+        card.why: count + templates.note(words) + templates.data("batch-auto", text=auto),
         card.enhance: gr.Button(enhance_label(call), visible=is_visible),
     }
 
