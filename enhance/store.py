@@ -58,11 +58,10 @@ _CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
 class Entry:
     """One run in the recent results of a user.
 
-    - `state`: running, done, failed, cut (the server ended) or away (the page was closed).
-    - `process`: the process of the run. A running entry of an ended process counts as cut.
+    - `state`: running, done, failed or interrupted, because the server ended or the page was closed.
+    - `process`: the process of the run. A running entry of an ended process counts as interrupted.
     - `thumbnail`: a `data:` address.
     - `batch`, `number`: the batch of the file and its position there.
-    - `seen`: the user has downloaded the result or dismissed the notice about it.
     """
 
     whose: str
@@ -80,7 +79,6 @@ class Entry:
     bytes: int = 0
     batch: str = ""
     number: int = 0
-    seen: bool = False
 
     def path(self, tasks: TaskStore) -> Path:
         return tasks.lists / f"{self.whose}.{self.id}.json"
@@ -90,14 +88,16 @@ class Entry:
         return tasks.upload_path(self.sha256, self.name)
 
     def current_state(self, tasks: TaskStore) -> str:
-        """Return the current state, including cut, and gone if the result was deleted."""
-        if self.state == "running":
-            return "running" if is_process_alive(self.process) else "cut"
-        return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
+        """Return the current state: running, done, failed, interrupted, or gone if the result was deleted."""
+        if self.state == "running" and is_process_alive(self.process):
+            return "running"
+        if self.state == "done":
+            return "gone" if tasks.info(self.task_id or "") is None else "done"
+        return "failed" if self.state == "failed" else "interrupted"  # Earlier versions had several names for it.
 
 
 _ENTRY_FIELDS = {one.name for one in fields(Entry)}
-"""The fields of an entry. Those of earlier versions can have others, such as the pattern of file names."""
+"""The fields of an entry. Those of earlier versions can have others."""
 
 
 class Reservation:
@@ -271,13 +271,6 @@ class TaskStore:
                 self.save_entry(replace(entry, state=state, task_id=task_id, thumbnail=thumbnail or entry.thumbnail))
                 return
         entry.path(self).unlink(missing_ok=True)
-
-    def mark_seen(self, entries: Iterable[Entry]) -> None:
-        """Record that the user has seen the results of these runs. Unfinished ones stay as they are."""
-        for entry in entries:
-            if entry.state == "done" and not entry.seen:
-                with suppress(StorageError):  # The notice is shown again.
-                    self.save_entry(replace(entry, seen=True))
 
     def runs(self, whose: str) -> list[list[Entry]]:
         """Return the recent results of a user, newest first, with the files of a batch in one list."""

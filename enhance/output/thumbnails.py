@@ -220,9 +220,3 @@ def list_data_url(path: Path | None) -> str:
     with suppress(OSError), Image.open(path) as image:
         return data_url(np.asarray(image.convert("RGB")), LIST_SIDE)
     return ""
-
-
-def save_data_url(url: str, path: Path) -> Path:
-    """Save the image of a data URL at `path`. Raises StorageError."""
-    write_atomically(path, lambda part: part.write_bytes(base64.b64decode(url.partition(",")[2])))
-    return path

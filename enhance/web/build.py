@@ -296,39 +296,19 @@ class _Events:
         self._on(card.cancel.click, batch_run.cancel_batch, [], self._batch, of_page=True, **_SHORT)
 
     def _add_history(self) -> None:
-        page, history_list, notice = self._page, self._page.result.history_list, self._page.result.notice
-        long = _visible_progress(history_list, 2)
-        long_each = {**long, "trigger_mode": "multiple"}  # The next press can be on another row.
-        for event, handler in (
-            (history_list.select, history.open_result),
-            (notice.select, history.open_result),
-            (history_list.retry, history.load_run),
-        ):
-            options = long if handler is history.load_run else long_each
-            loaded = self._answer(event, handler, [], self._photo, of_page=True, **options)
-            self._script(loaded.success, "enhanceFocusStep('image', 'one')")
-            if handler is history.load_run:
-                started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
-                self._on(started.success, run.follow_run, [], self._bar, **_RUN)
-            self._show_loaded(loaded)
-        for part in (history_list, notice):
-            downloaded = self._on(part.download, history.download_entry, [], self._bar, of_page=True, **long_each)
-            self._script(downloaded.success, "enhanceFetch('#report-problem')")
-        for event, handler in (
-            (notice.tick, history.show_notice),
-            (notice.clear, history.dismiss),
-            (page.batch.download.click, history.mark_batch_downloaded),
-            (history_list.expand, history.toggle_batch),
-        ):
-            self._on(event, handler, [], self._result, of_page=True, **_EACH)
+        page, history_list = self._page, self._page.result.history_list
+        # The next press can be on another row.
+        long: dict[str, Any] = {**_visible_progress(history_list, 2), "of_page": True, "trigger_mode": "multiple"}
+        opened = self._answer(history_list.select, history.open_entry, [], self._photo, **long)
+        self._script(opened.success, "enhanceFocusStep('image', 'one')")
+        self._show_loaded(opened)
+        downloaded = self._on(history_list.download, history.download_entry, [], self._bar, **long)
+        self._script(downloaded.success, "enhanceFetch('#report-problem')")
+        self._on(history_list.expand, history.toggle_batch, [], self._result, of_page=True, **_EACH)
         # One at a time, because the page shows the list of the response that arrives last.
         one_by_one = {**_EACH, "concurrency_limit": 1}
         removed = self._on(history_list.delete, history.remove_entry, [], self._bar, of_page=True, **one_by_one)
         self._on(removed.success, batch_views.show_batch, [], parts(page.batch), of_page=True, **_SHORT)
-        resumed = self._answer(history_list.submit, batch_run.resume_batch, [], self._file, of_page=True, **_SHORT)
-        self._script(resumed.success, "enhanceFocusStep('batch', 'many')")
-        self._follow_batch(resumed.success)
-        self._make_thumbnails(resumed.success)
 
     def _show_loaded(self, event: Any) -> None:
         """Update the preview and the estimate after a photo is shown with its settings."""

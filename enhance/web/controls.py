@@ -74,7 +74,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
         page.controls.problem: templates.problem(
             removed.message(call.language) if removed else problem, *use_auto(call.language, session)
         ),
-        **show_history(call, is_opening=True),
+        **show_history(call),
     }
 
 

@@ -27,13 +27,13 @@
   window.enhanceBrowser = async (...parts) => [await window.enhanceTab(), key(), serverBefore(), ...parts.slice(3)];
 
   // The buttons of the list. Remove asks for confirmation in place.
-  const EVENTS = { open: "select", go_on: "retry", rest: "submit", files: "expand", remove: "delete", dismiss: "clear" };
+  const EVENTS = { open: "select", files: "expand", remove: "delete" };
   const resetButton = (button) => {
     if (button.dataset.sure) button.textContent = button.dataset.sure;
     delete button.dataset.sure;
   };
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.(":is(#history-list, #notice) [data-act]");
+    const button = event.target.closest?.("#history-list [data-act]");
     for (const other of document.querySelectorAll("#history-list [data-sure]")) if (other !== button) resetButton(other);
     if (!button) return;
     const act = button.dataset.act;
@@ -42,22 +42,15 @@
       button.textContent = button.dataset.ask;
       return;
     }
-    const send = button.closest("#notice") ? window.enhanceNoticeEvent : window.enhanceHistoryEvent;
-    send?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
+    window.enhanceHistoryEvent?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
   });
 
-  // The notice about a run that no open tab shows. It is shown on a new page, and updated while the run continues.
-  const lookForRun = async () => {
-    const [name, tabs] = [key(), await window.enhanceTabs()];
-    if (name) window.enhanceNoticeEvent?.("tick", { act: "notice", key: name, tabs });
-  };
-  window.enhanceOpened = () => { document.body.classList.add("opened"); lookForRun(); };
-  setInterval(() => { if (one("#notice [data-state=running]")) lookForRun(); }, 3000);
+  window.enhanceOpened = () => document.body.classList.add("opened");
 
   // Show times in the browser's time zone.
   const setText = (place, text) => { if (place && place.textContent !== text) place.textContent = text; };
   new MutationObserver(() => {
-    for (const time of document.querySelectorAll(":is(#history-list, #notice) time")) {
+    for (const time of document.querySelectorAll("#history-list time")) {
       const date = new Date(time.dateTime);
       if (!isNaN(date)) setText(time, date.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" }));
     }

@@ -8,33 +8,28 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ..batch import Item, plan
-from ..batch_archive import archive_names
-from ..errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError
+from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
 from ..info import Info, Result, timestamp
 from ..output.png_reader import PngReader
 from ..output.resample import result_size
-from ..output.thumbnails import Thumbnail, list_data_url, save_data_url
+from ..output.thumbnails import Thumbnail, list_data_url
 from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry, TaskStore, count_as_used, report_name
 from . import templates
-from .batch.files import BatchFiles
-from .jobs import Job, progress_text
+from .jobs import Job
 from .processing import pack_batch
-from .services import Services
 from .session import Session, Upload
 from .storage import history_name
 from .templates import pixel_size
@@ -45,7 +40,7 @@ log = logging.getLogger(__name__)
 MAX_RESULTS = 20
 MAX_FILES = 400
 """The largest numbers of results and of files in a list. A batch is one result. The oldest results are removed."""
-_WORST_FIRST = ("running", "cut", "away", "failed", "gone", "done")
+_WORST_FIRST = ("running", "interrupted", "failed", "gone", "done")
 """The states of `Entry`. A batch has the first of these that one of its files has."""
 
 
@@ -60,7 +55,7 @@ def record_run(tasks: TaskStore, session: Session, upload: Upload, settings: Set
 def record_file(
     tasks: TaskStore, session: Session, item: Item, settings: Settings, thumbnail: Path | None
 ) -> Entry | None:
-    """Add a file of a batch to the list and keep it, so that the batch can continue after a restart.
+    """Add a file of a batch to the list and keep it, so that the list can open it.
 
     The caller shortens the list, once for all files.
     """
@@ -116,7 +111,7 @@ def unfinished_state(job: Job[Any]) -> str:
     """Return the state of a list entry whose job did not finish, or "" for none if the user cancelled it."""
     if not job.stop.is_set():
         return "failed"
-    return {"": "cut", "absence": "away", "user": ""}[job.cancelled_by]  # "": the server ends.
+    return "" if job.cancelled_by == "user" else "interrupted"
 
 
 @contextmanager
@@ -135,16 +130,13 @@ def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[C
         raise
 
 
-def show_history(call: Call, is_opening: bool = False) -> Updates:
-    """Update the list of results. On a page that opens, it is unfolded if a run was interrupted."""
+def show_history(call: Call) -> Updates:
+    """Update the list of results."""
     tasks, session = call.services.enhancer.tasks, call.session
     runs = tasks.runs(session.history)[:MAX_RESULTS]
     entries = [_run_values(call, tasks, run) for run in runs]
-    arguments: dict[str, Any] = {"visible": bool(runs)}
-    if is_opening and any(entry.current_state(tasks) == "cut" for run in runs for entry in run):
-        arguments["open"] = True
     html = templates.render("history", call.language, entries=entries)
-    return {call.page.result.history: gr.Accordion(**arguments), call.page.result.history_list: html}
+    return {call.page.result.history: gr.Accordion(visible=bool(runs)), call.page.result.history_list: html}
 
 
 def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str, Any]:
@@ -161,13 +153,11 @@ def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str,
     elif worst != "done":
         notes = [call.text(f"history_{worst}"), call.text("history_finished", **counts)]
     if not is_running:
-        unfinished = [entry for entry, state in zip(run, states, strict=True) if state in ("cut", "away", "failed")]
-        lost = [entry for entry in unfinished if not entry.input(tasks).exists()]
-        for key, entries in (("history_rest", unfinished), ("history_lost", lost)):
-            if entries:
-                notes.append(call.text(key, names=format_names(call.language, [entry.name for entry in entries])))
-        can_resume = len(lost) < len(unfinished)
-        actions += [*(["zip"] if "done" in states else []), *(["rest"] if can_resume else []), "remove"]
+        by_entry = zip(run, states, strict=True)
+        unfinished = [entry.name for entry, state in by_entry if state in ("interrupted", "failed")]
+        if unfinished:
+            notes.append(call.text("history_rest", names=format_names(call.language, unfinished)))
+        actions += [*(["zip"] if "done" in states else []), "remove"]
     files = [
         _entry_values(call, tasks, entry, state, in_batch=True, is_removable=not is_running)
         for entry, state in zip(run, states, strict=True)
@@ -192,11 +182,13 @@ def _entry_values(
 ) -> dict[str, Any]:
     """Return the template's values for one file."""
     is_stored = entry.input(tasks).exists()
-    actions = ["remove"] if is_removable and state != "running" else []
-    if state == "done":
-        actions = ["download", *(["report", "open"] if is_stored else []), *actions]
-    elif is_stored and actions and not in_batch:
-        actions = ["go_on", *actions]
+    actions = ["download"] if state == "done" else []
+    if is_stored and state == "done":
+        actions.append("report")
+    if is_stored and state != "running":
+        actions.append("open")
+    if is_removable and state != "running":
+        actions.append("remove")
     about = [] if in_batch else [name_of(call.language, "preset", entry.settings["preset"])]
     with suppress(SettingsError):  # The scale of a removed model is unknown.
         height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
@@ -214,57 +206,6 @@ def _entry_values(
     }
 
 
-def show_notice(call: Call) -> Updates:
-    """Show the newest run if no open tab has it and its result was not seen: its progress or its result.
-
-    The event has the browser's key and the names of its open tabs.
-    """
-    session, services, place = call.session, call.services, call.page.result.notice
-    tasks, tabs = services.enhancer.tasks, getattr(call.event, "tabs", None)
-    session.history = history_name(call.request, getattr(call.event, "key", None))
-    entries = next(iter(tasks.runs(session.history)), [])
-    states = {entry.current_state(tasks) for entry in entries}
-    pages = [page for page in services.sessions.with_list(session.history) if any(map(page.shows, entries))]
-    is_shown = any(page.tab in (tabs if isinstance(tabs, list) else ()) for page in pages)
-    if is_shown or session in pages or any(entry.seen for entry in entries) or not states & {"running", "done"}:
-        return {place: ""}
-    values, is_batch = _run_values(call, tasks, entries), len(entries) > 1
-    if "running" in states:
-        for page in pages:  # A user sees this run, so the time until it is cancelled begins again.
-            page.closed = page.closed and time.monotonic()
-        done = sum(entry.state == "done" for entry in entries)
-        progress = call.text("batch_progress", done=done, total=len(entries)) if is_batch else call.text("starting")
-        if pages and not is_batch:
-            progress, _ = progress_text(call.language, pages[0].run.state)
-        title, actions = call.text("away_running", progress=progress), []
-    else:
-        title, actions = call.text("away_done"), ["zip"] if is_batch else ["download", "open"]
-    values |= {"notes": [], "files": [], "actions": [*actions, "dismiss"]}
-    return {place: templates.render("notice", call.language, title=title, entry=values), **show_history(call)}
-
-
-def dismiss(call: Call) -> Updates:
-    """Remove the notice about a run."""
-    with suppress(EnhanceError):  # The run was removed.
-        call.services.enhancer.tasks.mark_seen(find_entries(call))
-    return {call.page.result.notice: ""}
-
-
-def mark_downloaded(call: Call, task_id: str) -> None:
-    """Record that the user has downloaded the result of a task."""
-    tasks = call.services.enhancer.tasks
-    tasks.mark_seen(
-        entry for run in tasks.runs(call.session.owner.history) for entry in run if entry.task_id == task_id
-    )
-
-
-def mark_batch_downloaded(call: Call) -> Updates:
-    """Record that the user has downloaded the ZIP file of the session's batch."""
-    tasks, batch = call.services.enhancer.tasks, call.session.files.id
-    tasks.mark_seen(entry for run in tasks.runs(call.session.history) for entry in run if entry.batch == batch)
-    return {call.page.result.notice: ""}
-
-
 def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     """Return the entry of the call's event, or the files of its batch.
 
@@ -280,56 +221,22 @@ def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     raise EnhanceError("entry_gone")
 
 
-def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
-    """Return the files of a recorded batch, done or waiting. One has settings only if they differ from the first's."""
-    items = []
-    for entry in entries:
-        info = tasks.info(entry.task_id or "")
-        if info is not None:
-            info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # The folder can have moved.
-        item = Item(
-            entry.input(tasks),
-            Path(entry.name),
-            state="waiting" if info is None else "done",
-            size=(entry.height, entry.width),
-            settings=None if entry.settings == entries[0].settings else Settings.from_stored(entry.settings),
-            info=info,
-            key=entry.id,
-            number=entry.number,
-        )
-        items.append(item)
-    return items
-
-
-def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFiles, list[Entry]]:
-    """Return the files of a recorded batch, and the entries whose file is no longer stored. Raises StorageError."""
-    downloads, lost = services.downloads, list[Entry]()
-    files = BatchFiles(id=entries[0].batch)
-    for entry, item in zip(entries, items_of(services.enhancer.tasks, entries), strict=True):
-        if item.info is None and not item.source.exists():
-            lost.append(entry)
-            continue
-        if entry.thumbnail:
-            files.thumbnails[item.key, False] = save_data_url(entry.thumbnail, downloads.new_path("small.jpg"))
-        source = item.source if item.info else downloads.link(item.source, entry.name)
-        with suppress(EnhanceError):  # A finished file can be restored without its input, and the run reports others.
-            item = replace(item, has_alpha=inspect(source).has_alpha)
-        files.items += (replace(item, source=source),)
-    for item, title in archive_names(plan(files.items)).items():
-        files.results[item.key] = downloads.link(item.result or item.source, title)
-    return files, lost
-
-
-def open_result(call: Call) -> Updates:
-    """Show a result on the stage, with its photo and its settings."""
+def open_entry(call: Call) -> Updates:
+    """Show the photo of an entry with its settings on the stage, and its result if it has one."""
     entry, tasks, session = find_entries(call)[0], call.services.enhancer.tasks, call.session
-    info = tasks.finished_info(entry.task_id or "")
-    png = tasks.result_path(info["task_id"])
+    info = tasks.info(entry.task_id or "")
     upload = _load_entry(call, entry)
     if upload is None:
         return {}
-    load_result(session, upload, Result(png, info, png))
-    return _show_loaded(call)
+    if info is not None:
+        png = tasks.result_path(info["task_id"])
+        load_result(session, upload, Result(png, info, png))
+    return {
+        **clear(call.page),
+        call.page.named["preset"]: session.preset_control,
+        **show_session(call),
+        **show_history(call),
+    }
 
 
 def load_result(session: Session, upload: Upload, result: Result) -> None:
@@ -341,15 +248,6 @@ def load_result(session: Session, upload: Upload, result: Result) -> None:
     shown = session.save_result(upload, overview, icc, result)
     with session.lock:
         session.result = shown if session.upload is upload else None
-
-
-def load_run(call: Call) -> Updates:
-    """Load the photo and the settings of an interrupted run, which is then removed from the list."""
-    entry = find_entries(call, is_settled=True)[0]
-    if _load_entry(call, entry) is None:
-        raise Cancelled("stopped")
-    entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
-    return _show_loaded(call)
 
 
 def download_entry(call: Call) -> Updates:
@@ -367,9 +265,7 @@ def download_entry(call: Call) -> Updates:
             path = services.downloads.link(report, report_name(info))
         else:
             path = services.export(info, entries[0].name, encoding)
-    if not is_report:
-        enhancer.tasks.mark_seen(entries)
-    return offer_file(call, path) | {call.page.result.notice: ""}
+    return offer_file(call, path)
 
 
 def remove_entry(call: Call) -> Updates:
@@ -400,17 +296,27 @@ def toggle_batch(call: Call) -> Updates:
 
 
 def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
+    """Write the ZIP file of a batch. Raises EnhanceError if no result is stored any more."""
     tasks = call.services.enhancer.tasks
     with tasks.using(*(tasks.result_path(entry.task_id or "") for entry in entries)):
-        items = [
-            item if item.info else replace(item, state="failed" if entry.state == "failed" else "cancelled")
-            for entry, item in zip(entries, items_of(tasks, entries), strict=True)
-        ]
+        items = [_item_of(tasks, entry, entries[0]) for entry in entries]
         settings = Settings.from_stored(entries[0].settings)
         packed = pack_batch(call.services.downloads, plan(items), settings, call.language)
     if packed.archive is None:
         raise packed.error or EnhanceError("result_gone")
     return packed.archive
+
+
+def _item_of(tasks: TaskStore, entry: Entry, first: Entry) -> Item:
+    """Return a file of a batch. It has settings only if they differ from those of the batch's first file."""
+    info = tasks.info(entry.task_id or "")
+    state = "failed" if entry.state == "failed" else "cancelled"
+    if info is not None:
+        state = "done"
+        info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # The folder can have moved.
+    settings = None if entry.settings == first.settings else Settings.from_stored(entry.settings)
+    size = entry.height, entry.width
+    return Item(entry.input(tasks), Path(entry.name), state=state, size=size, settings=settings, info=info)
 
 
 def _load_entry(call: Call, entry: Entry) -> Upload | None:
@@ -433,13 +339,3 @@ def _load_entry(call: Call, entry: Entry) -> Upload | None:
     session.is_auto = settings.is_auto
     settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
     return previews.set_photo(session, photo, settings, choice)
-
-
-def _show_loaded(call: Call) -> Updates:
-    return {
-        **clear(call.page),
-        call.page.named["preset"]: call.session.preset_control,
-        **show_session(call),
-        **show_history(call),
-        call.page.result.notice: "",
-    }

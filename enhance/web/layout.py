@@ -62,7 +62,6 @@ def build_page(texts: Texts, login: bool = False) -> Page:
         for name in ("one", "many"):
             gr.Tab(texts(f"tab_{name}"), id=name, elem_id=f"tab-{name}")
     _build_head(page, texts, login)
-    page.result.notice = gr.HTML(elem_id="notice", js_on_load="window.enhanceNoticeEvent = trigger")
     with gr.Row(elem_id="bench", equal_height=False):
         _build_chooser(page, texts)
         _build_list(page, texts)

@@ -19,21 +19,10 @@
       if (isUsed) name = null;
     }
     tab = name ?? fresh();
-    tabs.onmessage = ({ data }) => {
-      if (data.asked === tab) tabs.postMessage({ used: tab });
-      if (data.wanted) tabs.postMessage({ open: tab });
-    };
+    tabs.onmessage = ({ data }) => { if (data.asked === tab) tabs.postMessage({ used: tab }); };
     sessionStorage.setItem("enhance-tab", tab);
     return tab;
   };
-
-  // The names of all open tabs, which answer at once.
-  window.enhanceTabs = () => new Promise((done) => {
-    const [tabs, open] = [new BroadcastChannel("enhance-tabs"), []];
-    tabs.onmessage = ({ data }) => { if (data.open) open.push(data.open); };
-    tabs.postMessage({ wanted: true });
-    setTimeout(() => { tabs.close(); done(open); }, 150);
-  });
 
   // Pass files to the open tab: a photo to Single, any number to Batch. Several files open Batch.
   const upload = async (files) => {
@@ -164,7 +153,6 @@
   const next = {
     image: () => (one("[data-photo]") ? ["#head", "#viewer canvas"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
-    batch: () => ["#head", "#batch-cancel"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
   window.enhanceFocusStep = (what, tab) => {

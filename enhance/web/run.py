@@ -19,9 +19,9 @@ from ..output.live_view import LiveView
 from ..output.resample import result_size
 from ..output.thumbnails import LIST_SIDE, data_url
 from ..scheduler import Ticket
-from ..store import Entry, report_name
+from ..store import report_name
 from . import templates
-from .history import mark_downloaded, record_run, recorded, show_history
+from .history import record_run, recorded, show_history
 from .jobs import Job, progress_text
 from .params import encoding_from, request_settings, settings_from
 from .preview import is_current
@@ -45,16 +45,15 @@ class PageRun(Job[PageResult]):
         height, width = downscaled_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview
-        self.entry: Entry | None = None  # The entry in the list of results, if the session has one.
         super().__init__(PageRun._run, ticket, upload.path)
 
     def _run(self) -> PageResult:
         services, session, upload = self._call.services, self._call.session, self.upload
         tasks = services.enhancer.tasks
-        self.entry = record_run(tasks, session, upload, self._settings)
+        entry = record_run(tasks, session, upload, self._settings)
         in_use = tasks.using(tasks.upload_path(upload.sha256, upload.facts.name))
-        with recorded(tasks, self.entry, self) as finish, in_use:
-            # So that the run can continue after a restart of the server.
+        with recorded(tasks, entry, self) as finish, in_use:
+            # So that the list of results can open the photo, even if the run is interrupted.
             tasks.keep_upload(upload.path, upload.facts.name, upload.sha256, upload.facts.bytes)
             options = {"watch": self.growing, "preview": self._preview}
             result = enhance(services, upload.path, self._request, self, **options)
@@ -169,7 +168,6 @@ def export(call: Call) -> Updates:
     with session.lock:
         if session.result is result:
             session.result = replace(result, downloaded=encoding)
-    mark_downloaded(call, result.info["task_id"])
     return offer_file(call, path)
 
 

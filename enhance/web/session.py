@@ -23,7 +23,7 @@ from ..output.formats import Encoding
 from ..output.thumbnails import Thumbnail, save_for_screen
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, Settings
-from ..store import Entry, download_name
+from ..store import download_name
 from .batch.files import BatchFiles
 from .storage import Asker
 
@@ -174,14 +174,6 @@ class Session:
     def is_running(self) -> bool:
         """Whether a run is in progress or in the queue."""
         return self.run is not None and not self.run.is_over
-
-    def shows(self, entry: Entry) -> bool:
-        """Return whether the page has this run of the list of results, or its result."""
-        if entry.batch:
-            return entry.batch == self.files.id
-        run, result = self.run, self.result
-        has_run = run is not None and run.entry is not None and run.entry.id == entry.id
-        return has_run or (result is not None and result.info["task_id"] == entry.task_id)
 
     @property
     def is_batch_running(self) -> bool:

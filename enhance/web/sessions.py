@@ -54,11 +54,6 @@ class Sessions:
             tabs = (one for session in self._sessions.values() for one in session.tabs)
             return next((one for one in tabs if one.folder.name == name), None)
 
-    def with_list(self, history: str) -> list[Session]:
-        """Return the sessions that have this list of results."""
-        with self._lock:
-            return [session for session in self._sessions.values() if history and session.history == history]
-
     def open(self, request: gr.Request, tab: str) -> Session:
         """Return the session of a page that opens. A reloaded page gets the earlier session of its tab and user."""
         name = request.session_hash or ""

@@ -199,7 +199,7 @@ def show_preview(call: Call, error: Exception | None = None) -> Updates:
 def clear(page: Page) -> Updates:
     """Remove the photo, its results and all messages from the page."""
     texts = [part for part in parts(page.upload, page.preview, page.result) if isinstance(part, gr.HTML)]
-    kept = {page.preview.chip, page.result.history_list, page.result.notice}
+    kept = {page.preview.chip, page.result.history_list}
     return dict.fromkeys({*texts, page.run.progress} - kept, "")
 
 

@@ -15,7 +15,6 @@ from .journey import (
     expect_chosen,
     has_focus,
     images,
-    load,
     number,
     open_batch,
     press,

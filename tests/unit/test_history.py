@@ -1,9 +1,10 @@
-"""Lists of recent results: consistent, private, and resumed after interruptions."""
+"""Lists of recent results: consistent, private, and complete after interruptions."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,9 @@ from enhance.files import write_atomically
 from enhance.images import inspect
 from enhance.processes import this_process
 from enhance.store import Entry, TaskStore
-from enhance.web.history import MAX_RESULTS, record_run, recorded, restore_files
+from enhance.web.history import MAX_RESULTS, record_run, recorded
 from enhance.web.session import Session, Upload
-from enhance.web.storage import PageFolder, history_name
+from enhance.web.storage import history_name
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
@@ -112,9 +113,20 @@ def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(sto
     store.clean()
 
     states = {entry.id: entry.current_state(store) for entry in entries_of(store, own.whose)}
-    assert states == {own.id: "running", interrupted.id: "cut"}
+    assert states == {own.id: "running", interrupted.id: "interrupted"}
     assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
     assert len(list(store.lists.iterdir())) == 2
+
+
+@pytest.mark.parametrize("state", ["cut", "away"])
+def test_an_interrupted_run_of_an_earlier_version_is_listed(store, photo_file, state):
+    entry = start_entry(store, photo_file)
+    old = json.loads(entry.path(store).read_text()) | {"state": state, "seen": False, "pattern": "{name}"}
+    entry.path(store).write_text(json.dumps(old))
+
+    (listed,) = entries_of(store, entry.whose)
+
+    assert (listed.id, listed.current_state(store)) == (entry.id, "interrupted")
 
 
 def test_a_full_disk_leaves_no_entry(store, photo_file, monkeypatch):
@@ -198,15 +210,3 @@ def test_a_list_is_limited_and_a_large_batch_counts_as_one_result(store, photo_f
     monkeypatch.setattr("enhance.web.history.MAX_FILES", 10)
     start_entry(store, photo_file)
     assert {entry.id for entry in entries_of(store, batch[0].whose)} == {entry.id for entry in batch}
-
-
-def test_files_of_a_restored_batch_have_unique_names(store, photo_file, tmp_path):
-    entry, _ = finish_entry(store, photo_file)
-    entries = [replace(entry, id=str(n), batch="b", number=n) for n in (1, 3)]
-    services: Any = SimpleNamespace(
-        enhancer=SimpleNamespace(tasks=store), downloads=PageFolder(tmp_path / "page", 1, shared=False)
-    )
-
-    files, _ = restore_files(services, entries)
-
-    assert [files.results[one.key].name for one in files.items] == ["photo-4x.png", "photo-4x-2.png"]

@@ -59,19 +59,16 @@ class BatchFiles:
     lock: threading.Lock = field(default_factory=threading.Lock)
     _requested: dict[str, Settings] = field(default_factory=dict)  # By key. `info` has the preset that Auto selected.
 
-    def prepare(
-        self, settings: Settings, encoding: Encoding, *, only: str | None = None, keeps_settings: bool = False
-    ) -> None:
+    def prepare(self, settings: Settings, encoding: Encoding, *, only: str | None = None) -> None:
         """Set the files to waiting, apart from those that are done with these settings or cannot be read.
 
-        With `keeps_settings`, each file keeps settings of its own. A file that is done with other settings gets a new
-        key, so that the list of results keeps both results. `only` is the key of the only file to prepare.
+        A file that is done with other settings gets a new key, so that the list of results keeps both results. `only`
+        is the key of the only file to prepare.
         """
         items = []
         for item in self.items:
             if only in (None, item.key):
-                if not keeps_settings:
-                    item = with_own_size(item, settings, is_flexible=self.is_flexible)
+                item = with_own_size(item, settings, is_flexible=self.is_flexible)
                 item = self._prepare(item, item.settings or settings, encoding)
             items.append(item)
         self.items, self.encoding = tuple(items), encoding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +14,17 @@ from ...batch import Item, with_own_size, with_size
 from ...batch_archive import archive_name
 from ...errors import EnhanceError, StorageError
 from ...files import storage_errors
-from ...i18n import format_names
 from ...output.names import UniqueNames
 from ...output.thumbnails import list_data_url
 from ...scheduler import Ticket
-from ...settings import AUTO, REFERENCE_PRESET, Settings
+from ...settings import AUTO, Settings
 from ...store import Entry, report_name
-from .. import controls, templates
-from ..history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
+from .. import controls
+from ..history import record_file, shorten, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
 from ..solutions import is_of_preset
-from ..views import Call, Updates, offer_file, show_controls, shows_errors
+from ..views import Call, Updates, offer_file, shows_errors
 from .files import BatchFiles
 from .selection import show_new_result
 from .views import files_html, make_thumbnail, progress_html, show_batch
@@ -146,10 +145,10 @@ def start_batch(call: Call) -> Updates:
     return show_batch(call) | {call.page.batch.problem: ""}
 
 
-def start(call: Call, settings: Settings, **options: Any) -> None:
+def start(call: Call, settings: Settings, *, only: str | None = None) -> None:
     """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full.
 
-    `options` are those of `BatchFiles.prepare`.
+    `only` is the key of the only file to process.
     """
     session = call.session.owner
     if session.is_batch_running:
@@ -157,7 +156,7 @@ def start(call: Call, settings: Settings, **options: Any) -> None:
     session.end_batch()
     if session.files.items:
         with call.services.enter(session.caller, "batch") as ticket:
-            session.files.prepare(settings, session.encoding, **options)
+            session.files.prepare(settings, session.encoding, only=only)
             session.batch = PageBatch(call, settings, ticket)
 
 
@@ -288,43 +287,6 @@ def cancel_batch(call: Call) -> Updates:
     if call.session.batch is not None:
         call.session.batch.cancel("user")
     return show_batch(call)
-
-
-def resume_batch(call: Call) -> Updates:
-    """Continue an interrupted batch of the list of results, with its settings."""
-    lost = _resume(call, find_entries(call, is_settled=True))
-    names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
-    shown = replace(call, session=call.session.active)
-    return {
-        **show_controls(shown),
-        call.page.named["preset"]: shown.session.preset_control,
-        **show_batch(call),
-        call.page.batch.problem: templates.problem(call.text("history_lost", names=names) if lost else ""),
-        **show_history(call),
-    }
-
-
-def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries whose file is no longer stored. Raises EnhanceError and changes nothing then."""
-    session, before, settings = call.session, call.session.files, Settings(**entries[0].settings)
-    session.end_batch()
-    undone = {item.key for item in before.items if item.state in ("waiting", "cancelled")}
-    if session.is_batch_running or undone - {entry.id for entry in entries}:
-        raise EnhanceError("files_wait")
-    with session.lock:
-        session.files, lost = restore_files(call.services, entries)
-        try:
-            start(call, settings, keeps_settings=True)
-        except Exception:
-            session.files = before
-            raise
-        shown = session.active
-        shown.is_auto = settings.is_auto
-        shown.settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-    before.clear()
-    for entry in lost:
-        entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
-    return lost
 
 
 @shows_errors(lambda page: page.result.report_problem, "Reports could not be written")
