@@ -42,7 +42,20 @@
       button.textContent = button.dataset.ask;
       return;
     }
+    if (act === "open") closeList();
     window.enhanceHistoryEvent?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
+  });
+
+  // On a large screen, the list is over the stage. A press outside it, Escape, or opening a result closes it.
+  const large = matchMedia("(min-width: 901px)");
+  const closeList = () => {
+    const button = large.matches ? one("#history > button.open") : null;
+    button?.click();
+    return button;
+  };
+  document.addEventListener("pointerdown", ({ target }) => { if (!target.closest?.("#history")) closeList(); });
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (key === "Escape" && target.closest?.("#history")) closeList()?.focus();
   });
 
   window.enhanceOpened = () => document.body.classList.add("opened");

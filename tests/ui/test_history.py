@@ -21,12 +21,14 @@ from enhance.web import stop_all
 
 from ..site import Site, WatchedEnhancer, free_port, is_ready, served, wait_until
 from .journey import (
+    box,
     choose,
     download,
     enhance,
     enhance_all,
     expect,
     expect_chosen,
+    has_focus,
     history,
     images,
     load,
@@ -167,12 +169,35 @@ def test_results_survive_a_restart_and_removing_one_leaves_no_file(site: Site, o
         wait_for_stage(page, "view.mode === 'result' && view.result")
         expect_chosen(page, preset="anime-fast")
         expect(result_facts(page)).to_contain_text("realesr-animevideov3")
-        assert download(page, tmp_path, items.locator("[data-act=download]")).name == "kept-4x.png"
+        assert download(page, tmp_path, history(page).locator("[data-act=download]")).name == "kept-4x.png"
         remove(items.first)
         expect(page.locator("#history")).to_have_count(0)
         expect(page.locator("#download")).to_have_count(0)
         assert list(enhancer.tasks.processed.iterdir()) == list(enhancer.tasks.uploads.iterdir()) == []
         page.close()
+
+
+def test_a_large_screen_does_not_scroll_and_the_list_opens_over_the_stage(site: Site, open_page):
+    page, height = open_page("?preset=anime-fast", height=600), 600
+    load(page, site.photo("screen.png", 20, 24))
+    enhance(page)
+    stage = box(page.locator("#stage"))
+    first = history(page).first
+
+    shown = box(page.locator("#history-list"))
+    assert shown["y"] + shown["height"] <= height
+    assert box(page.locator("#stage")) == stage
+    assert page.evaluate("document.documentElement.scrollHeight") == height
+    page.keyboard.press("Escape")
+    expect(first).to_be_hidden()
+    has_focus(page, "#history > button")
+    history(page)
+    page.mouse.click(stage["x"] + 100, stage["y"] + 200)
+    expect(first).to_be_hidden()
+    history(page)
+    first.locator("[data-act=open]").click()
+    expect(first).to_be_hidden()
+    expect(page.locator("#facts")).to_contain_text("screen")
 
 
 AT_END = """() => {

@@ -238,11 +238,10 @@ def test_buttons_of_a_second_result_work_before_the_response_to_the_first_arrive
     for name in ("older.png", "newer.png"):
         load(page, site.photo(name, 20, 24))
         enhance(page)
-    rows = history(page)
 
     def press_button(name: str, act: str, times: int) -> None:
         for _ in range(times):
-            rows.filter(has_text=name).locator(f"[data-act={act}]").click()
+            history(page).filter(has_text=name).locator(f"[data-act={act}]").click()
 
     with delayed_answer(page, lambda: press_button("newer.png", "open", 1)):
         press_button("older.png", "open", 1)
