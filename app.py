@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 def build_demo(enhancer: Enhancer | None = None, metrics: Metrics | None = None) -> gr.Blocks:
     """The page and its endpoints, ready for `launch(**launch_options(...))` with the same `metrics`."""
+    from enhance.config import read_config
     from enhance.enhancer import Enhancer
     from enhance.web.build import build  # Gradio writes to its folder when it is imported: that is checked before
 
-    return build(enhancer or Enhancer(), metrics)
+    config = read_config()
+    return build(enhancer or Enhancer(data=config.server_data, config=config), metrics)
 
 
 def main() -> None:

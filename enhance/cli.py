@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .config import terminal_language, unknown_variables, version
+from .config import read_config, terminal_language, unknown_variables, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error, optional_packages
 from .files import storage_errors
 from .i18n import describe_choice, format_duration, translate
@@ -305,7 +305,8 @@ def _run(options: Namespace) -> int:
             batch = replace(batch, files=named)
         if not batch.listed and not batch.items:
             raise EnhanceError("no_images")
-        enhancer = Enhancer(options.device, options.precision)
+        data = read_config().server_data if output is None else None
+        enhancer = Enhancer(options.device, options.precision, data=data)
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
         if output is None:
@@ -629,23 +630,30 @@ def _compare(options: Namespace) -> int:
 
 
 def _mcp(options: Namespace) -> int:
-    from .enhancer import Enhancer
     from .web import serve_agents
 
-    serve_agents(Enhancer())
+    enhancer = _server_enhancer()
+    enhancer.tasks.clean()
+    serve_agents(enhancer)
     return 0
 
 
 def _app(options: Namespace) -> int:
-    from .enhancer import Enhancer
-
-    enhancer = Enhancer()
+    enhancer = _server_enhancer()
     enhancer.tasks.check()
     enhancer.tasks.clean()
     from .web import serve
 
     serve(enhancer, share=options.share)
     return 0
+
+
+def _server_enhancer() -> Enhancer:
+    """Return an enhancer with a data folder."""
+    from .enhancer import Enhancer
+
+    config = read_config()
+    return Enhancer(data=config.server_data, config=config)
 
 
 _COMMANDS = {"run": _run, "analyse": _analyse, "compare": _compare, "mcp": _mcp, "app": _app}

@@ -121,7 +121,7 @@ def _variable(name: str, parse: Callable[[str, str], Any], default: Any = None, 
 class Config:
     """The validated environment variables. The defaults are those of an empty environment.
 
-    - `data`: folder for inputs and results. `device`: a PyTorch device or "auto".
+    - `data`: folder for inputs and results; None selects `data/` for a server. `device`: a PyTorch device or "auto".
     - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line (400 million px) or of
       the page (100 million px, 200 MB).
     - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
@@ -131,7 +131,7 @@ class Config:
     - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
     """
 
-    data: Path = _variable("ENHANCE_DATA", _folder, Path("data"))
+    data: Path | None = _variable("ENHANCE_DATA", _folder)
     device: str = _variable("ENHANCE_DEVICE", _matching(_DEVICE, "config_device"), "auto")
     max_pixels: int | None = _variable("ENHANCE_MAX_PIXELS", _whole_number)
     max_bytes: int | None = _variable("ENHANCE_MAX_BYTES", _whole_number)
@@ -148,6 +148,11 @@ class Config:
     metrics: bool = _variable("ENHANCE_METRICS", _equal_to("1", "[01]", "config_switch"), False)
     agents: bool = _variable("GRADIO_MCP_SERVER", _equal_to("true"), False)
     json_log: bool = _variable("ENHANCE_LOG", _equal_to("json", "text|json", "config_log"), False)
+
+    @property
+    def server_data(self) -> Path:
+        """The folder for the inputs and results of a server."""
+        return self.data or Path("data")
 
     @property
     def limits(self) -> Limits:

@@ -46,12 +46,15 @@ from .output.resample import has_second_pass, result_size
 from .pipeline import Run, StripCallback
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
+from .processes import temporary_folder
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
 from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from .engine.engine import Engine
 
 T = TypeVar("T")
@@ -101,9 +104,10 @@ class Enhancer:
     """Enhances images with one engine; safe to call from several threads.
 
     `device` is auto (`ENHANCE_DEVICE`, otherwise the fastest available), cpu, cuda or mps; `precision` is auto, fp32,
-    bf16 or fp16. `data` is the folder for inputs and results (default: `ENHANCE_DATA`, otherwise `data/`). PyTorch is
-    imported with the first image. `max_pixels` and `max_bytes` limit an input. Raises SettingsError if an environment
-    variable has an unusable value.
+    bf16 or fp16. `data` is the folder for inputs and results (default: `ENHANCE_DATA`). Without one, results without
+    an `output` are temporary files until `close`, which a `with` block calls at its end. PyTorch is imported with the
+    first image. `max_pixels` and `max_bytes` limit an input. Raises SettingsError if an environment variable has an
+    unusable value.
     """
 
     def __init__(
@@ -122,7 +126,25 @@ class Enhancer:
         self._lock = threading.Lock()
         self._analyses: dict[tuple[str, bool], Analysis] = {}
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
-        self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
+        self._data = data or config.data
+        self._open_store()
+
+    def _open_store(self) -> None:
+        folder = self._data or temporary_folder()
+        self.tasks = TaskStore(folder, hours=self.config.hours, max_disk=self.config.max_disk)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the memory of the model, and delete results that are temporary files. A later run opens both again."""
+        self.release()
+        if self.tasks.temporary is not None:
+            self.tasks.temporary.cleanup()
+            self._open_store()
 
     @property
     def engine(self) -> Engine:
@@ -155,9 +177,9 @@ class Enhancer:
         """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
 
         `settings` can be the name of a preset. Without `output`, the result is stored as a task:
-        `processed/<task_id>.png` and `.json`, with the input under `uploads/` and the network's output for further
-        tuning. A result with the same signature, stored or at `output`, is not computed again. A damaged PNG at
-        `output` is replaced.
+        `processed/<task_id>.png` and `.json`, with the input under `uploads/`. A data folder also holds the network's
+        output for further tuning. A result with the same signature, stored or at `output`, is not computed again. A
+        damaged PNG at `output` is replaced.
 
         - `model`: the file of a user model, in place of a preset. It is checked as by `enhance weights add`, but not
           added.
@@ -418,7 +440,7 @@ class Enhancer:
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
 
-        The pixels of a large image are a temporary file in the folder of `output`, by default in the data folder.
+        The pixels of a large image are a temporary file in the folder of `output`, by default in that of the store.
         Raises PictureError, StorageError.
         """
         if not isinstance(source, SourceImage):
@@ -593,7 +615,7 @@ def enhance(
 ) -> T:
     """Return an enlarged image of the same kind as `image`, with a preset's name or complete settings.
 
-    - A path: the path of the result, a PNG under `processed/` in the data folder.
+    - A path: the path of the result, a PNG. Without a data folder, it is a temporary file until the program ends.
     - `bytes` or a binary file object: the content of a PNG.
     - A Pillow image: mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit images are returned with 8 bits.
     - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]: the same type, range,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
 import numpy as np
@@ -209,6 +210,8 @@ class Result:
     path: Path
     info: Info
     png: Path | None
+    temporary: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+    """The folder of a result that is temporary, which exists as long as this object."""
 
     @property
     def array(self) -> np.ndarray:

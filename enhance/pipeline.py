@@ -455,7 +455,10 @@ def earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodin
 def run_as_task(
     run: Run, source: Path, tasks: TaskStore, preview: Preview | None = None, hold: ExitStack | None = None
 ) -> Result:
-    """Steps 2 to 7 of a run whose result is stored, together with its input and the network's output."""
+    """Steps 2 to 7 of a run whose result is stored, together with its input and the network's output.
+
+    A temporary store has no network outputs, which are large.
+    """
     tasks.prepare()
     task_id, image = tasks.new_id(), run.request.image
     path, network_path = tasks.result_path(task_id), tasks.network_path(image.sha256, run.request.network_key)
@@ -464,10 +467,10 @@ def run_as_task(
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
         tasks.keep_upload(source, image.name, image.sha256, image.bytes)
         info = _find_stored(run, tasks, path) if run.watch is None else None
-        info = info or run.create_result(path, network_path, preview)
+        info = info or run.create_result(path, None if tasks.temporary else network_path, preview)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
-    return Result(path, info, path)
+    return Result(path, info, path, tasks.temporary)
 
 
 def run_to_path(

@@ -7,15 +7,18 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 import psutil
 
 _PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
 _TEMPORARY = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
+_TEMPORARY_FOLDER = re.compile(rf"enhance-({_PROCESS.pattern})-[a-z0-9_]{{8}}")
 _OTHER_MACHINE_SECONDS = 24 * 3600
 """Age at which a temporary file of another machine counts as abandoned."""
 
@@ -60,6 +63,15 @@ def remove_leftovers(folder: Path) -> int:
                 path.unlink()
                 removed += 1
     return removed
+
+
+def temporary_folder() -> TemporaryDirectory[str]:
+    """Return a new temporary folder, which contains the name of this process. Remove those of ended processes."""
+    for path in Path(gettempdir()).glob("enhance-*"):
+        match = _TEMPORARY_FOLDER.fullmatch(path.name)
+        if match and is_local_process(match[1]) and not is_process_alive(match[1]):
+            shutil.rmtree(path, ignore_errors=True)
+    return TemporaryDirectory(prefix=f"enhance-{this_process()}-", ignore_cleanup_errors=True)
 
 
 def _is_abandoned(path: Path) -> bool:

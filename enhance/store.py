@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .errors import EnhanceError, PictureError, StorageError
@@ -51,7 +52,7 @@ _NAMES = {
     ),
 }
 _LONGEST_NAME = 120
-_CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
+_LONG_LISTING = 0.02
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,13 @@ class Reservation:
 class TaskStore:
     """A data folder with a retention period of `hours` and a limit of `max_disk` bytes (None for no limit).
 
-    Files in use are not deleted, even if another process uses them. `page_items` returns the files of the page, which
-    count towards the limit.
+    Only `clean` deletes expired files. A server calls it regularly. Files in use are not deleted, even if another
+    process uses them. `page_items` returns the files of the page, which count towards the limit.
     """
 
-    def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
-        self.folder = Path(folder).absolute()
+    def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
+        self.temporary = folder if isinstance(folder, TemporaryDirectory) else None
+        self.folder = Path(folder.name if isinstance(folder, TemporaryDirectory) else folder).absolute()
         self._hours, self._max_disk = hours, max_disk
         folders = (self.folder / name for name in _NAMES)
         self.uploads, self.processed, self.network, self.reports, self.lists, self.encoded = folders
@@ -138,7 +140,6 @@ class TaskStore:
         self._list_again = 0.0
         self._reserving, self._reserved = threading.Lock(), 0
         self.page_items: Callable[[], Iterable[StoredItem]] = tuple
-        self._cleaned = time.monotonic()
 
     def prepare(self) -> None:
         """Create the folders. Raises StorageError."""
@@ -200,8 +201,7 @@ class TaskStore:
             raise
         with self._lock:
             self._signatures[path.name] = info["signature"]
-        if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
-            self.clean()
+        self._trim()
 
     def info(self, task_id: str) -> Info | None:
         """Return the info of a finished task, or None if the result does not exist or the file is damaged."""
@@ -330,17 +330,21 @@ class TaskStore:
 
         Return whether `coming` more bytes fit.
         """
-        self._cleaned = time.monotonic()
         for folder in (*self._folders(), self._used.marks):
             remove_leftovers(folder)
         expiry = time.time() - self._hours * 3600
-        page = list(self.page_items()) if self._max_disk is not None else []
         with self._used.lock:
             for item in self._items():
                 if item.removable and item.used < expiry:
                     self._remove(item.path)
-            if self._max_disk is None:
-                return True
+        return self._trim(coming)
+
+    def _trim(self, coming: int = 0) -> bool:
+        """Delete the oldest files beyond the disk limit. Return whether `coming` more bytes fit."""
+        if self._max_disk is None:
+            return True
+        page = list(self.page_items())
+        with self._used.lock:
             return trim([*self._items(), *page], self._max_disk, self._reserved + coming, self._remove)
 
     def _folders(self) -> Iterator[Path]:

@@ -42,7 +42,7 @@ from .api import add_endpoints
 from .calls import API, REQUIRED, Endpoint, check_endpoint, check_parameters, is_uploaded
 from .gradio_changes import after_request, delete_files_of_request, root_url, user_of
 from .jobs import listening
-from .metrics import Metrics
+from .metrics import CLEAN_SECONDS, Metrics, start_cleaning
 from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
 
@@ -129,6 +129,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
+    start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean))
     services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))  # Local files can change between calls.
     with gr.Blocks(analytics_enabled=False):
         add_endpoints(services)

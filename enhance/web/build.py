@@ -27,7 +27,7 @@ from .display import DISPLAY_ROUTE
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
 from .http_api import HTTP_ROUTES
 from .layout import Page, build_page
-from .metrics import METRICS, Metrics, healthz, start_cleaning
+from .metrics import CLEAN_SECONDS, METRICS, Metrics, healthz, start_cleaning
 from .params import (
     BATCH_CONTROLS,
     CONTROLS,
@@ -72,7 +72,7 @@ _THUMBNAILS: dict[str, Any] = {**_QUIET, **batch_views.THUMBNAIL_EVENTS, "trigge
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 """Gradio sends nothing, and does not sum up all events after each one for a route that is closed here."""
-_CLEAN_SECONDS, _TRIM_SECONDS = 600, 60
+_TRIM_SECONDS = 60
 _THREADS = 60
 """Threads for everything but the waiting runs, each of which needs another one."""
 _MAX_EVENTS = 1000
@@ -105,8 +105,8 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         (0, sessions.sweep),
         (0, services.previews.images.sweep),
         (MARK_SECONDS, folder.mark_used),
-        (_CLEAN_SECONDS, folder.sweep),
-        (_CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
+        (CLEAN_SECONDS, folder.sweep),
+        (CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
         (0, enhancer.release_if_idle),
     )
     demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
@@ -150,7 +150,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
                 Middleware(SecurityHeaders, config.frame_ancestors),
                 Middleware(OriginCheck, metrics, config.public_host),
                 Middleware(Access, config.api_keys),
-                Middleware(RequestChecks, limits, tasks or TaskStore(config.data)),
+                Middleware(RequestChecks, limits, tasks or TaskStore(config.server_data)),
             ],
             "routes": routes,
         },

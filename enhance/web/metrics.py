@@ -30,6 +30,8 @@ from .gradio_changes import is_ready
 log = logging.getLogger(__name__)
 
 METRICS = "/metrics"
+CLEAN_SECONDS = 600
+"""How often expired files are deleted."""
 _CLEANING_SECONDS = 5.0
 _VERBOSE_LOGGERS = (
     *("httpx", "httpcore", "uvicorn.access", "mcp", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub"),

@@ -1,0 +1,86 @@
+"""The library without a data folder: it leaves nothing behind that nobody asked for."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Enhancer, Settings, enhance
+
+FAST = Settings("anime-fast")
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch) -> Path:
+    """A folder for temporary files, for a program that is started in an empty folder without ENHANCE_DATA."""
+    folders = tmp_path / "temporary", tmp_path / "here"
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.delenv("ENHANCE_DATA")
+    monkeypatch.setattr("tempfile.tempdir", str(folders[0]))
+    monkeypatch.setenv("TMPDIR", str(folders[0]))
+    monkeypatch.chdir(folders[1])
+    return folders[0]
+
+
+def test_result_without_an_output_exists_until_the_enhancer_is_closed(temporary, photo_file):
+    with Enhancer("cpu") as enhancer:
+        result = enhancer.run(photo_file, FAST)
+        assert Image.open(result.path).size == (4 * result.info["input"]["width"], 4 * result.info["input"]["height"])
+        assert temporary in result.path.parents
+        assert enhancer.run(photo_file, FAST).info["cached"]
+        assert list(enhancer.tasks.network.iterdir()) == []
+        assert enhancer.report(result.info["task_id"]).read_bytes().startswith(b"%PDF-")
+    assert not result.path.exists()
+    assert enhancer.run(photo_file, FAST).path.exists(), "a closed enhancer can be used again"
+    del enhancer
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_arrays_and_saved_results_leave_no_other_file(temporary, photo, photo_file):
+    with Enhancer("cpu") as enhancer:
+        assert enhance(photo, FAST, enhancer=enhancer).shape == (4 * photo.shape[0], 4 * photo.shape[1], 3)
+        enhancer.run(photo_file, FAST, output="large.png")
+        assert not [path for path in temporary.rglob("*") if path.is_file() and path.suffix in (".png", ".raw")]
+    del enhancer
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+    assert [path.name for path in Path.cwd().iterdir()] == ["large.png"]
+
+
+def test_results_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo_file):
+    code = f"import os; from enhance import Enhancer; Enhancer().run({str(photo_file)!r}, 'anime-fast'); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
+    (foreign := temporary / "enhance-notes").mkdir()
+    (killed,) = (path for path in temporary.iterdir() if path != foreign)
+    assert list(killed.glob("processed/*.png"))
+    with Enhancer("cpu") as enhancer:
+        assert foreign.exists()
+        assert not killed.exists()
+        assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, "other users cannot read the photos"
+
+
+def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
+    result = Enhancer("cpu").run(photo_file, FAST)
+    gc.collect()
+    assert result.save(tmp_path / "large.jpg").path.exists()
+    assert result.path.exists()
+    del result
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_data_folder_keeps_everything(tmp_path, photo_file):
+    with Enhancer("cpu", data=tmp_path / "data") as enhancer:
+        result = enhancer.run(photo_file, FAST)
+    assert result.path.exists()
+    assert list((tmp_path / "data" / "network").iterdir())
+    assert np.array_equal(result.array, np.asarray(Image.open(result.path)))
