@@ -31,6 +31,7 @@ from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
 from docs.measure_start import lines as start_lines
 from docs.measure_start import starts
+from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.phases import PhasedStream
@@ -41,7 +42,6 @@ from enhance.models.graphs import Conv, Graph
 from enhance.models.networks import plksr
 from enhance.models.networks.rrdbnet import rrdbnet
 from enhance.models.phases import split
-from enhance.scheduler import SCHEDULER
 from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,7 @@ def shares(precision: str) -> dict[int, float]:
     The peak is measured before and after each run, and the higher one counts.
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
-    network = SCHEDULER.call(lambda: RowNetwork.load(WeightInterpolation(SMALLER)))
+    network = DEVICE_THREAD.call(lambda: RowNetwork.load(WeightInterpolation(SMALLER)))
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
@@ -75,7 +75,7 @@ def shares(precision: str) -> dict[int, float]:
             rate = network.graph.work * rows * width / (time.perf_counter() - started)
             return rate / max(before, matrix_peak(dtype))
 
-        found[width] = round(max(SCHEDULER.call(reach) for _ in range(2)), 3)
+        found[width] = round(max(DEVICE_THREAD.call(reach) for _ in range(2)), 3)
     return found
 
 
@@ -102,7 +102,9 @@ def barriers() -> dict[str, Any]:
             network(image.permute(2, 0, 1)[None])
 
     with patch("enhance.images.worker.IN_MEMORY", 0):
-        times = [[SCHEDULER.call(lambda work=work: _duration(work)) for work in (stream, untiled)] for _ in range(3)]
+        times = [
+            [DEVICE_THREAD.call(lambda work=work: _duration(work)) for work in (stream, untiled)] for _ in range(3)
+        ]
     streamed, whole = (min(several) for several in zip(*times, strict=True))
     stored = sum(slot.bytes(1000, 1000, dtype.itemsize) for slot in slots)
     return {"streamed": round(streamed, 3), "untiled": round(whole, 3), "stored_bytes_per_megapixel": stored}
@@ -164,7 +166,8 @@ def simulate_cores(rate: float) -> dict[str, Any]:
     The threads and the Python code are real. Only the convolutions sleep instead of computing.
     """
     return {
-        str(count): SCHEDULER.call(lambda count=count: _share_worked(Threads.for_cores(count), rate)) for count in CORES
+        str(count): DEVICE_THREAD.call(lambda count=count: _share_worked(Threads.for_cores(count), rate))
+        for count in CORES
     }
 
 
@@ -333,7 +336,7 @@ def main() -> None:
         "peaks": peaks(),
         "barriers": barriers(),
         "starts": starts(),
-        "cores": simulate_cores(rate / SCHEDULER.call(torch.get_num_threads)),
+        "cores": simulate_cores(rate / DEVICE_THREAD.call(torch.get_num_threads)),
     }
     sys.stdout.write(f"{lines(figures)}\n")
     record(figures, ROOT / ("docs" if "--docs" in sys.argv else ".bench"))

@@ -13,10 +13,10 @@ import psutil
 import torch
 
 from enhance import models
+from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.info import PeakMemory
-from enhance.scheduler import SCHEDULER
 
 MODEL = "realesrgan-x4plus"
 SIDE = 384
@@ -27,7 +27,7 @@ def measure() -> dict[str, Any]:
     """Measure this computer. The figures are in seconds, shares of 1, MB and 1e9 multiply-adds per second."""
     image, automatic = sample_image(), Engine("cpu")
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    threads = SCHEDULER.call(torch.get_num_threads)
+    threads = DEVICE_THREAD.call(torch.get_num_threads)
     figures: dict[str, Any] = {
         "machine": f"{platform.machine()}, {cores} cores, {threads} threads, device {automatic.device}",
         "picture": f"{SIDE} x {SIDE}",
@@ -78,7 +78,7 @@ def matrix_peak(kind: torch.dtype) -> float:
         first, second = (torch.randn(size, size).to(kind) for _ in range(2))
         return best_seconds(lambda: (first @ second)[0, 0].item(), 6)
 
-    return size**3 / SCHEDULER.call(multiply)
+    return size**3 / DEVICE_THREAD.call(multiply)
 
 
 def best_seconds(work: Callable[[], object], times: int) -> float:

@@ -21,10 +21,10 @@ from PIL import Image
 
 from docs.measure_engine import MODEL, TILE, best_seconds, sample_image
 from enhance import models
+from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.enhancer import Enhancer
 from enhance.output.png import encode_png
-from enhance.scheduler import SCHEDULER
 from enhance.settings import Settings
 
 PRESETS = ("original", "precise")
@@ -90,7 +90,7 @@ def _reference(image: np.ndarray, ours: dict[str, float]) -> dict[str, Any]:
     except Exception as error:  # basicsr raises many errors with incompatible packages, not only ImportError
         return {"reason": f"basicsr and realesrgan are not installed ({type(error).__name__})"}
     # On the thread of the engine, because the OpenMP threads of a second one would slow this one down.
-    seconds, _ = SCHEDULER.call(lambda: run_reference(image, network, upscaler))
+    seconds, _ = DEVICE_THREAD.call(lambda: run_reference(image, network, upscaler))
     ratio = {name: round(seconds / one, 2) for name, one in ours.items()}
     return {"seconds": round(seconds, 2), "precision": "fp32", "ratio": ratio}
 

@@ -30,11 +30,11 @@ from PIL import Image
 from docs.measure_engine import MODEL, TILE
 from docs.measure_peers import import_reference
 from enhance import models
+from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.steps import RowNetwork
 from enhance.preview import MARGIN
-from enhance.scheduler import SCHEDULER
 from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
@@ -142,7 +142,7 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
 
     def switch() -> float:
         started = time.perf_counter()
-        SCHEDULER.call(load)
+        DEVICE_THREAD.call(load)
         return time.perf_counter() - started
 
     found: dict[str, float | None] = {

@@ -25,6 +25,7 @@ from .analysis import Analysis, analyse
 from .analysis.auto import LONG_SECONDS, choose, faster_preset
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
+from .device_thread import DEVICE_THREAD
 from .errors import (
     Cancelled,
     EnhanceError,
@@ -48,7 +49,7 @@ from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
-from .scheduler import SCHEDULER, Kind, Progress, Ticket
+from .scheduler import Kind, Progress, Scheduler, Ticket
 from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings
 from .store import TaskStore, count_as_used
 
@@ -122,6 +123,7 @@ class Enhancer:
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
+        self.scheduler = Scheduler()
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._analyses: dict[tuple[str, bool], Analysis] = {}
@@ -151,7 +153,7 @@ class Enhancer:
         """The engine, created at first use. This imports PyTorch."""
         if self._engine is None:
             warm_up()
-            return SCHEDULER.call(self._create_engine)
+            return DEVICE_THREAD.call(self._create_engine)
         return self._engine
 
     @memory_errors()
@@ -201,7 +203,7 @@ class Enhancer:
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
         engine, started = self.engine, time.perf_counter()  # in this order, because the first use imports PyTorch
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
-        with as_file(source, self.tasks.network) as (path, own_name), SCHEDULER.queue_job(ticket, ahead=1):
+        with as_file(source, self.tasks.network) as (path, own_name), self.scheduler.queue_job(ticket, ahead=1):
             image = self.read(image or path, target, name=name or own_name)
             run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
             height, width = run.request.size
@@ -435,7 +437,8 @@ class Enhancer:
         settings = pipeline.install_models(settings, ticket.stop)
         precision = engine.precision(image.bits, settings.model) if settings.model else "fp32"
         request = _request(image, settings, precision, ticket.stop)
-        return Run(request, engine, self._face_cache, ticket, started, progress, watch, auto, on_compute)
+        shared = engine, self._face_cache, self.scheduler
+        return Run(request, *shared, ticket, started, progress, watch, auto, on_compute)
 
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
@@ -523,7 +526,9 @@ class Enhancer:
         """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
-        return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile)
+        engine, ticket = self.engine, Ticket()
+        with self.scheduler.queue_job(ticket):
+            return engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, ticket=ticket)
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected seconds of a run on this machine for an image of this size, from measurements.
@@ -545,14 +550,14 @@ class Enhancer:
     def status(self) -> Status:
         """Return the state of the device and of the queue."""
         engine = self._engine
-        loaded, running = engine.loaded() if engine else None, min(SCHEDULER.count(admitted=False), 1)
+        loaded, running = engine.loaded() if engine else None, min(self.scheduler.count(admitted=False), 1)
         return {
             "device": str(engine.device) if engine else self._device,
             "precision": engine.precision() if engine else self._precision,
             "model": loaded[0] if loaded else None,
             "model_memory_mb": round(loaded[1] / 1e6, 1) if loaded else 0.0,
             "running": running,
-            "waiting": max(SCHEDULER.count() - running, 0),
+            "waiting": max(self.scheduler.count() - running, 0),
         }
 
     def check(self) -> None:
@@ -569,7 +574,7 @@ class Enhancer:
 
         A server calls this regularly.
         """
-        if self._engine is not None:
+        if self._engine is not None and not self.scheduler.count(admitted=False):
             self._engine.release_if_idle()
         end_idle_workers()
         _return_free_memory()

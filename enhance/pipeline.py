@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
@@ -52,7 +52,7 @@ from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
 from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
-from .scheduler import SCHEDULER, Progress, Ticket
+from .scheduler import Progress, Scheduler, Ticket
 from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
 from .store import TaskStore, count_as_used
 
@@ -117,6 +117,7 @@ class Run:
     request: Request
     engine: Engine
     face_cache: FaceCache
+    scheduler: Scheduler
     ticket: Ticket
     started: float
     progress: Progress | None = None
@@ -291,7 +292,7 @@ class Run:
                     self._run_network(output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0))
                 if network_path:
                     output.keep()
-            SCHEDULER.leave_queue(self.ticket)  # The next run gets the device while this one is tuned and written.
+            self.scheduler.leave_queue(self.ticket)  # The next run gets the device while this one is tuned and written.
             self._end_stage("network")
             yield output
 
@@ -329,6 +330,7 @@ class Run:
         the strips of the first network.
         """
         before, after = shares
+        queued = self.scheduler.queue_job(self.ticket) if self.ticket.queue_name == "run" else nullcontext()
 
         def report(done: int, total: int, seconds_left: float | None) -> None:
             if self.memory is not None:
@@ -347,7 +349,7 @@ class Run:
             key=self.request.network_key,
             region=region,
         )
-        with closing(strips):
+        with queued, closing(strips):
             for strip in strips:
                 output.add(strip)
                 if self.watch is not None and before == 0:

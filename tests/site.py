@@ -23,7 +23,7 @@ from skimage import data
 from enhance import Enhancer
 from enhance.comparison import Cell
 from enhance.config import Config
-from enhance.scheduler import SCHEDULER, Ticket
+from enhance.scheduler import Scheduler, Ticket
 
 SETTINGS = {
     "preset": "auto",
@@ -237,9 +237,9 @@ def guarded_site(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def busy_device(jobs: int = 1) -> Iterator[None]:
+def busy_device(scheduler: Scheduler, jobs: int = 1) -> Iterator[None]:
     """Occupy the device, and the next positions of the queue, until the end of the block."""
     with ExitStack() as stack:
         for ahead in range(jobs):
-            stack.enter_context(SCHEDULER.queue_job(Ticket(caller=f"other {ahead}"), ahead))
+            stack.enter_context(scheduler.queue_job(Ticket(caller=f"other {ahead}"), ahead))
         yield

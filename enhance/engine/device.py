@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..device_thread import DEVICE_THREAD
 from ..errors import EnhanceError, SettingsError, is_memory_short
-from ..scheduler import SCHEDULER
 from .kernels import RowReader
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def _is_bf16_faster() -> bool:
         log.info("A convolution takes %.2f ms at fp32 and %.2f ms at bf16", 1e3 * single, 1e3 * short)
         return single > _LEAST_BF16_SPEEDUP * short
 
-    return SCHEDULER.call(is_faster)
+    return DEVICE_THREAD.call(is_faster)
 
 
 def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Hashable
-from contextlib import closing, nullcontext
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +15,9 @@ import torch
 from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
 
 from .. import models
+from ..device_thread import DEVICE_THREAD, Step
 from ..errors import MemoryShortError, SettingsError
-from ..scheduler import SCHEDULER, Progress, Step, Ticket
+from ..scheduler import Progress, Ticket
 from ..settings import WeightInterpolation
 from .device import PRECISIONS, PendingPixels, Transfer, free_memory, is_out_of_memory, pick_device, pick_precision
 from .estimates import Estimator, run_clock
@@ -44,7 +45,7 @@ class Engine:
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto"):
-        self.device = SCHEDULER.call(lambda: pick_device(device))
+        self.device = DEVICE_THREAD.call(lambda: pick_device(device))
         if precision not in (*PRECISIONS, "auto"):
             raise SettingsError("precision_unknown", precision=precision, known=", ".join(PRECISIONS))
         self._precision = precision
@@ -90,16 +91,15 @@ class Engine:
                 self._drop()
                 raise MemoryShortError("memory_short") from error
 
-        return SCHEDULER.call(step, ticket)
+        return DEVICE_THREAD.call(step, ticket)
 
     def release(self) -> None:
         """Free the memory of the model; the next run loads it again."""
-        SCHEDULER.call(self._drop)
+        DEVICE_THREAD.call(self._drop)
 
     def release_if_idle(self) -> None:
         """Free the memory of the model if nothing has used it for a while."""
-        idle = not SCHEDULER.count(admitted=False)
-        if self._model is not None and idle and time.monotonic() - self._used >= _IDLE_SECONDS:
+        if self._model is not None and time.monotonic() - self._used >= _IDLE_SECONDS:
             self.release()
 
     def stream(
@@ -119,36 +119,34 @@ class Engine:
         The strips of a portrait or square image are [n, W * scale, 3] from top to bottom, those of a landscape image
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the size of a step and changes no pixel.
 
-        A run (see `Ticket`) begins when the runs ahead of it are done. An image that is too large for memory is
-        processed in parts, whose output is stored in `folder`, and so are the feature maps between the phases of a
-        network with barriers. Such a network needs statistics of the whole image. They are remembered by the image's
-        `key`, and used for a `region` of the image with this key. Raises Cancelled, WeightsError, MemoryShortError,
-        StorageError.
+        An image that is too large for memory is processed in parts, whose output is stored in `folder`, and so are the
+        feature maps between the phases of a network with barriers. Such a network needs statistics of the whole image.
+        They are remembered by the image's `key`, and used for a `region` of the image with this key. Raises Cancelled,
+        WeightsError, MemoryShortError, StorageError.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
         ticket, columns = ticket or Ticket(), streams_columns(*rgb.shape[:2])
-        with SCHEDULER.queue_job(ticket) if ticket.queue_name == "run" else nullcontext():
-            dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
-            along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
-            cuts = self._cuts(recipe.model, dtype, along, across, begins=True)
-            pixels = (total_rows(cuts) or along) * across
-            clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, pixels))
+        dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
+        along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
+        cuts = self._cuts(recipe.model, dtype, along, across, begins=True)
+        pixels = (total_rows(cuts) or along) * across
+        clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, pixels))
 
-            def report(share: float) -> None:
-                if progress is not None:
-                    progress(*clock(share))
+        def report(share: float) -> None:
+            if progress is not None:
+                progress(*clock(share))
 
-            run = partial(
-                self._run, recipe=recipe, dtype=dtype, tile=tile, ticket=ticket, folder=folder, key=key, region=region
-            )
-            if not cuts:
-                yield from run(rgb, columns, report)
-                return
-            scale = models.graph_of(recipe.model).scale
-            with closing(strips_of_parts(rgb, cuts, columns, scale, run, report, folder)) as strips:
-                for strip in strips:
-                    ticket.check()
-                    yield strip
+        run = partial(
+            self._run, recipe=recipe, dtype=dtype, tile=tile, ticket=ticket, folder=folder, key=key, region=region
+        )
+        if not cuts:
+            yield from run(rgb, columns, report)
+            return
+        scale = models.graph_of(recipe.model).scale
+        with closing(strips_of_parts(rgb, cuts, columns, scale, run, report, folder)) as strips:
+            for strip in strips:
+                ticket.check()
+                yield strip
 
     def is_exact(self, recipe: WeightInterpolation, key: str) -> bool:
         """Return whether a region of the image with this key is computed as in the whole image.
@@ -180,7 +178,7 @@ class Engine:
         if max(along, across) <= _ALWAYS_FITS or graph.has_barriers:
             return []
         if self.device.type == "cuda":
-            room = SCHEDULER.call(lambda: free_memory(self.device)) if begins else float("inf")
+            room = DEVICE_THREAD.call(lambda: free_memory(self.device)) if begins else float("inf")
 
         def bytes_of(width: int) -> int:
             width = -(-width // graph.unshuffle)
@@ -219,11 +217,11 @@ class Engine:
             nonlocal busy
             loaded = network()  # again, because another job can have loaded its model in the meantime
             started = time.perf_counter()
-            pixels = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
+            pixels = transfer.to_pixels(run.step(loaded, lambda: DEVICE_THREAD.check(ticket)))
             busy += time.perf_counter() - started
             return pixels
 
-        stream, run, transfer = SCHEDULER.call(begin, ticket)
+        stream, run, transfer = DEVICE_THREAD.call(begin, ticket)
         for pixels in self._outputs(run, step, ticket):
             report(stream.work_done())
             strip = pixels()
@@ -233,28 +231,27 @@ class Engine:
             self._statistics[key, recipe] = stream.statistics
             while len(self._statistics) > _REMEMBERED_IMAGES:
                 self._statistics.pop(next(iter(self._statistics)), None)
-        if ticket.kind != "background":  # Small regions are slower per pixel.
-            self._estimates.record(recipe.model, dtype, height * width, busy)
+        self._estimates.record(recipe.model, dtype, height * width, busy)
 
     def _outputs(
         self, run: Steps, step: Callable[[], PendingPixels], ticket: Ticket
     ) -> Generator[PendingPixels, None, None]:
         """Yield the output of each step. A GPU runs the next step while the pixels of the last one are written."""
-        submitted: Step[PendingPixels] = SCHEDULER.submit(step, ticket)
+        submitted: Step[PendingPixels] = DEVICE_THREAD.submit(step, ticket)
         try:
             while True:
-                pixels = SCHEDULER.wait_for(submitted)
+                pixels = DEVICE_THREAD.wait_for(submitted)
                 finished = run.stream.finished
                 if self._runs_ahead and not finished:
-                    submitted = SCHEDULER.submit(step, ticket)
+                    submitted = DEVICE_THREAD.submit(step, ticket)
                 yield pixels
                 if finished:
                     return
                 ticket.check()
                 if not self._runs_ahead:
-                    submitted = SCHEDULER.submit(step, ticket)
+                    submitted = DEVICE_THREAD.submit(step, ticket)
         finally:
-            SCHEDULER.withdraw(submitted)
+            DEVICE_THREAD.withdraw(submitted)
 
     def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
         """Return the model of a key, and load it if it is not in memory; only on the device's thread."""

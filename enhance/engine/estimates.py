@@ -12,7 +12,8 @@ import torch
 from enhance.models.graphs import Graph
 
 from .. import models
-from ..scheduler import SCHEDULER, Ticket
+from ..device_thread import DEVICE_THREAD
+from ..scheduler import Ticket
 from ..settings import WeightInterpolation
 from .phases import PhasedStream
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
@@ -53,7 +54,7 @@ class Estimator:
         key = model, dtype
         if key not in self._paces:
             graph = models.graph_of(model)
-            pace = SCHEDULER.call(lambda: time_strip(graph, self._device, dtype))
+            pace = DEVICE_THREAD.call(lambda: time_strip(graph, self._device, dtype))
             self._paces.setdefault(key, (pace, 0.0))  # A run can have ended in the meantime.
         return self._paces[key][0] * pixels
 
@@ -76,7 +77,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
         stream = PhasedStream(graph, rows, _WIDTH, lambda first, last: image[first:last], dtype)
         steps = Steps(stream, _TILE, dtype, replace(threads, strips=1))
         while not stream.finished:
-            steps.step(network, lambda: SCHEDULER.check(ticket))
+            steps.step(network, lambda: DEVICE_THREAD.check(ticket))
 
     best = float("inf")
     for _ in range(_TRIAL_TIMES):

@@ -335,5 +335,6 @@ def _free_in_container(cgroup: tuple[Path, str, str, str]) -> int | None:
         return None
 
 
+# All enhancers of a process share the workers, because their memory and their cores must be counted together.
 WORKERS = Workers(min(_MAX_WORKERS, os.cpu_count() or 1))
 atexit.register(WORKERS.end_idle)

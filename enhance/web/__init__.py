@@ -16,9 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..config import log_unknown_variables
+from ..device_thread import DEVICE_THREAD
 from ..errors import StorageError, optional_packages
 from ..presets import available_presets
-from ..scheduler import SCHEDULER, Ticket
+from ..scheduler import Ticket
 from ..settings import AUTO, Settings
 
 if TYPE_CHECKING:
@@ -41,16 +42,16 @@ def warm_up(enhancer: Enhancer) -> None:
         except Exception as error:  # The first run reports it to the user.
             log.warning("The engine is not ready: %s", str(error))  # The message contains nothing of a user.
 
-    SCHEDULER.submit(partial(load, AUTO))
+    DEVICE_THREAD.submit(partial(load, AUTO))
     for preset in available_presets():  # Otherwise the first photo would wait for these measurements.
-        SCHEDULER.submit(partial(load, preset), Ticket())  # Steps of previews go first.
+        DEVICE_THREAD.submit(partial(load, preset), Ticket())  # Steps of previews go first.
 
 
-def stop_all(seconds: float) -> None:
-    """Cancel all jobs, and wait at most `seconds` until they have ended."""
+def stop_all(enhancer: Enhancer, seconds: float) -> None:
+    """Cancel all jobs of an enhancer's app, and wait at most `seconds` until they have ended."""
     from .jobs import JOBS
 
-    jobs = list(JOBS)
+    jobs = [job for job in list(JOBS) if job.scheduler is enhancer.scheduler]
     for job in jobs:
         job.close()
     end = time.monotonic() + seconds
@@ -92,7 +93,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         warm_up(enhancer)
         threading.Event().wait()
     finally:
-        stop_all(_END_SECONDS)
+        stop_all(enhancer, _END_SECONDS)
         logging.disable()  # Interrupted requests would log errors from here on.
         limit_shutdown(demo, _STREAM_SECONDS)
         demo.close(verbose=False)

@@ -89,7 +89,10 @@ class Endpoints:
                 def work(job: Job[Result]) -> Result:
                     return enhance(services, source, settings, job, output=path, encoding=encoding, hold=hold)
 
-                result = yield from self._run(request, progress, "run", lambda ticket: Job(work, ticket, source))
+                def job(ticket: Ticket) -> Job[Result]:
+                    return Job(services.enhancer.scheduler, work, ticket, source)
+
+                result = yield from self._run(request, progress, "run", job)
                 name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
                 file = path or services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(request, result.info, encoding))
@@ -133,7 +136,10 @@ class Endpoints:
                 comparison = compare(services, source, job, **region)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))
 
-            comparison = yield from self._run(request, progress, "comparison", lambda ticket: Job(work, ticket, source))
+            def job(ticket: Ticket) -> Job[Comparison]:
+                return Job(services.enhancer.scheduler, work, ticket, source)
+
+            comparison = yield from self._run(request, progress, "comparison", job)
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
 

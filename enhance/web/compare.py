@@ -62,7 +62,7 @@ class PageComparison(Job[None]):
             self._save("", upscale(image, settings[0], box), icc_for_screen(image))
             compare(call.services, upload.path, job, **options)
 
-        super().__init__(work, ticket, upload.path)
+        super().__init__(call.services.enhancer.scheduler, work, ticket, upload.path)
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         self._state = RunState(done, total, seconds_left)  # No file is written at its end.

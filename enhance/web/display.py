@@ -116,4 +116,6 @@ def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
     return Box(left, top, across, down), step
 
 
-DISPLAY_ROUTE = Route("/display/{session}/{kind}/{version}", _Display(), methods=["GET"])
+def display_route() -> Route:
+    """Return the route of one app, which counts its requests."""
+    return Route("/display/{session}/{kind}/{version}", _Display(), methods=["GET"])

@@ -61,7 +61,7 @@ async def enhance_form(request: Request) -> Response:
 
             with (
                 services.enter(asker_of(client).caller, "run") as ticket,
-                closing(Job(work, ticket, source)) as job,
+                closing(Job(services.enhancer.scheduler, work, ticket, source)) as job,
             ):
                 while not job.is_over:
                     if await request.is_disconnected():

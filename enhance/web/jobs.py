@@ -16,7 +16,7 @@ import gradio as gr
 
 from ..errors import EnhanceError
 from ..i18n import format_duration, translate
-from ..scheduler import SCHEDULER, Ticket
+from ..scheduler import Scheduler, Ticket
 from .gradio_changes import current_event
 
 T = TypeVar("T")
@@ -43,17 +43,17 @@ class RunState:
 class Job(Generic[T]):
     """Work in a thread, which starts at once and gets the job. The job keeps its ticket until its end.
 
-    It reads the files `sources`.
+    The `scheduler` has admitted the job, which reads the files `sources`.
     """
 
-    def __init__(self, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
-        self.ticket, self._sources = ticket, sources
+    def __init__(self, scheduler: Scheduler, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
+        self.scheduler, self.ticket, self._sources = scheduler, ticket, sources
         self.cancelled_by: Literal["", "user", "absence"] = ""
         """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
         self._future: Future[T] = Future()
         self._held = ExitStack()
-        self._held.enter_context(SCHEDULER.hold(ticket))
+        self._held.enter_context(scheduler.hold(ticket))
         self._held.callback(JOBS.discard, self)
         JOBS.add(self)
         try:
@@ -70,7 +70,7 @@ class Job(Generic[T]):
     @property
     def state(self) -> RunState:
         """The current progress."""
-        ahead = SCHEDULER.ahead(self.ticket)
+        ahead = self.scheduler.ahead(self.ticket)
         return RunState(ahead=ahead) if ahead else self._state
 
     @property
@@ -130,7 +130,7 @@ class Job(Generic[T]):
 
 
 JOBS: set[Job[Any]] = set()
-"""All jobs that have not ended, for the shutdown of the server."""
+"""All jobs of this process that have not ended."""
 
 _streams: Counter[str] = Counter()
 """The number of open event streams by the name of a session or an event. Only the event loop's thread changes it."""

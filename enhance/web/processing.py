@@ -17,7 +17,7 @@ from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result
 from ..output.formats import Encoding
-from ..scheduler import SCHEDULER, Ticket
+from ..scheduler import Ticket
 from ..settings import Settings
 from .jobs import Job
 from .services import Services
@@ -34,7 +34,7 @@ def enhance(services: Services, source: Path, settings: Settings, job: Job[Any],
 
 def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
     """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises EnhanceError."""
-    with SCHEDULER.queue_job(job.ticket):
+    with services.enhancer.scheduler.queue_job(job.ticket):
         image = services.previews.image(source)
         options |= {"progress": job.progress, "ticket": job.ticket}
         return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(image, **options))
@@ -99,7 +99,7 @@ class BatchJob(Job[Packed]):
             work=work,
         )
         self._started: float | None = None
-        super().__init__(BatchJob._run, ticket)
+        super().__init__(services.enhancer.scheduler, BatchJob._run, ticket)
 
     @property
     def batch(self) -> Batch:

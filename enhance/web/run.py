@@ -45,7 +45,7 @@ class PageRun(Job[PageResult]):
         height, width = downscaled_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview
-        super().__init__(PageRun._run, ticket, upload.path)
+        super().__init__(call.services.enhancer.scheduler, PageRun._run, ticket, upload.path)
 
     def _run(self) -> PageResult:
         services, session, upload = self._call.services, self._call.session, self.upload

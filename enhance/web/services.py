@@ -23,7 +23,7 @@ from ..info import Info, Result, settings_in
 from ..output.formats import Encoding
 from ..output.resample import with_possible_size
 from ..presets import PresetInfo, with_installed_models
-from ..scheduler import SCHEDULER, Kind, Ticket
+from ..scheduler import Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from ..store import download_name
 from .calls import Endpoint
@@ -54,7 +54,7 @@ class Services:
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
-        return SCHEDULER.admit(caller, kind, self.queue if kind in ("run", "batch") else None)
+        return self.enhancer.scheduler.admit(caller, kind, self.queue if kind in ("run", "batch") else None)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """Return the presets. Only an administrator sees how to install a missing one."""

@@ -13,7 +13,6 @@ from ..images import Facts
 from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
 from ..presets import available_presets, with_installed_models
 from ..scenes.dehaze import HAZY
-from ..scheduler import SCHEDULER
 from ..settings import AUTO, Settings, network_scale
 from . import templates
 from .layout import EXAMPLES
@@ -78,7 +77,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         }
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
-    about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), SCHEDULER.count()
+    about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), enhancer.scheduler.count()
     if has_second_pass(settings, facts.height, facts.width):
         about = call.text("about_passes", about=about)
     time = templates.note(call.text("about_after", about=about, ahead=ahead) if ahead else about)

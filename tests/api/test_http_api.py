@@ -12,7 +12,6 @@ from openapi_spec_validator import validate
 from PIL import Image
 
 from enhance.output.formats import FORMATS
-from enhance.scheduler import SCHEDULER
 from enhance.settings import RANGES
 
 from ..site import ADDED_SETTINGS, SETTINGS, Site, busy_device, wait_until
@@ -101,7 +100,7 @@ def test_the_form_is_described_in_the_openapi_document(site):
 def test_a_full_queue_is_status_429_with_a_time(site):
     with ExitStack() as stack:
         for count in range(15):
-            stack.enter_context(SCHEDULER.admit(("address 127.0.0.1", f"session {count}"), "run", 20))
+            stack.enter_context(site.enhancer.scheduler.admit(("address 127.0.0.1", f"session {count}"), "run", 20))
         answer = post(site.url, site.photo("late.png", 16, 16), None, **FAST)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 60
@@ -110,7 +109,7 @@ def test_a_full_queue_is_status_429_with_a_time(site):
 def test_a_run_is_cancelled_when_its_client_disconnects(site):
     path, before = site.photo("gone.png", 33, 33), uploads(site)
     waits_briefly = httpx.Timeout(60, read=1)
-    with busy_device():
+    with busy_device(site.enhancer.scheduler):
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{site.url}api/enhance", files={"image": path.read_bytes()}, data=FAST, timeout=waits_briefly)
         wait_until(lambda: status(site)["waiting"] == 0)

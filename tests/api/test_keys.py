@@ -47,11 +47,17 @@ def photo_file(folder: Path, height: int, width: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory) -> Iterator[str]:
-    """A server with keys and without a login."""
+def enhancer(tmp_path_factory) -> Enhancer:
+    """The enhancer of `programs`."""
     folder = tmp_path_factory.mktemp("keys")
     config = Config(folder / "data", page_folder=folder / "page", api_keys=(FIRST, SECOND), metrics=True)
-    with served(Enhancer("cpu", config=config)) as url:
+    return Enhancer("cpu", config=config)
+
+
+@pytest.fixture(scope="module")
+def programs(enhancer) -> Iterator[str]:
+    """A server with keys and without a login."""
+    with served(enhancer) as url:
         yield url
 
 
@@ -151,9 +157,9 @@ def test_a_run_belongs_to_its_key_in_every_session(programs, tmp_path):
         assert outcome in events(programs, key, "report", event)
 
 
-def test_a_key_has_its_own_share_of_the_queue(programs, tmp_path):
+def test_a_key_has_its_own_share_of_the_queue(programs, enhancer, tmp_path):
     data = [uploaded(programs, photo_file(tmp_path, 20, 28)), *FAST_VALUES]
-    with busy_device():
+    with busy_device(enhancer.scheduler):
         begun = [call(programs, FIRST, "enhance", data, session=f"session {n}") for n in range(5)]
         is_full = httpx.Client(base_url=programs, headers=bearer(FIRST))
         wait_until(lambda: is_full.get("metrics").text.count("\nenhance_waiting 5.0"))

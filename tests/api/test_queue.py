@@ -26,7 +26,7 @@ def waiting(site) -> int:
 
 def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
     image = upload(site, "flood.png", 31)
-    with busy_device():
+    with busy_device(site.enhancer.scheduler):
         events = [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
         events += [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(6)]
@@ -51,7 +51,7 @@ def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site)
 
 def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client):
     image = upload(site, "left.png", 32)
-    with busy_device():
+    with busy_device(site.enhancer.scheduler):
         job = client.submit(handle_file(site.photo("left.png", 32, 32)), preset="anime-fast", api_name="/enhance")
         wait_until(lambda: waiting(site) == 1)
         events = [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(2)]
@@ -66,7 +66,7 @@ def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client
 
 def test_a_job_whose_events_no_client_reads_is_removed(site, monkeypatch):
     image, answers = upload(site, "unheard.png", 33), {}
-    with busy_device():
+    with busy_device(site.enhancer.scheduler):
         data = [image, *FAST_VALUES]
         unread, read_job = (begin(site, "enhance", data) for _ in range(2))
         own = begin(site, "enhance", data, session_hash="own")
@@ -90,7 +90,7 @@ def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeyp
         return read(path, **limits)
 
     monkeypatch.setattr(enhancer, "read_image", record)
-    with busy_device():
+    with busy_device(site.enhancer.scheduler):
         for count in range(9):
             image, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
             data, headers = [image, *FAST_VALUES], {"x-forwarded-for": address}

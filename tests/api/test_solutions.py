@@ -14,7 +14,6 @@ import pytest
 
 from enhance.batch import Item
 from enhance.errors import MemoryShortError, StorageError, WeightsError
-from enhance.scheduler import SCHEDULER
 from enhance.settings import AUTO
 from enhance.web import controls, run, upload
 from enhance.web.batch.views import file_message
@@ -46,7 +45,7 @@ def buttons(html: str) -> dict[str, dict[str, Any]]:
 def test_a_full_queue_shows_when_to_try_again(call):
     with ExitStack() as stack:
         for number in range(4):
-            stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
+            stack.enter_context(call.services.enhancer.scheduler.admit(f"other {number}", "run", 100))
         html = run.start_run(call)[call.page.run.progress]
     assert "The queue is full." in html
     assert re.search(r"Try again in about \d+\smin", html)

@@ -18,7 +18,7 @@ from docs.measure_peers import import_reference, run_reference
 from enhance import Enhancer, Settings
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose
-from enhance.scheduler import SCHEDULER
+from enhance.device_thread import DEVICE_THREAD
 
 from .cases import Case, Networks, Upscaled, bicubic, upscaled
 from .metrics import GMSD, HAARPSI, PSNR, SSIM, block_steps, grid_steps
@@ -166,7 +166,7 @@ def peer_table(enhancer: Enhancer) -> str:
 
         run()  # The first run loads the model.
         seconds, result = min((run() for _ in range(2)), key=lambda one: one[0])
-    peer_seconds, peer = SCHEDULER.call(lambda: run_reference(case.degraded, network, upscaler))
+    peer_seconds, peer = DEVICE_THREAD.call(lambda: run_reference(case.degraded, network, upscaler))
     metrics = (PSNR, SSIM, HAARPSI, GMSD)
     lines = [f"| | seconds | {' | '.join(one.name for one in metrics)} |", f"| --- |{' ---: |' * (len(metrics) + 1)}"]
     for name, time_taken, pixels in (("RealESRGANer", peer_seconds, peer), ("Auto", seconds, result)):

@@ -142,7 +142,7 @@ def server(folder: Path, port: int) -> Iterator[tuple[str, WatchedEnhancer]]:
     enhancer = WatchedEnhancer("cpu", config=Config(data=folder))
     with served(enhancer, port=port) as url:
         yield url, enhancer
-        stop_all(10)
+        stop_all(enhancer, 10)
 
 
 @pytest.mark.long

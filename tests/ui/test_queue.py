@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 
-from enhance.scheduler import SCHEDULER
-
 from ..site import Site, busy_device
 from .journey import card, enhance, enhance_all, expect, load, open_batch
 
@@ -16,13 +14,13 @@ def test_a_full_queue_rejects_a_run_and_runs_and_batches_wait_with_their_positio
     load(page, site.photo("rejected.png", 24, 24))
     with ExitStack() as stack:
         for number in range(22):
-            stack.enter_context(SCHEDULER.admit(f"other {number}", "run", 100))
+            stack.enter_context(site.enhancer.scheduler.admit(f"other {number}", "run", 100))
         page.locator("#enhance").click()
         expect(page.locator("#progress .problem")).to_contain_text("The queue is full.")
     enhance(page)
 
     load(page, site.photo("waits.png", 26, 24))
-    with busy_device():
+    with busy_device(site.enhancer.scheduler):
         page.locator("#enhance").click()
         expect(page.locator("#progress .run p")).to_contain_text(re.compile(r"\d"))
         expect(page.locator("#progress progress[value]")).to_have_count(0)

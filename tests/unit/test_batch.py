@@ -270,7 +270,7 @@ def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sourc
     monkeypatch.setattr("enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
     batch = BatchRun(enhancer, RAW, batch_for(sources[2:], tmp_path / "out"), on_change=seen.append, caller="c")
 
-    with busy_device(2):
+    with busy_device(enhancer.scheduler, 2):
         waiting = threading.Thread(target=batch.run)
         waiting.start()
         wait_until(lambda: seen and seen[-1].ahead == 2)

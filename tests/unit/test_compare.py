@@ -9,8 +9,8 @@ from PIL import Image
 
 from enhance import Cancelled, Settings, WeightsError
 from enhance.cli import main
+from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.steps import RowNetwork
-from enhance.scheduler import SCHEDULER
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
 
@@ -93,8 +93,8 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
 
     assert passes == [FAST.model]
     assert sorted(tmp_path.rglob("*")) == before
-    assert not SCHEDULER._normal
-    assert SCHEDULER.count() == 0
+    assert not DEVICE_THREAD._normal
+    assert enhancer.scheduler.count() == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings
-from enhance.scheduler import SCHEDULER
+from enhance.scheduler import Ticket
 
 from ..site import wait_until
 from .pdf_text import text_of
@@ -138,14 +138,12 @@ def test_a_held_result_is_not_deleted(enhancer, photo_file):
 
 
 def test_the_time_of_the_network_excludes_the_queue(enhancer, photo, photo_file, tmp_path):
-    first = enhancer.engine.stream(np.tile(photo, (30, 1, 1)), RAW.model)
-    next(first)
     results = []
     waiting = threading.Thread(target=lambda: results.append(enhancer.run(photo_file, RAW).info["seconds"]))
-    waiting.start()
-    wait_until(lambda: SCHEDULER.count() == 2)
-    time.sleep(0.3)
-    first.close()
+    with enhancer.scheduler.queue_job(Ticket()):
+        waiting.start()
+        wait_until(lambda: enhancer.scheduler.count() == 2)
+        time.sleep(0.3)
     waiting.join()
 
     (seconds,) = results

@@ -16,7 +16,6 @@ from ...info import grade_in
 from ...output.formats import ENDINGS, FORMATS
 from ...output.resample import with_possible_size
 from ...output.thumbnails import save_small, save_small_result
-from ...scheduler import SCHEDULER
 from .. import templates
 from ..params import page_message
 from ..processing import BatchJob
@@ -66,7 +65,7 @@ def progress_html(call: Call, job: BatchJob) -> str:
     finished = batch.count("done") + batch.count("failed")
     words = [call.text("batch_progress", done=finished, total=len(batch.items))]
     if batch.ahead:
-        time_left = format_duration(call.language, SCHEDULER.seconds(batch.ahead))
+        time_left = format_duration(call.language, call.services.enhancer.scheduler.seconds(batch.ahead))
         words.append(call.text("batch_waiting", place=batch.ahead + 1, time=time_left))
     elif batch.seconds_left is not None:
         words.append(call.text("left", time=format_duration(call.language, batch.seconds_left)))

@@ -1,0 +1,151 @@
+"""The thread of the device: one for each process, which runs every step of PyTorch's work.
+
+OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling thread. With two
+sets there are more threads than cores, and all work takes half as long again. So all enhancers of a process share this
+thread. The steps of previews run before the steps of runs, and callers are served in rotation. The jobs to which the
+steps belong are queued by the `Scheduler` of each enhancer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+from .errors import Cancelled
+from .scheduler import FairQueue, Ticket
+
+T = TypeVar("T")
+
+_URGENT_IN_A_ROW = 2
+"""Number of urgent steps after which a normal step runs."""
+_POLL_SECONDS = 0.1
+"""How often a waiting thread checks whether its job was cancelled."""
+_EXIT_SECONDS = 10.0
+
+
+class DeviceThread:
+    """Runs steps one after the other on a thread, which starts with the first step."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._urgent = FairQueue[Step]()
+        self._normal = FairQueue[Step]()
+        self._urgent_in_a_row = 0
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+
+    def call(self, work: Callable[[], T], ticket: Ticket | None = None) -> T:
+        """Run `work` on the device's thread and return its result. Without a ticket it is urgent.
+
+        Raises what `work` raises, and Cancelled if the job is cancelled before the work begins.
+        """
+        if threading.current_thread() is self._thread:
+            return work()
+        return self.wait_for(self.submit(work, ticket))
+
+    def submit(self, work: Callable[[], T], ticket: Ticket | None = None) -> Step[T]:
+        """Queue `work` for the device's thread. Use `wait_for` or `withdraw` with the step that is returned."""
+        step = Step(work, ticket or Ticket("preview"))
+        with self._changed:
+            self._queue_of(step).add(step.ticket.caller, step)
+            if self._thread is None or not self._thread.is_alive():
+                self._is_closing = False
+                self._thread = threading.Thread(target=self._run_steps, name="enhance-device", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return step
+
+    def wait_for(self, step: Step[T]) -> T:
+        """Wait for a step and return its result. Raises the same errors as `call`."""
+        ticket, started = step.ticket, time.perf_counter()
+        try:
+            while not step.ended.wait(_POLL_SECONDS):
+                if ticket.stop.is_set() and self.withdraw(step):
+                    raise Cancelled("stopped")
+        finally:
+            self.withdraw(step)
+            ticket.wait_seconds += max(0.0, (step.began or time.perf_counter()) - started)
+        return step.result()
+
+    def withdraw(self, step: Step) -> bool:
+        """Remove a step from the queue. Return False if it was not there any more."""
+        with self._changed:
+            return self._queue_of(step).remove(step)
+
+    def check(self, ticket: Ticket) -> None:
+        """Raise Cancelled if the job of a long step is cancelled, or if the thread is closing."""
+        ticket.check()
+        if self._is_closing:
+            raise Cancelled("stopped")
+
+    def close(self) -> None:
+        """End the thread after the current step, which `check` interrupts. The next step starts a new thread."""
+        with self._changed:
+            thread, self._is_closing = self._thread, True
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(_EXIT_SECONDS)
+
+    def _queue_of(self, step: Step) -> FairQueue[Step]:
+        return self._urgent if step.ticket.kind == "preview" else self._normal
+
+    def _run_steps(self) -> None:
+        while True:
+            with self._changed:
+                while not self._is_closing and not self._urgent and not self._normal:
+                    self._changed.wait()
+                if self._is_closing:
+                    return
+                step = self._next_step()
+            step.run()
+            del step  # A reference would keep its rows in memory until the next step.
+
+    def _next_step(self) -> Step:
+        normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
+        self._urgent_in_a_row = 0 if normal else self._urgent_in_a_row + 1
+        return (self._normal if normal else self._urgent).take()
+
+
+class Step(Generic[T]):
+    """A piece of work for the device's thread, and its outcome."""
+
+    def __init__(self, work: Callable[[], T], ticket: Ticket):
+        self.ticket = ticket
+        self.began: float | None = None
+        self.ended = threading.Event()
+        self._work: Callable[[], T] | None = work
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        work, self._work = self._work, None
+        assert work is not None
+        self.began = time.perf_counter()
+        try:
+            self.ticket.check()
+            self._result = work()
+        except BaseException as error:  # `result` raises it in the thread that waits for the step.
+            self._error = error
+        finally:
+            self.ended.set()
+
+    def result(self) -> T:
+        """Return the result of a step that has ended, or raise its error."""
+        error, self._error = self._error, None
+        if error is None:
+            return cast(T, self._result)
+        try:
+            raise error
+        finally:
+            del error  # Its traceback references this frame and would keep the failed step's rows in memory.
+
+
+DEVICE_THREAD = DeviceThread()
+# A thread inside PyTorch while the interpreter exits would crash the process.
+atexit.register(DEVICE_THREAD.close)
+if hasattr(os, "register_at_fork"):  # A forked process has none of the threads, and their locks stay locked.
+    os.register_at_fork(after_in_child=DEVICE_THREAD.__init__)

@@ -1,0 +1,183 @@
+"""The thread of the device: one thread, previews first, callers in rotation, and cancellable at every point."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from enhance.device_thread import DeviceThread
+from enhance.errors import Cancelled
+from enhance.scheduler import Kind, Ticket
+
+from ..site import wait_until
+
+PATIENCE = 60
+ARRIVED = ["a11", "a12", "a21", "a31", "b11", "b12"]
+SERVED = ["a11", "b11", "a21", "b12", "a31", "a12"]
+"""Addresses a and b, sessions 1 to 3 of a and 1 of b."""
+
+
+class BusyThread(DeviceThread):
+    """A thread that is busy until the end of the block; later steps wait in their order."""
+
+    def __enter__(self) -> BusyThread:
+        self.order, self._pool = list[str](), ThreadPoolExecutor(8)
+        self._go_on, begun = threading.Event(), threading.Event()
+        self._pool.submit(self.call, lambda: (begun.set(), self._go_on.wait(PATIENCE)), Ticket())
+        assert begun.wait(PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._go_on.set()
+        self._pool.shutdown()
+
+    def count_steps(self) -> int:
+        return len(self._urgent) + len(self._normal)
+
+    def ask(self, name: str, ticket: Ticket, work: Callable[[], object] = int) -> Future:
+        count = self.count_steps()
+        call = self._pool.submit(self.call, lambda: (self.order.append(name), work()), ticket)
+        wait_until(lambda: self.count_steps() == count + 1)
+        return call
+
+
+@pytest.fixture
+def device_thread() -> Iterator[DeviceThread]:
+    own = DeviceThread()
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads for callers."""
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+def test_every_step_runs_on_one_thread_that_is_not_the_callers(device_thread, pool):
+    seen = set()
+
+    def step() -> None:
+        seen.add(threading.get_ident())
+        device_thread.call(lambda: seen.add(threading.get_ident()))  # one step within another
+
+    others = [pool.submit(device_thread.call, step) for _ in range(3)]
+    device_thread.call(step)
+    for one in others:
+        one.result(PATIENCE)
+
+    assert len(seen) == 1
+    assert threading.get_ident() not in seen
+
+
+def test_a_normal_step_runs_after_two_urgent_ones():
+    with BusyThread() as busy:
+        for number in range(2):
+            busy.ask(f"run {number}", Ticket())
+        for number in range(5):
+            busy.ask(f"preview {number}", Ticket("preview"))
+
+    kinds = [name.split()[0] for name in busy.order]
+    assert kinds == ["preview", "preview", "run", "preview", "preview", "run", "preview"]
+
+
+@pytest.mark.parametrize("kind", ["preview", "run"])
+def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: Kind):
+    with BusyThread() as busy:
+        for name in ARRIVED:
+            busy.ask(name, Ticket(kind, (name[0], name[1])))
+
+    assert busy.order == SERVED
+
+
+def test_a_cancelled_step_is_not_run():
+    ticket = Ticket()
+
+    with BusyThread() as busy:
+        cancelled = busy.ask("cancelled", ticket)
+        busy.ask("next", Ticket())
+        ticket.stop.set()
+        assert isinstance(cancelled.exception(PATIENCE), Cancelled), "the device is still busy"
+        assert busy.count_steps() == 1
+
+    assert busy.order == ["next"]
+
+
+def test_an_error_reaches_the_caller_and_the_next_step_runs():
+    with BusyThread() as busy:
+        failed = busy.ask("failed", Ticket(), lambda: 1 / 0)
+        busy.submit(lambda: 1 / 0)  # No caller waits for this step.
+        busy.ask("next", Ticket())
+
+    assert busy.order == ["failed", "next"]
+    assert isinstance(failed.exception(), ZeroDivisionError)
+
+
+def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(device_thread, pool):
+    ticket, inside = Ticket(), threading.Event()
+
+    def endless() -> None:
+        inside.set()
+        while True:
+            device_thread.check(ticket)
+
+    for end in (device_thread.close, ticket.stop.set):
+        inside.clear()
+        call = pool.submit(device_thread.call, endless, ticket)
+        assert inside.wait(PATIENCE)
+        end()
+        assert isinstance(call.exception(PATIENCE), Cancelled)
+    assert device_thread.call(lambda: 7) == 7, "the thread starts again"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends interrupts in another way")
+def test_an_interrupt_reaches_a_waiting_main_thread():
+    code = """
+import threading
+from enhance.device_thread import DEVICE_THREAD
+stop = threading.Event()
+def step():
+    print("begun", flush=True)
+    stop.wait(60)
+try:
+    DEVICE_THREAD.call(step)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    stop.set()
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+
+    assert process.communicate(timeout=PATIENCE)[0] == "interrupted\n"
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
+def test_a_forked_process_has_its_own_device_thread():
+    """The test forks another process, because a fork copies pytest."""
+    code = """
+import os, threading
+from enhance.device_thread import DEVICE_THREAD
+begun, end, done = threading.Event(), threading.Event(), []
+DEVICE_THREAD.submit(lambda: (begun.set(), end.wait(60)))
+DEVICE_THREAD.submit(lambda: done.append(os.getpid()))
+begun.wait(60)
+child = os.fork()
+if not child:
+    os._exit(0 if DEVICE_THREAD.call(lambda: not done) else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+end.set()
+print(status, DEVICE_THREAD.call(lambda: done == [os.getpid()]))
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert process.stdout == "0 True\n"
