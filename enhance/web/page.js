@@ -26,9 +26,11 @@
 
   // Pass files to the open tab: a photo to Single, any number to Batch. Several files open Batch.
   const upload = async (files) => {
-    const many = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
     if (!files.length) return;
-    if (!many && files.length > 1) return window.enhanceUpload(files, true);
+    const tab = one("#tab-many-button"), isBatchOpen = () => tab.getAttribute("aria-selected") === "true";
+    if (files.length > 1 && !isBatchOpen()) tab.click();
+    while (files.length > 1 && !isBatchOpen()) await new Promise((done) => setTimeout(done, 50));
+    const many = isBatchOpen();
     // During an upload, Gradio has no input or another one, whose uploads fail as soon as the earlier one is answered.
     const input = `#${many ? "batch-files" : "upload"} .upload-container:not(.icon-mode) input`;
     while (!one(input)) await new Promise((done) => setTimeout(done, 50));
@@ -37,13 +39,6 @@
     one(input).files = carrier.files;
     one(input).dispatchEvent(new Event("change", { bubbles: true }));
     if (!many) document.body.classList.add("uploading");
-  };
-
-  window.enhanceUpload = async (files, isMany) => {
-    const tab = one(`#tab-${isMany ? "many" : "one"}-button`);
-    if (tab.getAttribute("aria-selected") !== "true") tab.click();
-    while (tab.getAttribute("aria-selected") !== "true") await new Promise((done) => setTimeout(done, 50));
-    upload(files);
   };
 
   // Gradio can replace its own input before a file is selected.
