@@ -499,7 +499,7 @@ BYTES_PER_PIXEL: dict[str, tuple[tuple[int, float], ...]] = {
     "tiff": ((100, 1.2),),
     "jxl": ((50, 0.034), (75, 0.053), (92, 0.099), (99, 0.27), (100, 0.69)),
 }
-"""Bytes per pixel of results, by format and quality, measured by `python -m docs.measure_sizes`."""
+"""Bytes per pixel of results, by format and quality."""
 
 
 def typical_bytes(encoding: Encoding, pixels: int) -> int:

@@ -1,8 +1,8 @@
-"""Quality of the presets, `make quality`: tables for docs/ and a short one for README.
+"""Quality of the presets, `make quality`: tables for docs/ and README.
 
-Photos are downscaled by 4 by averaging, degraded and upscaled. The values of the presets were chosen on some photos
-(`--tuning`); the tables show others. `--docs` writes the tables to the documents. Outputs of the networks are cached
-in `.quality/`, so that a run with other values takes seconds.
+Photos are downscaled by 4 by averaging, degraded and upscaled. The tables show other photos than those on which the
+values of the presets were chosen. `--docs` writes them to the documents. Outputs of the networks are cached in
+`.quality/`, so that a run with other values takes seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .cases import Networks
 from .costs import costs_table
 from .degradation import DEGRADATIONS
 from .experiments import experiments, measure
-from .tables import replace_section, short_table, table_of, values_table, verdict
+from .tables import replace_section, table_of, values_table
 
 ROOT = Path(__file__).parents[2]
 TEXT_TABLES = ("text", "text labels", "photo labels", "photo gains")
@@ -43,7 +43,6 @@ def _fast_weights(stack: ExitStack) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
-    parser.add_argument("--tuning", action="store_true", help="the photos on which the values were chosen")
     parser.add_argument(
         "--only", metavar="EXPERIMENT", help="auto, text, presets, fast, precise, haze, drawings or soft"
     )
@@ -81,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 sys.stdout.write(f"\n{name}\n\n{text}\n")
                 if options.docs:
                     replace_section(ROOT / "docs" / "fidelity.md", name, text)
-        for experiment in experiments(tuning=options.tuning):
+        for experiment in experiments():
             if options.only not in (None, experiment.name) or (options.quick and experiment.name != "presets"):
                 continue
             if missing := sorted(name for name in experiment.models if models.locate(name) is None):
@@ -93,8 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             table = measure(experiment, networks)
             text = table_of(experiment, table)
             sys.stdout.write(f"\n{experiment.name}, {', '.join(experiment.sources)}\n\n{text}\n")
-            if experiment.name == "presets":
-                sys.stdout.write(f"\n{short_table(table)}\n\n{verdict(table)}\n")
             sys.stdout.flush()
             if options.docs:
                 replace_section(ROOT / "docs" / "fidelity.md", experiment.name, text)

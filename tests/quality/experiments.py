@@ -13,7 +13,7 @@ from enhance import Settings
 from .cases import Case, Networks, bicubic, jpeg_case, upscaled
 from .degradation import DEGRADATIONS, HAZE, OF_DRAWINGS, SOFT, Degradation
 from .metrics import ALL, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, PSNR, QUICK, SSIM, Metric
-from .photos import DRAWN, GREY, REPORTED, TUNING, Pixels, Source, downscaled, middle, reference_of
+from .photos import DRAWN, GREY, REPORTED, Pixels, Source, downscaled, middle, reference_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,30 +75,30 @@ def _preset(name: str, **changes: Any) -> Settings:
     return Settings.from_preset(name, **changes)
 
 
-def main_experiment(sources: Mapping[str, Source] = REPORTED) -> Experiment:
+def main_experiment() -> Experiment:
     methods = {name: _preset(name) for name in ("original", "gentle")}
-    return Experiment("presets", sources, DEGRADATIONS, methods, ALL)
+    return Experiment("presets", REPORTED, DEGRADATIONS, methods, ALL)
 
 
-def fast_experiment(sources: Mapping[str, Source] = REPORTED) -> Experiment:
+def fast_experiment() -> Experiment:
     neutral = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0}
     methods = {}
     for denoise in (0.0, 0.5, 1.0):
         methods[f"fast's network, denoise {denoise:g}"] = _preset("fast", denoise=denoise, **neutral)
         methods[f"fast, denoise {denoise:g}"] = _preset("fast", denoise=denoise)
     methods["gentle"] = _preset("gentle")
-    return Experiment("fast", sources, DEGRADATIONS, methods, QUICK)
+    return Experiment("fast", REPORTED, DEGRADATIONS, methods, QUICK)
 
 
-def precise_experiment(sources: Mapping[str, Source] = REPORTED) -> Experiment:
+def precise_experiment() -> Experiment:
     methods = {name: _preset(name) for name in ("original", "gentle")}
     methods["precise's network"] = _preset("precise", strength=1.0, fidelity=0.0)
     methods["precise"] = _preset("precise")
-    return Experiment("precise", sources, DEGRADATIONS, methods, (PSNR, HAARPSI, FSIM, GMSD, MDSI, KEEP, FLAT))
+    return Experiment("precise", REPORTED, DEGRADATIONS, methods, (PSNR, HAARPSI, FSIM, GMSD, MDSI, KEEP, FLAT))
 
 
-def haze_experiment(sources: Mapping[str, Source] = REPORTED) -> Experiment:
-    sources = {name: source for name, source in sources.items() if name not in GREY}
+def haze_experiment() -> Experiment:
+    sources = {name: source for name, source in REPORTED.items() if name not in GREY}
     methods = {"gentle": _preset("gentle"), "dehaze, strength 0.5": _preset("dehaze", strength=0.5)}
     return Experiment("haze", sources, HAZE, methods | {"dehaze": _preset("dehaze")}, QUICK)
 
@@ -108,16 +108,22 @@ def drawn_experiment() -> Experiment:
     return Experiment("drawings", DRAWN, OF_DRAWINGS, methods, QUICK)
 
 
-def soft_experiment(sources: Mapping[str, Source] = REPORTED) -> Experiment:
+def soft_experiment() -> Experiment:
     """Return the experiment with soft photos at their own size, with and without downscaling before the network."""
-    pieces = {name: middle(source) for name, source in list(sources.items())[:4]}
+    pieces = {name: middle(source) for name, source in list(REPORTED.items())[:4]}
     methods = {f"reduce {reduce}": _preset("gentle", reduce=reduce, scale=1) for reduce in (1, 2, 4)}
     methods |= {f"network alone, reduce {reduce}": _preset("original", reduce=reduce, scale=1) for reduce in (1, 2)}
     return Experiment("soft", pieces, SOFT, methods, (PSNR, SSIM, HAARPSI, FSIM, GMSD, MDSI), factor=1)
 
 
-def experiments(*, tuning: bool = False) -> tuple[Experiment, ...]:
-    """Return all experiments, on the photos of the tables or on those on which values are chosen."""
-    sources = TUNING if tuning else REPORTED
-    photos = (main_experiment, fast_experiment, precise_experiment, haze_experiment)
-    return *(create(sources) for create in photos), drawn_experiment(), soft_experiment(sources)
+def experiments() -> tuple[Experiment, ...]:
+    """Return all experiments."""
+    creators = (
+        main_experiment,
+        fast_experiment,
+        precise_experiment,
+        haze_experiment,
+        drawn_experiment,
+        soft_experiment,
+    )
+    return tuple(create() for create in creators)

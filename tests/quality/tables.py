@@ -1,4 +1,4 @@
-"""The tables in Markdown, and the summary of a table."""
+"""The tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 from enhance.settings import PRESETS, Settings
 
 from .experiments import Experiment, Means, Table
-from .metrics import FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, Metric
-
-COMPARED = (HAARPSI, FSIM, GMSD, MDSI)
+from .metrics import FLAT, GMSD, HAARPSI, KEEP, MDSI, Metric
 
 
 def full_table(table: Table, metrics: tuple[Metric, ...]) -> str:
@@ -36,63 +34,6 @@ def wide_table(table: Table, metric: Metric, others: tuple[Metric, ...]) -> str:
         means = (format(_mean(table, method, other), other.form) for other in others)
         lines.append(_row(method, *figures, *means))
     return "\n".join(lines)
-
-
-def short_table(table: Table) -> str:
-    """Return the means over all degradations and strengths."""
-    arrows = {1: " ↑", -1: " ↓"}
-    shown = (*COMPARED, KEEP)
-    names = (f"{one.name}{', dB ↑' if one is KEEP else arrows[one.better]}" for one in shown)
-    lines = [_row("mean of all", *names), _rule(1, len(shown))]
-    for method in dict.fromkeys(method for _, method in table):
-        lines.append(_row(method, *(format(_mean(table, method, one), one.form) for one in shown)))
-    return "\n".join(lines)
-
-
-def verdict(table: Table, method: str = "gentle") -> str:
-    """Return how often `method` is better than bicubic and the network alone, and the cases where it is not."""
-    lines = []
-    for strength, word in enumerate(("first", "second")):
-        lost, count = [], 0
-        for (degradation, other), means in table.items():
-            if other == method or len(means[KEEP.name]) <= strength:
-                continue
-            for metric in COMPARED:
-                ahead = metric.better * (
-                    table[degradation, method][metric.name][strength] - means[metric.name][strength]
-                )
-                count += 1
-                if ahead <= 0:
-                    lost.append(f"{degradation}: {other} by {metric.name} ({-ahead:.2f})")
-        lines.append(f"{method}, {word} strength: nearer in {count - len(lost)} of {count}. " + "; ".join(lost))
-    lines.append(_bounds(table, method))
-    return "\n".join(lines)
-
-
-def _bounds(table: Table, method: str) -> str:
-    """Return the extremes of keep, flat and clipped."""
-    above = min(
-        own - alone
-        for (degradation, other), means in table.items()
-        if other == "original"
-        for own, alone in zip(table[degradation, method][KEEP.name], means[KEEP.name], strict=True)
-    )
-    rough = max(max(means[FLAT.name]) for (_, other), means in table.items() if other == method)
-    four = [table[degradation, method][KEEP.name][0] for degradation, _ in table if _is_typical(degradation)]
-    more = max(
-        own - alone
-        for (degradation, other), means in table.items()
-        if other == "original"
-        for own, alone in zip(table[degradation, method]["clipped"], means["clipped"], strict=True)
-    )
-    return (
-        f"keep: {np.mean(four):.1f} dB over sharp, blur with noise and both JPEGs; at least {above:+.1f} dB more than "
-        f"the network alone; flat at most {rough:+.2f}; clipped at most {more:+.2f} % more than the network alone"
-    )
-
-
-def _is_typical(degradation: str) -> bool:
-    return degradation.startswith(("sharp", "blur", "JPEG"))
 
 
 def values_table() -> str:

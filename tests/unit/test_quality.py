@@ -1,4 +1,4 @@
-"""The tables of docs/fidelity.md and README have the presets of the program, and their summaries are correct."""
+"""The tables of docs/fidelity.md have the presets of the program, and the measures of quality are correct."""
 
 from __future__ import annotations
 
