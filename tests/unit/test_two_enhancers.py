@@ -82,3 +82,14 @@ def test_jobs_of_one_do_not_count_towards_the_limits_of_the_other(pair):
         with second.scheduler.admit("another", limit=2) as ticket:
             assert second.scheduler.ahead(ticket) == 0
             assert [one.scheduler.count() for one in pair] == [3, 1]
+
+
+def test_closing_one_leaves_the_other_working(pair, photo):
+    first, second = pair
+    small = np.ascontiguousarray(photo[:20, :20])
+    kept = second.run(small, RAW)
+    first.run(small, RAW)
+    first.close()
+    assert kept.path.exists()
+    assert second.status()["model"] == RAW.model
+    assert second.run(np.ascontiguousarray(small[::-1]), RAW).info["status"] == "done"
