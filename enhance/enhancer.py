@@ -485,12 +485,13 @@ class Enhancer:
         image: SourceImage | None = None,
         overrides: Mapping[str, Any] | None = None,
         encoding: Encoding | None = None,
+        stop: threading.Event | None = None,
     ) -> Path:
         """Return the PDF report of a finished task, which is stored for the next call.
 
         `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides` replace keys of the
-        stored `info`. `encoding` is that of the file that the report describes, by default the stored PNG. Raises
-        EnhanceError if the task or one of its files does not exist any more.
+        stored `info`. `encoding` is that of the file that the report describes, by default the stored PNG. `stop`
+        cancels it. Raises EnhanceError if the task or one of its files does not exist any more.
         """
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
         encoding = encoding or Encoding()
@@ -499,22 +500,38 @@ class Enhancer:
         png = self.tasks.result_path(task_id)
         with self.tasks.using(path, upload, png), ExitStack() as hold:
             if not path.exists():
-                result = self.export(Result(png, info, png), encoding, hold=hold)
-                self.write_report(result, image or upload, path, language)
+                result = self.export(Result(png, info, png), encoding, stop=stop, hold=hold)
+                self.write_report(result, image or upload, path, language, stop=stop)
         return path
 
     @memory_errors()
-    def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
-        """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
+    def write_report(
+        self,
+        result: Result,
+        source: Source,
+        path: Path | str,
+        language: str = DEFAULT_LANGUAGE,
+        *,
+        stop: threading.Event | None = None,
+    ) -> Path:
+        """Write the PDF report of a result of the input `source` to `path`. `stop` cancels it. Raises EnhanceError."""
+
+        def check() -> None:
+            if stop is not None and stop.is_set():
+                raise Cancelled("stopped")
+
         with optional_packages("report"):
             from .report import make_report
 
         path = Path(path)
+        check()
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
+            check()
             report = make_report(result.info, rows, image, language=language)
+        check()
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path
 

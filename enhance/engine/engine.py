@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
@@ -54,6 +55,7 @@ class Engine:
         self._used = time.monotonic()
         self._model: Any = None  # with `name` and `bytes`
         self._model_key: Hashable = None
+        self._lock = threading.Lock()
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -228,9 +230,10 @@ class Engine:
             if strip.size:
                 yield swap_axes(strip, columns)
         if stream.statistics and key is not None and not region:
-            self._statistics[key, recipe] = stream.statistics
-            while len(self._statistics) > _REMEMBERED_IMAGES:
-                self._statistics.pop(next(iter(self._statistics)), None)
+            with self._lock:  # Several runs can end at the same time.
+                self._statistics[key, recipe] = stream.statistics
+                while len(self._statistics) > _REMEMBERED_IMAGES:
+                    del self._statistics[next(iter(self._statistics))]
         self._estimates.record(recipe.model, dtype, height * width, busy)
 
     def _outputs(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Collection
@@ -27,6 +28,7 @@ from ..config import Limits
 from ..errors import EnhanceError, expected_error, memory_errors
 from ..files import FULL
 from ..i18n import translate
+from ..images.listing import OWN_PREFIX
 from ..store import Reservation, TaskStore
 from . import gradio_changes
 from .calls import API, HTTP_API, check_call, check_event, objects_in, status_of
@@ -294,6 +296,8 @@ class RequestChecks(_Middleware):
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
+        if path.startswith(f"{API}/file") and any(part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)):
+            raise RejectedRequest(404, EnhanceError("result_gone"))  # A marker or a partial file of the program.
         if method == "POST" and path in _UPLOADS:
             with Reservation(self._tasks) as space:
                 await self._upload(scope, receive, send, space)

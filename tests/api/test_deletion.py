@@ -46,7 +46,8 @@ def enhance(call: Call) -> str:
     run.start_run(call)
     call.session.run.wait(60)
     call.session.run.result()
-    return call.session.run.entry.id
+    (newest,) = call.services.enhancer.tasks.runs(call.session.history)[0]
+    return newest.id
 
 
 def test_a_deleted_result_leaves_no_download_of_the_page(listed):

@@ -13,13 +13,14 @@ from typing import Any
 from ...batch import Item, with_own_size, with_size
 from ...batch_archive import archive_name
 from ...errors import EnhanceError, StorageError
-from ...files import storage_errors
+from ...files import write_atomically
+from ...i18n import format_names
 from ...output.names import UniqueNames
 from ...output.thumbnails import list_data_url
 from ...scheduler import Ticket
 from ...settings import AUTO, Settings
 from ...store import Entry, report_name
-from .. import controls
+from .. import controls, templates
 from ..history import record_file, shorten, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
@@ -291,14 +292,38 @@ def cancel_batch(call: Call) -> Updates:
 
 @shows_errors(lambda page: page.result.report_problem, "Reports could not be written")
 def write_reports(call: Call) -> Updates:
-    """Write the PDF report of each result and let the browser download them in one ZIP file."""
+    """Write the PDF reports of the results into one ZIP file and let the browser download it.
+
+    Results without a report, such as those whose photo was deleted, are left out and named on the page.
+    """
     session, services, names = call.session, call.services, UniqueNames()
+    done = [item for item in session.current_batch.items if item.info is not None]
+    errors: dict[str, EnhanceError] = {}
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for item in done:
+                assert item.info is not None
+                try:
+                    task, encoding = item.info["task_id"], session.files.encoding
+                    pdf = services.enhancer.report(task, call.language, encoding=encoding)
+                except EnhanceError as error:
+                    errors[item.name] = error
+                else:
+                    archive.write(pdf, names.add(report_name(item.info)))
+        if errors and not archive.namelist():
+            raise next(iter(errors.values()))
+
     path = services.downloads.new_path(_REPORTS_NAME)
-    session.archives[path] = {item.key for item in session.current_batch.items}
-    with storage_errors(path), zipfile.ZipFile(path, "w") as archive:
-        for item in session.current_batch.items:
-            if item.info is not None:
-                task, encoding = item.info["task_id"], session.files.encoding
-                pdf = services.enhancer.report(task, call.language, encoding=encoding)
-                archive.write(pdf, names.add(report_name(item.info)))
-    return offer_file(call, path)
+    try:
+        write_atomically(path, write)
+    except EnhanceError:
+        path.parent.rmdir()
+        raise
+    session.archives[path] = {item.key for item in done}
+    updates = offer_file(call, path)
+    if errors:
+        reason = services.visible_error(call.request, next(iter(errors.values())))
+        text = call.text("reports_missing", names=format_names(call.language, [*errors]), reason=reason)
+        updates[call.page.result.report_problem] = templates.note(text)
+    return updates
