@@ -15,7 +15,7 @@ from .errors import PictureError, SettingsError
 from .images import Listing, list_images
 from .output.names import ResultNames, plan_names
 from .output.provenance import origin_of
-from .remote import RemoteNames, is_address, list_address, stored_at
+from .remote import RemoteNames, check_bucket, is_address, list_address, stored_at
 from .settings import Settings
 
 
@@ -80,7 +80,10 @@ def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
 def _result_names(output: Path | str | None) -> ResultNames | None:
     if output is None:
         return None
-    return RemoteNames(output) if is_address(output) else ResultNames(Path(output))
+    if not is_address(output):
+        return ResultNames(Path(output))
+    check_bucket(output)
+    return RemoteNames(output)
 
 
 def read_list(path: Path) -> list[Item]:

@@ -363,7 +363,7 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     from .batch import plan
     from .batch_inputs import find_images, read_list
     from .processes import remove_leftovers
-    from .remote import RemoteFile
+    from .remote import RemoteFile, check_bucket
 
     inputs, output = options.input, options.output
     listed = read_list(options.files) if options.files else []
@@ -373,6 +373,7 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
         remove_leftovers(output.parent)
         return plan([replace(item, output=output)]), encoding
     if item is not None:
+        check_bucket(output)
         return plan([item], RemoteFile(output)), _encoding(options, Path(output))
     encoding = _encoding(options)
     if output is None:

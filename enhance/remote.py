@@ -5,12 +5,13 @@ fsspec is imported only when an address is used.
 
 from __future__ import annotations
 
-import errno
+import secrets
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .images.listing import OWN_PREFIX, SUFFIXES, Listing
@@ -18,11 +19,19 @@ from .output.names import ResultNames
 from .output.provenance import Origin, origin_in, origin_of
 from .processes import temporary_path
 
+T = TypeVar("T")
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Stores in which a file appears when its upload is complete, and whose uploads can require that no file exists.
 
 A store in memory counts as one, because no other process sees it.
 """
+_BUSY = {"SlowDown", "ServiceUnavailable", "503", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429"}
+_BUSY |= {"TooManyRequests", "InternalError", "500", "OperationAborted", "ConditionalRequestConflict", "409"}
+"""Codes in answers of S3 to a request that can be repeated."""
+_EXISTS = {"PreconditionFailed", "412"}
+"""Codes in answers of S3 to the upload of a new file whose name is taken."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each new attempt, in addition to the attempts of the store's own package."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,13 @@ def open_address(address: str) -> tuple[Any, str]:
     scheme = address.partition("://")[0]
     if scheme not in registry and scheme not in known_implementations:
         raise SettingsError("remote_scheme", address=address, scheme=scheme)
-    with _remote_errors(address):
-        try:
-            return url_to_fs(address, use_listings_cache=False)  # Other processes change the same folders.
-        except ImportError as error:
-            package = getattr(error.__cause__, "name", None) or scheme
-            raise SettingsError("remote_package", address=address, package=package) from error
+    try:
+        return url_to_fs(address, use_listings_cache=False)  # Other processes change the same folders.
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or scheme
+        raise SettingsError("remote_package", address=address, package=package) from error
+    except Exception as error:
+        raise _remote_error(address, error) from error
 
 
 def list_address(address: str, is_result: Callable[[str], bool], listing: Listing) -> Iterator[tuple[str, Path, int]]:
@@ -69,11 +79,10 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
     files are counted in `listing`. Raises PictureError if there is no file, StorageError.
     """
     files, root = open_address(address)
-    with _remote_errors(address):
-        try:
-            entries = files.find(root, detail=True)
-        except FileNotFoundError:
-            entries = {}
+    try:
+        entries = _attempt(address, lambda: files.find(root, detail=True))
+    except FileNotFoundError:
+        entries = {}
     if not entries:
         raise PictureError("image_missing", name=address)
     hidden = set[Path]()
@@ -94,68 +103,105 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
 def stored_at(address: str) -> Stored | None:
     """Return the facts of the file at an address, or None if there is none. Two short parts of the file are read."""
     files, path = open_address(address)
-    with _remote_errors(address):
-        try:
-            with files.open(path, "rb", cache_type="none") as file:
-                origin = origin_in(file)
-                return Stored(file.seek(0, 2), origin)
-        except FileNotFoundError:
-            return None
+
+    def read() -> Stored:
+        with files.open(path, "rb", cache_type="none") as file:
+            origin = origin_in(file)
+            return Stored(file.seek(0, 2), origin)
+
+    try:
+        return _attempt(address, read)
+    except FileNotFoundError:
+        return None
+
+
+def check_bucket(address: str) -> None:
+    """Raise StorageError if the bucket of an address in S3 does not exist."""
+    files, root = open_address(address)
+    try:
+        _attempt(address, lambda: files.ls(f"{root}/.enhance-{secrets.token_hex(6)}"))
+    except FileNotFoundError as error:
+        if _code(error) == "NoSuchBucket":
+            raise StorageError("bucket_missing", address=address) from error
 
 
 def download(address: str, path: Path) -> Path:
     """Copy the file at an address to `path` and return it. Raises PictureError, StorageError."""
     files, name = open_address(address)
-    with _remote_errors(address):
-        try:
-            files.get_file(name, str(path))
-        except FileNotFoundError:
-            raise PictureError("image_missing", name=address) from None
+    try:
+        _attempt(address, lambda: files.get_file(name, str(path)))
+    except FileNotFoundError:
+        raise PictureError("image_missing", name=address) from None
     return path
 
 
 def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
     """Copy a file to an address at once, in place of the file `replaced` or of none. Raises StorageError."""
     files, path = open_address(address)
-    with _remote_errors(address):
-        if _ATOMIC.intersection([files.protocol] if isinstance(files.protocol, str) else files.protocol):
-            try:
-                files.put_file(str(file), path, mode="overwrite" if replaced else "create")
-            except OSError as error:
-                # The answer to a first attempt can get lost, so that the second one finds the file.
-                if not _exists_already(error):
-                    raise
-                if stored_at(address) != Stored(file.stat().st_size, origin_of(file)):
-                    raise StorageError("name_taken", output=address) from error
-            return
-        part = temporary_path(Path(path)).as_posix()
-        try:
-            files.makedirs(Path(path).parent.as_posix(), exist_ok=True)
-            files.put_file(str(file), part)
-            if not replaced and files.exists(path):
-                raise StorageError("name_taken", output=address)
-            files.mv(part, path)
-        except BaseException:
-            with suppress(Exception):
-                files.rm_file(part)
-            raise
-
-
-@contextmanager
-def _remote_errors(address: str) -> Iterator[None]:
-    """Convert any error of the block, because the packages of the stores raise their own types."""
+    is_atomic = _ATOMIC.intersection([files.protocol] if isinstance(files.protocol, str) else files.protocol)
+    put = _put if is_atomic else _put_and_rename
     try:
-        yield
-    except (EnhanceError, FileNotFoundError):
+        _attempt(address, lambda: put(files, file, path, replaces=bool(replaced)))
+    except FileNotFoundError:
+        raise StorageError("bucket_missing", address=address) from None
+    except FileExistsError as error:
+        # The answer to a first attempt can get lost, so that the second one finds the file.
+        if stored_at(address) != Stored(file.stat().st_size, origin_of(file)):
+            raise StorageError("name_taken", output=address) from error
+
+
+def _put(files: Any, file: Path, path: str, *, replaces: bool) -> None:
+    try:
+        files.put_file(str(file), path, mode="overwrite" if replaces else "create")
+    except OSError as error:
+        if _code(error) in _EXISTS:
+            raise FileExistsError(path) from error
         raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise StorageError("remote_failed", address=address, reason=reason) from error
 
 
-def _exists_already(error: Exception) -> bool:
-    """Return whether a file could not be created because it exists, also by what s3fs makes of 412 and 409."""
-    return isinstance(error, FileExistsError) or getattr(error, "errno", None) in (errno.EINVAL, errno.EBUSY)
+def _put_and_rename(files: Any, file: Path, path: str, *, replaces: bool) -> None:
+    part = temporary_path(Path(path)).as_posix()
+    try:
+        if (bucket := path.partition("/")[0]) and not files.exists(bucket):  # Paths in file systems begin with a slash.
+            raise FileNotFoundError(bucket)
+        files.makedirs(Path(path).parent.as_posix(), exist_ok=True)
+        files.put_file(str(file), part)
+        if not replaces and files.exists(path):
+            raise FileExistsError(path)
+        files.mv(part, path)
+    except BaseException:
+        with suppress(Exception):
+            files.rm_file(part)
+        raise
+
+
+def _attempt(address: str, action: Callable[[], T]) -> T:
+    """Return the result of `action`, which is repeated after a pause if the store is busy.
+
+    FileNotFoundError and FileExistsError are raised unchanged, and any other error as StorageError, because the
+    packages of the stores raise their own types.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            return action()
+        except (EnhanceError, FileNotFoundError, FileExistsError):
+            raise
+        except Exception as error:
+            if pause is None or _code(error) not in _BUSY:
+                raise _remote_error(address, error) from error
+        time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _code(error: Exception) -> str:
+    """Return the code in the answer of S3 that caused an error, or an empty text."""
+    response = getattr(error.__cause__ or error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _remote_error(address: str, error: Exception) -> StorageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return StorageError("remote_failed", address=address, reason=reason)
 
 
 class RemoteNames(ResultNames):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -47,10 +48,10 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     listing, known = Listing(), set()
     for path in inputs:
         images = [ListedPath(path, Path(path.name))]
-        if path.is_dir():
+        if stat.S_ISDIR(_mode(path)):
             images = _list_folder(path, is_result, listing)
         for one in images:
-            real = one.path.resolve()
+            real = os.path.realpath(one.path)
             if real not in known:
                 known.add(real)
                 listing.images.append(one)
@@ -76,12 +77,20 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
                 listing.hidden += not entry.name.startswith(OWN_PREFIX)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or (path.exists() and not entry.is_file()):
-                listing.others += 1  # A broken link to an image is listed instead, and fails.
+            elif path.suffix.lower() not in SUFFIXES or not stat.S_ISREG(_mode(path) or stat.S_IFREG):
+                listing.others += 1  # A link to an image that cannot be followed is listed instead, and fails.
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))
     listing.unreadable += sorted(unreadable, key=_sort_key)
     return sorted(images, key=_sort_key)
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file, following links; 0 if there is none, or if a link cannot be followed."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def _sort_key(found: ListedPath) -> tuple[bytes, bytes]:

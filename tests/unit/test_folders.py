@@ -61,12 +61,28 @@ def test_the_order_does_not_depend_on_disk_or_locale(tmp_path):
     assert places(tmp_path) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", decomposed]
 
 
-def test_links_to_folders_are_skipped_and_broken_links_fail(tmp_path):
-    image(tmp_path / "in/a.png")
-    (tmp_path / "in/circle").symlink_to(tmp_path / "in")
-    (tmp_path / "in/gone.png").symlink_to(tmp_path / "nowhere.png")
+def test_links_to_folders_are_skipped_and_links_that_lead_nowhere_fail(tmp_path, capsys):
+    folder = tmp_path / "in"
+    image(folder / "a.png")
+    (folder / "circle").symlink_to(folder)
+    (folder / "folder.png").symlink_to(folder)
+    for name, target in (
+        ("gone.png", "nowhere.png"),
+        ("itself.png", "itself.png"),
+        ("1.png", "2.png"),
+        ("2.png", "1.png"),
+    ):
+        (folder / name).symlink_to(folder / target)
+    (folder / "far.png").symlink_to(folder / "a.png/b.png")
 
-    assert places(tmp_path / "in") == ["a.png", "gone.png"]
+    assert places(folder) == ["1.png", "2.png", "a.png", "far.png", "gone.png", "itself.png"]
+    for inputs in ([folder], sorted(folder.glob("*.png"))):
+        assert main(["run", *map(str, inputs), "-o", str(tmp_path / "out"), "--json", *FAST]) == 1
+        printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        done = {one["input"]["name"] for one in printed if one["status"] == "done"}
+        failed = {one["input"]["name"] for one in printed if one["status"] == "failed"}
+        assert done == {"a.png"}
+        assert failed >= {"1.png", "2.png", "far.png", "gone.png", "itself.png"}
 
 
 def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):

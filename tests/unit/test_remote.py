@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -268,6 +269,81 @@ def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys):
     assert 0 < len(before) < 4
     assert sorted(cached) == before
     assert store.names() == [f"{shade}.png" for shade in range(4)]
+
+
+class BusyServer:
+    """An S3 server that answers requests with an error, as long as there are `answers` for their method."""
+
+    def __init__(self, app: Any):
+        self._app = app
+        self.answers: list[tuple[str, str, str]] = []
+        """Method, status and code of the next answers."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        waiting = [one for one in self.answers if one[0] == environ["REQUEST_METHOD"]]
+        if not waiting:
+            return self._app(environ, start_response)
+        self.answers.remove(waiting[0])
+        _, status, code = waiting[0]
+        start_response(status, [("Content-Type", "application/xml")])
+        body = f"<Error><Code>{code}</Code><Message>Please reduce your request rate.</Message></Error>"
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body.encode()]
+
+
+@pytest.fixture
+def busy(monkeypatch, tmp_path) -> Iterator[tuple[BusyServer, Store]]:
+    """A busy S3 server with a store. Neither botocore nor this program waits between attempts."""
+    pytest.importorskip("s3fs")
+    moto_server, serving = pytest.importorskip("moto.server"), pytest.importorskip("werkzeug.serving")
+    app = BusyServer(moto_server.DomainDispatcherApplication(moto_server.create_backend_app))
+    server = serving.make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("enhance.remote._PAUSES", (0.0, 0.0))
+    connect_to_s3(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    store = Store(f"s3://busy-{os.getpid()}/{tmp_path.name}")
+    store.files.makedirs(store.source, exist_ok=True)
+    yield app, store
+    server.shutdown()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def test_a_busy_store_is_asked_again(busy, enhancer, tmp_path):
+    server, store = busy
+    store.add("a.png", 1, tmp_path)
+    server.answers = [("PUT", "503 Busy", "ServiceUnavailable"), ("GET", "503 Busy", "ServiceUnavailable")]
+    server.answers += [("HEAD", "503 Busy", ""), ("PUT", "409 Conflict", "ConditionalRequestConflict")]
+
+    done = run(enhancer, store)
+
+    assert server.answers == []
+    assert list(computed(done)) == [f"{store.results}/a.png"]
+    assert store.names() == ["a.png"]
+
+
+def test_a_store_that_stays_busy_is_an_error_of_the_file(busy, enhancer, tmp_path):
+    server, store = busy
+    store.add("a.png", 1, tmp_path)
+    server.answers = [("PUT", "503 Slow Down", "SlowDown")] * 100
+
+    (item,) = run(enhancer, store).items
+
+    assert item.state == "failed"
+    assert item.error
+    assert item.error.key == "remote_failed"
+    assert "Please reduce your request rate." in str(item.error)
+
+
+@pytest.mark.parametrize("name", ["", "/results", "/photo-4x.png"])
+def test_a_bucket_is_not_created(server, monkeypatch, tmp_path, capsys, name):
+    connect_to_s3(monkeypatch, server)
+
+    status = main(["run", str(image(tmp_path / "a.png")), "-o", f"s3://typo{name}", *FAST])
+
+    (message,) = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert message.startswith(f"enhance: The bucket of s3://typo{name} does not exist")
+    assert "typo" not in fsspec.filesystem("s3").ls("")
 
 
 @pytest.mark.parametrize(
