@@ -118,8 +118,11 @@ def stored_at(address: str) -> Stored | None:
 def check_bucket(address: str) -> None:
     """Raise StorageError if the bucket of an address in S3 does not exist."""
     files, root = open_address(address)
+    bucket = root.partition("/")[0]
+    if not bucket:  # Paths in file systems begin with a slash.
+        return
     try:
-        _attempt(address, lambda: files.ls(f"{root}/.enhance-{secrets.token_hex(6)}"))
+        _attempt(address, lambda: files.ls(f"{bucket}/{OWN_PREFIX}{secrets.token_hex(6)}"))
     except FileNotFoundError as error:
         if _code(error) == "NoSuchBucket":
             raise StorageError("bucket_missing", address=address) from error
@@ -162,7 +165,7 @@ def _put(files: Any, file: Path, path: str, *, replaces: bool) -> None:
 def _put_and_rename(files: Any, file: Path, path: str, *, replaces: bool) -> None:
     part = temporary_path(Path(path)).as_posix()
     try:
-        if (bucket := path.partition("/")[0]) and not files.exists(bucket):  # Paths in file systems begin with a slash.
+        if (bucket := path.partition("/")[0]) and not files.exists(bucket):
             raise FileNotFoundError(bucket)
         files.makedirs(Path(path).parent.as_posix(), exist_ok=True)
         files.put_file(str(file), part)
