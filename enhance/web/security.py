@@ -208,7 +208,7 @@ class Access(_Middleware):
         self._failures = deque[tuple[float, str]]()  # time and address, oldest first
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, app = path_of(scope), self._app
+        path, method, app = path_of(scope), scope["method"], self._app
         has_login = gradio_changes.has_login(scope)
         if not (self._keys or has_login):
             await app(scope, receive, send)
@@ -217,12 +217,12 @@ class Access(_Middleware):
         if not is_user and path != "/" and (client := _client_of_key(Headers(scope=scope), self._keys)):
             scope = gradio_changes.as_user(scope, client)
             is_user = True
-        if path == "/" and not has_login:
+        if path == "/" and not has_login and method in ("GET", "HEAD"):
             app = PlainTextResponse(translate(language_of(Request(scope)), "programs_only"))
-        elif has_login and path == "/login":
+        elif has_login and path == "/login" and method == "POST":
             app = self._log_in
         elif has_login and path == "/logout":
-            if scope["method"] != "POST":
+            if method != "POST":
                 raise RejectedRequest(405, EnhanceError("logout_is_post"))
             # Gradio's own route accepts GET, so a link on another site could log a user out of all sessions.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}

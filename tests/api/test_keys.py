@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,12 @@ def test_without_a_login_there_is_a_sentence_instead_of_the_page(programs):
             assert sentence in answer.text
             assert len(answer.text.splitlines()) == 1
     assert httpx.get(f"{programs}healthz").json()["alive"]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "DELETE", "CONNECT"])
+def test_the_sentence_instead_of_the_page_can_only_be_read(programs, method, caplog):
+    assert httpx.request(method, programs).status_code == 401
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("headers", [bearer(FIRST), {"x-api-key": FIRST}])

@@ -70,6 +70,13 @@ def test_wrong_passwords_are_limited(guarded):
     assert httpx.post(f"{guarded}login", data=LOGIN, headers=there).status_code == 429
 
 
+def test_a_link_to_the_login_is_no_wrong_password(guarded):
+    there = forwarded_for("10.0.0.3")
+    for method in ("GET", "HEAD", "OPTIONS", "PUT", "GET", "GET"):
+        assert httpx.request(method, f"{guarded}login", headers=there).status_code == 401
+    assert httpx.post(f"{guarded}login", data=LOGIN, headers=there).status_code == 200
+
+
 def test_guesses_from_many_addresses_lock_out_no_new_user(guarded):
     guesses = [httpx.post(f"{guarded}login", data=WRONG, headers=forwarded_for(f"10.0.1.{n}")) for n in range(40)]
     assert {one.status_code for one in guesses} == {400}
