@@ -23,12 +23,13 @@ from .errors import Cancelled, EnhanceError, MemoryShortError, StorageError, exp
 from .images import SourceImage, inspect
 from .info import Info, OutputInfo, Result
 from .output.formats import Encoding
-from .output.names import ResultNames
+from .output.names import NamesBeside, ResultNames
 from .output.resample import at_most_largest, result_size
 from .pipeline import Run, earlier_info, is_result_of
 from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
 from .settings import Settings
+from .store import download_name
 
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
@@ -283,6 +284,8 @@ class BatchRun:
         names = self.batch.names
         if names is None or item.output:
             return self._enhance(item, item.output)
+        if isinstance(names, NamesBeside):
+            return self._write_beside(names, item)
         for tries_left in reversed(range(_MAX_NAMES)):
             try:
                 output = names.assign(item.source, item.target)
@@ -291,6 +294,21 @@ class BatchRun:
                 return self._enhance(item, output)
             except StorageError as error:  # Another process can have finished a file with this name meanwhile.
                 if error.key != "name_taken" or not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _write_beside(self, names: NamesBeside, item: Item) -> Item:
+        """Enhance a file next to itself, as photo-4x.png. Only a result of the same request has this name then."""
+        image = self.enhancer.read(item.source, name=item.name)
+        settings, _ = self.enhancer.resolve(image, item.settings or self.settings)
+        path = item.target.with_name(download_name(item.target.name, settings, item.target.suffix))
+        for output in names.candidates(path, image.sha256):
+            try:
+                return self._enhance(item, output, image=image, overwrite=False)
+            except StorageError as error:
+                if error.key == "not_permitted":
+                    raise StorageError("beside_not_permitted", folder=output.parent) from error
+                if error.key != "name_taken":
                     raise
         raise AssertionError("unreachable")
 
@@ -313,7 +331,15 @@ class BatchRun:
                     return replace(ended, error=error)
             return ended
 
-    def _enhance(self, item: Item, output: Path | None, stored: Stored | None = None) -> Item:
+    def _enhance(
+        self,
+        item: Item,
+        output: Path | None,
+        stored: Stored | None = None,
+        *,
+        image: SourceImage | None = None,
+        overwrite: bool = True,
+    ) -> Item:
         """Enhance a local file. The result `stored` is not made again if it is that of the same request."""
 
         def on_compute(run: Run) -> None:
@@ -325,8 +351,7 @@ class BatchRun:
                 self.on_compute(item, run)
 
         with ExitStack() as until_reported:
-            image = None
-            if self.report:
+            if self.report and image is None:
                 image = self.enhancer.read(item.source, output)
             try:
                 result = self.enhancer.run(
@@ -340,7 +365,8 @@ class BatchRun:
                     hold=until_reported if output else self.hold,
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,
-                    with_png=bool(image and output and not _report_path(output, image).exists()),
+                    with_png=bool(self.report and image and output and not _report_path(output, image).exists()),
+                    overwrite=overwrite,
                 )
             except EarlierResult as earlier:
                 return replace(item, state="done", info=earlier.info)

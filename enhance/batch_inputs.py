@@ -13,7 +13,7 @@ from typing import Any
 from .batch import Batch, Item, plan
 from .errors import PictureError, SettingsError
 from .images import Listing, list_images
-from .output.names import ResultNames, plan_names
+from .output.names import NamesBeside, ResultNames, plan_names
 from .output.provenance import origin_of
 from .remote import RemoteNames, check_bucket, is_address, list_address, stored_at
 from .settings import Settings
@@ -21,7 +21,7 @@ from .settings import Settings
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` fixed parts of a batch. The name of a file's result determines its part."""
+    """One of `count` fixed parts of a batch. The relative path of a file determines its part."""
 
     number: int = 1
     count: int = 1
@@ -38,7 +38,7 @@ class Shard:
         return shard
 
     def includes(self, item: Item) -> bool:
-        digest = hashlib.sha256(item.target.as_posix().encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(item.named_after.as_posix().encode("utf-8", "surrogateescape")).digest()
         return int.from_bytes(digest, "big") % self.count == self.number - 1
 
 
@@ -51,24 +51,29 @@ def find_images(
 ) -> Batch:
     """Return a batch of the files in `inputs`, the images in its folders and the files in `listed`.
 
-    Inputs and `output` can be fsspec addresses. Results in the `output` folder are not inputs. `shard` selects a part
-    of the files. A folder that cannot be read is a failed item. Raises StorageError, and PictureError if there is
-    nothing at an address.
+    Inputs and `output` can be fsspec addresses. Without an output, each result is put next to its file. Results of
+    this program in folders are not inputs. `shard` selects a part of the files. A folder that cannot be read is a
+    failed item. Raises StorageError, and PictureError if there is nothing at an address.
     """
     inputs = list(inputs)
-    listing = list_images(
-        (Path(one) for one in inputs if not is_address(one)), lambda path: _is_earlier_result(path, output)
-    )
+    listing = list_images((Path(one) for one in inputs if not is_address(one)), _is_earlier_result)
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
     items += listed
     count = len(items)
-    items = [item for item in with_targets(items, ending) if shard.includes(item)]
+    items = _beside(items, ending) if output is None else with_targets(items, ending)
+    items = [item for item in items if shard.includes(item)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     batch = plan(items, _result_names(output))
     return replace(batch, listed=count, hidden=listing.hidden, others=listing.others)
+
+
+def _beside(items: Sequence[Item], ending: str) -> list[Item]:
+    """Return files whose results are put next to them. The size is added to their names."""
+    places = [item.source.absolute().with_name(item.named_after.stem + ending) for item in items]
+    return [replace(item, target=place) for item, place in zip(items, places, strict=True)]
 
 
 def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
@@ -77,9 +82,9 @@ def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
     return [replace(item, target=target) for item, target in zip(items, plan_names(files, ending), strict=True)]
 
 
-def _result_names(output: Path | str | None) -> ResultNames | None:
+def _result_names(output: Path | str | None) -> ResultNames:
     if output is None:
-        return None
+        return NamesBeside()
     if not is_address(output):
         return ResultNames(Path(output))
     check_bucket(output)
@@ -127,7 +132,5 @@ def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing
     return list(found.values())
 
 
-def _is_earlier_result(path: Path, output: Path | str | None) -> bool:
-    if output is None or is_address(output) or Path(output).absolute() not in path.absolute().parents:
-        return False
+def _is_earlier_result(path: Path) -> bool:
     return origin_of(path).signature is not None

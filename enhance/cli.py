@@ -147,8 +147,9 @@ def _add_run(run: ArgumentParser) -> None:
         "-o",
         "--output",
         type=_path_or_address,
-        help="a file for a single input, otherwise a folder, also as an address (default: processed/ in the data "
-        "folder). An earlier result is replaced, other files are not. - writes a single result to standard output",
+        help="a file for a single input, otherwise a folder, also as an address (default: next to each photo, as "
+        "photo-4x.png). An earlier result is replaced, other files are not, and without -o nothing is replaced. "
+        "- writes a single result to standard output",
     )
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
@@ -295,6 +296,8 @@ def _run(options: Namespace) -> int:
     output, is_stdin = options.output, options.input == [_PIPE]
     is_piped = is_stdin or _PIPE in (*options.input, output)
     shard = Shard.parse(options.shard)
+    if output is None and (is_stdin or options.ray):
+        raise SettingsError("output_required")
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if is_piped:
@@ -305,13 +308,9 @@ def _run(options: Namespace) -> int:
             batch = replace(batch, files=named)
         if not batch.listed and not batch.items:
             raise EnhanceError("no_images")
-        data = read_config().server_data if output is None else None
-        enhancer = Enhancer(options.device, options.precision, data=data)
+        enhancer = Enhancer(options.device, options.precision)
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
-        if output is None:
-            enhancer.tasks.check()
-            enhancer.tasks.clean()
         reporter = _Reporter(
             batch, as_json=options.json, progress=options.progress, failures=options.failures, is_piped=output == _PIPE
         )
@@ -330,7 +329,7 @@ def _run(options: Namespace) -> int:
             with options.output.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    enhancer.release()
+    enhancer.close()
     return 1 if ended.count("failed") else 0
 
 
@@ -377,7 +376,12 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
         return plan([item], RemoteFile(output)), _encoding(options, Path(output))
     encoding = _encoding(options)
     if output is None:
-        return find_images(inputs, shard=shard, listed=listed), encoding
+        batch = find_images(inputs, shard=shard, ending=encoding.file_format.ending, listed=listed)
+        if any(item.address for item in batch.items):
+            raise SettingsError("output_required")
+        for folder in {item.target.parent for item in batch.items}:
+            remove_leftovers(folder)
+        return batch, encoding
     if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise SettingsError("folder_required", output=output)
     batch = find_images(inputs, output, shard, encoding.file_format.ending, listed)
@@ -624,7 +628,7 @@ def _compare(options: Namespace) -> int:
 
         area = {"x": options.x, "y": options.y, "size": options.size}
         comparison = enhancer.compare(photo, **area, on_cell=on_cell, progress=progress)
-    enhancer.release()
+    enhancer.close()
     info = comparison.save(output, language)
     print(json.dumps(info, ensure_ascii=False) if options.json else output, flush=True)
     return 1 if any(cell.error for cell in comparison.cells) else 0

@@ -175,6 +175,7 @@ class Enhancer:
         ticket: Ticket | None = None,
         encoding: Encoding | None = None,
         with_png: bool = False,
+        overwrite: bool = True,
     ) -> Result:
         """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
 
@@ -193,6 +194,7 @@ class Enhancer:
         - `encoding`: the output format, by default that of the extension of `output`, otherwise PNG. The PNG stays in
           the store; for an `output` it is deleted at the end or when `hold` is closed.
         - `with_png`: compute a result at `output` again if its PNG does not exist.
+        - `overwrite`: whether a result of another request at `output` is replaced. Otherwise, StorageError is raised.
 
         Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
         """
@@ -209,7 +211,8 @@ class Enhancer:
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, with_png=with_png)
+                options = {"with_png": with_png, "overwrite": overwrite}
+                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, **options)
             result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
         return self.export(result, encoding, stop=ticket.stop, hold=hold)
 

@@ -484,6 +484,7 @@ def run_to_path(
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
+    overwrite: bool = True,
 ) -> Result:
     """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored.
 
@@ -494,6 +495,8 @@ def run_to_path(
     if info is not None:
         return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
     is_replaced = os.path.lexists(output)
+    if is_replaced and not overwrite and not is_result_of(origin_of(output), run.request, encoding):
+        raise StorageError("name_taken", output=output)
     check_writable(output, source)
     check_replaceable(output)
     with ExitStack() as until_written:

@@ -32,7 +32,7 @@ from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag, strip_direction_marks
 from .info import Info, network_key_of, settings_in
 from .output.formats import FORMATS, Encoding
-from .output.names import shorten
+from .output.names import MAX_NAME_BYTES, shorten
 from .processes import is_process_alive, remove_leftovers
 from .retention import Inode, OwnFolders, StoredItem, UsedFiles, sizes_of, trim
 from .settings import Settings, network_scale
@@ -420,7 +420,9 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
         size = f"{settings.megapixels:g}mp"
     elif settings.is_print:
         size = "x".join(f"{side:g}" for side in (settings.print_width, settings.print_height) if side) + "cm"
-    return f"{strip_direction_marks(Path(name).stem) or 'image'}-{size}{ending}"
+    tail = f"-{size}{ending}"
+    stem = strip_direction_marks(Path(name).stem) or "image"
+    return shorten(stem, MAX_NAME_BYTES - len(tail)) + tail
 
 
 def report_name(info: Info) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..retention import MARKER
 from . import raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
@@ -71,6 +72,8 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
         except OSError:
             unreadable.append(ListedPath(directory, directory.relative_to(folder.parent)))
             continue
+        if directory != folder and any(entry.name == MARKER for entry in entries):
+            continue  # a data folder of this program
         for entry in entries:
             path = directory / entry.name
             if entry.name.startswith("."):

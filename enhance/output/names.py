@@ -6,13 +6,13 @@ import itertools
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..files import file_sha256
 from .provenance import origin_of
 
-_MAX_NAME_BYTES = 255
+MAX_NAME_BYTES = 255
 """Bytes of a file name on common file systems."""
 _MAX_EXTENSION_BYTES = 16
 """Bytes of an input's extension in the name of its result. Inputs that are named can have any extension."""
@@ -60,6 +60,18 @@ class ResultNames:
         return not os.path.lexists(path) or (bool(sha256) and origin_of(path).input_sha256 == sha256)
 
 
+class NamesBeside(ResultNames):
+    """Assigns output files next to the inputs. The path of a file is absolute, so no folder has an effect."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def candidates(self, path: Path, input_sha256: str) -> Iterator[Path]:
+        """Yield names that are free, or that have a result of the same input, possibly of another request."""
+        numbered = (_numbered(path, number) for number in itertools.count(1))
+        return (one for one in numbered if self._is_free(one, input_sha256))
+
+
 def shorten(text: str, most: int) -> str:
     """Return a part of a file name cut to `most` bytes, between two characters."""
     encoded = os.fsencode(text)
@@ -90,7 +102,7 @@ def _numbered(path: Path, number: int) -> Path:
 
 def _fitting_name(stem: str, tail: str) -> str:
     """Return a file name whose stem is shortened to what file systems allow."""
-    return shorten(stem, _MAX_NAME_BYTES - len(os.fsencode(tail))) + tail
+    return shorten(stem, MAX_NAME_BYTES - len(os.fsencode(tail))) + tail
 
 
 def _folded_stem(path: Path) -> str:

@@ -97,11 +97,11 @@ def test_a_read_only_folder_of_weights_and_data_is_used_as_far_as_possible(tmp_p
         shutil.copy(file, folder)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
     monkeypatch.setenv("ENHANCE_DATA", str(folder))
-    run = ["run", str(image), *FAST]
+    runs = [["run", str(image), *FAST], ["run", str(write_photo(folder / "b.png", 24, 32)), *FAST]]
     script = (
         "import json; from enhance import Enhancer; from enhance.cli import main\n"
         "print(json.dumps(Enhancer().presets()))\n"
-        f"print(main({[*run, '-o', str(tmp_path / 'x.png')]!r}), main({run!r}))"
+        f"print(main({runs[0]!r}), main({runs[1]!r}))"
     )
     command = [*make_read_only(folder), sys.executable, "-c", script]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -111,6 +111,6 @@ def test_a_read_only_folder_of_weights_and_data_is_used_as_far_as_possible(tmp_p
     assert [name for name, preset in presets.items() if preset["available"]] == ["anime-fast"]
     assert presets["gentle"]["reason"]
     assert statuses == "0 1"
-    assert (tmp_path / "x.png").exists()
-    assert "closed" in ended.stderr
+    assert (tmp_path / "a-4x.png").exists()
+    assert f"No permission to save the result in {folder}. Use -o to choose another folder." in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -149,16 +149,6 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     wait_until(lambda: not any(writer.is_running() for writer in writers))
 
 
-@pytest.mark.long
-def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_path, capsys):
-    file = image(tmp_path / "a.png", 1, 16)
-
-    assert main(["run", str(file), *cluster_options(cluster)]) == 0
-
-    [info] = lines(capsys.readouterr().out)
-    assert Path(info["output"]["path"]).parent == tmp_path / "data/processed"
-
-
 @pytest.mark.parametrize(
     ("nodes", "device", "plan"),
     [
@@ -193,6 +183,7 @@ def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_p
     ],
 )
 def test_an_address_without_a_cluster_is_an_error(with_ray, tmp_path, capsys, address, status, sentence):
-    assert main(["run", str(image(tmp_path / "a.png")), f"--ray={address}", *FAST]) == status
+    call = ["run", str(image(tmp_path / "a.png")), "-o", str(tmp_path / "out.png"), f"--ray={address}", *FAST]
+    assert main(call) == status
 
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"enhance: {sentence}")

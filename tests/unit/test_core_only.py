@@ -78,7 +78,7 @@ def test_the_command_line_enhances_analyses_compares_and_lists(tmp_path, photo_f
         (["mcp"], "app"),
         (["run", "PHOTO", "-o", "large.png", "--report"], "report"),
         (["weights", "add", "WEIGHTS"], "models"),
-        (["run", "PHOTO", "--ray", "local"], "ray"),
+        (["run", "PHOTO", "-o", "large.png", "--ray", "local"], "ray"),
         (["run", "s3://bucket/photo.jpg", "-o", "large.png"], "s3"),
     ],
 )

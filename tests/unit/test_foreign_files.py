@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from enhance import Enhancer
 from enhance.cli import main
 from enhance.store import TaskStore
 from enhance.web.storage import PageFolder
@@ -65,16 +66,27 @@ def foreign_files(project: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("max_disk", [None, "1"])
-def test_runs_in_a_project_folder_delete_only_results(project, photo_file, monkeypatch, max_disk):
+def test_runs_in_a_project_folder_delete_nothing(project, photo_file, monkeypatch, max_disk):
     if max_disk:
         monkeypatch.setenv("ENHANCE_MAX_DISK", max_disk)
+    before = {path for path in project.rglob("*") if path.is_file()}
 
     for _ in range(2):
         assert main(["run", str(photo_file), *FAST]) == 0
 
     assert foreign_files(project) == list(FOREIGN)
-    results = 1 if max_disk else 2
-    assert len(list((project / "data" / "processed").glob("*.png"))) == 2 + results, "two of them are foreign files"
+    assert {path for path in project.rglob("*") if path.is_file()} == before | {photo_file.with_name("photo-4x.png")}
+
+
+@pytest.mark.parametrize("max_disk", [None, 1])
+def test_a_data_folder_in_a_project_folder_deletes_only_results(project, photo_file, max_disk):
+    store = TaskStore(project / "data", hours=1e-9, max_disk=max_disk)
+    with Enhancer("cpu", "fp32", data=project / "data") as enhancer:
+        enhancer.tasks = store
+        result = enhancer.run(photo_file, "anime-fast").path
+    store.clean()
+    assert not result.exists()
+    assert foreign_files(project) == list(FOREIGN)
 
 
 def test_the_page_deletes_only_its_own_files(project):

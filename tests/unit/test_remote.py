@@ -211,7 +211,10 @@ def test_a_report_is_stored_next_to_its_result_once(store, enhancer, tmp_path):
 def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
     for shade, name in enumerate(("a.bmp", "a.png")):
         store.add(name, shade, tmp_path)
-    worker, items = ClusterWorker("cpu", "fp32", tmp_path / "data", {}), find_images([store.source]).items
+    worker, items = (
+        ClusterWorker("cpu", "fp32", tmp_path / "data", {}),
+        find_images([store.source], store.results).items,
+    )
 
     done = [worker.run(item, partial(RemoteNames, store.results), settings=RAW) for item in items]
 
