@@ -76,7 +76,7 @@ class WatchedEnhancer(Enhancer):
 
     @contextmanager
     def failing(self, call: str, error: Exception) -> Iterator[None]:
-        """Let every `run`, `preview` or `compare` raise this error, or each "cell" of `anime-fast` have it."""
+        """Let every call, such as `run`, raise this error, or each "cell" of a comparison with `anime-fast` have it."""
         self._errors[call] = error
         try:
             yield
@@ -86,6 +86,10 @@ class WatchedEnhancer(Enhancer):
     def preview(self, source, *given, ticket=None, **named):
         self._begin("preview", source, ticket and ticket.stop)
         return super().preview(source, *given, ticket=ticket, **named)
+
+    def estimate(self, *given, **named):
+        self._begin("estimate", "", None)
+        return super().estimate(*given, **named)
 
     def retune(self, *given, **named):
         self.calls["retune"] += 1

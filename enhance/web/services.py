@@ -126,7 +126,7 @@ class Services:
         if _is_administrator(request):
             return error
         if isinstance(error, WeightsError) or error.key.startswith("weights_"):
-            return EnhanceError("not_installed")
+            return WeightsError("not_installed")
         if not error.has_path:
             return error
         if error.key == "disk_short":

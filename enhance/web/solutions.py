@@ -12,7 +12,7 @@ from ..settings import AUTO, network_scale
 from .session import Session
 from .templates import Button
 
-_PRESET_ERRORS = ("preset_unknown", "not_installed", "not_finite", "faces_no_image")
+_PRESET_ERRORS = ("preset_unknown", "not_finite", "faces_no_image")
 """The errors of one preset that have no class of their own."""
 _SMALLER = (4, 2)
 """The scales that are offered in place of larger ones."""

@@ -76,7 +76,8 @@ def _estimate(call: Call, upload: Upload) -> Updates:
             **show_bar(call),
         }
     except EnhanceError as error:
-        return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
+        visible = call.services.visible_error(call.request, error)
+        return {card.tips: "", card.estimate: templates.note(visible.message(call.language))}
     about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), enhancer.scheduler.count()
     if has_second_pass(settings, facts.height, facts.width):
         about = call.text("about_passes", about=about)

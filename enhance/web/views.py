@@ -433,7 +433,8 @@ def show_download(call: Call) -> Updates:
             )
         except EnhanceError as error:
             button = templates.Button(call.text("use_instead", name=FORMATS["png"].name), {"format": "png"})
-            message, is_possible = templates.problem(error.message(call.language), button), False
+            visible = call.services.visible_error(call.request, error)
+            message, is_possible = templates.problem(visible.message(call.language), button), False
     bar, label = show_bar(call), call.text("download_as", format=encoding.file_format.name)
     arguments = bar.get(card.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**arguments, "label": label, "value": value, "interactive": is_possible})

@@ -14,6 +14,7 @@ import pytest
 from enhance.errors import EnhanceError, PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
 from enhance.web import run
+from enhance.web import upload as upload_step
 from enhance.web.views import Call
 
 from ..site import Site
@@ -82,6 +83,24 @@ def test_the_page_shows_no_path(call: Call, language: str, name: str):
         message = str(list(run.follow_run(call))[-1][call.page.run.progress])
     assert "problem" in message
     assert "secret-data" not in message
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_estimate_shows_no_path(call: Call, name: str):
+    enhancer: Any = call.services.enhancer
+    with enhancer.failing("estimate", ERRORS[name]):
+        message = upload_step.estimate(call)[call.page.upload.estimate]
+    assert "note" in message
+    assert "secret-data" not in message
+
+
+def test_a_missing_model_is_an_error_of_the_server_for_every_client(site: Site):
+    photo = site.photo("status.png", 16, 16)
+    with site.enhancer.failing("run", ERRORS["faces_detector_missing"]):
+        for headers in ({}, REMOTE):
+            with photo.open("rb") as file:
+                answer = httpx.post(f"{site.url}api/enhance", files={"image": file}, headers=headers, timeout=60)
+            assert answer.status_code == 503
 
 
 def test_the_command_line_shows_paths():
