@@ -193,11 +193,12 @@ class BatchRun:
 
     def add(self, items: Iterable[Item]) -> bool:
         """Append files. Return False, and append none, if the batch has ended or was stopped."""
+        checked = [self._check(item) for item in items]  # Reading a header can take seconds.
         with self._lock:
             if self._is_over or self.stop.is_set():
                 return False
-            for item in items:
-                self._put(self._check(item))
+            for item in checked:
+                self._put(item)
         return True
 
     def remove(self, key: str) -> None:

@@ -66,7 +66,7 @@ class WatchedEnhancer(Enhancer):
         """Pause calls for files with `of` in their path until the block ends or the call is stopped.
 
         `point` is "run" or "preview" for the start of a call, "progress" and "end" for a third and the end of
-        a run, and "cell" for each preset of a comparison.
+        a run, "cell" for each preset of a comparison, and "report" for the start of a report.
         """
         self._pauses[point] = of
         try:
@@ -90,6 +90,10 @@ class WatchedEnhancer(Enhancer):
     def estimate(self, *given, **named):
         self._begin("estimate", "", None)
         return super().estimate(*given, **named)
+
+    def report(self, task_id, *given, stop=None, **named):
+        self._wait("report", task_id, stop)
+        return super().report(task_id, *given, stop=stop, **named)
 
     def retune(self, *given, **named):
         self.calls["retune"] += 1

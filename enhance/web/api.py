@@ -50,6 +50,7 @@ from .storage import asker_of
 Outputs = Iterator[tuple[Any, Any]]
 _THREADS = 60
 """Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
+_REPORT_POLL_SECONDS = 0.2
 _PROGRESS = gr.Progress()
 """Gradio finds the parameter for a request's own progress by this default."""
 
@@ -188,13 +189,22 @@ class Endpoints:
             decoded = services.previews.image(_path_of_upload(image))
             return services.enhancer.recommend(decoded, Settings(AUTO, **given))
 
-    def report(self, request: gr.Request, task_id: str) -> str:
-        """Return the PDF report of a finished run, on the file that the run returned."""
+    def report(self, request: gr.Request, task_id: str) -> Generator[Any, None, None]:
+        """Return the PDF report of a finished run, on the file that the run returned. Cancelling stops it."""
         services = self._services
+        enhancer, language = services.enhancer, language_of(request)
         with services.errors_as_messages(request):
             task, visible, encoding = services.owners.check(request, task_id)
-            report = services.enhancer.report(task, language_of(request), overrides=visible, encoding=encoding)
-            return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished_info(task))))
+
+            def work(job: Job[Path]) -> Path:
+                return enhancer.report(task, language, overrides=visible, encoding=encoding, stop=job.stop)
+
+            caller = asker_of(request).caller
+            with services.enter(caller, "preview") as ticket, closing(Job(enhancer.scheduler, work, ticket)) as job:
+                for _ in job.poll(_REPORT_POLL_SECONDS):
+                    yield gr.skip()
+                report = job.result()
+            yield str(services.downloads.link(report, report_name(enhancer.tasks.finished_info(task))))
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """List the presets: name, summary, model, settings, availability, and the time relative to gentle."""

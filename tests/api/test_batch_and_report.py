@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import Status
 from PIL import Image
 
 from enhance.files import storage_error
@@ -86,6 +87,17 @@ def test_a_report_is_available_only_to_the_session_of_the_run(site, client, conn
     for one, task_id in ((connect(), info["task_id"]), (client, "0" * 32), (client, "../secret")):
         with pytest.raises(AppError):
             one.predict(task_id=task_id, api_name="/report")
+
+
+def test_a_cancelled_report_ends_at_once(site, client):
+    _, info = client.predict(image=handle_file(site.photo("report.png", 61, 60)), api_name="/enhance", **FAST)
+    with site.enhancer.paused("report"):
+        job = client.submit(task_id=info["task_id"], api_name="/report")
+        wait_until(lambda: job.status().code is Status.ITERATING)  # Gradio cancels no earlier call.
+        assert site.enhancer.scheduler.count("preview") == 1
+        job.cancel()
+        wait_until(lambda: site.enhancer.scheduler.count("preview") == 0)
+    assert Path(client.predict(task_id=info["task_id"], api_name="/report")).is_file()
 
 
 def test_an_estimate_shows_the_files_again_after_a_change_of_the_list(call, tmp_path):
