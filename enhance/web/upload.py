@@ -68,16 +68,16 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         result_size(settings, facts.height, facts.width)
         # The last estimate: all times on the page come from the same speed.
         seconds = enhancer.estimate(facts.width, facts.height, settings, facts.bits)
-    except SettingsError as error:
+    except EnhanceError as error:
+        visible = call.services.visible_error(call.request, error)
+        if not isinstance(visible, SettingsError):
+            return {card.tips: "", card.estimate: templates.note(visible.message(call.language))}
         return {
-            card.size_problem: _size_problem(call, error, settings),
+            card.size_problem: _size_problem(call, visible, settings),
             card.tips: "",
             card.estimate: "",
             **show_bar(call),
         }
-    except EnhanceError as error:
-        visible = call.services.visible_error(call.request, error)
-        return {card.tips: "", card.estimate: templates.note(visible.message(call.language))}
     about, ahead = call.text("about_time", time=format_duration(call.language, seconds)), enhancer.scheduler.count()
     if has_second_pass(settings, facts.height, facts.width):
         about = call.text("about_passes", about=about)
