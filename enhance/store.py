@@ -401,13 +401,15 @@ class TaskStore:
 
 
 def _read_info(path: Path) -> Info | None:
+    """Return the info of a finished task; None if the file is damaged or of a version that stored other values."""
     try:
         info = json.loads(path.read_text("utf-8"))
         if info.get("settings", {}).pop("print_fit", None) in ("border", "crop"):  # a print of an earlier version
             return None
+        network_key_of(info)  # raises an error without the values that a later run or a deletion needs
         size = path.with_suffix(".png").stat().st_size
         return info if info["status"] == "done" and info["output"]["bytes"] == size else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, EnhanceError):
         return None
 
 

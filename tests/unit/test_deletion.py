@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -149,3 +151,27 @@ def test_another_result_of_the_photo_keeps_its_files(enhancer, photo_file, kind,
     resized = enhanced(enhancer, photo_file, KINDS[kind].changed(scale=size))
     enhancer.tasks.remove([other, resized])
     assert stored_files(enhancer) == set()
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "an unknown setting": {"settings": {**FAST.as_dict(), "of_another_version": 1}},
+    "a setting out of range": {"settings": {**FAST.as_dict(), "sharpen": 99}},
+    "no settings": {"settings": None},
+    "no input": {"input": {}},
+    "no model": {"model": None},
+}
+
+
+@pytest.mark.parametrize("change", UNREADABLE)
+def test_a_result_that_cannot_be_read_stops_no_deletion_and_is_computed_again(enhancer, photo_file, change):
+    result = enhancer.run(photo_file, FAST)
+    path = enhancer.tasks.processed / f"{result.info['task_id']}.json"
+    path.write_text(json.dumps({**result.info, **UNREADABLE[change]}))
+    kept = {f"processed/{path.stem}.json", f"processed/{path.stem}.png"}
+
+    again = enhancer.run(photo_file, FAST)
+    assert not again.info["cached"]
+    assert enhancer.tasks.info(path.stem) is None
+
+    enhancer.tasks.remove([entry_of(enhancer, photo_file, FAST, again)])
+    assert stored_files(enhancer) == kept

@@ -17,6 +17,7 @@ from enhance.files import write_atomically
 from enhance.images import SourceImage, read_image
 from enhance.processes import temporary_path
 from enhance.retention import MARKER
+from enhance.settings import Settings
 from enhance.store import Reservation, TaskStore
 
 
@@ -38,8 +39,19 @@ def create_store(tmp_path, **limits) -> TaskStore:
 def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"image") -> str:
     task_id = store.new_id()
     write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
-    output = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    info: Any = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
+    settings = Settings("anime-fast")
+    info: Any = {
+        "status": "done",
+        "signature": signature,
+        "task_id": task_id,
+        "input": {"sha256": "c" * 64, "width": 1},
+        "output": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "width": 4},
+        "preset": settings.preset,
+        "settings": settings.as_dict(),
+        "tile": settings.tile,
+        "model": {"sha256": "d" * 64},
+        "precision": "fp32",
+    }
     store.finish(task_id, info)
     return task_id
 
