@@ -79,16 +79,16 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 }
 
 
-def random_state(network: torch.nn.Module, seed: int = 0) -> State:
+def random_state(network: torch.nn.Module) -> State:
     """Return random weights that keep the range of values, with an output in the middle of the range."""
     state = network.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()}
-    return {**state, **random_tensors(shapes, seed)}
+    return {**state, **random_tensors(shapes)}
 
 
-def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> State:
+def random_tensors(shapes: Mapping[str, tuple[int, ...]]) -> State:
     """Return random tensors with the given names and shapes."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     state = {}
     for name, shape in shapes.items():
         fan = math.prod(shape[1:]) if len(shape) == 4 else 16

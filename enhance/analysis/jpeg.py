@@ -50,7 +50,7 @@ def quality_of_table(table: Sequence[int]) -> int:
     return _quality(sum(table) / float(_LUMINANCE.sum()))
 
 
-def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool = False) -> int | None:
+def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     """Return the quality at which squares [n, side, side, 3] were compressed before, or None without traces.
 
     If the image `is_jpeg`, only traces that show their quality count: those of its own file need no estimate.

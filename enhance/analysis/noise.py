@@ -56,7 +56,7 @@ _FLAT = 1.27
 """The largest ratio of a low frequency to the lowest of all, both divided by what is expected of correlated noise."""
 
 
-def noise_and_grain(samples: np.ndarray, is_photo: bool = True, is_jpeg: bool = False) -> tuple[float, float]:
+def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
     """Return the standard deviation of the noise in 8-bit levels, and the correlation length of grain in px, or 0.
 
     `samples` are float32 [n, side, side, 3]. White paper counts, unlike the white of an overexposed photo. JPEG

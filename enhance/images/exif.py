@@ -256,7 +256,7 @@ def shorten(block: bytes) -> bytes | None:
     return block_from_tiff(io.BytesIO(block), without=(INTEROP_IFD, MAKER_NOTE), longest=_LONGEST_VALUE)
 
 
-def block_from_tiff(file: BinaryIO, without: Collection[int] = (INTEROP_IFD,), longest: int = 1 << 24) -> bytes | None:
+def block_from_tiff(file: BinaryIO, without: Collection[int], longest: int = 1 << 24) -> bytes | None:
     """Return an EXIF block with the tags of a TIFF that describe the photo; None if there are none.
 
     Texts and other bytes longer than `longest` are left out.

@@ -274,10 +274,8 @@ def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
     exif = without_prefix(read_block(file, first.get(b"EXIF")))
     metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif))
-    icc, frames = (
-        limit_profile(read_block(file, first.get(b"ICCP"))),
-        max(1, sum(chunk.kind == b"ANMF" for chunk in chunks)),
-    )
+    icc = limit_profile(read_block(file, first.get(b"ICCP")))
+    frames = max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
     mode, orientation = "RGBA" if has_alpha else "RGB", read_orientation(exif)
     return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
 

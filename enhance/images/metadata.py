@@ -179,7 +179,7 @@ class Metadata:
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names))
 
 
-def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool = False) -> tuple[Metadata, list[str]]:
+def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool) -> tuple[Metadata, list[str]]:
     """Return the metadata that "png", "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes on the rest.
 
     `has_gain_map`: the XMP of a JPEG also announces a gain map.

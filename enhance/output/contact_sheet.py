@@ -22,7 +22,7 @@ SheetCell = tuple[str, str, np.ndarray | None]
 """The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if there are none."""
 
 
-def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarray:
+def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
     """Draw the images 1:1 in a grid on white, with their captions below: uint8 [H, W, 3] in sRGB.
 
     `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A missing image is a

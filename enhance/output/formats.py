@@ -160,7 +160,7 @@ class Encoding:
         return None if self.is_stored else f"{self}-hdr" if has_gain_map and self.format == "jpeg" else str(self)
 
     def notes(
-        self, *, alpha: bool, bits: int, icc: bytes | None, variants: Mapping[str, Metadata], has_gain_map: bool = False
+        self, *, alpha: bool, bits: int, icc: bytes | None, variants: Mapping[str, Metadata], has_gain_map: bool
     ) -> list[str]:
         """Return notes on what an image loses in this format.
 

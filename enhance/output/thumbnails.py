@@ -168,7 +168,7 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
     return image
 
 
-def encode_for_screen(pixels: np.ndarray, icc: bytes | None = None) -> tuple[bytes, str]:
+def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
     """Return uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG, and the extension of the format."""
     data, has_alpha = io.BytesIO(), pixels.shape[2] == 4
     options: dict[str, Any] = {"compress_level": 1} if has_alpha else {"quality": 93, "subsampling": 0}
@@ -176,7 +176,7 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None = None) -> tuple[byt
     return data.getvalue(), ".png" if has_alpha else ".jpg"
 
 
-def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) -> Path:
+def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
     """Save uint8 RGB or RGBA as `encode_for_screen` encodes it; return `path` with the format's extension."""
     content, extension = encode_for_screen(pixels, icc)
     path = path.with_suffix(extension)

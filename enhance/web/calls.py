@@ -65,8 +65,7 @@ class Endpoint:
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
     """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    `endpoints` are those of the app. A list of values that ends before the ADDED_PARAMETERS is
-    completed with None.
+    `endpoints` are those of the app. A list of values that ends before the ADDED_PARAMETERS is completed with None.
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
     if route in ("call", "call/v2", "run", "api"):
@@ -88,7 +87,7 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     if route in ("run", "api") and function.queue:
         raise UnknownEndpointError("api_queued", name=name)
     missing = [getattr(component, "label", None) for component in function.inputs[len(data) :]]
-    if set(missing) <= {*ADDED_PARAMETERS}:
+    if {*missing} <= {*ADDED_PARAMETERS}:
         data.extend(None for _ in missing)
     if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
         counts = {"count": len(function.inputs), "given": len(data)}

@@ -81,7 +81,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
 def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Sequence[PresetInfo]) -> str:
     """Set the settings of a new page by its link and the browser's storage. Returns an error message or ""."""
     session, language = call.session, call.language
-    session.values = {**(stored if isinstance(stored, dict) else {}), **query}  # For the unit of a print size.
+    session.values = {**(stored if isinstance(stored, dict) else {}), **query}  # For a print size of the user's own.
     available = {preset["name"] for preset in presets if preset["available"]}
     remembered, session.is_auto = settings_from_storage(stored, available), is_auto(query, stored, available)
     encoding = encoding_from_storage(stored)

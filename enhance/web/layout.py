@@ -235,7 +235,7 @@ def _drop_box(texts: Texts, name: str, **options: Any) -> gr.File:
     return file
 
 
-def _slider(texts: Texts, name: str, value: float, *, visible: bool = True) -> gr.Slider:
+def _slider(texts: Texts, name: str, value: float, *, visible: bool) -> gr.Slider:
     step = {"contrast": 0.01, "tile": 64, "quality": 1}.get(name, 0.05)
     info = texts(f"{name}_info") if f"{name}_info" in catalogue() else None
     arguments: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}

@@ -123,7 +123,7 @@ class Metrics:
         return Response(encode(self._registry), headers={"content-type": media_type})
 
 
-def quiet_logs(*, as_json: bool = False) -> None:
+def quiet_logs(*, as_json: bool) -> None:
     """Set up logging without lines of libraries for each request and without names of users' files.
 
     With `as_json`, each line is a JSON object.

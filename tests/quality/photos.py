@@ -21,10 +21,10 @@ _GRADIO = Path(gradio.__file__).parent / "media_assets" / "images"
 _MATPLOTLIB = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data"
 
 
-def _of_file(path: Path, share: float = 0.75) -> Pixels:
+def _of_file(path: Path) -> Pixels:
     """Read a JPEG file, downscaled so that its compression artifacts do not show."""
     pixels = np.asarray(Image.open(path).convert("RGB"))
-    return cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
 
 
 def _grey(pixels: np.ndarray) -> Pixels:

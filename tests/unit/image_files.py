@@ -26,13 +26,11 @@ ORIGIN = Origin("a" * 64, "b" * 64)
 """The origin that `finished_png` states."""
 
 
-def png(
-    values: np.ndarray, colour_type: int, before_pixels: bytes = b"", after_pixels: bytes = b"", bits: int | None = None
-) -> bytes:
+def png(values: np.ndarray, colour_type: int, before_pixels: bytes = b"", after_pixels: bytes = b"") -> bytes:
     """Return an unfiltered PNG of uint8 or uint16 values [H, W, ...] with extra chunks around its pixels."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, bits or values.dtype.itemsize * 8, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, values.dtype.itemsize * 8, colour_type, 0, 0, 0)
     chunks = make_chunk(b"IHDR", header) + before_pixels + make_chunk(b"IDAT", zlib.compress(rows)) + after_pixels
     return SIGNATURE + chunks + make_chunk(b"IEND", b"")
 

@@ -68,11 +68,13 @@ def exif(order: str = "<") -> bytes:
     return block.tobytes()[6:]
 
 
-def extend_xmp(attributes: bytes, elements: bytes, segment_bytes: int = 40_000) -> tuple[bytes, bytes]:
+def extend_xmp(attributes: bytes, elements: bytes) -> tuple[bytes, bytes]:
     """Return XMP that refers to an extension with these properties, and its segments, the last of which comes first."""
     head = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF></x:xmpmeta>' % (attributes, elements)
-    extension, segments = head + more, b""
+    extension = head + more
+    segments = b""
+    segment_bytes = 40_000
     name = hashlib.md5(extension).hexdigest().upper().encode()
     for first in reversed(range(0, len(extension), segment_bytes)):
         part = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), first)

@@ -44,9 +44,9 @@ def count_calls(work: Callable[[], object]) -> int:
     return count
 
 
-def assert_linear(prepare: Callable[[int], Callable[[], object]], files: int = 40) -> None:
+def assert_linear(prepare: Callable[[int], Callable[[], object]]) -> None:
     """Check that the work for three times the files has little more than three times the calls."""
-    assert count_calls(prepare(3 * files)) < 3.5 * count_calls(prepare(files))
+    assert count_calls(prepare(120)) < 3.5 * count_calls(prepare(40))
 
 
 def write_photos(folder: Path, count: int) -> Path:

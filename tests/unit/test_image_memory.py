@@ -30,13 +30,13 @@ def image_of(rgb: np.ndarray, alpha: np.ndarray | None = None) -> SourceImage:
     return SourceImage("large.png", "0" * 64, 0, "PNG", "RGB", rgb, alpha, False, None)
 
 
-def mapped(channels: int, dtype: type, height: int = HEIGHT, width: int = WIDTH) -> SourceImage:
+def mapped(channels: int, dtype: type) -> SourceImage:
     """Return an image whose pixels are not in counted memory."""
     planes = []
-    for shape in ((height, width, 3), (height, width))[: channels - 2]:
+    for shape in ((HEIGHT, WIDTH, 3), (HEIGHT, WIDTH))[: channels - 2]:
         bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
         planes.append(np.frombuffer(bytes_, dtype).reshape(shape))
-        planes[-1][: height // 2] = np.iinfo(dtype).max // 2
+        planes[-1][: HEIGHT // 2] = np.iinfo(dtype).max // 2
     return image_of(*planes)
 
 
