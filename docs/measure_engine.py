@@ -1,4 +1,4 @@
-"""The peak of this computer, and the share of it that the engine reaches on the CPU. `make bench` includes them."""
+"""The peak speed of this computer and the share of it that the engine reaches on the CPU, for `make bench`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from .store import download_name
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
 _MAX_NAMES = 3
-"""Names of a result that other processes can take during its run, before the file fails."""
+"""Number of names of a result that can be taken by other processes during its run before the file fails."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +48,15 @@ class Item:
     relative_path: Path
     """Path below the folder that was searched, or the name of a file that was given by itself."""
     output: Path | None = None
-    """The output file: one that was given, or that of a finished file."""
+    """The output file: a given path, or the result of a finished file."""
     target: Path = Path()
-    """Path of the result below an output folder, which no other file of the batch has."""
+    """Path of the result below an output folder, unique in the batch."""
     state: str = "waiting"
     size: tuple[int, int] | None = None
     """Height and width, once the header was read."""
     has_alpha: bool = False
     settings: Settings | None = None
-    """Settings of this file, if they differ from those of the batch."""
+    """Settings of this file, if they differ from the settings of the batch."""
     is_flexible: bool = False
     """Whether the result is as large as possible if the requested size is too large for this file."""
     is_limited: bool = False
@@ -66,7 +66,7 @@ class Item:
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     """Identifies the file in all its states."""
     number: int = 0
-    """Position in the batch of a page, from 1."""
+    """Position in the batch of a page, starting at 1."""
 
     png: Path | None = None
     """The lossless result, if it is kept."""
@@ -92,7 +92,7 @@ class Item:
 
     @property
     def named_after(self) -> Path:
-        """The path that `target` is named after: that of a list, or that of the file. Its extension has no effect."""
+        """The path after which `target` is named, from a list or the file itself. Its extension has no effect."""
         return Path((self.entry or {}).get("output") or self.relative_path)
 
     @property
@@ -105,8 +105,8 @@ class Item:
 class Batch:
     """The files of a batch and its progress.
 
-    `share` is the part of the work that is done, 0 to 1, and `share_of_file` that of the current file. All `Batch`
-    objects of one run share `files`, which changes during the run.
+    `share` is the finished part of the work, 0 to 1, and `share_of_file` the finished part of the current file. All
+    `Batch` objects of one run share `files`, which changes during the run.
     """
 
     files: dict[str, Item]
@@ -281,7 +281,7 @@ class BatchRun:
         return replace(item, state=ended.state, output=ended.output, info=ended.info, error=ended.error)
 
     def _write_result(self, item: Item) -> Item:
-        """Enhance a local file. Its result gets a name that no other content has by the end of the run."""
+        """Enhance a local file. At the end of the run, its result gets a name that is still free."""
         names = self.batch.names
         if names is None or item.output:
             return self._enhance(item, item.output)
@@ -293,13 +293,13 @@ class BatchRun:
                 if isinstance(names, RemoteNames):
                     return self._enhance_for(names, item, output)
                 return self._enhance(item, output)
-            except StorageError as error:  # Another process can have finished a file with this name meanwhile.
+            except StorageError as error:  # In the meantime, another process can have saved a file with this name.
                 if error.key != "name_taken" or not tries_left:
                     raise
         raise AssertionError("unreachable")
 
     def _write_beside(self, names: NamesBeside, item: Item) -> Item:
-        """Enhance a file next to itself, as photo-4x.png. Only a result of the same request has this name then."""
+        """Enhance a file and save the result next to it, as photo-4x.png or under the next free name."""
         image = self.enhancer.read(item.source, name=item.name)
         settings, _ = self.enhancer.resolve(image, item.settings or self.settings)
         path = item.target.with_name(download_name(item.target.name, settings, item.target.suffix))
@@ -314,7 +314,7 @@ class BatchRun:
         raise AssertionError("unreachable")
 
     def _enhance_for(self, names: RemoteNames, item: Item, output: Path) -> Item:
-        """Enhance a local file and upload its result and its report. A result with a report is not made again."""
+        """Enhance a local file and upload its result and report. Skip a file whose result and report exist."""
         address, stored = names.address_of(output), names.stored.pop(output)
         report = f"{address.rpartition('.')[0]}.pdf"
         is_complete = stored and (not self.report or stored_at(report))
@@ -341,7 +341,7 @@ class BatchRun:
         image: SourceImage | None = None,
         overwrite: bool = True,
     ) -> Item:
-        """Enhance a local file. The result `stored` is not made again if it is that of the same request."""
+        """Enhance a local file, unless the result `stored` belongs to the same request."""
 
         def on_compute(run: Run) -> None:
             if stored and is_result_of(stored.origin, run.request, self.encoding):

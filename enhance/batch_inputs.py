@@ -71,7 +71,7 @@ def find_images(
 
 
 def _beside(items: Sequence[Item], ending: str) -> list[Item]:
-    """Return files whose results are put next to them. The size is added to their names."""
+    """Return files whose results are saved next to them, with the size in their names."""
     places = [item.source.absolute().with_name(item.named_after.stem + ending) for item in items]
     return [replace(item, target=place) for item, place in zip(items, places, strict=True)]
 

@@ -147,9 +147,9 @@ def _add_run(run: ArgumentParser) -> None:
         "-o",
         "--output",
         type=_path_or_address,
-        help="a file for a single input, otherwise a folder, also as an address (default: next to each photo, as "
-        "photo-4x.png). An earlier result is replaced, other files are not, and without -o nothing is replaced. "
-        "- writes a single result to standard output",
+        help="output file for a single input, otherwise output folder; each can be an address (default: photo-4x.png "
+        "next to each photo). Only earlier results are replaced, and nothing without -o. - writes a single result to "
+        "standard output",
     )
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
@@ -191,7 +191,7 @@ def _add_run(run: ArgumentParser) -> None:
         help="white (default) or black: the colour of transparent areas in a JPEG, which has no transparency",
     )
     _add_device(run)
-    add("--files", type=Path, metavar="LIST", help="a file with one path or address per line, or .jsonl with objects")
+    add("--files", type=Path, metavar="LIST", help="text file with a path or address in each line, or .jsonl file")
     failures = "append each failed file with its reason to this .jsonl file, which --files can read"
     add("--failures", type=Path, metavar="FILE", help=failures)
     add("--shard", default="1/1", metavar="I/N", help="process part I of N of the files, one part on each machine")
@@ -214,7 +214,7 @@ def _add_run(run: ArgumentParser) -> None:
 
 
 class _Withdrawn(argparse.Action):
-    """An option of earlier versions. The text `<name>_gone` states what to use instead."""
+    """Option of earlier versions, rejected with the text `<name>_gone`, which states what to use instead."""
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
         parser.error(translate(terminal_language(), f"{self.dest}_gone", name=option))
@@ -226,7 +226,7 @@ def _path_or_address(text: str) -> Path | str:
 
 def _add_size(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--scale", type=float, help="enlargement factor, 1 to 16 (default: that of the network, usually 4)")
+    add("--scale", type=float, help="enlargement factor, 1 to 16 (default: the scale of the network, usually 4)")
     add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
     add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
     add(
@@ -257,7 +257,7 @@ def _add_compare(compare: ArgumentParser) -> None:
     add("photo", type=Path, metavar="PHOTO", help="an image file")
     add("-o", "--output", type=Path, required=True, help="output file, a .png; replaces an earlier result")
     for name in ("x", "y"):
-        add(f"--{name}", type=float, help="centre of the area in pixels (default: the middle of the photo)")
+        add(f"--{name}", type=float, help=f"{name} of the centre of the area in pixels (default: the middle)")
     add("--size", type=int, default=128, help="side of the area in pixels (default 128)")
     _add_device(compare)
     add("--json", action="store_true", help="print the figures as one JSON object")

@@ -178,7 +178,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """Return the names in `environment` that begin with ENHANCE_, but that the program does not read."""
+    """Return the names in `environment` that begin with ENHANCE_ but are not used by the program."""
     known = {one.metadata["variable"] for one in fields(Config)} | _OTHER_VARIABLES
     return sorted(name for name in environment if name.startswith("ENHANCE_") and name not in known)
 

@@ -1,4 +1,4 @@
-"""The thread of the device: one for each process, which runs every step of PyTorch's work.
+"""The device thread: one thread for each process, which runs all work of PyTorch in steps.
 
 OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling thread. With two
 sets there are more threads than cores, and all work takes half as long again. So all enhancers of a process share this
@@ -72,7 +72,7 @@ class DeviceThread:
         return step.result()
 
     def withdraw(self, step: Step) -> bool:
-        """Remove a step from the queue. Return False if it was not there any more."""
+        """Remove a step from the queue. Return False if it is no longer there."""
         with self._changed:
             return self._queue_of(step).remove(step)
 

@@ -142,7 +142,7 @@ class Enhancer:
         self.close()
 
     def close(self) -> None:
-        """Free the memory of the model, and delete results that are temporary files. A later run opens both again."""
+        """Free the memory of the model and delete temporary results. The object can still be used afterwards."""
         self.release()
         if self.tasks.temporary is not None:
             self.tasks.temporary.cleanup()

@@ -45,9 +45,9 @@ class EnhanceError(Exception):
 
 @contextmanager
 def optional_packages(extra: str) -> Iterator[None]:
-    """Convert the ImportError of a package that only this extra installs to a `SettingsError` with the command for it.
+    """Convert an ImportError to a `SettingsError` that contains the command to install the package.
 
-    `extra` is a name in `optional-dependencies` of pyproject.toml.
+    `extra` is the name in `optional-dependencies` of pyproject.toml that installs the package.
     """
     try:
         yield

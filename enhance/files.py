@@ -86,9 +86,9 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
 
 
 def put_in_place(file: Path, path: Path, *, replaces: bool) -> None:
-    """Move a complete file to `path` in the same folder. Unless it `replaces` the file there, no file is replaced.
+    """Move a complete file to `path` in the same folder.
 
-    Raises StorageError if a file is at `path` that is not replaced.
+    An existing file at `path` is replaced only if `replaces` is true. Otherwise, raises StorageError.
     """
     with storage_errors(path):
         if replaces:

@@ -181,7 +181,7 @@ class Request:
 
     @property
     def has_gain_map(self) -> bool:
-        """Whether the result has the HDR gain map of the image."""
+        """Whether the result contains the HDR gain map of the image."""
         return self.image.gain_map is not None
 
     @property
@@ -211,7 +211,7 @@ class Result:
     info: Info
     png: Path | None
     temporary: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
-    """The folder of a result that is temporary, which exists as long as this object."""
+    """The temporary folder of a result, which is deleted together with this object."""
 
     @property
     def array(self) -> np.ndarray:

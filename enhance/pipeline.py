@@ -292,7 +292,7 @@ class Run:
                     self._run_network(output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0))
                 if network_path:
                     output.keep()
-            self.scheduler.leave_queue(self.ticket)  # The next run gets the device while this one is tuned and written.
+            self.scheduler.leave_queue(self.ticket)  # The next run can use the device during tuning and saving.
             self._end_stage("network")
             yield output
 
@@ -511,7 +511,7 @@ def run_to_path(
             info = info or run.create_result(png)
             if not encoding.is_stored:
                 export(png, made, encoding, run.ticket.stop, marked=True)
-        except StorageError as error:  # The user does not know the names of the temporary files.
+        except StorageError as error:  # The names of temporary files would not help the user.
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
         put_in_place(made, output, replaces=is_replaced)

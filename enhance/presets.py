@@ -38,7 +38,7 @@ class PresetInfo(TypedDict):
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 _SCENE_PACKAGES = {"face": ("models", "spandrel")}
-"""The extra and the package that a scene needs."""
+"""The extra and the package that each scene requires."""
 
 
 def is_installed(model: str) -> bool:

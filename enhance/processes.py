@@ -66,7 +66,7 @@ def remove_leftovers(folder: Path) -> int:
 
 
 def temporary_folder() -> TemporaryDirectory[str]:
-    """Return a new temporary folder, which contains the name of this process. Remove those of ended processes."""
+    """Return a new temporary folder named after this process. Remove the folders of ended processes."""
     for path in Path(gettempdir()).glob("enhance-*"):
         match = _TEMPORARY_FOLDER.fullmatch(path.name)
         if match and is_local_process(match[1]) and not is_process_alive(match[1]):

@@ -27,9 +27,9 @@ A store in memory counts as one, because no other process sees it.
 """
 _BUSY = {"SlowDown", "ServiceUnavailable", "503", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429"}
 _BUSY |= {"TooManyRequests", "InternalError", "500", "OperationAborted", "ConditionalRequestConflict", "409"}
-"""Codes in answers of S3 to a request that can be repeated."""
+"""Error codes of S3 for a request that can be repeated."""
 _EXISTS = {"PreconditionFailed", "412"}
-"""Codes in answers of S3 to the upload of a new file whose name is taken."""
+"""Error codes of S3 for the upload of a new file whose name is taken."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each new attempt, in addition to the attempts of the store's own package."""
 
@@ -43,7 +43,7 @@ class Stored:
 
 
 class EarlierResult(Exception):
-    """Ends a run whose result is at its address already. `info` is that of the run."""
+    """Ends a run whose result already exists at its address. `info` describes that result."""
 
     def __init__(self, info: Any):
         super().__init__()
@@ -139,7 +139,7 @@ def download(address: str, path: Path) -> Path:
 
 
 def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
-    """Copy a file to an address at once, in place of the file `replaced` or of none. Raises StorageError."""
+    """Upload a file to an address atomically. Only the file `replaced` is overwritten. Raises StorageError."""
     files, path = open_address(address)
     is_atomic = _ATOMIC.intersection([files.protocol] if isinstance(files.protocol, str) else files.protocol)
     put = _put if is_atomic else _put_and_rename
@@ -148,7 +148,7 @@ def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
     except FileNotFoundError:
         raise StorageError("bucket_missing", address=address) from None
     except FileExistsError as error:
-        # The answer to a first attempt can get lost, so that the second one finds the file.
+        # If the response to the first attempt was lost, the second attempt finds the uploaded file.
         if stored_at(address) != Stored(file.stat().st_size, origin_of(file)):
             raise StorageError("name_taken", output=address) from error
 
@@ -197,7 +197,7 @@ def _attempt(address: str, action: Callable[[], T]) -> T:
 
 
 def _code(error: Exception) -> str:
-    """Return the code in the answer of S3 that caused an error, or an empty text."""
+    """Return the error code of S3; "" for other errors."""
     response = getattr(error.__cause__ or error, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
@@ -208,14 +208,14 @@ def _remote_error(address: str, error: Exception) -> StorageError:
 
 
 class RemoteNames(ResultNames):
-    """Names of results below an address. Paths of results are those in its file system."""
+    """Names of results below an address, as paths in its file system."""
 
     def __init__(self, address: str):
         self.address = address.rstrip("/")
         _, root = open_address(address)
         super().__init__(Path(root))
         self.stored: dict[Path, Stored | None] = {}
-        """The files at the names that were assigned last, which are results of the same source."""
+        """The existing file at each name that was checked; None if the name is free."""
 
     def address_of(self, path: Path) -> str:
         """Return the address of a result."""
@@ -228,7 +228,7 @@ class RemoteNames(ResultNames):
 
 
 class RemoteFile(RemoteNames):
-    """The name of a single result: an address, at which an earlier result is replaced, but no other file."""
+    """The address of a single result. An earlier result is replaced, any other file is not."""
 
     def address_of(self, path: Path) -> str:
         return self.address

@@ -65,7 +65,7 @@ class OwnFolders:
 
 
 Inode = tuple[int, int]
-"""The device and the inode of a file, which all its hard links have."""
+"""The device and the inode of a file, which identify it and all its hard links."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The scheduler of an enhancer: it admits jobs, limits their number and decides which job gets the device next.
+"""The scheduler of an enhancer: admits jobs, limits their number and decides which job uses the device next.
 
 Each enhancer has its own, so its jobs, limits and counts are independent of other enhancers in the same process. The
 jobs of all enhancers run their steps on the thread of the device, see `device_thread`.
@@ -40,7 +40,7 @@ class Ticket:
     """A job of the scheduler.
 
     Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after the other, and so do
-    comparisons, whose steps alternate with those of the run.
+    comparisons, whose steps alternate with the steps of the run.
 
     - `caller`: callers are served in rotation. In a tuple such as address and session, the addresses are served in
       rotation, then the sessions of an address.
@@ -68,7 +68,7 @@ class Ticket:
 
 
 class Scheduler:
-    """Queues jobs, which get the device one after the other. Thread-safe."""
+    """Queue of jobs that use the device one after the other. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -263,7 +263,7 @@ _SCHEDULERS = WeakSet[Scheduler]()
 
 
 def _start_anew() -> None:
-    """Empty all queues in a forked process, which has none of the threads of the jobs. Locks can be held for ever."""
+    """Reset all schedulers in a forked process, which has no threads of the jobs, so locks would never be released."""
     for scheduler in list(_SCHEDULERS):
         scheduler.__init__()
 

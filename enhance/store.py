@@ -98,7 +98,7 @@ class Entry:
 
 
 _ENTRY_FIELDS = {one.name for one in fields(Entry)}
-"""The fields of an entry. Those of earlier versions can have others."""
+"""The fields of an entry. Entries of earlier versions can have other fields."""
 
 
 class Reservation:
@@ -282,9 +282,9 @@ class TaskStore:
         return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)
 
     def remove(self, entries: Sequence[Entry]) -> set[Inode]:
-        """Delete runs with their inputs and all that was made from them, except what other entries or results need.
+        """Delete runs, their inputs and all files made from them, unless other entries or results need them.
 
-        Return the inodes of the deleted files that no file of the store has any more.
+        Return the inodes of the deleted files that no other file of the store shares.
         """
         for entry in entries:
             entry.path(self).unlink(missing_ok=True)
@@ -366,7 +366,7 @@ class TaskStore:
             yield StoredItem(part, 0.0, sizes_of(part), removable=False)
 
     def _remove_unused(self, paths: Collection[Path]) -> set[Inode]:
-        """Remove those of the files that are not in use, and return their inodes."""
+        """Remove the files that are not in use, and return their inodes."""
         inodes = set[Inode]()
         with self._used.lock:
             for item in self._items():

@@ -35,7 +35,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _WHITE = 65535
 _MAX_PROFILE_SECONDS = 1.0
-"""Processor time to prepare the use of a profile. Real ones take milliseconds, crafted ones minutes."""
+"""Limit of the processor time to prepare a profile. Real profiles take milliseconds, crafted profiles minutes."""
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 BLOCK = 256
 """Rows in which the nearest visible pixel is searched. No network has a larger receptive radius."""

@@ -18,7 +18,7 @@ CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 LARGEST_BLOCK = 16 << 20
 """Maximum bytes of a profile, and of a block of metadata that is read. A result contains only smaller blocks."""
 _MAX_TEXT_LENGTH, MAX_TEXTS_LENGTH, MAX_TEXTS = 1 << 20, 8 << 20, 10_000
-"""Maximum letters of one text and of all texts of an image, and number of texts; the rest is left out."""
+"""Maximum characters of one text and of all texts of an image, and maximum number of texts. The rest is ignored."""
 _RAW_PROFILE, _XMP_KEYWORD = "Raw profile type ", "XML:com.adobe.xmp"
 
 # The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
@@ -112,9 +112,9 @@ def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
 
 
 def cut_block(block: object) -> bytes | None:
-    """Return at most one byte more than LARGEST_BLOCK of a block; None if it is empty.
+    """Return a block, cut to one byte more than LARGEST_BLOCK; None if it is empty.
 
-    By that byte, `limit_profile` and `Metadata.without_large_blocks` recognise a block that is too large.
+    The extra byte shows `limit_profile` and `Metadata.without_large_blocks` that a block is too large.
     """
     return block[: LARGEST_BLOCK + 1] if isinstance(block, bytes) and block else None
 
@@ -164,7 +164,7 @@ def _inflate(packed: bytes, limit: int) -> bytes:
 def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
     """Return the texts of a PNG (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and so on.
 
-    Spaces stand for a block that is too large.
+    A block that is too large is replaced by spaces.
     """
     texts: list[tuple[str, str]] = []
     blocks: dict[str, bytes] = {}

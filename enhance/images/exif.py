@@ -120,9 +120,9 @@ def _numbers(block: bytes | bytearray, directory: int | None = None) -> dict[int
 
 
 def has_plausible_values(block: bytes) -> bool:
-    """Return whether the values of its directories have at most twice the length of the block together.
+    """Return whether the values of all directories are together at most twice as long as the block.
 
-    Values that overlap would keep every reader busy that copies each of them.
+    Overlapping values can take very long in readers that copy each value.
     """
     try:
         directories = [_main_directory(block), *(_subdirectory(block, tag) for tag in (EXIF_IFD, GPS_IFD))]

@@ -298,7 +298,7 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
 
 
 def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
-    """Return the metadata of a PNG, without blocks that are damaged."""
+    """Return the metadata of a PNG without damaged blocks."""
     texts, blocks = containers.png_texts(file, chunks)
     first = first_chunks(chunks)
     exif = without_prefix(read_block(file, first.get(b"eXIf"))) or without_prefix(

@@ -28,7 +28,7 @@ CHOICES = ("keep", "no-location", "none")
 """What a result keeps: everything, everything without a location, or only colour profile and resolution."""
 
 MAX_BLOCK = 1_000_000
-"""Bytes of a block of EXIF, XMP or IPTC that a result contains, at most. A server searches and changes such blocks."""
+"""Maximum bytes of a block of EXIF, XMP or IPTC in a result, because blocks are searched and changed."""
 SEGMENT = 65_533
 """Bytes that a JPEG segment can hold."""
 _MAX_JPEG_EXIF = SEGMENT - len(b"Exif\0\0")
@@ -51,11 +51,11 @@ _CLAIMS = re.compile(
 )
 """The properties of XMP that claim a gain map or a video in the file: attributes, and first tags of elements."""
 _CLAIM_BYTES = 20_000
-"""The bytes in which the last tag of such an element is searched."""
+"""Maximum distance in bytes of the end tag of such an element."""
 _TAG_END = re.compile(rb"\s{0,9}>")
 
 LARGE_BLOCKS = {"exif": "large_exif_left", "xmp": "large_xmp_left", "iptc": "large_iptc_left"}
-"""Notes on blocks that are longer than MAX_BLOCK, or whose values overlap, by the field of `Metadata`."""
+"""Notes on blocks that are longer than MAX_BLOCK or have overlapping values, by field of `Metadata`."""
 
 INPUT_NOTES = (*LOST, *LARGE_BLOCKS.values(), "raw_developed", "first_frame")
 """Notes on the input file, which apply to every result.
@@ -105,7 +105,7 @@ class Metadata:
     def without_large_blocks(self, limit: int = MAX_BLOCK) -> Metadata:
         """Return the metadata without blocks over `limit` bytes and EXIF with overlapping values, each with a note.
 
-        Searching and changing the other blocks takes little time.
+        The remaining blocks can be searched and changed quickly.
         """
         large = {name for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > limit}
         if self.exif and "exif" not in large and not has_plausible_values(self.exif):
@@ -247,7 +247,7 @@ def _without_claims(xmp: bytes) -> bytes:
 def _end_of_element(xmp: bytes, name: bytes, start: int) -> int | None:
     """Return the end of an element whose content begins at `start`; None if it is missing or too far away.
 
-    In a regular expression, many elements without an end would take minutes.
+    A regular expression would take minutes if many elements have no end.
     """
     tag = xmp.find(b"</" + name, start, start + _CLAIM_BYTES)
     end = _TAG_END.match(xmp, tag + 2 + len(name)) if tag >= 0 else None

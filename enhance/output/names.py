@@ -15,14 +15,14 @@ from .provenance import origin_of
 MAX_NAME_BYTES = 255
 """Bytes of a file name on common file systems."""
 _MAX_EXTENSION_BYTES = 16
-"""Bytes of an input's extension in the name of its result. Inputs that are named can have any extension."""
+"""Maximum bytes of an input's extension in the name of its result, because named inputs can have any extension."""
 
 
 def plan_names(files: Sequence[tuple[Path, str]], ending: str) -> list[Path]:
-    """Return the path of each result below the output folder. No two are the same on any file system.
+    """Return the path of each result below the output folder. All paths are different on any file system.
 
     `files` are the paths that the results are named after, and the extensions of the inputs. Each result keeps the
-    folder and the name of its file. Of files that differ only in the extension, each keeps it in the name:
+    folder and the name of its file. If files differ only in the extension, their results keep it in the name:
     photo-jpg.png, photo-png.png. Other files with the same name get a number.
     """
     extensions = defaultdict[str, set[str]](set)
@@ -61,13 +61,13 @@ class ResultNames:
 
 
 class NamesBeside(ResultNames):
-    """Assigns output files next to the inputs. The path of a file is absolute, so no folder has an effect."""
+    """Assigns output files next to the inputs. `folder` has no effect, because the paths are absolute."""
 
     def __init__(self) -> None:
         super().__init__(Path())
 
     def candidates(self, path: Path, input_sha256: str) -> Iterator[Path]:
-        """Yield names that are free, or that have a result of the same input, possibly of another request."""
+        """Yield paths that are free or contain a result of the same input, which can be of another request."""
         numbered = (_numbered(path, number) for number in itertools.count(1))
         return (one for one in numbered if self._is_free(one, input_sha256))
 
@@ -96,12 +96,12 @@ class UniqueNames:
 
 
 def _numbered(path: Path, number: int) -> Path:
-    """Return the path with a number from 2 on before its extension."""
+    """Return the path with a number before its extension, unless the number is 1."""
     return path.with_name(_fitting_name(path.stem, f"-{number}{path.suffix}")) if number > 1 else path
 
 
 def _fitting_name(stem: str, tail: str) -> str:
-    """Return a file name whose stem is shortened to what file systems allow."""
+    """Return a file name, with the stem shortened to the length that file systems allow."""
     return shorten(stem, MAX_NAME_BYTES - len(os.fsencode(tail))) + tail
 
 

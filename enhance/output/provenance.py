@@ -76,7 +76,7 @@ def origin_in(file: BinaryIO) -> Origin:
     marks = (found[0] for found in _MARK.finditer(end) if end.endswith(marked_ending(start, found[0])))
     try:
         return Origin(**dict(word.split("=", 1) for word in next(marks, b"").decode("ascii").split()[1:]))
-    except TypeError:  # a name that `Origin` does not have
+    except TypeError:  # The file has a field that `Origin` does not have.
         return Origin()
 
 

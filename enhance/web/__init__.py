@@ -60,7 +60,7 @@ def stop_all(enhancer: Enhancer, seconds: float) -> None:
 
 
 def serve_agents(enhancer: Enhancer) -> None:
-    """Serve agents over standard input and output until its end. Raises SettingsError if a package is missing."""
+    """Serve agents over standard input and output until the input ends. Raises SettingsError without mcp."""
     with optional_packages("app"):
         from .agents import serve_stdio
 
@@ -81,7 +81,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
 
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
     quiet_logs(as_json=config.json_log)
-    log_unknown_variables(os.environ)  # Their first warning, at the start, was before the log was set up.
+    log_unknown_variables(os.environ)  # At the first warning, the log was not set up yet.
     demo = build(enhancer, metrics)
     limit_connections(metrics)
     try:

@@ -190,7 +190,7 @@ class Endpoints:
             return services.enhancer.recommend(decoded, Settings(AUTO, **given))
 
     def report(self, request: gr.Request, task_id: str) -> Generator[Any, None, None]:
-        """Return the PDF report of a finished run, on the file that the run returned. Cancelling stops it."""
+        """Return the PDF report of a finished run, for the file that the run returned. It can be cancelled."""
         services = self._services
         enhancer, language = services.enhancer, language_of(request)
         with services.errors_as_messages(request):

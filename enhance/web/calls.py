@@ -31,7 +31,7 @@ class UnknownEndpointError(EnhanceError):
 
 
 _QUEUE_ERRORS = ("queue_full", "queue_share", "queue_address")
-"""The errors of a job for which the queue has no room. They have the minutes until it has."""
+"""The errors of a job that the queue rejects. Their value `minutes` is the time until the queue has space."""
 _STATUSES = {
     UnknownEndpointError: 404,
     Cancelled: 503,
@@ -122,7 +122,7 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
 def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -> None:
     """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a required one.
 
-    Parameters of earlier versions are removed from `given` if they have the value that they always had by default.
+    Parameters of earlier versions are removed from `given` if they have their former default value.
     """
     for gone, usual in _GONE.items():
         if given.pop(gone, None) not in (None, usual):

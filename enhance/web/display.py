@@ -54,7 +54,7 @@ class _Display:
         if session is None:
             raise HTTPException(404)
         parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
-        async with self._admit(parties):  # Until it is sent: a slow client keeps it in memory.
+        async with self._admit(parties):  # It counts until it is sent, because a slow client keeps it in memory.
             async with self._limit(parties):
                 try:
                     content, extension = await run_in_threadpool(_region, services, session, request)

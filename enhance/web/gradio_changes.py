@@ -221,7 +221,7 @@ def has_event(scope: Scope, event: str) -> bool:
 
 
 def without_other_ranges(scope: Scope) -> Scope:
-    """Return the request without a Range header that lists several ranges or none. Without it, these end in status 500.
+    """Return the request without a Range header of several ranges or none, with which Gradio returns status 500.
 
     HTTP allows a server to ignore the header.
     """
@@ -244,7 +244,7 @@ def is_ready(scope: Scope) -> bool:
 
 
 def has_login(scope: Scope) -> bool:
-    """Return whether the app requires a login. Without it, `Access` would protect every app or none."""
+    """Return whether the app requires a login, so that `Access` can protect only apps with one."""
     return getattr(scope.get("app"), "auth", None) is not None
 
 
@@ -256,7 +256,7 @@ def user_of(scope: Scope) -> str | None:
 
 
 def as_user(scope: Scope, user: str) -> Scope:
-    """Return the request with the cookie of a login of this user. Without it, only /api/enhance accepts an API key.
+    """Return the request with a login cookie of this user, so that all routes accept an API key.
 
     Gradio checks the cookie at each route if the app has a login, and names the user of a job by it.
     """

@@ -296,7 +296,7 @@ def toggle_batch(call: Call) -> Updates:
 
 
 def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
-    """Write the ZIP file of a batch. Raises EnhanceError if no result is stored any more."""
+    """Write the ZIP file of a batch. Raises EnhanceError if no result is stored."""
     tasks = call.services.enhancer.tasks
     with tasks.using(*(tasks.result_path(entry.task_id or "") for entry in entries)):
         items = [_item_of(tasks, entry, entries[0]) for entry in entries]
@@ -308,7 +308,7 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
 
 
 def _item_of(tasks: TaskStore, entry: Entry, first: Entry) -> Item:
-    """Return a file of a batch. It has settings only if they differ from those of the batch's first file."""
+    """Return a file of a batch, with settings only if they differ from the settings of the first file."""
     info = tasks.info(entry.task_id or "")
     state = "failed" if entry.state == "failed" else "cancelled"
     if info is not None:

@@ -46,7 +46,7 @@ SIZE_CONTROLS = (*SIZES, "paper")
 """The controls for the output size, one of which is visible. `paper` is a print size by name, or OWN_PRINT."""
 OWN_PRINT = "own"
 PRINT_CONTROLS = (*PRINT_SIDES, "dpi")
-"""The controls of a print: the sides of a size of the user's own in cm, and the resolution."""
+"""The controls of a print: width and height of a custom size in cm, and the resolution."""
 COMMON_SIZES: dict[str, dict[str, Any]] = {
     "2x": {"size": "scale", "scale": 2},
     "4x": {"size": "scale", "scale": 4},
@@ -56,7 +56,7 @@ COMMON_SIZES: dict[str, dict[str, Any]] = {
 """The sizes that the page offers first, as values of controls."""
 ENCODING_CONTROLS = tuple(field.name for field in fields(Encoding))
 BATCH_CONTROLS = ("largest",)
-"""The controls of Batch only: results as large as possible if a size is too large."""
+"""The control that only Batch has: use the largest possible size if the selected one is too large."""
 CONTROLS = (
     *("preset", "size", *SIZE_CONTROLS, *PRINT_CONTROLS),
     *(*ENCODING_CONTROLS, *PRESET_CONTROLS, "tile", "reduce", *BATCH_CONTROLS),

@@ -53,7 +53,7 @@ class PageRun(Job[PageResult]):
         entry = record_run(tasks, session, upload, self._settings)
         in_use = tasks.using(tasks.upload_path(upload.sha256, upload.facts.name))
         with recorded(tasks, entry, self) as finish, in_use:
-            # So that the list of results can open the photo, even if the run is interrupted.
+            # The list of results can then open the photo even if the run is interrupted.
             tasks.keep_upload(upload.path, upload.facts.name, upload.sha256, upload.facts.bytes)
             options = {"watch": self.growing, "preview": self._preview}
             result = enhance(services, upload.path, self._request, self, **options)

@@ -53,14 +53,14 @@ _UPLOAD_STEP = 8_000_000
 _FILE_NAMES = ("path", "url", "orig_name")
 _MAX_NAME_LENGTH = 4096
 _MAX_PART_BYTES = 255
-"""The largest length of a part of a path. No file system has longer names, and the program's own are shorter."""
+"""The maximum length of a part of a path. File systems have no longer names."""
 _FAILURE_SECONDS, _MAX_FAILURES = 60.0, 5
 
 _PUBLIC_PATHS = {"/healthz", "/robots.txt", f"{API}/startup-events"}
-"""The paths that are open on every server. Gradio requests startup-events from itself, which has an effect once."""
+"""Paths that never require a login. Gradio requests startup-events itself, which only has an effect once."""
 _LOGIN_PATHS = {"/", "/theme.css", "/favicon.ico", "/manifest.json"}
 _LOGIN_FOLDERS = ("/assets/", "/static/")
-"""What the page of the login consists of. These are files of Gradio, the same for every app."""
+"""Files of Gradio's login page, which are the same for every app."""
 
 _POLICIES = {
     "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -166,7 +166,7 @@ class OriginCheck(_Middleware):
 
 
 def _is_possible(path: str) -> bool:
-    """Return whether a file or a page can have this path. Gradio fails for the others."""
+    """Return whether a file or a page can have this path. Gradio fails with other paths."""
     is_plain = all(" " <= character != "\x7f" for character in path)
     return is_plain and all(len(part.encode()) <= _MAX_PART_BYTES for part in path.split("/"))
 
@@ -197,7 +197,7 @@ def _is_local_name(host: str) -> bool:
 class Access(_Middleware):
     """Middleware that requires Gradio's login or an API key, if the server has any, and slows down password guessing.
 
-    A key is a login of its own for programs. The page needs the login. A server with keys alone has no page.
+    For programs, a key replaces the login. The page requires the login. A server with keys alone has no page.
     An address can send _MAX_FAILURES wrong passwords per minute. A POST to /logout ends one session. The metrics are
     also for programs of this machine.
     """
@@ -334,11 +334,11 @@ class RequestChecks(_Middleware):
         """Return the JSON of a request, checked, completed and in UTF-8. Raises RejectedRequest and EnhanceError."""
         try:
             given = json.loads(body) if body else None
-            # Gradio cannot respond with the values that JSON does not have: NaN, and halves of characters.
+            # Gradio cannot respond with values that JSON does not support: NaN and lone surrogates.
             json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise RejectedRequest(400, EnhanceError("api_no_json")) from error
-        if not path.startswith(f"{API}/mcp"):  # A tool checks its own arguments, because their errors are its answers.
+        if not path.startswith(f"{API}/mcp"):  # A tool checks its arguments itself, because it returns their errors.
             self._check_names(given)
             check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
         return json.dumps(given).encode() if body else body

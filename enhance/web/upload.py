@@ -92,7 +92,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
 
 
 def _preset_times(call: Call, upload: Upload, settings: Settings, needed: float) -> str:
-    """Return the time of a run with each preset, and what Auto selects, for the script of the list of presets.
+    """Return the time of a run with each preset and the selection of Auto, for the script of the list of presets.
 
     `needed` are the seconds with the current settings, so that they are the same everywhere on the page.
     """

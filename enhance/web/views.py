@@ -298,7 +298,7 @@ def _facts(call: Call) -> str:
         speed = info["megapixels_per_second"]
         if item is None:
             name = download_name(facts.name, settings_in(info), session.encoding.file_format.ending)
-        else:  # The file of a batch has the name that the batch gave it.
+        else:  # The batch assigns the name of its file.
             name = session.owner.files.results.get(item.key, item.source).name
         values |= {
             "info": info,
@@ -348,7 +348,7 @@ def in_page_order(presets: Iterable[PresetInfo]) -> list[PresetInfo]:
 
 
 def presets_html(call: Call, presets: Iterable[PresetInfo]) -> str:
-    """Return the descriptions of all presets. The page shows that of the selected one."""
+    """Return the descriptions of all presets. The page shows only the description of the selected one."""
     shown, space = [], sentence_space(call.language)
     for preset in presets:
         texts, share = [preset["summary"]], preset["relative_time"]
@@ -376,13 +376,13 @@ def show_changed(call: Call) -> Updates:
 
 
 def _shown_result(session: Session) -> PageResult | None:
-    """Return the result if it is that of the controls."""
+    """Return the result if it matches the controls."""
     result = session.result
     return result if result and is_current(session, result.info, session.settings) else None
 
 
 def result_chip(call: Call) -> str:
-    """Return the label that shows whether the result is that of the controls; "" without a result."""
+    """Return the label that shows whether the result matches the controls; "" without a result."""
     session = call.session
     if session.result is None:
         return ""
@@ -442,7 +442,7 @@ def show_download(call: Call) -> Updates:
 
 
 def offer_file(call: Call, path: Path | None) -> Updates:
-    """Let the browser download a file; without a `path`, that of its own button."""
+    """Let the browser download a file; without a `path`, the file of its own button."""
     card = call.page.result
     return {card.report_file: gr.DownloadButton(value=str(path) if path else None), card.report_problem: ""}
 

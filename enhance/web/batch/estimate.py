@@ -31,7 +31,7 @@ _SAMPLE = 24
 
 
 def estimate(call: Call) -> Iterator[Updates]:
-    """Show the time and the size of the result of the photo on the stage, and those of the batch."""
+    """Show the time and the size of the result, for the photo on the stage and for the batch."""
     batch = iter(()) if call.session is call.session.owner else _estimate_batch(call)
     # One update, because Gradio can show the second update of an event after the response to a later event.
     yield upload.estimate(call) | next(batch, {})

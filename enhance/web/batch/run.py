@@ -230,7 +230,7 @@ def retry_file(call: Call, *, is_flexible: bool = False) -> Updates:
 
 
 def retry_with_auto(call: Call) -> Updates:
-    """Select Auto in place of a preset whose model is missing, and process a failed file again."""
+    """Select Auto instead of a preset whose model is missing, and process a failed file again."""
     values = call.services.with_chosen_preset(call.session, {**call.values, "preset": AUTO})
     return controls.select_preset(call, AUTO) | retry_file(replace(call, values=values))
 
