@@ -9,15 +9,21 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from gradio.routes import App
 from gradio_client import Client, handle_file
 from PIL import Image
+from starlette.testclient import TestClient
 from starlette.types import Message
 
+from app import build_demo
 from enhance import Enhancer
 from enhance.config import Config
+from enhance.web.build import launch_options
+from enhance.web.metrics import Metrics
 from enhance.web.security import Access
 
 from ..site import LOGIN, busy_device, photo, served, wait_until
@@ -35,6 +41,7 @@ POST = [
     *("gradio_api/upload", "gradio_api/queue/join", "gradio_api/call/status", "gradio_api/call/v2/enhance"),
     *("gradio_api/run/status", "gradio_api/cancel", "gradio_api/reset", "gradio_api/mcp/", "api/enhance"),
 ]
+PUBLIC = {"/", "/healthz", "/robots.txt", "/gradio_api/startup-events"}
 OF_THE_PAGE = ["login", "logout", "assets/a.js", "static/img/logo.svg", "theme.css", "manifest.json"]
 
 
@@ -94,6 +101,24 @@ def test_without_a_key_no_program_gets_in(programs, headers, language):
     for answer in answers:
         assert answer.status_code == 401, answer.url
         assert bool(re.search("[一-鿿]", answer.json()["error"])) == (language == "zh-CN")
+
+
+def test_every_route_of_the_app_needs_a_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))
+    config = Config(tmp_path / "data", page_folder=tmp_path / "page", api_keys=(FIRST,), metrics=True)
+    demo = build_demo(Enhancer("cpu", config=config))
+    app = App.create_app(demo, app_kwargs=launch_options(config, Metrics(True))["app_kwargs"])
+    routers = (getattr(one, "original_router", app) for one in app.routes)
+    routes: set[str] = {getattr(one, "path", "/") for router in routers for one in router.routes}
+    paths = {re.sub(r"\{[^}]*\}", "a", route) for route in routes}
+    assert {"/config", "/gradio_api/upload", "/gradio_api/queue/join", "/api/enhance", "/metrics"} <= paths
+    client = TestClient(app)
+    for path in paths - PUBLIC:
+        for spelling in (path, f"/{path}", f"{path}/", "/" + quote(path[1:], safe="")):
+            for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
+                answer = client.request(method, f"http://localhost{spelling}")
+                assert answer.status_code in (401, 404), (method, spelling)
+                assert method == "HEAD" or "error" in answer.json()  # A response of Gradio itself has only "detail".
 
 
 def test_without_a_login_there_is_a_sentence_instead_of_the_page(programs):
