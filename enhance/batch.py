@@ -450,7 +450,7 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
 def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) -> Item:
     """Return the file with settings of its own if its size is flexible and the one of `settings` is too large for it.
 
-    `is_flexible` is that of all files, as `Item.is_flexible` is that of one.
+    `is_flexible` has the meaning of `Item.is_flexible`, for all files.
     """
     own = settings
     if item.size and (is_flexible or item.is_flexible):

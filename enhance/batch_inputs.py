@@ -94,8 +94,8 @@ def _result_names(output: Path | str | None) -> ResultNames:
 def read_list(path: Path) -> list[Item]:
     """Return the files of a list: a path or address in each line, or in a .jsonl file an object in each line.
 
-    The keys of an object are `input`, and optionally `output`, a path below the output folder, and `settings`, those of
-    this file in place of those of the batch. Raises SettingsError.
+    The keys of an object are `input`, and optionally `output`, a path below the output folder, and `settings`, which
+    replace the settings of the batch for this file. Raises SettingsError.
     """
     try:
         lines = path.read_text("utf-8").splitlines()

@@ -278,7 +278,7 @@ def _print_error(error: EnhanceError, subject: object = "") -> None:
 
 
 class _OneLineFormatter(logging.Formatter):
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is that of logging
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging defines the name
         return "enhance: " + " ".join("".join(traceback.format_exception_only(*ei[:2])).split())
 
 
@@ -348,7 +348,7 @@ def _replace_pipes(options: Namespace, folder: Path) -> None:
 
 
 def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
-    """Return the output format: for a file, that of its extension. Raises SettingsError."""
+    """Return the output format, for a file by its extension. Raises SettingsError."""
     from .output.formats import Encoding
 
     chosen = {name: getattr(options, name) for name in ("quality", "metadata", "label", "background")}

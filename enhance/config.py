@@ -119,13 +119,13 @@ def _variable(name: str, parse: Callable[[str, str], Any], default: Any = None, 
 
 @dataclass(frozen=True)
 class Config:
-    """The validated environment variables. The defaults are those of an empty environment.
+    """The validated environment variables. The defaults apply to an empty environment.
 
     - `data`: folder for inputs and results; None selects `data/` for a server. `device`: a PyTorch device or "auto".
     - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line (400 million px) or of
       the page (100 million px, 200 MB).
     - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
-    - `api_keys`: keys of programs, in place of the login. `queue`: maximum number of waiting runs.
+    - `api_keys`: keys of programs, instead of the login. `queue`: maximum number of waiting runs.
     - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces set both.
     - `metrics`: whether to serve counters.
     - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
@@ -162,7 +162,7 @@ class Config:
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
-    """Return the configuration from `environment`, by default that of the process. Raises SettingsError.
+    """Return the configuration from `environment`, by default of the process. Raises SettingsError.
 
     Logs a warning about unknown variables.
     """

@@ -184,14 +184,14 @@ class Enhancer:
         output for further tuning. A result with the same signature, stored or at `output`, is not computed again. A
         damaged PNG at `output` is replaced.
 
-        - `model`: the file of a user model, in place of a preset. It is checked as by `enhance weights add`, but not
+        - `model`: the file of a user model, instead of a preset. It is checked as by `enhance weights add`, but not
           added.
-        - `name`: the name of the input, by default that of the file. `image`: the decoded input, if available.
+        - `name`: the name of the input, by default the file name. `image`: the decoded input, if available.
         - `preview`: a preview of this image, which is compared with the result.
         - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
         - `on_compute`: called before a result is computed, but not for a cached result.
         - `hold`: the result is not deleted until it is closed.
-        - `encoding`: the output format, by default that of the extension of `output`, otherwise PNG. The PNG stays in
+        - `encoding`: the output format, by default from the extension of `output`, otherwise PNG. The PNG stays in
           the store; for an `output` it is deleted at the end or when `hold` is closed.
         - `with_png`: compute a result at `output` again if its PNG does not exist.
         - `overwrite`: whether a result of another request at `output` is replaced. Otherwise, StorageError is raised.
@@ -292,10 +292,10 @@ class Enhancer:
     ) -> Preview:
         """Return a preview of the square of `size` px around x, y (default: the centre), computed as `run` would.
 
-        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, in place of the square.
+        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, instead of the square.
 
-        Its steps go before those of a run, which gets at least every third step. Its `info` has the signature of the
-        complete run. Raises EnhanceError.
+        Its steps run before the steps of a run, which gets at least every third step. Its `info` has the signature
+        of the complete run. Raises EnhanceError.
         """
         engine, started, ticket = self.engine, time.perf_counter(), ticket or _ticket("preview", stop)
         image = self.read(source)
@@ -401,7 +401,7 @@ class Enhancer:
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
         """Return the preset to suggest for a run of more than two minutes, or None.
 
-        Its HaarPSI is at most 1 lower than that of the selected preset, and it is at least twice as fast.
+        Its HaarPSI is at most 1 lower than with the selected preset, and it is at least twice as fast.
         """
         size = analysis.width, analysis.height
         seconds = self.estimate(*size, settings, analysis.bits)
@@ -446,7 +446,7 @@ class Enhancer:
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
 
-        The pixels of a large image are a temporary file in the folder of `output`, by default in that of the store.
+        The pixels of a large image are a temporary file in the folder of `output`, by default in the store.
         Raises PictureError, StorageError.
         """
         if not isinstance(source, SourceImage):
@@ -493,8 +493,8 @@ class Enhancer:
         """Return the PDF report of a finished task, which is stored for the next call.
 
         `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides` replace keys of the
-        stored `info`. `encoding` is that of the file that the report describes, by default the stored PNG. `stop`
-        cancels it. Raises EnhanceError if the task or one of its files does not exist any more.
+        stored `info`. `encoding` describes the file of the report, by default the stored PNG. `stop`
+        cancels it. Raises EnhanceError if the task or one of its files no longer exists.
         """
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
         encoding = encoding or Encoding()
@@ -646,7 +646,7 @@ def enhance(
     - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]: the same type, range,
       channels and order of axes.
 
-    `scale` defaults to that of the preset's network. `model` is the file of a user model, in place of a preset, as in
+    `scale` defaults to the scale of the network. `model` is the file of a user model instead of a preset, as in
     `Enhancer.run`. `enhancer` defaults to one that is shared by all calls. Raises
     EnhanceError; the message names the argument.
     """
@@ -674,7 +674,7 @@ def _same_kind(result: Result, image: Any) -> Any:
 
 
 def _with_model(settings: Settings, model: Path | str | None) -> Settings:
-    """Return the settings with the model in a file in place of `auto`. Raises SettingsError, StorageError."""
+    """Return the settings with the model in a file instead of `auto`. Raises SettingsError, StorageError."""
     if model is None:
         return settings
     if not settings.is_auto:

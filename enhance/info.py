@@ -235,7 +235,7 @@ class Result:
     ) -> Result:
         """Write the result to `path` in the format of its extension (.png, .jpg and others), replacing any file.
 
-        `quality`, `metadata`, `label` and `background` are those of `Encoding`. The `notes` in the output of the
+        `quality`, `metadata`, `label` and `background` are fields of `Encoding`. The `notes` in the output of the
         returned `info` state what the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if
         the format cannot be written, and StorageError.
         """
@@ -307,6 +307,6 @@ def network_key_of(info: Info) -> str:
 def settings_in(info: Info) -> Settings:
     """Return the settings of a finished run, even if its model was removed or replaced."""
     values = {**info["settings"], "preset": info["preset"], "tile": info["tile"]}
-    # The scale of a removed model is not stored, but it is at least that of the result.
+    # The scale of a removed model is not stored, but it is at least the scale of the result.
     scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
     return Settings.from_stored(values, max(1, math.ceil(scale)))

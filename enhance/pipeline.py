@@ -203,7 +203,7 @@ class Run:
     def info(self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None) -> Info:
         """Return the facts of a run with its output file; `cached` is True if the result existed before.
 
-        `encoding` is that of the file, None for the PNG that the run wrote.
+        `encoding` describes the file, None for the PNG that the run wrote.
         """
         notes = self.request.image.metadata.notes
         if encoding:
@@ -418,7 +418,7 @@ def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
 
 
 def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
-    """Step 2 of a run to `path`: return the info of the result at this path, or None if it is not that of this run.
+    """Step 2 of a run to `path`: return the info of the result at this path, or None if it belongs to another run.
 
     All its bytes are read, for its checksum and for the checksums inside a PNG.
     """

@@ -78,7 +78,7 @@ def _missing_package(preset: Preset) -> dict[str, str] | None:
 
 
 def missing_models(preset: Preset) -> list[str]:
-    """Return the models of a preset that are not installed; for `auto` those of the preset that it falls back to."""
+    """Return the models of a preset that are not installed; for `auto` of the preset that it falls back to."""
     preset = PRESETS[REFERENCE_PRESET] if preset.name == AUTO else preset
     return [name for name in _models_of(preset) if not is_installed(name)]
 

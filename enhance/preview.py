@@ -33,7 +33,7 @@ class PreviewRegion:
 
     `image` is the region with its margin, cut out of the input, `photo` the network's input for it and `network` the
     network's output, [s * height, s * width, 3]. `box` is the region and `outer` the region with its margin, in pixels
-    of an input of `whole` (height, width). `network_key` is that of the whole image's output. `patches` are the
+    of an input of `whole` (height, width). `network_key` identifies the output for the whole image. `patches` are the
     restored faces.
     """
 

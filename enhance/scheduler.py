@@ -215,7 +215,7 @@ class FairQueue(Generic[T]):
             self._served.setdefault(part, next(self._events))
 
     def take(self) -> T:
-        """Remove and return the next item, which is that of the caller who was served the longest time ago."""
+        """Remove and return the next item, of the caller who was served the longest time ago."""
         for part in _prefixes(self._last):
             if part in self._served:  # behind all callers that arrived in the meantime
                 self._served[part] = next(self._events)

@@ -150,7 +150,7 @@ class Settings:
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
     - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
-    - `dpi`: resolution stated in the file, by default that of the photo. Changes no pixel.
+    - `dpi`: resolution stated in the file, by default the resolution of the photo. Changes no pixel.
 
     Raises SettingsError if a setting is unknown, not a number or out of range.
     """
@@ -205,7 +205,7 @@ class Settings:
 
     @property
     def is_print(self) -> bool:
-        """Whether the size is that of a print."""
+        """Whether the size is a print size."""
         return self.print_width is not None or self.print_height is not None
 
     def resolution(self, stated: float | None) -> int:
@@ -227,7 +227,7 @@ class Settings:
 
     @property
     def is_own(self) -> bool:
-        """Whether the preset is that of a user model."""
+        """Whether the preset belongs to a user model."""
         return self._preset.own
 
     @property
@@ -362,12 +362,12 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
 
 
 def as_settings(given: Settings | str | None) -> Settings:
-    """Return settings as they are, and for a preset's name or None those of the preset or of the default preset."""
+    """Return settings unchanged, or the settings of the preset with this name; None means the default preset."""
     return given if isinstance(given, Settings) else Settings(DEFAULT_PRESET if given is None else given)
 
 
 def network_scale(settings: Settings) -> float:
-    """Return the scale of a result without a size: that of the network, for the photo before `reduce`."""
+    """Return the scale of a result without a size: the scale of the network, for the photo before `reduce`."""
     return settings.factor if settings.reduce in (None, 1) else settings.factor / settings.reduce
 
 
@@ -384,7 +384,7 @@ def scales(settings: Settings) -> list[float]:
 
 
 def find_preset(name: str) -> Preset:
-    """Return the preset called `name`, including those of user models. Raises SettingsError if there is none."""
+    """Return the preset called `name`, including presets of user models. Raises SettingsError if there is none."""
     if name == RESIZE:
         return _RESIZE
     if isinstance(name, str):  # JSON can contain a list or an object, which cannot be a dictionary key.
@@ -440,7 +440,7 @@ def _size_key(settings: Settings) -> dict[str, object]:
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     if settings.is_print:
-        # The resolution of a print determines its pixels. That of any other result is only stated in the file.
+        # The resolution of a print determines its pixels. For other results, it is only stated in the file.
         return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
     scale = float(settings.scale or network_scale(settings))
     return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}

@@ -85,7 +85,7 @@ class Entry:
         return tasks.lists / f"{self.whose}.{self.id}.json"
 
     def input(self, tasks: TaskStore) -> Path:
-        """Return the path of the stored input, which need not exist any more."""
+        """Return the path of the stored input, which can have been deleted."""
         return tasks.upload_path(self.sha256, self.name)
 
     def current_state(self, tasks: TaskStore) -> str:

@@ -106,7 +106,7 @@ RowConvolution = Convolution | UpsamplingConvolution | NarrowConvolution
 
 @dataclass(frozen=True)
 class ActivationFunction:
-    """An activation of a batch [1, C, n, W]; `slopes` [C] are those of a PReLU."""
+    """An activation of a batch [1, C, n, W]; `slopes` [C] belong to a PReLU."""
 
     kind: str
     slope: float = 0.0

@@ -1,4 +1,4 @@
-"""Chunks of PNG and WebP files and boxes of ISO media: reading them without pixels, and writing those of a PNG."""
+"""Chunks of PNG and WebP files and boxes of ISO media: reading them without pixels, and writing PNG chunks."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
                 struct.pack_into(order + "HH", data, start, numbers[tag], 0)
             else:
                 struct.pack_into(order + "HII", data, start - 6, _LONG, 1, numbers[tag])  # type, count and value
-    link = main + 2 + 12 * _number(block, "H", main)  # to the next directory, that of the thumbnail
+    link = main + 2 + 12 * _number(block, "H", main)  # to the next directory, which describes the thumbnail
     if link + 4 <= len(data):
         thumbnail = _numbers(block, _number(block, "I", link))
         struct.pack_into("4x", data, link)

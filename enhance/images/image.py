@@ -218,7 +218,7 @@ class SourceImage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its pixels and those of the cached downscaled image."""
+        """Bytes of its pixels and of the cached downscaled image."""
         own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
         own += self.gain_map.pixels.nbytes if self.gain_map else 0
         return own + sum(one.nbytes for one in list(self._last_reduced.values()))

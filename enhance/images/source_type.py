@@ -1,6 +1,6 @@
 """The digital source type in XMP, which labels a result as machine-enhanced.
 
-The property is that of the IPTC Photo Metadata Standard 2023.1. Its values are the names in the vocabulary
+The property is part of the IPTC Photo Metadata Standard 2023.1. Its values are the names in the vocabulary
 http://cv.iptc.org/newscodes/digitalsourcetype/.
 """
 
@@ -50,7 +50,7 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
 
 
 def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
-    """Return XMP with this digital source type in place of another one, and otherwise unchanged.
+    """Return XMP with this digital source type instead of another one, and otherwise unchanged.
 
     Without XMP, or if the end of its properties is missing, the result is a new packet with only this property.
     `name` None removes the property, and such a packet as a whole. Packets with ENHANCED and COMPOSITE have the same

@@ -58,7 +58,7 @@ _CGROUPS = (
 def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:
     """Return the facts in the file's header without decoding a pixel.
 
-    The limits are those of `read_image`. Raises PictureError.
+    The limits are the same as for `read_image`. Raises PictureError.
     """
     return WORKERS.request("inspect", Path(path), max_pixels, max_bytes)
 
@@ -298,7 +298,7 @@ def _reserve(file: int, size: int) -> None:
 def _receive_image(
     head: tuple[Any, ...], budget: DecodeBudget, worker: _Worker, folder: Path | None
 ) -> SourceImage | PictureError:
-    """Receive the pixels, or the error that ends them. Raises ValueError if they are not those of the header."""
+    """Receive the pixels, or the error that ends them. Raises ValueError if they do not match the header."""
     (height, width, channels), dtype, image = head
     if height * width != budget.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
         raise ValueError(f"{height} x {width} x {channels} is not what was announced")

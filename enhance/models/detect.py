@@ -1,4 +1,4 @@
-"""Detection of the network of a user model, whose tensors are renamed to those of the graphs in this program."""
+"""Detection of the network of a user model, whose tensors are renamed as in the graphs of this program."""
 
 from __future__ import annotations
 

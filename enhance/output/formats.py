@@ -1,7 +1,7 @@
 """The output formats: a finished PNG becomes a JPEG, WebP, AVIF, TIFF, JPEG XL or a PNG with less metadata.
 
 The PNG is read in strips. A JPEG or TIFF is written in strips too, in constant memory. Each strip of a JPEG is encoded
-separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. The
+separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels equal a JPEG encoded in one piece. The
 other formats are encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
 """
 
@@ -254,7 +254,7 @@ def export(
 def _exported_metadata(
     variants: Mapping[str, Metadata], encoding: Encoding, origin: Origin, has_gain_map: bool
 ) -> Metadata:
-    """Return the metadata of the output file for that of the PNG, with the label of a labelled result or without it."""
+    """Return the metadata of the output file, from the metadata of the PNG, with or without the label."""
     exported, _ = fit_to_format(variants[encoding.metadata], encoding.format, has_gain_map=has_gain_map)
     if origin.source_type is None:
         return exported

@@ -18,7 +18,7 @@ from ..settings import PRINT_DPI, PRINT_SIDES, SECOND_SCALE, Settings, largest_s
 _INCH = 2.54
 _MAX_REDUCTION = 16
 _MAX_SECOND_PIXELS = 1_600_000_000
-"""The most pixels of a result beyond the scale of the network: those of a 100-megapixel photo at 4x."""
+"""The most pixels of a result beyond the scale of the network: as many as a 100-megapixel photo has at 4x."""
 _SOURCE_ROWS = 512
 _HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
 _ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of floats.

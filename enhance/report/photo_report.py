@@ -67,7 +67,7 @@ def _is_report(path: Path, input_sha256: str) -> bool:
 def make_report(info: Info, result: FinishedRows, image: SourceImage, *, language: str = DEFAULT_LANGUAGE) -> bytes:
     """Return the report as PDF.
 
-    `info` is that of a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
+    `info` belongs to a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
     other is treated as English. Raises PictureError if the result cannot be read.
     """
     name = info["input"]["name"]
@@ -217,7 +217,7 @@ def _run_facts(document: ReportDocument, info: Info) -> Facts:
 
 
 def _result_name(info: Info) -> str:
-    """Return the file name of the result: that of the download if the file is in the store."""
+    """Return the file name of the result, or of the download if the file is in the store."""
     path = PurePath(info["output"]["path"])
     if _STORED_NAME.fullmatch(path.stem):
         return download_name(info["input"]["name"], settings_in(info), path.suffix)

@@ -70,7 +70,7 @@ _SECRET = secrets.token_bytes()
 def create_server(services: Services, *, local: bool = False) -> Server[Any, Any]:
     """Return a server with the endpoints as tools. Errors are sentences in the client's language.
 
-    The tools of a `local` server also accept paths, and return paths in place of addresses.
+    The tools of a `local` server also accept paths, and return paths instead of addresses.
     """
     instructions = _INSTRUCTIONS.format(*(_LOCAL if local else _REMOTE))
     server: Server[Any, Any] = Server("Enhance", version=version(), instructions=instructions)

@@ -103,7 +103,7 @@ class Endpoints:
         """Preview a square region of an image. Returns before and after as PNG files, and `info`.
 
         The parameters of the output file change nothing here. Previews run between the steps of longer runs.
-        `info` is that of the whole run with its signature, as far as it is known before.
+        `info` describes the whole run with its signature, as far as it is known in advance.
         """
         services = self._services
         with services.errors_as_messages(request):

@@ -116,7 +116,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
 def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
     """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the environment.
 
-    `metrics` are those of the app. Uploads share the disk space of `tasks`.
+    `metrics` belong to the app. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
     routes: list[BaseRoute] = [display_route(), *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
@@ -342,7 +342,7 @@ class _Events:
         of_page: bool = False,
         **options: Any,
     ) -> Any:
-        """Call the handler at an event. `of_page` and `opens_tab` are those of `bind`."""
+        """Call the handler at an event. `of_page` and `opens_tab` are as in `bind`."""
         opens_tab = options.pop("opens_tab", False)
         call = bind(self._page, self._services, handler, inputs, outputs or (), of_page=of_page, opens_tab=opens_tab)
         return event(call, inputs, outputs, **options)

@@ -65,7 +65,7 @@ class Endpoint:
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
     """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    `endpoints` are those of the app. A list of values that ends before the ADDED_PARAMETERS is completed with None.
+    `endpoints` belong to the app. A list of values that ends before the ADDED_PARAMETERS is completed with None.
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
     if route in ("call", "call/v2", "run", "api"):

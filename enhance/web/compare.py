@@ -42,7 +42,7 @@ _NEWEST: deque[weakref.ref[PageComparison]] = deque(maxlen=8)
 class PageComparison(Job[None]):
     """The comparison that a page shows: its `presets`, and the finished cells and images by preset.
 
-    `centre` is that of the compared region, in pixels of the photo.
+    `centre` is the centre of the compared region, in pixels of the photo.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from .gradio_changes import current_event
 
 T = TypeVar("T")
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 1.0
-"""Every poll is an event for the client, so that those of long jobs are further apart."""
+"""Every poll is an event for the client, so long jobs are polled less often."""
 UNREAD_SECONDS = 30.0
 """How long a queued job keeps its position while no client reads its events."""
 

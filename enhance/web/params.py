@@ -306,7 +306,7 @@ def call_region(given: Values) -> dict[str, Any]:
 
 
 def language_of(request: Any) -> str:
-    """Return the language of a request of Gradio or Starlette: that of the link, or the browser's."""
+    """Return the language of a request of Gradio or Starlette: from the link, or the browser's."""
     link = request and (request.query_params or {}).get("lang")
     return _match_languages(link or (request and (request.headers or {}).get("accept-language")) or "")
 
@@ -319,7 +319,7 @@ def language_of_scope(scope: Scope) -> str:
 
 
 def _match_languages(accepted: str) -> str:
-    """Return the first supported language of a list like that of Accept-Language."""
+    """Return the first supported language of a list such as Accept-Language."""
     matches = (match_language(tag.split(";")[0]) for tag in accepted.split(","))
     return next((language for language in matches if language), DEFAULT_LANGUAGE)
 

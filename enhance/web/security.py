@@ -315,7 +315,7 @@ class RequestChecks(_Middleware):
             await self._pass_on(gradio_changes.without_other_ranges(scope), receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio respond. Raises RejectedRequest in place of its response to a malformed request."""
+        """Let Gradio respond. Raises RejectedRequest if Gradio cannot process a malformed request."""
         path, is_malformed = path_of(scope), False
         status, key = (400, "upload_malformed") if path == f"{API}/upload" else (422, "api_malformed")
 

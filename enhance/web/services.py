@@ -90,7 +90,7 @@ class Services:
     def with_chosen_preset(self, session: Session, values: Values) -> Values:
         """Return the values of the controls, with the preset that suits the photo and the size if Auto is selected.
 
-        The other values that the preset sets are replaced if the page still has those of another preset.
+        The other values that the preset sets are replaced if the page still has the values of another preset.
         """
         session.is_auto = values["preset"] == AUTO
         if not session.is_auto:

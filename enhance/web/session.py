@@ -114,7 +114,7 @@ class Session:
         self.settings = Settings(REFERENCE_PRESET)  # With the preset that Auto chose, if Auto is selected.
         self.is_auto = True
         self.chosen = Settings(REFERENCE_PRESET)  # What Auto chose, without changes by the user.
-        self.shown_values = Settings(REFERENCE_PRESET)  # The preset's values that the page has, or those of Auto.
+        self.shown_values = Settings(REFERENCE_PRESET)  # The values of the preset or of Auto that the page has.
         self.wanted_size: dict[str, Any] = {}  # The chosen size, while the preset's model cannot reach it.
         self.encoding = Encoding()
 

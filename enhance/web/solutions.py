@@ -15,7 +15,7 @@ from .templates import Button
 _PRESET_ERRORS = ("preset_unknown", "not_finite", "faces_no_image")
 """The errors of one preset that have no class of their own."""
 _SMALLER = (4, 2)
-"""The scales that are offered in place of larger ones."""
+"""The scales that are offered instead of larger ones."""
 
 
 def is_of_preset(error: EnhanceError) -> bool:
@@ -24,7 +24,7 @@ def is_of_preset(error: EnhanceError) -> bool:
 
 
 def use_auto(language: str, session: Session) -> tuple[Button, ...]:
-    """Return the button that selects Auto in place of a preset; none if Auto is selected."""
+    """Return the button that selects Auto instead of a preset; none if Auto is selected."""
     label = translate(language, "use_instead", name=translate(language, "preset_auto"))
     return () if session.owner.active.is_auto else (Button(label, {"preset": AUTO}),)
 

@@ -137,7 +137,7 @@ class TaskOwners:
     ) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
-        `encoding` is that of the file that the client gets, which its report describes.
+        `encoding` describes the file that the client gets and its report describes.
         Only a client that has run the same request before can see that the result was stored, and since when.
         """
         name = asker_of(request).name
@@ -186,7 +186,7 @@ def asker_of(request: gr.Request) -> Asker:
 
 
 def history_name(request: gr.Request, key: object) -> str:
-    """Return the name of the user's list of results, or that of the browser with this `key`; "" without a valid key."""
+    """Return the name of the user's list of results, or of the browser with this `key`; "" without a valid key."""
     if request.username:
         owner = f"user {request.username}"
     elif isinstance(key, str) and _RANDOM_NAME.fullmatch(key):

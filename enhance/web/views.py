@@ -60,7 +60,7 @@ class Call:
     """A request of the page to a handler.
 
     `values` are the newest values of the controls, if the handler has them, and `event` has the data of the event.
-    `order` is greater than that of all requests that the page has sent before.
+    `order` is greater than in all earlier requests of the page.
     """
 
     page: Page
@@ -172,7 +172,7 @@ def show_preview(call: Call, error: Exception | None = None) -> Updates:
     card, session = call.page.preview, call.session
     has_photo, state, images = session.upload is not None, "failed" if error else state_of(session), images_of(session)
     if state == "matches" and with_fitting_size(session.settings, session.shape) is not session.settings:
-        state = "outdated"  # The preview has the largest scale in place of a size that is not possible.
+        state = "outdated"  # The preview has the largest scale instead of a size that is not possible.
     updates: Updates = {
         card.chip: templates.chip(state, call.text(f"chip_{state}")),
         card.retry: gr.Button(interactive=has_photo),
@@ -276,7 +276,7 @@ def photo_data(session: Session) -> str:
 
 
 def _facts(call: Call) -> str:
-    """Return the facts of the photo, or those of its result if that is the result of the controls."""
+    """Return the facts of the photo, or of its result if the result matches the controls."""
     language, session, settings = call.language, call.session, call.session.settings
     if session.upload is None:
         return ""

@@ -105,7 +105,7 @@ class BatchFiles:
         return replace(item, state="waiting", info=None, error=None, key=key)
 
     def without_thumbnail(self, items: Iterable[Item]) -> list[tuple[Item, bool]]:
-        """Return the files whose thumbnail is still to be made, and whether it is that of the result."""
+        """Return the files that need a thumbnail, and whether it shows the result."""
         found = []
         for item in items:
             if item.state != "failed" and 0 < item.pixels <= _MAX_PIXELS:
