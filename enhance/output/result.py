@@ -131,7 +131,7 @@ class ResultRows:
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
-def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)) -> Overlay | None:
+def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int]) -> Overlay | None:
     """Return the overlay that adds restored faces with the strength of the settings; None without faces.
 
     `origin` is the top and left, in input pixels, of an image that is a part.

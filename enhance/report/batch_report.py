@@ -33,7 +33,7 @@ class Line:
     info: Info | None = None
 
 
-def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
+def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str) -> Path:
     """Write the results, `report.csv` and `summary.pdf` atomically to one ZIP at `path`; return `path`.
 
     Result files are streamed from disk. Raises StorageError.
@@ -79,7 +79,7 @@ def _escape_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def summary(lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> bytes:
+def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
     """Return the summary as PDF; `settings` is one line of text that describes the settings of the batch.
 
     `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is treated as English.

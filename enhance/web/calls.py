@@ -30,8 +30,6 @@ class UnknownEndpointError(EnhanceError):
     """The endpoint does not exist, or not at this path."""
 
 
-_QUEUE_ERRORS = ("queue_full", "queue_share", "queue_address")
-"""The errors of a job that the queue rejects. Their value `minutes` is the time until the queue has space."""
 _STATUSES = {
     UnknownEndpointError: 404,
     Cancelled: 503,
@@ -39,7 +37,10 @@ _STATUSES = {
     WeightsError: 503,
     StorageError: 507,
 }
-_STATUSES_OF_KEYS = dict.fromkeys(_QUEUE_ERRORS, 429) | {
+_STATUSES_OF_KEYS = {
+    "queue_address": 429,
+    "queue_full": 429,
+    "queue_share": 429,
     "too_many_files": 413,
     "unexpected": 500,
     "upload_no_room": 507,
