@@ -131,7 +131,7 @@ class Services:
             return error
         if error.key == "disk_short":
             return StorageError("server_disk_short", free=error.values["free"], needed=error.values["needed"])
-        return EnhanceError("server_storage" if isinstance(error, StorageError) else "unexpected")
+        return StorageError("server_storage") if isinstance(error, StorageError) else EnhanceError("unexpected")
 
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""

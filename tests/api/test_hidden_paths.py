@@ -94,13 +94,16 @@ def test_the_estimate_shows_no_path(call: Call, name: str):
     assert "secret-data" not in message
 
 
-def test_a_missing_model_is_an_error_of_the_server_for_every_client(site: Site):
+@pytest.mark.parametrize(
+    ("name", "status"), [("faces_detector_missing", 503), ("disk_short", 507), ("not_permitted", 507)]
+)
+def test_an_error_of_the_server_has_the_same_status_for_every_client(site: Site, name: str, status: int):
     photo = site.photo("status.png", 16, 16)
-    with site.enhancer.failing("run", ERRORS["faces_detector_missing"]):
+    with site.enhancer.failing("run", ERRORS[name]):
         for headers in ({}, REMOTE):
             with photo.open("rb") as file:
                 answer = httpx.post(f"{site.url}api/enhance", files={"image": file}, headers=headers, timeout=60)
-            assert answer.status_code == 503
+            assert answer.status_code == status
 
 
 def test_the_command_line_shows_paths():
