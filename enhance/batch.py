@@ -173,6 +173,8 @@ class BatchRun:
         self._work: defaultdict[str, float] = defaultdict(float)  # by state
         self._running_work = dict[str, float]()  # finished work of the running files, by key
         self._computed_work = 0.0  # of finished files that were not cached
+        # The number of files that are processed at the same time.
+        self._at_once = min(sum(map(self._is_remote, self.batch.items)), _REMOTE_AT_ONCE) or 1
         for item in self.batch.items:
             self._work[item.state] += self.work(item)
 
@@ -223,13 +225,12 @@ class BatchRun:
         return item
 
     def _process_all(self) -> None:
-        if not any(map(self._is_remote, self.batch.items)):
+        if self._at_once == 1:
             self._process_rest()
             return
-        with TemporaryDirectory(prefix="enhance-") as folder, ThreadPoolExecutor(_REMOTE_AT_ONCE) as threads:
-            self._folder = Path(folder)
+        with ThreadPoolExecutor(self._at_once) as threads:
             try:
-                for rest in [threads.submit(self._process_rest) for _ in range(_REMOTE_AT_ONCE)]:
+                for rest in [threads.submit(self._process_rest) for _ in range(self._at_once)]:
                     rest.result()
             except BaseException:
                 self.stop.set()
@@ -259,18 +260,22 @@ class BatchRun:
             return None
 
     def _process(self, item: Item) -> Item:
-        """Return the file with its result, also if only its report failed, or with the error."""
+        """Return the file with its result or its error."""
         try:
-            return self._process_remote(item) if self._is_remote(item) else self._write_result(item)
+            return self._run_file(item)
         except Cancelled:
             return replace(item, state="cancelled")
         except Exception as error:
             return _as_failed(item, error)
 
+    def _run_file(self, item: Item) -> Item:
+        """Return the file with its result, also if only its report failed. Raises EnhanceError."""
+        return self._process_remote(item) if self._is_remote(item) else self._write_result(item)
+
     def _process_remote(self, item: Item) -> Item:
         """Download the file if it is remote, process it, and upload a remote result."""
         local = item
-        with TemporaryDirectory(dir=self._folder) as folder:
+        with TemporaryDirectory(prefix="enhance-") as folder:
             if item.address:
                 source = Path(folder, item.key).with_suffix(item.relative_path.suffix)
                 local = self._check(replace(item, source=download(item.address, source)))
@@ -318,7 +323,7 @@ class BatchRun:
         address, stored = names.address_of(output), names.stored.pop(output)
         report = f"{address.rpartition('.')[0]}.pdf"
         is_complete = stored and (not self.report or stored_at(report))
-        with TemporaryDirectory(dir=self._folder) as folder:
+        with TemporaryDirectory(prefix="enhance-") as folder:
             result = Path(folder, output.name)
             ended = replace(self._enhance(item, result, stored if is_complete else None), output=None)
             if ended.info:

@@ -318,7 +318,7 @@ def _run(options: Namespace) -> int:
             given: dict[str, Any] = {"encoding": encoding, "on_change": reporter.report}
             given["report"] = terminal_language() if options.report else None
             if ray:
-                given |= {"device": options.device, "precision": options.precision, "warn": reporter.warn}
+                given |= {"device": options.device, "precision": options.precision}
                 run = ClusterRun(enhancer, settings, batch, ray=ray, **given)
             else:
                 on_compute = partial(reporter.suggest_faster, enhancer)
@@ -497,11 +497,6 @@ class _Reporter(_Progress):
                 f"{self._positions[item.key]} of {len(batch.files)}",
             )
         self.update(batch.share, batch.seconds_left, *self._current)
-
-    def warn(self, error: EnhanceError) -> None:
-        """Print a problem that does not stop the batch."""
-        self.clear()
-        _print_error(error)
 
     def suggest_faster(self, enhancer: Enhancer, item: Item, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""

@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 from enhance import EnhanceError
+from enhance.batch import Item
 from enhance.cli import main
-from enhance.cluster import ClusterWorker, plan_workers
+from enhance.cluster import plan_workers, process_file
 
 from ..site import free_port, wait_until
 from .test_folders import FAST, image, results
@@ -35,7 +36,7 @@ def with_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_AUTH_MODE", "token")
         environment.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-cluster.txt")
+        pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
         yield
 
 
@@ -96,7 +97,7 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), "--json", *FAST]) == 1
     plain = lines(capsys.readouterr().out)
 
-    with kill_one_writer(output / "sub"):
+    with kill_writers(output / "sub"):
         status = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
     first = lines(capsys.readouterr().out)
     again = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
@@ -109,25 +110,96 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     cached = {one["output"]["path"]: one["cached"] for one in first if one["status"] == "done"}
     assert cached == {str(output / name): False for name in results(output)}
     assert {one["cached"] for one in second if one["status"] == "done"} == {True}
+    assert writers_in(output / "sub") == set()
 
 
 @contextmanager
-def kill_one_writer(folder: Path) -> Iterator[None]:
-    """Kill the first process that writes a result to the folder. Fails if none did before the block ends."""
-    over = threading.Event()
+def kill_writers(folder: Path, count: int = 1) -> Iterator[None]:
+    """Kill the first processes that write a result to the folder. Fails if there were fewer before the block ends."""
+    killed, over = set[int](), threading.Event()
 
-    def kill() -> bool:
-        while not over.wait(0.002):
-            for writer in writers_in(folder):
+    def kill() -> None:
+        while len(killed) < count and not over.wait(0.002):
+            for writer in list(writers_in(folder) - killed)[: count - len(killed)]:
                 os.kill(writer, signal.SIGKILL)
-                return True
-        return False
+                killed.add(writer)
 
     with ThreadPoolExecutor(1) as executor:
-        killed = executor.submit(kill)
+        running = executor.submit(kill)
         yield
         over.set()
-        assert killed.result(), "the run was over before a process was killed"
+        running.result()
+        assert len(killed) == count, "the run was over before all processes were killed"
+
+
+@pytest.mark.long
+def test_a_photo_that_kills_three_workers_fails_and_the_others_are_done(cluster, tmp_path, capsys):
+    image(tmp_path / "in/large/a.png", 0, 480)
+    for shade in range(1, 5):
+        image(tmp_path / f"in/{shade}.png", shade)
+    output = tmp_path / "out"
+
+    with kill_writers(output / "large", 3):
+        status = main(["run", str(tmp_path / "in"), "-o", str(output), *cluster_options(cluster)])
+    printed = {one["input"]["name"]: one for one in lines(capsys.readouterr().out)}
+
+    assert status == 1
+    assert "3 workers stopped while they processed this file" in printed["a.png"]["error"]
+    assert [printed[f"{shade}.png"]["status"] for shade in range(1, 5)] == ["done"] * 4
+
+
+@pytest.mark.long
+def test_a_photo_whose_workers_are_ended_because_of_too_little_memory_fails(with_ray, tmp_path):
+    image(tmp_path / "in/a.png")
+    program = [sys.executable, "-m", "enhance", "run", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    too_little = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
+
+    run = subprocess.run(
+        [*program, *cluster_options("local")],
+        cwd=ROOT,
+        env=os.environ | too_little,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=150,
+    )
+
+    assert run.returncode == 1
+    assert ["3 workers stopped" in one["error"] for one in lines(run.stdout)] == [True]
+
+
+@pytest.mark.long
+def test_relative_paths_stay_relative(with_ray, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    image(Path("in/a.png"))
+
+    assert main(["run", "in", "-o", "out", *cluster_options("local")]) == 0
+
+    assert [one["output"]["path"] for one in lines(capsys.readouterr().out)] == ["out/a.png"]
+    assert results(Path("out")) == ["a.png"]
+
+
+@pytest.mark.long
+def test_workers_without_this_release_are_an_error_with_its_solution(with_ray, tmp_path, monkeypatch, capsys):
+    (tmp_path / "other/enhance").mkdir(parents=True)
+    (tmp_path / "other/enhance/__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    image(Path("in/a.png"))
+
+    assert main(["run", "in", "-o", "out", *cluster_options("local")]) == 1
+
+    (failed,) = lines(capsys.readouterr().out)
+    assert "Install the same version of this program on every machine" in failed["error"]
+
+
+def test_a_worker_without_the_shared_folder_names_it(tmp_path):
+    item = Item(tmp_path / "in/a.png", Path("a.png"))
+
+    ended, machine = process_file(item, None, ("cpu", "fp32", Path.cwd(), ()))
+
+    assert ended.state == "failed"
+    assert f"{machine} does not share the folder {tmp_path / 'in'}." in str(ended.error)
 
 
 @pytest.mark.long
@@ -163,16 +235,6 @@ def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(nodes, d
     for without_cores in ([{}], [{"CPU": 4.0}, {"GPU": 2.0}]):
         with pytest.raises(EnhanceError, match="has CPU cores"):
             plan_workers(without_cores)
-
-
-def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):
-    worker = ClusterWorker("cpu", "fp32", tmp_path / "data", {})
-    probe = tmp_path / "probe"
-
-    assert f"does not share the folder {tmp_path / 'in'}." in str(worker.check([tmp_path / "in"], probe))
-    assert f"does not share the folder {tmp_path}." in str(worker.check([tmp_path], probe))
-    probe.touch()
-    assert worker.check([tmp_path], probe) is None
 
 
 @pytest.mark.parametrize(

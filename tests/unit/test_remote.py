@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from enhance import Encoding, Enhancer, Settings
 from enhance.batch import Batch, BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import main
-from enhance.cluster import ClusterWorker
+from enhance.cluster import process_file
 from enhance.errors import EnhanceError
-from enhance.remote import RemoteNames, upload
+from enhance.remote import upload
 
 from ..site import wait_until
 from .forks import can_fork
@@ -211,12 +211,10 @@ def test_a_report_is_stored_next_to_its_result_once(store, enhancer, tmp_path):
 def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
     for shade, name in enumerate(("a.bmp", "a.png")):
         store.add(name, shade, tmp_path)
-    worker, items = (
-        ClusterWorker("cpu", "fp32", tmp_path / "data", {}),
-        find_images([store.source], store.results).items,
-    )
+    batch, worker = find_images([store.source], store.results), ("cpu", "fp32", Path.cwd(), ())
 
-    done = [worker.run(item, partial(RemoteNames, store.results), settings=RAW) for item in items]
+    sent = [pickle.loads(pickle.dumps((item, batch.names))) for item in batch.items]
+    done = [process_file(item, names, worker, settings=RAW)[0] for item, names in sent]
 
     assert [item.state for item in done] == ["done", "done"]
     assert store.names() == ["a-bmp.png", "a-png.png"]
