@@ -25,7 +25,7 @@ from .info import Info, OutputInfo, Result
 from .output.formats import Encoding
 from .output.names import NamesBeside, ResultNames
 from .output.resample import at_most_largest, result_size
-from .pipeline import Run, earlier_info, is_result_of
+from .pipeline import Replaceable, Run, earlier_info, is_result_of
 from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
 from .settings import Settings
@@ -297,7 +297,7 @@ class BatchRun:
                 output = names.assign(item.source, item.target)
                 if isinstance(names, RemoteNames):
                     return self._enhance_for(names, item, output)
-                return self._enhance(item, output)
+                return self._enhance(item, output, replaces="input")
             except StorageError as error:  # In the meantime, another process can have saved a file with this name.
                 if error.key != "name_taken" or not tries_left:
                     raise
@@ -310,7 +310,7 @@ class BatchRun:
         path = item.target.with_name(download_name(item.target.name, settings, item.target.suffix))
         for output in names.candidates(path, image.sha256):
             try:
-                return self._enhance(item, output, image=image, overwrite=False)
+                return self._enhance(item, output, image=image, replaces="request")
             except StorageError as error:
                 if error.key == "not_permitted":
                     raise StorageError("beside_not_permitted", folder=output.parent) from error
@@ -344,7 +344,7 @@ class BatchRun:
         stored: Stored | None = None,
         *,
         image: SourceImage | None = None,
-        overwrite: bool = True,
+        replaces: Replaceable = "result",
     ) -> Item:
         """Enhance a local file, unless the result `stored` belongs to the same request."""
 
@@ -372,7 +372,7 @@ class BatchRun:
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,
                     with_png=bool(self.report and image and output and not _report_path(output, image).exists()),
-                    overwrite=overwrite,
+                    replaces=replaces,
                 )
             except EarlierResult as earlier:
                 return replace(item, state="done", info=earlier.info)

@@ -44,7 +44,7 @@ from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fideli
 from .output.formats import Encoding, export
 from .output.png_reader import PngReader
 from .output.resample import has_second_pass, result_size
-from .pipeline import Run, StripCallback
+from .pipeline import Replaceable, Run, StripCallback
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
@@ -175,7 +175,7 @@ class Enhancer:
         ticket: Ticket | None = None,
         encoding: Encoding | None = None,
         with_png: bool = False,
-        overwrite: bool = True,
+        replaces: Replaceable = "result",
     ) -> Result:
         """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
 
@@ -194,7 +194,8 @@ class Enhancer:
         - `encoding`: the output format, by default from the extension of `output`, otherwise PNG. The PNG stays in
           the store; for an `output` it is deleted at the end or when `hold` is closed.
         - `with_png`: compute a result at `output` again if its PNG does not exist.
-        - `overwrite`: whether a result of another request at `output` is replaced. Otherwise, StorageError is raised.
+        - `replaces`: which file at `output` is replaced: any `result`, or only one of the same `input` or `request`.
+          Any other file raises StorageError.
 
         Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
         """
@@ -211,7 +212,7 @@ class Enhancer:
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                options = {"with_png": with_png, "overwrite": overwrite}
+                options: dict[str, Any] = {"with_png": with_png, "replaces": replaces}
                 return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, **options)
             result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
         return self.export(result, encoding, stop=ticket.stop, hold=hold)

@@ -35,10 +35,12 @@ class AtomicFile:
         return self.prepare()
 
     def prepare(self) -> AtomicFile:
-        """Create the folder. Raises StorageError if `path` is a folder."""
+        """Create the folder. Raises StorageError if `path` is a folder, a device or a pipe."""
         with self.storage_errors():
             if self.path.is_dir():  # The rename would fail too, but only after all the work.
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if self.path.exists() and not self.path.is_file():  # The rename would replace /dev/null by a file.
+                raise OSError(errno.ENXIO, "it is a device or a pipe")
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -85,19 +87,17 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
         file.keep(durable=durable)
 
 
-def put_in_place(file: Path, path: Path, *, replaces: bool) -> None:
-    """Move a complete file to `path` in the same folder.
+def put_in_place(file: Path, path: Path, check: Callable[[], object]) -> None:
+    """Move a complete file to `path` in the same folder. `check` raises an error if a file there is not replaced.
 
-    An existing file at `path` is replaced only if `replaces` is true. Otherwise, raises StorageError.
+    The file there can be a new one, which appeared while `file` was written. Raises StorageError.
     """
     with storage_errors(path):
-        if replaces:
+        try:
+            _move_to_new(file, path)
+        except FileExistsError:
+            check()
             file.replace(path)
-        else:
-            try:
-                _move_to_new(file, path)
-            except FileExistsError as error:
-                raise StorageError("name_taken", output=path) from error
     _sync_folder(path.parent)
 
 

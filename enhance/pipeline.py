@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -65,6 +65,9 @@ _COPIED_PIXELS = 1 << 22
 _MEASURED_ONCE = ["faces", "fidelity_db", "fidelity_worst_db", "fidelity_worst_place"]
 _MEASURED_ONCE += ["seconds", "megapixels_per_second", "peak_memory_mb", "finished"]
 """The measurements that a cached result takes from the run that computed it."""
+
+Replaceable: TypeAlias = Literal["result", "input", "request"]
+"""The files at an output path that a run replaces: any result, those of the same input, or of the same request."""
 
 
 class StripCallback(Protocol):
@@ -484,21 +487,29 @@ def run_to_path(
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
-    overwrite: bool = True,
+    replaces: Replaceable = "result",
 ) -> Result:
     """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored.
 
     For another format, the PNG is temporary and exists until `hold` is closed.
     """
+
+    def check() -> None:
+        """Raise StorageError if a file at `output` is not replaced."""
+        check_replaceable(output)
+        if replaces == "result" or not os.path.lexists(output):
+            return
+        origin, request = origin_of(output), run.request
+        is_same = origin.input_sha256 == request.image.sha256
+        if not is_same or (replaces == "request" and not is_result_of(origin, request, encoding)):
+            raise StorageError("name_taken", output=output)
+
     task_id = tasks.new_id()
     info = _find_at_path(run, output, encoding) if encoding.is_stored or not with_png else None
     if info is not None:
         return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
-    is_replaced = os.path.lexists(output)
-    if is_replaced and not overwrite and not is_result_of(origin_of(output), run.request, encoding):
-        raise StorageError("name_taken", output=output)
     check_writable(output, source)
-    check_replaceable(output)
+    check()
     with ExitStack() as until_written:
         made = temporary_path(output)
         until_written.callback(made.unlink, missing_ok=True)
@@ -514,6 +525,6 @@ def run_to_path(
         except StorageError as error:  # The names of temporary files would not help the user.
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        put_in_place(made, output, replaces=is_replaced)
+        put_in_place(made, output, check)
         written = Result(png, {**info, "task_id": task_id}, output if encoding.is_stored else png)
         return written.exported_as(output, encoding)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -216,6 +217,16 @@ def test_a_batch_continues_when_its_output_is_closed_and_names_each_file_in_its_
     assert {line["file"] for line in progress} >= {"photo.png", "other.png"}
     assert progress[-1]["share"] == 1
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"photo.png", "other.png"}
+
+
+@can_fork
+def test_a_pipe_or_a_device_is_not_replaced(photo_file, tmp_path, capsys):
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    for more in ([], ["--report"]):
+        assert main(["run", str(photo_file), "-o", str(pipe), *FAST, *more]) == 1
+        assert "device or a pipe" in capsys.readouterr().err
+        assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])

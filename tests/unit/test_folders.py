@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from enhance import Settings, StorageError
 from enhance.batch import BatchRun
 from enhance.batch_inputs import Shard, find_images
 from enhance.cli import main
+from enhance.output.names import ResultNames
 from enhance.output.provenance import origin_of
 
 from ..site import wait_until
@@ -284,6 +287,40 @@ def test_an_output_file_that_appeared_during_the_run_is_not_replaced(enhancer, t
     assert error.value.key == "name_taken"
     assert output.read_bytes() == b"somebody's"
     assert results(output.parent) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_result_that_appeared_at_the_output_file_during_the_run_is_replaced(enhancer, tmp_path, name):
+    source, output = image(tmp_path / "in.png"), tmp_path / "out" / name
+
+    earlier = enhancer.run(source, Settings("anime-fast", sharpen=1), output=tmp_path / name).path
+
+    def save_a_result(_: object) -> None:
+        shutil.copy(earlier, output)
+
+    result = enhancer.run(source, "anime-fast", output=output, on_compute=save_a_result)
+
+    assert origin_of(output).signature == result.info["signature"]
+    assert results(output.parent) == [name]
+
+
+def test_a_result_of_another_input_is_not_replaced_if_it_takes_the_name_first(enhancer, tmp_path):
+    other = enhancer.run(image(tmp_path / "other.png", 7), "anime-fast", output=tmp_path / "other-4x.png").path
+
+    class LateNames(ResultNames):
+        def assign(self, source: Path, target: Path) -> Path:
+            output = super().assign(source, target)
+            if output.name == "a.png":
+                shutil.copy(other, output)  # Another process finishes between the choice of the name and the run.
+            return output
+
+    image(tmp_path / "in/a.png")
+    (tmp_path / "out").mkdir()
+    batch = replace(find_images([tmp_path / "in"], tmp_path / "out"), names=LateNames(tmp_path / "out"))
+    done = BatchRun(enhancer, Settings("anime-fast"), batch).run()
+
+    assert [(item.state, item.result) for item in done.items] == [("done", tmp_path / "out/a-2.png")]
+    assert (tmp_path / "out/a.png").read_bytes() == other.read_bytes()
 
 
 def refuse_links(*_: object) -> None:
