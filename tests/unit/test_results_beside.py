@@ -126,7 +126,7 @@ def test_folder_that_cannot_be_written_is_reported_with_a_way_out(folder, capsys
 def test_inputs_without_a_place_for_the_result_require_an_output(folder, capsys, monkeypatch, arguments):
     fsspec.filesystem("memory").pipe_file("/bucket/a.png", photo_at(folder / "a.png").read_bytes())
     assert main(["run", *arguments, *FAST]) == 2
-    assert "Set it with -o" in capsys.readouterr().err
+    assert "require an output" in capsys.readouterr().err
 
 
 @can_fork
