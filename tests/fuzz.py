@@ -26,10 +26,10 @@ from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.images.source_type import label_of, with_source_type
 from enhance.output.formats import Encoding, export, notes_of
-from enhance.output.gain_map import ResultMap
 from enhance.output.jxl import encode_jxl, is_available
 from enhance.output.png import metadata_chunks
 from enhance.output.provenance import origin_of
+from enhance.output.result import encode_gain_map
 from enhance.output.thumbnails import srgb_image
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import APPLE, apple_heic, packet, ultra_hdr
@@ -159,8 +159,7 @@ def read_file(path: Path) -> str:
         image = read_image(path, max_pixels=_MOST_PIXELS)
         _ = image.noise, image.softness
         packed = [b"".join(metadata_chunks(one)) for one in image.variants.values()]
-        if image.gain_map:
-            ResultMap.of(image.gain_map, image.height, image.width, (2 * image.height, 2 * image.width)).encode()
+        encode_gain_map(image, (2 * image.height, 2 * image.width))
         with TemporaryDirectory() as folder:
             for step, seconds in _serve(path, image, Path(folder)):
                 if seconds > MOST_SERVER_SECONDS:
@@ -214,9 +213,8 @@ def _serve(path: Path, image: SourceImage, folder: Path) -> Iterator[tuple[str, 
     xmp = with_source_type(metadata.xmp, label_of(metadata.xmp, generated=False))
     with_source_type(xmp, label_of(xmp, generated=True))
     yield "the label", took()
-    height, width = pixels.shape[:2]
-    gain_map = image.gain_map and ResultMap.of(image.gain_map, height, width, (height, width))
-    png = finished_png(folder / "result.png", pixels, image.icc, replace(metadata, xmp=xmp), gain_map or None)
+    gain_map = encode_gain_map(image, (image.height, image.width))
+    png = finished_png(folder / "result.png", pixels, image.icc, replace(metadata, xmp=xmp), gain_map)
     yield "the result", took()
     for name, choice in _OUTPUTS:
         encoding = Encoding(name, metadata=choice)

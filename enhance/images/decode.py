@@ -139,20 +139,19 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
 
 def _gain_map(header: Header, file: BinaryIO) -> GainMap | None:
     """Return the gain map in orientation 1, at most MAX_PIXELS; None if there is none or it is damaged."""
-    about = header.gain_map
-    if about is None:
+    found = header.gain_map
+    if found is None:
         return None
     try:
-        with _open_map(file, about.position) as image:
+        with _open_map(file, found.position) as image:
             values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except Exception as error:  # The photo itself can be read.
         logger.info("The gain map cannot be decoded: %s", error)
         return None
-    values = values[..., None] if values.ndim == 2 else values
-    factor = math.ceil(math.sqrt(about.width * about.height / MAX_PIXELS))
+    factor = math.ceil(math.sqrt(found.width * found.height / MAX_PIXELS))
     values = block_means(values, factor) if factor > 1 else values
-    values = from_apple(values, about.headroom) if about.headroom else values
-    return GainMap(np.ascontiguousarray(_upright(values, header.orientation)), about.values, about.iso, about.icc)
+    values = from_apple(values, found.headroom) if found.headroom else values
+    return GainMap(np.ascontiguousarray(_upright(values, header.orientation)), found)
 
 
 def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
@@ -237,7 +236,7 @@ def _picture_errors(name: str) -> Iterator[None]:
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply an EXIF orientation (EXIF 2.32, tag 0x0112) to pixels [h, w, C]."""
+    """Apply an EXIF orientation (EXIF 2.32, tag 0x0112) to pixels [h, w] or [h, w, C]."""
     if orientation >= 5:
         values = values.swapaxes(0, 1)
     if orientation in _REVERSED_ROWS:

@@ -1,4 +1,4 @@
-"""HDR gain maps in JPEG and HEIC files: their position and their parameters.
+"""HDR gain maps in JPEG and HEIC files: finding them, converting Apple's, and attaching the enlarged one to a JPEG.
 
 A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP lists it, and its own
 XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's older maps, which
@@ -7,6 +7,7 @@ are auxiliary images in a HEIC, state only how many times brighter than white th
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import struct
@@ -15,61 +16,82 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from .containers import limit_profile
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
+from .source_type import with_properties
 
 MAX_PIXELS = 1 << 24
 """The maximum pixels of a gain map that is kept or written. Larger ones are downscaled."""
 ISO_SEGMENT = b"urn:iso:std:iso:ts:21496:-1\0"
 """The start of the segment with the metadata of ISO 21496-1. In the photo, only the version follows, 4 bytes."""
-ISO_VERSION = 4
-Values = tuple[tuple[str, tuple[str, ...]], ...]
-"""The properties of a map in XMP: the name without prefix, and one value, or one for each channel."""
 
-_MAX_IMAGES, _MAX_BYTES, _MAX_ISO_BYTES = 4, 64 << 20, 256
+_ISO_VERSION, _MAX_ISO_BYTES = 4, 256
+_MAX_IMAGES, _MAX_BYTES = 4, 64 << 20
+_QUALITY = 95
+
 _ENTRIES = 0xB002
 _ITEM = re.compile(rb"<Container:Item\s([^<>]{1,1000})>")
 _LENGTH = re.compile(rb"Item:Length\s*=\s*[\"'](\d{1,10})[\"']")
 _SEMANTIC = re.compile(rb"Item:Semantic\s*=\s*[\"']GainMap[\"']")
+
 _NUMBER = rb"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
-_NAME = rb"(Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
-_VALUE = re.compile(rb">\s*(%s|True|False)\s*<" % _NUMBER)
-_ATTRIBUTE = re.compile(rb"\shdrgm:%s\s{0,9}=\s{0,9}[\"'](%s|True|False)[\"']" % (_NAME, _NUMBER))
-_ELEMENT = re.compile(rb"<hdrgm:%s(>[^\0]{1,500}?<)/hdrgm:\1>" % _NAME)
-_REQUIRED = {"Version", "GainMapMax", "HDRCapacityMax"}
+_VALUE = rb"\s{0,99}(?:%s|True|False)\s{0,99}" % _NUMBER
+_CHANNEL = rb"<rdf:li>%s</rdf:li>\s{0,99}" % _VALUE
+_CHANNELS = rb"\s{0,99}<rdf:Seq>\s{0,99}%s(?:%s%s)?</rdf:Seq>\s{0,99}" % (_CHANNEL, _CHANNEL, _CHANNEL)
+_NAME = rb"hdrgm:(?:Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
+_ATTRIBUTE = re.compile(rb"\s(%s)\s{0,9}=\s{0,9}([\"'])%s\2" % (_NAME, _VALUE))
+_ELEMENT = re.compile(rb"<(%s)>(?:%s|%s)</\1>" % (_NAME, _VALUE, _CHANNELS))
+_REQUIRED = {b"hdrgm:Version", b"hdrgm:GainMapMax", b"hdrgm:HDRCapacityMax"}
+_VERSION = re.compile(rb"hdrgm:Version(?:\s{0,9}=\s{0,9}[\"']|>)\s{0,99}([-+.\w]{1,50})")
+
 _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
 _APPLE_HEADROOM = re.compile(rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER)
 _APPLE_NOTE, _APPLE_TAGS = b"Apple iOS\0", (33, 48)
+_APPLE_PROPERTIES = (
+    b' hdrgm:Version="1.0" hdrgm:GainMapMin="0" hdrgm:GainMapMax="%(stops).6f" hdrgm:Gamma="1"'
+    b' hdrgm:OffsetSDR="0" hdrgm:OffsetHDR="0" hdrgm:HDRCapacityMin="0" hdrgm:HDRCapacityMax="%(stops).6f"'
+)
+
+_NAMESPACE = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
+_DIRECTORY = (
+    b'<Container:Directory xmlns:Container="http://ns.google.com/photos/1.0/container/" '
+    b'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"><%(rdf)sSeq>'
+    b'<%(rdf)sli %(rdf)sparseType="Resource"><Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/>'
+    b'</%(rdf)sli><%(rdf)sli %(rdf)sparseType="Resource"><Container:Item Item:Semantic="GainMap" '
+    b'Item:Mime="image/jpeg" Item:Length="%(length)d"/></%(rdf)sli></%(rdf)sSeq></Container:Directory>'
+)
+_PRIMARY = 0x030000  # "Baseline MP Primary Image", the type of the photo.
+_INDEX_START = b"MPF\0"
+INDEX_HEADER = 4 + len(_INDEX_START)
+"""The position of the TIFF header in the index segment."""
 
 
 @dataclass(frozen=True)
 class MapHeader:
-    """A gain map in a file: its position, its size and the fields of `GainMap`.
+    """A gain map in a file: its position, its size and its metadata.
 
-    `position` is the start and the length of a JPEG, or the number of an auxiliary image in a HEIC. `headroom` is set
-    for an Apple map, which is converted when it is decoded.
+    `position` is the start and the length of a JPEG, or the number of an auxiliary image in a HEIC. `xmp` is a packet
+    with only the properties of the map, `iso` the segment of ISO 21496-1; both can be empty. `headroom` is set for an
+    Apple map, which is converted when it is decoded.
     """
 
     position: tuple[int, int] | int
     width: int
     height: int
-    values: Values
-    iso: bytes | None
-    icc: bytes | None
+    xmp: bytes
+    iso: bytes = b""
+    icc: bytes | None = None
     headroom: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class GainMap:
-    """A gain map in orientation 1: uint8 [h, w, 1 or 3], over the whole photo.
-
-    `values` are empty for a map that has only `iso`, the metadata of ISO 21496-1. `icc` is its colour profile.
-    """
+    """A gain map in orientation 1: uint8 [h, w] or [h, w, 3], over the whole photo, and its header in the file."""
 
     pixels: np.ndarray
-    values: Values = ()
-    iso: bytes | None = None
-    icc: bytes | None = None
+    header: MapHeader
 
 
 def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> Iterator[tuple[int, int]]:
@@ -99,13 +121,16 @@ def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> 
 
 def read_map_header(image: Any, position: tuple[int, int], exif: bytes | None) -> MapHeader | None:
     """Return the header of an opened JPEG if it is a gain map, otherwise None. `exif` is that of the photo."""
-    xmp = image.info.get("xmp") or b""
+    stated = image.info.get("xmp") or b""
     segments = (content for name, content in image.applist if name == "APP2" and content.startswith(ISO_SEGMENT))
-    iso = next(segments, b"")[len(ISO_SEGMENT) :]
-    values, iso = _read_values(xmp), iso if ISO_VERSION < len(iso) <= _MAX_ISO_BYTES else None
-    if values or iso:
-        return MapHeader(position, image.width, image.height, values, iso, image.info.get("icc_profile"))
-    return apple_header(position, image.size, xmp, exif) if _APPLE_VERSION.search(xmp) else None
+    content = next(segments, b"")
+    has_iso = _ISO_VERSION < len(content) - len(ISO_SEGMENT) <= _MAX_ISO_BYTES
+    iso = segment(0xE2, content) if has_iso else b""
+    xmp = _select_properties(stated)
+    if xmp or iso:
+        icc = limit_profile(image.info.get("icc_profile"))
+        return MapHeader(position, image.width, image.height, xmp, iso, icc)
+    return apple_header(position, image.size, stated, exif) if _APPLE_VERSION.search(stated) else None
 
 
 def apple_header(
@@ -118,20 +143,20 @@ def apple_header(
     headroom = _apple_headroom(text, exif)
     if headroom is None:
         return None
-    stops = f"{math.log2(headroom):.6f}"
-    values = {"Version": "1.0", "GainMapMin": "0", "GainMapMax": stops, "Gamma": "1", "OffsetSDR": "0"}
-    values |= {"OffsetHDR": "0", "HDRCapacityMin": "0", "HDRCapacityMax": stops}
-    single = tuple((name, (value,)) for name, value in sorted(values.items()))
-    return MapHeader(position, *size, single, None, None, headroom)
+    properties = _APPLE_PROPERTIES % {b"stops": math.log2(headroom)}
+    return MapHeader(position, *size, with_properties(None, _NAMESPACE + properties), headroom=headroom)
 
 
-def _read_values(xmp: bytes) -> Values:
-    """Return the properties of a gain map; an empty tuple if a required one is missing."""
-    found = {name: _VALUE.findall(content) for name, content in _ELEMENT.findall(xmp)}
-    found |= {name: [value] for name, value in _ATTRIBUTE.findall(xmp)}
-    values = {name.decode(): tuple(one.decode() for one in several) for name, several in found.items()}
-    values = {name: several for name, several in values.items() if len(several) in (1, 3)}
-    return tuple(sorted(values.items())) if values.keys() >= _REQUIRED else ()
+def _select_properties(xmp: bytes) -> bytes:
+    """Return a packet with the properties of a gain map as XMP states them; empty if a required one is missing.
+
+    Anything else in the XMP, such as a location, is left out.
+    """
+    attributes = {found[1]: found[0] for found in _ATTRIBUTE.finditer(xmp)}
+    elements = {found[1]: found[0] for found in _ELEMENT.finditer(xmp) if found[1] not in attributes}
+    if not attributes.keys() | elements.keys() >= _REQUIRED:
+        return b""
+    return with_properties(None, _NAMESPACE + b"".join(attributes.values()), b"".join(elements.values()))
 
 
 def _apple_headroom(text: Any, exif: bytes | None) -> float | None:
@@ -169,3 +194,45 @@ def from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
     light = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
     stops = np.log2(1 + (headroom - 1) * light) / math.log2(headroom)
     return np.rint(255 * stops).astype(np.uint8)[pixels]
+
+
+def encode_map(pixels: np.ndarray, header: MapHeader) -> bytes:
+    """Return a gain map as a JPEG with its metadata. `pixels` are enlarged, uint8 [h, w] or [h, w, 3]."""
+    coded = io.BytesIO()
+    metadata = {"xmp": header.xmp, "icc_profile": header.icc, "extra": header.iso}
+    Image.fromarray(pixels).save(coded, "JPEG", quality=_QUALITY, subsampling="4:4:4", **metadata)
+    return coded.getvalue()
+
+
+def with_directory(xmp: bytes | None, gain_map: bytes) -> bytes | None:
+    """Return the XMP of a photo with the properties that announce the JPEG `gain_map` behind it.
+
+    A map with only the metadata of ISO 21496-1 needs none.
+    """
+    version = _VERSION.search(gain_map)
+    if version is None:
+        return xmp
+    attributes = b'%s hdrgm:Version="%s"' % (_NAMESPACE, version[1])
+    return with_properties(xmp, attributes, _DIRECTORY.replace(b"%(length)d", b"%d" % len(gain_map)))
+
+
+def version_segment(gain_map: bytes) -> bytes:
+    """Return the segment of a photo that states the version of ISO 21496-1 of its map; empty if the map has none."""
+    start, length = gain_map.find(ISO_SEGMENT), len(ISO_SEGMENT) + _ISO_VERSION
+    return segment(0xE2, gain_map[start : start + length]) if start >= 0 else b""
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """Return a segment of a JPEG (ITU-T T.81, B.1.1.4)."""
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+
+
+def index_segment(photo: int, start: int, length: int) -> bytes:
+    """Return the segment that lists the photo, `photo` bytes, and a map of `length` bytes.
+
+    `start` is the position of the map behind that of the TIFF header of the segment (CIPA DC-007, 5.2).
+    """
+    entries = struct.pack(">IIIHHIIIHH", _PRIMARY, photo, 0, 0, 0, 0, length, start, 0, 0)
+    # The version, the number of images and their list. The list is after the three tags, at 8 + 2 + 3 * 12 + 4 = 50.
+    tags = struct.pack(">HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50)
+    return segment(0xE2, _INDEX_START + b"MM\0*" + struct.pack(">IH", 8, 3) + tags + bytes(4) + entries)

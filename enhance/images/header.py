@@ -219,7 +219,7 @@ def _attached_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
                     found = read_map_header(opened, (start, length), metadata.exif)
                 if found and _fits(found, image):
                     _check_file_size(length, found.width, found.height, 1, _PIXELS_PER_BYTE["JPEG"])
-                    return replace(found, icc=limit_profile(found.icc))
+                    return found
             except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
                 logger.info("An attached image cannot be used: %s", error)
     return None

@@ -25,11 +25,11 @@ from ..i18n import PixelCount
 from ..images import Metadata
 from ..images.colour import grey_in_srgb, profile_name
 from ..images.containers import SIGNATURE, make_chunk
+from ..images.gain_map import INDEX_HEADER, index_segment, segment, version_segment, with_directory
 from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_resource
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
 from . import jxl
-from .gain_map import INDEX_HEADER, ResultMap, index_segment, segment
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
@@ -285,7 +285,7 @@ class _Source:
     metadata: Metadata
     mark: bytes
     stop: threading.Event | None
-    gain_map: ResultMap | None = None
+    gain_map: bytes | None = None
 
     def strips(self, step: int) -> Iterator[np.ndarray]:
         """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled."""
@@ -345,8 +345,8 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
     ending = source.ending(b"\xff\xd8") or b"\xff\xd9"
     # The mark is at the end of the file, so it belongs to the gain map.
-    attached = source.gain_map.encode()[:-2] + ending if source.gain_map else b""
-    metadata, index = _jpeg_metadata(source, len(attached)), 0
+    attached = source.gain_map[:-2] + ending if source.gain_map else b""
+    metadata, index = _jpeg_metadata(source, attached), 0
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
         # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip fits all scans.
@@ -375,19 +375,19 @@ def _end_of_segments(head: bytes) -> int:
     return position
 
 
-def _jpeg_metadata(source: _Source, attached: int) -> dict[str, Any]:
+def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
     """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment.
 
-    `attached` is the length of the gain map behind the JPEG.
+    `attached` is the gain map behind the JPEG; it can be empty.
     """
     metadata, xmp = source.metadata, source.metadata.xmp
     resource = photoshop_resource(metadata.iptc) if metadata.iptc else b""
     parts = (resource[first : first + _RESOURCE_BYTES] for first in range(0, len(resource), _RESOURCE_BYTES))
     segments = [segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
     segments += [segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]
-    if source.gain_map:
-        xmp = source.gain_map.with_directory(xmp, attached)
-        segments.append(source.gain_map.version_segment)
+    if attached:
+        xmp = with_directory(xmp, attached)
+        segments.append(version_segment(attached))
     return {
         "exif": b"Exif\0\0" + metadata.exif if metadata.exif else b"",
         "xmp": xmp,

@@ -25,9 +25,10 @@ from ..files import AtomicFile
 from ..images import Metadata
 from ..images.containers import SIGNATURE, make_chunk, profile_text
 from ..images.metadata import photoshop_resource
-from . import gain_map
-from .gain_map import ResultMap
 from .provenance import marked_ending
+
+GAIN_MAP_CHUNK = b"enGM"
+"""The name of the chunk that stores the gain map. Other programs ignore it."""
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 NO_FILTER, UP_FILTER = 0, 2
@@ -47,7 +48,7 @@ def rows_per_chunk(row_bytes: int) -> int:
 class PngFormat:
     """The header of a PNG: `channels` is 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA, `bits` is 8 or 16.
 
-    `gain_map` is the gain map for files in other formats, which no PNG shows.
+    `gain_map` is the gain map for files in other formats, as a JPEG; no PNG shows it.
     """
 
     width: int
@@ -56,7 +57,7 @@ class PngFormat:
     bits: int = 8
     icc: bytes | None = None
     metadata: Metadata = field(default_factory=Metadata)
-    gain_map: ResultMap | None = None
+    gain_map: bytes | None = None
 
     def head(self) -> Iterator[bytes]:
         """Yield the signature and the chunks before the pixels."""
@@ -67,7 +68,7 @@ class PngFormat:
             yield make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc))
         yield from metadata_chunks(self.metadata)
         if self.gain_map:
-            yield make_chunk(gain_map.CHUNK, self.gain_map.pack())
+            yield make_chunk(GAIN_MAP_CHUNK, self.gain_map)
 
 
 class PngWriter:

@@ -13,11 +13,10 @@ from isal import isal_zlib
 
 from ..errors import PictureError
 from ..images import Box, Metadata
-from ..images.containers import CHANNELS, SIGNATURE, chunk_content, png_profile, read_chunk, scan_chunks
+from ..images.containers import CHANNELS, SIGNATURE, chunk_content, first_chunks, png_profile, read_chunk, scan_chunks
 from ..images.image import block_means
 from ..images.worker import read_variants
-from .gain_map import CHUNK, ResultMap
-from .png import NO_FILTER, UP_FILTER, rows_per_chunk
+from .png import GAIN_MAP_CHUNK, NO_FILTER, UP_FILTER, rows_per_chunk
 
 _REGION_ROWS = 256
 _ZLIB_HEADER = 2
@@ -63,15 +62,15 @@ class PngReader:
 
     @property
     def has_gain_map(self) -> bool:
-        return any(chunk.kind == CHUNK for chunk in self.chunks)
+        return GAIN_MAP_CHUNK in first_chunks(self.chunks)
 
     @property
-    def gain_map(self) -> ResultMap | None:
-        """The gain map for files in other formats."""
-        found = next((chunk for chunk in self.chunks if chunk.kind == CHUNK), None)
+    def gain_map(self) -> bytes | None:
+        """The gain map for files in other formats, as a JPEG."""
+        found = first_chunks(self.chunks).get(GAIN_MAP_CHUNK)
         try:
-            return ResultMap.unpack(chunk_content(self._file, found)) if found else None
-        except (ValueError, KeyError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+            return read_chunk(self._file, found)[8:-4] if found else None
+        except ValueError as error:
             raise self._error("png_damaged") from error
 
     def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:

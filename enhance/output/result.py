@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from ..errors import Cancelled
 from ..files import file_sha256
 from ..images import NO_DEGRADATION, Box, Degradation, SourceImage
+from ..images.gain_map import MAX_PIXELS, encode_map
 from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, remove_haze
@@ -22,7 +24,6 @@ from ..scenes.faces import FacePatch, Faces, blend_faces
 from ..settings import Settings
 from .deblocking import deblocked_rows, has_blocks
 from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
-from .gain_map import ResultMap
 from .png import PngFormat, create_png
 from .provenance import Origin
 from .resample import Cut, Grid, enlarge
@@ -142,6 +143,27 @@ def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[i
     return lambda rows, first: blend_faces(rows, top + first, patches, settings.strength, left=left)
 
 
+def encode_gain_map(image: SourceImage, size: tuple[int, int]) -> bytes | None:
+    """Return the gain map of an image as a JPEG for a result of `size` (height, width); None if it has none.
+
+    The map is enlarged like the image, up to MAX_PIXELS.
+    """
+    if image.gain_map is None:
+        return None
+    plane = image.gain_map.pixels
+    height, width = plane.shape[:2]
+    rows = height * size[0] / image.height
+    columns = width * size[1] / image.width
+    share = min(1.0, math.sqrt(MAX_PIXELS / (rows * columns)))
+    new_height = max(1, round(rows * share))
+    new_width = max(1, round(columns * share))
+    factor = max(1, math.ceil(new_height / height), math.ceil(new_width / width))
+    grid = Grid(factor, 1, Cut(Box(0, 0, width, height), height, width), (new_height, new_width))
+    firsts = range(0, new_height, _STRIP)
+    strips = [enlarge(plane, grid, first, min(first + _STRIP, new_height)) for first in firsts]
+    return encode_map(np.concatenate(strips), image.gain_map.header)
+
+
 def write_png(
     result: ResultRows,
     path: Path,
@@ -164,7 +186,7 @@ def write_png(
     xmp, has_faces, is_labelled = metadata.xmp, result.overlay is not None, bool(result.settings.model)
     if is_labelled:
         metadata = replace(metadata, xmp=with_source_type(xmp, label_of(xmp, generated=has_faces)))
-    gain_map = image.gain_map and ResultMap.of(image.gain_map, image.height, image.width, result.size)
+    gain_map = encode_gain_map(image, result.size)
     form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:

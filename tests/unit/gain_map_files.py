@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from enhance.output.gain_map import segment
+from enhance.images.gain_map import segment
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode
 
@@ -26,6 +27,25 @@ APPLE = (
     b'xmlns:apdi="http://ns.apple.com/pixeldatainfo/1.0/" '
     b'apdi:AuxiliaryImageType="urn:com:apple:photo:2020:aux:hdrgainmap"'
 )
+
+EARLIER_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAABrmlUWHRYTUw6Y29tLmFkb2JlLnhtcAAAAAAAPD94cGFja2"
+    "V0IGJlZ2luPSLvu78iIGlkPSJXNU0wTXBDZWhpSHpyZVN6TlRjemtjOWQiPz4KPHg6eG1wbWV0YSB4bWxuczp4PSJhZG9i"
+    "ZTpuczptZXRhLyI+PHJkZjpSREYgeG1sbnM6cmRmPSJodHRwOi8vd3d3LnczLm9yZy8xOTk5LzAyLzIyLXJkZi1zeW50YX"
+    "gtbnMjIj48cmRmOkRlc2NyaXB0aW9uIHJkZjphYm91dD0iIiB4bWxuczpJcHRjNHhtcEV4dD0iaHR0cDovL2lwdGMub3Jn"
+    "L3N0ZC9JcHRjNHhtcEV4dC8yMDA4LTAyLTI5LyIgSXB0YzR4bXBFeHQ6RGlnaXRhbFNvdXJjZVR5cGU9Imh0dHA6Ly9jdi"
+    "5pcHRjLm9yZy9uZXdzY29kZXMvZGlnaXRhbHNvdXJjZXR5cGUvYWxnb3JpdGhtaWNhbGx5RW5oYW5jZWQiICAgICAgICAg"
+    "ICAgIC8+PC9yZGY6UkRGPjwveDp4bXBtZXRhPgo8P3hwYWNrZXQgZW5kPSJ3Ij8+dvsKCgAAANdlbkhHeyJzaXplIjogWz"
+    "QsIDRdLCAic2hhcGUiOiBbNCwgNCwgMV0sICJ2YWx1ZXMiOiBbWyJHYWluTWFwTWF4IiwgWyIyLjUiXV0sIFsiSERSQ2Fw"
+    "YWNpdHlNYXgiLCBbIjIuNSJdXSwgWyJPZmZzZXRIRFIiLCBbIjAuMDE1NjI1Il1dLCBbIk9mZnNldFNEUiIsIFsiMC4wMT"
+    "U2MjUiXV0sIFsiVmVyc2lvbiIsIFsiMS4wIl1dXSwgImlzbyI6ICIiLCAiaWNjIjogIiJ9AHheO4EGAGpQDIFRuzekAAAA"
+    "UklEQVR4Xi3BgQ3CAAwDMKef0/5N0NBsu5/dvd273d3bu7u9G0G92hTSSRGBCG3ra0hCaSRpkGSEeqRaJKqjHgmqgqhBgk"
+    "bG+JtkRAttG4+2+gMQ5S9N4P/gjQAAANxlbkhBRW5oYW5jZSBzaWduYXR1cmU9N2U1Mzk3NjcyNzNkNWM1MjY4MjMwOGM0"
+    "N2RlNTIwNTE0ZDdhNTUzYzU4YmJkYjE2NmM3MzQ1MmE4NmI4OGZkNSBpbnB1dF9zaGEyNTY9NGMzNDgyMmNjZmIwNjhjYm"
+    "E2MTBmYTUxY2QwMWVjMGI1ODdmYjAwY2U4NzFhMTJkODA5MGNjZDRlZjFkMDZmNiBmaWRlbGl0eV9kYj00MC4wOSBmaWRl"
+    "bGl0eV93b3JzdF9kYj0yMi4xOCBzb3VyY2VfdHlwZT1ub25lCuvNx0UAAAAASUVORK5CYII="
+)
+"""A result of 8 x 8 px of an earlier version, which stored the gain map of the photo in a chunk "enHG"."""
 
 
 def packet(attributes: bytes, properties: bytes = b"") -> bytes:

@@ -18,7 +18,6 @@ from enhance import Encoding
 from enhance.images import Metadata
 from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.output.formats import export
-from enhance.output.gain_map import ResultMap
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
 
@@ -186,7 +185,7 @@ def finished_png(
     values: np.ndarray,
     icc: bytes | None = None,
     metadata: Metadata | None = None,
-    gain_map: ResultMap | None = None,
+    gain_map: bytes | None = None,
 ) -> Path:
     """Write the PNG of a finished run, [H, W] or [H, W, C]."""
     height, width, channels = (values if values.ndim == 3 else values[..., None]).shape

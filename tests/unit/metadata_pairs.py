@@ -12,7 +12,7 @@ from PIL import Image
 
 from enhance.images import read_image
 from enhance.output.formats import FORMATS
-from enhance.output.gain_map import ResultMap
+from enhance.output.result import encode_gain_map
 from tests.unit.gain_map_files import APPLE, VALUES, apple_heic, map_packet, packet, with_gain_map
 from tests.unit.image_files import encode, exported, finished_png
 from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, XMP, exif, photo_with_metadata, read_by_exiftool
@@ -79,9 +79,8 @@ def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list
         content = apple_heic(np.asarray(plain), np.asarray(grey), exif(), headroom, xmp=XMP)
     photo.write_bytes(content)
     image = read_image(photo)
-    size = image.height, image.width
-    gain_map = image.gain_map and ResultMap.of(image.gain_map, *size, size)
-    png = finished_png(folder / "result.png", image.rgb, image.icc, image.metadata, gain_map or None)
+    gain_map = encode_gain_map(image, (image.height, image.width))
+    png = finished_png(folder / "result.png", image.rgb, image.icc, image.metadata, gain_map)
     path = exported(png, FORMATS[output].ending[1:])
     before, after = tags_of(photo), tags_of(path)
     return {kind: (len(before[kind]), lost_tags(kind, before[kind], after[kind], path.read_bytes())) for kind in KINDS}

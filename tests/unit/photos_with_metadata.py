@@ -19,8 +19,8 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from enhance.images.containers import make_chunk, profile_text
+from enhance.images.gain_map import segment
 from enhance.images.metadata import photoshop_resource
-from enhance.output.gain_map import segment
 from tests.unit.image_files import encode, png, rgb_profile
 
 WIDTH, HEIGHT, DPI = 12, 16, 240

@@ -15,18 +15,21 @@ from PIL import Image
 from skimage import data
 
 from enhance import Settings
+from enhance.errors import PictureError
 from enhance.images import read_image
 from enhance.images.containers import make_chunk
-from enhance.images.gain_map import find_attached
+from enhance.images.gain_map import find_attached, segment
 from enhance.images.metadata import LOST
-from enhance.output import gain_map as result_maps
-from enhance.output.formats import Encoding
-from enhance.output.gain_map import segment
+from enhance.output import result as results
+from enhance.output.formats import Encoding, notes_of
+from enhance.output.png import GAIN_MAP_CHUNK
+from enhance.output.png_reader import PngReader
 from tests.conftest import psnr
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import (
     APPLE,
     CHANNEL_VALUES,
+    EARLIER_PNG,
     HDRGM,
     ISO,
     VALUES,
@@ -40,7 +43,7 @@ from tests.unit.gain_map_files import (
     packet,
     ultra_hdr,
 )
-from tests.unit.image_files import encode, exif_block, png
+from tests.unit.image_files import encode, exif_block, exported, png
 from tests.unit.photos_with_metadata import read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -166,6 +169,70 @@ def test_stored_and_cached_results_keep_the_map_and_the_note(enhancer, ultra, tm
     assert enhancer.export(task, Encoding("jpeg")).info["output"]["notes"] == []
 
 
+def test_parameters_are_kept_as_the_map_states_them(enhancer, portrait, tmp_path):
+    attributes = (b"hdrgm:Version='1.0'", b'hdrgm:GainMapMin = "-0.50"', b'hdrgm:HDRCapacityMax="+2.5e0"')
+    elements = (
+        b"<hdrgm:GainMapMax>\n  <rdf:Seq>\n   <rdf:li>2.0</rdf:li>\n   <rdf:li>2.50</rdf:li>\n   <rdf:li>3</rdf:li>"
+        b"\n  </rdf:Seq>\n </hdrgm:GainMapMax>",
+        b"<hdrgm:BaseRenditionIsHDR>False</hdrgm:BaseRenditionIsHDR>",
+    )
+    namespace, _, _ = HDRGM.partition(b" ")
+    xmp = packet(b"\n".join([namespace, *attributes]), b"\n".join(elements))
+    (tmp_path / "photo.jpg").write_bytes(with_map(portrait, gain_map_of(portrait), xmp, exif=exif_block(1)))
+    result = enhancer.run(tmp_path / "photo.jpg", SAME_SIZE, output=tmp_path / "out.jpg")
+
+    attached = attached_image(result.path).read_bytes()
+    assert [one for one in (*attributes, *elements) if one not in attached] == []
+    assert map_values(result.path)["GainMapMax"] == [2, 2.5, 3]
+
+
+@pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
+def test_title_and_location_of_the_map_are_left_out(enhancer, portrait, tmp_path, metadata):
+    xmp = map_packet({name: VALUES[name] for name in ("GainMapMax", "HDRCapacityMax")}, {"Gamma": ("1", "1", "1")})
+    assert photos_with_metadata.PLACE.encode() in xmp
+    gain_map = encode(Image.fromarray(gain_map_of(portrait)), "JPEG", xmp=xmp, exif=photos_with_metadata.exif())
+    (tmp_path / "photo.jpg").write_bytes(ultra_hdr(portrait, gain_map))
+    result = enhancer.run(tmp_path / "photo.jpg", SAME_SIZE).save(tmp_path / "out.jpg", metadata=metadata)
+
+    assert map_values(result.path) == {"Version": 1, "GainMapMax": 2.5, "HDRCapacityMax": 2.5, "Gamma": [1, 1, 1]}
+    attached = attached_image(result.path)
+    groups = {name.partition(":")[0] for name in read_by_exiftool(attached, "-a", "-u") if ":" in name}
+    assert {name for name in groups if name.startswith(("XMP", "IFD", "ExifIFD", "GPS"))} == {"XMP-hdrgm"}
+    for private in (photos_with_metadata.PLACE, "lantern", "16,22.4E", "Lantern"):
+        assert private.encode() not in attached.read_bytes(), private
+
+
+def test_stored_png_of_an_earlier_version_has_no_map_and_its_jpeg_a_note(enhancer, ultra, tmp_path):
+    stored = tmp_path / "stored.png"
+    stored.write_bytes(EARLIER_PNG)
+    path = exported(stored, "jpg")
+    assert notes_of(stored, Encoding("jpeg"), ["gain_map_left"]) == ["gain_map_left"]
+    assert TRACES.search(path.read_bytes()) is None
+    assert np.asarray(Image.open(path)).shape == (8, 8, 3)
+
+    start = EARLIER_PNG.index(b"enHG") - 4
+    end = start + 12 + int.from_bytes(EARLIER_PNG[start : start + 4], "big")
+    result = enhancer.run(ultra, SAME_SIZE, output=tmp_path / "out.png")
+    with PngReader(result.path) as png_result:
+        chunk = make_chunk(GAIN_MAP_CHUNK, png_result.gain_map or b"")
+    result.path.write_bytes(result.path.read_bytes().replace(chunk, EARLIER_PNG[start:end]))
+    again = enhancer.run(ultra, SAME_SIZE, output=tmp_path / "out.png")
+    assert again.info["cached"]
+    saved = again.save(tmp_path / "out.jpg")
+    assert saved.info["output"]["notes"] == ["gain_map_left"]
+    assert TRACES.search(saved.path.read_bytes()) is None
+
+
+def test_damaged_map_in_a_png_is_an_error_with_a_message(enhancer, ultra, tmp_path):
+    result = enhancer.run(ultra, SAME_SIZE, output=tmp_path / "out.png")
+    content = bytearray(result.path.read_bytes())
+    content[content.index(GAIN_MAP_CHUNK) + 100] ^= 1
+    result.path.write_bytes(content)
+    with pytest.raises(PictureError) as error:
+        exported(result.path, "jpg")
+    assert error.value.key == "png_damaged"
+
+
 def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
     with_it = enhancer.run(ultra, "anime-fast")
     without = enhancer.run(ultra, "anime-fast", image=replace(read_image(ultra), gain_map=None))
@@ -173,7 +240,7 @@ def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
 
 
 def test_large_maps_are_limited(enhancer, ultra, tmp_path, monkeypatch):
-    monkeypatch.setattr(result_maps, "MAX_PIXELS", 40_000)
+    monkeypatch.setattr(results, "MAX_PIXELS", 40_000)
     result = enhancer.run(ultra, "anime-fast", output=tmp_path / "out.jpg")
     assert second_image(result.path).size == (200, 200)
 
@@ -283,7 +350,11 @@ def test_no_result_refers_to_an_attached_file_that_it_lacks(photo, tmp_path, enh
     for ending in set(ENDINGS) - ({"jpg"} if keeps_map else set()):
         exported = result.save(tmp_path / f"exported.{ending}")
         assert find_references(exported.path) == set(), ending
-        assert TRACES.search(exported.path.read_bytes()) is None, ending
+        content = exported.path.read_bytes()
+        if ending == "png" and keeps_map:  # The chunk with the map for later exports is no part of the image.
+            with PngReader(exported.path) as png_result:
+                content = content.replace(png_result.gain_map or b"", b"")
+        assert TRACES.search(content) is None, ending
         assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
         assert read_image(exported.path).metadata.notes == (), "the result refers to neither"
 
