@@ -337,6 +337,7 @@ def _replace_pipes(options: Namespace, folder: Path) -> None:
     """Replace standard input and standard output by files in `folder`. Raises SettingsError."""
     is_remote = any(isinstance(one, str) for one in (*options.input, options.output))
     is_alone = len(options.input) == 1 and options.shard == "1/1" and not is_remote
+    is_alone = is_alone and not options.input[0].is_dir()
     if not is_alone or options.ray is not None or options.report or options.files:
         raise SettingsError("pipe_single")
     if options.output == _PIPE:
@@ -533,7 +534,8 @@ class _Reporter(_Progress):
             _print_error(item.error, item.place)
         if self._as_json:
             error = item.error and item.error.message(language)
-            self._print_json(item.info or {"status": "failed", "input": _input_of(item), "error": error})
+            facts: Any = item.info or {"status": "failed", "input": {"name": item.name}, "error": error}
+            self._print_json({**facts, "input": {**facts["input"], "path": item.place}})
         elif item.info and not self._is_piped:
             time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
             auto = item.info.get("auto")
@@ -544,10 +546,6 @@ class _Reporter(_Progress):
 
     def _print_json(self, facts: Mapping[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
-
-
-def _input_of(item: Item) -> dict[str, str]:
-    return {"name": item.name, "path": item.place}
 
 
 def _analyse(options: Namespace) -> int:

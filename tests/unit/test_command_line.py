@@ -81,6 +81,11 @@ def test_wrong_usage_prints_one_sentence_and_exits_with_2(options, sentence, pho
     assert ended.value.code == 2
 
 
+def test_a_folder_is_not_written_to_standard_output(photo_file, capsys):
+    assert main(["run", str(photo_file.parent), "-o", "-"]) == 2
+    assert "support only a single image" in capsys.readouterr().err
+
+
 def test_a_removed_command_names_its_replacement(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["bench", "--json"])

@@ -45,6 +45,7 @@ def run(capsys, *arguments: Path | str) -> dict[str, bool]:
     capsys.readouterr()
     assert main(["run", *map(str, arguments), *FAST]) == 0
     infos = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(Path(info["input"]["path"]).name == info["input"]["name"] for info in infos if "output" in info)
     return {Path(info["output"]["path"]).name: info["cached"] for info in infos if "output" in info}
 
 
