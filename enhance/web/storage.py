@@ -19,7 +19,7 @@ from typing import Any
 import gradio as gr
 
 from ..config import Config
-from ..errors import EnhanceError, StorageError
+from ..errors import EnhanceError, SettingsError, StorageError
 from ..files import link_or_copy, storage_errors
 from ..info import timestamp
 from ..output.formats import Encoding
@@ -112,13 +112,22 @@ class PageFolder:
         return path
 
 
-def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
-    """Return the folder for uploads and downloads, and make it Gradio's temporary folder. Raises StorageError.
+_VARIABLE = "GRADIO_TEMP_DIR"
+_apps: list[tuple[Path, Path]] = []
+"""The folder of the page and the data folder of the app that set the variable last."""
 
-    Old files of an earlier server are deleted.
+
+def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
+    """Return the folder for uploads and downloads, and make it Gradio's temporary folder.
+
+    Old files of an earlier server are deleted. Raises StorageError, and SettingsError if another app of this process
+    has a folder already: Gradio reads one environment variable for all apps, so the first app would lose its uploads.
     """
     root = (config.page_folder or tasks.folder / "page").absolute()
-    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    if _apps and os.environ.get(_VARIABLE) == str(_apps[-1][0]) and _apps[-1] != (root, tasks.folder):
+        raise SettingsError("second_app", folder=_apps[-1][1])
+    _apps[:] = [(root, tasks.folder)]
+    os.environ[_VARIABLE] = str(root)
     folder = PageFolder(root, config.hours, shared=config.page_folder is not None)
     folder.sweep()
     return folder
