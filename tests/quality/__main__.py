@@ -18,7 +18,7 @@ from pathlib import Path
 from enhance import Enhancer, models
 from tests.fast_network import STEMS, use_fast_files
 
-from . import auto, characters
+from . import auto, characters, kinds
 from .cases import Networks
 from .costs import costs_table
 from .degradation import DEGRADATIONS
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
     parser.add_argument(
-        "--only", metavar="EXPERIMENT", help="auto, text, presets, fast, precise, haze, drawings or soft"
+        "--only", metavar="EXPERIMENT", help="kinds, auto, text, presets, fast, precise, haze, drawings or soft"
     )
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     parser.add_argument("--costs", action="store_true", help="only the time of networks and sliders")
@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.docs:
         replace_section(ROOT / "docs" / "fidelity.md", "values", values_table())
+    if options.only in (None, "kinds") and not options.quick:
+        text = kinds.table()
+        sys.stdout.write(f"\nkinds\n\n{text}\n")
+        if options.docs:
+            replace_section(ROOT / "docs" / "choosing.md", "kinds", text)
     networks = Networks(Enhancer("cpu"))
     with ExitStack() as stack:
         if any(models.locate(name) is None for name in STEMS):

@@ -15,11 +15,11 @@ from .metrics import FLAT, GMSD, HAARPSI, KEEP, MDSI, Metric
 
 def full_table(table: Table, metrics: tuple[Metric, ...]) -> str:
     """Return a table with a row for each degradation and method, and a column for each metric."""
-    lines = [_row("photo was", "by", *(metric.name for metric in metrics)), _rule(2, len(metrics))]
+    lines = [row("photo was", "by", *(metric.name for metric in metrics)), rule(2, len(metrics))]
     before = None
     for (degradation, method), means in table.items():
         figures = (_figures(means[metric.name], metric) for metric in metrics)
-        lines.append(_row(degradation if degradation != before else "", method, *figures))
+        lines.append(row(degradation if degradation != before else "", method, *figures))
         before = degradation
     return "\n".join(lines)
 
@@ -28,22 +28,22 @@ def wide_table(table: Table, metric: Metric, others: tuple[Metric, ...]) -> str:
     """Return a table of one metric with a column for each degradation, and of the means of `others`."""
     degradations, methods = (list(dict.fromkeys(key[place] for key in table)) for place in (0, 1))
     mean_names = (f"mean {other.name}" for other in others)
-    lines = [_row(metric.name, *degradations, *mean_names), _rule(1, len(degradations) + len(others))]
+    lines = [row(metric.name, *degradations, *mean_names), rule(1, len(degradations) + len(others))]
     for method in methods:
         figures = (_figures(table[degradation, method][metric.name], metric) for degradation in degradations)
         means = (format(_mean(table, method, other), other.form) for other in others)
-        lines.append(_row(method, *figures, *means))
+        lines.append(row(method, *figures, *means))
     return "\n".join(lines)
 
 
 def values_table() -> str:
     """Return the values of the presets."""
     names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
-    lines = [_row("preset", "network", *names), _rule(2, len(names))]
+    lines = [row("preset", "network", *names), rule(2, len(names))]
     for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
         values = (f"{getattr(settings, name):g}" if _applies(settings, name) else "" for name in names)
-        lines.append(_row(preset.name, preset.model, *values))
+        lines.append(row(preset.name, preset.model, *values))
     return "\n".join(lines)
 
 
@@ -73,9 +73,11 @@ def _figures(means: Means, metric: Metric) -> str:
     return " / ".join("" if math.isnan(one) else format(one, metric.form) for one in means).strip("/ ")
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """Return a row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
-def _rule(words: int, figures: int) -> str:
+def rule(words: int, figures: int) -> str:
+    """Return the line below the header, for columns of words and of figures."""
     return "| --- " * words + "| ---: " * figures + "|"

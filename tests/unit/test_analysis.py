@@ -108,6 +108,17 @@ def interface() -> np.ndarray:
     return np.asarray(image)
 
 
+def country_map(side: int = 190) -> np.ndarray:
+    """Draw countries in flat colours with dark borders."""
+    random = np.random.default_rng(3)
+    capitals, colours = random.uniform(0, 2 * side, (14, 2)), random.integers(60, 255, (14, 3)).astype(np.uint8)
+    place = np.stack(np.meshgrid(np.arange(2 * side), np.arange(2 * side)), -1)
+    country = np.linalg.norm(place[:, :, None] - capitals, axis=-1).argmin(2).astype(np.uint8)
+    rgb = colours[country]
+    rgb[cv2.morphologyEx(country, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0] = 25
+    return cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
+
+
 def few_of(names: list[str]) -> list:
     return [name if name in FEW else pytest.param(name, marks=LONG) for name in names]
 
@@ -221,6 +232,35 @@ def test_drawings_are_recognised_also_as_jpeg(seed):
         compressed = measure(as_jpeg(drawing(seed), quality))
         assert (compressed.kind, compressed.softness, compressed.haze) == ("drawing", 1, 0)
         assert choose(compressed, ALL_PRESETS).preset == "anime"
+
+
+@pytest.mark.parametrize("quality", [90, 50])
+def test_small_and_shaded_drawings_are_recognised_as_jpeg(quality):
+    shaded = np.rint(drawing(2) * np.linspace(0.6, 1, 400)[:, None]).astype(np.uint8)
+
+    for rgb in (country_map(), shaded):
+        assert measure(as_jpeg(rgb, quality)).kind == "drawing"
+
+
+@pytest.mark.parametrize(("name", "ground"), [("astronaut", 255), ("camera", 236), ("coffee", 0)])
+def test_a_photo_that_is_cut_out_is_a_photo(name, ground):
+    rgb = photo(name, 1)
+    height, width = rgb.shape[:2]
+    mask = np.zeros((height, width, 1), np.float32)
+    cv2.ellipse(mask, (width // 2, height // 2), (width // 3, height // 3), 0, 0, 360, 1, -1, cv2.LINE_AA)
+    cut_out = np.rint(mask * rgb + (1 - mask) * ground).astype(np.uint8)
+
+    assert measure(cut_out).kind == "photo"
+    for quality in (90, 50):
+        analysis = measure(as_jpeg(cut_out, quality))
+        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset == "anime") == ("photo", False)
+
+
+def test_a_faint_photo_of_coins_is_a_photo():
+    """Many of its edges have two tones, but its flat areas are not constant."""
+    faint = np.rint(0.5 * photo("coins", 1) + 64).astype(np.uint8)
+
+    assert measure(faint).kind == "photo"
 
 
 @pytest.mark.parametrize("rgb", [page(), page((25, 25, 30)), page(size=30), interface()])
