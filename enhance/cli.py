@@ -296,6 +296,8 @@ def _run(options: Namespace) -> int:
     output, is_stdin = options.output, options.input == [_PIPE]
     is_piped = is_stdin or _PIPE in (*options.input, output)
     shard = Shard.parse(options.shard)
+    if options.failures and options.failures.suffix != ".jsonl":  # Lines are appended, which would damage a photo.
+        raise SettingsError("failures_jsonl_only", file=options.failures)
     if output is None and (is_stdin or options.ray):
         raise SettingsError("output_required")
     with TemporaryDirectory() as temporary:

@@ -134,6 +134,21 @@ def test_names_are_unique_on_every_file_system_not_too_long_and_recognised(tmp_p
     assert results(tmp_path / "out") == sorted(expected)
 
 
+def test_failures_are_appended_to_no_photo(tmp_path, capsys, monkeypatch):
+    photo, bad = image(tmp_path / "photo.jpg"), tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    before = photo.read_bytes()
+
+    assert main(["run", str(bad), "-o", str(tmp_path / "out"), "--failures", str(photo), *FAST]) == 2
+    assert "Use a file name that ends in .jsonl" in capsys.readouterr().err
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["run", str(bad), "--failures", str(tmp_path / "new.txt"), *FAST]) == 2
+    assert "以 .jsonl 结尾" in capsys.readouterr().err
+
+    assert photo.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "photo.jpg"]
+
+
 def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys):
     good, bad = image(tmp_path / "a.png"), tmp_path / "bad.png"
     bad.write_bytes(b"no image")
