@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import read_config, terminal_language, unknown_variables, version
 from .errors import Cancelled, EnhanceError, SettingsError, expected_error, optional_packages
-from .files import storage_errors
+from .files import is_folder, storage_errors
 from .i18n import describe_choice, format_duration, translate
 from .settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings, print_sides
 
@@ -339,7 +339,7 @@ def _replace_pipes(options: Namespace, folder: Path) -> None:
     """Replace standard input and standard output by files in `folder`. Raises SettingsError."""
     is_remote = any(isinstance(one, str) for one in (*options.input, options.output))
     is_alone = len(options.input) == 1 and options.shard == "1/1" and not is_remote
-    is_alone = is_alone and not options.input[0].is_dir()
+    is_alone = is_alone and not is_folder(options.input[0])
     if not is_alone or options.ray is not None or options.report or options.files:
         raise SettingsError("pipe_single")
     if options.output == _PIPE:
@@ -385,7 +385,7 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
         for folder in {item.target.parent for item in batch.items}:
             remove_leftovers(folder)
         return batch, encoding
-    if isinstance(output, Path) and output.exists() and not output.is_dir():
+    if isinstance(output, Path) and os.path.lexists(output) and not is_folder(output):
         raise SettingsError("folder_required", output=output)
     batch = find_images(inputs, output, shard, encoding.file_format.ending, listed)
     if isinstance(output, Path):
@@ -400,11 +400,11 @@ def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item 
     from .batch_inputs import find_images
     from .output.formats import ENDINGS
 
-    if len(inputs) != 1 or output is None or (isinstance(output, Path) and output.is_dir()):
+    if len(inputs) != 1 or output is None or (isinstance(output, Path) and is_folder(output)):
         return None
     source = inputs[0]
     if isinstance(source, Path) and isinstance(output, Path):
-        return None if source.is_dir() else Item(source, Path(source.name))
+        return None if is_folder(source) else Item(source, Path(source.name))
     if not str(output).lower().endswith(tuple(ENDINGS)):
         return None
     items = find_images(inputs).items

@@ -113,10 +113,19 @@ def _move_to_new(file: Path, path: Path) -> None:
         file.unlink()
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether `path` is a folder. An unusable path is none, and its error is reported when it is opened."""
+    try:
+        return path.is_dir()
+    except OSError:  # The name is too long, for example.
+        return False
+
+
 def check_writable(path: Path, source: Path | None = None) -> None:
     """Raise StorageError if a file cannot be written at `path`, or if `path` is the file `source`. Changes nothing."""
-    if source is not None and path.exists() and source.exists() and path.samefile(source):
-        raise StorageError("own_input", output=path)
+    with suppress(OSError):  # A file does not exist, or its error is reported when it is opened.
+        if source is not None and path.samefile(source):
+            raise StorageError("own_input", output=path)
     with AtomicFile(path) as file:
         file.open().close()
 

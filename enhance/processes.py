@@ -57,7 +57,10 @@ def temporary_path(path: Path) -> Path:
 def remove_leftovers(folder: Path) -> int:
     """Remove the temporary files of ended processes in `folder` and return their number."""
     removed = 0
-    for path in folder.glob(".enhance-*.part"):
+    paths: list[Path] = []
+    with suppress(OSError):  # The error of an unusable folder is reported when a file in it is written.
+        paths.extend(folder.glob(".enhance-*.part"))
+    for path in paths:
         if _is_abandoned(path):
             with suppress(OSError):  # a file that is open in another process is removed the next time
                 path.unlink()

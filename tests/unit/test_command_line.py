@@ -114,6 +114,31 @@ def test_an_unusable_path_prints_one_sentence_in_the_language_of_the_terminal(
     assert "gone.png 不存在" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("photo.png", "-o", "LONG.png"),
+        ("photo.png", "-o", "LONG"),
+        ("photo.png", "-o", "LONG/out.png"),
+        ("photo.png", "other.png", "-o", "LONG"),
+        ("LONG.png", "-o", "out.png"),
+        ("LONG.png", "-o", "out"),
+        ("LONG.png", "-o", "-"),
+    ],
+)
+def test_a_name_that_is_too_long_is_rejected_in_one_sentence(arguments, photo_file, capsys, monkeypatch):
+    monkeypatch.chdir(photo_file.parent)
+    shutil.copy(photo_file, "other.png")
+
+    status = main(["run", *(one.replace("LONG", 300 * "a") for one in arguments), "--progress", "none", *FAST])
+
+    error = capsys.readouterr().err
+    assert status > 0
+    assert "too long" in error or "unsupported extension" in error
+    assert "unexpected" not in error
+    assert sorted(path.name for path in Path().iterdir()) == ["other.png", "photo.png"]
+
+
 def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(photo_file, tmp_path, capsys, monkeypatch):
     convolve, errors = Convolution.__call__, [RuntimeError("illegal instruction\nat 0x0")]
 
