@@ -6,6 +6,7 @@ Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong usage,
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -54,6 +55,9 @@ def program(arguments: list[str] | None = None) -> NoReturn:
     for one in _SIGNALS:
         if signal.getsignal(one) != signal.SIG_IGN:
             signal.signal(one, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # File names can have bytes that are no text. JSON has the same escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     status = main(arguments)
     _discard_unread_output()
     sys.exit(status)
@@ -525,8 +529,9 @@ class _Reporter(_Progress):
 
         if item.state == "failed" and item.error and self._failures:
             entry = {**(item.entry or {"input": item.place}), "reason": item.error.message(terminal_language())}
-            with storage_errors(self._failures), self._failures.open("a", encoding="utf-8") as file:
-                file.write(f"{json.dumps(entry, ensure_ascii=False)}\n")
+            line = f"{json.dumps(entry, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
+            with storage_errors(self._failures), self._failures.open("ab") as file:
+                file.write(line)
         self.clear()
         language, output = terminal_language(), item.info["output"] if item.info else {}
         for note in output.get("notes", ()):

@@ -194,8 +194,9 @@ class TaskStore:
     def finish(self, task_id: str, info: Info) -> None:
         """Write the info of a result, which completes the task. Removes the result if that fails."""
         text, path = json.dumps(info, ensure_ascii=False, indent=1), self.processed / f"{task_id}.json"
+        data = text.encode("utf-8", "backslashreplace")  # The name of the input can have bytes that are no text.
         try:
-            write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"), durable=True)
+            write_atomically(path, lambda temporary: temporary.write_bytes(data), durable=True)
         except StorageError:
             self.result_path(task_id).unlink(missing_ok=True)
             raise

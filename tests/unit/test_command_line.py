@@ -250,6 +250,28 @@ def test_a_batch_continues_when_its_output_is_closed_and_names_each_file_in_its_
 
 
 @can_fork
+@can_fork
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are text on this system")
+def test_names_that_are_no_text_are_printed_with_escapes_and_can_be_tried_again(forks, photo_file, tmp_path):
+    folder, output, failures = tmp_path / "in", tmp_path / "out", tmp_path / "failures.jsonl"
+    folder.mkdir()
+    shutil.copy(photo_file, folder / os.fsdecode(b"a\xff.png"))
+    shutil.copy(photo_file, folder / "b.png")
+    (folder / os.fsdecode(b"bad\xff.png")).write_bytes(b"no image")
+    strict = "import sys\nsys.stdout.reconfigure(encoding='utf-8', errors='strict')\n"
+
+    options = ["--json", "--failures", failures, "--progress", "none", *FAST]
+    run = forks.start("run", folder, "-o", output, *options, code=strict + COMMAND_LINE)
+
+    assert run.wait() == 1
+    assert {os.fsencode(path.name) for path in output.iterdir()} == {b"a\xff.png", b"b.png"}
+    printed = [json.loads(line)["input"]["path"] for line in run.output.read_text("utf-8").splitlines()]
+    expected = [os.fsencode(folder) + name for name in (b"/bad\xff.png", b"/a\xff.png", b"/b.png")]
+    assert [os.fsencode(path) for path in printed] == expected
+    failed = json.loads(failures.read_text("utf-8"))
+    assert os.fsencode(failed["input"]) == expected[0]
+
+
 def test_a_pipe_or_a_device_is_not_replaced(photo_file, tmp_path, capsys):
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)

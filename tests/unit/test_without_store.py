@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,15 @@ def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
     del result
     gc.collect()
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are text on this system")
+def test_a_name_that_is_no_text_is_stored_with_its_bytes(photo_file):
+    path = photo_file.rename(photo_file.with_name(os.fsdecode(b"a\xff.png")))
+    with Enhancer("cpu") as enhancer:
+        first, again = enhancer.run(path, FAST), enhancer.run(path, FAST)
+    assert again.info["cached"]
+    assert os.fsencode(again.info["input"]["name"]) == os.fsencode(first.info["input"]["name"]) == b"a\xff.png"
 
 
 def test_a_data_folder_keeps_everything(tmp_path, photo_file):
