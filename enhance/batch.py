@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from .enhancer import Enhancer
@@ -26,6 +25,7 @@ from .output.formats import Encoding
 from .output.names import NamesBeside, ResultNames
 from .output.resample import at_most_largest, result_size
 from .pipeline import Replaceable, Run, earlier_info, is_result_of
+from .processes import temporary_folder
 from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
 from .settings import Settings
@@ -275,7 +275,7 @@ class BatchRun:
     def _process_remote(self, item: Item) -> Item:
         """Download the file if it is remote, process it, and upload a remote result."""
         local = item
-        with TemporaryDirectory(prefix="enhance-") as folder:
+        with temporary_folder() as folder:
             if item.address:
                 source = Path(folder, item.key).with_suffix(item.relative_path.suffix)
                 local = self._check(replace(item, source=download(item.address, source)))
@@ -323,7 +323,7 @@ class BatchRun:
         address, stored = names.address_of(output), names.stored.pop(output)
         report = f"{address.rpartition('.')[0]}.pdf"
         is_complete = stored and (not self.report or stored_at(report))
-        with TemporaryDirectory(prefix="enhance-") as folder:
+        with temporary_folder() as folder:
             result = Path(folder, output.name)
             ended = replace(self._enhance(item, result, stored if is_complete else None), output=None)
             if ended.info:

