@@ -129,11 +129,20 @@ class Enhancer:
         self._analyses: dict[tuple[str, bool], Analysis] = {}
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self._data = data or config.data
-        self._open_store()
+        self._tasks: TaskStore | None = None
 
-    def _open_store(self) -> None:
-        folder = self._data or temporary_folder()
-        self.tasks = TaskStore(folder, hours=self.config.hours, max_disk=self.config.max_disk)
+    @property
+    def tasks(self) -> TaskStore:
+        """The store of inputs and results. Without a data folder, its temporary folder is created at first use."""
+        with self._lock:
+            if self._tasks is None:
+                folder = self._data or temporary_folder()
+                self._tasks = TaskStore(folder, hours=self.config.hours, max_disk=self.config.max_disk)
+            return self._tasks
+
+    @tasks.setter
+    def tasks(self, tasks: TaskStore) -> None:
+        self._tasks = tasks
 
     def __enter__(self) -> Self:
         return self
@@ -144,9 +153,10 @@ class Enhancer:
     def close(self) -> None:
         """Free the memory of the model and delete temporary results. The object can still be used afterwards."""
         self.release()
-        if self.tasks.temporary is not None:
-            self.tasks.temporary.cleanup()
-            self._open_store()
+        with self._lock:
+            if self._tasks is not None and self._tasks.temporary is not None:
+                self._tasks.temporary.cleanup()
+                self._tasks = None
 
     @property
     def engine(self) -> Engine:
