@@ -225,15 +225,15 @@ class BatchRun:
         return item
 
     def _process_all(self) -> None:
-        if self._at_once == 1:
-            self._process_rest()
-            return
         with ThreadPoolExecutor(self._at_once) as threads:
             try:
+                if self._at_once == 1:
+                    self._process_rest()
+                    return
                 for rest in [threads.submit(self._process_rest) for _ in range(self._at_once)]:
                     rest.result()
             except BaseException:
-                self.stop.set()
+                self.stop.set()  # Otherwise, a long step of an interrupted run would delay the exit.
                 raise
 
     def _process_rest(self) -> None:

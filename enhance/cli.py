@@ -304,7 +304,7 @@ def _run(options: Namespace) -> int:
         raise SettingsError("failures_jsonl_only", file=options.failures)
     if output is None and (is_stdin or options.ray):
         raise SettingsError("output_required")
-    with temporary_folder() as temporary:
+    with temporary_folder() as temporary, Enhancer(options.device, options.precision) as enhancer:
         folder = Path(temporary)
         if is_piped:
             _replace_pipes(options, folder)
@@ -314,7 +314,6 @@ def _run(options: Namespace) -> int:
             batch = replace(batch, files=named)
         if not batch.listed and not batch.items:
             raise EnhanceError("no_images")
-        enhancer = Enhancer(options.device, options.precision)
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
         reporter = _Reporter(
@@ -335,7 +334,6 @@ def _run(options: Namespace) -> int:
             with options.output.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    enhancer.close()
     return 1 if ended.count("failed") else 0
 
 
@@ -559,26 +557,27 @@ def _analyse(options: Namespace) -> int:
     from .enhancer import Enhancer, Faster
 
     settings = Settings(**_size_of(options))
-    enhancer, has_failed = Enhancer(options.device, options.precision), False
-    for path in options.photo:
-        try:
-            facts = enhancer.recommend(enhancer.read(path), settings)
-        except EnhanceError as error:
-            has_failed = True
-            _print_error(error, path)
-            continue
-        if options.json:
-            facts = {"input": {"name": path.name, "path": str(path)}, **facts}
-            print(json.dumps(facts, ensure_ascii=False), flush=True)
-            continue
-        auto, seconds, faster = facts["auto"], facts["estimated_seconds"], facts["faster"]
-        print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
-        reduce = facts["settings"]["reduce"]
-        flags = f"--preset {auto['preset']}" + (f" --reduce {reduce}" if reduce > 1 else "")
-        print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
-        if faster:
-            faster = Faster(faster["preset"], faster["estimated_seconds"], seconds)
-            print(f"  {_faster_text('en', auto['preset'], faster)}", flush=True)
+    has_failed = False
+    with Enhancer(options.device, options.precision) as enhancer:
+        for path in options.photo:
+            try:
+                facts = enhancer.recommend(enhancer.read(path), settings)
+            except EnhanceError as error:
+                has_failed = True
+                _print_error(error, path)
+                continue
+            if options.json:
+                facts = {"input": {"name": path.name, "path": str(path)}, **facts}
+                print(json.dumps(facts, ensure_ascii=False), flush=True)
+                continue
+            auto, seconds, faster = facts["auto"], facts["estimated_seconds"], facts["faster"]
+            print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
+            reduce = facts["settings"]["reduce"]
+            flags = f"--preset {auto['preset']}" + (f" --reduce {reduce}" if reduce > 1 else "")
+            print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
+            if faster:
+                faster = Faster(faster["preset"], faster["estimated_seconds"], seconds)
+                print(f"  {_faster_text('en', auto['preset'], faster)}", flush=True)
     return 1 if has_failed else 0
 
 
@@ -612,9 +611,8 @@ def _compare(options: Namespace) -> int:
     remove_leftovers(output.parent)
     check_writable(output, photo)
     check_replaceable(output)
-    enhancer = Enhancer(options.device, options.precision)
-    enhancer.check()
-    with _Progress() as bar:
+    with Enhancer(options.device, options.precision) as enhancer, _Progress() as bar:
+        enhancer.check()
 
         def progress(done: int, total: int, left: float | None) -> None:
             bar.update(done / total, left)
@@ -628,7 +626,6 @@ def _compare(options: Namespace) -> int:
 
         area = {"x": options.x, "y": options.y, "size": options.size}
         comparison = enhancer.compare(photo, **area, on_cell=on_cell, progress=progress)
-    enhancer.close()
     info = comparison.save(output, language)
     print(json.dumps(info, ensure_ascii=False) if options.json else output, flush=True)
     return 1 if any(cell.error for cell in comparison.cells) else 0

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings, enhance
+from enhance.cli import main
 
 FAST = Settings("anime-fast")
 
@@ -93,6 +94,16 @@ BatchRun(Enhancer("cpu"), Settings("anime-fast"), batch, on_compute=lambda *_: o
         enhancer.read(photo_file)
         assert not list(temporary.glob("*/image"))
         assert not list(temporary.glob("*/*.png"))
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "analyse"])
+def test_commands_that_fail_leave_no_temporary_folder(temporary, tmp_path, command):
+    (broken := tmp_path / "broken.png").write_bytes(b"no image")
+    output = [] if command == "analyse" else ["-o", str(tmp_path / "out.png")]
+
+    assert main([command, str(broken), "--device", "cpu", *output]) == 1
+
+    assert list(temporary.iterdir()) == []
 
 
 def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
