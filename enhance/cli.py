@@ -144,15 +144,16 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
 def _add_run(run: ArgumentParser) -> None:
     add = run.add_argument
+    run.set_defaults(is_output_folder=False)
     inputs = "image files or folders, fsspec addresses such as s3://bucket/folder, or - for standard input"
     add("input", nargs="*", type=_path_or_address, metavar="INPUT", help=inputs)
     add(
         "-o",
         "--output",
-        type=_path_or_address,
-        help="output file for a single input, otherwise output folder; each can be an address (default: photo-4x.png "
-        "next to each photo). Only earlier results are replaced, and nothing without -o. - writes a single result to "
-        "standard output",
+        action=_Output,
+        help="output file for a single input, otherwise output folder; each can be an address, and a path that ends in "
+        "/ is a folder (default: photo-4x.png next to each photo). Only earlier results are replaced, and nothing "
+        "without -o. - writes a single result to standard output",
     )
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
@@ -221,6 +222,14 @@ class _Withdrawn(argparse.Action):
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
         parser.error(translate(terminal_language(), f"{self.dest}_gone", name=option))
+
+
+class _Output(argparse.Action):
+    """Output path or address. `is_output_folder` is set if it ends in a slash, which a `Path` does not have."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
+        namespace.output = _path_or_address(values)
+        namespace.is_output_folder = values.endswith(("/", os.sep))
 
 
 def _path_or_address(text: str) -> Path | str:
@@ -371,7 +380,8 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
 
     inputs, output = options.input, options.output
     listed = read_list(options.files) if options.files else []
-    item = None if options.files or shard.count > 1 else _only_file(inputs, output)
+    has_folder = options.files or shard.count > 1 or options.is_output_folder
+    item = None if has_folder else _only_file(inputs, output)
     if item is not None and isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)

@@ -228,6 +228,17 @@ def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
     assert "such as 2/5" in sentence
 
 
+def test_an_output_that_ends_in_a_slash_is_a_folder(tmp_path, capsys):
+    photo = image(tmp_path / "a.png")
+
+    assert main(["run", str(photo), "-o", f"{tmp_path}/new/", *FAST]) == 0
+    assert main(["run", str(photo), "-o", f"{tmp_path}/new.png/", *FAST]) == 0
+    assert main(["run", str(photo), "-o", f"{photo}/", *FAST]) == 2
+
+    assert "Choose a folder" in capsys.readouterr().err
+    assert results(tmp_path / "new") == results(tmp_path / "new.png") == ["a.png"]
+
+
 @can_fork
 def test_two_processes_on_one_folder_lose_nothing(forks, tmp_path):
     """Both can enhance a file. Photos with the same name and other content keep both results."""
