@@ -165,7 +165,7 @@ class Client:
             return
         with zipfile.ZipFile(io.BytesIO(await self._download(archive))) as packed:
             for number in chosen:
-                file = packed.read(f"batch-{number}.png")
+                file = packed.read(f"batch-{number}-4x.png")
                 self._compare("batch", file, self._known[number].wholes["{}"])
 
     async def report(self) -> None:
