@@ -24,7 +24,13 @@ def report_done(source: Path, *_: Any, output: Path, progress: Callable[..., obj
     progress(1, 2, 1.0)
     progress(2, 2, 0.0)
     facts = {"path": str(source), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-    info: Any = {"output": facts, "seconds": {"total": 1.0}, "signature": "", "cached": False}
+    info: Any = {
+        "input": {"name": source.name},
+        "output": facts,
+        "seconds": {"total": 1.0},
+        "signature": "",
+        "cached": False,
+    }
     return Result(output, info, output)
 
 

@@ -65,4 +65,4 @@ def test_the_withdrawn_option_is_rejected_with_what_to_use_instead(tmp_path, cap
     with pytest.raises(SystemExit) as ended:
         main(["run", "--pages", str(tmp_path)])
     assert ended.value.code == 2
-    assert "Save the other pages as files" in capsys.readouterr().err
+    assert "Remove it to enhance the first page only" in capsys.readouterr().err

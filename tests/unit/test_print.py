@@ -104,4 +104,4 @@ def test_the_withdrawn_option_is_rejected_with_what_to_use_instead(command, phot
     with pytest.raises(SystemExit) as ended:
         main([command, str(photo_file), "--print", "a4", "--print-fit", "border"])
     assert ended.value.code == 2
-    assert "--print-fit: the whole photo fits on the paper" in capsys.readouterr().err
+    assert "Remove --print-fit" in capsys.readouterr().err
