@@ -51,9 +51,12 @@ class ResultNames:
 
     def assign(self, source: Path, target: Path) -> Path:
         """Return the output file for `source`; `target` is its planned path below the folder."""
-        sha256, path = _sha256(source), self.folder / target
-        candidates = (_numbered(path, number) for number in itertools.count(1))
-        return next(one for one in candidates if self._is_free(one, sha256))
+        return next(self.candidates(self.folder / target, _sha256(source)))
+
+    def candidates(self, path: Path, input_sha256: str) -> Iterator[Path]:
+        """Yield paths that are free or contain a result of the same input, which can be of another request."""
+        numbered = (_numbered(path, number) for number in itertools.count(1))
+        return (one for one in numbered if self._is_free(one, input_sha256))
 
     def _is_free(self, path: Path, sha256: str) -> bool:
         """Return whether nothing is at `path`, or a result of the same source."""
@@ -65,11 +68,6 @@ class NamesBeside(ResultNames):
 
     def __init__(self) -> None:
         super().__init__(Path())
-
-    def candidates(self, path: Path, input_sha256: str) -> Iterator[Path]:
-        """Yield paths that are free or contain a result of the same input, which can be of another request."""
-        numbered = (_numbered(path, number) for number in itertools.count(1))
-        return (one for one in numbered if self._is_free(one, input_sha256))
 
 
 def shorten(text: str, most: int) -> str:
