@@ -1,7 +1,7 @@
 """The device thread: one thread for each process, which runs all work of PyTorch in steps.
 
 OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling thread. With two
-sets there are more threads than cores, and all work takes half as long again. So all enhancers of a process share this
+sets there are more threads than cores, and everything takes 50% longer. So all enhancers of a process share this
 thread. The steps of previews run before the steps of runs, and callers are served in rotation. The jobs to which the
 steps belong are queued by the `Scheduler` of each enhancer.
 """
