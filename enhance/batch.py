@@ -11,8 +11,7 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from .info import Info, OutputInfo, Result
 from .output.formats import Encoding
 from .output.names import NamesBeside, ResultNames
 from .output.resample import at_most_largest, result_size
+from .parallel import work_in_parallel
 from .pipeline import Replaceable, Run, earlier_info, is_result_of
 from .processes import temporary_folder
 from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
@@ -190,7 +190,9 @@ class BatchRun:
                 with self._lock:
                     if item.key in self.batch.files:
                         self._put(checked)
-        self._process_all()
+        with closing(work_in_parallel(self._process, iter(self._next, None), self._at_once, self.stop)) as ended:
+            for _, future in ended:
+                self._end(future.result())
         return self.batch
 
     def add(self, items: Iterable[Item]) -> bool:
@@ -223,22 +225,6 @@ class BatchRun:
             except Exception as error:
                 return _as_failed(item, error)
         return item
-
-    def _process_all(self) -> None:
-        with ThreadPoolExecutor(self._at_once) as threads:
-            try:
-                if self._at_once == 1:
-                    self._process_rest()
-                    return
-                for rest in [threads.submit(self._process_rest) for _ in range(self._at_once)]:
-                    rest.result()
-            except BaseException:
-                self.stop.set()  # Otherwise, a long step of an interrupted run would delay the exit.
-                raise
-
-    def _process_rest(self) -> None:
-        while (item := self._next()) is not None:
-            self._end(self._process(item))
 
     def _is_remote(self, item: Item) -> bool:
         """Return whether the file or its result has an address. Its result is named after the download."""

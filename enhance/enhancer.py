@@ -8,12 +8,10 @@ import math
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 
@@ -44,6 +42,7 @@ from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fideli
 from .output.formats import Encoding, export
 from .output.png_reader import PngReader
 from .output.resample import has_second_pass, result_size
+from .parallel import work_in_parallel
 from .pipeline import Replaceable, Run, StripCallback
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
@@ -240,30 +239,18 @@ class Enhancer:
         `sources` is read as needed. Without `on_error`, the first error ends the iteration; with it, `on_error` is
         called and the image is left out. Closing the generator or setting `stop` cancels the runs. Raises EnhanceError.
         """
-        stop, pending = stop or threading.Event(), deque[tuple[Any, Future[Result]]]()
-
-        def finished() -> Iterator[Result]:
-            source, future = pending.popleft()
-            try:
-                yield future.result()
-            except Cancelled:
-                raise
-            except EnhanceError as error:
-                if on_error is None:
+        stop = stop or threading.Event()
+        run = partial(self.run, settings=settings, stop=stop)
+        with closing(work_in_parallel(run, sources, _RUNS_AT_ONCE, stop, in_order=True)) as ended:
+            for source, future in ended:
+                try:
+                    yield future.result()
+                except Cancelled:
                     raise
-                on_error(source, error)
-
-        with ThreadPoolExecutor(_RUNS_AT_ONCE) as pool:
-            try:
-                for source in sources:
-                    if len(pending) == _RUNS_AT_ONCE:
-                        yield from finished()
-                    pending.append((source, pool.submit(self.run, source, settings, stop=stop)))
-                while pending:
-                    yield from finished()
-            finally:
-                if pending:
-                    stop.set()
+                except EnhanceError as error:
+                    if on_error is None:
+                        raise
+                    on_error(source, error)
 
     @memory_errors()
     def export(

@@ -208,7 +208,7 @@ class Settings:
         """Whether the size is a print size."""
         return self.print_width is not None or self.print_height is not None
 
-    def resolution(self, stated: float | None) -> int:
+    def resolution(self, stated: float | None = None) -> int:
         """Return the dots per inch of a print: as set, otherwise as `stated` by the photo, but then at least 300.
 
         Lower values that cameras state, such as 72 dpi, have no meaning.

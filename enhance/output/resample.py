@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box
-from ..settings import PRINT_DPI, PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
+from ..settings import PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
 _MAX_REDUCTION = 16
@@ -45,7 +45,7 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
         return _scale_size(height, width, min(math.sqrt(settings.megapixels / area), largest))
     if settings.is_print:
         setting, centimetres, pixels = _binding_side(settings, height, width)
-        dots = (settings.dpi or PRINT_DPI) / _INCH / pixels  # scale for each centimetre
+        dots = settings.resolution() / _INCH / pixels  # scale for each centimetre
         _check_size(setting, centimetres, (1 / _MAX_REDUCTION / dots, largest / dots), height, width)
         return _scale_size(height, width, centimetres * dots)
     scale = settings.scale or network_scale(settings)

@@ -126,7 +126,7 @@ def size_controls(settings: Settings, values: Values) -> dict[str, Any]:
         "size": "paper",
         "paper": OWN_PRINT if values.get("paper") == OWN_PRINT else settings.paper or OWN_PRINT,
         **{name: side and round(side, 2) for name, side in sides.items()},
-        "dpi": settings.dpi or PRINT_DPI,
+        "dpi": settings.resolution(),
     }
 
 
