@@ -33,6 +33,7 @@ from . import jxl
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
+from .thumbnails import srgb_image
 from .tiff import write_tiff
 
 FINE = 90
@@ -164,8 +165,8 @@ class Encoding:
     ) -> list[str]:
         """Return notes on what an image loses in this format.
 
-        "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "location_left": XMP or IPTC
-        with a location, if none is wanted; "lossless_profile": the lower quality, to keep a profile; and the notes of
+        "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "in_srgb": profile and bit
+        depth; "location_left": XMP or IPTC with a location, if none is wanted; and the notes of
         `enhance.images.metadata.fit_to_format`.
         """
         wanted, metadata = variants[self.metadata], variants["keep"]
@@ -175,15 +176,15 @@ class Encoding:
             "ten_bits": bits > 8 and self.file_format.bits == 10,
             "location_left": self.metadata == "no-location"
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
-            "lossless_profile": self.format == "jxl" and self.jxl_quality(icc) != self.quality,
+            "in_srgb": self.converts_to_srgb(icc),
         }
         return [note for note, is_lost in lost.items() if is_lost] + fit_to_format(
             wanted, self.format, has_gain_map=has_gain_map
         )[1]
 
-    def jxl_quality(self, icc: bytes | None) -> int:
-        """Return the quality of a JPEG XL, which is lossless if it is to keep a profile other than sRGB."""
-        return self.quality if icc is None or "sRGB" in (profile_name(icc) or "") else 100
+    def converts_to_srgb(self, icc: bytes | None) -> bool:
+        """Return whether colours with this profile become 8-bit sRGB, because a lossy JPEG XL has no other profile."""
+        return self.format == "jxl" and not self.lossless and "sRGB" not in (profile_name(icc) or "sRGB")
 
     def input_notes(self, notes: Iterable[str], *, has_gain_map: bool) -> list[str]:
         """Return those `notes` on the input that apply to a file in this encoding.
@@ -295,8 +296,8 @@ class _Source:
             values = self.image.rows(first, min(first + step, height))
             if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
                 values = _on_background(values, BACKGROUNDS[self.encoding.background])
-            elif values.dtype == np.uint16 and self.encoding.file_format.bits == 8:
-                values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+            elif self.encoding.file_format.bits == 8:
+                values = _to_8_bits(values)
             yield values
 
     def whole(self, *, as_colour: bool = False) -> tuple[np.ndarray, bytes | None]:
@@ -487,8 +488,9 @@ def _save_with_pillow(values: np.ndarray, source: _Source, icc: bytes | None, **
 
 def _encode_jxl(source: _Source) -> Iterable[bytes | memoryview]:
     values, icc = source.whole()
-    quality = source.encoding.jxl_quality(icc)
-    return jxl.encode_jxl(values, quality, icc if quality == 100 else None, source.metadata, source.ending(jxl.START))
+    if source.encoding.converts_to_srgb(icc):
+        values = _in_srgb(_to_8_bits(values), icc)
+    return jxl.encode_jxl(values, source.encoding.quality, icc, source.metadata, source.ending(jxl.START))
 
 
 BYTES_PER_PIXEL: dict[str, tuple[tuple[int, float], ...]] = {
@@ -513,6 +515,17 @@ def typical_bytes(encoding: Encoding, pixels: int) -> int:
 
 def _squeeze(values: np.ndarray) -> np.ndarray:
     return values[..., 0] if values.shape[2] == 1 else values
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
+    """Convert uint8 [H, W, 1 to 4] from a profile to sRGB; alpha stays."""
+    if values.shape[2] < 3:
+        return grey_in_srgb(values, icc)
+    return np.dstack([np.asarray(srgb_image(values[..., :3], icc)), values[..., 3:]])
 
 
 def _on_background(values: np.ndarray, level: int) -> np.ndarray:

@@ -187,10 +187,11 @@ def _file_rows(
     form, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
     kind = document.translate("report_quality", format=form, quality=quality) if quality else form
     file_sizes = [_bytes(document, *one) for one in ((image.bytes, image.format.upper()), (output["bytes"], kind))]
-    bits = 8 if "eight_bits" in lost else image.bits
-    after = [_colours(document, mode, bits, image)]
+    bits = 8 if {"eight_bits", "in_srgb"} & {*lost} else image.bits
+    profile = profile_name(image.icc)
+    after = [_colours(document, mode, bits, "sRGB" if "in_srgb" in lost else profile)]
     after += [document.translate(f"batch_{background}", format=form) for background in backgrounds]
-    colours = _colours(document, image.mode, image.bits, image), " · ".join(after)
+    colours = _colours(document, image.mode, image.bits, profile), " · ".join(after)
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), *sizes),
@@ -233,8 +234,8 @@ def _bytes(document: ReportDocument, count: int, kind: str) -> str:
     return f"{document.translate('report_bytes', number=f'{count:,}')} · {kind}"
 
 
-def _colours(document: ReportDocument, mode: str, bits: int, image: SourceImage) -> str:
-    kind, profile = mode.partition(";")[0], profile_name(image.icc)
+def _colours(document: ReportDocument, mode: str, bits: int, profile: str | None) -> str:
+    kind = mode.partition(";")[0]
     colour = document.translate(_COLOURS[kind]) if kind in _COLOURS else kind
     text = document.translate("report_bits", colour=colour, bits=bits)
     if profile == "unnamed":

@@ -21,6 +21,7 @@ from enhance.output import formats, jxl, tiff
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin, origin_of
+from enhance.output.thumbnails import srgb_image
 from enhance.store import Entry
 
 from ..conftest import psnr
@@ -242,11 +243,19 @@ def test_a_large_tiff_is_written_in_little_memory(tmp_path):
 
 
 @NEEDS_JXL
-def test_a_profile_other_than_srgb_makes_a_jpeg_xl_lossless_with_a_note(finished, photo):
-    for icc, is_lossless in ((None, False), (SRGB, False), (wide_profile(), True)):
-        png = finished(photo, icc)
-        assert np.array_equal(read_image(exported(png, "jxl", 80)).rgb, photo) == is_lossless
-        assert notes_of(png, Encoding("jxl", 80)) == (["lossless_profile"] if is_lossless else [])
+@pytest.mark.parametrize(("icc", "notes"), [(None, []), (SRGB, []), (wide_profile(), ["in_srgb"])])
+def test_a_lossy_jpeg_xl_is_in_srgb(finished, photo, icc, notes):
+    colour = srgb_image(photo, icc)
+    png = finished(np.dstack([photo.astype(np.uint16) * 257, np.full(photo.shape[:2], 40_000, np.uint16)]), icc)
+
+    image = read_image(exported(png, "jxl", 98))
+
+    assert psnr(image.rgb / (image.levels / 255), np.asarray(colour)) > 38
+    assert image.alpha is not None
+    assert abs(image.alpha.mean() / image.levels - 40_000 / 65_535) < 0.01
+    assert image.bits == (8 if notes else 16)
+    assert notes_of(png, Encoding("jxl", 98)) == notes
+    assert notes_of(png, Encoding("jxl", 100)) == []
 
 
 @pytest.mark.parametrize(
