@@ -236,12 +236,13 @@ def site(tmp_path_factory) -> Iterator[Site]:
 
 
 @contextmanager
-def guarded_site(folder: Path) -> Iterator[str]:
-    """Serve an app with a login and with metrics; yield its URL."""
-    login = (LOGIN["username"], LOGIN["password"])
-    config = Config(data=folder / "data", page_folder=folder / "page", auth=login, metrics=True)
-    with served(Enhancer("cpu", config=config)) as url:
-        yield url
+def guarded_site(folder: Path, *keys: str, login: bool = True) -> Iterator[Site]:
+    """Serve an app with metrics, with these API keys and with a login."""
+    auth = (LOGIN["username"], LOGIN["password"]) if login else None
+    config = Config(folder / "data", page_folder=folder / "page", auth=auth, api_keys=keys, metrics=True)
+    enhancer = WatchedEnhancer("cpu", config=config)
+    with served(enhancer) as url:
+        yield Site(url, enhancer, folder, folder / "page")
 
 
 @contextmanager

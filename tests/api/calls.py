@@ -15,15 +15,42 @@ from ..site import SETTINGS, Site
 T = TypeVar("T")
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
-FAST_VALUES = [*(SETTINGS | {"preset": "anime-fast"}).values()]
+FAST = {"preset": "anime-fast"}
+FAST_VALUES = [*(SETTINGS | FAST).values()]
 ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
+REMOTE = {"x-forwarded-for": "203.0.113.7"}
+"""The header of a trusted proxy for a client on another computer."""
 
 
 def upload(site: Site, name: str, side: int = 16) -> dict[str, Any]:
     """Upload a small photo; return it as an input of an endpoint."""
-    with site.photo(name, side, side).open("rb") as file:
-        path = httpx.post(f"{site.url}gradio_api/upload", files={"files": (name, file)}).json()[0]
-    return {"path": path, "meta": META}
+    return upload_file(site.url, name, site.photo(name, side, side).read_bytes())
+
+
+def upload_file(url: str, name: str, content: bytes, **headers: str) -> dict[str, Any]:
+    """Upload a file to the server at `url`; return it as an input of an endpoint."""
+    answer = httpx.post(f"{url}gradio_api/upload", files={"files": (name, content)}, headers=headers)
+    return {"path": answer.json()[0], "meta": META}
+
+
+def values_for(endpoint: str, image: Any, **given: Any) -> list[Any]:
+    """Return the values of an endpoint's parameters: an image, its central 16 px and fast settings, or those given."""
+    region = {"x": None, "y": None, "size": 16} if endpoint in ("preview", "compare") else {}
+    settings = {} if endpoint == "compare" else SETTINGS | FAST
+    return [[image] if endpoint == "batch" else image, *(region | settings | given).values()]
+
+
+def part(field: bytes, content: bytes = b"x", name: bytes | None = None) -> bytes:
+    """Return a part of a form with the boundary x. It is a file if it has a name."""
+    file = b"" if name is None else b'; filename="' + name + b'"'
+    return b'--x\r\nContent-Disposition: form-data; name="' + field + b'"' + file + b"\r\n\r\n" + content + b"\r\n"
+
+
+def post_form(
+    http: httpx.Client, route: str, parts: bytes, options: str = "; boundary=x", end: bytes = b"--x--\r\n"
+) -> httpx.Response:
+    """Send the parts of a form. `options` of its media type follow the name."""
+    return http.post(route, content=parts + end, headers={"content-type": f"multipart/form-data{options}"})
 
 
 def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str) -> str:
@@ -34,15 +61,17 @@ def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | 
     return answer.json()["event_id"]
 
 
-def listen(site: Site, endpoint: str, event: str) -> str:
+def listen(site: Site, endpoint: str, event: str, headers: dict[str, str] | None = None) -> str:
     """Return the events of a call as text, to its end."""
-    return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", timeout=60).text
+    return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", headers=headers, timeout=60).text
 
 
 def answer_to(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None) -> str:
     """Return the events of a call as text, or the error of the request."""
     called = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=20)
-    return listen(site, endpoint, called.json()["event_id"]) if called.status_code == 200 else called.text
+    if called.status_code != 200:
+        return called.text
+    return listen(site, endpoint, called.json()["event_id"], headers)
 
 
 def status(site: Site) -> dict[str, Any]:

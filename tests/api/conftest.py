@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import httpx
 import pytest
 from gradio_client import Client
 from PIL import Image
@@ -29,6 +31,19 @@ from ..site import Site, WatchedEnhancer, site
 from .programs import start
 
 __all__ = ["site", "start"]
+
+
+@pytest.fixture(scope="session")
+def http(site: Site) -> Iterator[httpx.Client]:
+    """Plain requests to the app. The server closes idle connections after 5 s, so they are not used for so long."""
+    with httpx.Client(base_url=site.url, timeout=60, limits=httpx.Limits(keepalive_expiry=1)) as client:
+        yield client
+
+
+@pytest.fixture
+def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return a function for the errors in the log."""
+    return lambda: [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import re
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,12 @@ from enhance.output.formats import FORMATS
 from enhance.settings import RANGES, all_presets
 
 from ..site import ADDED_SETTINGS, SETTINGS, photo, served, wait_until
-from .calls import ENDPOINTS, META
+from .calls import ENDPOINTS, FAST, META, REMOTE, upload_file
 from .test_server_side_requests import Elsewhere, elsewhere
 
 pytest.importorskip("mcp", reason="the package mcp is not installed: agents cannot be served")
 
 __all__ = ["elsewhere"]
-
-FAST = {"preset": "anime-fast"}
-
-
-@pytest.fixture(scope="module")
-def server(site) -> str:
-    return site.url
 
 
 def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
@@ -58,33 +50,18 @@ def answer_to(server: str, tool: str, arguments: dict[str, Any], **headers: str)
     return in_session(server, lambda session: session.call_tool(tool, arguments), **headers)[0]
 
 
-def call(server: str, tool: str, **arguments: Any) -> list[Any]:
-    """Call a tool; return addresses and messages as text, info as objects, images as bytes."""
-    return read(answer_to(server, tool, arguments))
-
-
-def read(answer: Any) -> list[Any]:
-    assert not answer.isError, answer.content
-    return [
-        base64.b64decode(part.data)
-        if part.type == "image"
-        else (json.loads(part.text) if part.text[:1] in "{[" else part.text)
-        for part in answer.content
-    ]
-
-
-def error_of(server: str, tool: str, **arguments: Any) -> str:
+def call(server: str, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool; return its outputs by name, and the bytes of the images in its answer as `images`."""
     answer = answer_to(server, tool, arguments)
+    assert not answer.isError, answer.content
+    images = [base64.b64decode(part.data) for part in answer.content if part.type == "image"]
+    return answer.structuredContent | {"images": images}
+
+
+def error_of(server: str, tool: str, arguments: dict[str, Any], **headers: str) -> str:
+    answer = answer_to(server, tool, arguments, **headers)
     assert answer.isError, answer.content
     return answer.content[0].text
-
-
-def post(server: str, tool: str, **arguments: Any) -> AbstractContextManager[httpx.Response]:
-    """Call a tool outside a session and disconnect at the end of the block."""
-    params = {"name": tool, "arguments": arguments}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    headers = {"accept": "application/json, text/event-stream"}
-    return httpx.stream("POST", f"{server}gradio_api/mcp/", json=body, headers=headers, timeout=60)
 
 
 def as_data(path: Path, name: str = "") -> str:
@@ -92,20 +69,25 @@ def as_data(path: Path, name: str = "") -> str:
     return f"{head};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def test_the_server_describes_itself_and_every_tool_and_parameter(server):
-    info, instructions, listed = in_session(server, "serverInfo", "instructions", lambda session: session.list_tools())
-    tools = {tool.name: tool for tool in listed.tools}
-
-    assert (info.name, info.version) == ("Enhance", version())
-    assert "data: URL" in instructions
+def check_description(server: Any, tools: dict[str, Any]) -> None:
+    """Check what a server tells about itself and about every tool and parameter."""
+    assert (server.name, server.version) == ("Enhance", version())
     assert {f"/{name}" for name in tools} == ENDPOINTS
-    assert {name for name, tool in tools.items() if not tool.annotations.readOnlyHint} == {"enhance", "batch"}
-    for tool in tools.values():
-        assert tool.description, tool.name
+    for name, tool in tools.items():
+        assert tool.description, name
         assert tool.annotations.idempotentHint
-        assert not tool.annotations.openWorldHint
-        for name, schema in tool.inputSchema["properties"].items():
-            assert schema["description"], (tool.name, name)
+        assert tool.annotations.readOnlyHint == (name not in ("enhance", "batch"))
+        for parameter, schema in tool.inputSchema["properties"].items():
+            assert schema.get("description") or parameter == "output", (name, parameter)
+
+
+def test_the_server_describes_itself_and_every_tool_and_parameter(site):
+    info, instructions, listed = in_session(
+        site.url, "serverInfo", "instructions", lambda session: session.list_tools()
+    )
+    tools = {tool.name: tool for tool in listed.tools}
+    check_description(info, tools)
+    assert "data: URL" in instructions
     properties = tools["enhance"].inputSchema["properties"]
     assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS]
     assert tools["enhance"].inputSchema["required"] == ["image"]
@@ -114,122 +96,115 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(server):
         assert (properties[name]["minimum"], properties[name]["maximum"]) == limits
     assert properties["preset"]["enum"] == list(all_presets())
     assert properties["format"]["enum"] == list(FORMATS)
-    assert (properties["scale"]["type"], properties["tile"]["type"]) == ("number", "integer")
-    assert properties["tile"]["default"] == 192
+    assert (properties["tile"]["type"], properties["tile"]["default"]) == ("integer", 192)
     assert tools["batch"].inputSchema["properties"]["images"]["items"] == {"type": "string"}
 
 
-def test_a_client_receives_structured_content(site, server):
-    presets = answer_to(server, "presets", {})
-    enhanced = answer_to(server, "enhance", {"image": as_data(site.photo("structured.png", 20, 24)), **FAST})
-
-    assert [one["name"] for one in presets.structuredContent["answer"]] == list(all_presets())
-    assert enhanced.structuredContent["info"]["output"]["width"] == 96
-    assert httpx.get(enhanced.structuredContent["result"]).status_code == 200
-
-
-def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site, server):
-    image = as_data(site.photo("agent.png", 40, 48), "my%20cat.png")
-    before, first, after, second, info = call(server, "preview", image=image, size=16, **FAST)
-    for shown, address, name in ((before, first, "my%20cat-before.png"), (after, second, "my%20cat-after.png")):
-        assert address.startswith(f"{server}gradio_api/file=")
-        assert address.endswith(name)
+def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site):
+    answer = call(site.url, "preview", image=as_data(site.photo("a.png", 40, 48), "my%20cat.png"), size=16, **FAST)
+    for side, shown in zip(("before", "after"), answer["images"], strict=True):
+        address = answer[side]
+        assert address.startswith(f"{site.url}gradio_api/file=")
+        assert address.endswith(f"my%20cat-{side}.png")
         assert httpx.get(address).content == shown
-    assert info["preview"] == {"left": 16, "top": 12, "width": 16, "height": 16}
-    assert str(site.files.parent) not in json.dumps(info)
+    assert answer["info"]["preview"] == {"left": 16, "top": 12, "width": 16, "height": 16}
+    assert str(site.files.parent) not in json.dumps(answer["info"])
 
 
-def test_an_upload_is_enhanced_and_has_a_report(site, server):
-    file = site.photo("by agent.png", 20, 24)
-    upload = httpx.post(f"{server}gradio_api/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
+def test_an_upload_is_enhanced_and_has_a_report(site):
+    content = site.photo("by agent.png", 20, 24).read_bytes()
+    path = upload_file(site.url, "by agent.png", content)["path"]
     expected = site.enhancer.upscale(photo(20, 24), model="realesr-animevideov3")
-    for given in (upload, f"{server}gradio_api/file={upload.replace(' ', '%20')}"):
-        shown, address, info = call(server, "enhance", image=given, scale=None, **FAST)
-        assert address.endswith("by%20agent-4x.png")
+    for given in (path, f"{site.url}gradio_api/file={path.replace(' ', '%20')}"):
+        answer = call(site.url, "enhance", image=given, scale=None, **FAST)
+        assert answer["result"].endswith("by%20agent-4x.png")
         result_file = site.files / "taken.png"
-        result_file.write_bytes(httpx.get(address).content)
+        result_file.write_bytes(httpx.get(answer["result"]).content)
         assert np.array_equal(np.asarray(Image.open(result_file)), expected)
-        assert shown == result_file.read_bytes()
+        assert answer["images"] == [result_file.read_bytes()]
+        info = answer["info"]
         assert (info["status"], info["output"]["path"], info["output"]["width"]) == ("done", None, 96)
-    (report,) = call(server, "report", task_id=info["task_id"])
+    task = {"task_id": info["task_id"]}
+    report = call(site.url, "report", **task)["pdf"]
     assert report.endswith("by%20agent-4x-report.pdf")
     assert httpx.get(report).content.startswith(b"%PDF")
-    others = answer_to(server, "report", {"task_id": info["task_id"]}, **{"x-forwarded-for": "203.0.113.7"})
-    assert others.isError, "a report is available only to the client of the run"
+    assert error_of(site.url, "report", task, **REMOTE), "a report is available only to the client of the run"
 
 
-def test_a_client_receives_progress(site, server):
+def test_a_client_receives_progress(site):
     received = []
 
     async def receive(progress: float, total: float | None, message: str | None) -> None:
         received.append(progress)
 
     arguments = {"image": as_data(site.photo("progress.png", 100, 120)), "format": "jpeg", **FAST}
-    (answer,) = in_session(server, lambda one: one.call_tool("enhance", arguments, progress_callback=receive))
-    address, info = read(answer)
+    (answer,) = in_session(site.url, lambda one: one.call_tool("enhance", arguments, progress_callback=receive))
     assert received
-    assert address.endswith("image-4x.jpg")
-    assert (info["status"], info["input"]["name"]) == ("done", "image.png")
+    assert answer.structuredContent["result"].endswith("image-4x.jpg")
 
 
-def test_a_large_image_fits_into_a_request(site, server):
+def test_a_large_image_fits_into_a_request(site):
     path = site.files / "large.png"
     Image.new("RGB", (700, 700)).save(path, compress_level=0)  # more than other requests can have
-    (facts,) = call(server, "analyse", image=as_data(path))
+    facts = call(site.url, "analyse", image=as_data(path))["answer"]
     assert facts["auto"]["analysis"]["width"] == 700
 
 
-def test_a_run_ends_when_its_client_disconnects(site, server):
+def test_a_run_ends_when_its_client_disconnects(site, http):
     image, runs = as_data(site.photo("disconnected.png", 60, 60)), site.enhancer.calls["run"]
+    params = {"name": "enhance", "arguments": {"image": image, **FAST}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {"accept": "application/json, text/event-stream"}
     with site.enhancer.paused("run"):
-        with post(server, "enhance", image=image, **FAST):
+        with http.stream("POST", "gradio_api/mcp/", json=body, headers=headers):
             wait_until(lambda: site.enhancer.calls["run"] > runs)
             assert site.enhancer.status()["waiting"] == 1
         wait_until(lambda: site.enhancer.status()["waiting"] == 0)
 
 
-def test_a_batch_returns_its_files_and_info(site, server):
-    pictures = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
-    archive, info = call(server, "batch", images=pictures, **FAST)
-    assert httpx.get(archive).content.startswith(b"PK")
-    assert (info["done"], [one["name"] for one in info["files"]]) == (2, ["1.png", "2.png"])
+def test_a_batch_returns_its_files_and_info(site):
+    images = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
+    answer = call(site.url, "batch", images=images, **FAST)
+    assert httpx.get(answer["zip"]).content.startswith(b"PK")
+    assert (answer["info"]["done"], [one["name"] for one in answer["info"]["files"]]) == (2, ["1.png", "2.png"])
 
 
-def test_a_bad_call_is_an_error_message_in_the_language_of_the_client(site, server):
-    image = as_data(site.photo("bad.png", 8, 8))
-    for given, message in (
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
         ({"preset": "sharper"}, "sharper"),
         ({"strength": 3}, "0 to 1"),
         ({"image": "data:image/png;base64,AAAA"}, "image.png"),
-        ({"image": "data:image/png"}, "/gradio_api/upload"),
-        ({"image": "data:image/png;base64,A"}, "/gradio_api/upload"),
-        ({"image": None}, "/gradio_api/upload"),
+        ({"image": "no address"}, "/gradio_api/upload"),
         ({"nope": 1}, "nope"),
-    ):
-        assert message in error_of(server, "enhance", **{"image": image, **given}), given
-    assert "image" in error_of(server, "enhance", preset="gentle")
-    assert "status" in error_of(server, "status", a=1)
-    assert "nothing" in error_of(server, "nothing")
-    for given in ({"preset": "sharper"}, {"image": "no address"}):
-        answer = answer_to(server, "enhance", {"image": image, **given}, **{"accept-language": "zh-CN"})
-        assert re.search("[一-鿿]", answer.content[0].text), answer.content
+    ],
+)
+def test_a_bad_call_is_an_error_message_in_the_language_of_the_client(site, given, message):
+    arguments = {"image": as_data(site.photo("bad.png", 8, 8)), **given}
+    assert message in error_of(site.url, "enhance", arguments)
+    chinese = error_of(site.url, "enhance", arguments, **{"accept-language": "zh-CN"})
+    assert message in chinese or message == "0 to 1"
+    assert re.search("[一-鿿]", chinese)
 
 
-def test_data_urls_are_limited_and_leave_no_files(site, server):
+def test_data_urls_are_limited_and_leave_no_files(site):
     before = set(site.page.rglob("*"))
-    assert error_of(server, "batch", images=["data:,QUJD"] * 20 + ["nothing"])
-    assert error_of(server, "enhance", image=as_data(site.photo("u.png", 8, 9)), preset="sharper")
-    assert not [path for path in set(site.page.rglob("*")) - before if path.is_file()]
-    assert "The limit is 200" in error_of(server, "batch", images=["data:,QUJD"] * 201)
-    assert not [path for path in set(site.page.rglob("*")) - before if path.is_file()]
+    image = as_data(site.photo("u.png", 8, 9))
+    for tool, arguments, message in (
+        ("batch", {"images": ["data:,QUJD"] * 20 + ["nothing"]}, ""),
+        ("batch", {"images": ["data:,QUJD"] * 201}, "The limit is 200"),
+        ("enhance", {"image": image, "preset": "sharper"}, ""),
+    ):
+        assert message in error_of(site.url, tool, arguments)
+        assert not [path for path in set(site.page.rglob("*")) - before if path.is_file()]
 
 
-def test_files_of_the_server_are_not_read(site, server):
+def test_files_of_the_server_are_not_read(site):
     secret, runs = site.photo("../secret.png", 16, 16), site.enhancer.calls["run"]
-    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    file = {"path": str(secret), "meta": META}
     for image in (str(secret), f"file={secret}", f"/gradio_api/file={secret}", file, [str(secret)]):
-        assert error_of(server, "enhance", image=image)
-    assert error_of(server, "enhance", image=as_data(secret), preset=file)
+        assert error_of(site.url, "enhance", {"image": image})
+    assert error_of(site.url, "enhance", {"image": as_data(secret), "preset": file})
     assert site.enhancer.calls["run"] == runs
 
 
@@ -245,35 +220,36 @@ def wrong_arguments(url: str) -> list[tuple[str, dict[str, Any]]]:
         "..",
         "data:",
         "data:,\0",
-        "data:;name=\0;base64,AA==",
+        "data:image/png;base64,A",
     ]
-    odd += [0, -1, 1.5, True, None, {}, {"path": url, "meta": META}, {"url": url}, [], [[]], [url], [{"path": url}]]
-    odd += [f"{url}?/gradio_api/file={url}", f"data:{url}", {"path": "x" * 5000}, [{"path": "x"}] * 201]
-    calls: list[tuple[str, dict[str, Any]]] = [("enhance", {"image": one}) for one in odd]
-    calls += [("batch", {"images": one}) for one in odd]
-    calls += [("report", {"task_id": one}) for one in odd]
-    calls += [(tool, {"image": "x", "preset": one}) for tool in ("enhance", "preview") for one in odd]
-    calls += [("preview", {"image": "x", "size": one}) for one in odd]
+    odd += ["data:;name=\0;base64,AA==", 0, -1, 1.5, True, None, {}, {"path": url, "meta": META}, {"url": url}, []]
+    odd += [[[]], [url], [{"path": url}], f"{url}?/gradio_api/file={url}", f"data:{url}", [{"path": "x"}] * 201]
+    parameters = (("enhance", "image"), ("batch", "images"), ("report", "task_id"))
+    calls: list[tuple[str, dict[str, Any]]] = [(tool, {name: one}) for tool, name in parameters for one in odd]
+    for name in ("preset", "size"):
+        calls += [("preview", {"image": "x", name: one}) for one in odd]
     return [*calls, ("enhance", {}), ("status", {"a": 1}), ("nothing", {}), ("enhance", {"a" * 5000: 1})]
 
 
-def test_every_wrong_argument_is_an_error_of_the_tool_and_no_address_is_fetched(server, elsewhere):
-    async def call_all(session: Any) -> None:
-        for tool, arguments in wrong_arguments(elsewhere):
-            answer = await session.call_tool(tool, arguments)
-            assert answer.isError, (tool, arguments)
-            assert answer.content[0].text
-            assert "unexpected" not in answer.content[0].text, (tool, arguments)
-        assert not (await session.call_tool("status", {})).isError
-
-    in_session(server, call_all)
+async def check_wrong_arguments(session: Any, calls: list[tuple[str, dict[str, Any]]]) -> None:
+    """Check that each of these calls is an error of its tool, and that none fetches an address."""
+    for tool, arguments in calls:
+        answer = await session.call_tool(tool, arguments)
+        assert answer.isError, (tool, arguments)
+        assert answer.content[0].text
+        assert "unexpected" not in answer.content[0].text, (tool, arguments)
+    assert not (await session.call_tool("status", {})).isError
     assert Elsewhere.requests == []
+
+
+def test_every_wrong_argument_is_an_error_of_the_tool_and_no_address_is_fetched(site, elsewhere):
+    in_session(site.url, lambda session: check_wrong_arguments(session, wrong_arguments(elsewhere)))
 
 
 def test_an_image_for_which_the_disk_has_no_space_is_an_error_of_the_tool(tmp_path):
     image = f"data:image/png;base64,{'A' * 10_000_000}"
     with served(Enhancer("cpu", config=Config(data=tmp_path / "data", max_disk=4_000_000))) as url:
         for tool, arguments in (("enhance", {"image": image}), ("batch", {"images": ["data:,QUJD", image]})):
-            assert "disk space" in error_of(url, tool, **arguments)
+            assert "disk space" in error_of(url, tool, arguments)
         assert (tmp_path / "data").is_dir()
         assert not list((tmp_path / "data").rglob("*/image*"))

@@ -9,8 +9,8 @@ import io
 import json
 import shutil
 import zipfile
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +20,11 @@ from gradio_client.utils import Status
 from PIL import Image
 
 from enhance.files import storage_error
-from enhance.web.batch.estimate import estimate
-from enhance.web.batch.run import add_files
-from enhance.web.batch.selection import select_first
+from enhance.web.batch import run as batch
+from enhance.web.views import Call
 
 from ..site import wait_until
-from .calls import FAST_VALUES, begin, listen, upload
-
-FAST = {"preset": "anime-fast"}
+from .calls import FAST, begin, listen, upload, values_for
 
 
 def test_a_batch_returns_a_zip_in_the_given_format_and_the_state_of_every_file(site, client):
@@ -70,23 +67,13 @@ def test_a_batch_is_complete_beyond_the_disk_limit_and_if_the_data_folder_is_del
     files, runs = [upload(site, f"{side}.png", side) for side in (21, 22, 23)], site.enhancer.calls["run"]
     monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
     with site.enhancer.paused("run", of="21.png"):
-        event = begin(site, "batch", [files, *FAST_VALUES])
+        event = begin(site, "batch", [files, *values_for("enhance", None)[1:]])
         wait_until(lambda: site.enhancer.calls["run"] > runs)
         shutil.rmtree(site.enhancer.tasks.folder)
     file, info = json.loads(listen(site, "batch", event).rpartition("data: ")[2])
     assert (info["done"], info["error"]) == (3, None)
     with zipfile.ZipFile(file["path"]) as archive:
         assert {"21-4x.png", "22-4x.png", "23-4x.png"} < set(archive.namelist())
-
-
-def test_a_report_is_available_only_to_the_session_of_the_run(site, client, connect):
-    _, info = client.predict(image=handle_file(site.photo("report.png", 60, 60)), api_name="/enhance", **FAST)
-    pdf = Path(client.predict(task_id=info["task_id"], api_name="/report"))
-    assert pdf.name == "report-4x-report.pdf"
-    assert pdf.read_bytes().startswith(b"%PDF-")
-    for one, task_id in ((connect(), info["task_id"]), (client, "0" * 32), (client, "../secret")):
-        with pytest.raises(AppError):
-            one.predict(task_id=task_id, api_name="/report")
 
 
 def test_a_cancelled_report_ends_at_once(site, client):
@@ -100,16 +87,37 @@ def test_a_cancelled_report_ends_at_once(site, client):
     assert Path(client.predict(task_id=info["task_id"], api_name="/report")).is_file()
 
 
-def test_an_estimate_shows_the_files_again_after_a_change_of_the_list(call, tmp_path):
-    batch = replace(call, session=call.session.selected)
-    batch.session.values = call.values
+@pytest.fixture
+def finished(call: Call, tmp_path: Path) -> Call:
+    """A call of a page with a finished batch of two photos."""
+    other = tmp_path / "other.png"
+    Image.fromarray(np.asarray(Image.open(tmp_path / "photo.png"))[::-1]).save(other)
+    call.session.values = dict(call.values)
+    batch.add_files(call, [str(tmp_path / "photo.png"), str(other)])
+    batch.start_batch(call)
+    assert call.session.batch.wait(60)
+    return call
 
-    def shows_files() -> bool:
-        return any(call.page.batch.cards in updates for updates in estimate(batch))
 
-    add_files(call, [str(tmp_path / "photo.png")])
-    select_first(batch)
-    assert shows_files()
-    assert not shows_files(), "nothing changed"
-    select_first(batch)  # The response to the change can arrive after that of the first estimate.
-    assert shows_files()
+def test_a_missing_input_leaves_the_other_reports_and_without_any_there_is_no_file(finished: Call):
+    card, folder = finished.page.result, finished.services.downloads.root
+
+    def write_reports(deleted: str) -> tuple[Any, list[Path]]:
+        for path in finished.services.enhancer.tasks.uploads.glob(f"*/{deleted}"):
+            path.unlink()
+        return batch.write_reports(finished), list(folder.rglob("reports.zip"))
+
+    updates, (path,) = write_reports("photo.png")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        (name,) = archive.namelist()
+        assert (name.startswith("other"), Path(name).suffix) == (True, ".pdf")
+    assert "photo.png" in updates[card.report_problem]
+    assert updates[card.report_file].value["orig_name"] == "reports.zip"
+
+    for report in finished.services.enhancer.tasks.reports.glob("*.pdf"):
+        report.unlink()
+    updates, paths = write_reports("other.png")
+    assert "problem" in updates[card.report_problem]
+    assert paths == [path]
+    assert all(any(one.iterdir()) for one in folder.glob("results/*"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,8 @@ def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, client):
     pixels = np.asarray(Image.open(sheet))
     assert pixels.shape[:2] == (info["output"]["height"], info["output"]["width"])
     presets = client.predict(api_name="/presets")
-    assert [one["name"] for one in info["presets"]] == [
-        one["name"] for one in presets if one["available"] and one["name"] != "auto"
-    ]
+    available = [one["name"] for one in presets if one["available"]]
+    assert ["auto", *(one["name"] for one in info["presets"])] == available
     assert all(one["seconds"] > 0 and one["fidelity_db"] > 20 for one in info["presets"])
     assert (info["input"]["name"], info["output"]["path"]) == ("compared.png", None)
     first = info["presets"][0]["name"]
@@ -44,7 +42,7 @@ def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(sit
         quick.predict(image=handle_file(site.photo("meanwhile.png", 24, 24)), preset="anime-fast", api_name="/preview")
         assert not job.done(), "the preview waited for the comparison"
         job.cancel()
-        wait_until(lambda: not any(thread.name == "enhance-run" for thread in threading.enumerate()), seconds=30)
+        wait_until(lambda: site.enhancer.scheduler.count("comparison") == 0, seconds=30)
     assert set(results.glob("*/*-presets.png")) == before
 
 

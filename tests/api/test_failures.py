@@ -1,23 +1,42 @@
-"""Calls that fail: the client gets a message, the queue is free, and the next call works."""
+"""Calls that fail: the client gets a message without paths, the queue is free, and the next call works."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any, cast
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from safetensors.torch import save
 
-from enhance import EnhanceError, models
-from enhance.errors import Cancelled, WeightsError
+from enhance import EnhanceError
+from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
+from enhance.i18n import LANGUAGES
+from enhance.web import run
+from enhance.web import upload as upload_step
+from enhance.web.views import Call
 
 from ..site import Site, wait_until
-from ..unit.hub_server import HubServer, go_online
-from .calls import FAST_VALUES, answer_to, status, upload
+from . import test_agents
+from .calls import META, REMOTE, VALUES, answer_to, status, upload, values_for
+
+ROOT = Path("/srv/secret-data")
+ERRORS: dict[str, EnhanceError] = {
+    "disk_short": StorageError("disk_short", folder=ROOT, free="1 MB", needed="2 MB"),
+    "not_permitted": StorageError("not_permitted", name="a.png", folder=ROOT),
+    "not_written": StorageError("not_written", name="a.png", folder=ROOT, reason=OSError(5, "?")),
+    "own_input": StorageError("own_input", output=ROOT / "a.png"),
+    "faces_detector_missing": WeightsError("faces_detector_missing", path=ROOT / "a.onnx"),
+    "weights_unreadable": WeightsError("weights_unreadable", path=ROOT / "a.bin", name="span-x4", reason="?"),
+    "weights_folder_full": StorageError("weights_folder_full", folder=ROOT),
+    "an error without a number": PictureError("image_unopened", name="a.png", reason=OSError(f"'{ROOT}/a.png'")),
+    "an error inside": SettingsError("model_unusable", reason=WeightsError("weights_changed", name="a", path=ROOT)),
+    "errors in a list": EnhanceError(
+        "weights_skipped", name="a", reason=[StorageError("weights_folder_none", folder=ROOT)]
+    ),
+}
 
 
 @pytest.mark.parametrize(
@@ -31,63 +50,93 @@ from .calls import FAST_VALUES, answer_to, status, upload
     ],
 )
 def test_a_failed_call_leaves_the_queue(site: Site, endpoint, method, error):
-    photo: Any = upload(site, "fails.png")
-    area = [None, None, 16] if endpoint in ("preview", "compare") else []
-    values = [[photo] if endpoint == "batch" else photo, *area, *([] if endpoint == "compare" else FAST_VALUES)]
-
+    values = values_for(endpoint, upload(site, "fails.png"))
+    failed, done = ('"failed": 1', '"done": 1') if endpoint == "batch" else ("event: error", "event: complete")
     with site.enhancer.failing(method, error):
         answer = answer_to(site, endpoint, values)
-    assert ('"failed": 1' if endpoint == "batch" else "event: error") in answer
+    assert failed in answer
     assert "injected" not in answer
-
     wait_until(lambda: (status(site)["waiting"], status(site)["running"]) == (0, 0))
-    answer = answer_to(site, endpoint, values)
-    assert ('"done": 1' if endpoint == "batch" else "event: complete") in answer
+    assert done in answer_to(site, endpoint, values)
 
 
-@pytest.fixture
-def hub(site, monkeypatch) -> Iterator[HubServer]:
-    """A local Hugging Face, the only source of the weights of anime-fast."""
-    model = models.manifest()["realesr-animevideov3"]
-    content = save(models.read_state_dict(models.ensure(model.name)))
-    own: dict[str, Any] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    own["file"] = "official.safetensors"
-    files = [replace(one, path=own["file"], **own) for one in model.files if one.site == "hub"]
-    model = replace(model, sources=tuple(files), **own)
-    monkeypatch.setitem(cast(dict[str, Any], models.manifest()), model.name, model)
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
-    go_online(monkeypatch)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with HubServer() as server:
-        server.offer(model, content)
-        monkeypatch.setenv("HF_ENDPOINT", server.address)
-        yield server
+def by_gradio(endpoint: str) -> Callable[..., str]:
+    def call(site: Site, photo: Path, headers: dict[str, str]) -> str:
+        return answer_to(site, endpoint, values_for(endpoint, upload(site, photo.name)), headers)
+
+    return call
 
 
-def test_a_cancelled_run_stops_its_download(site, hub, tmp_path):
-    hub.stalls = [100_000]
-    stop = threading.Event()
-    stop.set()
+def by_form(site: Site, photo: Path, headers: dict[str, str]) -> str:
+    files = {"image": photo.read_bytes()}
+    return httpx.post(f"{site.url}api/enhance", files=files, headers=headers, timeout=60).text
 
-    with pytest.raises(Cancelled):
-        site.enhancer.run(site.photo("left.png", 24, 32), "anime-fast", output=tmp_path / "x.png", stop=stop)
 
-    assert [path.suffix for path in models.folder().glob("official*")] == [".part"]
+def by_agent(site: Site, photo: Path, headers: dict[str, str]) -> str:
+    pytest.importorskip("mcp")
+    answer = test_agents.answer_to(site.url, "enhance", {"image": test_agents.as_data(photo)}, **headers)
+    return json.dumps(answer.content[0].text)
+
+
+WAYS: dict[str, tuple[Callable[..., str], str]] = {
+    "enhance": (by_gradio("enhance"), "run"),
+    "batch": (by_gradio("batch"), "run"),
+    "compare": (by_gradio("compare"), "compare"),
+    "cell": (by_gradio("compare"), "cell"),
+    "form": (by_form, "run"),
+    "agent": (by_agent, "run"),
+}
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "failing"), [("enhance", "run"), ("batch", "run"), ("compare", "compare"), ("compare", "cell")]
+    ("way", "name"), [*(("enhance", name) for name in ERRORS), *((way, "weights_unreadable") for way in WAYS)]
 )
-def test_only_an_administrator_sees_commands_and_paths_of_weight_files(site: Site, endpoint, failing):
-    photo: Any = upload(site, "weights.png")
-    area, error = [None, None, 16], WeightsError("weights_unreadable", path="/srv/span.bin", name="span-x4", reason="?")
-    values = [photo, *area] if endpoint == "compare" else [[photo] if endpoint == "batch" else photo, *FAST_VALUES]
-
+def test_only_an_administrator_sees_paths_and_commands(site: Site, way: str, name: str):
+    (call, failing), photo, error = WAYS[way], site.photo("paths.png", 16, 16), ERRORS[name]
     with site.enhancer.failing(failing, error):
-        visitor = answer_to(site, endpoint, values, {"x-forwarded-for": "203.0.113.7"})
-        administrator = answer_to(site, endpoint, values)
+        answers = [call(site, photo, {**REMOTE, "accept-language": language}) for language in LANGUAGES]
+        administrator = call(site, photo, {})
+    assert "secret-data" not in str(answers)
+    assert str(ROOT) in administrator
+    if isinstance(error, WeightsError):
+        assert "Not installed on this server." in answers[0]
 
-    assert "Not installed on this server." in visitor
-    assert "/srv" not in visitor
-    assert "Administrators:" not in visitor
-    assert "/srv/span.bin" in administrator
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_page_shows_no_path(call: Call, language: str, name: str):
+    enhancer: Any = call.services.enhancer
+    call.request.headers = {"accept-language": language}  # type: ignore[misc]
+    with enhancer.failing("run", ERRORS[name]), enhancer.failing("estimate", ERRORS[name]):
+        estimate = upload_step.estimate(call)[call.page.upload.estimate]
+        run.start_run(call)
+        end = str(list(run.follow_run(call))[-1][call.page.run.progress])
+    for message, kind in ((estimate, "note"), (end, "problem")):
+        assert kind in message
+        assert "secret-data" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("faces_detector_missing", 503), ("disk_short", 507), ("not_permitted", 507)]
+)
+def test_an_error_of_the_server_has_the_same_status_for_every_client(site: Site, http, name: str, status: int):
+    files = {"image": site.photo("status.png", 16, 16).read_bytes()}
+    with site.enhancer.failing("run", ERRORS[name]):
+        for headers in ({}, REMOTE):
+            assert http.post("api/enhance", files=files, headers=headers).status_code == status
+
+
+def test_a_remote_user_learns_how_much_space_is_missing(call: Call):
+    error = call.services.visible_error(call.request, ERRORS["disk_short"])
+    for language in LANGUAGES:
+        assert {"1 MB", "2 MB"} <= set(re.findall(r"\d MB", error.message(language)))
+
+
+def test_answers_contain_no_paths_of_the_server(site: Site, http):
+    private = [str(folder) for folder in (Path.cwd(), site.files.parent, site.page)]
+    files = [{"path": path, "meta": META} for path in ("x.png", "/etc/passwd", "../x")]
+    answers = [answer_to(site, "enhance", [file, *VALUES]) for file in files]
+    answers += [http.get(path).text for path in ("gradio_api/info", "gradio_api/file=x", "gradio_api/none")]
+    answers += [http.get("config").text.replace(str(site.page), "")]
+    for answer in answers:
+        assert [path for path in private if path in answer] == [], answer[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,24 +16,27 @@ from enhance.output.formats import FORMATS
 from enhance.settings import RANGES
 
 from ..site import ADDED_SETTINGS, SETTINGS, Site, busy_device, wait_until
-from .calls import status
+from .calls import FAST, status
 
-FAST = {"preset": "anime-fast"}
+Post = Callable[..., httpx.Response]
 
 
-def post(url: str, path: Path | None, headers: dict[str, str] | None = None, /, **fields: object) -> httpx.Response:
-    files = {"image": (path.name, path.read_bytes())} if path else {"nothing": ("nothing.png", b"")}
-    data = {name: str(value) for name, value in fields.items()}
-    return httpx.post(f"{url}api/enhance", files=files, data=data, headers=headers, timeout=60)
+@pytest.fixture
+def post(http: httpx.Client) -> Post:
+    def post_form(path: Path | None, headers: dict[str, str] | None = None, /, **fields: object) -> httpx.Response:
+        files = {"image": (path.name, path.read_bytes())} if path else {"nothing": ("nothing.png", b"")}
+        return http.post("api/enhance", files=files, data={k: str(v) for k, v in fields.items()}, headers=headers)
+
+    return post_form
 
 
 def uploads(site: Site) -> set[Path]:
     return {path for path in site.page.iterdir() if path.name not in ("visitors", "results")}
 
 
-def test_the_response_is_the_result_in_the_requested_format(site):
-    before = uploads(site)
-    answer = post(site.url, site.photo("plain.png", 20, 24), None, format="jpeg", scale=2, tuning="false", **FAST)
+def test_the_response_is_the_result_in_the_requested_format(site, post):
+    before, photo = uploads(site), site.photo("plain.png", 20, 24)
+    answer = post(photo, format="jpeg", scale=2, tuning="false", **FAST)
 
     assert answer.status_code == 200
     with Image.open(io.BytesIO(answer.content)) as image:
@@ -42,47 +46,49 @@ def test_the_response_is_the_result_in_the_requested_format(site):
     assert headers["content-disposition"] == 'attachment; filename="plain-2x.jpg"'
     assert (headers["enhance-preset"], len(headers["enhance-signature"])) == ("anime-fast", 64)
     assert "sandbox" in headers["content-security-policy"]
-    assert b"DigitalSourceType" in answer.content
-    plain = post(site.url, site.photo("plain.png", 20, 24), None, format="jpeg", label="false", **FAST)
-    assert b"DigitalSourceType" not in plain.content
+    plain = post(photo, format="jpeg", label="false", **FAST)
+    for content, is_labelled in ((answer.content, True), (plain.content, False)):
+        assert (b"DigitalSourceType" in content) == is_labelled
     wait_until(lambda: uploads(site) == before)
 
 
-def test_json_has_info_and_a_link(site):
-    answer = post(site.url, site.photo("linked.png", 16, 16), {"accept": "application/json"}, **FAST).json()
+def test_json_has_info_and_a_link(site, http, post):
+    answer = post(site.photo("linked.png", 16, 16), {"accept": "application/json"}, **FAST).json()
 
     assert (answer["info"]["input"]["name"], answer["info"]["output"]["width"]) == ("linked.png", 64)
     assert str(site.page) not in str(answer)
-    result = httpx.get(site.url.rstrip("/") + answer["url"])
-    with Image.open(io.BytesIO(result.content)) as image:
+    with Image.open(io.BytesIO(http.get(answer["url"]).content)) as image:
         assert image.size == (64, 64)
     for wrong in ("/api/results/x/y.png", f"/api/results/{'0' * 32}/linked-4x.png", answer["url"] + "/../../x"):
-        assert httpx.get(site.url.rstrip("/") + wrong).status_code == 404
+        assert http.get(wrong).status_code == 404
 
 
-def test_each_mistake_gets_a_sentence(site):
-    image = site.photo("mistake.png", 16, 16)
-    for path, fields, number, words in (
-        (None, {}, 400, "image"),
-        (image, {"sharpness": 1}, 400, "sharpness"),
-        (image, {"scale": "large"}, 400, "large"),
-        (image, {"scale": 99}, 400, "99"),
-        (image, {"preset": "vivid"}, 400, "vivid"),
-        (image, {"preset": "x" * 2000}, 400, "form"),
-        (image, {"tuning": "perhaps"}, 400, "perhaps"),
-        (site.text("text.png"), {}, 400, "text.png"),
-    ):
-        answer = post(site.url, path, None, **fields)
-        assert answer.status_code == number, answer.text
-        assert words in answer.json()["error"]
-    assert httpx.post(f"{site.url}api/enhance", json={"image": "x"}).status_code == 400
-    assert httpx.get(f"{site.url}api/enhance").status_code == 405
-    chinese = post(site.url, None, {"accept-language": "zh-CN"}).json()["error"]
-    assert "表单" in chinese
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"sharpness": 1}, "sharpness"),
+        ({"scale": "large"}, "large"),
+        ({"scale": 99}, "99"),
+        ({"preset": "vivid"}, "vivid"),
+        ({"preset": "x" * 2000}, "form"),
+        ({"tuning": "perhaps"}, "perhaps"),
+    ],
+)
+def test_each_mistake_gets_a_sentence(site, post, fields, words):
+    answer = post(site.photo("mistake.png", 16, 16), **fields)
+    assert answer.status_code == 400, answer.text
+    assert words in answer.json()["error"]
 
 
-def test_the_form_is_described_in_the_openapi_document(site):
-    document = httpx.get(f"{site.url}gradio_api/openapi.json").json()
+def test_a_form_without_an_image_is_rejected(site, http, post):
+    assert "text.png" in post(site.text("text.png")).json()["error"]
+    assert "表单" in post(None, {"accept-language": "zh-CN"}).json()["error"]
+    assert http.post("api/enhance", json={"image": "x"}).status_code == 400
+    assert http.get("api/enhance").status_code == 405
+
+
+def test_the_form_is_described_in_the_openapi_document(site, http, post):
+    document = http.get("gradio_api/openapi.json").json()
 
     path = document["paths"]["/api/enhance"]
     validate(document | {"paths": {"/api/enhance": path}})  # Gradio's own path of /batch is not valid.
@@ -94,14 +100,14 @@ def test_the_form_is_described_in_the_openapi_document(site):
     assert (fields["contrast"]["minimum"], fields["contrast"]["maximum"]) == RANGES["contrast"]
     assert fields["format"]["enum"] == [*FORMATS]
     given = {name: one["default"] for name, one in fields.items() if "default" in one} | FAST | {"tuning": "false"}
-    assert post(site.url, site.photo("described.png", 16, 16), None, **given).status_code == 200
+    assert post(site.photo("described.png", 16, 16), **given).status_code == 200
 
 
-def test_a_full_queue_is_status_429_with_a_time(site):
+def test_a_full_queue_is_status_429_with_a_time(site, post):
     with ExitStack() as stack:
         for count in range(15):
             stack.enter_context(site.enhancer.scheduler.admit(("address 127.0.0.1", f"session {count}"), "run", 20))
-        answer = post(site.url, site.photo("late.png", 16, 16), None, **FAST)
+        answer = post(site.photo("late.png", 16, 16), **FAST)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 60
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import httpx
 import pytest
 
 from enhance.web.params import API_SETTINGS
 
-from .calls import META, VALUES
+from .calls import META, VALUES, begin, listen
 
 COUNT = str(1 + len(API_SETTINGS))
 FOREIGN = {"path": "private.png", "meta": META}
@@ -52,23 +51,21 @@ CALLS: list[tuple[str, Any, int, str]] = [
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_a_mistyped_call_is_rejected_with_a_message(site, language):
-    for route, body, status, word in CALLS:
-        headers = {"accept-language": language}
-        answer = httpx.post(f"{site.url}gradio_api/{route}", json=body, headers=headers)
-        detail = answer.json()["detail"]
-        assert answer.status_code == status, (route, body, detail)
-        assert answer.json()["error"] == detail
-        assert word in detail
-        assert len(detail) < 400
-        assert bool(re.search("[一-鿿]", detail)) == (language == "zh-CN"), detail
+@pytest.mark.parametrize(("route", "body", "status", "word"), CALLS)
+def test_a_mistyped_call_is_rejected_with_a_message(http, route, body, status, word, language):
+    answer = http.post(f"gradio_api/{route}", json=body, headers={"accept-language": language})
+    detail = answer.json()["detail"]
+    assert answer.status_code == status
+    assert answer.json()["error"] == detail
+    assert word in detail
+    assert len(detail) < 400
+    assert bool(re.search("[一-鿿]", detail)) == (language == "zh-CN")
 
 
-def test_an_unknown_event_is_rejected_with_a_message(site):
-    for route in ("call/enhance", "call/v2/enhance"):
-        answer = httpx.get(f"{site.url}gradio_api/{route}/nothing")
+def test_an_unknown_event_is_rejected_with_a_message(site, http):
+    event = begin(site, "presets", [])
+    assert "event: complete" in listen(site, "presets", event)
+    for route in ("call/enhance/nothing", "call/v2/enhance/nothing", f"call/presets/{event}"):
+        answer = http.get(f"gradio_api/{route}")
         assert answer.status_code == 404
         assert answer.json()["detail"]
-    event = httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}).json()["event_id"]
-    assert "event: complete" in httpx.get(f"{site.url}gradio_api/call/presets/{event}").text
-    assert httpx.get(f"{site.url}gradio_api/call/presets/{event}").status_code == 404

@@ -13,20 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.config import version
-
 from ..site import photo
-from .calls import ENDPOINTS
-from .test_agents import wrong_arguments
-from .test_server_side_requests import Elsewhere, elsewhere
+from .calls import FAST
+from .test_agents import check_description, check_wrong_arguments, wrong_arguments
+from .test_server_side_requests import elsewhere
 
 pytest.importorskip("mcp")
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 __all__ = ["elsewhere"]
-
-FAST = {"preset": "anime-fast"}
 
 
 def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> None:
@@ -41,69 +37,56 @@ def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> Non
     anyio.run(run)
 
 
-def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_errors(tmp_path):
+def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_errors(tmp_path, elsewhere):
     source, output, foreign = tmp_path / "photo.png", tmp_path / "large.jpg", tmp_path / "mine.png"
     for path in (source, foreign):
         Image.fromarray(photo(40, 48)).save(path)
     steps = []
 
     async def work(session: Any, server: Any) -> None:
-        assert (server.serverInfo.name, server.serverInfo.version) == ("Enhance", version())
         assert "never changes the photo" in server.instructions
         tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-        assert {f"/{name}" for name in tools} == ENDPOINTS
-        for name, tool in tools.items():
-            assert tool.annotations.readOnlyHint == (name not in ("enhance", "batch"))
-            assert tool.annotations.idempotentHint
-            assert tool.description
-            assert tool.outputSchema
+        check_description(server.serverInfo, tools)
         properties = tools["enhance"].inputSchema["properties"]
         assert (properties["image"]["description"], "output" in properties) == ("Path of an image file.", True)
 
-        analysis = await session.call_tool("analyse", {"image": str(source), "scale": 2})
+        async def call(tool: str, progress_callback: Any = None, **arguments: Any) -> Any:
+            return await session.call_tool(
+                tool, {"image": str(source), **arguments}, progress_callback=progress_callback
+            )
+
+        analysis = await call("analyse", scale=2)
         assert analysis.structuredContent["answer"]["auto"]["analysis"]["width"] == 48
-        shown = await session.call_tool("preview", {"image": str(source), "size": 16, **FAST})
+        shown = await call("preview", size=16, **FAST)
         assert shown.content[0].type == "image"
         assert shown.structuredContent["info"]["preview"]["width"] == 16
 
         async def progress(done: float, total: float | None, _message: str | None) -> None:
             steps.append((done, total))
 
-        arguments = {"image": str(source), "output": str(output), **FAST}
-        done = await session.call_tool("enhance", arguments, progress_callback=progress)
+        done = await call("enhance", progress, output=str(output), **FAST)
         assert done.structuredContent["result"] == str(output)
-        plain = await session.call_tool("enhance", {"image": str(source), **FAST})
+        plain = await call("enhance", **FAST)
         with Image.open(plain.structuredContent["result"]) as image:
             assert (image.format, image.size) == ("PNG", (192, 160))
-        report = await session.call_tool("report", {"task_id": plain.structuredContent["info"]["task_id"]})
+        task = {"task_id": plain.structuredContent["info"]["task_id"]}
+        report = await session.call_tool("report", task)
         assert Path(report.structuredContent["pdf"]).read_bytes().startswith(b"%PDF")
 
         for arguments, words in (
             ({"image": str(tmp_path / "none.png")}, "none.png"),
-            ({"image": str(source), "scale": 99}, "99"),
-            ({"image": str(source), "preset": "vivid"}, "vivid"),
-            ({"image": str(source), "output": str(foreign), **FAST}, "was not created by this program"),
+            ({"scale": 99}, "99"),
+            ({"output": str(foreign), **FAST}, "was not created by this program"),
         ):
-            answer = await session.call_tool("enhance", arguments)
+            answer = await call("enhance", **arguments)
             assert answer.isError
             assert words in answer.content[0].text
+        # An address is the path of a missing file, which does not stop a batch.
+        wrong = [one for one in wrong_arguments(elsewhere) if one[1] != {"images": [elsewhere]}]
+        await check_wrong_arguments(session, wrong)
 
     in_session(tmp_path, work)
     with Image.open(output) as image:
         assert (image.format, image.size) == ("JPEG", (192, 160))
     assert steps
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
-
-
-def test_every_wrong_argument_is_an_error_of_the_tool_and_no_address_is_fetched(tmp_path, elsewhere):
-    async def work(session: Any, _: Any) -> None:
-        for tool, arguments in wrong_arguments(elsewhere):
-            if arguments == {"images": [elsewhere]}:
-                continue  # The path of a missing file, which does not stop a batch.
-            answer = await session.call_tool(tool, arguments)
-            assert answer.isError, (tool, arguments)
-            assert "unexpected" not in answer.content[0].text, (tool, arguments)
-        assert not (await session.call_tool("status", {})).isError
-
-    in_session(tmp_path, work)
-    assert Elsewhere.requests == []

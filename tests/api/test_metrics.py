@@ -19,7 +19,7 @@ from enhance.web.build import launch_options
 from enhance.web.metrics import METRICS, Metrics
 
 from ..site import wait_until
-from .calls import FAST_VALUES, begin, upload
+from .calls import answer_to, begin, upload, values_for
 
 
 def counts(site) -> Counter[tuple[str, ...]]:
@@ -57,31 +57,30 @@ def test_images_are_counted_by_outcome(site, client):
     assert counts(site)["process_resident_memory_bytes",] > 1e7
 
 
-def test_rejected_requests_are_counted_by_reason(site, client):
+def test_rejected_requests_are_counted_by_reason(site, http):
     before = counts(site)
-    with pytest.raises(AppError):
-        client.predict(image=handle_file(site.photo("any.png", 16, 16)), preset="no-such-word", api_name="/enhance")
-    assert httpx.get(f"{site.url}monitoring").status_code == 404
+    assert "event: error" in answer_to(
+        site, "enhance", values_for("enhance", upload(site, "any.png"), preset="no-word")
+    )
+    assert http.get("monitoring").status_code == 404
     for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
-        assert httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}, headers=headers).status_code == 403
+        assert http.post("gradio_api/call/presets", json={"data": []}, headers=headers).status_code == 403
 
-    new = counts(site) - before
-
-    refused = {key[1]: number for key, number in new.items() if key[0] == "enhance_refusals_total"}
+    refused = {key[1]: n for key, n in (counts(site) - before).items() if key[0] == "enhance_refusals_total"}
     assert refused == {"preset_unknown": 1, "nothing_here": 1, "origin_foreign": 1, "host_unknown": 1}
 
 
 def test_waiting_jobs_are_counted(site):
-    image = upload(site, "waits.png")
+    values = values_for("enhance", upload(site, "waits.png"))
     with site.enhancer.paused("run"):
         for _ in range(2):
-            begin(site, "enhance", [image, *FAST_VALUES])
+            begin(site, "enhance", values)
         wait_until(lambda: counts(site)["enhance_waiting",] == 2)
     wait_until(lambda: counts(site)["enhance_waiting",] == 0)
 
 
-def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(site):
-    answer = httpx.get(f"{site.url}metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(http):
+    answer = http.get("metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     families = {family.name: family for family in openmetrics(answer.text)}
     assert families["enhance_build_info"].samples[0].labels == {"version": version()}

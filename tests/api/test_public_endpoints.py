@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import pytest
 from gradio_client import Client, handle_file
 
@@ -15,32 +14,16 @@ from enhance import PRESETS
 
 from ..site import ADDED_SETTINGS, SETTINGS
 from ..user_models import add_models
-from .calls import ENDPOINTS, META, VALUES, answer_to, fill_in
+from .calls import ENDPOINTS, META, VALUES, answer_to, fill_in, values_for
 
 
-def test_only_the_documented_endpoints_are_public(client):
+def test_the_public_endpoints_and_all_their_parameters_are_described(site, client, http):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == ENDPOINTS
-    for name, described in endpoints.items():
-        assert described["description"], name
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "own"), [("/enhance", {}), ("/preview", {"x": None, "y": None, "size": 128}), ("/batch", {})]
-)
-def test_parameters_have_their_names_and_defaults(client, endpoint, own):
-    first, *others = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
-    defaults = {one["parameter_name"]: one.get("parameter_default") for one in others}
-    assert first["parameter_name"] == ("images" if endpoint == "/batch" else "image")
-    assert list(defaults.items()) == list((own | SETTINGS | ADDED_SETTINGS).items())
-    assert all(one["parameter_has_default"] for one in others)
-
-
-def test_every_parameter_is_described_in_all_documents_of_the_api(site, client):
-    endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    paths = httpx.get(f"{site.url}gradio_api/openapi.json").json()["paths"]
     text = client.view_api(return_format="str")
+    paths = http.get("gradio_api/openapi.json").json()["paths"]
+    assert set(endpoints) == ENDPOINTS
     for endpoint, described in endpoints.items():
+        assert described["description"], endpoint
         path = next(one for name, one in paths.items() if name.endswith(endpoint))
         shown = path["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
         for one in described["parameters"]:
@@ -51,6 +34,22 @@ def test_every_parameter_is_described_in_all_documents_of_the_api(site, client):
     types = {one["parameter_name"]: one["type"] for one in endpoints["/enhance"]["parameters"]}
     assert (types["contrast"]["minimum"], types["contrast"]["maximum"]) == (0.5, 1.5)
     assert "Literal['auto', 'gentle', " in text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "image", "own"),
+    [
+        ("/enhance", "image", {}),
+        ("/preview", "image", {"x": None, "y": None, "size": 128}),
+        ("/batch", "images", {}),
+    ],
+)
+def test_parameters_have_their_names_and_defaults(client, endpoint, image, own):
+    first, *others = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
+    defaults = {one["parameter_name"]: one.get("parameter_default") for one in others}
+    assert first["parameter_name"] == image
+    assert list(defaults.items()) == list((own | SETTINGS | ADDED_SETTINGS).items())
+    assert all(one["parameter_has_default"] for one in others)
 
 
 def test_a_user_model_is_one_of_the_presets(site):
@@ -73,10 +72,8 @@ FILES = [
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
 def test_a_path_of_the_server_is_rejected(site, endpoint):
     secret, calls = site.photo("../secret.png", 16, 16), site.enhancer.calls.copy()
-    area = [None, None, 16] if endpoint in ("preview", "compare") else []
-    for file in FILES:
-        image = fill_in([file] if endpoint == "batch" else file, path=str(secret), site=site.url)
-        answer = answer_to(site, endpoint, [image, *area, *([] if endpoint == "compare" else VALUES)])
+    for file in fill_in(FILES, path=str(secret), site=site.url):
+        answer = answer_to(site, endpoint, values_for(endpoint, file))
         assert "event: complete" not in answer
         assert "processed" not in answer
     assert site.enhancer.calls == calls
@@ -94,27 +91,40 @@ def stored(site) -> dict[str, Path]:
     upload = tasks.upload_path(info["input"]["sha256"], "private.png")
     newest = max(tasks.network.glob("*.raw"), key=lambda path: path.stat().st_mtime)
     (report,) = tasks.reports.glob(f"{info['task_id']}-*.pdf")
-    return {"result": tasks.result_path(info["task_id"]), "upload": upload, "network": newest, "report": report}
+    marker = site.page / ".enhance-folder"
+    return {
+        "result": tasks.result_path(info["task_id"]),
+        "upload": upload,
+        "network": newest,
+        "report": report,
+        "marker": marker,
+    }
+
+
+@pytest.mark.parametrize("kind", ["result", "upload", "network", "report", "marker"])
+def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, stored, kind):
+    path, page = stored[kind], site.page
+    assert path.is_file()
+    through = f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E")
+    forms = [path, os.path.relpath(path), f"/{path}", f"%2F{quote(str(path)[1:], safe='')}", through]
+    forms += [f"{page}/results/../{os.path.relpath(path, page)}", f"{path}/.", str(path).replace(".", "%2e")]
+    for form in forms:
+        for route in ("file=", "file/"):
+            answer = http.get(f"gradio_api/{route}{form}", follow_redirects=True)
+            assert answer.status_code in (400, 403, 404), answer.url
+    for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
+        assert "event: error" in answer_to(site, "report", [task_id])
 
 
 @pytest.mark.parametrize("kind", ["result", "upload", "network", "report"])
-def test_files_of_the_data_folder_are_not_served_and_not_accepted_as_inputs_or_reports(site, stored, kind):
-    path, page, calls = stored[kind], site.page, site.enhancer.calls.copy()
-    assert path.is_file()
-    through = f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E")
-    for form in (path, os.path.relpath(path), f"/{path}", f"%2F{quote(str(path)[1:], safe='')}", through):
-        for route in ("file=", "file/"):
-            answer = httpx.get(f"{site.url}gradio_api/{route}{form}", follow_redirects=True)
-            assert answer.status_code in (400, 403, 404), answer.url
-    for file in FILES:
-        answer = answer_to(site, "enhance", [fill_in(file, path=str(path), site=site.url), *VALUES])
-        assert "event: complete" not in answer
-    for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
-        assert "event: error" in answer_to(site, "report", [task_id])
+def test_stored_files_are_not_accepted_as_inputs(site, stored, kind):
+    calls = site.enhancer.calls.copy()
+    for file in fill_in(FILES, path=str(stored[kind]), site=site.url):
+        assert "event: complete" not in answer_to(site, "enhance", [file, *VALUES])
     assert site.enhancer.calls == calls
 
 
-def test_the_health_check_works(site):
-    answer = httpx.get(f"{site.url}healthz")
+def test_the_health_check_works(http):
+    answer = http.get("healthz")
     assert answer.status_code == 200
     assert answer.json() == {"alive": True, "ready": True, "version": "0.1.0"}

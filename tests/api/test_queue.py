@@ -6,18 +6,16 @@ Each test has a photo of its own size, because a cached result does not wait for
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 
 from enhance import enhancer
 from enhance.web.jobs import _streams
 
 from ..site import busy_device, wait_until
-from .calls import FAST_VALUES, answer_to, begin, listen, status, upload
+from .calls import answer_to, begin, listen, status, upload, values_for
 
 
 def waiting(site) -> int:
@@ -25,39 +23,34 @@ def waiting(site) -> int:
 
 
 def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
-    image = upload(site, "flood.png", 31)
+    values = values_for("enhance", upload(site, "flood.png", 31))
     with busy_device(site.enhancer.scheduler):
-        events = [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(15)]
+        events = [begin(site, "enhance", values) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
-        events += [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(6)]
+        events += [begin(site, "enhance", values) for _ in range(6)]
 
-        begun = time.monotonic()
         for event in events[15:]:
             answer = listen(site, "enhance", event)
             assert "event: error" in answer
             assert "15" in answer
-        assert time.monotonic() - begun < 10
         assert waiting(site) == 15
         assert "event: complete" in answer_to(site, "presets", [])
         other = upload(site, "light.png")
-        assert "event: complete" in answer_to(site, "preview", [other, None, None, 16, *FAST_VALUES])
-        page = Client(site.url, verbose=False, analytics_enabled=False)
-        assert page.predict(api_name="/presets")
-        page.close()
-        assert "event: error" in answer_to(site, "batch", [[other], *FAST_VALUES])
+        assert "event: complete" in answer_to(site, "preview", values_for("preview", other))
+        assert "event: error" in answer_to(site, "batch", values_for("batch", other))
     assert all("event: complete" in listen(site, "enhance", event) for event in events[:5])
     wait_until(lambda: waiting(site) == 0)
 
 
-def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client):
-    image = upload(site, "left.png", 32)
+def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client, http):
+    values = values_for("enhance", upload(site, "left.png", 32))
     with busy_device(site.enhancer.scheduler):
         job = client.submit(handle_file(site.photo("left.png", 32, 32)), preset="anime-fast", api_name="/enhance")
         wait_until(lambda: waiting(site) == 1)
-        events = [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(2)]
+        events = [begin(site, "enhance", values) for _ in range(2)]
         wait_until(lambda: waiting(site) == 3)
         for count, event in enumerate(reversed(events)):
-            with httpx.stream("GET", f"{site.url}gradio_api/call/enhance/{event}") as stream:
+            with http.stream("GET", f"gradio_api/call/enhance/{event}") as stream:
                 next(stream.iter_bytes())
             wait_until(lambda count=count: waiting(site) == 2 - count, seconds=30)
         job.cancel()
@@ -65,11 +58,10 @@ def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client
 
 
 def test_a_job_whose_events_no_client_reads_is_removed(site, monkeypatch):
-    image, answers = upload(site, "unheard.png", 33), {}
+    values, answers = values_for("enhance", upload(site, "unheard.png", 33)), {}
     with busy_device(site.enhancer.scheduler):
-        data = [image, *FAST_VALUES]
-        unread, read_job = (begin(site, "enhance", data) for _ in range(2))
-        own = begin(site, "enhance", data, session_hash="own")
+        unread, read_job = (begin(site, "enhance", values) for _ in range(2))
+        own = begin(site, "enhance", values, session_hash="own")
         for event in (read_job, own):
             threading.Thread(target=lambda event=event: answers.update({event: listen(site, "enhance", event)})).start()
         wait_until(lambda: waiting(site) == 3 and all(event in _streams for event in (read_job, own)))
@@ -93,8 +85,8 @@ def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeyp
     with busy_device(site.enhancer.scheduler):
         for count in range(9):
             image, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
-            data, headers = [image, *FAST_VALUES], {"x-forwarded-for": address}
-            events.append(begin(site, "enhance", data, headers, session_hash=f"session {count}"))
+            values, headers = values_for("enhance", image), {"x-forwarded-for": address}
+            events.append(begin(site, "enhance", values, headers, session_hash=f"session {count}"))
             wait_until(lambda count=count: waiting(site) == count + 1)
     assert all("event: complete" in listen(site, "enhance", event) for event in events)
     assert decoded.index("small.png") <= 2, "one run was next in the queue when it came"

@@ -10,10 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gradio_client import handle_file
 
 from ..site import served
-from .calls import META, VALUES, fill_in
+from .calls import META, VALUES, fill_in, upload_file
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -61,67 +60,45 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("shape", ["one", "list", "nested"])
-def test_an_address_instead_of_a_file_is_rejected(site, elsewhere, shape):
-    name = "enhance" if shape == "one" else "batch"
-    for file in fill_in(FILES, url=elsewhere):
-        image = {"one": file, "list": [file], "nested": {"a": [{"b": file}]}}[shape]
-        data = [image, *VALUES]
-        bodies = {
-            f"call/{name}": {"data": data},
-            f"call/{name}/": {"data": data},
-            f"call/v2/{name}": {"image" if name == "enhance" else "images": image},
-            f"run/{name}": {"data": data},
-            f"api/{name}": {"data": data},
-            "queue/join": {"data": data, "fn_index": 0, "session_hash": "abc"},
-        }
-        for route, body in bodies.items():
-            answer = httpx.post(f"{site.url}gradio_api/{route}", json=body)
-            if answer.status_code == 200:
-                event = answer.json()["event_id"]
-                session = event if route != "queue/join" else "abc"
-                answer = httpx.get(f"{site.url}gradio_api/queue/data?session_hash={session}", timeout=20)
-                assert '"success":false' in answer.text, (route, file)
-            else:
-                assert answer.status_code in (400, 404), (route, file)
-                assert answer.json()["detail"]
+@pytest.mark.parametrize("shape", ["{file}", ["{file}"], {"a": [{"b": "{file}"}]}], ids=["one", "list", "nested"])
+@pytest.mark.parametrize("file", FILES)
+def test_an_address_instead_of_a_file_is_rejected(http, elsewhere, shape, file):
+    image = json.loads(json.dumps(shape).replace('"{file}"', json.dumps(fill_in(file, url=elsewhere))))
+    name, parameter = ("enhance", "image") if shape == "{file}" else ("batch", "images")
+    call = {"data": [image, *VALUES]}
+    for route, body in (
+        (f"call/{name}", call),
+        (f"call/{name}/", call),
+        (f"call/v2/{name}", {parameter: image}),
+        (f"run/{name}", call),
+        (f"api/{name}", call),
+        ("queue/join", {**call, "fn_index": 0, "session_hash": "abc"}),
+    ):
+        answer = http.post(f"gradio_api/{route}", json=body)
+        if answer.status_code == 200:
+            session = "abc" if route == "queue/join" else answer.json()["event_id"]
+            events = http.get(f"gradio_api/queue/data?session_hash={session}")
+            assert '"success":false' in events.text, route
+        else:
+            assert answer.status_code in (400, 404), route
+            assert answer.json()["detail"]
     assert Elsewhere.requests == []
 
 
-SPELLINGS = {
-    "space": lambda text: b" " + text.encode(),
-    "newline": lambda text: b"\r\n\t" + text.encode(),
-    "mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
-    "utf-16": lambda text: text.encode("utf-16"),
-    "utf-16-le": lambda text: text.encode("utf-16-le"),
-    "utf-32": lambda text: text.encode("utf-32"),
-    "escapes": lambda text: text.replace("h", "\\u0068").encode(),
-}
-
-
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_an_address_is_rejected_in_every_encoding_of_json(site, elsewhere, spelling):
-    body = SPELLINGS[spelling](json.dumps({"data": [{"path": elsewhere, "meta": META}, *VALUES]}))
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "escapes"])
+def test_an_address_is_rejected_in_every_encoding_of_json(http, elsewhere, encoding):
+    text = " \r\n\t" + json.dumps({"data": [{"path": elsewhere, "meta": META}, *VALUES]})
+    body = text.replace("h", "\\u0068").encode() if encoding == "escapes" else text.encode(encoding)
     for content_type in ("application/json", "application/json; charset=utf-16", "text/plain"):
-        headers = {"content-type": content_type}
-        answer = httpx.post(f"{site.url}gradio_api/call/enhance", content=body, headers=headers)
+        answer = http.post("gradio_api/call/enhance", content=body, headers={"content-type": content_type})
         assert (answer.status_code, "not uploaded" in answer.json()["detail"]) == (400, True)
     assert Elsewhere.requests == []
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe{", b"\x00", b"[" * 100_000, b"{'data': []}"])
-def test_a_body_that_is_not_json_is_rejected(site, body):
-    for route in ("call/presets", "queue/join", "cancel", "reset"):
-        answer = httpx.post(f"{site.url}gradio_api/{route}", content=body)
-        assert answer.status_code == 400
-        assert answer.json()["detail"]
-
-
-def test_file_routes_fetch_nothing(site, unguarded, elsewhere):
-    for route in ("file=", "file/"):
-        for address in (elsewhere, elsewhere.replace("http", "HTTP")):
-            assert httpx.get(f"{site.url}gradio_api/{route}{address}").status_code == 403
+def test_file_routes_fetch_nothing(http, unguarded, elsewhere):
     for route in ("file=", "file/", "proxy="):
+        for address in (elsewhere, elsewhere.replace("http", "HTTP")):
+            assert http.get(f"gradio_api/{route}{address}").status_code in (403, 404)
         for method in ("GET", "HEAD"):
             assert httpx.request(method, f"{unguarded}gradio_api/{route}{elsewhere}").status_code >= 400
     assert Elsewhere.requests == []
@@ -130,16 +107,13 @@ def test_file_routes_fetch_nothing(site, unguarded, elsewhere):
 def test_an_address_instead_of_a_file_is_not_fetched_even_without_the_middleware(unguarded, elsewhere):
     for file in fill_in(FILES, url=elsewhere):
         for endpoint, image in (("enhance", file), ("batch", [file])):
-            data = {"data": [image, *VALUES]}
-            event = httpx.post(f"{unguarded}gradio_api/call/{endpoint}", json=data).json()["event_id"]
-            assert "event: error" in httpx.get(f"{unguarded}gradio_api/call/{endpoint}/{event}", timeout=20).text
+            address = f"{unguarded}gradio_api/call/{endpoint}"
+            event = httpx.post(address, json={"data": [image, *VALUES]}).json()["event_id"]
+            assert "event: error" in httpx.get(f"{address}/{event}", timeout=20).text
     assert Elsewhere.requests == []
 
 
-def test_an_upload_is_accepted_with_the_address_that_the_server_returns(site, client):
-    file = handle_file(site.photo("own.png", 16, 16))
-    assert client.predict(image=file, preset="anime-fast", api_name="/enhance")[1]["status"] == "done"
-    path = httpx.post(f"{site.url}gradio_api/upload", files={"files": ("a b%.png", b"x")}).json()[0]
-    shown = {"path": path, "url": f"{site.url}gradio_api/file={path.replace(' ', '%20')}", "meta": META}
-    body = {"data": [shown, *VALUES]}
-    assert httpx.post(f"{site.url}gradio_api/call/enhance", json=body).status_code == 200
+def test_an_upload_is_accepted_with_the_address_that_the_server_returns(site, http):
+    uploaded = upload_file(site.url, "a b%.png", b"x")
+    shown = uploaded | {"url": f"{site.url}gradio_api/file={uploaded['path'].replace(' ', '%20')}"}
+    assert http.post("gradio_api/call/enhance", json={"data": [shown, *VALUES]}).status_code == 200

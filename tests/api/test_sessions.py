@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import gradio as gr
+import pytest
 from gradio_client import handle_file
+from gradio_client.exceptions import AppError
 
 from enhance.i18n import translate
-from enhance.images import Box
 from enhance.settings import Settings
 from enhance.web import preview
 from enhance.web.preview import state_of
@@ -49,22 +50,14 @@ def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
         assert sessions.get(request(part, f"w{number}")) is session
 
 
-def test_a_reloaded_page_can_number_its_requests_from_a_lower_number(tmp_path):
-    sessions, box = Sessions(tmp_path), Box(0, 0, 8, 8)
-    page = sessions.open(request("first", "a"), "tab")
-    for session in page.tabs:
-        assert session.show_view(box, 9)
-        assert not session.show_view(box, 8)
-    assert sessions.open(request("second", "a"), "tab") is page
-    for session in page.tabs:
-        assert session.show_view(box, 1)
-
-
-def test_only_the_user_of_a_result_can_see_that_it_was_cached_also_in_the_report(site, connect, tmp_path):
+def test_only_the_user_of_a_result_can_see_its_report_and_that_it_was_cached(site, connect, tmp_path):
     owner, stranger = connect(), connect()
     image = handle_file(site.photo("old.png", 24, 28))
     given = {"image": image, "preset": "anime-fast", "api_name": "/enhance"}
     first = owner.predict(**given)[1]
+    for client, task_id in ((stranger, first["task_id"]), (owner, "0" * 32), (owner, "../secret")):
+        with pytest.raises(AppError):
+            client.predict(task_id=task_id, api_name="/report")
     stored = site.enhancer.tasks.processed / f"{first['task_id']}.json"
     stored.write_text(stored.read_text().replace(first["finished"], long_ago := "2020-02-02T02:02:02+00:00"))
 
@@ -76,6 +69,7 @@ def test_only_the_user_of_a_result_can_see_that_it_was_cached_also_in_the_report
     assert infos[2]["finished"] == first["finished"]
     for client, info in zip((stranger, stranger, owner), infos, strict=True):
         report = Path(client.predict(task_id=info["task_id"], api_name="/report"))
+        assert report.name == "old-4x-report.pdf"
         words = text_of(report.read_bytes(), tmp_path)
         assert (translate("en", "report_cached") in words) == info["cached"]
         assert "2020" not in words

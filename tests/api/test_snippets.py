@@ -15,9 +15,6 @@ from PIL import Image
 
 from ..site import Site, photo
 from ..unit.test_documents import DOCUMENTS, RUN, blocks
-from .test_agents import server
-
-__all__ = ["server"]
 
 PAGE = "http://127.0.0.1:7860"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -118,8 +115,8 @@ def test_the_javascript_runs_in_node(site, folder):
     assert width == "56"
 
 
-def test_the_agent_connects_to_the_documented_server(server, capsys):
-    (settings, _), agent = cookbook("api.md", "json", server), cookbook("api.md", "python", server)[-1]
+def test_the_agent_connects_to_the_documented_server(site, capsys):
+    (settings, _), agent = cookbook("api.md", "json", site.url), cookbook("api.md", "python", site.url)[-1]
     assert json.loads(settings)["mcpServers"]["enhance"]["url"] in agent
     with ThreadPoolExecutor(1) as apart:  # Earlier browser tests leave an event loop in this thread.
         apart.submit(exec, compile(agent, "docs/api.md", "exec"), {}).result()

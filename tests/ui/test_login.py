@@ -10,10 +10,10 @@ from .journey import expect
 
 def test_a_user_logs_in_and_out(site, browser, tmp_path):
     assert '"elem_id":"logout"' not in httpx.get(f"{site.url}config").text
-    with guarded_site(tmp_path) as url, browser.new_context(locale="en-US") as context:
+    with guarded_site(tmp_path) as guarded, browser.new_context(locale="en-US") as context:
         page, errors = context.new_page(), []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(url)
+        page.goto(guarded.url)
         for name, value in LOGIN.items():
             page.locator(f"input[type={'password' if name == 'password' else 'text'}]").fill(value)
         page.keyboard.press("Enter")
@@ -21,5 +21,5 @@ def test_a_user_logs_in_and_out(site, browser, tmp_path):
         page.locator("#logout").click()
         expect(page.locator("input[type=password]")).to_be_visible()
         expect(page.locator("#logout")).to_have_count(0)
-        assert context.request.get(f"{url}config").status == 401
+        assert context.request.get(f"{guarded.url}config").status == 401
         assert [text for text in errors if "olicy" in text] == []
