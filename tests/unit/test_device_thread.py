@@ -19,9 +19,6 @@ from enhance.scheduler import Kind, Ticket
 from ..site import wait_until
 
 PATIENCE = 60
-ARRIVED = ["a11", "a12", "a21", "a31", "b11", "b12"]
-SERVED = ["a11", "b11", "a21", "b12", "a31", "a12"]
-"""Addresses a and b, sessions 1 to 3 of a and 1 of b."""
 
 
 class BusyThread(DeviceThread):
@@ -63,16 +60,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_every_step_runs_on_one_thread_that_is_not_the_callers(device_thread, pool):
-    seen = set()
+    def step() -> set[int]:
+        return {threading.get_ident(), device_thread.call(threading.get_ident)}  # one step within another
 
-    def step() -> None:
-        seen.add(threading.get_ident())
-        device_thread.call(lambda: seen.add(threading.get_ident()))  # one step within another
-
-    others = [pool.submit(device_thread.call, step) for _ in range(3)]
-    device_thread.call(step)
-    for one in others:
-        one.result(PATIENCE)
+    seen = set().union(*pool.map(lambda _: device_thread.call(step), range(3)), device_thread.call(step))
 
     assert len(seen) == 1
     assert threading.get_ident() not in seen
@@ -80,22 +71,20 @@ def test_every_step_runs_on_one_thread_that_is_not_the_callers(device_thread, po
 
 def test_a_normal_step_runs_after_two_urgent_ones():
     with BusyThread() as busy:
-        for number in range(2):
-            busy.ask(f"run {number}", Ticket())
-        for number in range(5):
-            busy.ask(f"preview {number}", Ticket("preview"))
+        for kind in ("run",) * 2 + ("preview",) * 5:
+            busy.ask(kind, Ticket(kind))
 
-    kinds = [name.split()[0] for name in busy.order]
-    assert kinds == ["preview", "preview", "run", "preview", "preview", "run", "preview"]
+    assert busy.order == ["preview", "preview", "run", "preview", "preview", "run", "preview"]
 
 
 @pytest.mark.parametrize("kind", ["preview", "run"])
 def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: Kind):
+    """The addresses are a and b; a has the sessions 1 to 3, and b has 1."""
     with BusyThread() as busy:
-        for name in ARRIVED:
+        for name in ("a11", "a12", "a21", "a31", "b11", "b12"):
             busy.ask(name, Ticket(kind, (name[0], name[1])))
 
-    assert busy.order == SERVED
+    assert busy.order == ["a11", "b11", "a21", "b12", "a31", "a12"]
 
 
 def test_a_cancelled_step_is_not_run():
@@ -138,23 +127,40 @@ def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thre
     assert device_thread.call(lambda: 7) == 7, "the thread starts again"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends interrupts in another way")
-def test_an_interrupt_reaches_a_waiting_main_thread():
-    code = """
+INTERRUPTED = """
 import threading
 from enhance.device_thread import DEVICE_THREAD
 stop = threading.Event()
-def step():
-    print("begun", flush=True)
-    stop.wait(60)
 try:
-    DEVICE_THREAD.call(step)
+    DEVICE_THREAD.call(lambda: (print("begun", flush=True), stop.wait(60)))
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
     stop.set()
+    print("interrupted")
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+
+FORKED = """
+import os, threading
+from enhance.device_thread import DEVICE_THREAD
+from enhance.scheduler import Scheduler, Ticket
+begun, end, done, scheduler = threading.Event(), threading.Event(), [], Scheduler()
+DEVICE_THREAD.submit(lambda: (begun.set(), end.wait(60)))
+DEVICE_THREAD.submit(lambda: done.append(os.getpid()))
+begun.wait(60)
+with scheduler._changed, scheduler.queue_job(Ticket()):
+    child = os.fork()
+    if not child:
+        with scheduler.queue_job(Ticket()):
+            os._exit(0 if scheduler.count() == 1 and DEVICE_THREAD.call(lambda: not done) else 1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+end.set()
+print(status, DEVICE_THREAD.call(lambda: done == [os.getpid()]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends interrupts in another way and cannot fork")
+def test_an_interrupt_reaches_a_waiting_main_thread():
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGINT)
 
@@ -163,21 +169,6 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
-def test_a_forked_process_has_its_own_device_thread():
+def test_a_forked_process_has_its_own_device_thread_and_no_jobs_of_its_parent():
     """The test forks another process, because a fork copies pytest."""
-    code = """
-import os, threading
-from enhance.device_thread import DEVICE_THREAD
-begun, end, done = threading.Event(), threading.Event(), []
-DEVICE_THREAD.submit(lambda: (begun.set(), end.wait(60)))
-DEVICE_THREAD.submit(lambda: done.append(os.getpid()))
-begun.wait(60)
-child = os.fork()
-if not child:
-    os._exit(0 if DEVICE_THREAD.call(lambda: not done) else 1)
-status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-end.set()
-print(status, DEVICE_THREAD.call(lambda: done == [os.getpid()]))
-"""
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
-    assert process.stdout == "0 True\n"
+    assert subprocess.check_output([sys.executable, "-c", FORKED], text=True, timeout=PATIENCE) == "0 True\n"

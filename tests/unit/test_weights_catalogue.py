@@ -17,23 +17,12 @@ from enhance.errors import StorageError, WeightsError
 from enhance.models import Model, Store, ensure, locate, own_models, read_state_dict
 from enhance.models.catalogue import add_by_name
 from enhance.models.cli import main
-from enhance.models.detect import read_network
-from enhance.models.manifest import allows_commercial_use, catalogue, manifest
+from enhance.models.manifest import allows_commercial_use, catalogue
 from enhance.models.user_models import add, check_name
 from tests.unit.hub_server import HubServer, go_online, limit_file_size, made_up_model, weight_files
-from tests.user_models import save_model
 
 NAME = "4xTiny_compact"
 PRESET = "4xtiny_compact"
-GITHUB = "GitHub someone/models v1"
-ARCHITECTURES = {
-    "ESRGAN": "esrgan-4x",
-    "SPAN": "span-4x",
-    "Compact": "compact-1x",
-    "MoSR": "mosr-4x",
-    "RealPLKSR": "real-plksr-3x",
-}
-"""The architectures in the catalogue, with a kind of `tests.user_models` for each."""
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +65,6 @@ def server(offered: dict[str, Model], content: bytes, monkeypatch: pytest.Monkey
         yield hub
 
 
-def downloads(store: Store) -> set[str]:
-    return weight_files(store.folder / "downloads")
-
-
 # --- Find
 
 
@@ -106,36 +91,34 @@ def test_each_model_of_the_catalogue_can_be_added(model: Model):
     check_name(None, Path(model.file))
 
 
-@pytest.mark.parametrize("architecture", sorted({model.network for model in catalogue().values()}))
-def test_the_program_runs_each_architecture_of_the_catalogue(architecture: str, tmp_path: Path):
-    path = save_model(ARCHITECTURES[architecture], tmp_path / "model.pth")
-    assert read_network(path).graph.image_channels == 3
-
-
 # --- Add by name
 
 
-@pytest.mark.parametrize("typed", [NAME, NAME.lower()])
-def test_a_model_is_downloaded_and_added(typed: str, server, store, offered, content, tmp_path, capsys):
-    assert main(["add", typed, "--json"], store, offered) == 0
+def test_a_model_is_downloaded_and_added_by_its_name(server, store, offered, content, tmp_path, capsys):
+    assert main(["add", NAME.lower(), "--json"], store, offered) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
-    facts = {"name": PRESET, "network": "srvgg", "scale": 4, "source": GITHUB, "status": "verified", "own": True}
+    facts = {
+        "name": PRESET,
+        "network": "srvgg",
+        "scale": 4,
+        "source": "GitHub someone/models v1",
+        "status": "verified",
+        "own": True,
+        "author": "A. Author",
+        "licence": "CC-BY-4.0",
+        "commercial": True,
+    }
     assert {key: record[key] for key in facts} == facts
-    assert (record["author"], record["licence"], record["commercial"]) == ("A. Author", "CC-BY-4.0", True)
-    assert downloads(store) == set()
+    assert weight_files(store.folder / "downloads") == set()
     (tmp_path / "file.pth").write_bytes(content)
-    by_file = add(tmp_path / "file.pth", "by-file", store.folder)
-    assert (by_file.sha256, by_file.licence) == (record["sha256"], "unknown")
-    assert main(["remove", PRESET], store) == 0
+    assert add(tmp_path / "file.pth", "by-file", store.folder).sha256 == record["sha256"]
 
-
-@pytest.mark.parametrize("name", ["mine", "own"])
-def test_a_model_on_hugging_face_can_have_another_name(name: str, server, store, offered, capsys):
-    assert main(["add", "4xOther", "--name", name], store, offered) == 0
+    assert main(["add", "4xOther", "--name", "own"], store, offered) == 0
     assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
-    assert own_models(store.folder)[name].origin.startswith("Hugging Face someone/models@v1")
-    assert [request.path for request in server.requests] == ["/someone/models/resolve/v1/4xOther.pth"]
+    assert own_models(store.folder)["own"].origin == "Hugging Face someone/models@v1"
+    assert (located := locate("own", store))
+    assert located.licence == "CC-BY-NC-SA-4.0"
 
 
 def test_a_taken_name_is_rejected_before_the_download(server, store, offered, content, tmp_path):
@@ -176,46 +159,32 @@ def test_a_wrong_file_is_renamed_and_nothing_is_added(server, store, offered, co
     printed = capsys.readouterr().err
     assert "does not match" in printed
     assert f"`enhance weights add {NAME}`" in printed
-    assert downloads(store) == {f"{NAME}.pth.corrupt"}
+    assert weight_files(store.folder / "downloads") == {f"{NAME}.pth.corrupt"}
     assert own_models(store.folder) == {}
 
     server.offer(offered[NAME], content)
     assert main(["add", NAME], store, offered) == 0
 
 
-@pytest.mark.parametrize("step", ["download", "conversion"])
-def test_a_full_disk_adds_nothing_and_the_download_is_kept(step: str, server, store, offered, content):
-    limit = 200_000 if step == "download" else len(content) + 1000
-    with limit_file_size(limit), pytest.raises(StorageError):
+def test_a_full_disk_adds_nothing_and_the_download_is_resumed(server, store, offered):
+    with limit_file_size(200_000), pytest.raises(StorageError):
         add_by_name(offered[NAME], None, store.folder)
     assert own_models(store.folder) == {}
     assert add_by_name(offered[NAME], None, store.folder).scale == 4
-    assert server.ranges[1:] == (["bytes=200000-"] if step == "download" else [])
+    assert server.ranges == [None, "bytes=200000-"]
 
 
 # --- Licences
 
 
-def test_the_licence_of_a_file_is_stored(store, content, tmp_path, capsys):
-    (tmp_path / "file.pth").write_bytes(content)
-    assert main(["add", str(tmp_path / "file.pth"), "--licence", "CC-BY-NC-4.0"], store) == 0
-    assert main(["list", "--json"], store) == 0
-    *shipped, mine = json.loads(capsys.readouterr().out.partition("[")[2].join("[ "))
-    assert (mine["licence"], mine["commercial"]) == ("CC-BY-NC-4.0", False)
-    assert {record["name"]: record["licence"] for record in shipped} == {
-        name: model.licence for name, model in manifest().items()
-    }
-    located = locate("file", store)
-    assert located
-    assert located.licence == "CC-BY-NC-4.0"
-
-
 @pytest.mark.parametrize(
     ("licence", "expected"),
     [
-        *((licence, True) for licence in ("MIT", "Apache-2.0", "CC0-1.0", "cc-by-sa-4.0", "GPL-3.0-only")),
-        *((licence, False) for licence in ("CC-BY-NC-4.0", "CC-BY-NC-SA-4.0")),
-        *((licence, None) for licence in ("unknown", "", "S-Lab License 1.0", "Mitigated licence")),
+        ("Apache-2.0", True),
+        ("cc-by-sa-4.0", True),
+        ("CC-BY-NC-SA-4.0", False),
+        ("unknown", None),
+        ("Mitigated licence", None),
     ],
 )
 def test_commercial_use_is_stated_only_for_known_licences(licence: str, expected: bool | None):
