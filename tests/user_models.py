@@ -41,7 +41,7 @@ rcan = small(RCAN, n_resgroups=2, n_resblocks=2, n_feats=8, reduction=4)
 mosr = small(MoSR, dim=8, n_block=2)
 
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
-    **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 2, 4, 8, 16)},
+    **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 4, 8)},
     "esrgan-plus": esrgan(plus=True),
     "esrgan-grey": esrgan(in_nc=1, out_nc=1, num_filters=12, num_blocks=1),
     "esrgan-grey-to-colour": esrgan(in_nc=1, out_nc=3, scale=1),
@@ -50,13 +50,13 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "esrgan-unshuffle-grey": esrgan(in_nc=4, out_nc=1, shuffle_factor=2, scale=8),
     **{f"compact-{scale}x": compact(upscale=scale) for scale in (1, 2, 3, 4)},
     "compact-grey": compact(upscale=2, num_in_ch=1, num_out_ch=1),
-    **{f"span-{scale}x": span(upscale=scale) for scale in (1, 2, 3, 4)},
+    **{f"span-{scale}x": span(upscale=scale) for scale in (2, 4)},
     "span-no-norm": span(upscale=2, norm=False),
     "span-grey": span(upscale=2, norm=False, num_in_ch=1, num_out_ch=1),
     **{f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2) for kind in ("CCM", "ICCM", "DCCM")},
     "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1, kernel_size=17),
     **{f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale) for scale in (1, 4)},
-    **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (1, 2, 3)},
+    **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (2, 3)},
     "real-plksr-dysample": real_plksr(dysample=True),
     "real-plksr-dysample-1x": real_plksr(dysample=True, upscaling_factor=1, layer_norm=True),
     "mosr-4x": mosr(),
@@ -66,11 +66,6 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"rcan-{scale}x": rcan(scale=scale, norm=False) for scale in (3, 4)},
     "rcan-norm": rcan(scale=2),
     "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
-    # --- Networks of full size
-    "plksr": PLKSR,
-    "real-plksr": RealPLKSR,
-    "mosr": MoSR,
-    "real-plksr-dysample-layers": small(RealPLKSR, dysample=True, layer_norm=True)(),
     "real-cugan-2x": UpCunet2x,
     "real-cugan-3x": UpCunet3x,
     "real-cugan-4x": UpCunet4x,

@@ -38,46 +38,34 @@ def image(photo: np.ndarray, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, image: Path, enhancer: Enhancer):
-    name, scale = add_model(kind, own_folder), SCALES[kind]
-
-    result = enhancer.run(image, name)
-
-    assert Settings.from_preset(name).factor == scale
-    given, result_pixels = (np.asarray(Image.open(path)) for path in (image, result.path))
-    assert result_pixels.shape == (20 * scale, 28 * scale, 4)
-    assert np.array_equal(result_pixels[..., :3], enhancer.upscale(given[..., :3], name))
-    alpha = np.asarray(Image.fromarray(result_pixels[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
-    assert np.abs(alpha - given[..., 3]).max() <= 2
-    assert (result.info["model"]["name"], result.info["model"]["source"]) == (name, "model.pth")
-
-
-def test_tuning_uses_the_scale_of_the_network(own_folder: Path, image: Path, enhancer: Enhancer):
-    """At strength 0 the result is the resized photo. Fidelity 1 brings the result closer to the photo."""
-    name = add_model("esrgan-8x", own_folder)
-
-    photo_alone = enhancer.run(image, Settings.from_preset(name, strength=0.0))
-    apart = enhancer.run(image, Settings.from_preset(name))
-    faithful = enhancer.run(image, Settings.from_preset(name, fidelity=1.0))
-
-    shown = Image.open(photo_alone.path).convert("RGB").resize((28, 20), Image.Resampling.BOX)
-    difference = np.asarray(shown, int) - np.asarray(Image.open(image).convert("RGB"))
-    assert np.abs(difference).mean() <= 6
-    assert (faithful.info["fidelity_db"] or 0) > (apart.info["fidelity_db"] or 0) + 3
-    assert faithful.info["output"]["width"] == 28 * 8
-
-
-@pytest.mark.parametrize("kind", ["esrgan-1x", "compact-3x"])
-def test_a_preview_matches_the_result(kind: str, own_folder: Path, image: Path, enhancer: Enhancer):
-    settings = Settings.from_preset(add_model(kind, own_folder), strength=0.8, fidelity=0.5)
+def test_the_result_and_a_preview_have_the_scale_of_the_network(kind, own_folder, image, enhancer):
+    scale, settings = SCALES[kind], Settings(add_model(kind, own_folder), strength=0.8, fidelity=0.5)
 
     preview = enhancer.preview(image, settings, size=12)
     result = enhancer.run(image, settings, preview=preview)
 
-    side = 12 * SCALES[kind]
-    assert preview.after.shape[:2] == preview.before.shape[:2] == (side, side)
+    assert preview.after.shape[:2] == preview.before.shape[:2] == (12 * scale, 12 * scale)
     assert (result.info["agreement_db"] or 0) >= 50
     assert result.info["signature"] == preview.info["signature"]
+    assert (result.info["model"]["name"], result.info["model"]["source"]) == (kind, "model.pth")
+    given, made = (np.asarray(Image.open(path)) for path in (image, result.path))
+    assert made.shape == (20 * scale, 28 * scale, 4)
+    alpha = np.asarray(Image.fromarray(made[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
+    assert np.abs(alpha - given[..., 3]).max() <= 2
+
+
+def test_tuning_uses_the_scale_of_the_network(own_folder: Path, image: Path, enhancer: Enhancer):
+    """Without tuning the result is the network's. At strength 0 it is the resized photo."""
+    name, given = add_model("esrgan-8x", own_folder), np.asarray(Image.open(image).convert("RGB"))
+
+    photo_alone, apart, faithful = (
+        enhancer.run(image, Settings(name, **tuning)) for tuning in ({"strength": 0.0}, {}, {"fidelity": 1.0})
+    )
+
+    assert np.array_equal(apart.array[..., :3], enhancer.upscale(given, name))
+    shown = Image.fromarray(photo_alone.array[..., :3]).resize((28, 20), Image.Resampling.BOX)
+    assert np.abs(np.asarray(shown, int) - given).mean() <= 6
+    assert (faithful.info["fidelity_db"] or 0) > (apart.info["fidelity_db"] or 0) + 3
 
 
 def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: Enhancer):
@@ -97,7 +85,7 @@ def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: 
     assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."
 
 
-def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image: Path, enhancer: Enhancer):
+def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_file(own_folder, image, enhancer):
     name = add_model("compact-2x", own_folder)
     located = locate(name)
     assert located
@@ -110,13 +98,7 @@ def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image:
     with pytest.raises(Exception, match="add it again"):
         enhancer.run(image, name)
 
-
-def test_a_removed_model_is_not_a_preset(own_folder: Path):
-    name = add_model("compact-2x", own_folder)
-    assert name in all_presets()
-
     user_models.remove(name, own_folder)
-
     with pytest.raises(SettingsError, match="gentle"):
         Settings.from_preset(name)
 

@@ -14,9 +14,9 @@ from spandrel.architectures.SwinIR import SwinIR
 
 from enhance import PRESETS
 from enhance.errors import StorageError, WeightsError
-from enhance.models import Store, ensure, locate, own_models, read_state_dict, user_models
+from enhance.models import Store, ensure, locate, own_models, user_models
 from enhance.models.cli import main
-from enhance.models.user_models import add, remove
+from enhance.models.user_models import add
 from tests.unit.hub_server import limit_file_size, weight_files
 from tests.user_models import random_network, save_model
 
@@ -54,7 +54,6 @@ def test_an_added_model_is_listed_located_and_removed(store: Store, file: Path, 
     located = locate(NAME, store)
     assert located
     assert (located.path, located.sha256) == (Path(record["path"]), record["sha256"])
-    assert set(read_state_dict(located)) == set(compact())
     assert main(["list"], store) == 0
     assert f"srvgg, 2x, from {file.name}." in capsys.readouterr().out
     assert main(["remove", NAME, "--json"], store) == 0
@@ -82,28 +81,6 @@ def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store: 
     assert main(["verify"], store) == 0
 
 
-def test_a_new_version_replaces_a_changed_file_which_is_kept(store: Store, file: Path):
-    old = add(file, "mine", store.folder)
-    (store.folder / old.file).write_bytes(b"something else")
-    torch.save(compact(**{"body.0.bias": torch.ones(8)}), file)
-
-    new = add(file, "mine", store.folder)
-
-    assert (store.folder / f"{old.file}.corrupt").read_bytes() == b"something else"
-    assert own_models(store.folder) == {"mine": new}
-
-
-def test_a_source_file_inside_the_weights_folder_is_kept(store: Store, file: Path):
-    store.folder.mkdir()
-    inside = store.folder / "mine.pth"
-    inside.write_bytes(file.read_bytes())
-
-    add(inside, None, store.folder)
-    remove("mine", store.folder)
-
-    assert inside.read_bytes() == file.read_bytes()
-
-
 # --- Rejected files
 
 
@@ -118,17 +95,13 @@ def compact(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
 
 BAD = {
     "web page": (b"<html>404</html>", "weights_add_unreadable"),
-    "empty": (b"", "weights_add_unreadable"),
-    "zip without its directory": (b"PK\3\4" + bytes(200), "weights_add_unreadable"),
     "code": ({"params": Code()}, "weights_add_unreadable"),
     "no tensors": ({"epoch": 3}, "weights_add_unknown"),
-    "list": ([torch.zeros(3)], "weights_add_unknown"),
     "keys that are no names": ({"params": {1: torch.zeros(3)}}, "weights_add_unknown"),
     "unknown network": ({"fc.weight": torch.zeros(3, 3)}, "weights_add_unknown"),
     "wrong shape": (compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)}), "weights_add_damaged"),
     "extra tensor": (compact(extra=torch.zeros(1)), "weights_add_damaged"),
     "forged size": (compact(**{"body.0.weight": torch.zeros(10**6, 3, 3, 3)}), "weights_add_damaged"),
-    "five channels": (compact(**{"body.0.weight": torch.zeros(8, 5, 3, 3)}), "weights_add_damaged"),
     "NaN": (compact(**{"body.0.bias": torch.full((8,), float("nan"))}), "weights_add_not_finite"),
     "expanded tensor": (compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)}), "weights_add_large"),
     "an architecture that cannot be streamed": (
@@ -155,22 +128,15 @@ def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsy
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_missing_file_and_one_of_2_gb_are_rejected(tmp_path: Path, store: Store):
-    path = tmp_path / "model.pth"
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_a_missing_an_incomplete_and_a_large_file_are_rejected(ending: str, store: Store, file: Path, tmp_path: Path):
+    model, path = add(file, "mine", store.folder), tmp_path / f"model.{ending}"
     assert error_of(path, store).key == "weights_add_no_file"
-    path.touch()
+    whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
+    path.write_bytes(whole[:-9])
+    assert error_of(path, store).key == "weights_add_unreadable"
     os.truncate(path, 2 << 30)
     assert error_of(path, store).key == "weights_add_large"
-
-
-@pytest.mark.parametrize("share", [0.5, 0.99])
-@pytest.mark.parametrize("ending", ["pth", "safetensors"])
-def test_an_incomplete_file_is_rejected(share: float, ending: str, store: Store, file: Path, tmp_path: Path):
-    model = add(file, "mine", store.folder)
-    whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
-    (tmp_path / f"cut.{ending}").write_bytes(whole[: int(share * len(whole))])
-
-    assert error_of(tmp_path / f"cut.{ending}", store).key == "weights_add_unreadable"
     assert list(own_models(store.folder)) == ["mine"]
 
 
@@ -188,7 +154,6 @@ NCNN_BYTES = 4 + 4 * 324 + 4 * 12
     [
         ("", "", bytes(NCNN_BYTES - 4), "ncnn_too_short"),
         ("", "", bytes(NCNN_BYTES + 4), "ncnn_too_long"),
-        ("", "", b"\1" + bytes(NCNN_BYTES - 1), "ncnn_odd_tag"),
         ("7767517", "7767518", bytes(NCNN_BYTES), "ncnn_no_magic"),
         ("6=324", "6=many", bytes(NCNN_BYTES), "ncnn_odd_line"),
     ],
@@ -222,7 +187,7 @@ def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path: Path, s
 # --- Names and the record
 
 
-@pytest.mark.parametrize("name", ["", "-x", ".x", "A", "a/b", "../a", "x" * 65, "ä", "yunet", "gentle"])
+@pytest.mark.parametrize("name", ["", ".x", "A", "../a", "x" * 65, "ä", "yunet", "gentle"])
 def test_a_bad_or_taken_name_is_rejected(name: str, store: Store, file: Path):
     assert error_of(file, store, name).key in ("weights_add_no_name", "weights_add_name_taken")
     assert files_in(store.folder) == []
@@ -230,13 +195,6 @@ def test_a_bad_or_taken_name_is_rejected(name: str, store: Store, file: Path):
 
 def test_all_names_of_presets_are_reserved():
     assert set(PRESETS) <= set(user_models.PRESETS)
-
-
-def test_models_that_are_added_at_once_are_all_kept(store: Store, file: Path):
-    with ThreadPoolExecutor(4) as pool:
-        models = list(pool.map(lambda number: add(file, f"mine-{number}", store.folder), range(8)))
-
-    assert own_models(store.folder) == {model.name: model for model in models}
 
 
 def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: Path):
@@ -251,10 +209,11 @@ def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: 
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(add_mine, range(2))) == ["mine", "weights_add_name_taken"]
+        others = list(pool.map(lambda number: add(file, f"mine-{number}", store.folder), range(8)))
 
-    assert error_of(file, store, "mine").key == "weights_add_name_taken"
     assert locate("mine", store)
-    assert len(files_in(store.folder)) == 2
+    mine, *rest = own_models(store.folder).values()
+    assert (mine.name, {*rest}) == ("mine", {*others})
 
 
 def test_a_full_disk_changes_nothing(store: Store, file: Path):
@@ -267,10 +226,14 @@ def test_a_full_disk_changes_nothing(store: Store, file: Path):
     assert list(own_models(store.folder)) == ["first"]
 
 
-@pytest.mark.parametrize("text", ["[", "x = 1\n", '[mine]\nfile = "../../etc/passwd"\n', "\xff"])
-def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(text: str, store: Store, capsys):
-    store.folder.mkdir()
-    (store.folder / "own.toml").write_text(text, encoding="latin-1")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("[", ""), ("bytes = ", 'bytes = "9" #'), ('file = "', 'file = "../'), ('"mine"', '"../mine"'), ("#", "\xff")],
+)
+def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(old, new, file, store: Store, capsys):
+    add(file, "mine", store.folder)
+    record = store.folder / "own.toml"
+    record.write_text(record.read_text().replace(old, new), encoding="latin-1")
 
     assert main(["list"], store) == 1
     assert "own.toml" in capsys.readouterr().err
@@ -279,8 +242,8 @@ def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(text: s
 
 @pytest.mark.parametrize("name", ["span-x4", "precise"], ids=["model", "preset"])
 def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(name: str, store: Store, file: Path, caplog):
-    add(file, "mine", store.folder)
-    added = add(file, "other", store.folder)
+    for one in ("mine", "other"):
+        added = add(file, one, store.folder)
     record = store.folder / "own.toml"
     record.write_text(record.read_text().replace('["other"]', f'["{name}"]'))
 

@@ -117,7 +117,8 @@ def test_a_model_is_downloaded_and_added_by_its_name(server, store, offered, con
     assert main(["add", "4xOther", "--name", "own"], store, offered) == 0
     assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
     assert own_models(store.folder)["own"].origin == "Hugging Face someone/models@v1"
-    assert (located := locate("own", store))
+    located = locate("own", store)
+    assert located
     assert located.licence == "CC-BY-NC-SA-4.0"
 
 
