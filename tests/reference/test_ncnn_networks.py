@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -22,66 +21,81 @@ from enhance.models.user_models import add
 ncnn = pytest.importorskip("ncnn")
 
 
-class NcnnModel:
-    """Layers with random weights, in the files that ncnn's converter writes."""
+DOUBLED_TWICE = """
+Input in 0 1 data
+Convolution first 1 1 data first 0=8 1=3 4=1 5=1 6=216
+Interp wide 1 1 first wide 0=1 1=2.0 2=2.0
+Convolution one 1 1 wide one 0=8 1=3 4=1 5=1 6=576
+PReLU bent 1 1 one bent 0=8
+Interp wider 1 1 bent wider 0=1 1=2.0 2=2.0
+Split split 1 2 wider x y
+Convolution two 1 1 x two 0=8 1=3 4=1 5=1 6=576 9=1
+BinaryOp sum 2 1 two y sum
+Convolution output 1 1 sum output 0=3 1=3 4=1 5=1 6=216
+"""
 
-    def __init__(self) -> None:
-        self.lines, self.weights, self._random = ["Input in 0 1 data"], b"", np.random.default_rng(4)
+SPAN_2X = """
+Input in 0 1 data
+MemoryData mean 0 1 mean 0=1 1=1 2=3
+BinaryOp less 2 1 data mean less 0=1
+BinaryOp more 1 1 less more 0=2 1=1 2=2.5
+Convolution first 1 1 more first 0=8 1=3 4=1 5=1 6=216
+Split abc 1 3 first a b c
+Convolution one 1 1 c one 0=8 1=3 4=1 5=1 6=576
+Swish bent 1 1 one bent
+Split rest 1 2 bent inner rest
+Convolution three 1 1 rest three 0=8 1=3 4=1 5=1 6=576
+Split st 1 2 three s t
+Sigmoid gate 1 1 t gate
+BinaryOp low 1 1 gate low 0=1 1=1 2=0.5
+BinaryOp sum 2 1 s b sum
+BinaryOp out 2 1 sum low out 0=2
+Concat all 3 1 a out inner all
+Convolution thin 1 1 all thin 0=8 1=1 5=1 6=192
+Convolution last 1 1 thin last 0=12 1=3 4=1 5=1 6=864
+PixelShuffle output 1 1 last output 0=2
+"""
 
-    def layer(self, kind: str, inputs: str, output: str, settings: str = "") -> NcnnModel:
-        counts = f"{len(inputs.split())} {len(output.split())}"
-        self.lines.append(f"{kind} {kind.lower()}{len(self.lines)} {counts} {inputs} {output} {settings}")
-        return self
-
-    def conv(self, source: str, output: str, inputs: int, outputs: int, size: int = 3, more: str = "") -> NcnnModel:
-        values = self._random.normal(0, 1 / np.sqrt(inputs * size**2), outputs * inputs * size**2)
-        self.weights += bytes(4) + values.astype("<f4").tobytes()
-        self.floats(outputs, 0.5 if output == "output" else 0.0)
-        return self.layer(
-            "Convolution", source, output, f"0={outputs} 1={size} 4={size // 2} 5=1 6={values.size} {more}"
-        )
-
-    def floats(self, count: int, middle: float) -> NcnnModel:
-        self.weights += self._random.normal(middle, 0.05, count).astype("<f4").tobytes()
-        return self
-
-    def save(self, folder: Path) -> Path:
-        path = folder / "model.param"
-        path.write_text("\n".join(["7767517", f"{len(self.lines)} 99", *self.lines]) + "\n")
-        path.with_suffix(".bin").write_bytes(self.weights)
-        return path
-
-
-def doubled_twice() -> NcnnModel:
-    model = NcnnModel().conv("data", "first", 3, 8).layer("Interp", "first", "wide", "0=1 1=2.0 2=2.0")
-    model.conv("wide", "one", 8, 8).floats(8, 0.2).layer("PReLU", "one", "bent", "0=8")
-    model.layer("Interp", "bent", "wider", "0=1 1=2.0 2=2.0").layer("Split", "wider", "x y")
-    return model.conv("x", "two", 8, 8, more="9=1").layer("BinaryOp", "two y", "sum").conv("sum", "output", 8, 3)
-
-
-def span_2x() -> NcnnModel:
-    model = NcnnModel().floats(3, 0.4).layer("MemoryData", "", "mean", "0=1 1=1 2=3")
-    model.layer("BinaryOp", "data mean", "less", "0=1").layer("BinaryOp", "less", "more", "0=2 1=1 2=2.5")
-    model.conv("more", "first", 3, 8).layer("Split", "first", "a b c").conv("c", "one", 8, 8)
-    model.layer("Swish", "one", "bent").layer("Split", "bent", "inner rest").conv("rest", "three", 8, 8)
-    model.layer("Split", "three", "s t").layer("Sigmoid", "t", "gate").layer("BinaryOp", "gate", "low", "0=1 1=1 2=0.5")
-    model.layer("BinaryOp", "s b", "sum").layer("BinaryOp", "sum low", "out", "0=2")
-    model.layer("Concat", "a out inner", "all").conv("all", "thin", 24, 8, size=1).conv("thin", "last", 8, 12)
-    return model.layer("PixelShuffle", "last", "output", "0=2")
-
-
-def all_separate_layers() -> NcnnModel:
-    model = NcnnModel().conv("data", "first", 3, 6, more="9=4").layer("Split", "first", "a b c d e")
-    model.layer("BinaryOp", "a", "turned", "0=7 1=1 2=1.0").layer("ReLU", "turned", "bent", "0=0.1")
-    model.floats(1, 0.3).layer("PReLU", "b", "soft", "0=1").layer("BinaryOp", "bent soft", "less", "0=1")
-    model.layer("Eltwise", "c less", "product", "0=0").layer("Sigmoid", "product", "gate").layer("Split", "gate", "g h")
-    model.layer("BinaryOp", "g d", "one", "0=2").layer("BinaryOp", "h e", "two", "0=2").layer("Swish", "two", "three")
-    model.layer("Eltwise", "one three", "sum", "0=1 -23301=2,5.000000e-01,2.000000e+00")
-    model.floats(6, 1.0).layer("MemoryData", "", "gain", "0=1 1=1 2=6").layer("BinaryOp", "sum gain", "more", "0=2")
-    return model.layer("ReLU", "more", "kept").conv("kept", "output", 6, 3, size=1)
-
+ALL_SEPARATE_LAYERS = """
+Input in 0 1 data
+Convolution first 1 1 data first 0=6 1=3 4=1 5=1 6=162 9=4
+Split abcde 1 5 first a b c d e
+BinaryOp turned 1 1 a turned 0=7 1=1 2=1.0
+ReLU bent 1 1 turned bent 0=0.1
+PReLU soft 1 1 b soft 0=1
+BinaryOp less 2 1 bent soft less 0=1
+Eltwise product 2 1 c less product 0=0
+Sigmoid gate 1 1 product gate
+Split gh 1 2 gate g h
+BinaryOp one 2 1 g d one 0=2
+BinaryOp two 2 1 h e two 0=2
+Swish three 1 1 two three
+Eltwise sum 2 1 one three sum 0=1 -23301=2,5.000000e-01,2.000000e+00
+MemoryData gain 0 1 gain 0=1 1=1 2=6
+BinaryOp more 2 1 sum gain more 0=2
+ReLU kept 1 1 more kept
+Convolution output 1 1 kept output 0=3 1=1 5=1 6=18
+"""
 
 pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def save(layers: str, folder: Path) -> Path:
+    """Save these layers with random weights in ncnn's files, and return the path of the first."""
+    lines, values, random = layers.strip().splitlines(), [], np.random.default_rng(4)
+    for line in lines:
+        kind, name, *rest = line.split()
+        settings = dict(setting.split("=") for setting in rest if "=" in setting)
+        if kind == "Convolution":
+            channels, count = int(settings["0"]), int(settings["6"])
+            values += [np.zeros(1), random.normal(0, (channels / count) ** 0.5, count)]
+            values.append(random.normal(0.5 if name == "output" or name == "last" else 0.0, 0.05, channels))
+        elif kind in ("PReLU", "MemoryData"):
+            values.append(random.normal(0.4, 0.05, int(settings["0" if kind == "PReLU" else "2"])))
+    path = folder / "model.param"
+    path.write_text("\n".join(["7767517", f"{len(lines)} 99", *lines]) + "\n")
+    path.with_suffix(".bin").write_bytes(np.concatenate(values).astype("<f4").tobytes())
+    return path
 
 
 def ncnn_output(param: Path, rgb: np.ndarray) -> np.ndarray:
@@ -99,9 +113,9 @@ def ncnn_output(param: Path, rgb: np.ndarray) -> np.ndarray:
     return np.array(result).transpose(1, 2, 0).clip(0, 1) * 255
 
 
-@pytest.mark.parametrize("network", [doubled_twice, span_2x, all_separate_layers])
-def test_each_graph_matches_ncnn(network: Callable[[], NcnnModel], tmp_path: Path, own_folder: Path):
-    param = network().save(tmp_path)
+@pytest.mark.parametrize("layers", [DOUBLED_TWICE, SPAN_2X, ALL_SEPARATE_LAYERS])
+def test_each_graph_matches_ncnn(layers: str, tmp_path: Path, own_folder: Path):
+    param = save(layers, tmp_path)
     add(param, "model", own_folder)
 
     for height, width in [(1, 1), (7, 3), (9, 14), (21, 6)]:
@@ -115,7 +129,7 @@ def test_each_graph_matches_ncnn(network: Callable[[], NcnnModel], tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("Swish swish", "HardSwish swish", r"layer HardSwish \(swish7, line 10\)"),
+        ("Swish bent", "HardSwish bent", r"layer HardSwish \(bent, line 10\)"),
         ("1=3 4=1", "1=3 4=0", "layer Convolution"),
         ("0=2 1=1 2=2.5", "0=6 1=1 2=2.5", "layer BinaryOp"),
         ("2 1 s b sum", "2 1 s nowhere sum", "line 16 .* cannot be parsed"),
@@ -123,20 +137,13 @@ def test_each_graph_matches_ncnn(network: Callable[[], NcnnModel], tmp_path: Pat
     ],
 )
 def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path, own_folder):
-    param = span_2x().save(tmp_path)
-    text = param.read_text()
-    assert old in text
-    param.write_text(text.replace(old, new))
+    assert old in SPAN_2X
+    param = save(SPAN_2X, tmp_path)
+    param.write_text(param.read_text().replace(old, new))
 
     with pytest.raises(WeightsError, match=complaint):
         add(param, None, own_folder)
     assert not own_folder.exists()
-
-
-def package_param(name: str) -> Path:
-    """Return the .param file in an installed package."""
-    (source,) = models.manifest()[name].packages
-    return Path(str(metadata.distribution(source.repo).locate_file(source.path))).with_suffix(".param")
 
 
 @pytest.mark.parametrize("name", ["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"])

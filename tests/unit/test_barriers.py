@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
-from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from enhance import Enhancer, Settings
+from enhance import Enhancer, Preview, Result, Settings
 from enhance.engine.engine import Engine
-from enhance.engine.kernels import Kernel, prepare
+from enhance.engine.kernels import prepare
 from enhance.engine.phases import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
-from enhance.models.graphs import Conv, Graph
+from enhance.models.graphs import Graph
 from enhance.models.networks.plksr import plksr
 from enhance.models.networks.realcugan import realcugan
 from enhance.models.user_models import add
@@ -30,14 +27,6 @@ from tests.unit.hub_server import limit_file_size
 from tests.user_models import random_tensors, save_model
 
 GRAPH = plksr(3, 8, 2, 9, 4, mixer=(3, 3), real=True, groups=4)
-CPU = torch.device("cpu")
-
-
-def kernels_of(graph: Graph) -> dict[int, Kernel]:
-    return prepare(graph, random_tensors(graph.shapes()), CPU, torch.float32, transposed=False)
-
-
-KERNELS = kernels_of(GRAPH)
 KIND = "real-plksr-2x"
 
 
@@ -58,16 +47,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "maps"
 
 
-def stream(
-    image: torch.Tensor,
-    rows: int,
-    threads: int = 1,
-    folder: Path | None = None,
-    *,
-    graph: Graph,
-    kernels: dict[int, Kernel],
-) -> torch.Tensor:
+def stream(image: torch.Tensor, graph: Graph, rows: int, threads: int = 1, folder: Path | None = None) -> torch.Tensor:
     height, width, _ = image.shape
+    kernels = prepare(graph, random_tensors(graph.shapes()), torch.device("cpu"), torch.float32, transposed=False)
     run = PhasedStream(graph, height, width, lambda a, b: image[a:b], torch.float32, folder=folder)
     strips = []
     while not run.finished:
@@ -91,8 +73,7 @@ def stored_files(folder: Path) -> list[str]:
 def test_neither_strips_nor_threads_nor_files_change_the_output(
     graph: Graph, scale: int, size: tuple[int, int], folder: Path
 ):
-    image, kernels = torch.rand(*size, 3, generator=torch.Generator().manual_seed(1)), kernels_of(graph)
-    streamed = partial(stream, image, graph=graph, kernels=kernels)
+    streamed = partial(stream, torch.rand(*size, 3, generator=torch.Generator().manual_seed(1)), graph)
 
     once = streamed(64)
 
@@ -102,32 +83,9 @@ def test_neither_strips_nor_threads_nor_files_change_the_output(
         torch.testing.assert_close(streamed(rows, threads), once, atol=1e-4, rtol=1e-4)
 
 
-def test_no_row_is_computed_twice():
-    rows = Counter[int]()
-
-    @dataclass
-    class Counting:
-        place: int
-        kernel: Any
-
-        def __call__(self, given: torch.Tensor) -> torch.Tensor:
-            made = self.kernel(given)
-            rows[self.place] += len(made)
-            return made
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.kernel, name)
-
-    run = PhasedStream(GRAPH, 33, 7, lambda first, last: torch.rand(last - first, 7, 3), torch.float32)
-    while not run.finished:
-        run.step({place: Counting(place, kernel) for place, kernel in KERNELS.items()}, 4)
-
-    assert {rows[place] for place, node in enumerate(GRAPH.nodes) if isinstance(node, Conv)} == {33}
-
-
 def test_statistics_are_exact_for_a_large_mean():
     values = torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 3000
-    measured = RowStatistics(200, 4, CPU)
+    measured = RowStatistics(200, 4, torch.device("cpu"))
 
     for first in range(0, 200, 7):
         measured.add(first, values[first : first + 7].float())
@@ -137,21 +95,17 @@ def test_statistics_are_exact_for_a_large_mean():
     torch.testing.assert_close(variance.double(), values.var((0, 1), correction=0), rtol=1e-4, atol=0)
 
 
-def test_a_small_disk_is_reported_before_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=200_000))
+def test_a_small_disk_is_reported_before_the_start_and_a_full_one_leaves_nothing(folder: Path, monkeypatch):
     rgb, steps = np.zeros((90, 60, 3), np.uint8), []
-
-    with pytest.raises(StorageError) as error:
-        list(Engine("cpu").stream(rgb, KIND, folder=folder, progress=lambda *_: steps.append(1)))
-
-    assert (error.value.key, steps) == ("disk_short", [])
+    with limit_file_size(0), pytest.raises(StorageError):
+        Engine("cpu").enlarge(rgb, KIND, folder=folder)
     assert stored_files(folder) == []
 
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=200_000))
+    with pytest.raises(StorageError) as error:
+        Engine("cpu").enlarge(rgb, KIND, folder=folder, progress=lambda *_: steps.append(1))
 
-def test_a_full_disk_leaves_nothing(folder: Path):
-    with limit_file_size(0), pytest.raises(StorageError):
-        list(Engine("cpu").stream(np.zeros((90, 60, 3), np.uint8), KIND, folder=folder))
-
+    assert (error.value.key, steps) == ("disk_short", [])
     assert stored_files(folder) == []
 
 
@@ -185,43 +139,34 @@ def image(photo: np.ndarray, tmp_path: Path) -> Path:
     return path
 
 
+def assert_equal(preview: Preview, result: Result) -> None:
+    box, scale = preview.region.box, preview.after.shape[0] // preview.region.box.height
+    shown = result.array[scale * box.top :, scale * box.left :][: scale * box.height, : scale * box.width]
+    assert np.abs(preview.after.astype(int) - shown).max() <= 1
+
+
 @pytest.mark.usefixtures("fresh_store")
-def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image: Path, enhancer: Enhancer):
+def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image: Path, photo, enhancer: Enhancer):
     before = enhancer.preview(image, KIND, size=20)
     result = enhancer.run(image, KIND, preview=before)
     after = enhancer.preview(image, KIND, size=20)
 
     assert before.info["approximate"]
     assert not after.info["approximate"]
-    box = after.region.box
-    shown = result.array[2 * box.top : 2 * (box.top + box.height), 2 * box.left : 2 * (box.left + box.width)]
-    assert np.abs(after.after.astype(int) - shown).max() <= 1
-    assert np.abs(before.after.astype(int) - shown).max() > 1
+    assert_equal(after, result)
     with pytest.raises(SettingsError):  # an exact one is possible
         enhancer.retune(before, Settings.from_preset(KIND, saturation=1.2))
     assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info["approximate"]
+    small = enhancer.preview(photo[:20, :30].copy(), KIND, size=20)
+    assert not small.info["approximate"], "the preview is the whole photo"
 
 
 @pytest.mark.usefixtures("fresh_store")
 @pytest.mark.parametrize("kind", ["esrgan-unshuffle-4", "real-cugan-2x"])
-def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
-    kind: str, image: Path, enhancer: Enhancer, own_folder: Path, tmp_path: Path
-):
+def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(kind, image, enhancer, own_folder, tmp_path):
     add(save_model(kind, tmp_path / "model.pth"), kind, own_folder)
 
     result = enhancer.run(image, kind)
     preview = enhancer.preview(image, kind, x=81, y=95, size=20)
 
-    box, scale = preview.region.box, preview.after.shape[0] // 20
-    shown = result.array[scale * box.top :, scale * box.left :][: scale * box.height, : scale * box.width]
-    assert np.abs(preview.after.astype(int) - shown).max() <= 1
-
-
-@pytest.mark.usefixtures("fresh_store")
-def test_a_preview_of_the_whole_photo_is_exact(photo: np.ndarray, tmp_path: Path, enhancer: Enhancer):
-    Image.fromarray(photo[:20, :30]).save(path := tmp_path / "small.png")
-
-    preview = enhancer.preview(path, KIND, size=20)
-
-    assert not preview.info["approximate"]
-    assert not enhancer.preview(path, "precise", size=10).info["approximate"]
+    assert_equal(preview, result)

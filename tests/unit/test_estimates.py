@@ -14,23 +14,15 @@ from enhance.models import graph_of
 MODEL, DTYPE = "realesr-animevideov3", torch.float32
 
 
-@pytest.fixture
-def estimator() -> Estimator:
-    return Estimator(torch.device("cpu"))
-
-
-def test_a_model_without_runs_is_timed_once(estimator, monkeypatch):
-    timed = []
+def test_a_model_without_runs_is_timed_once(monkeypatch):
+    timed, estimator = [], Estimator(torch.device("cpu"))
     monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda graph, *_: timed.append(graph) or 4e-5)
     assert estimator.seconds(MODEL, DTYPE, 1e6) == pytest.approx(40)
     assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(80)
     assert timed == [graph_of(MODEL)]
 
-
-def test_the_first_run_replaces_the_timed_strip(estimator):
-    estimator.seconds(MODEL, DTYPE, 1e6)
-    estimator.record(MODEL, DTYPE, 1e6, 40.0)
-    assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(80.0)
+    estimator.record(MODEL, DTYPE, 1e6, 80.0)
+    assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(160), "a run replaces the timed strip"
 
 
 @pytest.mark.parametrize("pace", [0.25, 1, 4], ids=["slow at first", "as expected", "quick at first"])

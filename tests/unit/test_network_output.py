@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 import threading
 from pathlib import Path
@@ -56,22 +55,18 @@ def test_rows_have_the_pixels_of_the_strips_also_of_a_stored_output(dtype, colum
         for first, last in ((0, 17), (4, 12), (16, 17)):
             assert np.array_equal(output.rows(first, last), image[first:last])
         assert not path.exists()
-        if place == "kept":
+        if place == "kept" and columns:
             output.keep()
             assert np.array_equal(output.rows(2, 9), image[2:9])
 
-    if place == "kept":
-        with NetworkOutput.open(path) as again:
-            assert np.array_equal(again.rows(3, 15), image[3:15])
+    if not path.exists():
+        assert list(tmp_path.iterdir()) == []
+        return
+    with NetworkOutput.open(path) as again:
+        assert np.array_equal(again.rows(3, 15), image[3:15])
 
 
-def test_an_output_that_is_not_stored_leaves_no_file(tmp_path):
-    filled_output(path=tmp_path / "output.raw").close()
-
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
+@pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)])
 def test_an_incomplete_file_is_an_error(tmp_path, piece):
     path = tmp_path / "output.raw"
     with filled_output(path=path) as output:
@@ -92,21 +87,6 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(rows, tmp_path):
     with limit_file_size(0), pytest.raises(StorageError):
         store()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_temporary_folder_is_an_error_but_a_stored_output_opens(tmp_path, on_disk, monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    with pytest.raises(StorageError, match="Not enough disk space"):
-        filled_output()
-
-    with filled_output(path=tmp_path / "output.raw") as output:
-        output.keep()
-    with NetworkOutput.open(tmp_path / "output.raw") as again:
-        assert np.array_equal(again.rows(0, 17), IMAGE)
-        assert len(list(tmp_path.iterdir())) == 1
 
 
 # --- Images in parts
@@ -195,7 +175,14 @@ def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(square, on_disk
     assert widths == []
 
 
-def test_an_image_in_parts_can_be_cancelled_in_each_part(square, tmp_path, monkeypatch):
+def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(square, on_disk, tmp_path, monkeypatch):
+    files, open_file = [], tempfile.TemporaryFile
+
+    def open_and_record(**options):
+        files.append(open_file(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", open_and_record)
     engine, stop, strips = Engine("cpu"), threading.Event(), []
     widths = limit_memory(engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.steps._STEP_WORK", 1e9)
@@ -209,27 +196,7 @@ def test_an_image_in_parts_can_be_cancelled_in_each_part(square, tmp_path, monke
         strips.extend(run)
 
     assert sum(map(len, strips)) == 4 * 65
-
-
-def test_an_abandoned_image_in_parts_closes_its_files(square, on_disk, tmp_path, monkeypatch):
-    engine = Engine("cpu")
-    limit_memory(engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.engine.raw_store._BLOCK_BYTES", 10_000)
-    files, open_file = [], tempfile.TemporaryFile
-
-    def open_and_record(**options):
-        assert options == {"dir": tmp_path}
-        files.append(open_file(**options))
-        return files[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", open_and_record)
-    strips = engine.stream(square, FAST, folder=tmp_path)
-    next(strips)
-    assert [file.closed for file in files] == [False]
-
-    strips.close()
-
-    assert [file.closed for file in files] == [True]
+    assert [file.closed for file in files] == [True, True]
 
 
 def test_the_free_memory_of_a_gpu_determines_the_parts(monkeypatch):
@@ -243,14 +210,10 @@ def test_the_free_memory_of_a_gpu_determines_the_parts(monkeypatch):
     assert bytes_needed(X4PLUS, torch.float16, longest_part(cuts)) < 600e6 < bytes_needed(X4PLUS, torch.float16, 3000)
 
 
-@pytest.mark.parametrize(("height", "width", "bits"), [(10_000, 10_000, 8), (10_000, 10_000, 16), (12_000, 8_000, 8)])
-def test_the_largest_network_needs_at_most_3_gb(height, width, bits):
-    other_bytes = 1e9  # for libraries, image and buffers, as measured at 10,000 x 10,000
-    engine = Engine("cpu")
-    dtype = PRECISIONS[engine.precision(bits, X4PLUS)]
-    across = longest_part(engine._cuts(X4PLUS, dtype, max(height, width), min(height, width)))
-    weights = weight_bytes(graph_of(X4PLUS), dtype.itemsize)
-    assert bytes_needed(X4PLUS, dtype, across) + weights + other_bytes < 3e9
+def test_the_largest_network_needs_at_most_3_gb():
+    others = 1e9  # for libraries, image and buffers, as measured at 10,000 x 10,000
+    across = longest_part(Engine("cpu")._cuts(X4PLUS, torch.float32, 10_000, 10_000))
+    assert bytes_needed(X4PLUS, torch.float32, across) + weight_bytes(graph_of(X4PLUS), 4) + others < 3e9
 
 
 @pytest.mark.parametrize(
