@@ -58,9 +58,9 @@ def test_tuning_uses_the_scale_of_the_network(own_folder: Path, image: Path, enh
     """Without tuning the result is the network's. At strength 0 it is the resized photo."""
     name, given = add_model("esrgan-8x", own_folder), np.asarray(Image.open(image).convert("RGB"))
 
-    photo_alone, apart, faithful = (
-        enhancer.run(image, Settings(name, **tuning)) for tuning in ({"strength": 0.0}, {}, {"fidelity": 1.0})
-    )
+    photo_alone = enhancer.run(image, Settings(name, strength=0.0))
+    apart = enhancer.run(image, Settings(name))
+    faithful = enhancer.run(image, Settings(name, fidelity=1.0))
 
     assert np.array_equal(apart.array[..., :3], enhancer.upscale(given, name))
     shown = Image.fromarray(photo_alone.array[..., :3]).resize((28, 20), Image.Resampling.BOX)
