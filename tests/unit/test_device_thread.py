@@ -71,8 +71,10 @@ def test_every_step_runs_on_one_thread_that_is_not_the_callers(device_thread, po
 
 def test_a_normal_step_runs_after_two_urgent_ones():
     with BusyThread() as busy:
-        for kind in ("run",) * 2 + ("preview",) * 5:
-            busy.ask(kind, Ticket(kind))
+        for _ in range(2):
+            busy.ask("run", Ticket())
+        for _ in range(5):
+            busy.ask("preview", Ticket("preview"))
 
     assert busy.order == ["preview", "preview", "run", "preview", "preview", "run", "preview"]
 
