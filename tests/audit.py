@@ -7,10 +7,8 @@ answer of the public list in time, the check prints a message and succeeds.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from textwrap import shorten
@@ -23,7 +21,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
-_SECONDS = 20
+_SECONDS = 60
 
 
 def read_excuses() -> dict[str, str]:
@@ -31,25 +29,14 @@ def read_excuses() -> dict[str, str]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["audit"]["excused"]
 
 
-def ask(lock: Path = LOCK, seconds: float = _SECONDS) -> dict[str, Any] | str:
-    """Return the answer of pip-audit for the releases of the lock, or the reason why there is none.
-
-    pip-audit sends a request for each release, so a check of the first one shows quickly whether the list is available.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder) / "first.txt"
-        first.write_text(re.findall(r"^\w.*?\n(?=\w)", lock.read_text("utf-8"), re.DOTALL | re.MULTILINE)[0])
-        answer = _run_audit(first, seconds)
-    return answer if isinstance(answer, str) else _run_audit(lock, seconds)
-
-
-def _run_audit(lock: Path, seconds: float) -> dict[str, Any] | str:
+def ask() -> dict[str, Any] | str:
+    """Return the answer of pip-audit for the releases of the lock, or the reason why there is none."""
     options = ("--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
-    command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), *options]
+    command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), *options]
     try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"no answer within {seconds:g} s"
+        return f"no answer within {_SECONDS} s"
     try:
         answer = json.loads(process.stdout)
     except ValueError:

@@ -2,84 +2,61 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Callable
+import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from PIL import Image
+import pytest
 
-from enhance import Settings
+from enhance import Enhancer, Settings
 from enhance.batch import Batch, BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import _Reporter
 from enhance.info import Result
 from enhance.output.names import plan_names
 
+from .runs import image
 
-def report_done(source: Path, *_: Any, output: Path, progress: Callable[..., object], **__: Any) -> Result:
+
+def report_done(_: Enhancer, source: Path, *__: Any, output: Path, progress: Any, **___: Any) -> Result:
     """Report a file as done without a network, in place of `Enhancer.run`."""
     progress(1, 2, 1.0)
-    progress(2, 2, 0.0)
-    facts = {"path": str(source), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-    info: Any = {
-        "input": {"name": source.name},
-        "output": facts,
-        "seconds": {"total": 1.0},
-        "signature": "",
-        "cached": False,
-    }
+    facts = {"path": str(source), "width": 8, "height": 8}
+    info: Any = {"input": {"name": source.name}, "output": facts, "seconds": {"total": 1.0}, "cached": False}
     return Result(output, info, output)
 
 
-def count_calls(work: Callable[[], object]) -> int:
-    """Return the number of calls and returns of functions, including the steps of generators."""
-    count = 0
+@pytest.fixture
+def calls() -> Any:
+    """A list that grows with each call and return of a function, including the steps of generators."""
+    found: list[None] = []
 
     def step(*_: object) -> None:
-        nonlocal count
-        count += 1
+        found.append(None)
 
+    threading.setprofile(step)
     sys.setprofile(step)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
+    yield found
+    sys.setprofile(None)
+    threading.setprofile(None)  # type: ignore[arg-type]
 
 
-def assert_linear(prepare: Callable[[int], Callable[[], object]]) -> None:
-    """Check that the work for three times the files has little more than three times the calls."""
-    assert count_calls(prepare(120)) < 3.5 * count_calls(prepare(40))
-
-
-def write_photos(folder: Path, count: int) -> Path:
-    folder.mkdir()
-    data = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(data, "JPEG")
-    for number in range(count):
-        (folder / f"{number}.jpg").write_bytes(data.getvalue() + b"%d" % number)
-    return folder
-
-
-def test_a_folder_on_the_command_line_needs_linear_work(tmp_path, monkeypatch, capsys):
+def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, calls):
+    monkeypatch.setattr(Enhancer, "run", report_done)
     # A generator, so that each read of all files adds calls for each file.
     monkeypatch.setattr(Batch, "items", property(lambda batch: tuple(item for item in batch.files.values())))
+    needed = []
 
-    def prepare(count: int) -> Callable[[], object]:
-        batch = find_images([write_photos(tmp_path / f"in-{count}", count)], tmp_path / f"out-{count}")
-        enhancer: Any = SimpleNamespace(run=report_done, max_pixels=1_000_000, max_bytes=1_000_000)
+    for count in (40, 120):
+        folder, output = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
+        for number in range(count):
+            image(folder / f"{number}.png", number)
+        calls.clear()
+        batch = find_images([folder], output)
         reporter = _Reporter(batch, as_json=True, progress="none")
-        return BatchRun(enhancer, Settings("gentle"), batch, on_change=reporter.report).run
+        BatchRun(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
+        plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
+        needed.append(len(calls))
 
-    assert_linear(prepare)
-    assert len(capsys.readouterr().out.splitlines()) == 160
-
-
-def test_equal_names_need_linear_work():
-    def prepare(count: int) -> Callable[[], object]:
-        return lambda: plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
-
-    assert_linear(prepare)
+    assert needed[1] < 3.5 * needed[0]

@@ -24,7 +24,7 @@ from enhance.cli import main
 from enhance.cluster import plan_workers, process_file
 
 from ..site import free_port, wait_until
-from .test_folders import FAST, image, results
+from .runs import FAST, contents, image, names, run
 
 ROOT = Path(__file__).parents[2]
 NODES = [{"CPU": 32.0, "GPU": 2.0}, {"CPU": 12.0}, {}]
@@ -70,18 +70,6 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def cluster_options(address: str) -> list[str]:
-    return [f"--ray={address}", "--json", *FAST]
-
-
-def lines(text: str) -> list[dict]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in results(folder)}
-
-
 def writers_in(folder: Path) -> set[int]:
     """Return the processes that are writing results to the folder, according to their partial files."""
     here = {int(path.name.split("-")[2]) for path in folder.glob(".enhance-*.part")}
@@ -94,22 +82,18 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     for shade in range(4):
         image(folder / f"sub/{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 120)
     (folder / "broken.jpg").write_bytes(b"not an image")
-    assert main(["run", str(folder), "-o", str(tmp_path / "plain"), "--json", *FAST]) == 1
-    plain = lines(capsys.readouterr().out)
+    plain = run(capsys, folder, "-o", tmp_path / "plain", status=1)
 
     with kill_writers(output / "sub"):
-        status = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
-    first = lines(capsys.readouterr().out)
-    again = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
-    second = lines(capsys.readouterr().out)
+        first = run(capsys, folder, "-o", output, "--ray", cluster, status=1)
+    second = run(capsys, folder, "-o", output, "--ray", cluster, status=1)
 
-    assert (status, again, len(contents(output))) == (1, 1, 4)
     assert contents(output) == contents(tmp_path / "plain")
     assert [one for one in first if one["status"] == "failed"] == [one for one in plain if one["status"] == "failed"]
     assert {tuple(one) for one in first} == {tuple(one) for one in plain}
-    cached = {one["output"]["path"]: one["cached"] for one in first if one["status"] == "done"}
-    assert cached == {str(output / name): False for name in results(output)}
-    assert {one["cached"] for one in second if one["status"] == "done"} == {True}
+    for printed, is_cached in ((first, False), (second, True)):
+        results = {one["output"]["path"]: one["cached"] for one in printed if one["status"] == "done"}
+        assert results == {str(output / name): is_cached for name in names(output)}
     assert writers_in(output / "sub") == set()
 
 
@@ -137,15 +121,13 @@ def test_a_photo_that_kills_three_workers_fails_and_the_others_are_done(cluster,
     image(tmp_path / "in/large/a.png", 0, 480)
     for shade in range(1, 5):
         image(tmp_path / f"in/{shade}.png", shade)
-    output = tmp_path / "out"
 
-    with kill_writers(output / "large", 3):
-        status = main(["run", str(tmp_path / "in"), "-o", str(output), *cluster_options(cluster)])
-    printed = {one["input"]["name"]: one for one in lines(capsys.readouterr().out)}
+    with kill_writers(tmp_path / "out" / "large", 3):
+        printed = run(capsys, tmp_path / "in", "-o", tmp_path / "out", "--ray", cluster, status=1)
 
-    assert status == 1
-    assert "3 workers stopped while they processed this file" in printed["a.png"]["error"]
-    assert [printed[f"{shade}.png"]["status"] for shade in range(1, 5)] == ["done"] * 4
+    errors = {one["input"]["name"]: one.get("error", "") for one in printed}
+    assert "3 workers stopped while they processed this file" in errors.pop("a.png")
+    assert errors == {f"{shade}.png": "" for shade in range(1, 5)}
 
 
 @pytest.mark.long
@@ -154,8 +136,8 @@ def test_a_photo_whose_workers_are_ended_because_of_too_little_memory_fails(with
     program = [sys.executable, "-m", "enhance", "run", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     too_little = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
 
-    run = subprocess.run(
-        [*program, *cluster_options("local")],
+    ended = subprocess.run(
+        [*program, "--ray=local", "--json", *FAST],
         cwd=ROOT,
         env=os.environ | too_little,
         stdout=subprocess.PIPE,
@@ -163,8 +145,8 @@ def test_a_photo_whose_workers_are_ended_because_of_too_little_memory_fails(with
         timeout=150,
     )
 
-    assert run.returncode == 1
-    assert ["3 workers stopped" in one["error"] for one in lines(run.stdout)] == [True]
+    assert ended.returncode == 1
+    assert "3 workers stopped" in json.loads(ended.stdout)["error"]
 
 
 @pytest.mark.long
@@ -173,10 +155,10 @@ def test_relative_paths_stay_relative(with_ray, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     image(Path("in/a.png"))
 
-    assert main(["run", "in", "-o", "out", *cluster_options("local")]) == 0
+    (printed,) = run(capsys, "in", "-o", "out", "--ray=local")
 
-    assert [one["output"]["path"] for one in lines(capsys.readouterr().out)] == ["out/a.png"]
-    assert results(Path("out")) == ["a.png"]
+    assert printed["output"]["path"] == "out/a.png"
+    assert names(Path("out")) == ["a.png"]
 
 
 @pytest.mark.long
@@ -187,9 +169,8 @@ def test_workers_without_this_release_are_an_error_with_its_solution(with_ray, t
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
     image(Path("in/a.png"))
 
-    assert main(["run", "in", "-o", "out", *cluster_options("local")]) == 1
+    (failed,) = run(capsys, "in", "-o", "out", "--ray=local", status=1)
 
-    (failed,) = lines(capsys.readouterr().out)
     assert "Install the same version of this program on every machine" in failed["error"]
 
 
@@ -207,15 +188,26 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         image(folder / f"{shade}.png", shade, 480)
-    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *cluster_options(cluster)]
+    program = [
+        sys.executable,
+        "-m",
+        "enhance",
+        "run",
+        str(folder),
+        "-o",
+        str(output),
+        f"--ray={cluster}",
+        "--json",
+        *FAST,
+    ]
 
-    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        wait_until(lambda: writers_in(output) - {run.pid})
-        writers = [psutil.Process(pid) for pid in writers_in(output) - {run.pid}]
-        run.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
-        message = run.communicate(timeout=60)[1].splitlines()[-1]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        wait_until(lambda: writers_in(output) - {started.pid})
+        writers = [psutil.Process(pid) for pid in writers_in(output) - {started.pid}]
+        started.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
+        message = started.communicate(timeout=60)[1].splitlines()[-1]
 
-    assert run.returncode == 143
+    assert started.returncode == 143
     assert message.startswith("enhance: Cancelled")
     assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
     wait_until(lambda: not any(writer.is_running() for writer in writers))

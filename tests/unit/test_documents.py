@@ -18,15 +18,18 @@ from enhance.settings import PRESETS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-READMES = ("README.md", "README.zh-CN.md")
-MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 RUN = ("from enhance import", "from gradio_client import")
 """The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOKS = ROOT / "docs" / "api.md", ROOT / "docs" / "library.md"
 """Documents whose blocks use results of earlier blocks. tests/api/test_snippets.py runs them."""
 NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ", "#!/bin/bash", "apiVersion", "FROM ")
 """The first words of blocks without commands to check: snippets of `RUN`, output, trees, settings of other programs."""
+OTHERS = ("ray", "curl", "apt-get", "docker")
+"""Commands that change or need something outside of the checkout."""
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
 
 
 def blocks(document: Path) -> list[str]:
@@ -41,60 +44,44 @@ def commands(document: Path) -> Iterator[list[str]]:
     """Yield each command in the blocks and backticks of a document, as words without leading variables."""
     lines = [line for block in blocks(document) if not block.startswith(NO_COMMANDS) for line in block.splitlines()]
     text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines += [
-        one for one in re.findall(r"`([^`\n]+)`", text) if re.match(r"([A-Z_]+=\S+ )?(make|python3?|pip) \S", one)
-    ]
-    for line in filter(None, (one.strip() for one in lines)):
+    lines += [found[0] for found in re.findall(r"`((?:[A-Z_]+=\S+ )?(make|python3?|pip) [^`\n]+)`", text)]
+    for line in filter(None, map(str.strip, lines)):
         for part in line.split(" && "):
             words = shlex.split(part.removesuffix("&").strip(), comments=True)
             yield [*dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words)]
 
 
-def check_make(words: list[str]) -> None:
-    (targets,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
-    assert {word for word in words if "=" not in word} <= {*targets.split()}
-    for word in words:
-        assert "=" not in word or f"$({word.partition('=')[0]})" in MAKEFILE
-
-
-def check_python(words: list[str]) -> None:
-    if words[:2] == ["-m", "weights"]:
-        weights_parser().parse_args(words[2:])
-    elif words[:2] == ["-m", "enhance"]:
-        check_enhance(words[2:])
-    elif words[0] == "app.py":
-        check_enhance(["app", *words[1:]])
-    elif words[0] == "-m":
-        module = ROOT / words[1].replace(".", "/")
-        assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
-    else:
+def check(program: str, *words: str) -> None:
+    """Check the arguments of a command. pip is not run, because it would change the environment of the tests."""
+    if program == "make":
+        variables = [word.partition("=")[0] for word in words if "=" in word]
+        assert all(f"$({name})" in read("Makefile") for name in variables)
+        (targets,) = re.findall(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)
+        assert {word for word in words if "=" not in word} <= {*targets.split()}
+    elif program == "pip":
+        files = [after for name, after in pairwise(words) if name == "-r"]
+        assert all((ROOT / name).is_file() for name in files)
+        extras = re.findall(r"\.\[(\w+)\]", " ".join(words))
+        assert all(f"\n{extra} = [" in read("pyproject.toml") for extra in extras)
+    elif program == "python" and words[0] == "-m":
+        check_module(*words[1:])
+    elif program == "python":
         assert (ROOT / words[0]).is_file()
-
-
-def check_enhance(words: list[str]) -> None:
-    if words[0] == "weights":
+    elif words[0] == "weights":
         weights_parser().parse_args(words[1:])
     else:
+        assert program == "enhance"
         assert getattr(parse_arguments(words), "preset", "gentle") in PRESETS
 
 
-def check_pip(words: list[str]) -> None:
-    """Check the arguments without running pip, which would change the environment of the tests."""
-    for name, after in pairwise(words):
-        assert name != "-r" or (ROOT / after).is_file()
-        found = re.fullmatch(r"\.\[(\w+)\]", after)
-        assert not found or f"\n{found[1]} = [" in PYPROJECT
-
-
-def check_docker(words: list[str]) -> None:
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
-    assert words[0] != "compose" or {*words[3:]} <= {*services}
-
-
-CHECKS = {"make": check_make, "python": check_python, "enhance": check_enhance, "pip": check_pip}
-CHECKS["docker"] = check_docker
-OTHERS = ("ray", "curl", "apt-get")
-"""Commands that change or need something outside of the checkout."""
+def check_module(module: str, *words: str) -> None:
+    if module == "enhance":
+        check("enhance", *words)
+    elif module == "weights":
+        check("enhance", "weights", *words)
+    else:
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -102,10 +89,10 @@ def test_every_command_exists(document):
     found = [words for words in commands(document) if words[0] not in OTHERS]
     for words in found:
         try:
-            CHECKS[words[0]](words[1:])
-        except (AssertionError, SystemExit, KeyError) as error:
+            check(*words)
+        except (AssertionError, SystemExit) as error:
             pytest.fail(f"{' '.join(words)}: {error!r}")
-    if document.name in (*READMES, "files.md", "operating.md"):
+    if document.name in ("README.md", "README.zh-CN.md", "files.md", "operating.md"):
         assert len(found) > 5
 
 
@@ -116,29 +103,18 @@ def test_every_link_has_a_target(document):
             assert (document.parent / target.partition("#")[0]).is_file(), target
 
 
-def test_every_variable_is_documented():
-    sources = [path.read_text("utf-8") for path in ROOT.glob("enhance/**/*.py")]
-    read = {name for source in sources for name in re.findall(r'"(ENHANCE_[A-Z_]+)"', source)}
-    described = set(
-        re.findall(r"^\| `(ENHANCE_[A-Z_]+)`", (ROOT / "docs/operating.md").read_text("utf-8"), re.MULTILINE)
-    )
-    assert described == read
-
-
-def test_the_container_passes_every_documented_variable():
-    table = (ROOT / "docs/operating.md").read_text("utf-8").split("## Environment variables")[1].split("\n## ")[0]
-    described = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", row)}
-    of_the_image = {
-        *re.findall(r"(\w+)=/?\w", (ROOT / "Dockerfile").read_text("utf-8").split("ENV ")[1].split("\n\n")[0])
-    }
+def test_every_variable_is_documented_and_passed_to_the_container():
+    sources = "".join(path.read_text("utf-8") for path in ROOT.glob("enhance/**/*.py"))
+    table = read("docs/operating.md").split("## Environment variables")[1].split("\n## ")[0]
+    rows = "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
+    described = {*re.findall(r"\w+", rows)}
+    assert {*re.findall(r'"(ENHANCE_[A-Z_]+)"', sources)} == {*re.findall(r"ENHANCE_\w+", rows)}
+    of_the_image = {*re.findall(r"(\w+)=/?\w", read("Dockerfile").split("ENV ")[1].split("\n\n")[0])}
     folders = {"GRADIO_TEMP_DIR", "HF_HOME", "HF_HUB_CACHE"}
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["enhance"]
+    service = yaml.safe_load(read("compose.yaml"))["services"]["enhance"]
     assert {*service["environment"]} == described - of_the_image - folders
 
 
-def test_the_table_of_models_by_name_is_up_to_date():
-    assert make_catalogue.table() in (ROOT / "docs" / "models.md").read_text("utf-8")
-
-
-def test_the_table_of_gpu_memory_is_up_to_date():
-    assert count_memory.table() in (ROOT / "docs" / "streaming.md").read_text("utf-8")
+def test_generated_tables_are_up_to_date():
+    assert make_catalogue.table() in read("docs/models.md")
+    assert count_memory.table() in read("docs/streaming.md")

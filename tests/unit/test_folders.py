@@ -3,12 +3,9 @@
 import json
 import os
 import shutil
-import signal
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,76 +13,41 @@ from enhance import Settings, StorageError
 from enhance.batch import BatchRun
 from enhance.batch_inputs import Shard, find_images
 from enhance.cli import main
-from enhance.output.names import ResultNames
 from enhance.output.provenance import origin_of
 
-from ..site import wait_until
 from .forks import can_fork
-
-FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
-
-
-def image(path: Path, shade: int = 0, side: int = 8) -> Path:
-    """Save an image that differs for each shade."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.add.outer(np.arange(side), np.arange(side))[..., None] + np.array([shade, 2 * shade, 0])
-    Image.fromarray((pixels % 256).astype(np.uint8)).save(path, format="PNG")
-    return path
+from .runs import FAST, cached, contents, image, names, run
 
 
 def places(*inputs: Path, **options) -> list[str]:
     return [item.relative_path.as_posix() for item in find_images(inputs, **options).items]
 
 
-def results(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def test_hidden_and_other_files_are_skipped_and_counted_and_damaged_images_fail(tmp_path, capsys):
+def test_hidden_and_other_files_are_skipped_and_damaged_images_and_links_fail(tmp_path, capsys):
     folder = tmp_path / "in"
     for name in ("a/x.png", ".hidden.png", ".cache/y.png", "a/._x.png"):
         image(folder / name)
     for name in ("notes.txt", "Thumbs.db", "a/broken.jpg"):
         (folder / name).write_bytes(b"no image")
+    for name, target in {"circle": ".", "folder.png": ".", "1.png": "2.png", "2.png": "1.png"}.items():
+        (folder / name).symlink_to(folder / target)
 
-    status = main(["run", str(folder), "-o", str(tmp_path / "out"), "--json", *FAST])
+    printed = run(capsys, folder, "-o", tmp_path / "out", status=1)
 
-    done, failed, passed = [json.loads(line) for line in sorted(capsys.readouterr().out.splitlines(), key=len)[::-1]]
-    assert (status, done["status"], results(tmp_path / "out")) == (1, "done", ["a/x.png"])
-    assert failed["input"] == {"name": "broken.jpg", "path": str(folder / "a/broken.jpg")}
-    assert passed == {"status": "passed over", "hidden": 3, "others": 2}
+    assert printed.pop() == {"status": "passed over", "hidden": 3, "others": 4}
+    states = {one["input"]["path"]: one["status"] for one in printed}
+    failed = {str(folder / name): "failed" for name in ("1.png", "2.png", "a/broken.jpg")}
+    assert states == {**failed, str(folder / "a/x.png"): "done"}
+    assert names(tmp_path / "out") == ["a/x.png"]
 
 
-def test_the_order_does_not_depend_on_disk_or_locale(tmp_path):
+def test_the_order_does_not_depend_on_disk_or_locale_and_each_file_is_processed_once(tmp_path):
     decomposed = unicodedata.normalize("NFD", "é.png")
     for name in ("b.png", "a/z.png", "a.png", "Z.png", decomposed, "z.png"):
         image(tmp_path / name)
 
-    assert places(tmp_path) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", decomposed]
-
-
-def test_links_to_folders_are_skipped_and_links_that_lead_nowhere_fail(tmp_path, capsys):
-    folder = tmp_path / "in"
-    image(folder / "a.png")
-    (folder / "circle").symlink_to(folder)
-    (folder / "folder.png").symlink_to(folder)
-    for name, target in (
-        ("gone.png", "nowhere.png"),
-        ("itself.png", "itself.png"),
-        ("1.png", "2.png"),
-        ("2.png", "1.png"),
-    ):
-        (folder / name).symlink_to(folder / target)
-    (folder / "far.png").symlink_to(folder / "a.png/b.png")
-
-    assert places(folder) == ["1.png", "2.png", "a.png", "far.png", "gone.png", "itself.png"]
-    for inputs in ([folder], sorted(folder.glob("*.png"))):
-        assert main(["run", *map(str, inputs), "-o", str(tmp_path / "out"), "--json", *FAST]) == 1
-        printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        done = {one["input"]["name"] for one in printed if one["status"] == "done"}
-        failed = {one["input"]["name"] for one in printed if one["status"] == "failed"}
-        assert done == {"a.png"}
-        assert failed >= {"1.png", "2.png", "far.png", "gone.png", "itself.png"}
+    again = (tmp_path / "a.png", tmp_path / "a" / ".." / "a.png")
+    assert places(tmp_path, *again) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", decomposed]
 
 
 def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
@@ -100,53 +62,71 @@ def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(os, "scandir", closed)
 
-    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 1
+    failed, done = run(capsys, tmp_path / "in", "-o", tmp_path / "out", status=1)
 
-    assert "No permission to read the folder in/locked" in capsys.readouterr().err
-    assert results(tmp_path / "out") == ["a.png"]
-
-
-def test_results_inside_the_input_folder_are_not_processed_again(tmp_path):
-    folder, output = tmp_path / "in", "a/deep/out"
-    for shade, name in enumerate(("a/x.png", "a/x.bmp", "b/x.png")):
-        image(folder / name, shade)
-
-    for _ in range(2):
-        assert main(["run", str(folder), "-o", str(folder / output), *FAST]) == 0
-
-    assert results(folder / output) == ["a/x-bmp.png", "a/x-png.png", "b/x.png"]
+    assert "No permission to read the folder in/locked" in failed["error"]
+    assert done["status"] == "done"
 
 
-def test_names_are_unique_on_every_file_system_not_too_long_and_recognised(tmp_path, capsys):
+def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_result(tmp_path, capsys):
     composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     long = "长" * 83 + "ab"  # 251 bytes and .png
-    names = ["a.png", "A.png", f"{composed}.png", f"{decomposed}.png", f"{long}.png", f"{long}.bmp"]
-    sources = [image(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
-    expected = ["a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"]
-    expected += [f"{'长' * 82}-png.png", f"{'长' * 82}-bmp.png"]
+    results = {
+        "A.png": "A.png",
+        "a.png": "a-2.png",
+        "b.png": "b-2.png",  # b.png is another file
+        "c.bmp": "c-bmp.png",
+        "c.png": "c-png.png",
+        "d/a.png": "d/a.png",
+        f"{decomposed}.png": f"{decomposed}.png",
+        f"{composed}.png": f"{composed}-2.png",
+        f"{long}.bmp": f"{'长' * 82}-bmp.png",
+        f"{long}.png": f"{'长' * 82}-png.png",
+    }
+    folder, output = tmp_path / "in", tmp_path / "out"
+    for shade, name in enumerate(results):
+        image(folder / name, shade)
+    output.mkdir()
+    (output / "b.png").write_bytes(b"somebody's")
 
-    for _ in range(2):
-        assert main(["run", *map(str, sources), "-o", str(tmp_path / "out"), "--json", *FAST]) == 0
+    first = run(capsys, folder, "-o", output)
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.png")}
+    again = run(capsys, folder.rename(tmp_path / "moved"), "-o", output)
 
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [Path(one["output"]["path"]).name for one in printed] == 2 * expected
-    assert [one["cached"] for one in printed] == [False] * 6 + [True] * 6
-    assert results(tmp_path / "out") == sorted(expected)
+    for printed, is_cached in ((first, False), (again, True)):
+        paths = [Path(one["output"]["path"]).relative_to(output).as_posix() for one in printed]
+        assert paths == list(results.values())
+        assert {one["cached"] for one in printed} == {is_cached}
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*.png")} == before
+    assert names(output) == sorted([*results.values(), "b.png"])
+    assert (output / "b.png").read_bytes() == b"somebody's"
+
+    earlier = (output / "c-png.png").read_bytes()
+    image(tmp_path / "moved/c.png", 99)  # A camera can use the same file name again.
+    assert [name for name, was in cached(run(capsys, tmp_path / "moved", "-o", output)).items() if not was] == [
+        "c-png-2.png"
+    ]
+    assert (output / "c-png.png").read_bytes() == earlier
 
 
-def test_failures_are_appended_to_no_photo(tmp_path, capsys, monkeypatch):
-    photo, bad = image(tmp_path / "photo.jpg"), tmp_path / "bad.png"
-    bad.write_bytes(b"no image")
-    before = photo.read_bytes()
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
+def test_results_among_the_originals_are_found_unless_the_quality_changes(tmp_path, capsys, format):
+    folder, ending = tmp_path / "in", format.replace("jpeg", "jpg")
+    image(folder / "a.jpg", 1)
+    image(folder / "b.png", 2)
+    Image.new("RGB", (8, 8)).save(folder / f"b.{ending}", comment="Enhance your life")
+    originals = contents(folder)
 
-    assert main(["run", str(bad), "-o", str(tmp_path / "out"), "--failures", str(photo), *FAST]) == 2
-    assert "Use a file name that ends in .jsonl" in capsys.readouterr().err
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert main(["run", str(bad), "--failures", str(tmp_path / "new.txt"), *FAST]) == 2
-    assert "以 .jsonl 结尾" in capsys.readouterr().err
+    def work(quality: int) -> dict[str, bool]:
+        inputs = [folder / "a.jpg", folder / "b.png"]
+        return cached(run(capsys, *inputs, "-o", folder, "--format", format, "--quality", quality))
 
-    assert photo.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "photo.jpg"]
+    first, again, other = work(92), work(92), work(60)
+
+    assert first == other == {f"a{'-2' if ending == 'jpg' else ''}.{ending}": False, f"b-2.{ending}": False}
+    assert again == dict.fromkeys(first, True)
+    assert contents(folder).keys() == originals.keys() | first.keys()
+    assert originals.items() <= contents(folder).items()
 
 
 def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys):
@@ -157,86 +137,95 @@ def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys
     entries = [{"input": str(good), "output": "sub/b.jpg", "settings": settings}, {"input": str(bad), "output": "c"}]
     files.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
 
-    first = main(["run", "--files", str(files), "--failures", str(failures), "-o", str(output), *FAST])
+    run(capsys, "--files", files, "--failures", failures, "-o", output, status=1)
     failed = json.loads(failures.read_text())
     image(bad, 1)
-    again = main(["run", "--files", str(failures), "-o", str(output), *FAST])
+    run(capsys, "--files", failures, "-o", output)
 
-    assert (first, again, results(output)) == (1, 0, ["c.png", "sub/b.png"])
+    assert names(output) == ["c.png", "sub/b.png"]
     assert Image.open(output / "sub/b.png").size == (16, 16)
     assert "unsupported format" in failed.pop("reason")
     assert failed == entries[1]
 
 
-def test_a_malformed_line_of_a_list_is_named(tmp_path, capsys):
-    files = tmp_path / "list.jsonl"
-    for line in (
+@pytest.mark.parametrize(
+    "line",
+    [
         "no object",
         '["a.png"]',
         '{"output": "a"}',
         '{"input": "a.png", "output": "../a"}',
         '{"input": "a.png", "settings": {"preset": "none"}}',
-        '{"input": "a.png", "settings": {"unknown": 1}}',
+    ],
+)
+def test_a_malformed_line_of_a_list_is_named(tmp_path, capsys, line):
+    files = tmp_path / "list.jsonl"
+    files.write_text(f'{{"input": "a.png"}}\n\n{line}\n')
+
+    assert main(["run", "--files", str(files), *FAST]) == 2
+    assert f"Line 3 of {files} cannot be used (" in capsys.readouterr().err
+
+
+def test_failures_are_appended_to_no_photo(tmp_path, capsys, monkeypatch):
+    photo = image(tmp_path / "photo.jpg")
+    before = contents(tmp_path)
+
+    for language, sentence in (
+        ("en_GB.UTF-8", "Use a file name that ends in .jsonl"),
+        ("zh_CN.UTF-8", "以 .jsonl 结尾"),
     ):
-        files.write_text(f'{{"input": "a.png"}}\n\n{line}\n')
-        assert main(["run", "--files", str(files), *FAST]) == 2
-        assert f"Line 3 of {files} cannot be used (" in capsys.readouterr().err
+        monkeypatch.setenv("LC_ALL", language)
+        assert main(["run", "gone.png", "--failures", str(photo), *FAST]) == 2
+        assert sentence in capsys.readouterr().err
+
+    assert contents(tmp_path) == before
 
 
 def test_a_file_stays_in_its_shard_when_others_are_added_or_removed(tmp_path):
-    folder = tmp_path / "in"
-    for number in range(30):
-        image(folder / f"{number % 3}/{number}.png")
+    for number in range(12):
+        image(tmp_path / f"{number}.png")
 
-    def shards() -> list[set[str]]:
-        return [set(places(folder, shard=Shard.parse(f"{number}/3"))) for number in (1, 2, 3)]
+    def shards() -> list[list[str]]:
+        return [places(tmp_path, shard=Shard.parse(f"{number}/3")) for number in (1, 2, 3)]
 
-    before, everything = shards(), set(places(folder))
-    for number in range(15):
-        (folder / f"{number % 3}/{number}.png").unlink()
-    image(folder / "new.png")
+    before = shards()
+    image(tmp_path / "new.png")
+    (tmp_path / "1.png").unlink()
 
-    assert all(before)
-    assert set.union(*before) == everything
-    assert sum(map(len, before)) == 30
-    for earlier, later in zip(before, shards(), strict=True):
-        assert later - {"new.png"} == earlier & set(places(folder))
+    assert before == [
+        ["4.png", "5.png", "6.png", "9.png"],
+        ["0.png", "2.png", "3.png"],
+        ["1.png", "10.png", "11.png", "7.png", "8.png"],
+    ]
+    assert [{*later} - {"new.png"} for later in shards()] == [{*earlier} - {"1.png"} for earlier in before]
 
 
-def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path):
-    sources = [image(tmp_path / f"{number}/a.{ending}", number) for number, ending in enumerate(("png", "png", "bmp"))]
-    inputs = [str(source) for source in sources]
+def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path, capsys):
+    inputs = [image(tmp_path / f"{number}/a.{ending}", number) for number, ending in enumerate(("png", "png", "bmp"))]
 
     for number in (1, 2):
-        assert main(["run", *inputs, "-o", str(tmp_path / "parts"), f"--shard={number}/2", *FAST]) == 0
-    assert main(["run", *inputs, "-o", str(tmp_path / "whole"), *FAST]) == 0
+        run(capsys, *inputs, "-o", tmp_path / "parts", f"--shard={number}/2")
+    run(capsys, *inputs, "-o", tmp_path / "whole")
 
-    assert results(tmp_path / "whole") == results(tmp_path / "parts") == ["a-bmp.png", "a-png-2.png", "a-png.png"]
-    for name in results(tmp_path / "whole"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
-
-
-def test_the_shard_auto_ends_with_what_replaces_it(tmp_path, capsys):
-    assert main(["run", str(image(tmp_path / "a.png")), "--shard=auto"]) == 2
-    assert "--shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" in capsys.readouterr().err
+    assert names(tmp_path / "whole") == ["a-bmp.png", "a-png-2.png", "a-png.png"]
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
-def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥", "auto"])
+def test_a_malformed_shard_is_rejected_with_an_example(text, tmp_path, capsys):
     assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
     (sentence,) = capsys.readouterr().err.strip().splitlines()
-    assert "such as 2/5" in sentence
+    assert ("--shard $SLURM_ARRAY_TASK_ID/" if text == "auto" else "such as 2/5") in sentence
 
 
 def test_an_output_that_ends_in_a_slash_is_a_folder(tmp_path, capsys):
     photo = image(tmp_path / "a.png")
 
-    assert main(["run", str(photo), "-o", f"{tmp_path}/new/", *FAST]) == 0
-    assert main(["run", str(photo), "-o", f"{tmp_path}/new.png/", *FAST]) == 0
+    run(capsys, photo, "-o", f"{tmp_path}/new.png/")
     assert main(["run", str(photo), "-o", f"{photo}/", *FAST]) == 2
 
     assert "Choose a folder" in capsys.readouterr().err
-    assert results(tmp_path / "new") == results(tmp_path / "new.png") == ["a.png"]
+    assert names(tmp_path / "new.png") == ["a.png"]
 
 
 @can_fork
@@ -253,117 +242,55 @@ def test_two_processes_on_one_folder_lose_nothing(forks, tmp_path):
 
     runs = [forks.start("run", "--json", *FAST, tmp_path / folder, "-o", output) for folder in ("one", "two")]
 
-    assert [run.wait() for run in runs] == [0, 0]
-    for run in runs:
-        for line in run.output.read_text().splitlines():
+    assert [process.wait() for process in runs] == [0, 0]
+    for process in runs:
+        for line in process.output.read_text().splitlines():
             info = json.loads(line)
             owners.setdefault(Path(info["output"]["path"]).name, set()).add(info["input"]["sha256"])
     assert sorted(owners) == ["0.png", "1.png", "2.png", "3.png", "4.png", "5-2.png", "a-2.png", "a.png"]
     assert {name: {origin_of(output / name).input_sha256} for name in owners} == owners
     assert own.read_bytes() == b"somebody's"
-    assert results(output) == sorted([*owners, own.name])
-
-
-def test_a_second_run_finds_every_result(tmp_path, capsys):
-    for shade, name in enumerate(("a.png", "a.bmp", "sub/a.png", "b.png")):
-        image(tmp_path / "in" / name, shade)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/b.png").write_bytes(b"somebody's")
-    command = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json", *FAST]
-
-    assert main(command) == 0
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
-    capsys.readouterr()
-    assert main(command) == 0
-
-    assert [json.loads(line)["cached"] for line in capsys.readouterr().out.splitlines()] == [True] * 4
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")} == before
-    assert results(tmp_path / "out") == ["a-bmp.png", "a-png.png", "b-2.png", "b.png", "sub/a.png"]
-
-
-@pytest.mark.parametrize("has_links", [True, False])
-def test_a_result_gets_another_name_if_its_own_was_taken_during_the_run(enhancer, tmp_path, monkeypatch, has_links):
-    image(tmp_path / "in/a.png")
-    taken = tmp_path / "out/a.png"
-    if not has_links:
-        monkeypatch.setattr(os, "link", refuse_links)
-
-    def save_a_file(*_: object) -> None:
-        taken.write_bytes(b"somebody's")
-
-    batch = find_images([tmp_path / "in"], tmp_path / "out")
-    done = BatchRun(enhancer, Settings("anime-fast"), batch, on_compute=save_a_file).run()
-
-    assert [(item.state, item.result) for item in done.items] == [("done", tmp_path / "out/a-2.png")]
-    assert taken.read_bytes() == b"somebody's"
-    assert Image.open(tmp_path / "out/a-2.png").size == (32, 32)
-    assert results(tmp_path / "out") == ["a-2.png", "a.png"]
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_an_output_file_that_appeared_during_the_run_is_not_replaced(enhancer, tmp_path, name):
-    source, output = image(tmp_path / "in.png"), tmp_path / "out" / name
-
-    def save_a_file(_: object) -> None:
-        output.write_bytes(b"somebody's")
-
-    with pytest.raises(StorageError) as error:
-        enhancer.run(source, "anime-fast", output=output, on_compute=save_a_file)
-
-    assert error.value.key == "name_taken"
-    assert output.read_bytes() == b"somebody's"
-    assert results(output.parent) == [name]
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_a_result_that_appeared_at_the_output_file_during_the_run_is_replaced(enhancer, tmp_path, name):
-    source, output = image(tmp_path / "in.png"), tmp_path / "out" / name
-
-    earlier = enhancer.run(source, Settings("anime-fast", sharpen=1), output=tmp_path / name).path
-
-    def save_a_result(_: object) -> None:
-        shutil.copy(earlier, output)
-
-    result = enhancer.run(source, "anime-fast", output=output, on_compute=save_a_result)
-
-    assert origin_of(output).signature == result.info["signature"]
-    assert results(output.parent) == [name]
-
-
-def test_a_result_of_another_input_is_not_replaced_if_it_takes_the_name_first(enhancer, tmp_path):
-    other = enhancer.run(image(tmp_path / "other.png", 7), "anime-fast", output=tmp_path / "other-4x.png").path
-
-    class LateNames(ResultNames):
-        def assign(self, source: Path, target: Path) -> Path:
-            output = super().assign(source, target)
-            if output.name == "a.png":
-                shutil.copy(other, output)  # Another process finishes between the choice of the name and the run.
-            return output
-
-    image(tmp_path / "in/a.png")
-    (tmp_path / "out").mkdir()
-    batch = replace(find_images([tmp_path / "in"], tmp_path / "out"), names=LateNames(tmp_path / "out"))
-    done = BatchRun(enhancer, Settings("anime-fast"), batch).run()
-
-    assert [(item.state, item.result) for item in done.items] == [("done", tmp_path / "out/a-2.png")]
-    assert (tmp_path / "out/a.png").read_bytes() == other.read_bytes()
+    assert names(output) == sorted([*owners, own.name])
 
 
 def refuse_links(*_: object) -> None:
     raise PermissionError(1, "Operation not permitted")  # as FAT does
 
 
-@can_fork
-def test_a_killed_process_is_resumed(forks, tmp_path):
-    folder, output = tmp_path / "in", tmp_path / "out"
-    for shade in range(3):
-        image(folder / f"{shade}.png", shade, 256 if shade == 2 else 24)  # the last takes longer than the signal
-    run = forks.start("run", *FAST, folder, "-o", output)
-    wait_until(lambda: (output / "0.png").exists())
-    run.send_signal(signal.SIGKILL)
+@pytest.fixture
+def result_of_another_photo(enhancer, tmp_path) -> bytes:
+    return enhancer.run(image(tmp_path / "other.png", 7), "anime-fast", output=tmp_path / "b.png").path.read_bytes()
 
-    assert run.wait() == -signal.SIGKILL
-    assert main(["run", str(folder), "-o", str(output), *FAST]) == 0
 
-    assert [path.name for path in sorted(output.iterdir())] == ["0.png", "1.png", "2.png"]
-    assert len(results(folder)) == 3
+@pytest.mark.parametrize("has_links", [True, False])
+@pytest.mark.parametrize("is_result", [True, False])
+def test_a_file_that_takes_the_name_during_the_run_stays(
+    enhancer, tmp_path, monkeypatch, result_of_another_photo, has_links, is_result
+):
+    content = result_of_another_photo if is_result else b"somebody's"
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse_links)
+    image(tmp_path / "in/a.png")
+
+    batch = find_images([tmp_path / "in"], tmp_path / "out")
+    on_compute = lambda *_: (tmp_path / "out/a.png").write_bytes(content)  # noqa: E731
+    (item,) = BatchRun(enhancer, Settings("anime-fast"), batch, on_compute=on_compute).run().items
+
+    assert (item.state, item.result) == ("done", tmp_path / "out/a-2.png")
+    assert (tmp_path / "out/a.png").read_bytes() == content
+    assert Image.open(tmp_path / "out/a-2.png").size == (32, 32)
+    assert names(tmp_path / "out") == ["a-2.png", "a.png"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_an_output_file_that_appears_during_the_run_is_replaced_only_if_it_is_a_result(enhancer, tmp_path, name):
+    source, output = image(tmp_path / "in.png"), tmp_path / "out" / name
+    earlier = enhancer.run(source, Settings("anime-fast", sharpen=1), output=tmp_path / name).path
+
+    result = enhancer.run(source, "anime-fast", output=output, on_compute=lambda _: shutil.copy(earlier, output))
+    assert origin_of(output).signature == result.info["signature"]
+    output.unlink()
+    with pytest.raises(StorageError, match="already exists"):
+        enhancer.run(source, "anime-fast", output=output, on_compute=lambda _: output.write_bytes(b"somebody's"))
+
+    assert contents(output.parent) == {name: b"somebody's"}

@@ -1,5 +1,6 @@
 """Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept the same kinds."""
 
+import asyncio
 import io
 from threading import Event
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from enhance import Cancelled, EnhanceError, PictureError, Settings, enhance
+from enhance import Cancelled, EnhanceError, PictureError, Result, Settings, StorageError, enhance
 
 RAW = Settings("anime-fast", tuning=False)
 
@@ -21,40 +22,41 @@ def small(photo) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "channels"),
-    [(np.uint8, None), (np.uint8, 1), (np.uint8, 4), (np.uint16, 3), (np.uint16, 4), (np.float32, 3), (np.float64, 1)],
+    ("dtype", "highest", "channels"),
+    [
+        (np.uint8, 255, slice(3)),
+        (np.uint8, 255, 0),
+        (np.uint16, 65535, slice(4)),
+        (np.float32, 1, slice(3)),
+        (np.float64, 1, slice(1)),
+    ],
 )
-def test_an_array_comes_back_with_its_type_and_channels(enhancer, small, dtype, channels):
+def test_an_array_comes_back_with_its_type_and_channels(enhancer, small, dtype, highest, channels):
     rgba = np.dstack([small, np.full(small.shape[:2], 255, np.uint8)])
-    image = small[..., 0] if channels is None else rgba[..., :channels]
-    highest = {np.uint8: 1, np.uint16: 257}.get(dtype, 1 / 255)
-    image = (image * float(highest)).astype(dtype)
+    image = (rgba[..., channels] * (highest / 255)).astype(dtype)
 
     large = enhance(image, RAW, enhancer=enhancer)
 
-    assert (large.dtype, large.ndim, large.shape[:2]) == (dtype, image.ndim, (48, 64))
-    assert large.shape[2:] == image.shape[2:]
+    assert (large.dtype, large.shape) == (dtype, (48, 64, *image.shape[2:]))
     assert large.mean() == pytest.approx(image.mean(), rel=0.05)
 
 
 @pytest.mark.parametrize(
-    ("order", "dtype"),
-    [("CHW", torch.uint8), ("HWC", torch.float32), ("BCHW", torch.float16), ("BHWC", torch.float32)],
+    ("axes", "dtype", "shape"),
+    [
+        ((2, 0, 1), torch.uint8, (3, 48, 64)),
+        ((0, 1, 2), torch.float32, (48, 64, 3)),
+        ((0, 3, 1, 2), torch.float16, (2, 3, 48, 64)),
+        ((0, 1, 2, 3), torch.float32, (2, 48, 64, 3)),
+    ],
 )
-def test_a_tensor_comes_back_in_its_order_of_axes(enhancer, small, order, dtype):
-    image = torch.from_numpy(small)
-    if "CHW" in order:
-        image = image.permute(2, 0, 1)
-    if "B" in order:
-        image = torch.stack([image, image.flip(-2 if "CHW" in order else -3)])
+def test_a_tensor_comes_back_in_its_order_of_axes(enhancer, small, axes, dtype, shape):
+    image = torch.from_numpy(small if len(axes) == 3 else np.stack([small, small[::-1]])).permute(axes)
     image = image if dtype == torch.uint8 else (image / 255).to(dtype)
 
     large = enhance(image, RAW, enhancer=enhancer)
 
-    assert large.dtype == dtype
-    assert list(large.shape) == [
-        side * 4 if name in "HW" else side for name, side in zip(order, image.shape, strict=True)
-    ]
+    assert (large.dtype, tuple(large.shape)) == (dtype, shape)
     assert large.float().mean().item() == pytest.approx(image.float().mean().item(), rel=0.05)
 
 
@@ -120,30 +122,39 @@ def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
 
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
     failed = []
-    images = [small, b"damaged", small[:8], small[:10]]
+    images = [np.tile(small, (20, 20, 1)), b"damaged", small[:8], small[:10]]  # The first run ends last.
 
     results = list(enhancer.run_many(images, RAW, on_error=lambda source, error: failed.append(source)))
 
-    assert [result.info["input"]["height"] for result in results] == [12, 8, 10]
+    assert [result.info["input"]["height"] for result in results] == [240, 8, 10]
     assert failed == [b"damaged"]
     with pytest.raises(PictureError):
         list(enhancer.run_many(images, RAW))
 
 
 def test_run_many_reads_its_sources_as_needed_and_can_be_abandoned_or_cancelled(enhancer, small):
-    read = []
+    sources, failed, stop = iter([small[:rows] for rows in range(4, 12)]), [], Event()
 
-    def sources():
-        for rows in range(4, 12):
-            read.append(rows)
-            yield small[:rows]
+    results = enhancer.run_many(sources, RAW)
+    assert next(results).info["input"]["height"] == 4
+    results.close()
+    assert len(list(sources)) >= 5
 
-    for result in enhancer.run_many(sources(), RAW):
-        assert result.info["input"]["height"] == 4
-        break
-
-    assert len(read) <= 3
-    stop = Event()
     stop.set()
     with pytest.raises(Cancelled):
-        list(enhancer.run_many([small], RAW, stop=stop))
+        list(enhancer.run_many([small], RAW, stop=stop, on_error=lambda *error: failed.append(error)))
+    assert failed == []
+
+
+def test_runs_of_asynchronous_code_run_at_the_same_time(enhancer, small):
+    async def run() -> list[Result]:
+        return await asyncio.gather(*(asyncio.to_thread(enhancer.run, small[:rows], RAW) for rows in (6, 8)))
+
+    assert [result.info["input"]["height"] for result in asyncio.run(run())] == [6, 8]
+
+
+def test_saving_never_overwrites_the_input(enhancer, photo_file):
+    before = photo_file.read_bytes()
+    with pytest.raises(StorageError, match="never overwritten"):
+        enhancer.run(photo_file, RAW).save(photo_file)
+    assert photo_file.read_bytes() == before

@@ -59,10 +59,3 @@ def test_command_line_enhances_the_first_page_and_says_so(tmp_path, capsys):
     assert main(call) == 0
     assert "Only the first image of the file was enhanced" in capsys.readouterr().err
     assert inspect(tmp_path / "large.png").height == 4 * len(first)
-
-
-def test_the_withdrawn_option_is_rejected_with_what_to_use_instead(tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["run", "--pages", str(tmp_path)])
-    assert ended.value.code == 2
-    assert "Remove it to enhance the first page only" in capsys.readouterr().err

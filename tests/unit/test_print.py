@@ -10,9 +10,6 @@ import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.cli import main
-from enhance.images import inspect
-from enhance.output.resample import result_size
 from enhance.settings import PRINT_DPI, signature
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
@@ -63,28 +60,9 @@ def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_pat
     assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
 
 
-def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
-    call = ["run", str(source), "-o", str(tmp_path / "a3.webp"), "--preset", "anime-fast", "--device", "cpu"]
-    assert main([*call, "--long-side", "100", "--dpi", "300", "--json"]) == 0
-    assert resolutions(tmp_path / "a3.webp") == {PRINT_DPI}
-    assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == PRINT_DPI
-    assert main([*call, "--dpi", "0"]) == 2
-    assert "dpi" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("stated", "shown"), [(600, 600), (72, PRINT_DPI), (0, PRINT_DPI)])
-def test_the_print_size_of_a_scan_is_shown_at_its_resolution(tmp_path, stated, shown):
-    Image.new("RGB", (8, 8)).save(tmp_path / "scan.jpg", dpi=(stated, stated))
-    facts = inspect(tmp_path / "scan.jpg")
-    assert PIXELS.resolution(facts.dpi) == shown
-    assert PRINT.resolution(facts.dpi) == PRINT_DPI
-
-
-def test_a_print_fits_inside_the_paper_in_either_orientation():
-    paper = Settings("anime-fast", print_width=1.27, print_height=1.016)  # 150 x 120 px at 300 dpi
-    sizes = {(40, 56): (107, 150), (56, 40): (150, 107), (40, 40): (120, 120), (300, 1000): (45, 150)}
-    for (height, width), size in sizes.items():
-        assert result_size(paper, height, width) == size
+def test_the_print_size_of_a_scan_is_shown_at_its_resolution():
+    assert [PIXELS.resolution(dpi) for dpi in (600, 72, 0, None)] == [600, PRINT_DPI, PRINT_DPI, PRINT_DPI]
+    assert PRINT.resolution(600) == PRINT_DPI
 
 
 @pytest.mark.parametrize(("fit", "is_cached"), [("contain", True), ("border", False), ("crop", False)])
@@ -97,11 +75,3 @@ def test_a_print_of_an_earlier_version_is_found_unless_it_has_a_border_or_was_cr
     path.write_text(json.dumps({**info, "settings": {**info["settings"], "print_fit": fit}}))
     assert (enhancer.tasks.info(info["task_id"]) is not None) == is_cached
     assert enhancer.run(photo_file, settings).info["cached"] == is_cached
-
-
-@pytest.mark.parametrize("command", ["run", "analyse"])
-def test_the_withdrawn_option_is_rejected_with_what_to_use_instead(command, photo_file, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([command, str(photo_file), "--print", "a4", "--print-fit", "border"])
-    assert ended.value.code == 2
-    assert "Remove --print-fit" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 import signal
@@ -26,7 +25,8 @@ from enhance.remote import upload
 
 from ..site import wait_until
 from .forks import can_fork
-from .test_folders import FAST, image
+from .runs import FAST, image
+from .runs import run as run_command
 
 fsspec = pytest.importorskip("fsspec")
 RAW = Settings.from_preset("anime-fast")
@@ -101,59 +101,44 @@ def test_a_folder_is_enhanced_as_a_local_one_and_resumed(store, enhancer, tmp_pa
     for shade, name in enumerate(("a.png", "sub/a.png", ".hidden.png", ".cache/b.png", ".cache/c.png", "notes.txt")):
         store.add(name, shade, tmp_path)
     store.write(f"{store.source}/broken.jpg", b"no image")
-
-    first, again = run(enhancer, store), run(enhancer, store)
-
-    paths = [f"{store.results}/{name}" for name in ("a.png", "sub/a.png")]
-    assert computed(first) == dict.fromkeys(paths, True)
-    assert computed(again) == dict.fromkeys(paths, False)
-    assert [item.state for item in again.items] == ["done", "failed", "done"]
-    assert "broken.jpg" in str(again.items[1].error)
-    assert (again.hidden, again.others) == (2, 1)
-    assert store.names() == ["a.png", "sub/a.png"]
-    local = enhancer.run(image(tmp_path / "a.png", 0), RAW, output=tmp_path / "local.png")
-    assert store.read("a.png") == local.path.read_bytes()
-
-
-def test_other_settings_replace_a_result_and_a_foreign_object_stays(store, enhancer, tmp_path):
-    store.add("a.png", 1, tmp_path)
     store.write(f"{store.results}/a.png", b"somebody's")
+    paths = [f"{store.results}/{name}" for name in ("a-2.png", "sub/a.png")]
 
-    names = [list(computed(run(enhancer, store, settings))) for settings in (RAW, RAW.changed(contrast=1.2))]
+    for settings, is_new in ((RAW.changed(contrast=1.2), True), (RAW, True), (RAW, False)):
+        batch = run(enhancer, store, settings)
+        assert computed(batch) == dict.fromkeys(paths, is_new)
+        assert [item.state for item in batch.items] == ["done", "failed", "done"]
+        assert "broken.jpg" in str(batch.items[1].error)
+        assert (batch.hidden, batch.others) == (2, 1)
 
-    assert names[0] == names[1]
+    assert store.names() == ["a-2.png", "a.png", "sub/a.png"]
+    assert store.read("a.png") == b"somebody's"
+    local = enhancer.run(image(tmp_path / "a.png", 0), RAW, output=tmp_path / "local.png")
+    assert store.read("a-2.png") == local.path.read_bytes()
     with pytest.raises(EnhanceError, match="not created by this program"):
         upload(tmp_path / "image", f"{store.results}/a.png")  # as if it had appeared during a run
-    assert store.names() == ["a-2.png", "a.png"]
-    assert store.read("a.png") == b"somebody's"
 
 
-@pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
-def test_results_in_another_format_are_recognised_and_are_no_inputs(enhancer, tmp_path, format):
-    store, encoding = Store(f"memory://{tmp_path.name}"), Encoding(format)
+def test_results_in_another_format_are_recognised_and_are_no_inputs(enhancer, tmp_path):
+    store, encoding = Store(f"memory://{tmp_path.name}"), Encoding("webp")
     store.results = f"{store.source}/out"
     store.add("a.png", 1, tmp_path)
+    outputs = []
 
-    def work() -> Batch:
+    for is_cached in (False, True):
         batch = find_images([store.source], store.results, ending=encoding.file_format.ending)
-        return BatchRun(enhancer, RAW, batch, encoding=encoding).run()
+        batch = BatchRun(enhancer, RAW, batch, encoding=encoding).run()
+        assert computed(batch) == {f"{store.results}/a.webp": not is_cached}
+        outputs += [{**item.info["output"], "sha256": ""} for item in batch.items if item.info]
 
-    first, again = work(), work()
-
-    assert [*computed(first).values(), *computed(again).values()] == [True, False]
-    outputs = [dict(item.info["output"]) for batch in (first, again) for item in batch.items if item.info]
-    assert [output.pop("sha256") != "" for output in outputs] == [True, False]
     assert outputs[0] == outputs[1]
 
 
 def test_local_photos_go_to_a_store_and_back(store, enhancer, tmp_path):
     image(tmp_path / "photos/a.png", 1)
-
-    there = BatchRun(enhancer, RAW, find_images([tmp_path / "photos"], store.results)).run()
-    back = BatchRun(enhancer, RAW, find_images([store.results], tmp_path / "back")).run()
-
-    assert list(computed(there)) == [f"{store.results}/a.png"]
-    assert list(computed(back)) == [str(tmp_path / "back/a.png")]
+    for source, output in ((tmp_path / "photos", store.results), (store.results, tmp_path / "back")):
+        batch = BatchRun(enhancer, RAW, find_images([source], output)).run()
+        assert list(computed(batch)) == [f"{output}/a.png"]
     assert Image.open(tmp_path / "back/a.png").size == (128, 128)
 
 
@@ -189,7 +174,7 @@ def test_an_interrupted_batch_keeps_results_and_leaves_nothing_else(enhancer, tm
     assert {name[1:] for name in store.names()} == {".png"}
 
 
-def test_keys_that_lead_out_of_the_folder_are_skipped(enhancer, tmp_path):
+def test_keys_that_lead_out_of_the_folder_are_skipped(tmp_path):
     files = fsspec.url_to_fs("memory://")[0]
     files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(files, "a", b"image")
 
@@ -198,12 +183,11 @@ def test_keys_that_lead_out_of_the_folder_are_skipped(enhancer, tmp_path):
     assert (len(batch.items), batch.hidden) == (0, 1)
 
 
-def test_a_report_is_stored_next_to_its_result_once(store, enhancer, tmp_path):
+def test_a_report_is_stored_next_to_its_result_once(enhancer, tmp_path):
+    store = Store(f"memory://{tmp_path.name}")
     store.add("a.png", 1, tmp_path)
-
-    batches = [run(enhancer, store, report="en") for _ in range(2)]
-
-    assert [list(computed(batch).values()) for batch in batches] == [[True], [False]]
+    for is_new in (True, False):
+        assert computed(run(enhancer, store, report="en")) == {f"{store.results}/a.png": is_new}
     assert store.names() == ["a.pdf", "a.png"]
     assert store.read("a.pdf").startswith(b"%PDF")
 
@@ -213,10 +197,11 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
         store.add(name, shade, tmp_path)
     batch, worker = find_images([store.source], store.results), ("cpu", "fp32", Path.cwd(), ())
 
-    sent = [pickle.loads(pickle.dumps((item, batch.names))) for item in batch.items]
-    done = [process_file(item, names, worker, settings=RAW)[0] for item, names in sent]
+    for item in batch.items:
+        sent, names = pickle.loads(pickle.dumps((item, batch.names)))
+        ended, _ = process_file(sent, names, worker, settings=RAW)
+        assert ended.state == "done"
 
-    assert [item.state for item in done] == ["done", "done"]
     assert store.names() == ["a-bmp.png", "a-png.png"]
 
 
@@ -236,40 +221,23 @@ def test_a_name_that_is_taken_during_the_run_gets_a_number(store, enhancer, tmp_
 
 @can_fork
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_two_processes_on_a_bucket_lose_nothing(store, forks, tmp_path):
-    for shade in range(4):  # two of each stem
-        store.add(f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, tmp_path, 24)
+def test_two_processes_on_a_bucket_lose_nothing_although_one_is_killed(store, forks, tmp_path, capsys):
+    results = {}
+    for shade in range(4):  # two of each stem; the last takes longer than the signal
+        stem, ending = shade // 2, ("bmp", "png")[shade % 2]
+        store.add(f"{stem}.{ending}", shade, tmp_path, 256 if shade == 3 else 24)
+        results[f"{stem}-{ending}.png"] = f"{stem}.{ending}"
+    command = [store.source, "-o", store.results]
 
-    command = ["run", store.source, "-o", store.results, "--json", *FAST]
-    runs = [forks.start(*command, modules=("s3fs",)) for _ in range(2)]
-
-    assert [run.wait() for run in runs] == [0, 0]
-    printed = [json.loads(line) for run in runs for line in run.output.read_text().splitlines()]
-    sources = {one["output"]["path"]: one["input"]["name"] for one in printed}
-    names = [f"{stem}-{ending}" for stem in range(2) for ending in ("bmp", "png")]
-    assert store.names() == [f"{name}.png" for name in names]
-    assert sources == {f"{store.results}/{name}.png": name.replace("-", ".") for name in names}
-
-
-@can_fork
-@pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_a_killed_process_is_resumed(store, forks, tmp_path, capsys):
-    for shade in range(4):
-        store.add(f"{shade}.png", shade, tmp_path, 256 if shade == 3 else 24)  # the last takes longer than the signal
-    command = ["run", store.source, "-o", store.results, "--json", *FAST]
-    killed = forks.start(*command, modules=("s3fs",))
+    killed, other = (forks.start("run", *command, "--json", *FAST, modules=("s3fs",)) for _ in range(2))
     wait_until(lambda: any(name.endswith(".png") for name in store.names()))
     killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    before = store.names()
+    assert (killed.wait(), other.wait()) == (-signal.SIGKILL, 0)
+    printed = run_command(capsys, *command)
 
-    assert main(command) == 0
-
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    cached = [one["input"]["name"] for one in printed if one["cached"]]
-    assert 0 < len(before) < 4
-    assert sorted(cached) == before
-    assert store.names() == [f"{shade}.png" for shade in range(4)]
+    assert {Path(one["output"]["path"]).name: one["input"]["name"] for one in printed} == results
+    assert {one["cached"] for one in printed} == {True}
+    assert store.names() == sorted(results)
 
 
 class BusyServer:
@@ -309,29 +277,19 @@ def busy(monkeypatch, tmp_path) -> Iterator[tuple[BusyServer, Store]]:
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
-def test_a_busy_store_is_asked_again(busy, enhancer, tmp_path):
+def test_a_busy_store_is_asked_again_and_fails_only_the_file_if_it_stays_busy(busy, enhancer, tmp_path):
     server, store = busy
     store.add("a.png", 1, tmp_path)
     server.answers = [("PUT", "503 Busy", "ServiceUnavailable"), ("GET", "503 Busy", "ServiceUnavailable")]
     server.answers += [("HEAD", "503 Busy", ""), ("PUT", "409 Conflict", "ConditionalRequestConflict")]
 
-    done = run(enhancer, store)
-
+    assert computed(run(enhancer, store)) == {f"{store.results}/a.png": True}
     assert server.answers == []
-    assert list(computed(done)) == [f"{store.results}/a.png"]
     assert store.names() == ["a.png"]
 
-
-def test_a_store_that_stays_busy_is_an_error_of_the_file(busy, enhancer, tmp_path):
-    server, store = busy
-    store.add("a.png", 1, tmp_path)
     server.answers = [("PUT", "503 Slow Down", "SlowDown")] * 100
-
-    (item,) = run(enhancer, store).items
-
+    (item,) = run(enhancer, store, RAW.changed(sharpen=1)).items
     assert item.state == "failed"
-    assert item.error
-    assert item.error.key == "remote_failed"
     assert "Please reduce your request rate." in str(item.error)
 
 

@@ -6,15 +6,15 @@ import gc
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings, enhance
 from enhance.cli import main
+
+from ..site import wait_until
 
 FAST = Settings("anime-fast")
 
@@ -32,11 +32,15 @@ def temporary(tmp_path, monkeypatch) -> Path:
     return folders[0]
 
 
-def test_result_without_an_output_exists_until_the_enhancer_is_closed(temporary, photo_file):
+def test_result_without_an_output_exists_until_the_enhancer_is_closed(temporary, photo, photo_file):
     with Enhancer("cpu") as enhancer:
+        assert enhance(photo, FAST, enhancer=enhancer).shape == (4 * photo.shape[0], 4 * photo.shape[1], 3)
+        enhancer.run(photo_file, FAST, output="large.png")
+        assert not [path for path in temporary.rglob("*") if path.suffix in (".png", ".raw")]
         result = enhancer.run(photo_file, FAST)
-        assert Image.open(result.path).size == (4 * result.info["input"]["width"], 4 * result.info["input"]["height"])
+        assert Image.open(result.path).size == (224, 160)
         assert temporary in result.path.parents
+        assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, "other users cannot read the photos"
         assert enhancer.run(photo_file, FAST).info["cached"]
         assert list(enhancer.tasks.network.iterdir()) == []
         assert enhancer.report(result.info["task_id"]).read_bytes().startswith(b"%PDF-")
@@ -45,55 +49,37 @@ def test_result_without_an_output_exists_until_the_enhancer_is_closed(temporary,
     del enhancer
     gc.collect()
     assert list(temporary.iterdir()) == []
-    assert list(Path.cwd().iterdir()) == []
-
-
-def test_arrays_and_saved_results_leave_no_other_file(temporary, photo, photo_file):
-    with Enhancer("cpu") as enhancer:
-        assert enhance(photo, FAST, enhancer=enhancer).shape == (4 * photo.shape[0], 4 * photo.shape[1], 3)
-        enhancer.run(photo_file, FAST, output="large.png")
-        assert not [path for path in temporary.rglob("*") if path.is_file() and path.suffix in (".png", ".raw")]
-    del enhancer
-    gc.collect()
-    assert list(temporary.iterdir()) == []
     assert [path.name for path in Path.cwd().iterdir()] == ["large.png"]
 
 
-def test_results_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo_file):
-    code = f"import os; from enhance import Enhancer; Enhancer().run({str(photo_file)!r}, 'anime-fast'); os._exit(1)"
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
-    (foreign := temporary / "enhance-notes").mkdir()
-    (killed,) = (path for path in temporary.iterdir() if path != foreign)
-    assert list(killed.glob("processed/*.png"))
-    with Enhancer("cpu") as enhancer:
-        assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, "other users cannot read the photos"
-        assert foreign.exists()
-        assert not killed.exists()
-
-
-def test_copies_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo_file, tmp_path):
-    command = [sys.executable, "-m", "enhance", "run", "-", "-o", str(tmp_path / "out.png")]
-    killed = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE)
-    assert killed.stdin
-    while not list(temporary.glob("*/image")) and killed.poll() is None:
-        time.sleep(0.01)
-    killed.kill()
-    killed.communicate()
-    assert len(list(temporary.glob("*/image"))) == 1, "standard input was not read when the program was killed"
-
+@pytest.mark.parametrize("copy", ["processed/*.png", "image", "*.png"])
+def test_copies_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo_file, copy):
     code = f"""
 import os
 from enhance import Enhancer, Settings
 from enhance.batch import BatchRun
 from enhance.batch_inputs import find_images
-batch = find_images(["file://{photo_file}"], "file://{tmp_path}/out")
-BatchRun(Enhancer("cpu"), Settings("anime-fast"), batch, on_compute=lambda *_: os._exit(1)).run()"""
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
-    assert len(list(temporary.glob("*/*.png"))) == 1, "the downloaded image is not there"
+from enhance.cli import main
+if {copy!r} == "processed/*.png":
+    Enhancer("cpu").run({str(photo_file)!r}, "anime-fast")
+elif {copy!r} == "*.png":
+    batch = find_images(["file://{photo_file}"], "file://{photo_file}-out")
+    BatchRun(Enhancer("cpu"), Settings("anime-fast"), batch, on_compute=lambda *_: os._exit(1)).run()
+else:
+    main(["run", "-", "-o", "out.png"])
+os._exit(1)"""
+    killed = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdin=subprocess.PIPE)
+    wait_until(lambda: list(temporary.glob(f"*/{copy}")) or killed.poll() is not None)
+    if copy == "image":  # The program waits for the end of its standard input.
+        killed.kill()
+    killed.communicate()
+    assert len(list(temporary.glob(f"*/{copy}"))) == 1
+    (foreign := temporary / "enhance-notes").mkdir()
+
     with Enhancer("cpu") as enhancer:
         enhancer.read(photo_file)
-        assert not list(temporary.glob("*/image"))
-        assert not list(temporary.glob("*/*.png"))
+        assert not list(temporary.glob(f"*/{copy}"))
+        assert foreign.exists()
 
 
 @pytest.mark.parametrize("command", ["run", "compare", "analyse"])
@@ -117,17 +103,11 @@ def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="file names are text on this system")
-def test_a_name_that_is_no_text_is_stored_with_its_bytes(photo_file):
+def test_a_data_folder_keeps_everything_and_the_bytes_of_a_name_that_is_no_text(tmp_path, photo_file):
     path = photo_file.rename(photo_file.with_name(os.fsdecode(b"a\xff.png")))
-    with Enhancer("cpu") as enhancer:
+    with Enhancer("cpu", data=tmp_path / "data") as enhancer:
         first, again = enhancer.run(path, FAST), enhancer.run(path, FAST)
     assert again.info["cached"]
     assert os.fsencode(again.info["input"]["name"]) == os.fsencode(first.info["input"]["name"]) == b"a\xff.png"
-
-
-def test_a_data_folder_keeps_everything(tmp_path, photo_file):
-    with Enhancer("cpu", data=tmp_path / "data") as enhancer:
-        result = enhancer.run(photo_file, FAST)
-    assert result.path.exists()
+    assert first.path.exists()
     assert list((tmp_path / "data" / "network").iterdir())
-    assert np.array_equal(result.array, np.asarray(Image.open(result.path)))
