@@ -58,7 +58,7 @@ def examples() -> tuple[list[Example], list[Example]]:
     photos = [
         Example("clean_photo", "clean photo", cat, eye, "gentle"),
         Example("compressed_photo", "JPEG 50", face, eyes, "precise", quality=50),
-        Example("slightly_noisy_photo", "noise 4", add_noise(cat, 4), eye, "precise"),
+        Example("slightly_noisy_photo", "noise 3", add_noise(cat, 3), eye, "precise"),
         Example("noisy_photo", "noise 12", add_noise(face, 12), eyes, "precise"),
         Example("soft_photo", "blur 0.8", soft, eyes, "precise"),
         Example("grainy_photo", "blur 1.1, grain 5", soften_with_grain(cat), eye, "fast"),

@@ -54,7 +54,7 @@ def row(
     numbers = [abs(one - other) for one, other in zip(values, expected, strict=True) if one is not None]
     error = f"{np.mean(numbers):.2f}" if numbers else "-"
     clean = sum(one.noise < CLEAN_NOISE and (one.jpeg_quality or 100) >= CLEAN_QUALITY for one in found)
-    presets = [choose(one, ALL_PRESETS).preset for one in found]
+    presets = [choose(one, {*ALL_PRESETS, "balanced"}).preset for one in found]
     chosen = ", ".join(f"{presets.count(name)} {name}" for name in sorted(set(presets)))
     kinds = [one.kind for one in found]
     named = ", ".join(f"{kinds.count(name)} {name}" for name in sorted(set(kinds)))

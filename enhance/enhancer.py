@@ -403,8 +403,10 @@ class Enhancer:
         """
         size = analysis.width, analysis.height
         seconds = self.estimate(*size, settings, analysis.bits)
-        name = faster_preset(settings.preset, analysis) if seconds > LONG_SECONDS else None
-        if name is None or name not in presets.available_presets():
+        if seconds <= LONG_SECONDS:
+            return None
+        name = faster_preset(settings.preset, analysis, presets.available_presets())
+        if name is None:
             return None
         faster = self.estimate(*size, Settings(name, **settings.output_size), analysis.bits)
         return Faster(name, faster, seconds) if faster < seconds / 2 else None

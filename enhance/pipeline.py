@@ -103,7 +103,7 @@ def install_models(settings: Settings, stop: threading.Event) -> Settings:
         try:
             models.ensure(name, stop=stop)
         except WeightsError:
-            if name == settings.model:
+            if name in models.parts_of(settings.model):
                 raise
             return replace(settings, denoise=1.0)
     return settings

@@ -97,7 +97,7 @@ def describe(preset: Preset, language: str) -> PresetInfo:
         "summary": _summary(preset, language),
         "licence": _licence(preset, language),
         "model": preset.model or None,
-        "network": _network_name(models.Store().find(preset.model).network) if preset.model else None,
+        "network": _network_of(preset),
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "denoise_is_fixed": has_fixed_denoise(preset),
@@ -134,6 +134,12 @@ def licence_text(language: str, licence: str) -> str:
     return translate(language, "licence_not_commercial", licence=licence) if is_forbidden else licence
 
 
+def _network_of(preset: Preset) -> str | None:
+    """Return the common names of the networks of a preset, None if it has none."""
+    store, parts = models.Store(), models.parts_of(preset.model) if preset.model else ()
+    return " · ".join(_network_name(store.find(name).network) for name in parts) or None
+
+
 def _network_name(network: str) -> str:
     return NETWORKS[network].TITLE if network in NETWORKS else network
 
@@ -151,8 +157,10 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
 
 
 def _relative_time(preset: Preset) -> float:
+    store = models.Store()
     work, usual = (
-        _work(name, models.Store().find(name).sha256) for name in (preset.model, PRESETS[REFERENCE_PRESET].model)
+        sum(_work(part, store.find(part).sha256) for part in models.parts_of(name))
+        for name in (preset.model, PRESETS[REFERENCE_PRESET].model)
     )
     return round(work / usual, 3)
 

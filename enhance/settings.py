@@ -22,7 +22,7 @@ from .i18n import name_of, translate
 
 log = logging.getLogger(__name__)
 
-PIPELINE = 14
+PIPELINE = 15
 """Part of every signature. Increase it whenever the same request produces other pixels or measurements than before."""
 
 AUTO = "auto"
@@ -91,6 +91,7 @@ PRESETS: dict[str, Preset] = {
         Preset("dehaze", "realesrgan-x4plus", _FAITHFUL, scene="dehaze"),
         Preset("fast", "realesr-general-x4v3", {**_GENTLE, "denoise": 0.5}, partner="realesr-general-wdn-x4v3"),
         Preset("precise", "span-x4", {"strength": 0.8, "fidelity": 1.0}),
+        Preset("balanced", "balanced", {"strength": 0.65}),
         Preset("gentle-2x", "realesrgan-x2plus", _GENTLE, scale=2),
     )
 }
@@ -113,7 +114,7 @@ class WeightInterpolation:
     @property
     def models(self) -> tuple[str, ...]:
         """The models whose weight files are needed; none without a network."""
-        return tuple(name for name in (self.model, self.partner) if name)
+        return tuple(part for name in (self.model, self.partner) if name for part in models.parts_of(name))
 
 
 @dataclass(frozen=True)

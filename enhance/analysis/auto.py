@@ -11,6 +11,13 @@ from . import Analysis
 CLEAN_NOISE = 2.45
 """Photos downscaled by 2 to 4 have less, those with noise of 3 have more: see docs/choosing.md."""
 CLEAN_QUALITY = 88
+BALANCED = "balanced"
+BALANCED_NOISE = 4.0
+"""The noise from which `fast` is better than `balanced`."""
+BALANCED_QUALITY = 80
+"""The JPEG quality from which `balanced` is better than `fast` with the values for compressed photos."""
+COMPRESSED_NOISE = 1.0
+"""The noise from which `balanced` is worse for a compressed photo, whose noise was stronger before compression."""
 CLEAN_BLUR = 0.35
 """The blur from which `fast` is better than `precise`: a Gaussian blur of 0.6 px. At 0.5 px, `precise` is better."""
 BLURRED_NOISE = 0.8
@@ -64,6 +71,20 @@ def _has_compressed_lines(analysis: Analysis) -> bool:
     return is_small and is_compressed(analysis) and analysis.coherence >= LINES
 
 
+def _is_slightly_compressed(analysis: Analysis) -> bool:
+    """Return whether `balanced` restores the detail of a compressed photo without enlarging its blocks or its noise."""
+    is_good = analysis.jpeg_quality is not None and analysis.jpeg_quality >= BALANCED_QUALITY
+    return is_good and is_compressed(analysis) and analysis.noise < COMPRESSED_NOISE and not _is_soft(analysis)
+
+
+def _is_soft(analysis: Analysis) -> bool:
+    return analysis.blur >= CLEAN_BLUR or analysis.softness >= SOFT
+
+
+def _is_slightly_noisy(analysis: Analysis) -> bool:
+    return analysis.jpeg_quality is None and CLEAN_NOISE <= analysis.noise < BALANCED_NOISE
+
+
 def _is_noisy(analysis: Analysis) -> bool:
     return analysis.noise >= CLEAN_NOISE
 
@@ -91,15 +112,18 @@ RULES = (
     Rule(("drawing",), lambda analysis: True, "precise", "clean_drawing"),
     Rule(("text",), lambda analysis: True, "precise", "clean_text"),
     Rule(_PHOTO, _has_grain, "gentle", "grainy_photo"),
+    Rule(_PHOTO, _is_slightly_compressed, BALANCED, "slightly_compressed_photo"),
     Rule(_PHOTO, _has_compressed_lines, "gentle", "compressed_lines", _COMPRESSED | {"strength": 0.75}),
     # Compression removes noise. Strong noise in a compressed photo is therefore texture that `gentle` would replace.
     Rule(_PHOTO, is_compressed, "fast", "compressed_photo", _COMPRESSED),
     Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
+    Rule(_PHOTO, _is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
     Rule(_PHOTO, _is_noisy, "fast", "slightly_noisy_photo"),
-    Rule(_PHOTO, lambda analysis: analysis.blur >= CLEAN_BLUR or analysis.softness >= SOFT, "fast", "soft_photo"),
+    Rule(_PHOTO, _is_soft, "fast", "soft_photo"),
+    Rule(_PHOTO, lambda analysis: analysis.jpeg_quality is not None, BALANCED, "slightly_compressed_photo"),
     Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
 )
-"""The first rule that applies decides."""
+"""The first rule that applies decides. If `balanced` is not available, its rules do not apply."""
 
 
 def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None) -> Choice:
@@ -111,23 +135,25 @@ def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int]
     height, width = size or (4 * analysis.height, 4 * analysis.width)
     if height <= analysis.height and width <= analysis.width:
         return Choice(RESIZE, "large_enough")
-    rule = next(rule for rule in RULES if analysis.kind in rule.kinds and rule.condition(analysis))
+    rules = (rule for rule in RULES if rule.preset != BALANCED or BALANCED in available)
+    rule = next(rule for rule in rules if analysis.kind in rule.kinds and rule.condition(analysis))
     preset, tuning = (rule.preset, rule.tuning) if rule.preset in available else (REFERENCE_PRESET, {})
     is_reduced = analysis.kind == "photo" and analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width
     return Choice(preset, rule.reason, REDUCE if is_reduced else 1, tuning)
 
 
-def faster_preset(preset: str, analysis: Analysis) -> str | None:
-    """Return a faster preset whose HaarPSI is at most 1 lower for an image, or None if there is none.
+def faster_preset(preset: str, analysis: Analysis, available: Collection[str]) -> str | None:
+    """Return a faster preset of those `available` whose HaarPSI is at most 1 lower, or None if there is none.
 
     `anime-fast` is 3 lower than `anime` on compressed drawings. `fast` is 2 lower than `gentle` on photos with grain
     and 4.9 lower on compressed photos of lines. For text, `precise` is suggested although it is more than 1 lower on
     faint compressed print, because it changes fewer characters. It keeps the noise, so `fast` is suggested for noisy
     text.
     """
-    choice = choose(analysis, {rule.preset for rule in RULES})
+    choice = choose(analysis, available)
     is_best = choice.reason in ("grainy_photo", "compressed_lines")
     if is_best or preset not in ("gentle", "original", "face", "dehaze"):
         return None
     is_slow_or_noisy = choice.preset in ("gentle", "anime") or choice.reason == "noisy_text"
-    return "fast" if is_slow_or_noisy else choice.preset
+    faster = "fast" if is_slow_or_noisy else choice.preset
+    return faster if faster in available else None

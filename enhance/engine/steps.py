@@ -50,18 +50,18 @@ class RowNetwork:
 
     @classmethod
     def load(cls, recipe: WeightInterpolation) -> RowNetwork:
-        """Load a network, and interpolate its weights with those of another if `recipe` names two."""
+        """Load a network, and interpolate its weights with those of another if `recipe` has a partner."""
         started = time.perf_counter()
         states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
-        graph = models.graph_of(recipe.models[0])
         for state, name in zip(states, recipe.models, strict=True):
             models.check_state(state, models.graph_of(name), name)
-        state = states[0]
-        if recipe.partner is not None:
-            share, other = recipe.share, states[1]
-            state = {key: share * tensor + (1 - share) * other[key] for key, tensor in state.items()}
+        if recipe.partner is None:  # The tensors of the networks of a pair have different names.
+            state = {key: tensor for part in states for key, tensor in part.items()}
+        else:
+            share, (first, second) = recipe.share, states
+            state = {key: share * tensor + (1 - share) * second[key] for key, tensor in first.items()}
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
-        return cls(recipe, graph, state)
+        return cls(recipe, models.graph_of(recipe.model), state)
 
     def kernels_for(self, device: torch.device, dtype: torch.dtype, *, transposed: bool = False) -> dict[int, Kernel]:
         """Return the kernels for a precision and for images that are transposed or not. The others are dropped."""

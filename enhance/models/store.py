@@ -5,9 +5,10 @@ Only models of the manifest and user models exist, and only a file with the righ
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
 from .manifest import Located, Model, manifest
 from .networks import SHIPPED
+from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
 from .user_models import USED, own_models
 
@@ -84,6 +86,7 @@ def ensure(
 ) -> Located:
     """Return the verified file of a model, which is downloaded if it is missing. Corrupt files are renamed.
 
+    A pair has no file of its own. Its path is the weights folder, and its checksum is that of both checksums.
     `progress` is called during a download. An exception that it raises ends the download, and the next call resumes it.
     Raises WeightsError for an unknown name and if no source has the model, StorageError if the weights folder cannot be
     written, and Cancelled once `stop` is set.
@@ -96,6 +99,8 @@ def ensure(
             progress(done, total)
 
     store = store or Store()
+    if name in PAIRS:
+        return _joined(name, [ensure(part, progress, store, stop=stop) for part in parts_of(name)], store.folder)
     files = inspect(name, store)
     if files.located:
         return files.located
@@ -108,6 +113,14 @@ def ensure(
         if files.model.own:
             raise WeightsError("weights_own_gone", name=name)
         return fetch(files.model, store.folder, report)
+
+
+def _joined(name: str, parts: Sequence[Located], folder: Path) -> Located:
+    """Return a pair with the facts of the files of its parts."""
+    sha256 = hashlib.sha256("".join(one.sha256 for one in parts).encode()).hexdigest()
+    sources = dict.fromkeys(one.source for one in parts)
+    licences = dict.fromkeys(one.licence for one in parts)
+    return Located(name, folder, sha256, " · ".join(sources), " · ".join(licences))
 
 
 def graph_of(name: str) -> Graph:

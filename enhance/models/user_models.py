@@ -29,7 +29,7 @@ RECORD = "own.toml"
 _RECORD_LOCK = ".own"
 """No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this one."""
 PRESETS = {
-    *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "fast"),
+    *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "balanced", "fast"),
     *("anime", "anime-fast", "face", "dehaze"),
 }
 """Names of presets, which a user model cannot have. `enhance.settings` imports this package, so they are copied."""

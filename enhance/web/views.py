@@ -49,7 +49,7 @@ from .solutions import solve
 
 Updates = dict[Any, Any]
 """New values by component. Gradio leaves the other outputs as they are."""
-_FIRST = (AUTO, "precise", "fast", "gentle")
+_FIRST = (AUTO, "precise", "balanced", "gentle", "fast")
 """The presets that the page shows first: those that Auto selects for photos."""
 ORDER_HEADER = "x-enhance-order"
 """The header in which the page numbers its requests in the order in which it sends them."""

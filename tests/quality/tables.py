@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance.models import parts_of
 from enhance.settings import PRESETS, Settings
 
 from .experiments import Experiment, Means, Table
@@ -43,7 +44,7 @@ def values_table() -> str:
     for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
         values = (f"{getattr(settings, name):g}" if _applies(settings, name) else "" for name in names)
-        lines.append(row(preset.name, preset.model, *values))
+        lines.append(row(preset.name, " and ".join(parts_of(preset.model)), *values))
     return "\n".join(lines)
 
 

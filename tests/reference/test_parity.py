@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -38,7 +39,7 @@ def reference_network(name: str) -> torch.nn.Module:
     return network.eval()
 
 
-def run_untiled(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
+def run_untiled(network: Callable[[torch.Tensor], torch.Tensor], rgb: np.ndarray) -> np.ndarray:
     batch = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         result = network(batch)[0].clamp(0, 1)

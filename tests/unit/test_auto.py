@@ -106,6 +106,16 @@ def test_auto_is_close_to_the_best_preset_of_a_sharpened_jpeg(name, enhancer, wi
     [
         ({}, "precise"),
         ({"jpeg_quality": 75}, "fast"),
+        ({"jpeg_quality": 82}, "balanced"),
+        ({"jpeg_quality": 95}, "balanced"),
+        ({"noise": 3.0}, "balanced"),
+        ({"noise": 5.0}, "fast"),
+        # Compression removes much of the noise, which `balanced` would show.
+        ({"jpeg_quality": 82, "noise": 1.5}, "fast"),
+        ({"jpeg_quality": 95, "noise": 3.0}, "fast"),
+        ({"jpeg_quality": 82, "blur": 0.7}, "fast"),
+        ({"jpeg_quality": 95, "blur": 0.7}, "fast"),
+        ({"jpeg_quality": 95, "kind": "drawing"}, "precise"),
         ({"noise": 8.4}, "gentle"),
         ({"noise": 8.4, "jpeg_quality": 60}, "fast"),  # The texture of gravel is measured as noise.
         ({"kind": "text", "noise": 5.0}, "precise"),
@@ -114,9 +124,21 @@ def test_auto_is_close_to_the_best_preset_of_a_sharpened_jpeg(name, enhancer, wi
 )
 def test_the_preset_for_known_properties_and_its_substitute(facts, preset):
     analysis = Analysis(400, 300, **facts)
-    assert choose(analysis, {"gentle", "fast", "precise"}).preset == preset
+    assert choose(analysis, {"gentle", "fast", "precise", "balanced"}).preset == preset
     assert choose(analysis, {"gentle"}).preset == "gentle"
     assert choose(analysis, {"gentle", "fast", "precise"}, (300, 400)).reason == "large_enough"
+
+
+def test_without_balanced_the_other_rules_apply():
+    others = {"gentle", "fast", "precise"}
+    compressed = choose(Analysis(400, 300, jpeg_quality=82), others)
+
+    assert (compressed.preset, compressed.tuning["strength"]) == ("fast", 0.5)
+    assert choose(Analysis(400, 300, noise=3.0), others).preset == "fast"
+    assert choose(Analysis(400, 300, jpeg_quality=95), others).preset == "precise"
+    assert choose(Analysis(400, 300, noise=3.0), {"gentle"}).preset == "gentle"
+    assert faster_preset("gentle", Analysis(400, 300, noise=3.0), others) == "fast"
+    assert faster_preset("gentle", Analysis(400, 300, noise=3.0), {*others, "balanced"}) == "balanced"
 
 
 def test_fine_lines_in_a_compressed_photo_need_the_large_network():
@@ -134,12 +156,12 @@ def test_fine_lines_in_a_compressed_photo_need_the_large_network():
         **dict.fromkeys(photos, "fast"),
     }
     assert chosen["bricks"].tuning["strength"] > chosen["cat"].tuning["strength"]
-    assert faster_preset("gentle", found["bricks"]) is None
+    assert faster_preset("gentle", found["bricks"], {"gentle", "fast", "precise"}) is None
     large = replace(found["bricks"], width=4000, height=3000)
     assert choose(large, {"gentle", "fast", "precise"}).preset == "fast"
     assert choose(replace(found["bricks"], jpeg_quality=None), {"gentle", "fast", "precise"}).preset == "precise"
-    assert faster_preset("gentle", Analysis(400, 300, kind="text", noise=5.0)) == "fast"
-    assert faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40)) == "precise"
+    assert faster_preset("gentle", Analysis(400, 300, kind="text", noise=5.0), {"fast", "precise"}) == "fast"
+    assert faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40), {"precise"}) == "precise"
 
 
 @pytest.mark.parametrize("quality", [50, pytest.param(75, marks=pytest.mark.long)])

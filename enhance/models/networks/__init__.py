@@ -16,14 +16,21 @@ from types import ModuleType
 
 from ..graphs import Graph
 from ..manifest import manifest
+from ..pairs import PAIRS, Pair, weighted_mean
 
 NETWORKS: Mapping[str, ModuleType] = {
     module.name: import_module(f".{module.name}", __name__) for module in iter_modules(__path__)
 }
 
+
+def _pair_graph(pair: Pair) -> Graph:
+    first, second = (SHIPPED[name]() for name in pair.models)
+    return weighted_mean(first, second, pair.share)
+
+
 SHIPPED: Mapping[str, Callable[[], Graph]] = {
     name: cache(partial(getattr(NETWORKS[model.network], model.network), **model.options))
     for name, model in manifest().items()
     if model.network in NETWORKS
-}
-"""Functions that return the graphs of the shipped models."""
+} | {name: cache(partial(_pair_graph, pair)) for name, pair in PAIRS.items()}
+"""Functions that return the graphs of the shipped models and of their pairs."""
