@@ -56,11 +56,13 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     If the image `is_jpeg`, only traces that show their quality count: those of its own file need no estimate.
     """
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
-    quality = _quality_on_grid(samples, light)
-    if quality is None and (corner := _grid_of(light)) != (0, 0):  # a crop does not begin at the grid
-        down, across = corner
-        quality = _quality_on_grid(samples[:, down:, across:], light[:, down:, across:])
-    return _UNKNOWN_QUALITY if quality is None and not is_jpeg and _is_blocky(samples) else quality
+    # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
+    corners = dict.fromkeys([(0, 0), _grid_of(light)])
+    found = [_quality_on_grid(samples[:, down:, across:], light[:, down:, across:]) for down, across in corners]
+    qualities = [quality for quality in found if quality is not None]
+    if not qualities and not is_jpeg and _is_blocky(samples):
+        return _UNKNOWN_QUALITY
+    return min(qualities, default=None)
 
 
 def _is_blocky(samples: np.ndarray) -> bool:
