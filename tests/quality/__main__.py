@@ -1,8 +1,7 @@
-"""Quality of the presets, `make quality`: tables for docs/ and README.
+"""Quality of the presets and of the analysis, `make quality`: the tables in README.md and docs/.
 
-Photos are downscaled by 4 by averaging, degraded and upscaled. The tables show other photos than those on which the
-values of the presets were chosen. `--docs` writes them to the documents. Outputs of the networks are cached in
-`.quality/`, so that a run with other values takes seconds.
+`--docs` writes them to the documents. Outputs of the networks are cached in `.quality/`, so that a run with other
+values takes seconds.
 """
 
 from __future__ import annotations
@@ -10,24 +9,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from enhance import Enhancer, models
 from tests.fast_network import STEMS, use_fast_files
 
-from . import auto, characters, kinds
+from . import characters, kinds, presets
 from .cases import Networks
-from .costs import costs_table
-from .degradation import DEGRADATIONS
-from .experiments import experiments, measure
-from .tables import replace_section, table_of, values_table
+from .tables import replace_section, values_table
 
 ROOT = Path(__file__).parents[2]
-TEXT_TABLES = ("text", "text labels", "photo labels", "photo gains")
-"""The sections of docs/fidelity.md with the tables of `characters`."""
+FIDELITY, CHOOSING = "docs/fidelity.md", "docs/choosing.md"
+PARTS = ("presets", "kinds", "text")
 
 
 def _fast_weights(stack: ExitStack) -> None:
@@ -40,66 +35,33 @@ def _fast_weights(stack: ExitStack) -> None:
             return
 
 
+def _tables(parts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each table with the document and the section that it belongs to."""
+    networks = Networks(Enhancer("cpu"))
+    if "presets" in parts:
+        yield "README.md", "presets", presets.table(networks)
+        yield FIDELITY, "values", values_table()
+    if "kinds" in parts:
+        yield CHOOSING, "kinds", kinds.table()
+    if "text" in parts:
+        changes, labels = characters.tables(networks)
+        yield FIDELITY, "text", changes
+        yield FIDELITY, "text labels", labels
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
-    parser.add_argument(
-        "--only", metavar="EXPERIMENT", help="kinds, auto, text, presets, fast, precise, haze, drawings or soft"
-    )
-    parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
-    parser.add_argument("--costs", action="store_true", help="only the time of networks and sliders")
+    parser.add_argument("--only", choices=PARTS, help="one part; by default all of them")
+    parser.add_argument("--docs", action="store_true", help="write the tables to the documents")
     options = parser.parse_args(arguments)
-    if options.costs:
-        table = costs_table(Enhancer("cpu"))
-        sys.stdout.write(f"{table}\n")
-        if options.docs:
-            replace_section(ROOT / "docs" / "fidelity.md", "costs", table)
-        return
-    if options.docs:
-        replace_section(ROOT / "docs" / "fidelity.md", "values", values_table())
-    if options.only in (None, "kinds") and not options.quick:
-        text = kinds.table()
-        sys.stdout.write(f"\nkinds\n\n{text}\n")
-        if options.docs:
-            replace_section(ROOT / "docs" / "choosing.md", "kinds", text)
-    networks = Networks(Enhancer("cpu"))
     with ExitStack() as stack:
         if any(models.locate(name) is None for name in STEMS):
             _fast_weights(stack)
-        if options.only in (None, "auto") and not options.quick:
-            text = auto.table(networks.enhancer, networks)
-            sys.stdout.write(f"\nauto\n\n{text}\n")
-            if options.docs:
-                for path in (ROOT / "docs" / "choosing.md", ROOT / "README.md"):
-                    replace_section(path, "auto", text)
-            tables = {
-                "blocks": (auto.blocks_table(networks), "docs/fidelity.md"),
-                "peer": (auto.peer_table(networks.enhancer), "README.md"),
-            }
-            for name, (text, path) in tables.items():
-                sys.stdout.write(f"\n{name}\n\n{text}\n")
-                if options.docs:
-                    replace_section(ROOT / path, name, text)
-        if options.only in (None, "text") and not options.quick:
-            for name, text in zip(TEXT_TABLES, characters.tables(networks), strict=True):
-                sys.stdout.write(f"\n{name}\n\n{text}\n")
-                if options.docs:
-                    replace_section(ROOT / "docs" / "fidelity.md", name, text)
-        for experiment in experiments():
-            if options.only not in (None, experiment.name) or (options.quick and experiment.name != "presets"):
-                continue
-            if missing := sorted(name for name in experiment.models if models.locate(name) is None):
-                sys.stdout.write(f"\n{experiment.name}: skipped, {', '.join(missing)} not installed\n")
-                continue
-            if options.quick:
-                first = dict(list(experiment.sources.items())[:1])
-                experiment = replace(experiment, sources=first, degradations=DEGRADATIONS[:2])
-            table = measure(experiment, networks)
-            text = table_of(experiment, table)
-            sys.stdout.write(f"\n{experiment.name}, {', '.join(experiment.sources)}\n\n{text}\n")
+        for document, section, text in _tables([options.only] if options.only else PARTS):
+            sys.stdout.write(f"\n{section}\n\n{text}\n")
             sys.stdout.flush()
             if options.docs:
-                replace_section(ROOT / "docs" / "fidelity.md", experiment.name, text)
+                replace_section(ROOT / document, section, text)
 
 
 if __name__ == "__main__":

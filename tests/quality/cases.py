@@ -22,7 +22,6 @@ from enhance import Enhancer, Settings, models
 from enhance.images import SourceImage
 from enhance.output.result import ResultRows, Scene
 from enhance.presets import with_installed_models
-from enhance.scenes.dehaze import find_haze
 
 from .photos import Pixels
 
@@ -96,11 +95,10 @@ class Upscaled:
 
 
 def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
-    """Return the program's result for a case, without the restoration of faces."""
-    image, seen = case.image, case.image.downscale(settings.reduce)
-    scene = Scene(find_haze(seen.rgb) if settings.scene == "dehaze" else None)
-    photo, settings = scene.photo(seen, settings, seen.degradation), with_installed_models(settings)
-    network = networks.output(photo.rows(0, seen.height), settings)
+    """Return the program's result for a case, with a preset that neither restores faces nor removes haze."""
+    image, settings = case.image, with_installed_models(settings)
+    photo = Scene().photo(image, settings, image.degradation)
+    network = networks.output(image.rgb, settings)
     result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), result.meter()
     meter.add(rows)

@@ -6,7 +6,7 @@ another character although bicubic upscaling shows the right one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +15,20 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from enhance import Settings, models
+from enhance import Settings
 from enhance.output.fidelity import fidelity_grade
+from enhance.presets import available_presets
 
 from .cases import Case, Networks, bicubic, jpeg_case, upscaled
 from .degradation import blurred, noisy
-from .metrics import HAARPSI
-from .photos import REPORTED, TUNING, Pixels, downscaled, reference_of
+from .photos import Pixels, downscaled
+from .tables import row, rule
 
 CHARACTERS = "0123456789ABCDEFGHJKLNPQRSTUVXYZabcdefghjknopqrstuvxyz"
 """Digits, and letters of similar width."""
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmss10")
 SIZES = 7, 10
-PRESETS = ("original", "gentle", "fast", "precise", "anime", "anime-fast")
+PRESETS = ("original", "gentle", "fast", "balanced", "precise", "anime", "anime-fast")
 _FOLDER = Path(matplotlib.__file__).parent / "mpl-data" / "fonts" / "ttf"
 _PAPER = 235
 _FACTOR, _MARGIN = 4, 8
@@ -59,9 +60,9 @@ class Text:
     def _places(self) -> Iterator[tuple[str, int, int]]:
         """Yield each character with the top and left of its place in the result."""
         height, width = self._cell
-        for row, line in enumerate(self.lines):
+        for number, line in enumerate(self.lines):
             for column, character in enumerate(line):
-                yield character, _FACTOR * _MARGIN + row * height, _FACTOR * _MARGIN + column * width
+                yield character, _FACTOR * _MARGIN + number * height, _FACTOR * _MARGIN + column * width
 
     def _glyph(self, character: str) -> np.ndarray:
         """Return the ink of one character in its place, float32 0..1."""
@@ -149,91 +150,39 @@ def read(text: Text, case: Case, preset: str, networks: Networks) -> Reading:
     return Reading(int(is_clear.sum()), int(is_changed.sum()), result.fidelity_worst_db)
 
 
-def tables(networks: Networks) -> tuple[str, ...]:
-    """Return four tables in Markdown.
-
-    They show the characters that each preset changes, the fidelity of these results, that of results of photos, and how
-    these compare with bicubic upscaling.
-    """
-    presets = [name for name in PRESETS if all(models.locate(model) for model in Settings(name).weights.models)]
+def tables(networks: Networks) -> tuple[str, str]:
+    """Return two tables in Markdown: the characters that each preset changes, and the fidelity of these results."""
+    presets = [name for name in PRESETS if name in available_presets()]
     readings: dict[str, dict[str, list[Reading]]] = {preset: {} for preset in presets}
     for name, form in PRINTS.items():
         for text in (Text(font, size) for font in FONTS for size in SIZES):
             case = form.case(text)
             for preset in presets:
                 readings[preset].setdefault(name, []).append(read(text, case, preset, networks))
-    return _changes_table(readings), _grades_table(readings), *_photos_table(networks)
+    return _changes_table(readings), _grades_table(readings)
 
 
 def _changes_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
+    lines = [row("changed by", *PRINTS, "all"), rule(1, len(PRINTS) + 1)]
     clear = [sum(one.clear for one in column) for column in readings["gentle"].values()]
-    rows = {"characters": clear} | {
-        preset: [sum(one.changed for one in column) for column in columns.values()]
-        for preset, columns in readings.items()
-    }
-    lines = [f"| changed by | {' | '.join(PRINTS)} | all |", f"| --- |{' ---: |' * (len(PRINTS) + 1)}"]
-    return "\n".join(
-        [*lines, *(f"| {name} | {' | '.join(map(str, [*row, sum(row)]))} |" for name, row in rows.items())]
-    )
+    lines.append(row("characters", *map(str, clear), str(sum(clear))))
+    for preset, columns in readings.items():
+        changed = [sum(one.changed for one in column) for column in columns.values()]
+        lines.append(row(preset, *map(str, changed), str(sum(changed))))
+    return "\n".join(lines)
 
 
 def _grades_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
-    """Return the share of changed results and characters by grade, and the grades of changed results by preset."""
+    """Return the share of results with changed characters, and of changed characters, by the grade of the results."""
     results = [one for columns in readings.values() for column in columns.values() for one in column]
-    presets = [
-        name for name, columns in readings.items() if any(one.changed for each in columns.values() for one in each)
-    ]
-    lines = [f"| | results | with changed characters | changed characters | {' | '.join(presets)} |"]
-    lines.append(f"| --- |{' ---: |' * (3 + len(presets))}")
+    lines = [row("", "results", "with changed characters", "changed characters"), rule(1, 3)]
     for grade, label in GRADES.items():
         group = [one for one in results if fidelity_grade(one.worst_db) == grade]
-        those = [one for one in group if one.changed]
-        clear, wrong = sum(one.clear for one in group), sum(one.changed for one in group)
-        of_presets = [
-            sum(
-                bool(one.changed) and fidelity_grade(one.worst_db) == grade
-                for each in readings[name].values()
-                for one in each
-            )
-            for name in presets
-        ]
-        cells = [len(group), _share(len(those), len(group)), _share(wrong, clear), *of_presets]
-        lines.append(f"| {label} | {' | '.join(map(str, cells))} |")
+        wrong = _share(sum(one.changed > 0 for one in group), len(group))
+        changed = _share(sum(one.changed for one in group), sum(one.clear for one in group))
+        lines.append(row(label, str(len(group)), wrong, changed))
     return "\n".join(lines)
 
 
 def _share(part: int, whole: int) -> str:
     return f"{part}, {100 * part / whole:.1f}%" if whole else ""
-
-
-def _photos_table(networks: Networks) -> tuple[str, str]:
-    """Return the fidelity of results of photos by preset, and how they compare with bicubic upscaling by grade."""
-    degradations = {
-        "clean": Case,
-        "JPEG 75": lambda reference, degraded: jpeg_case(reference, degraded, 75),
-        "noise 6": lambda reference, degraded: Case(reference, noisy(degraded, 6)),
-    }
-    references = [reference_of(source) for source in (TUNING | REPORTED).values()]
-    lines = [f"| lowest, median, highest dB | {' | '.join(degradations)} |", f"| --- |{' ---: |' * len(degradations)}"]
-    gains: dict[str, list[float]] = {grade: [] for grade in GRADES}
-    for preset in ("original", "gentle", "fast", "precise"):
-        cells = []
-        for create in degradations.values():
-            worst = []
-            for case in (create(reference, downscaled(reference)) for reference in references):
-                result = upscaled(case, Settings(preset), networks)
-                worst.append(result.fidelity_worst_db)
-                gain = HAARPSI.of(case, result) - HAARPSI.of(case, bicubic(case))
-                gains[fidelity_grade(result.fidelity_worst_db)].append(gain)
-            cells.append(_figures(np.array(worst), np.min, np.median, np.max))
-        lines.append(f"| {preset} | {' | '.join(cells)} |")
-    compared = ["| | results | HaarPSI, compared with bicubic | worse than bicubic |", f"| --- |{' ---: |' * 3}"]
-    for grade, label in GRADES.items():
-        group = np.array(gains[grade])
-        mean = f"{group.mean():+.1f}" if len(group) else ""
-        compared.append(f"| {label} | {len(group)} | {mean} | {_share(int((group < 0).sum()), len(group))} |")
-    return "\n".join(lines), "\n".join(compared)
-
-
-def _figures(values: np.ndarray, *functions: Callable[[np.ndarray], float]) -> str:
-    return ", ".join(f"{function(values):.1f}" for function in functions) if len(values) else ""

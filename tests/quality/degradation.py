@@ -1,27 +1,25 @@
-"""Degradations of photos, in two strengths each."""
+"""Degradations of photos that were downscaled by 4, as files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from .cases import Case
 from .photos import Pixels
 
-Degrade = Callable[[Pixels], Pixels]
+Degrade = Callable[[Pixels], bytes]
+"""Returns the file of a degraded photo."""
+_SEED = 5
 
 
-@dataclass(frozen=True)
-class Degradation:
-    """A degradation in one or more strengths, which share a cell of the tables."""
-
-    name: str
-    strengths: tuple[Degrade, ...]
-    qualities: tuple[int | None, ...] = (None, None)
-    """The JPEG quality of each strength, or None."""
+def _rounded(values: np.ndarray) -> Pixels:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def blurred(pixels: Pixels, sigma: float) -> Pixels:
@@ -29,60 +27,63 @@ def blurred(pixels: Pixels, sigma: float) -> Pixels:
 
 
 def noisy(pixels: Pixels, sigma: float) -> Pixels:
-    grain = np.random.default_rng(1).normal(0, sigma, pixels.shape)
-    return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
+    return _rounded(pixels + np.random.default_rng(1).normal(0, sigma, pixels.shape))
 
 
-def hazed(pixels: Pixels, near: float, far: float) -> Pixels:
-    """Add a light grey haze that increases from the bottom to the top."""
-    veil = np.linspace(far, near, pixels.shape[0])[:, None, None]
-    return np.rint(pixels * (1 - veil) + 228 * veil).astype(np.uint8)
+def as_png(pixels: Pixels) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def unchanged(pixels: Pixels) -> Pixels:
-    return pixels
+def as_jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(_rounded(pixels)).save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
-SHARP = Degradation("sharp", (unchanged,))
-DEGRADATIONS = (
-    SHARP,
-    Degradation(
-        "blur 0.6 / 1.0, noise 3 / 6", (lambda x: noisy(blurred(x, 0.6), 3), lambda x: noisy(blurred(x, 1.0), 6))
-    ),
-    Degradation("noise 6 / 10", (lambda x: noisy(x, 6), lambda x: noisy(x, 10))),
-    Degradation("soft: blur 1.0 / 1.5", (lambda x: blurred(x, 1.0), lambda x: blurred(x, 1.5))),
-    Degradation("JPEG 60 / 40", (unchanged, unchanged), (60, 40)),
-    Degradation("JPEG 85 / 75", (unchanged, unchanged), (85, 75)),
-    Degradation(
-        "phone, good / poor",
-        (lambda x: noisy(blurred(x, 0.6), 4), lambda x: noisy(blurred(x, 1.0), 6)),
-        (80, 70),
-    ),
-)
-"""Typical degradations. phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
-HAZE = (Degradation("haze, light / thick", (lambda x: hazed(x, 0.2, 0.5), lambda x: hazed(x, 0.45, 0.75))),)
-OF_DRAWINGS = (
-    SHARP,
-    Degradation("soft: blur 0.6 / 1.0", (lambda x: blurred(x, 0.6), lambda x: blurred(x, 1.0))),
-    Degradation("JPEG 60 / 40", (unchanged, unchanged), (60, 40)),
-)
+def _phone(pixels: Pixels) -> bytes:
+    """Blur, shot noise, colour noise and JPEG 75."""
+    noise, light = np.random.default_rng(_SEED), blurred(pixels, 0.5).astype(np.float32)
+    shot = noise.normal(size=light.shape) * 0.25 * np.sqrt(light + 1)
+    colour = 3 * cv2.GaussianBlur(noise.normal(size=light.shape), (0, 0), 1)
+    return as_jpeg(light + shot + colour + noise.normal(0, 1.5, light.shape), 75)
 
 
-def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
-    """Downscale by averaging and enlarge again. `moved` shifts the grid of the averages by this many pixels."""
-    height, width = (-(-(side + moved) // factor) * factor for side in pixels.shape[:2])
-    around = (moved, height - moved - pixels.shape[0], moved, width - moved - pixels.shape[1])
-    padded = cv2.copyMakeBorder(pixels, *around, cv2.BORDER_REFLECT)
-    small = cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    soft = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(soft[moved : moved + pixels.shape[0], moved : moved + pixels.shape[1]])
+def _web(pixels: Pixels) -> bytes:
+    """Sharpening and JPEG 50."""
+    light = pixels.astype(np.float32)
+    return as_jpeg(light + 0.6 * (light - blurred(light, 1)), 50)
 
 
-SOFT = (
-    *(
-        Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, moved=1)))
-        for factor in (2, 4)
-    ),
-    Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
-)
-"""Downscaled and enlarged, on the grid of the image and on a shifted one; and blurred."""
+def _soft(pixels: Pixels) -> bytes:
+    """Blur and correlated grain."""
+    grain = cv2.GaussianBlur(np.random.default_rng(_SEED).normal(size=pixels.shape[:2]), (0, 0), 0.8)
+    return as_png(_rounded(blurred(pixels, 1.1) + (5 * grain / grain.std())[..., None]))
+
+
+def _saved_twice(pixels: Pixels) -> bytes:
+    """JPEG 75, a crop that moves the blocks, and JPEG 95."""
+    larger = cv2.copyMakeBorder(pixels, 3, 0, 5, 0, cv2.BORDER_REFLECT)
+    with Image.open(io.BytesIO(as_jpeg(larger, 75))) as first:
+        return as_jpeg(np.asarray(first)[3:, 5:], 95)
+
+
+DEGRADATIONS: Mapping[str, Degrade] = {
+    "clean": as_png,
+    "phone": _phone,
+    "web": _web,
+    "soft": _soft,
+    "noise 3": lambda pixels: as_png(noisy(pixels, 3)),
+    "JPEG 90": partial(as_jpeg, quality=90),
+    "saved twice": _saved_twice,
+}
+"""The columns of the table in README.md."""
+
+
+def case_of(reference: Pixels, degrade: Degrade) -> Case:
+    """Return a photo that is downscaled by 4, degraded and saved."""
+    height, width = reference.shape[:2]
+    small = Image.fromarray(reference).resize((width // 4, height // 4), Image.Resampling.LANCZOS)
+    with Image.open(io.BytesIO(degrade(np.asarray(small)))) as image:
+        tables = getattr(image, "quantization", {})
+        degraded = np.asarray(image.convert("RGB"))
+    return Case(reference, degraded, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))

@@ -1,4 +1,4 @@
-"""Photos on which values are chosen, photos of the tables, and drawings, all from Python packages."""
+"""Photos on which values were chosen, and other photos, all from Python packages."""
 
 from __future__ import annotations
 
@@ -49,22 +49,8 @@ REPORTED: dict[str, Source] = {
     "text": lambda: _grey(data.text())[:, 80:368],  # handwriting
     "camera": lambda: _grey(data.camera())[150:438, 60:348],  # a lawn, a sky
 }
-"""Photos of the tables."""
-
-
+"""Photos on which no value was chosen."""
 GREY = ("page", "grass", "text", "camera")
-
-
-def _on_white(image: Image.Image) -> Pixels:
-    ground = Image.new("RGBA", image.size, "white")
-    return np.asarray(Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB"))
-
-
-DRAWN: dict[str, Source] = {
-    "snake": lambda: _on_white(Image.fromarray(data.logo()))[100:388, 100:388],
-    "hug": lambda: _on_white(Image.open(_GRADIO / "hf-logo_transpng.png").resize((288, 288), Image.Resampling.LANCZOS)),
-}
-"""Drawings: clean lines and flat colours."""
 
 
 def reference_of(source: Source) -> Pixels:
@@ -76,14 +62,3 @@ def reference_of(source: Source) -> Pixels:
 def downscaled(reference: Pixels, factor: int = 4) -> Pixels:
     """Return the averages of blocks of `factor` × `factor` pixels."""
     return cv2.resize(reference, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
-
-
-def middle(source: Source, side: int = 160) -> Source:
-    """Return the centre of a photo."""
-
-    def cut() -> Pixels:
-        pixels = source()
-        top, left = ((length - side) // 2 for length in pixels.shape[:2])
-        return pixels[top : top + side, left : left + side]
-
-    return cut

@@ -20,12 +20,12 @@ from enhance.batch import BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from tests.conftest import psnr
-from tests.quality.auto import COMPRESSED, as_jpeg, case_of
 from tests.quality.cases import Networks, upscaled
-from tests.quality.metrics import HAARPSI
-from tests.quality.metrics import block_steps as steps
+from tests.quality.degradation import DEGRADATIONS, as_jpeg, case_of
+from tests.quality.metrics import haarpsi
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
+from .blocks import block_steps as steps
 from .pdf_text import text_of
 
 SIZE = 96, 64
@@ -89,12 +89,12 @@ def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhanc
     "name", ["hopper", *(pytest.param(name, marks=pytest.mark.long) for name in ("cat", "coffee", "camera", "grass"))]
 )
 def test_auto_is_close_to_the_best_preset_of_a_sharpened_jpeg(name, enhancer, with_fast_weights, tmp_path):
-    case = case_of(reference_of((TUNING | REPORTED)[name]), COMPRESSED["sharpened, JPEG 50"])
+    case = case_of(reference_of((TUNING | REPORTED)[name]), DEGRADATIONS["web"])
     choice, networks = choose(analyse(case.image), {"fast"}), Networks(enhancer, tmp_path)
     chosen = Settings().resolved(choice.preset, **choice.tuning)
 
     auto, *others = (
-        HAARPSI.of(case, upscaled(case, settings, networks))
+        haarpsi(case, upscaled(case, settings, networks))
         for settings in (chosen, Settings("original"), Settings("gentle"), Settings("fast"))
     )
 
@@ -145,7 +145,7 @@ def test_fine_lines_in_a_compressed_photo_need_the_large_network():
     bricks = cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB)
     photos = {name: reference_of((TUNING | REPORTED)[name]) for name in ("cat", "coffee", "grass", "tower")}
     found = {
-        name: analyse(case_of(pixels, COMPRESSED["JPEG 60"]).image)
+        name: analyse(case_of(pixels, partial(as_jpeg, quality=60)).image)
         for name, pixels in {"bricks": bricks, **photos}.items()
     }
 
@@ -172,7 +172,7 @@ def test_auto_restores_compressed_bricks(quality, enhancer, with_fast_weights, t
     small = Settings("fast", strength=0.5, fidelity=0.0, sharpen=0.0)
 
     auto, fast = (
-        HAARPSI.of(case, upscaled(case, settings, networks))
+        haarpsi(case, upscaled(case, settings, networks))
         for settings in (Settings().resolved(choice.preset, **choice.tuning), small)
     )
 

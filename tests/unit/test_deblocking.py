@@ -17,10 +17,11 @@ from enhance.output import deblocking
 from enhance.output.deblocking import deblocked_rows, has_blocks, without_steps
 from enhance.output.result import ResultRows, Scene
 from tests.conftest import psnr
-from tests.quality.auto import as_jpeg, moved_cases
-from tests.quality.metrics import block_steps as steps
-from tests.quality.metrics import grid_steps
+from tests.quality.degradation import as_jpeg
 from tests.quality.photos import REPORTED, TUNING, reference_of
+
+from .blocks import block_steps as steps
+from .blocks import grid_steps, moved_cases
 
 FAITHFUL = Settings.from_preset("anime-fast", strength=0.6, fidelity=1)
 FAST = [("fast", 40), pytest.param("fast", 75, marks=pytest.mark.long)]
