@@ -267,8 +267,13 @@ def block_from_tiff(file: BinaryIO, without: Collection[int], longest: int = 1 <
 
     file.seek(0)
     try:
-        source, block = Image.Exif(), Image.Exif()
-        source.load_from_fp(file)
+        source, block, start = Image.Exif(), Image.Exif(), file.read(16)
+        file.seek(0)
+        if start.startswith(b"II+\0"):  # BigTIFF; Pillow reads none of the other byte order.
+            source.bigtiff, source.endian = True, "<"
+            source.load_from_fp(file, int.from_bytes(start[8:], "little"))
+        else:
+            source.load_from_fp(file)
         block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source and is_kept(tag, source[tag])})
         for directory in (EXIF_IFD, GPS_IFD):
             values = source.get_ifd(directory) if directory in source else {}

@@ -162,8 +162,6 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
         raise PictureError("image_unknown_format")
     readers = {"PNG": _png_header, "TIFF": _tiff_header, "RAW": _raw_header, "JXL": _jxl_header, "WEBP": _webp_header}
     header = readers[kind](file, max_pixels) if kind in readers else _pillow_header(kind, file, max_pixels, decoding)
-    if header.format == "TIFF":
-        header = replace(header, frames=count_pages(file))
     metadata = header.metadata.with_note("first_frame") if header.frames > 1 else header.metadata
     return replace(header, metadata=metadata.without_large_blocks())
 
@@ -370,9 +368,11 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
         mode = "F" if mode == "I;32F" else mode
         has_alpha = samples == 4 and max(tags.get("ExtraSamples", (2,))) != 0
-        return Header("TIFF", mode, width, height, 16, has_alpha, orientation, icc, metadata)
-    with open_with_pillow("TIFF", file) as image:
-        return Header("TIFF", image.mode, width, height, 8, image.has_transparency_data, orientation, icc, metadata)
+    else:
+        with open_with_pillow("TIFF", file) as image:
+            mode, has_alpha = image.mode, image.has_transparency_data
+    bits, frames = 16 if is_deep else 8, count_pages(file)
+    return Header("TIFF", mode, width, height, bits, has_alpha, orientation, icc, metadata, frames)
 
 
 def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
@@ -407,11 +407,10 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[str, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
-    inches = {2: 1.0, 3: 2.54}.get(tags.get("ResolutionUnit", 2), 0.0)
-    dpi = plausible_dpi(*(float(tags.get(name, 0) or 0) * inches for name in ("XResolution", "YResolution")))
     iptc = _tag_bytes(tags.get("IptcNaaInfo"), file) or _tag_bytes(tags.get("PhotoshopInfo"), file)
     exif = cut_block(block_from_tiff(file, without))
-    return Metadata(exif, accept_xmp(_tag_bytes(tags.get("XMP"), file)), extract_iptc(iptc or b""), (), dpi)
+    xmp = accept_xmp(_tag_bytes(tags.get("XMP"), file))
+    return Metadata(exif, xmp, extract_iptc(iptc or b""), dpi=read_dpi(exif))
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
