@@ -125,9 +125,6 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode an image of 8 bits or fewer in any of Pillow's modes."""
     image = open_with_pillow(header.format, file)
     image.load()
-    # Pillow applies the orientation of a TIFF, which can exchange width and height.
-    if header.format != "TIFF" and image.size != (header.width, header.height):
-        raise ValueError(f"the size is {image.size} instead of {header.width} x {header.height}")
     (width, height), space = image.size, profile_space(header.icc)
     if image.mode in ("CMYK", "LAB"):
         # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.

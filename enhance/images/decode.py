@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging.handlers import QueueHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -69,9 +70,8 @@ _MAX_METADATA_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class DecodeBudget:
-    """Limits for decoding an image of `pixels`: bytes of memory, and seconds."""
+    """Limits for decoding an image: bytes of memory, and seconds."""
 
-    pixels: int
     memory: int
     seconds: float
 
@@ -106,11 +106,12 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         begin(_budget(header, size))
         sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
-        if pixels.height * pixels.width != header.width * header.height:
-            decoded, expected = f"{pixels.width} x {pixels.height}", f"{header.width} x {header.height}"
-            raise ValueError(f"the size is {decoded} instead of {expected}")
         # Both TIFF decoders apply the orientation.
-        orientation = 1 if header.format == "TIFF" else header.orientation
+        orientation, stored = header.orientation, (header.width, header.height)
+        if header.format == "TIFF":
+            orientation, stored = 1, header.upright_size
+        if (pixels.width, pixels.height) != stored:
+            raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stored}")
         height, width = (pixels.width, pixels.height) if orientation >= 5 else (pixels.height, pixels.width)
         dtype = "uint16" if pixels.deep else "uint8"
         image = SourceImage(
@@ -189,7 +190,7 @@ def _budget(header: Header, size: int) -> DecodeBudget:
     attached = header.gain_map.width * header.gain_map.height if header.gain_map else 0
     more = fill + attached * _BYTES_PER_PIXEL["JPEG"] + 2 * size
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.bits > 8 else _SECONDS_PER_MEGAPIXEL
-    return DecodeBudget(pixels, pixels * each + more, _SECONDS + pace * (pixels + attached) / 1e6)
+    return DecodeBudget(pixels * each + more, _SECONDS + pace * (pixels + attached) / 1e6)
 
 
 @contextmanager
@@ -259,20 +260,16 @@ class _Parent:
     def __init__(self) -> None:
         self._sink = os.fdopen(os.dup(1), "wb")  # a copy, because `serve` redirects standard output
         self._received: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        records: Any = SimpleNamespace(put_nowait=self.send)
         hide_messages()
         log = logging.getLogger("enhance")
-        log.addHandler(QueueHandler(self._records))
+        log.addHandler(QueueHandler(records))
         log.setLevel(logging.INFO)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, message: object) -> None:
-        """Send a message with the log records since the last one."""
-        records = []
-        while not self._records.empty():
-            record = self._records.get()
-            records.append((record.name, record.levelno, record.getMessage()))
-        pickle.dump((message, records), self._sink, protocol=5)  # Protocol 5 does not copy arrays.
+        """Send an answer or a log record."""
+        pickle.dump(message, self._sink, protocol=5)  # Protocol 5 does not copy arrays.
         self._sink.flush()
 
     def receive(self) -> Any:

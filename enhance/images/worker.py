@@ -172,7 +172,7 @@ class Workers:
             worker.send(granted)
             with worker.time_limit(answer.seconds):
                 head = worker.receive()
-                return head if isinstance(head, PictureError) else _receive_image(head, answer, worker, folder)
+                return head if isinstance(head, PictureError) else _receive_image(head, worker, folder)
 
     @contextmanager
     def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
@@ -223,10 +223,11 @@ class _Worker:
         self._requests.flush()
 
     def receive(self) -> Any:
-        """Return the next message. Log records that came with it are logged."""
-        message, records = pickle.load(self._answers)
-        for name, level, text in records:
-            logging.getLogger(name).log(level, "%s", text)
+        """Return the next answer. Log records that come before it are logged."""
+        while isinstance(message := pickle.load(self._answers), logging.LogRecord):
+            logger = logging.getLogger(message.name)
+            if logger.isEnabledFor(message.levelno):
+                logger.handle(message)
         return message
 
     @contextmanager
@@ -295,21 +296,15 @@ def _reserve(file: int, size: int) -> None:
         os.write(file, bytes(min(1 << 20, size - first)))
 
 
-def _receive_image(
-    head: tuple[Any, ...], budget: DecodeBudget, worker: _Worker, folder: Path | None
-) -> SourceImage | PictureError:
-    """Receive the pixels, or the error that ends them. Raises ValueError if they do not match the header."""
+def _receive_image(head: tuple[Any, ...], worker: _Worker, folder: Path | None) -> SourceImage | PictureError:
+    """Receive the pixels, or the error that ends them. Raises ValueError if they do not have the announced shape."""
     (height, width, channels), dtype, image = head
-    if height * width != budget.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
-        raise ValueError(f"{height} x {width} x {channels} is not what was announced")
     rgb = allocate_pixels((height, width, 3), dtype, folder)
     alpha = allocate_pixels((height, width), dtype, folder) if channels == 4 else None
     row = 0
     while (strip := worker.receive()) is not None:
         if isinstance(strip, PictureError):
             return strip
-        if strip.shape[1:] != (width, channels) or strip.dtype != dtype or len(strip) > height - row:
-            raise ValueError(f"{strip.dtype} {strip.shape} is not what was announced")
         rgb[row : row + len(strip)] = strip[..., :3]
         if alpha is not None:
             alpha[row : row + len(strip)] = strip[..., 3]
