@@ -3,96 +3,94 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from enhance.images import read_image
 from enhance.output.formats import FORMATS
 from enhance.output.result import encode_gain_map
-from tests.unit.gain_map_files import APPLE, VALUES, apple_heic, map_packet, packet, with_gain_map
+from tests.unit.gain_map_files import VALUES, map_packet, with_gain_map
 from tests.unit.image_files import encode, exported, finished_png
-from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, XMP, exif, photo_with_metadata, read_by_exiftool
+from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, photo_with_metadata, read_by_exiftool
 
 INPUTS = {name: name for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")}
 INPUTS |= {"WEBP": "WebP", "HEIF": "HEIC"}
-KINDS = ("EXIF", "XMP", "IPTC", "text", "ICC", "resolution", "gain map")
-_GROUPS = {"IFD0": "EXIF", "ExifIFD": "EXIF", "GPS": "EXIF", "IPTC": "IPTC"}
+_TAGS = {
+    "EXIF": re.compile(r"(IFD0|ExifIFD|GPS):"),
+    "XMP": re.compile("XMP"),
+    "IPTC": re.compile("IPTC:"),
+    "text": re.compile(r"(PNG|File|GIF):(Comment|Title|Author-de|ExifGPSLatitude)$"),
+}
 _PIXELS = re.compile(
     r"IFD0:(Image(Width|Height)|Bits|Compression|Photometric|Strip|Samples|Rows|Planar|Sample|Predictor|Orientation"
     r"|[XY]Resolution|ResolutionUnit|YCbCr|ExtraSamples|SubfileType)"
-    r"|ExifIFD:ExifImage(Width|Height)|XMP-exif:ExifImage(Width|Height)|XMP-tiff:Orientation|XMP-(HDRGainMap|apdi):"
+    r"|ExifIFD:ExifImage(Width|Height)|XMP-exif:ExifImage(Width|Height)|XMP-tiff:Orientation|XMP-(HDRGainMap|apdi|hdrgm|GContainer):"
 )
 """Tags that state how pixels are stored, sizes and orientation, which differ, the resolution, and those of a map."""
 _PER_INCH = {"JFIF:XResolution": 1, "IFD0:XResolution": 1}
 _PER_INCH |= {"PNG-pHYs:PixelsPerUnitX": 0.0254, "File:PixelsPerMeterX": 0.0254}
 
 
-def kind_of(name: str) -> str | None:
-    """Return the kind of a tag, named as group:tag; None for a tag that states no metadata of the photo."""
-    group, _, tag = name.partition(":")
-    if _PIXELS.match(name):
-        return None
-    if group.startswith("XMP"):
-        return "XMP"
-    if group in ("PNG", "File", "GIF") and tag in ("Comment", "Title", "Author-de", "ExifGPSLatitude"):
-        return "text"
-    return _GROUPS.get(group)
-
-
 def tags_of(path: Path) -> dict[str, dict[str, Any]]:
     """Return the tags of a file by kind. exiftool reads no profile of a JPEG XL, so it is that of the own reader."""
     found, icc = read_by_exiftool(path, "-a"), read_image(path).icc
-    kinds: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
-    for name, value in found.items():
-        if kind := kind_of(name):
-            kinds[kind][name] = value
-    dots = [found[name] * factor for name, factor in _PER_INCH.items() if name in found]
-    kinds["resolution"] |= {"dpi": DPI} if any(round(one) == DPI for one in dots) else {}
+    kinds = {
+        kind: {name: value for name, value in found.items() if names.match(name) and not _PIXELS.match(name)}
+        for kind, names in _TAGS.items()
+    }
     kinds["EXIF"] |= {"maker notes": NOTES} if NOTES in path.read_bytes() else {}
-    kinds["ICC"] |= {"profile": icc} if icc else {}
-    kinds["gain map"] |= {"map": True} if {"MPF0:NumberOfImages", "QuickTime:AuxiliaryImageType"} & {*found} else {}
-    return kinds
+    dots = [found[name] * factor for name, factor in _PER_INCH.items() if name in found]
+    has_map = {"MPF0:NumberOfImages", "QuickTime:AuxiliaryImageType"} & found.keys()
+    return kinds | {
+        "ICC": {"profile": icc} if icc else {},
+        "resolution": {"dpi": DPI} if DPI in map(round, dots) else {},
+        "gain map": {"map": True} if has_map else {},
+    }
 
 
-def lost_tags(kind: str, before: Mapping[str, Any], after: Mapping[str, Any], content: bytes) -> list[str]:
-    """Return the tags of one kind that a file lacks or has with another value. `content` are its bytes.
-
-    A text can have another name, and exiftool prints only one of several comments.
-    """
-    if kind == "text":
-        return [name for name, value in before.items() if str(value).encode() not in content]
-    return [name for name, value in before.items() if after.get(name) != value]
-
-
-def compare(folder: Path, source: str, output: str) -> dict[str, tuple[int, list[str]]]:
-    """Return for each kind the number of tags of a photo in the format `source`, and those that its result lost."""
-    photo = folder / "photo"
-    content, grey = photo_with_metadata(source), Image.new("L", (WIDTH // 2, HEIGHT // 2))
+def write_photo(folder: Path, source: str) -> Path:
+    """Write a photo in the format `source` with all metadata, and with a gain map if the format can hold it."""
+    path, content = folder / "photo", photo_with_metadata(source)
     if source == "JPEG":
+        grey = Image.new("L", (WIDTH // 2, HEIGHT // 2))
         content = with_gain_map(content, encode(grey, "JPEG", xmp=map_packet(VALUES)))
-    elif source == "HEIF":
-        plain, headroom = Image.new("RGB", (WIDTH, HEIGHT)), packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"')
-        content = apple_heic(np.asarray(plain), np.asarray(grey), exif(), headroom, xmp=XMP)
-    photo.write_bytes(content)
+    path.write_bytes(content)
+    return path
+
+
+def write_result(photo: Path) -> Path:
+    """Write the PNG of a result at 4x with the metadata of a photo next to it."""
     image = read_image(photo)
+    metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
     gain_map = encode_gain_map(image, (image.height, image.width))
-    png = finished_png(folder / "result.png", image.rgb, image.icc, image.metadata, gain_map)
-    path = exported(png, FORMATS[output].ending[1:])
-    before, after = tags_of(photo), tags_of(path)
-    return {kind: (len(before[kind]), lost_tags(kind, before[kind], after[kind], path.read_bytes())) for kind in KINDS}
+    return finished_png(
+        photo.with_name("result.png"), image.rgb.repeat(4, 0).repeat(4, 1), image.icc, metadata, gain_map
+    )
+
+
+def row(folder: Path, source: str) -> str:
+    """Return a row of the table in docs/files.md: what the input contains, and what each output format loses of it."""
+    photo = write_photo(folder, source)
+    before, result = tags_of(photo), write_result(photo)
+    cells = [INPUTS[source], ", ".join(kind for kind, tags in before.items() if tags)]
+    for form in FORMATS.values():
+        path = exported(result, form.ending[1:])
+        content, after = path.read_bytes(), tags_of(path)
+        # A text can have another name, and exiftool prints only one of several comments.
+        lost = [
+            kind
+            for kind, tags in before.items()
+            for name, value in tags.items()
+            if (str(value).encode() not in content if kind == "text" else after[kind].get(name) != value)
+        ]
+        cells.append(f"no {', '.join(dict.fromkeys(lost))}" if lost else "all")
+    return f"| {' | '.join(cells)} |"
 
 
 def table(folder: Path) -> str:
-    """Return the table of docs/files.md: what each input contains, and what each output format loses of it."""
-    lines = ["| input | metadata | " + " | ".join(FORMATS[one].name for one in FORMATS) + " |"]
+    """Return the table of docs/files.md."""
+    lines = ["| input | metadata | " + " | ".join(form.name for form in FORMATS.values()) + " |"]
     lines.append("| --- | --- |" + " --- |" * len(FORMATS))
-    for source, name in INPUTS.items():
-        pairs = [compare(folder, source, output) for output in FORMATS]
-        kinds = ", ".join(kind for kind, (count, _) in pairs[0].items() if count)
-        cells = [", ".join(kind for kind, (_, lost) in pair.items() if lost) for pair in pairs]
-        lines.append(f"| {name} | {kinds} | " + " | ".join(f"no {cell}" if cell else "all" for cell in cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(row(folder, source) for source in INPUTS)])

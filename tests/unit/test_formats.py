@@ -10,29 +10,30 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
-from enhance.images import Metadata, inspect, read_image
+from enhance.images import Metadata, read_image
 from enhance.output import formats, jxl, tiff
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
-from enhance.output.provenance import Origin, origin_of
+from enhance.output.provenance import origin_of
 from enhance.output.thumbnails import srgb_image
-from enhance.store import Entry
 
 from ..conftest import psnr
 from . import photos_with_metadata
 from .image_files import ORIGIN, exported, finished_png, grey_profile, rgb_profile, wide_profile
-from .photos_with_metadata import iptc
+from .photos_with_metadata import IPTC
 from .test_image_memory import peak_of
 
 RAW = Settings.from_preset("anime-fast")
 NEEDS_JXL = pytest.mark.skipif(not jxl.is_available(), reason="pyjpegxl is not installed")
 JXL = pytest.param("jxl", marks=NEEDS_JXL)
+JXL_PROGRAM = pytest.param("djxl", "jxl", marks=NEEDS_JXL)
 LOSSY = ("jpg", "webp", "avif", JXL)
 SRGB, LINEAR_GREY = rgb_profile(), grey_profile(gamma=1.0)
 
@@ -62,21 +63,14 @@ def run(program: str, *arguments: str | Path) -> str:
 
 @pytest.mark.parametrize("ending", LOSSY)
 def test_higher_quality_is_closer_to_the_png_and_larger(finished, photo, ending):
-    png, result = finished(photo), []
+    distances, sizes = [], []
     for quality in (30, 75, 98):
-        path = exported(png, ending, quality)
-        result.append((psnr(read_image(path).rgb, photo), path.stat().st_size))
-
-    assert result == sorted(result)
-    assert result[0][0] < result[1][0] - 2 < result[2][0] - 4
-    assert result[2][0] > 38
-
-
-def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished):
-    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
-    result = exported(finished(noise), "jpg", 100)
-    assert result.stat().st_size > 300 * 400
-    assert psnr(pixels(result), noise) > 25
+        path = exported(finished(photo), ending, quality)
+        distances.append(psnr(read_image(path).rgb, photo))
+        sizes.append(path.stat().st_size)
+    assert distances[0] < distances[1] - 2 < distances[2] - 4
+    assert distances[2] > 38
+    assert sizes == sorted(sizes)
 
 
 @pytest.mark.parametrize(("quality", "channels"), [(90, 3), (89, 3), (80, 1)])
@@ -93,104 +87,65 @@ def test_a_jpeg_written_in_strips_equals_one_written_at_once(finished, photo, mo
     assert np.array_equal(pixels(result), np.asarray(Image.open(whole)))
 
 
-PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 34675)
-
-
-@pytest.mark.parametrize("ending", ["jpg", "webp", "avif", "png", "tif"])
-def test_metadata_none_keeps_only_profile_and_resolution(finished, photo, ending):
-    metadata = {"exif": photos_with_metadata.exif(), "xmp": photos_with_metadata.XMP, "iptc": iptc(), "dpi": (300, 300)}
-    result = exported(finished(photo, SRGB, **metadata), ending, metadata="none")
-    image = Image.open(result)
-
-    assert image.info["icc_profile"] == SRGB
-    assert set(image.getexif()) <= {0x011A, 0x011B, 0x0128, *(PIXEL_TAGS if ending == "tif" else ())}
-    assert {"xmp", "comment", "photoshop", "XML:com.adobe.xmp"} & set(image.info) == set()
-    assert origin_of(result) == Origin()
-    assert (image.getexif().get(0x011A) or image.info["dpi"][0]) == pytest.approx(300, abs=0.01)
-
-
 def test_transparency_is_replaced_by_the_background_in_a_jpeg_and_kept_elsewhere(finished):
     values = np.zeros((16, 48, 4), np.uint8)
     values[:, 16:32, 3], values[:, 32:] = 128, (200, 10, 10, 255)
     png = finished(values)
 
-    for background, shown in (("white", [255, 127]), ("black", [0, 0])):
-        jpeg = pixels(exported(png, "jpg", 100, background=background))
-        assert [jpeg[8, x].tolist() for x in (4, 24)] == [[level] * 3 for level in shown]
-        assert np.abs(jpeg[8, 40].astype(int) - (200, 10, 10)).max() <= 2
+    for background, shown in (("white", (255, 127)), ("black", (0, 0))):
+        jpeg = pixels(exported(png, "jpg", 100, background=background)).astype(int)
+        for x, expected in ((4, shown[0]), (24, shown[1]), (40, (200, 10, 10))):
+            assert np.abs(jpeg[8, x] - expected).max() <= 2
         assert notes_of(png, Encoding("jpeg", background=background)) == [f"on_{background}"]
     assert np.array_equal(pixels(exported(png, "webp", 100)), values), "lossless"
-    alpha = pixels(exported(png, "avif", 100), "RGBA")[8, [4, 24, 40], 3]
-    assert np.abs(alpha.astype(int) - (0, 128, 255)).max() <= 2
-    assert notes_of(png, Encoding("webp")) == []
-    with pytest.raises(SettingsError):
-        Encoding("jpeg", background="red")
+    assert np.abs(pixels(exported(png, "avif", 100), "RGBA")[..., 3] - values[..., 3].astype(int)).max() <= 2
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_16_bits_become_10_in_an_avif(finished, channels):
     values = np.random.default_rng(1).integers(0, 65_536, (20, 30, channels), np.uint16)
-    icc, exif = SRGB if channels > 2 else None, photos_with_metadata.exif()
-    png = finished(values, icc, exif=exif, xmp=photos_with_metadata.XMP)
+    png = finished(values)
 
-    result = exported(png, "avif", 100)
+    seen = cv2.imread(str(exported(png, "avif", 100)), cv2.IMREAD_UNCHANGED)
 
-    seen = cv2.imread(str(result), cv2.IMREAD_UNCHANGED)
     assert seen is not None
     if channels > 1:
         seen = seen[..., [2, 1, 0, 3][: seen.shape[2]]]
     expected = values if channels != 2 else values[..., [0, 0, 0, 1]]
     assert np.abs(seen.reshape(expected.shape) * (65_535 / 1023) - expected).max() <= 33
-    image = Image.open(result)
-    assert image.getexif()[0x010F] == "Lantern"
-    assert image.info["xmp"] == photos_with_metadata.XMP
-    assert image.info.get("icc_profile") == icc
-    assert origin_of(result).input_sha256 == ORIGIN.input_sha256
     assert notes_of(png, Encoding("avif")) == ["ten_bits"]
 
 
-@pytest.mark.parametrize(("program", "ending"), [("avifdec", "avif"), ("tiffinfo", "tif"), ("djxl", "jxl")])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_reference_program_of_a_format_reads_a_result_without_a_warning(finished, program, ending, dtype):
-    if ending == "jxl" and not jxl.is_available():
-        pytest.skip("pyjpegxl is not installed")
-    values = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (20, 30, 4), dtype)
+@pytest.mark.parametrize(("program", "ending"), [("avifdec", "avif"), ("tiffinfo", "tif"), JXL_PROGRAM])
+def test_the_reference_program_of_a_format_reads_a_result_without_a_warning(finished, program, ending):
+    values = np.random.default_rng(1).integers(0, 65_535, (20, 30, 4), np.uint16)
     result = exported(finished(values, SRGB, xmp=photos_with_metadata.XMP, dpi=(300, 300)), ending)
-
     decoded = [] if ending == "tif" else [result.with_suffix(".png")]
     assert "warning" not in run(program, result, *decoded).lower()
-
-    assert all(pixels(path).shape == (20, 30, 4) for path in decoded)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp"])
 def test_16_bits_are_rounded_to_8(finished, ending):
-    png = finished(np.full((16, 16, 3), 200 * 257 - 100, np.uint16))
+    png = finished(np.full((16, 16, 3), 50 * 257 - 100, np.uint16))
 
-    assert np.abs(pixels(exported(png, ending, 100)).astype(int) - 200).max() <= (0 if ending == "webp" else 1)
+    assert np.abs(pixels(exported(png, ending, 100)).astype(int) - 50).max() <= 0
     assert notes_of(png, Encoding.of_file(Path(f"x.{ending}"))) == ["eight_bits"]
 
 
 def test_grey_keeps_its_profile_or_becomes_srgb(finished):
     png = finished(np.full((16, 16), 55, np.uint8), icc=LINEAR_GREY)
-
-    for ending in ("jpg", "avif"):
+    for ending, mode, icc in (("jpg", "L", LINEAR_GREY), ("avif", "L", LINEAR_GREY), ("webp", "RGB", None)):
         result = Image.open(exported(png, ending, 100))
-        assert (result.mode, result.info["icc_profile"]) == ("L", LINEAR_GREY)
-    webp = Image.open(exported(png, "webp", 100))
-    assert webp.info.get("icc_profile") is None
-    assert webp.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
+        assert (result.mode, result.info.get("icc_profile")) == (mode, icc)
+    assert result.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
 
 
 def read_by_other(path: Path) -> np.ndarray:
-    """Return the pixels [H, W, C] of a TIFF or a JPEG XL, as another program reads them."""
+    """Return the pixels of a TIFF or a JPEG XL, [H, W, C], as another program reads them."""
     if path.suffix == ".tif":
-        values = tifffile.imread(path)
-        return values if values.ndim == 3 else values[..., None]
+        return np.atleast_3d(tifffile.imread(path))
     run("djxl", path, path.with_suffix(".png"))
-    image = read_image(path.with_suffix(".png"))
-    pixels = image.rows(0, image.height)
-    return np.delete(pixels, (1, 2), axis=2) if image.grey else pixels
+    return np.atleast_3d(imagecodecs.imread(path.with_suffix(".png")))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -200,19 +155,17 @@ def test_programs_read_pixels_and_profile_of_lossless_formats(finished, monkeypa
     values = np.random.default_rng(3).integers(1, np.iinfo(dtype).max, (37, 50, channels), dtype, endpoint=True)
     icc = wide_profile() if channels > 2 else LINEAR_GREY
     monkeypatch.setattr(formats, "_STRIP_BYTES", 2000)  # Several strips, the last one is shorter.
-    monkeypatch.setattr(tiff, "_CLASSIC_BYTES", 0 if ending.startswith("big") else 1 << 30)
+    monkeypatch.setattr(tiff, "_CLASSIC_BYTES", 0 if ending == "big tif" else 1 << 30)
 
     path = exported(finished(values, icc), ending[-3:], 100)
 
     assert np.array_equal(read_by_other(path), values)
-    assert (path.read_bytes()[2] == 43) == ending.startswith("big")
-    if (
-        path.suffix != ".tif" or channels != 2 or dtype == np.uint8
-    ):  # The program does not read grey TIFFs of 16 bits with alpha.
-        image = read_image(path)
-        assert np.array_equal(image.rgb, values[..., :3] if channels > 2 else values[..., :1].repeat(3, axis=2))
-        assert (image.icc, image.grey) == (icc, channels < 3)
+    assert (path.read_bytes()[2] == 43) == (ending == "big tif")
     assert origin_of(path).signature == ORIGIN.signature
+    if ending == "jxl" or (channels, dtype) != (2, np.uint16):  # The program reads no such TIFF.
+        image = read_image(path)
+        assert np.array_equal(image.rgb, np.broadcast_to(values[..., : 3 if channels > 2 else 1], image.rgb.shape))
+        assert (image.icc, image.grey) == (icc, channels < 3)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -221,13 +174,11 @@ def test_a_bigtiff_has_the_same_tags(finished, photo, monkeypatch, order):
     found = []
     for limit in (1 << 30, 0):
         monkeypatch.setattr(tiff, "_CLASSIC_BYTES", limit)
-        path = exported(finished(photo, SRGB, exif=photos_with_metadata.exif(order), iptc=iptc()), "tif")
+        path = exported(finished(photo, SRGB, exif=photos_with_metadata.exif(order), iptc=IPTC), "tif")
         read = Image.open(path).getexif()  # exiftool expects the EXIF directory of a BigTIFF in the classic form.
-        tags = {tag: value for tag, value in read.items() if tag not in offsets}
-        found.append([tags, *map(read.get_ifd, offsets[:2])])
-        assert inspect(path).has_location
-    assert [len(directory) for directory in found[0]] == [18, 5, 5]
-    assert found[1] == found[0]
+        found += [{tag: value for tag, value in read.items() if tag not in offsets}, *map(read.get_ifd, offsets[:2])]
+    assert [len(directory) for directory in found] == [18, 5, 5] * 2
+    assert found[3:] == found[:3]
 
 
 def test_a_large_tiff_is_written_in_little_memory(tmp_path):
@@ -289,10 +240,9 @@ def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, m
 
 @pytest.mark.parametrize("ending", [*LOSSY, "tif", "png"])
 def test_a_full_disk_or_cancelling_leaves_the_old_file(finished, photo, ending, request):
-    png = finished(photo)
+    png, stop = finished(photo), threading.Event()
     place = png.with_name(f"finished-exported.{ending}")
     place.write_bytes(b"earlier")
-    stop = threading.Event()
     stop.set()
     if ending != "png":
         with pytest.raises(Cancelled):
@@ -303,15 +253,13 @@ def test_a_full_disk_or_cancelling_leaves_the_old_file(finished, photo, ending, 
         exported(png, ending, metadata="none")
 
     assert place.read_bytes() == b"earlier"
-    assert {path.name for path in png.parent.iterdir()} == {png.name, place.name}
+    assert {*png.parent.iterdir()} == {png, place}
 
 
-@pytest.mark.parametrize("ending", [".webp", ".avif"])
-def test_cancelling_works_while_another_image_is_encoded(finished, photo, tmp_path, ending):
-    stop = threading.Event()
-    place = tmp_path / f"result{ending}"
+def test_cancelling_works_while_another_image_is_encoded(finished, photo, tmp_path):
+    stop, place = threading.Event(), tmp_path / "result.webp"
     with formats._ONE_PIECE, ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(export, finished(photo), place, Encoding.of_file(place), stop)
+        waiting = thread.submit(export, finished(photo), place, Encoding("webp"), stop)
         stop.set()
         with pytest.raises(Cancelled):
             waiting.result(timeout=30)
@@ -323,37 +271,22 @@ def test_save_chooses_the_format_by_extension_and_reports_losses(enhancer, photo
     Image.fromarray(np.dstack([photo, photo[..., 0]])).save(source)
     result = enhancer.run(source, RAW)
 
-    saved = [result.save(tmp_path / name, quality=80) for name in ("a.jpg", "a.webp", "a.avif", "a.PNG", "a.tiff")]
-
-    assert [Image.open(one.path).format for one in saved] == ["JPEG", "WEBP", "AVIF", "PNG", "TIFF"]
-    assert [one.info["output"].get("notes") for one in saved] == [["on_white"], [], [], None, []]
-    assert saved[3].path.read_bytes() == result.path.read_bytes()
-    for one in saved:
-        assert one.info["output"]["bytes"] == one.path.stat().st_size
-        assert (one.info["output"]["width"], one.info["output"]["height"]) == (224, 160)
+    for name, form, notes in (("a.jpg", "JPEG", ["on_white"]), ("a.webp", "WEBP", []), ("a.tiff", "TIFF", [])):
+        saved = result.save(tmp_path / name, quality=80)
+        output = saved.info["output"]
+        assert (Image.open(saved.path).format, output["notes"]) == (form, notes)
+        assert (output["bytes"], output["width"], output["height"]) == (saved.path.stat().st_size, 224, 160)
+    assert result.save(tmp_path / "a.PNG").path.read_bytes() == result.path.read_bytes()
     with pytest.raises(SettingsError, match="unsupported extension"):
         result.save(tmp_path / "a.bmp")
     with pytest.raises(StorageError, match="never overwritten"):
         result.save(source)
 
 
-def entry_of(result) -> Entry:
-    """Return the entry of a result in the list of recent results."""
-    source = result.info["input"]
-    about = (source["name"], source["sha256"], source["width"], source["height"], result.info["settings"], "", "")
-    return Entry("0" * 64, result.info["task_id"], "done", "", *about, task_id=result.info["task_id"])
-
-
-def test_the_same_run_is_encoded_once_and_deleted_with_its_last_task(enhancer, photo_file, fresh_store):
+def test_the_same_run_is_encoded_once(enhancer, photo_file, fresh_store):
     first, again = (enhancer.run(photo_file, RAW, encoding=Encoding("jpeg", 80)) for _ in range(2))
-
     assert (first.path, again.info["cached"]) == (again.path, True)
-    assert first.path.stat().st_size == first.info["output"]["bytes"]
     assert enhancer.tasks.info(first.info["task_id"])["output"]["path"].endswith(".png")
-    enhancer.tasks.remove([entry_of(first)])
-    assert first.path.exists()
-    enhancer.tasks.remove([entry_of(again)])
-    assert not first.path.exists()
 
 
 def test_a_result_too_large_for_its_format_is_rejected_early(enhancer, tmp_path, monkeypatch, fresh_store):

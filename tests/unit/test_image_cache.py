@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,33 +13,33 @@ from enhance.images import ImageCache, read_image
 
 def test_the_cache_keeps_few_images(photo_file):
     image, reads = read_image(photo_file), list[str]()
-
-    def read(key: str):
-        return lambda: (reads.append(key), image)[1]
-
     cache = ImageCache(max_bytes=2 * image.rgb.nbytes, seconds=60)
+
+    def get(key: str) -> None:
+        cache.get(key, lambda: (reads.append(key), image)[1])
+
     for key in ("a", "a", "b", "c", "a"):
-        cache.get(key, read(key))
+        get(key)
     assert reads == ["a", "b", "c", "a"]
     cache.drop("a")
-    cache.get("a", read("a"))
+    get("a")
     assert reads[-1] == "a"
+    assert len(reads) == 5
 
 
 def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
-    image, reads, proceed = read_image(photo_file), list[str](), threading.Event()
+    reads, together, cache = list[str](), threading.Barrier(4), ImageCache()
 
     def read():
         reads.append("once")
-        assert proceed.wait(30)
-        return image
+        return read_image(photo_file)
 
-    cache = ImageCache(max_bytes=1)
+    def get(_: int):
+        together.wait(30)
+        return cache.get("photo", read)
+
     with ThreadPoolExecutor(4) as threads:
-        futures = [threads.submit(cache.get, "photo", read) for _ in range(4)]
-        time.sleep(0.1)  # time in which the other threads could decode again
-        proceed.set()
-        assert [one.result() for one in futures] == [image] * 4
+        assert len({id(image) for image in threads.map(get, range(4))}) == 1
     assert reads == ["once"]
 
 

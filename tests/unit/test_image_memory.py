@@ -23,7 +23,6 @@ from enhance.settings import Settings
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
 """The minimum bytes of a copy of the large image, or of one plane of it."""
-every_kind = pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
 
 
 def image_of(rgb: np.ndarray, alpha: np.ndarray | None = None) -> SourceImage:
@@ -32,23 +31,21 @@ def image_of(rgb: np.ndarray, alpha: np.ndarray | None = None) -> SourceImage:
 
 def mapped(channels: int, dtype: type) -> SourceImage:
     """Return an image whose pixels are not in counted memory."""
-    planes = []
-    for shape in ((HEIGHT, WIDTH, 3), (HEIGHT, WIDTH))[: channels - 2]:
+
+    def plane(*shape: int) -> np.ndarray:
         bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
-        planes.append(np.frombuffer(bytes_, dtype).reshape(shape))
-        planes[-1][: HEIGHT // 2] = np.iinfo(dtype).max // 2
-    return image_of(*planes)
+        pixels = np.frombuffer(bytes_, dtype).reshape(shape)
+        pixels[: HEIGHT // 2] = np.iinfo(dtype).max // 2
+        return pixels
+
+    return image_of(plane(HEIGHT, WIDTH, 3), plane(HEIGHT, WIDTH) if channels == 4 else None)
 
 
 def small(channels: int, dtype: type) -> SourceImage:
-    photo = np.dstack([data.astronaut()[:211, 80:380], data.camera()[:211, :300]])[..., :channels]
-    deep = photo.astype(np.uint16) * 251 + np.arange(300, dtype=np.uint16)[:, None] % 251
-    pixels = photo if dtype == np.uint8 else deep
-    return image_of(np.ascontiguousarray(pixels[..., :3]), *np.ascontiguousarray(pixels[..., 3:].transpose(2, 0, 1)))
-
-
-def in_one_piece(image: SourceImage) -> np.ndarray:
-    return image.rgb if image.alpha is None else np.dstack([image.rgb, image.alpha])
+    rgb, alpha = data.astronaut()[:211, 80:380].astype(dtype), data.camera()[:211, :300].astype(dtype)
+    if dtype == np.uint16:
+        rgb = rgb * np.uint16(251) + np.arange(300, dtype=np.uint16)[:, None] % 251
+    return image_of(rgb, alpha if channels == 4 else None)
 
 
 def peak_of(work: Callable[[], object]) -> int:
@@ -77,26 +74,20 @@ def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
     assert peak_of(lambda: make_report(info, result, image)) < 45e6  # The fonts take 26 MB.
 
 
-@every_kind
-def test_thumbnail_needs_no_copy(channels, dtype):
+@pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
+def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, channels, dtype):
     large, image = mapped(channels, dtype), small(channels, dtype)
 
     assert peak_of(lambda: whole_image(large, (400, 300))) < BYTE_A_PIXEL / 4
     for size in ((105, 150), (70, 100), (211, 300), (31, 44), (83, 117)):
-        assert np.array_equal(whole_image(image, size), resize_for_screen(in_one_piece(image), size))
+        assert np.array_equal(whole_image(image, size), resize_for_screen(image.rows(0, 211), size))
 
-
-@every_kind
-def test_downscaling_by_strips_is_exact_and_needs_no_copy(monkeypatch, channels, dtype):
-    large, image = mapped(channels, dtype), small(channels, dtype)
-    taken = peak_of(lambda: large.downscale(2))
+    assert peak_of(lambda: large.downscale(2)) < large.downscale(2).nbytes + BYTE_A_PIXEL / 3
     plain = {factor: image.downscale(factor) for factor in (2, 3, 4)}
     monkeypatch.setattr("enhance.images.image._STRIP_ROWS", 5)
-
-    assert taken < in_one_piece(large.downscale(2)).nbytes + BYTE_A_PIXEL / 3
     for factor, expected in plain.items():
         reduced = replace(image).downscale(factor)
-        assert np.array_equal(in_one_piece(reduced), in_one_piece(expected))
+        assert np.array_equal(reduced.rows(0, 211), expected.rows(0, 211))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

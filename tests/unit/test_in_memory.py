@@ -7,9 +7,10 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image
 
-from enhance import Cancelled, EnhanceError, PictureError, Result, Settings, StorageError, enhance
+from enhance import Cancelled, PictureError, Result, Settings, StorageError, enhance
+from tests.unit.image_files import encode, rgb_profile
 
 RAW = Settings("anime-fast", tuning=False)
 
@@ -63,29 +64,26 @@ def test_a_tensor_comes_back_in_its_order_of_axes(enhancer, small, axes, dtype, 
 def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(enhancer, small, tmp_path):
     path = tmp_path / "small.png"
     Image.fromarray(small).save(path)
+    content = path.read_bytes()
 
     stored = enhance(path, RAW, enhancer=enhancer)
-    before, expected = {*enhancer.tasks.folder.rglob("*")}, np.asarray(Image.open(stored))
+    before = {*enhancer.tasks.folder.rglob("*")}
 
-    assert stored.parent == enhancer.tasks.processed
-    assert np.array_equal(enhance(small, RAW, enhancer=enhancer), expected)
-    assert np.array_equal(np.asarray(enhance(Image.open(path), RAW, enhancer=enhancer)), expected)
-    content = enhance(path.read_bytes(), RAW, enhancer=enhancer)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), expected)
-    with path.open("rb") as file:
-        assert np.array_equal(np.asarray(Image.open(enhance(file, RAW, enhancer=enhancer))), expected)
-    with pytest.raises(EnhanceError):
-        enhance(b"no image", RAW, enhancer=enhancer)
+    results = [enhance(one, RAW, enhancer=enhancer) for one in (small, Image.open(path), content, io.BytesIO(content))]
+    for kind, result in zip((np.ndarray, Image.Image, bytes, io.BytesIO), results, strict=True):
+        assert isinstance(result, kind)
+        result = io.BytesIO(result) if isinstance(result, bytes) else result
+        pixels = Image.open(result) if isinstance(result, io.BytesIO) else result
+        assert np.array_equal(np.asarray(pixels), np.asarray(Image.open(stored)))
     assert {*enhancer.tasks.folder.rglob("*")} == before
+    assert stored.parent == enhancer.tasks.processed
     assert isinstance(enhance(str(path), RAW, enhancer=enhancer), str)
 
 
 def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = Image.fromarray(small)
-    image.info["icc_profile"] = profile
-
-    assert enhance(image, RAW, enhancer=enhancer).info["icc_profile"] == profile
+    image.info["icc_profile"] = rgb_profile()
+    assert enhance(image, RAW, enhancer=enhancer).info["icc_profile"] == rgb_profile()
     assert enhance(image.convert("LA"), RAW, enhancer=enhancer).mode == "LA"
 
 
@@ -100,24 +98,25 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
         torch.zeros(2, 4, 5),
         object(),
         b"",
+        b"no image",
     ],
 )
-def test_an_unusable_image_is_rejected(enhancer, image):
+def test_an_unusable_image_is_rejected_and_leaves_no_file(enhancer, image):
+    before = {*enhancer.tasks.folder.rglob("*.*")}
     with pytest.raises(PictureError):
         enhance(image, RAW, enhancer=enhancer)
+    assert {*enhancer.tasks.folder.rglob("*.*")} == before
 
 
 def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
-    result = enhancer.run(small, RAW)
-    content = io.BytesIO()
-    Image.fromarray(small).save(content, "PNG")
+    result, image = enhancer.run(small, RAW), Image.fromarray(small)
 
     assert np.array_equal(result.array, np.asarray(result.image))
     assert result.info["input"]["name"] == "image.png"
     assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
     assert enhancer.analyse(small).width == 16
-    assert enhancer.choose(Image.fromarray(small), scale=2).scale == 2
-    assert enhancer.preview(io.BytesIO(content.getvalue()), RAW, size=8).after.shape[:2] == (32, 32)
+    assert enhancer.choose(image, scale=2).scale == 2
+    assert enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8).after.shape[:2] == (32, 32)
 
 
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
