@@ -33,8 +33,6 @@ from .store import download_name
 
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
-_MAX_NAMES = 3
-"""Number of names of a result that can be taken by other processes during its run before the file fails."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +183,9 @@ class BatchRun:
             self._waiting.clear()
             items = self.batch.items
         for item in items:
-            if item.state == "waiting":
-                checked = item if item.address else self._check(item)
+            if item.state in ("waiting", "failed"):  # A failed file is reported, too.
+                is_unchecked = item.state == "waiting" and not item.address
+                checked = self._check(item) if is_unchecked else item
                 with self._lock:
                     if item.key in self.batch.files:
                         self._put(checked)
@@ -272,35 +271,25 @@ class BatchRun:
         return replace(item, state=ended.state, output=ended.output, info=ended.info, error=ended.error)
 
     def _write_result(self, item: Item) -> Item:
-        """Enhance a local file. At the end of the run, its result gets a name that is still free."""
+        """Enhance a local file. At the end of the run, its result gets the first name that is still free."""
         names = self.batch.names
         if names is None or item.output:
             return self._enhance(item, item.output)
-        if isinstance(names, NamesBeside):
-            return self._write_beside(names, item)
-        for tries_left in reversed(range(_MAX_NAMES)):
+        path, image = names.folder / item.target, None
+        is_beside = isinstance(names, NamesBeside)
+        if is_beside:  # photo-4x.png, where the size can depend on what Auto chooses for the image
+            image = self.enhancer.read(item.source, name=item.name)
+            settings, _ = self.enhancer.resolve(image, item.settings or self.settings)
+            path = path.with_name(download_name(path.name, settings, path.suffix))
+        for output in names.candidates(path, item.source):
             try:
-                output = names.assign(item.source, item.target)
                 if isinstance(names, RemoteNames):
                     return self._enhance_for(names, item, output)
-                return self._enhance(item, output, replaces="input")
-            except StorageError as error:  # In the meantime, another process can have saved a file with this name.
-                if error.key != "name_taken" or not tries_left:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _write_beside(self, names: NamesBeside, item: Item) -> Item:
-        """Enhance a file and save the result next to it, as photo-4x.png or under the next free name."""
-        image = self.enhancer.read(item.source, name=item.name)
-        settings, _ = self.enhancer.resolve(image, item.settings or self.settings)
-        path = item.target.with_name(download_name(item.target.name, settings, item.target.suffix))
-        for output in names.candidates(path, image.sha256):
-            try:
-                return self._enhance(item, output, image=image, replaces="request")
+                return self._enhance(item, output, image=image, replaces="request" if is_beside else "input")
             except StorageError as error:
-                if error.key == "not_permitted":
+                if is_beside and error.key == "not_permitted":
                     raise StorageError("beside_not_permitted", folder=output.parent) from error
-                if error.key != "name_taken":
+                if error.key != "name_taken":  # by another process, in the meantime
                     raise
         raise AssertionError("unreachable")
 
@@ -343,8 +332,11 @@ class BatchRun:
                 self.on_compute(item, run)
 
         with ExitStack() as until_reported:
-            if self.report and image is None:
-                image = self.enhancer.read(item.source, output)
+            hold = None
+            if self.report:
+                image = image or self.enhancer.read(item.source, output)
+                if output and not _report_path(output, image).exists():
+                    hold = until_reported
             try:
                 result = self.enhancer.run(
                     item.source,
@@ -354,10 +346,9 @@ class BatchRun:
                     output=output,
                     progress=lambda done, total, left: self._update_progress(item, done / total),
                     on_compute=on_compute,
-                    hold=until_reported if output else self.hold,
+                    hold=self.hold if output is None else hold,
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,
-                    with_png=bool(self.report and image and output and not _report_path(output, image).exists()),
                     replaces=replaces,
                 )
             except EarlierResult as earlier:

@@ -61,7 +61,7 @@ def find_images(
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
     items += listed
     count = len(items)
-    items = _beside(items, ending) if output is None else with_targets(items, ending)
+    items = [_beside(item, ending) for item in items] if output is None else with_targets(items, ending)
     items = [item for item in items if shard.includes(item)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
@@ -70,10 +70,9 @@ def find_images(
     return replace(batch, listed=count, hidden=listing.hidden, others=listing.others)
 
 
-def _beside(items: Sequence[Item], ending: str) -> list[Item]:
-    """Return files whose results are saved next to them, with the size in their names."""
-    places = [item.source.absolute().with_name(item.named_after.stem + ending) for item in items]
-    return [replace(item, target=place) for item, place in zip(items, places, strict=True)]
+def _beside(item: Item, ending: str) -> Item:
+    """Return a file whose result is saved next to it, with the size in its name."""
+    return replace(item, target=item.source.absolute().with_name(item.named_after.stem + ending))
 
 
 def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
@@ -124,11 +123,10 @@ def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing
         below = is_address(output) and address.startswith(f"{output.rstrip('/')}/")
         return below and (stored := stored_at(address)) is not None and stored.origin.signature is not None
 
-    found = {
-        one: Item(Path(path.name), path, address=one, bytes=size)
-        for address in addresses
-        for one, path, size in list_address(address, is_result, listing)
-    }
+    found: dict[str, Item] = {}
+    for address in addresses:
+        for one, path, size in list_address(address, is_result, listing):
+            found[one] = Item(Path(path.name), path, address=one, bytes=size)
     return list(found.values())
 
 

@@ -36,17 +36,30 @@ if TYPE_CHECKING:
 
     from .batch import Batch, Item
     from .batch_inputs import Shard
-    from .enhancer import Enhancer, Faster
+    from .enhancer import Enhancer
+    from .info import Info
     from .output.formats import Encoding
     from .pipeline import Run
 
 log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PIPE = Path("-")
+_PIPE = "-"
 """Standard input or standard output."""
 _EXIT_SECONDS = 8.0
 """Time for cleaning up after a signal, before the process exits anyway."""
+_WITHDRAWN = {"--pages": "pages_gone", "--print-fit": "print_fit_gone"}
+"""Options of earlier versions, and the texts that state what to use instead."""
+_MEANINGS = {
+    "strength": "how much generated detail to use",
+    "fidelity": "how closely the result follows the photo",
+    "denoise": "how much noise to remove, for the preset fast only",
+    "sharpen": "how much to sharpen the result",
+    "saturation": "colour saturation, where 1 means unchanged",
+    "contrast": "contrast, where 1 means unchanged",
+    "tile": "tile size in pixels, which limits memory and does not change the result",
+    "reduce": "factor by which a soft photo is downscaled first",
+}
 
 
 def program(arguments: list[str] | None = None) -> NoReturn:
@@ -131,11 +144,13 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     app = command("app", "serve the page on port 7860")
     app.add_argument("--share", action="store_true", help="also create a public link at gradio.live for up to one week")
     command("mcp", "serve tools for agents (MCP) over standard input and output")
-    commands.add_parser(
-        "weights", help="list, find, fetch, verify, add and remove models; see `enhance weights --help`"
-    )
+    command("weights", "list, find, fetch, verify, add and remove models; see `enhance weights --help`")
     if arguments[:1] == ["bench"]:
         parser.error("The command bench was removed. Use `make bench` in a checkout of the project.")
+    for given in arguments:
+        option = given.partition("=")[0]
+        if option in _WITHDRAWN:
+            parser.error(translate(terminal_language(), _WITHDRAWN[option], name=option))
     options = parser.parse_args(arguments)
     if options.command == "run" and not options.input and options.files is None:
         commands.choices["run"].error("the following arguments are required: INPUT or --files")
@@ -144,13 +159,11 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
 def _add_run(run: ArgumentParser) -> None:
     add = run.add_argument
-    run.set_defaults(is_output_folder=False)
     inputs = "image files or folders, fsspec addresses such as s3://bucket/folder, or - for standard input"
     add("input", nargs="*", type=_path_or_address, metavar="INPUT", help=inputs)
     add(
         "-o",
         "--output",
-        action=_Output,
         help="output file for a single input, otherwise output folder; each can be an address, and a path that ends in "
         "/ is a folder (default: photo-4x.png next to each photo). Only earlier results are replaced, and nothing "
         "without -o. - writes a single result to standard output",
@@ -159,20 +172,9 @@ def _add_run(run: ArgumentParser) -> None:
     add("--preset", default=DEFAULT_PRESET, help=presets)
     add("--no-tuning", action="store_true", help="write the output of the network without adjustments")
     _add_size(run)
-    meanings = {
-        "strength": "how much generated detail to use",
-        "fidelity": "how closely the result follows the photo",
-        "denoise": "how much noise to remove, for the preset fast only",
-        "sharpen": "how much to sharpen the result",
-        "saturation": "colour saturation, where 1 means unchanged",
-        "contrast": "contrast, where 1 means unchanged",
-        "tile": "tile size in pixels, which limits memory and does not change the result",
-        "reduce": "factor by which a soft photo is downscaled first",
-    }
     for name, (low, high) in RANGES.items():
         usual = f" (default {USUAL[name]:g})" if name in WHOLE else ""
-        text = f"{meanings.get(name, name)}: {low:g} to {high:g}{usual}"
-        add(f"--{name}", type=int if name in WHOLE else float, help=text)
+        _add_number(run, name, f"{_MEANINGS[name]}: {low:g} to {high:g}{usual}")
     add(
         "--format", help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, otherwise png)"
     )
@@ -205,7 +207,6 @@ def _add_run(run: ArgumentParser) -> None:
         help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
         "local to start one on this machine. All machines need the folders at the same paths",
     )
-    add("--pages", nargs=0, action=_Withdrawn, help=argparse.SUPPRESS)
     add("--report", action="store_true", help="write a PDF report next to each result")
     add("--json", action="store_true", help="print one JSON object per file")
     add(
@@ -217,38 +218,26 @@ def _add_run(run: ArgumentParser) -> None:
     )
 
 
-class _Withdrawn(argparse.Action):
-    """Option of earlier versions, rejected with the text `<name>_gone`, which states what to use instead."""
-
-    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
-        parser.error(translate(terminal_language(), f"{self.dest}_gone", name=option))
-
-
-class _Output(argparse.Action):
-    """Output path or address. `is_output_folder` is set if it ends in a slash, which a `Path` does not have."""
-
-    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None) -> None:
-        namespace.output = _path_or_address(values)
-        namespace.is_output_folder = values.endswith(("/", os.sep))
-
-
 def _path_or_address(text: str) -> Path | str:
     return text if "://" in text else Path(text)
 
 
+def _add_number(parser: ArgumentParser, name: str, text: str, unit: str | None = None) -> None:
+    kind = int if name in WHOLE else float
+    parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=unit, help=text)
+
+
 def _add_size(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--scale", type=float, help="enlargement factor, 1 to 16 (default: the scale of the network, usually 4)")
-    add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
-    add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
-    add(
+    _add_number(parser, "scale", "enlargement factor, 1 to 16 (default: the scale of the network, usually 4)")
+    _add_number(parser, "long_side", "long side of the result in pixels, instead of --scale", "PX")
+    _add_number(parser, "megapixels", "size of the result in megapixels, instead of --scale", "MP")
+    parser.add_argument(
         "--print",
         metavar="SIZE",
         help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or xHEIGHT for one side, "
         f"or {', '.join(PAPERS)}. The whole photo fits on the paper, in either orientation",
     )
-    add("--print-fit", action=_Withdrawn, help=argparse.SUPPRESS)
-    add("--dpi", type=int, metavar="DPI", help="resolution of the result (default: 300 for --print, or the photo's)")
+    _add_number(parser, "dpi", "resolution of the result (default: 300 for --print, or the photo's)", "DPI")
 
 
 def _size_of(options: Namespace) -> dict[str, Any]:
@@ -306,28 +295,23 @@ def _run(options: Namespace) -> int:
             from . import report  # noqa: F401 - Without its package, no file is processed.
     given = {name: getattr(options, name) for name in RANGES} | _size_of(options)
     settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
-    output, is_stdin = options.output, options.input == [_PIPE]
-    is_piped = is_stdin or _PIPE in (*options.input, output)
     shard = Shard.parse(options.shard)
     if options.failures and options.failures.suffix != ".jsonl":  # Lines are appended, which would damage a photo.
         raise SettingsError("failures_jsonl_only", file=options.failures)
-    if output is None and (is_stdin or options.ray):
+    is_stdin = options.input == [Path(_PIPE)]
+    if options.output is None and (is_stdin or options.ray):
         raise SettingsError("output_required")
     with temporary_folder() as temporary, Enhancer(options.device, options.precision) as enhancer:
-        folder = Path(temporary)
-        if is_piped:
-            _replace_pipes(options, folder)
+        piped = _replace_pipes(options, Path(temporary))
         batch, encoding = _plan(options, shard)
         if is_stdin:
-            named = {key: replace(item, entry={"input": str(_PIPE)}) for key, item in batch.files.items()}
+            named = {key: replace(item, entry={"input": _PIPE}) for key, item in batch.files.items()}
             batch = replace(batch, files=named)
         if not batch.listed and not batch.items:
             raise EnhanceError("no_images")
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
-        reporter = _Reporter(
-            batch, as_json=options.json, progress=options.progress, failures=options.failures, is_piped=output == _PIPE
-        )
+        reporter = _Reporter(batch, options, is_piped=piped is not None)
         with reporter, connect(options.ray) if options.ray else nullcontext() as ray:
             given: dict[str, Any] = {"encoding": encoding, "on_change": reporter.report}
             given["report"] = terminal_language() if options.report else None
@@ -339,26 +323,30 @@ def _run(options: Namespace) -> int:
                 run = BatchRun(enhancer, settings, batch, on_compute=on_compute, **given)
             ended = run.run()
             reporter.conclude(ended)
-        if output == _PIPE and ended.count("done"):
-            with options.output.open("rb") as file:
+        if piped and ended.count("done"):
+            with piped.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
     return 1 if ended.count("failed") else 0
 
 
-def _replace_pipes(options: Namespace, folder: Path) -> None:
-    """Replace standard input and standard output by files in `folder`. Raises SettingsError."""
-    is_remote = any(isinstance(one, str) for one in (*options.input, options.output))
-    is_alone = len(options.input) == 1 and options.shard == "1/1" and not is_remote
-    is_alone = is_alone and not is_folder(options.input[0])
-    if not is_alone or options.ray is not None or options.report or options.files:
+def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
+    """Replace standard input and output by files in `folder`. Return the file of the output. Raises SettingsError."""
+    inputs, output = options.input, options.output
+    if _PIPE not in (*map(str, inputs), output):
+        return None
+    is_alone = len(inputs) == 1 and options.shard == "1/1" and not (options.ray or options.report or options.files)
+    if not is_alone or isinstance(inputs[0], str) or is_folder(inputs[0]) or "://" in output:
         raise SettingsError("pipe_single")
-    if options.output == _PIPE:
-        options.output = folder / f"result{_encoding(options).file_format.ending}"
-    if options.input == [_PIPE]:
+    if inputs[0] == Path(_PIPE):
         options.input = [folder / "image"]
         with options.input[0].open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
+    if output != _PIPE:
+        return None
+    result = folder / f"result{_encoding(options).file_format.ending}"
+    options.output = str(result)
+    return result
 
 
 def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
@@ -378,31 +366,26 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     from .processes import remove_leftovers
     from .remote import RemoteFile, check_bucket
 
-    inputs, output = options.input, options.output
+    inputs, output = options.input, options.output and _path_or_address(options.output)
     listed = read_list(options.files) if options.files else []
-    has_folder = options.files or shard.count > 1 or options.is_output_folder
-    item = None if has_folder else _only_file(inputs, output)
+    is_folder_wanted = options.files or shard.count > 1 or (options.output or "").endswith(("/", os.sep))
+    item = None if is_folder_wanted else _only_file(inputs, output)
     if item is not None and isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)
         return plan([replace(item, output=output)]), encoding
-    if item is not None:
+    if item is not None and isinstance(output, str):
         check_bucket(output)
         return plan([item], RemoteFile(output)), _encoding(options, Path(output))
     encoding = _encoding(options)
-    if output is None:
-        batch = find_images(inputs, shard=shard, ending=encoding.file_format.ending, listed=listed)
-        if any(item.address for item in batch.items):
-            raise SettingsError("output_required")
-        for folder in {item.target.parent for item in batch.items}:
-            remove_leftovers(folder)
-        return batch, encoding
     if isinstance(output, Path) and os.path.lexists(output) and not is_folder(output):
         raise SettingsError("folder_required", output=output)
     batch = find_images(inputs, output, shard, encoding.file_format.ending, listed)
-    if isinstance(output, Path):
-        for folder in {output / item.target for item in batch.items}:
-            remove_leftovers(folder.parent)
+    if output is None and any(item.address for item in batch.items):
+        raise SettingsError("output_required")
+    if not isinstance(output, str):
+        for folder in {Path(output or "", item.target).parent for item in batch.items}:
+            remove_leftovers(folder)
     return batch, encoding
 
 
@@ -479,17 +462,14 @@ class _Progress:
 class _Reporter(_Progress):
     """Prints the progress of a batch: a bar on standard error and a line for each finished or failed file."""
 
-    def __init__(
-        self, batch: Batch, *, as_json: bool, progress: str, failures: Path | None = None, is_piped: bool = False
-    ):
-        self._as_json, self._failures, self._is_piped = as_json, failures, is_piped
+    def __init__(self, batch: Batch, options: Namespace, *, is_piped: bool = False):
+        super().__init__(options.progress)
+        self._as_json, self._failures, self._is_piped = options.json, options.failures, is_piped
         self._out = sys.stderr if is_piped else sys.stdout
-        if failures:
-            with storage_errors(failures):
-                failures.open("a").close()
-        super().__init__(progress)
+        if self._failures:
+            with storage_errors(self._failures):
+                self._failures.open("a").close()
         self._positions = {key: position for position, key in enumerate(batch.files, 1)}
-        self._failed_before = [item for item in batch.items if item.state == "failed"]
         self._current = "", ""
 
     def report(self, batch: Batch) -> None:
@@ -500,17 +480,12 @@ class _Reporter(_Progress):
             _discard_unread_output()
 
     def _report(self, batch: Batch) -> None:
-        failed, self._failed_before = self._failed_before, []
-        for item in failed:
-            self._print_item(item)
         item = batch.latest
         if item is not None and item.state in ("done", "failed"):
             self._print_item(item)
         elif item is not None and item.state == "running":
-            self._current = (
-                item.place if item.place == str(_PIPE) else item.name,
-                f"{self._positions[item.key]} of {len(batch.files)}",
-            )
+            name = _PIPE if item.place == _PIPE else item.name
+            self._current = name, f"{self._positions[item.key]} of {len(batch.files)}"
         self.update(batch.share, batch.seconds_left, *self._current)
 
     def suggest_faster(self, enhancer: Enhancer, item: Item, run: Run) -> None:
@@ -519,52 +494,56 @@ class _Reporter(_Progress):
         faster = enhancer.suggest_faster(analysis, settings) if analysis else None
         if faster is not None:
             self.clear()
-            _print_message(_faster_text(terminal_language(), settings.preset, faster), item.place)
+            seconds = faster.selected_seconds
+            text = _faster_text(terminal_language(), settings.preset, seconds, faster.preset, faster.seconds)
+            _print_message(text, item.place)
 
     def conclude(self, batch: Batch) -> None:
         """Print how many hidden and other files were skipped."""
         skipped = {"hidden": batch.hidden, "others": batch.others}
         self.clear()
-        if not any(skipped.values()):
-            return
-        if self._as_json:
-            self._print_json({"status": "passed over", **skipped})
-        else:
+        if any(skipped.values()) and self._as_json:
+            self._print({"status": "passed over", **skipped})
+        elif any(skipped.values()):
             _print_message(translate(terminal_language(), "files_skipped", **skipped))
 
     def _print_item(self, item: Item) -> None:
         from .output.formats import FORMATS
 
-        if item.state == "failed" and item.error and self._failures:
-            entry = {**(item.entry or {"input": item.place}), "reason": item.error.message(terminal_language())}
+        language, error, info = terminal_language(), item.error, item.info
+        if item.state == "failed" and error and self._failures:
+            entry = {**(item.entry or {"input": item.place}), "reason": error.message(language)}
             line = f"{json.dumps(entry, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
             with storage_errors(self._failures), self._failures.open("ab") as file:
                 file.write(line)
         self.clear()
-        language, output = terminal_language(), item.info["output"] if item.info else {}
+        output: Any = info["output"] if info else {}
         for note in output.get("notes", ()):
             text = translate(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name)
             _print_message(text, item.place)
-        if item.error is not None and not (item.info and self._as_json):
-            _print_error(item.error, item.place)
+        if error is not None:
+            _print_error(error, item.place)
         if self._as_json:
-            error = item.error and item.error.message(language)
-            facts: Any = item.info or {"status": "failed", "input": {"name": item.name}, "error": error}
-            self._print_json({**facts, "input": {**facts["input"], "path": item.place}})
-        elif item.info and not self._is_piped:
-            time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
-            auto = item.info.get("auto")
-            why = f", {auto['preset']} ({translate('en', 'auto_' + auto['reason']).lower()})" if auto else ""
-            print(
-                f"{output['path']}  {output['width']} x {output['height']} px, {time}{why}", file=self._out, flush=True
-            )
+            message = error and error.message(language)
+            facts: Any = info or {"status": "failed", "input": {"name": item.name}, "error": message}
+            self._print({**facts, "input": {**facts["input"], "path": item.place}})
+        elif info and not self._is_piped:
+            self._print(_line_of(info))
 
-    def _print_json(self, facts: Mapping[str, Any]) -> None:
-        print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
+    def _print(self, line: object) -> None:
+        text = line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
+        print(text, file=self._out, flush=True)
+
+
+def _line_of(info: Info) -> str:
+    output, auto = info["output"], info["auto"]
+    time = "already done" if info["cached"] else f"{info['seconds']['total']:.1f} s"
+    why = f", {auto['preset']} ({translate('en', 'auto_' + auto['reason']).lower()})" if auto else ""
+    return f"{output['path']}  {output['width']} x {output['height']} px, {time}{why}"
 
 
 def _analyse(options: Namespace) -> int:
-    from .enhancer import Enhancer, Faster
+    from .enhancer import Enhancer
 
     settings = Settings(**_size_of(options))
     has_failed = False
@@ -586,19 +565,19 @@ def _analyse(options: Namespace) -> int:
             flags = f"--preset {auto['preset']}" + (f" --reduce {reduce}" if reduce > 1 else "")
             print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
             if faster:
-                faster = Faster(faster["preset"], faster["estimated_seconds"], seconds)
-                print(f"  {_faster_text('en', auto['preset'], faster)}", flush=True)
+                text = _faster_text("en", auto["preset"], seconds, faster["preset"], faster["estimated_seconds"])
+                print(f"  {text}", flush=True)
     return 1 if has_failed else 0
 
 
-def _faster_text(language: str, preset: str, faster: Faster) -> str:
+def _faster_text(language: str, preset: str, seconds: float, faster: str, faster_seconds: float) -> str:
     return translate(
         language,
         "faster_preset",
         preset=translate(language, f"preset_{preset}"),
-        time=format_duration(language, faster.selected_seconds),
-        flags=f"--preset {faster.preset}",
-        faster_time=format_duration(language, faster.seconds),
+        time=format_duration(language, seconds),
+        flags=f"--preset {faster}",
+        faster_time=format_duration(language, faster_seconds),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Cancelled, EnhanceError, WeightsError, expected_error, memory_errors
+from .errors import Cancelled, EnhanceError, expected_error, memory_errors
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
@@ -21,9 +21,11 @@ from .output.provenance import Origin
 from .output.thumbnails import SRGB, icc_for_screen
 from .preview import Preview
 from .scheduler import Progress
-from .settings import Settings, WeightInterpolation, network_key
+from .settings import Settings, network_key
 
 _FROM_PREVIEW = ("signature", "settings", "model", "precision")
+_STEPS = 1000
+"""The steps of the progress, in place of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,31 +83,25 @@ def compare(
     cell. Raises Cancelled, and the first error if all fail.
     """
     remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}  # Without a network, the estimate is 0.
-    networks, total_seconds = len(remaining), sum(remaining.values())
-    cells, previews, missing = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, WeightsError]()
+    total_seconds = sum(remaining.values())
+    cells: dict[Settings, Cell] = {}
+    previews: dict[str, Preview] = {}
     # Presets with the same model have the same estimate, so each is loaded once. Faces unload it and are last.
-    order = sorted(
-        range(len(settings)), key=lambda at: (remaining[_network(settings[at])], settings[at].scene == "face")
-    )
-    for index in order:
-        one = settings[index]
+    for one in sorted(settings, key=lambda one: (remaining[_network(one)], one.scene == "face")):
         seconds = remaining.pop(_network(one), 0.0)
         later = sum(remaining.values())
 
         def report(done: int, total: int, left: float | None, seconds: float = seconds, later: float = later) -> None:
             if progress is not None:
-                rows, share = total * networks, 1 - (later + seconds * (1 - done / total)) / total_seconds
-                progress(min(rows, round(share * rows)), rows, None if left is None else left + later)
+                share = 1 - (later + seconds * (1 - done / total)) / total_seconds
+                progress(round(share * _STEPS), _STEPS, None if left is None else left + later)
 
-        error = missing.get(one.weights)  # Another search for the file can take minutes.
-        cells[index] = cell = Cell(one, error=error) if error else _create_cell(one, create, previews, report)
-        if isinstance(cell.error, WeightsError):
-            missing[one.weights] = cell.error
+        cells[one] = cell = _create_cell(one, create, previews, report)
         if cell.preview is not None:
             previews.setdefault(cell.preview.region.network_key, cell.preview)
         if on_cell is not None:
             on_cell(cell)
-    ordered = tuple(cells[index] for index in range(len(settings)))
+    ordered = tuple(cells[one] for one in settings)
     if ordered[0].error is not None and all(cell.error for cell in ordered):
         raise ordered[0].error
     return ordered

@@ -41,7 +41,7 @@ from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_b
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .output.formats import Encoding, export
 from .output.png_reader import PngReader
-from .output.resample import has_second_pass, result_size
+from .output.resample import Cut, has_second_pass, result_size
 from .parallel import work_in_parallel
 from .pipeline import Replaceable, Run, StripCallback
 from .presets import PresetInfo
@@ -183,7 +183,6 @@ class Enhancer:
         hold: ExitStack | None = None,
         ticket: Ticket | None = None,
         encoding: Encoding | None = None,
-        with_png: bool = False,
         replaces: Replaceable = "result",
     ) -> Result:
         """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
@@ -199,10 +198,9 @@ class Enhancer:
         - `preview`: a preview of this image, which is compared with the result.
         - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
         - `on_compute`: called before a result is computed, but not for a cached result.
-        - `hold`: the result is not deleted until it is closed.
+        - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is computed again.
         - `encoding`: the output format, by default from the extension of `output`, otherwise PNG. The PNG stays in
-          the store; for an `output` it is deleted at the end or when `hold` is closed.
-        - `with_png`: compute a result at `output` again if its PNG does not exist.
+          the store; for an `output` it is temporary.
         - `replaces`: which file at `output` is replaced: any `result`, or only one of the same `input` or `request`.
           Any other file raises StorageError.
 
@@ -213,16 +211,16 @@ class Enhancer:
             by_name = Encoding.of_file(target, format=encoding and encoding.format)  # Raises if they contradict.
             encoding = encoding or by_name
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
-        engine, started = self.engine, time.perf_counter()  # in this order, because the first use imports PyTorch
+        self.check()  # first, because this imports PyTorch
+        started = time.perf_counter()
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
         with as_file(source, self.tasks.network) as (path, own_name), self.scheduler.queue_job(ticket, ahead=1):
             image = self.read(image or path, target, name=name or own_name)
-            run = self._start_run(image, settings, ticket, started, engine, progress, watch, on_compute)
+            run = self._start_run(image, settings, ticket, started, progress, watch, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                options: dict[str, Any] = {"with_png": with_png, "replaces": replaces}
-                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, **options)
+                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, replaces)
             result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
         return self.export(result, encoding, stop=ticket.stop, hold=hold)
 
@@ -295,9 +293,10 @@ class Enhancer:
         Its steps run before the steps of a run, which gets at least every third step. Its `info` has the signature
         of the complete run. Raises EnhanceError.
         """
-        engine, started, ticket = self.engine, time.perf_counter(), ticket or _ticket("preview", stop)
+        self.check()
+        started = time.perf_counter()
         image = self.read(source)
-        run = self._start_run(image, as_settings(settings), ticket, started, engine, progress=progress)
+        run = self._start_run(image, as_settings(settings), ticket or _ticket("preview", stop), started, progress)
         return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
 
     @memory_errors()
@@ -319,13 +318,16 @@ class Enhancer:
         The comparison waits for no run; their steps alternate. `on_cell` is called with each finished cell. A cell
         holds the error of its preset; EnhanceError is raised if all fail.
         """
-        started, engine, ticket = time.perf_counter(), self.engine, ticket or _ticket("comparison", stop)
+        self.check()
+        started = time.perf_counter()
+        ticket = ticket or _ticket("comparison", stop)
         image = self.read(source)
-        decoded, box = time.perf_counter() - started, choose_box(image.width, image.height, x, y, size)
+        decoded = time.perf_counter() - started
+        box = choose_box(image.width, image.height, x, y, size)
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
             own = replace(ticket, wait_seconds=0.0)
-            run = self._start_run(image, settings, own, time.perf_counter(), engine, progress=progress)
+            run = self._start_run(image, settings, own, time.perf_counter(), progress)
             return run.create_preview(box, earlier)
 
         wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
@@ -424,24 +426,31 @@ class Enhancer:
         settings: Settings,
         ticket: Ticket,
         started: float,
-        engine: Engine,
         progress: Progress | None = None,
         watch: StripCallback | None = None,
         on_compute: Callable[[Run], object] | None = None,
     ) -> Run:
         """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
 
-        `callbacks` are fields of `Run`.
-
         Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
         """
         settings, auto = self.resolve(image, settings)
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
         settings = pipeline.install_models(settings, ticket.stop)
-        precision = engine.precision(image.bits, settings.model) if settings.model else "fp32"
+        precision = self.engine.precision(image.bits, settings.model) if settings.model else "fp32"
         request = _request(image, settings, precision, ticket.stop)
-        shared = engine, self._face_cache, self.scheduler
-        return Run(request, *shared, ticket, started, progress, watch, auto, on_compute)
+        return Run(
+            request,
+            self.engine,
+            self._face_cache,
+            self.scheduler,
+            ticket,
+            started,
+            progress,
+            watch,
+            auto,
+            on_compute,
+        )
 
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
@@ -473,7 +482,7 @@ class Enhancer:
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
-        request = _request(image, settings, info["precision"], whole=preview.region.whole)
+        request = _request(image, settings, info["precision"], whole=preview.region.cut)
         is_outdated = info["approximate"] and self.engine.is_exact(settings.weights, request.network_key)
         if request.network_key != preview.region.network_key or is_outdated:
             raise SettingsError("new_preview", preset=settings.preset)
@@ -518,23 +527,18 @@ class Enhancer:
         stop: threading.Event | None = None,
     ) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. `stop` cancels it. Raises EnhanceError."""
-
-        def check() -> None:
-            if stop is not None and stop.is_set():
-                raise Cancelled("stopped")
-
         with optional_packages("report"):
             from .report import make_report
 
-        path = Path(path)
-        check()
+        path, ticket = Path(path), _ticket("run", stop)
+        ticket.check()
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
-            check()
+            ticket.check()
             report = make_report(result.info, rows, image, language=language)
-        check()
+        ticket.check()
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path
 
@@ -546,9 +550,9 @@ class Enhancer:
         """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
-        engine, ticket = self.engine, Ticket()
+        ticket = Ticket()
         with self.scheduler.queue_job(ticket):
-            return engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, ticket=ticket)
+            return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, ticket=ticket)
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected seconds of a run on this machine for an image of this size, from measurements.
@@ -690,11 +694,12 @@ def _request(
     settings: Settings,
     precision: str,
     stop: threading.Event | None = None,
-    whole: tuple[int, int] | None = None,
+    whole: Cut | None = None,
 ) -> Request:
-    """Return the request for an image, or for the image of size `whole` (height, width) that it is a part of."""
+    """Return the request for an image, or for the larger image that it is a part of."""
     model = models.ensure(settings.model) if settings.model else NO_MODEL
-    is_large = has_second_pass(settings, *(whole or (image.height, image.width)))
+    size = whole or image
+    is_large = has_second_pass(settings, size.height, size.width)
     return Request(image, settings, model, precision, models.ensure(SECOND_MODEL, stop=stop) if is_large else None)
 
 

@@ -40,15 +40,15 @@ from .info import (
     output_info,
     timestamp,
 )
-from .output.fidelity import Fidelity
+from .output.fidelity import Fidelity, Photo
 from .output.formats import Encoding, export, typical_bytes
 from .output.png_reader import is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
 from .output.resample import Cut, has_second_pass, result_size
-from .output.result import ResultRows, Scene, collect, faces_over, write_png
+from .output.result import ResultRows, Scene, collect, write_png
 from .output.thumbnails import Thumbnail
 from .presets import with_installed_models
-from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
+from .preview import Preview, PreviewRegion, agreement_db, render, result_rows, surroundings
 from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
@@ -81,16 +81,17 @@ class StripCallback(Protocol):
 
 
 class Part(NamedTuple):
-    """The image of a run or a part of it. `box` is its region in the network's input, `cut` in the whole image."""
+    """The image of a run or a part of it, its region, and both as the input of the network."""
 
     image: SourceImage
-    box: Box | None = None
-    cut: Cut | None = None
+    cut: Cut
+    network_input: SourceImage
+    box: Box
 
     @property
     def is_region(self) -> bool:
         """Whether it is less than the whole image."""
-        return self.cut is not None and self.cut.box != Box(0, 0, self.cut.width, self.cut.height)
+        return self.cut.box != Box(0, 0, self.cut.width, self.cut.height)
 
 
 def install_models(settings: Settings, stop: threading.Event) -> Settings:
@@ -146,12 +147,12 @@ class Run:
         if self.on_compute:
             self.on_compute(self)
         self.memory = PeakMemory(self.engine.device.type, reset=True)
-        scene = self._find_scene()
-        with self._network_output(scene, Part(self.request.image), path.parent, network_path) as output:
-            settings = self.request.settings
-            if self.request.second:  # its input is tuned already
-                settings, scene = replace(settings, tuning=False), Scene()
-            rows = self._rows(output, settings, scene, Part(self.request.image))
+        scene, image = self._find_scene(), self.request.image
+        part = self._part(image, Box(0, 0, image.width, image.height))
+        with self._network_output(scene, part, path.parent, network_path) as output:
+            if self.request.second:  # its input has no haze
+                scene = Scene()
+            rows = self._rows(output, self.request.settings, scene, part)
             meter = None if rows.is_smaller else rows.meter()
             sha256, seconds = write_png(
                 rows,
@@ -165,7 +166,7 @@ class Run:
             fidelity = meter and meter.fidelity()
             self.measurements |= fidelity_info(fidelity)
             if fidelity and fidelity.worst_place:
-                reduce, sides = self.request.settings.reduce, (self.request.image.width, self.request.image.height)
+                reduce, sides = self.request.settings.reduce, (image.width, image.height)
                 places = zip(fidelity.worst_place, sides, strict=True)
                 place = [min(reduce * at + reduce // 2, side - 1) for at, side in places]
                 self.measurements["fidelity_worst_place"] = place
@@ -182,7 +183,7 @@ class Run:
         self.memory = PeakMemory(self.engine.device.type, reset=False)
         image, settings, network_key = self.request.image, self.request.settings, self.request.network_key
         outer = surroundings(box, image.width, image.height, settings)
-        part = Part(image.crop(outer), outer.downscale(settings.reduce), Cut(outer, image.height, image.width))
+        part = self._part(image.crop(outer), outer)
         is_exact = not (settings.model and part.is_region) or self.engine.is_exact(settings.weights, network_key)
         scene, known = self._find_scene(part.box), (earlier or {}).get(network_key)
         if known and is_exact and known.info["approximate"]:  # A run has measured the statistics since then.
@@ -193,10 +194,8 @@ class Run:
         else:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]
-        network_input = part.image.downscale(settings.reduce)
-        photo = scene.photo(network_input, settings, self.request.network_input.degradation, part.box)
-        patches, size = scene.faces.patches if scene.faces else (), (image.height, image.width)
-        region = PreviewRegion(part.image, photo, network, box, outer, size, network_key, patches)
+        photo = self._photo(scene, part)
+        region = PreviewRegion(part.image, photo, network, box, part.cut, network_key, scene.patches)
         before, after, fidelity = render(region, settings)
         self.measurements |= fidelity_info(fidelity)
         self._end_stage("tuning")
@@ -262,13 +261,18 @@ class Run:
         self._end_stage("scene")
         return Scene(haze, faces)
 
+    def _part(self, image: SourceImage, outer: Box) -> Part:
+        """Return the part of the request's image whose region is `outer`."""
+        whole, reduce = self.request.image, self.request.settings.reduce
+        return Part(image, Cut(outer, whole.height, whole.width), image.downscale(reduce), outer.downscale(reduce))
+
+    def _photo(self, scene: Scene, part: Part) -> Photo:
+        degradation = self.request.network_input.degradation
+        return scene.photo(part.network_input, self.request.settings, degradation, part.box)
+
     def _rows(self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part) -> ResultRows:
         """Step 5: return a finished result as rows on demand."""
-        network_input, degradation = part.image.downscale(settings.reduce), self.request.network_input.degradation
-        photo = scene.photo(network_input, settings, degradation, part.box)
-        patches = scene.faces.patches if scene.faces else ()
-        faces = faces_over(patches, settings, (part.box.top, part.box.left) if part.box else (0, 0))
-        return ResultRows(part.image, output.rows, settings, photo, faces, part.cut)
+        return result_rows(part.image, output.rows, settings, self._photo(scene, part), part.cut, scene.patches)
 
     @contextmanager
     def _network_output(
@@ -280,7 +284,7 @@ class Run:
         is a temporary file in `folder`.
         """
         settings, second = self.request.settings, self.request.second
-        image = part.image.downscale(settings.reduce)
+        image = part.network_input
         scale = settings.factor * (SECOND_SCALE if second else 1)
         with _stored_output(network_path) or _empty_output(image, scale, folder, network_path) as output:
             if output.filled < output.shape.along:
@@ -485,13 +489,11 @@ def run_to_path(
     source: Path,
     tasks: TaskStore,
     hold: ExitStack | None = None,
-    *,
-    with_png: bool = False,
     replaces: Replaceable = "result",
 ) -> Result:
     """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored.
 
-    For another format, the PNG is temporary and exists until `hold` is closed.
+    For another format, the PNG is temporary. With `hold`, it exists until that is closed.
     """
 
     def check() -> None:
@@ -505,7 +507,7 @@ def run_to_path(
             raise StorageError("name_taken", output=output)
 
     task_id = tasks.new_id()
-    info = _find_at_path(run, output, encoding) if encoding.is_stored or not with_png else None
+    info = _find_at_path(run, output, encoding) if encoding.is_stored or hold is None else None
     if info is not None:
         return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
     check_writable(output, source)

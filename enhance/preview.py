@@ -7,6 +7,7 @@ agrees with the whole result to 57 dB and more at fp32.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 
@@ -16,7 +17,7 @@ from . import models
 from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
-from .output.fidelity import METER_HALO, Fidelity, Photo
+from .output.fidelity import METER_HALO, Fidelity, Photo, Rows
 from .output.resample import Cut, Grid, enlarge, has_second_pass
 from .output.result import ResultRows, faces_over
 from .scenes.faces import FacePatch
@@ -31,20 +32,18 @@ LARGEST = 512
 class PreviewRegion:
     """The network's output for a region, enough to adjust it without running the network again.
 
-    `image` is the region with its margin, cut out of the input, `photo` the network's input for it and `network` the
-    network's output, [s * height, s * width, 3]. `box` is the region and `outer` the region with its margin, in pixels
-    of an input of `whole` (height, width). `network_key` identifies the output for the whole image. `patches` are the
-    restored faces.
+    `image` is the region with its margin, cut out of the input at `cut`, `photo` the network's input for it and
+    `network` the network's output, [s * height, s * width, 3]. `box` is the region in pixels of the input.
+    `network_key` identifies the output for the whole image. `patches` are the restored faces.
     """
 
     image: SourceImage
     photo: Photo
     network: np.ndarray
     box: Box
-    outer: Box
-    whole: tuple[int, int]
+    cut: Cut
     network_key: str
-    patches: tuple[FacePatch, ...] = ()
+    patches: Sequence[FacePatch] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +98,14 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
 
     The fidelity is None if the result is smaller than the photo.
     """
-    result = _result_rows(region, settings)
+    result = result_rows(
+        region.image,
+        lambda first, last: region.network[first:last],
+        settings,
+        region.photo,
+        region.cut,
+        region.patches,
+    )
     height, width = result.size
     down, across = result.grid.window(region.box)
     halo = math.ceil((METER_HALO + 2) * height / region.photo.height)
@@ -109,7 +115,7 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
     after = rows[down.start - low : down.stop - low, across]
     if result.is_smaller:
         return before, after, None
-    box, outer = region.box, region.outer
+    box, outer = region.box, region.cut.box
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.downscale(settings.reduce))
     with_halo = np.zeros((height, width, result.channels), rows.dtype)
@@ -127,14 +133,18 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
     return round(min(99.0, float(10 * np.log10(rows.image.levels**2 / max(error, 1e-12)))), 2)
 
 
-def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
-    cut = Cut(region.outer, *region.whole)
-    if has_second_pass(settings, *region.whole):  # its input is tuned already and has the faces
-        plain = replace(settings, tuning=False)
-        return ResultRows(region.image, lambda a, b: region.network[a:b], plain, region.photo, None, cut)
-    seen = region.outer.downscale(settings.reduce)
-    faces = faces_over(region.patches, settings, (seen.top, seen.left))
-    return ResultRows(region.image, lambda a, b: region.network[a:b], settings, region.photo, faces, cut)
+def result_rows(
+    image: SourceImage, network: Rows, settings: Settings, photo: Photo, cut: Cut, patches: Sequence[FacePatch] = ()
+) -> ResultRows:
+    """Return the result of an image, which is the part `cut` of a larger one or all of it, as rows on demand.
+
+    `network` returns rows of the output of the last network, `photo` is the input of the first one.
+    """
+    if has_second_pass(settings, cut.height, cut.width):  # its input is tuned already and has the faces
+        settings, patches = replace(settings, tuning=False), ()
+    seen = cut.box.downscale(settings.reduce)
+    faces = faces_over(patches, settings, (seen.top, seen.left))
+    return ResultRows(image, network, settings, photo, faces, cut)
 
 
 def _channels(image: SourceImage) -> np.ndarray:

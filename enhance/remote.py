@@ -233,8 +233,8 @@ class RemoteFile(RemoteNames):
     def address_of(self, path: Path) -> str:
         return self.address
 
-    def assign(self, source: Path, target: Path) -> Path:
+    def candidates(self, path: Path, source: Path) -> Iterator[Path]:
         self.stored[self.folder] = stored = stored_at(self.address)
-        if stored and stored.origin.signature is None:
-            raise StorageError("name_taken", output=self.address)
-        return self.folder
+        if stored is None or stored.origin.signature:
+            yield self.folder
+        raise StorageError("name_taken", output=self.address)

@@ -7,7 +7,6 @@ buildah's store with the layers of the image. `buildah rmi --all` deletes both.
 from __future__ import annotations
 
 import json
-import re
 import resource
 import shutil
 import socket
@@ -156,15 +155,6 @@ def photo(path: Path) -> Path:
     return path
 
 
-def test_the_image_of_the_cpu_fails_without_its_index_and_installs_no_other_build(base, checkout):
-    done = build(base, checkout, "--build-arg=TORCH=cpu", "--build-arg=HTTPS_PROXY=http://127.0.0.1:9")
-    assert done.returncode != 0
-    assert (
-        "\nCannot download the CPU build of PyTorch. Check the connection, or build with TORCH=cuda.\n" in done.stdout
-    )
-    assert "Installing collected packages" not in done.stdout
-
-
 def test_the_image_contains_the_program_and_no_private_files(image):
     folder = image.root / "home/user/app"
     assert {path.name for path in folder.iterdir()} == {
@@ -226,16 +216,3 @@ def answers(address: str) -> bool:
         return httpx.get(f"{address}/healthz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def test_a_change_of_the_program_downloads_nothing(image, base, checkout):
-    with (checkout / "enhance/errors.py").open("a") as file:
-        file.write("\n# changed\n")
-    done = build(base, checkout, "--build-arg=TORCH=cuda")
-    assert done.returncode == 0, done.stdout[-3000:]
-    before, _, after = done.stdout.partition("COPY . .")
-    assert "pip install" in before
-    assert "Using cache" in before
-    assert "Installing collected packages" not in done.stdout
-    assert re.findall(r"realesrgan-x4plus .*verified", after)
-    assert not re.findall(r"Downloading (realesrgan|realesr-anime|span)", after)

@@ -49,12 +49,9 @@ class ResultNames:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def assign(self, source: Path, target: Path) -> Path:
-        """Return the output file for `source`; `target` is its planned path below the folder."""
-        return next(self.candidates(self.folder / target, _sha256(source)))
-
-    def candidates(self, path: Path, input_sha256: str) -> Iterator[Path]:
-        """Yield paths that are free or contain a result of the same input, which can be of another request."""
+    def candidates(self, path: Path, source: Path) -> Iterator[Path]:
+        """Yield `path` and numbered ones that are free or contain a result of `source`, which can be of any request."""
+        input_sha256 = _sha256(source)
         numbered = (_numbered(path, number) for number in itertools.count(1))
         return (one for one in numbered if self._is_free(one, input_sha256))
 

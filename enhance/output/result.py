@@ -40,6 +40,11 @@ class Scene:
     haze: Haze | None = None
     faces: Faces | None = None
 
+    @property
+    def patches(self) -> Sequence[FacePatch]:
+        """The restored faces."""
+        return self.faces.patches if self.faces else ()
+
     def photo(
         self, image: SourceImage, settings: Settings, degradation: Degradation = NO_DEGRADATION, box: Box | None = None
     ) -> Photo:

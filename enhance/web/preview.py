@@ -273,7 +273,7 @@ def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> Prev
     sides, icc = (preview.before, preview.after), icc_for_screen(region.image)
     before, after = (session.save_image(f"preview-{n}", to_screen(pixels), icc) for n, pixels in enumerate(sides))
     settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
-    grid = Grid.of(settings, *region.whole)
+    grid = Grid.of(settings, region.cut.height, region.cut.width)
     down, across = grid.window(region.box)
     window = across.start, down.start, across.stop - across.start, down.stop - down.start
     photo = image_version(info["input"]["sha256"])

@@ -137,9 +137,6 @@ class BatchJob(Job[Packed]):
 
     def _run(self) -> Packed:
         with self.running.hold, self.recorded():
-            for item in self.batch.items:
-                if item.state == "failed":  # It could not be read before the batch began.
-                    self.finish_file(item)
             batch, settings = self.running.run(), self.running.settings
             visible = {key: replace(item, error=self._visible(item.error)) for key, item in batch.files.items()}
             batch = replace(batch, files=visible)

@@ -94,5 +94,5 @@ def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     preview = enhancer.preview(path, "gentle", x=0, y=0, size=16)
     result = enhancer.run(path, "gentle", preview=preview)
 
-    assert (preview.region.outer.width, preview.region.outer.height) == (64, 40), "it sees less at the right"
+    assert (preview.region.cut.box.width, preview.region.cut.box.height) == (64, 40), "it sees less at the right"
     assert (result.info["agreement_db"] or 0) >= least

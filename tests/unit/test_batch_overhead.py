@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, 
             image(folder / f"{number}.png", number)
         calls.clear()
         batch = find_images([folder], output)
-        reporter = _Reporter(batch, as_json=True, progress="none")
+        reporter = _Reporter(batch, Namespace(json=True, progress="none", failures=None))
         BatchRun(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
         plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
         needed.append(len(calls))

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Cancelled, Settings, WeightsError
+from enhance import Cancelled, EnhanceError, Settings, WeightsError
 from enhance.cli import main
-from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.steps import RowNetwork
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
@@ -76,7 +75,6 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
 
     assert passes == [FAST.model]
     assert sorted(tmp_path.rglob("*")) == before
-    assert not DEVICE_THREAD._normal
     assert enhancer.scheduler.count() == 0
 
 
@@ -98,6 +96,8 @@ def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_pat
 
     monkeypatch.setattr(RowNetwork, "load", failing)
 
+    with pytest.raises(EnhanceError, match=message):
+        enhancer.compare(photo_file, size=12, settings=[ANIME])
     comparison = enhancer.compare(photo_file, size=12, settings=[FAST, ANIME])
     info = comparison.save(tmp_path / "sheet.png")
 

@@ -230,5 +230,5 @@ def test_a_preview_agrees_with_the_run(tmp_path):
     preview = enhancer.preview(path, FAITHFUL, x=117, y=123, size=48)
     result = enhancer.run(path, FAITHFUL, preview=preview)
 
-    assert (preview.region.outer.top, preview.region.outer.left) == (51, 45)
+    assert (preview.region.cut.box.top, preview.region.cut.box.left) == (51, 45)
     assert (result.info["agreement_db"] or 0) > 80

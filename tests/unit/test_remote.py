@@ -159,21 +159,6 @@ def test_the_result_of_one_file_has_the_address_of_the_output(store, tmp_path, c
     assert store.read("big.jpg") == b"somebody's"
 
 
-def test_an_interrupted_batch_keeps_results_and_leaves_nothing_else(enhancer, tmp_path):
-    store = Store(f"memory://{tmp_path.name}")
-    for shade in range(6):
-        store.add(f"{shade}.png", shade, tmp_path)
-
-    def interrupt(batch: Batch) -> None:
-        if batch.count("done"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(enhancer, store, on_change=interrupt)
-    assert 0 < len(store.names()) < 6
-    assert {name[1:] for name in store.names()} == {".png"}
-
-
 def test_keys_that_lead_out_of_the_folder_are_skipped(tmp_path):
     files = fsspec.url_to_fs("memory://")[0]
     files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(files, "a", b"image")

@@ -29,18 +29,6 @@ def test_a_space_preloads_all_weights_from_hugging_face():
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a checkout")
-def test_make_lists_the_files_or_asks_for_a_name_without_installing_anything():
-    make = ["make", "--no-print-directory", f"PYTHON={sys.executable}", "space"]
-    steps = subprocess.check_output([*make, "SPACE=--dry-run", "--dry-run", "-B"], cwd=ROOT, text=True)
-    listed = subprocess.check_output([*make, "SPACE=--dry-run"], cwd=ROOT, text=True, timeout=60)
-    unnamed = subprocess.run(make, cwd=ROOT, text=True, capture_output=True, timeout=60)
-
-    assert [step.split()[1:] for step in steps.splitlines()] == [["docs/make_space.py", "--dry-run"]]
-    assert " app.py\n" in listed
-    assert (unnamed.returncode, "REPO=owner/name" in unnamed.stderr) == (2, True)
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a checkout")
 def test_a_dry_run_lists_the_uploaded_files_which_git_tracks():
     private = ROOT / "docs" / "private.part"
     private.write_text("a password")
