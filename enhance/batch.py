@@ -19,14 +19,14 @@ from typing import Any
 from .enhancer import Enhancer
 from .errors import Cancelled, EnhanceError, MemoryShortError, StorageError, expected_error
 from .images import SourceImage, inspect
-from .info import Info, OutputInfo, Result
+from .info import Info, Result
 from .output.formats import Encoding
 from .output.names import NamesBeside, ResultNames
 from .output.resample import at_most_largest, result_size
 from .parallel import work_in_parallel
-from .pipeline import Replaceable, Run, earlier_info, is_result_of
+from .pipeline import Replaceable, Run
 from .processes import temporary_folder
-from .remote import EarlierResult, RemoteNames, Stored, download, stored_at, upload
+from .remote import RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
 from .settings import Settings
 from .store import download_name
@@ -321,38 +321,28 @@ class BatchRun:
         image: SourceImage | None = None,
         replaces: Replaceable = "result",
     ) -> Item:
-        """Enhance a local file, unless the result `stored` belongs to the same request."""
-
-        def on_compute(run: Run) -> None:
-            if stored and is_result_of(stored.origin, run.request, self.encoding):
-                (height, width), size = run.request.size, stored.bytes
-                facts: OutputInfo = {"path": item.name, "sha256": "", "width": width, "height": height, "bytes": size}
-                raise EarlierResult(earlier_info(run, stored.origin, facts, self.encoding))
-            if self.on_compute:
-                self.on_compute(item, run)
-
+        """Enhance a local file, unless its result is `stored` at an address."""
+        on_compute = self.on_compute
         with ExitStack() as until_reported:
-            hold = None
+            hold = self.hold if output is None else None
             if self.report:
                 image = image or self.enhancer.read(item.source, output)
                 if output and not _report_path(output, image).exists():
                     hold = until_reported
-            try:
-                result = self.enhancer.run(
-                    item.source,
-                    item.settings or self.settings,
-                    name=item.name,
-                    image=image,
-                    output=output,
-                    progress=lambda done, total, left: self._update_progress(item, done / total),
-                    on_compute=on_compute,
-                    hold=self.hold if output is None else hold,
-                    ticket=Ticket("run", self.caller, self.stop, self._update_queue),
-                    encoding=self.encoding,
-                    replaces=replaces,
-                )
-            except EarlierResult as earlier:
-                return replace(item, state="done", info=earlier.info)
+            result = self.enhancer.run(
+                item.source,
+                item.settings or self.settings,
+                name=item.name,
+                image=image,
+                output=output,
+                progress=lambda done, total, left: self._update_progress(item, done / total),
+                on_compute=on_compute and (lambda run: on_compute(item, run)),
+                hold=hold,
+                ticket=Ticket("run", self.caller, self.stop, self._update_queue),
+                encoding=self.encoding,
+                replaces=replaces,
+                stored=stored,
+            )
             error = self._write_report(output, result, image) if image else None
         return replace(item, state="done", output=output, info=result.info, error=error, png=result.png)
 

@@ -47,6 +47,7 @@ from .pipeline import Replaceable, Run, StripCallback
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
+from .remote import Stored
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import Kind, Progress, Scheduler, Ticket
 from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings
@@ -184,6 +185,7 @@ class Enhancer:
         ticket: Ticket | None = None,
         encoding: Encoding | None = None,
         replaces: Replaceable = "result",
+        stored: Stored | None = None,
     ) -> Result:
         """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
 
@@ -203,6 +205,7 @@ class Enhancer:
           the store; for an `output` it is temporary.
         - `replaces`: which file at `output` is replaced: any `result`, or only one of the same `input` or `request`.
           Any other file raises StorageError.
+        - `stored`: the file at an address that `output` will be uploaded to.
 
         Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
         """
@@ -220,7 +223,7 @@ class Enhancer:
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, replaces)
+                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, replaces, stored)
             result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
         return self.export(result, encoding, stop=ticket.stop, hold=hold)
 

@@ -50,6 +50,7 @@ from .output.thumbnails import Thumbnail
 from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, agreement_db, render, result_rows, surroundings
 from .processes import temporary_path
+from .remote import Stored
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
 from .scheduler import Progress, Scheduler, Ticket
@@ -424,25 +425,33 @@ def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
     return run.info({**cached["output"], "path": str(path)}, cached=True)
 
 
-def _find_at_path(run: Run, path: Path, encoding: Encoding) -> Info | None:
+def _find_at_path(run: Run, path: Path, encoding: Encoding, stored: Stored | None) -> Info | None:
     """Step 2 of a run to `path`: return the info of the result at this path, or None if it belongs to another run.
 
-    All its bytes are read, for its checksum and for the checksums inside a PNG.
+    All its bytes are read, for its checksum and for the checksums inside a PNG. The result can be `stored` at an
+    address instead, where its bytes are not read.
     """
-    origin = origin_of(path)
-    if not is_result_of(origin, run.request, encoding) or (encoding.format == "png" and not is_intact(path)):
+    origin = stored.origin if stored else origin_of(path)
+    if not _is_result_of(origin, run.request, encoding):
         return None
-    return earlier_info(run, origin, output_info(path, run.request.size), encoding)
+    if stored:
+        height, width = run.request.size
+        output: OutputInfo = {"path": str(path), "sha256": "", "width": width, "height": height, "bytes": stored.bytes}
+    elif encoding.format == "png" and not is_intact(path):
+        return None
+    else:
+        output = output_info(path, run.request.size)
+    return _earlier_info(run, origin, output, encoding)
 
 
-def is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
+def _is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
     """Return whether a file of this origin is the result of the request in this encoding."""
     dpi, mark = request.settings.dpi, encoding.mark(has_gain_map=request.has_gain_map)
     expected = request.signature, mark, None if dpi is None else str(dpi)
     return (origin.signature, origin.encoding, origin.dpi) == expected
 
 
-def earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
+def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
     """Return the facts of a run whose result exists as the file `output`, with the measurements of its origin."""
     if not encoding.is_stored:
         image = run.request.image
@@ -490,6 +499,7 @@ def run_to_path(
     tasks: TaskStore,
     hold: ExitStack | None = None,
     replaces: Replaceable = "result",
+    stored: Stored | None = None,
 ) -> Result:
     """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored.
 
@@ -503,13 +513,15 @@ def run_to_path(
             return
         origin, request = origin_of(output), run.request
         is_same = origin.input_sha256 == request.image.sha256
-        if not is_same or (replaces == "request" and not is_result_of(origin, request, encoding)):
+        if not is_same or (replaces == "request" and not _is_result_of(origin, request, encoding)):
             raise StorageError("name_taken", output=output)
 
     task_id = tasks.new_id()
-    info = _find_at_path(run, output, encoding) if encoding.is_stored or hold is None else None
+    needs_png = hold is not None and not encoding.is_stored and not stored
+    info = None if needs_png else _find_at_path(run, output, encoding, stored)
     if info is not None:
-        return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
+        png = output if encoding.is_stored and not stored else None
+        return Result(output, {**info, "task_id": task_id}, png)
     check_writable(output, source)
     check()
     with ExitStack() as until_written:

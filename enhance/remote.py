@@ -42,14 +42,6 @@ class Stored:
     origin: Origin
 
 
-class EarlierResult(Exception):
-    """Ends a run whose result already exists at its address. `info` describes that result."""
-
-    def __init__(self, info: Any):
-        super().__init__()
-        self.info = info
-
-
 def is_address(path: object) -> TypeGuard[str]:
     """Return whether this is the text of an address such as `s3://bucket/folder`."""
     return isinstance(path, str) and "://" in path
