@@ -120,10 +120,9 @@ class Batch:
     """Runs ahead of the next file in the queue."""
     names: ResultNames | None = None
     """Assigns the names of results in an output folder."""
-    listed: int = 0
-    """Images that were found, before the split into shards. `hidden` and `others` count skipped files."""
     hidden: int = 0
     others: int = 0
+    """Hidden and other files that were skipped."""
 
     @property
     def items(self) -> tuple[Item, ...]:

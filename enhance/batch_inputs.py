@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .batch import Batch, Item, plan
-from .errors import PictureError, SettingsError
+from .errors import EnhanceError, PictureError, SettingsError
 from .images import Listing, list_images
 from .output.names import NamesBeside, ResultNames, plan_names
 from .output.provenance import origin_of
@@ -53,21 +53,22 @@ def find_images(
 
     Inputs and `output` can be fsspec addresses. Without an output, each result is put next to its file. Results of
     this program in folders are not inputs. `shard` selects a part of the files. A folder that cannot be read is a
-    failed item. Raises StorageError, and PictureError if there is nothing at an address.
+    failed item. Raises StorageError, PictureError if there is nothing at an address, EnhanceError if nothing is found.
     """
     inputs = list(inputs)
     listing = list_images((Path(one) for one in inputs if not is_address(one)), _is_earlier_result)
     items = [Item(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
     items += listed
-    count = len(items)
+    if not items and not listing.unreadable:
+        raise EnhanceError("no_images")
     items = [_beside(item, ending) for item in items] if output is None else with_targets(items, ending)
     items = [item for item in items if shard.includes(item)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
         items.append(Item(one.path, one.relative_path, state="failed", error=error))
     batch = plan(items, _result_names(output))
-    return replace(batch, listed=count, hidden=listing.hidden, others=listing.others)
+    return replace(batch, hidden=listing.hidden, others=listing.others)
 
 
 def _beside(item: Item, ending: str) -> Item:

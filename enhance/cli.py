@@ -307,8 +307,6 @@ def _run(options: Namespace) -> int:
         if is_stdin:
             named = {key: replace(item, entry={"input": _PIPE}) for key, item in batch.files.items()}
             batch = replace(batch, files=named)
-        if not batch.listed and not batch.items:
-            raise EnhanceError("no_images")
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
         reporter = _Reporter(batch, options, is_piped=piped is not None)

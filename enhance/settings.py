@@ -227,11 +227,6 @@ class Settings:
         return self._preset.denoises
 
     @property
-    def is_own(self) -> bool:
-        """Whether the preset belongs to a user model."""
-        return self._preset.own
-
-    @property
     def model(self) -> str:
         """The name of the model, empty for `auto` and without a network."""
         return self._preset.model
@@ -374,7 +369,7 @@ def network_scale(settings: Settings) -> float:
 
 def largest_scale(settings: Settings) -> float:
     """Return the maximum scale of a result; a second network can enlarge the first result up to 4 times."""
-    can_repeat = settings.factor == 4 and settings.reduce in (None, 1) and not settings.is_own
+    can_repeat = settings.factor == 4 and settings.reduce in (None, 1) and not settings._preset.own
     return network_scale(settings) * (SECOND_SCALE if can_repeat else 1)
 
 

@@ -163,9 +163,8 @@ def test_keys_that_lead_out_of_the_folder_are_skipped(tmp_path):
     files = fsspec.url_to_fs("memory://")[0]
     files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(files, "a", b"image")
 
-    batch = find_images([f"memory://{tmp_path.name}/in"], tmp_path / "out")
-
-    assert (len(batch.items), batch.hidden) == (0, 1)
+    with pytest.raises(EnhanceError, match="no supported images"):
+        find_images([f"memory://{tmp_path.name}/in"], tmp_path / "out")
 
 
 def test_a_report_is_stored_next_to_its_result_once(enhancer, tmp_path):
