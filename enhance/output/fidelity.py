@@ -4,7 +4,8 @@ With x the photo without JPEG blocks, N the network's output, up the bicubic ups
 the photo's size, all in 8-bit levels whatever the photo's type:
 
     y = strength * N + (1 - strength) * up(G)        G, x without its noise and its blur
-    result = y + fidelity * up(C)                    C, the correction: what x shows and y does not
+    result = y + fidelity * up(C) - up(K)            C, the correction: what x shows and y does not
+                                                     K, the colour noise that is left of x
 
 This is iterative back-projection (Irani and Peleg 1991) that ignores the photo's noise and its blur. docs/fidelity.md
 explains it.
@@ -34,6 +35,10 @@ _NOISE_OF_A_CHANNEL = 3.0  # Noise that differs between channels is weaker in th
 DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
 """Rows above and below that `difference` depends on."""
 _CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
+_COLOUR_RADIUS, _COLOUR_SMOOTHNESS = 3, 25.0
+_COLOUR_HALO = 3 * _COLOUR_RADIUS
+_COLOUR_STRENGTH = 0.8
+"""The largest strength at which colour noise is removed completely. Above, it decreases to nothing at 1."""
 _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
 
@@ -100,7 +105,7 @@ def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
 
 @dataclass(frozen=True)
 class BaseLayer:
-    """The base layer at the photo's size: (1 - strength) * G + fidelity * C."""
+    """The base layer at the photo's size: (1 - strength) * G + fidelity * C - K."""
 
     network: Rows
     photo: Photo
@@ -116,14 +121,23 @@ class BaseLayer:
 
     def _block(self, first: int, last: int) -> np.ndarray:
         last = min(last, self.photo.height)
-        halo, rest = _CORRECTION_HALO if self.fidelity else 0, 1 - self.strength
+        noise, colour_noise = self.photo.degradation.noise, self.photo.degradation.colour_noise
+        rest = 1 - self.strength
+        colour_share = min(rest / (1 - _COLOUR_STRENGTH), 1) if colour_noise else 0
+        halo = (_CORRECTION_HALO if self.fidelity else 0) + (_COLOUR_HALO if colour_share else 0)
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        base, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))
-        if self.fidelity:
+        base = averages = np.zeros((high - low, self.photo.width, 3), np.float32)
+        if rest:
+            base, averages = self._enlarged(low, high, rest)
+        if self.fidelity or colour_share:
             averages = averages + self.strength * self._averages(low, high)
+        if self.fidelity:
             missing = difference(self.photo.without_blocks(low, high), averages)
-            base = base + self.fidelity * _correction(missing, averages, self.photo.degradation.noise)
-        return np.asarray(base)[first - low : last - low]
+            correction = self.fidelity * _correction(missing, averages, noise)
+            base, averages = base + correction, averages + correction
+        if colour_share:
+            base = base - colour_share * _colour_noise(averages, colour_noise)
+        return base[first - low : last - low]
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
         """Return rows of G times `share`, and of the averages of its upscaling."""
@@ -175,6 +189,19 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     textured = cv2.merge([spread / (spread + smoothness / 2)] * 3)
     tone = _mean(missing, _BROAD_RADIUS)
     return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
+
+
+def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
+    """Return the colour noise of pixels: the detail of their chroma that does not follow their luma.
+
+    Where the variance of this detail exceeds that of the noise, some of it belongs to the photo, so less is returned.
+    """
+    luma = cv2.merge([cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)] * 3)
+    chroma = pixels - luma
+    detail = chroma - _guided(chroma, luma, _COLOUR_RADIUS, _COLOUR_SMOOTHNESS)
+    variance = _mean(_grey(detail * detail), _COLOUR_RADIUS)
+    share = noise**2 / np.maximum(variance, noise**2)
+    return detail * cv2.merge([share] * 3)
 
 
 def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:

@@ -93,11 +93,21 @@ def by_the_formula(
     eps = max(25, (1.5 * degradation.noise) ** 2)
     v = var(d, 2).mean(2, keepdims=True)
     w = v / (v + eps / 2)
-    return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
+    correction = fidelity * (w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
+    luma = ((d + correction) @ [0.299, 0.587, 0.114])[..., None]
+    chroma = d + correction - luma
+    detail = chroma - guided(chroma, luma, 3, 25)
+    variance = box((detail**2).mean(2, keepdims=True), 3)
+    share_of_noise = np.minimum(degradation.colour_noise**2 / np.maximum(variance, 1e-9), 1)
+    return y + up(correction - min(5 * (1 - strength), 1) * share_of_noise * detail)
 
 
-@pytest.mark.parametrize("degradation", [Degradation(noise=6.0), Degradation(softness=0.7)], ids=["noisy", "soft"])
-@pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (1, 0.7), (0.3, 0), (0, 1)])
+@pytest.mark.parametrize(
+    "degradation",
+    [Degradation(noise=6.0), Degradation(softness=0.7), Degradation(colour_noise=1.5)],
+    ids=["noisy", "soft", "colour noise"],
+)
+@pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (0.9, 1), (1, 0.7), (0.3, 0), (0, 1)])
 def test_the_result_matches_the_documented_formula(strength, fidelity, degradation):
     photo = piece(300, 40)  # More than one block of rows.
     network = network_of(photo)
@@ -148,6 +158,42 @@ def test_fidelity_does_not_add_noise():
     rest = result.astype(float) - network
     assert rest[16:-16, 16:-16].std() < 8 / 4
     assert abs(rest.mean()) < 1
+
+
+def add_colour_noise(rgb: np.ndarray) -> np.ndarray:
+    """Add the noise of a camera, which is correlated and differs between the channels."""
+    noise = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 1, rgb.shape), (0, 0), 1)
+    return np.clip(np.rint(rgb + 8 / noise.std() * noise), 0, 255).astype(np.uint8)
+
+
+def test_colour_noise_is_removed_and_the_luma_remains():
+    clean = piece(120, 120)
+    noisy = add_colour_noise(clean)
+    colour_noise = image_of(noisy).colour_noise
+
+    with_noise, result = (
+        average(tune(noisy, upscaled(noisy), FAITHFUL, Degradation(noise=1.0, colour_noise=one)))
+        for one in (0, colour_noise)
+    )
+
+    def chroma_error(pixels: np.ndarray) -> float:
+        error = pixels - clean
+        return float((error - error.mean(2, keepdims=True)).std())
+
+    assert chroma_error(result) < 0.7 * chroma_error(with_noise)
+    weights = [0.299, 0.587, 0.114]
+    assert np.abs(result @ weights - with_noise @ weights).mean() < 0.3
+
+
+@pytest.mark.parametrize("photo", [data.astronaut, data.coffee, data.chelsea, data.rocket])
+def test_only_noise_that_differs_between_the_channels_is_colour_noise(photo):
+    small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    grain = RNG.normal(0, 8, small.shape[:2])[..., None]
+    grainy = np.clip(small + grain, 0, 255).astype(np.uint8)
+
+    assert image_of(small).colour_noise < 0.3
+    assert image_of(grainy).colour_noise < 0.3
+    assert image_of(add_colour_noise(small)).colour_noise > 3
 
 
 @pytest.mark.parametrize("small", [(75, 64), (97, 61), (300, 256), (1, 1)])
