@@ -104,7 +104,7 @@ _COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
     # All text gets `precise`, because other networks change characters. In faint print at JPEG 75, `precise` changes 3
-    # of 298 characters, `gentle` 42 and `fast` 44. With noise 8 instead, they change 2, 49 and 18 of 367. However,
+    # of 298 characters, `gentle` 42 and `fast` 50. With noise 8 instead, they change 2, 49 and 23 of 367. However,
     # `precise` keeps the noise (docs/fidelity.md).
     Rule(("text",), is_compressed, "precise", "compressed_text"),
     Rule(("drawing",), _is_noisy, "fast", "noisy_drawing"),
