@@ -13,6 +13,8 @@ from enhance.web.batch import run as batch
 from enhance.web.storage import history_name
 from enhance.web.views import Call
 
+from ..unit.stored_results import files_of
+
 KEY = "a1" * 16
 
 
@@ -31,14 +33,8 @@ def act(call: Call, entry: str, act: str = "") -> Call:
 
 def page_files(call: Call) -> set[str]:
     """Return the files of the page, without the photo that it still shows."""
-    root = call.services.downloads.root
-    files = {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
-    return {path.name for path in files if path.name != ".enhance-folder" and not path.name.startswith("thumbnail-")}
-
-
-def stored_files(call: Call) -> list[Path]:
-    folder = call.services.enhancer.tasks.folder
-    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".enhance-folder"]
+    names = {Path(name).name for name in files_of(call.services.downloads.root)}
+    return {name for name in names if not name.startswith("thumbnail-")}
 
 
 def enhance(call: Call) -> str:
@@ -62,7 +58,7 @@ def test_a_deleted_result_leaves_no_download_of_the_page(listed):
     history.remove_entry(act(listed, entry))
 
     assert page_files(listed) == set()
-    assert stored_files(listed) == []
+    assert files_of(listed.services.enhancer.tasks.folder) == {}
 
 
 def test_a_deleted_result_leaves_the_downloads_of_other_results(listed):
@@ -98,4 +94,4 @@ def test_a_deleted_file_of_a_batch_leaves_no_archive_that_contains_it(listed, tm
     assert not {"enhanced.zip", "reports.zip"} & page_files(listed)
     history.remove_entry(act(listed, other.key))
     assert page_files(listed) == set()
-    assert stored_files(listed) == []
+    assert files_of(listed.services.enhancer.tasks.folder) == {}

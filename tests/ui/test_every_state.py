@@ -78,6 +78,10 @@ def states(page: Page, site: Site) -> Iterator[str]:
     expect(page.locator("#history-list li li")).to_have_count(2)
     page.evaluate("scrollTo(0, 0)")
     yield "batch, with recent results"
+    page.route("**/app_id", lambda route: route.fulfill(json={"app_id": 1}))
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(page.locator("#server-changed button")).to_be_visible()
+    yield "after a restart of the server"
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

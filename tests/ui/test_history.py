@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
 
-from enhance.config import Config
-from enhance.web import stop_all
-
-from ..site import Site, WatchedEnhancer, free_port, is_ready, served, wait_until
+from ..site import Site, free_port, is_ready, wait_until
 from .journey import (
     box,
     choose,
@@ -32,7 +27,6 @@ from .journey import (
     history,
     images,
     load,
-    middle,
     number,
     open_batch,
     pick,
@@ -136,47 +130,6 @@ def change_setting(page: Page, act: Callable[[], object]) -> None:
     page.wait_for_function("(before) => localStorage.getItem('enhance-settings') !== before", arg=before)
 
 
-@contextmanager
-def server(folder: Path, port: int) -> Iterator[tuple[str, WatchedEnhancer]]:
-    """Serve an app with its data in `folder`, and end it as a signal does."""
-    enhancer = WatchedEnhancer("cpu", config=Config(data=folder))
-    with served(enhancer, port=port) as url:
-        yield url, enhancer
-        stop_all(enhancer, 10)
-
-
-@pytest.mark.long
-def test_results_survive_a_restart_and_removing_one_leaves_no_file(site: Site, open_page, tmp_path):
-    port, data = free_port(), tmp_path / "data"
-    with server(data, port) as (url, _):
-        page = open_page("?preset=anime-fast", url=url)
-        load(page, site.photo("kept.png", 48, 64))
-        enhance(page)
-    with server(data, port) as (url, enhancer):
-        page.evaluate("window.dispatchEvent(new Event('focus'))")
-        notice, reloaded = page.locator("#server-changed"), page.locator("#progress .note")
-        expect(notice.or_(reloaded).first).to_be_visible()
-        with suppress(BrowserError):  # the page may reload by itself before the notice appears
-            notice.locator("button").click(timeout=5000)
-        expect(reloaded).to_be_visible()
-        items = history(page)
-        expect(items).to_contain_text(["kept.png"])
-
-        items.locator("[data-act=open]").click()
-
-        expect(page.locator("#download")).to_be_visible()
-        wait_for_chip(page, "matches")
-        wait_for_stage(page, "view.mode === 'result' && view.result")
-        expect_chosen(page, preset="anime-fast")
-        expect(result_facts(page)).to_contain_text("realesr-animevideov3")
-        assert download(page, tmp_path, history(page).locator("[data-act=download]")).name == "kept-4x.png"
-        remove(items.first)
-        expect(page.locator("#history")).to_have_count(0)
-        expect(page.locator("#download")).to_have_count(0)
-        assert list(enhancer.tasks.processed.iterdir()) == list(enhancer.tasks.uploads.iterdir()) == []
-        page.close()
-
-
 def test_a_large_screen_does_not_scroll_and_the_list_opens_over_the_stage(site: Site, open_page):
     page, height = open_page("?preset=anime-fast", height=600), 600
     load(page, site.photo("screen.png", 20, 24))
@@ -200,52 +153,6 @@ def test_a_large_screen_does_not_scroll_and_the_list_opens_over_the_stage(site: 
     expect(page.locator("#facts")).to_contain_text("screen")
 
 
-AT_END = """() => {
-  const panel = document.querySelector("#panel");
-  return panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 1;
-}"""
-
-
-def test_the_wheel_over_the_panel_scrolls_only_the_panel(site: Site, open_page):
-    page = open_page("?preset=anime-fast", height=600)
-    load(page, site.photo("wheel.png", 20, 24))
-    page.mouse.move(*middle(page.locator("#panel")))
-
-    page.mouse.wheel(0, 5000)
-    page.wait_for_function(AT_END)
-    page.mouse.wheel(0, 500)
-    page.mouse.wheel(0, -100)  # The browser handles both in order.
-    page.wait_for_function(f"!({AT_END})()")
-
-    assert page.evaluate("scrollY") == 0
-
-
-CONTRASTS = """(parts) => parts.map((part) => {
-  const luminance = (colour) => {
-    const [red, green, blue] = colour.match(/[\\d.]+/g).map((one) => one / 255)
-      .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-  };
-  const { color, backgroundColor } = getComputedStyle(document.querySelector(part));
-  const [dark, light] = [luminance(color), luminance(backgroundColor)].sort((one, other) => one - other);
-  return (light + 0.05) / (dark + 0.05);
-})"""
-"""Return the contrast between the text and the background of each of these parts, as WCAG defines it."""
-
-
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_the_message_about_a_restarted_server_is_readable_in_both_themes(site: Site, open_page, color_scheme):
-    page = open_page("?preset=anime-fast", color_scheme=color_scheme)
-    load(page, site.photo("restarted.png", 20, 24))
-    page.route("**/app_id", lambda route: route.fulfill(json={"app_id": 1}))
-    page.evaluate("window.dispatchEvent(new Event('focus'))")
-    expect(page.locator("#server-changed button")).to_be_visible()
-
-    contrasts = page.evaluate(CONTRASTS, ["#server-changed", "#server-changed button"])
-
-    assert min(contrasts) > 4.5
-
-
 @contextmanager
 def serve_until_killed(folder: Path, port: int) -> Iterator[str]:
     """Serve the app in its own process, and kill it at the end."""
@@ -265,21 +172,37 @@ def batch_entry(page: Page) -> Locator:
     return page.locator("#history-list [data-state]:has([data-act=files])")
 
 
+SIZES = {"first": (24, 32), "slow": (220, 200), "last": (20, 24)}
+
+
 @pytest.mark.long
-def test_an_interrupted_batch_keeps_its_finished_results(site: Site, open_page, tmp_path):
+def test_results_survive_a_killed_server_and_removing_them_leaves_no_file(site: Site, open_page, tmp_path):
     port, data = free_port(), tmp_path / "data"
     with serve_until_killed(data, port) as url:
         page = open_page("?preset=anime-fast", url=url)
+        load(page, site.photo("kept.png", 48, 64))
+        enhance(page)
         open_batch(page, *(site.photo(f"{name}.png", *size) for name, size in SIZES.items()))
         enhance_all(page)
-        end = time.monotonic() + 120
-        while not any('"state": "done"' in entry.read_text() for entry in data.glob("lists/*.json")):
-            assert time.monotonic() < end  # read from the disk, since the page may show it later than the next file
-            time.sleep(0.03)
+        # Read from the disk, because the page can show it later than the next file.
+        wait_until(lambda: sum('"state": "done"' in entry.read_text() for entry in data.glob("lists/*.json")) > 1)
     with serve_until_killed(data, port) as url:
         page.goto(url)
+        kept = history(page).filter(has_text="kept.png")
+
+        kept.locator("[data-act=open]").click()
+
+        expect(page.locator("#download")).to_be_visible()
+        wait_for_chip(page, "matches")
+        wait_for_stage(page, "view.mode === 'result' && view.result")
+        expect_chosen(page, preset="anime-fast")
+        expect(result_facts(page)).to_contain_text("realesr-animevideov3")
         history(page)
-        batch = batch_entry(page)
+        assert download(page, tmp_path, kept.locator("[data-act=download]")).name == "kept-4x.png"
+        remove(kept)
+        expect(page.locator("#download")).to_have_count(0)
+
+        batch = page.locator("#history-list [data-state]:has([data-act=files])")
         expect(batch).to_have_attribute("data-state", "interrupted")
         expect(batch).to_contain_text("1 of 3 files are done.")
         expect(batch).to_contain_text("slow.png")
@@ -299,6 +222,3 @@ def test_an_interrupted_batch_keeps_its_finished_results(site: Site, open_page, 
         expect(page.locator("#history")).to_have_count(0)
         assert [path for path in data.glob("*/*") if path.parent.name in ("processed", "uploads", "lists")] == []
         page.close()
-
-
-SIZES = {"first": (24, 32), "slow": (220, 200), "last": (20, 24)}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
@@ -17,6 +15,8 @@ from enhance import Encoding, EnhanceError, Enhancer, Result, Settings
 from enhance.i18n import LANGUAGES
 from enhance.output.formats import FORMATS
 from enhance.store import Entry
+
+from .stored_results import add_entry, files_of
 
 FAST = Settings("anime-fast")
 
@@ -44,22 +44,10 @@ def entry_of(enhancer: Enhancer, file: Path, settings: Settings, result: Result 
     """Add a run to the list of results, which has failed if there is no result."""
     image = enhancer.read(file)
     enhancer.tasks.keep_upload(file, file.name, image.sha256, image.bytes)
-    entry = Entry(
-        "a" * 64,
-        secrets.token_hex(16),
-        state="done" if result else "failed",
-        began="2026",
-        name=file.name,
-        sha256=image.sha256,
-        width=image.width,
-        height=image.height,
-        settings=settings.as_dict(),
-        thumbnail="",
-        process="",
-        task_id=result.info["task_id"] if result else None,
-    )
-    enhancer.tasks.save_entry(entry)
-    return entry
+    facts = {"name": file.name, "sha256": image.sha256, "settings": settings.as_dict()}
+    if result is None:
+        return add_entry(enhancer.tasks, state="failed", **facts)
+    return add_entry(enhancer.tasks, state="done", task_id=result.info["task_id"], **facts)
 
 
 def enhanced(enhancer: Enhancer, file: Path, settings: Settings) -> Entry:
@@ -67,10 +55,7 @@ def enhanced(enhancer: Enhancer, file: Path, settings: Settings) -> Entry:
 
 
 def stored_files(enhancer: Enhancer) -> set[str]:
-    """Return the files of the data folder, without the marker of the folder."""
-    folder = enhancer.tasks.folder
-    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return {name for name in files if name != ".enhance-folder"}
+    return {*files_of(enhancer.tasks.folder)}
 
 
 KINDS = {
@@ -115,24 +100,16 @@ def test_exports_and_reports_are_deleted_with_their_result(enhancer, photo_file)
     assert stored_files(enhancer) == set()
 
 
-def test_the_files_of_a_batch_are_deleted_together(enhancer, photo_file, tmp_path):
-    Image.fromarray(np.asarray(Image.open(photo_file))[::-1]).save(tmp_path / "other.png")
-    files = [photo_file, tmp_path / "other.png", photo_file]
-
-    enhancer.tasks.remove([enhanced(enhancer, file, KINDS["beyond the scale of the network"]) for file in files])
-
-    assert stored_files(enhancer) == set()
-
-
-def test_a_deleted_failed_run_leaves_no_network_output(enhancer, photo_file, monkeypatch):
+def test_deleted_runs_leave_no_network_output_even_if_they_failed(enhancer, photo_file, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr("enhance.pipeline.write_png", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             enhancer.run(photo_file, FAST)
-    entry = entry_of(enhancer, photo_file, FAST, None)
+    failed = entry_of(enhancer, photo_file, FAST, None)
     assert any(name.startswith("network/") for name in stored_files(enhancer))
+    Image.open(photo_file).rotate(180).save(other := photo_file.with_name("other.png"))
 
-    enhancer.tasks.remove([entry])
+    enhancer.tasks.remove([failed, *(enhanced(enhancer, other, FAST) for _ in range(2))])
 
     assert stored_files(enhancer) == set()
 

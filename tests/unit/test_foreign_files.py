@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import pytest
@@ -13,22 +11,20 @@ from enhance.cli import main
 from enhance.store import TaskStore
 from enhance.web.storage import PageFolder
 
+from .stored_results import set_age
+
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
-AGO = time.time() - 30 * 24 * 3600
+MONTH = 30 * 24 * 3600
 
 FOREIGN = (
     "data/processed/figure.png",
-    "data/processed/figure.json",
-    "data/processed/.figure.part",
     "data/processed/.host-1-2-3.part",
     "data/reports/annual.pdf",
     "data/uploads/holiday/photo.jpg",
     "data/uploads/photo.jpg",
-    "data/network/scan.raw",
     "data/lists/wishes.json",
     "data/network/.scan-1-1-0123456789ab.part",
     "data/page/visitors/guest-book.txt",
-    "data/page/results/exam.csv",
     "data/page/notes.txt",
     # Named like the program's own files, but older than its marker.
     f"data/processed/{'ab' * 16}.png",
@@ -46,8 +42,7 @@ def put(path: Path) -> Path:
     """Create an old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(path.name.encode())
-    for one in (path, path.parent):
-        os.utime(one, (AGO, AGO))
+    set_age(MONTH, path, path.parent)
     return path
 
 
@@ -79,30 +74,28 @@ def test_runs_in_a_project_folder_delete_nothing(project, photo_file, monkeypatc
 
 
 @pytest.mark.parametrize("max_disk", [None, 1])
-def test_a_data_folder_in_a_project_folder_deletes_only_results(project, photo_file, max_disk):
+def test_a_data_folder_in_a_project_folder_deletes_only_its_own_files(project, photo_file, max_disk):
+    page = PageFolder(project / "data" / "page", hours=1, shared=False)
     store = TaskStore(project / "data", hours=1e-9, max_disk=max_disk)
+    store.page_items = page.items
     with Enhancer("cpu", "fp32", data=project / "data") as enhancer:
         enhancer.tasks = store
         result = enhancer.run(photo_file, "anime-fast").path
+    download = page.link(result, "photo.png")
+    set_age(MONTH, download, download.parent)
+
     store.clean()
+    page.sweep()
+
     assert not result.exists()
-    assert foreign_files(project) == list(FOREIGN)
-
-
-def test_the_page_deletes_only_its_own_files(project):
-    folder = PageFolder(project / "data" / "page", hours=1, shared=False)
-    folder.new_path("new.png")
-    folder.sweep()
-
+    assert not download.exists()
     assert foreign_files(project) == list(FOREIGN)
 
 
 def test_foreign_files_in_a_shared_temporary_folder_are_kept(tmp_path):
     folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
-    mine = folder.new_path("old.png")
-    mine.write_bytes(b"mine")
+    mine = put(folder.new_path("old.png"))
     others = [put(tmp_path / "shared" / name) for name in ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")]
-    os.utime(mine.parent, (AGO, AGO))
 
     folder.sweep()
 
@@ -110,26 +103,18 @@ def test_foreign_files_in_a_shared_temporary_folder_are_kept(tmp_path):
     assert all(path.exists() for path in others)
 
 
-def test_a_folder_without_the_marker_is_not_cleaned(tmp_path):
+@pytest.mark.parametrize("marker", [None, "", "{", "[]", '{"not its own": 3}'])
+def test_without_an_intact_marker_nothing_is_deleted(tmp_path, marker):
+    store = TaskStore(tmp_path / "data", hours=1, max_disk=1)
     old = [put(tmp_path / "data" / name) for name in (f"processed/{'ab' * 16}.png", f"uploads/{'cd' * 32}/a.jpg")]
+    if marker is not None:
+        (tmp_path / "data" / ".enhance-folder").write_text(marker)
 
-    TaskStore(tmp_path / "data", hours=1, max_disk=1).clean()
-
+    store.clean()
     assert all(path.exists() for path in old)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"not its own": 3}'])
-def test_a_damaged_marker_deletes_nothing(tmp_path, content):
-    store = TaskStore(tmp_path / "data", hours=1)
-    store.prepare()
-    (tmp_path / "data" / ".enhance-folder").write_text(content)
-    old = put(store.processed / f"{'ab' * 16}.png")
-
-    store.clean()
-    assert old.exists()
     store.prepare()
     store.clean()
-    assert old.exists(), "files that are older than the new marker count as foreign"
+    assert all(path.exists() for path in old), "files that are older than the new marker count as foreign"
 
 
 def test_a_symlink_is_not_followed(tmp_path):

@@ -1,0 +1,54 @@
+"""Small results in a store, without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from enhance import Settings
+from enhance.files import write_atomically
+from enhance.store import Entry, TaskStore
+
+
+def add_result(store: TaskStore, signature: str = "a" * 64, content: bytes = b"image", input: str = "c" * 64) -> str:
+    """Store a result of the input with this checksum and return its task id."""
+    task_id, settings = store.new_id(), Settings("anime-fast")
+    info: Any = {
+        "status": "done",
+        "signature": signature,
+        "task_id": task_id,
+        "input": {"sha256": input, "width": 1},
+        "output": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "width": 4},
+        "preset": settings.preset,
+        "settings": settings.as_dict(),
+        "tile": settings.tile,
+        "model": {"sha256": "d" * 64},
+        "precision": "fp32",
+    }
+    write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
+    store.finish(task_id, info)
+    return task_id
+
+
+def add_entry(store: TaskStore, **facts: Any) -> Entry:
+    """Add a run to a list of recent results."""
+    common = {"whose": "a" * 64, "id": secrets.token_hex(16), "began": "2026", "width": 8, "height": 8, "process": ""}
+    entry = Entry(**{**common, "thumbnail": "", **facts})
+    store.save_entry(entry)
+    return entry
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder of the program, without its marker."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".enhance-folder")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def set_age(seconds: float, *paths: Path) -> None:
+    """Set the time of files to so long ago."""
+    for path in paths:
+        os.utime(path, (time.time() - seconds, time.time() - seconds))
