@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.client import Job
 from PIL import Image
 
 from enhance.config import Config
@@ -18,6 +18,7 @@ from enhance.config import Config
 from ..site import WatchedEnhancer, photo, served, wait_until
 from ..soak_clients import Client as PageClient
 from ..soak_clients import Tally
+from ..unit.stored_results import set_age
 from .calls import run_in_thread
 
 LIMIT = 20_000_000
@@ -25,18 +26,21 @@ LIMIT = 20_000_000
 
 @dataclass
 class Limited:
-    """A served app with this limit."""
+    """A served app with this limit, all its files in `root`, and the folder of the page there."""
 
     url: str
     enhancer: WatchedEnhancer
+    root: Path
     page: Path
-    shared: bool
     before: frozenset[Path] = frozenset()
     """Files that Gradio writes at the start: the examples of the page."""
 
-    def upload(self, *sizes: int) -> httpx.Response:
-        files = [("files", ("a.png", os.urandom(size))) for size in sizes]
-        return httpx.post(f"{self.url}gradio_api/upload", files=files, timeout=60)
+    def upload(self, size: int) -> httpx.Response:
+        return httpx.post(f"{self.url}gradio_api/upload", files={"files": ("a.png", os.urandom(size))}, timeout=60)
+
+    def enhance(self, photo: Path) -> Job:
+        client = Client(self.url, verbose=False, analytics_enabled=False, download_files=photo.with_name("got"))
+        return client.submit(handle_file(photo), preset="anime-fast", api_name="/enhance")
 
     def used(self) -> int:
         """Return the bytes of all files since the start. A file with several names counts once."""
@@ -44,37 +48,30 @@ class Limited:
         return sum({stat.st_ino: stat.st_size for stat in stats}.values())
 
     def files(self) -> frozenset[Path]:
-        return frozenset(path for folder in self._folders() for path in folder.rglob("*") if path.is_file())
+        return frozenset(path for path in self.root.rglob("*") if path.is_file())
 
     def age(self) -> None:
         """Set the time of all files to an hour ago."""
-        ago = time.time() - 3600
-        for folder in self._folders():
-            for path in folder.rglob("*"):
-                os.utime(path, (ago, ago))
-
-    def _folders(self) -> list[Path]:
-        return [self.enhancer.tasks.folder, *([self.page] if self.shared else [])]
+        set_age(3600, *self.root.rglob("*"))
 
 
 @pytest.fixture(params=["own folder"])
 def limited(request, tmp_path) -> Iterator[Limited]:
     """The app with a limit. With "named folder", the page has its own folder."""
-    shared = request.param == "named folder"
-    page = tmp_path / "page" if shared else tmp_path / "data" / "page"
-    config = Config(data=tmp_path / "data", page_folder=page if shared else None, max_disk=LIMIT)
-    enhancer = WatchedEnhancer("cpu", config=config)
+    root, named = tmp_path / "root", tmp_path / "root" / "page" if request.param == "named folder" else None
+    enhancer = WatchedEnhancer("cpu", config=Config(data=root / "data", page_folder=named, max_disk=LIMIT))
     with served(enhancer) as url:
-        limited = Limited(url, enhancer, page, shared)
+        limited = Limited(url, enhancer, root, named or root / "data" / "page")
         yield replace(limited, before=limited.files())
 
 
 both_folders = pytest.mark.parametrize("limited", ["own folder", "named folder"], indirect=True)
 
 
-def small_photo(tmp_path: Path) -> Path:
-    Image.fromarray(photo(40, 56)).save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
+def small_photo(tmp_path: Path, height: int = 40) -> Path:
+    path = tmp_path / f"photo-{height}.png"
+    Image.fromarray(photo(height, 56)).save(path)
+    return path
 
 
 @both_folders
@@ -116,12 +113,11 @@ def test_an_upload_of_unknown_size_is_rejected_as_soon_as_it_is_too_large(limite
 
 
 def test_the_upload_of_a_running_job_stays(limited, tmp_path):
-    client = Client(limited.url, verbose=False, analytics_enabled=False, download_files=tmp_path / "got")
     with limited.enhancer.paused("progress"):
-        job = client.submit(handle_file(small_photo(tmp_path)), preset="anime-fast", api_name="/enhance")
+        job = limited.enhance(small_photo(tmp_path))
         wait_until(lambda: job.done() or job.status().progress_data)
         assert not job.done()
-        uploads = list(limited.page.glob("*/photo.png"))
+        uploads = list(limited.page.glob("*/photo-40.png"))
         limited.age()
         assert limited.upload(LIMIT - 1000).status_code == 507
         assert limited.upload(8_000_000).status_code == 200
@@ -130,18 +126,13 @@ def test_the_upload_of_a_running_job_stays(limited, tmp_path):
 
 
 def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_path):
-    client = Client(limited.url, verbose=False, analytics_enabled=False, download_files=tmp_path / "got")
-    for number in range(2):
-        path = tmp_path / f"{number}.png"
-        Image.fromarray(photo(40 + number, 56)).save(path)
-        client.predict(handle_file(path), preset="anime-fast", api_name="/enhance")
+    for height in (40, 41):
+        limited.enhance(small_photo(tmp_path, height)).result(timeout=60)
     results = list((limited.page / "results").glob("*/*.png"))
     assert [path.stat().st_nlink for path in results] == [2, 2]
     limited.age()
     for hours, path in enumerate(results, start=2):
-        when = time.time() - 3600 * hours
-        for one in (path, path.parent):
-            os.utime(one, (when, when))
+        set_age(3600 * hours, path, path.parent)
     limited.enhancer.tasks._max_disk = replace(limited, before=frozenset()).used() - 10_000
     limited.enhancer.tasks.clean()
 

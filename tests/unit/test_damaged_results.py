@@ -62,7 +62,7 @@ def test_changed_files_stop_no_batch(enhancer, folder, format):
         changed = np.frombuffer(content, np.uint8).copy()
         places = random.integers(0, min(len(content), 2000), random.integers(1, 20))
         changed[places] = random.choice([0, 255, 7], len(places))
-        path.write_bytes(changed)
+        path.write_bytes(changed.tobytes())
         origin_of(path)
 
     assert [item.state for item in process(enhancer, folder, format).items] == ["done"] * 3
