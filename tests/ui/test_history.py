@@ -147,10 +147,6 @@ def test_a_large_screen_does_not_scroll_and_the_list_opens_over_the_stage(site: 
     history(page)
     page.mouse.click(stage["x"] + 100, stage["y"] + 200)
     expect(first).to_be_hidden()
-    history(page)
-    first.locator("[data-act=open]").click()
-    expect(first).to_be_hidden()
-    expect(page.locator("#facts")).to_contain_text("screen")
 
 
 @contextmanager
@@ -166,10 +162,6 @@ def serve_until_killed(folder: Path, port: int) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
-
-
-def batch_entry(page: Page) -> Locator:
-    return page.locator("#history-list [data-state]:has([data-act=files])")
 
 
 SIZES = {"first": (24, 32), "slow": (220, 200), "last": (20, 24)}

@@ -11,9 +11,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance import Encoding, EnhanceError, Enhancer, Result, Settings
-from enhance.i18n import LANGUAGES
-from enhance.output.formats import FORMATS
+from enhance import Enhancer, Result, Settings
 from enhance.store import Entry
 
 from .stored_results import add_entry, files_of
@@ -77,23 +75,6 @@ KINDS = {
 def test_nothing_stays_of_a_deleted_result(enhancer, photo_file, kind):
     entry = enhanced(enhancer, photo_file, KINDS[kind])
     assert {name.split("/")[0] for name in stored_files(enhancer)} == {"uploads", "processed", "network", "lists"}
-
-    enhancer.tasks.remove([entry])
-
-    assert stored_files(enhancer) == set()
-
-
-def test_exports_and_reports_are_deleted_with_their_result(enhancer, photo_file):
-    result = enhancer.run(photo_file, FAST)
-    entry = entry_of(enhancer, photo_file, FAST, result)
-    for name in FORMATS:
-        try:
-            enhancer.export(result, Encoding(name))
-        except EnhanceError:  # A package for this format is not installed.
-            continue
-        for language in LANGUAGES:
-            enhancer.report(result.info["task_id"], language, encoding=Encoding(name))
-    assert {Path(name).suffix for name in stored_files(enhancer)} >= {".pdf", ".jpg", ".webp", ".tif"}
 
     enhancer.tasks.remove([entry])
 
