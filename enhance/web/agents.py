@@ -105,9 +105,9 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                 endpoint = services.endpoints[name]
                 check_parameters(name, _input_schema(name, endpoint, local)["properties"], arguments)
                 limit = services.limits.files
-                size = sum(len(url) for url in _data_urls(arguments))
+                text = json.dumps(arguments)
                 with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
-                    if size and not await to_thread.run_sync(space.extend, size):
+                    if '"data:' in text and not await to_thread.run_sync(space.extend, len(text)):
                         raise EnhanceError("upload_no_room")
                     given = {one: _convert(one, value, limit, local) for one, value in arguments.items()}
                 outputs = await _call(endpoint, given, report, request=request, progress=progress)
@@ -212,13 +212,6 @@ def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str
         content.append(types.TextContent(type="text", text=text))
         structured[label] = value
     return types.CallToolResult(content=content, structuredContent=structured)
-
-
-def _data_urls(arguments: dict[str, Any]) -> list[str]:
-    """Return the data: URLs of images."""
-    image, images = arguments.get("image"), arguments.get("images")
-    given = [image, *(images if isinstance(images, list) else [])]
-    return [one for one in given if isinstance(one, str) and one.startswith("data:")]
 
 
 def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:

@@ -5,8 +5,8 @@ No endpoint accepts a path of the server: images are uploads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,13 @@ from ..info import Result
 from ..output.formats import Encoding
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
-from ..scheduler import Kind, Ticket
 from ..settings import AUTO, SIZE_FIELDS, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
 from .batch.run import BATCH_EVENTS
 from .calls import Endpoint
 from .compare import COMPARISON_EVENTS
-from .jobs import Job, T, wait_until_done
+from .jobs import Job, follow
 from .params import (
     API_DEFAULTS,
     API_REGION,
@@ -47,10 +46,9 @@ from .run import RUN_EVENTS
 from .services import Services
 from .storage import asker_of
 
-Outputs = Iterator[tuple[Any, Any]]
+Outputs = Iterator[Any]
 _THREADS = 60
 """Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
-_REPORT_POLL_SECONDS = 0.2
 _PROGRESS = gr.Progress()
 """Gradio finds the parameter for a request's own progress by this default."""
 
@@ -90,10 +88,8 @@ class Endpoints:
                 def work(job: Job[Result]) -> Result:
                     return enhance(services, source, settings, job, output=path, encoding=encoding, hold=hold)
 
-                def job(ticket: Ticket) -> Job[Result]:
-                    return Job(services.enhancer.scheduler, work, ticket, source)
-
-                result = yield from self._run(request, progress, "run", job)
+                job = services.start(request, "run", work, source)
+                result = yield from follow(job, request, progress)
                 name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
                 file = path or services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(request, result.info, encoding))
@@ -137,10 +133,8 @@ class Endpoints:
                 comparison = compare(services, source, job, **region)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))
 
-            def job(ticket: Ticket) -> Job[Comparison]:
-                return Job(services.enhancer.scheduler, work, ticket, source)
-
-            comparison = yield from self._run(request, progress, "comparison", job)
+            job = services.start(request, "comparison", work, source)
+            comparison = yield from follow(job, request, progress)
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
 
@@ -163,11 +157,9 @@ class Endpoints:
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
             language = language_of(request)
-
-            def job(ticket: Ticket) -> BatchJob:
-                return BatchJob(services, request, items, settings, language, ticket, encoding)
-
-            packed = yield from self._run(request, progress, "batch", job)
+            with services.enter(asker_of(request).caller, "batch") as ticket:
+                job = BatchJob(services, request, items, settings, language, ticket, encoding)
+            packed = yield from follow(job, request, progress)
             infos = {
                 item: without_path(services.owners.remember(request, item.info, encoding))
                 for item in packed.batch.items
@@ -189,7 +181,7 @@ class Endpoints:
             decoded = services.previews.image(_path_of_upload(image))
             return services.enhancer.recommend(decoded, Settings(AUTO, **given))
 
-    def report(self, request: gr.Request, task_id: str) -> Generator[Any, None, None]:
+    def report(self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS) -> Outputs:
         """Return the PDF report of a finished run, for the file that the run returned. It can be cancelled."""
         services = self._services
         enhancer, language = services.enhancer, language_of(request)
@@ -199,11 +191,7 @@ class Endpoints:
             def work(job: Job[Path]) -> Path:
                 return enhancer.report(task, language, overrides=visible, encoding=encoding, stop=job.stop)
 
-            caller = asker_of(request).caller
-            with services.enter(caller, "preview") as ticket, closing(Job(enhancer.scheduler, work, ticket)) as job:
-                for _ in job.poll(_REPORT_POLL_SECONDS):
-                    yield gr.skip()
-                report = job.result()
+            report = yield from follow(services.start(request, "preview", work), request, progress)
             yield str(services.downloads.link(report, report_name(enhancer.tasks.finished_info(task))))
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
@@ -213,14 +201,6 @@ class Endpoints:
     def status(self) -> Status:
         """Return the device, the precision, the loaded model, and the numbers of running and waiting jobs."""
         return self._services.enhancer.status()
-
-    def _run(
-        self, request: gr.Request, progress: gr.Progress, kind: Kind, start: Callable[[Ticket], Job[T]]
-    ) -> Generator[tuple[Any, Any], None, T]:
-        """Start a job of this client, send its progress until it ends, and return its result. Raises EnhanceError."""
-        with self._services.enter(asker_of(request).caller, kind) as ticket, closing(start(ticket)) as job:
-            yield from wait_until_done(job, request, progress)
-            return job.result()
 
 
 def add_endpoints(services: Services) -> None:

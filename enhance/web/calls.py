@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ REQUIRED = ("image", "images", "task_id")
 """The parameters without a default."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}
 """Parameters of earlier versions, with their defaults."""
+_FILE_NAMES = ("path", "url", "orig_name")
+_MAX_NAME_LENGTH = 4096
 _MAX_QUOTE = 80
 """The number of characters of a client's value that an error repeats."""
 
@@ -38,10 +41,12 @@ _STATUSES = {
     StorageError: 507,
 }
 _STATUSES_OF_KEYS = {
-    "queue_address": 429,
-    "queue_full": 429,
-    "queue_share": 429,
-    "too_many_files": 413,
+    **dict.fromkeys(("key_missing", "login_first", "login_or_key"), 401),
+    **dict.fromkeys(("host_unknown", "origin_foreign"), 403),
+    "nothing_here": 404,
+    "logout_is_post": 405,
+    **dict.fromkeys(("name_too_long", "request_too_large", "too_many_files", "upload_too_large"), 413),
+    **dict.fromkeys(("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"), 429),
     "unexpected": 500,
     "upload_no_room": 507,
 }
@@ -77,7 +82,6 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
         raise EnhanceError("api_no_object")
     if route == "call/v2":
         check_parameters(name, endpoints[name].parameters, given)
-        _check_files(given)
         return
     session = given.get("session_hash")
     if route == "queue" and not (session and isinstance(session, str)):
@@ -93,7 +97,6 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
         counts = {"count": len(function.inputs), "given": len(data)}
         raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)
-    _check_files(data)
 
 
 def check_event(scope: Scope, path: str) -> None:
@@ -140,7 +143,29 @@ def is_uploaded(path: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(os.environ["GRADIO_TEMP_DIR"]))
 
 
-def objects_in(value: Any) -> Iterator[dict[str, Any]]:
+def check_files(given: Any, limit: int) -> None:
+    """Check the files in the JSON of a call. Raises EnhanceError for more than `limit` files, a long name, or a file
+    that was not uploaded. Gradio would raise an error without a message."""
+    files = [one for one in _objects_in(given) if one.keys() & {*_FILE_NAMES, "meta"}]
+    if len(files) > limit:
+        raise EnhanceError("too_many_files", limit=limit)
+    for file in files:
+        names = [text for name in _FILE_NAMES if isinstance(text := file.get(name), str)]
+        if any(len(name) > _MAX_NAME_LENGTH for name in names):
+            raise EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH)
+        # Gradio only takes objects with this key as files.
+        if "meta" in file and not _is_upload(file):
+            raise EnhanceError("api_not_uploaded")
+
+
+def _is_upload(file: Mapping[str, Any]) -> bool:
+    path = file.get("path")
+    with suppress(ValueError):
+        return isinstance(file["meta"], dict) and isinstance(path, str) and is_uploaded(Path(path))
+    return False
+
+
+def _objects_in(value: Any) -> Iterator[dict[str, Any]]:
     """Yield every object in nested JSON."""
     pending = [value]
     while pending:
@@ -150,20 +175,6 @@ def objects_in(value: Any) -> Iterator[dict[str, Any]]:
             pending.extend(one.values())
         elif isinstance(one, list):
             pending.extend(one)
-
-
-def _check_files(values: Any) -> None:
-    """Raise EnhanceError for a file that was not uploaded. Gradio would raise an error without a message."""
-    for file in objects_in(values):
-        if "meta" not in file:
-            continue  # Gradio only takes objects with this key as files.
-        path, meta = file.get("path"), file["meta"]
-        try:
-            is_fine = isinstance(meta, dict) and isinstance(path, str) and is_uploaded(Path(path))
-        except ValueError:
-            is_fine = False
-        if not is_fine:
-            raise EnhanceError("api_not_uploaded")
 
 
 def _quote(value: object) -> str:

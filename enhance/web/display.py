@@ -23,7 +23,6 @@ from ..errors import EnhanceError
 from ..images import Box
 from ..output.png_reader import PngReader, read_region
 from ..output.thumbnails import encode_for_screen, icc_for_screen, to_screen
-from .security import RejectedRequest
 from .services import Services, services_of
 from .session import Session
 
@@ -48,7 +47,7 @@ class _Display:
         self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _CONCURRENT))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and RejectedRequest."""
+        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and EnhanceError."""
         request, services = Request(scope, receive), services_of(scope)
         session = services.sessions.of_folder(request.path_params["session"])
         if session is None:
@@ -65,10 +64,10 @@ class _Display:
 
     @asynccontextmanager
     async def _admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
-        """Count a request for these parties, each with its limit, inside the block. Raises RejectedRequest."""
+        """Count a request for these parties, each with its limit, inside the block. Raises EnhanceError."""
         for party, limit in parties.items():
             if self._open[party] >= limit:
-                raise RejectedRequest(429 if party else 503, EnhanceError("regions_full", limit=limit))
+                raise EnhanceError("regions_full", limit=limit)
         self._open.update(parties.keys())
         try:
             yield

@@ -35,7 +35,6 @@ from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
 from .services import services_of
-from .storage import asker_of
 
 _POLL_SECONDS = 0.1
 _BINARY = {"type": "string", "format": "binary"}
@@ -59,10 +58,7 @@ async def enhance_form(request: Request) -> Response:
             def work(job: Job[Result]) -> Result:
                 return enhance(services, source, settings, job, encoding=encoding, hold=hold, name=name)
 
-            with (
-                services.enter(asker_of(client).caller, "run") as ticket,
-                closing(Job(services.enhancer.scheduler, work, ticket, source)) as job,
-            ):
+            with closing(services.start(client, "run", work, source)) as job:
                 while not job.is_over:
                     if await request.is_disconnected():
                         return Response(status_code=499)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -163,18 +163,20 @@ def progress_text(language: str, state: RunState) -> tuple[str, float | None]:
     return " · ".join(texts), share
 
 
-def wait_until_done(job: Job[Any], request: gr.Request, progress: gr.Progress) -> Iterator[tuple[Any, Any]]:
-    """Send the progress of a job to its client and yield unchanged outputs, until the job ends.
+def follow(job: Job[T], request: gr.Request, progress: gr.Progress) -> Generator[Any, None, T]:
+    """Send the progress of a job to its client until it ends, and return its result. Yields unchanged outputs.
 
-    Gradio runs a request even if nobody reads its events. So this raises EnhanceError if a job is in the queue and its
-    client has not read its events for a while.
+    The job is cancelled if the client leaves. Gradio runs a request even if nobody reads its events. So this raises
+    EnhanceError if a job is in the queue and its client has not read its events for a while.
     """
     names, last_read = (request.session_hash, current_event()), time.monotonic()
-    for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
-        if job.send(progress):
-            now = time.monotonic()
-            if any(name in _streams for name in names):
-                last_read = now
-            if now - last_read > UNREAD_SECONDS:
-                raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
-        yield gr.skip(), gr.skip()
+    with closing(job):
+        for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
+            if job.send(progress):
+                now = time.monotonic()
+                if any(name in _streams for name in names):
+                    last_read = now
+                if now - last_read > UNREAD_SECONDS:
+                    raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
+            yield gr.skip()
+        return job.result()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -61,9 +61,8 @@ class Metrics:
         self._refusals = Counter("enhance_refusals", text, ("reason",), registry=registry)
         self._running = Gauge("enhance_running", "Runs on the device", registry=registry)
         self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
-        memory = Gauge("process_resident_memory_bytes", "Resident memory of the server", registry=registry)
-        memory.set_function(lambda: psutil.Process().memory_info().rss)
-        Gauge("enhance_build_info", "Version of the server", ("version",), registry=registry).labels(version()).set(1)
+        ProcessCollector(registry=registry)
+        Info("enhance_build", "Version of the server", registry=registry).info({"version": version()})
         self._disk_free = Gauge("enhance_disk_free_bytes", "Free space of the data folder", registry=registry)
 
     def watch(self, status: Callable[[], Mapping[str, Any]], data: Path) -> None:

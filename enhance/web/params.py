@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
-from starlette.types import Scope
-
 from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, translate
 from ..images.metadata import CHOICES
@@ -306,20 +303,11 @@ def call_region(given: Values) -> dict[str, Any]:
 
 
 def language_of(request: Any) -> str:
-    """Return the language of a request of Gradio or Starlette: from the link, or the browser's."""
-    link = request and (request.query_params or {}).get("lang")
-    return _match_languages(link or (request and (request.headers or {}).get("accept-language")) or "")
-
-
-def language_of_scope(scope: Scope) -> str:
-    """Return the language of the page that sent the request, or the browser's."""
-    headers = Headers(scope=scope)
+    """Return the language of a request of Gradio or Starlette: from its link or that of its page, or the browser's."""
+    headers = request.headers or {}
     page = parse_qs(headers.get("referer", "").partition("?")[2])  # The address can be malformed.
-    return _match_languages(page.get("lang", [""])[0] or headers.get("accept-language", ""))
-
-
-def _match_languages(accepted: str) -> str:
-    """Return the first supported language of a list such as Accept-Language."""
+    link = (request.query_params or {}).get("lang") or page.get("lang", [""])[0]
+    accepted = link or headers.get("accept-language", "")
     matches = (match_language(tag.split(";")[0]) for tag in accepted.split(","))
     return next((language for language in matches if language), DEFAULT_LANGUAGE)
 

@@ -12,11 +12,9 @@ import time
 from collections import deque
 from collections.abc import Collection
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,10 +29,10 @@ from ..i18n import translate
 from ..images.listing import OWN_PREFIX
 from ..store import Reservation, TaskStore
 from . import gradio_changes
-from .calls import API, HTTP_API, check_call, check_event, objects_in, status_of
+from .calls import API, HTTP_API, check_call, check_event, check_files, status_of
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
-from .params import language_of, language_of_scope
+from .params import language_of
 from .services import services_of
 
 _MCP_BODY_FACTOR = 20
@@ -50,8 +48,6 @@ _UPLOADS = (f"{API}/upload", HTTP_API)
 """The routes that receive files."""
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
-_FILE_NAMES = ("path", "url", "orig_name")
-_MAX_NAME_LENGTH = 4096
 _MAX_PART_BYTES = 255
 """The maximum length of a part of a path. File systems have no longer names."""
 _FAILURE_SECONDS, _MAX_FAILURES = 60.0, 5
@@ -70,14 +66,6 @@ _POLICIES = {
     "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
 }
 """Gradio's front end compiles the `js=` of events and writes scripts and styles into its page."""
-
-
-@dataclass
-class RejectedRequest(Exception):
-    """A rejected request with its HTTP status."""
-
-    status: int
-    reason: EnhanceError
 
 
 class _Middleware:
@@ -137,32 +125,32 @@ class OriginCheck(_Middleware):
         try:
             path = path_of(scope)
             if path.startswith(_DEVELOPER_ROUTES) or not _is_possible(path):
-                raise RejectedRequest(404, EnhanceError("nothing_here"))
+                raise EnhanceError("nothing_here")
             if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 share_host = _host_name(gradio_changes.share_url(scope).lower().partition("://")[2])
                 _check_origin(Headers(scope=scope), {self._public_host, share_host} - {None, ""})
             with memory_errors():
                 await self._app(scope, receive, send_and_note)
-        except RejectedRequest as rejected:
-            await self._reject(rejected, scope, receive, send)
         except ClientDisconnect:
             if not has_started:
                 await Response(status_code=499)(scope, receive, send)
         except Exception as error:
             if has_started:
                 raise
-            shown = expected_error(error, "A request failed")
-            await self._reject(RejectedRequest(status_of(shown), shown), scope, receive, send)
+            reason = expected_error(error, "A request failed")
+            self._metrics.count_error(reason)
+            await _rejection(reason, language_of(Request(scope)))(scope, receive, send)
 
-    async def _reject(self, rejected: RejectedRequest, scope: Scope, receive: Receive, send: Send) -> None:
-        self._metrics.count_error(rejected.reason)
-        sentence = rejected.reason.message(language_of_scope(scope))
-        headers = {"connection": "close"}  # The rest of the body is not read.
-        values = rejected.reason.values
-        seconds = values.get("seconds") or 60 * values.get("minutes", 0)
-        if seconds and rejected.status == 429:
-            headers["retry-after"] = str(seconds)
-        await JSONResponse({"error": sentence, "detail": sentence}, rejected.status, headers)(scope, receive, send)
+
+def _rejection(reason: EnhanceError, language: str) -> Response:
+    """Return the response to a rejected request."""
+    status, values = status_of(reason), reason.values
+    headers = {"connection": "close"}  # The rest of the body is not read.
+    seconds = values.get("seconds") or 60 * values.get("minutes", 0)
+    if seconds and status == 429:
+        headers["retry-after"] = str(seconds)
+    sentence = reason.message(language)
+    return JSONResponse({"error": sentence, "detail": sentence}, status, headers)
 
 
 def _is_possible(path: str) -> bool:
@@ -172,14 +160,14 @@ def _is_possible(path: str) -> bool:
 
 
 def _check_origin(headers: Headers, public_hosts: Collection[str | None]) -> None:
-    """Raise RejectedRequest for an unknown host name (DNS rebinding) or the origin of another site."""
+    """Raise EnhanceError for an unknown host name (DNS rebinding) or the origin of another site."""
     host, origin = headers.get("host", "").lower(), headers.get("origin")
     if not (_is_local_name(_host_name(host)) or _host_name(host) in public_hosts):
-        raise RejectedRequest(403, EnhanceError("host_unknown", host=_host_name(host)))
+        raise EnhanceError("host_unknown", host=_host_name(host))
     if origin is not None:
         authority = origin.lower().partition("://")[2]
         if not authority or (authority != host and _host_name(authority) not in public_hosts):
-            raise RejectedRequest(403, EnhanceError("origin_foreign"))
+            raise EnhanceError("origin_foreign")
 
 
 def _host_name(authority: str) -> str:
@@ -223,23 +211,23 @@ class Access(_Middleware):
             app = self._log_in
         elif has_login and path == "/logout":
             if method != "POST":
-                raise RejectedRequest(405, EnhanceError("logout_is_post"))
+                raise EnhanceError("logout_is_post")
             # Gradio's own route accepts GET, so a link on another site could log a user out of all sessions.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
         elif not (is_user or _is_public(scope, path, has_login)):
             key = "login_or_key" if self._keys else "login_first"
-            raise RejectedRequest(401, EnhanceError(key if has_login else "key_missing"))
+            raise EnhanceError(key if has_login else "key_missing")
         await app(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward one login attempt. Raises RejectedRequest after too many failures."""
+        """Forward one login attempt. Raises EnhanceError after too many failures."""
         address, now = str((scope.get("client") or [""])[0]), time.monotonic()
         while self._failures and now - self._failures[0][0] >= _FAILURE_SECONDS:
             self._failures.popleft()
         own = [at for at, one in self._failures if one == address]
         if len(own) >= _MAX_FAILURES:
             seconds = math.ceil(own[-_MAX_FAILURES] + _FAILURE_SECONDS - now)
-            raise RejectedRequest(429, EnhanceError("login_too_often", seconds=seconds))
+            raise EnhanceError("login_too_often", seconds=seconds)
         attempt = now, address
         self._failures.append(attempt)  # Counted before the response, so that concurrent attempts count.
 
@@ -297,7 +285,7 @@ class RequestChecks(_Middleware):
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
         if path.startswith(f"{API}/file") and any(part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)):
-            raise RejectedRequest(404, EnhanceError("result_gone"))  # A marker or a partial file of the program.
+            raise EnhanceError("result_gone")  # A marker or a partial file of the program.
         if method == "POST" and path in _UPLOADS:
             with Reservation(self._tasks) as space:
                 await self._upload(scope, receive, send, space)
@@ -315,7 +303,7 @@ class RequestChecks(_Middleware):
             await self._pass_on(gradio_changes.without_other_ranges(scope), receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio respond. Raises RejectedRequest if Gradio cannot process a malformed request."""
+        """Let Gradio respond. Raises EnhanceError if Gradio cannot process a malformed request."""
         path, is_malformed = path_of(scope), False
         status, key = (400, "upload_malformed") if path == f"{API}/upload" else (422, "api_malformed")
 
@@ -328,40 +316,30 @@ class RequestChecks(_Middleware):
 
         await self._app(scope, receive, send_unless_malformed)
         if is_malformed:
-            raise RejectedRequest(400, EnhanceError(key))
+            raise EnhanceError(key)
 
     def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
-        """Return the JSON of a request, checked, completed and in UTF-8. Raises RejectedRequest and EnhanceError."""
+        """Return the JSON of a request, checked, completed and in UTF-8. Raises EnhanceError."""
         try:
             given = json.loads(body) if body else None
             # Gradio cannot respond with values that JSON does not support: NaN and lone surrogates.
             json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
-            raise RejectedRequest(400, EnhanceError("api_no_json")) from error
+            raise EnhanceError("api_no_json") from error
         if not path.startswith(f"{API}/mcp"):  # A tool checks its arguments itself, because it returns their errors.
-            self._check_names(given)
             check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
+            check_files(given, self._limits.files)
         return json.dumps(given).encode() if body else body
-
-    def _check_names(self, given: Any) -> None:
-        """Raise RejectedRequest for too many files or a long name in the JSON of a call."""
-        count = 0
-        for file in objects_in(given):
-            count += "path" in file or "url" in file
-            if any(len(text) > _MAX_NAME_LENGTH for name in _FILE_NAMES if isinstance(text := file.get(name), str)):
-                raise RejectedRequest(413, EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH))
-        if count > self._limits.files:
-            raise RejectedRequest(413, EnhanceError("too_many_files", limit=self._limits.files))
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
-        no_space, limit = RejectedRequest(507, EnhanceError("upload_no_room")), self._limits.batch_bytes
+        no_space, limit = EnhanceError("upload_no_room"), self._limits.batch_bytes
         size = _content_length(Headers(scope=scope))
         received = 0
 
         async def check_size(size: int, reserve: int) -> None:
             if size > limit:
-                raise RejectedRequest(413, EnhanceError("upload_too_large", limit=f"{limit / 1e6:g}"))
+                raise EnhanceError("upload_too_large", limit=f"{limit / 1e6:g}")
             if size > space.bytes and not await run_in_threadpool(space.extend, reserve):
                 raise no_space
 
@@ -398,14 +376,14 @@ def _content_length(headers: Headers) -> int:
 
 
 async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Return the body of the request. Raises RejectedRequest as soon as more than `limit` bytes are expected."""
+    """Return the body of the request. Raises EnhanceError as soon as more than `limit` bytes are expected."""
     size, body = _content_length(Headers(scope=scope)), bytearray()
     while max(size, len(body)) <= limit:
         message = await receive()
         body += message.get("body", b"")
         if message["type"] == "http.disconnect" or not message.get("more_body"):
             return bytes(body)
-    raise RejectedRequest(413, EnhanceError("request_too_large", limit=f"{limit / 1e6:g}"))
+    raise EnhanceError("request_too_large", limit=f"{limit / 1e6:g}")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -28,12 +29,13 @@ from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from ..store import download_name
 from .calls import Endpoint
 from .gradio_changes import blocks_of
+from .jobs import Job, T
 from .metrics import Metrics, is_local_request
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
 from .preview import Previews
 from .session import Session
 from .sessions import Sessions
-from .storage import PageFolder, TaskOwners, page_folder
+from .storage import PageFolder, TaskOwners, asker_of, page_folder
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,11 @@ class Services:
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
         return self.enhancer.scheduler.admit(caller, kind, self.queue if kind in ("run", "batch") else None)
+
+    def start(self, request: gr.Request, kind: Kind, work: Callable[[Any], T], *sources: Path) -> Job[T]:
+        """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the queue is full."""
+        with self.enter(asker_of(request).caller, kind) as ticket:
+            return Job(self.enhancer.scheduler, work, ticket, *sources)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """Return the presets. Only an administrator sees how to install a missing one."""
