@@ -15,8 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -132,20 +134,13 @@ class Server:
 
     def files(self) -> dict[str, int]:
         """Return the number of files in each folder of the data folder, and of partial files in all of them."""
-        found = [path for path in self.data.rglob("*") if path.is_file()]
-        folders = sorted({path.relative_to(self.data).parts[0] for path in found})
-        counts = {name: sum(path.relative_to(self.data).parts[0] == name for path in found) for name in folders}
-        return counts | {"unfinished": sum(path.name.endswith(".part") for path in found)}
+        found = [path.relative_to(self.data) for path in self.data.rglob("*") if path.is_file()]
+        return Counter(path.parts[0] for path in found) | {"unfinished": len(list(self.data.rglob("*.part")))}
 
     def _watch(self) -> None:
         while not self._ended.wait(0.5):
-            try:
-                now, peak = self.use(), self.peak
-            except psutil.Error:
-                continue
-            mb, workers = max(now.server_mb, peak.server_mb), max(now.workers_mb, peak.workers_mb)
-            connections = max(now.connections, peak.connections)
-            self.peak = Use(mb, workers, max(now.threads, peak.threads), connections)
+            with suppress(psutil.Error):
+                self.peak = Use(*map(max, astuple(self.use()), astuple(self.peak)))
 
 
 def soak(plan: Plan, folder: Path) -> Outcome:

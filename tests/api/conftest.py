@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from PIL import Image
 
 from enhance.config import Config, Limits
@@ -71,6 +71,27 @@ def connect(site: Site, tmp_path: Path, closing_threads: Executor) -> Iterator[C
 @pytest.fixture
 def client(connect: Callable[..., Client]) -> Client:
     return connect()
+
+
+@pytest.fixture(scope="session")
+def stored(site) -> dict[str, Path]:
+    """Files that the data folder stores of another user's run, one of each kind."""
+    client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
+    image = handle_file(site.photo("private.png", 24, 24))
+    _, info = client.predict(image=image, preset="anime-fast", api_name="/enhance")
+    client.predict(task_id=info["task_id"], api_name="/report")
+    client.close()
+    tasks = site.enhancer.tasks
+    upload = tasks.upload_path(info["input"]["sha256"], "private.png")
+    newest = max(tasks.network.glob("*.raw"), key=lambda path: path.stat().st_mtime)
+    (report,) = tasks.reports.glob(f"{info['task_id']}-*.pdf")
+    return {
+        "result": tasks.result_path(info["task_id"]),
+        "upload": upload,
+        "network": newest,
+        "report": report,
+        "marker": site.page / ".enhance-folder",
+    }
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from gradio_client import handle_file
 from PIL import Image
 
 from ..site import wait_until
-from ..user_models import add_models
-from .test_metrics import counts
 
 
 def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, client):
@@ -44,19 +42,3 @@ def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(sit
         job.cancel()
         wait_until(lambda: site.enhancer.scheduler.count("comparison") == 0, seconds=30)
     assert set(results.glob("*/*-presets.png")) == before
-
-
-def test_user_models_are_listed_compared_and_counted_together(site, client):
-    with add_models("compact-2x", "esrgan-8x"):
-        listed = {one["name"]: (one["scale"], one["network"]) for one in client.predict(api_name="/presets")}
-        assert (listed["compact-2x"], listed["esrgan-8x"]) == ((2, "Compact"), (8, "ESRGAN"))
-        before, file = counts(site), handle_file(site.photo("own.png", 24, 24))
-        sheet, info = client.predict(image=file, size=16, api_name="/compare")
-        result_file, _ = client.predict(image=file, preset="compact-2x", api_name="/enhance")
-        assert [one["name"] for one in info["presets"]][-2:] == ["compact-2x", "esrgan-8x"]
-        assert all(one["status"] == "done" for one in info["presets"])
-        assert Image.open(sheet).height > 2 * 8 * 16
-        assert Image.open(result_file).size == (48, 48)
-        new = counts(site) - before
-        assert new["enhance_pictures_total", "comparison", "done", "all"] == 1
-        assert new["enhance_pictures_total", "task", "done", "own"] == 1

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from typing import Any
 
 import gradio.http_server
@@ -111,15 +110,6 @@ def test_requests_that_arrive_byte_by_byte_are_closed(serve, start):
 
     with connected(serve(), start) as connection, pytest.raises(ConnectionError):
         send_slowly()
-
-
-def test_a_connection_stays_open_for_the_next_request(serve):
-    connection = HTTPConnection("127.0.0.1", serve(SLACK_SECONDS=10), timeout=30)
-    for _ in range(2):
-        connection.request("GET", "/")
-        assert connection.getresponse().read() == b"done"
-        time.sleep(0.3)
-    connection.close()
 
 
 def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):

@@ -22,38 +22,11 @@ from PIL import Image
 
 from enhance.errors import PictureError
 from enhance.images.worker import Workers
-from enhance.logs import JsonFormatter, hide_messages, log_printed_exceptions
+from enhance.logs import hide_messages, log_printed_exceptions
 
 from ..site import wait_until
 from .calls import META
 from .test_connections import HALF, connected
-
-
-def test_runs_and_files_of_a_batch_are_logged_without_their_names_and_previews_for_debugging(site, client, caplog):
-    bad = site.files / "private-note.png"
-    bad.write_text("not an image")
-    good, other = (handle_file(site.photo(f"private-{name}.png", 20, width)) for name, width in (("a", 30), ("b", 34)))
-    with caplog.at_level(logging.INFO, logger="enhance"), caplog.at_level(logging.DEBUG, logger="enhance.web"):
-        client.predict(image=good, preset="anime-fast", size=16, api_name="/preview")
-        _, info = client.predict(image=good, preset="anime-fast", api_name="/enhance")
-        with pytest.raises(AppError):
-            client.predict(image=handle_file(bad), preset="anime-fast", api_name="/enhance")
-        _, batch = client.predict(images=[other, handle_file(bad)], preset="anime-fast", api_name="/batch")
-    expected = [("task", info["task_id"], "30x20"), ("file", batch["files"][0]["info"]["task_id"], "34x20")]
-    for kind, task_id, size in expected:
-        texts = [record.getMessage() for record in caplog.records if record.getMessage().startswith(f"{kind} ")]
-        texts.sort(key=lambda text: "done" not in text)
-        assert texts[0].startswith(f"{kind} id={task_id} size={size} preset=anime-fast seconds=")
-        assert [text.rpartition("outcome=")[2] for text in texts] == ["done", "failed"]
-    lines = [json.loads(JsonFormatter().format(one)) for one in caplog.records if "outcome=failed" in one.getMessage()]
-    facts = {"outcome": "failed", "reason": "image_unknown_format", "kind": "task", "task": "-", "level": "INFO"}
-    assert lines[0] | facts == lines[0]
-    assert lines[0]["seconds"] >= 0
-    assert "private" not in str(lines)
-    (preview,) = [record for record in caplog.records if record.getMessage().startswith("preview ")]
-    assert preview.levelno == logging.DEBUG
-    assert preview.getMessage().startswith("preview id=- size=30x20 preset=anime-fast seconds=")
-    assert "private" not in caplog.text
 
 
 def fail() -> None:

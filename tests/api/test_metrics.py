@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections import Counter
 
 import httpx
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
@@ -15,11 +18,13 @@ from starlette.routing import Route
 from enhance import PRESETS
 from enhance.config import Config, version
 from enhance.i18n import catalogue
+from enhance.logs import JsonFormatter
 from enhance.web.build import launch_options
 from enhance.web.metrics import METRICS, Metrics
 
 from ..site import wait_until
-from .calls import answer_to, begin, upload, values_for
+from ..user_models import add_models
+from .calls import FAST, answer_to, begin, upload, values_for
 
 
 def counts(site) -> Counter[tuple[str, ...]]:
@@ -30,18 +35,18 @@ def counts(site) -> Counter[tuple[str, ...]]:
     return Counter({(one.name, *(one.labels[name] for name in sorted(one.labels))): one.value for one in samples})
 
 
-def test_images_are_counted_by_outcome(site, client):
-    bad = site.files / "private-note.png"
-    bad.write_text("not an image")
-    good = handle_file(site.photo("private-count.png", 21, 33))
+def test_images_are_counted_and_logged_by_outcome_without_their_names(site, client, caplog):
+    bad = handle_file(site.text("private-note.png"))
+    good, other = (handle_file(site.photo(f"private-{width}.png", 21, width)) for width in (33, 34))
     before = counts(site)
 
-    for _ in range(2):  # the second result is cached
-        client.predict(image=good, preset="anime-fast", api_name="/enhance")
-    with pytest.raises(AppError):
-        client.predict(image=handle_file(bad), preset="anime-fast", api_name="/enhance")
-    client.predict(image=good, preset="anime-fast", size=16, api_name="/preview")
-    client.predict(images=[good, handle_file(bad)], preset="anime-fast", api_name="/batch")
+    with caplog.at_level(logging.DEBUG, logger="enhance.web"):
+        client.predict(image=good, size=16, **FAST, api_name="/preview")
+        for _ in range(2):  # the second result is cached
+            client.predict(image=good, **FAST, api_name="/enhance")
+        with pytest.raises(AppError):
+            client.predict(image=bad, **FAST, api_name="/enhance")
+        client.predict(images=[other, bad], **FAST, api_name="/batch")
 
     new = counts(site) - before
     images = {key[1:]: number for key, number in new.items() if key[0] == "enhance_pictures_total"}
@@ -55,6 +60,29 @@ def test_images_are_counted_by_outcome(site, client):
     for stage in ("wait", "decode", "network", "tuning", "encode"):
         assert new["enhance_stage_seconds_count", "task", stage] == 1
     assert counts(site)["process_resident_memory_bytes",] > 1e7
+
+    lines = [json.loads(JsonFormatter().format(one)) for one in caplog.records if "outcome=" in one.getMessage()]
+    facts = Counter((one["level"], one["kind"], one["size"], one["outcome"], one.get("reason")) for one in lines)
+    assert facts == {
+        ("DEBUG", "preview", "33x21", "done", None): 1,
+        ("INFO", "task", "33x21", "done", None): 2,
+        ("INFO", "task", "-", "failed", "image_unknown_format"): 1,
+        ("INFO", "file", "34x21", "done", None): 1,
+        ("INFO", "file", "-", "failed", "image_unknown_format"): 1,
+    }
+    assert "private" not in caplog.text
+
+
+def test_user_models_are_counted_together(site, client):
+    with add_models("compact-2x"):
+        before, file = counts(site), handle_file(site.photo("own.png", 24, 24))
+        path, _ = client.predict(image=file, preset="compact-2x", api_name="/enhance")
+        _, info = client.predict(image=file, size=16, api_name="/compare")
+        new = counts(site) - before
+    assert Image.open(path).size == (48, 48)
+    assert (info["presets"][-1]["name"], info["presets"][-1]["status"]) == ("compact-2x", "done")
+    for kind, preset in (("task", "own"), ("comparison", "all")):
+        assert new["enhance_pictures_total", kind, "done", preset] == 1
 
 
 def test_rejected_requests_are_counted_by_reason(site, http):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from gradio_client import Client, handle_file
 
 from app import build_demo
 from enhance import PRESETS
 
 from ..site import ADDED_SETTINGS, SETTINGS
 from ..user_models import add_models
-from .calls import ENDPOINTS, META, VALUES, answer_to, fill_in, values_for
+from .calls import ENDPOINTS, answer_to
 
 
 def test_the_public_endpoints_and_all_their_parameters_are_described(site, client, http):
@@ -58,49 +56,6 @@ def test_a_user_model_is_one_of_the_presets(site):
     assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
-FILES = [
-    "{path}",
-    {"path": "{path}"},
-    {"path": "{path}", "meta": META},
-    {"path": "{path}", "url": "file://{path}", "meta": META},
-    {"path": "{path}", "url": "{site}gradio_api/file={path}", "meta": META},
-    {"path": None, "url": "{site}gradio_api/file={path}", "meta": META},
-]
-"""Inputs that refer to a file of the server, in every form."""
-
-
-@pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
-def test_a_path_of_the_server_is_rejected(site, endpoint):
-    secret, calls = site.photo("../secret.png", 16, 16), site.enhancer.calls.copy()
-    for file in fill_in(FILES, path=str(secret), site=site.url):
-        answer = answer_to(site, endpoint, values_for(endpoint, file))
-        assert "event: complete" not in answer
-        assert "processed" not in answer
-    assert site.enhancer.calls == calls
-
-
-@pytest.fixture(scope="module")
-def stored(site) -> dict[str, Path]:
-    """Files that the data folder stores of another user's run, one of each kind."""
-    client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
-    image = handle_file(site.photo("private.png", 24, 24))
-    _, info = client.predict(image=image, preset="anime-fast", api_name="/enhance")
-    client.predict(task_id=info["task_id"], api_name="/report")
-    client.close()
-    tasks = site.enhancer.tasks
-    upload = tasks.upload_path(info["input"]["sha256"], "private.png")
-    newest = max(tasks.network.glob("*.raw"), key=lambda path: path.stat().st_mtime)
-    (report,) = tasks.reports.glob(f"{info['task_id']}-*.pdf")
-    marker = site.page / ".enhance-folder"
-    return {
-        "result": tasks.result_path(info["task_id"]),
-        "upload": upload,
-        "network": newest,
-        "report": report,
-        "marker": marker,
-    }
-
-
 @pytest.mark.parametrize("kind", ["result", "upload", "network", "report", "marker"])
 def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, stored, kind):
     path, page = stored[kind], site.page
@@ -114,14 +69,6 @@ def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, sto
             assert answer.status_code in (400, 403, 404), answer.url
     for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
         assert "event: error" in answer_to(site, "report", [task_id])
-
-
-@pytest.mark.parametrize("kind", ["result", "upload", "network", "report"])
-def test_stored_files_are_not_accepted_as_inputs(site, stored, kind):
-    calls = site.enhancer.calls.copy()
-    for file in fill_in(FILES, path=str(stored[kind]), site=site.url):
-        assert "event: complete" not in answer_to(site, "enhance", [file, *VALUES])
-    assert site.enhancer.calls == calls
 
 
 def test_the_health_check_works(http):

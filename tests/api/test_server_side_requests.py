@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ..site import served
-from .calls import META, VALUES, fill_in, upload_file
+from .calls import META, VALUES, fill_in, upload_file, values_for
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -50,28 +50,37 @@ def unguarded(site) -> Iterator[str]:
 
 
 FILES = [
-    {"path": "{url}", "meta": META},
-    {"path": "{url}"},
-    {"path": " {url}", "meta": META},
-    {"path": None, "url": "{url}", "meta": META},
-    {"path": "here.png", "url": "{url}", "meta": META},
-    {"path": "{url}", "url": "{url}", "orig_name": "a.png", "meta": META},
-    {"url": "{url}"},
+    "{target}",
+    {"path": "{target}", "meta": META},
+    {"path": "{target}"},
+    {"path": " {target}", "meta": META},
+    {"path": None, "url": "{target}", "meta": META},
+    {"path": "here.png", "url": "{target}", "meta": META},
+    {"path": "{target}", "url": "{target}", "orig_name": "a.png", "meta": META},
+    {"path": None, "url": "{site}gradio_api/file={target}", "meta": META},
+    {"url": "{target}"},
 ]
+"""Inputs that name a file that the client did not upload, in every form."""
 
 
-@pytest.mark.parametrize("shape", ["{file}", ["{file}"], {"a": [{"b": "{file}"}]}], ids=["one", "list", "nested"])
+@pytest.fixture(params=["address", "secret", "result", "upload", "network", "report"])
+def target(request, site, elsewhere, stored) -> str:
+    """An address, or a file of the server: any, or of another user's run."""
+    return str({"address": elsewhere, "secret": site.photo("../secret.png", 16, 16), **stored}[request.param])
+
+
 @pytest.mark.parametrize("file", FILES)
-def test_an_address_instead_of_a_file_is_rejected(http, elsewhere, shape, file):
-    image = json.loads(json.dumps(shape).replace('"{file}"', json.dumps(fill_in(file, url=elsewhere))))
-    name, parameter = ("enhance", "image") if shape == "{file}" else ("batch", "images")
-    call = {"data": [image, *VALUES]}
+def test_an_address_or_a_path_instead_of_an_upload_is_rejected(site, http, target, file):
+    image, calls = fill_in(file, target=target, site=site.url), site.enhancer.calls.copy()
+    call, nested = {"data": [image, *VALUES]}, [{"a": [{"b": image}]}, *VALUES]
     for route, body in (
-        (f"call/{name}", call),
-        (f"call/{name}/", call),
-        (f"call/v2/{name}", {parameter: image}),
-        (f"run/{name}", call),
-        (f"api/{name}", call),
+        *((f"call/{name}", {"data": values_for(name, image)}) for name in ("enhance", "preview", "compare", "batch")),
+        ("call/enhance/", call),
+        ("call/v2/enhance", {"image": image}),
+        ("call/v2/batch", {"images": [image]}),
+        ("call/batch", {"data": nested}),
+        ("run/enhance", call),
+        ("api/enhance", call),
         ("queue/join", {**call, "fn_index": 0, "session_hash": "abc"}),
     ):
         answer = http.post(f"gradio_api/{route}", json=body)
@@ -82,6 +91,7 @@ def test_an_address_instead_of_a_file_is_rejected(http, elsewhere, shape, file):
         else:
             assert answer.status_code in (400, 404), route
             assert answer.json()["detail"]
+    assert site.enhancer.calls == calls
     assert Elsewhere.requests == []
 
 
@@ -105,7 +115,7 @@ def test_file_routes_fetch_nothing(http, unguarded, elsewhere):
 
 
 def test_an_address_instead_of_a_file_is_not_fetched_even_without_the_middleware(unguarded, elsewhere):
-    for file in fill_in(FILES, url=elsewhere):
+    for file in fill_in(FILES, target=elsewhere, site=unguarded):
         for endpoint, image in (("enhance", file), ("batch", [file])):
             address = f"{unguarded}gradio_api/call/{endpoint}"
             event = httpx.post(address, json={"data": [image, *VALUES]}).json()["event_id"]

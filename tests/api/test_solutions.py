@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -38,16 +37,6 @@ def buttons(html: str) -> dict[str, dict[str, Any]]:
     """Return the values that the buttons in a message set, by their labels."""
     html = html.replace("\u00a0", " ")
     return {label: json.loads(values) for values, label in re.findall(r"data-values='([^']*)'>([^<]+)<", html)}
-
-
-def test_a_full_queue_shows_when_to_try_again(call):
-    with ExitStack() as stack:
-        for number in range(4):
-            stack.enter_context(call.services.enhancer.scheduler.admit(f"other {number}", "run", 100))
-        html = run.start_run(call)[call.page.run.progress]
-    assert "The queue is full." in html
-    assert re.search(r"Try again in about \d+\smin", html)
-    assert buttons(html) == {}
 
 
 def test_a_preset_that_is_not_installed_offers_auto(call, tmp_path, monkeypatch):
