@@ -28,10 +28,8 @@ from ..presets import PresetInfo
 from ..settings import AUTO, SIZE_FIELDS, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
-from .batch.run import BATCH_EVENTS
 from .calls import Endpoint
-from .compare import COMPARISON_EVENTS
-from .jobs import Job, follow
+from .jobs import JOB_EVENTS, Job, follow
 from .params import (
     API_DEFAULTS,
     API_REGION,
@@ -42,7 +40,6 @@ from .params import (
     parameter_schema,
 )
 from .processing import BatchJob, Packed, compare, enhance
-from .run import RUN_EVENTS
 from .services import Services
 from .storage import asker_of
 
@@ -221,12 +218,12 @@ def add_endpoints(services: Services) -> None:
         files = {str(getattr(one, "label", "")): isinstance(one, gr.File) for one in outputs}
         services.endpoints[name] = Endpoint(function, parameters, files, CapacityLimiter(limit))
 
-    add("enhance", ("image", *API_SETTINGS), [result, info], **RUN_EVENTS)
-    add("preview", ("image", *API_REGION, *API_SETTINGS), [before, after, info], concurrency_limit=None)
-    add("compare", ("image", *API_REGION), [result, info], **COMPARISON_EVENTS)
+    add("enhance", ("image", *API_SETTINGS), [result, info], **JOB_EVENTS)
+    add("preview", ("image", *API_REGION, *API_SETTINGS), [before, after, info], **JOB_EVENTS)
+    add("compare", ("image", *API_REGION), [result, info], **JOB_EVENTS)
     for name in ("presets", "status"):
         add(name, (), [answer], queue=False)
-    add("batch", ("images", *API_SETTINGS), [archive, info], **BATCH_EVENTS)
+    add("batch", ("images", *API_SETTINGS), [archive, info], **JOB_EVENTS)
     add("analyse", ("image", *SIZE_FIELDS), [answer], concurrency_limit=2)
     add("report", ("task_id",), [pdf], concurrency_limit=1)
 

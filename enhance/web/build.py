@@ -26,6 +26,7 @@ from .calls import API
 from .display import display_route
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
 from .http_api import HTTP_ROUTES
+from .jobs import JOB_EVENTS
 from .layout import Page, build_page
 from .metrics import CLEAN_SECONDS, METRICS, Metrics, healthz, start_cleaning
 from .params import (
@@ -65,9 +66,8 @@ _LAST: dict[str, Any] = {**_SHORT, "trigger_mode": "always_last"}
 _PREVIEW: dict[str, Any] = {**_QUIET, **PREVIEW_EVENTS, "trigger_mode": "multiple"}
 """A later request is sent while an earlier one is in progress: the server stops the earlier one."""
 _ADJUST: dict[str, Any] = {**_QUIET, **PREVIEW_EVENTS, "trigger_mode": "always_last"}
-_RUN: dict[str, Any] = {**_QUIET, **run.RUN_EVENTS}
-_COMPARISON: dict[str, Any] = {**_QUIET, **compare.COMPARISON_EVENTS, "trigger_mode": "multiple"}
-_BATCH: dict[str, Any] = {**_QUIET, **batch_run.BATCH_EVENTS}
+_JOB: dict[str, Any] = {**_QUIET, **JOB_EVENTS}
+_COMPARISON: dict[str, Any] = {**_JOB, "trigger_mode": "multiple"}
 _THUMBNAILS: dict[str, Any] = {**_QUIET, **batch_views.THUMBNAIL_EVENTS, "trigger_mode": "multiple"}
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
@@ -185,7 +185,7 @@ class _Events:
         browser_state = [*browser, self._stored]
         opened = self._on(self._demo.load, controls.open_page, browser_state, self._file, js=_BROWSER, **_SHORT)
         self._script(opened.then, "enhanceOpened()")
-        self._on(opened.then, run.follow_run, [], self._bar, **_RUN)
+        self._on(opened.then, run.follow_run, [], self._bar, **_JOB)
         self._show_loaded(opened)
         self._follow_batch(opened.then)
         self._make_thumbnails(opened.then)
@@ -253,7 +253,7 @@ class _Events:
     def _add_run(self) -> None:
         card, result, values = self._page.run, self._page.result, self._values
         started = self._when_settled(card.enhance.click, run.start_run, values, self._bar, **_SHORT)
-        followed = self._on(started.then, run.follow_run, [], self._bar, **_RUN)
+        followed = self._on(started.then, run.follow_run, [], self._bar, **_JOB)
         self._script(followed.then, "enhanceFocusStep('end')")
         self._on(card.cancel.click, run.cancel_run, [], self._bar, **_SHORT)
         options = _visible_progress(result.report_problem, 1)
@@ -327,7 +327,7 @@ class _Events:
         self._show_loaded(self._answer(event, batch_selection.select_first, self._values, self._file, **_EACH))
 
     def _follow_batch(self, event: Callable[..., Any]) -> None:
-        followed = self._on(event, batch_run.follow_batch, [], self._file, of_page=True, **_BATCH)
+        followed = self._on(event, batch_run.follow_batch, [], self._file, of_page=True, **_JOB)
         self._show_estimate(followed.then)
 
     def _make_thumbnails(self, event: Callable[..., Any]) -> None:

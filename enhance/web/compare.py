@@ -32,8 +32,6 @@ from .processing import compare
 from .session import Upload
 from .views import Call, Updates, in_page_order, show_preview
 
-COMPARISON_EVENTS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": None}
-"""Comparisons of the page and of the API wait in the app's own queue."""
 _POLL_SECONDS = 0.2
 _NEWEST: deque[weakref.ref[PageComparison]] = deque(maxlen=8)
 """The comparisons whose pixels stay in memory: about 30 MB each, or 60 MB for 16-bit photos."""

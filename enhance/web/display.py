@@ -7,7 +7,7 @@ of the session's folder, like the addresses of its files, and the version of the
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -54,7 +54,9 @@ class _Display:
             raise HTTPException(404)
         parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         async with self._admit(parties):  # It counts until it is sent, because a slow client keeps it in memory.
-            async with self._limit(parties):
+            async with AsyncExitStack() as limited:
+                for party in parties:
+                    await limited.enter_async_context(self._limiters[party])
                 try:
                     content, extension = await run_in_threadpool(_region, services, session, request)
                 except EnhanceError as error:  # The file was deleted.
@@ -77,14 +79,6 @@ class _Display:
                 if not self._open[party]:
                     del self._open[party]
                     self._limiters.pop(party, None)
-
-    @asynccontextmanager
-    async def _limit(self, parties: Iterable[tuple[str, ...]]) -> AsyncIterator[None]:
-        """Run the block when no party of the admitted request has more than two in progress."""
-        async with AsyncExitStack() as stack:
-            for party in parties:
-                await stack.enter_async_context(self._limiters[party])
-            yield
 
 
 def _region(services: Services, session: Session, request: Request) -> tuple[bytes, str]:

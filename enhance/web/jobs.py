@@ -22,6 +22,8 @@ from .gradio_changes import current_event
 T = TypeVar("T")
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 1.0
 """Every poll is an event for the client, so long jobs are polled less often."""
+JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
+"""Jobs of the page and of the API wait in the app's own queue."""
 UNREAD_SECONDS = 30.0
 """How long a queued job keeps its position while no client reads its events."""
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -29,8 +28,6 @@ from .processing import enhance
 from .session import PageResult, Upload
 from .views import Call, Updates, offer_file, show_download, show_progress, show_result, shows_errors
 
-RUN_EVENTS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
-"""Runs of the page and of the API wait in the app's own queue."""
 _POLL_SECONDS = 0.2
 _IMAGE_SECONDS = 1.0
 

@@ -111,7 +111,7 @@ def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(http):
     answer = http.get("metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     families = {family.name: family for family in openmetrics(answer.text)}
-    assert families["enhance_build_info"].samples[0].labels == {"version": version()}
+    assert families["enhance_build"].samples[0].labels == {"version": version()}
     assert families["enhance_disk_free_bytes"].samples[0].value > 0
     labels = [one for family in families.values() for sample in family.samples for one in sample.labels.items()]
     values = {name: {value for label, value in labels if label == name} for name, _ in labels}

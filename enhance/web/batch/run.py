@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...batch import Item, with_own_size, with_size
 from ...batch_archive import archive_name
@@ -30,8 +29,6 @@ from .files import BatchFiles
 from .selection import show_new_result
 from .views import files_html, make_thumbnail, progress_html, show_batch
 
-BATCH_EVENTS: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
-"""Batches of the page and of the API wait in the app's own queue."""
 _POLL_SECONDS = 0.3
 _PACKING_SECONDS = 60
 _REPORTS_NAME = "reports.zip"
