@@ -40,7 +40,7 @@ from ..images import ImageCache
 from ..store import Reservation
 from .api import add_endpoints
 from .calls import API, REQUIRED, Endpoint, check_endpoint, check_parameters, is_uploaded
-from .gradio_changes import after_request, delete_files_of_request, root_url, user_of
+from .gradio_changes import after_request, client_request, delete_files_of_request, root_url
 from .jobs import listening
 from .metrics import CLEAN_SECONDS, Metrics, start_cleaning
 from .params import API_DEFAULTS, parameter_schema
@@ -145,7 +145,7 @@ def serve_stdio(enhancer: Enhancer) -> None:
 def _remote_request(request: Request) -> gr.Request:
     """Return the request with the login, or else a session that belongs to the address and that others cannot guess."""
     session = blake2b(request.client.host.encode() if request.client else b"", key=_SECRET).hexdigest()
-    return gr.Request(request, username=user_of(request.scope), session_hash=session)  # type: ignore[arg-type]
+    return client_request(request, session)
 
 
 def _local_request() -> gr.Request:

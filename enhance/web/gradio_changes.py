@@ -255,6 +255,11 @@ def user_of(scope: Scope) -> str | None:
     return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
 
 
+def client_request(request: Request, session: str) -> gr.Request:
+    """Return a request as endpoints have it. Without it, only Gradio's own routes can call them."""
+    return gr.Request(request, username=user_of(request.scope), session_hash=session)  # type: ignore[arg-type]
+
+
 def as_user(scope: Scope, user: str) -> Scope:
     """Return the request with a login cookie of this user, so that all routes accept an API key.
 

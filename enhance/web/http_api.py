@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote
 
 import anyio
-import gradio as gr
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -30,7 +29,7 @@ from ..settings import Settings
 from ..store import download_name
 from .api import without_path
 from .calls import API, HTTP_API, check_parameters
-from .gradio_changes import FormParser, openapi_document, user_of
+from .gradio_changes import FormParser, client_request, openapi_document
 from .jobs import Job
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
@@ -50,7 +49,7 @@ async def enhance_form(request: Request) -> Response:
     Raises EnhanceError.
     """
     services = services_of(request.scope)
-    client = _client_of(request)
+    client = client_request(request, secrets.token_hex(16))  # Without a login, each request is a session of its own.
     try:
         with ExitStack() as hold:
             source, name, settings, encoding = await _read_form(request, services.limits)
@@ -153,11 +152,6 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
         "enhance-notes": ", ".join(info["output"].get("notes", ())),
     }
     return FileResponse(file, media_type=media_type, filename=file.name, headers=headers)
-
-
-def _client_of(request: Request) -> gr.Request:
-    """Return the client as the other endpoints have it. Without a login, each request is a session of its own."""
-    return gr.Request(request, username=user_of(request.scope), session_hash=secrets.token_hex(16))  # type: ignore[arg-type]
 
 
 HTTP_ROUTES = [
