@@ -301,6 +301,10 @@ class FidelityMeter:
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
         self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
+        self._places = (
+            _places(self._box.top, self._box.height, photo.height),
+            _places(self._box.left, self._box.width, photo.width),
+        )
         self._hidden = _ROUNDING + min(_HIDDEN_SHARE * photo.degradation.noise**2, _MOST_HIDDEN)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
@@ -347,10 +351,18 @@ class FidelityMeter:
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
         self._squares += float((weights * squares).sum(dtype=float))
-        parts = weights * (error + self._hidden) / (contrast + _FAINT)
-        y, x = np.unravel_index(parts.argmax(), parts.shape)
-        # No part is 0 like the initial value, so no place is compared with None.
-        self._worst = max(self._worst, (float(parts[y, x]), (corner[0] + int(x), corner[1] + int(y))))
+        left, top = corner
+        rows, columns = self._places
+        inside = (
+            slice(max(rows.start - top, 0), max(rows.stop - top, 0)),
+            slice(columns.start - left, columns.stop - left),
+        )
+        parts = (weights * (error + self._hidden) / (contrast + _FAINT))[inside]
+        if parts.size:
+            y, x = np.unravel_index(parts.argmax(), parts.shape)
+            place = columns.start + int(x), max(rows.start, top) + int(y)
+            # No part is 0 like the initial value, so no place is compared with None.
+            self._worst = max(self._worst, (float(parts[y, x]), place))
         ratios = 10 * np.log10((contrast + _FAINT) / (error + self._hidden)) - _DECIBELS[0]
         bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
@@ -369,6 +381,15 @@ class FidelityMeter:
         average = 255**2 / max(self._squares / total, 1e-12)
         average_db, worst_db = (round(min(99.0, float(10 * np.log10(one))), 2) for one in (average, 1 / ratio))
         return Fidelity(average_db, worst_db, self._worst[1])
+
+
+def _places(first: int, count: int, length: int) -> range:
+    """Return which of the rows [first, first + count) of a photo with `length` rows can be the worst place.
+
+    Near the border, the mean around a pixel is that of fewer pixels, which would make it the worst place too often.
+    """
+    inside = range(max(first, _SHAPE_RADIUS), min(first + count, length - _SHAPE_RADIUS))
+    return inside or range(first, first + count)
 
 
 def fidelity_grade(decibels: float) -> str:

@@ -282,6 +282,22 @@ def test_one_changed_digit_or_invented_detail_on_a_page_lowers_the_grade():
     assert ((y, x) <= changed.max(0) + 5).all()
 
 
+def test_the_worst_place_is_not_on_the_border_more_often_than_elsewhere():
+    clean = cv2.resize(data.astronaut(), (240, 240), interpolation=cv2.INTER_AREA)
+    noise = RNG.normal(0, 12, clean.shape)
+    wrong = np.clip(clean + cv2.GaussianBlur(noise, (0, 0), 1) * 3, 0, 255).astype(np.uint8)
+
+    distances = []
+    for top in range(0, 240, 40):
+        for left in range(0, 240, 40):
+            part = np.s_[top : top + 40, left : left + 40]
+            x, y = fidelity_of(np.ascontiguousarray(clean[part]), upscaled(wrong[part])).worst_place or (0, 0)
+            distances.append(min(x, y, 39 - x, 39 - y))
+
+    # Nearly half of the pixels are that close to the border.
+    assert np.mean(np.array(distances) < 5) < 0.5
+
+
 def test_a_digit_in_faint_print_counts_like_one_in_black():
     worst = []
     for ground in ((255, 0), (200, 160)):
