@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 
 def archive_names(batch: Batch) -> dict[Item, str]:
-    """Return a unique name in an archive for each finished file, with its subfolder."""
+    """Return a unique name in an archive for each finished file."""
     names = UniqueNames()
     return {item: names.add(archive_name(item)) for item in batch.items if item.state == "done"}
 
 
 def archive_name(item: Item) -> str:
-    """Return the name of a finished file in an archive, with its subfolder: photo-4x.png for photo.jpg."""
-    if item.info is None or item.result is None:
-        raise AssertionError("The file is not finished")
-    folder = Path(strip_direction_marks(item.relative_path.parent.as_posix()))
-    return (folder / download_name(item.name, settings_in(item.info), item.result.suffix)).as_posix()
+    """Return the name of a finished file in an archive: photo-4x.png for photo.jpg."""
+    assert item.info
+    assert item.result
+    return download_name(item.name, settings_in(item.info), item.result.suffix)
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:

@@ -213,8 +213,8 @@ def _add_run(run: ArgumentParser) -> None:
         "--progress",
         choices=("bar", "json", "none"),
         default="bar",
-        help="progress on standard error: a bar (default), or one JSON object per line for other programs, with file, "
-        "share (0 to 1) and seconds_left",
+        help="progress on standard error: a bar if it is a terminal (default), or one JSON object per line for other "
+        "programs, with file, share (0 to 1) and seconds_left",
     )
 
 
@@ -420,7 +420,7 @@ class _StandardError:
 
 
 class _Progress:
-    """Progress on standard error: a bar, JSON lines, or nothing."""
+    """Progress on standard error: a bar on a terminal, JSON lines, or nothing."""
 
     def __init__(self, kind: str = "bar"):
         from tqdm import tqdm
@@ -428,7 +428,7 @@ class _Progress:
         form = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
         self._json, self._last = kind == "json", ""
         self._bar: tqdm[NoReturn] = tqdm(
-            total=100, file=_StandardError(), leave=False, bar_format=form, disable=kind != "bar"
+            total=100, file=_StandardError(), leave=False, bar_format=form, disable=None if kind == "bar" else True
         )
 
     def __enter__(self) -> Self:

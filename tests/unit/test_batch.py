@@ -6,7 +6,6 @@ import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from PIL import Image
 
 from enhance import Settings, StorageError
 from enhance.batch import Batch, BatchRun, Item, plan, with_own_size
-from enhance.batch_archive import archive_names, lines_of, pack
+from enhance.batch_archive import lines_of, pack
 from enhance.batch_inputs import with_targets
 from enhance.images import read_image
 from enhance.output.names import ResultNames
@@ -145,14 +144,6 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
         assert last
         assert archive.read("照片-4x.png") == last.read_bytes()
     assert [row["result"] for row in rows_of(batch)] == ["a-4x.png", "", "A-4x-2.png", "照片-4x.png"]
-
-
-def test_names_in_an_archive_state_the_size_and_are_unique_in_each_folder():
-    output = {"path": "/data/result.jpg", "width": 2048, "height": 1365}
-    info: Any = {"preset": "precise", "tile": 192, "settings": {"scale": 4, "reduce": 1}, "output": output}
-    info["input"] = {"width": 512}
-    items = [Item(Path(), Path(name), state="done", info=info) for name in ("mug.jpg", "sub/mug.png", "MUG.jpg")]
-    assert [*archive_names(plan(items)).values()] == ["mug-4x.jpg", "sub/mug-4x.jpg", "MUG-4x-2.jpg"]
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])

@@ -186,6 +186,9 @@ def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
+        def isatty(self) -> bool:
+            return True
+
     monkeypatch.setattr(sys, "stderr", Closed())
     bar = _Progress()
     threads = [threading.Thread(target=bar.update, args=(share, None), daemon=True) for share in (0.4, 0.8)]

@@ -125,12 +125,6 @@ def test_cleaning_deletes_no_files_of_a_run_and_no_held_result(enhancer, photo_f
     assert not result.path.exists()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 2)])
-def test_tiny_images_work(enhancer, size):
-    image = Image.new("RGB", size, (200, 30, 90))
-    assert enhancer.run(image, RAW.changed(sharpen=1)).array.shape == (4 * size[1], 4 * size[0], 3)
-
-
 def test_grey_stays_grey_and_16_bits_stay_16(enhancer, photo):
     grey = np.asarray(Image.fromarray(photo).convert("L"))
 
@@ -169,14 +163,3 @@ def test_a_lack_of_memory_after_the_network_is_an_error(enhancer, photo_file, mo
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         enhancer.run(photo_file, RAW)
     assert partial_files(enhancer) == []
-
-
-def test_weights_that_are_removed_between_runs_are_restored(photo, photo_file, tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
-    enhancer = Enhancer("cpu", "fp32", data=tmp_path / "data")
-    model = tmp_path / "weights" / "realesr-animevideov3.bin"
-
-    enhancer.run(photo_file, RAW, progress=lambda *_: model.unlink(missing_ok=True))
-    assert not model.exists()
-    assert not enhancer.run(np.ascontiguousarray(photo[::-1]), RAW).info["cached"]
-    assert model.exists()

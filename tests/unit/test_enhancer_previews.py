@@ -1,6 +1,5 @@
 """Previews of a region, and the same region of a finished result."""
 
-import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -27,20 +26,6 @@ def test_an_image_is_decoded_once_for_all_calls(enhancer, photo_file, monkeypatc
     task_id = enhancer.run(photo_file, RAW, preview=preview).info["task_id"]
     enhancer.report(task_id, image=image)
     assert len(decoded) == 1
-
-
-def test_pixels_of_a_large_image_are_stored_in_the_folder_of_the_result(enhancer, photo_file, tmp_path, monkeypatch):
-    folders, create = [], tempfile.TemporaryFile
-    monkeypatch.setattr("enhance.images.worker.IN_MEMORY", 0)
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: folders.append(options["dir"]) or create(**options))
-
-    enhancer.preview(photo_file, RAW, size=16)
-    enhancer.compare(photo_file, settings=[RAW], size=16)
-    result = enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
-    enhancer.write_report(result, photo_file, tmp_path / "reports" / "large.pdf")
-
-    data = enhancer.tasks.folder
-    assert folders == [data, data, tmp_path / "out", tmp_path / "reports"]
 
 
 def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo):

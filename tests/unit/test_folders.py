@@ -109,26 +109,6 @@ def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_resu
     assert (output / "c-png.png").read_bytes() == earlier
 
 
-@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
-def test_results_among_the_originals_are_found_unless_the_quality_changes(tmp_path, capsys, format):
-    folder, ending = tmp_path / "in", format.replace("jpeg", "jpg")
-    image(folder / "a.jpg", 1)
-    image(folder / "b.png", 2)
-    Image.new("RGB", (8, 8)).save(folder / f"b.{ending}", comment="Enhance your life")
-    originals = contents(folder)
-
-    def work(quality: int) -> dict[str, bool]:
-        inputs = [folder / "a.jpg", folder / "b.png"]
-        return cached(run(capsys, *inputs, "-o", folder, "--format", format, "--quality", quality))
-
-    first, again, other = work(92), work(92), work(60)
-
-    assert first == other == {f"a{'-2' if ending == 'jpg' else ''}.{ending}": False, f"b-2.{ending}": False}
-    assert again == dict.fromkeys(first, True)
-    assert contents(folder).keys() == originals.keys() | first.keys()
-    assert originals.items() <= contents(folder).items()
-
-
 def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys):
     good, bad = image(tmp_path / "a.png"), tmp_path / "bad.png"
     bad.write_bytes(b"no image")
