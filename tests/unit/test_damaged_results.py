@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -51,21 +50,6 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
 
     assert [item.info["cached"] for item in again.items if item.info] == [False, True, True]
     assert again.items[0].result == whole.with_stem("0-2")  # The truncated file counts as foreign.
-
-
-@pytest.mark.parametrize("format", ["png", "webp"])
-def test_changed_files_stop_no_batch(enhancer, folder, format):
-    path, random = process(enhancer, folder, format).items[0].result, np.random.default_rng(5)
-    assert path
-    content = path.read_bytes()
-    for _ in range(100):
-        changed = np.frombuffer(content, np.uint8).copy()
-        places = random.integers(0, min(len(content), 2000), random.integers(1, 20))
-        changed[places] = random.choice([0, 255, 7], len(places))
-        path.write_bytes(changed.tobytes())
-        origin_of(path)
-
-    assert [item.state for item in process(enhancer, folder, format).items] == ["done"] * 3
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg"])
