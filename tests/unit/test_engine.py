@@ -209,7 +209,7 @@ def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_fi
         whole = getattr(owner, name)
 
         def recorded(*given, **named):
-            seen.setdefault(name, set()).add(threading.current_thread().name)
+            seen.setdefault(name, set()).add(threading.current_thread().name.partition("_")[0])
             return whole(*given, **named)
 
         monkeypatch.setattr(owner, name, recorded)

