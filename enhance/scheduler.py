@@ -6,12 +6,12 @@ jobs of all enhancers run their steps on the thread of the device, see `device_t
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 from weakref import WeakSet
@@ -160,14 +160,15 @@ class Scheduler:
         is_full = len(jobs) > limit  # One more than can wait, because one job has the device.
         if ticket.kind == "batch":
             is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
-        if is_full or own >= share or of_address >= max(share, limit - share):
-            minutes = max(1, round(len(jobs) * self._queues[ticket.queue_name].seconds / 60))
-            place = len(jobs) + 1
-            if is_full:
-                raise EnhanceError("queue_full", place=place, minutes=minutes)
-            if own >= share:
-                raise EnhanceError("queue_share", own=own, place=place, minutes=minutes)
-            raise EnhanceError("queue_address", count=of_address, place=place, minutes=minutes)
+        reached = {
+            "queue_full": is_full,
+            "queue_share": own >= share,
+            "queue_address": of_address >= max(share, limit - share),
+        }
+        for key, is_reached in reached.items():
+            if is_reached:
+                minutes = max(1, round(len(jobs) * self._queues[ticket.queue_name].seconds / 60))
+                raise EnhanceError(key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address)
 
     def _wait_in_queue(self, ticket: Ticket, ahead: int) -> None:
         started, active = time.perf_counter(), self._queues[ticket.queue_name].active
@@ -200,7 +201,7 @@ class FairQueue(Generic[T]):
         self._items: list[tuple[Hashable, T]] = []
         self._served: dict[tuple[Hashable, ...], int] = {}
         """The number of the event at which each waiting caller, and each prefix of its tuple, was served or came."""
-        self._events = itertools.count()
+        self._events = 0
         self._last: Hashable = ()
 
     def __len__(self) -> int:
@@ -211,14 +212,14 @@ class FairQueue(Generic[T]):
 
     def add(self, caller: Hashable, item: T) -> None:
         self._items.append((caller, item))
-        for part in _prefixes(caller):
-            self._served.setdefault(part, next(self._events))
+        self._events += 1
+        self._served = dict.fromkeys(_prefixes(caller), self._events) | self._served
 
     def take(self) -> T:
         """Remove and return the next item, of the caller who was served the longest time ago."""
-        for part in _prefixes(self._last):
-            if part in self._served:  # behind all callers that arrived in the meantime
-                self._served[part] = next(self._events)
+        self._events += 1
+        last = self._served.keys() & _prefixes(self._last)  # behind all callers that arrived in the meantime
+        self._served = self._served | dict.fromkeys(last, self._events)
         self._last, item = min(self._items, key=lambda one: [self._served[part] for part in _prefixes(one[0])])
         self.remove(item)
         return item
@@ -233,9 +234,7 @@ class FairQueue(Generic[T]):
 
     def in_order(self) -> Iterator[T]:
         """Yield the items in the order in which they will be taken."""
-        later = FairQueue[T]()
-        later._items, later._served, later._last = self._items.copy(), self._served.copy(), self._last
-        later._events = itertools.count(max(self._served.values(), default=0) + 1)
+        later = copy(self)  # `take` replaces the attributes and does not change their values.
         while later:
             yield later.take()
 
