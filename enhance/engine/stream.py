@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -367,31 +368,21 @@ class Stream:
 def run_in_threads(count: int, work: Callable[[], object]) -> None:
     """Run `work` in this thread and `count` - 1 others, each with its share of PyTorch's cores.
 
-    Raises the first exception of any thread.
+    Raises the exception of any thread.
     """
-    if count == 1:
-        work()
-        return
-    cores, errors = torch.get_num_threads(), list[BaseException]()
+    cores, others = torch.get_num_threads(), list[Future]()
 
     def run() -> None:
         torch.set_num_threads(max(1, cores // count))
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
+        work()
 
-    others: list[threading.Thread] = []
     try:
-        with suppress(RuntimeError):  # the system has no more threads: fewer do the work
-            for _ in range(count - 1):
-                thread = threading.Thread(target=run, name="enhance-core", daemon=True)
-                thread.start()
-                others.append(thread)
-        run()
+        with ThreadPoolExecutor(count, "enhance-core") as pool:
+            with suppress(RuntimeError):  # the system has no more threads: fewer do the work
+                for _ in range(count - 1):
+                    others.append(pool.submit(run))
+            run()
     finally:
-        for thread in others:
-            thread.join()
         torch.set_num_threads(cores)  # A thread that sets it also sets it for its caller.
-    if errors:
-        raise errors[0]
+    for one in others:
+        one.result()
