@@ -38,14 +38,15 @@ class Convolution:
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m + 1, out]."""
         batch = rows.permute(2, 0, 1).unsqueeze(0)  # [1, in, n + k - 1, W]
-        fused = self.activation.fused if self.activation is not None else None
-        convolve = _fused_convolution(batch.dtype) if fused and batch.device.type == "cpu" else None
-        if fused is not None and convolve is not None:
+        fused = self.activation.fused if self.activation else None
+        convolve = _fused_convolution(batch.dtype) if batch.device.type == "cpu" else None
+        if fused and convolve:
             padding, ones = [0, self.padding], [1, 1]
             result = convolve(batch, self.weight, self.bias, padding, ones, ones, self.groups, *fused)
         else:
             result = F.conv2d(batch, self.weight, self.bias, padding=[0, self.padding], groups=self.groups)
-            result = result if self.activation is None else self.activation(result)
+            if self.activation:
+                result = self.activation.apply(result)
         return result[0].permute(1, 2, 0)
 
     @property
@@ -106,33 +107,13 @@ RowConvolution = Convolution | UpsamplingConvolution | NarrowConvolution
 
 @dataclass(frozen=True)
 class ActivationFunction:
-    """An activation of a batch [1, C, n, W]; `slopes` [C] belong to a PReLU."""
+    """An activation: a function of a batch [1, C, n, W], which is changed in place if possible.
 
-    kind: str
-    slope: float = 0.0
-    slopes: torch.Tensor | None = None
+    `fused` are the name, numbers and algorithm of PyTorch's fused convolution for it, if there is one.
+    """
 
-    @property
-    def fused(self) -> tuple[str, list[float], str] | None:
-        """The name, numbers and algorithm of PyTorch's fused convolution for it; None if there is none."""
-        return {
-            "leaky": ("leaky_relu", [self.slope], ""),
-            "silu": ("swish", [], ""),
-            "sigmoid": ("sigmoid", [], ""),
-            "gelu": ("gelu", [], "none"),
-        }.get(self.kind)
-
-    def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the activated values, in place if possible."""
-        functions: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-            "leaky": lambda values: F.leaky_relu_(values, self.slope),
-            "silu": lambda values: F.silu(values, inplace=True),
-            "sigmoid": torch.sigmoid_,
-            "gelu": F.gelu,
-            "mish": _mish,
-            "prelu": lambda values: F.prelu(values, self.slopes),  # type: ignore[arg-type]
-        }
-        return functions[self.kind](values)
+    apply: Callable[[torch.Tensor], torch.Tensor]
+    fused: tuple[str, list[float], str] | None = None
 
 
 def _mish(values: torch.Tensor) -> torch.Tensor:
@@ -185,7 +166,16 @@ def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, t
 
 def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
     batch = rows.to(torch.float32, copy=True).permute(2, 0, 1).unsqueeze(0)
-    return activation(batch)[0].permute(1, 2, 0)
+    return activation.apply(batch)[0].permute(1, 2, 0)
+
+
+_ACTIVATIONS = {
+    "silu": ActivationFunction(partial(F.silu, inplace=True), ("swish", [], "")),
+    "sigmoid": ActivationFunction(torch.sigmoid_, ("sigmoid", [], "")),
+    "gelu": ActivationFunction(F.gelu, ("gelu", [], "none")),
+    "mish": ActivationFunction(_mish),
+}
+"""The activations without parameters."""
 
 
 @cache
@@ -271,8 +261,15 @@ def _convolution(
 def _activation(
     activation: Activation, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, times: int = 1
 ) -> ActivationFunction:
-    slopes = state[activation.slopes].to(device, dtype).repeat(times) if activation.slopes else None
-    return ActivationFunction(activation.kind, activation.slope, slopes)
+    slope = activation.slope
+    match activation.kind:
+        case "leaky":
+            return ActivationFunction(partial(F.leaky_relu_, negative_slope=slope), ("leaky_relu", [slope], ""))
+        case "prelu":
+            slopes = state[str(activation.slopes)].to(device, dtype).repeat(times)
+            return ActivationFunction(partial(F.prelu, weight=slopes))
+        case kind:
+            return _ACTIVATIONS[kind]
 
 
 def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
