@@ -18,7 +18,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,7 +188,7 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
 def _receive(client: httpx.Client, source: Source, server: str, part: Path, progress: Progress) -> None:
     """Append the missing bytes to `part` over one connection."""
     have = _size(part) if _size(part) < source.bytes else 0
-    with _response(client, source, server, have) as response:
+    with closing(_request(client, source, server, have)) as response:
         if response.status_code == 200:
             have = 0
         elif response.headers.get("Content-Range") != f"bytes {have}-{source.bytes - 1}/{source.bytes}":
@@ -220,8 +220,7 @@ def _chunks(response: httpx.Response) -> Iterator[bytes]:
         raise _InterruptedError("download_connection_ended", reason=_reason(error)) from error
 
 
-@contextmanager
-def _response(client: httpx.Client, source: Source, server: str, start: int) -> Iterator[httpx.Response]:
+def _request(client: httpx.Client, source: Source, server: str, start: int) -> httpx.Response:
     """Request the bytes of a file from `start` and check the status of the response."""
     import httpx
 
@@ -233,17 +232,14 @@ def _response(client: httpx.Client, source: Source, server: str, start: int) -> 
         raise _InterruptedError("download_no_answer", host=host, seconds=SILENCE_SECONDS) from error
     except Exception as error:
         raise _InterruptedError("download_unreachable", host=host, reason=_reason(error)) from error
-    try:
-        status = response.status_code
-        # 416 means that the server's file is not longer than the partial one. `_receive` then begins again.
-        if status not in ((200, 206, 416) if start else (200,)):
-            with_token = status in (401, 403) and "Authorization" in client.headers
-            key = "download_status_token" if with_token else "download_status"
-            path = source.url_path.lstrip("/")
-            raise _InterruptedError(key, host=host, status=status, path=path, token="HF_TOKEN")
-        yield response
-    finally:
-        response.close()
+    status = response.status_code
+    # 416 means that the server's file is not longer than the partial one. `_receive` then begins again.
+    if status == 200 or (start and status in (206, 416)):
+        return response
+    response.close()
+    with_token = status in (401, 403) and "Authorization" in client.headers
+    key = "download_status_token" if with_token else "download_status"
+    raise _InterruptedError(key, host=host, status=status, path=source.url_path.lstrip("/"), token="HF_TOKEN")
 
 
 def _size(path: Path) -> int:

@@ -175,10 +175,8 @@ def _in_hub_cache(model: Model) -> Located | None:
     from huggingface_hub import try_to_load_from_cache
 
     for source in (one for one in model.files if one.site == "hub"):
-        for version in dict.fromkeys((source.version, "main")):  # a Space preloads `main` if no commit is given
-            with suppress(OSError):  # files of another program: an unreadable one counts as missing
-                found = try_to_load_from_cache(source.repo, source.path, revision=version)
-                path = Path(found) if isinstance(found, str) else None
-                if path and path.stat().st_size == source.bytes and digest(path) == source.sha256:
-                    return Located(model.name, path, source.sha256, f"{source} (its cache)", model.licence)
+        with suppress(OSError):  # files of another program: an unreadable one counts as missing
+            found = try_to_load_from_cache(source.repo, source.path, revision=source.version)
+            if isinstance(found, str) and digest(Path(found)) == source.sha256:
+                return Located(model.name, Path(found), source.sha256, f"{source} (its cache)", model.licence)
     return None

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import WeightsError
 from .files import digest
@@ -45,7 +45,7 @@ def check_state(state: Mapping[str, torch.Tensor], graph: Graph, name: str) -> N
 def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     """Return the tensors of a verified weight file on the CPU, by official name, with their stored dtype.
 
-    Raises WeightsError if the file has changed since it was verified, or holds something other than tensors.
+    Raises WeightsError if the file has changed since it was verified, or cannot be read.
     """
     import torch
 
@@ -53,26 +53,19 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
 
     path = located.path
     try:
-        if changed := digest(path) != located.sha256:
-            state = None
-        elif path.suffix == ".bin":
-            tensors = read_shipped(SHIPPED[located.name](), path.read_bytes())
-            state = {name: torch.from_numpy(values) for name, values in tensors.items()}
-        else:
-            state = read_tensors(path)
+        if digest(path) == located.sha256:
+            if path.suffix == ".bin":
+                tensors = read_shipped(SHIPPED[located.name](), path.read_bytes())
+                return {name: torch.from_numpy(values) for name, values in tensors.items()}
+            content = read_tensors(path)
+            return dict(content.get("params_ema", content.get("params", content)))
     except (OSError, WeightsError) as error:
         reason = error if isinstance(error, WeightsError) else str(error)
         raise WeightsError("weights_unreadable", path=path, name=located.name, reason=reason) from error
-    if changed:
-        raise WeightsError("weights_changed", path=path, name=located.name)
-    if isinstance(state, Mapping):
-        state = state.get("params_ema", state.get("params", state))
-    if not isinstance(state, Mapping) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
-        raise WeightsError("weights_without_tensors", path=path, name=located.name)
-    return dict(state)
+    raise WeightsError("weights_changed", path=path, name=located.name)
 
 
-def read_tensors(path: Path) -> object:
+def read_tensors(path: Path) -> Any:
     """Return the content of a .pth or .safetensors file on the CPU. Code in the file is not executed.
 
     Raises WeightsError, a clause, if it is neither or holds something else, and OSError.

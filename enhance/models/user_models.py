@@ -91,12 +91,12 @@ def add(
     model = replace(model, licence=licence, author=author, origin=origin or model.origin)
     with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
-        old, file = models.get(name), folder / model.file
-        if old and _is_verified(folder / old.file, old):
-            raise WeightsError("weights_add_name_taken", name=name)
-        for corrupt in {file, *([folder / old.file] if old else [])}:
-            if corrupt.exists() and not _is_verified(corrupt, model):
-                rename_corrupt(corrupt)
+        file = folder / model.file
+        if old := models.get(name):
+            if _is_verified(folder / old.file, old):
+                raise WeightsError("weights_add_name_taken", name=name)
+            if (folder / old.file).exists():
+                rename_corrupt(folder / old.file)
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
