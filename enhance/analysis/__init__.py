@@ -82,17 +82,21 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     from ..scenes.dehaze import haze_amount
     from ..scenes.face_detection import find_faces
 
-    is_photo, is_large = kind == "photo", min(image.width, image.height) >= SIDES[0]
+    of_photo = {}
+    if kind == "photo":
+        of_photo["blur"] = round(_blur(samples), 2)
+        of_photo["coherence"] = round(coherence_of(samples), 3)
+        if min(image.width, image.height) >= SIDES[0]:
+            of_photo["softness"] = softness_of(samples)
+        if _can_be_hazy(samples):
+            of_photo["haze"] = round(haze_amount(rgb), 3)
     return Analysis(
         **size,
         noise=round(noise, 2),
         grain=grain,
         jpeg_quality=min(qualities, default=None),
-        softness=softness_of(samples) if is_photo and is_large else 1,
-        blur=round(_blur(samples), 2) if is_photo else 0.0,
-        coherence=round(coherence_of(samples), 3) if is_photo else 0.0,
         kind=kind,
-        haze=round(haze_amount(rgb), 3) if is_photo and _can_be_hazy(samples) else 0.0,
+        **of_photo,
         faces=len(find_faces(image.rgb, detector, precise=False)) if detector else None,
     )
 
@@ -100,8 +104,10 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
 def _can_be_hazy(samples: np.ndarray) -> bool:
     """Return whether squares show a colour photo that is not mostly white, so that haze can be measured."""
     red, green, blue = np.moveaxis(samples, -1, 0)  # Ten times as fast as reducing an axis of three values.
-    low, high = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
-    return float(np.quantile(high - low, 0.98)) > _GREY_CHROMA and float((low > _WHITE_LEVEL).mean()) < _MAX_WHITE_SHARE
+    low = np.minimum(np.minimum(red, green), blue)
+    high = np.maximum(np.maximum(red, green), blue)
+    is_colour = np.quantile(high - low, 0.98) > _GREY_CHROMA
+    return bool(is_colour and (low > _WHITE_LEVEL).mean() < _MAX_WHITE_SHARE)
 
 
 def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:

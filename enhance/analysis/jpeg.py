@@ -59,7 +59,7 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
     corners = dict.fromkeys([(0, 0), _grid_of(light)])
     found = [_quality_on_grid(samples[:, down:, across:], light[:, down:, across:]) for down, across in corners]
-    qualities = [quality for quality in found if quality is not None]
+    qualities = [quality for quality in found if quality]
     if not qualities and not is_jpeg and _is_blocky(samples):
         return _UNKNOWN_QUALITY
     return min(qualities, default=None)

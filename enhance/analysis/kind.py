@@ -56,10 +56,13 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: 
         if squares is None:
             break
         text, tiles = _text_tiles(squares)
-        # In a small image that is not flat, every square must show text.
-        usual, most = (1, tiles) if is_flat else (2 if scale == 0 else 4, max(len(squares), _FEWEST_SQUARES))
-        fewest = max(1, min(usual * _FEWEST_TILES, most))
-        if text >= fewest and text >= (_TEXT_OF_FLAT if is_flat else _TEXT) * tiles:
+        if is_flat:
+            fewest, share = min(_FEWEST_TILES, max(1, tiles)), _TEXT_OF_FLAT
+        else:
+            # In a small image that is not flat, every square must show text.
+            usual = 4 if scale else 2
+            fewest, share = min(usual * _FEWEST_TILES, max(len(squares), _FEWEST_SQUARES)), _TEXT
+        if text >= max(fewest, share * tiles):
             return "text"
     return "drawing" if _is_drawing(blocks, spread, is_flat) else "photo"
 
@@ -92,7 +95,8 @@ def _share_of_two_tones(edges: np.ndarray) -> float:
     darks = edges.shape[1] - lights
     light = (edges * is_light).sum(1) / lights
     dark = (edges * ~is_light).sum(1) / darks
-    from_light, from_dark = np.abs(edges - light[:, None]), np.abs(edges - dark[:, None])
+    from_light = np.abs(edges - light[:, None])
+    from_dark = np.abs(edges - dark[:, None])
     error = np.median(np.minimum(from_light, from_dark), axis=1)
     return float((error < _TONE_ERROR * (light - dark)).mean())
 
@@ -100,10 +104,12 @@ def _share_of_two_tones(edges: np.ndarray) -> float:
 def _is_flat(samples: np.ndarray, blocks: np.ndarray, spread: np.ndarray, is_jpeg: bool) -> bool:
     """Return whether areas of few, constant colours meet at hard edges, with few soft transitions."""
     flat = spread <= _FLAT
-    share, between = float(flat.mean()), float(((spread > _FLAT) & (spread <= _EDGE)).mean())
+    if not flat.any():
+        return False
+    share = float(flat.mean())
+    ratio = share / float((spread <= _EDGE).mean())
     colours = _share_of_few_colours(blocks[flat].mean(1))
-    ratio = share / max(share + between, 1e-6)
-    constant = float((spread[flat] <= 1).mean()) if flat.any() else 0.0
+    constant = float((spread[flat] <= 1).mean())
     if constant < _CONSTANT:  # The sky of a photo is flat, but not constant.
         return False
     least_share, least_ratio = (_FLAT_SHARE, _FLAT_RATIO) if constant < _MOSTLY_CONSTANT else (_LESS_SHARE, _LESS_RATIO)
@@ -142,20 +148,26 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     """
     count, side = samples.shape[:2]
     light = samples @ _LUMA
-    bins = (light / 8).astype(int).reshape(count, -1)
-    number = np.arange(count)[:, None] * 32
-    most = np.bincount((number + bins).ravel(), minlength=32 * count).reshape(count, 32).argmax(1)
-    paper = np.array([np.median(one.ravel()[cells == top]) for one, cells, top in zip(light, bins, most, strict=True)])
-    distance = np.abs(light - paper[:, None, None])
+    distance = np.abs(light - np.array([_paper_of(one) for one in light])[:, None, None])
     ink = np.zeros((count, side + 1, side), np.uint8)  # An empty row separates the squares.
     ink[:, :side] = distance > _INK
     shapes = cv2.connectedComponentsWithStats(ink.reshape(-1, side), connectivity=8)[2][1:]
-    tile, width, height, area = shapes[:, 1] // (side + 1), shapes[:, 2], shapes[:, 3], shapes[:, 4]
-    (low, high), (least, most_area) = _GLYPH_HEIGHT, _GLYPH_AREA
-    is_glyph = (height >= low) & (height <= high) & (width <= _GLYPH_WIDTH) & (area >= least) & (area <= most_area)
+    _, top, width, height, area = shapes.T
+    tile = top // (side + 1)
+    is_glyph = (width <= _GLYPH_WIDTH) & _is_between(height, _GLYPH_HEIGHT) & _is_between(area, _GLYPH_AREA)
     glyphs = np.bincount(tile[is_glyph], minlength=count)
     inked = np.maximum(np.bincount(tile, area, minlength=count), 1)
     in_glyphs = np.bincount(tile[is_glyph], area[is_glyph], minlength=count)
     on_paper = (distance <= _PAPER).mean((1, 2)) >= _LEAST_PAPER
     is_text = on_paper & (glyphs >= _FEWEST_GLYPHS) & (in_glyphs > _GLYPH_SHARE * inked)
     return int((is_text & (inked < _MOST_INK * side**2)).sum()), int((inked > _BLOCK).sum())
+
+
+def _paper_of(light: np.ndarray) -> np.floating:
+    """Return the median of the brightnesses of a square in the range of 8 levels that contains most of them."""
+    bins = (light / 8).astype(int)
+    return np.median(light[bins == np.bincount(bins.ravel()).argmax()])
+
+
+def _is_between(values: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
+    return (values >= limits[0]) & (values <= limits[1])

@@ -15,8 +15,6 @@ noise. White noise and noise that is correlated over 1 to 2 px are measured sepa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .samples import blocks_of, cosines
@@ -86,16 +84,17 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
     return blocks, usable
 
 
-def _differences(planes: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return the differences between two channels of blocks [m, 3, ...], with the noise of one channel."""
-    return _combine_channels(planes, usable, lambda one, other: (one - other) / np.sqrt(np.float32(2)))
+def _differences(blocks: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return the differences between two channels of blocks [m, 3, side, side], with the noise of one channel."""
+    one, other = _pairs(blocks, usable)
+    return (one - other) / np.sqrt(np.float32(2))
 
 
-def _combine_channels(
-    values: np.ndarray, usable: np.ndarray, combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    pairs = [(one, other, usable[:, one] & usable[:, other]) for one, other in ((0, 1), (1, 2), (2, 0))]
-    return np.concatenate([combine(values[both, one], values[both, other]) for one, other, both in pairs])
+def _pairs(values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the second channel of each pair of channels of values [m, 3, ...] that count."""
+    first, second = np.array([0, 1, 2]), np.array([1, 2, 0])
+    pair, block = np.nonzero((usable[:, first] & usable[:, second]).T)
+    return values[block, first[pair]], values[block, second[pair]]
 
 
 def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg: bool) -> float:
@@ -110,9 +109,13 @@ def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg
         return noise
     fine, finest = _noise_without_texture(planes, light)
     differences = _differences(blocks, usable)
-    shared = _combine_channels(blocks.mean((2, 3)), usable, lambda one, other: (one + other) / 2)
-    colour = _noise_without_texture(differences, shared)[1] if len(differences) >= _FEWEST else 0.0
-    return min(noise, colour if finest <= _TEXTURE * fine else max(colour, finest))
+    one, other = _pairs(blocks.mean((2, 3)), usable)
+    least = 0.0
+    if len(differences) >= _FEWEST:
+        least = _noise_without_texture(differences, (one + other) / 2)[1]
+    if finest > _TEXTURE * fine:
+        least = max(least, finest)
+    return min(noise, least)
 
 
 def _relative_variance(light: np.ndarray) -> np.ndarray:
@@ -130,9 +133,12 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
     second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
     second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
     values = np.sqrt(np.square(second).mean((1, 2))) / 6  # The squares of the 9 weights add up to 36.
-    kinds = [values] if light is None else [values, values / np.sqrt(_relative_variance(light))]
+    kinds = [values]
+    if light is not None:
+        kinds.append(values / np.sqrt(_relative_variance(light)))
     count = max(_FEWEST, int(_WHITE_SHARE * len(values)))
-    return max(float(np.median(np.partition(one, count - 1)[:count])) for one in kinds) * _WHITE_SELECTION
+    smoothest = [np.partition(one, count - 1)[:count] for one in kinds]
+    return float(max(np.median(smoothest, axis=1))) * _WHITE_SELECTION
 
 
 def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:
@@ -143,15 +149,18 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
     transform = cosines(_SMALL_SIDE)
     power = np.square(transform @ planes @ transform.T)
     vertical, horizontal = np.indices(power.shape[1:])
-    radius, total, least = np.hypot(vertical, horizontal), vertical + horizontal, np.minimum(vertical, horizontal)
-    fine, finest = (least >= 4) & (total >= 8) & (total <= 10), (least >= 5) & (total >= 13)
-    bands = (fine, (radius >= 2) & (radius < 5) & ~fine), (finest, (radius >= 3) & (radius < 7) & ~finest)
-    kinds = np.ones_like(light), _relative_variance(light)
-    high, highest = (
-        max(_constant_power(power[:, band].mean(1), power[:, others].mean(1), kind) for kind in kinds)
-        for band, others in bands
-    )
-    return float(np.sqrt(high)), float(np.sqrt(highest))
+    radius = np.hypot(vertical, horizontal)
+    total = vertical + horizontal
+    least = np.minimum(vertical, horizontal)
+    fine = (least >= 4) & (total >= 8) & (total <= 10)
+    finest = (least >= 5) & (total >= 13)
+
+    def noise(band: np.ndarray, lower: np.ndarray) -> float:
+        high, texture = power[:, band].mean(1), power[:, lower & ~band].mean(1)
+        kinds = np.ones_like(light), _relative_variance(light)
+        return float(np.sqrt(max(_constant_power(high, texture, kind) for kind in kinds)))
+
+    return noise(fine, (radius >= 2) & (radius < 5)), noise(finest, (radius >= 3) & (radius < 7))
 
 
 def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -> float:
@@ -176,23 +185,23 @@ def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, flo
     `sides` are blocks of 16 and of 8 px, as `_blocks` returns them. The noise can be different in each channel or equal
     in all channels. Only the latter can be confused with texture.
     """
-    best, length = 0.0, 0.0
     colour, grey = {}, {}
     for blocks, usable in sides:
-        side, all_usable = blocks.shape[-1], usable.all(1)
+        side = blocks.shape[-1]
+        all_usable = usable.all(1)
         if all_usable.sum() < _FEWEST_FOR_CORRELATED:
             return 0.0, 0.0
         colour[side] = _smoothest_powers(_differences(blocks, usable))
         grey[side] = _smoothest_powers(blocks[all_usable].mean(1))
+    best = 0.0, 0.0
     for blur in _SELECTION:
         noise = min(_noise_after_blur(powers, side, blur)[0] for side, powers in colour.items())
         found = {side: _noise_after_blur(powers, side, blur) for side, powers in grey.items()}
-        other = _SMOOTH_SHARE * min(one for one, _ in found.values())
-        if other <= _MOST_CORRELATED and found[_SIDE][1] <= _FLAT:
-            noise = max(noise, other)
-        if noise > best:
-            best, length = noise, 2 * blur
-    return (best, length) if best >= _LEAST_CORRELATED else (0.0, 0.0)
+        shared = _SMOOTH_SHARE * min(found.values())[0]
+        if shared <= _MOST_CORRELATED and found[_SIDE][1] <= _FLAT:
+            noise = max(noise, shared)
+        best = max(best, (noise, 2 * blur))
+    return best if best[0] >= _LEAST_CORRELATED else (0.0, 0.0)
 
 
 def _smoothest_powers(planes: np.ndarray) -> np.ndarray:

@@ -28,11 +28,10 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     fewer = max(1.0, (rows * columns / _MOST) ** 0.5)
     down = max(1, min(int(rows / fewer), _MOST))
     across = max(1, min(int(columns / fewer), _MOST // down))
-    down = min(rows, _MOST // across) if across == 1 else down
-    tops, lefts = (
-        np.linspace(0, length - reach, count).astype(int) // _GRID * _GRID
-        for length, count in ((height, down), (width, across))
-    )
+    if across == 1:
+        down = min(rows, _MOST)
+    tops = np.linspace(0, height - reach, down).astype(int) // _GRID * _GRID
+    lefts = np.linspace(0, width - reach, across).astype(int) // _GRID * _GRID
     cut = [rgb[top : top + reach, left : left + reach] for top in tops for left in lefts]
     if scale > 1:
         cut = [cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in cut]
@@ -48,9 +47,8 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
     if min(rgb.shape[:2]) < SIDES[0]:
         return rgb
     tolerance = _BORDER_RANGE * (np.iinfo(rgb.dtype).max // 255)
-    (top, bottom), (left, right) = (_inside(lines, tolerance) for lines in (rgb, rgb.swapaxes(0, 1)))
-    top, left = top // _GRID * _GRID, left // _GRID * _GRID
-    inside = rgb[top:bottom, left:right]
+    down, across = (_inside(lines, tolerance) for lines in (rgb, rgb.swapaxes(0, 1)))
+    inside = rgb[down, across]
     if inside.shape == rgb.shape or min(inside.shape[:2]) < SIDES[0]:
         return rgb
     middle = inside[_RINGING:-_RINGING, _RINGING:-_RINGING]
@@ -59,12 +57,12 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
     return rgb if is_background.mean() > _MOST_BACKGROUND else inside
 
 
-def _inside(lines: np.ndarray, tolerance: int) -> tuple[int, int]:
-    """Return the range of lines, with the end exclusive, that remains without the uniform lines at both ends."""
+def _inside(lines: np.ndarray, tolerance: int) -> slice:
+    """Return the lines that remain without the uniform lines at both ends, from a multiple of 8 on."""
     count = len(lines)
     first = next((n for n in range(count) if _differs(lines[n], lines[0, 0], tolerance)), 0)
     last = next((n for n in range(count - 1, first, -1) if _differs(lines[n], lines[-1, -1], tolerance)), count - 1)
-    return first, last + 1
+    return slice(first // _GRID * _GRID, last + 1)
 
 
 def _differs(line: np.ndarray, colour: np.ndarray, tolerance: int) -> bool:

@@ -37,7 +37,8 @@ def softness_of(samples: np.ndarray) -> int:
     window = np.hanning(side + 2)[1:-1].astype(np.float32)
     windowed = (grey - grey.mean((1, 2), keepdims=True)) * (window * window[:, None])
     power = np.abs(np.fft.rfft2(windowed)) ** 2 / (np.square(window).sum() ** 2 * side**2)
-    (coarse, _), (finest, share) = _band(power, *_COARSE), _band(power, *_FINEST)
+    coarse, _ = _band(power, *_COARSE)
+    finest, share = _band(power, *_FINEST)
     detailed = coarse >= max(_DETAIL, float(np.median(coarse)))
     if detailed.sum() < _LEAST_DETAILED:
         return 1
@@ -45,7 +46,8 @@ def softness_of(samples: np.ndarray) -> int:
     softness = 1
     for reduction in REDUCTIONS:
         limit = 0.5 / reduction
-        (kept, kept_share), (lost, lost_share) = _band(power, limit / 2, limit), _band(power, _BEYOND * limit, 1)
+        kept, kept_share = _band(power, limit / 2, limit)
+        lost, lost_share = _band(power, _BEYOND * limit, 1)
         ratio = np.maximum(lost - noise * lost_share, 0) / np.maximum(kept - noise * kept_share, 0.3)
         if np.quantile(np.sqrt(ratio[detailed]), _SHARPEST) <= _LOST:
             softness = reduction
@@ -57,6 +59,7 @@ def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float
     side = power.shape[1]
     down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
     # `rfft2` returns one value of each conjugate pair, except at the frequencies 0 and 0.5 across.
-    frequency, twice = np.hypot(down, across), np.where((across > 0) & (across < 0.5), 2, 1)
+    frequency = np.hypot(down, across)
+    twice = np.where((across > 0) & (across < 0.5), 2, 1)
     inside = ((frequency >= low) & (frequency < high)) * twice
     return (power * inside).sum((1, 2)), float(inside.sum()) / side**2
