@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont
 from skimage import data
 
 from enhance.analysis import Analysis, analyse
-from enhance.analysis.auto import choose
+from enhance.analysis.auto import Choice, choose
 from enhance.images import SourceImage, read_image
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
@@ -39,28 +38,32 @@ def measure(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
     return analyse(SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None))
 
 
+def choice(rgb: np.ndarray) -> Choice:
+    return choose(measure(rgb), ALL_PRESETS)
+
+
+def as_pixels(levels: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
 def add_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
-    return np.clip(np.rint(rgb + np.random.default_rng(5).normal(0, sigma, rgb.shape)), 0, 255).astype(np.uint8)
+    return as_pixels(rgb + np.random.default_rng(5).normal(0, sigma, rgb.shape))
 
 
-def add_grain(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
-    grain = np.random.default_rng(6).normal(0, 1, rgb.shape[:2]).astype(np.float32)
-    grain = cv2.GaussianBlur(grain, (0, 0), blur) if blur else grain
-    return np.clip(np.rint(rgb + (sigma / grain.std() * grain)[..., None]), 0, 255).astype(np.uint8)
+def add_grain(rgb: np.ndarray, sigma: float, blur: float, *, is_grey: bool = True) -> np.ndarray:
+    """Add noise that is correlated unless `blur` is 0, equal in all channels or different."""
+    shape = (*rgb.shape[:2], 1) if is_grey else rgb.shape
+    grain = np.random.default_rng(6).normal(0, 1, shape)
+    if blur:
+        grain = cv2.GaussianBlur(grain, (0, 0), blur).reshape(shape)
+    return as_pixels(rgb + sigma / grain.std() * grain)
 
 
-def add_shot_noise(rgb: np.ndarray, sigma: float, is_grey: bool = False) -> np.ndarray:
+def add_shot_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
     """Add noise whose variance is proportional to the brightness; `sigma` is its standard deviation in the photo."""
     light = cv2.GaussianBlur(rgb, (0, 0), 0.5).astype(np.float32) + 1
-    light = light.mean(2, keepdims=True) if is_grey else light
     noise = np.random.default_rng(6).normal(0, 1, light.shape) * np.sqrt(light / light.mean())
-    return np.clip(np.rint(rgb + sigma * noise), 0, 255).astype(np.uint8)
-
-
-def add_colour_grain(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
-    """Add correlated noise that differs between the channels."""
-    grain = cv2.GaussianBlur(np.random.default_rng(6).normal(0, 1, rgb.shape), (0, 0), blur)
-    return np.clip(np.rint(rgb + sigma / grain.std() * grain), 0, 255).astype(np.uint8)
+    return as_pixels(rgb + sigma * noise)
 
 
 def soften_with_grain(rgb: np.ndarray) -> np.ndarray:
@@ -93,32 +96,6 @@ def page(paper: tuple[int, int, int] = (255, 255, 255), size: int = 16) -> np.nd
     return np.asarray(image)
 
 
-def interface() -> np.ndarray:
-    image = Image.new("RGB", (640, 480), (250, 250, 250))
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(15)
-    canvas.rectangle((0, 0, 640, 40), fill=(40, 90, 200))
-    canvas.text((12, 10), "File   Edit   View   Settings   Help", fill="white", font=font)
-    canvas.rectangle((0, 40, 160, 480), fill=(238, 240, 244))
-    for row in range(12):
-        top = 50 + 35 * row
-        canvas.rounded_rectangle((8, top, 152, top + 28), 6, outline=(200, 200, 205))
-        canvas.text((16, top + 5), f"Menu item {row}", fill=(30, 30, 40), font=font)
-        canvas.line((176, top + 30, 624, top + 30), fill=(210, 210, 215))
-        canvas.text((180, top + 6), f"Row {row}: total {row * 137} of {row * 911} files", fill=(30, 30, 40), font=font)
-    return np.asarray(image)
-
-
-def country_map(side: int = 190) -> np.ndarray:
-    """Draw countries in flat colours with dark borders."""
-    random = np.random.default_rng(3)
-    capitals, colours = random.uniform(0, 2 * side, (14, 2)), random.integers(60, 255, (14, 3)).astype(np.uint8)
-    place = np.stack(np.meshgrid(np.arange(2 * side), np.arange(2 * side)), -1)
-    country = np.linalg.norm(place[:, :, None] - capitals, axis=-1).argmin(2).astype(np.uint8)
-    rgb = colours[country]
-    rgb[cv2.morphologyEx(country, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0] = 25
-    return cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
-
-
 def few_of(names: list[str]) -> list:
     return [name if name in FEW else pytest.param(name, marks=LONG) for name in names]
 
@@ -126,33 +103,28 @@ def few_of(names: list[str]) -> list:
 @pytest.mark.parametrize("factor", [pytest.param(2, marks=LONG), pytest.param(3, marks=LONG), 4])
 def test_precise_is_for_clean_photos_only(factor):
     photos = [photo(name, factor) for name in [*CLEAN, "cell"]]
-
-    def count(degrade: Callable[[np.ndarray], np.ndarray]) -> int:
-        return sum(choose(measure(degrade(one)), ALL_PRESETS).preset == "precise" for one in photos)
-
-    assert count(lambda rgb: rgb) >= len(photos) - 1
-    for degrade in (
-        lambda rgb: add_noise(rgb, 3),
-        lambda rgb: add_shot_noise(rgb, 3),
-        lambda rgb: as_jpeg(rgb, 85),
-        soften_with_grain,
-    ):
-        assert count(degrade) == 0
     # In photos of up to 128 px, correlated noise is not measured.
     small = sum(max(one.shape) <= 128 for one in photos)
-    for degrade in (lambda rgb: add_colour_grain(rgb, 3, 0.5), lambda rgb: add_colour_grain(rgb, 3, 1)):
-        assert count(degrade) <= small
-    # Grass and gravel have so much fine texture that this noise is not visible.
-    for degrade in (lambda rgb: add_grain(rgb, 3, 0), lambda rgb: add_shot_noise(rgb, 3, is_grey=True)):
-        assert count(degrade) <= 2
+    most = [
+        (lambda rgb: add_noise(rgb, 3), 0),
+        (lambda rgb: add_shot_noise(rgb, 3), 0),
+        (lambda rgb: as_jpeg(rgb, 85), 0),
+        (soften_with_grain, 0),
+        (lambda rgb: add_grain(rgb, 3, 0.5, is_grey=False), small),
+        (lambda rgb: add_grain(rgb, 3, 1, is_grey=False), small),
+        (lambda rgb: add_grain(rgb, 3, 0), 2),  # Not visible in the fine texture of grass and gravel.
+    ]
+
+    assert sum(choice(one).preset == "precise" for one in photos) >= len(photos) - 1
+    for degrade, expected in most:
+        assert sum(choice(degrade(one)).preset == "precise" for one in photos) <= expected
 
 
 @pytest.mark.parametrize("name", ["lion", "cheetah"])
 def test_fur_in_a_very_small_photo_is_not_measured_as_noise(name):
-    reference = reference_of((TUNING | REPORTED)[name])
-    small = Image.fromarray(reference).reduce(4)
+    small = Image.fromarray(reference_of((TUNING | REPORTED)[name])).reduce(4)
 
-    assert choose(measure(np.asarray(small)), ALL_PRESETS).preset == "precise"
+    assert choice(np.asarray(small)).preset == "precise"
 
 
 @pytest.mark.parametrize("name", few_of([*NAMES, "brick", "cell", "coins"]))
@@ -161,7 +133,7 @@ def test_noise_is_measured(name):
         assert measure(degrade(photo(name), 3)).noise == pytest.approx(3, abs=1.6)
     analysis = measure(add_noise(photo(name), 6))
     assert analysis.noise == pytest.approx(6, abs=1.6)
-    assert analysis.jpeg_quality is None
+    assert (analysis.grain, analysis.jpeg_quality) == (0, None)
     assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
 
 
@@ -179,7 +151,6 @@ def test_film_grain_is_measured_at_a_second_scale(name, blur):
     assert analysis.noise == pytest.approx(5, abs=1.2)
     assert analysis.grain == pytest.approx(2 * blur, abs=0.5)
     assert choose(analysis, ALL_PRESETS).preset == "gentle"
-    assert measure(add_noise(photo(name), 5)).grain == 0
 
 
 @pytest.mark.parametrize("name", few_of(NAMES))
@@ -188,23 +159,20 @@ def test_the_quality_of_a_jpeg_shows_in_the_pixels(name, quality):
     analysis = measure(as_jpeg(photo(name), quality))
 
     assert analysis.jpeg_quality is not None
-    assert analysis.jpeg_quality <= quality + 2
-    assert quality - analysis.jpeg_quality <= 7
+    assert -2 <= quality - analysis.jpeg_quality <= 7
     assert choose(analysis, ALL_PRESETS).preset != "precise"
 
 
-def test_the_quality_of_a_file_comes_from_its_tables(tmp_path: Path):
+def test_the_lowest_quality_of_a_file_counts(tmp_path: Path):
+    def quality_of(rgb: np.ndarray, quality: int) -> int | None:
+        Image.fromarray(rgb).save(tmp_path / "a.jpg", quality=quality)
+        return analyse(read_image(tmp_path / "a.jpg")).jpeg_quality
+
+    rgb = photo("astronaut")
     for quality in (30, 60, 90):
-        Image.fromarray(photo("astronaut")).save(tmp_path / "a.jpg", quality=quality)
-        image = read_image(tmp_path / "a.jpg")
-        assert len(image.jpeg_table) == 64
-        assert analyse(image).jpeg_quality == pytest.approx(quality, abs=2)
-    Image.fromarray(as_jpeg(photo("astronaut"), 50)).save(tmp_path / "again.jpg", quality=95)
-    assert analyse(read_image(tmp_path / "again.jpg")).jpeg_quality == pytest.approx(50, abs=6)
-    cut = np.ascontiguousarray(as_jpeg(photo("astronaut", 1), 60)[3:, 5:])
-    assert measure(cut).jpeg_quality == pytest.approx(60, abs=5)
-    Image.fromarray(cut).save(tmp_path / "cut.jpg", quality=95)
-    assert analyse(read_image(tmp_path / "cut.jpg")).jpeg_quality == pytest.approx(60, abs=5)
+        assert quality_of(rgb, quality) == pytest.approx(quality, abs=2)
+    assert quality_of(as_jpeg(rgb, 50), 95) == pytest.approx(50, abs=6)
+    assert measure(as_jpeg(photo("astronaut", 1), 60)[3:, 5:]).jpeg_quality == pytest.approx(60, abs=5)
 
 
 @pytest.mark.parametrize("name", few_of(["astronaut", "camera", "chelsea", "coffee", "stereo_motorcycle"]))
@@ -223,92 +191,17 @@ def test_a_compressed_webp_avif_or_heic_is_not_clean(tmp_path: Path, name, endin
     assert analyse(read_image(tmp_path / "a.webp")).jpeg_quality is None
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_drawings_are_recognised_also_as_jpeg(seed):
-    clean, noisy = measure(drawing(seed)), measure(add_noise(drawing(seed), 5))
-
+def test_drawings_are_recognised_also_as_jpeg():
+    shaded = as_pixels(drawing(2) * np.linspace(0.6, 1, 400)[:, None, None])
+    for rgb in (drawing(0), drawing(1), shaded):
+        for quality in (85, 30):
+            analysis = measure(as_jpeg(rgb, quality))
+            assert (analysis.kind, analysis.softness, analysis.haze) == ("drawing", 1, 0)
+            assert choose(analysis, ALL_PRESETS).preset == "anime"
+    clean, noisy = measure(drawing(0)), measure(add_noise(drawing(0), 5))
     assert (clean.kind, clean.jpeg_quality, choose(clean, ALL_PRESETS).preset) == ("drawing", None, "precise")
     assert noisy.noise == pytest.approx(5, abs=1)
     assert choose(noisy, ALL_PRESETS).preset != "precise"
-    for quality in (85, 30):
-        compressed = measure(as_jpeg(drawing(seed), quality))
-        assert (compressed.kind, compressed.softness, compressed.haze) == ("drawing", 1, 0)
-        assert choose(compressed, ALL_PRESETS).preset == "anime"
-
-
-@pytest.mark.parametrize("quality", [90, 50])
-def test_small_and_shaded_drawings_are_recognised_as_jpeg(quality):
-    shaded = np.rint(drawing(2) * np.linspace(0.6, 1, 400)[:, None]).astype(np.uint8)
-
-    for rgb in (country_map(), shaded):
-        assert measure(as_jpeg(rgb, quality)).kind == "drawing"
-
-
-@pytest.mark.parametrize(("name", "ground"), [("astronaut", 255), ("camera", 236), ("coffee", 0)])
-def test_a_photo_that_is_cut_out_is_a_photo(name, ground):
-    rgb = photo(name, 1)
-    height, width = rgb.shape[:2]
-    mask = np.zeros((height, width, 1), np.float32)
-    cv2.ellipse(mask, (width // 2, height // 2), (width // 3, height // 3), 0, 0, 360, 1, -1, cv2.LINE_AA)
-    cut_out = np.rint(mask * rgb + (1 - mask) * ground).astype(np.uint8)
-
-    assert measure(cut_out).kind == "photo"
-    for quality in (90, 50):
-        analysis = measure(as_jpeg(cut_out, quality))
-        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset == "anime") == ("photo", False)
-
-
-def test_a_faint_photo_of_coins_is_a_photo():
-    """Many of its edges have two tones, but its flat areas are not constant."""
-    faint = np.rint(0.5 * photo("coins", 1) + 64).astype(np.uint8)
-
-    assert measure(faint).kind == "photo"
-
-
-@pytest.mark.parametrize("rgb", [page(), page((25, 25, 30)), page(size=30), interface()])
-def test_pages_and_interfaces_are_text(rgb):
-    clean, noisy = measure(rgb), measure(add_noise(rgb, 5))
-    compressed = [measure(as_jpeg(rgb, quality)) for quality in (80, 40)]
-
-    assert (clean.jpeg_quality, choose(clean, ALL_PRESETS).preset) == (None, "precise")
-    assert (choose(noisy, ALL_PRESETS).preset == "precise") == (noisy.kind == "text")
-    for analysis in (clean, *compressed):
-        assert choose(analysis, ALL_PRESETS).preset == "precise"
-        assert (analysis.kind, analysis.haze, analysis.softness) == ("text", 0, 1)
-        assert choose(analysis, ALL_PRESETS).reduce == 1
-
-
-def test_small_parts_and_noisy_scans_of_pages_are_text():
-    shading = np.linspace(-14, 10, 600)[None, :, None]
-    scan = add_noise(cv2.GaussianBlur(page((212, 208, 200), 18), (0, 0), 0.7) + shading, 4)
-    pages = [scan, as_jpeg(scan, 70)]
-    for side in (72, 128):
-        small = np.ascontiguousarray(page()[100 : 100 + side, 30 : 30 + side])
-        pages += [small, add_noise(small, 4), as_jpeg(small, 60), as_jpeg(add_noise(small, 3), 80)]
-
-    for analysis in map(measure, pages):
-        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("text", "precise")
-
-
-def test_a_page_with_a_photo_is_text():
-    for rgb in (page(), page((25, 25, 30))):
-        rgb = rgb.copy()
-        rgb[60:300, 40:296] = photo("astronaut")[:240]
-        assert measure(rgb).kind == measure(as_jpeg(rgb, 60)).kind == "text"
-
-
-@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
-@pytest.mark.parametrize("colour", [0, 255])
-def test_a_photo_with_a_border_is_a_photo(name, colour):
-    width = 60
-    bordered = cv2.copyMakeBorder(photo(name), width, width, width, width, cv2.BORDER_CONSTANT, value=[colour] * 3)
-
-    for rgb, preset in ((bordered, "precise"), (as_jpeg(bordered, 70), "fast")):
-        analysis = measure(rgb)
-        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("photo", preset)
-    inside = (slice(width, -width),) * 2
-    bordered[inside] = add_noise(bordered[inside], 6)
-    assert measure(bordered).noise == pytest.approx(6, abs=1)
 
 
 @pytest.mark.parametrize("side", [1, 2, 8])
@@ -323,42 +216,75 @@ def test_pixel_art_is_a_clean_drawing(side):
     assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("drawing", "precise")
 
 
-@pytest.mark.parametrize("quality", [85, 60])
-def test_a_bird_in_a_clear_sky_is_a_photo(quality):
+@pytest.mark.parametrize(("name", "ground"), [("astronaut", 255), ("camera", 236), ("coffee", 0)])
+def test_a_photo_that_is_cut_out_is_a_photo(name, ground):
+    rgb = photo(name, 1)
+    height, width = rgb.shape[:2]
+    mask = np.zeros((height, width, 1), np.float32)
+    cv2.ellipse(mask, (width // 2, height // 2), (width // 3, height // 3), 0, 0, 360, 1, -1, cv2.LINE_AA)
+    cut_out = as_pixels(mask * rgb + (1 - mask) * ground)
+
+    for one in (cut_out, as_jpeg(cut_out, 90), as_jpeg(cut_out, 50)):
+        assert measure(one).kind == "photo"
+
+
+def test_photos_with_edges_of_two_tones_or_a_clear_sky_are_photos():
+    coins = as_pixels(0.5 * photo("coins", 1) + 64)
     sky = np.linspace((185, 205, 240), (205, 220, 250), 320)[:, None] * np.ones((1, 480, 1))
     sky[110:230, 150:330] = photo("chelsea")[20:140, 30:210]
-    analysis = measure(as_jpeg(add_noise(sky, 1), quality))
 
-    assert (analysis.kind, analysis.haze) == ("photo", 0)
-
-
-@pytest.mark.parametrize("name", few_of(["astronaut", "camera", "coffee"]))
-def test_only_a_photo_that_is_soft_by_a_factor_of_3_is_downscaled(name):
-    whole = photo(name, 1)
-    for factor, reduce in ((2, 1), (3, 2)):
-        analysis = measure(soften(whole, factor))
-        assert analysis.softness == factor
-        double = 2 * analysis.height, 2 * analysis.width
-        assert choose(analysis, ALL_PRESETS, double).reduce == reduce
-        assert choose(analysis, ALL_PRESETS).reduce == 1
+    for rgb in (coins, as_jpeg(add_noise(sky, 1), 85), as_jpeg(add_noise(sky, 1), 60)):
+        analysis = measure(rgb)
+        assert (analysis.kind, analysis.haze) == ("photo", 0)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 500_000), (500_000, 1), (15, 900), (20, 40_000), (64, 64), (63, 70)])
-def test_any_size_can_be_analysed(size):
-    analysis = measure(np.full((*size, 3), 128, np.uint8))
-    assert (analysis.height, analysis.width, analysis.noise, analysis.jpeg_quality) == (*size, 0, None)
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_photo_with_a_border_is_a_photo(colour):
+    width = 60
+    border = width, width, width, width, cv2.BORDER_CONSTANT
+    bordered = cv2.copyMakeBorder(photo("coffee"), *border, value=[colour] * 3)
+
+    for rgb, preset in ((bordered, "precise"), (as_jpeg(bordered, 70), "fast")):
+        assert (measure(rgb).kind, choice(rgb).preset) == ("photo", preset)
+    inside = (slice(width, -width),) * 2
+    bordered[inside] = add_noise(bordered[inside], 6)
+    assert measure(bordered).noise == pytest.approx(6, abs=1)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (16, 16), (97, 64)])
+@pytest.mark.parametrize("rgb", [page(), page((25, 25, 30)), page(size=30)])
+def test_pages_are_text(rgb):
+    with_photo = page().copy()
+    with_photo[60:300, 40:296] = photo("astronaut")[:240]
+    assert measure(rgb).jpeg_quality is None
+    for one in (rgb, as_jpeg(rgb, 80), as_jpeg(rgb, 40), with_photo, as_jpeg(with_photo, 60)):
+        analysis = measure(one)
+        assert (analysis.kind, analysis.haze, analysis.softness) == ("text", 0, 1)
+        assert (choice(one).preset, choice(one).reduce) == ("precise", 1)
+
+
+def test_small_parts_and_noisy_scans_of_pages_are_text():
+    shading = np.linspace(-14, 10, 600)[None, :, None]
+    scan = add_noise(cv2.GaussianBlur(page((212, 208, 200), 18), (0, 0), 0.7) + shading, 4)
+    pages = [scan, as_jpeg(scan, 70)]
+    for side in (72, 128):
+        small = np.ascontiguousarray(page()[100 : 100 + side, 30 : 30 + side])
+        pages += [small, add_noise(small, 4), as_jpeg(small, 60), as_jpeg(add_noise(small, 3), 80)]
+
+    for rgb in pages:
+        assert (measure(rgb).kind, choice(rgb).preset) == ("text", "precise")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500_000), (500_000, 1), (15, 900), (20, 40_000), (64, 64), (97, 64)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_random_pixels_can_be_analysed(size, dtype):
-    rgb = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True)
-    for pixels in (rgb, np.repeat(rgb[..., :1], 3, axis=2)):
+def test_any_size_can_be_analysed(size, dtype):
+    random = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True)
+    for pixels in (np.full_like(random, 99), random):
         analysis = measure(pixels, np.zeros(size, dtype))
         assert (analysis.height, analysis.width, analysis.transparency) == (*size, True)
         assert analysis.jpeg_quality is None
-        if min(size) >= 64:
-            assert choose(analysis, ALL_PRESETS).preset == "gentle"
+    assert measure(np.full_like(random, 99)).noise == 0
+    if min(size) >= 64:
+        assert choice(random).preset == "gentle"
 
 
 def test_16_bits_and_transparency():
@@ -384,10 +310,15 @@ def test_softness_is_the_factor_without_loss_of_detail(name):
     """These photos were not used to choose the thresholds."""
     sharp = photo(name, 1)
 
-    for degraded in (sharp, add_noise(sharp, 3), add_noise(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
+    for degraded in (sharp, add_noise(sharp, 10), as_jpeg(sharp, 60)):
         assert measure(degraded).softness == 1
-    for factor in (2, 3, 4):
-        assert measure(soften(sharp, factor)).softness == factor
+    for factor, reduce in ((2, 1), (3, 2), (4, 2)):
+        analysis = measure(soften(sharp, factor))
+        assert analysis.softness == factor
+        # Only a photo that is soft by a factor of 3 is downscaled, for a result of twice its size.
+        double = 2 * analysis.height, 2 * analysis.width
+        assert choose(analysis, ALL_PRESETS, double).reduce == reduce
+        assert choose(analysis, ALL_PRESETS).reduce == 1
     for degraded in (add_noise(soften(sharp, 2), 2), as_jpeg(soften(sharp, 2), 85)):
         assert measure(degraded).softness == 2
 
