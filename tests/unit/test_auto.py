@@ -20,9 +20,7 @@ from enhance.batch import BatchRun
 from enhance.batch_inputs import find_images
 from enhance.cli import main
 from tests.conftest import psnr
-from tests.quality.cases import Networks, upscaled
-from tests.quality.degradation import DEGRADATIONS, as_jpeg, case_of
-from tests.quality.metrics import haarpsi
+from tests.quality.degradation import as_jpeg, case_of
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
 from .blocks import block_steps as steps
@@ -86,22 +84,6 @@ def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhanc
 
 
 @pytest.mark.parametrize(
-    "name", ["hopper", *(pytest.param(name, marks=pytest.mark.long) for name in ("cat", "coffee", "camera", "grass"))]
-)
-def test_auto_is_close_to_the_best_preset_of_a_sharpened_jpeg(name, enhancer, with_fast_weights, tmp_path):
-    case = case_of(reference_of((TUNING | REPORTED)[name]), DEGRADATIONS["web"])
-    choice, networks = choose(analyse(case.image), {"fast"}), Networks(enhancer, tmp_path)
-    chosen = Settings().resolved(choice.preset, **choice.tuning)
-
-    auto, *others = (
-        haarpsi(case, upscaled(case, settings, networks))
-        for settings in (chosen, Settings("original"), Settings("gentle"), Settings("fast"))
-    )
-
-    assert auto > max(others) - 3
-
-
-@pytest.mark.parametrize(
     ("facts", "preset"),
     [
         ({}, "precise"),
@@ -142,41 +124,31 @@ def test_without_balanced_the_other_rules_apply():
 
 
 def test_fine_lines_in_a_compressed_photo_need_the_large_network():
-    bricks = cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB)
-    photos = {name: reference_of((TUNING | REPORTED)[name]) for name in ("cat", "coffee", "grass", "tower")}
+    presets = {"gentle", "fast", "precise"}
     found = {
         name: analyse(case_of(pixels, partial(as_jpeg, quality=60)).image)
-        for name, pixels in {"bricks": bricks, **photos}.items()
+        for name, pixels in {
+            "bricks": cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB),
+            **{name: reference_of((TUNING | REPORTED)[name]) for name in ("cat", "coffee", "grass", "tower")},
+        }.items()
     }
+    bricks = found["bricks"]
 
-    chosen = {name: choose(analysis, {"gentle", "fast", "precise"}) for name, analysis in found.items()}
+    chosen = {name: choose(analysis, presets) for name, analysis in found.items()}
 
-    assert {name: choice.preset for name, choice in chosen.items()} == {
-        "bricks": "gentle",
-        **dict.fromkeys(photos, "fast"),
-    }
+    assert [choice.preset for choice in chosen.values()] == ["gentle", "fast", "fast", "fast", "fast"]
     assert chosen["bricks"].tuning["strength"] > chosen["cat"].tuning["strength"]
-    assert faster_preset("gentle", found["bricks"], {"gentle", "fast", "precise"}) is None
-    large = replace(found["bricks"], width=4000, height=3000)
-    assert choose(large, {"gentle", "fast", "precise"}).preset == "fast"
-    assert choose(replace(found["bricks"], jpeg_quality=None), {"gentle", "fast", "precise"}).preset == "precise"
-    assert faster_preset("gentle", Analysis(400, 300, kind="text", noise=5.0), {"fast", "precise"}) == "fast"
-    assert faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40), {"precise"}) == "precise"
+    assert choose(replace(bricks, width=4000, height=3000), presets).preset == "fast"
+    assert choose(replace(bricks, jpeg_quality=None), presets).preset == "precise"
 
 
-@pytest.mark.parametrize("quality", [50, pytest.param(75, marks=pytest.mark.long)])
-def test_auto_restores_compressed_bricks(quality, enhancer, with_fast_weights, tmp_path):
-    bricks = np.ascontiguousarray(cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB)[:256, :256])
-    case, networks = case_of(bricks, partial(as_jpeg, quality=quality)), Networks(enhancer, tmp_path)
-    choice = choose(analyse(case.image), {"gentle", "fast"})
-    small = Settings("fast", strength=0.5, fidelity=0.0, sharpen=0.0)
-
-    auto, fast = (
-        haarpsi(case, upscaled(case, settings, networks))
-        for settings in (Settings().resolved(choice.preset, **choice.tuning), small)
-    )
-
-    assert auto > fast + 2
+def test_the_faster_preset_is_nearly_as_good():
+    bricks = Analysis(400, 300, jpeg_quality=60, coherence=0.9)
+    presets = {"gentle", "fast", "precise"}
+    assert faster_preset("gentle", bricks, presets) is None
+    assert faster_preset("gentle", Analysis(400, 300, kind="text", noise=5.0), presets) == "fast"
+    assert faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40), presets) == "precise"
+    assert faster_preset("fast", Analysis(400, 300), presets) is None
 
 
 def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with_fast_weights):
@@ -276,7 +248,6 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
         assert json.loads(printed.out)["preset"] == "gentle"
         return printed.err
 
-    monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
     assert "Gentle takes about 8 min. --preset fast takes about 40 s" in run_command()
     assert "--preset fast" not in run_command()  # the result exists already
 
@@ -284,9 +255,8 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
     assert enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())["faster"] is None
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "selected by Auto. Sharp and clean."), ("zh-CN", "自动选择")])
-def test_the_report_shows_that_auto_selected_the_preset(photos, enhancer, tmp_path, language, words):
+def test_the_report_shows_that_auto_selected_the_preset(photos, enhancer, tmp_path):
     result = enhancer.run(photos / "clean.png")
-    text = text_of(enhancer.report(result.info["task_id"], language), tmp_path, page=1)
+    text = text_of(enhancer.report(result.info["task_id"], "en"), tmp_path, page=1)
 
-    assert words in " ".join(text.split())
+    assert "selected by Auto. Sharp and clean." in " ".join(text.split())
