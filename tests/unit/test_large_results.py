@@ -9,7 +9,6 @@ from skimage import data
 
 from enhance import Enhancer, Settings, SettingsError
 from enhance.output.resample import result_size
-from enhance.settings import scales
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +66,5 @@ def test_a_second_network_is_limited_to_the_pixels_of_100_mp_at_4x():
     with pytest.raises(SettingsError, match="Use 1600 or less"):
         result_size(Settings("gentle", megapixels=1601), 4000, 6000)
     assert result_size(Settings("gentle"), 20_000, 20_000) == (80_000, 80_000)
-
-
-def test_the_largest_scale_is_16x(photo, enhancer):
-    assert scales(Settings("gentle")) == [1, 2, 3, 4, 8, 16]
-    assert scales(Settings("gentle", reduce=2)) == [1, 2]
     with pytest.raises(SettingsError):
         Settings("gentle", scale=16.1)
-    with pytest.raises(SettingsError):
-        enhancer.run(photo, Settings("gentle", long_side=641))

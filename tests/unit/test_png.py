@@ -22,7 +22,6 @@ from tests.unit.image_files import encode, exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)
 PHOTO = skimage.data.astronaut()[:131, :97]
-RGB = PngFormat(97, 131, 3)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 IPTC = b"\x1c\2\x78\0\5words"
 METADATA = Metadata(exif_block(1), XMP, IPTC, (("Comment", "x"), ("Comment", "李")), (300.0, 240.0))
@@ -44,32 +43,27 @@ def write(path: Path, array: np.ndarray, step: int = 7, **options) -> PngWriter:
     return writer
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("size", [(1, 1), (37, 53), (2, 1), (1, 131)])
-def test_opencv_and_the_reader_read_every_pixel(tmp_path: Path, size: tuple[int, int], channels: int, bits: int):
-    array = values(*size, channels, bits)
-    write(tmp_path / "out.png", array)
-    got = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
+@pytest.mark.parametrize("size", [(1, 1), (37, 53)])
+def test_opencv_and_the_reader_read_every_pixel(tmp_path, size, channels, bits):
+    array, path = values(*size, channels, bits), tmp_path / "out.png"
+    write(path, array)
+    got = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert got is not None
     order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     assert np.array_equal(got.reshape(*size, -1), array[..., order])
-    with PngReader(tmp_path / "out.png") as reader:
+    with PngReader(path) as reader:
         assert (reader.size, reader.channels, reader.bits) == (size, channels, bits)
         parts = [reader.rows(first, min(first + 13, size[0])) for first in range(0, size[0], 13)]
     assert parts[0].dtype == array.dtype
     assert np.array_equal(np.concatenate(parts), array)
 
 
-@pytest.mark.parametrize(("channels", "bits"), [(1, 16), (2, 8), (3, 8), (4, 16)])
-def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(tmp_path: Path, channels: int, bits: int):
-    array, path = values(41, 29, channels, bits), tmp_path / "out.png"
-    profile = grey_profile() if channels < 3 else rgb_profile()
-    write(path, array, icc=profile, metadata=METADATA)
+@pytest.mark.parametrize(("channels", "bits", "profile"), [(1, 16, grey_profile()), (4, 8, rgb_profile())])
+def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(tmp_path, channels, bits, profile):
+    path = tmp_path / "out.png"
+    write(path, values(41, 29, channels, bits), icc=profile, metadata=METADATA)
 
     image = read_image(path)
     with PngReader(path) as reader:
@@ -83,16 +77,16 @@ def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(tmp_path
     assert "No errors detected" in done.stdout
 
 
-@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (2, 8), (3, 8), (4, 16)])
-def test_a_region_is_read_without_the_rows_above_it(tmp_path: Path, channels: int, bits: int):
+@pytest.mark.parametrize(("channels", "bits"), [(3, 8), (4, 16)])
+def test_a_region_is_read_without_the_rows_above_it(tmp_path, channels, bits):
     array, path = values(2600, 1000, channels, bits), tmp_path / "out.png"
     write(path, array, step=700)
     with path.open("rb") as file:
         first, *others = (chunk for chunk in scan_chunks(file) if chunk.kind == b"IDAT")
-    if others:
-        data = bytearray(path.read_bytes())
-        data[first.start + 100 : first.start + 200] = bytes(100)  # The first rows are damaged.
-        path.write_bytes(data)
+    assert others
+    data = bytearray(path.read_bytes())
+    data[first.start + 100 : first.start + 200] = bytes(100)  # The first rows are damaged.
+    path.write_bytes(data)
     with PngReader(path) as reader:
         assert np.array_equal(read_region(reader.rows, Box(300, 2450, 301, 99)), array[2450:2549, 300:601])
         averages = read_region(reader.rows, Box(8, 2200, 640, 301), 8)
@@ -101,52 +95,42 @@ def test_a_region_is_read_without_the_rows_above_it(tmp_path: Path, channels: in
     assert np.abs(averages[:37].astype(float) - mean).max() <= 0.5
 
 
-@pytest.mark.parametrize("problem", [RuntimeError("stop"), KeyboardInterrupt(), None])
-def test_an_exception_or_missing_rows_leave_the_old_file(tmp_path: Path, problem: BaseException | None):
-    (tmp_path / "out.png").write_bytes(b"the old one")
-    with pytest.raises(type(problem) if problem else ValueError), create_png(tmp_path / "out.png", RGB) as writer:  # noqa: PT012
-        writer.write(PHOTO[:60])
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (PHOTO[:60], RuntimeError("stop")),
+        (PHOTO[:60], None),  # Rows are missing.
+        (PHOTO[:, :50], None),
+        (PHOTO.astype(np.uint16), None),
+        (np.vstack([PHOTO, PHOTO]), None),
+    ],
+)
+def test_an_exception_and_missing_or_other_rows_leave_the_old_file(tmp_path, rows, problem):
+    path = tmp_path / "out.png"
+    path.write_bytes(b"the old one")
+    with pytest.raises(type(problem) if problem else ValueError), create_png(path, PngFormat(97, 131, 3)) as writer:  # noqa: PT012
+        writer.write(rows)
         if problem:
             raise problem
-    assert (tmp_path / "out.png").read_bytes() == b"the old one"
-    assert names_in(tmp_path) == ["out.png"]
+    assert path.read_bytes() == b"the old one"
+    assert [*tmp_path.iterdir()] == [path]
 
 
-@pytest.mark.parametrize("rows", [PHOTO[:, :50], PHOTO.astype(np.uint16), PHOTO[..., :2], np.vstack([PHOTO, PHOTO])])
-def test_rows_that_do_not_fit_leave_nothing(tmp_path: Path, rows: np.ndarray):
-    with pytest.raises(ValueError, match="rows"), create_png(tmp_path / "out.png", RGB) as writer:
-        writer.write(rows)
-    assert names_in(tmp_path) == []
+def test_a_full_disk_raises_an_error_and_leaves_nothing(tmp_path, full_disk):
+    with pytest.raises(StorageError, match="Not enough disk space"):
+        write(tmp_path / "out.png", values(500, 1600, 3, 8))
+    assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize("rows", [2, 500], ids=["at the end", "during the write"])
-def test_a_full_disk_raises_an_error_and_leaves_nothing(tmp_path: Path, full_disk, rows: int):
-    noise = RANDOM.integers(0, 256, (rows, 1600, 3), dtype=np.uint8)
-    with pytest.raises(StorageError) as error:
-        write(tmp_path / "out.png", noise, step=100)
-    assert error.value.key == "disk_full"
-    assert names_in(tmp_path) == []
-
-
-def test_a_path_that_is_a_folder_or_below_a_file_raises_an_error(tmp_path: Path):
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "file").write_bytes(b"")
-    for path in (tmp_path / "folder.png", tmp_path / "file" / "out.png"):
-        with pytest.raises(StorageError):
-            write(path, PHOTO)
-    assert names_in(tmp_path) == ["file", "folder.png"]
-
-
-@pytest.mark.parametrize("damage", ["missing", "jpeg", "header", "cut", "middle", "foreign"])
+@pytest.mark.parametrize("damage", ["missing", "header", "cut", "middle", "foreign"])
 def test_a_damaged_or_foreign_result_raises_an_error(tmp_path, damage):
-    path, photo = tmp_path / "result.png", Image.fromarray(skimage.data.astronaut()[:100])
-    content = encode_png(np.asarray(photo))
+    path = tmp_path / "result.png"
+    content = encode_png(PHOTO)
     contents = {
-        "jpeg": encode(photo, "JPEG"),
         "header": content[:20],
         "cut": content[: len(content) // 2],
         "middle": content[:5000] + bytes(400) + content[5400:],
-        "foreign": encode(photo, "PNG", optimize=True),  # This has filters that the writer does not use.
+        "foreign": encode(Image.fromarray(PHOTO), "PNG", optimize=True),  # It has other filters.
     }
     if damage in contents:
         path.write_bytes(contents[damage])
