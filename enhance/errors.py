@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -88,6 +89,12 @@ class StorageError(EnhanceError):
 
 class Cancelled(EnhanceError):
     """The caller cancelled the operation. No partial file is left."""
+
+
+def check_stop(stop: threading.Event | None) -> None:
+    """Raise Cancelled if `stop` is set."""
+    if stop is not None and stop.is_set():
+        raise Cancelled("stopped")
 
 
 _MEMORY_SHORT = re.compile(

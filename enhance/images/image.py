@@ -42,6 +42,11 @@ _SHARP_RATIO, _SOFT_RATIO = 0.5, 0.2
 _NO_EDGES = 1.0
 
 
+def spans(length: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield [first, last) of parts of `step` rows from `start` to `length`; the last one can have fewer."""
+    return ((first, min(first + step, length)) for first in range(start, length, step))
+
+
 @dataclass(frozen=True)
 class Facts:
     """Facts in the header of a file.
@@ -219,7 +224,7 @@ class SourceImage:
     def _strips(self) -> Iterator[tuple[int, int]]:
         """Yield (first, last) rows of strips from top to bottom; `first` is even."""
         count = max(_MIN_STRIP_ROWS, min(_STRIP_ROWS, _STRIP_PIXELS // self.width)) // 2 * 2
-        return ((first, min(first + count, self.height)) for first in range(0, self.height, count))
+        return spans(self.height, count)
 
     @property
     def degradation(self) -> Degradation:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..errors import Cancelled, WeightsError
+from ..errors import WeightsError, check_stop
 from .download import Progress, fetch, is_installed, read_origin
 from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
@@ -93,8 +93,7 @@ def ensure(
     """
 
     def report(done: int, total: int) -> None:
-        if stop is not None and stop.is_set():
-            raise Cancelled("stopped")
+        check_stop(stop)
         if progress:
             progress(done, total)
 

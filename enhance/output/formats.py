@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from PIL import Image, features
 
-from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
+from ..errors import MemoryShortError, PictureError, SettingsError, check_stop
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
-from ..images import Metadata
+from ..images import Metadata, spans
 from ..images.colour import grey_in_srgb, profile_name
 from ..images.containers import SIGNATURE, make_chunk
 from ..images.gain_map import INDEX_HEADER, index_segment, segment, version_segment, with_directory
@@ -291,9 +291,9 @@ class _Source:
     def strips(self, step: int) -> Iterator[np.ndarray]:
         """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled."""
         height, _ = self.image.size
-        for first in range(0, height, step):
-            self.check_stop()
-            values = self.image.rows(first, min(first + step, height))
+        for first, last in spans(height, step):
+            check_stop(self.stop)
+            values = self.image.rows(first, last)
             if values.shape[2] in (2, 4) and not self.encoding.file_format.alpha:
                 values = _on_background(values, BACKGROUNDS[self.encoding.background])
             elif self.encoding.file_format.bits == 8:
@@ -307,10 +307,6 @@ class _Source:
             return whole, self.image.icc
         grey = grey_in_srgb(whole, self.image.icc)
         return np.concatenate([np.repeat(grey[..., :1], 3, axis=2), grey[..., 1:]], axis=2), None
-
-    def check_stop(self) -> None:
-        if self.stop is not None and self.stop.is_set():
-            raise Cancelled("stopped")
 
     def ending(self, start: bytes | memoryview) -> bytes:
         """Return the last bytes of a file that begins with `start`: its mark, if it has one."""
@@ -417,7 +413,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
     """Write a format that is encoded in one piece, one image at a time: the memory check is for one."""
     encode = {"webp": _encode_webp, "avif": _encode_avif, "jxl": _encode_jxl}[source.encoding.format]
     while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
-        source.check_stop()
+        check_stop(source.stop)
     try:
         height, width = source.image.size
         source.encoding.check(width, height)  # Again, because the free memory can have changed during the wait.

@@ -19,6 +19,8 @@ from ..images.jxl import BitReader, boxes, codestream_of
 START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A) + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
 """The first bytes of a container."""
 _LARGEST_DISTANCE = 15.0
+_D50 = bytes.fromhex("0000f6d6000100000000d32d")
+"""The white point in the header of a profile."""
 
 # Parts of the header of a codestream, as bits in their order in the file (ISO/IEC 18181-1, annex D).
 _DEPTHS = {1: "000", 2: "011111100"}
@@ -103,9 +105,8 @@ def _profile_bits(icc: bytes) -> str:
 
 def _predicted(icc: bytes) -> bytes:
     """Return the profile as differences to a usual header, and the rest as it is (annex E.4)."""
-    header = bytearray(128)
-    header[:4], header[8], header[12:24], header[36:40] = struct.pack(">I", len(icc)), 4, b"mntrRGB XYZ ", b"acsp"
-    header[68:80], header[80:84] = bytes.fromhex("0000f6d6000100000000d32d"), icc[4:8]
+    usual = struct.pack(">I4xB3x12s12x4s", len(icc), 4, b"mntrRGB XYZ ", b"acsp")
+    header = bytearray(usual.ljust(68, b"\0") + _D50 + icc[4:8]).ljust(128, b"\0")
     vendors = {b"A": b"APPL", b"M": b"MSFT", b"SG": b"SGI ", b"SU": b"SUNW"}
     for start, vendor in vendors.items():
         if icc[40:].startswith(start):

@@ -24,11 +24,13 @@ class LiveView:
     def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
         # Every second pixel or fewer is enough for a view this small. All pixels of 24 megapixels at 4x would take 5 s.
         self._step = max(1, factor * max(width, height) // (2 * LIMIT))
-        self.columns, self._passed = streams_columns(height, width), 0
-        self._length = factor * (width if self.columns else height)
-        size = (-(-factor * side // self._step) for side in (height, width))
-        self._live = Thumbnail(*size, columns=self.columns, limit=LIMIT)
-        self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 2
+        self.columns = streams_columns(height, width)
+        self._passed = 0
+        self._length = factor * max(width, height)
+        across = factor * min(width, height)
+        self._live = Thumbnail(-(-self._length // self._step), -(-across // self._step), limit=LIMIT)
+        shown = self._upright(self._live.pixels)
+        shown[:] = resize_for_screen(backdrop, shown.shape[:2])[..., :3] // 2
         self._has_changed = False
         self._shown = 0.0
         self.overview: Thumbnail | None = None
@@ -36,12 +38,16 @@ class LiveView:
 
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
-        step, first = self._step, -self._passed % self._step
-        self._passed += strip.shape[1 if self.columns else 0]
-        thinned = strip[::step, first::step] if self.columns else strip[first::step, ::step]
+        rows = self._upright(strip)
+        thinned = rows[-self._passed % self._step :: self._step, :: self._step]
+        self._passed += len(rows)
         if thinned.size:
             self._live.add(np.ascontiguousarray(thinned))
             self._has_changed = True
+
+    def _upright(self, pixels: np.ndarray) -> np.ndarray:
+        """Swap rows and columns of an image that is streamed from left to right: it is built from top to bottom."""
+        return pixels.swapaxes(0, 1) if self.columns else pixels
 
     @property
     def share(self) -> float:
@@ -59,4 +65,4 @@ class LiveView:
         if not self._has_changed or now - self._shown < every:
             return None
         self._has_changed, self._shown = False, now
-        return self._live.pixels
+        return self._upright(self._live.pixels)

@@ -12,7 +12,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images import Box, Metadata
+from ..images import Box, Metadata, spans
 from ..images.containers import CHANNELS, SIGNATURE, chunk_content, first_chunks, png_profile, read_chunk, scan_chunks
 from ..images.image import block_means
 from ..images.worker import read_variants
@@ -137,8 +137,8 @@ def read_region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: i
     """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px, [h, w, channels]."""
     averages, bottom, columns = [], box.top + box.height, slice(box.left, box.left + box.width)
     rows_at_once = max(step, _REGION_ROWS // step * step)
-    for first in range(box.top, bottom, rows_at_once):
-        pixels = rows(first, min(first + rows_at_once, bottom), columns)
+    for first, last in spans(bottom, rows_at_once, box.top):
+        pixels = rows(first, last, columns)
         averages.append(block_means(pixels, step) if step > 1 else pixels)
     return np.concatenate(averages)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import Cancelled
+from ..errors import check_stop
 from ..files import file_sha256
-from ..images import NO_DEGRADATION, Box, Degradation, SourceImage
+from ..images import NO_DEGRADATION, Box, Degradation, SourceImage, spans
 from ..images.gain_map import MAX_PIXELS, encode_map
 from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
@@ -73,8 +73,7 @@ class Scene:
 def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
     """Return the colour of an image as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
     pixels = allocate_pixels((*shape[:2], 3), dtype, folder)
-    for first in range(0, shape[0], _STRIP):
-        last = min(first + _STRIP, shape[0])
+    for first, last in spans(shape[0], _STRIP):
         pixels[first:last] = rows(first, last)[..., :3]
     return pixels
 
@@ -164,8 +163,7 @@ def encode_gain_map(image: SourceImage, size: tuple[int, int]) -> bytes | None:
     new_width = max(1, round(columns * share))
     factor = max(1, math.ceil(new_height / height), math.ceil(new_width / width))
     grid = Grid(factor, 1, Cut(Box(0, 0, width, height), height, width), (new_height, new_width))
-    firsts = range(0, new_height, _STRIP)
-    strips = [enlarge(plane, grid, first, min(first + _STRIP, new_height)) for first in firsts]
+    strips = [enlarge(plane, grid, first, last) for first, last in spans(new_height, _STRIP)]
     return encode_map(np.concatenate(strips), image.gain_map.header)
 
 
@@ -195,11 +193,10 @@ def write_png(
     form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
-        for first in range(0, height, _STRIP):
-            if stop is not None and stop.is_set():
-                raise Cancelled("stopped")
+        for first, last in spans(height, _STRIP):
+            check_stop(stop)
             started = time.perf_counter()
-            rows = result.rows(first, min(first + _STRIP, height))  # [n, W, C]
+            rows = result.rows(first, last)  # [n, W, C]
             for receiver in (meter, thumbnail):
                 if receiver is not None:
                     receiver.add(rows)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ..files import write_atomically
-from ..images import SourceImage, read_image
+from ..images import SourceImage, read_image, spans
 from .png import encode_png
 from .png_reader import PngReader
 
@@ -39,11 +39,10 @@ class FinishedRows(Protocol):
 
 
 class Thumbnail:
-    """A small version of an image of `height` x `width`, built from its strips.
+    """A small version of an image of `height` x `width`, built from strips [n, width, C] from top to bottom.
 
-    Strips are [n, width, C] from top to bottom, or with `columns` [height, n, C] from left to right. `size` (height,
-    width) must not be larger than the image; by default no side is longer than `limit`. `pixels`, uint8 RGB or RGBA,
-    are black or transparent where no strip has arrived.
+    `size` (height, width) must not be larger than the image; by default no side is longer than `limit`. `pixels`,
+    uint8 RGB or RGBA, are black or transparent where no strip has arrived.
     """
 
     def __init__(
@@ -52,33 +51,29 @@ class Thumbnail:
         width: int,
         *,
         channels: int = 3,
-        columns: bool = False,
         limit: int = LIMIT,
         size: tuple[int, int] | None = None,
     ):
         self.size = size or small_size(width, height, limit)
         self.pixels = np.zeros((*self.size, 4 if channels in (2, 4) else 3), np.uint8)
-        self._columns = columns
-        length, self._across = self.size[::-1] if columns else self.size
-        self._ratio = (width if columns else height) / length
+        self._ratio = height / self.size[0]
         self._added = 0
 
     def add(self, strip: np.ndarray) -> None:
         """Add the next strip, uint8 or uint16, with 1 to 4 channels. It fills the nearest whole pixels."""
         low = round(self._added / self._ratio)
-        self._added += strip.shape[1 if self._columns else 0]
+        self._added += len(strip)
         high = round(self._added / self._ratio)
         if high > low:
-            size = (high - low, self._across) if self._columns else (self._across, high - low)
-            reduced = to_screen(cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA))
-            self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
+            size = self.size[1], high - low
+            self.pixels[low:high] = to_screen(cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA))
 
     def add_all(self, result: FinishedRows) -> None:
         """Add all rows of a finished result. Raises PictureError."""
         height, width = result.size
         step = max(8, _STRIP_PIXELS // width)
-        for first in range(0, height, step):
-            self.add(result.rows(first, min(first + step, height)))
+        for first, last in spans(height, step):
+            self.add(result.rows(first, last))
 
 
 def _halve(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -96,11 +91,11 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
     """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, or to RGBA if there is an alpha channel."""
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    if pixels.shape[2] == 2:
-        return np.dstack([cv2.cvtColor(np.ascontiguousarray(pixels[..., 0]), cv2.COLOR_GRAY2RGB), pixels[..., 1]])
-    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.shape[2] == 1 else pixels
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels > 2:
+        return pixels
+    grey, *alpha = cv2.split(pixels)
+    return cv2.merge([grey, grey, grey, *alpha])
 
 
 def resize_for_screen(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -74,7 +74,7 @@ class ReportDocument(FPDF):
 
     def clean(self, text: str) -> str:
         """Replace characters that the font lacks and remove invisible ones, so that any file name can be printed."""
-        available, cleaned = self._characters(""), ""
+        available, cleaned = self.fonts["sans"].cmap, ""  # type: ignore[union-attr]
         for character in unicodedata.normalize("NFC", text):
             if ord(character) in available or character == _PAGES:
                 cleaned += character
@@ -95,12 +95,20 @@ class ReportDocument(FPDF):
         width: float = 0,
         align: Literal["L", "R"] = "L",
     ) -> None:
-        """Write `text` at the current position and go to the next line; it wraps at `width`, 0 for the right margin."""
-        text = self.clean(text)
-        self._use_font(text, size, bold)
+        """Write `text` at the current position and go to the next line; it wraps at `width`, 0 for the right margin.
+
+        The bold font holds only the report's own words.
+        """
+        self.set_font("sans", "B" if bold else "", size)
         self.set_text_color(*colour)
         self.multi_cell(
-            width, size * 0.51, text, align=align, wrapmode=self._wrapping, new_x=XPos.LEFT, new_y=YPos.NEXT
+            width,
+            size * 0.51,
+            self.clean(text),
+            align=align,
+            wrapmode=self._wrapping,
+            new_x=XPos.LEFT,
+            new_y=YPos.NEXT,
         )
 
     def start(self, when: datetime) -> None:
@@ -132,7 +140,7 @@ class ReportDocument(FPDF):
         With `headings` the first row is repeated on each page; otherwise the first column holds labels. The last cell
         of a short row spans the rest of it.
         """
-        self._use_font("", BODY, False)
+        self.set_font("sans", "", BODY)
         self.set_text_color(*INK)
         with self.table(
             align="LEFT",
@@ -179,7 +187,7 @@ class ReportDocument(FPDF):
         self.paragraph(number, NOTE, colour=GREY, align="R")
         self.set_y(-12)
         text = self.clean(self._name)
-        self._use_font(text, NOTE, False)
+        self.set_font("sans", "", NOTE)
         while len(text) > 1 and self.get_string_width(text) > 0.7 * self.epw:
             text = text[: len(text) * 9 // 10].rstrip("…") + "…"
         self.paragraph(text, NOTE, colour=GREY)
@@ -187,11 +195,3 @@ class ReportDocument(FPDF):
     @property
     def _wrapping(self) -> WrapMode:
         return WrapMode.WORD if sentence_space(self.language) else WrapMode.CHAR
-
-    def _characters(self, style: str) -> Iterable[int]:
-        return self.fonts[f"sans{style}"].cmap  # type: ignore[union-attr]
-
-    def _use_font(self, text: str, size: float, bold: bool) -> None:
-        # The bold font holds only the report's own words; file names that it lacks are written in the regular one.
-        bold = bold and all(ord(character) in self._characters("B") for character in text)
-        self.set_font("sans", "B" if bold else "", size)

@@ -112,14 +112,10 @@ def _load(path: Path) -> cv2.FaceDetectorYN:
     if not path.is_file():
         raise WeightsError("faces_detector_missing", path=path)
     model = np.fromfile(path, np.uint8)
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it warns of an unused target
     try:
         return cv2.FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), (320, 320), _SCORE, 0.3, 5 * MOST_FACES)
     except cv2.error as error:
         raise WeightsError("faces_detector_unusable", path=path) from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..errors import Cancelled, EnhanceError, WeightsError, optional_packages
+from ..errors import EnhanceError, WeightsError, check_stop, optional_packages
 from ..images import Box, SourceImage
 from ..settings import PRESETS
 from .face_detection import CROP, Face, align, find_faces, invert, scale_of, transform
@@ -113,8 +113,7 @@ class FaceRestorer:
         """Restore all faces. Raises Cancelled if `stop` is set before the last one."""
         restored = []
         for crop in crops:
-            if stop is not None and stop.is_set():
-                raise Cancelled("stopped")
+            check_stop(stop)
             restored.append(self(crop))
         return restored
 

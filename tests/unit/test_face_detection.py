@@ -35,9 +35,6 @@ def test_a_rotated_face_is_found_and_aligned(detector_file, woman, degrees):
     faces = find_faces(rotate(woman, degrees), detector_file)
 
     assert len(faces) == 1
-    downwards = faces[0].landmarks[3:].mean(axis=0) - faces[0].landmarks[:2].mean(axis=0)
-    tilt = np.degrees(np.arctan2(downwards[0], downwards[1]))
-    assert abs((tilt - degrees + 180) % 360 - 180) < 6  # The head is a little tilted in the original.
     upright, _ = align(rotate(woman, degrees), faces[0].landmarks)
     straight, _ = align(woman, find_faces(woman, detector_file)[0].landmarks)
     middle = np.s_[180:400, 150:360]
@@ -55,13 +52,10 @@ def test_small_and_large_faces_are_found(detector_file, woman, enlarged):
     assert faces[0].size == pytest.approx(110 * enlarged, rel=0.2)
 
 
-def test_16_bit_and_grey_images_have_the_same_faces(detector_file, woman):
-    eight = find_faces(woman, detector_file)[0]
-    sixteen = find_faces(woman.astype(np.uint16) * 257, detector_file)[0]
-    grey = np.repeat(cv2.cvtColor(woman, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+def test_16_bit_images_have_the_same_faces(detector_file, woman):
+    (eight,), (sixteen,) = (find_faces(image, detector_file) for image in (woman, woman.astype(np.uint16) * 257))
 
     assert np.array_equal(eight.landmarks, sixteen.landmarks)
-    assert np.abs(find_faces(grey, detector_file)[0].landmarks - eight.landmarks).max() < 3
 
 
 def test_50_faces_of_a_crowd_are_found_once_each(detector_file, woman):

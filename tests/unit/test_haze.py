@@ -21,7 +21,6 @@ CLEAR = {
 }  # fmt: skip
 FEW = ("astronaut", "lion", "coffee at 1/3", "rocket at 1/1", "hubble")
 """Photos of the usual tests. `make long` tests all of them."""
-AIRLIGHTS = [(228, 228, 228), (250, 250, 250), (200, 212, 228), (235, 222, 205)]
 LONG = pytest.mark.long
 HEIGHT, WIDTH = 320, 480
 DOWN = np.linspace(0, 1, HEIGHT)[:, None, None]
@@ -44,23 +43,13 @@ CLOUDS = np.clip(4 * (fractal(1) - 0.45), 0, 1)
 SKIES = {
     "white": mix((244, 244, 244), (246, 246, 246), fractal(1)),
     "overcast": mix((150, 155, 162), (235, 236, 240), fractal(1)),
-    "dark clouds": mix((70, 75, 85), (200, 202, 208), fractal(1)),
-    "blue": mix((60, 110, 200), (170, 200, 235), DOWN + 0 * CLOUDS),
     "blue with clouds": mix(mix((60, 110, 200), (150, 190, 235), DOWN), (245, 245, 248), CLOUDS),
-    "sunset": mix((70, 70, 130), (255, 150, 60), DOWN + 0 * CLOUDS),
     "sunset with clouds": mix(mix((60, 60, 120), (255, 160, 70), DOWN), (255, 190, 140), CLOUDS),
     "milky": mix((150, 180, 215), (215, 225, 238), DOWN + 0 * CLOUDS),
-}
-OTHERS = {
     "snow": mix((170, 178, 195), (250, 250, 252), fractal(3, 1.4)),
     "sand": mix((170, 140, 100), (235, 210, 170), fractal(9, 1.0)),
     "sea": mix((30, 90, 120), (120, 170, 190), fractal(5, 1.2)),
 }
-
-
-def as_image(pixels: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(2).normal(0, 0.8, pixels.shape)
-    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
 
 
 def add_haze(rgb: np.ndarray, near: float, far: float, airlight: tuple[int, int, int] = (228, 228, 228)) -> np.ndarray:
@@ -74,16 +63,12 @@ def test_clear_photos_have_no_haze(name):
 
 
 @pytest.mark.parametrize("name", SKIES)
-@pytest.mark.parametrize("ground", [pytest.param(0, marks=LONG), 0.15, pytest.param(0.35, marks=LONG)])
-def test_skies_have_no_haze(name, ground):
+@pytest.mark.parametrize("ground", [0, 0.15, 0.35])
+def test_skies_snow_sand_and_sea_have_no_haze(name, ground):
     land = mix((10, 14, 8), (110, 105, 70), fractal(7, 1.2))
     is_land = np.arange(HEIGHT)[:, None, None] >= (1 - ground) * HEIGHT
-    assert measure(as_image(np.where(is_land, land, SKIES[name]))).haze == 0
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_snow_sand_and_sea_have_no_haze(name):
-    assert measure(as_image(OTHERS[name])).haze == 0
+    image = np.where(is_land, land, SKIES[name]) + np.random.default_rng(2).normal(0, 0.8, land.shape)
+    assert measure(np.clip(np.rint(image), 0, 255).astype(np.uint8)).haze == 0
 
 
 @pytest.mark.parametrize("rgb", [page(), page((215, 212, 205)), page((25, 25, 30)), interface()])
@@ -98,7 +83,7 @@ def test_grey_photos_have_no_haze(name):
     assert measure(add_haze(photo(name), 0.3, 0.5)).haze == 0
 
 
-@pytest.mark.parametrize("airlight", [AIRLIGHTS[0], *(pytest.param(colour, marks=LONG) for colour in AIRLIGHTS[1:])])
+@pytest.mark.parametrize("airlight", [(228, 228, 228), (200, 212, 228)])
 def test_haze_of_30_percent_is_found(airlight):
     found = [
         measure(add_haze(source(), near, far, airlight)).haze
@@ -109,8 +94,7 @@ def test_haze_of_30_percent_is_found(airlight):
     assert min(found) >= HAZY
 
 
-@pytest.mark.parametrize("veil", [pytest.param(0.3, marks=LONG), 0.4, pytest.param(0.5, marks=LONG)])
-def test_the_amount_is_close_to_the_veil(veil):
-    errors = [measure(add_haze(source(), veil, veil)).haze - veil for source in COLOUR.values()]
+def test_the_amount_is_close_to_the_veil():
+    errors = [measure(add_haze(source(), 0.4, 0.4)).haze - 0.4 for source in COLOUR.values()]
 
     assert np.mean(np.abs(errors)) < 0.1

@@ -69,19 +69,19 @@ def test_the_area_with_the_lowest_fidelity_is_inside_the_image(enhancer, tmp_pat
     assert enhancer.run(path, FAST.changed(reduce=4)).info["fidelity_worst_place"] == [0, 0]
 
 
-@pytest.mark.parametrize(("reduce", "scene"), [(2, "dehaze"), (3, None)])
-def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, reduce, scene):
+@pytest.mark.parametrize(("reduce", "scale", "scene"), [(2, 2, "dehaze"), (3, 1, None)])
+def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, reduce, scale, scene):
     monkeypatch.setitem(PRESETS, "anime-fast", replace(PRESETS["anime-fast"], scene=scene))
     height, width = 125 * reduce - 1, 112 * reduce + 1
     rgb = np.tile(data.astronaut()[30:330, 60:390], (2, 2, 1))[:height, :width]
     hazy = rgb * 0.5 + 110 if scene else rgb
     path = save(tmp_path / "photo.png", hazy.astype(np.uint8))
-    settings = FAST.changed(reduce=reduce)
+    settings = FAST.changed(reduce=reduce, scale=scale)
 
     preview = enhancer.preview(path, settings, x=61, y=47, size=50)
     result = enhancer.run(path, settings, preview=preview)
 
-    assert preview.before.shape == preview.after.shape == (*(round(50 * 4 / reduce),) * 2, 3)
+    assert preview.before.shape == preview.after.shape == (50 * scale, 50 * scale, 3)
     assert result.info["signature"] == preview.info["signature"]
     assert result.info["agreement_db"] > 50
     at_the_border = enhancer.preview(path, settings, x=width, y=height, size=50).after

@@ -4,21 +4,37 @@ import cv2
 import numpy as np
 import pytest
 
+from enhance.output.live_view import LiveView
 from enhance.output.thumbnails import Thumbnail, most_detailed_point, resize_for_screen
 from tests.conftest import psnr
 
 
-@pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
 @pytest.mark.parametrize("limit", [61, 500])
-def test_strips_give_a_thumbnail_of_the_whole(photo, columns, limit):
+def test_strips_give_a_thumbnail_of_the_whole(photo, limit):
     large = cv2.resize(photo, (223, 161), interpolation=cv2.INTER_CUBIC)
-    thumbnail = Thumbnail(161, 223, columns=columns, limit=limit)
+    thumbnail = Thumbnail(161, 223, limit=limit)
 
-    for first in range(0, 223 if columns else 161, 24):
-        thumbnail.add(large[:, first : first + 24] if columns else large[first : first + 24])
+    for first in range(0, 161, 24):
+        thumbnail.add(large[first : first + 24])
 
     assert max(thumbnail.size) == min(limit, 223)
     assert psnr(thumbnail.pixels, resize_for_screen(large, thumbnail.size)) > 24
+
+
+@pytest.mark.parametrize("size", [(80, 60), (60, 80)])
+def test_the_view_of_a_run_shows_the_result_and_the_photo_where_it_is_not_computed(size):
+    """The strips of a wide image arrive from left to right."""
+    height, width = size
+    view = LiveView(width, height, 4, np.full((height, width, 3), 200, np.uint8))
+    strip = np.full((4 * height, 4 * width // 2, 3), 30, np.uint8)
+
+    view.strip(strip if width > height else strip.swapaxes(0, 1)[: 4 * height // 2])
+
+    shown = view.view(0.0)
+    assert shown is not None
+    assert shown.shape[0] / shown.shape[1] == pytest.approx(height / width)
+    first, last = (shown[0, 0], shown[-1, -1])
+    assert (first.tolist(), last.tolist(), view.share) == ([30] * 3, [100] * 3, 0.5)
 
 
 def test_the_most_detailed_point_is_in_the_detailed_part(photo):
