@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 import cv2
@@ -37,8 +37,9 @@ _WHITE = 65535
 _MAX_PROFILE_SECONDS = 1.0
 """Limit of the processor time to prepare a profile. Real profiles take milliseconds, crafted profiles minutes."""
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
-BLOCK = 256
-"""Rows in which the nearest visible pixel is searched. No network has a larger receptive radius."""
+_REACH = 256
+"""Rows above and below in which the nearest visible pixel is searched. No network has a larger receptive radius."""
+BLOCK = 2 * _REACH
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,23 +191,20 @@ def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Give transparent pixels the colour of the nearest visible one, in blocks of BLOCK rows [n, W, C], alpha last.
 
-    Their own colour is often black or white, and upscaling would draw it into the visible edge. Two blocks at a time
-    are processed with one more above and below, so that memory grows with the width only. Pixels without a visible one
-    within 256 rows can stay as they are.
+    Their own colour is often black or white, and upscaling would draw it into the visible edge. Each block is processed
+    with half of the ones above and below, so that memory grows with the width only. Pixels without a visible one within
+    256 rows can stay as they are.
     """
-    window: list[np.ndarray] = []
-    above, source = 0, iter(blocks)
-    while True:
-        window += islice(source, above + 3 - len(window))
-        filled = window[above : above + 2]
-        if not filled:
-            return
-        pixels = np.concatenate(window)
-        first = sum(map(len, window[:above]))
-        last = first + sum(map(len, filled))
-        _fill_rows(pixels, first, last)
-        yield from (pixels[row : min(row + BLOCK, last)] for row in range(first, last, BLOCK))
-        window, above = window[above + 1 :], 1
+    source = iter(blocks)
+    block = next(source)
+    nothing = above = block[:0]
+    for following in chain(source, [nothing]):
+        window = np.concatenate([above, block, following[:_REACH]])
+        first, last = len(above), len(above) + len(block)
+        above = block[-_REACH:].copy()
+        _fill_rows(window, first, last)
+        yield window[first:last]
+        block = following
 
 
 def _fill_rows(window: np.ndarray, first: int, last: int) -> None:

@@ -55,7 +55,7 @@ _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 _BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48}
 _DEEP_BYTES_PER_PIXEL = {"PNG": 18, "JXL": 52}
 _OTHER_BYTES, _OTHER_DEEP_BYTES = 10, 34
-_FILL_BYTES = 48  # per pixel of the rows in which `fill_transparent` works
+_FILL_BYTES = 50  # per pixel of the rows in which `fill_transparent` works
 
 # The slowest files on one slow core take 0.15 s per megapixel of 8 bits and 0.8 s of 64 bits.
 _SECONDS, _SECONDS_PER_MEGAPIXEL, _DEEP_SECONDS_PER_MEGAPIXEL = 10.0, 0.5, 1.5
@@ -186,7 +186,7 @@ def _budget(header: Header, size: int) -> DecodeBudget:
     known, other = (_DEEP_BYTES_PER_PIXEL, _OTHER_DEEP_BYTES) if header.bits > 8 else (_BYTES_PER_PIXEL, _OTHER_BYTES)
     each = known.get(header.format, other)
     width, height = header.upright_size
-    fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
+    fill = _FILL_BYTES * width * min(2 * BLOCK, height) if header.has_alpha else 0
     attached = header.gain_map.width * header.gain_map.height if header.gain_map else 0
     more = fill + attached * _BYTES_PER_PIXEL["JPEG"] + 2 * size
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.bits > 8 else _SECONDS_PER_MEGAPIXEL

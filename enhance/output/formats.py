@@ -343,15 +343,15 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     ending = source.ending(b"\xff\xd8") or b"\xff\xd9"
     # The mark is at the end of the file, so it belongs to the gain map.
     attached = source.gain_map[:-2] + ending if source.gain_map else b""
-    metadata, index = _jpeg_metadata(source, attached), 0
+    metadata = _jpeg_metadata(source, attached)
+    index = 0
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
         # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip fits all scans.
         Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
         head, scan = _split_jpeg(coded.getvalue(), height, interval)
         if attached and not number:
-            index = _end_of_segments(head)  # Written again when the length of the photo is known.
-            head = head[:index] + index_segment(0, 0, len(attached)) + head[index:]
+            index = head.index(index_segment(0, 0, len(attached)))
         file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
         file.write(scan)
     if not attached:
@@ -360,16 +360,8 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     file.write(b"\xff\xd9")
     size = file.tell()
     file.write(attached)
-    file.seek(index)
+    file.seek(index)  # The length of the photo is known now.
     file.write(index_segment(size, size - index - INDEX_HEADER, len(attached)))
-
-
-def _end_of_segments(head: bytes) -> int:
-    """Return the position behind the application segments and comments at the start of a JPEG."""
-    position = 2
-    while 0xE0 <= head[position + 1] <= 0xEF or head[position + 1] == 0xFE:
-        position += 2 + int.from_bytes(head[position + 2 : position + 4], "big")
-    return position
 
 
 def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
@@ -384,7 +376,7 @@ def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
     segments += [segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]
     if attached:
         xmp = with_directory(xmp, attached)
-        segments.append(version_segment(attached))
+        segments += [version_segment(attached), index_segment(0, 0, len(attached))]
     return {
         "exif": b"Exif\0\0" + metadata.exif if metadata.exif else b"",
         "xmp": xmp,

@@ -123,13 +123,6 @@ def test_a_grey_photo_stays_grey(tmp_path):
     assert np.ptp(clean, axis=2).max() <= 1
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 3), (128, 128)])
-def test_the_tables_of_a_crafted_file_of_any_size_can_have_zeros(tmp_path, height, width):
-    image = replace(jpeg(tmp_path, small(height, width), 50), jpeg_table=(0,) * 64)
-
-    assert np.abs(deblocked_rows(image)(0, height).astype(int) - image.rgb).mean() < 6
-
-
 def test_only_jpegs_with_visible_blocks_change(tmp_path):
     files = {"photo.png": {}, "clear.jpg": {"quality": 95}, "cmyk.jpg": {"quality": 50}}
     for name, options in files.items():
@@ -170,3 +163,10 @@ def test_a_preview_agrees_with_the_run(enhancer, tmp_path):
 
     assert (preview.region.cut.box.top, preview.region.cut.box.left) == (51, 45)
     assert (result.info["agreement_db"] or 0) > 80
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 3), (128, 128)])
+def test_the_tables_of_a_crafted_file_of_any_size_can_have_zeros(tmp_path, size):
+    image = replace(jpeg(tmp_path, small(*size), 50), jpeg_table=(0,) * 64)
+
+    assert np.abs(deblocked_rows(image)(0, size[0]).astype(int) - image.rgb).mean() < 6

@@ -97,17 +97,6 @@ def test_a_bright_sky_stays_bright():
     assert np.abs(result[:110].astype(int) - view[:110]).max() <= 12
 
 
-@pytest.mark.parametrize(("backdrop", "radius"), [(220, 48), (255, 100)])
-def test_an_object_on_a_white_backdrop_is_not_hazy(backdrop, radius):
-    photo = data.coffee()
-    mask = np.zeros(photo.shape[:2], np.float32)
-    cv2.circle(mask, (300, 200), radius, 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.5)[..., None]
-    image = np.rint(photo * mask + backdrop * (1 - mask)).astype(np.uint8)
-
-    assert np.array_equal(dehaze(image), image)
-
-
 @pytest.mark.parametrize("size", [(1, 1), (3, 20_000)])
 def test_unusual_sizes_work(size):
     image = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
