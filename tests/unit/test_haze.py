@@ -40,7 +40,6 @@ def mix(first: object, second: object, share: np.ndarray) -> np.ndarray:
 CLOUDS = np.clip(4 * (fractal(1) - 0.45), 0, 1)
 SKIES = {
     "white": mix((244, 244, 244), (246, 246, 246), fractal(1)),
-    "overcast": mix((150, 155, 162), (235, 236, 240), fractal(1)),
     "blue with clouds": mix(mix((60, 110, 200), (150, 190, 235), DOWN), (245, 245, 248), CLOUDS),
     "sunset with clouds": mix(mix((60, 60, 120), (255, 160, 70), DOWN), (255, 190, 140), CLOUDS),
     "milky": mix((150, 180, 215), (215, 225, 238), DOWN + 0 * CLOUDS),

@@ -61,8 +61,6 @@ def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, phot
     assert [shown.describe() for shown in (left, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
     assert calls == [1, 1]
     assert both.patches[0] is left.patches[0]
-    FaceCache(Path, restore).faces(seen)
-    assert calls == [1, 1, 2]
 
 
 def test_only_the_face_changes_and_only_with_strength(enhancer, portrait, restored):

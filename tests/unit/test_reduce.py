@@ -48,22 +48,6 @@ def test_the_result_equals_that_of_the_averages(enhancer, tmp_path):
     assert reduced.info["fidelity_db"] == expected.info["fidelity_db"]
 
 
-@pytest.mark.parametrize(("reduce", "scale"), [(3, 1), (2, 1.3)])
-def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
-    photo = piece(12 * 8, 12 * 7)
-    odd = photo[:-1, :-5]
-    settings = FAST.changed(reduce=reduce, scale=scale)
-
-    whole = enhancer.run(save(tmp_path / "whole.png", photo), settings)
-    cut = enhancer.run(save(tmp_path / "odd.png", odd), settings)
-
-    height, width = cut.array.shape[:2]
-    assert (height, width) == (round(95 * scale), round(79 * scale))
-    inner = slice(None, round(60 * scale)), slice(None, round(50 * scale))
-    assert psnr(cut.array[inner], whole.array[inner]) > (38 if scale == 1.3 else 50)
-    assert cut.info["fidelity_db"] == pytest.approx(whole.info["fidelity_db"], abs=1)
-
-
 def test_the_area_with_the_lowest_fidelity_is_inside_the_image(enhancer, tmp_path):
     path = save(tmp_path / "small.png", piece(1, 1))
     assert enhancer.run(path, FAST.changed(reduce=4)).info["fidelity_worst_place"] == [0, 0]
