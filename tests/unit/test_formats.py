@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import threading
@@ -76,14 +77,14 @@ def test_higher_quality_is_closer_to_the_png_and_larger(finished, photo, ending)
 @pytest.mark.parametrize(("quality", "channels"), [(90, 3), (89, 3), (80, 1)])
 def test_a_jpeg_written_in_strips_equals_one_written_at_once(finished, photo, monkeypatch, quality, channels):
     """From 90 up, the colour has the resolution of the brightness."""
-    values = np.tile(photo, (3, 2, 1))[:117, :101, :channels].squeeze()
+    values = np.tile(photo, (4, 2, 1))[:157, :101, :channels].squeeze()
     whole = io.BytesIO()
     Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
-    monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # More than seven strips.
+    monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # Strips of 16 rows.
 
     result = exported(finished(values), "jpg", quality)
 
-    assert b"\xff\xd6" in result.read_bytes()
+    assert re.findall(rb"\xff[\xd0-\xd7]", result.read_bytes()) == [b"\xff%c" % (0xD0 + n % 8) for n in range(9)]
     assert np.array_equal(pixels(result), np.asarray(Image.open(whole)))
 
 

@@ -46,7 +46,7 @@ def write(path: Path, array: np.ndarray, step: int = 7, **options) -> PngWriter:
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (37, 53)])
-def test_opencv_and_the_reader_read_every_pixel(tmp_path, size, channels, bits):
+def test_opencv_and_the_reader_read_every_pixel(tmp_path, size: tuple[int, int], channels: int, bits: int):
     array, path = values(*size, channels, bits), tmp_path / "out.png"
     write(path, array)
     got = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
