@@ -50,16 +50,6 @@ _EXIT_SECONDS = 8.0
 """Time for cleaning up after a signal, before the process exits anyway."""
 _WITHDRAWN = {"--pages": "pages_gone", "--print-fit": "print_fit_gone"}
 """Options of earlier versions, and the texts that state what to use instead."""
-_MEANINGS = {
-    "strength": "how much generated detail to use",
-    "fidelity": "how closely the result follows the photo",
-    "denoise": "how much noise to remove, for the preset fast only",
-    "sharpen": "how much to sharpen the result",
-    "saturation": "colour saturation, where 1 means unchanged",
-    "contrast": "contrast, where 1 means unchanged",
-    "tile": "tile size in pixels, which limits memory and does not change the result",
-    "reduce": "factor by which a soft photo is downscaled first",
-}
 
 
 def program(arguments: list[str] | None = None) -> NoReturn:
@@ -173,8 +163,8 @@ def _add_run(run: ArgumentParser) -> None:
     add("--no-tuning", action="store_true", help="write the output of the network without adjustments")
     _add_size(run)
     for name, (low, high) in RANGES.items():
-        usual = f" (default {USUAL[name]:g})" if name in WHOLE else ""
-        _add_number(run, name, f"{_MEANINGS[name]}: {low:g} to {high:g}{usual}")
+        usual = f" Default: {USUAL[name]:g}." if name in WHOLE else ""
+        _add_number(run, name, translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}") + usual)
     add(
         "--format", help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, otherwise png)"
     )
