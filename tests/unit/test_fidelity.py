@@ -247,6 +247,13 @@ def test_the_worst_place_is_not_on_the_border_more_often_than_elsewhere():
     assert np.mean(np.array(distances) < 5) < 0.5
 
 
+def test_a_lower_contrast_is_hardly_an_error():
+    photo = piece(120, 120)
+    lower = np.rint(110 + 0.8 * (upscaled(photo).astype(float) - 110)).astype(np.uint8)
+
+    assert fidelity_grade(fidelity_of(photo, lower).worst_db) == "good"
+
+
 def test_a_digit_in_faint_print_counts_like_one_in_black():
     worst = []
     for ground in ((255, 0), (200, 160)):
