@@ -178,7 +178,7 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
     least = np.minimum.reduce(energies)
     weights = [(least / energy) ** 4 for energy in energies]
     total = np.add.reduce(weights)
-    shares = [cv2.merge([weight / total] * 3) for weight in weights]
+    shares = [_in_colour(weight / total) for weight in weights]
     return np.add.reduce([cv2.multiply(one, share) for one, share in zip(differences, shares, strict=True)])
 
 
@@ -186,7 +186,7 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     """Return C, the part of D to add: its structure where the result has texture, else its low frequencies."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
     spread = _grey(_variance(averages, _TEXTURE_RADIUS))
-    textured = cv2.merge([spread / (spread + smoothness / 2)] * 3)
+    textured = _in_colour(spread / (spread + smoothness / 2))
     tone = _mean(missing, _BROAD_RADIUS)
     return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
 
@@ -196,19 +196,19 @@ def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
 
     Where the variance of this detail exceeds that of the noise, some of it belongs to the photo, so less is returned.
     """
-    luma = cv2.merge([cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)] * 3)
+    luma = _in_colour(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
     chroma = pixels - luma
     detail = chroma - _guided(chroma, luma, _COLOUR_RADIUS, _COLOUR_SMOOTHNESS)
     variance = _mean(_grey(detail * detail), _COLOUR_RADIUS)
     share = noise**2 / np.maximum(variance, noise**2)
-    return detail * cv2.merge([share] * 3)
+    return detail * _in_colour(share)
 
 
 def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
     """Return G, the photo without detail that is no more than noise, sharpened according to its softness."""
     noise, radius = max(degradation.noise, 0.5) ** 2, _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    share = cv2.merge([_share_of_signal(_variance(light, radius), noise)] * 3)
+    share = _in_colour(_share_of_signal(_variance(light, radius), noise))
     share = np.maximum(share, _share_of_signal(_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise))
     mean = _mean(photo, radius)
     clean = _mean(share, radius) * photo + _mean(mean - share * mean, radius)
@@ -244,6 +244,11 @@ def _variance(pixels: np.ndarray, radius: int) -> np.ndarray:
 def _grey(pixels: np.ndarray) -> np.ndarray:
     """Return the mean of the channels, [n, W]."""
     return cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(pixels.shape[:2])
+
+
+def _in_colour(plane: np.ndarray) -> np.ndarray:
+    """Return three equal channels, [n, W, 3]."""
+    return cv2.merge([plane] * 3)
 
 
 class AreaAverage:
