@@ -40,7 +40,7 @@ def view() -> np.ndarray:
     return add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
 
 
-@pytest.mark.parametrize("photo", [data.astronaut(), np.dstack([data.page()] * 3)])
+@pytest.mark.parametrize("photo", [data.astronaut(), data.rocket(), np.dstack([data.page()] * 3)])
 def test_a_clear_image_does_not_change(photo):
     assert psnr(dehaze(photo), photo) > 40
     assert find_haze(photo).amount < HAZY

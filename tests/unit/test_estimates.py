@@ -23,6 +23,8 @@ def test_a_model_without_runs_is_timed_once(monkeypatch):
 
     estimator.record(MODEL, DTYPE, 1e6, 80.0)
     assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(160), "a run replaces the timed strip"
+    estimator.record(MODEL, DTYPE, 1e6, 40.0)
+    assert 100 < estimator.seconds(MODEL, DTYPE, 2e6) < 150, "both runs count"
 
 
 @pytest.mark.parametrize("pace", [0.25, 1, 4], ids=["slow at first", "as expected", "quick at first"])

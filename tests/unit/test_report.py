@@ -48,7 +48,7 @@ def english_in(text: str) -> set[str]:
 
 
 def test_the_report_has_all_facts_of_the_run_but_no_server_paths(enhancer, tmp_path):
-    path, pixels = tmp_path / "猫.png", data.chelsea()[:120, 100:280]
+    path, pixels = tmp_path / "猫🐈.png", data.chelsea()[:120, 100:280]
     path.write_bytes(encode_png(pixels))
     info = enhancer.run(path, TUNED).info
     more: Any = {"fidelity_worst_db": 24.5, "agreement_db": 61.25, "seconds": {"total": 13.01}}
@@ -58,12 +58,12 @@ def test_the_report_has_all_facts_of_the_run_but_no_server_paths(enhancer, tmp_p
 
     assert "Pages:           2" in facts
     assert "A4" in facts
-    assert "Title:           Enhancement report: 猫.png" in facts
+    assert "Title:           Enhancement report: 猫□.png" in facts
     assert b"/Lang (en)" in document
-    assert str(tmp_path) not in text
+    assert f"/{tmp_path.parts[1]}/" not in text
     checksums = info["input"]["sha256"], info["output"]["sha256"], info["model"]["sha256"]
     for words in (
-        *("Enhancement report", "猫.png", "mine.png", "180 × 120 px", "720 × 480 px", "RGB, 8-bit", "Anime (fast)"),
+        *("Enhancement report", "猫□.png", "mine.png", "180 × 120 px", "720 × 480 px", "RGB, 8-bit", "Anime (fast)"),
         *(f"{info['output']['bytes']:,} bytes", info["signature"][:32], *(one[:32] for one in checksums)),
         *("realesr-animevideov3", "BSD-3-Clause", "cpu · fp32", "up to 192 px", "13.0 s", "61.2 dB"),
         *("very high (24.5 dB in the areas", "Strength 0.6", "Fidelity 1", "Sharpen 0.05", "Contrast 1"),
