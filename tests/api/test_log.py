@@ -22,7 +22,7 @@ from PIL import Image
 
 from enhance.errors import PictureError
 from enhance.images.worker import Workers
-from enhance.logs import hide_messages, log_printed_exceptions
+from enhance.web.metrics import quiet_logs
 
 from ..site import wait_until
 from .calls import META
@@ -43,8 +43,7 @@ def logged(monkeypatch) -> Iterator[io.StringIO]:
         monkeypatch.setattr(module, name, getattr(module, name))
     factory, output = logging.getLogRecordFactory(), io.StringIO()
     handler = logging.StreamHandler(output)
-    hide_messages()
-    log_printed_exceptions()
+    quiet_logs(as_json=False)
     logging.getLogger("enhance").addHandler(handler)
     yield output
     logging.getLogger("enhance").removeHandler(handler)
