@@ -76,7 +76,7 @@ def test_a_batch_is_complete_beyond_the_disk_limit_and_if_the_data_folder_is_del
         assert {"21-4x.png", "22-4x.png", "23-4x.png"} < set(archive.namelist())
 
 
-def test_a_cancelled_report_ends_at_once(site, client):
+def test_a_cancelled_report_ends_at_once_and_leaves_no_file(site, client):
     _, info = client.predict(image=handle_file(site.photo("report.png", 61, 60)), api_name="/enhance", **FAST)
     with site.enhancer.paused("report"):
         job = client.submit(task_id=info["task_id"], api_name="/report")
@@ -84,6 +84,7 @@ def test_a_cancelled_report_ends_at_once(site, client):
         assert site.enhancer.scheduler.count("preview") == 1
         job.cancel()
         wait_until(lambda: site.enhancer.scheduler.count("preview") == 0)
+    assert list(site.enhancer.tasks.reports.glob(f"{info['task_id']}*")) == []
     assert Path(client.predict(task_id=info["task_id"], api_name="/report")).is_file()
 
 
