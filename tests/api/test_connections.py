@@ -123,11 +123,12 @@ def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
     assert app.ends[-1] == "http.request"
 
 
-def test_a_new_request_is_served_while_incomplete_ones_use_all_connections(serve):
+@pytest.mark.parametrize("start", [HALF, UPLOAD])
+def test_a_new_request_is_served_while_incomplete_ones_use_all_connections(serve, start):
     port = serve(MOST_CONNECTIONS=8, SLACK_SECONDS=600.0)
     with ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(connected(port, HALF))
+            stack.enter_context(connected(port, start))
             time.sleep(0.01)  # for the server to accept it
         for _ in range(3):
             assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "done"
