@@ -101,7 +101,6 @@ BAD = {
     "unknown network": ({"fc.weight": torch.zeros(3, 3)}, "weights_add_unknown"),
     "wrong shape": (compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)}), "weights_add_damaged"),
     "extra tensor": (compact(extra=torch.zeros(1)), "weights_add_damaged"),
-    "forged size": (compact(**{"body.0.weight": torch.zeros(10**6, 3, 3, 3)}), "weights_add_damaged"),
     "NaN": (compact(**{"body.0.bias": torch.full((8,), float("nan"))}), "weights_add_not_finite"),
     "expanded tensor": (compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)}), "weights_add_large"),
     "an architecture that cannot be streamed": (
@@ -126,6 +125,15 @@ def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsy
     assert capsys.readouterr().err.count("\n") == 1
     assert files_in(store.folder) == []
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_forged_size_is_rejected_before_memory_is_allocated(tmp_path: Path, store: Store, monkeypatch):
+    torch.save(compact(**{"body.0.weight": torch.zeros(500, 3, 3, 3)}), tmp_path / "model.pth")
+    devices = set()
+    monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", lambda tensor, **_: devices.add(tensor.device.type))
+
+    assert error_of(tmp_path / "model.pth", store).key == "weights_add_damaged"
+    assert devices == {"meta"}
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
@@ -212,11 +220,12 @@ def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: 
     assert (mine.name, {*rest}) == ("mine", {*others})
 
 
-def test_a_full_disk_changes_nothing(store: Store, file: Path):
+@pytest.mark.parametrize(("limit", "author"), [(200, ""), (100_000, "A. Author" * 20_000)], ids=["weights", "record"])
+def test_a_full_disk_changes_nothing(limit: int, author: str, store: Store, file: Path):
     add(file, "first", store.folder)
     before = files_in(store.folder)
-    with limit_file_size(200), pytest.raises(StorageError):
-        add(file, "second", store.folder)
+    with limit_file_size(limit), pytest.raises(StorageError):
+        add(file, "second", store.folder, author=author)
 
     assert files_in(store.folder) == before
     assert list(own_models(store.folder)) == ["first"]
