@@ -22,6 +22,7 @@ from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
 
 FILES = Path(__file__).with_name("files")
+"""Photos, blocks of metadata and a profile that no library in the tests can write."""
 ORIGIN = Origin("a" * 64, "b" * 64)
 """The origin that `finished_png` states."""
 
