@@ -182,7 +182,7 @@ class BatchRun:
             self._waiting.clear()
             items = self.batch.items
         for item in items:
-            if item.state in ("waiting", "failed"):  # A failed file is reported, too.
+            if item.state in ("waiting", "failed"):  # Failed files are also reported.
                 is_unchecked = item.state == "waiting" and not item.address
                 checked = self._check(item) if is_unchecked else item
                 with self._lock:

@@ -17,7 +17,7 @@ BALANCED_NOISE = 4.0
 BALANCED_QUALITY = 80
 """The JPEG quality from which `balanced` is better than `fast` with the values for compressed photos."""
 COMPRESSED_NOISE = 1.0
-"""The noise from which `balanced` is worse for a compressed photo, whose noise was stronger before compression."""
+"""The noise from which `balanced` is worse for a compressed photo, because compression removed a part of the noise."""
 CLEAN_BLUR = 0.35
 """The blur from which `fast` is better than `precise`: a Gaussian blur of 0.6 px. At 0.5 px, `precise` is better."""
 BLURRED_NOISE = 0.8
@@ -72,7 +72,7 @@ def _has_compressed_lines(analysis: Analysis) -> bool:
 
 
 def _is_slightly_compressed(analysis: Analysis) -> bool:
-    """Return whether `balanced` restores the detail of a compressed photo without enlarging its blocks or its noise."""
+    """Return whether a compressed photo is so good that `balanced` does not enlarge its artifacts or its noise."""
     is_good = analysis.jpeg_quality is not None and analysis.jpeg_quality >= BALANCED_QUALITY
     return is_good and is_compressed(analysis) and analysis.noise < COMPRESSED_NOISE and not _is_soft(analysis)
 

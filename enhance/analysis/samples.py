@@ -58,7 +58,7 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
 
 
 def _inside(lines: np.ndarray, tolerance: int) -> slice:
-    """Return the lines that remain without the uniform lines at both ends, from a multiple of 8 on."""
+    """Return the lines without the uniform lines at both ends, starting at a multiple of 8."""
     count = len(lines)
     first = next((n for n in range(count) if _differs(lines[n], lines[0, 0], tolerance)), 0)
     last = next((n for n in range(count - 1, first, -1) if _differs(lines[n], lines[-1, -1], tolerance)), count - 1)

@@ -50,7 +50,7 @@ class RowNetwork:
 
     @classmethod
     def load(cls, recipe: WeightInterpolation) -> RowNetwork:
-        """Load a network, and interpolate its weights with those of another if `recipe` has a partner."""
+        """Load a network, and interpolate its weights with another network's if `recipe` has a partner."""
         started = time.perf_counter()
         states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
         for state, name in zip(states, recipe.models, strict=True):

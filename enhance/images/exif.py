@@ -269,7 +269,7 @@ def block_from_tiff(file: BinaryIO, without: Collection[int], longest: int = 1 <
     try:
         source, block, start = Image.Exif(), Image.Exif(), file.read(16)
         file.seek(0)
-        if start.startswith(b"II+\0"):  # BigTIFF; Pillow reads none of the other byte order.
+        if start.startswith(b"II+\0"):  # BigTIFF; Pillow reads only this byte order.
             source.bigtiff, source.endian = True, "<"
             source.load_from_fp(file, int.from_bytes(start[8:], "little"))
         else:

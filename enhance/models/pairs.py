@@ -21,18 +21,18 @@ PAIRS: Mapping[str, Pair] = {"balanced": Pair(("span-x4", "realesr-general-x4v3"
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """Return the models whose weight files a model needs: those of a pair, otherwise the model itself."""
+    """Return the models whose weight files a model needs: the models of a pair, otherwise only itself."""
     return PAIRS[name].models if name in PAIRS else (name,)
 
 
 def weighted_mean(first: Graph, second: Graph, share: float) -> Graph:
-    """Return the network whose output is `share` of one network's output and the rest of the other's.
+    """Return the network whose output is the weighted mean of two outputs; `share` is the weight of the first.
 
-    They have the same input and scale, and no tensors of the same name.
+    The networks have the same input and scale, and no tensors of the same name.
     """
     joined = Graph(list(first.nodes))
     one = joined.append(Affine, len(first.nodes) - 1, gain=share)
-    moved = len(joined.nodes) - 1  # The input of the second network is that of the first.
+    moved = len(joined.nodes) - 1  # The second network reads the input of the first.
     for node in second.nodes[1:]:
         sources = tuple(source and source + moved for source in node.sources)
         joined.nodes.append(replace(node, sources=sources))

@@ -86,7 +86,7 @@ def ensure(
 ) -> Located:
     """Return the verified file of a model, which is downloaded if it is missing. Corrupt files are renamed.
 
-    A pair has no file of its own. Its path is the weights folder, and its checksum is that of both checksums.
+    A pair has no file of its own. Its path is the weights folder, and its checksum is calculated from both checksums.
     `progress` is called during a download. An exception that it raises ends the download, and the next call resumes it.
     Raises WeightsError for an unknown name and if no source has the model, StorageError if the weights folder cannot be
     written, and Cancelled once `stop` is set.
@@ -115,7 +115,7 @@ def ensure(
 
 
 def _joined(name: str, parts: Sequence[Located], folder: Path) -> Located:
-    """Return a pair with the facts of the files of its parts."""
+    """Return the location of a pair, with the checksum, sources and licences of both files."""
     sha256 = hashlib.sha256("".join(one.sha256 for one in parts).encode()).hexdigest()
     sources = dict.fromkeys(one.source for one in parts)
     licences = dict.fromkeys(one.licence for one in parts)

@@ -5,7 +5,7 @@ the photo's size, all in 8-bit levels whatever the photo's type:
 
     y = strength * N + (1 - strength) * up(G)        G, x without its noise and its blur
     result = y + fidelity * up(C) - up(K)            C, the correction: what x shows and y does not
-                                                     K, the colour noise that is left of x
+                                                     K, the colour noise of x that remains
 
 This is iterative back-projection (Irani and Peleg 1991) that ignores the photo's noise and its blur. docs/fidelity.md
 explains it.
@@ -391,7 +391,7 @@ class FidelityMeter:
 def _places(first: int, count: int, length: int) -> range:
     """Return which of the rows [first, first + count) of a photo with `length` rows can be the worst place.
 
-    Near the border, the mean around a pixel is that of fewer pixels, which would make it the worst place too often.
+    Near the border, the mean around a pixel covers fewer pixels, which would make it the worst place too often.
     """
     inside = range(max(first, _SHAPE_RADIUS), min(first + count, length - _SHAPE_RADIUS))
     return inside or range(first, first + count)

@@ -183,7 +183,7 @@ class Encoding:
         )[1]
 
     def converts_to_srgb(self, icc: bytes | None) -> bool:
-        """Return whether colours with this profile become 8-bit sRGB, because a lossy JPEG XL has no other profile."""
+        """Return whether colours with this profile become 8-bit sRGB: a lossy JPEG XL keeps no other profile."""
         return self.format == "jxl" and not self.lossless and "sRGB" not in (profile_name(icc) or "sRGB")
 
     def input_notes(self, notes: Iterable[str], *, has_gain_map: bool) -> list[str]:

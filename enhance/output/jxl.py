@@ -42,8 +42,8 @@ def is_available() -> bool:
 def encode_jxl(values: np.ndarray, quality: int, icc: bytes | None, metadata: Metadata, ending: bytes) -> list[bytes]:
     """Return the parts of a JPEG XL file of an image [H, W, 1 to 4], uint8 or uint16.
 
-    `quality` is that of libjxl's `JxlEncoderDistanceFromQuality`. Values below 10 have no further effect. 100 is
-    lossless, and keeps the profile; below that, the values are in sRGB. `ending` are boxes.
+    `quality` is as in libjxl's `JxlEncoderDistanceFromQuality`. Values below 10 have no further effect. 100 is
+    lossless, and keeps the profile; below that, the values have to be in sRGB. `ending` are boxes.
     """
     library = importlib.import_module("pyjpegxl")
     lossless = quality == 100
@@ -77,7 +77,7 @@ def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
     if _field(reader.value, len(header)) != header:
         raise ValueError("another header than expected")
     frames = codestream[-(-len(header) // 8) :]
-    # No default, but a profile, for this colour space.
+    # Not the default encoding, but a profile for this colour space.
     bits = f"{start}01{'10' if is_grey else '00'}{_END}{_profile_bits(icc)}"
     return int(bits[::-1], 2).to_bytes(-(-len(bits) // 8), "little") + frames
 

@@ -153,7 +153,7 @@ def check_files(given: Any, limit: int) -> None:
         names = [text for name in _FILE_NAMES if isinstance(text := file.get(name), str)]
         if any(len(name) > _MAX_NAME_LENGTH for name in names):
             raise EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH)
-        # Gradio only takes objects with this key as files.
+        # Gradio treats only objects with this key as files.
         if "meta" in file and not _is_upload(file):
             raise EnhanceError("api_not_uploaded")
 

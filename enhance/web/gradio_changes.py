@@ -256,7 +256,7 @@ def user_of(scope: Scope) -> str | None:
 
 
 def client_request(request: Request, session: str) -> gr.Request:
-    """Return a request as endpoints have it. Without it, only Gradio's own routes can call them."""
+    """Return the request in the form that endpoints expect, so that routes other than Gradio's can call them."""
     return gr.Request(request, username=user_of(request.scope), session_hash=session)  # type: ignore[arg-type]
 
 

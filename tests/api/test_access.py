@@ -93,7 +93,7 @@ def test_no_route_is_open_without_a_login_or_a_key(server, routes, headers):
                     assert method == "HEAD" or re.search("[一-鿿]", answer.json()["error"]), spelling
 
 
-def test_no_web_socket_gets_in():
+def test_web_sockets_are_rejected():
     sent = []
 
     async def app(*_: Any) -> None:
@@ -107,7 +107,7 @@ def test_no_web_socket_gets_in():
     assert sent == ["websocket.close"]
 
 
-def test_without_a_login_there_is_a_sentence_instead_of_the_page(programs, errors):
+def test_without_a_login_the_page_is_replaced_by_a_message(programs, errors):
     for headers, sentence in (({}, "only for programs"), ({"accept-language": "zh-CN"}, "仅供程序使用")):
         for key in ({}, bearer(FIRST)):
             answer = httpx.get(programs.url, headers=headers | key)
@@ -228,7 +228,7 @@ def test_wrong_passwords_are_limited_for_their_address_only(guarded):
     assert log_in(guarded, "10.9.9.9", data=LOGIN).status_code == 200
 
 
-def test_a_link_to_the_login_is_no_wrong_password(guarded):
+def test_a_link_to_the_login_does_not_count_as_a_wrong_password(guarded):
     for method in ("GET", "HEAD", "OPTIONS", "PUT", "GET", "GET"):
         answer = httpx.request(method, f"{guarded.url}login", headers={"x-forwarded-for": "10.0.0.3"})
         assert answer.status_code == 401

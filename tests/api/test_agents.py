@@ -70,7 +70,7 @@ def as_data(path: Path, name: str = "") -> str:
 
 
 def check_description(server: Any, tools: dict[str, Any]) -> None:
-    """Check what a server tells about itself and about every tool and parameter."""
+    """Check how a server describes itself, its tools and their parameters."""
     assert (server.name, server.version) == ("Enhance", version())
     assert {f"/{name}" for name in tools} == ENDPOINTS
     for name, tool in tools.items():

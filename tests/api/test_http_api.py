@@ -74,7 +74,7 @@ def test_json_has_info_and_a_link(site, http, post):
         ({"tuning": "perhaps"}, "perhaps"),
     ],
 )
-def test_each_mistake_gets_a_sentence(site, post, fields, words):
+def test_each_mistake_is_reported_in_a_message(site, post, fields, words):
     answer = post(site.photo("mistake.png", 16, 16), **fields)
     assert answer.status_code == 400, answer.text
     assert words in answer.json()["error"]

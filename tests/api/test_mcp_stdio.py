@@ -37,7 +37,7 @@ def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> Non
     anyio.run(run)
 
 
-def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_sentences_as_errors(tmp_path, elsewhere):
+def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(tmp_path, elsewhere):
     source, output, foreign = tmp_path / "photo.png", tmp_path / "large.jpg", tmp_path / "mine.png"
     for path in (source, foreign):
         Image.fromarray(photo(40, 48)).save(path)

@@ -1,4 +1,4 @@
-"""Quality of the presets and of the analysis, `make quality`: the tables in README.md and docs/.
+"""Quality of the presets and of the analysis, `make quality`: the tables in the READMEs and docs/.
 
 `--docs` writes them to the documents. Outputs of the networks are cached in `.quality/`, so that a run with other
 values takes seconds.
@@ -39,7 +39,9 @@ def _tables(parts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Yield each table with the document and the section that it belongs to."""
     networks = Networks(Enhancer("cpu"))
     if "presets" in parts:
-        yield "README.md", "presets", presets.table(networks)
+        comparison = presets.table(networks)
+        yield "README.md", "presets", comparison
+        yield "README.zh-CN.md", "presets", comparison
         yield FIDELITY, "values", values_table()
     if "kinds" in parts:
         yield CHOOSING, "kinds", kinds.table()

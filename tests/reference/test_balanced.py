@@ -52,7 +52,7 @@ def networks(tmp_path, monkeypatch) -> tuple[torch.nn.Module, torch.nn.Module]:
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
-def test_it_equals_the_weighted_mean_of_both_networks_without_tiles(photo, networks):
+def test_the_result_equals_the_weighted_mean_of_both_networks_without_tiles(photo, networks):
     rgb = np.ascontiguousarray(PHOTOS[photo])
     precise, general = networks
 
@@ -80,7 +80,7 @@ def test_a_preview_agrees_with_the_result(tmp_path):
 
 
 @pytest.mark.usefixtures("networks")
-def test_its_checksum_is_that_of_both_files():
+def test_its_checksum_depends_on_both_files():
     before = models.ensure("balanced").sha256
     manifest = cast(dict[str, models.Model], models.manifest())
     checksums = {before}

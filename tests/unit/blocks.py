@@ -12,7 +12,7 @@ from tests.quality.photos import Pixels
 
 
 def block_steps(pixels: Pixels, distance: int = 8) -> float:
-    """Return the mean difference of neighbours across the borders of blocks, divided by that of all others."""
+    """Return the mean difference of neighbours across the borders of blocks, divided by the mean of all others."""
     light, borders, others = pixels.astype(float).mean(2), [], []
     for lines in (light, light.T):
         differences = np.abs(np.diff(lines, axis=0)).mean(1)

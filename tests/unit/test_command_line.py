@@ -74,7 +74,7 @@ def test_options_reach_the_settings_and_a_print_size_sets_pixels_and_resolution(
         (["LONG.png", "-o", "out", *FAST], 1, "too long"),
     ],
 )
-def test_an_unusable_option_or_path_is_one_sentence(options, status, sentence, photo_file, capsys, monkeypatch):
+def test_an_unusable_option_or_path_is_reported_in_one_line(options, status, sentence, photo_file, capsys, monkeypatch):
     monkeypatch.chdir(photo_file.parent)
     Path("file").write_text("")
     os.mkfifo("pipe.png")
@@ -99,7 +99,7 @@ def test_an_unusable_option_or_path_is_one_sentence(options, status, sentence, p
         (["analyse", "a.png", "--print-fit", "border"], "Remove --print-fit"),
     ],
 )
-def test_a_missing_argument_or_a_withdrawn_option_is_wrong_usage(command, sentence, capsys):
+def test_a_missing_argument_or_a_withdrawn_option_is_a_usage_error(command, sentence, capsys):
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 2

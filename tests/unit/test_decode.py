@@ -87,7 +87,7 @@ def check_pixels(image: SourceImage, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("kind", "source", "options"), EIGHT_BITS)
-def test_pixels_of_8_bits_are_those_of_pillow(read, kind, source, options):
+def test_8_bit_pixels_equal_pillows(read, kind, source, options):
     data = encode(SOURCES[source], kind, **options)
     expected, image = Image.open(io.BytesIO(data)), read(data)
     assert (image.mode, image.grey) == (expected.mode, source in ("1", "L", "LA", "grey P"))
