@@ -25,7 +25,7 @@ from .settings import Settings, network_key
 
 _FROM_PREVIEW = ("signature", "settings", "model", "precision")
 _STEPS = 1000
-"""The steps of the progress, in place of rows."""
+"""The steps of the progress, instead of rows."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ _D50 = bytes.fromhex("0000f6d6000100000000d32d")
 _DEPTHS = {1: "000", 2: "011111100"}
 """Unsigned integers of 8 or 16 bits, by their bytes."""
 _ALPHAS = {1: "1", 2: f"000{_DEPTHS[2]}00000"}
-"""An alpha channel of that depth, without a name, not premultiplied."""
+"""An alpha channel of the same depth, without a name, not premultiplied."""
 _GREY = "001010001110110"
 """A colour encoding in full: no profile, grey, D65, no gamma but the curve of sRGB; relative intent."""
 _RGB = "1"

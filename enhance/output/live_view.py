@@ -46,7 +46,7 @@ class LiveView:
             self._has_changed = True
 
     def _upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Swap rows and columns of an image that is streamed from left to right: it is built from top to bottom."""
+        """Swap rows and columns if the image is streamed from left to right, because a thumbnail needs rows."""
         return pixels.swapaxes(0, 1) if self.columns else pixels
 
     @property

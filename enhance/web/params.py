@@ -303,7 +303,7 @@ def call_region(given: Values) -> dict[str, Any]:
 
 
 def language_of(request: Any) -> str:
-    """Return the language of a request of Gradio or Starlette: from its link or that of its page, or the browser's."""
+    """Return the language of a request of Gradio or Starlette: from its link, its page's link or its browser."""
     headers = request.headers or {}
     page = parse_qs(headers.get("referer", "").partition("?")[2])  # The address can be malformed.
     link = (request.query_params or {}).get("lang") or page.get("lang", [""])[0]

@@ -23,9 +23,9 @@ def block_steps(pixels: Pixels, distance: int = 8) -> float:
 
 
 def grid_steps(results: Sequence[Pixels], distance: int) -> float:
-    """Return the mean difference across the borders of blocks, divided by that halfway between them.
+    """Return the mean difference across the borders of blocks, divided by the mean difference halfway between.
 
-    Result i of n, an even number, is that of the photo without its first i / n blocks. Each row of the photo that is a
+    Result i of n, an even number, shows the photo without its first i / n blocks. Each row of the photo that is a
     border in one result is halfway between borders in another one, so the influence of the content is removed.
     """
     shift, border, halfway = distance // len(results), 0.0, 0.0

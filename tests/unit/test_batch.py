@@ -25,7 +25,7 @@ RAW = Settings.from_preset("anime-fast")
 
 
 def batch_of(*sources: Path, folder: Path | None = None, **settings: Settings) -> Batch:
-    """Return a batch with results in `folder`, or in the store. `settings` are those of a file, by its stem."""
+    """Return a batch with results in `folder`, or in the store. `settings` are by the stem of a file."""
     items = [Item(path, Path(path.name), settings=settings.get(path.stem)) for path in sources]
     return plan(with_targets(items), folder and ResultNames(folder))
 

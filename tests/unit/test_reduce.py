@@ -37,7 +37,7 @@ def test_a_reduced_image_is_the_mean_of_its_blocks(size):
     assert np.abs(reduced.rgb - np.array(means)).max() < 0.501
 
 
-def test_the_result_equals_that_of_the_averages(enhancer, tmp_path):
+def test_the_result_equals_the_result_of_the_averages(enhancer, tmp_path):
     photo = piece(96, 84)
     small = save(tmp_path / "small.png", image_of(photo).downscale(3).rgb)
 
