@@ -201,7 +201,7 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
     config = replace(enhancer.config, agents=agents and bool(importlib.util.find_spec("mcp")))
     metrics = Metrics(config.metrics)
     with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("GRADIO_TEMP_DIR", str(config.page_folder or enhancer.tasks.folder / "page"))
+        changed.setenv("GRADIO_TEMP_DIR", "")  # Another app of the tests can be running, with the same folder.
         demo = build_demo(enhancer, metrics)
         # A port of our own: Gradio's search for one leaves a thread with an error for each port in use.
         options = {"server_port": port or free_port(), "quiet": True, "prevent_thread_lock": True, **options}

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import numpy as np
@@ -149,7 +150,9 @@ def test_runs_of_asynchronous_code_run_at_the_same_time(enhancer, small):
     async def run() -> list[Result]:
         return await asyncio.gather(*(asyncio.to_thread(enhancer.run, small[:rows], RAW) for rows in (6, 8)))
 
-    assert [result.info["input"]["height"] for result in asyncio.run(run())] == [6, 8]
+    with ThreadPoolExecutor(1) as thread:  # The main thread can still have the event loop of a browser.
+        results = thread.submit(asyncio.run, run()).result()
+    assert [result.info["input"]["height"] for result in results] == [6, 8]
 
 
 def test_saving_never_overwrites_the_input(enhancer, photo_file):
