@@ -43,7 +43,7 @@ _STATUSES = {
 _STATUSES_OF_KEYS = {
     **dict.fromkeys(("key_missing", "login_first", "login_or_key"), 401),
     **dict.fromkeys(("host_unknown", "origin_foreign"), 403),
-    "nothing_here": 404,
+    **dict.fromkeys(("nothing_here", "result_gone"), 404),
     "logout_is_post": 405,
     **dict.fromkeys(("name_too_long", "request_too_large", "too_many_files", "upload_too_large"), 413),
     **dict.fromkeys(("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"), 429),

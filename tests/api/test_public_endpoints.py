@@ -67,6 +67,7 @@ def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, sto
         for route in ("file=", "file/"):
             answer = http.get(f"gradio_api/{route}{form}", follow_redirects=True)
             assert answer.status_code in (400, 403, 404), answer.url
+    assert http.get(f"gradio_api/file={path}").status_code == (404 if kind == "marker" else 403)
     for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
         assert "event: error" in answer_to(site, "report", [task_id])
 
