@@ -16,7 +16,6 @@ T = TypeVar("T")
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST = {"preset": "anime-fast"}
-FAST_VALUES = [*(SETTINGS | FAST).values()]
 ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
 REMOTE = {"x-forwarded-for": "203.0.113.7"}
 """The header of a trusted proxy for a client on another computer."""
