@@ -17,7 +17,7 @@ def work_in_parallel(
 ) -> Generator[tuple[S, Future[T]], None, None]:
     """Yield each item with its finished `work(item)`, as it ends or `in_order`. At most `count` are worked on.
 
-    An item is taken when its work can begin. Closing the generator before its end sets `stop` and waits for the rest.
+    An item is taken when its work can begin. Closing the generator while any work runs sets `stop` and waits for it.
     """
     items = iter(items)
     running: dict[Future[T], S] = {}
@@ -32,5 +32,6 @@ def work_in_parallel(
                 for future in wait(candidates, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), future
         except BaseException:  # Otherwise, a long step of an interrupted run would delay the exit.
-            stop.set()
+            if running:
+                stop.set()
             raise

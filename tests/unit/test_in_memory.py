@@ -140,7 +140,14 @@ def test_run_many_reads_its_sources_as_needed_and_can_be_abandoned_or_cancelled(
     results.close()
     assert len(list(sources)) >= 5
 
-    stop.set()
+    results = enhancer.run_many([small], RAW, stop=stop)
+    next(results)
+    results.close()
+    assert not stop.is_set()
+    results = enhancer.run_many([small[:4], small[:5]], RAW, stop=stop)
+    next(results)
+    results.close()
+    assert stop.is_set()
     with pytest.raises(Cancelled):
         list(enhancer.run_many([small], RAW, stop=stop, on_error=lambda *error: failed.append(error)))
     assert failed == []
