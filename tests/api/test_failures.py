@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from enhance import EnhanceError
 from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
+from enhance.scheduler import Scheduler
 from enhance.web import run
 from enhance.web import upload as upload_step
+from enhance.web.jobs import Job
 from enhance.web.views import Call
 
 from ..site import Site, wait_until
@@ -140,3 +143,14 @@ def test_answers_contain_no_paths_of_the_server(site: Site, http):
     answers += [http.get("config").text.replace(str(site.page), "")]
     for answer in answers:
         assert [path for path in private if path in answer] == [], answer[:300]
+
+
+def test_a_job_whose_thread_does_not_start_leaves_the_queue(monkeypatch):
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    scheduler = Scheduler()
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError), scheduler.admit("user", "run", 4) as ticket:
+        Job(scheduler, lambda job: None, ticket)
+    assert scheduler.count("run") == 0
