@@ -16,7 +16,7 @@ from enhance import PRESETS
 from enhance.errors import StorageError, WeightsError
 from enhance.models import Store, ensure, locate, own_models, user_models
 from enhance.models.cli import main
-from enhance.models.user_models import add
+from enhance.models.user_models import add, remove
 from tests.unit.hub_server import limit_file_size, weight_files
 from tests.user_models import random_network, save_model
 
@@ -79,6 +79,23 @@ def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store: 
     assert main(["verify"], store) == 1  # it is still missing
     assert add(file, "mine", store.folder) == model
     assert main(["verify"], store) == 0
+
+
+def test_a_changed_file_and_a_source_file_in_the_weights_folder_are_kept(store: Store, file: Path):
+    store.folder.mkdir()
+    source = store.folder / "mine.pth"
+    source.write_bytes(file.read_bytes())
+    old = add(source, None, store.folder)
+    (store.folder / old.file).write_bytes(b"something else")
+    torch.save(compact(**{"body.0.bias": torch.ones(8)}), source)
+    before = source.read_bytes()
+
+    new = add(source, None, store.folder)
+    assert own_models(store.folder) == {"mine": new}
+    remove("mine", store.folder)
+
+    assert (store.folder / f"{old.file}.corrupt").read_bytes() == b"something else"
+    assert source.read_bytes() == before
 
 
 # --- Rejected files
