@@ -186,11 +186,18 @@ class SourceImage:
         the size. Of two differences between channels, the one with less noise counts, because a photo can have colour
         detail in the other one.
         """
-        full, half = (min(self._noise_of(one, size) for one in (_RED - _GREEN, _BLUE - _GREEN)) for size in (1, 2))
+        full = self._colour_noise_at(1)
+        half = self._colour_noise_at(2)
         noise = math.sqrt(max(half**2 - _WHITE_SHARE * full**2, 0))
         if self.jpeg_table:
             return _COLOUR_FACTOR_OF_JPEG * max(noise - _COLOUR_DETAIL_OF_JPEG, 0)
         return _COLOUR_FACTOR * max(noise - _COLOUR_DETAIL, 0)
+
+    def _colour_noise_at(self, reduction: int) -> float:
+        """Return the smaller noise of the two differences between channels, averaged down by `reduction`."""
+        red = self._noise_of(_RED - _GREEN, reduction)
+        blue = self._noise_of(_BLUE - _GREEN, reduction)
+        return min(red, blue)
 
     def _noise_of(self, weights: np.ndarray, reduction: int = 1) -> float:
         """Return the noise of the sum of the channels with `weights` [1, 3], averaged down by `reduction`."""
