@@ -111,6 +111,7 @@ class Client:
         address = f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"
         self.number, self._known, self._tally = number, known, tally
         self._random = random.Random(number)
+        self._key = {"x-enhance-key": secrets.token_hex(16)}
         self._http = httpx.AsyncClient(
             base_url=url, timeout=PATIENCE, headers={"x-forwarded-for": address}, trust_env=False
         )
@@ -225,14 +226,14 @@ class Client:
         config = self._check(await self._http.get("config")).json()
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
-            await self._send_event(session, _event(config, "load"), [session, secrets.token_hex(16), "", None])
+            await self._send_event(session, _event(config, "load"), [session, "", None])
             yield session, config
 
     async def _send_event(self, session: str, handler: dict[str, Any], given: list[Any]) -> list[Any]:
         """Send an event of the page and return the new values of its outputs."""
         trigger = handler["targets"][0][0]
         event = {"data": given, "fn_index": handler["id"], "session_hash": session, "trigger_id": trigger}
-        self._check(await self._http.post("gradio_api/queue/join", json=event))
+        self._check(await self._http.post("gradio_api/queue/join", json=event, headers=self._key))
         async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
             async for line in lines:
                 if line.startswith("data: "):

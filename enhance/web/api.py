@@ -30,6 +30,7 @@ from ..store import download_name, report_name
 from . import gradio_changes
 from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
+from .owners import owner_of
 from .params import (
     API_DEFAULTS,
     API_REGION,
@@ -41,7 +42,6 @@ from .params import (
 )
 from .processing import BatchJob, Packed, compare, enhance
 from .services import Services
-from .storage import asker_of
 
 Outputs = Iterator[Any]
 _THREADS = 60
@@ -89,7 +89,7 @@ class Endpoints:
                 result = yield from follow(job, request, progress)
                 name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
                 file = path or services.downloads.link(result.path, name)
-            yield str(file), without_path(services.owners.remember(request, result.info, encoding))
+            yield str(file), without_path(services.owners.remember(owner_of(request), result.info, encoding))
 
     @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS), API_DEFAULTS)
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
@@ -101,7 +101,7 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             source, region, (settings, _) = _path_of_upload(image), call_region(given), call_settings(given)
-            with services.enter(asker_of(request).caller, "preview") as ticket:
+            with services.enter(owner_of(request).caller, "preview") as ticket:
                 preview = services.previews.run(services.previews.image(source), settings, **region, ticket=ticket)
             icc, stem = icc_for_screen(preview.region.image), strip_direction_marks(source.stem)
             before, after = (
@@ -154,11 +154,11 @@ class Endpoints:
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
             language = language_of(request)
-            with services.enter(asker_of(request).caller, "batch") as ticket:
+            with services.enter(owner_of(request).caller, "batch") as ticket:
                 job = BatchJob(services, request, items, settings, language, ticket, encoding)
             packed = yield from follow(job, request, progress)
             infos = {
-                item: without_path(services.owners.remember(request, item.info, encoding))
+                item: without_path(services.owners.remember(owner_of(request), item.info, encoding))
                 for item in packed.batch.items
                 if item.info
             }
@@ -183,7 +183,7 @@ class Endpoints:
         services = self._services
         enhancer, language = services.enhancer, language_of(request)
         with services.errors_as_messages(request):
-            task, visible, encoding = services.owners.check(request, task_id)
+            task, visible, encoding = services.owners.check(owner_of(request), task_id)
 
             def work(job: Job[Path]) -> Path:
                 return enhancer.report(task, language, overrides=visible, encoding=encoding, stop=job.stop)

@@ -181,7 +181,7 @@ class _Events:
         self._add_run()
         self._add_batch()
         self._add_history()
-        browser = [gr.Textbox(visible=False) for _ in range(3)]  # The tab, the key of the list, the earlier server.
+        browser = [gr.Textbox(visible=False) for _ in range(2)]  # The tab and the earlier server.
         browser_state = [*browser, self._stored]
         opened = self._on(self._demo.load, controls.open_page, browser_state, self._file, js=_BROWSER, **_SHORT)
         self._script(opened.then, "enhanceOpened()")

@@ -29,7 +29,6 @@ from .params import (
 from .preview import images_of, is_current, state_of
 from .session import Session
 from .solutions import use_auto
-from .storage import history_name
 from .views import (
     Call,
     Updates,
@@ -45,16 +44,14 @@ from .views import (
 )
 
 
-def open_page(call: Call, tab: object = "", key: object = "", restarted: object = "", stored: object = None) -> Updates:
+def open_page(call: Call, tab: object = "", restarted: object = "", stored: object = None) -> Updates:
     """Show the page as this browser tab had it, or with the settings of the link.
 
-    `key` names the browser's list of results, `restarted` says that the tab was open before the server restarted, and
-    `stored` are the settings of the last visit.
+    `restarted` says that the tab was open before the server restarted, and `stored` are the settings of the last visit.
     """
     page, services, request = call.page, call.services, call.request
     session = services.sessions.open(request, tab if isinstance(tab, str) else "")
     call = replace(call, session=session)
-    session.history = history_name(request, key)
     has_photo, removed = session.upload is not None, services.replace_missing_preset(session)
     presets, query = services.presets(request), request.query_params or {}
     problem = _stored_problem(call, stored, presets) if has_photo else _set_start(call, query, stored, presets)

@@ -19,6 +19,7 @@
     const headers = new Headers(options?.headers ?? address.headers);
     order = Math.max(order + 1, Date.now());
     headers.set("x-enhance-order", order);
+    headers.set("x-enhance-key", window.enhanceKey());
     sending++;
     try {
       const response = await send(address, { ...options, headers });

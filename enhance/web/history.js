@@ -1,9 +1,10 @@
-// The list of recent results: its key in the browser and its buttons; and the check for a restarted server.
+// The browser's key; the buttons of the list of recent results; and the check for a restarted server.
 (() => {
   const one = (selector) => document.querySelector(selector);
 
-  // The key of the list. Without storage there is no list.
-  const key = () => {
+  // Everything that is made with this key belongs to the browser. Without storage, it belongs to the open page.
+  let ofPage = "";
+  window.enhanceKey = () => {
     try {
       const stored = localStorage.getItem("enhance-key");
       if (/^[0-9a-f]{32}$/.test(stored ?? "")) return stored;
@@ -11,7 +12,7 @@
       localStorage.setItem("enhance-key", fresh);
       return fresh;
     } catch {
-      return "";
+      return (ofPage ||= window.enhanceFresh());
     }
   };
   const here = () => String(window.gradio_config?.app_id ?? "");
@@ -24,7 +25,7 @@
       return "";
     }
   };
-  window.enhanceBrowser = async (...parts) => [await window.enhanceTab(), key(), serverBefore(), ...parts.slice(3)];
+  window.enhanceBrowser = async (...parts) => [await window.enhanceTab(), serverBefore(), ...parts.slice(2)];
 
   // The buttons of the list. Remove asks for confirmation in place.
   const EVENTS = { open: "select", files: "expand", remove: "delete" };
@@ -43,7 +44,7 @@
       return;
     }
     if (act === "open") closeList();
-    window.enhanceHistoryEvent?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
+    window.enhanceHistoryEvent?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry });
   });
 
   // On a large screen, the list is over the stage. A press outside it, Escape, or opening a result closes it.

@@ -31,7 +31,6 @@ from . import templates
 from .jobs import Job
 from .processing import pack_batch
 from .session import Session, Upload
-from .storage import history_name
 from .templates import pixel_size
 from .views import Call, Updates, clear, offer_file, show_bar, show_session
 
@@ -209,11 +208,10 @@ def _entry_values(
 def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     """Return the entry of the call's event, or the files of its batch.
 
-    The event has the browser's key. Raises EnhanceError, with the same text for a removed entry, an entry of another
-    user and, with `is_settled`, an entry with a running file.
+    Raises EnhanceError, with the same text for a removed entry, an entry of another user and, with `is_settled`, an
+    entry with a running file.
     """
     tasks, wanted = call.services.enhancer.tasks, getattr(call.event, "entry", None)
-    call.session.history = history_name(call.request, getattr(call.event, "key", None))
     for run in tasks.runs(call.session.history) if wanted else ():
         found = [entry for entry in run if wanted in (entry.id, entry.batch)]
         if found and not (is_settled and any(entry.current_state(tasks) == "running" for entry in run)):

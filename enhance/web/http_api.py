@@ -31,6 +31,7 @@ from .api import without_path
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
 from .jobs import Job
+from .owners import owner_of
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .processing import enhance
 from .services import services_of
@@ -65,7 +66,7 @@ async def enhance_form(request: Request) -> Response:
                 result = job.result()
             title = download_name(name, settings, encoding.file_format.ending)
             file = services.downloads.link(result.path, title)
-        info = services.owners.remember(client, result.info, encoding)
+        info = services.owners.remember(owner_of(client), result.info, encoding)
         return _response(request, file, info, encoding.media_type)
     except EnhanceError as error:
         raise services.visible_error(client, error) from error

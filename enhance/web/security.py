@@ -32,6 +32,7 @@ from . import gradio_changes
 from .calls import API, HTTP_API, check_call, check_event, check_files, status_of
 from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
+from .owners import key_of
 from .params import language_of
 from .services import services_of
 
@@ -284,6 +285,7 @@ class RequestChecks(_Middleware):
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
+        key_of(Headers(scope=scope))
         if path.startswith(f"{API}/file") and any(part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)):
             raise EnhanceError("result_gone")  # A marker or a partial file of the program.
         if method == "POST" and path in _UPLOADS:

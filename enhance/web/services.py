@@ -31,11 +31,12 @@ from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .jobs import Job, T
 from .metrics import Metrics, is_local_request
+from .owners import owner_of
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
 from .preview import Previews
 from .session import Session
 from .sessions import Sessions
-from .storage import PageFolder, TaskOwners, asker_of, page_folder
+from .storage import PageFolder, TaskOwners, page_folder
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Services:
 
     def start(self, request: gr.Request, kind: Kind, work: Callable[[Any], T], *sources: Path) -> Job[T]:
         """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the queue is full."""
-        with self.enter(asker_of(request).caller, kind) as ticket:
+        with self.enter(owner_of(request).caller, kind) as ticket:
             return Job(self.enhancer.scheduler, work, ticket, *sources)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:

@@ -25,7 +25,7 @@ from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, Settings
 from ..store import download_name
 from .batch.files import BatchFiles
-from .storage import Asker
+from .owners import Owner
 
 _MAX_FILES = 6
 """The number of files of one kind in a session's folder: a browser can still be loading an earlier one."""
@@ -136,8 +136,8 @@ class Session:
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """The key for fair scheduling, as `Asker.caller`."""
-        return Asker(f"user {self.user}" if self.user else f"page {self.owner.folder.name}", self.address).caller
+        """The key for fair scheduling, as `Owner.caller`."""
+        return Owner(f"user {self.user}" if self.user else f"page {self.owner.folder.name}", self.address).caller
 
     @property
     def tabs(self) -> tuple[Session, Session]:

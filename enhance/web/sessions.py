@@ -12,8 +12,8 @@ import gradio as gr
 
 from ..store import count_as_used
 from .jobs import JOBS
+from .owners import owner_of
 from .session import Session
-from .storage import asker_of
 
 MAX_SESSIONS = 200
 MAX_SESSIONS_OF_ADDRESS = 50
@@ -38,11 +38,12 @@ class Sessions:
 
     def get(self, request: gr.Request) -> Session:
         """Return the session of this request, and delete idle ones."""
-        name = request.session_hash or ""
+        name, owner = request.session_hash or "", owner_of(request)
         with self._lock:
             session = self._sessions.pop(name, None) or Session(
-                self._folder / secrets.token_hex(16), asker_of(request).address, request.username
+                self._folder / secrets.token_hex(16), owner.address, request.username
             )
+            session.history = owner.digest if owner.is_lasting else ""
             self._sessions[name] = session
             session.seen, session.closed = time.monotonic(), None
         self.sweep()

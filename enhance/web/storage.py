@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -12,11 +11,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import gradio as gr
 
 from ..config import Config
 from ..errors import EnhanceError, SettingsError, StorageError
@@ -25,6 +21,7 @@ from ..info import timestamp
 from ..output.formats import Encoding
 from ..retention import Inode, OwnFolders, StoredItem, sizes_of
 from ..store import TaskStore
+from .owners import Owner
 
 MIN_RETENTION = 60
 """The minimum retention period of the page's files in seconds. Files in use are marked more often than that."""
@@ -134,22 +131,20 @@ def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
 
 
 class TaskOwners:
-    """The session or logged-in user of each task. The oldest tasks are forgotten first."""
+    """The owner of each task. The oldest tasks are forgotten first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owners: OrderedDict[str, tuple[str, dict[str, Any], Encoding | None]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def remember(
-        self, request: gr.Request, info: Mapping[str, Any], encoding: Encoding | None = None
-    ) -> dict[str, Any]:
+    def remember(self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
         `encoding` describes the file that the client gets and its report describes.
         Only a client that has run the same request before can see that the result was stored, and since when.
         """
-        name = asker_of(request).name
+        name = owner.digest
         with self._lock:
             own = (name, info["signature"])
             is_stored, first = bool(info["cached"]), self._finished.get(own)
@@ -162,44 +157,14 @@ class TaskOwners:
                     known.popitem(last=False)
         return {**info, **visible}
 
-    def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any], Encoding | None]:
+    def check(self, owner: Owner, task_id: object) -> tuple[str, dict[str, Any], Encoding | None]:
         """Return the id of the client's own task, the `info` keys that differ for this client, and its encoding.
 
         Raises EnhanceError, the same for unknown tasks and tasks of other clients.
         """
         if isinstance(task_id, str):
             with self._lock:
-                owner, visible, encoding = self._owners.get(task_id, ("", {}, None))
-            if owner == asker_of(request).name:
+                name, visible, encoding = self._owners.get(task_id, ("", {}, None))
+            if name == owner.digest:
                 return task_id, visible, encoding
         raise EnhanceError("api_not_your_task")
-
-
-@dataclass(frozen=True)
-class Asker:
-    """The client of a request: `name` is the user or the session, `address` its IP address."""
-
-    name: str
-    address: str
-
-    @property
-    def caller(self) -> tuple[str, ...]:
-        """The key for fair scheduling, by user or IP address first: a client can invent sessions, but not these."""
-        return (self.name,) if self.name.startswith("user ") else (f"address {self.address}", self.name)
-
-
-def asker_of(request: gr.Request) -> Asker:
-    """Return the client that sent the request."""
-    user, client = getattr(request, "username", None), getattr(request, "client", None)
-    return Asker(f"user {user}" if user else f"session {request.session_hash}", str(getattr(client, "host", "")))
-
-
-def history_name(request: gr.Request, key: object) -> str:
-    """Return the name of the user's list of results, or of the browser with this `key`; "" without a valid key."""
-    if request.username:
-        owner = f"user {request.username}"
-    elif isinstance(key, str) and _RANDOM_NAME.fullmatch(key):
-        owner = f"key {key}"
-    else:
-        return ""
-    return hashlib.sha256(owner.encode()).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 
 from enhance.web import history, run
 from enhance.web.batch import run as batch
-from enhance.web.storage import history_name
+from enhance.web.owners import Owner
 from enhance.web.views import Call
 
 from ..unit.stored_results import files_of
@@ -21,14 +21,14 @@ KEY = "a1" * 16
 @pytest.fixture
 def listed(call: Call) -> Call:
     """A call of a page with a list of results."""
-    call.session.history = history_name(call.request, KEY)
+    call.session.history = Owner(f"key {KEY}", "").digest
     call.session.values = dict(call.values)
     return call
 
 
 def act(call: Call, entry: str, act: str = "") -> Call:
     """Return the call of a button of an entry."""
-    return replace(call, event=gr.EventData(None, {"entry": entry, "key": KEY, "act": act}))
+    return replace(call, event=gr.EventData(None, {"entry": entry, "act": act}))
 
 
 def page_files(call: Call) -> set[str]:

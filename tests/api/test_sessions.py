@@ -22,7 +22,8 @@ from ..unit.pdf_text import text_of
 
 
 def request(name: str, address: str) -> gr.Request:
-    return cast(gr.Request, SimpleNamespace(session_hash=name, username=None, client=SimpleNamespace(host=address)))
+    client = SimpleNamespace(host=address)
+    return cast(gr.Request, SimpleNamespace(session_hash=name, username=None, client=client, headers={}))
 
 
 def test_many_pages_of_one_address_end_no_session_of_another(tmp_path):

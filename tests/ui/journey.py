@@ -245,7 +245,9 @@ def history(page: Page) -> Locator:
     return items
 
 
-def send_event(url: str, elem_id: str, event: str, event_data: Any = None) -> dict[str, Any]:
+def send_event(
+    url: str, elem_id: str, event: str, event_data: Any = None, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Send an event of a component to the server as a new page; return the server's last message."""
     config = httpx.get(f"{url}config").json()
     parts = {one["id"]: one["props"] for one in config["components"]}
@@ -253,7 +255,8 @@ def send_event(url: str, elem_id: str, event: str, event_data: Any = None) -> di
     handler = next(one for one in config["dependencies"] if [part, event] in one["targets"] and one["backend_fn"])
     values, session = [parts[name].get("value") for name in handler["inputs"]], secrets.token_hex(6)
     body = {"data": values, "event_data": event_data, "session_hash": session}
-    posted = httpx.post(f"{url}gradio_api/queue/join", json=body | {"fn_index": handler["id"], "trigger_id": part})
+    body |= {"fn_index": handler["id"], "trigger_id": part}
+    posted = httpx.post(f"{url}gradio_api/queue/join", json=body, headers=headers)
     posted.raise_for_status()
     with httpx.stream("GET", f"{url}gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
         for line in stream.iter_lines():

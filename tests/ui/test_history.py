@@ -48,9 +48,10 @@ def remove(item: Locator) -> None:
     button.click()
 
 
-def press_entry(url: str, event: str, entry: str, act: str, key: object) -> bool:
+def press_entry(url: str, event: str, entry: str, act: str, key: str) -> bool:
     """Select a button of an entry as another client with this key; return whether the server accepted it."""
-    return send_event(url, "history-list", event, {"entry": entry, "act": act, "key": key})["success"]
+    headers = {"x-enhance-key": key} if key else {}
+    return send_event(url, "history-list", event, {"entry": entry, "act": act}, headers)["success"]
 
 
 PRESSES = [("select", "open"), ("download", "download"), ("expand", "files"), ("delete", "remove")]
@@ -98,7 +99,7 @@ def test_a_reload_another_language_and_a_link_keep_settings_and_results_for_one_
     key = page.evaluate("localStorage.getItem('enhance-key')")
     before = sorted(site.enhancer.tasks.lists.iterdir())
     for event, act in PRESSES:
-        for other in ("0b" * 16, None, [key]):
+        for other in ("0b" * 16, ""):
             assert not press_entry(site.url, event, entry, act, other), (act, other)
     assert sorted(site.enhancer.tasks.lists.iterdir()) == before
     assert press_entry(site.url, "download", entry, "download", key), "the key itself works"
