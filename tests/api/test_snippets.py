@@ -92,12 +92,12 @@ def test_the_python_snippets_work(site, closing_threads):
 
 
 def test_the_commands_download_the_result_and_its_report(site, folder):
-    plain, by_name, with_session = cookbook("api.md", "bash", site.url)
+    plain, by_name, with_report = cookbook("api.md", "bash", site.url)
     assert '"url": "/api/results/' in run("bash", "-eu", "-c", plain).replace('":"', '": "')
     with Image.open(folder / "photo-2x.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (56, 48))
     assert "photo-2x.png" in run("bash", "-eu", "-c", by_name)
-    assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_session)
+    assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_report)
 
 
 @pytest.mark.long
