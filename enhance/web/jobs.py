@@ -24,8 +24,8 @@ _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 1.0
 """Every poll is an event for the client, so long jobs are polled less often."""
 JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
 """Jobs of the page and of the API wait in the app's own queue."""
-UNREAD_SECONDS = 30.0
-"""How long a queued job keeps its position while no client reads its events."""
+UNREAD_SECONDS = 2.0
+"""How long a call continues while no client reads its events."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,14 @@ class Job(Generic[T]):
         """Set the progress, as `Enhancer.run` reports it."""
         self._state = RunState(done, total, seconds_left, is_writing=done >= total)
 
-    def send(self, progress: gr.Progress) -> int:
-        """Send the progress to a client of the API and return the number of jobs ahead."""
+    def send(self, progress: gr.Progress) -> None:
+        """Send the progress to a client of the API."""
         state = self.state
         if state.total:
             left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
             progress((state.done, state.total), desc=f"rows{left}", unit="rows")
         elif state.ahead:
             progress(0, desc=f"waiting, {state.ahead} before it")
-        return state.ahead
 
     def close(self) -> None:
         """Cancel the job without a reason."""
@@ -165,20 +164,44 @@ def progress_text(language: str, state: RunState) -> tuple[str, float | None]:
     return " · ".join(texts), share
 
 
-def follow(job: Job[T], request: gr.Request, progress: gr.Progress) -> Generator[Any, None, T]:
-    """Send the progress of a job to its client until it ends, and return its result. Yields unchanged outputs.
+class EventReader:
+    """The client of the current call, which can have closed its event stream or never have opened it.
 
-    The job is cancelled if the client leaves. Gradio runs a request even if nobody reads its events. So this raises
-    EnhanceError if a job is in the queue and its client has not read its events for a while.
+    Gradio runs a call even if nobody reads its events.
     """
-    names, last_read = (request.session_hash, current_event()), time.monotonic()
+
+    def __init__(self, request: gr.Request):
+        self._names = (request.session_hash, current_event())
+        self._last_read = time.monotonic()
+
+    def is_reading(self) -> bool:
+        """Return whether the client reads the events. Raises EnhanceError if it has not read them for a while."""
+        now = time.monotonic()
+        if any(name in _streams for name in self._names):
+            self._last_read = now
+            return True
+        if now - self._last_read > UNREAD_SECONDS:
+            raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
+        return False
+
+
+def follow(
+    job: Job[T],
+    request: gr.Request,
+    progress: gr.Progress | None = None,
+    *,
+    longest: float = _LONGEST_POLL_SECONDS,
+) -> Generator[Any, None, T]:
+    """Send the progress of a job to its client until it ends, and return its result.
+
+    Yields unchanged outputs, at the latest after `longest` seconds. The job is cancelled if its client leaves. Raises
+    EnhanceError if the client does not read the events.
+    """
+    reader = EventReader(request)
     with closing(job):
-        for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
-            if job.send(progress):
-                now = time.monotonic()
-                if any(name in _streams for name in names):
-                    last_read = now
-                if now - last_read > UNREAD_SECONDS:
-                    raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
+        for _ in job.poll(_POLL_SECONDS, longest):
+            reader.is_reading()
+            if progress is not None:
+                job.send(progress)
             yield gr.skip()
         return job.result()

@@ -116,13 +116,12 @@ class BatchJob(Job[Packed]):
     def inputs(self) -> Iterable[Path]:
         return [item.source for item in self.batch.items]
 
-    def send(self, progress: gr.Progress) -> int:
+    def send(self, progress: gr.Progress) -> None:
         batch = self.batch
         finished = sum(batch.count(state) for state in ("done", "failed"))
         left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
         left = f", waiting, {batch.ahead} before it" if batch.ahead else left
         progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
-        return batch.ahead
 
     def recorded(self) -> AbstractContextManager[None]:
         """Return a context in which the batch runs and is packed. A subclass records its files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import httpx
@@ -19,6 +19,7 @@ FAST = {"preset": "anime-fast"}
 ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
 REMOTE = {"x-forwarded-for": "203.0.113.7"}
 """The header of a trusted proxy for a client on another computer."""
+_READERS = ThreadPoolExecutor(40)
 
 
 def upload(site: Site, name: str, side: int = 16) -> dict[str, Any]:
@@ -63,6 +64,14 @@ def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | 
 def listen(site: Site, endpoint: str, event: str, headers: dict[str, str] | None = None) -> str:
     """Return the events of a call as text, to its end."""
     return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", headers=headers, timeout=60).text
+
+
+def submit(
+    site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str
+) -> Future[str]:
+    """Call an endpoint and read its events in a thread, whose result are the events as text."""
+    event = begin(site, endpoint, data, headers, **more)
+    return _READERS.submit(listen, site, endpoint, event, headers)
 
 
 def answer_to(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None) -> str:

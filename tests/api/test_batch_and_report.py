@@ -24,7 +24,7 @@ from enhance.web.batch import run as batch
 from enhance.web.views import Call
 
 from ..site import wait_until
-from .calls import FAST, begin, listen, upload, values_for
+from .calls import FAST, submit, upload, values_for
 
 
 def test_a_batch_returns_a_zip_in_the_given_format_and_the_state_of_every_file(site, client):
@@ -67,10 +67,10 @@ def test_a_batch_is_complete_beyond_the_disk_limit_and_if_the_data_folder_is_del
     files, runs = [upload(site, f"{side}.png", side) for side in (21, 22, 23)], site.enhancer.calls["run"]
     monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
     with site.enhancer.paused("run", of="21.png"):
-        event = begin(site, "batch", [files, *values_for("enhance", None)[1:]])
+        answer = submit(site, "batch", [files, *values_for("enhance", None)[1:]])
         wait_until(lambda: site.enhancer.calls["run"] > runs)
         shutil.rmtree(site.enhancer.tasks.folder)
-    file, info = json.loads(listen(site, "batch", event).rpartition("data: ")[2])
+    file, info = json.loads(answer.result().rpartition("data: ")[2])
     assert (info["done"], info["error"]) == (3, None)
     with zipfile.ZipFile(file["path"]) as archive:
         assert {"21-4x.png", "22-4x.png", "23-4x.png"} < set(archive.namelist())

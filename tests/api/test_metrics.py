@@ -24,7 +24,7 @@ from enhance.web.metrics import METRICS, Metrics
 
 from ..site import wait_until
 from ..user_models import add_models
-from .calls import FAST, answer_to, begin, upload, values_for
+from .calls import FAST, answer_to, submit, upload, values_for
 
 
 def counts(site) -> Counter[tuple[str, ...]]:
@@ -102,7 +102,7 @@ def test_waiting_jobs_are_counted(site):
     values = values_for("enhance", upload(site, "waits.png"))
     with site.enhancer.paused("run"):
         for _ in range(2):
-            begin(site, "enhance", values)
+            submit(site, "enhance", values)
         wait_until(lambda: counts(site)["enhance_waiting",] == 2)
     wait_until(lambda: counts(site)["enhance_waiting",] == 0)
 

@@ -5,17 +5,16 @@ Each test has a photo of its own size, because a cached result does not wait for
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from gradio_client import handle_file
 
 from enhance import enhancer
-from enhance.web.jobs import _streams
 
 from ..site import busy_device, wait_until
-from .calls import answer_to, begin, listen, status, upload, values_for
+from .calls import answer_to, begin, listen, status, submit, upload, values_for
 
 
 def waiting(site) -> int:
@@ -25,12 +24,10 @@ def waiting(site) -> int:
 def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
     values = values_for("enhance", upload(site, "flood.png", 31))
     with busy_device(site.enhancer.scheduler):
-        events = [begin(site, "enhance", values) for _ in range(15)]
+        answers = [submit(site, "enhance", values) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
-        events += [begin(site, "enhance", values) for _ in range(6)]
-
-        for event in events[15:]:
-            answer = listen(site, "enhance", event)
+        for _ in range(6):
+            answer = answer_to(site, "enhance", values)
             assert "event: error" in answer
             assert "15" in answer
         assert waiting(site) == 15
@@ -38,8 +35,8 @@ def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site)
         other = upload(site, "light.png")
         assert "event: complete" in answer_to(site, "preview", values_for("preview", other))
         assert "event: error" in answer_to(site, "batch", values_for("batch", other))
-    assert all("event: complete" in listen(site, "enhance", event) for event in events[:5])
-    wait_until(lambda: waiting(site) == 0)
+    assert all("event: complete" in answer.result() for answer in answers)
+    assert waiting(site) == 0
 
 
 def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client, http):
@@ -47,34 +44,30 @@ def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client
     with busy_device(site.enhancer.scheduler):
         job = client.submit(handle_file(site.photo("left.png", 32, 32)), preset="anime-fast", api_name="/enhance")
         wait_until(lambda: waiting(site) == 1)
-        events = [begin(site, "enhance", values) for _ in range(2)]
-        wait_until(lambda: waiting(site) == 3)
-        for count, event in enumerate(reversed(events)):
+        for _ in range(2):
+            event = begin(site, "enhance", values)
             with http.stream("GET", f"gradio_api/call/enhance/{event}") as stream:
                 next(stream.iter_bytes())
-            wait_until(lambda count=count: waiting(site) == 2 - count, seconds=30)
+                wait_until(lambda: waiting(site) == 2)
+            wait_until(lambda: waiting(site) == 1)
         job.cancel()
-        wait_until(lambda: waiting(site) == 0, seconds=30)
+        wait_until(lambda: waiting(site) == 0)
 
 
-def test_a_job_whose_events_no_client_reads_is_removed(site, monkeypatch):
-    values, answers = values_for("enhance", upload(site, "unheard.png", 33)), {}
-    with busy_device(site.enhancer.scheduler):
-        unread, read_job = (begin(site, "enhance", values) for _ in range(2))
-        own = begin(site, "enhance", values, session_hash="own")
-        for event in (read_job, own):
-            threading.Thread(target=lambda event=event: answers.update({event: listen(site, "enhance", event)})).start()
-        wait_until(lambda: waiting(site) == 3 and all(event in _streams for event in (read_job, own)))
-        monkeypatch.setattr("enhance.web.jobs.UNREAD_SECONDS", 0.5)
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_a_job_whose_events_no_client_reads_ends(site, is_waiting):
+    values = values_for("enhance", upload(site, "unheard.png", 33))
+    with busy_device(site.enhancer.scheduler) if is_waiting else site.enhancer.paused("run"):
+        unread = begin(site, "enhance", values)
+        read = [submit(site, "enhance", values), submit(site, "enhance", values, session_hash="own")]
+        wait_until(lambda: waiting(site) == 3)
         wait_until(lambda: waiting(site) == 2)
         assert "event: error" in listen(site, "enhance", unread)
-    wait_until(lambda: len(answers) == 2)
-    assert all("event: complete" in answer for answer in answers.values())
-    wait_until(lambda: not any(event in _streams for event in answers))
+    assert all("event: complete" in answer.result() for answer in read)
 
 
 def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeypatch):
-    flood, small, events = upload(site, "many.png", 34), upload(site, "small.png", 35), []
+    flood, small, answers = upload(site, "many.png", 34), upload(site, "small.png", 35), []
     decoded, read = [], enhancer.read_image
 
     def record(path: Path, **limits: Any) -> Any:
@@ -86,7 +79,7 @@ def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeyp
         for count in range(9):
             image, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
             values, headers = values_for("enhance", image), {"x-forwarded-for": address}
-            events.append(begin(site, "enhance", values, headers, session_hash=f"session {count}"))
+            answers.append(submit(site, "enhance", values, headers, session_hash=f"session {count}"))
             wait_until(lambda count=count: waiting(site) == count + 1)
-    assert all("event: complete" in listen(site, "enhance", event) for event in events)
+    assert all("event: complete" in answer.result() for answer in answers)
     assert decoded.index("small.png") <= 2, "one run was next in the queue when it came"
