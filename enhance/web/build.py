@@ -23,7 +23,6 @@ from .batch import run as batch_run
 from .batch import selection as batch_selection
 from .batch import views as batch_views
 from .calls import API
-from .display import display_route
 from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
 from .http_api import HTTP_ROUTES
 from .jobs import JOB_EVENTS
@@ -39,6 +38,7 @@ from .params import (
     TUNING_CONTROLS,
 )
 from .preview import PREVIEW_EVENTS
+from .regions import regions_route
 from .security import Access, OriginCheck, RequestChecks, SecurityHeaders
 from .services import Services, create_services, register
 from .sessions import MAX_SESSIONS
@@ -119,7 +119,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     `metrics` belong to the app. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
-    routes: list[BaseRoute] = [display_route(), *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    routes: list[BaseRoute] = [regions_route(), *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
     if config.agents:
         from .agents import serve_http  # Only a server with agents spends the time to import the package mcp.
 

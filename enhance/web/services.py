@@ -27,9 +27,11 @@ from ..presets import PresetInfo, with_installed_models
 from ..scheduler import Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from ..store import download_name
+from .addresses import Addresses, read_secret
 from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .jobs import Job, T
+from .layout import EXAMPLES
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
@@ -53,6 +55,7 @@ class Services:
     owners: TaskOwners
     queue: int
     metrics: Metrics
+    addresses: Addresses
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
@@ -168,7 +171,20 @@ def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | N
     """Return the services of an app, without endpoints, and prepare the folder of its files. Raises StorageError."""
     config, folder = enhancer.config, page_folder(enhancer.config, enhancer.tasks)
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics, images)
-    return Services(enhancer, config.limits, sessions, previews, folder, TaskOwners(), config.queue, metrics)
+    addresses = create_addresses(enhancer, folder)
+    return Services(enhancer, config.limits, sessions, previews, folder, TaskOwners(), config.queue, metrics, addresses)
+
+
+def create_addresses(enhancer: Enhancer, folder: PageFolder) -> Addresses:
+    """Return the addresses for the images of uploads, stored inputs, results and examples. Raises StorageError."""
+    tasks = enhancer.tasks
+    folders = {
+        "page": folder.root,
+        "uploads": tasks.uploads,
+        "processed": tasks.processed,
+        "examples": EXAMPLES[0].parent,
+    }
+    return Addresses(read_secret(tasks.folder), folders)
 
 
 _OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()

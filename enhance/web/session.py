@@ -32,7 +32,7 @@ _MAX_FILES = 6
 
 
 def image_version(sha256: str) -> str:
-    """Return the name of an image with this checksum in the addresses of its regions."""
+    """Return the name of an image with this checksum in the data of the page."""
     return sha256[:16]
 
 
@@ -49,7 +49,7 @@ class Upload:
 
     @property
     def version(self) -> str:
-        """The name of the image in addresses."""
+        """The name of the image in the data of the page."""
         return image_version(self.sha256)
 
 
@@ -66,11 +66,6 @@ class PageResult:
     download: Path
     overview: Path
     downloaded: Encoding | None = None
-
-    @property
-    def version(self) -> str:
-        """The name of the image in addresses."""
-        return image_version(self.info["output"]["sha256"])
 
 
 @dataclass(eq=False)

@@ -49,12 +49,6 @@ class Sessions:
         self.sweep()
         return session
 
-    def of_folder(self, name: str) -> Session | None:
-        """Return the session whose folder has this secret name."""
-        with self._lock:
-            tabs = (one for session in self._sessions.values() for one in session.tabs)
-            return next((one for one in tabs if one.folder.name == name), None)
-
     def open(self, request: gr.Request, tab: str) -> Session:
         """Return the session of a page that opens. A reloaded page gets the earlier session of its tab and user."""
         name = request.session_hash or ""

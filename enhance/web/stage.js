@@ -270,7 +270,7 @@
     if (!box) return;
     const newPhoto = read("photo"), [newResult, newPreview] = ["result", "preview"].map((name) => {
       const value = read(name); // The element can still be that of the photo before.
-      return value && newPhoto?.address.endsWith(value.photo) ? value : null;
+      return value && newPhoto?.version === value.photo ? value : null;
     });
     if (newPhoto?.overview !== photo?.overview) { // Also if the same file was chosen again.
       [photo, result, preview, live, previewKey] = [newPhoto && { ...newPhoto, image: new Image() }, null, null, null, ""];

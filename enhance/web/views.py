@@ -31,6 +31,7 @@ from ..store import download_name
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import Card, Page
+from .owners import owner_of
 from .params import (
     CONTROLS,
     PRESET_CONTROLS,
@@ -257,22 +258,22 @@ def show_photo(call: Call) -> Updates:
     facts = session.upload.facts if session.upload else None
     has_location = facts is not None and facts.has_location
     return {
-        card.photo: photo_data(session),
+        card.photo: _photo_data(call),
         card.location: templates.render("location", call.language) if has_location else "",
         **show_preview(call),
     }
 
 
-def photo_data(session: Session) -> str:
+def _photo_data(call: Call) -> str:
     """Return the photo for the script that draws it; "" without a photo."""
-    upload = session.upload
+    upload = call.session.upload
     if upload is None:
         return ""
-    address = f"display/{session.folder.name}/photo/{upload.version}"
+    address = call.services.addresses.region_address(owner_of(call.request), "photo", upload.path)
     size = upload.facts.width, upload.facts.height
     overview = templates.file_address(upload.thumbnail)
     shown: dict[str, Any] = {"overview": overview, "focus": upload.focus, "alpha": upload.facts.has_alpha}
-    return templates.data("photo", address=address, size=size, **shown)
+    return templates.data("photo", address=address, version=upload.version, size=size, **shown)
 
 
 def _facts(call: Call) -> str:
@@ -459,10 +460,11 @@ def show_progress(call: Call) -> Updates:
 
 def show_result(call: Call) -> Updates:
     """Show the result, if there is one."""
-    result, card = call.session.result, call.page.result
+    result, card, services = call.session.result, call.page.result, call.services
     if result is None:
         return {}
-    address, output = f"display/{call.session.folder.name}/result/{result.version}", result.info["output"]
+    png, output = services.enhancer.tasks.result_path(result.info["task_id"]), result.info["output"]
+    address = services.addresses.region_address(owner_of(call.request), "result", png)
     size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
     values = {"photo": result.upload.version, "address": address, "size": size, "overview": overview}
     return {

@@ -21,7 +21,7 @@ from enhance.web.layout import build_page
 from enhance.web.metrics import Metrics
 from enhance.web.params import CONTROLS
 from enhance.web.preview import Previews
-from enhance.web.services import Services
+from enhance.web.services import Services, create_addresses
 from enhance.web.sessions import Sessions
 from enhance.web.storage import PageFolder, TaskOwners
 from enhance.web.theme import page_texts
@@ -91,6 +91,7 @@ def stored(site) -> dict[str, Path]:
         "network": newest,
         "report": report,
         "marker": site.page / ".enhance-folder",
+        "secret": tasks.folder / ".enhance-secret",
     }
 
 
@@ -100,7 +101,8 @@ def call(tmp_path: Path) -> Iterator[Call]:
     enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
     folder = PageFolder(tmp_path / "page", 1, shared=False)
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
-    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics)
+    addresses = create_addresses(enhancer, folder)
+    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics, addresses)
     with gr.Blocks():
         page = build_page(page_texts(limits))
     request: Any = SimpleNamespace(

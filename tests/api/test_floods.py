@@ -22,11 +22,17 @@ def jpeg(side: int) -> bytes:
     return written.getvalue()
 
 
+def guess(address: str) -> str:
+    """Return the address of another file with the same signature."""
+    head, folder, name = address.rsplit("/", 2)
+    return f"{head}/{folder[::-1]}/{name}"
+
+
 async def flood(site: Site) -> None:
     flooding, other = (Client(site.url, number, [], Tally()) for number in (1, 2))
     async with flooding.photo_page(jpeg(SIDE)) as address, other.photo_page(jpeg(200)) as own:
         sent = asyncio.create_task(flooding.request_regions(address, (SIDE, SIDE), 150))
-        guessed = asyncio.create_task(flooding.request_regions("display/" + "0" * 32 + "/photo/0", (SIDE, SIDE), 50))
+        guessed = asyncio.create_task(flooding.request_regions(guess(address), (SIDE, SIDE), 50))
         (region,) = await other.request_regions(own, (200, 200), 1)
         await other.light()
         assert region.status_code == 200

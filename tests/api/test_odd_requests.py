@@ -32,7 +32,14 @@ ODD_PARTS = [
 ]
 PATHS = [
     *("", "?deep_link=", "?lang=", "config?page=", "config?deep_link=", "static/", "assets/", "svelte/", "pwa_icon/"),
-    *("display/", "display/x/photo/", "api/results/", f"api/results/{'0' * 32}/", "gradio_api/", "gradio_api/file="),
+    *(
+        "regions/",
+        "regions/x/photo/page/",
+        "api/results/",
+        f"api/results/{'0' * 32}/",
+        "gradio_api/",
+        "gradio_api/file=",
+    ),
     *("gradio_api/file/", "gradio_api/call/status/", "gradio_api/call/v2/status/", "gradio_api/heartbeat/"),
     *("gradio_api/queue/data?session_hash=", "gradio_api/info?page=", "gradio_api/queue/"),
     *("gradio_api/custom_component/x/client/y/", "gradio_api/stream/a/b/1/", "gradio_api/mcp/"),

@@ -56,7 +56,7 @@ def test_a_user_model_is_one_of_the_presets(site):
     assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
-@pytest.mark.parametrize("kind", ["result", "upload", "network", "report", "marker"])
+@pytest.mark.parametrize("kind", ["result", "upload", "network", "report", "marker", "secret"])
 def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, stored, kind):
     path, page = stored[kind], site.page
     assert path.is_file()
@@ -67,7 +67,7 @@ def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, sto
         for route in ("file=", "file/"):
             answer = http.get(f"gradio_api/{route}{form}", follow_redirects=True)
             assert answer.status_code in (400, 403, 404), answer.url
-    assert http.get(f"gradio_api/file={path}").status_code == (404 if kind == "marker" else 403)
+    assert http.get(f"gradio_api/file={path}").status_code == (404 if kind in ("marker", "secret") else 403)
     for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
         assert "event: error" in answer_to(site, "report", [task_id])
 

@@ -1,7 +1,6 @@
-"""Regions of photos and results for the stage, at the resolution of the screen.
+"""Regions of photos and results at the resolution of the screen.
 
-The page requests the regions that it shows, so it never loads a whole large image. The address contains the secret name
-of the session's folder, like the addresses of its files, and the version of the image, so that browsers can cache it.
+A client requests the regions that it shows, so it never loads a whole large image. `addresses` signs the addresses.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
@@ -23,22 +23,23 @@ from ..errors import EnhanceError
 from ..images import Box
 from ..output.png_reader import PngReader, read_region
 from ..output.thumbnails import encode_for_screen, icc_for_screen, to_screen
+from .gradio_changes import client_request
+from .owners import owner_of
 from .services import Services, services_of
-from .session import Session
 
 _MAX_PIXELS = 16_000_000
 """The largest region that is sent, in pixels of the screen."""
 _MAX_STEP = 1 << 12
-_PER_PAGE, _PER_ADDRESS, _IN_TOTAL = 8, 24, 96
+_PER_OWNER, _PER_ADDRESS, _IN_TOTAL = 8, 24, 96
 """The largest number of open requests for regions. A browser opens six connections at a time."""
 _CONCURRENT = 2
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
-class _Display:
+class _Regions:
     """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is sent.
 
-    A party is a session, an address or, if empty, all clients. For each party, at most two regions are created at a
+    A party is an owner, an address or, if empty, all clients. For each party, at most two regions are created at a
     time, so that they do not slow down the network. Only the event loop's thread uses the counts, so they need no lock.
     """
 
@@ -49,16 +50,14 @@ class _Display:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and EnhanceError."""
         request, services = Request(scope, receive), services_of(scope)
-        session = services.sessions.of_folder(request.path_params["session"])
-        if session is None:
-            raise HTTPException(404)
-        parties = {session.caller: _PER_PAGE, session.caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
+        caller, path = _signed(services, request)
+        parties = {caller: _PER_OWNER, caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         async with self._admit(parties):  # It counts until it is sent, because a slow client keeps it in memory.
             async with AsyncExitStack() as limited:
                 for party in parties:
                     await limited.enter_async_context(self._limiters[party])
                 try:
-                    content, extension = await run_in_threadpool(_region, services, session, request)
+                    content, extension = await run_in_threadpool(_region, services, path, request)
                 except EnhanceError as error:  # The file was deleted.
                     raise HTTPException(404) from error
             headers = {"cache-control": "private, max-age=3600, immutable"}
@@ -81,18 +80,28 @@ class _Display:
                     self._limiters.pop(party, None)
 
 
-def _region(services: Services, session: Session, request: Request) -> tuple[bytes, str]:
-    kind, version = request.path_params["kind"], request.path_params["version"]
-    upload, result = session.upload, session.result
-    if kind == "photo" and upload is not None and upload.version == version:
-        image = services.previews.image(upload.path)
+def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path]:
+    """Return the caller and the path of the file. Raises HTTPException for an address that is not the client's."""
+    signed = services.addresses.find(*(request.path_params[name] for name in ("token", "kind", "folder", "file")))
+    if signed is None:
+        raise HTTPException(404)
+    digest, path = signed
+    owner = owner_of(client_request(request, digest))
+    if owner.is_lasting and owner.digest != digest:
+        raise HTTPException(404)
+    return owner.caller, path
+
+
+def _region(services: Services, path: Path, request: Request) -> tuple[bytes, str]:
+    if request.path_params["kind"] == "photo":
+        image = services.previews.image(path)
         box, step = _region_in(request, image.width, image.height)
         return encode_for_screen(to_screen(read_region(image.rows, box, step)), icc_for_screen(image))
-    if kind == "result" and result is not None and result.version == version:
-        with PngReader(result.download) as png:
-            box, step = _region_in(request, png.size[1], png.size[0])
-            return encode_for_screen(to_screen(read_region(png.rows, box, step)), png.icc if png.channels > 2 else None)
-    raise HTTPException(404)
+    with PngReader(path) as png:
+        height, width = png.size
+        box, step = _region_in(request, width, height)
+        icc = png.icc if png.channels > 2 else None
+        return encode_for_screen(to_screen(read_region(png.rows, box, step)), icc)
 
 
 def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
@@ -109,6 +118,6 @@ def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
     return Box(left, top, across, down), step
 
 
-def display_route() -> Route:
+def regions_route() -> Route:
     """Return the route of one app, which counts its requests."""
-    return Route("/display/{session}/{kind}/{version}", _Display(), methods=["GET"])
+    return Route("/regions/{token}/{kind}/{folder}/{file:path}", _Regions(), methods=["GET"])

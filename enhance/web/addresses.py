@@ -1,0 +1,101 @@
+"""Signed addresses of images, for browsers, whose requests for images have no header with a key.
+
+An address belongs to one owner and one file, and it expires. The servers of a data folder share the secret of the
+signatures, so each of them accepts the addresses of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from ..files import AtomicFile, storage_errors
+from .owners import Owner
+
+VALID_SECONDS = 6 * 3600
+"""How long an address is valid at least, and at most twice as long."""
+_SECRET_NAME = ".enhance-secret"
+_SECRET = re.compile(r"[0-9a-f]{64}")
+
+
+class Addresses:
+    """The addresses of images below these folders, which have names in the addresses."""
+
+    def __init__(self, secret: str, folders: Mapping[str, Path]):
+        self._secret, self._folders = secret.encode(), folders
+
+    def region_address(self, owner: Owner, kind: str, path: Path) -> str | None:
+        """Return the address of regions of a `photo` or a `result`, relative to the page.
+
+        Return None for a file in none of the folders. An owner gets the same address for hours, so that browsers can
+        cache the regions.
+        """
+        real = _real(path)
+        for name, folder in self._folders.items():
+            if real.is_relative_to(_real(folder)):
+                file = real.relative_to(_real(folder)).as_posix()
+                expires = (int(time.time()) // VALID_SECONDS + 2) * VALID_SECONDS
+                token = self._token(owner.digest, str(expires), kind, name, file)
+                return f"regions/{token}/{kind}/{name}/{quote(file)}"
+        return None
+
+    def find(self, token: str, kind: str, name: str, file: str) -> tuple[str, Path] | None:
+        """Return the digest of the owner and the path of the file for a valid address, None for any other."""
+        digest, _, rest = token.partition(".")
+        expires = rest.partition(".")[0]
+        expected = self._token(digest, expires, kind, name, file)
+        if not hmac.compare_digest(expected.encode(), token.encode()):
+            return None
+        # The parts are those of an address that this secret has signed.
+        if int(expires) < time.time() or name not in self._folders:
+            return None
+        return digest, self._folders[name] / file
+
+    def _token(self, digest: str, expires: str, kind: str, name: str, file: str) -> str:
+        message = json.dumps([digest, expires, kind, name, file])
+        signature = hmac.digest(self._secret, message.encode(), hashlib.sha256)
+        return f"{digest}.{expires}.{signature.hex()}"
+
+
+def read_secret(folder: Path) -> str:
+    """Return the secret of a data folder. Creates it if it is missing or damaged. Raises StorageError."""
+    path = folder / _SECRET_NAME
+    with storage_errors(path):
+        while (secret := _intact(path)) is None:
+            path.unlink(missing_ok=True)
+            _create(path)
+    return secret
+
+
+def _create(path: Path) -> None:
+    """Write a new secret, unless another server has just written one."""
+    with AtomicFile(path) as file:
+        file.part.touch(0o600)
+        file.part.write_text(secrets.token_hex(32), "ascii")
+        try:
+            os.link(file.part, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            file.part.replace(path)
+
+
+def _intact(path: Path) -> str | None:
+    """Return the secret in a file; None if it is missing or damaged, because anyone could guess an empty one."""
+    with suppress(FileNotFoundError, ValueError):
+        text = path.read_text("ascii")
+        return text if _SECRET.fullmatch(text) else None
+    return None
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
