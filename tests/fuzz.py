@@ -19,11 +19,11 @@ from PIL import Image
 from enhance.errors import PictureError
 from enhance.images import Metadata, SourceImage, inspect, read_image
 from enhance.images.colour import profile_name
-from enhance.images.containers import SIGNATURE, make_chunk
-from enhance.images.header import MAX_SIDE
+from enhance.images.jxl import encode_jxl, is_available
+from enhance.images.limits import MAX_SIDE
+from enhance.images.png_chunks import SIGNATURE, make_chunk
 from enhance.images.source_type import label_of, with_source_type
 from enhance.output.formats import Encoding, export, notes_of
-from enhance.output.jxl import encode_jxl, is_available
 from enhance.output.provenance import origin_of
 from enhance.output.result import encode_gain_map
 from enhance.output.thumbnails import srgb_image

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage, downscaled_size, spans
+from .downscaling import downscaled_size, spans
+from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage
 from .listing import ListedPath, Listing, list_images
 from .metadata import CHOICES, Metadata
 from .worker import end_idle_workers, inspect, read_image, warm_up

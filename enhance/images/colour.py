@@ -23,10 +23,11 @@ from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
 from . import jxl, raw
-from .containers import chunk_content, first_chunks, pixel_chunks, scan_chunks
-from .header import Header, open_with_pillow
+from .file_types import open_with_pillow
+from .header import Header
 from .image import Box
 from .pages import tiff_tags
+from .png_chunks import pixel_chunks, transparent_level
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ BLOCK = 2 * _REACH
 class Pixels:
     """Pixels of a file as stored, read on demand, with a profile that fits them.
 
-    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha if there is any."""
+    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha if there is any.
+    """
 
     height: int
     width: int
@@ -66,7 +68,8 @@ def profile_name(icc: bytes | None) -> str | None:
         name = ImageCms.getProfileDescription(profile)
     except ImageCms.PyCMSError:
         name = ""
-    return "".join(letter for letter in name if letter.isprintable()).strip() or "unnamed"
+    printable = "".join(letter for letter in name if letter.isprintable())
+    return printable.strip() or "unnamed"
 
 
 def profile_space(icc: bytes | None) -> str | None:
@@ -75,10 +78,11 @@ def profile_space(icc: bytes | None) -> str | None:
     if profile is None:
         return None
     space = cast(Any, profile.profile).xcolor_space.strip()
+    mode = _MODE_OF_SPACE.get(space)
     begun = time.thread_time()
     try:
-        if space in _MODE_OF_SPACE:
-            ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), _MODE_OF_SPACE[space], "RGB")
+        if mode:
+            ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         logger.info("The colour profile does not work and was left out: %s", error)
         return None
@@ -91,7 +95,8 @@ def profile_space(icc: bytes | None) -> str | None:
 def fitting_profile(icc: bytes | None, grey: bool) -> bytes | None:
     """Return the profile if the result, grey or RGB, can carry it."""
     space = profile_space(icc)
-    if space == ("GRAY" if grey else "RGB"):
+    fitting = "GRAY" if grey else "RGB"
+    if space == fitting:
         return icc
     if space is not None:
         logger.info("The %s profile does not fit the image and was left out", space)
@@ -105,86 +110,132 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     they are damaged.
     """
     if header.format == "JXL":
-        file.seek(0)
-        library = jxl.load_library()
-        library.set_num_threads(1)
-        _, stored = library.decode_to_numpy(file.read(), dtype="uint16" if header.bits > 8 else "uint8")
-        return _array_pixels(stored, header)
+        return _jxl_pixels(header, file)
     if header.format == "RAW":
-        with raw.open_raw(file) as opened:
-            stored = raw.develop(opened)
-        # LibRaw stretches or rotates the images of a few sensors.
-        if stored.shape[:2] != (header.height, header.width):
-            raise PictureError("image_camera_raw")
-        return _array_pixels(stored, header)
+        return _raw_pixels(header, file)
     if header.format == "PNG":
-        file = io.BytesIO(pixel_chunks(file, scan_chunks(file)))
-    return _deep_pixels(header, file) if header.bits > 8 else _pillow_pixels(header, file)
+        file = io.BytesIO(pixel_chunks(file))
+    if header.bits > 8:
+        return _deep_pixels(header, file)
+    return _pillow_pixels(header, file)
 
 
 def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode an image of 8 bits or fewer in any of Pillow's modes."""
     image = open_with_pillow(header.format, file)
     image.load()
-    (width, height), space = image.size, profile_space(header.icc)
     if image.mode in ("CMYK", "LAB"):
-        # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.
-        inverted = header.format == "JPEG" and "adobe" not in image.info
-        to_srgb = _to_srgb(image.mode, header.icc if space == "CMYK" else None)
-
-        def converted_part(box: Box) -> np.ndarray:
-            part = _crop(image, box)
-            return to_srgb(ImageChops.invert(part) if inverted else part)
-
-        return Pixels(height, width, False, False, False, None, converted_part)
-    grey = image.mode in ("1", "L", "LA", "La") or (image.mode == "P" and space != "RGB" and _has_grey_palette(image))
+        return _converted_pixels(header, image)
     has_alpha = image.has_transparency_data
-    mode = ("LA" if grey else "RGBA") if has_alpha else ("L" if grey else "RGB")
+    space = profile_space(header.icc)
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.mode == "P" and space != "RGB":
+        grey = _has_grey_palette(image)
+    mode = "L" if grey else "RGB"
+    if has_alpha:
+        mode += "A"
 
     def part(box: Box) -> np.ndarray:
         values = np.asarray(_crop(image, box).convert(mode)).reshape(box.height, box.width, -1)
-        # A grey result cannot carry an RGB profile.
-        return grey_in_srgb(values, header.icc) if grey and space == "RGB" else values
+        if grey and space == "RGB":  # A grey result cannot carry an RGB profile.
+            return grey_in_srgb(values, header.icc)
+        return values
 
-    return Pixels(height, width, grey, has_alpha, False, fitting_profile(header.icc, grey), part)
+    icc = fitting_profile(header.icc, grey)
+    return Pixels(image.height, image.width, grey, has_alpha, False, icc, part)
+
+
+def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
+    """Return the pixels of an image in CMYK or Lab in sRGB."""
+    # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.
+    is_inverted = header.format == "JPEG" and "adobe" not in image.info
+    to_srgb = _to_srgb(image.mode, header.icc)
+
+    def part(box: Box) -> np.ndarray:
+        values = _crop(image, box)
+        if is_inverted:
+            values = ImageChops.invert(values)
+        return to_srgb(values)
+
+    return Pixels(image.height, image.width, False, False, False, None, part)
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode 16-bit numbers, or floats in 0..1, to uint16. OpenCV applies the orientation of a TIFF."""
-    tags = tiff_tags(file) if header.format == "TIFF" else {}
     file.seek(0)
     stored = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError("OpenCV cannot decode it")
     is_grey_alpha = header.mode == "LA;16"  # OpenCV returns it as RGBA.
-    if header.format == "PNG" and header.has_alpha and stored.ndim == 2:  # OpenCV ignores a transparent grey level.
-        level = int.from_bytes(chunk_content(file, first_chunks(scan_chunks(file))[b"tRNS"]), "big")
-        alpha = np.where(stored == level, np.uint16(0), np.uint16(_WHITE))
-        stored, is_grey_alpha = cv2.merge([stored, stored, stored, alpha]), True
+    if header.format == "PNG" and header.has_alpha and stored.ndim == 2:
+        stored = _with_transparent_level(stored, transparent_level(file))
+        is_grey_alpha = True
     is_float = stored.dtype == np.float32
-    if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
-        raise PictureError("image_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
-    white_is_zero = stored.ndim == 2 and tags.get("PhotometricInterpretation") == 0
-    premultiplied = header.has_alpha and max(tags.get("ExtraSamples", (2,))) == 1
+    if is_float:
+        _check_range(stored)
+    tags = tiff_tags(file) if header.format == "TIFF" else {}
+    is_inverted = stored.ndim == 2 and tags.get("PhotometricInterpretation") == 0
+    is_premultiplied = header.has_alpha and max(tags.get("ExtraSamples", (2,))) == 1
 
     def part(box: Box) -> np.ndarray:
         values = _cut(stored, box)
-        values = _in_rgb_order(np.rint(values * np.float32(_WHITE)).astype(np.uint16) if is_float else values)
+        if is_float:
+            values = np.rint(values * np.float32(_WHITE)).astype(np.uint16)
+        values = _in_rgb_order(values)
         if is_grey_alpha:
             return values[..., [0, 3]]
-        values = values if values.shape[2] == 1 or header.has_alpha else values[..., :3]
-        if premultiplied:
-            return np.dstack([_unpremultiply(values[..., :3], values[..., 3]), values[..., 3]])
-        return _WHITE - values if white_is_zero else values
+        if is_inverted:
+            return _WHITE - values
+        if not header.has_alpha:
+            return values[..., :3]
+        if is_premultiplied:
+            return _unpremultiplied(values)
+        return values
 
-    grey, has_alpha = stored.ndim == 2 or is_grey_alpha, stored.ndim == 3 and header.has_alpha
     height, width = stored.shape[:2]
-    return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
+    grey = stored.ndim == 2 or is_grey_alpha
+    has_alpha = stored.ndim == 3 and header.has_alpha
+    icc = fitting_profile(header.icc, grey)
+    return Pixels(height, width, grey, has_alpha, True, icc, part)
+
+
+def _with_transparent_level(grey: np.ndarray, level: int) -> np.ndarray:
+    """Return grey uint16 [H, W] as four channels, because OpenCV ignores the transparent level of a PNG."""
+    alpha = np.where(grey == level, np.uint16(0), np.uint16(_WHITE))
+    return cv2.merge([grey, grey, grey, alpha])
+
+
+def _check_range(values: np.ndarray) -> None:
+    """Raise PictureError unless all floats are in 0..1."""
+    lowest = values.min()
+    highest = values.max()
+    if not (lowest >= 0 and highest <= 1):  # catches NaN, too
+        raise PictureError("image_numbers_unclear", lowest=f"{lowest:g}", highest=f"{highest:g}")
+
+
+def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
+    file.seek(0)
+    library = jxl.load_library()
+    library.set_num_threads(1)
+    dtype = "uint16" if header.bits > 8 else "uint8"
+    _, stored = library.decode_to_numpy(file.read(), dtype=dtype)
+    return _array_pixels(stored, header)
+
+
+def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
+    with raw.open_raw(file) as opened:
+        stored = raw.develop(opened)
+    # LibRaw stretches or rotates the images of a few sensors.
+    if stored.shape[:2] != (header.height, header.width):
+        raise PictureError("image_camera_raw")
+    return _array_pixels(stored, header)
 
 
 def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
     height, width, channels = stored.shape
-    grey, has_alpha, icc = channels < 3, channels in (2, 4), fitting_profile(header.icc, channels < 3)
+    grey = channels < 3
+    has_alpha = channels in (2, 4)
+    icc = fitting_profile(header.icc, grey)
     return Pixels(height, width, grey, has_alpha, header.bits > 8, icc, lambda box: _cut(stored, box))
 
 
@@ -200,7 +251,8 @@ def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     nothing = above = block[:0]
     for following in chain(source, [nothing]):
         window = np.concatenate([above, block, following[:_REACH]])
-        first, last = len(above), len(above) + len(block)
+        first = len(above)
+        last = first + len(block)
         above = block[-_REACH:].copy()
         _fill_rows(window, first, last)
         yield window[first:last]
@@ -213,16 +265,18 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     core = hidden[first:last]
     if not core.any() or hidden.all():
         return
-    labels = cv2.distanceTransformWithLabels(
+    _, labels = cv2.distanceTransformWithLabels(
         hidden.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1].ravel()
+    )
+    labels = labels.ravel()
     # OpenCV numbers the visible pixels, but does not document in which order.
     visible = np.flatnonzero(~hidden).astype(np.int32)
     place_of_label = np.zeros(len(visible) + 1, np.int32)
     place_of_label[labels[visible]] = visible
     targets = np.flatnonzero(core) + first * window.shape[1]
+    nearest = place_of_label[labels[targets]]
     pixels = window.reshape(-1, window.shape[2])
-    pixels[targets, :-1] = pixels[place_of_label[labels[targets]], :-1]
+    pixels[targets, :-1] = pixels[nearest, :-1]
 
 
 def _open_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
@@ -237,9 +291,9 @@ def _open_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
 
 def _has_grey_palette(image: Image.Image) -> bool:
     """Return whether all used entries of the palette are grey."""
-    used = [index for _, index in image.getcolors(256) or []]
     palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    entries = palette[[index for index in used if isinstance(index, int) and index < len(palette)]]
+    used = np.array([index for _, index in image.getcolors(256) or []], int)
+    entries = palette[used[used < len(palette)]]
     return bool((entries == entries[:, :1]).all())
 
 
@@ -252,7 +306,11 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
 
     CMYK is converted by its profile, or without one by Pillow's formula.
     """
-    source = _open_profile(icc) if mode == "CMYK" else ImageCms.createProfile("LAB")
+    source = None
+    if mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif profile_space(icc) == "CMYK":
+        source = _open_profile(icc)
     if source is None:
         return lambda part: np.asarray(part.convert("RGB"))
     transform = ImageCms.buildTransform(
@@ -268,15 +326,18 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
 
 def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
     """Convert grey [h, w, 1 or 2], uint8 or uint16, from a grey or RGB profile to the tones of sRGB; alpha stays."""
-    profile, ramp = _open_profile(icc), Image.frombytes("L", (256, 1), bytes(range(256)))
+    profile = _open_profile(icc)
     if profile is None:
         return values
-    ramp = Image.merge("RGB", [ramp] * 3) if profile_space(icc) == "RGB" else ramp
+    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
+    if profile_space(icc) == "RGB":
+        ramp = Image.merge("RGB", [ramp] * 3)
     converted = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     tones = np.asarray(converted)[0, :, 1]
     if values.dtype == np.uint16:  # Pillow converts 8 bits only.
-        steps = np.arange(256) * 257
-        tones = np.rint(np.interp(np.arange(_WHITE + 1), steps, tones * 257.0)).astype(np.uint16)
+        levels = np.arange(_WHITE + 1)
+        deep_tones = np.interp(levels, np.arange(256) * 257, tones * 257.0)
+        tones = np.rint(deep_tones).astype(np.uint16)
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
 
 
@@ -284,15 +345,20 @@ def _in_rgb_order(values: np.ndarray) -> np.ndarray:
     """Return OpenCV's pixels as [h, w, C] in the order R, G, B, alpha."""
     if values.ndim == 2:
         return values[..., None]
-    return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA if values.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    if values.shape[2] == 4:
+        return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA)
+    return cv2.cvtColor(values, cv2.COLOR_BGR2RGB)
 
 
 def _cut(values: np.ndarray, box: Box) -> np.ndarray:
     return values[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-def _unpremultiply(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Divide premultiplied colour by its alpha, rounded. Exact, because 65535 squared fits in uint32."""
-    divisor = np.maximum(alpha, 1).astype(np.uint32)[..., None]
-    whole = (colour.astype(np.uint32) * _WHITE + divisor // 2) // divisor
-    return np.minimum(whole, _WHITE).astype(np.uint16)
+def _unpremultiplied(values: np.ndarray) -> np.ndarray:
+    """Divide the colour of uint16 RGBA by its alpha, rounded. Exact, because 65535 squared fits in uint32."""
+    colour = values[..., :3].astype(np.uint32)
+    alpha = values[..., 3:]
+    divisor = np.maximum(alpha, 1).astype(np.uint32)
+    quotient = (colour * _WHITE + divisor // 2) // divisor
+    whole = np.minimum(quotient, _WHITE).astype(np.uint16)
+    return np.dstack([whole, alpha])

@@ -10,9 +10,7 @@ pixel with Pillow.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-import math
 import os
 import pickle
 import queue
@@ -23,7 +21,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging.handlers import QueueHandler
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,16 +29,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import psutil
-from PIL import Image
 
 from ..errors import PictureError, is_memory_short
 from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
-from .containers import LARGEST_BLOCK, map_file, scan_chunks
-from .gain_map import MAX_PIXELS, GainMap, from_apple
-from .header import Header, open_auxiliary, open_with_pillow, png_metadata, read_header
-from .image import Box, Facts, SourceImage, block_means
+from .containers import LARGEST_BLOCK, map_file
+from .downscaling import spans
+from .gain_map import GainMap, decode_map
+from .header import Header, read_header
+from .image import Box, Facts, SourceImage
 from .metadata import Metadata
+from .png_chunks import read_metadata, scan_chunks
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +53,17 @@ _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 # of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four 32-bit numbers, and a PNG.
 _BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48}
 _DEEP_BYTES_PER_PIXEL = {"PNG": 18, "JXL": 52}
-_OTHER_BYTES, _OTHER_DEEP_BYTES = 10, 34
+_OTHER_BYTES = 10
+_OTHER_DEEP_BYTES = 34
 _FILL_BYTES = 50  # per pixel of the rows in which `fill_transparent` works
 
 # The slowest files on one slow core take 0.15 s per megapixel of 8 bits and 0.8 s of 64 bits.
-_SECONDS, _SECONDS_PER_MEGAPIXEL, _DEEP_SECONDS_PER_MEGAPIXEL = 10.0, 0.5, 1.5
+_SECONDS = 10.0
+_SECONDS_PER_MEGAPIXEL = 0.5
+_DEEP_SECONDS_PER_MEGAPIXEL = 1.5
 
-_REVERSED_ROWS, _REVERSED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
+_REVERSED_ROWS = (3, 4, 7, 8)
+_REVERSED_COLUMNS = (2, 3, 6, 7)
 """Orientations that reverse rows or columns, after rows and columns are exchanged for 5 to 8."""
 _STRIP_PIXELS = 1 << 20
 
@@ -81,16 +84,29 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     with _picture_errors(path.name or str(path)), _open_checked(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
     width, height = header.upright_size
-    facts = {name: getattr(header, name) for name in ("format", "mode", "bits", "orientation", "has_alpha", "frames")}
-    facts |= {"profile": profile_name(header.icc), "has_location": header.metadata.has_location}
-    return Facts(path.name, size, width=width, height=height, dpi=min(header.metadata.dpi or [0]) or None, **facts)
+    return Facts(
+        path.name,
+        size,
+        header.format,
+        header.mode,
+        width,
+        height,
+        header.bits,
+        header.orientation,
+        profile_name(header.icc),
+        header.has_alpha,
+        header.frames,
+        has_location=header.metadata.has_location,
+        dpi=min(header.metadata.dpi or [0]) or None,
+    )
 
 
 def read_variants(path: Path) -> dict[str, Metadata]:
     """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps. Raises PictureError."""
     with _picture_errors(path.name), path.open("rb") as file:
+        metadata = read_metadata(file, scan_chunks(file))
         # The size and the resolution of the result can have made a block a little longer.
-        return png_metadata(file, scan_chunks(file)).without_large_blocks(LARGEST_BLOCK).variants()
+        return metadata.without_large_blocks(LARGEST_BLOCK).variants()
 
 
 def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[DecodeBudget], None]) -> Iterator[Any]:
@@ -106,61 +122,76 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         begin(_budget(header, size))
         sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
-        # Both TIFF decoders apply the orientation.
-        orientation, stored = header.orientation, (header.width, header.height)
-        if header.format == "TIFF":
-            orientation, stored = 1, header.upright_size
-        if (pixels.width, pixels.height) != stored:
-            raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stored}")
-        height, width = (pixels.width, pixels.height) if orientation >= 5 else (pixels.height, pixels.width)
+        decoded = _without_orientation(header) if header.format == "TIFF" else header
+        if (pixels.width, pixels.height) != (decoded.width, decoded.height):
+            stated = f"{decoded.width} x {decoded.height}"
+            raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stated}")
+        width, height = decoded.upright_size
+        channels = 4 if pixels.has_alpha else 3
         dtype = "uint16" if pixels.deep else "uint8"
         image = SourceImage(
-            *(path.name, sha256, size, header.format, header.mode),
+            path.name,
+            sha256,
+            size,
+            header.format,
+            header.mode,
             rgb=np.empty((0, 0, 3), dtype),
             alpha=None,
             grey=pixels.grey,
             icc=pixels.icc,
             variants=header.metadata.upright().variants(),
-            jpeg_table=_upright_table(header.jpeg_table, orientation),
-            jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, orientation),
-            # Blocks begin at the first stored row and column, which can be the last ones of the upright image.
-            first_block=(height % 8 * (orientation in _REVERSED_ROWS), width % 8 * (orientation in _REVERSED_COLUMNS)),
+            jpeg_table=_upright_table(header.jpeg_table, header.orientation),
+            jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, header.orientation),
+            first_block=_first_block(decoded),
             gain_map=_gain_map(header, file),
         )
-        yield (height, width, 4 if pixels.has_alpha else 3), dtype, image
-        strips = _upright_strips(pixels, orientation)
-        yield from fill_transparent(strips) if pixels.has_alpha else strips
-        after = os.fstat(file.fileno())
-        # A file in use gets a new time every few seconds, so that it is not deleted. That is no change of its content.
-        # The checksum and the header were read before the pixels, so either could belong to other content.
-        is_touched = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
-        if is_touched and (_sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header):
-            raise ValueError("the file changed while it was read")
+        yield (height, width, channels), dtype, image
+        strips = _upright_strips(pixels, decoded.orientation)
+        if pixels.has_alpha:
+            strips = fill_transparent(strips)
+        yield from strips
+        _check_unchanged(file, before, sha256, header, max_pixels)
+
+
+def _without_orientation(header: Header) -> Header:
+    """Return the header of the decoded pixels of a TIFF: both of its decoders apply the orientation."""
+    width, height = header.upright_size
+    return replace(header, width=width, height=height, orientation=1)
+
+
+def _first_block(header: Header) -> tuple[int, int]:
+    """Return the first row and column where a block of 8 x 8 px begins in the upright image.
+
+    Blocks begin at the first stored row and column, which can be the last ones of the upright image.
+    """
+    width, height = header.upright_size
+    row = height % 8 if header.orientation in _REVERSED_ROWS else 0
+    column = width % 8 if header.orientation in _REVERSED_COLUMNS else 0
+    return row, column
+
+
+def _check_unchanged(file: BinaryIO, before: os.stat_result, sha256: str, header: Header, max_pixels: int) -> None:
+    """Raise ValueError if the content of the file is not what `sha256` and the header belong to.
+
+    A file in use gets a new time every few seconds, so that it is not deleted. That is no change of its content. The
+    checksum and the header were read before the pixels, so either could belong to other content.
+    """
+    after = os.fstat(file.fileno())
+    if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+        return
+    if _sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header:
+        raise ValueError("the file changed while it was read")
 
 
 def _gain_map(header: Header, file: BinaryIO) -> GainMap | None:
-    """Return the gain map in orientation 1, at most MAX_PIXELS; None if there is none or it is damaged."""
-    found = header.gain_map
-    if found is None:
+    """Return the gain map in orientation 1; None if there is none or it is damaged."""
+    if header.gain_map is None:
         return None
-    try:
-        with _open_map(file, found.position) as image:
-            values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except Exception as error:  # The photo itself can be read.
-        logger.info("The gain map cannot be decoded: %s", error)
+    stored = decode_map(file, header.gain_map)
+    if stored is None:
         return None
-    factor = math.ceil(math.sqrt(found.width * found.height / MAX_PIXELS))
-    values = block_means(values, factor) if factor > 1 else values
-    values = from_apple(values, found.headroom) if found.headroom else values
-    return GainMap(np.ascontiguousarray(_upright(values, header.orientation)), found)
-
-
-def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
-    if isinstance(position, int):
-        return open_auxiliary(file, position).to_pillow()
-    start, length = position
-    file.seek(start)
-    return open_with_pillow("JPEG", io.BytesIO(file.read(length)))
+    upright = np.ascontiguousarray(_upright(stored, header.orientation))
+    return GainMap(upright, header.gain_map)
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -169,34 +200,55 @@ def _sha256(file: BinaryIO) -> str:
 
 def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
     """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation applied."""
-    height, width = (pixels.width, pixels.height) if orientation >= 5 else (pixels.height, pixels.width)
+    height, width = pixels.height, pixels.width
+    if orientation >= 5:
+        height, width = width, height
     count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
-    for first in range(0, height, count):
-        last = min(first + count, height)
-        low, high = (height - last, height - first) if orientation in _REVERSED_ROWS else (first, last)
-        columns = Box(low, 0, high - low, pixels.height)
-        box = columns if orientation >= 5 else Box(0, low, pixels.width, high - low)
-        values = _upright(pixels.part(box), orientation)
-        channels = [0, 0, 0, 1][: 4 if pixels.has_alpha else 3]
-        yield np.ascontiguousarray(values[..., channels] if pixels.grey else values)
+    grey_as_colour = [0, 0, 0, 1] if pixels.has_alpha else [0, 0, 0]
+    for first, last in spans(height, count):
+        stored = pixels.part(_stored_part(pixels, orientation, first, last))
+        values = _upright(stored, orientation)
+        if pixels.grey:
+            values = values[..., grey_as_colour]
+        yield np.ascontiguousarray(values)
+
+
+def _stored_part(pixels: Pixels, orientation: int, first: int, last: int) -> Box:
+    """Return which stored pixels become the rows [first, last) of the upright image."""
+    is_turned = orientation >= 5
+    if orientation in _REVERSED_ROWS:
+        height = pixels.width if is_turned else pixels.height
+        first, last = height - last, height - first
+    if is_turned:
+        return Box(first, 0, last - first, pixels.height)
+    return Box(0, first, pixels.width, last - first)
 
 
 def _budget(header: Header, size: int) -> DecodeBudget:
+    """Return the limits for decoding a file of `size` bytes."""
+    if header.bits > 8:
+        bytes_per_pixel = _DEEP_BYTES_PER_PIXEL.get(header.format, _OTHER_DEEP_BYTES)
+        seconds_per_megapixel = _DEEP_SECONDS_PER_MEGAPIXEL
+    else:
+        bytes_per_pixel = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
+        seconds_per_megapixel = _SECONDS_PER_MEGAPIXEL
     pixels = header.width * header.height
-    known, other = (_DEEP_BYTES_PER_PIXEL, _OTHER_DEEP_BYTES) if header.bits > 8 else (_BYTES_PER_PIXEL, _OTHER_BYTES)
-    each = known.get(header.format, other)
-    width, height = header.upright_size
-    fill = _FILL_BYTES * width * min(2 * BLOCK, height) if header.has_alpha else 0
-    attached = header.gain_map.width * header.gain_map.height if header.gain_map else 0
-    more = fill + attached * _BYTES_PER_PIXEL["JPEG"] + 2 * size
-    pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.bits > 8 else _SECONDS_PER_MEGAPIXEL
-    return DecodeBudget(pixels * each + more, _SECONDS + pace * (pixels + attached) / 1e6)
+    memory = pixels * bytes_per_pixel + 2 * size
+    if header.has_alpha:
+        width, height = header.upright_size
+        memory += _FILL_BYTES * width * min(2 * BLOCK, height)
+    if header.gain_map:
+        attached = header.gain_map.width * header.gain_map.height
+        pixels += attached
+        memory += attached * _BYTES_PER_PIXEL["JPEG"]
+    return DecodeBudget(memory, _SECONDS + seconds_per_megapixel * pixels / 1e6)
 
 
 @contextmanager
 def _open_checked(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
     """Open the file and return it with its size in bytes. Raises PictureError."""
-    limit = max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES if max_bytes is None else max_bytes
+    if max_bytes is None:
+        max_bytes = max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
@@ -205,9 +257,10 @@ def _open_checked(path: Path, max_pixels: int, max_bytes: int | None) -> Iterato
             raise PictureError("image_no_file")
         if about.st_size == 0:
             raise PictureError("image_empty")
-        if about.st_size > limit:
+        if about.st_size > max_bytes:
             megabytes = f"{about.st_size / 1e6:,.1f}"
-            raise PictureError("image_too_many_bytes", megabytes=megabytes, limit=f"{limit / 1e6:,.1f}")
+            limit = f"{max_bytes / 1e6:,.1f}"
+            raise PictureError("image_too_many_bytes", megabytes=megabytes, limit=limit)
         file = path.open("rb")
     except FileNotFoundError:
         raise PictureError("image_missing") from None
@@ -324,4 +377,6 @@ def _limit_memory(more: int) -> None:
 
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = psutil.Process().memory_info().vms + more + _EXTRA_MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -1,4 +1,4 @@
-"""HDR gain maps in JPEG and HEIC files: finding them, converting Apple's, and attaching the enlarged one to a JPEG.
+"""HDR gain maps in JPEG and HEIC files: finding and decoding them, and attaching the enlarged one to a JPEG.
 
 A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP lists it, and its own
 XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's older maps, which
@@ -8,27 +8,41 @@ are auxiliary images in a HEIC, state only how many times brighter than white th
 from __future__ import annotations
 
 import io
+import logging
 import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from .containers import limit_profile
+from .containers import limit_profile, map_file
+from .downscaling import block_means
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
+from .file_types import detect_format, open_auxiliary, open_with_pillow
+from .limits import check_compression, check_jpeg_markers
+from .metadata import Metadata
 from .source_type import with_properties
+
+logger = logging.getLogger(__name__)
 
 MAX_PIXELS = 1 << 24
 """The maximum pixels of a gain map that is kept or written. Larger ones are downscaled."""
 ISO_SEGMENT = b"urn:iso:std:iso:ts:21496:-1\0"
 """The start of the segment with the metadata of ISO 21496-1. In the photo, only the version follows, 4 bytes."""
 
-_ISO_VERSION, _MAX_ISO_BYTES = 4, 256
-_MAX_IMAGES, _MAX_BYTES = 4, 64 << 20
+AUXILIARY_TYPE = "urn:com:apple:photo:2020:aux:hdrgainmap"
+"""The type of a gain map in a HEIC."""
+
+_ISO_VERSION = 4
+_MAX_ISO_BYTES = 256
+_MAX_IMAGES = 4
+_MAX_BYTES = 64 << 20
+_PIXELS_PER_BYTE = 1024  # As of a photo: 256 were measured in a JPEG of one colour.
 _QUALITY = 95
 
 _ENTRIES = 0xB002
@@ -48,7 +62,8 @@ _VERSION = re.compile(rb"hdrgm:Version(?:\s{0,9}=\s{0,9}[\"']|>)\s{0,99}([-+.\w]
 
 _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
 _APPLE_HEADROOM = re.compile(rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER)
-_APPLE_NOTE, _APPLE_TAGS = b"Apple iOS\0", (33, 48)
+_APPLE_NOTE = b"Apple iOS\0"
+_APPLE_TAGS = (33, 48)
 _APPLE_PROPERTIES = (
     b' hdrgm:Version="1.0" hdrgm:GainMapMin="0" hdrgm:GainMapMax="%(stops).6f" hdrgm:Gamma="1"'
     b' hdrgm:OffsetSDR="0" hdrgm:OffsetHDR="0" hdrgm:HDRCapacityMin="0" hdrgm:HDRCapacityMax="%(stops).6f"'
@@ -62,6 +77,8 @@ _DIRECTORY = (
     b'</%(rdf)sli><%(rdf)sli %(rdf)sparseType="Resource"><Container:Item Item:Semantic="GainMap" '
     b'Item:Mime="image/jpeg" Item:Length="%(length)d"/></%(rdf)sli></%(rdf)sSeq></Container:Directory>'
 )
+_LONG = 4
+_UNDEFINED = 7
 _PRIMARY = 0x030000  # "Baseline MP Primary Image", the type of the photo.
 _INDEX_START = b"MPF\0"
 INDEX_HEADER = 4 + len(_INDEX_START)
@@ -94,57 +111,136 @@ class GainMap:
     header: MapHeader
 
 
-def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of the images behind the first one of a JPEG of `size` bytes, as the file states them.
+def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
+    """Return the gain map of an opened JPEG, None if there is none that can be used."""
+    with map_file(file) as data:
+        for position in find_attached(image.info, metadata.xmp, len(data)):
+            start, length = position
+            try:
+                found = _read_attached(data[start : start + length], position, metadata.exif)
+                if found and _fits(found, image):
+                    check_compression(length, found.width, found.height, _PIXELS_PER_BYTE)
+                    return found
+            except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
+                logger.info("An attached image cannot be used: %s", error)
+    return None
+
+
+def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> list[tuple[int, int]]:
+    """Return start and length of the images behind the first one of a JPEG of `size` bytes, as the file states them.
 
     These are at most 4 images of at most 64 MiB, so that a crafted file does not keep the reader busy.
     `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
+    found: list[tuple[int, int]] = []
+    for start, length in chain(_indexed_images(segments), _announced_images(xmp or b"", size)):
+        is_inside = 0 < start < start + length <= size
+        if is_inside and length <= _MAX_BYTES and (start, length) not in found:
+            found.append((start, length))
+        if len(found) == _MAX_IMAGES:
+            break
+    return found
+
+
+def _indexed_images(segments: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+    """Yield start and length of the images that the MPF segment lists."""
     block = bytes(segments.get("mp", b""))
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
     order = "<" if block.startswith(b"II") else ">"
+    whole_entries = entries[: len(entries) // 16 * 16]
     # Each entry has attributes, a size, an offset from the start of the index and two dependent images.
-    positions = [
-        (segments["mpoffset"] + offset, length)
-        for _, length, offset, _, _ in struct.iter_unpack(order + "IIIHH", entries[: len(entries) // 16 * 16])
-    ]
+    for _, length, offset, _, _ in struct.iter_unpack(order + "IIIHH", whole_entries):
+        yield segments["mpoffset"] + offset, length
+
+
+def _announced_images(xmp: bytes, size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of the gain maps that XMP announces.
+
+    XMP states lengths only: the images follow each other, and the last one ends with the file.
+    """
     end = size
-    # XMP states lengths only: the images follow each other, and the last one ends with the file.
-    for item in reversed(_ITEM.findall(xmp or b"")):
-        length = _LENGTH.search(item)
-        end -= int(length[1]) if length else 0
-        if length and _SEMANTIC.search(item):
-            positions.append((end, int(length[1])))
-    found = (place for place in positions if 0 < place[0] < sum(place) <= size and place[1] <= _MAX_BYTES)
-    yield from list(dict.fromkeys(found))[:_MAX_IMAGES]
+    for item in reversed(_ITEM.findall(xmp)):
+        stated = _LENGTH.search(item)
+        if stated is None:
+            continue
+        length = int(stated[1])
+        end -= length
+        if _SEMANTIC.search(item):
+            yield end, length
 
 
-def read_map_header(image: Any, position: tuple[int, int], exif: bytes | None) -> MapHeader | None:
-    """Return the header of an opened JPEG if it is a gain map, otherwise None. `exif` is that of the photo."""
-    stated = image.info.get("xmp") or b""
-    segments = (content for name, content in image.applist if name == "APP2" and content.startswith(ISO_SEGMENT))
-    content = next(segments, b"")
-    has_iso = _ISO_VERSION < len(content) - len(ISO_SEGMENT) <= _MAX_ISO_BYTES
-    iso = segment(0xE2, content) if has_iso else b""
-    xmp = _select_properties(stated)
-    if xmp or iso:
-        icc = limit_profile(image.info.get("icc_profile"))
-        return MapHeader(position, image.width, image.height, xmp, iso, icc)
-    return apple_header(position, image.size, stated, exif) if _APPLE_VERSION.search(stated) else None
+def _read_attached(attached: bytes, position: tuple[int, int], exif: bytes | None) -> MapHeader | None:
+    """Return the header of an image in a JPEG if it is a gain map, otherwise None. `exif` is that of the photo.
+
+    Raises PictureError or any other exception if the image is damaged or unusual.
+    """
+    if detect_format(attached) != "JPEG":
+        return None
+    check_jpeg_markers(attached, count_scans=True)
+    opened: Any = open_with_pillow("JPEG", io.BytesIO(attached))
+    with opened as image:
+        stated = image.info.get("xmp") or b""
+        xmp = _select_properties(stated)
+        iso = _iso_segment(image)
+        if xmp or iso:
+            icc = limit_profile(image.info.get("icc_profile"))
+            return MapHeader(position, image.width, image.height, xmp, iso, icc)
+        if _APPLE_VERSION.search(stated):
+            return _apple_header(position, image.size, stated, exif)
+    return None
 
 
-def apple_header(
+def _iso_segment(image: Any) -> bytes:
+    """Return the segment of an opened JPEG with the metadata of ISO 21496-1; empty if there is none."""
+    for name, content in image.applist:
+        if name == "APP2" and content.startswith(ISO_SEGMENT):
+            size = len(content) - len(ISO_SEGMENT)
+            return segment(0xE2, content) if _ISO_VERSION < size <= _MAX_ISO_BYTES else b""
+    return b""
+
+
+def find_heic_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader | None:
+    """Return the gain map of an opened HEIC, None if there is none that can be used.
+
+    pillow-heif does not return the XMP of an auxiliary image, so the whole file is searched for it.
+    """
+    numbers = image.info.get("aux", {}).get(AUXILIARY_TYPE)
+    if not numbers:
+        return None
+    try:
+        width, height = open_auxiliary(file, numbers[0]).size
+        with map_file(file) as data:
+            found = _apple_header(numbers[0], (width, height), data, exif)
+    except Exception as error:  # The photo itself can be read.
+        logger.info("An auxiliary image cannot be used: %s", error)
+        return None
+    # A map of another aspect ratio was not rotated with the photo.
+    is_skewed = abs(width * image.height - height * image.width) > image.width + image.height
+    if found is None or is_skewed or not _fits(found, image):
+        return None
+    return found
+
+
+def _fits(found: MapHeader, image: Any) -> bool:
+    """Return whether a map has no more rows and columns than the photo. A larger one could keep a decoder busy."""
+    return 0 < found.width <= image.width and 0 < found.height <= image.height
+
+
+def _apple_header(
     position: tuple[int, int] | int, size: tuple[int, int], text: Any, exif: bytes | None
 ) -> MapHeader | None:
     """Return the header of an Apple map of `size` (width, height), None if its headroom is unknown.
 
     `text` is the XMP of the map or contains it, and `exif` that of the photo.
     """
-    headroom = _apple_headroom(text, exif)
+    headroom = _stated_headroom(text)
     if headroom is None:
+        headroom = _camera_headroom(exif or b"")
+    if headroom is None or not 1 < headroom <= 64:
         return None
     properties = _APPLE_PROPERTIES % {b"stops": math.log2(headroom)}
-    return MapHeader(position, *size, with_properties(None, _NAMESPACE + properties), headroom=headroom)
+    xmp = with_properties(None, _NAMESPACE + properties)
+    return MapHeader(position, *size, xmp, headroom=headroom)
 
 
 def _select_properties(xmp: bytes) -> bytes:
@@ -159,32 +255,65 @@ def _select_properties(xmp: bytes) -> bytes:
     return with_properties(None, _NAMESPACE + b"".join(attributes.values()), b"".join(elements.values()))
 
 
-def _apple_headroom(text: Any, exif: bytes | None) -> float | None:
-    """Return how many times brighter than white an Apple photo can be; None if that is unknown.
+def _stated_headroom(text: Any) -> float | None:
+    """Return how many times brighter than white an Apple photo can be, as XMP states it."""
+    stated = _APPLE_HEADROOM.search(text)
+    return float(stated[1]) if stated else None
+
+
+def _camera_headroom(exif: bytes) -> float | None:
+    """Return the headroom from the maker notes of an Apple photo, None if they do not state it.
 
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
-    if stated := _APPLE_HEADROOM.search(text):
-        headroom = float(stated[1])
+    _, note = read_directory(exif, EXIF_IFD).get(MAKER_NOTE, (0, b""))
+    if not note.startswith(_APPLE_NOTE):
+        return None
+    tags = read_directory(b"MM\0*" + struct.pack(">I", len(_APPLE_NOTE) + 4) + note[8:])
+    try:
+        tag_33, tag_48 = (_signed_ratio(tags[tag][1]) for tag in _APPLE_TAGS)
+    except (KeyError, struct.error, ZeroDivisionError):
+        return None
+    if tag_33 < 1:
+        stops = -20 * tag_48 + 1.8 if tag_48 <= 0.01 else -0.101 * tag_48 + 1.601
     else:
-        _, note = read_directory(exif or b"", EXIF_IFD).get(MAKER_NOTE, (0, b""))
-        if not note.startswith(_APPLE_NOTE):
-            return None
-        tags = read_directory(b"MM\0*" + struct.pack(">I", len(_APPLE_NOTE) + 4) + note[8:])
-        try:
-            first, second = (struct.unpack(">ii", tags[tag][1]) for tag in _APPLE_TAGS)
-            tag_33, tag_48 = first[0] / first[1], second[0] / second[1]
-        except (KeyError, struct.error, ZeroDivisionError):
-            return None
-        if tag_33 < 1:
-            stops = -20 * tag_48 + 1.8 if tag_48 <= 0.01 else -0.101 * tag_48 + 1.601
-        else:
-            stops = -70 * tag_48 + 3.0 if tag_48 <= 0.01 else -0.303 * tag_48 + 2.303
-        headroom = 2**stops
-    return headroom if 1 < headroom <= 64 else None
+        stops = -70 * tag_48 + 3.0 if tag_48 <= 0.01 else -0.303 * tag_48 + 2.303
+    return 2**stops
 
 
-def from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
+def _signed_ratio(value: bytes) -> float:
+    numerator, denominator = struct.unpack(">ii", value)
+    return numerator / denominator
+
+
+def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
+    """Return the pixels of a gain map as stored, uint8 [h, w] or [h, w, 3], for Ultra HDR; None if it is damaged.
+
+    These are at most MAX_PIXELS.
+    """
+    try:
+        with _open_map(file, header.position) as image:
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except Exception as error:  # The photo itself can be read.
+        logger.info("The gain map cannot be decoded: %s", error)
+        return None
+    factor = math.ceil(math.sqrt(header.width * header.height / MAX_PIXELS))
+    if factor > 1:
+        pixels = block_means(pixels, factor)
+    if header.headroom:
+        pixels = _from_apple(pixels, header.headroom)
+    return pixels
+
+
+def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
+    if isinstance(position, int):
+        return open_auxiliary(file, position).to_pillow()
+    start, length = position
+    file.seek(start)
+    return open_with_pillow("JPEG", io.BytesIO(file.read(length)))
+
+
+def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
     """Convert the pixels of an Apple map to Ultra HDR.
 
     Apple multiplies light by 1 + (headroom - 1) times the map's value, which is encoded as in Rec. 709. Ultra HDR
@@ -193,7 +322,8 @@ def from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
     levels = np.arange(256) / 255
     light = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
     stops = np.log2(1 + (headroom - 1) * light) / math.log2(headroom)
-    return np.rint(255 * stops).astype(np.uint8)[pixels]
+    table = np.rint(255 * stops).astype(np.uint8)
+    return table[pixels]
 
 
 def encode_map(pixels: np.ndarray, header: MapHeader) -> bytes:
@@ -218,8 +348,11 @@ def with_directory(xmp: bytes | None, gain_map: bytes) -> bytes | None:
 
 def version_segment(gain_map: bytes) -> bytes:
     """Return the segment of a photo that states the version of ISO 21496-1 of its map; empty if the map has none."""
-    start, length = gain_map.find(ISO_SEGMENT), len(ISO_SEGMENT) + _ISO_VERSION
-    return segment(0xE2, gain_map[start : start + length]) if start >= 0 else b""
+    start = gain_map.find(ISO_SEGMENT)
+    if start < 0:
+        return b""
+    end = start + len(ISO_SEGMENT) + _ISO_VERSION
+    return segment(0xE2, gain_map[start:end])
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -232,7 +365,15 @@ def index_segment(photo: int, start: int, length: int) -> bytes:
 
     `start` is the position of the map behind that of the TIFF header of the segment (CIPA DC-007, 5.2).
     """
-    entries = struct.pack(">IIIHHIIIHH", _PRIMARY, photo, 0, 0, 0, 0, length, start, 0, 0)
+    header = b"MM\0*" + struct.pack(">I", 8)
     # The version, the number of images and their list. The list is after the three tags, at 8 + 2 + 3 * 12 + 4 = 50.
-    tags = struct.pack(">HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50)
-    return segment(0xE2, _INDEX_START + b"MM\0*" + struct.pack(">IH", 8, 3) + tags + bytes(4) + entries)
+    tags = (
+        struct.pack(">H", 3)
+        + struct.pack(">HHI4s", 0xB000, _UNDEFINED, 4, b"0100")
+        + struct.pack(">HHII", 0xB001, _LONG, 1, 2)
+        + struct.pack(">HHII", _ENTRIES, _UNDEFINED, 32, 50)
+        + bytes(4)
+    )
+    primary = struct.pack(">IIIHH", _PRIMARY, photo, 0, 0, 0)
+    attached = struct.pack(">IIIHH", 0, length, start, 0, 0)
+    return segment(0xE2, _INDEX_START + header + tags + primary + attached)

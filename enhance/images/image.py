@@ -13,6 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from .downscaling import block_means, downscaled_size, spans
 from .gain_map import GainMap
 from .metadata import Metadata
 
@@ -28,23 +29,26 @@ _WHITE_SHARE = 3 / 16
 left."""
 # Colour noise below the first value can be detail of the photo. A JPEG contains less colour detail than other files,
 # but only a part of the colour noise of its photo, hence the factors.
-_COLOUR_DETAIL, _COLOUR_DETAIL_OF_JPEG = 1.5, 1.0
-_COLOUR_FACTOR, _COLOUR_FACTOR_OF_JPEG = 1.5, 3.0
+_COLOUR_DETAIL = 1.5
+_COLOUR_FACTOR = 1.5
+_COLOUR_DETAIL_OF_JPEG = 1.0
+_COLOUR_FACTOR_OF_JPEG = 3.0
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
-_RED, _GREEN, _BLUE = np.eye(3, dtype=np.float32)[:, None]
-_STRIP_ROWS, _MIN_STRIP_ROWS, _STRIP_PIXELS = 256, 32, 1 << 21
+_RED_MINUS_GREEN = np.array([[1, -1, 0]], np.float32)
+_BLUE_MINUS_GREEN = np.array([[0, -1, 1]], np.float32)
+_STRIP_ROWS = 256
+_MIN_STRIP_ROWS = 32
+_STRIP_PIXELS = 1 << 21
 
 # Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In photos that were
 # downscaled by averaging the first has at least half of the second's energy, after a blur of 1 px at most a fifth.
-_SIGMAS = 0.7, 1.6
+_FINE_SIGMA = 0.7
+_COARSE_SIGMA = 1.6
 BLUR_MARGIN = 10  # at least the sum of the radii of the wider blur, 7, and of the mean of the weights, 2
-_SHARP_RATIO, _SOFT_RATIO = 0.5, 0.2
+_SHARP_RATIO = 0.5
+_SOFT_RATIO = 0.2
 _NO_EDGES = 1.0
-
-
-def spans(length: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    """Yield [first, last) of parts of `step` rows from `start` to `length`; the last one can have fewer."""
-    return ((first, min(first + step, length)) for first in range(start, length, step))
+"""The energy of the coarser octave per pixel, below which an image has no edges."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +87,28 @@ class Box:
 
     def expand(self, margin: int, width: int, height: int) -> Box:
         """Return the box with `margin` more on every side, within an image of `width` x `height`."""
-        left, top = max(self.left - margin, 0), max(self.top - margin, 0)
-        right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
+        left = max(self.left - margin, 0)
+        top = max(self.top - margin, 0)
+        right = min(self.left + self.width + margin, width)
+        bottom = min(self.top + self.height + margin, height)
         return Box(left, top, right - left, bottom - top)
 
     def align_to_grid(self, step: int, width: int, height: int) -> Box:
         """Return the box enlarged to whole blocks of `step` x `step` px, within an image of `width` x `height`."""
-        left, top = self.left // step * step, self.top // step * step
-        right, bottom = (-(-end // step) * step for end in (self.left + self.width, self.top + self.height))
+        left = self.left // step * step
+        top = self.top // step * step
+        right = _next_multiple(self.left + self.width, step)
+        bottom = _next_multiple(self.top + self.height, step)
         return Box(left, top, min(right, width) - left, min(bottom, height) - top)
 
     def downscale(self, factor: int) -> Box:
         """Return the same region of the image downscaled by `factor`; the box must be on its grid."""
         height, width = downscaled_size(self.height, self.width, factor)
         return Box(self.left // factor, self.top // factor, width, height)
+
+
+def _next_multiple(number: int, step: int) -> int:
+    return -(-number // step) * step
 
 
 @dataclass(frozen=True)
@@ -167,8 +179,10 @@ class SourceImage:
 
     def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
         """Return the rows [first, last) with their alpha, if there is any, [n, W, 3 or 4], or some columns of them."""
-        planes = [plane[first:last, columns] for plane in (self.rgb, self.alpha) if plane is not None]
-        return planes[0] if len(planes) == 1 else np.dstack(planes)
+        colour = self.rgb[first:last, columns]
+        if self.alpha is None:
+            return colour
+        return np.dstack([colour, self.alpha[first:last, columns]])
 
     @cached_property
     def noise(self) -> float:
@@ -188,27 +202,30 @@ class SourceImage:
         """
         full = self._colour_noise_at(1)
         half = self._colour_noise_at(2)
-        noise = math.sqrt(max(half**2 - _WHITE_SHARE * full**2, 0))
+        variance = half**2 - _WHITE_SHARE * full**2
+        noise = math.sqrt(max(variance, 0))
         if self.jpeg_table:
             return _COLOUR_FACTOR_OF_JPEG * max(noise - _COLOUR_DETAIL_OF_JPEG, 0)
         return _COLOUR_FACTOR * max(noise - _COLOUR_DETAIL, 0)
 
     def _colour_noise_at(self, reduction: int) -> float:
         """Return the smaller noise of the two differences between channels, averaged down by `reduction`."""
-        red = self._noise_of(_RED - _GREEN, reduction)
-        blue = self._noise_of(_BLUE - _GREEN, reduction)
+        red = self._noise_of(_RED_MINUS_GREEN, reduction)
+        blue = self._noise_of(_BLUE_MINUS_GREEN, reduction)
         return min(red, blue)
 
     def _noise_of(self, weights: np.ndarray, reduction: int = 1) -> float:
         """Return the noise of the sum of the channels with `weights` [1, 3], averaged down by `reduction`."""
         counts = np.zeros(_BINS, np.int64)
+        kernel = _LAPLACIANS * (_BINS_PER_LEVEL * 255 / self.levels)
         for first, last in self._strips():
             low = max(first - reduction, 0)
             rows = self.rgb[low : last + reduction].astype(np.float32)
             plane = block_means(cv2.transform(rows, weights), reduction)
-            response = cv2.filter2D(plane, -1, _LAPLACIANS * (_BINS_PER_LEVEL * 255 / self.levels))
-            inside = slice((first - low) // reduction, -(-(last - low) // reduction))
-            counts += np.bincount(np.abs(response[inside]).astype(np.int32).ravel(), minlength=len(counts))
+            start = (first - low) // reduction
+            end = -(-(last - low) // reduction)
+            response = np.abs(cv2.filter2D(plane, -1, kernel)[start:end])
+            counts += np.bincount(response.astype(np.int32).ravel(), minlength=_BINS)
         median = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
         return median / _BINS_PER_LEVEL / _NORMAL_MEDIAN / _LAPLACIAN_NORM
 
@@ -219,19 +236,22 @@ class SourceImage:
         Measured by the energy of the finer of two octaves, relative to the other, near strong edges, where noise has no
         influence.
         """
-        fine = broad = 0.0
+        fine = coarse = 0.0
         for first, last in self._strips():
             low = max(first - BLUR_MARGIN, 0)
-            rows = self.rgb[low : last + BLUR_MARGIN].astype(np.float32) * np.float32(255 / self.levels)
+            rows = self.rgb[low : last + BLUR_MARGIN].astype(np.float32)
+            rows *= np.float32(255 / self.levels)
             inside = slice(first - low, last - low)
-            one, other = (energy[inside].sum(dtype=float) for energy in edge_energies(rows))
-            fine, broad = fine + float(one), broad + float(other)
-        return blur_of(fine, broad, self.width * self.height)
+            fine_energy, coarse_energy = edge_energies(rows)
+            fine += float(fine_energy[inside].sum(dtype=float))
+            coarse += float(coarse_energy[inside].sum(dtype=float))
+        return blur_of(fine, coarse, self.width * self.height)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         """Yield (first, last) rows of strips from top to bottom; `first` is even."""
-        count = max(_MIN_STRIP_ROWS, min(_STRIP_ROWS, _STRIP_PIXELS // self.width)) // 2 * 2
-        return spans(self.height, count)
+        fitting = min(_STRIP_ROWS, _STRIP_PIXELS // self.width)
+        count = max(_MIN_STRIP_ROWS, fitting)
+        return spans(self.height, count // 2 * 2)
 
     @property
     def degradation(self) -> Degradation:
@@ -239,10 +259,15 @@ class SourceImage:
 
     def crop(self, box: Box) -> SourceImage:
         """Return a copy of the part inside `box`, which does not keep the whole in memory."""
-        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-        alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
-        block = (self.first_block[0] - box.top) % 8, (self.first_block[1] - box.left) % 8
-        return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha, first_block=block)
+        rows = slice(box.top, box.top + box.height)
+        columns = slice(box.left, box.left + box.width)
+        down, across = self.first_block
+        first_block = ((down - box.top) % 8, (across - box.left) % 8)
+        rgb = self.rgb[rows, columns].copy()
+        alpha = self.alpha
+        if alpha is not None:
+            alpha = alpha[rows, columns].copy()
+        return replace(self, rgb=rgb, alpha=alpha, first_block=first_block)
 
     def downscale(self, factor: int) -> SourceImage:
         """Return the image downscaled by averaging blocks of `factor` x `factor` pixels.
@@ -251,13 +276,16 @@ class SourceImage:
         """
         if factor == 1:
             return self
-        reduced = self._last_reduced.get(factor)
-        if reduced is None:
-            alpha = None if self.alpha is None else block_means(self.alpha, factor)
-            rgb = block_means(self.rgb, factor)
-            reduced = replace(self, rgb=rgb, alpha=alpha, jpeg_table=(), jpeg_chroma_table=())
-            self._last_reduced.clear()
-            self._last_reduced[factor] = reduced
+        cached = self._last_reduced.get(factor)
+        if cached is not None:
+            return cached
+        rgb = block_means(self.rgb, factor)
+        alpha = self.alpha
+        if alpha is not None:
+            alpha = block_means(alpha, factor)
+        reduced = replace(self, rgb=rgb, alpha=alpha, jpeg_table=(), jpeg_chroma_table=())
+        self._last_reduced.clear()
+        self._last_reduced[factor] = reduced
         return reduced
 
     @cached_property
@@ -267,9 +295,13 @@ class SourceImage:
     @property
     def nbytes(self) -> int:
         """Bytes of its pixels and of the cached downscaled image."""
-        own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
-        own += self.gain_map.pixels.nbytes if self.gain_map else 0
-        return own + sum(one.nbytes for one in list(self._last_reduced.values()))
+        total = self.rgb.nbytes
+        if self.alpha is not None:
+            total += self.alpha.nbytes
+        if self.gain_map:
+            total += self.gain_map.pixels.nbytes
+        reduced = list(self._last_reduced.values())  # Another thread can change it.
+        return total + sum(image.nbytes for image in reduced)
 
 
 class ImageCache:
@@ -279,7 +311,8 @@ class ImageCache:
     """
 
     def __init__(self, max_bytes: int = 400_000_000, seconds: float = 300):
-        self._max_bytes, self._seconds = max_bytes, seconds
+        self._max_bytes = max_bytes
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}  # with the time of the last use
 
@@ -289,10 +322,10 @@ class ImageCache:
     def get(self, key: Hashable, read: Callable[[], SourceImage]) -> SourceImage:
         """Return the image cached under `key`, else the one that `read` returns; threads share one call of `read`."""
         with self._lock:
-            entry = self._entries.pop(key, None)
-            future: Future[SourceImage] = entry[0] if entry else Future()
-            self._entries[key] = future, time.monotonic()
-        if entry is None:
+            is_new = key not in self._entries
+            future, _ = self._entries.pop(key, (Future[SourceImage](), 0.0))
+            self._entries[key] = (future, time.monotonic())
+        if is_new:
             try:
                 future.set_result(read())
             except BaseException as error:
@@ -311,14 +344,15 @@ class ImageCache:
         """Drop images that were not used for long."""
         oldest = time.monotonic() - self._seconds
         with self._lock:
-            expired = [key for key, (future, used) in self._entries.items() if future.done() and used <= oldest]
-            for key in expired:
-                del self._entries[key]
+            for key, (future, used) in list(self._entries.items()):
+                if future.done() and used <= oldest:
+                    del self._entries[key]
 
     def _trim(self) -> None:
         """Drop images that are too large, then those used least recently, until the rest fits."""
         with self._lock:
-            sizes = {key: future.result().nbytes for key, (future, _) in self._entries.items() if future.done()}
+            finished = {key: future for key, (future, _) in self._entries.items() if future.done()}
+            sizes = {key: future.result().nbytes for key, future in finished.items()}
             # The sort is stable: entries are in the order of their last use, because `get` adds them again.
             for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
                 if sum(sizes.values()) > self._max_bytes:
@@ -331,41 +365,17 @@ def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Values within BLUR_MARGIN of the border depend on how it is continued.
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    once, twice = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _SIGMAS)
+    once = cv2.GaussianBlur(grey, (0, 0), _FINE_SIGMA)
+    twice = cv2.GaussianBlur(grey, (0, 0), _COARSE_SIGMA)
+    fine = (grey - once) ** 2
     coarse = cv2.absdiff(once, twice) ** 2
     weight = cv2.blur(coarse, (5, 5))
-    return weight * (grey - once) ** 2, weight * coarse
+    return weight * fine, weight * coarse
 
 
 def blur_of(fine: float, coarse: float, pixels: int) -> float:
     """Return the blur, 0 to 1, from the sums of `edge_energies` over `pixels`; 0 without edges."""
     if coarse < _NO_EDGES * pixels:
         return 0.0
-    return float(np.clip((_SHARP_RATIO - fine / coarse) / (_SHARP_RATIO - _SOFT_RATIO), 0, 1))
-
-
-def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
-    """Return height and width after downscaling; incomplete blocks at the right and lower border count."""
-    return -(-height // factor), -(-width // factor)
-
-
-def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Return the mean of each block of `factor` x `factor` px, including incomplete blocks at the border."""
-    height, width = pixels.shape[:2]
-    means = np.empty((*downscaled_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
-    for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):
-        for columns, across in _whole_and_rest(width, factor, width):
-            part = means[down, across]
-            size = part.shape[1::-1]
-            part[...] = cv2.resize(pixels[rows, columns], size, interpolation=cv2.INTER_AREA).reshape(part.shape)
-    return means
-
-
-def _whole_and_rest(length: int, factor: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """Yield slices of at most `most` whole blocks, then of the incomplete block, each with the slice of its means."""
-    blocks = length // factor
-    for first in range(0, blocks, most):
-        last = min(first + most, blocks)
-        yield slice(first * factor, last * factor), slice(first, last)
-    if blocks * factor < length:
-        yield slice(blocks * factor, length), slice(blocks, blocks + 1)
+    blur = (_SHARP_RATIO - fine / coarse) / (_SHARP_RATIO - _SOFT_RATIO)
+    return float(np.clip(blur, 0, 1))

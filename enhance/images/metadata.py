@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 CHOICES = ("keep", "no-location", "none")
 """What a result keeps: everything, everything without a location, or only colour profile and resolution."""
 
+MAX_TEXTS = 10_000
+MAX_TEXTS_LENGTH = 8 << 20
+"""Maximum number of texts of an image, and maximum characters of all of them. The rest is ignored."""
 MAX_BLOCK = 1_000_000
 """Maximum bytes of a block of EXIF, XMP or IPTC in a result, because blocks are searched and changed."""
 SEGMENT = 65_533

@@ -22,14 +22,13 @@ from PIL import Image, features
 from ..errors import MemoryShortError, PictureError, SettingsError, check_stop
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
-from ..images import Metadata, spans
+from ..images import Metadata, jxl, spans
 from ..images.colour import grey_in_srgb, profile_name
-from ..images.containers import SIGNATURE, make_chunk
 from ..images.gain_map import INDEX_HEADER, index_segment, segment, version_segment, with_directory
 from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_resource
+from ..images.png_chunks import END, SIGNATURE
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
-from . import jxl
 from .png import PngFormat
 from .png_reader import PngReader
 from .provenance import Origin, marked_ending, origin_of
@@ -322,7 +321,7 @@ def _write_png(file: BinaryIO, source: _Source) -> None:
     image = source.image
     file.writelines(source.form.head())
     image.copy_pixels(file)
-    file.write(source.ending(SIGNATURE) or make_chunk(b"IEND", b""))
+    file.write(source.ending(SIGNATURE) or END)
 
 
 def _write_tiff(file: BinaryIO, source: _Source) -> None:

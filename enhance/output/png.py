@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -23,20 +22,26 @@ from isal import isal_zlib
 
 from ..files import AtomicFile
 from ..images import Metadata
-from ..images.containers import SIGNATURE, make_chunk, profile_text
-from ..images.metadata import photoshop_resource
+from ..images.png_chunks import (
+    COLOUR_TYPES,
+    END,
+    SIGNATURE,
+    is_xmp_chunk,
+    make_chunk,
+    metadata_chunks,
+    profile_chunk,
+    xmp_chunk,
+)
 from .provenance import marked_ending
 
 GAIN_MAP_CHUNK = b"enGM"
 """The name of the chunk that stores the gain map. Other programs ignore it."""
 
-_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-NO_FILTER, UP_FILTER = 0, 2
+NO_FILTER = 0
+UP_FILTER = 2
 _BLOCK_BYTES = 1 << 20
 _CHUNK_BYTES = 4 << 20
 _LEVEL = 1
-_INCH = 0.0254
-_XMP_START = b"iTXtXML:com.adobe.xmp" + bytes(5)
 
 
 def rows_per_chunk(row_bytes: int) -> int:
@@ -62,10 +67,11 @@ class PngFormat:
     def head(self) -> Iterator[bytes]:
         """Yield the signature and the chunks before the pixels."""
         yield SIGNATURE
-        colour = _COLOUR_TYPES[self.channels]
-        yield make_chunk(b"IHDR", struct.pack(">IIBBBBB", self.width, self.height, self.bits, colour, 0, 0, 0))
+        colour = COLOUR_TYPES[self.channels]
+        header = struct.pack(">IIBBBBB", self.width, self.height, self.bits, colour, 0, 0, 0)
+        yield make_chunk(b"IHDR", header)
         if self.icc:
-            yield make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc))
+            yield profile_chunk(self.icc)
         yield from metadata_chunks(self.metadata)
         if self.gain_map:
             yield make_chunk(GAIN_MAP_CHUNK, self.gain_map)
@@ -93,7 +99,7 @@ class PngWriter:
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
         for part in form.head():
-            if part[4:].startswith(_XMP_START):
+            if is_xmp_chunk(part):
                 self._xmp_position = self.length
             self._push(part)
 
@@ -101,27 +107,30 @@ class PngWriter:
         """Add rows from top to bottom: [n, W] or [n, W, C], uint8 or uint16 according to `bits`."""
         if rows.ndim == 2:
             rows = rows[..., None]
-        if rows.dtype != self._dtype or rows.shape[1:] != self._row_shape or len(rows) > self._rows_left:
+        has_format = rows.dtype == self._dtype and rows.shape[1:] == self._row_shape
+        if not has_format or len(rows) > self._rows_left:
             expected = f"at most {self._rows_left} rows of {self._dtype} {self._row_shape}"
-            raise ValueError(f"{expected} expected, {len(rows)} of {rows.dtype} {rows.shape[1:]} given")
+            given = f"{len(rows)} of {rows.dtype} {rows.shape[1:]}"
+            raise ValueError(f"{expected} expected, {given} given")
         self._rows_left -= len(rows)
-        step, first = max(1, _BLOCK_BYTES // self._row_above.size), 0
+        step = max(1, _BLOCK_BYTES // self._row_above.size)
+        first = 0
         while first < len(rows):
             if self._chunk_rows == self._rows_of_chunk:  # The next chunk must not refer to the bytes of this one.
                 self._end_chunk(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
-            last = min(first + step, first + self._rows_of_chunk - self._chunk_rows, len(rows))
-            self._write_block(rows[first:last])
-            first = last
+            count = min(step, self._rows_of_chunk - self._chunk_rows)
+            self._write_block(rows[first : first + count])
+            first += count
 
     def finish(self) -> None:
         """Write the rest of the file. Raises ValueError if rows are missing."""
         if self._rows_left:
             raise ValueError(f"the last {self._rows_left} rows were not written")
         self._end_chunk(self._deflate.flush())
-        self._push(marked_ending(SIGNATURE, self.mark) if self.mark else make_chunk(b"IEND", b""))
+        self._push(marked_ending(SIGNATURE, self.mark) if self.mark else END)
         if self.xmp is not None:
             self._sink.seek(self._xmp_position)
-            self._sink.write(_xmp_chunk(self.xmp))
+            self._sink.write(xmp_chunk(self.xmp))
 
     def _write_block(self, rows: np.ndarray) -> None:
         if self._dtype.itemsize == 2:
@@ -142,12 +151,14 @@ class PngWriter:
         if self._chunk_rows:
             np.subtract(values[0], self._row_above, out=out[0, 1:])
         else:
-            out[0, 0], out[0, 1:] = NO_FILTER, values[0]
+            out[0, 0] = NO_FILTER
+            out[0, 1:] = values[0]
         return out
 
     def _end_chunk(self, deflated: bytes) -> None:
         self._push(make_chunk(b"IDAT", b"".join([*self._packed, deflated])))
-        self._packed, self._chunk_rows = [], 0
+        self._packed = []
+        self._chunk_rows = 0
 
     def _push(self, data: bytes) -> None:
         self._sink.write(data)
@@ -168,33 +179,12 @@ def create_png(path: Path, form: PngFormat) -> Iterator[PngWriter]:
 
 def encode_png(array: np.ndarray, *, icc: bytes | None = None, mark: bytes | None = None) -> bytes:
     """Return an image as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels."""
-    height, width = array.shape[:2]
-    channels = 1 if array.ndim == 2 else array.shape[2]
+    if array.ndim == 2:
+        array = array[..., None]
+    height, width, channels = array.shape
+    form = PngFormat(width, height, channels, bits=array.dtype.itemsize * 8, icc=icc)
     sink = io.BytesIO()
-    writer = PngWriter(sink, PngFormat(width, height, channels, array.dtype.itemsize * 8, icc), mark)
+    writer = PngWriter(sink, form, mark)
     writer.write(array)
     writer.finish()
     return sink.getvalue()
-
-
-def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
-    """Yield the chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts."""
-    if metadata.dpi:
-        yield make_chunk(b"pHYs", struct.pack(">IIB", *(max(1, round(dots / _INCH)) for dots in metadata.dpi), 1))
-    if metadata.exif:
-        yield make_chunk(b"eXIf", metadata.exif)
-    if metadata.xmp:
-        yield _xmp_chunk(metadata.xmp)
-    if metadata.iptc:
-        text = profile_text("iptc", photoshop_resource(metadata.iptc)).encode("ascii")
-        yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
-    for key, value in metadata.texts:  # tEXt holds Latin-1, iTXt UTF-8 (PNG specification, section 11.3.3).
-        keyword = key.encode("latin-1")
-        try:
-            yield make_chunk(b"tEXt", keyword + b"\0" + value.encode("latin-1"))
-        except UnicodeEncodeError:
-            yield make_chunk(b"iTXt", keyword + bytes(5) + value.encode("utf-8"))
-
-
-def _xmp_chunk(packet: bytes) -> bytes:
-    return make_chunk(b"iTXt", _XMP_START.removeprefix(b"iTXt") + packet)

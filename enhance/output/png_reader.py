@@ -13,11 +13,13 @@ from isal import isal_zlib
 
 from ..errors import PictureError
 from ..images import Box, Metadata, spans
-from ..images.containers import CHANNELS, SIGNATURE, chunk_content, first_chunks, png_profile, read_chunk, scan_chunks
-from ..images.image import block_means
+from ..images.containers import chunk_content, first_chunks
+from ..images.downscaling import block_means
+from ..images.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
 from ..images.worker import read_variants
 from .png import GAIN_MAP_CHUNK, NO_FILTER, UP_FILTER, rows_per_chunk
 
+_CHANNELS = {colour_type: channels for channels, colour_type in COLOUR_TYPES.items()}
 _REGION_ROWS = 256
 _ZLIB_HEADER = 2
 
@@ -53,7 +55,7 @@ class PngReader:
     @property
     def icc(self) -> bytes | None:
         """The colour profile."""
-        return png_profile(self._file, self.chunks)
+        return read_profile(self._file, self.chunks)
 
     @cached_property
     def variants(self) -> Mapping[str, Metadata]:
@@ -68,41 +70,54 @@ class PngReader:
     def gain_map(self) -> bytes | None:
         """The gain map for files in other formats, as a JPEG."""
         found = first_chunks(self.chunks).get(GAIN_MAP_CHUNK)
+        if found is None:
+            return None
         try:
-            return read_chunk(self._file, found)[8:-4] if found else None
+            chunk = read_chunk(self._file, found)
         except ValueError as error:
             raise self._error("png_damaged") from error
+        return chunk[8:-4]
 
     def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16, or some columns of them.
 
         Only the chunks that contain the rows are inflated.
         """
-        count, parts = rows_per_chunk(self.row_bytes), []
+        count = rows_per_chunk(self.row_bytes)
+        parts = []
         for index in range(first // count, -(-last // count)):
             top = index * count
-            parts.append(self._chunk(index)[max(first - top, 0) : last - top, columns])
+            chunk = self._chunk(index)
+            parts.append(chunk[max(first - top, 0) : last - top, columns])
         return np.concatenate(parts)
 
     def _chunk(self, index: int) -> np.ndarray:
         """Return the rows of an IDAT chunk. The chunk that was read last is cached."""
         if self._cached and self._cached[0] == index:
             return self._cached[1]
-        count = rows_per_chunk(self.row_bytes)
-        rows, stride = min(count, self.size[0] - index * count), 1 + self.row_bytes
-        content = chunk_content(self._file, self._idat[index])[0 if index else _ZLIB_HEADER :]
-        try:
-            inflated = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS).decompress(content, rows * stride)
-            values = np.frombuffer(inflated, np.uint8).reshape(rows, stride)
-        except (ValueError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
-            raise self._error("png_damaged") from error
+        values = self._inflate(index)
         if values[0, 0] != NO_FILTER or np.any(values[1:, 0] != UP_FILTER):
             raise self._error("png_foreign")
         # The filter Up works on bytes, so 16-bit values are put together after the sums.
         pixels = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8).view(self._dtype)
-        pixels = pixels.astype(self._dtype.newbyteorder("="), copy=False).reshape(rows, self.size[1], -1)
-        self._cached = index, pixels
+        pixels = pixels.astype(self._dtype.newbyteorder("="), copy=False)
+        pixels = pixels.reshape(len(values), self.size[1], self.channels)
+        self._cached = (index, pixels)
         return pixels
+
+    def _inflate(self, index: int) -> np.ndarray:
+        """Return the rows of an IDAT chunk as stored, uint8 [n, 1 + B]: the filter and the filtered bytes."""
+        count = rows_per_chunk(self.row_bytes)
+        rows = min(count, self.size[0] - index * count)
+        stride = 1 + self.row_bytes
+        content = chunk_content(self._file, self._idat[index])
+        if index == 0:
+            content = content[_ZLIB_HEADER:]
+        try:
+            inflated = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS).decompress(content, rows * stride)
+            return np.frombuffer(inflated, np.uint8).reshape(rows, stride)
+        except (ValueError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+            raise self._error("png_damaged") from error
 
     def copy_pixels(self, sink: BinaryIO) -> None:
         """Copy the compressed pixels, one IDAT chunk at a time."""
@@ -115,12 +130,13 @@ class PngReader:
         if self._file.read(len(SIGNATURE)) != SIGNATURE:
             raise ValueError("no PNG signature")
         self.chunks = scan_chunks(self._file)
-        header = struct.unpack(">IIBBBBB", chunk_content(self._file, self.chunks[0]))
-        width, height, bits, kind, _, _, interlaced = header
+        header = chunk_content(self._file, self.chunks[0])
+        width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
             raise ValueError("a PNG that this program does not write")
-        self.size = height, width
-        self.channels, self.bits = CHANNELS[kind], bits
+        self.size = (height, width)
+        self.channels = _CHANNELS[kind]
+        self.bits = bits
         self.row_bytes = width * self.channels * bits // 8
         """The number of bytes of a row's pixels."""
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
@@ -135,12 +151,15 @@ class PngReader:
 
 def read_region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int = 1) -> np.ndarray:
     """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px, [h, w, channels]."""
-    averages, bottom, columns = [], box.top + box.height, slice(box.left, box.left + box.width)
+    columns = slice(box.left, box.left + box.width)
     rows_at_once = max(step, _REGION_ROWS // step * step)
-    for first, last in spans(bottom, rows_at_once, box.top):
+    parts = []
+    for first, last in spans(box.top + box.height, rows_at_once, box.top):
         pixels = rows(first, last, columns)
-        averages.append(block_means(pixels, step) if step > 1 else pixels)
-    return np.concatenate(averages)
+        if step > 1:
+            pixels = block_means(pixels, step)
+        parts.append(pixels)
+    return np.concatenate(parts)
 
 
 def is_intact(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StorageError
-from ..images.containers import SIGNATURE, make_chunk
+from ..images.png_chunks import END, SIGNATURE, make_chunk
 
 _MARK = re.compile(rb"Enhance(?: \w+=[\w.+-]+)+\n")
 _LONGEST_ENDING = 1000  # A mark, and what its format has around it.
@@ -47,7 +47,7 @@ def marked_ending(start: bytes, mark: bytes) -> bytes:
     Other programs ignore the mark and remove it when they save a changed image.
     """
     if start.startswith(SIGNATURE):
-        return make_chunk(b"enHA", mark) + make_chunk(b"IEND", b"")
+        return make_chunk(b"enHA", mark) + END
     if start.startswith(b"\xff\xd8"):
         return struct.pack(">BBH", 0xFF, 0xE9, 2 + len(mark)) + mark + b"\xff\xd9"
     if start.startswith((b"II", b"MM")):  # TIFF, which is read from its beginning by offsets

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from enhance import Encoding
 from enhance.images import Metadata
-from enhance.images.containers import SIGNATURE, make_chunk
+from enhance.images.png_chunks import SIGNATURE, make_chunk
 from enhance.output.formats import export
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin

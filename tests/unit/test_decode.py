@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image, ImageCms, ImageOps
 
 from enhance.images import SourceImage, colour, decode, inspect, read_image
-from enhance.images.containers import make_chunk
+from enhance.images.png_chunks import make_chunk
 from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from enhance.images.header import MAX_SIDE
+from enhance.images.limits import MAX_SIDE
 
 from .forks import Launcher
 from .image_files import flat_png

@@ -18,8 +18,8 @@ import tifffile
 from PIL import Image
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, StorageError
-from enhance.images import Metadata, read_image
-from enhance.output import formats, jxl, tiff
+from enhance.images import Metadata, jxl, read_image
+from enhance.output import formats, tiff
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import origin_of

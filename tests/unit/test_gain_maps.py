@@ -18,9 +18,9 @@ from skimage import data
 from enhance import Result, Settings
 from enhance.errors import PictureError
 from enhance.images import read_image
-from enhance.images.containers import make_chunk
 from enhance.images.gain_map import find_attached, segment
 from enhance.images.metadata import LOST
+from enhance.images.png_chunks import make_chunk
 from enhance.output import result as results
 from enhance.output.formats import Encoding
 from enhance.output.png import GAIN_MAP_CHUNK

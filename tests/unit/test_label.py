@@ -14,10 +14,9 @@ from skimage import data
 from enhance import Settings
 from enhance.cli import main
 from enhance.files import file_sha256
-from enhance.images import Metadata
+from enhance.images import Metadata, jxl
 from enhance.images.image import SourceImage
 from enhance.images.source_type import with_source_type
-from enhance.output import jxl
 from enhance.output.formats import ENDINGS, FORMATS, Encoding, export
 from enhance.output.png_reader import is_intact
 from enhance.output.result import ResultRows, Scene, write_png

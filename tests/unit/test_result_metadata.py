@@ -15,11 +15,10 @@ from PIL import Image
 
 from enhance.cli import main
 from enhance.errors import PictureError
-from enhance.images import Metadata, inspect, read_image
-from enhance.images.containers import make_chunk, profile_text
+from enhance.images import Metadata, inspect, jxl, read_image
 from enhance.images.exif import EMPTY
 from enhance.images.metadata import MAX_BLOCK, photoshop_resource
-from enhance.output import jxl
+from enhance.images.png_chunks import make_chunk, profile_text
 from enhance.output.formats import FORMATS, Encoding, export, notes_of
 from enhance.output.provenance import Origin, origin_of
 from tests.unit import photos_with_metadata

@@ -1,0 +1,43 @@
+"""Downscaling by the means of blocks of pixels, strip by strip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+_STRIP_ROWS = 256
+
+
+def spans(length: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield [first, last) of parts of `step` rows from `start` to `length`; the last one can have fewer."""
+    return ((first, min(first + step, length)) for first in range(start, length, step))
+
+
+def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Return height and width after downscaling; incomplete blocks at the right and lower border count."""
+    return -(-height // factor), -(-width // factor)
+
+
+def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Return the mean of each block of `factor` x `factor` px, including incomplete blocks at the border."""
+    height, width, *channels = pixels.shape
+    means = np.empty((*downscaled_size(height, width, factor), *channels), pixels.dtype)
+    for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):
+        for columns, across in _whole_and_rest(width, factor, width):
+            part = means[down, across]
+            size = part.shape[1::-1]
+            averages = cv2.resize(pixels[rows, columns], size, interpolation=cv2.INTER_AREA)
+            part[...] = averages.reshape(part.shape)  # OpenCV drops the axis of a single channel.
+    return means
+
+
+def _whole_and_rest(length: int, factor: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Yield slices of at most `most` whole blocks, then of the incomplete block, each with the slice of its means."""
+    blocks = length // factor
+    for first in range(0, blocks, most):
+        last = min(first + most, blocks)
+        yield slice(first * factor, last * factor), slice(first, last)
+    if blocks * factor < length:
+        yield slice(blocks * factor, length), slice(blocks, blocks + 1)

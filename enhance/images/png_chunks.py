@@ -1,0 +1,258 @@
+"""The chunks of a PNG: finding them, and reading and writing those with metadata (PNG specification, 3rd edition)."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from .containers import LARGEST_BLOCK, MAX_CHUNKS, Chunk, chunk_content, first_chunks, read_block
+from .exif import plausible_dpi, read_dpi, without_prefix
+from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata, accept_xmp, extract_iptc, photoshop_resource
+
+logger = logging.getLogger(__name__)
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+"""The colour type by the number of channels, except a palette."""
+_MAX_TEXT_LENGTH = 1 << 20
+"""Maximum characters of one text. Longer ones are ignored."""
+_RAW_PROFILE = "Raw profile type "
+_XMP_KEYWORD = "XML:com.adobe.xmp"
+_XMP_START = _XMP_KEYWORD.encode() + bytes(5)  # neither compressed nor with a language
+_INCH = 0.0254
+
+# The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+
+
+class _TooLargeError(ValueError):
+    """A text is longer than its limit."""
+
+
+def make_chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk: length, kind, content and checksum (section 5.3)."""
+    checksum = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+END = make_chunk(b"IEND", b"")
+"""The last chunk of every PNG."""
+
+
+def scan_chunks(file: BinaryIO) -> list[Chunk]:
+    """Return the chunks up to IEND, without reading their content.
+
+    Raises EOFError if the file ends too early, and ValueError if it is no sequence of chunks.
+    """
+    size = file.seek(0, 2)
+    position = len(SIGNATURE)
+    found: list[Chunk] = []
+    while len(found) < MAX_CHUNKS:
+        file.seek(position)
+        header = file.read(8)
+        if len(header) < 8:
+            raise EOFError("the file ends before the last chunk")
+        length, kind = struct.unpack(">I4s", header)
+        if not kind.isalpha():
+            raise ValueError(f"{kind!r} is no chunk name")
+        if position + 12 + length > size:
+            raise EOFError(f"the file ends inside a {kind.decode()} chunk")
+        found.append(Chunk(kind, position + 8, length))
+        if kind == b"IEND":
+            return found
+        position += 12 + length
+    raise ValueError("too many chunks")
+
+
+def read_chunk(file: BinaryIO, chunk: Chunk) -> bytes:
+    """Return all bytes of a chunk. Raises ValueError if its checksum does not match."""
+    file.seek(chunk.start - 8)
+    content = file.read(chunk.length + 12)
+    checksum = int.from_bytes(content[-4:], "big")
+    if zlib.crc32(memoryview(content)[4:-4]) != checksum:
+        raise ValueError(f"the checksum of a {chunk.kind.decode()} chunk does not match")
+    return content
+
+
+def pixel_chunks(file: BinaryIO) -> bytes:
+    """Return the PNG with only the chunks that a decoder needs. Raises ValueError if a checksum does not match."""
+    needed = (chunk for chunk in scan_chunks(file) if chunk.kind in _PIXEL_CHUNKS)
+    return b"".join([SIGNATURE, *(read_chunk(file, chunk) for chunk in needed)])
+
+
+def transparent_level(file: BinaryIO) -> int:
+    """Return the grey level that is transparent in a PNG without alpha channel (tRNS, section 11.3.1.1)."""
+    chunk = first_chunks(scan_chunks(file))[b"tRNS"]
+    return int.from_bytes(chunk_content(file, chunk), "big")
+
+
+def read_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
+    """Return the colour profile; None if there is none or it is damaged."""
+    chunk = first_chunks(chunks).get(b"iCCP")
+    if chunk is None:
+        return None
+    content = read_block(file, chunk) or b""
+    name, _, rest = content.partition(b"\0")
+    try:
+        if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
+            raise ValueError("its header is wrong")
+        return _inflate(rest[1:], LARGEST_BLOCK)
+    except (ValueError, zlib.error) as error:
+        logger.info("The colour profile is damaged and was left out: %s", error)
+        return None
+
+
+def profile_chunk(icc: bytes) -> bytes:
+    return make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+
+
+def read_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
+    """Return the metadata without damaged blocks."""
+    texts, blocks = _read_texts(file, chunks)
+    first = first_chunks(chunks)
+    exif = without_prefix(read_block(file, first.get(b"eXIf")))
+    if exif is None:
+        exif = without_prefix(blocks.get("exif") or blocks.get("APP1"))
+    return Metadata(
+        exif,
+        xmp=accept_xmp(blocks.get("xmp")),
+        iptc=extract_iptc(blocks.get("iptc") or blocks.get("8bim") or b""),
+        texts=tuple(texts),
+        dpi=_read_resolution(file, first.get(b"pHYs")) or read_dpi(exif),
+    )
+
+
+def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
+    """Yield the chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts."""
+    if metadata.dpi:
+        across, down = (max(1, round(dots / _INCH)) for dots in metadata.dpi)
+        yield make_chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+    if metadata.exif:
+        yield make_chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        yield xmp_chunk(metadata.xmp)
+    if metadata.iptc:
+        text = profile_text("iptc", photoshop_resource(metadata.iptc)).encode("ascii")
+        yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
+    for key, value in metadata.texts:  # tEXt holds Latin-1, iTXt UTF-8 (section 11.3.3).
+        keyword = key.encode("latin-1")
+        try:
+            yield make_chunk(b"tEXt", keyword + b"\0" + value.encode("latin-1"))
+        except UnicodeEncodeError:
+            yield make_chunk(b"iTXt", keyword + bytes(5) + value.encode("utf-8"))
+
+
+def xmp_chunk(packet: bytes) -> bytes:
+    return make_chunk(b"iTXt", _XMP_START + packet)
+
+
+def is_xmp_chunk(chunk: bytes) -> bool:
+    """Return whether these bytes of a chunk are those of `xmp_chunk`."""
+    return chunk[4:].startswith(b"iTXt" + _XMP_START)
+
+
+def profile_text(name: str, content: bytes) -> str:
+    """Return a block as a "Raw profile type" text of ImageMagick."""
+    digits = content.hex()
+    lines = [digits[first : first + 72] for first in range(0, len(digits), 72)]
+    return "\n".join(["", name, f"{len(content):8d}", *lines, ""])
+
+
+def _read_resolution(file: BinaryIO, chunk: Chunk | None) -> tuple[float, float] | None:
+    """Return the dots per inch in a pHYs chunk, None if it states only the shape of a pixel."""
+    if chunk is None or chunk.length != 9:
+        return None
+    across, down, unit = struct.unpack(">IIB", chunk_content(file, chunk))
+    if unit != 1:
+        return None
+    return plausible_dpi(across * _INCH, down * _INCH)
+
+
+def _inflate(packed: bytes, limit: int) -> bytes:
+    """Return inflated data. Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes."""
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(packed, limit + 1)
+    if len(content) > limit:
+        raise _TooLargeError("it is too large")
+    if not inflater.eof:
+        raise ValueError("it is truncated")
+    return content
+
+
+def _read_texts(file: BinaryIO, chunks: Iterable[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """Return the texts (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and so on.
+
+    A block that is too large is replaced by spaces.
+    """
+    texts: list[tuple[str, str]] = []
+    blocks: dict[str, bytes] = {}
+    remaining = MAX_TEXTS_LENGTH
+    for chunk in chunks:
+        if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        content = read_block(file, chunk) or b""
+        key = content.partition(b"\0")[0].decode("latin-1")
+        block = _block_of(key)
+        if block is None:
+            limit = min(_MAX_TEXT_LENGTH, remaining)
+        else:
+            limit = 2 * LARGEST_BLOCK  # A block of a profile has two digits for each byte.
+        try:
+            value = _text_in(chunk.kind, content, limit)
+            if key == _XMP_KEYWORD:
+                blocks["xmp"] = value.encode("utf-8")
+            elif block is not None:
+                blocks.setdefault(block, _profile_in(value))
+            elif len(texts) < MAX_TEXTS:
+                texts.append((key, value))
+                remaining -= len(value)
+        except _TooLargeError:
+            if block is not None:
+                blocks.setdefault(block, b" " * (LARGEST_BLOCK + 1))
+            logger.info("A text is too large and was left out")
+        except (ValueError, zlib.error) as error:
+            logger.info("A text is damaged and was left out: %s", error)
+    return texts, blocks
+
+
+def _block_of(keyword: str) -> str | None:
+    """Return the name of the block that a text with this keyword contains; None for any other text."""
+    if keyword == _XMP_KEYWORD:
+        return "xmp"
+    if keyword.startswith(_RAW_PROFILE):
+        return keyword.removeprefix(_RAW_PROFILE)
+    return None
+
+
+def _text_in(kind: bytes, content: bytes, limit: int) -> str:
+    """Return the value of a text chunk (section 11.3.3). Raises ValueError or zlib.error."""
+    keyword, _, value = content.partition(b"\0")
+    encoding = "latin-1"
+    is_compressed = kind == b"zTXt"
+    if kind == b"zTXt":
+        value = value[1:]
+    elif kind == b"iTXt":
+        encoding = "utf-8"
+        is_compressed = value[:1] == b"\1"
+        value = value[2:].split(b"\0", 2)[-1]
+    if not 1 <= len(keyword) <= 79:
+        raise ValueError("the length of its keyword is out of bounds")
+    if len(content) > LARGEST_BLOCK:
+        raise _TooLargeError("its chunk is too large")
+    if is_compressed:
+        value = _inflate(value, limit)
+    if len(value) > limit:
+        raise _TooLargeError("it is too large")
+    return value.decode(encoding).replace("\0", "")
+
+
+def _profile_in(text: str) -> bytes:
+    """Return the block in a "Raw profile type" text of ImageMagick: a name, a length and hexadecimal digits."""
+    _, length, *digits = text.split(maxsplit=2)
+    content = bytes.fromhex("".join(digits))
+    if len(content) != int(length):
+        raise ValueError("it is truncated")
+    return content
