@@ -31,7 +31,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from ..config import Limits
 from ..errors import EnhanceError
@@ -49,6 +49,9 @@ def change_gradio() -> None:
     # Gradio fetches addresses that clients name through these functions: one in place of a file, and the one in the
     # path of /file= and /file/. Without this, clients can use the server as an open proxy.
     safehttpx.get = safehttpx.async_validate_url = _reject_fetch
+    # Gradio allows every site to read the responses of a server with a public name, also with its users' credentials.
+    # Without this, `OriginCheck` protects only requests that change something.
+    gradio.routes.CustomCORSMiddleware = _without_foreign_origins  # type: ignore[assignment,misc]
     # Gradio makes an empty temporary file for each file input and never deletes it. Without this, small requests use
     # up the inodes of the disk.
     gr.File.preprocess = _file_paths
@@ -72,6 +75,11 @@ def change_gradio() -> None:
 
 def _replacement(old: Any, new: Any) -> list[tuple[str, list[Any], Any]]:
     return [] if old == new else [("replace", [], new)]
+
+
+def _without_foreign_origins(app: ASGIApp, **_: Any) -> ASGIApp:
+    """Add no headers that allow other sites anything."""
+    return app
 
 
 async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:

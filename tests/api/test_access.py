@@ -78,7 +78,15 @@ def routes(tmp_path_factory) -> set[str]:
     return {re.sub(r"\{[^}]*\}", "a", path) for path in found} - {"/", *PUBLIC}
 
 
-@pytest.mark.parametrize("headers", [{}, bearer("guess"), {"x-api-key": "", "authorization": f"Basic {FIRST}"}])
+NO_KEYS = [
+    {},
+    bearer("guess"),
+    {"x-api-key": "", "authorization": f"Basic {FIRST}"},
+    {"x-enhance-key": "a" * 32},
+]
+
+
+@pytest.mark.parametrize("headers", NO_KEYS)
 def test_no_route_is_open_without_a_login_or_a_key(server, routes, headers):
     headers = {**headers, **REMOTE, "accept-language": "zh-CN"}
     has_login = not httpx.get(server.url).headers["content-type"].startswith("text/plain")
@@ -125,7 +133,9 @@ def test_a_run_belongs_to_its_key_in_every_session(programs, tmp_path):
     def connect(headers: dict[str, str]) -> Client:
         return Client(programs.url, headers=headers, download_files=tmp_path, verbose=False, analytics_enabled=False)
 
-    run, same, other = (connect(headers) for headers in (bearer(FIRST), {"x-api-key": FIRST}, bearer(SECOND)))
+    own = {"x-enhance-key": "a" * 32}  # An API key comes first.
+    keys = (bearer(FIRST) | own, {"x-api-key": FIRST}, bearer(SECOND) | own)
+    run, same, other = (connect(headers) for headers in keys)
     photo = handle_file(programs.photo("photo.png", 20, 24))
     file, info = run.predict(photo, preset="anime-fast", api_name="/enhance")
     assert (Path(file).suffix, info["output"]["width"]) == (".png", 96)

@@ -63,6 +63,17 @@ def test_only_the_page_itself_can_change_anything(site, http, route):
         assert http.post(f"gradio_api/{route}", json={"data": []}, headers=headers).status_code != 403
 
 
+def test_no_response_allows_another_site_to_read_it_or_to_send_a_key(http):
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-enhance-key"}
+    for host in ("enhance.example", "computer:7860", "127.0.0.1:7860"):
+        for origin in ("https://evil.example", "null", "http://localhost:1"):
+            headers = {"host": host, "origin": origin}
+            answers = [http.get(path, headers=headers) for path in ("config", "healthz", "gradio_api/info")]
+            answers += [http.options(path, headers=headers | asked) for path in ("config", "gradio_api/call/status")]
+            for answer in answers:
+                assert [name for name in answer.headers if name.startswith("access-control-")] == []
+
+
 def test_a_shared_page_allows_only_the_host_of_its_tunnel():
     async def changed(_: Request) -> PlainTextResponse:
         return PlainTextResponse("changed")
