@@ -11,16 +11,22 @@ import io
 import logging
 import re
 import struct
-from collections.abc import Collection, Iterator, Mapping
-from typing import BinaryIO
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO, TypeAlias
 
 from PIL import Image
 
 logger = logging.getLogger(__name__)
 
-ORIENTATION, MAKER_NOTE = 0x0112, 0x927C
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
+ORIENTATION = 0x0112
+MAKER_NOTE = 0x927C
+_X_RESOLUTION = 0x011A
+_Y_RESOLUTION = 0x011B
+_RESOLUTION_UNIT = 0x0128
+EXIF_IFD = 0x8769
+GPS_IFD = 0x8825
+INTEROP_IFD = 0xA005
 _THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))  # JPEG, uncompressed: offset and length
 _POSITION_TAGS = {2, 4, 20, 22, 27, 28}  # The other tags of the GPS directory state time, datum and receiver.
 # The tags of a TIFF file that describe the photo. The others describe how its pixels are stored.
@@ -28,7 +34,9 @@ _PHOTO_TAGS = (
     *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x011D, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749),
     *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
 )
-_SHORT, _LONG, _RATIONAL = 3, 4, 5
+_SHORT = 3
+_LONG = 4
+_RATIONAL = 5
 TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
 _LONGEST_VALUE = 32_000
@@ -38,11 +46,16 @@ EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
 """A block without entries."""
 
 
-def _order(block: bytes | bytearray) -> str:
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
-    if order is None:
-        raise ValueError("no TIFF header")
-    return order
+_Block: TypeAlias = bytes | bytearray
+
+
+def _order(block: _Block) -> str:
+    """Return the byte order as `struct` denotes it. Raises ValueError if the block has no TIFF header."""
+    if block.startswith(b"II*\0"):
+        return "<"
+    if block.startswith(b"MM\0*"):
+        return ">"
+    raise ValueError("no TIFF header")
 
 
 def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int, bytes]]:
@@ -51,32 +64,37 @@ def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int,
     The bytes are in the order of the block. The result is empty if the directory is missing or damaged, or if its
     values overlap, because a copy could then be much longer than the block.
     """
+    values: dict[int, tuple[int, bytes]] = {}
+    total = 0
     try:
-        start = _main_directory(block) if tag is None else _subdirectory(block, tag)
-        entries = [] if start is None else list(_entries(block, start))
-        found = {one: (kind, *_value_span(block, kind, at)) for one, kind, at in entries if kind in TYPE_SIZES}
+        directory = _main_directory(block) if tag is None else _subdirectory(block, tag)
+        if directory is None:
+            return {}
+        for one, kind, field in _entries(block, directory):
+            if kind not in TYPE_SIZES:
+                continue
+            start, length = _value_span(block, kind, field)
+            total += length
+            if total > len(block):
+                return {}
+            if 0 < length <= len(block) - start:
+                values[one] = (kind, block[start : start + length])
     except ValueError:
         return {}
-    if sum(length for _, _, length in found.values()) > len(block):
-        return {}
-    return {
-        one: (kind, block[first : first + length])
-        for one, (kind, first, length) in found.items()
-        if 0 < length <= len(block) - first
-    }
+    return values
 
 
-def _number(block: bytes | bytearray, layout: str, start: int) -> int:
+def _number(block: _Block, layout: str, start: int) -> int:
     if start + struct.calcsize(layout) > len(block):
         raise ValueError("an offset points beyond the end")
     return struct.unpack_from(_order(block) + layout, block, start)[0]
 
 
-def _main_directory(block: bytes | bytearray) -> int:
+def _main_directory(block: _Block) -> int:
     return _number(block, "I", 4)
 
 
-def _entries(block: bytes | bytearray, directory: int) -> Iterator[tuple[int, int, int]]:
+def _entries(block: _Block, directory: int) -> Iterator[tuple[int, int, int]]:
     """Yield (tag, type, start of the value field) for each entry of the directory at this offset."""
     end = directory + 2 + 12 * _number(block, "H", directory)
     if end > len(block):
@@ -86,37 +104,46 @@ def _entries(block: bytes | bytearray, directory: int) -> Iterator[tuple[int, in
         yield tag, kind, start + 8
 
 
-def _subdirectory(block: bytes | bytearray, tag: int) -> int | None:
+def _subdirectory(block: _Block, tag: int) -> int | None:
     """Return the offset of the directory that this tag of the main directory points to, if it is intact."""
-    try:
-        main = _entries(block, _main_directory(block))
-        found = next((_number(block, "I", start) for one, _, start in main if one == tag), None)
-        if found is not None:
-            list(_entries(block, found))
-    except ValueError:
-        return None
-    return found
+    with suppress(ValueError):
+        for one, _, field in _entries(block, _main_directory(block)):
+            if one == tag:
+                directory = _number(block, "I", field)
+                list(_entries(block, directory))  # raises ValueError if it is damaged
+                return directory
+    return None
 
 
-def _value_span(block: bytes | bytearray, kind: int, start: int) -> tuple[int, int]:
-    """Return start and length in bytes of the value that belongs to a value field."""
+def _value_span(block: _Block, kind: int, start: int) -> tuple[int, int]:
+    """Return start and length in bytes of the value that belongs to the value field at `start`."""
     length = TYPE_SIZES.get(kind, 1) * _number(block, "I", start - 4)
-    return (start if length <= 4 else _number(block, "I", start)), length
+    if length > 4:
+        start = _number(block, "I", start)
+    return start, length
 
 
-def _numbers(block: bytes | bytearray, directory: int | None = None) -> dict[int, float]:
+def _numbers(block: _Block, directory: int | None = None) -> dict[int, float]:
     """Return the first number of each tag in a directory (None: the main one), as far as the block is intact."""
     found: dict[int, float] = {}
-    try:
-        for tag, kind, start in _entries(block, _main_directory(block) if directory is None else directory):
-            if kind == _RATIONAL:
-                numerator, denominator = (_number(block, "I", _number(block, "I", start) + step) for step in (0, 4))
-                found[tag] = numerator / denominator if denominator else 0.0
-            else:
-                found[tag] = _number(block, "H" if kind == _SHORT else "I", start)
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        if directory is None:
+            directory = _main_directory(block)
+        for tag, kind, field in _entries(block, directory):
+            found[tag] = _first_number(block, kind, field)
     return found
+
+
+def _first_number(block: _Block, kind: int, field: int) -> float:
+    """Return the first number of the value that belongs to the value field at `field`."""
+    if kind == _SHORT:
+        return _number(block, "H", field)
+    if kind != _RATIONAL:
+        return _number(block, "I", field)
+    start = _number(block, "I", field)
+    numerator = _number(block, "I", start)
+    denominator = _number(block, "I", start + 4)
+    return numerator / denominator if denominator else 0.0
 
 
 def has_plausible_values(block: bytes) -> bool:
@@ -124,18 +151,14 @@ def has_plausible_values(block: bytes) -> bool:
 
     Overlapping values can take very long in readers that copy each value.
     """
-    try:
-        directories = [_main_directory(block), *(_subdirectory(block, tag) for tag in (EXIF_IFD, GPS_IFD))]
-        spans = [
-            _value_span(block, kind, at)
-            for directory in directories
-            if directory is not None
-            for _, kind, at in _entries(block, directory)
-        ]
-    except ValueError:  # Functions that change the block report the damage.
-        return True
-    lengths = (max(0, min(length, len(block) - start)) for start, length in spans)
-    return sum(lengths) <= 2 * len(block)
+    total = 0
+    with suppress(ValueError):  # Functions that change the block report the damage.
+        directories = [_main_directory(block), _subdirectory(block, EXIF_IFD), _subdirectory(block, GPS_IFD)]
+        for directory in filter(None, directories):
+            for _, kind, field in _entries(block, directory):
+                start, length = _value_span(block, kind, field)
+                total += max(0, min(length, len(block) - start))
+    return total <= 2 * len(block)
 
 
 def without_prefix(block: bytes | None) -> bytes | None:
@@ -152,48 +175,70 @@ def read_orientation(block: bytes | None) -> int:
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
     found = _numbers(block or b"")
-    inch = {2: 1.0, 3: 2.54}.get(int(found.get(_RESOLUTION_UNIT, 2)))
-    return plausible_dpi(found.get(_X_RESOLUTION, 0) * inch, found.get(_Y_RESOLUTION, 0) * inch) if inch else None
+    across = found.get(_X_RESOLUTION, 0)
+    down = found.get(_Y_RESOLUTION, 0)
+    units_per_inch = {2: 1.0, 3: 2.54}.get(int(found.get(_RESOLUTION_UNIT, 2)), 0)
+    return plausible_dpi(across * units_per_inch, down * units_per_inch)
 
 
 def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
-    return (across, down) if min(across, down) >= 0.1 and max(across, down) <= 100_000 else None
+    """Return a resolution in dots per inch, None if it is too low or too high to be meant."""
+    if min(across, down) >= 0.1 and max(across, down) <= 100_000:
+        return across, down
+    return None
 
 
 def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
     """Replace the numbers of existing tags and remove the thumbnail. All other bytes stay the same."""
-    order, main = _order(block), _main_directory(block)
+    order = _order(block)
+    main = _main_directory(block)
     data = bytearray(block)
     for directory in filter(None, (main, _subdirectory(block, EXIF_IFD))):
-        for tag, kind, start in _entries(block, directory):
+        for tag, kind, field in _entries(block, directory):
             if tag not in numbers:
                 continue
             if kind == _SHORT and numbers[tag] <= 0xFFFF:
-                struct.pack_into(order + "HH", data, start, numbers[tag], 0)
+                struct.pack_into(order + "HH", data, field, numbers[tag], 0)
             else:
-                struct.pack_into(order + "HII", data, start - 6, _LONG, 1, numbers[tag])  # type, count and value
-    link = main + 2 + 12 * _number(block, "H", main)  # to the next directory, which describes the thumbnail
-    if link + 4 <= len(data):
-        thumbnail = _numbers(block, _number(block, "I", link))
-        struct.pack_into("4x", data, link)
-        for offset, length in ((int(thumbnail.get(tag, 0)) for tag in pair) for pair in _THUMBNAIL_TAGS):
-            if not link + 4 <= offset < offset + length <= len(data):
-                continue
-            if len(data) - offset - length < 4:  # Only padding follows.
-                del data[offset:]
-            else:
-                data[offset : offset + length] = bytes(length)
+                struct.pack_into(order + "HII", data, field - 6, _LONG, 1, numbers[tag])  # type, count and value
+    _remove_thumbnail(data, main)
     return bytes(data)
+
+
+def _remove_thumbnail(data: bytearray, main: int) -> None:
+    """Remove the directory after the main one, which describes the thumbnail, from a block, and the thumbnail."""
+    link = main + 2 + 12 * _number(data, "H", main)
+    end = link + 4
+    if end > len(data):
+        return
+    thumbnail = _numbers(data, _number(data, "I", link))
+    data[link:end] = bytes(4)
+    for offset_tag, length_tag in _THUMBNAIL_TAGS:
+        offset = int(thumbnail.get(offset_tag, 0))
+        length = int(thumbnail.get(length_tag, 0))
+        if not end <= offset < offset + length <= len(data):
+            continue
+        if len(data) - offset - length < 4:  # Only padding follows.
+            del data[offset:]
+        else:
+            data[offset : offset + length] = bytes(length)
 
 
 def with_dpi(block: bytes | None, across: float, down: float) -> bytes:
     """Return the block, or a new one, with a resolution in dots per inch."""
-    ratios = []
-    for dpi in (across, down):
-        whole = round(dpi)  # PNG stores dots per metre, so 300 dpi is read as 299.9994.
-        ratios.append((whole, 1) if abs(dpi - whole) < 0.02 else (round(1000 * dpi), 1000))
-    values = {_X_RESOLUTION: (_RATIONAL, *ratios[0]), _Y_RESOLUTION: (_RATIONAL, *ratios[1])}
-    return with_entries(block or EMPTY, values | {_RESOLUTION_UNIT: (_SHORT, 2)})
+    values = {
+        _X_RESOLUTION: (_RATIONAL, *_ratio(across)),
+        _Y_RESOLUTION: (_RATIONAL, *_ratio(down)),
+        _RESOLUTION_UNIT: (_SHORT, 2),
+    }
+    return with_entries(block or EMPTY, values)
+
+
+def _ratio(dpi: float) -> tuple[int, int]:
+    whole = round(dpi)
+    if abs(dpi - whole) < 0.02:  # PNG stores dots per metre, so 300 dpi is read as 299.9994.
+        return whole, 1
+    return round(1000 * dpi), 1000
 
 
 def has_position(block: bytes | None) -> bool:
@@ -203,21 +248,29 @@ def has_position(block: bytes | None) -> bool:
 
 def without_position(block: bytes) -> bytes:
     """Remove the GPS directory, and maker notes, which can contain positions in formats of their own."""
-    data = bytearray(block)
-    gps, photo = (_subdirectory(block, tag) for tag in (GPS_IFD, EXIF_IFD))
-    spans = [] if gps is None else [_value_span(block, kind, start) for _, kind, start in _entries(block, gps)]
+    spans: list[tuple[int, int]] = []
+    gps = _subdirectory(block, GPS_IFD)
     if gps is not None:
         spans.append((gps, 2 + 12 * _number(block, "H", gps)))
+        spans += [_value_span(block, kind, field) for _, kind, field in _entries(block, gps)]
+    photo = _subdirectory(block, EXIF_IFD)
     if photo is not None:
-        spans += [_value_span(block, kind, at) for tag, kind, at in _entries(block, photo) if tag == MAKER_NOTE]
+        spans += [_value_span(block, kind, field) for tag, kind, field in _entries(block, photo) if tag == MAKER_NOTE]
+    cleared = _with_zeros(block, spans)
+    return with_entries(cleared, {}, without=(GPS_IFD, MAKER_NOTE))
+
+
+def _with_zeros(block: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+    """Return the block with zeros in `spans`, each a start and a length, which can overlap or exceed the block."""
+    data = bytearray(block)
     cleared = 0
     for start, length in sorted(spans):
         end = min(start + length, len(data))
-        first = max(start, cleared)  # Values can overlap, and each byte is cleared only once.
+        first = max(start, cleared)  # Each byte is cleared only once.
         if first < end:
             data[first:end] = bytes(end - first)
             cleared = end
-    return with_entries(bytes(data), {}, without=(GPS_IFD, MAKER_NOTE))
+    return bytes(data)
 
 
 def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
@@ -225,11 +278,13 @@ def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: C
 
     They are also removed from the EXIF directory. New directories at the end of the block replace these two.
     """
-    data, main = bytearray(block), _main_directory(block)
+    data = bytearray(block)
+    main = _main_directory(block)
     photo = _subdirectory(block, EXIF_IFD)
     if photo is not None:
         values = {**values, EXIF_IFD: (_LONG, _append_directory(data, photo, {}, without))}
-    struct.pack_into(_order(block) + "I", data, 4, _append_directory(data, main, values, without))
+    new_main = _append_directory(data, main, values, without)
+    struct.pack_into(_order(block) + "I", data, 4, new_main)
     return bytes(data)
 
 
@@ -238,17 +293,24 @@ def _append_directory(
 ) -> int:
     """Append a directory with the entries of the `old` one and these values; return its offset."""
     order = _order(data)
-    entries = {tag: bytes(data[start - 8 : start + 4]) for tag, _, start in _entries(data, old) if tag not in without}
+    entries = {tag: bytes(data[field - 8 : field + 4]) for tag, _, field in _entries(data, old) if tag not in without}
     for tag, (kind, *numbers) in values.items():
-        packed = struct.pack(f"{order}{len(numbers)}{'H' if kind == _SHORT else 'I'}", *numbers)
-        if len(packed) > 4:  # Values of up to 4 bytes are in the entry itself. Others have even offsets.
-            data += bytes(len(data) % 2) + packed
-            packed = struct.pack(order + "I", len(data) - len(packed))
-        entries[tag] = struct.pack(order + "HHI", tag, kind, 1) + packed.ljust(4, b"\0")
+        layout = "H" if kind == _SHORT else "I"
+        value = struct.pack(f"{order}{len(numbers)}{layout}", *numbers)
+        if len(value) > 4:  # Values of up to 4 bytes are in the entry itself.
+            value = struct.pack(order + "I", _append(data, value))
+        entries[tag] = struct.pack(order + "HHI", tag, kind, 1) + value.ljust(4, b"\0")
+    count = struct.pack(order + "H", len(entries))
+    sorted_entries = [entries[tag] for tag in sorted(entries)]
+    return _append(data, b"".join([count, *sorted_entries, bytes(4)]))
+
+
+def _append(data: bytearray, content: bytes) -> int:
+    """Append content at an even offset; return the offset."""
     data += bytes(len(data) % 2)
-    directory = len(data)
-    data += struct.pack(order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
-    return directory
+    start = len(data)
+    data += content
+    return start
 
 
 def shorten(block: bytes) -> bytes | None:
@@ -262,22 +324,20 @@ def block_from_tiff(file: BinaryIO, without: Collection[int], longest: int = 1 <
     Texts and other bytes longer than `longest` are left out.
     """
 
-    def is_kept(tag: int, value: object) -> bool:
-        return tag not in without and not (isinstance(value, bytes | str) and len(value) > longest)
+    def select(values: Mapping[int, Any]) -> dict[int, Any]:
+        return {tag: value for tag, value in values.items() if tag not in without and not is_long(value)}
 
-    file.seek(0)
+    def is_long(value: object) -> bool:
+        return isinstance(value, bytes | str) and len(value) > longest
+
     try:
-        source, block, start = Image.Exif(), Image.Exif(), file.read(16)
-        file.seek(0)
-        if start.startswith(b"II+\0"):  # BigTIFF; Pillow reads only this byte order.
-            source.bigtiff, source.endian = True, "<"
-            source.load_from_fp(file, int.from_bytes(start[8:], "little"))
-        else:
-            source.load_from_fp(file)
-        block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source and is_kept(tag, source[tag])})
+        source = _read_with_pillow(file)
+        block = Image.Exif()
+        block.update(select({tag: source[tag] for tag in _PHOTO_TAGS if tag in source}))
         for directory in (EXIF_IFD, GPS_IFD):
-            values = source.get_ifd(directory) if directory in source else {}
-            block.get_ifd(directory).update({tag: value for tag, value in values.items() if is_kept(tag, value)})
+            new_values = block.get_ifd(directory)
+            if directory in source:
+                new_values.update(select(source.get_ifd(directory)))
         if not block and not block.get_ifd(EXIF_IFD) and not block.get_ifd(GPS_IFD):
             return None
         block[ORIENTATION] = 1
@@ -285,3 +345,18 @@ def block_from_tiff(file: BinaryIO, without: Collection[int], longest: int = 1 <
     except Exception as error:  # Pillow raises many types of errors for unusual tags.
         logger.info("The TIFF tags cannot be carried over: %s", error)
         return None
+
+
+def _read_with_pillow(file: BinaryIO) -> Image.Exif:
+    """Return the tags of a TIFF or BigTIFF."""
+    tags = Image.Exif()
+    file.seek(0)
+    start = file.read(16)
+    file.seek(0)
+    if start.startswith(b"II+\0"):  # BigTIFF; Pillow reads only this byte order.
+        tags.bigtiff = True
+        tags.endian = "<"
+        tags.load_from_fp(file, int.from_bytes(start[8:], "little"))
+    else:
+        tags.load_from_fp(file)
+    return tags
