@@ -110,11 +110,13 @@ class Metadata:
 
         The remaining blocks can be searched and changed quickly.
         """
-        large = {name for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > limit}
-        if self.exif and "exif" not in large and not has_plausible_values(self.exif):
-            large.add("exif")
-        notes = (*self.notes, *(note for name, note in LARGE_BLOCKS.items() if name in large))
-        return replace(self, notes=notes, **dict.fromkeys(large))
+        large = [name for name in LARGE_BLOCKS if self._is_too_large(name, limit)]
+        notes = [LARGE_BLOCKS[name] for name in large]
+        return replace(self, notes=(*self.notes, *notes), **dict.fromkeys(large))
+
+    def _is_too_large(self, name: str, limit: int) -> bool:
+        block: bytes = getattr(self, name) or b""
+        return len(block) > limit or (name == "exif" and not has_plausible_values(block))
 
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
@@ -122,18 +124,26 @@ class Metadata:
         The properties of XMP that claim a gain map or a video in the file are removed; the packet, if they are unusual.
         A link to Content Credentials (C2PA) is emptied, because they sign the photo, not the result.
         """
-        claims, attached = find_claims(self.xmp or b""), {"gain_map_left", "video_left"}
+        xmp = self.xmp
+        claims = find_claims(xmp or b"")
         notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
-        xmp = _without_claims(self.xmp) if self.xmp and attached & {*claims} else self.xmp
-        xmp = None if attached & {*find_claims(xmp or b"")} else xmp
-        patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
-        return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: "", "dcterms:provenance": ""}))
+        if xmp and _claims_attached(xmp):
+            xmp = _without_claims(xmp)
+            if _claims_attached(xmp):
+                xmp = None
+        names = {"tiff:Orientation": "1", _EXTENSION: "", "dcterms:provenance": ""}
+        return replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, names)
 
     def with_size(self, width: int, height: int) -> Metadata:
         """Return the metadata for an image of this size."""
         tags = {0x0100: width, 0x0101: height, 0xA002: width, 0xA003: height}
-        names = {"exif:PixelXDimension": f"{width}", "exif:PixelYDimension": f"{height}"}
-        return self._with_values(tags, names | {"tiff:ImageWidth": f"{width}", "tiff:ImageLength": f"{height}"})
+        names = {
+            "exif:PixelXDimension": str(width),
+            "exif:PixelYDimension": str(height),
+            "tiff:ImageWidth": str(width),
+            "tiff:ImageLength": str(height),
+        }
+        return self._with_values(tags, names)
 
     def with_resolution(self, dpi: float) -> Metadata:
         """Return the metadata with this resolution, also in EXIF and, if it states one, in XMP."""
@@ -155,17 +165,15 @@ class Metadata:
             return self
         if choice == "none":
             return Metadata(dpi=self.dpi)
-        return replace(
-            self,
-            exif=_change_exif(without_position, self.exif),
-            xmp=None if _XMP_PLACE.search(self.xmp or b"") else self.xmp,
-            iptc=None if _IPTC_PLACE.search(self.iptc or b"") else self.iptc,
-            texts=tuple(
-                (key, value)
-                for key, value in self.texts
-                if not (_PLACE_KEYWORD.fullmatch(key.rpartition(":")[2]) or _COORDINATES.search(value))
-            ),
-        )
+        xmp = self.xmp
+        if xmp and _XMP_PLACE.search(xmp):
+            xmp = None
+        iptc = self.iptc
+        if iptc and _IPTC_PLACE.search(iptc):
+            iptc = None
+        exif = _change_exif(without_position, self.exif)
+        texts = tuple(text for text in self.texts if not _states_place(*text))
+        return replace(self, exif=exif, xmp=xmp, iptc=iptc, texts=texts)
 
     def variants(self) -> dict[str, Metadata]:
         """Return the part that each of `CHOICES` keeps."""
@@ -174,8 +182,8 @@ class Metadata:
     @property
     def has_location(self) -> bool:
         """Whether anything states where the photo was taken."""
-        rest = self.select("no-location")
-        return has_position(self.exif) or (rest.xmp, rest.iptc, rest.texts) != (self.xmp, self.iptc, self.texts)
+        selected = self.select("no-location")
+        return has_position(self.exif) or replace(selected, exif=self.exif) != self
 
     def _with_values(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
         exif = _change_exif(lambda block: with_numbers(block, tags), self.exif)
@@ -192,27 +200,58 @@ def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool) -> tup
     its XMP does not fit. The EXIF of the other formats states the resolution. That of WebP, AVIF and JPEG XL states
     no orientation, because some readers apply it twice.
     """
-    exif, xmp, notes = metadata.exif, metadata.xmp, []
     if format == "png":
         return metadata, []
-    if format != "jpeg":
-        iptc, without = (metadata.iptc, ()) if format == "tiff" else (None, (ORIENTATION,))
-        exif = _change_exif(lambda block: with_entries(block, {}, without), exif)
-        exif = with_dpi(exif, *metadata.dpi) if metadata.dpi else exif
-        left = {"texts_left": metadata.texts, "iptc_left": metadata.iptc and not iptc}
-        return replace(metadata, exif=exif, iptc=iptc, texts=()), [note for note, block in left.items() if block]
-    texts = [(key, value if key == "Comment" else f"{key}: {value}") for key, value in metadata.texts]
-    fitting = tuple(text for text in texts if len(text[1].encode()) <= SEGMENT)
-    if len(fitting) < len(texts):
+    if format == "jpeg":
+        return _fit_to_jpeg(metadata, has_gain_map)
+    notes = []
+    if metadata.texts:
         notes.append("texts_left")
+    without = ()
+    if format != "tiff":
+        without = (ORIENTATION,)
+        if metadata.iptc:
+            metadata = replace(metadata, iptc=None)
+            notes.append("iptc_left")
+    exif = _change_exif(lambda block: with_entries(block, {}, without), metadata.exif)
+    if metadata.dpi:
+        exif = with_dpi(exif, *metadata.dpi)
+    return replace(metadata, exif=exif, texts=()), notes
+
+
+def _fit_to_jpeg(metadata: Metadata, has_gain_map: bool) -> tuple[Metadata, list[str]]:
+    notes = []
+    comments = [(key, _comment(key, value)) for key, value in metadata.texts]
+    fitting = tuple((key, comment) for key, comment in comments if len(comment.encode()) <= SEGMENT)
+    if len(fitting) < len(comments):
+        notes.append("texts_left")
+    exif = metadata.exif
     if exif and len(exif) > _MAX_JPEG_EXIF:
-        exif = _change_exif(shorten, exif)
-        exif = exif if exif and len(exif) <= _MAX_JPEG_EXIF else None
         notes.append("exif_short")
-    if xmp and len(xmp) > _MAX_JPEG_XMP - (_GAIN_MAP_XMP if has_gain_map else 0):
-        xmp = None
+        exif = _change_exif(shorten, exif)
+        if exif and len(exif) > _MAX_JPEG_EXIF:
+            exif = None
+    xmp = metadata.xmp
+    max_xmp = _MAX_JPEG_XMP
+    if has_gain_map:
+        max_xmp -= _GAIN_MAP_XMP
+    if xmp and len(xmp) > max_xmp:
         notes.append("xmp_left")
+        xmp = None
     return replace(metadata, exif=exif, xmp=xmp, texts=fitting), notes
+
+
+def _comment(key: str, value: str) -> str:
+    """Return a text as the comment of a JPEG."""
+    if key == "Comment":
+        return value
+    return f"{key}: {value}"
+
+
+def _states_place(key: str, value: str) -> bool:
+    """Return whether a text states a location, by its keyword or by coordinates."""
+    _, _, name = key.rpartition(":")
+    return bool(_PLACE_KEYWORD.fullmatch(name) or _COORDINATES.search(value))
 
 
 def _change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
@@ -226,10 +265,12 @@ def _change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -
 
 def _with_xmp_values(xmp: bytes | None, values: Mapping[str, str]) -> bytes | None:
     """Replace the values of simple properties that the packet has, as attributes or as elements."""
+    if xmp is None:
+        return None
     for name, value in values.items():
         # The name must not be the end of a longer one or in a closing tag.
         pattern = rb"(?<![\w.:/-])(%s\s{0,9}(?:=\s{0,9}[\"']|>))[^\"'<]*" % name.encode()
-        xmp = re.sub(pattern, rb"\g<1>" + value.encode(), xmp) if xmp else xmp
+        xmp = re.sub(pattern, rb"\g<1>" + value.encode(), xmp)
     return xmp
 
 
@@ -239,7 +280,9 @@ def _without_claims(xmp: bytes) -> bytes:
     position = search_from = 0
     while found := _CLAIMS.search(xmp, search_from):
         name, is_empty = found.groups()
-        end = found.end() if is_empty or not name else _end_of_element(xmp, name, found.end())
+        end = found.end()
+        if name and not is_empty:
+            end = _end_of_element(xmp, name, end)
         search_from = found.start() + 1
         if end is not None:
             kept.append(xmp[position : found.start()])
@@ -252,14 +295,22 @@ def _end_of_element(xmp: bytes, name: bytes, start: int) -> int | None:
 
     A regular expression would take minutes if many elements have no end.
     """
-    tag = xmp.find(b"</" + name, start, start + _CLAIM_BYTES)
-    end = _TAG_END.match(xmp, tag + 2 + len(name)) if tag >= 0 else None
+    end_tag = b"</" + name
+    position = xmp.find(end_tag, start, start + _CLAIM_BYTES)
+    if position < 0:
+        return None
+    end = _TAG_END.match(xmp, position + len(end_tag))
     return end.end() if end else None
 
 
 def find_claims(xmp: bytes) -> list[str]:
     """Return the keys of `LOST` whose data XMP claims to be in the file."""
     return [note for note, claim in LOST.items() if claim.search(xmp)]
+
+
+def _claims_attached(xmp: bytes) -> bool:
+    """Return whether XMP claims a gain map or a video in the file."""
+    return not {"gain_map_left", "video_left"}.isdisjoint(find_claims(xmp))
 
 
 def accept_xmp(packet: bytes | None) -> bytes | None:
@@ -274,11 +325,14 @@ def accept_xmp(packet: bytes | None) -> bytes | None:
 def extract_iptc(resources: bytes) -> bytes | None:
     """Return the IPTC data sets among Photoshop's image resources, or without resources around them."""
     _, found, rest = resources.partition(b"8BIM\4\4")
-    if not found:
-        return resources if resources[:1] == b"\x1c" else None
-    name = 2 + rest[0] & ~1 if rest else 0  # a length and as many letters, padded to an even size
-    length = int.from_bytes(rest[name : name + 4], "big")
-    return rest[name + 4 : name + 4 + length] or None
+    if not found and resources.startswith(b"\x1c"):
+        return resources
+    if not rest:
+        return None
+    name = (2 + rest[0]) & ~1  # a length and as many letters, padded to an even size
+    start = name + 4
+    length = int.from_bytes(rest[name:start], "big")
+    return rest[start : start + length] or None
 
 
 def photoshop_resource(iptc: bytes) -> bytes:

@@ -34,8 +34,10 @@ _EMPTY_PACKET = (
 
 def read_source_type(xmp: bytes | None) -> str | None:
     """Return the name of the digital source type that XMP states, None if it states none of the vocabulary."""
-    found = _PROPERTY.search(xmp or b"")
-    name = found and _NAME.search(found[0])
+    stated = _PROPERTY.search(xmp or b"")
+    if stated is None:
+        return None
+    name = _NAME.search(stated[0])
     return name[1].decode() if name else None
 
 
@@ -46,7 +48,9 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
     its type, because the result is generated, too.
     """
     own = read_source_type(xmp)
-    return own if own and _GENERATED.fullmatch(own) else COMPOSITE if generated else ENHANCED
+    if own and _GENERATED.fullmatch(own):
+        return own
+    return COMPOSITE if generated else ENHANCED
 
 
 def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
@@ -69,11 +73,13 @@ def with_properties(xmp: bytes | None, attributes: bytes, elements: bytes = b"")
 
     Without XMP, or if the end of its properties is missing, the result is a new packet with only these properties.
     """
-    xmp = xmp or _EMPTY_PACKET
-    ends = [*_RDF_END.finditer(xmp)]
-    if not ends:
-        xmp, ends = _EMPTY_PACKET, [*_RDF_END.finditer(_EMPTY_PACKET)]
-    rdf, place = ends[-1][1] or b"", ends[-1].start()
-    end = b">" + elements + b"</%(rdf)sDescription>" if elements else b"/>"
-    added = b'<%(rdf)sDescription %(rdf)sabout="" ' + attributes + end
-    return xmp[:place] + added.replace(b"%(rdf)s", rdf) + xmp[place:]
+    if xmp is None or _RDF_END.search(xmp) is None:
+        xmp = _EMPTY_PACKET
+    *_, end = _RDF_END.finditer(xmp)
+    added = b'<%(rdf)sDescription %(rdf)sabout="" ' + attributes
+    if elements:
+        added += b">" + elements + b"</%(rdf)sDescription>"
+    else:
+        added += b"/>"
+    added = added.replace(b"%(rdf)s", end[1] or b"")
+    return xmp[: end.start()] + added + xmp[end.start() :]
