@@ -32,7 +32,7 @@ InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
 Colours are RGB in sRGB, alpha is not premultiplied.
 """
 
-_CHANNELS = 1, 3, 4
+_CHANNELS = (1, 3, 4)
 _NAME = "image.png"
 _MARGIN = 0.5
 """Values of floating point are clipped to 0..1. Those beyond this margin have another range, such as 0..255."""
@@ -48,12 +48,15 @@ def as_file(source: Path | str | InMemory, folder: Path) -> Iterator[tuple[Path,
     if isinstance(source, str | Path):
         yield Path(source), Path(source).name
         return
-    path, name = temporary_path(folder / _NAME), getattr(source, "name", None)
+    name = getattr(source, "name", None)  # of an open file
+    if not isinstance(name, str):
+        name = _NAME
+    path = temporary_path(folder / _NAME)
     try:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _write(source, path)
-        yield path, Path(name).name if isinstance(name, str) else _NAME
+        yield path, Path(name).name
     finally:
         path.unlink(missing_ok=True)
 
@@ -74,16 +77,19 @@ def _write(source: InMemory, path: Path) -> None:
 
 def _write_pixels(pixels: np.ndarray, path: Path) -> None:
     """Write uint8 or uint16 pixels, [H, W, 1, 3 or 4], to a PNG with little compression."""
-    order = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.shape[2]]
-    ordered = pixels if order is None else cv2.cvtColor(np.ascontiguousarray(pixels), order)
-    path.write_bytes(cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+    channels = pixels.shape[2]
+    if channels > 1:
+        order = cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA
+        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), order)
+    _, coded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    path.write_bytes(coded.tobytes())
 
 
 def _save_pillow(image: Image, path: Path) -> None:
     if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    exif, icc = image.getexif(), image.info.get("icc_profile")
-    image.save(path, "PNG", compress_level=1, icc_profile=icc, exif=exif)
+    icc = image.info.get("icc_profile")
+    image.save(path, "PNG", compress_level=1, icc_profile=icc, exif=image.getexif())
 
 
 def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -92,17 +98,20 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
     Raises PictureError for another shape, another type or values of another range.
     """
     array = _to_array(image)
-    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim == 2:
+        array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in _CHANNELS or 0 in array.shape:
         raise PictureError("array_shape", given=list(image.shape))
     if array.dtype in (np.uint8, np.uint16):
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise PictureError("array_type", given=image.dtype)
-    low, high = float(array.min()), float(array.max())
+    low = float(array.min())
+    high = float(array.max())
     if not (low >= -_MARGIN and high <= 1 + _MARGIN):  # also for NaN
         raise PictureError("array_range", low=f"{low:g}", high=f"{high:g}")
-    return np.rint(np.clip(array, 0, 1) * np.float32(65535)).astype(np.uint16)
+    levels = np.clip(array, 0, 1) * np.float32(65535)
+    return np.rint(levels).astype(np.uint16)
 
 
 def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
@@ -111,14 +120,18 @@ def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
     A tensor is on the same device.
     """
     array = _to_array(image)
-    pixels = _with_channels(pixels, 1 if array.ndim == 2 else array.shape[2])
-    scaled = (pixels / np.float32(65535)).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else pixels
-    scaled = scaled[..., 0] if array.ndim == 2 else scaled
+    if array.ndim == 3:
+        pixels = _with_channels(pixels, array.shape[2])
+    else:
+        pixels = pixels[..., 0]
+    if np.issubdtype(array.dtype, np.floating):
+        pixels = (pixels / np.float32(65535)).astype(array.dtype)
     if not _is_tensor(image):
-        return scaled
+        return pixels
     if _has_channels_first(image):
-        scaled = np.moveaxis(scaled, 2, 0)
-    return sys.modules["torch"].from_numpy(np.ascontiguousarray(scaled)).to(image.device, image.dtype)
+        pixels = np.moveaxis(pixels, 2, 0)
+    tensor = sys.modules["torch"].from_numpy(np.ascontiguousarray(pixels))
+    return tensor.to(image.device, image.dtype)
 
 
 def is_batch(image: object) -> bool:
@@ -128,16 +141,20 @@ def is_batch(image: object) -> bool:
 
 def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
     """Return the batch of the results of `function` for each image, which must have equal shapes."""
-    results = [function(one) for one in batch]
-    return sys.modules["torch"].stack(results) if _is_tensor(batch) else np.stack(results)
+    results = [function(image) for image in batch]
+    if _is_tensor(batch):
+        return sys.modules["torch"].stack(results)
+    return np.stack(results)
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """Return the pixels with grey as RGB and with an opaque alpha channel, as needed."""
     if pixels.shape[2] <= 2 < channels:
-        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
+        colour = np.repeat(pixels[..., :1], 3, axis=2)
+        pixels = np.concatenate([colour, pixels[..., 1:]], axis=2)
     if pixels.shape[2] < channels:
-        alpha = np.full((*pixels.shape[:2], 1), np.iinfo(pixels.dtype).max, pixels.dtype)
+        opaque = np.iinfo(pixels.dtype).max
+        alpha = np.full((*pixels.shape[:2], 1), opaque, pixels.dtype)
         pixels = np.concatenate([pixels, alpha], axis=2)
     return pixels
 
@@ -161,5 +178,9 @@ def _to_array(image: np.ndarray | torch.Tensor) -> np.ndarray:
     """Return an array, or a tensor as an array, with the channels last."""
     if not _is_tensor(image):
         return image
-    tensor = image.detach().permute(1, 2, 0) if _has_channels_first(image) else image.detach()
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()  # NumPy has no bfloat16.
+    tensor = image.detach()
+    if _has_channels_first(image):
+        tensor = tensor.permute(1, 2, 0)
+    if tensor.is_floating_point():
+        tensor = tensor.float()  # NumPy has no bfloat16.
+    return tensor.cpu().numpy()

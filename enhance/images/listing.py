@@ -13,7 +13,8 @@ from ..retention import MARKER
 from . import raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
-SUFFIXES += raw.SUFFIXES if raw.is_available() else ()
+if raw.is_available():
+    SUFFIXES += raw.SUFFIXES
 """The extensions of images in a folder. A file that is named as an input is recognised by its content only."""
 OWN_PREFIX = ".enhance-"
 """The first characters of the names of the program's own files next to its results."""
@@ -46,7 +47,8 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     Each file occurs once, and the order of a folder's files is the same on every machine. Links to folders are not
     followed, to avoid cycles.
     """
-    listing, known = Listing(), set()
+    listing = Listing()
+    known = set[str]()
     for path in inputs:
         images = [ListedPath(path, Path(path.name))]
         if stat.S_ISDIR(_mode(path)):
@@ -76,8 +78,10 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
             continue  # a data folder of this program
         for entry in entries:
             path = directory / entry.name
+            if entry.name.startswith(OWN_PREFIX):
+                continue
             if entry.name.startswith("."):
-                listing.hidden += not entry.name.startswith(OWN_PREFIX)
+                listing.hidden += 1
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
             elif path.suffix.lower() not in SUFFIXES or not stat.S_ISREG(_mode(path) or stat.S_IFREG):

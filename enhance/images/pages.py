@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-_SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
+_SUBFILE_TYPE = 254
+_REDUCED = 1
+_MASK = 4
 _MAX_PAGES = 10_000
 
 
@@ -27,7 +29,8 @@ def count_pages(file: BinaryIO) -> int:
     with warnings.catch_warnings(), suppress(Exception):  # Pillow raises many types.
         warnings.simplefilter("ignore")
         for directory in _directories(file):
-            count += not directory.get(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK)
+            if not directory.get(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK):
+                count += 1
     return max(1, count)
 
 
@@ -39,7 +42,8 @@ def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
     file.seek(0)
     head = file.read(16)
     is_big = b"+" in head[2:4]
-    directory, known = ImageFileDirectory_v2(head if is_big else head[:8]), set[int]()
+    directory = ImageFileDirectory_v2(head if is_big else head[:8])
+    known = set[int]()
     while (position := directory.next) and position not in known and len(known) < _MAX_PAGES:
         known.add(position)
         file.seek(position)

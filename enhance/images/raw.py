@@ -20,7 +20,7 @@ STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0
 """First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm, Sigma, Minolta, Canon."""
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """The EXIF orientation by the value `flip` of LibRaw."""
-_SRGB_CURVE = 2.4, 12.92
+_SRGB_CURVE = (2.4, 12.92)
 
 
 def is_available() -> bool:
@@ -50,7 +50,9 @@ def develop(raw: Any) -> np.ndarray:
     values = raw.postprocess(
         use_camera_wb=True, no_auto_bright=True, adjust_maximum_thr=0.0, output_bps=16, gamma=_SRGB_CURVE, user_flip=0
     )  # Its colour space is sRGB unless another is named.
-    return values if values.ndim == 3 else values[..., None]
+    if values.ndim == 2:
+        return values[..., None]
+    return values
 
 
 def preview_exif(raw: Any) -> bytes | None:

@@ -44,8 +44,11 @@ MAX_PIXELS = 400_000_000
 IN_MEMORY = 128 << 20
 """Colour or alpha of an image is kept in memory up to this number of bytes, else in a mapped file."""
 
-_HEADER_SECONDS, _START_SECONDS, _IDLE_SECONDS = 10, 60, 10
-_MAX_WORKERS, _MAX_INSPECTIONS = 4, 2
+_HEADER_SECONDS = 10
+_START_SECONDS = 60
+_IDLE_SECONDS = 10
+_MAX_WORKERS = 4
+_MAX_INSPECTIONS = 2
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from enhance.images.decode import serve; serve()"
 # Stacks and arenas of threads would count towards the limit of the address space, which `decode` sets.
 _FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -101,8 +104,11 @@ class Workers:
     def __init__(self, limit: int, program: str = PROGRAM):
         self._program = program
         # Reading a header does not wait for long decoding, and a result does not wait for headers.
-        self._slots = {"inspect": threading.Semaphore(_MAX_INSPECTIONS), "decode": threading.Semaphore(limit)}
-        self._slots["variants"] = threading.Semaphore(_MAX_INSPECTIONS)
+        self._slots = {
+            "inspect": threading.Semaphore(_MAX_INSPECTIONS),
+            "decode": threading.Semaphore(limit),
+            "variants": threading.Semaphore(_MAX_INSPECTIONS),
+        }
         self._idle: list[_Worker] = []
         self._changed = threading.Condition()
         self._granted: list[int] = []
@@ -115,9 +121,10 @@ class Workers:
     def end_idle(self, seconds: float = 0.0, keep: int = 0) -> None:
         """End the workers that have been idle for `seconds`, except the `keep` workers that were used last."""
         oldest = time.monotonic() - seconds
+        ending: list[_Worker] = []
         with self._changed:  # `_idle` is in the order of the last use.
-            ending = [worker for worker in self._idle[: max(0, len(self._idle) - keep)] if worker.used <= oldest]
-            self._idle = self._idle[len(ending) :]
+            while len(self._idle) > keep and self._idle[0].used <= oldest:
+                ending.append(self._idle.pop(0))
         for worker in ending:
             worker.end()
 
@@ -128,7 +135,9 @@ class Workers:
 
         Raises PictureError, StorageError.
         """
-        message = (task, path.absolute(), MAX_PIXELS if max_pixels is None else max_pixels, max_bytes)
+        if max_pixels is None:
+            max_pixels = MAX_PIXELS
+        message = (task, path.absolute(), max_pixels, max_bytes)
         with self._slots[task]:
             worker = self._take(path.name)
             try:
@@ -168,26 +177,32 @@ class Workers:
             answer = worker.receive()
         if not isinstance(answer, DecodeBudget):
             return answer
-        with self._memory(answer) as granted:
-            worker.send(granted)
+        with self._memory(answer) as is_granted:
+            worker.send(is_granted)
             with worker.time_limit(answer.seconds):
                 head = worker.receive()
-                return head if isinstance(head, PictureError) else _receive_image(head, worker, folder)
+                if isinstance(head, PictureError):
+                    return head
+                return _receive_image(head, worker, folder)
 
     @contextmanager
     def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
         """Wait until other images have freed enough memory. Yields False if this image alone needs too much."""
         with self._changed:
-            # Without other images, waiting would not help. Other processes free memory without notice.
-            while not (enough := budget.memory + sum(self._granted) <= free_memory()) and self._granted:
-                self._changed.wait(0.5)
+            is_enough = self._is_free(budget)
+            while self._granted and not is_enough:  # Without other images, waiting would not help.
+                self._changed.wait(0.5)  # Other processes free memory without notice.
+                is_enough = self._is_free(budget)
             self._granted.append(budget.memory)
         try:
-            yield enough
+            yield is_enough
         finally:
             with self._changed:
                 self._granted.remove(budget.memory)
                 self._changed.notify_all()
+
+    def _is_free(self, budget: DecodeBudget) -> bool:
+        return budget.memory + sum(self._granted) <= free_memory()
 
 
 class _Worker:
@@ -204,19 +219,23 @@ class _Worker:
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._requests, self._answers = self.process.stdin, self.process.stdout
+        self._requests = self.process.stdin
+        self._answers = self.process.stdout
         self._owner = os.getpid()
-        self._ready, self._late, self.used = False, False, time.monotonic()
+        self._is_ready = False
+        self._is_late = False
+        self.used = time.monotonic()
 
     def is_usable(self) -> bool:
         """Return whether it is alive and was not inherited by a fork, where two processes would share its pipes."""
-        return self._owner == os.getpid() and not self._late and self.process.poll() is None
+        is_alive = not self._is_late and self.process.poll() is None
+        return is_alive and self._owner == os.getpid()
 
     def wait_until_ready(self) -> None:
-        if not self._ready:
+        if not self._is_ready:
             with self.time_limit(_START_SECONDS):
                 self.receive()
-            self._ready = True
+            self._is_ready = True
 
     def send(self, message: object) -> None:
         pickle.dump(message, self._requests)
@@ -256,17 +275,18 @@ class _Worker:
             self.process.wait(1)  # The pipe closes before the exit status is known.
         status = self.process.poll()
         self.end()
-        log.info("A decoding process ended with %s%s", status, ", out of time" if self._late else "")
-        if not self._ready:
+        timing = ", out of time" if self._is_late else ""
+        log.info("A decoding process ended with %s%s", status, timing)
+        if not self._is_ready:
             return PictureError("image_no_reader", name=name)
-        if self._late:
+        if self._is_late:
             return PictureError("image_too_slow", name=name)
         if status == -9:  # Nothing here sends SIGKILL at this point, so the kernel's OOM killer did.
             return PictureError("image_memory_short", name=name)
         return PictureError("image_damaged", name=name)
 
     def _expire(self) -> None:
-        self._late = True
+        self._is_late = True
         self.process.kill()
 
 
@@ -284,7 +304,8 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
         check_disk_space(folder, size)
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file.fileno(), size)
-            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape)
+            mapped = mmap.mmap(file.fileno(), size)
+    return np.frombuffer(mapped, dtype).reshape(shape)
 
 
 def _reserve(file: int, size: int) -> None:
@@ -300,15 +321,18 @@ def _receive_image(head: tuple[Any, ...], worker: _Worker, folder: Path | None) 
     """Receive the pixels, or the error that ends them. Raises ValueError if they do not have the announced shape."""
     (height, width, channels), dtype, image = head
     rgb = allocate_pixels((height, width, 3), dtype, folder)
-    alpha = allocate_pixels((height, width), dtype, folder) if channels == 4 else None
+    alpha = None
+    if channels == 4:
+        alpha = allocate_pixels((height, width), dtype, folder)
     row = 0
     while (strip := worker.receive()) is not None:
         if isinstance(strip, PictureError):
             return strip
-        rgb[row : row + len(strip)] = strip[..., :3]
+        end = row + len(strip)
+        rgb[row:end] = strip[..., :3]
         if alpha is not None:
-            alpha[row : row + len(strip)] = strip[..., 3]
-        row += len(strip)
+            alpha[row:end] = strip[..., 3]
+        row = end
     if row < height:
         raise ValueError(f"{height - row} rows are missing")
     return replace(image, rgb=rgb, alpha=alpha)
@@ -316,16 +340,18 @@ def _receive_image(head: tuple[Any, ...], worker: _Worker, folder: Path | None) 
 
 def free_memory() -> int:
     """Return the bytes of memory that are free on this computer and within the container's limit."""
-    return min([psutil.virtual_memory().available, *filter(None, map(_free_in_container, _CGROUPS))])
+    in_containers = [_free_in_container(cgroup) for cgroup in _CGROUPS]
+    return min([psutil.virtual_memory().available, *filter(None, in_containers)])
 
 
 def _free_in_container(cgroup: tuple[Path, str, str, str]) -> int | None:
     """Return what the container's limit leaves, with file caches counted as free; None if there is no limit."""
-    folder, limit, used, files = cgroup
+    folder, limit_name, used_name, caches_name = cgroup
     try:
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        taken = int((folder / used).read_text()) - int(stat[files])
-        return max(1, int((folder / limit).read_text()) - taken)
+        used = int((folder / used_name).read_text()) - int(stat[caches_name])
+        limit = int((folder / limit_name).read_text())
+        return max(1, limit - used)
     except (OSError, ValueError, KeyError):  # The file is missing, or contains "max".
         return None
 
