@@ -269,15 +269,20 @@ def _camera_headroom(exif: bytes) -> float | None:
     _, note = read_directory(exif, EXIF_IFD).get(MAKER_NOTE, (0, b""))
     if not note.startswith(_APPLE_NOTE):
         return None
-    tags = read_directory(b"MM\0*" + struct.pack(">I", len(_APPLE_NOTE) + 4) + note[8:])
+    start = struct.pack(">I", len(_APPLE_NOTE) + 4)
+    tags = read_directory(b"MM\0*" + start + note[8:])
     try:
         tag_33, tag_48 = (_signed_ratio(tags[tag][1]) for tag in _APPLE_TAGS)
     except (KeyError, struct.error, ZeroDivisionError):
         return None
-    if tag_33 < 1:
-        stops = -20 * tag_48 + 1.8 if tag_48 <= 0.01 else -0.101 * tag_48 + 1.601
+    if tag_33 < 1 and tag_48 <= 0.01:
+        stops = -20 * tag_48 + 1.8
+    elif tag_33 < 1:
+        stops = -0.101 * tag_48 + 1.601
+    elif tag_48 <= 0.01:
+        stops = -70 * tag_48 + 3.0
     else:
-        stops = -70 * tag_48 + 3.0 if tag_48 <= 0.01 else -0.303 * tag_48 + 2.303
+        stops = -0.303 * tag_48 + 2.303
     return 2**stops
 
 
@@ -293,7 +298,8 @@ def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
     """
     try:
         with _open_map(file, header.position) as image:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            grey_or_rgb = image if image.mode == "L" else image.convert("RGB")
+            pixels = np.asarray(grey_or_rgb)
     except Exception as error:  # The photo itself can be read.
         logger.info("The gain map cannot be decoded: %s", error)
         return None

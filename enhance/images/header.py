@@ -10,7 +10,7 @@ import logging
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from PIL import ImageFile
 
@@ -54,6 +54,8 @@ _CAMERA_PHOTOMETRIC = (32803, 34892)
 _PIXELS_PER_BYTE = {"JPEG": 1024, "GIF": 4096, "PNG": 8 * 1032}
 _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
+_Segments: TypeAlias = list[tuple[str, bytes]]
+"""The segments of a JPEG as Pillow lists them: name and content."""
 _RESOURCES = b"Photoshop 3.0\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
@@ -174,7 +176,7 @@ def _count_frames(image: ImageFile.ImageFile, *, exact: bool) -> int:
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     """Return the metadata of an image that Pillow has opened."""
     info: dict[Any, Any] = image.info
-    segments: list[tuple[str, bytes]] = getattr(image, "applist", [])  # of a JPEG: name and content
+    segments: _Segments = getattr(image, "applist", [])
     resources = [content[len(_RESOURCES) :] for _, content in segments if content.startswith(_RESOURCES)]
     exif = without_prefix(cut_block(info.get("exif")))
     return Metadata(
@@ -187,7 +189,7 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     )
 
 
-def _comments(info: Mapping[Any, Any], segments: list[tuple[str, bytes]]) -> tuple[tuple[str, str], ...]:
+def _comments(info: Mapping[Any, Any], segments: _Segments) -> tuple[tuple[str, str], ...]:
     """Return the comments of a GIF or JPEG as texts; nothing if they exceed the limits."""
     comments = [content for name, content in segments if name == "COM"]
     if not comments:
@@ -197,7 +199,7 @@ def _comments(info: Mapping[Any, Any], segments: list[tuple[str, bytes]]) -> tup
     return tuple(("Comment", _decoded(comment)) for comment in comments if comment)
 
 
-def _pillow_notes(info: Mapping[Any, Any], segments: list[tuple[str, bytes]]) -> tuple[str, ...]:
+def _pillow_notes(info: Mapping[Any, Any], segments: _Segments) -> tuple[str, ...]:
     """Return the notes on data in the file that its other metadata do not claim."""
     notes = set[str]()
     for _, content in segments:
@@ -280,7 +282,7 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
     first = first_chunks(chunks)
     if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
         raise ValueError("not a PNG with pixels")
-    width, height, depth, colour_type = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
+    width, height, depth, colour_type = struct.unpack_from(">IIBB", chunk_content(file, chunks[0]))
     check_size(width, height, max_pixels)
     compressed = sum(chunk.length for chunk in chunks if chunk.kind == b"IDAT")
     check_compression(compressed + 64, width, height, _PIXELS_PER_BYTE["PNG"])
@@ -291,7 +293,8 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
     metadata = png_chunks.read_metadata(file, chunks)
     frames = 1
     if b"acTL" in first:
-        frames = int.from_bytes(chunk_content(file, first[b"acTL"])[:4], "big")
+        animation = chunk_content(file, first[b"acTL"])
+        frames = int.from_bytes(animation[:4], "big")
     return Header(
         "PNG",
         mode,
@@ -371,7 +374,8 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     exif = cut_block(facts.exif)
     if exif:
         # The box starts with the distance to the TIFF header (ISO/IEC 18181-2).
-        exif = without_prefix(exif[4 + int.from_bytes(exif[:4], "big") :])
+        distance = int.from_bytes(exif[:4], "big")
+        exif = without_prefix(exif[4 + distance :])
     return Header(
         "JXL",
         _mode_of_depth(mode, bits),
@@ -411,15 +415,21 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[str, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
-    iptc = _tag_bytes(tags.get("IptcNaaInfo"), file) or _tag_bytes(tags.get("PhotoshopInfo"), file)
     exif = cut_block(block_from_tiff(file, without))
     xmp = accept_xmp(_tag_bytes(tags.get("XMP"), file))
+    iptc = _tag_bytes(tags.get("IptcNaaInfo"), file)
+    if iptc is None:
+        iptc = _tag_bytes(tags.get("PhotoshopInfo"), file)
     return Metadata(exif, xmp, extract_iptc(iptc or b""), dpi=read_dpi(exif))
+
+
+def _is_32_bits(number: object) -> bool:
+    return isinstance(number, int) and number < 1 << 32
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
     """Return the bytes of a tag, which some programs write as 32-bit integers."""
-    if isinstance(value, tuple) and all(isinstance(one, int) and one < 1 << 32 for one in value):
+    if isinstance(value, tuple) and all(_is_32_bits(one) for one in value):
         file.seek(0)
         order = ">" if file.read(2) == b"MM" else "<"
         value = struct.pack(f"{order}{len(value)}I", *value)
