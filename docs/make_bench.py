@@ -34,6 +34,7 @@ from docs.measure_start import starts
 from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
+from enhance.engine.kernels import ImageRows
 from enhance.engine.phases import PhasedStream
 from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
 from enhance.info import PeakMemory
@@ -66,7 +67,8 @@ def shares(precision: str) -> dict[int, float]:
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
-            steps = Steps(PhasedStream(network.graph, 10**6, width, _rows_of(width), dtype), TILE, dtype)
+            image = ImageRows(network.graph, 10**6, width, _rows_of(width))
+            steps = Steps(PhasedStream(image, dtype), TILE, dtype)
             while not steps.step(network).numel():
                 pass
             before, started, rows = matrix_peak(dtype), time.perf_counter(), 0
@@ -92,7 +94,8 @@ def barriers() -> dict[str, Any]:
     _, slots = split(graph)
 
     def stream() -> None:
-        stream = PhasedStream(graph, *image.shape[:2], lambda first, last: image[first:last], dtype, folder=folder)
+        rows = ImageRows(graph, BARRIER_SIDE, BARRIER_SIDE, lambda first, last: image[first:last])
+        stream = PhasedStream(rows, dtype, folder=folder)
         steps = Steps(stream, TILE, dtype)
         while not stream.finished:
             steps.step(loaded)
@@ -174,7 +177,7 @@ def simulate_cores(rate: float) -> dict[str, Any]:
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     rows, graph = strip_rows(384, TILE, torch.device("cpu"), threads), rrdbnet(6, features=2, growth=1)
     kernels, true = {place: _SleepingConvolution(node) for place, node in _convolutions(graph)}, graph_of(SMALLER)
-    stream = PhasedStream(graph, 10**6, 16, _rows_of(16), torch.float32)
+    stream = PhasedStream(ImageRows(graph, 10**6, 16, _rows_of(16)), torch.float32)
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
     costs = true.costs()

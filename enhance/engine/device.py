@@ -27,7 +27,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 _TYPES = ("cpu", "cuda", "mps")
 _LEAST_BF16_SPEEDUP = 1.2
 """The minimum speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles (AMX) 6."""
-_TRIAL_BATCH, _TRIAL_WEIGHT, _TRIAL_TIMES = (1, 66, 130, 64), (32, 3, 3, 64), 25
+_TRIAL_BATCH = (1, 66, 130, 64)
+_TRIAL_WEIGHT = (32, 3, 3, 64)
+_TRIAL_TIMES = 25
 _USABLE_SHARE = 0.8
 """The share of the free GPU memory that a stream can use: CUDA's libraries need more than is counted."""
 
@@ -40,7 +42,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
         if device.type not in _TYPES:
@@ -65,16 +69,21 @@ def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Co
     return name if name in supported else "fp32"
 
 
+def cpu_supports(feature: str) -> bool:
+    """Return whether the CPU has a feature, `avx512_bf16` or `amx_tile`, and PyTorch can detect it."""
+    probe = getattr(torch.cpu, f"_is_{feature}_supported", None)
+    return probe is not None and probe()
+
+
 @cache
 def _is_bf16_faster() -> bool:
     """Return whether the CPU computes bfloat16 natively, and much faster than float32.
 
     Some Xeons without access to the matrix tiles have an instruction that takes twice as long.
     """
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
     def is_faster() -> bool:
-        if not any(getattr(torch.cpu, probe, bool)() for probe in probes):
+        if not (cpu_supports("avx512_bf16") or cpu_supports("amx_tile")):
             return False
         single, short = _convolution_seconds(torch.float32, torch.bfloat16)
         log.info("A convolution takes %.2f ms at fp32 and %.2f ms at bf16", 1e3 * single, 1e3 * short)
@@ -111,8 +120,12 @@ class Transfer:
     """
 
     def __init__(self, device: torch.device, dtype: np.dtype):
-        self._device, self._dtype, self._levels = device, dtype, np.iinfo(dtype).max
-        self._stream: Any = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._device = device
+        self._dtype = dtype
+        self._levels = np.iinfo(dtype).max
+        self._stream: Any = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)
 
     def reader(self, image: np.ndarray) -> RowReader:
         """Return a function that reads the rows of an image [H, W, 3] for the network."""
@@ -130,8 +143,8 @@ class Transfer:
         The result raises EnhanceError if a value is not finite.
         """
         scaled = rows.clamp(0, 1).mul_(self._levels).round_()
-        whole = scaled.to(torch.uint8 if self._levels == 255 else torch.int32)
-        values = self._to_host(whole, torch.isfinite(rows).all())
+        integer = torch.uint8 if self._levels == 255 else torch.int32
+        values = self._to_host(scaled.to(integer), torch.isfinite(rows).all())
 
         def wait() -> np.ndarray:
             pixels, finite = values()
@@ -177,8 +190,10 @@ def free_memory(device: torch.device) -> float:
     """Return the bytes that a stream can use on a GPU; infinite on other devices, which do not report it."""
     if device.type != "cuda":
         return math.inf
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for later tensors
-    return _USABLE_SHARE * (torch.cuda.mem_get_info(device)[0] + cached)
+    # PyTorch keeps memory that it has freed for later tensors.
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    return _USABLE_SHARE * (free + cached)
 
 
 def wait_for_device(device: torch.device) -> None:

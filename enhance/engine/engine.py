@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from ..scheduler import Progress, Ticket
 from ..settings import WeightInterpolation
 from .device import PRECISIONS, PendingPixels, Transfer, free_memory, is_out_of_memory, pick_device, pick_precision
 from .estimates import Estimator, run_clock
+from .kernels import ImageRows
 from .phases import PhasedStream, Statistics
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts, swap_axes
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
@@ -37,6 +39,19 @@ _ALWAYS_FITS = 1024
 
 ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How an image is streamed; see `Engine.stream`."""
+
+    recipe: WeightInterpolation
+    dtype: torch.dtype
+    tile: int
+    ticket: Ticket
+    folder: Path | None
+    key: str | None
+    region: bool
 
 
 class Engine:
@@ -60,9 +75,11 @@ class Engine:
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
-        precision, along, across = self.precision(bits, model), max(height, width), min(height, width)
-        rows = total_rows(self._cuts(model, PRECISIONS[precision], along, across)) or along
-        return self._estimates.seconds(model, PRECISIONS[precision], rows * across)
+        dtype = PRECISIONS[self.precision(bits, model)]
+        along = max(height, width)
+        across = min(height, width)
+        rows = total_rows(self._cuts(model, dtype, along, across)) or along
+        return self._estimates.seconds(model, dtype, rows * across)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
@@ -72,7 +89,9 @@ class Engine:
     def loaded(self) -> tuple[str, int] | None:
         """Return the model in memory and its size in bytes, or None."""
         model = self._model
-        return None if model is None else (model.name, model.bytes)
+        if model is None:
+            return None
+        return model.name, model.bytes
 
     def use(
         self,
@@ -126,10 +145,11 @@ class Engine:
         They are remembered by the image's `key`, and used for a `region` of the image with this key. Raises Cancelled,
         WeightsError, MemoryShortError, StorageError.
         """
-        recipe = WeightInterpolation(model) if isinstance(model, str) else model
-        ticket, columns = ticket or Ticket(), streams_columns(*rgb.shape[:2])
+        recipe = _recipe(model)
+        ticket = ticket or Ticket()
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
-        along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
+        columns = streams_columns(*rgb.shape[:2])
+        along, across, _ = swap_axes(rgb, columns).shape
         cuts = self._cuts(recipe.model, dtype, along, across, begins=True)
         pixels = (total_rows(cuts) or along) * across
         clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, pixels))
@@ -138,14 +158,21 @@ class Engine:
             if progress is not None:
                 progress(*clock(share))
 
-        run = partial(
-            self._run, recipe=recipe, dtype=dtype, tile=tile, ticket=ticket, folder=folder, key=key, region=region
+        options = _Options(
+            recipe=recipe,
+            dtype=dtype,
+            tile=tile,
+            ticket=ticket,
+            folder=folder,
+            key=key,
+            region=region,
         )
+        run = partial(self._run, options)
         if not cuts:
             yield from run(rgb, columns, report)
             return
         scale = models.graph_of(recipe.model).scale
-        with closing(strips_of_parts(rgb, cuts, columns, scale, run, report, folder)) as strips:
+        with closing(strips_of_parts(rgb, cuts, scale, run, report, folder)) as strips:
             for strip in strips:
                 ticket.check()
                 yield strip
@@ -159,15 +186,17 @@ class Engine:
 
     def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
         """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and errors."""
-        (height, width), filled = rgb.shape[:2], 0
-        scale = models.graph_of(model if isinstance(model, str) else model.model).scale
-        result = np.empty((scale * height, scale * width, 3), rgb.dtype)
+        recipe = _recipe(model)
+        scale = models.graph_of(recipe.model).scale
+        height, width = rgb.shape[:2]
         columns = streams_columns(height, width)
-        rows = swap_axes(result, columns)
-        for strip in self.stream(rgb, model, **options):
-            strip = swap_axes(strip, columns)
-            rows[filled : filled + len(strip)] = strip
-            filled += len(strip)
+        result = np.empty((scale * height, scale * width, 3), rgb.dtype)
+        along = swap_axes(result, columns)
+        filled = 0
+        for strip in self.stream(rgb, recipe, **options):
+            rows = swap_axes(strip, columns)
+            along[filled : filled + len(rows)] = rows
+            filled += len(rows)
         return result
 
     def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
@@ -176,75 +205,77 @@ class Engine:
         The limit of a GPU is its free memory when the run begins. All CPUs have the same limit and count as two cores,
         so that neither their number nor the tile changes a pixel.
         """
-        graph, room = models.graph_of(model), float(_STREAM_BYTES)
+        graph = models.graph_of(model)
         if max(along, across) <= _ALWAYS_FITS or graph.has_barriers:
             return []
+        room = float(_STREAM_BYTES)
         if self.device.type == "cuda":
-            room = DEVICE_THREAD.call(lambda: free_memory(self.device)) if begins else float("inf")
+            if not begins:
+                return []
+            room = DEVICE_THREAD.call(lambda: free_memory(self.device))
 
         def bytes_of(width: int) -> int:
-            width = -(-width // graph.unshuffle)
-            return stream_bytes(graph, width, SMALLEST_STRIP, dtype.itemsize, _CPU_STRIPS)
+            _, columns = graph.grid(1, width)
+            return stream_bytes(graph, columns, SMALLEST_STRIP, dtype.itemsize, _CPU_STRIPS)
 
         return divide_to_fit(graph, along, across, bytes_of, room)
 
-    def _run(
-        self,
-        part: np.ndarray,
-        columns: bool,
-        report: ShareDone,
-        *,
-        recipe: WeightInterpolation,
-        dtype: torch.dtype,
-        tile: int,
-        ticket: Ticket,
-        folder: Path | None,
-        key: str | None,
-        region: bool,
-    ) -> Strips:
+    def _run(self, options: _Options, part: np.ndarray, columns: bool, report: ShareDone) -> Strips:
         """Yield the strips of a part of the image, which fits into memory."""
-        image, busy = swap_axes(part, columns), 0.0
-        height, width = image.shape[:2]
+        image = swap_axes(part, columns)
+        height, width, _ = image.shape
+        recipe = options.recipe
+        ticket = options.ticket
+        statistics_key = options.key, recipe
+        busy_seconds = 0.0
 
         def network() -> RowNetwork:
             return self._load(recipe, lambda: RowNetwork.load(recipe))
 
-        def begin() -> tuple[PhasedStream, Steps, Transfer]:
-            graph, transfer = network().graph, Transfer(self.device, part.dtype)
-            known, read = self._statistics.get((key, recipe)) if region else None, transfer.reader(image)
-            stream = PhasedStream(graph, height, width, read, dtype, transposed=columns, folder=folder, known=known)
-            return stream, Steps(stream, tile, dtype), transfer
+        def begin() -> tuple[Steps, Transfer]:
+            graph = network().graph
+            transfer = Transfer(self.device, part.dtype)
+            rows = ImageRows(graph, height, width, transfer.reader(image), columns)
+            known = self._statistics.get(statistics_key) if options.region else None
+            stream = PhasedStream(rows, options.dtype, folder=options.folder, known=known)
+            return Steps(stream, options.tile, options.dtype), transfer
 
         def step() -> PendingPixels:
-            nonlocal busy
+            nonlocal busy_seconds
             loaded = network()  # again, because another job can have loaded its model in the meantime
             started = time.perf_counter()
-            pixels = transfer.to_pixels(run.step(loaded, lambda: DEVICE_THREAD.check(ticket)))
-            busy += time.perf_counter() - started
+            rows = steps.step(loaded, lambda: DEVICE_THREAD.check(ticket))
+            pixels = transfer.to_pixels(rows)
+            busy_seconds += time.perf_counter() - started
             return pixels
 
-        stream, run, transfer = DEVICE_THREAD.call(begin, ticket)
-        for pixels in self._outputs(run, step, ticket):
+        steps, transfer = DEVICE_THREAD.call(begin, ticket)
+        stream = steps.stream
+        for pixels in self._outputs(stream, step, ticket):
             report(stream.work_done())
             strip = pixels()
             if strip.size:
                 yield swap_axes(strip, columns)
-        if stream.statistics and key is not None and not region:
+        if stream.statistics and options.key is not None and not options.region:
             with self._lock:  # Several runs can end at the same time.
-                self._statistics[key, recipe] = stream.statistics
+                self._statistics[statistics_key] = stream.statistics
                 while len(self._statistics) > _REMEMBERED_IMAGES:
-                    del self._statistics[next(iter(self._statistics))]
-        self._estimates.record(recipe.model, dtype, height * width, busy)
+                    oldest = next(iter(self._statistics))
+                    del self._statistics[oldest]
+        self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
 
     def _outputs(
-        self, run: Steps, step: Callable[[], PendingPixels], ticket: Ticket
+        self, stream: PhasedStream, step: Callable[[], PendingPixels], ticket: Ticket
     ) -> Generator[PendingPixels, None, None]:
-        """Yield the output of each step. A GPU runs the next step while the pixels of the last one are written."""
+        """Yield the output of each step.
+
+        A GPU runs the next step while the pixels of the last one are written.
+        """
         submitted: Step[PendingPixels] = DEVICE_THREAD.submit(step, ticket)
         try:
             while True:
                 pixels = DEVICE_THREAD.wait_for(submitted)
-                finished = run.stream.finished
+                finished = stream.finished
                 if self._runs_ahead and not finished:
                     submitted = DEVICE_THREAD.submit(step, ticket)
                 yield pixels
@@ -261,10 +292,15 @@ class Engine:
         self._used = time.monotonic()
         if key != self._model_key:
             self._drop()
-            self._model, self._model_key = load(), key
+            self._model = load()
+            self._model_key = key
         return self._model
 
     def _drop(self) -> None:
         self._model = self._model_key = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _recipe(model: str | WeightInterpolation) -> WeightInterpolation:
+    return WeightInterpolation(model) if isinstance(model, str) else model

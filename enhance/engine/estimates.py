@@ -15,11 +15,13 @@ from .. import models
 from ..device_thread import DEVICE_THREAD
 from ..scheduler import Ticket
 from ..settings import WeightInterpolation
+from .kernels import ImageRows
 from .phases import PhasedStream
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import run_in_threads
 
-_TILE, _WIDTH = 192, 128
+_TILE = 192
+_WIDTH = 128
 _TRIAL_WORK = 30e9
 """The approximate multiply-adds of a trial on a CPU, half a second on two slow cores."""
 _TRIAL_TIMES = 3
@@ -45,9 +47,11 @@ class Estimator:
         if seconds <= 0 or pixels <= 0:
             return
         with self._lock:
-            pace, known = self._paces.get((model, dtype), (seconds / pixels, 0.0))
-            total = known + seconds  # for `pixels` and the known / pace pixels of earlier work
-            self._paces[model, dtype] = total / (known / pace + pixels), min(total, _REMEMBERED_SECONDS)
+            pace, known_seconds = self._paces.get((model, dtype), (seconds / pixels, 0.0))
+            known_pixels = known_seconds / pace
+            total = known_seconds + seconds
+            pace = total / (known_pixels + pixels)
+            self._paces[model, dtype] = pace, min(total, _REMEMBERED_SECONDS)
 
     def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
         """Return the expected seconds of a run. A model that has not run is timed once."""
@@ -56,7 +60,8 @@ class Estimator:
             graph = models.graph_of(model)
             pace = DEVICE_THREAD.call(lambda: time_strip(graph, self._device, dtype))
             self._paces.setdefault(key, (pace, 0.0))  # A run can have ended in the meantime.
-        return self._paces[key][0] * pixels
+        pace, _ = self._paces[key]
+        return pace * pixels
 
 
 def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
@@ -67,14 +72,17 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
     network = RowNetwork(WeightInterpolation("trial"), graph, weights)
     network.kernels_for(device, dtype)  # before the threads start, because each would prepare its own
-    threads, ticket = Threads.for_device(device, dtype), Ticket("preview")
+    threads = Threads.for_device(device, dtype)
     rows = strip_rows(_WIDTH, _TILE, device, threads)
     if device.type == "cpu":
-        rows = min(rows, max(SMALLEST_STRIP, round(_TRIAL_WORK / (graph.work * _WIDTH * threads.strips))))
+        trial_rows = round(_TRIAL_WORK / (graph.work * _WIDTH * threads.strips))
+        rows = min(rows, max(SMALLEST_STRIP, trial_rows))
     image = torch.zeros(rows, _WIDTH, 3, device=device)
+    ticket = Ticket("preview")
 
     def run() -> None:
-        stream = PhasedStream(graph, rows, _WIDTH, lambda first, last: image[first:last], dtype)
+        image_rows = ImageRows(graph, rows, _WIDTH, lambda first, last: image[first:last])
+        stream = PhasedStream(image_rows, dtype)
         steps = Steps(stream, _TILE, dtype, replace(threads, strips=1))
         while not stream.finished:
             steps.step(network, lambda: DEVICE_THREAD.check(ticket))
@@ -94,12 +102,14 @@ def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, f
 
     The `expected` seconds have the weight of some seconds of work, so that the first steps have little influence.
     """
-    started, expected = time.perf_counter(), max(expected, 1e-3)
+    started = time.perf_counter()
+    expected = max(expected, 1e-3)
     weight = min(_EXPECTED_SECONDS, expected / 3)
 
     def read(share: float) -> tuple[int, int, float | None]:
-        whole = (time.perf_counter() - started + weight) / (share + weight / expected)
-        done = min(rows, int(share * rows + 1e-6))  # The share is a quotient that can be rounded down.
-        return done, rows, whole * (1 - share)
+        elapsed = time.perf_counter() - started
+        whole = (elapsed + weight) / (share + weight / expected)
+        finished = int(share * rows + 1e-6)  # The share is a quotient that can be rounded down.
+        return min(rows, finished), rows, whole * (1 - share)
 
     return read

@@ -69,14 +69,15 @@ class UpsamplingConvolution:
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Convolve rows [n + 2, W, in] to [2 * n, 2 * W, out]."""
-        height, width, channels = len(rows) - 2, rows.shape[1], self.even.weight.shape[0] // 2
-        woven = rows.new_empty(height, 2, width, 2, channels)
-        for row, (kernel, source) in enumerate(((self.even, rows[:-1]), (self.odd, rows[1:]))):
-            phases = kernel(source)  # [n, W + 1, 2 * out]
-            for column in (0, 1):
-                part = phases[:, column : column + width, column * channels : (column + 1) * channels]
-                woven[:, row, :, column] = part
-        return woven.view(2 * height, 2 * width, channels)
+        height = len(rows) - 2
+        width = rows.shape[1]
+        channels = len(self.even.weight) // 2
+        output = rows.new_empty(height, 2, width, 2, channels)
+        for row, kernel in enumerate((self.even, self.odd)):
+            even, odd = kernel(rows[row : row + height + 1]).split(channels, 2)  # [n, W + 1, out]
+            output[:, row, :, 0] = even[:, :-1]
+            output[:, row, :, 1] = odd[:, 1:]
+        return output.view(2 * height, 2 * width, channels)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -144,24 +145,31 @@ def _group_scaling(
     # The variance of a group is the mean variance within its channels plus the variance of their means.
     variance = (variances + (means - mean).square()).mean(1, keepdim=True)
     gain = (weight.view_as(means) / (variance + eps).sqrt()).flatten()
-    return torch.stack([gain, bias - mean.expand_as(means).flatten() * gain]).unsqueeze(1)
+    shift = bias - mean.expand_as(means).flatten() * gain
+    return torch.stack([gain, shift]).unsqueeze(1)
 
 
-def _gate_scaling(statistics: torch.Tensor, layers: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return gain and shift [2, 1, C] of a squeeze and excitation for the mean and variance [2, 1, C] of each channel.
+def _gate_scaling(statistics: torch.Tensor, layers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """Return gain and shift [2, 1, C] of a squeeze and excitation.
 
-    `layers` are weight and bias of the first and of the second layer.
+    `statistics` are the mean and variance [2, 1, C] of each channel, `layers` the weight and the
+    bias of both layers.
     """
-    gain = F.linear(F.linear(statistics[0], *layers[:2]).relu_(), *layers[2:]).sigmoid_()
+    first, second = layers
+    means = statistics[0]
+    squeezed = F.linear(means, *first).relu_()
+    gain = F.linear(squeezed, *second).sigmoid_()
     return torch.stack([gain, torch.zeros_like(gain)])
 
 
 def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, transposed: bool) -> torch.Tensor:
     """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows [n, W, C]."""
     offsets = (rows.float() * 0.5).add_(positions)  # DySample halves the offsets and adds them to a regular grid.
-    row, column = (5, 4) if transposed else (4, 5)
-    parts = offsets.unflatten(2, (2, node.groups, node.enlarge, node.enlarge)).permute(2, 3, 0, row, 1, column)
-    return parts.flip(0) if transposed else parts  # x and y are swapped
+    offsets = offsets.unflatten(2, (2, node.groups, node.enlarge, node.enlarge))
+    offsets = offsets.permute(2, 3, 0, 4, 1, 5)
+    if transposed:
+        return offsets.flip(0).transpose(3, 5)
+    return offsets
 
 
 def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
@@ -206,28 +214,38 @@ def prepare(
     def tensor(name: str) -> torch.Tensor:
         return state[name].to(device, torch.float32)
 
+    def operand(value: float | str) -> torch.Tensor | float:
+        return tensor(value) if isinstance(value, str) else value
+
+    def weights(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return tensor(f"{name}.weight"), tensor(f"{name}.bias")
+
     kernels: dict[int, Kernel] = {}
     for index, node in enumerate(graph.nodes):
-        if isinstance(node, Conv):
-            kernels[index] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
-        elif isinstance(node, Affine):
-            gain, shift = (tensor(one) if isinstance(one, str) else one for one in (node.gain, node.shift))
-            kernels[index] = partial(scale, gain=gain, shift=shift)
-        elif isinstance(node, ChannelNorm | GroupNorm):
-            options = {"weight": tensor(f"{node.name}.weight"), "bias": tensor(f"{node.name}.bias"), "eps": node.eps}
-            if isinstance(node, GroupNorm):
-                kernels[index] = partial(_group_scaling, groups=node.groups, **options)
-            else:
-                kernels[index] = partial(_layer_norm, **options)
-        elif isinstance(node, ChannelGate):
-            layers = [tensor(f"{node.name}.{layer}.{kind}") for layer in (0, 2) for kind in ("weight", "bias")]
-            kernels[index] = partial(_gate_scaling, layers=[one.flatten(1) if one.ndim > 1 else one for one in layers])
-        elif isinstance(node, Sample):
-            positions = tensor(node.positions).flatten()
-            kernels[index] = partial(_sample_offsets, positions=positions, node=node, transposed=transposed)
-        elif isinstance(node, Activate):
-            activation = _activation(node.activation, state, device, torch.float32)
-            kernels[index] = partial(_activate, activation=activation)
+        match node:
+            case Conv():
+                precision = torch.float32 if node.precise else dtype
+                kernels[index] = _convolution(node, state, device, precision, transposed)
+            case Affine():
+                kernels[index] = partial(scale, gain=operand(node.gain), shift=operand(node.shift))
+            case ChannelNorm():
+                weight, bias = weights(node.name)
+                kernels[index] = partial(_layer_norm, weight=weight, bias=bias, eps=node.eps)
+            case GroupNorm():
+                weight, bias = weights(node.name)
+                kernels[index] = partial(_group_scaling, weight=weight, bias=bias, groups=node.groups, eps=node.eps)
+            case ChannelGate():
+                layers = []
+                for layer in (0, 2):
+                    weight, bias = weights(f"{node.name}.{layer}")
+                    layers.append((weight.flatten(1), bias))  # a 1x1 convolution of one pixel
+                kernels[index] = partial(_gate_scaling, layers=layers)
+            case Sample():
+                positions = tensor(node.positions).flatten()
+                kernels[index] = partial(_sample_offsets, positions=positions, node=node, transposed=transposed)
+            case Activate():
+                activation = _activation(node.activation, state, device, torch.float32)
+                kernels[index] = partial(_activate, activation=activation)
     return kernels
 
 
@@ -291,11 +309,15 @@ class ImageRows:
     """
 
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool = False):
-        self.device, self.transposed = read(0, 1).device, transposed
+        self.graph = graph
+        self.transposed = transposed
+        self.device = read(0, 1).device
         self.height, self.width = graph.grid(height, width)
         self.output_size = height * graph.scale, width * graph.scale
-        self._read, self._image_height, self._grey = read, height, graph.image_channels == 1
-        self._fold, self._margin = graph.unshuffle, graph.margin
+        self._read = read
+        self._image_height = height
+        self._fold = graph.unshuffle
+        self._margin = graph.margin
         columns = range(-self._margin, self.width * self._fold + self._margin)
         self._columns = [_reflect(column, width) for column in columns]
 
@@ -311,21 +333,27 @@ class ImageRows:
         return unshuffle(self._convert(extended), self._fold, transposed=self.transposed)
 
     def _convert(self, rows: torch.Tensor) -> torch.Tensor:
-        return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
+        """Return RGB rows [n, W, 3] in the colours of the network, [n, W, 3] or grey [n, W, 1]."""
+        if self.graph.image_channels == 1:
+            return rows @ rows.new_tensor(_GREY).unsqueeze(1)
+        return rows
 
 
 def shuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
     """Return rows [n, W, C * f * f] as [n * f, W * f, C], by pixel shuffle."""
     rows = rows.unflatten(2, (-1, factor, factor))  # [n, W, C, row, column]
-    row, column = (4, 3) if transposed else (3, 4)
-    return rows.permute(0, row, 1, column, 2).flatten(2, 3).flatten(0, 1)
+    if transposed:
+        rows = rows.transpose(3, 4)
+    return rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
 
 
 def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
     """Return rows [n * f, W * f, C] as [n, W, C * f * f], by pixel unshuffle."""
     rows = rows.unflatten(0, (-1, factor)).unflatten(2, (-1, factor))  # [n, row, W, column, C]
-    row, column = (3, 1) if transposed else (1, 3)
-    return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
+    rows = rows.permute(0, 2, 4, 1, 3)
+    if transposed:
+        rows = rows.transpose(3, 4)
+    return rows.flatten(2)  # [n, W, C * f * f]
 
 
 def _reflect(position: int, length: int) -> int:
@@ -333,6 +361,9 @@ def _reflect(position: int, length: int) -> int:
 
     `position` can be beyond an edge. If the image is too short for the reflection, the farthest pixel is used.
     """
+    last = length - 1
     if position < 0:
-        return min(-position, length - 1)
-    return position if position < length else max(2 * (length - 1) - position, 0)
+        return min(-position, last)
+    if position > last:
+        return max(2 * last - position, 0)
+    return position

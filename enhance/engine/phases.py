@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from enhance.models.graphs import Graph, Scaled
+from enhance.models.graphs import Scaled
 from enhance.models.phases import Phase, Slot, split
 
 from ..files import check_disk_space, storage_errors
 from ..images.worker import IN_MEMORY, allocate_pixels
 from .device import free_memory
-from .kernels import ImageRows, Kernel, RowReader, scale
+from .kernels import ImageRows, Kernel, scale
 from .stream import Check, Sink, Stream
 
 Statistics = Mapping[int, torch.Tensor]
@@ -52,16 +52,15 @@ class RowStatistics:
         """Return mean and variance over all rows, [2, 1, C]."""
         means, variances = self._rows.cpu().double()
         mean = means.mean(0, keepdim=True)
-        return torch.stack([mean, (variances + (means - mean).square()).mean(0, keepdim=True)]).float()
+        variance = (variances + (means - mean).square()).mean(0, keepdim=True)
+        return torch.stack([mean, variance]).float()
 
 
 class PhasedStream:
     """The computation of one image by one network, with a `Stream` for each phase.
 
-    A network without barriers has one phase. `read(first, last)` returns rows of the image, float32
-    [last - first, W, 3] in 0..1 on the device. `dtype` is the precision of the convolutions. With `transposed`, the
-    rows and columns of the image are swapped. The parameters `height` and `width` are those of the image, the
-    attributes those of the network's grid.
+    A network without barriers has one phase. `dtype` is the precision of the convolutions. The
+    attributes `height` and `width` are those of the network's grid.
 
     The feature maps between two phases are unnamed files in `folder` if they are large. `known` are the statistics of a
     larger image that contains this one. With them, there are fewer phases. Raises StorageError if there is not enough
@@ -70,24 +69,24 @@ class PhasedStream:
 
     def __init__(
         self,
-        graph: Graph,
-        height: int,
-        width: int,
-        read: RowReader,
+        image: ImageRows,
         dtype: torch.dtype,
         *,
-        transposed: bool = False,
         folder: Path | None = None,
         known: Statistics | None = None,
     ):
-        self.graph, self.transposed = graph, transposed
-        self._image = ImageRows(graph, height, width, read, transposed)
-        self.device, self.height, self.width = self._image.device, self._image.height, self._image.width
+        self._image = image
+        self.graph = image.graph
+        self.transposed = image.transposed
+        self.device = image.device
+        self.height = image.height
+        self.width = image.width
         self.statistics: dict[int, torch.Tensor] = dict(known or {})
         """The statistics that were measured so far."""
-        self._phases, slots = split(graph, settled=known is not None)
-        self._done, self._measured = 0, dict[int, RowStatistics]()  # finished phases; statistics of the current one
-        self.work = graph.work / len(self._phases)
+        self._phases, slots = split(self.graph, settled=known is not None)
+        self._phase = 0
+        self._measured: dict[int, RowStatistics] = {}  # in the current phase
+        self.work = self.graph.work / len(self._phases)
         """Multiply-adds for one image pixel in one pass, on average."""
         self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
         self.current = self._begin(self._phases[0])
@@ -95,7 +94,11 @@ class PhasedStream:
 
     @property
     def finished(self) -> bool:
-        return self.current.finished and self._done == len(self._phases) - 1
+        return self.current.finished and self._is_last_phase
+
+    @property
+    def _is_last_phase(self) -> bool:
+        return self._phase == len(self._phases) - 1
 
     def step(
         self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
@@ -103,19 +106,21 @@ class PhasedStream:
         """Return the next output rows as `Stream.step` does, none before the last phase."""
         if self.current.finished and not self.finished:
             self.statistics |= {place: one.total() for place, one in self._measured.items()}
-            self._done += 1
-            self.current = self._begin(self._phases[self._done])
-        made = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)
-        return made if self._done == len(self._phases) - 1 else made[:0]
+            self._phase += 1
+            self.current = self._begin(self._phases[self._phase])
+        output = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)
+        if self._is_last_phase:
+            return output
+        return output[:0]
 
     def work_done(self) -> float:
         """Return the share of all multiply-adds that is done, 0..1."""
-        return (self._done + self.current.work_done()) / len(self._phases)
+        return (self._phase + self.current.work_done()) / len(self._phases)
 
     def _phase_kernels(self, kernels: Mapping[int, Kernel]) -> dict[int, Kernel]:
         """Return the kernels of this phase. Those of barriers follow from the statistics."""
         found: dict[int, Kernel] = {}
-        phase = self._phases[self._done]
+        phase = self._phases[self._phase]
         for index, (place, node) in enumerate(zip(phase.places, phase.graph.nodes, strict=True)):
             if isinstance(node, Scaled):
                 source = self.graph.nodes[place].sources[0]
@@ -151,13 +156,14 @@ class PhasedStream:
                 check_disk_space(folder, needed + output)
         maps = []
         for slot in slots:
-            kind = dtype if slot.rounded else torch.float32
+            slot_dtype = dtype if slot.rounded else torch.float32
             shape = (*slot.size(self.height, self.width), slot.channels)
             if on_gpu:
-                maps.append(torch.empty(shape, dtype=kind, device=self.device))
+                maps.append(torch.empty(shape, dtype=slot_dtype, device=self.device))
             else:
-                pixels = allocate_pixels(shape, f"int{8 * kind.itemsize}", folder)  # NumPy has no bfloat16
-                maps.append(torch.from_numpy(pixels).view(kind))
+                integer = f"int{8 * slot_dtype.itemsize}"  # NumPy has no bfloat16
+                pixels = allocate_pixels(shape, integer, folder)
+                maps.append(torch.from_numpy(pixels).view(slot_dtype))
         return maps
 
 

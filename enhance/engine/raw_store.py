@@ -83,7 +83,8 @@ class NetworkOutput:
     def __init__(self, shape: OutputShape, file: BinaryIO, part: AtomicFile | None = None):
         self.shape = shape
         self.filled = 0
-        self._file, self._part = file, part
+        self._file = file
+        self._part = part
         self._starts: list[int] = []  # of the blocks, along the strips
         self._lock = threading.Lock()
 
@@ -119,7 +120,8 @@ class NetworkOutput:
             end = file.seek(-_LENGTH.size - length, os.SEEK_END)
             index = json.loads(file.read(length))
             output = cls(OutputShape(**index["shape"]), file)
-            output._starts, output.filled = [int(start) for start in index["starts"]], output.shape.along
+            output._starts = [int(start) for start in index["starts"]]
+            output.filled = output.shape.along
             if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
@@ -162,7 +164,7 @@ class NetworkOutput:
     def add(self, strip: np.ndarray) -> None:
         """Append the next strip. Raises StorageError if the disk is full."""
         self._starts.append(self.filled)
-        self.filled += strip.shape[1 if self.shape.columns else 0]
+        self.filled += len(swap_axes(strip, self.shape.columns))
         with storage_errors(self._name):
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).data)
@@ -174,8 +176,10 @@ class NetworkOutput:
             if self.shape.columns:
                 rows[:, start:end] = self._read(start, end - start, first, last)
             elif first < end and last > start:
-                low, high = max(first, start), min(last, end)
-                rows[low - first : high - first] = self._read(start, self.shape.width, low - start, high - start)
+                low = max(first, start)
+                high = min(last, end)
+                block_rows = self._read(start, self.shape.width, low - start, high - start)
+                rows[low - first : high - first] = block_rows
         return rows
 
     def _read(self, start: int, width: int, first: int, last: int) -> np.ndarray:
@@ -190,7 +194,6 @@ class NetworkOutput:
 def strips_of_parts(
     rgb: np.ndarray,
     cuts: Sequence[Cut],
-    columns: bool,
     scale: int,
     run: Callable[[np.ndarray, bool, ShareDone], Strips],
     report: ShareDone,
@@ -200,8 +203,10 @@ def strips_of_parts(
 
     `run(part, columns, report)` yields the strips of a part. Raises StorageError if there is not enough disk space.
     """
-    image, total, done = swap_axes(rgb, columns), total_rows(cuts), 0
-    row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
+    columns = streams_columns(*rgb.shape[:2])
+    image = swap_axes(rgb, columns)
+    total = total_rows(cuts)
+    done = 0
     for first, last, top, bottom in cuts:
         shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
         own_rows = slice(scale * (first - top), scale * (last - top))
@@ -210,15 +215,18 @@ def strips_of_parts(
             report((done + share * height) / total)
 
         with NetworkOutput.create(shape, folder=folder) as part:
-            if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
-                check_disk_space(folder, (len(image) - first) * row_bytes + shape.bytes)
-            with closing(run(swap_axes(image[top:bottom], columns), not columns, report_part)) as strips:
+            remaining = (len(image) - first) * scale * shape.width * shape.pixel_bytes  # of the output
+            if folder is not None and remaining > IN_MEMORY:
+                check_disk_space(folder, remaining + shape.bytes)
+            rgb_part = swap_axes(image[top:bottom], columns)
+            with closing(run(rgb_part, not columns, report_part)) as strips:
                 for strip in strips:
                     part.add(swap_axes(strip, columns)[own_rows])
             done += bottom - top
             height = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
             for low in range(0, shape.height, height):
-                yield swap_axes(part.rows(low, min(low + height, shape.height)), columns)
+                high = min(low + height, shape.height)
+                yield swap_axes(part.rows(low, high), columns)
 
 
 def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from enhance.models.graphs import Graph
+from enhance.models.graphs import Graph, State
 from enhance.models.memory import stream_bytes, weight_bytes
 
 from .. import models
 from ..errors import MemoryShortError
 from ..settings import WeightInterpolation
-from .device import free_memory, is_out_of_memory, wait_for_device
+from .device import cpu_supports, free_memory, is_out_of_memory, wait_for_device
 from .kernels import Kernel, prepare
 from .phases import PhasedStream
 from .stream import Check, Window
@@ -55,13 +55,14 @@ class RowNetwork:
         states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
         for state, name in zip(states, recipe.models, strict=True):
             models.check_state(state, models.graph_of(name), name)
-        if recipe.partner is None:  # The tensors of the networks of a pair have different names.
-            state = {key: tensor for part in states for key, tensor in part.items()}
+        if recipe.partner is None:
+            # The tensors of the networks of a pair have different names.
+            weights = {key: tensor for state in states for key, tensor in state.items()}
         else:
-            share, (first, second) = recipe.share, states
-            state = {key: share * tensor + (1 - share) * second[key] for key, tensor in first.items()}
+            first, second = states
+            weights = _interpolate(first, second, recipe.share)
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
-        return cls(recipe, models.graph_of(recipe.model), state)
+        return cls(recipe, models.graph_of(recipe.model), weights)
 
     def kernels_for(self, device: torch.device, dtype: torch.dtype, *, transposed: bool = False) -> dict[int, Kernel]:
         """Return the kernels for a precision and for images that are transposed or not. The others are dropped."""
@@ -79,7 +80,8 @@ class RowNetwork:
     @property
     def bytes(self) -> int:
         """The memory of the weights, as loaded and as prepared for each precision, except padding."""
-        return weight_bytes(self.graph, sum(dtype.itemsize for dtype in [*self.kernels]))
+        # A list, because another thread can add kernels in the meantime.
+        return weight_bytes(self.graph, sum(dtype.itemsize for dtype in list(self.kernels)))
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,18 @@ class Threads:
         cores = torch.get_num_threads()
         if device.type != "cpu" or dtype == torch.float16:
             return cls(1, cores)
-        probe = getattr(torch.cpu, "_is_amx_tile_supported", bool)
-        return cls.for_cores(cores, dtype == torch.bfloat16 and bool(probe()))
+        return cls.for_cores(cores, dtype == torch.bfloat16 and cpu_supports("amx_tile"))
 
     @classmethod
     def for_cores(cls, cores: int, tiles: bool = False) -> Threads:
         """Return the division into threads that leaves the fewest of `cores` idle."""
-        # Among those that leave equally few cores idle, the number nearest to `_STRIPS_AT_ONCE`.
-        strips = max(range(1, 2 * _STRIPS_AT_ONCE + 1), key=lambda n: (cores // n * n, -abs(n - _STRIPS_AT_ONCE)))
+
+        def preference(strips: int) -> tuple[int, int]:
+            """Return the busy cores, and with equally many of them the distance from `_STRIPS_AT_ONCE`."""
+            busy = cores // strips * strips
+            return busy, -abs(strips - _STRIPS_AT_ONCE)
+
+        strips = max(range(1, 2 * _STRIPS_AT_ONCE + 1), key=preference)
         return cls(strips, cores // strips, tiles)
 
 
@@ -115,25 +121,31 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 
     Strips for a GPU have that size. Strips for a CPU fit into the caches of its cores.
     """
-    most = tile * tile // width
+    rows = tile * tile // width
     if device.type == "cpu":
-        factor = threads.cores * (_AMX_FACTOR if threads.tiles else 1)
-        most = min(most, factor * min(_HIGHEST_STRIP, _PIXELS_PER_CORE // width))
-    return max(SMALLEST_STRIP, most)
+        cached = threads.cores * min(_HIGHEST_STRIP, _PIXELS_PER_CORE // width)
+        if threads.tiles:
+            cached *= _AMX_FACTOR
+        rows = min(rows, cached)
+    return max(SMALLEST_STRIP, rows)
 
 
 class Steps:
     """The steps of one image: the height of their strips, and the repetition of failed steps."""
 
     def __init__(self, stream: PhasedStream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
-        self.stream, self.dtype = stream, dtype
+        self.stream = stream
+        self.dtype = dtype
         self._threads = threads or Threads.for_device(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
-        if (free := free_memory(stream.device)) < math.inf:
-            while self.rows > 1 and stream_bytes(stream.graph, stream.width, self.rows, dtype.itemsize) > free:
+        free = free_memory(stream.device)
+        if free < math.inf:
+            while self.rows > 1 and self._bytes() > free:
                 self.rows //= 2
-        work = stream.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
-        self._rounds = max(1, round(_STEP_WORK / work)) if self._threads.strips > 1 else 1
+        self._rounds = 1
+        if self._threads.strips > 1:
+            work = stream.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
+            self._rounds = max(1, round(_STEP_WORK / work))
 
     def step(self, model: RowNetwork, check: Check = lambda: None) -> torch.Tensor:
         """Return the next output rows.
@@ -147,8 +159,13 @@ class Steps:
             log.info("A step overflowed in fp16 and is repeated in fp32")
             self.stream.current.restore(before)
             rows = self._fitting_step(model, torch.float32, check)
-        wait_for_device(self.stream.device)  # A GPU only queues its work, but a step has to last as long as the work.
+        # A GPU only queues its work, but a step has to last as long as the work.
+        wait_for_device(self.stream.device)
         return rows
+
+    def _bytes(self) -> int:
+        """Return the peak memory of a strip."""
+        return stream_bytes(self.stream.graph, self.stream.width, self.rows, self.dtype.itemsize)
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
         while True:
@@ -169,13 +186,19 @@ class Steps:
         log.info("Memory is full: continuing with strips of %d rows", self.rows)
 
 
+def _interpolate(first: State, second: State, share: float) -> dict[str, torch.Tensor]:
+    """Return `share` of the first tensors and the rest of the second ones."""
+    return {name: share * tensor + (1 - share) * second[name] for name, tensor in first.items()}
+
+
 def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
     """Return whether a step with this state and output was finite in every layer.
 
     Values that are not finite spread to everything that is computed from them, except through a sigmoid, whose limit is
     correct. Values that nothing was computed from yet are still in the windows.
     """
-    tensors = [one for one in (*(chunk for window in windows for chunk in window.chunks), rows) if len(one)]
+    chunks = [chunk for window in windows for chunk in window.chunks]
+    tensors = [tensor for tensor in (*chunks, rows) if len(tensor)]
     with torch.inference_mode():
-        largest = [torch.linalg.vector_norm(one, math.inf, dtype=torch.float32) for one in tensors]
-        return bool(torch.stack(largest).isfinite().all())
+        maxima = [torch.linalg.vector_norm(one, math.inf, dtype=torch.float32) for one in tensors]
+        return bool(torch.stack(maxima).isfinite().all())

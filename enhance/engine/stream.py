@@ -57,24 +57,26 @@ class Window:
 
     def push(self, rows: torch.Tensor) -> None:
         self.chunks.append(rows)
-        self.end += rows.shape[0]
+        self.end += len(rows)
 
     def parts(self, first: int, last: int) -> Iterator[torch.Tensor]:
         """Yield views that together are the rows [first, last)."""
         row = self.start
         for chunk in self.chunks:
-            low, high = max(first - row, 0), min(last - row, chunk.shape[0])
+            low = max(first - row, 0)
+            high = min(last - row, len(chunk))
             if low < high:
-                yield chunk if high - low == chunk.shape[0] else chunk[low:high]
-            row += chunk.shape[0]
+                yield chunk[low:high]
+            row += len(chunk)
 
     def drop_before(self, row: int) -> None:
         """Drop the rows above `row`. The rest of a chunk is copied if that frees most of the chunk."""
-        while self.chunks and self.start + self.chunks[0].shape[0] <= row:
-            self.start += self.chunks.pop(0).shape[0]
+        while self.chunks and self.start + len(self.chunks[0]) <= row:
+            self.start += len(self.chunks.pop(0))
         if self.chunks and row > self.start:
-            rest = self.chunks[0][row - self.start :]  # [n, W, C]
-            if 2 * rest.shape[0] <= self.chunks[0].shape[0]:
+            oldest = self.chunks[0]
+            rest = oldest[row - self.start :]  # [n, W, C]
+            if 2 * len(rest) <= len(oldest):
                 self.chunks[0] = rest.clone()
                 self.start = row
 
@@ -91,6 +93,11 @@ class Strip:
     def layer(self) -> int:
         """The layer that comes next."""
         return len(self.ends)
+
+    @property
+    def can_advance(self) -> bool:
+        """Whether the strip before has passed the layer that comes next."""
+        return self.before is None or self.before.layer > self.layer
 
 
 @dataclass(eq=False)
@@ -127,10 +134,13 @@ class Stream:
         maps: Mapping[int, torch.Tensor] = MappingProxyType({}),
         sinks: Mapping[int, Sequence[Sink]] = MappingProxyType({}),
     ):
-        self.graph, self._image, self._maps, self._sinks = graph, image, maps, sinks
-        self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
+        self.graph = graph
+        self._image = image
+        self._maps = maps
+        self._sinks = sinks
+        self._row_costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
         self._heights = [image.height * node.scale + node.extra for node in graph.nodes]
-        self._all_costs = sum(cost * height for cost, height in zip(self._costs, self._heights, strict=True))
+        self._all_costs = self._cost(self._heights)
         self._windows = [Window() for _ in graph.nodes]
         self._readers = graph.readers()
         self._earlier_operands = earlier_operands(graph)
@@ -155,8 +165,7 @@ class Stream:
 
     def work_done(self) -> float:
         """Return the share of all multiply-adds that is done, 0..1."""
-        done = sum(cost * window.end for cost, window in zip(self._costs, self._windows, strict=True))
-        return done / self._all_costs
+        return self._cost([window.end for window in self._windows]) / self._all_costs
 
     def snapshot(self) -> list[Window]:
         """Return the state between two steps of one thread; cheap, since rows are never changed in place."""
@@ -166,6 +175,10 @@ class Stream:
         """Return to the state of a snapshot, which cannot be used again."""
         self._windows = snapshot
         self._strips.clear()
+
+    def _cost(self, rows: Sequence[int]) -> int:
+        """Return the multiply-adds of this many rows of each layer, relative to the width of the grid."""
+        return sum(cost * count for cost, count in zip(self._row_costs, rows, strict=True))
 
     def _run(self, step: _Step) -> None:
         """Compute strips until the step is finished. Each thread calls this."""
@@ -188,7 +201,8 @@ class Stream:
             # The foremost one, because all others wait for it.
             strip = next((one for one in self._strips if one not in step.carried), None)
             if strip is None:
-                strip = Strip(self._strips[-1] if self._strips else None)
+                last = self._strips[-1] if self._strips else None
+                strip = Strip(before=last)
                 self._strips.append(strip)
             step.carried.append(strip)
             return strip
@@ -196,9 +210,7 @@ class Stream:
     def _compute_strip(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         while strip.layer < len(self._windows):
             with self._changed:
-                self._changed.wait_for(
-                    lambda: step.finished or strip.before is None or strip.before.layer > strip.layer
-                )
+                self._changed.wait_for(lambda: step.finished or strip.can_advance)
             if step.finished:
                 return
             layer = strip.layer
@@ -216,15 +228,18 @@ class Stream:
 
     def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         # No other strip is in this layer, so only this thread changes the end of its window.
-        node, window = self.graph.nodes[layer], self._windows[layer]
+        node = self.graph.nodes[layer]
+        window = self._windows[layer]
         target = min(self._available(layer, strip), window.end + step.rows * node.scale)
-        if self._earlier_operands[layer]:  # Rows that are needed much later are computed late, and not kept until then.
-            target = min(target, max(strip.ends[operand] + ahead for operand, ahead in self._earlier_operands[layer]))
+        earlier = self._earlier_operands[layer]
+        if earlier:  # Rows that are needed much later are computed late, and not kept until then.
+            target = min(target, max(strip.ends[operand] + ahead for operand, ahead in earlier))
         block = chunk_rows(node, step.rows)
         while window.end < target:
             step.check()
             first = window.end
-            produced = self._compute(layer, first, min(target, first + block), step.kernels, scratch)
+            last = min(target, first + block)
+            produced = self._compute(layer, first, last, step.kernels, scratch)
             for sink in self._sinks.get(layer, ()):
                 sink(first, produced)
             with self._changed:
@@ -234,20 +249,24 @@ class Stream:
 
     def _available(self, layer: int, strip: Strip) -> int:
         """Return how many rows of output can be computed from the sources up to this strip, without later strips."""
-        sources = self.graph.nodes[layer].sources
-        ready = min((strip.ends[source] for source in sources), default=0)
-        if not sources or ready == self._heights[sources[0]]:  # The rows beyond the lower edge are zeros.
-            return self._heights[layer]
-        return min(self.graph.nodes[layer].rows_from(ready), self._heights[layer])
+        node = self.graph.nodes[layer]
+        height = self._heights[layer]
+        if not node.sources:
+            return height
+        ready = min(strip.ends[source] for source in node.sources)
+        if ready == self._heights[node.sources[0]]:  # The rows beyond the lower edge are zeros.
+            return height
+        return min(node.rows_from(ready), height)
 
     def _compute(
         self, layer: int, first: int, last: int, kernels: Mapping[int, Kernel], scratch: _Scratch
     ) -> torch.Tensor:
         """Return the rows [first, last) of a layer, [n, W, C]."""
         node = self.graph.nodes[layer]
+        if layer in self._maps:
+            return self._maps[layer][first:last].to(self._image.device)
         if not node.sources:
-            rows = self._maps.get(layer)
-            return self._image.rows(first, last) if rows is None else rows[first:last].to(self._image.device)
+            return self._image.rows(first, last)
         match node:
             case Conv():
                 return self._convolve(node, cast(RowConvolution, kernels[layer]), first, last, scratch)
@@ -255,9 +274,11 @@ class Stream:
                 return self._sample(node, kernels[layer], first, last)
             case Add() | Multiply() | Gate():
                 return self._combine(node, first, last)
-        factor, (low, high) = node.enlarge, node.source_rows(first, last)
-        low, high = max(low, 0), min(high, self._heights[node.sources[0]])
-        rows = self._rows(node.sources[0], low, high)
+        source = node.sources[0]
+        above, below = node.source_rows(first, last)
+        top = max(above, 0)
+        rows = self._rows(source, top, min(below, self._heights[source]))
+        factor = node.enlarge
         match node:
             case Crop():
                 return rows[:, node.border : rows.shape[1] - node.border]
@@ -271,26 +292,30 @@ class Stream:
                 pass
             case _:
                 rows = kernels[layer](rows)
-        return rows[first - low * factor : last - low * factor]
+        return rows[first - top * factor : last - top * factor]
 
     def _convolve(self, node: Conv, kernel: RowConvolution, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]
-        height, width = self._heights[node.sources[0]], self._image.width * source.scale + source.extra
+        height = self._heights[node.sources[0]]
+        width = self._image.width * source.scale + source.extra
         above, below = node.source_rows(first, last)
-        top, bottom = max(above, 0), min(below, height)
+        top = max(above, 0)
+        bottom = min(below, height)
         # [n + k - 1, W, in], with the padding above and below. The kernel pads the columns.
-        rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.input_channels(node))
+        shape = below - above, width, self.graph.input_channels(node)
+        rows = self._buffer(scratch, kernel.dtype, shape)
         if above < 0:
             rows[: top - above].zero_()
         if below > height:
             rows[bottom - above :].zero_()
         channel = 0
-        for source in node.sources:
-            row, count = top - above, node.part or self.graph.nodes[source].channels
-            for part in self._parts(source, top, bottom):
-                given = part[..., :count] if node.part else part  # [m, W, c]
-                rows[row : row + part.shape[0], :, channel : channel + count].copy_(given)
-                row += part.shape[0]
+        for index in node.sources:
+            count = node.part or self.graph.nodes[index].channels
+            target = rows[..., channel : channel + count]
+            row = top - above
+            for part in self._parts(index, top, bottom):  # [m, W, c]
+                target[row : row + len(part)].copy_(part[..., :count])
+                row += len(part)
             channel += count
         convolved = kernel(rows)  # [n * enlarge, W * enlarge, out]
         if not node.part:
@@ -307,12 +332,13 @@ class Stream:
         parts = self._parts(source, first, last)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _buffer(self, scratch: _Scratch, dtype: torch.dtype, *shape: int) -> torch.Tensor:
+    def _buffer(self, scratch: _Scratch, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
         """Return a view of the thread's buffer of this precision. The same memory every time stays in the cache."""
         size = math.prod(shape)
         buffer = scratch.get(dtype)
         if buffer is None or buffer.numel() < size:
-            buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self._image.device)
+            buffer = torch.empty(size, dtype=dtype, device=self._image.device)
+            scratch[dtype] = buffer
         return buffer[:size].view(shape)  # [n, W, C]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
@@ -327,42 +353,49 @@ class Stream:
 
     def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> torch.Tensor:
         """Return samples of a stored feature map [H, W, C]. Only the rows that contain them are read."""
-        factor, groups, (values, offsets) = node.enlarge, node.groups, node.sources
-        low, high = first // factor, -(-last // factor)
+        factor = node.enlarge
+        values, offsets = node.sources
         source = self._maps[values]
         height, width, _ = source.shape
-        across, down = kernel(self._rows(offsets, low, high))  # [g, n, f, W, f] each
-        down = down + torch.arange(low, high, device=self._image.device).view(-1, 1, 1, 1)
-        across = across + torch.arange(width, device=self._image.device).view(-1, 1)
-        down, across = down.clamp(0, height - 1), across.clamp(0, width - 1)
-        top, bottom = int(down.min()), min(int(down.max()) + 2, height)  # A sample lies between a row and the next.
-        part = (
-            source[top:bottom].to(self._image.device).unflatten(2, (groups, -1)).permute(2, 3, 0, 1)
-        )  # [g, C / g, n, W]
+        low = first // factor
+        high = -(-last // factor)
+        x, y = kernel(self._rows(offsets, low, high))  # [g, n, f, W, f] each
+        x = x + torch.arange(width, device=self._image.device).view(-1, 1)
+        x = x.clamp(0, width - 1)
+        y = y + torch.arange(low, high, device=self._image.device).view(-1, 1, 1, 1)
+        y = y.clamp(0, height - 1)
+        top = int(y.min())
+        bottom = min(int(y.max()) + 2, height)  # A sample lies between a row and the next.
+        part = source[top:bottom].to(self._image.device).float()  # [n, W, C]
+        part = part.unflatten(2, (node.groups, -1)).permute(2, 3, 0, 1)  # [g, C / g, n, W]
         # The coordinates of `grid_sample` are -1 and 1 at the outer edges of the part.
-        centres = ((across, width), (down - top, bottom - top))
-        grid = torch.stack([(2 * one + 1) / size - 1 for one, size in centres], -1)
-        grid = grid.view(groups, (high - low) * factor, width * factor, 2)
-        sampled = F.grid_sample(
-            part.float(), grid, padding_mode="border", align_corners=False
-        )  # [g, C / g, n * f, W * f]
-        return sampled.flatten(0, 1).permute(1, 2, 0)[first - low * factor : last - low * factor]
+        x = (2 * x + 1) / width - 1
+        y = (2 * (y - top) + 1) / (bottom - top) - 1
+        grid = torch.stack([x, y], -1).view(node.groups, -1, width * factor, 2)
+        sampled = F.grid_sample(part, grid, padding_mode="border", align_corners=False)
+        rows = sampled.flatten(0, 1).permute(1, 2, 0)  # [n * f, W * f, C]
+        return rows[first - low * factor : last - low * factor]
 
     def _first_needed(self, source: int) -> int:
         """Return the first row of a layer that the next rows of its readers depend on."""
-        ends = {reader: self._windows[reader].end for reader in self._readers[source]}
-        needed = [self.graph.nodes[reader].source_rows(end, end)[0] for reader, end in ends.items()]
-        return max(min([self._windows[source].end, *needed]), 0)
+        needed = self._windows[source].end
+        for reader in self._readers[source]:
+            end = self._windows[reader].end
+            row, _ = self.graph.nodes[reader].source_rows(end, end)
+            needed = min(needed, row)
+        return max(needed, 0)
 
     def _collect(self) -> torch.Tensor:
         window = self._windows[-1]
-        height, width = self._image.output_size  # The grid can extend beyond the image.
-        first, last = window.start, min(window.end, height)
-        rows = (
-            self._rows(len(self._windows) - 1, first, last)[:, :width] if first < last else torch.empty(0)
-        )  # [n, W * scale, C]
-        window.start, window.chunks = window.end, []
-        return rows.expand(-1, -1, 3) if rows.numel() and rows.shape[2] == 1 else rows  # [n, W * scale, 3]
+        height, width = self._image.output_size
+        first = window.start
+        last = min(window.end, height)  # The grid can extend beyond the image.
+        rows = torch.empty(0, width, 3)
+        if first < last:
+            rows = self._rows(len(self._windows) - 1, first, last)[:, :width]
+        window.start = window.end
+        window.chunks = []
+        return rows.expand(-1, -1, 3)  # grey to RGB; [n, W * scale, 3]
 
 
 def run_in_threads(count: int, work: Callable[[], object]) -> None:
@@ -370,7 +403,8 @@ def run_in_threads(count: int, work: Callable[[], object]) -> None:
 
     Raises the exception of any thread.
     """
-    cores, others = torch.get_num_threads(), list[Future]()
+    cores = torch.get_num_threads()
+    others: list[Future] = []
 
     def run() -> None:
         torch.set_num_threads(max(1, cores // count))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from enhance import Enhancer, Preview, Result, Settings
 from enhance.engine.engine import Engine
-from enhance.engine.kernels import prepare
+from enhance.engine.kernels import ImageRows, prepare
 from enhance.engine.phases import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
 from enhance.models.graphs import Graph
@@ -50,7 +50,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stream(image: torch.Tensor, graph: Graph, rows: int, threads: int = 1, folder: Path | None = None) -> torch.Tensor:
     height, width, _ = image.shape
     kernels = prepare(graph, random_tensors(graph.shapes()), torch.device("cpu"), torch.float32, transposed=False)
-    run = PhasedStream(graph, height, width, lambda a, b: image[a:b], torch.float32, folder=folder)
+    image_rows = ImageRows(graph, height, width, lambda first, last: image[first:last])
+    run = PhasedStream(image_rows, torch.float32, folder=folder)
     strips = []
     while not run.finished:
         strips.append(run.step(kernels, rows, strips=threads))

@@ -13,7 +13,7 @@ from skimage import data
 
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
-from enhance.engine.phases import PhasedStream
+from enhance.engine.kernels import ImageRows
 from enhance.engine.raw_store import NetworkOutput, OutputShape
 from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, StorageError
@@ -104,13 +104,13 @@ def limit_memory(engine: Engine, model: str, across: int, monkeypatch: pytest.Mo
     monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", room)
     monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", 0)
     monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # The timing would add a stream.
-    widths, begin = list[int](), PhasedStream.__init__
+    widths, begin = list[int](), ImageRows.__init__
 
     def begin_and_record(self, graph, height, width, *rest, **options):
         widths.append(width)
         begin(self, graph, height, width, *rest, **options)
 
-    monkeypatch.setattr(PhasedStream, "__init__", begin_and_record)
+    monkeypatch.setattr(ImageRows, "__init__", begin_and_record)
     return widths
 
 

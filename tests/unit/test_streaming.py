@@ -105,7 +105,8 @@ def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(graph, t
     monkeypatch.setattr(Stream, "_advance", measured)
     image = random_image(200, 40)
     kernels = prepare(graph, random_tensors(graph.shapes()), CPU, torch.float32, transposed=False)
-    run = PhasedStream(graph, 200, 40, lambda a, b: image[a:b].clone(), torch.float32)
+    rows = ImageRows(graph, 200, 40, lambda first, last: image[first:last].clone())
+    run = PhasedStream(rows, torch.float32)
 
     while not run.finished:
         run.step(kernels, 8, strips=threads)
@@ -147,7 +148,8 @@ def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch):
     graph, width = rrdbnet(23), 2000
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5e8)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1e8)
-    run = PhasedStream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3), torch.float16)
+    rows = ImageRows(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
+    run = PhasedStream(rows, torch.float16)
     run.device = torch.device("cuda")
 
     def rows_for(free: float) -> int:
