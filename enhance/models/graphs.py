@@ -70,7 +70,8 @@ class Node:
 
     def source_rows(self, first: int, last: int) -> tuple[int, int]:
         """Return the rows of input that the rows [first, last) of output depend on, also beyond the edges."""
-        low, high = first * self.reduction // self.enlarge, -(-last * self.reduction // self.enlarge)
+        low = first * self.reduction // self.enlarge
+        high = -(-last * self.reduction // self.enlarge)
         return low + self.skipped - self.radius, high + self.skipped + self.radius
 
     def rows_from(self, ready: int) -> int:
@@ -287,12 +288,15 @@ class Graph:
         """Append a pixel shuffle. A `factor` of 1 needs none, and returns the source."""
         if factor == 1:
             return source
-        return self.append(Shuffle, source, channels=self.nodes[source].channels // factor**2, enlarge=factor)
+        channels = self.nodes[source].channels // factor**2
+        return self.append(Shuffle, source, channels=channels, enlarge=factor)
 
     def add_upscaled(self, source: int, image: int, factor: int) -> int:
         """Add a source, pixel-shuffled by `factor`, to the image, upscaled by nearest neighbour."""
         shuffled = self.shuffle(source, factor)
-        return self.add(shuffled, self.append(Nearest, image, enlarge=factor) if factor > 1 else image)
+        if factor > 1:
+            image = self.append(Nearest, image, enlarge=factor)
+        return self.add(shuffled, image)
 
     def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
         """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
@@ -305,7 +309,9 @@ class Graph:
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
-        before, after = {0}, {len(self.nodes) - 1}  # the nodes between the image or the output and a convolution
+        # The nodes between the image or the output and a convolution.
+        before = {0}
+        after = {len(self.nodes) - 1}
         for index, node in enumerate(self.nodes):
             if before.intersection(node.sources) and not isinstance(node, Conv):
                 before.add(index)
@@ -370,11 +376,13 @@ class Graph:
     def receptive_radius(self) -> int:
         """The number of image rows above and below that an output row depends on. The same applies to columns."""
         # The rows of each node that are needed for row 0 of the grid, from the output back to the input.
-        low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]
+        low = [0] * len(self.nodes)
+        high = [node.scale for node in self.nodes]
         for index, node in reversed([*enumerate(self.nodes)]):
             first, last = node.source_rows(low[index], high[index])
             for source in node.sources:
-                low[source], high[source] = min(low[source], first), max(high[source], last)
+                low[source] = min(low[source], first)
+                high[source] = max(high[source], last)
         above = self.nodes[0].extra // 2  # rows of the input above the image
         return max(above - low[0], high[0] - above - 1) * self.unshuffle
 
@@ -382,11 +390,14 @@ class Graph:
         """Return the multiply-adds of each node for one pixel of its own output."""
         return [prod(self.kernel_shape(node)) if isinstance(node, Conv) else 0 for node in self.nodes]
 
+    def node_work(self) -> list[int]:
+        """Return the multiply-adds of each node for one pixel of the grid."""
+        return [cost * node.scale**2 for cost, node in zip(self.costs(), self.nodes, strict=True)]
+
     @property
     def work(self) -> float:
         """Multiply-adds for one image pixel."""
-        total = sum(cost * node.scale**2 for cost, node in zip(self.costs(), self.nodes, strict=True))
-        return total / self.unshuffle**2
+        return sum(self.node_work()) / self.unshuffle**2
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each tensor of the state dict by name, in execution order."""
@@ -397,17 +408,21 @@ class Graph:
                 if node.bias:
                     shapes[f"{node.name}.bias"] = (node.convolved,)
             if isinstance(node, ChannelNorm | GroupNorm):
-                shapes |= {f"{node.name}.{kind}": (node.channels,) for kind in ("weight", "bias")}
+                shapes[f"{node.name}.weight"] = (node.channels,)
+                shapes[f"{node.name}.bias"] = (node.channels,)
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
                 shapes[node.activation.slopes] = (node.channels,)
             if isinstance(node, ChannelGate):
-                for layer, outputs, inputs in ((0, node.hidden, node.channels), (2, node.channels, node.hidden)):
-                    shapes[f"{node.name}.{layer}.weight"] = (outputs, inputs, 1, 1)
-                    shapes[f"{node.name}.{layer}.bias"] = (outputs,)
+                shapes[f"{node.name}.0.weight"] = (node.hidden, node.channels, 1, 1)
+                shapes[f"{node.name}.0.bias"] = (node.hidden,)
+                shapes[f"{node.name}.2.weight"] = (node.channels, node.hidden, 1, 1)
+                shapes[f"{node.name}.2.bias"] = (node.channels,)
             if isinstance(node, Sample):
                 shapes[node.positions] = (1, 2 * node.groups * node.enlarge**2, 1, 1)
             if isinstance(node, Affine):
-                shapes |= {name: (node.channels,) for name in (node.gain, node.shift) if isinstance(name, str)}
+                for operand in (node.gain, node.shift):
+                    if isinstance(operand, str):
+                        shapes[operand] = (node.channels,)
         return shapes
 
     def as_json(self) -> str:
@@ -417,7 +432,8 @@ class Graph:
         for node in nodes:
             if node["kind"] == ChannelNorm.__name__:
                 node["rms"] = False
-        return json.dumps({"form": _FORM, "precisions": self.precisions, "nodes": nodes}, separators=(",", ":"))
+        content = {"form": _FORM, "precisions": self.precisions, "nodes": nodes}
+        return json.dumps(content, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
@@ -436,12 +452,14 @@ class Graph:
 
     def input_channels(self, node: Node) -> int:
         """Return the channels of all sources of a node together, or of the part that a convolution reads."""
-        part = node.part if isinstance(node, Conv) else 0
-        return part or sum(self.nodes[source].channels for source in node.sources)
+        if isinstance(node, Conv) and node.part:
+            return node.part
+        return sum(self.nodes[source].channels for source in node.sources)
 
     def kernel_shape(self, node: Conv) -> tuple[int, int, int, int]:
         """Return the shape of a convolution's kernels [out, in, rows, columns]."""
-        return node.convolved, 1 if node.depthwise else self.input_channels(node), node.size, node.size
+        inputs = 1 if node.depthwise else self.input_channels(node)
+        return node.convolved, inputs, node.size, node.size
 
 
 def _node(kind: str, **fields: Any) -> Node:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from math import prod
+from operator import mul, sub
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node
 from .phases import is_rounded, split
@@ -27,32 +28,32 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     phases, _ = split(graph)
     if len(phases) > 1:
         return max(stream_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
-    # The bytes of a row of each feature map, and of the rows that a step computes.
-    row = [(width * node.scale + node.extra) * node.channels * _bytes(node, bytes_each) for node in graph.nodes]
-    strip = [rows * node.scale * size for node, size in zip(graph.nodes, row, strict=True)]
-    between_steps = sum(
-        size * _in_chunks(count, chunk_rows(node, rows))
-        for count, size, node in zip(_window_rows(graph), row, graph.nodes, strict=True)
-    )
     last_reader = {source: index for index, node in enumerate(graph.nodes) for source in node.sources}
-    freed = [0] * len(row)
-    for source, index in last_reader.items():
-        freed[index] += strip[source]
-    # A node's sources are needed until its output exists. Those that it reads last are freed one node later.
-    live = list(accumulate(added - dropped for added, dropped in zip(strip, [0, *freed], strict=False)))
-    times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
-    average = sum(size * time for size, time in zip(live, times, strict=False)) / (sum(times) or 1)
+    between_steps = 0.0
+    produced: list[int] = []  # the bytes that a step computes of each feature map
+    freed = [0] * (len(graph.nodes) + 1)
+    for index, window_rows in enumerate(_window_rows(graph)):
+        node = graph.nodes[index]
+        row_bytes = (width * node.scale + node.extra) * node.channels * _bytes(node, bytes_each)
+        between_steps += row_bytes * _in_chunks(window_rows, chunk_rows(node, rows))
+        produced.append(rows * node.scale * row_bytes)
+        if index in last_reader:
+            # A source is needed until the output of its last reader exists, so it is freed after that.
+            freed[last_reader[index] + 1] += produced[index]
+    live = list(accumulate(map(sub, produced, freed)))
+    times = graph.node_work()
+    average = sum(map(mul, live, times)) / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
     return int(between_steps + max(live) + (strips - 1) * average + buffers)
 
 
 def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
     """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the network's grid."""
-    fold, radius = graph.unshuffle, graph.receptive_radius
-    grid = -(-rows // fold)
-    count = min(count, grid)
-    ends = [min(rows, fold * (grid * index // count)) for index in range(count + 1)]
-    return [(first, last, max(0, first - radius), min(rows, last + radius)) for first, last in pairwise(ends)]
+    grid_rows, _ = graph.grid(rows, 1)
+    count = min(count, grid_rows)
+    ends = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
+    radius = graph.receptive_radius
+    return [(first, last, max(0, first - radius), min(rows, last + radius)) for first, last in pairwise([*ends, rows])]
 
 
 def divide_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
@@ -63,12 +64,15 @@ def divide_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int]
     """
     if bytes_of(across) <= room:
         return []
+    most = max(1, rows // (_LEAST_PART * graph.receptive_radius))
     cuts: list[Cut] = []
-    for count in range(1, max(1, rows // (_LEAST_PART * graph.receptive_radius)) + 1):
+    for count in range(1, most + 1):
         cuts = cut(rows, count, graph)
         if bytes_of(longest_part(cuts)) <= room:
             break
-    return cuts if longest_part(cuts) < across else []
+    if longest_part(cuts) < across:
+        return cuts
+    return []
 
 
 def longest_part(cuts: Sequence[Cut]) -> int:
@@ -83,8 +87,10 @@ def total_rows(cuts: Sequence[Cut]) -> int:
 
 def _in_chunks(count: float, chunk: int) -> float:
     """Return the rows in memory if the last `count` are needed. The oldest chunk is cut if at least half is unused."""
-    whole, rest = divmod(count, chunk)
-    return whole * chunk + (chunk if 2 * rest > chunk else rest)
+    rest = count % chunk
+    if 2 * rest > chunk:
+        rest = chunk
+    return count // chunk * chunk + rest
 
 
 def weight_bytes(graph: Graph, bytes_each: int) -> int:
@@ -94,18 +100,19 @@ def weight_bytes(graph: Graph, bytes_each: int) -> int:
 
 def _window_rows(graph: Graph) -> list[float]:
     """Return how many rows of each node's output are in memory between two steps."""
-    # The delay of a node is the number of its rows by which it is behind the image.
-    delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), earlier_operands(graph)
-    for index, node in enumerate(graph.nodes):
-        needs = max((delay[source] for source in node.sources), default=0.0) + node.radius + node.skipped
+    windows = [0.0] * len(graph.nodes)
+    delays: list[float] = []  # how many of its rows each node is behind the image
+    for node, operands in zip(graph.nodes, earlier_operands(graph), strict=True):
+        source_delay = max((delays[source] for source in node.sources), default=0.0)
         ratio = node.enlarge / node.reduction
-        delay[index] = needs * ratio
-        if earlier[index]:
-            delay[index] = max(delay[index], min(delay[one] - ahead for one, ahead in earlier[index]))
+        delay = (source_delay + node.radius + node.skipped) * ratio
+        if operands:
+            delay = max(delay, min(delays[operand] - ahead for operand, ahead in operands))
+        delays.append(delay)
         for source in node.sources:
-            behind = delay[index] / ratio - delay[source]
-            window[source] = max(window[source], behind + node.radius - node.skipped)
-    return window
+            behind = delay / ratio - delays[source]
+            windows[source] = max(windows[source], behind + node.radius - node.skipped)
+    return windows
 
 
 def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
@@ -113,10 +120,10 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     sizes: dict[int, int] = {}
     for node in graph.nodes:
         if isinstance(node, Conv):
-            one = _bytes(node, bytes_each)
-            across = (width * node.scale + node.extra) // node.enlarge
-            size = (rows + 2 * node.radius) * across * graph.input_channels(node) * one
-            sizes[one] = max(sizes.get(one, 0), size)
+            value_bytes = _bytes(node, bytes_each)
+            columns = (width * node.scale + node.extra) // node.enlarge
+            values = (rows + 2 * node.radius) * columns * graph.input_channels(node)
+            sizes[value_bytes] = max(sizes.get(value_bytes, 0), values * value_bytes)
     return sum(sizes.values())
 
 
@@ -137,15 +144,18 @@ def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
         for reader in readers[index]:
             node = graph.nodes[reader]
             if isinstance(node, Add | Multiply | Gate):
-                limits.append([(one, 0) for one in node.sources if one < index])
+                operands = [(source, 0) for source in node.sources]
+            elif node.enlarge == node.reduction:
+                behind = node.radius + node.skipped
+                operands = [(operand, ahead + behind) for operand, ahead in found[reader]]
             else:
-                later, least = found[reader] if node.enlarge == node.reduction else (), node.radius + node.skipped
-                limits.append([(one, ahead + least) for one, ahead in later if one < index])
+                operands = []
+            limits.append([(operand, ahead) for operand, ahead in operands if operand < index])
         if all(limits):  # A single reader without a limit needs the rows at once.
-            found[index] = tuple(one for several in limits for one in several)
+            found[index] = tuple(chain.from_iterable(limits))
     return found
 
 
 def chunk_rows(node: Node, rows: int) -> int:
     """Return the rows of a node's output computed at once in a step of `rows` rows: fewer if they are longer."""
-    return node.enlarge * max(1, rows // node.scale // node.enlarge)
+    return node.enlarge * max(1, rows // (node.scale * node.enlarge))

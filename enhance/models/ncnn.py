@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from math import prod
 
 import numpy as np
 
@@ -34,10 +36,12 @@ def read_shipped(graph: Graph, data: bytes) -> Tensors:
     Only for files whose checksum is known: their layers are in the order of the graph.
     """
     weights = _Weights(data)
-    shapes = graph.shapes()
-    tensors = {
-        name: weights.take_tagged(shape) if len(shape) == 4 else weights.take(shape) for name, shape in shapes.items()
-    }
+    tensors: Tensors = {}
+    for name, shape in graph.shapes().items():
+        if len(shape) == 4:  # the kernels of a convolution
+            tensors[name] = weights.take_tagged(shape)
+        else:
+            tensors[name] = weights.take(shape)
     weights.check_end()
     if "mean_shift" in tensors:
         tensors["mean_shift"] *= -SPAN_RANGE  # ncnn subtracts SPAN's mean before it scales
@@ -62,10 +66,13 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Tensors]:
             raise WeightsError("ncnn_odd_line", line=layer.line) from error
         reader.blobs |= dict.fromkeys(layer.outputs, blob)
     reader.weights.check_end()
-    graph, last = reader.graph, len(reader.graph.nodes) - 1
-    used = {source for node in graph.nodes for source in node.sources}
-    result = reader.blobs[layers[-1].outputs[0]] if layers and layers[-1].outputs else ()
-    if not used.issuperset(range(last)) or not isinstance(result, tuple) or result != (last,):
+    graph = reader.graph
+    last = len(graph.nodes) - 1
+    unused = set(range(last)).difference(*(node.sources for node in graph.nodes))
+    output: Blob = ()
+    if layers and layers[-1].outputs:
+        output = reader.blobs[layers[-1].outputs[0]]
+    if unused or isinstance(output, np.ndarray) or output != (last,):
         raise WeightsError("ncnn_no_output")
     return graph.keep_ends_precise(), reader.tensors
 
@@ -98,18 +105,31 @@ def _read_layers(param: str) -> list[_Layer]:
         raise WeightsError("ncnn_no_magic")
     layers = []
     for number, line in enumerate(lines[2:], start=3):
-        if not (fields := line.split()):
+        if not line.strip():
             continue
         try:
-            inputs, outputs = int(fields[2]), int(fields[3])
-            blobs, settings = fields[4 : 4 + inputs + outputs], fields[4 + inputs + outputs :]
-            if min(inputs, outputs) < 0 or len(blobs) != inputs + outputs:
-                raise ValueError("missing blobs")
-            pairs = dict(pair.split("=", 1) for pair in settings)
-        except (ValueError, IndexError) as error:
+            layers.append(_read_layer(number, line))
+        except ValueError as error:
             raise WeightsError("ncnn_odd_line", line=number) from error
-        layers.append(_Layer(number, fields[0], fields[1], tuple(blobs[:inputs]), tuple(blobs[inputs:]), pairs))
     return layers
+
+
+def _read_layer(number: int, line: str) -> _Layer:
+    """Return the layer of a line. Raises ValueError."""
+    kind, name, inputs, outputs, *fields = line.split()
+    first_output = int(inputs)
+    first_setting = first_output + int(outputs)
+    if not 0 <= first_output <= first_setting <= len(fields):
+        raise ValueError("missing blobs")
+    settings = dict(pair.split("=", 1) for pair in fields[first_setting:])
+    return _Layer(
+        number,
+        kind,
+        name,
+        tuple(fields[:first_output]),
+        tuple(fields[first_output:first_setting]),
+        settings,
+    )
 
 
 @dataclass
@@ -120,7 +140,7 @@ class _Weights:
     offset: int = 0
 
     def take(self, shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:
-        size = int(np.prod(shape))
+        size = prod(shape)
         end = self.offset + size * np.dtype(dtype).itemsize
         if end > len(self.data):
             raise WeightsError("ncnn_too_short", size=len(self.data))
@@ -211,41 +231,73 @@ def _input(reader: _Reader, layer: _Layer) -> Blob:
 
 def _convolution_shape(layer: _Layer) -> tuple[int, int, int]:
     """Return the output channels, input channels and size of the kernel."""
-    channels, size = int(layer.settings["0"]), int(layer.settings["1"])
-    return channels, int(layer.settings["6"]) // (channels * size**2), size
+    channels = int(layer.settings["0"])
+    size = int(layer.settings["1"])
+    inputs = int(layer.settings["6"]) // (channels * size**2)
+    return channels, inputs, size
+
+
+def _merged_activation(layer: _Layer) -> Activation | None:
+    """Return the activation of a convolution."""
+    match layer.get(9):
+        case "0":
+            return None
+        case "1":
+            return Activation("leaky")  # ReLU
+        case "2":
+            return Activation("leaky", layer.array(10)[0])
+        case "4":
+            return Activation("sigmoid")
+    raise NotImplementedError
 
 
 def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an optional activation."""
     channels, inputs, size = _convolution_shape(layer)
-    pad, stride, down = layer.get(4), layer.get(2, "1"), layer.get(3, "1")
+    stride = layer.get(2, "1")
+    dilation = layer.get(3, "1")
+    padding = layer.get(4)
+    paddings = {padding, *(layer.get(number, padding) for number in (14, 15, 16))}
     layer.require(size in (1, 3) and layer.get(11, str(size)) == str(size))
-    layer.require({stride, layer.get(12, stride), down, layer.get(13, down)} == {"1"})
-    layer.require({pad, *(layer.get(number, pad) for number in (14, 15, 16))} in ({str(size // 2)}, {_SAME_PADDING}))
+    layer.require(stride == "1" and layer.get(12, stride) == "1")
+    layer.require(dilation == "1" and layer.get(13, dilation) == "1")
+    layer.require(paddings in ({str(size // 2)}, {_SAME_PADDING}))
     layer.require(layer.get(8) == "0" and float(layer.get(18)) == 0 and layer.get(19) == "0")
-    layer.require((kind := layer.get(9)) in ("0", "1", "2", "4"))
-    slope = layer.array(10)[0] if kind == "2" else 0.0
-    activation = {"0": None, "4": Activation("sigmoid")}.get(kind, Activation("leaky", slope))
-    sources = reader.nodes(layer.inputs[0])
-    if min(channels, inputs) < 1 or inputs != sum(reader.graph.nodes[index].channels for index in sources):
+    activation = _merged_activation(layer)
+    source = layer.inputs[0]
+    nodes = reader.nodes(source)
+    source_channels = sum(reader.graph.nodes[index].channels for index in nodes)
+    if min(channels, inputs) < 1 or inputs != source_channels:
         raise ValueError("wrong number of channels")
-    reader.store(f"{layer.name}.weight", reader.weights.take_tagged((channels, inputs, size, size)))
-    if bias := layer.get(5) == "1":
+    kernels = reader.weights.take_tagged((channels, inputs, size, size))
+    reader.store(f"{layer.name}.weight", kernels)
+    bias = layer.get(5) == "1"
+    if bias:
         reader.store(f"{layer.name}.bias", reader.weights.take((channels,)))
-    enlarge = 2 if layer.inputs[0] in reader.doubled else 1
-    fields = {"channels": channels, "size": size, "bias": bias, "activation": activation, "enlarge": enlarge}
-    return (reader.graph.conv(layer.name, *sources, **fields),)
+    node = reader.graph.conv(
+        layer.name,
+        *nodes,
+        channels=channels,
+        size=size,
+        bias=bias,
+        activation=activation,
+        enlarge=2 if source in reader.doubled else 1,
+    )
+    return (node,)
 
 
 def _activation(reader: _Reader, layer: _Layer) -> Blob:
     source = reader.node(layer.inputs[0])
-    if layer.kind == "PReLU":
-        slopes = reader.weights.take((int(layer.settings["0"]),))
-        activation = Activation("prelu", slopes=reader.store_for(source, layer.name, slopes))
-    elif layer.kind == "ReLU":
-        activation = Activation("leaky", float(layer.get(0)))
-    else:
-        activation = Activation("silu" if layer.kind == "Swish" else "sigmoid")
+    match layer.kind:
+        case "PReLU":
+            slopes = reader.weights.take((int(layer.settings["0"]),))
+            activation = Activation("prelu", slopes=reader.store_for(source, layer.name, slopes))
+        case "ReLU":
+            activation = Activation("leaky", float(layer.get(0)))
+        case "Swish":
+            activation = Activation("silu")
+        case _:
+            activation = Activation("sigmoid")
     convolution = reader.convolution_before(layer.inputs[0])
     if convolution and not convolution.activation:
         reader.graph.nodes[source] = replace(convolution, activation=activation)
@@ -259,21 +311,32 @@ _SWAPPED = {"subtract": "subtract from", "subtract from": "subtract"}
 
 def _binary(reader: _Reader, layer: _Layer) -> Blob:
     """Read an operation on a blob and another blob, a constant for each channel or a number."""
-    layer.require((operation := _ARITHMETIC.get(layer.get(0), "")) != "")
+    operation = _ARITHMETIC.get(layer.get(0), "")
+    layer.require(operation != "")
+    first = layer.inputs[0]
     if layer.get(1) == "1":
-        name, value = layer.inputs[0], float(layer.get(2))
-    else:
-        name, other = layer.inputs
-        if not isinstance(reader.blobs[name], tuple):
-            name, other, operation = other, name, _SWAPPED.get(operation, operation)
-        value = reader.blobs[other]
-        if isinstance(value, tuple):
-            layer.require(operation != "subtract from")
-            factor = -1.0 if operation == "subtract" else 1.0
-            return (reader.combine(operation, reader.node(name), reader.node(other), factor),)
-    source = reader.node(name)
-    value = -value if operation == "subtract" else value
-    operand = reader.store_for(source, layer.name, value) if isinstance(value, np.ndarray) else value
+        return _with_constant(reader, layer, operation, first, float(layer.get(2)))
+    _, second = layer.inputs
+    first_value = reader.blobs[first]
+    if isinstance(first_value, np.ndarray):
+        operation = _SWAPPED.get(operation, operation)
+        return _with_constant(reader, layer, operation, second, first_value)
+    second_value = reader.blobs[second]
+    if isinstance(second_value, np.ndarray):
+        return _with_constant(reader, layer, operation, first, second_value)
+    layer.require(operation != "subtract from")
+    factor = -1.0 if operation == "subtract" else 1.0
+    return (reader.combine(operation, reader.node(first), reader.node(second), factor),)
+
+
+def _with_constant(reader: _Reader, layer: _Layer, operation: str, blob: str, value: np.ndarray | float) -> Blob:
+    """Append an operation on a blob and a number, or a constant with one value for each channel."""
+    source = reader.node(blob)
+    if operation == "subtract":
+        value = -value
+    operand = value
+    if isinstance(value, np.ndarray):
+        operand = reader.store_for(source, layer.name, value)
     if operation == "multiply":
         return (reader.graph.append(Affine, source, gain=operand),)
     gain = -1.0 if operation == "subtract from" else 1.0
@@ -282,37 +345,44 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
 
 def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
     """Read the product or the weighted sum of blobs."""
-    one, *others = [reader.node(blob) for blob in layer.inputs]
-    operation, factors = layer.get(0), layer.array(1) or [1.0] * len(layer.inputs)
-    layer.require(bool(others) and operation in ("0", "1"))
+    nodes = [reader.node(blob) for blob in layer.inputs]
+    operation = layer.get(0)
+    layer.require(len(nodes) > 1 and operation in ("0", "1"))
     if operation == "0":
-        for other in others:
-            one = reader.combine("multiply", one, other)
-        return (one,)
-    # `combine` multiplies only its second operand, so the first one has the factor 1 or needs a node of its own.
+        return (reduce(partial(reader.combine, "multiply"), nodes),)
+    factors = layer.array(1) or [1.0] * len(nodes)
+    # `combine` multiplies only its second operand, so the first one has the factor 1 or needs a
+    # node of its own.
     if factors[0] != 1 and factors[1] == 1:
-        one, others[0], factors[:2] = others[0], one, [1, factors[0]]
+        nodes[:2] = nodes[1::-1]
+        factors[:2] = factors[1::-1]
+    total, *others = nodes
     if factors[0] != 1:
-        one = reader.graph.append(Affine, one, gain=factors[0])
+        total = reader.graph.append(Affine, total, gain=factors[0])
     for other, factor in zip(others, factors[1:], strict=True):
-        one = reader.combine("add", one, other, factor)
-    return (one,)
+        total = reader.combine("add", total, other, factor)
+    return (total,)
 
 
 def _interp(reader: _Reader, layer: _Layer) -> Blob:
-    factor, other = float(layer.get(1, "1")), float(layer.get(2, "1"))
-    layer.require(layer.get(0) == "1" and factor == other and factor in range(1, _LARGEST_FACTOR + 1))
+    factor = float(layer.get(1, "1"))
+    other_factor = float(layer.get(2, "1"))
+    layer.require(layer.get(0) == "1" and factor == other_factor)
+    layer.require(factor in range(1, _LARGEST_FACTOR + 1))
     layer.require(all(layer.get(number) == "0" for number in (3, 4, 5)))  # no fixed size
-    source, (output,) = reader.node(layer.inputs[0]), layer.outputs
-    readers = [one for one in reader.layers if output in one.inputs]
-    if factor == 2 and [(one.kind, one.get(1)) for one in readers] == [("Convolution", "3")]:
+    source = reader.node(layer.inputs[0])
+    (output,) = layer.outputs
+    readers = [(one.kind, one.get(1)) for one in reader.layers if output in one.inputs]
+    if factor == 2 and readers == [("Convolution", "3")]:
         reader.doubled.add(output)
-        return (source,)
-    return (reader.graph.append(Nearest, source, enlarge=int(factor)) if factor > 1 else source,)
+    elif factor > 1:
+        source = reader.graph.append(Nearest, source, enlarge=int(factor))
+    return (source,)
 
 
 def _shuffle(reader: _Reader, layer: _Layer) -> Blob:
-    source, factor = reader.node(layer.inputs[0]), int(layer.get(0, "1"))
+    source = reader.node(layer.inputs[0])
+    factor = int(layer.get(0, "1"))
     layer.require(layer.get(1) == "0" and 1 <= factor <= _LARGEST_FACTOR)
     if reader.graph.nodes[source].channels % factor**2:
         raise ValueError("wrong number of channels")

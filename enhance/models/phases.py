@@ -29,7 +29,8 @@ class Slot:
 
     def bytes(self, height: int, width: int, bytes_each: int) -> int:
         """Return the size for a grid of this size, with convolutions of `bytes_each` bytes for each value."""
-        return prod(self.size(height, width)) * self.channels * (bytes_each if self.rounded else 4)
+        value_bytes = bytes_each if self.rounded else 4
+        return prod(self.size(height, width)) * self.channels * value_bytes
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,9 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
 
     If it is `settled`, the statistics are known, and their barriers begin no phase.
     """
-    starts = [0]
-    for index, node in enumerate(graph.nodes):
-        if isinstance(node, Barrier) and not (settled and isinstance(node, Scaled)):
-            source = node.sources[0]
-            # A source of an earlier phase is complete already. In the graph of a phase, it is a stored feature map.
-            if source >= starts[-1] and not isinstance(graph.nodes[source], Stored):
-                starts.append(index)
-    ends, readers = [*starts[1:], len(graph.nodes)], graph.readers()
+    starts = _phase_starts(graph, settled)
+    ends = [*starts[1:], len(graph.nodes)]
+    readers = graph.readers()
     last_reader = [max(reading, default=-1) for reading in readers]
     phases: list[Phase] = []
     slots: list[Slot] = []
@@ -72,46 +68,70 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
     """The slot of each stored feature map that is still needed, by its place."""
     for start, end in zip(starts, ends, strict=True):
         part, places = _part_of(graph, start, end)
-        new = [place for place in places if start <= place and last_reader[place] >= end]
-        new = [place for place in new if not isinstance(graph.nodes[place], Input)]  # The image can be read again.
         loads = {places.index(place): slot for place, slot in stored.items() if place in places}
         free = {place: stored.pop(place) for place in [*stored] if last_reader[place] < end}
-        for place in new:
-            node, needed = graph.nodes[place], _ancestors(graph, place, start)
+        normalised = {node.sources[0] for node in graph.nodes[end:] if isinstance(node, Scaled)}
+        stores: dict[int, int] = {}
+        measured: list[int] = []
+        for index, place in enumerate(places):
+            node = graph.nodes[place]
+            # The image can be read again.
+            if place < start or last_reader[place] < end or isinstance(node, Input):
+                continue
             slot = Slot(node.channels, node.scale, is_rounded(node), node.extra)
-            # Everything that reads the old feature map must be needed for the new one, and thus run ahead of its rows.
-            reused = next(
-                (
-                    old
-                    for old, at in free.items()
-                    if slots[at] == slot and all(one in needed for one in readers[old] if one >= start)
-                ),
-                None,
-            )
-            if reused is None:
+            # Everything that reads the old feature map must be needed for the new one, and thus
+            # run ahead of its rows.
+            needed = _ancestors(graph, place, start)
+            reusable = [
+                old
+                for old, number in free.items()
+                if slots[number] == slot and needed.issuperset(reader for reader in readers[old] if reader >= start)
+            ]
+            if reusable:
+                stored[place] = free.pop(reusable[0])
+            else:
+                stored[place] = len(slots)
                 slots.append(slot)
-            stored[place] = len(slots) - 1 if reused is None else free.pop(reused)
-        stores = {places.index(place): stored[place] for place in new}
-        sources = {node.sources[0] for node in graph.nodes[end:] if isinstance(node, Scaled)}
-        measured = tuple(places.index(place) for place in new if place in sources)
-        phases.append(Phase(part, places, loads, stores, measured))
+            stores[index] = stored[place]
+            if place in normalised:
+                measured.append(index)
+        phases.append(Phase(part, places, loads, stores, tuple(measured)))
     return phases, slots
+
+
+def _phase_starts(graph: Graph, settled: bool) -> list[int]:
+    """Return the place where each phase begins."""
+    starts = [0]
+    for index, node in enumerate(graph.nodes):
+        if isinstance(node, Barrier) and not (settled and isinstance(node, Scaled)):
+            source = node.sources[0]
+            # A source of an earlier phase is complete already. In the graph of a phase, it is a
+            # stored feature map.
+            if source >= starts[-1] and not isinstance(graph.nodes[source], Stored):
+                starts.append(index)
+    return starts
 
 
 def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:
     """Return the nodes from `start` to `end` as a graph, with what they read from earlier phases, and their places."""
-    part, places = Graph(), dict[int, int]()
+    part = Graph()
+    index: dict[int, int] = {}  # in the part, by place
     for place in range(start, end):
         node = graph.nodes[place]
         for source in node.sources:
-            if source not in places:
-                given = graph.nodes[source]
-                stored = Stored((), given.channels, given.scale, extra=given.extra, rounded=is_rounded(given))
-                places[source] = len(part.nodes)
-                part.nodes.append(given if isinstance(given, Input) else stored)
-        places[place] = len(part.nodes)
-        part.nodes.append(replace(node, sources=tuple(places[source] for source in node.sources)))
-    return part, tuple(places)
+            if source not in index:
+                index[source] = len(part.nodes)
+                part.nodes.append(_as_stored(graph.nodes[source]))
+        index[place] = len(part.nodes)
+        part.nodes.append(replace(node, sources=tuple(index[source] for source in node.sources)))
+    return part, tuple(index)
+
+
+def _as_stored(node: Node) -> Node:
+    """Return the node of an earlier phase as a later one reads it. The image can be read again."""
+    if isinstance(node, Input):
+        return node
+    return Stored((), node.channels, node.scale, extra=node.extra, rounded=is_rounded(node))
 
 
 def _ancestors(graph: Graph, place: int, start: int) -> set[int]:
