@@ -23,14 +23,21 @@ NETWORKS: Mapping[str, ModuleType] = {
 }
 
 
+def _shipped() -> dict[str, Callable[[], Graph]]:
+    graphs: dict[str, Callable[[], Graph]] = {}
+    for name, model in manifest().items():
+        if model.network in NETWORKS:
+            graph = getattr(NETWORKS[model.network], model.network)
+            graphs[name] = cache(partial(graph, **model.options))
+    for name, pair in PAIRS.items():
+        graphs[name] = cache(partial(_pair_graph, pair))
+    return graphs
+
+
 def _pair_graph(pair: Pair) -> Graph:
     first, second = (SHIPPED[name]() for name in pair.models)
     return weighted_mean(first, second, pair.share)
 
 
-SHIPPED: Mapping[str, Callable[[], Graph]] = {
-    name: cache(partial(getattr(NETWORKS[model.network], model.network), **model.options))
-    for name, model in manifest().items()
-    if model.network in NETWORKS
-} | {name: cache(partial(_pair_graph, pair)) for name, pair in PAIRS.items()}
+SHIPPED: Mapping[str, Callable[[], Graph]] = _shipped()
 """Functions that return the graphs of the shipped models and of their pairs."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..graphs import Activation, Affine, ChannelNorm, Graph, Multiply, State, Tensors
 
-TITLE, ARCHITECTURE = "MoSR", "MoSR"
+TITLE = "MoSR"
+ARCHITECTURE = "MoSR"
 
 _MISH = Activation("mish")
 _SHIFT = -0.5
@@ -36,7 +37,8 @@ def mosr(
         value = graph.conv(f"{name}.value", entry, channels=hidden)
         value = graph.conv(f"{name}.conv", value, size=kernel, part=part, depthwise=True)
         product = graph.append(Multiply, gate, value)
-        trunk = graph.add(graph.conv(f"{name}.fc2", product, channels=features, activation=_MISH), trunk)
+        residual = graph.conv(f"{name}.fc2", product, channels=features, activation=_MISH)
+        trunk = graph.add(residual, trunk)
     body = graph.append(Affine, trunk, shift=_SHIFT * blocks)
     body = graph.conv(f"gblocks.{blocks + 1}", body, channels=2 * features, activation=_MISH)
     body = graph.conv(f"gblocks.{blocks + 3}", body, channels=features, activation=_MISH)
@@ -44,13 +46,14 @@ def mosr(
     body = graph.append(Affine, body, shift=_SHIFT)  # the shift of the sum with the shortcut
     side = graph.conv("shortcut.block.0", image, channels=features, activation=_MISH)
     side = graph.conv("shortcut.block.2", side, activation=_MISH)
-    side = graph.add(graph.conv("shortcut.conv11", image, channels=features, size=1), side)
-    joined = graph.add(body, side)
+    shortcut = graph.conv("shortcut.conv11", image, channels=features, size=1)
+    joined = graph.add(body, graph.add(shortcut, side))
     if dysample:
         sampled = graph.dysample(joined, "upsampler", factor, groups=4)
         graph.conv("upsampler.end_conv", sampled, channels=output, size=1)
     else:
-        graph.shuffle(graph.conv("upsampler.0", joined, channels=output * factor**2), factor)
+        wide = graph.conv("upsampler.0", joined, channels=output * factor**2)
+        graph.shuffle(wide, factor)
     return graph.keep_ends_precise()
 
 
@@ -64,20 +67,35 @@ def _split_blocks(state: State, hidden: int, part: int) -> Tensors:
         if layer == "fc1":
             tensors[f"{block}.gate.{kind}"] = tensor[:hidden][order]
             tensors[f"{block}.value.{kind}"] = tensor[hidden:][order]
+        elif layer == "fc2" and kind == "weight":
+            tensors[name] = tensor[:, order]
         else:
-            tensors[name] = tensor[:, order] if layer == "fc2" and kind == "weight" else tensor
+            tensors[name] = tensor
     return tensors
 
 
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
-    options, block = network.hyperparameters, network.gblocks[1]
-    features, part, hidden = options["dim"], len(block.conv.weight), block.fc2.in_channels
+    options = network.hyperparameters
+    block = network.gblocks[1]
+    hidden = block.fc2.in_channels
+    part = len(block.conv.weight)
     tensors = _split_blocks(network.state_dict(), hidden, part)
-    for name in [name for name in tensors if ".in_to_k." in name]:
-        # the mean of eight maps, which is a convolution with the mean kernel
-        tensors[name.replace("in_to_k", "0")] = tensors.pop(name).unflatten(0, (8, -1)).mean(0)
+    for name in list(tensors):
+        if ".in_to_k." in name:
+            # the mean of eight maps, which is a convolution with the mean kernel
+            maps = tensors.pop(name).unflatten(0, (8, -1))
+            tensors[name.replace("in_to_k", "0")] = maps.mean(0)
     dysample = options["upsampler"] == "dys"
-    channels, output = options["in_ch"], options["out_ch"] if dysample else options["in_ch"]
-    shape = options["n_block"], features, options["upscale"], options["kernel_size"], hidden, part, channels, output
-    return mosr(*shape, dysample), tensors
+    graph = mosr(
+        blocks=options["n_block"],
+        features=options["dim"],
+        factor=options["upscale"],
+        kernel=options["kernel_size"],
+        hidden=hidden,
+        part=part,
+        channels=options["in_ch"],
+        output=options["out_ch"] if dysample else options["in_ch"],
+        dysample=dysample,
+    )
+    return graph, tensors

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..graphs import Activation, ChannelNorm, Graph, GroupNorm, Multiply, State, Unsupported
 
-TITLE, ARCHITECTURE = "PLKSR", "PLKSR"
+TITLE = "PLKSR"
+ARCHITECTURE = "PLKSR"
 
 _REPEAT = "repeat"
 """A convolution that repeats the channels of the image. Its weights are not in the files."""
@@ -35,26 +36,35 @@ def plksr(
     """
     graph = Graph()
     image = graph.input(3)
-    name, activation = ("channel_mixer", Activation("mish")) if real else ("channe_mixer", Activation("gelu"))
+    mixer_name = _mixer_name(real)
+    activation = Activation("mish" if real else "gelu")
+    first, second = mixer
     trunk = graph.conv("feats.0", image, channels=features)
     for block in range(1, blocks + 1):
         prefix = f"feats.{block}"
-        entry = graph.append(ChannelNorm, trunk, name=f"{prefix}.layer_norm") if real and not groups else trunk
-        first, second = mixer
-        wide = graph.conv(f"{prefix}.{name}.0", entry, channels=2 * features, size=first, activation=activation)
-        mixed = graph.conv(f"{prefix}.{name}.2", wide, channels=features, size=second)
-        body = graph.conv(f"{prefix}.lk.conv", mixed, size=kernel, part=part)
+        name = f"{prefix}.{mixer_name}"
+        body = trunk
+        if real and not groups:
+            body = graph.append(ChannelNorm, body, name=f"{prefix}.layer_norm")
+        body = graph.conv(f"{name}.0", body, channels=2 * features, size=first, activation=activation)
+        body = graph.conv(f"{name}.2", body, channels=features, size=second)
+        body = graph.conv(f"{prefix}.lk.conv", body, size=kernel, part=part)
         if attention:
-            body = graph.append(Multiply, graph.conv(f"{prefix}.attn.f.0", body, activation=_SIGMOID), body)
+            weights = graph.conv(f"{prefix}.attn.f.0", body, activation=_SIGMOID)
+            body = graph.append(Multiply, weights, body)
         body = graph.conv(f"{prefix}.refine", body, size=1)
         if groups:
             body = graph.append(GroupNorm, body, name=f"{prefix}.norm", groups=groups)
         trunk = graph.add(body, trunk)
-    last = blocks + (2 if real else 1)  # RealPLKSR has a dropout layer before it
-    wide = graph.conv(f"feats.{last}", trunk, channels=3 * factor**2, precise=dysample)
+    last = blocks + 1
+    if real:
+        last += 1  # There is a dropout layer before it.
+    channels = 3 * factor**2
+    wide = graph.conv(f"feats.{last}", trunk, channels=channels, precise=dysample)
     if dysample:
-        wide = graph.add(wide, graph.conv(_REPEAT, image, channels=3 * factor**2, size=1, bias=False, precise=True))
-        # DySample's groups divide its channels, and 3 * factor**2 of an odd factor is not a multiple of 4.
+        repeated = graph.conv(_REPEAT, image, channels=channels, size=1, bias=False, precise=True)
+        wide = graph.add(wide, repeated)
+        # DySample's groups divide its channels, which for an odd factor are not a multiple of 4.
         sampled = graph.dysample(wide, "to_img", factor, groups=3 if factor % 2 else 4)
         if factor > 1:
             graph.conv("to_img.end_conv", sampled, channels=3, size=1)
@@ -63,19 +73,35 @@ def plksr(
     return graph.keep_ends_precise()
 
 
+def _mixer_name(real: bool) -> str:
+    """Return the name of a block's first layers in the files, which PLKSR misspells."""
+    return "channel_mixer" if real else "channe_mixer"
+
+
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network. Raises Unsupported."""
-    options, state = network.hyperparameters, network.state_dict()
+    options = network.hyperparameters
+    state = network.state_dict()
     real = "norm_groups" in options
     if not real and options["lk_type"] != "PLK":
         raise Unsupported(f"PLKSR ({options['lk_type']})")
-    factor, dysample = options["upscaling_factor"], bool(options.get("dysample"))
+    factor = options["upscaling_factor"]
+    dysample = bool(options.get("dysample"))
     if dysample:
         identity = state["feats.0.weight"].new_ones(3).diag()
-        state[f"{_REPEAT}.weight"] = identity.repeat_interleave(factor**2, 0)[:, :, None, None]
-    name, part = "channel_mixer" if real else "channe_mixer", len(state["feats.1.lk.conv.weight"])
-    mixer = state[f"feats.1.{name}.0.weight"].shape[2], state[f"feats.1.{name}.2.weight"].shape[2]
-    groups = options["norm_groups"] if real and not options["layer_norm"] else 0
-    shape = options["n_blocks"], options["dim"], factor, options["kernel_size"], part
-    attention = options["use_ea"]
-    return plksr(*shape, mixer=mixer, real=real, attention=attention, groups=groups, dysample=dysample), state
+        repeated = identity.repeat_interleave(factor**2, 0)
+        state[f"{_REPEAT}.weight"] = repeated[:, :, None, None]
+    mixer = f"feats.1.{_mixer_name(real)}"
+    graph = plksr(
+        blocks=options["n_blocks"],
+        features=options["dim"],
+        factor=factor,
+        kernel=options["kernel_size"],
+        part=len(state["feats.1.lk.conv.weight"]),
+        mixer=(state[f"{mixer}.0.weight"].shape[2], state[f"{mixer}.2.weight"].shape[2]),
+        real=real,
+        attention=options["use_ea"],
+        groups=options["norm_groups"] if real and not options["layer_norm"] else 0,
+        dysample=dysample,
+    )
+    return graph, state

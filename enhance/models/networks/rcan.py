@@ -7,7 +7,8 @@ from typing import Any
 
 from ..graphs import Activation, Affine, ChannelGate, Graph, State
 
-TITLE, ARCHITECTURE = "RCAN", "RCAN"
+TITLE = "RCAN"
+ARCHITECTURE = "RCAN"
 
 _RELU = Activation("leaky", 0.0)
 
@@ -23,8 +24,11 @@ def rcan(
     graph = Graph()
     image = graph.input(channels * fold**2, fold)
     if norm:
-        image = graph.conv("sub_mean", graph.append(Affine, image, gain=norm), size=1)
-    head = trunk = graph.conv("head.1" if fold > 1 else "head.0", image, channels=features, size=size)
+        image = graph.append(Affine, image, gain=norm)
+        image = graph.conv("sub_mean", image, size=1)
+    head_name = "head.1" if fold > 1 else "head.0"
+    head = graph.conv(head_name, image, channels=features, size=size)
+    trunk = head
     for group in range(groups):
         entry = trunk
         for block in range(blocks):
@@ -33,26 +37,41 @@ def rcan(
             body = graph.conv(f"{name}.2", body, size=size)
             gated = graph.append(ChannelGate, body, name=f"{name}.3.conv_du", hidden=hidden)
             trunk = graph.add(gated, trunk)
-        trunk = graph.add(graph.conv(f"body.{group}.body.{blocks}", trunk, size=size), entry)
-    trunk = graph.add(graph.conv(f"body.{groups}", trunk, size=size), head)
-    for index, step in enumerate([3] if factor == 3 else [2] * round(math.log2(factor))):
-        trunk = graph.shuffle(graph.conv(f"tail.0.{2 * index}", trunk, channels=features * step**2), step)
+        body = graph.conv(f"body.{group}.body.{blocks}", trunk, size=size)
+        trunk = graph.add(body, entry)
+    body = graph.conv(f"body.{groups}", trunk, size=size)
+    trunk = graph.add(body, head)
+    steps = [3] if factor == 3 else [2] * round(math.log2(factor))
+    for index, step in enumerate(steps):
+        wide = graph.conv(f"tail.0.{2 * index}", trunk, channels=features * step**2)
+        trunk = graph.shuffle(wide, step)
     # Precise in any case, because `add_mean` can follow as the last convolution.
     trunk = graph.conv("tail.1", trunk, channels=channels, size=size, precise=True)
     if norm:
-        graph.append(Affine, graph.conv("add_mean", trunk, size=1), gain=1 / norm)
+        trunk = graph.conv("add_mean", trunk, size=1)
+        graph.append(Affine, trunk, gain=1 / norm)
     return graph.keep_ends_precise()
 
 
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
-    options, state, fold = network.hyperparameters, network.state_dict(), network.downscale_factor
-    factor = options["scale"] * fold
+    options = network.hyperparameters
+    state = network.state_dict()
+    fold = network.downscale_factor
     if "sub_mean.weight" in state and fold > 1:  # the image is unshuffled first here
-        weight, bias = state["sub_mean.weight"], state["sub_mean.bias"]
-        unshuffled = weight.flatten(1).kron(weight.new_ones(fold**2).diag())
-        state |= {"sub_mean.weight": unshuffled[:, :, None, None], "sub_mean.bias": bias.repeat_interleave(fold**2)}
-    hidden = len(state["body.0.body.0.body.3.conv_du.0.weight"])
-    norm = float(network.rgb_range) if options["norm"] else 0.0
-    shape = options["n_resgroups"], options["n_resblocks"], options["n_feats"], factor, options["kernel_size"]
-    return rcan(*shape, hidden, options["n_colors"], fold, norm), state
+        weight = state["sub_mean.weight"].flatten(1)
+        unshuffled = weight.kron(weight.new_ones(fold**2).diag())
+        state["sub_mean.weight"] = unshuffled[:, :, None, None]
+        state["sub_mean.bias"] = state["sub_mean.bias"].repeat_interleave(fold**2)
+    graph = rcan(
+        groups=options["n_resgroups"],
+        blocks=options["n_resblocks"],
+        features=options["n_feats"],
+        factor=options["scale"] * fold,
+        size=options["kernel_size"],
+        hidden=len(state["body.0.body.0.body.3.conv_du.0.weight"]),
+        channels=options["n_colors"],
+        fold=fold,
+        norm=float(network.rgb_range) if options["norm"] else 0.0,
+    )
+    return graph, state

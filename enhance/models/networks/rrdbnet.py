@@ -6,12 +6,15 @@ import math
 import re
 from typing import Any
 
-from ..graphs import Activation, Graph, State
+from ..graphs import Activation, Graph, State, Tensors
 
-TITLE, ARCHITECTURE = "ESRGAN", "ESRGAN"
+TITLE = "ESRGAN"
+ARCHITECTURE = "ESRGAN"
 
 _LEAKY = Activation("leaky", 0.2)
 _RESIDUAL = 0.2
+_DENSE_LAYER = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?")
+"""The name of a dense block's layer in the oldest ESRGAN."""
 
 
 def rrdbnet(
@@ -39,12 +42,14 @@ def rrdbnet(
             trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, features, growth, plus)
         trunk = graph.add(trunk, entry, _RESIDUAL)
     body = graph.conv("conv_body", trunk)
-    # Computed a second time, because hundreds of its rows would be stored until here. Rows of the image are 20 times
-    # smaller.
-    up = graph.add(body, graph.conv("conv_first", image, channels=features))
+    # Computed a second time, because hundreds of its rows would be stored until here. Rows of the
+    # image are 20 times smaller.
+    first = graph.conv("conv_first", image, channels=features)
+    up = graph.add(body, first)
     for number in range(1, ups + 1):
         up = graph.conv(f"conv_up{number}", up, enlarge=2, activation=_LEAKY)
-    graph.conv("conv_last", graph.conv("conv_hr", up, activation=_LEAKY), channels=output)
+    up = graph.conv("conv_hr", up, activation=_LEAKY)
+    graph.conv("conv_last", up, channels=output)
     return graph.keep_ends_precise()
 
 
@@ -53,7 +58,8 @@ def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: i
     for layer in (1, 2, 3, 4):
         output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
         if plus and layer == 2:
-            output = graph.add(graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False), output)
+            shortcut = graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False)
+            output = graph.add(shortcut, output)
         elif plus and layer == 4:
             output = graph.add(maps[2], output)
         maps.append(output)
@@ -67,10 +73,20 @@ def convert(network: Any) -> tuple[Graph, State]:
     The names of the oldest ESRGAN, which spandrel uses for all variants, are converted to those of Real-ESRGAN.
     """
     options = network.hyperparameters
-    blocks, unshuffle, ups = options["num_blocks"], options["shuffle_factor"] or 1, int(math.log2(options["scale"]))
-    images = {"channels": options["in_nc"] // unshuffle**2, "output": options["out_nc"], "unshuffle": unshuffle}
-    graph = rrdbnet(blocks, options["num_filters"], ups=ups, plus=options["plus"], **images)
-    # Each doubling has three layers: upscaling, convolution and activation. Layers without tensors count, too.
+    blocks = options["num_blocks"]
+    ups = int(math.log2(options["scale"]))
+    unshuffle = options["shuffle_factor"] or 1
+    graph = rrdbnet(
+        blocks,
+        features=options["num_filters"],
+        ups=ups,
+        channels=options["in_nc"] // unshuffle**2,
+        output=options["out_nc"],
+        unshuffle=unshuffle,
+        plus=options["plus"],
+    )
+    # Each doubling has three layers: upscaling, convolution and activation. Layers without tensors
+    # count, too.
     names = {
         "model.0": "conv_first",
         f"model.1.sub.{blocks}": "conv_body",
@@ -78,10 +94,10 @@ def convert(network: Any) -> tuple[Graph, State]:
         f"model.{3 * ups + 2}": "conv_hr",
         f"model.{3 * ups + 4}": "conv_last",
     }
-    dense, tensors = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?"), {}
+    tensors: Tensors = {}
     for key, tensor in network.state_dict().items():
         layer, _, kind = key.rpartition(".")
-        found = dense.fullmatch(layer)
-        name = found.expand(r"body.\1.rdb\2.\3") if found else names[layer]
+        dense = _DENSE_LAYER.fullmatch(layer)
+        name = dense.expand(r"body.\1.rdb\2.\3") if dense else names[layer]
         tensors[f"{name}.{kind}"] = tensor
     return graph, tensors

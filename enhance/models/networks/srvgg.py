@@ -6,13 +6,15 @@ from typing import Any
 
 from ..graphs import Activation, Graph, State
 
-TITLE, ARCHITECTURE = "Compact", "Compact"
+TITLE = "Compact"
+ARCHITECTURE = "Compact"
 
 
 def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int = 3) -> Graph:
     """Return SRVGGNetCompact with PReLU and `convolutions` layers between the first and the last, at scale `factor`."""
     graph = Graph()
-    image = trunk = graph.input(channels)
+    image = graph.input(channels)
+    trunk = image
     for index in range(convolutions + 1):
         slopes = Activation("prelu", slopes=f"body.{2 * index + 1}.weight")
         trunk = graph.conv(f"body.{2 * index}", trunk, channels=features, activation=slopes)
@@ -24,5 +26,10 @@ def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int 
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
     options = network.hyperparameters
-    graph = srvgg(options["num_conv"], options["num_feat"], options["upscale"], options["num_in_ch"])
+    graph = srvgg(
+        convolutions=options["num_conv"],
+        features=options["num_feat"],
+        factor=options["upscale"],
+        channels=options["num_in_ch"],
+    )
     return graph, network.state_dict()
