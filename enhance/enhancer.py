@@ -423,6 +423,20 @@ class Enhancer:
         outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
+    def request(self, image: SourceImage, settings: Settings) -> Request | None:
+        """Return the request of a run with resolved settings, None if one of their models is not installed.
+
+        Nothing is downloaded. Raises SettingsError if the image cannot have the size of the settings.
+        """
+        needed = settings.weights.models
+        if has_second_pass(settings, image.height, image.width):
+            needed = *needed, SECOND_MODEL
+        return self._request_of(image, settings) if all(map(presets.is_installed, needed)) else None
+
+    def _request_of(self, image: SourceImage, settings: Settings, stop: threading.Event | None = None) -> Request:
+        precision = self.engine.precision(image.bits, settings.model) if settings.model else "fp32"
+        return _request(image, settings, precision, stop)
+
     def _start_run(
         self,
         image: SourceImage,
@@ -440,10 +454,8 @@ class Enhancer:
         settings, auto = self.resolve(image, settings)
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
         settings = pipeline.install_models(settings, ticket.stop)
-        precision = self.engine.precision(image.bits, settings.model) if settings.model else "fp32"
-        request = _request(image, settings, precision, ticket.stop)
         return Run(
-            request,
+            self._request_of(image, settings, ticket.stop),
             self.engine,
             self._face_cache,
             self.scheduler,

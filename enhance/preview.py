@@ -24,6 +24,7 @@ from .scenes.faces import FacePatch
 from .settings import Settings
 
 MARGIN = 48
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 LARGEST = 512
 """The longest side of a region in input pixels."""
 
@@ -45,6 +46,11 @@ class PreviewRegion:
     network_key: str
     patches: Sequence[FacePatch] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        return self.image.nbytes + self.network.nbytes + sum(one.pixels.nbytes for one in self.patches)
+
 
 @dataclass(frozen=True, eq=False)
 class Preview:
@@ -54,6 +60,10 @@ class Preview:
     after: np.ndarray
     region: PreviewRegion
     info: PreviewInfo
+
+    def without_images(self) -> Preview:
+        """Return a preview without its images, which can still be adjusted."""
+        return replace(self, before=_NO_PIXELS, after=_NO_PIXELS)
 
 
 def choose_box(width: int, height: int, x: float | None, y: float | None, size: int) -> Box:

@@ -103,7 +103,8 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
             ):
                 check_endpoint(name, services.endpoints)
                 endpoint = services.endpoints[name]
-                check_parameters(name, _input_schema(name, endpoint, local)["properties"], arguments)
+                known = {**_input_schema(name, endpoint, local)["properties"], **dict.fromkeys(endpoint.ignored)}
+                check_parameters(name, known, arguments)
                 limit = services.limits.files
                 text = json.dumps(arguments)
                 with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
@@ -129,8 +130,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
-    start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean))
     services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))  # Local files can change between calls.
+    start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean), (0, services.views.kept.sweep))
     with gr.Blocks(analytics_enabled=False):
         add_endpoints(services)
     server = create_server(services, local=True)
@@ -168,7 +169,7 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
 
 
 def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
-    properties = {one: parameter_schema(one) for one in endpoint.parameters}
+    properties = {one: parameter_schema(one) for one in endpoint.parameters if one not in endpoint.ignored}
     if local:
         properties |= {"output": {"type": "string"}} if name == "enhance" else {}
         for one in _PATHS.keys() & properties:

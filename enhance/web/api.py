@@ -6,8 +6,8 @@ No endpoint accepts a path of the server: images are uploads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, closing
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,35 @@ from ..info import Result
 from ..output.formats import Encoding
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
+from ..preview import Preview
 from ..settings import AUTO, SIZE_FIELDS, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
 from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
+from .kept_previews import View
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
+    API_RECTANGLE,
     API_REGION,
     API_SETTINGS,
+    FIRST_SETTINGS,
+    call_rectangle,
     call_region,
     call_settings,
     language_of,
     parameter_schema,
 )
+from .preview import window_of
 from .processing import BatchJob, Packed, compare, enhance
 from .services import Services
 
 Outputs = Iterator[Any]
+_PREVIEW_POLL_SECONDS = 0.2
+"""Gradio ends a call whose client has left when the call yields."""
+_IGNORED = tuple(field.name for field in fields(Encoding))
+"""The parameters of the output file, which earlier clients also send for a preview."""
 _THREADS = 60
 """Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
 _PROGRESS = gr.Progress()
@@ -91,24 +101,48 @@ class Endpoints:
                 file = path or services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(owner_of(request), result.info, encoding))
 
-    @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS), API_DEFAULTS)
-    def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
-        """Preview a square region of an image. Returns before and after as PNG files, and `info`.
+    @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS, *API_RECTANGLE), API_DEFAULTS)
+    def preview(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
+        """Preview a region of an image. Returns before and after as PNG files, and `info`.
 
-        The parameters of the output file change nothing here. Previews run between the steps of longer runs.
-        `info` describes the whole run with its signature, as far as it is known in advance.
+        The region is a square (`x`, `y` and `size`) or a rectangle (`left`, `top`, `width` and `height`). Only the
+        middle of a large rectangle is previewed. Previews run between the steps of longer runs. `info` describes the
+        whole run with its signature, as far as it is known in advance, and the region as `preview`. For a rectangle,
+        `info` also has the region in pixels of the result, as `window`. If the settings are slow, a quick preview comes
+        first, whose `info` has `quick` true and no signature.
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, region, (settings, _) = _path_of_upload(image), call_region(given), call_settings(given)
-            with services.enter(owner_of(request).caller, "preview") as ticket:
-                preview = services.previews.run(services.previews.image(source), settings, **region, ticket=ticket)
-            icc, stem = icc_for_screen(preview.region.image), strip_direction_marks(source.stem)
-            before, after = (
-                str(save_png(pixels, services.downloads.new_path(f"{stem}-{side}.png"), icc))
-                for side, pixels in (("before", preview.before), ("after", preview.after))
-            )
-            return before, after, dict(preview.info)
+            source, (settings, _) = _path_of_upload(image), call_settings(given)
+            rectangle, region = call_rectangle(given), call_region(given)
+            quick: list[Any] = []
+
+            def work(job: Job[Any]) -> Any:
+                decoded = services.previews.image(source)
+                if rectangle is None:
+                    return self._previewed(services.previews.run(decoded, settings, **region, ticket=job.ticket))
+                outputs = None
+                view = View(owner_of(request), decoded, rectangle, settings)
+                for preview, is_quick in services.views.steps(view, job.ticket):
+                    outputs = self._previewed(preview, **_facts_of_rectangle(preview, is_quick=is_quick))
+                    if is_quick:
+                        quick.append(outputs)
+                return outputs
+
+            job = services.start(request, "preview", work, source)
+            with closing(follow(job, request, longest=_PREVIEW_POLL_SECONDS)) as steps:
+                for unchanged in steps:
+                    yield quick.pop() if quick else unchanged
+            yield from quick
+            yield job.result()
+
+    def _previewed(self, preview: Preview, **facts: Any) -> tuple[str, str, dict[str, Any]]:
+        """Return the outputs of a preview, with these `facts` in its info."""
+        new_path, info = self._services.downloads.new_path, preview.info
+        icc, stem = icc_for_screen(preview.region.image), strip_direction_marks(Path(info["input"]["name"]).stem)
+        before = save_png(preview.before, new_path(f"{stem}-before.png"), icc)
+        after = save_png(preview.after, new_path(f"{stem}-after.png"), icc)
+        return str(before), str(after), {**info, **facts}
 
     @gradio_changes.name_parameters(API_REGION, API_DEFAULTS)
     def compare(
@@ -204,33 +238,42 @@ def add_endpoints(services: Services) -> None:
     """Add the endpoints to the services, and to the current Blocks with hidden components."""
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
-        names = ("image", "images", *API_REGION, *API_SETTINGS, "task_id")
+        names = ("image", "images", *API_REGION, *API_SETTINGS, *API_RECTANGLE, "task_id")
         inputs = {name: _input(name) for name in names}
+        ignored = {name: _input(name, is_ignored=True) for name in _IGNORED}
         result, before, after, archive, pdf = (
             gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")
         )
         info, answer, button = gr.JSON(label="info"), gr.JSON(label="answer"), gr.Button()
 
-    def add(name: str, parameters: tuple[str, ...], outputs: list[Component], **options: Any) -> None:
-        named: Any = {one: inputs[one] for one in parameters}
+    def add(
+        name: str, parameters: tuple[str, ...], later: tuple[str, ...], outputs: list[Component], **options: Any
+    ) -> None:
+        """Add an endpoint. Earlier clients do not send the `later` parameters."""
+        without = ignored if name == "preview" else {}
+        named: Any = {one: (inputs | without)[one] for one in (*parameters, *later)}
         function, limit = getattr(endpoints, name), options.get("concurrency_limit") or _THREADS
         button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
         files = {str(getattr(one, "label", "")): isinstance(one, gr.File) for one in outputs}
-        services.endpoints[name] = Endpoint(function, parameters, files, CapacityLimiter(limit))
+        limiter, least = CapacityLimiter(limit), len(parameters)
+        services.endpoints[name] = Endpoint(function, tuple(named), files, limiter, least, tuple(without))
 
-    add("enhance", ("image", *API_SETTINGS), [result, info], **JOB_EVENTS)
-    add("preview", ("image", *API_REGION, *API_SETTINGS), [before, after, info], **JOB_EVENTS)
-    add("compare", ("image", *API_REGION), [result, info], **JOB_EVENTS)
+    first, later = FIRST_SETTINGS, API_SETTINGS[len(FIRST_SETTINGS) :]
+    add("enhance", ("image", *first), later, [result, info], **JOB_EVENTS)
+    add("preview", ("image", *API_REGION, *first), (*later, *API_RECTANGLE), [before, after, info], **JOB_EVENTS)
+    add("compare", ("image", *API_REGION), (), [result, info], **JOB_EVENTS)
     for name in ("presets", "status"):
-        add(name, (), [answer], queue=False)
-    add("batch", ("images", *API_SETTINGS), [archive, info], **JOB_EVENTS)
-    add("analyse", ("image", *SIZE_FIELDS), [answer], concurrency_limit=2)
-    add("report", ("task_id",), [pdf], concurrency_limit=1)
+        add(name, (), (), [answer], queue=False)
+    add("batch", ("images", *first), later, [archive, info], **JOB_EVENTS)
+    add("analyse", ("image", *SIZE_FIELDS), (), [answer], concurrency_limit=2)
+    add("report", ("task_id",), (), [pdf], concurrency_limit=1)
 
 
-def _input(name: str) -> Component:
-    """Return the hidden component of a parameter."""
-    schema = parameter_schema(name)
+def _input(name: str, *, is_ignored: bool = False) -> Component:
+    """Return the hidden component of a parameter. One that is ignored is deprecated in its schema."""
+    schema: dict[str, Any] = parameter_schema(name)
+    if is_ignored:
+        schema["deprecated"] = True
     description = {"additional_description": schema["description"]}
     if name in ("image", "images"):
         file = gr.File(label=name, file_count="single" if name == "image" else "multiple")
@@ -249,6 +292,13 @@ def _path_of_upload(image: str | None) -> Path:
     if image:
         return Path(image)
     raise PictureError("api_no_image")
+
+
+def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
+    """Return the facts of the preview of a rectangle. A quick one has not the signature of the requested run."""
+    window, _ = window_of(preview)
+    facts = {"quick": is_quick, "window": asdict(window)}
+    return facts | {"signature": None} if is_quick else facts
 
 
 def without_path(info: Mapping[str, Any]) -> dict[str, Any]:

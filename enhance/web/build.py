@@ -104,6 +104,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     start_cleaning(
         (0, sessions.sweep),
         (0, services.previews.images.sweep),
+        (0, services.views.kept.sweep),
         (MARK_SECONDS, folder.mark_used),
         (CLEAN_SECONDS, folder.sweep),
         (CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),

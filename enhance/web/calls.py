@@ -14,7 +14,6 @@ from starlette.types import Scope
 
 from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError, StorageError, WeightsError
 from . import gradio_changes
-from .params import ADDED_PARAMETERS
 
 API = "/gradio_api"
 HTTP_API = "/api/enhance"
@@ -60,18 +59,23 @@ def status_of(error: EnhanceError) -> int:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint. `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of agents."""
+    """An endpoint. `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of agents.
+
+    Earlier clients send only the first `least` parameters. Those in `ignored` are accepted, but not documented.
+    """
 
     function: Callable[..., Any]
     parameters: tuple[str, ...]
     outputs: Mapping[str, bool]
     limiter: CapacityLimiter
+    least: int
+    ignored: tuple[str, ...] = ()
 
 
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
     """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    `endpoints` belong to the app. A list of values that ends before the ADDED_PARAMETERS is completed with None.
+    `endpoints` belong to the app. The list of values of an earlier client is completed with None.
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
     if route in ("call", "call/v2", "run", "api"):
@@ -91,9 +95,9 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
         raise EnhanceError("api_no_data")
     if route in ("run", "api") and function.queue:
         raise UnknownEndpointError("api_queued", name=name)
-    missing = [getattr(component, "label", None) for component in function.inputs[len(data) :]]
-    if {*missing} <= {*ADDED_PARAMETERS}:
-        data.extend(None for _ in missing)
+    endpoint = endpoints.get(function.api_name)
+    if endpoint is not None and len(data) >= endpoint.least:
+        data.extend([None] * (len(function.inputs) - len(data)))
     if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
         counts = {"count": len(function.inputs), "given": len(data)}
         raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)

@@ -48,9 +48,20 @@
     if (!next.ok) throw new Error(`HTTP ${next.status}`);
     return pump(request, next, output);
   };
+  // Without this, the documentation of the API shows parameters that only earlier clients send.
+  const withoutDeprecated = async (response) => {
+    if (!response.ok) return response;
+    const info = await response.json();
+    for (const endpoint of Object.values(info.named_endpoints)) {
+      endpoint.parameters = endpoint.parameters.filter(({ type }) => !type.deprecated);
+    }
+    return new Response(JSON.stringify(info), response);
+  };
+
   window.fetch = async (...given) => {
     const path = new URL(given[0].url ?? given[0], location.href).pathname;
     if (path.endsWith("/queue/join")) return join(...given);
+    if (path.endsWith("/info")) return send(...given).then(withoutDeprecated);
     if (!path.endsWith("/queue/data")) return send(...given);
     const request = new Request(new Request(...given), { signal: null }), response = await send(request);
     if (!response.ok) return response;

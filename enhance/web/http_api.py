@@ -84,6 +84,10 @@ async def send_result(request: Request) -> Response:
 async def describe(request: Request) -> Response:
     """Respond with Gradio's OpenAPI document of the endpoints, which also describes `POST /api/enhance`."""
     document = await anyio.to_thread.run_sync(openapi_document, request)
+    for name, endpoint in services_of(request.scope).endpoints.items():
+        for ignored in endpoint.ignored:
+            body = document["paths"][f"{API}/call/v2/{name}"]["post"]["requestBody"]
+            del body["content"]["application/json"]["schema"]["properties"][ignored]
     fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS)}
     form = {"type": "object", "properties": fields, "required": ["image"], "additionalProperties": False}
     fields["image"] |= {"format": "binary", "description": translate(DEFAULT_LANGUAGE, "takes_form_image")}

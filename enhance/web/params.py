@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import parse_qs
 
 from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, translate
+from ..images import Box
 from ..images.metadata import CHOICES
 from ..output.formats import BACKGROUNDS, FORMATS, Encoding
 from ..output.resample import at_most_largest, result_size, with_possible_size
@@ -23,6 +23,7 @@ from ..settings import (
     PRINT_SIDES,
     RANGES,
     REFERENCE_PRESET,
+    SIZE_FIELDS,
     SIZES,
     WHOLE,
     Settings,
@@ -61,16 +62,20 @@ CONTROLS = (
 """All controls, in the order in which handlers get their values. `size` chooses one of SIZE_CONTROLS."""
 _SETTINGS_CONTROLS = ("preset", *PRESET_CONTROLS, "tile", "reduce")
 
-_FIRST_PARAMETERS = (
+FIRST_SETTINGS = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
     *("reduce", "long_side", "megapixels", "format", "quality", "metadata"),
 )
 _LATER_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", *(one.name for one in fields(Settings)))
-API_SETTINGS = tuple(dict.fromkeys((*_FIRST_PARAMETERS, *_LATER_PARAMETERS)))
-"""The settings that API endpoints accept, in the order of their parameters. New settings are the last ones."""
-ADDED_PARAMETERS = API_SETTINGS[len(_FIRST_PARAMETERS) :]
-"""Parameters at the end of an endpoint that earlier clients do not send."""
+API_SETTINGS = tuple(dict.fromkeys((*FIRST_SETTINGS, *_LATER_PARAMETERS)))
+"""The settings that API endpoints accept, in the order of their parameters. New settings are the last ones.
+
+Earlier clients send only the FIRST_SETTINGS.
+"""
+API_PLAN = tuple(dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)))
+"""The same settings in the order of /analyse. Earlier clients send only the SIZE_FIELDS."""
 API_REGION = ("x", "y", "size")
+API_RECTANGLE = ("left", "top", "width", "height")
 API_DEFAULTS: dict[str, Any] = {
     "preset": DEFAULT_PRESET,
     "tuning": True,
@@ -82,7 +87,7 @@ API_DEFAULTS: dict[str, Any] = {
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
     **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background"), "string"),
-    **dict.fromkeys((*WHOLE, "size", "quality"), "integer"),
+    **dict.fromkeys((*WHOLE, "size", "quality", *API_RECTANGLE), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),
 }
@@ -296,10 +301,24 @@ def call_settings(given: Values) -> tuple[Settings, Encoding]:
 
 def call_region(given: Values) -> dict[str, Any]:
     """Return the region of an API call. Raises SettingsError."""
-    size = given["size"]
-    if isinstance(size, bool) or not isinstance(size, int | float) or not math.isfinite(size) or size != int(size):
-        raise SettingsError("api_whole_number", name="size", value=repr(size))
-    return {"x": given["x"], "y": given["y"], "size": int(size)}
+    return {"x": given["x"], "y": given["y"], "size": _whole_number("size", given["size"])}
+
+
+def call_rectangle(given: Values) -> Box | None:
+    """Return the rectangle of an API call, None if it has none. Raises SettingsError."""
+    if all(given[name] is None for name in API_RECTANGLE):
+        return None
+    if any(given[name] is None for name in API_RECTANGLE):
+        raise SettingsError("rectangle_incomplete")
+    return Box(*(_whole_number(name, given[name]) for name in API_RECTANGLE))
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingsError("api_whole_number", name=name, value=repr(value))
+    return value
 
 
 def language_of(request: Any) -> str:

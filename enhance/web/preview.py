@@ -129,7 +129,7 @@ class Previews:
             if (upload := session.upload) is None:
                 raise Cancelled("stopped")
             image, settings = self.image(upload.path), with_fitting_size(settings, session.shape)
-            region = self._region(image, request.view, settings)
+            region = self.region(image, request.view, settings)
             request.quick = self._quick_images(session, request, image, settings, region)
             if request.quick is not None:
                 yield
@@ -180,7 +180,7 @@ class Previews:
         finally:
             request.stop.set()  # If the page is closed, Gradio closes the generator, and the network must stop.
 
-    def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
+    def region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at most."""
         region = _middle(view, LARGEST, LARGEST)
         while min(region.width, region.height) > _MIN_SIDE:
@@ -198,21 +198,30 @@ class Previews:
     ) -> PreviewImages | None:
         """Return a preview by a quick preset; None if it would not be quicker or is not possible."""
         with suppress(EnhanceError):  # The selected preset reports its own error.
-            quick = with_fitting_size(
-                with_installed_models(Settings(_QUICK_PRESET, **settings.output_size)), session.shape
-            )
-            is_slow = self._enhancer.estimate_preview(image, settings, region) >= _QUICK_SECONDS
-            if is_slow and quick.model != settings.model and _QUICK_PRESET in available_presets():
-                box = self._region(image, request.view, quick)
+            if quick := self.quick_settings(image, settings, region):
+                box = self.region(image, request.view, quick)
                 return _save(session, self.run(image, quick, box=box, ticket=_ticket(session, request)), is_quick=True)
         return None
+
+    def quick_settings(self, image: SourceImage, settings: Settings, region: Box) -> Settings | None:
+        """Return the settings of a quick preview to show first. None if it is not possible or would not be quicker."""
+        if self._enhancer.estimate_preview(image, settings, region) < _QUICK_SECONDS:
+            return None
+        if _QUICK_PRESET not in available_presets():
+            return None
+        try:
+            quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
+        except SettingsError:  # The size is larger than the largest one of the preset.
+            return None
+        quick = with_fitting_size(quick, (image.height, image.width))
+        return quick if quick.model != settings.model else None
 
     def _replace(self, session: Session, preview: Preview, adjusted: Preview) -> None:
         """Show the adjusted preview, unless another preview was shown or requested meanwhile."""
         images = _save(session, adjusted)
         with session.lock:
             if session.preview is preview and session.preview_request is None:
-                session.preview, session.preview_images = _without_images(adjusted), images
+                session.preview, session.preview_images = adjusted.without_images(), images
                 session.has_failed_preview = False
 
     def _show(self, session: Session, request: PreviewRequest, preview: Preview, view: Box) -> None:
@@ -230,7 +239,7 @@ class Previews:
                     return
                 if session.settings == settings:
                     session.preview_request, session.has_failed_preview = None, False
-                    session.preview, session.preview_images = _without_images(preview), images
+                    session.preview, session.preview_images = preview.without_images(), images
                     session.preview_view = view
         self._drop_oldest(session)
 
@@ -258,26 +267,29 @@ class Previews:
             return None
 
 
-def _without_images(preview: Preview) -> Preview:
-    """Return a preview that can be adjusted. Its images are files."""
-    return replace(preview, before=_NO_PIXELS, after=_NO_PIXELS)
-
-
 def _without_network(preview: Preview) -> Preview:
     """Return a preview that cannot be adjusted, because its key matches no settings."""
     return replace(preview, region=replace(preview.region, network=_NO_PIXELS, network_key="", patches=()))
 
 
 def _save(session: Session, preview: Preview, *, is_quick: bool = False) -> PreviewImages:
-    region, info = preview.region, preview.info
-    sides, icc = (preview.before, preview.after), icc_for_screen(region.image)
+    info = preview.info
+    sides, icc = (preview.before, preview.after), icc_for_screen(preview.region.image)
     before, after = (session.save_image(f"preview-{n}", to_screen(pixels), icc) for n, pixels in enumerate(sides))
+    window, size = window_of(preview)
+    place = window.left, window.top, window.width, window.height
+    photo = image_version(info["input"]["sha256"])
+    return PreviewImages(photo, (before, after), place, size, info["signature"], is_quick)
+
+
+def window_of(preview: Preview) -> tuple[Box, tuple[int, int]]:
+    """Return the region of a preview in pixels of the whole result, and the result's width and height."""
+    region, info = preview.region, preview.info
     settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
     grid = Grid.of(settings, region.cut.height, region.cut.width)
     down, across = grid.window(region.box)
-    window = across.start, down.start, across.stop - across.start, down.stop - down.start
-    photo = image_version(info["input"]["sha256"])
-    return PreviewImages(photo, (before, after), window, (grid.whole[1], grid.whole[0]), info["signature"], is_quick)
+    window = Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
+    return window, (grid.whole[1], grid.whole[0])
 
 
 def _middle(box: Box, width: int, height: int) -> Box:

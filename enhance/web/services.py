@@ -31,6 +31,7 @@ from .addresses import Addresses, read_secret
 from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .jobs import Job, T
+from .kept_previews import ViewPreviews
 from .layout import EXAMPLES
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
@@ -56,6 +57,7 @@ class Services:
     queue: int
     metrics: Metrics
     addresses: Addresses
+    views: ViewPreviews
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
@@ -171,8 +173,18 @@ def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | N
     """Return the services of an app, without endpoints, and prepare the folder of its files. Raises StorageError."""
     config, folder = enhancer.config, page_folder(enhancer.config, enhancer.tasks)
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics, images)
-    addresses = create_addresses(enhancer, folder)
-    return Services(enhancer, config.limits, sessions, previews, folder, TaskOwners(), config.queue, metrics, addresses)
+    return Services(
+        enhancer,
+        config.limits,
+        sessions,
+        previews,
+        folder,
+        TaskOwners(),
+        config.queue,
+        metrics,
+        create_addresses(enhancer, folder),
+        ViewPreviews(enhancer, previews),
+    )
 
 
 def create_addresses(enhancer: Enhancer, folder: PageFolder) -> Addresses:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from enhance.config import Config, Limits
 from enhance.web import upload
+from enhance.web.kept_previews import ViewPreviews
 from enhance.web.layout import build_page
 from enhance.web.metrics import Metrics
 from enhance.web.params import CONTROLS
@@ -101,8 +102,8 @@ def call(tmp_path: Path) -> Iterator[Call]:
     enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
     folder = PageFolder(tmp_path / "page", 1, shared=False)
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
-    addresses = create_addresses(enhancer, folder)
-    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics, addresses)
+    addresses, views = create_addresses(enhancer, folder), ViewPreviews(enhancer, previews)
+    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics, addresses, views)
     with gr.Blocks():
         page = build_page(page_texts(limits))
     request: Any = SimpleNamespace(

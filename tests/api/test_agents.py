@@ -91,6 +91,8 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(site):
     properties = tools["enhance"].inputSchema["properties"]
     assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS]
     assert tools["enhance"].inputSchema["required"] == ["image"]
+    assert {"left", "print_width"} <= (of_preview := tools["preview"].inputSchema["properties"]).keys()
+    assert "format" not in of_preview
     assert tools["enhance"].outputSchema["required"] == ["result", "info"]
     for name, limits in RANGES.items():
         assert (properties[name]["minimum"], properties[name]["maximum"]) == limits
@@ -111,6 +113,15 @@ def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site):
         assert httpx.get(address).content == shown
     assert answer["info"]["preview"] == {"left": 342, "top": 342, "width": 16, "height": 16}
     assert str(site.files.parent) not in json.dumps(answer["info"])
+
+
+def test_a_rectangle_is_previewed_and_the_output_format_is_ignored(site):
+    rectangle = {"left": 2, "top": 3, "width": 8, "height": 6}
+    image = as_data(site.photo("rectangle.png", 16, 16))
+    answer = call(site.url, "preview", image=image, **rectangle, **FAST, format="jpeg")
+    assert answer["info"]["preview"] == rectangle
+    assert answer["info"]["window"] == {"left": 8, "top": 12, "width": 32, "height": 24}
+    assert answer["after"].endswith(".png")
 
 
 def test_an_upload_is_enhanced_and_has_a_report(site):

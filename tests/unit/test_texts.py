@@ -21,7 +21,7 @@ from enhance.images import CHOICES
 from enhance.images.metadata import INPUT_NOTES
 from enhance.output.formats import BACKGROUNDS
 from enhance.settings import PAPERS
-from enhance.web.params import SIZE_CONTROLS, TUNING_CONTROLS
+from enhance.web.params import API_RECTANGLE, SIZE_CONTROLS, TUNING_CONTROLS
 from enhance.web.theme import page_texts
 
 from ..site import ADDED_SETTINGS, SETTINGS
@@ -36,7 +36,7 @@ COMPUTED = {
     "preset_{}": PRESETS,
     "size_{}": SIZE_CONTROLS,
     "state_{}": ("waiting", "running", "failed", "cancelled"),
-    "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS, *ADDED_SETTINGS),
+    "takes_{}": ("image", "images", "task_id", "x", "y", "size", *API_RECTANGLE, *SETTINGS, *ADDED_SETTINGS),
     **dict.fromkeys(("{}_title", "{}_subject"), ("report", "summary")),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": TUNING_CONTROLS,

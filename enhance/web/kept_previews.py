@@ -1,0 +1,158 @@
+"""Previews of the rectangle that a client looks at, and the network outputs that are kept for its next one.
+
+Most requests for a preview differ from the one before in the value of a slider, for which no network has to run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, cast
+
+from ..enhancer import Enhancer
+from ..errors import SettingsError
+from ..images import Box, SourceImage
+from ..info import PreviewInfo
+from ..presets import with_installed_models
+from ..preview import Preview
+from ..scheduler import Ticket
+from ..settings import Settings
+from .owners import Owner
+from .preview import Previews
+
+_REGIONS = 2
+"""The number of rectangles that are kept for an owner, each with the outputs of all networks."""
+
+
+class Key(NamedTuple):
+    """What a network output belongs to. The rectangle is the one that was requested; its middle can be previewed."""
+
+    owner: str
+    photo: str
+    rectangle: Box
+    network: str
+
+    @property
+    def region(self) -> tuple[str, Box]:
+        return self.photo, self.rectangle
+
+
+class KeptPreviews:
+    """The network outputs of previews, each for its owner only. Thread-safe.
+
+    They have at most `max_bytes`. Those that were used least recently are dropped first, and all after `seconds`
+    without use.
+    """
+
+    def __init__(self, max_bytes: int = 256_000_000, seconds: float = 300):
+        self._max_bytes, self._seconds = max_bytes, seconds
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Key, tuple[Preview, float]] = OrderedDict()  # with the time of the last use
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all outputs."""
+        with self._lock:
+            return self._bytes()
+
+    def find(self, key: Key) -> Preview | None:
+        """Return a preview without its images, which `Enhancer.retune` creates."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries[key] = entry[0], time.monotonic()
+            self._entries.move_to_end(key)
+            return entry[0]
+
+    def keep(self, key: Key, preview: Preview) -> None:
+        """Keep the network output of a preview, and drop the ones that are too many."""
+        with self._lock:
+            self._entries[key] = preview.without_images(), time.monotonic()
+            self._entries.move_to_end(key)
+            own = [one for one in reversed(self._entries) if one.owner == key.owner]
+            newest = list(dict.fromkeys(one.region for one in own))[:_REGIONS]
+            for one in own:
+                if one.region not in newest:
+                    del self._entries[one]
+            while self._bytes() > self._max_bytes:
+                self._entries.popitem(last=False)
+
+    def sweep(self) -> None:
+        """Drop the outputs that were not used for long."""
+        oldest = time.monotonic() - self._seconds
+        with self._lock:
+            for key in [key for key, (_, used) in self._entries.items() if used <= oldest]:
+                del self._entries[key]
+
+    def _bytes(self) -> int:
+        return sum(preview.region.nbytes for preview, _ in self._entries.values())
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A rectangle of a photo that a client looks at, and the settings that it has requested."""
+
+    owner: Owner
+    image: SourceImage
+    rectangle: Box
+    settings: Settings
+
+    def key(self, network: str) -> Key:
+        """Return the key of an output with this `network_key`."""
+        return Key(self.owner.name, self.image.sha256, self.rectangle, network)
+
+
+class ViewPreviews:
+    """Creates the previews of views."""
+
+    def __init__(self, enhancer: Enhancer, previews: Previews):
+        self._enhancer, self._previews = enhancer, previews
+        self.kept = KeptPreviews()
+
+    def steps(self, view: View, ticket: Ticket) -> Iterator[tuple[Preview, bool]]:
+        """Yield the preview, after a quick one if the network is slow, each with whether it is a quick one.
+
+        Raises EnhanceError, also if the rectangle is outside the photo.
+        """
+        image, view = view.image, replace(view, rectangle=part_inside(view.rectangle, view.image))
+        if (adjusted := self._adjusted(view)) is not None:
+            yield adjusted, False
+            return
+        settings = with_installed_models(self._enhancer.resolve(image, view.settings)[0])
+        box = self._previews.region(image, view.rectangle, settings)
+        if quick := self._previews.quick_settings(image, settings, box):
+            quick_box = self._previews.region(image, view.rectangle, quick)
+            yield self._previews.run(image, quick, box=quick_box, ticket=ticket), True
+        preview = self._previews.run(image, view.settings, box=box, ticket=ticket)
+        self.kept.keep(view.key(preview.region.network_key), preview)
+        yield preview, False
+
+    def _adjusted(self, view: View) -> Preview | None:
+        """Return the preview without running the network, None if its output is not kept."""
+        resolved, auto = self._enhancer.resolve(view.image, view.settings)
+        settings = with_installed_models(resolved)
+        request = self._enhancer.request(view.image, settings)
+        kept = request and self.kept.find(view.key(request.network_key))
+        if kept is None:
+            return None
+        try:
+            preview = self._enhancer.retune(kept, settings)
+        except SettingsError:  # The output was approximate, and an exact one is possible now.
+            return None
+        # The request for the output can have had another preset and another name of the file.
+        own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
+        return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
+
+
+def part_inside(rectangle: Box, image: SourceImage) -> Box:
+    """Return the part of a rectangle that is inside the image. Raises SettingsError if there is none."""
+    left, top = max(rectangle.left, 0), max(rectangle.top, 0)
+    right = min(rectangle.left + rectangle.width, image.width)
+    bottom = min(rectangle.top + rectangle.height, image.height)
+    if left >= right or top >= bottom:
+        raise SettingsError("rectangle_outside", width=image.width, height=image.height)
+    return Box(left, top, right - left, bottom - top)
