@@ -20,7 +20,8 @@ from .params import CONTROLS, LIMITS, OWN_PRINT, SIZE_CONTROLS, TUNING_CONTROLS
 
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
-EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
+EXAMPLES_FOLDER = Path(__file__).parent / "examples"
+EXAMPLES = tuple(sorted(EXAMPLES_FOLDER.glob("*.jpg")))
 _PLAIN: dict[str, Any] = {"show_label": False, "container": False}
 _HIDDEN: dict[str, Any] = {"size": "lg", "visible": False}
 

@@ -32,7 +32,7 @@ from .calls import Endpoint
 from .gradio_changes import blocks_of
 from .jobs import Job, T
 from .kept_previews import ViewPreviews
-from .layout import EXAMPLES
+from .layout import EXAMPLES_FOLDER
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
@@ -194,7 +194,7 @@ def create_addresses(enhancer: Enhancer, folder: PageFolder) -> Addresses:
         "page": folder.root,
         "uploads": tasks.uploads,
         "processed": tasks.processed,
-        "examples": EXAMPLES[0].parent,
+        "examples": EXAMPLES_FOLDER,
     }
     return Addresses(read_secret(tasks.folder), folders)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -20,7 +21,8 @@ from PIL import Image
 
 from enhance.web import regions
 from enhance.web.addresses import Addresses, read_secret
-from enhance.web.owners import Owner
+from enhance.web.layout import EXAMPLES
+from enhance.web.owners import Owner, owner_of
 
 from ..site import Site, busy_device, wait_until
 from .calls import FAST, answer_to, begin, listen, status, upload, upload_file, values_for
@@ -144,6 +146,16 @@ def test_a_signed_address_sends_regions_without_a_header_and_not_to_another_owne
         f"regions/{token}/{kind}/{folder}/{secret}",
     ]
     assert {guess: region_of(site, guess).status_code for guess in guesses} == dict.fromkeys(guesses, 404)
+
+
+def test_every_photo_that_the_page_shows_has_an_address(call, tmp_path):
+    services, owner = call.services, owner_of(call.request)
+    stored = services.enhancer.tasks.upload_path("0" * 64, "photo.png")
+    for path in (*EXAMPLES, stored, services.downloads.root / "folder/photo.png"):
+        address = services.addresses.region_address(owner, "photo", path)
+        assert address is not None
+        assert services.addresses.find(*unquote(address).split("/", 4)[1:]) == (owner.digest, path)
+    assert services.addresses.region_address(owner, "photo", tmp_path / "photo.png") is None
 
 
 def test_an_expired_address_and_one_of_a_deleted_file_are_not_found(site, monkeypatch):

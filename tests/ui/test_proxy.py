@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from enhance import Enhancer
 from enhance.config import Config
 
 from ..site import free_port, is_ready, served, wait_until
-from .journey import download, enhance, load
+from .journey import data_of, download, enhance, load
 
 ROOT = Path(__file__).parents[2]
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -56,8 +57,12 @@ def behind_nginx(folder: Path, path: str) -> Iterator[str]:
 def test_the_page_works_behind_nginx_as_documented(open_page, photo_file, tmp_path):
     with behind_nginx(tmp_path, "/enhance") as address:
         page = open_page("?preset=anime-fast&lang=en", url=address)
-        load(page, photo_file)
+        load(page, photo_file.rename(tmp_path / "猫 & 50%.png"))
         enhance(page)
+        region = {"left": 0, "top": 0, "width": 8, "height": 8, "step": 1}
+        for kind in ("photo", "result"):
+            shown = urljoin(address, data_of(page, kind)["address"])
+            assert httpx.get(shown, params=region).headers["content-type"] == "image/jpeg"
         assert download(page, tmp_path).stat().st_size > 1000
         page.close()
         join = f"{address}gradio_api/queue/join"
