@@ -22,7 +22,6 @@ from ..store import report_name
 from . import templates
 from .history import record_run, recorded, show_history
 from .jobs import Job, progress_text
-from .owners import owner_of
 from .params import encoding_from, request_settings, settings_from
 from .preview import is_current
 from .processing import enhance
@@ -57,7 +56,7 @@ class PageRun(Job[PageResult]):
             result = enhance(services, upload.path, self._request, self, **options)
             assert self.growing.overview is not None
             finish(result.info, data_url(self.growing.overview.pixels, LIST_SIDE))
-        services.owners.remember(owner_of(self._call.request), result.info)
+        services.owners.remember(self._call.session.client, result.info)
         page_result = session.save_result(upload, self.growing.overview, self.growing.icc, result)
         with session.lock:
             if session.upload is not upload or self.stop.is_set():  # Another photo was chosen after the last check.

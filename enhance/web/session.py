@@ -29,6 +29,7 @@ from .owners import Owner
 
 _MAX_FILES = 6
 """The number of files of one kind in a session's folder: a browser can still be loading an earlier one."""
+_NOBODY = Owner("session ", "")
 
 
 def image_version(sha256: str) -> str:
@@ -88,15 +89,15 @@ class Session:
     that is selected in Batch is `selected`, and its `owner` is the page's. `active` is the session of the open tab.
     """
 
-    def __init__(self, folder: Path, address: str = "", user: str | None = None, owner: Session | None = None):
-        self.folder, self.address, self.user = folder, address, user
+    def __init__(self, folder: Path, client: Owner = _NOBODY, owner: Session | None = None):
+        self.folder = folder
+        self.client = client  # Who owns everything that the page makes.
         self.owner = owner or self
-        self.selected = self if owner else Session(folder.with_name(secrets.token_hex(16)), address, user, self)
+        self.selected = self if owner else Session(folder.with_name(secrets.token_hex(16)), client, self)
         self.is_batch_open = False
         self.file: Path | None = None  # The file of the batch that is selected.
         self.is_flexible = False  # Whether this file can have its largest size.
         self.tab = ""  # The browser's name for the tab, which a reload keeps.
-        self.history = ""  # The name of the list of results.
         self.lock = threading.RLock()  # Methods that hold it call others that acquire it.
         self.seen = time.monotonic()
         self.closed: float | None = None  # When the page was closed, in monotonic seconds.
@@ -131,8 +132,13 @@ class Session:
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """The key for fair scheduling, as `Owner.caller`."""
-        return Owner(f"user {self.user}" if self.user else f"page {self.owner.folder.name}", self.address).caller
+        """The key for fair scheduling."""
+        return self.client.caller
+
+    @property
+    def history(self) -> str:
+        """The name of the list of results; "" if the client could not find it again."""
+        return self.client.digest if self.client.is_lasting else ""
 
     @property
     def tabs(self) -> tuple[Session, Session]:

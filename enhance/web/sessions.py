@@ -40,21 +40,18 @@ class Sessions:
         """Return the session of this request, and delete idle ones."""
         name, owner = request.session_hash or "", owner_of(request)
         with self._lock:
-            session = self._sessions.pop(name, None) or Session(
-                self._folder / secrets.token_hex(16), owner.address, request.username
-            )
-            session.history = owner.digest if owner.is_lasting else ""
+            session = self._sessions.pop(name, None) or Session(self._folder / secrets.token_hex(16), owner)
             self._sessions[name] = session
             session.seen, session.closed = time.monotonic(), None
         self.sweep()
         return session
 
     def open(self, request: gr.Request, tab: str) -> Session:
-        """Return the session of a page that opens. A reloaded page gets the earlier session of its tab and user."""
-        name = request.session_hash or ""
+        """Return the session of a page that opens. A reloaded page gets the earlier session of its tab and owner."""
+        name, owner = request.session_hash or "", owner_of(request)
         with self._lock:
             for old, session in list(self._sessions.items()):
-                if tab and session.tab == tab and session.user == request.username and old != name:
+                if tab and session.tab == tab and session.client.name == owner.name and old != name:
                     self._sessions[name] = self._sessions.pop(old)
                     break
         session = self.get(request)
@@ -106,12 +103,12 @@ class Sessions:
         idle = [(name, session) for name, session in others if not session.is_busy]
         removed = [name for name, session in idle if now - session.seen > IDLE_SECONDS]
         idle = [(name, session) for name, session in idle if name not in removed]
-        counts = Counter(session.address for session in self._sessions.values())
+        counts = Counter(session.client.address for session in self._sessions.values())
         surplus = len(self._sessions) - len(removed) - MAX_SESSIONS
         # Sessions of the address with most of them go first, so that no user can evict others by opening many pages.
-        for name, session in sorted(idle, key=lambda one: -counts[one[1].address]):
-            if counts[session.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
-                counts[session.address] -= 1
+        for name, session in sorted(idle, key=lambda one: -counts[one[1].client.address]):
+            if counts[session.client.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
+                counts[session.client.address] -= 1
                 surplus -= 1
                 removed.append(name)
         return [self._sessions.pop(name) for name in removed]

@@ -31,7 +31,6 @@ from ..store import download_name
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import Card, Page
-from .owners import owner_of
 from .params import (
     CONTROLS,
     PRESET_CONTROLS,
@@ -269,7 +268,7 @@ def _photo_data(call: Call) -> str:
     upload = call.session.upload
     if upload is None:
         return ""
-    address = call.services.addresses.region_address(owner_of(call.request), "photo", upload.path)
+    address = call.services.addresses.region_address(call.session.client, "photo", upload.path)
     size = upload.facts.width, upload.facts.height
     overview = templates.file_address(upload.thumbnail)
     shown: dict[str, Any] = {"overview": overview, "focus": upload.focus, "alpha": upload.facts.has_alpha}
@@ -464,7 +463,7 @@ def show_result(call: Call) -> Updates:
     if result is None:
         return {}
     png, output = services.enhancer.tasks.result_path(result.info["task_id"]), result.info["output"]
-    address = services.addresses.region_address(owner_of(call.request), "result", png)
+    address = services.addresses.region_address(call.session.client, "result", png)
     size, overview = (output["width"], output["height"]), templates.file_address(result.overview)
     values = {"photo": result.upload.version, "address": address, "size": size, "overview": overview}
     return {

@@ -21,7 +21,7 @@ KEY = "a1" * 16
 @pytest.fixture
 def listed(call: Call) -> Call:
     """A call of a page with a list of results."""
-    call.session.history = Owner(f"key {KEY}", "").digest
+    call.session.client = Owner(f"key {KEY}", "")
     call.session.values = dict(call.values)
     return call
 

@@ -26,9 +26,13 @@ from .stored_results import add_result, files_of, set_age
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
 
+def owner_with(key: str) -> Owner:
+    return Owner(f"key {key}", "an address")
+
+
 def list_of(key: str) -> str:
     """Return the name of the list of the browser with this key."""
-    return Owner(f"key {key}", "an address").digest
+    return owner_with(key).digest
 
 
 @pytest.fixture
@@ -40,8 +44,7 @@ def store(tmp_path) -> TaskStore:
 
 def begin(store: TaskStore, file: Path, key: str = KEY) -> Entry | None:
     """Record a run that begins for the browser with this key."""
-    session, sha256 = Session(file.parent), hashlib.sha256(file.read_bytes()).hexdigest()
-    session.history = list_of(key)
+    session, sha256 = Session(file.parent, owner_with(key)), hashlib.sha256(file.read_bytes()).hexdigest()
     upload = Upload(file, sha256, inspect(file), file, (0.5, 0.5), cast(Any, None))
     return record_run(store, session, upload, Settings("gentle"))
 

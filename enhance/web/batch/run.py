@@ -21,7 +21,6 @@ from ...settings import AUTO, Settings
 from ...store import Entry, report_name
 from .. import controls, templates
 from ..history import record_file, shorten, show_history, unfinished_state
-from ..owners import owner_of
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
 from ..solutions import is_of_preset
@@ -109,7 +108,7 @@ class PageBatch(BatchJob):
         super().finish_file(item)
         if item.info and item.result:
             services = self._call.services
-            services.owners.remember(owner_of(self._call.request), item.info)
+            services.owners.remember(self._session.client, item.info)
             with suppress(StorageError):
                 self._files.results[item.key] = services.downloads.link(item.result, self._name(item))
         self._record_end(item)
