@@ -50,7 +50,7 @@ from .processes import temporary_folder
 from .remote import Stored
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import Kind, Progress, Scheduler, Ticket
-from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings
+from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings, find_preset
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -499,7 +499,8 @@ class Enhancer:
         settings = presets.with_installed_models(settings)
         request = _request(image, settings, info["precision"], whole=preview.region.cut)
         is_outdated = info["approximate"] and self.engine.is_exact(settings.weights, request.network_key)
-        if request.network_key != preview.region.network_key or is_outdated:
+        has_other_scene = settings.scene != find_preset(info["preset"]).scene  # The output is without its faces.
+        if request.network_key != preview.region.network_key or is_outdated or has_other_scene:
             raise SettingsError("new_preview", preset=settings.preset)
         before, after, fidelity = render(preview.region, settings)
         changed = cast(PreviewInfo, {**info, **request.facts(), **fidelity_info(fidelity)})

@@ -80,6 +80,13 @@ def test_sliders_adjust_a_preview_without_the_network(enhancer, photo_file, monk
         enhancer.retune(preview, Settings.from_preset("gentle"))
 
 
+def test_a_preview_without_faces_cannot_become_one_with_faces(enhancer, photo_file, monkeypatch):
+    monkeypatch.setitem(PRESETS, "face", replace(PRESETS["face"], model=RAW.model))
+    preview = enhancer.preview(photo_file, RAW, size=24)
+    with pytest.raises(SettingsError, match="new preview"):
+        enhancer.retune(preview, Settings("face"))
+
+
 def test_dehaze_removes_haze_before_the_network(enhancer, photo, monkeypatch):
     monkeypatch.setitem(PRESETS, "dehaze", replace(PRESETS["dehaze"], model=RAW.model))
     veil = np.linspace(0.3, 0.7, 240)[:, None, None]

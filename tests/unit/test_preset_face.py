@@ -12,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Result, Settings, models
+from enhance.errors import SettingsError
 from enhance.images import Box, read_image
 from enhance.scenes.face_detection import TEMPLATE, Face
 from enhance.scenes.faces import FaceCache
@@ -83,6 +84,8 @@ def test_a_preview_shows_the_restored_face_and_strength_needs_no_network(enhance
 
     assert np.array_equal(preview.after, pixels(restored))
     assert not np.array_equal(weaker.after, preview.after)
+    with pytest.raises(SettingsError, match="new preview"):
+        enhancer.retune(preview, Settings.from_preset("gentle", **PLAIN))
 
 
 def test_an_image_without_a_face_has_the_result_of_gentle(enhancer, tmp_path):
