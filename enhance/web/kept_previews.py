@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
@@ -30,7 +30,7 @@ _REGIONS = 2
 class Key(NamedTuple):
     """What a network output belongs to. The rectangle is the one that was requested; its middle can be previewed."""
 
-    owner: str
+    owner: Owner
     photo: str
     rectangle: Box
     network: str
@@ -39,12 +39,17 @@ class Key(NamedTuple):
     def region(self) -> tuple[str, Box]:
         return self.photo, self.rectangle
 
+    @property
+    def party(self) -> str:
+        """The user or the address, which a client cannot invent."""
+        return self.owner.caller[0]
+
 
 class KeptPreviews:
     """The network outputs of previews, each for its owner only. Thread-safe.
 
-    They have at most `max_bytes`. Those that were used least recently are dropped first, and all after `seconds`
-    without use.
+    They have at most `max_bytes`. The user or the address with the most bytes loses first what it used least recently,
+    so that nobody gains by inventing owners. All are dropped after `seconds` without use.
     """
 
     def __init__(self, max_bytes: int = 256_000_000, seconds: float = 300):
@@ -79,7 +84,7 @@ class KeptPreviews:
                 if one.region not in newest:
                     del self._entries[one]
             while self._bytes() > self._max_bytes:
-                self._entries.popitem(last=False)
+                self._drop_one()
 
     def sweep(self) -> None:
         """Drop the outputs that were not used for long."""
@@ -87,6 +92,13 @@ class KeptPreviews:
         with self._lock:
             for key in [key for key, (_, used) in self._entries.items() if used <= oldest]:
                 del self._entries[key]
+
+    def _drop_one(self) -> None:
+        sizes = Counter[str]()
+        for key, (preview, _) in self._entries.items():
+            sizes[key.party] += preview.region.nbytes
+        ((largest, _),) = sizes.most_common(1)
+        del self._entries[next(key for key in self._entries if key.party == largest)]
 
     def _bytes(self) -> int:
         return sum(preview.region.nbytes for preview, _ in self._entries.values())
@@ -103,7 +115,7 @@ class View:
 
     def key(self, network: str) -> Key:
         """Return the key of an output with this `network_key`."""
-        return Key(self.owner.name, self.image.sha256, self.rectangle, network)
+        return Key(self.owner, self.image.sha256, self.rectangle, network)
 
 
 class ViewPreviews:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from enhance.images import Box
 from enhance.web.kept_previews import KeptPreviews, Key
+from enhance.web.owners import Owner
 
 from ..site import Site, wait_until
 from .calls import FAST, answer_to, begin, listen, upload, values_for
@@ -108,7 +109,7 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
         return kept
 
     def keys() -> Iterator[Key]:
-        yield from (Key(f"owner {n}", "photo", Box(0, 0, 8, 8), "network") for n in range(100))
+        yield from (Key(Owner(f"key {n}", "a"), "photo", Box(0, 0, 8, 8), "network") for n in range(100))
 
     kept = KeptPreviews()
     for key in keys():
@@ -116,8 +117,13 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
         assert kept.nbytes <= 256_000_000
     assert kept.nbytes == 240_000_000
     assert sum(kept.find(key) is not None for key in keys()) == 12
+    other = next(keys())._replace(owner=Owner("session b", "another address"))
+    kept.keep(other, preview(40))
+    for key in keys():
+        kept.keep(key, preview(20))
+    assert kept.find(other) is not None, "invented owners replace only outputs of their own address"
     kept.keep(next(keys()), preview(300))
-    assert kept.nbytes == 0, "an output that is larger than the limit is not kept"
+    assert kept.nbytes == 40_000_000, "an output that is larger than the limit is not kept"
 
     idle = KeptPreviews(seconds=0)
     idle.keep(next(keys()), preview(1))
