@@ -1,4 +1,4 @@
-"""Downscaling by the means of blocks of pixels, strip by strip."""
+"""Spans of rows, and downscaling by the means of blocks of pixels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ _STRIP_ROWS = 256
 def spans(length: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
     """Yield [first, last) of parts of `step` rows from `start` to `length`; the last one can have fewer."""
     return ((first, min(first + step, length)) for first in range(start, length, step))
+
+
+def widen(first: int, last: int, margin: int, length: int) -> tuple[int, int]:
+    """Return the span [first, last) with `margin` more rows or columns on each side, as far as there are any."""
+    return max(first - margin, 0), min(last + margin, length)
 
 
 def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from functools import cache, lru_cache
 import cv2
 import numpy as np
 
-from ..images import NO_DEGRADATION, Box, Degradation
+from ..images import NO_DEGRADATION, Box, Degradation, widen
 from .resample import area_weights, weighted_sums
 
 Rows = Callable[[int, int], np.ndarray]
@@ -29,13 +29,19 @@ Rows = Callable[[int, int], np.ndarray]
 
 _BLURS = (0.6, 1.2)
 _BLUR_TAPS = 11
-_CLEANED_RADIUS, _CORRECTED_RADIUS, _TEXTURE_RADIUS, _BROAD_RADIUS = 2, 1, 2, 7
-_DEBLUR_SIGMA, _DEBLUR_TAPS, _DEBLUR_GAIN = 0.8, 7, 2.0
+_CLEANED_RADIUS = 2
+_CORRECTED_RADIUS = 1
+_TEXTURE_RADIUS = 2
+_BROAD_RADIUS = 7
+_DEBLUR_SIGMA = 0.8
+_DEBLUR_TAPS = 7
+_DEBLUR_GAIN = 2.0
 _NOISE_OF_A_CHANNEL = 3.0  # Noise that differs between channels is weaker in the grey image where it is measured.
 DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
 """Rows above and below that `difference` depends on."""
 _CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
-_COLOUR_RADIUS, _COLOUR_SMOOTHNESS = 3, 25.0
+_COLOUR_RADIUS = 3
+_COLOUR_SMOOTHNESS = 25.0
 _COLOUR_HALO = 3 * _COLOUR_RADIUS
 _COLOUR_STRENGTH = 0.8
 """The largest strength at which colour noise is removed completely. Above, it decreases to nothing at 1."""
@@ -45,20 +51,26 @@ _ENLARGED_HALO = 2
 _SHAPE_RADIUS = 5
 METER_HALO = DIFFERENCE_HALO + _SHAPE_RADIUS
 """Rows above and below that the measured fidelity depends on."""
-_FAINT, _ROUNDING = 25.0, 0.1
-"""The variance of a contrast that is hardly visible, and that of rounding to 8 bits."""
-_HIDDEN_SHARE, _MOST_HIDDEN = 0.015, 2.0
+_FAINT = 25.0
+"""The variance of a contrast that is hardly visible."""
+_ROUNDING = 0.1
+"""The variance of rounding to 8 bits."""
+_HIDDEN_SHARE = 0.015
+_MOST_HIDDEN = 2.0
 """The share of the variance of the noise that can hide an error, up to a limit, so that noise alone is never "low"."""
 _LEAST_WEIGHT = 0.01
-_CONTRASTS = 0.5, 2.0
+_CONTRASTS = (0.5, 2.0)
 _WORST_SHARE = 0.01
-_BINS_PER_DECIBEL, _DECIBELS = 100, (-50, 60)
+_BINS_PER_DECIBEL = 100
+_LOWEST_DB = -50
+_HIGHEST_DB = 60
 _GRADES = {"very": 22.0, "good": 15.0, "fair": 7.0, "free": -math.inf}
 """The lowest `worst_db` of each grade. docs/fidelity.md has the measurements."""
 
 _LEAST_ENERGY = 0.25
 _BLOCK_PIXELS = 2**18
-_BLOCK_ROWS = 32, 256
+_MIN_BLOCK_ROWS = 32
+_MAX_BLOCK_ROWS = 256
 _AVERAGED_ROWS = 16
 _MEASURED_ROWS = 64
 
@@ -82,7 +94,8 @@ class Photo:
 
     def without_blocks(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) without JPEG blocks, float32 in 8-bit levels."""
-        return (self.deblocked or self.rows)(first, last).astype(np.float32) * np.float32(255 / self.levels)
+        rows = self.deblocked or self.rows
+        return rows(first, last).astype(np.float32) * np.float32(255 / self.levels)
 
 
 def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
@@ -98,7 +111,8 @@ def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
     def rows(first: int, last: int) -> np.ndarray:
         numbers = range((first - start) // height, -(-(last - start) // height))
         top = start + numbers.start * height
-        return np.concatenate([block(number) for number in numbers])[first - top : last - top]
+        blocks = np.concatenate([block(number) for number in numbers])
+        return blocks[first - top : last - top]
 
     return rows
 
@@ -115,17 +129,23 @@ class BaseLayer:
 
     def rows(self) -> Rows:
         """Return the rows of the layer, float32 in 8-bit levels."""
-        least, most = _BLOCK_ROWS
+        fitting = min(_BLOCK_PIXELS // self.photo.width, _MAX_BLOCK_ROWS)
         # OpenCV's box filters use running sums, so only fixed blocks give the same bits for any request.
-        return in_blocks(self._block, max(least, min(_BLOCK_PIXELS // self.photo.width, most)), cached=2)
+        return in_blocks(self._block, max(_MIN_BLOCK_ROWS, fitting), cached=2)
 
     def _block(self, first: int, last: int) -> np.ndarray:
         last = min(last, self.photo.height)
-        noise, colour_noise = self.photo.degradation.noise, self.photo.degradation.colour_noise
+        degradation = self.photo.degradation
         rest = 1 - self.strength
-        colour_share = min(rest / (1 - _COLOUR_STRENGTH), 1) if colour_noise else 0
-        halo = (_CORRECTION_HALO if self.fidelity else 0) + (_COLOUR_HALO if colour_share else 0)
-        low, high = max(first - halo, 0), min(last + halo, self.photo.height)
+        colour_share = 0.0
+        if degradation.colour_noise:
+            colour_share = min(rest / (1 - _COLOUR_STRENGTH), 1)
+        halo = 0
+        if self.fidelity:
+            halo += _CORRECTION_HALO
+        if colour_share:
+            halo += _COLOUR_HALO
+        low, high = widen(first, last, halo, self.photo.height)
         base = averages = np.zeros((high - low, self.photo.width, 3), np.float32)
         if rest:
             base, averages = self._enlarged(low, high, rest)
@@ -133,20 +153,22 @@ class BaseLayer:
             averages = averages + self.strength * self._averages(low, high)
         if self.fidelity:
             missing = difference(self.photo.without_blocks(low, high), averages)
-            correction = self.fidelity * _correction(missing, averages, noise)
-            base, averages = base + correction, averages + correction
+            correction = self.fidelity * _correction(missing, averages, degradation.noise)
+            base = base + correction
+            averages = averages + correction
         if colour_share:
-            base = base - colour_share * _colour_noise(averages, colour_noise)
+            base = base - colour_share * _colour_noise(averages, degradation.colour_noise)
         return base[first - low : last - low]
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
         """Return rows of G times `share`, and of the averages of its upscaling."""
-        halo = _CLEANED_HALO + _ENLARGED_HALO
-        low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        cleaned = share * _cleaned(self.photo.without_blocks(low, high), self.photo.degradation)
+        low, high = widen(first, last, _CLEANED_HALO + _ENLARGED_HALO, self.photo.height)
+        photo = self.photo.without_blocks(low, high)
+        cleaned = share * _cleaned(photo, self.photo.degradation)
         taps = _up_and_down(self.factor)
         averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
-        return cleaned[first - low : last - low], averaged[first - low : last - low]
+        inside = slice(first - low, last - low)
+        return cleaned[inside], averaged[inside]
 
     def _averages(self, first: int, last: int) -> np.ndarray:
         """Return rows of the averages of the network's output, read a few at a time because they are large."""
@@ -163,7 +185,8 @@ class BaseLayer:
 def _up_and_down(factor: int) -> np.ndarray:
     """Return the filter [5] that has the effect of upscaling by `factor` and averaging down again, along one side."""
     point = np.eye(5, dtype=np.float32)[2:3]
-    return cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC).reshape(5, factor).mean(1)
+    upscaled = cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC)
+    return upscaled.reshape(5, factor).mean(1)
 
 
 def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
@@ -172,14 +195,14 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
     All are float32 [n, W, 3] in 8-bit levels. D is the mean of the differences from the averages as they are and from
     two blurred versions, each weighted by how well it matches the photo in the neighbourhood.
     """
-    blurred = (cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS)
-    differences = [photo - one for one in (averages, *blurred)]
-    energies = [_mean(_grey(one * one), _BROAD_RADIUS) + _LEAST_ENERGY for one in differences]
+    blurred = [cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS]
+    differences = [photo - version for version in (averages, *blurred)]
+    energies = [_mean(_grey(each * each), _BROAD_RADIUS) + _LEAST_ENERGY for each in differences]
     least = np.minimum.reduce(energies)
     weights = [(least / energy) ** 4 for energy in energies]
     total = np.add.reduce(weights)
     shares = [_in_colour(weight / total) for weight in weights]
-    return np.add.reduce([cv2.multiply(one, share) for one, share in zip(differences, shares, strict=True)])
+    return np.add.reduce([*map(cv2.multiply, differences, shares)])
 
 
 def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
@@ -188,7 +211,8 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     spread = _grey(_variance(averages, _TEXTURE_RADIUS))
     textured = _in_colour(spread / (spread + smoothness / 2))
     tone = _mean(missing, _BROAD_RADIUS)
-    return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
+    structure = _guided(missing, averages, _CORRECTED_RADIUS, smoothness)
+    return tone + textured * (structure - tone)
 
 
 def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
@@ -206,16 +230,19 @@ def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
 
 def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
     """Return G, the photo without detail that is no more than noise, sharpened according to its softness."""
-    noise, radius = max(degradation.noise, 0.5) ** 2, _CLEANED_RADIUS
+    noise = max(degradation.noise, 0.5) ** 2
+    radius = _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    share = _in_colour(_share_of_signal(_variance(light, radius), noise))
-    share = np.maximum(share, _share_of_signal(_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise))
+    share_of_light = _share_of_signal(_variance(light, radius), noise)
+    share_of_channels = _share_of_signal(_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise)
+    share = np.maximum(_in_colour(share_of_light), share_of_channels)
     mean = _mean(photo, radius)
     clean = _mean(share, radius) * photo + _mean(mean - share * mean, radius)
     if degradation.softness == 0:
         return clean
     blurred = cv2.GaussianBlur(clean, (_DEBLUR_TAPS, _DEBLUR_TAPS), _DEBLUR_SIGMA)
-    return np.clip(clean + degradation.softness * _DEBLUR_GAIN * (clean - blurred), 0, 255)
+    sharpened = clean + degradation.softness * _DEBLUR_GAIN * (clean - blurred)
+    return np.clip(sharpened, 0, 255)
 
 
 def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
@@ -226,10 +253,12 @@ def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
 
 def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
     """Apply the guided filter (He, Sun and Tang, ECCV 2010) to each channel; `smoothness` is a variance."""
-    mean, middle = _mean(pixels, radius), _mean(guide, radius)
-    slope = _mean(guide * pixels, radius) - middle * mean
-    slope /= _variance(guide, radius) + smoothness
-    return _mean(slope, radius) * guide + _mean(mean - slope * middle, radius)
+    mean = _mean(pixels, radius)
+    guide_mean = _mean(guide, radius)
+    covariance = _mean(guide * pixels, radius) - guide_mean * mean
+    slope = covariance / (_variance(guide, radius) + smoothness)
+    offset = mean - slope * guide_mean
+    return _mean(slope, radius) * guide + _mean(offset, radius)
 
 
 def _mean(pixels: np.ndarray, radius: int) -> np.ndarray:
@@ -260,24 +289,28 @@ class AreaAverage:
 
     def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
         self.finished = 0
-        self._old_width, self._new_width = width, new_width
+        self._old_width = width
+        self._new_width = new_width
         self._positions, self._weights = area_weights(height, new_height)
-        self._ends = (self._positions * (self._weights > 0)).max(axis=1) + 1  # The rows that each new row needs.
+        needed = self._positions * (self._weights > 0)
+        self._ends = needed.max(axis=1) + 1  # The rows that each new row needs.
         self._rows = np.empty((0, new_width, 3), np.float32)  # From row `_first` on.
         self._first = 0
 
     def add(self, rows: np.ndarray) -> np.ndarray:
         """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, new_width, 3]."""
-        across = self._new_width / (self._old_width or rows.shape[1])
-        narrow = cv2.resize(rows.astype(np.float32), None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        share = self._new_width / (self._old_width or rows.shape[1])
+        narrow = cv2.resize(rows.astype(np.float32), None, fx=share, fy=1, interpolation=cv2.INTER_AREA)
         self._rows = np.concatenate([self._rows, narrow])
         end = self._first + len(self._rows)
-        new = slice(self.finished, int(np.searchsorted(self._ends, end, side="right")))
+        finished = int(np.searchsorted(self._ends, end, side="right"))
+        new = slice(self.finished, finished)
         positions = np.clip(self._positions[new], self._first, end - 1) - self._first
         means = weighted_sums(self._rows, positions, self._weights[new], 0)
-        self.finished = new.stop
-        needed = self._positions[new.stop, 0] if new.stop < len(self._ends) else end
-        self._rows, self._first = self._rows[needed - self._first :], int(needed)
+        self.finished = finished
+        needed = int(self._positions[finished, 0]) if finished < len(self._ends) else end
+        self._rows = self._rows[needed - self._first :]
+        self._first = needed
         return means
 
 
@@ -305,26 +338,31 @@ class FidelityMeter:
     """
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
-        self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
-        self._places = (
-            _places(self._box.top, self._box.height, photo.height),
-            _places(self._box.left, self._box.width, photo.width),
-        )
+        self._photo = photo
+        self._box = box or Box(0, 0, photo.width, photo.height)
+        self._rows_of_places = _places(self._box.top, self._box.height, photo.height)
+        self._columns_of_places = _places(self._box.left, self._box.width, photo.width)
         self._hidden = _ROUNDING + min(_HIDDEN_SHARE * photo.degradation.noise**2, _MOST_HIDDEN)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
         self._rows_left = size[0]
-        self._extra_rows, self._extra_columns = math.ceil(height) - size[0], math.ceil(width) - size[1]
+        self._extra_rows = math.ceil(height) - size[0]
+        self._extra_columns = math.ceil(width) - size[1]
         self._averaged = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
-        self._first = self._measured = 0
+        self._first = 0
+        self._measured = 0
         self._squares = 0.0
         # A histogram, because the worst hundredth is known only at the end and all ratios would need too much memory.
-        self._weights = np.zeros((_DECIBELS[1] - _DECIBELS[0]) * _BINS_PER_DECIBEL)  # By ratio in dB.
-        self._worst: tuple[float, tuple[int, int] | None] = 0.0, None  # The largest weighted ratio, and where it is.
+        self._weights = np.zeros((_HIGHEST_DB - _LOWEST_DB) * _BINS_PER_DECIBEL)  # By ratio in dB.
+        # The largest weighted ratio, and where it is. No ratio is 0, so no place is compared with None.
+        self._worst: tuple[float, tuple[int, int] | None] = (0.0, None)
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
-        colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
+        if rows.shape[2] > 2:
+            colour = rows[..., :3]
+        else:
+            colour = np.repeat(rows[..., :1], 3, axis=2)
         self._rows_left -= len(rows)
         extra_rows = 0 if self._rows_left else self._extra_rows
         if extra_rows or self._extra_columns:
@@ -332,45 +370,59 @@ class FidelityMeter:
         averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
         self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
-        is_complete = end == self._photo.height
-        if is_complete or len(self._averaged) > _MEASURED_ROWS + 2 * METER_HALO:
-            # The measure of a row needs the rows below it.
-            self._measure(end, end if is_complete else end - METER_HALO)
+        if end == self._photo.height:
+            self._measure(end, end)
+        elif len(self._averaged) > _MEASURED_ROWS + 2 * METER_HALO:
+            self._measure(end, end - METER_HALO)  # The measure of a row needs the rows below it.
 
     def _measure(self, end: int, last: int) -> None:
-        box, halo = self._box, METER_HALO
-        top, bottom = max(self._measured, box.top), min(last, box.top + box.height)
+        """Measure the rows before `last`, of which the averages before row `end` are known, and drop those."""
+        box = self._box
+        top = max(self._measured, box.top)
+        bottom = min(last, box.top + box.height)
         if top < bottom:
-            low, high, left = max(top - halo, 0), min(bottom + halo, end), max(box.left - halo, 0)
-            columns = slice(left, box.left + box.width + halo)
-            inside = slice(top - low, bottom - low), slice(box.left - left, box.left - left + box.width)
-            averaged = self._averaged[low - self._first : high - self._first, columns]
-            photo = self._photo.without_blocks(low, high)[:, columns]
-            missing = difference(photo, averaged)
-            contrast, error = _shape_errors(photo, photo - missing, self._photo.degradation.noise)
-            self._count(_grey(missing * missing)[inside], contrast[inside], error[inside], (box.left, top))
-        first, self._measured = max(last - METER_HALO, 0), last
-        self._averaged, self._first = self._averaged[first - self._first :], first
+            self._measure_rows(top, bottom, end)
+        self._measured = last
+        needed = max(last - METER_HALO, 0)
+        self._averaged = self._averaged[needed - self._first :]
+        self._first = needed
 
-    def _count(self, squares: np.ndarray, contrast: np.ndarray, error: np.ndarray, corner: tuple[int, int]) -> None:
+    def _measure_rows(self, top: int, bottom: int, end: int) -> None:
+        box = self._box
+        low, high = widen(top, bottom, METER_HALO, end)
+        left, right = widen(box.left, box.left + box.width, METER_HALO, self._photo.width)
+        averaged = self._averaged[low - self._first : high - self._first, left:right]
+        photo = self._photo.without_blocks(low, high)[:, left:right]
+        missing = difference(photo, averaged)
+        contrast, error = _shape_errors(photo, photo - missing, self._photo.degradation.noise)
+        squares = _grey(missing * missing)
+        first_column = box.left - left
+        inside = np.s_[top - low : bottom - low, first_column : first_column + box.width]
+        self._count(squares[inside], contrast[inside], error[inside], top)
+
+    def _count(self, squares: np.ndarray, contrast: np.ndarray, error: np.ndarray, top: int) -> None:
+        """Add the measures of the pixels of the box from row `top` on."""
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
         self._squares += float((weights * squares).sum(dtype=float))
-        left, top = corner
-        rows, columns = self._places
-        inside = (
-            slice(max(rows.start - top, 0), max(rows.stop - top, 0)),
-            slice(columns.start - left, columns.stop - left),
-        )
-        parts = (weights * (error + self._hidden) / (contrast + _FAINT))[inside]
-        if parts.size:
-            y, x = np.unravel_index(parts.argmax(), parts.shape)
-            place = columns.start + int(x), max(rows.start, top) + int(y)
-            # No part is 0 like the initial value, so no place is compared with None.
-            self._worst = max(self._worst, (float(parts[y, x]), place))
-        ratios = 10 * np.log10((contrast + _FAINT) / (error + self._hidden)) - _DECIBELS[0]
+        signal = contrast + _FAINT
+        distortion = error + self._hidden
+        self._find_worst(weights * distortion / signal, top)
+        ratios = 10 * np.log10(signal / distortion) - _LOWEST_DB
         bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
+
+    def _find_worst(self, parts: np.ndarray, top: int) -> None:
+        """Find the largest weighted ratio in `parts`, those of the pixels of the box from row `top` on."""
+        rows = self._rows_of_places
+        columns = self._columns_of_places
+        first_row = max(rows.start, top)
+        first_column = columns.start - self._box.left
+        inside = parts[first_row - top : max(rows.stop - top, 0), first_column : first_column + len(columns)]
+        if inside.size:
+            y, x = np.unravel_index(inside.argmax(), inside.shape)
+            place = (columns.start + int(x), first_row + int(y))
+            self._worst = max(self._worst, (float(inside[y, x]), place))
 
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.
@@ -379,13 +431,18 @@ class FidelityMeter:
         error in shape, over the worst hundredth of the weights, but at least over the weight of one neighbourhood.
         """
         total = self._weights.sum()
-        worst = min(max(_WORST_SHARE * total, (2 * _SHAPE_RADIUS + 1) ** 2), total)
+        neighbourhood = (2 * _SHAPE_RADIUS + 1) ** 2
+        worst = min(max(_WORST_SHARE * total, neighbourhood), total)
         counted = np.diff(np.minimum(np.cumsum(self._weights), worst), prepend=0)
-        bins = _DECIBELS[0] + (np.arange(len(counted)) + 0.5) / _BINS_PER_DECIBEL
-        ratio = (counted * 10 ** (-bins / 10)).sum() / worst
-        average = 255**2 / max(self._squares / total, 1e-12)
-        average_db, worst_db = (round(min(99.0, float(10 * np.log10(one))), 2) for one in (average, 1 / ratio))
-        return Fidelity(average_db, worst_db, self._worst[1])
+        decibels = _LOWEST_DB + (np.arange(len(counted)) + 0.5) / _BINS_PER_DECIBEL
+        distortion = (counted * 10 ** (-decibels / 10)).sum() / worst
+        mean_square = max(self._squares / total, 1e-12)
+        _, place = self._worst
+        return Fidelity(_in_decibels(255**2 / mean_square), _in_decibels(1 / distortion), place)
+
+
+def _in_decibels(ratio: float) -> float:
+    return round(min(99.0, float(10 * np.log10(ratio))), 2)
 
 
 def _places(first: int, count: int, length: int) -> range:
@@ -409,13 +466,14 @@ def _shape_errors(photo: np.ndarray, result: np.ndarray, noise: float) -> tuple[
     image. Brightness does not count. The contrast of the result is multiplied by the best factor within `_CONTRASTS`,
     and the rest of the difference is the error.
     """
-    pixels = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (photo, result)]
-    means = [_mean(one, _SHAPE_RADIUS) for one in pixels]
-
-    def covariance(one: int, other: int) -> np.ndarray:
-        return _mean(pixels[one] * pixels[other], _SHAPE_RADIUS) - means[one] * means[other]
-
-    contrast, own, common = covariance(0, 0), covariance(1, 1), covariance(0, 1)
-    gain = np.clip((common + _FAINT) / (np.maximum(own, 0) + _FAINT), *_CONTRASTS)
+    photo = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    result = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)
+    photo_mean = _mean(photo, _SHAPE_RADIUS)
+    result_mean = _mean(result, _SHAPE_RADIUS)
+    contrast = _mean(photo * photo, _SHAPE_RADIUS) - photo_mean * photo_mean
+    own = _mean(result * result, _SHAPE_RADIUS) - result_mean * result_mean
+    common = _mean(photo * result, _SHAPE_RADIUS) - photo_mean * result_mean
+    gain = (common + _FAINT) / (np.maximum(own, 0) + _FAINT)
+    gain = np.clip(gain, *_CONTRASTS)
     error = contrast - gain * (2 * common - gain * own)
     return np.maximum(contrast - noise**2, 0), np.maximum(error - noise**2, 0)
