@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import SettingsError
-from ..images import Box
+from ..images import Box, spans, widen
 from ..settings import PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
@@ -33,21 +33,24 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less than a 16th of the
     image per side.
     """
-    largest, longest = _largest_scale_of(settings, height, width), max(height, width)
+    largest = _largest_scale_of(settings, height, width)
     if settings.long_side is not None:
-        limits = math.ceil(longest / _MAX_REDUCTION), round(longest * largest)
+        longest = max(height, width)
+        limits = (math.ceil(longest / _MAX_REDUCTION), round(longest * largest))
         _check_size("long_side", settings.long_side, limits, height, width)
         return _scale_size(height, width, settings.long_side / longest)
     if settings.megapixels is not None:
         area = height * width / 1e6
         most = math.prod(_scale_size(height, width, largest)) / 1e6
         _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
-        return _scale_size(height, width, min(math.sqrt(settings.megapixels / area), largest))
+        scale = math.sqrt(settings.megapixels / area)
+        return _scale_size(height, width, min(scale, largest))
     if settings.is_print:
         setting, centimetres, pixels = _binding_side(settings, height, width)
-        dots = settings.resolution() / _INCH / pixels  # scale for each centimetre
-        _check_size(setting, centimetres, (1 / _MAX_REDUCTION / dots, largest / dots), height, width)
-        return _scale_size(height, width, centimetres * dots)
+        scale_of_centimetre = settings.resolution() / _INCH / pixels
+        limits = (1 / _MAX_REDUCTION / scale_of_centimetre, largest / scale_of_centimetre)
+        _check_size(setting, centimetres, limits, height, width)
+        return _scale_size(height, width, centimetres * scale_of_centimetre)
     scale = settings.scale or network_scale(settings)
     _check_size("scale", scale, (0, largest), height, width)
     return _scale_size(height, width, scale)
@@ -56,7 +59,9 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
 def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
     """Return the settings, with the largest possible size if theirs is too large for an image of `height` x `width`."""
     error = _size_error(settings, height, width)
-    return with_possible_size(settings, height, width) if error and error.key == "size_large" else settings
+    if error and error.key == "size_large":
+        return with_possible_size(settings, height, width)
+    return settings
 
 
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
@@ -69,11 +74,13 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
         return settings
     if settings.is_print:
         _, centimetres, pixels = _binding_side(settings, height, width)
-        dots = _INCH * pixels / centimetres  # The resolution of the image itself at this size.
-        least = math.ceil(dots / _MAX_REDUCTION + _ROUNDING)
-        most = math.floor(dots * _largest_scale_of(settings, height, width) - _ROUNDING)
+        own_dpi = _INCH * pixels / centimetres  # of the image itself at this size
+        largest = _largest_scale_of(settings, height, width)
+        least = math.ceil(own_dpi / _MAX_REDUCTION + _ROUNDING)
+        most = math.floor(own_dpi * largest - _ROUNDING)
+        dpi = min(max(settings.dpi or 0, least), most)
         with suppress(SettingsError):  # No resolution makes this print possible.
-            return replace(settings, dpi=min(max(settings.dpi or 0, least), most))
+            return replace(settings, dpi=dpi)
     limit = error.values.get("largest") or error.values["smallest"]
     return settings.changed(**{error.values["setting"]: float(limit)})
 
@@ -84,8 +91,11 @@ def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
     if error is None or error.key != "size_large":
         return settings
     share = float(error.values["largest"]) / float(error.values["value"])
-    sides = {name: getattr(settings, name) for name in PRINT_SIDES}
-    smaller = {name: side and math.floor(100 * share * side) / 100 for name, side in sides.items()}
+    smaller = {}
+    for name in PRINT_SIDES:
+        side = getattr(settings, name)
+        if side is not None:
+            smaller[name] = math.floor(100 * share * side) / 100
     return settings.changed(**smaller)
 
 
@@ -100,24 +110,30 @@ def _size_error(settings: Settings, height: int, width: int) -> SettingsError | 
 
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
     """Return the side of a print that determines the size of an image: its setting, its cm, and the image's pixels."""
-    across, down = settings.print_width, settings.print_height
-    is_turned = across is not None and down is not None and (across > down) != (width > height)
-    pixels = (height, width) if is_turned else (width, height)
-    sides = zip(PRINT_SIDES, (across, down), pixels, strict=True)
-    given = [(name, side, count) for name, side, count in sides if side]
-    return min(given, key=lambda one: one[1] / one[2])
+    across = settings.print_width
+    down = settings.print_height
+    if across and down and (across > down) != (width > height):  # The paper is turned.
+        height, width = width, height
+    sides = []
+    if across:
+        sides.append(("print_width", across, width))
+    if down:
+        sides.append(("print_height", down, height))
+    return min(sides, key=lambda side: side[1] / side[2])
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
     """Return the maximum scale of a result of an image; beyond the network's, its pixels are limited too."""
     limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
-    return min(largest_scale(settings), max(network_scale(settings), limit))
+    limit = max(network_scale(settings), limit)
+    return min(largest_scale(settings), limit)
 
 
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
     """Return whether a result of an image of this size is larger than the network's, so that it needs a second one."""
-    largest = _scale_size(height, width, network_scale(settings))
-    return any(side > limit for side, limit in zip(result_size(settings, height, width), largest, strict=True))
+    max_height, max_width = _scale_size(height, width, network_scale(settings))
+    new_height, new_width = result_size(settings, height, width)
+    return new_height > max_height or new_width > max_width
 
 
 def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
@@ -138,7 +154,8 @@ def _limit(value: float, towards: Callable[[float], int]) -> str:
     if isinstance(value, int):
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(value)))
-    return f"{towards(value * 10**digits) / 10**digits:.{digits}f}"
+    limit = towards(value * 10**digits) / 10**digits
+    return f"{limit:.{digits}f}"
 
 
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
@@ -155,10 +172,12 @@ def enlarge_rows(
 
     Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the border is repeated. Values can overshoot.
     """
-    low, high = max(first // factor - _HALO, 0), min(-(-last // factor) + _HALO, height)
+    low, high = widen(first // factor, -(-last // factor), _HALO, height)
     rows = source(low, high).astype(np.float32)
     size = (rows.shape[1] * factor, rows.shape[0] * factor)
-    return cv2.resize(rows, size, interpolation=cv2.INTER_CUBIC)[first - low * factor : last - low * factor]
+    enlarged = cv2.resize(rows, size, interpolation=cv2.INTER_CUBIC)
+    top = low * factor
+    return enlarged[first - top : last - top]
 
 
 def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
@@ -170,7 +189,8 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     def enlarged_rows(first: int, last: int) -> np.ndarray:
         return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], grid.factor, first, last)
 
-    return rounded(grid.rows_of_input(enlarged_rows, first, last), np.iinfo(plane.dtype).max)
+    levels = np.iinfo(plane.dtype).max
+    return rounded(grid.rows_of_input(enlarged_rows, first, last), levels)
 
 
 @dataclass(frozen=True)
@@ -180,6 +200,10 @@ class Cut:
     box: Box
     height: int
     width: int
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> Cut:
+        return cls(Box(0, 0, width, height), height, width)
 
 
 @dataclass(frozen=True)
@@ -199,8 +223,10 @@ class Grid:
     @classmethod
     def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
         """Return the grid for an image of `height` x `width`, or for a part of a larger one. Raises SettingsError."""
-        cut = cut or Cut(Box(0, 0, width, height), height, width)
-        factor = settings.factor * (SECOND_SCALE if has_second_pass(settings, cut.height, cut.width) else 1)
+        cut = cut or Cut.whole(height, width)
+        factor = settings.factor
+        if has_second_pass(settings, cut.height, cut.width):
+            factor *= SECOND_SCALE
         return cls(factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
 
     @property
@@ -211,27 +237,27 @@ class Grid:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the result, or of its part."""
-        (top, bottom), (left, right) = self._spans
+        top, bottom = self._vertical.covered
+        left, right = self._horizontal.covered
         return bottom - top, right - left
 
     @property
-    def _spans(self) -> tuple[Span, Span]:
-        """The rows and the columns of the whole result that depend on the part."""
-        cut, box = self.cut, self.cut.box
-        down, across = self.whole[0] / cut.height, self.whole[1] / cut.width
-        if not self.resizes:
-            down = across = self.factor / self.reduce
-        return (
-            _around(box.top * down, (box.top + box.height) * down, self.whole[0]),
-            _around(box.left * across, (box.left + box.width) * across, self.whole[1]),
-        )
+    def _vertical(self) -> _Axis:
+        cut = self.cut
+        return self._axis(cut.box.top, cut.box.height, cut.height, self.whole[0])
+
+    @property
+    def _horizontal(self) -> _Axis:
+        cut = self.cut
+        return self._axis(cut.box.left, cut.box.width, cut.width, self.whole[1])
+
+    def _axis(self, start: int, count: int, length: int, new_length: int) -> _Axis:
+        scale = new_length / length if self.resizes else self.factor / self.reduce
+        return _Axis(start, count, length, new_length, scale)
 
     def window(self, box: Box) -> tuple[slice, slice]:
         """Return the rows and columns of the result that show a region of the image."""
-        (top, _), (left, _) = self._spans
-        down = _scale_span(box.top, box.height, self.cut.height, self.whole[0])
-        across = _scale_span(box.left, box.width, self.cut.width, self.whole[1])
-        return slice(down[0] - top, down[1] - top), slice(across[0] - left, across[1] - left)
+        return self._vertical.window(box.top, box.height), self._horizontal.window(box.left, box.width)
 
     def rows(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) of the result, float32, from float32 rows of the network's size.
@@ -249,45 +275,71 @@ class Grid:
         return self._resample(source, first, last, 1)
 
     def _resample(self, source: Callable[[int, int], np.ndarray], first: int, last: int, reduce: int) -> np.ndarray:
-        (top, _), _ = self._spans
-        down = self._taps(0, (top + first, top + last), reduce)
-        across = self._taps(1, self._spans[1], reduce)
+        top, _ = self._vertical.covered
+        left, right = self._horizontal.covered
+        row_positions, row_weights = self._vertical.taps(top + first, top + last, self.factor, reduce)
+        columns = self._horizontal.taps(left, right, self.factor, reduce)
         step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
         parts = []
-        for start in range(0, last - first, step):  # A much smaller result needs many source rows.
-            positions, weights = (one[start : start + step] for one in down)
+        for start, end in spans(last - first, step):  # A much smaller result needs many source rows.
+            positions = row_positions[start:end]
             low = int(positions.min())
             rows = source(low, int(positions.max()) + 1)
-            parts.append(weighted_sums(weighted_sums(rows, positions - low, weights, 0), *across, 1))
+            narrow = weighted_sums(rows, positions - low, row_weights[start:end], 0)
+            parts.append(weighted_sums(narrow, *columns, 1))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _taps(self, axis: int, span: Span, reduce: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return for rows (or columns) of the whole result the source ones that they cover, and their weights."""
-        cut, box = self.cut, self.cut.box
-        length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
-        positions, weights = area_weights(self.factor * length / reduce, self.whole[axis])
-        available = self.factor * -(-part // reduce)
-        positions = np.clip(positions[slice(*span)] - self.factor * start // reduce, 0, available - 1)
-        return positions, weights[slice(*span)]
 
+@dataclass(frozen=True)
+class _Axis:
+    """The rows or the columns of a grid.
 
-def _around(first: float, last: float, most: int) -> Span:
-    """Return the whole pixels that [first, last) touches, from 0 to `most`."""
-    return max(0, math.floor(first + _ROUNDING)), min(most, math.ceil(last - _ROUNDING))
+    The part of the image has `count` of its `length` pixels, from `start` on. The whole result has `new_length`, and
+    `scale` times as many as the image, not rounded.
+    """
 
+    start: int
+    count: int
+    length: int
+    new_length: int
+    scale: float
 
-def _scale_span(start: int, length: int, whole: int, new_whole: int) -> Span:
-    """Return where a span of an image of `whole` pixels is in a result of `new_whole`."""
-    size = min(max(1, round(length * new_whole / whole)), new_whole)
-    first = max(0, min(round(start * new_whole / whole), new_whole - size))
-    return first, first + size
+    @property
+    def covered(self) -> Span:
+        """The rows of the whole result that depend on the part."""
+        first = math.floor(self.start * self.scale + _ROUNDING)
+        last = math.ceil((self.start + self.count) * self.scale - _ROUNDING)
+        return max(0, first), min(self.new_length, last)
+
+    def window(self, start: int, count: int) -> slice:
+        """Return the rows of the result of the part that show `count` rows of the image from `start` on."""
+        size = max(1, round(count * self.new_length / self.length))
+        size = min(size, self.new_length)
+        first = round(start * self.new_length / self.length)
+        first = max(0, min(first, self.new_length - size))
+        top, _ = self.covered
+        return slice(first - top, first + size - top)
+
+    def taps(self, first: int, last: int, factor: int, reduce: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return for rows [first, last) of the whole result the source ones that they cover, and their weights.
+
+        The source is `factor` times the size of the part, averaged down by `reduce`.
+        """
+        positions, weights = area_weights(factor * self.length / reduce, self.new_length)
+        available = factor * -(-self.count // reduce)
+        offset = factor * self.start // reduce
+        positions = np.clip(positions[first:last] - offset, 0, available - 1)
+        return positions, weights[first:last]
 
 
 def weighted_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any request."""
-    result = np.zeros((*rows.shape[:axis], len(positions), *rows.shape[axis + 1 :]), np.float32)
+    shape = list(rows.shape)
+    shape[axis] = len(positions)
+    result = np.zeros(shape, np.float32)
+    later_axes = [1] * (rows.ndim - axis - 1)
     for tap in range(positions.shape[1]):
-        weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - axis - 1))
+        weight = weights[:, tap].reshape(-1, *later_axes)
         result += np.take(rows, positions[:, tap], axis=axis) * weight
     return result
 
@@ -297,9 +349,11 @@ def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray
     """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights, which sum to 1."""
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
-    low, high = borders[:-1, None], borders[1:, None]
-    positions = np.floor(low + _ROUNDING).astype(np.int64) + np.arange(math.ceil(ratio) + 1)
-    weights = np.clip(np.minimum(positions + 1, high) - np.maximum(positions, low), 0, None)
-    weights[weights < _ROUNDING] = 0
-    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.clip(positions, 0, math.ceil(length) - 1), weights
+    low = borders[:-1, None]
+    high = borders[1:, None]
+    first = np.floor(low + _ROUNDING).astype(np.int64)
+    positions = first + np.arange(math.ceil(ratio) + 1)
+    covered = np.minimum(positions + 1, high) - np.maximum(positions, low)
+    covered[covered < _ROUNDING] = 0
+    weights = covered / covered.sum(axis=1, keepdims=True)
+    return np.clip(positions, 0, math.ceil(length) - 1), weights.astype(np.float32)
