@@ -10,31 +10,34 @@ output, each by at most the step that the averaging removes from the photo.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
-from ..images import SourceImage
+from ..images import SourceImage, spans, widen
 from .fidelity import Photo, Rows, in_blocks
 
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8
 _SHIFTS = [(down, (3 * down + half) % _SIDE) for down in range(_SIDE) for half in (0, _SIDE // 2)]
 """Rows and columns of the shifts. Each row and each column occurs twice, which leaves no trace of any grid."""
-_ROWS, _COLUMNS = 64, 504
+_ROWS = 64
+_COLUMNS = 504
 """The size of a tile. Its products are so small that OpenBLAS uses one thread: several threads cost more than they save
 as soon as other work is running."""
 _CACHED_STRIPS = 12
 """Enough for the rows of the largest preview, which the fidelity meter reads after the tuning."""
 _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
 """The DCT of a block as one matrix [frequency, pixel]."""
-_CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
+_CENTRES = (128, 0.5, 0.5)  # Of Y, Cr and Cb as OpenCV defines them for float32.
 _STEP_HALO = 4
 """The number of rows of the photo above and below that the output without steps depends on."""
 
-Matrices = list[tuple[np.ndarray, np.ndarray] | None]
-"""For each plane the matrices [64, 64] from pixels to quantisation steps and back; None to keep a plane."""
+Matrices = tuple[np.ndarray, np.ndarray]
+"""The matrices [64, 64] from the pixels of a block to its quantisation steps and back."""
 
 
 def has_blocks(image: SourceImage) -> bool:
@@ -45,56 +48,64 @@ def has_blocks(image: SourceImage) -> bool:
 
 def deblocked_rows(image: SourceImage) -> Rows:
     """Return the rows of a JPEG without its blocks, uint8 [n, W, 3]."""
-    matrices = _matrices(image)
+    light = _matrices(image.jpeg_table)
+    colour = _matrices(image.jpeg_chroma_table) if image.jpeg_chroma_table else None
+    matrices = [light, colour, colour]
     start = -(-image.first_block[0] % _SIDE)
     return in_blocks(lambda first, last: _strip(image, matrices, first, last), _ROWS, _CACHED_STRIPS, start)
 
 
-def _matrices(image: SourceImage) -> Matrices:
-    light, colour = (
-        np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
-        for table in (image.jpeg_table, image.jpeg_chroma_table)
-    )
-    return [
-        (_COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)) if steps.size else None
-        for steps in (light, colour, colour)
-    ]
+def _matrices(table: tuple[int, ...]) -> Matrices:
+    steps = np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
+    return _COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)
 
 
-def _strip(image: SourceImage, matrices: Matrices, first: int, last: int) -> np.ndarray:
+def _strip(image: SourceImage, matrices: Sequence[Matrices | None], first: int, last: int) -> np.ndarray:
     """Return whole rows of blocks, [last - first, W, 3], also where they reach beyond the image."""
-    left, height, width = -image.first_block[1] % _SIDE, image.height, image.width
-    low, high = first - _SIDE, last + _SIDE
-    rows = image.rgb[max(low, 0) : min(high, height)]
-    above, below, right = max(low, 0) - low, high - min(high, height), -(left + width) % _SIDE
+    left = -image.first_block[1] % _SIDE
+    right = -(left + image.width) % _SIDE
+    low, high = widen(first, last, _SIDE, image.height)
+    above = low - (first - _SIDE)
+    below = (last + _SIDE) - high
+    rows = image.rgb[low:high]
     rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)
-    strip = np.empty((last - first, left + width + right, 3), np.uint8)
-    for start in range(0, strip.shape[1], _COLUMNS):
-        strip[:, start : start + _COLUMNS] = _tile(rows[:, start : start + _COLUMNS + 2 * _SIDE], matrices)
-    return strip[:, left : left + width]
+    strip = np.empty((last - first, left + image.width + right, 3), np.uint8)
+    for start, end in spans(strip.shape[1], _COLUMNS):
+        strip[:, start:end] = _tile(rows[:, start : end + 2 * _SIDE], matrices)
+    return strip[:, left : left + image.width]
 
 
-def _tile(rgb: np.ndarray, matrices: Matrices) -> np.ndarray:
-    """Return a tile, uint8 [8n + 16, 8m + 16, 3], without its blocks and its border of 8 px."""
+def _tile(rgb: np.ndarray, matrices: Sequence[Matrices | None]) -> np.ndarray:
+    """Return a tile, uint8 [8n + 16, 8m + 16, 3], without its blocks and its border of 8 px.
+
+    `matrices` are those of Y, Cr and Cb; None keeps a plane.
+    """
     planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
-    clean = [
-        _recompressed(plane - centre, *pair) + centre if pair else plane
-        for plane, centre, pair in zip(planes, _CENTRES, matrices, strict=True)
-    ]
-    colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)[_SIDE:-_SIDE, _SIDE:-_SIDE]
-    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+    clean = []
+    for plane, centre, pair in zip(planes, _CENTRES, matrices, strict=True):
+        if pair is None:
+            clean.append(plane)
+        else:
+            clean.append(_recompressed(plane - centre, *pair) + centre)
+    colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)
+    inside = colour[_SIDE:-_SIDE, _SIDE:-_SIDE]
+    return np.clip(np.rint(inside), 0, 255).astype(np.uint8)
 
 
 def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
     """Return the mean of a plane after compression on each grid; a border of 8 px is undefined."""
-    height, width = (side - _SIDE for side in plane.shape)
+    height = plane.shape[0] - _SIDE
+    width = plane.shape[1] - _SIDE
+    down_blocks = height // _SIDE
+    across_blocks = width // _SIDE
     mean = np.zeros_like(plane)
     for down, across in _SHIFTS:
         part = np.s_[down : down + height, across : across + width]
-        cells = plane[part].reshape(height // _SIDE, _SIDE, width // _SIDE, _SIDE).swapaxes(1, 2)
-        blocks = cells.reshape(*cells.shape[:2], _SIDE * _SIDE)
+        cells = plane[part].reshape(down_blocks, _SIDE, across_blocks, _SIDE)
+        blocks = cells.swapaxes(1, 2).reshape(down_blocks, across_blocks, _SIDE * _SIDE)
         restored = np.rint(blocks @ to_steps) @ to_pixels
-        mean[part] += restored.reshape(cells.shape).swapaxes(1, 2).reshape(height, width)
+        cells = restored.reshape(down_blocks, across_blocks, _SIDE, _SIDE).swapaxes(1, 2)
+        mean[part] += cells.reshape(height, width)
     return mean
 
 
@@ -106,14 +117,14 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
     top, left = photo.first_block
 
     def rows(first: int, last: int) -> np.ndarray:
-        low, high = max(first // factor - _STEP_HALO, 0), min(-(-last // factor) + _STEP_HALO, photo.height)
-        pixels = network(factor * low, factor * high).astype(np.float32)
-        blocks = share * (
-            photo.rows(low, high).astype(np.float32) - photo.without_blocks(low, high)
-        )  # A JPEG has 8 bits.
+        low, high = widen(first // factor, -(-last // factor), _STEP_HALO, photo.height)
+        start = factor * low
+        pixels = network(start, factor * high).astype(np.float32)
+        with_blocks = photo.rows(low, high).astype(np.float32)  # A JPEG has 8 bits.
+        blocks = share * (with_blocks - photo.without_blocks(low, high))
         _remove_steps(pixels.swapaxes(0, 1), blocks.swapaxes(0, 1), left, factor)
         _remove_steps(pixels, blocks, (top - low) % _SIDE, factor)
-        return pixels[first - factor * low : last - factor * low]
+        return pixels[first - start : last - start]
 
     return rows
 
@@ -125,24 +136,32 @@ def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: in
     most the step of `blocks` is removed, and nothing if the two have opposite signs. The removed part decreases to 0
     over a pixel of the photo.
     """
-    near, reach = max(factor // 2, 1), factor + 1
+    near = max(factor // 2, 1)
+    reach = factor + 1
     rows = np.arange(first, len(blocks), _SIDE)
-    rows = rows[(factor * rows >= 2 * near) & (factor * rows >= reach) & (factor * rows + reach <= len(pixels))]
+    borders = factor * rows  # the first rows of `pixels` below each border
+    has_room = (borders >= max(2 * near, reach)) & (borders + reach <= len(pixels))
+    rows = rows[has_room]
     if not len(rows):
         return
 
     def lines(offset: int) -> np.ndarray:
-        start = factor * int(rows[0]) + offset
-        return pixels[start : start + factor * _SIDE * (len(rows) - 1) + 1 : factor * _SIDE]
+        """Return the rows of `pixels` at this distance from each border, as a view."""
+        first_line = factor * int(rows[0]) + offset
+        last_line = factor * int(rows[-1]) + offset
+        return pixels[first_line : last_line + 1 : factor * _SIDE]
 
-    above, below = lines(-near), lines(near - 1)
+    above = lines(-near)
+    below = lines(near - 1)
     slopes = above - lines(-2 * near) + lines(2 * near - 1) - below
     step = below - above - (2 * near - 1) / np.float32(2 * near) * slopes
     limit = np.repeat(blocks[rows] - blocks[rows - 1], factor, axis=1)
     step = np.clip(step, np.minimum(limit, 0), np.maximum(limit, 0))
     for distance in range(reach):
-        ramp, rest = (distance + 0.5) / (near - 0.5), (reach - distance - 0.5) / (reach - near + 0.5)
+        ramp = (distance + 0.5) / (near - 0.5)
+        rest = (reach - distance - 0.5) / (reach - near + 0.5)
         removed = np.float32(min(ramp, rest) / 2) * step
-        below, above = lines(distance), lines(-1 - distance)
+        below = lines(distance)
         below -= removed
+        above = lines(-1 - distance)
         above += removed

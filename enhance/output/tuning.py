@@ -13,6 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from ..images import widen
 from ..settings import Settings
 from .deblocking import without_steps
 from .fidelity import BaseLayer, Photo, Rows
@@ -46,38 +47,49 @@ class Tuning:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the result's rows [first, last), rounded to the nearest level."""
+        height, width = self.grid.size
         corrects_edges = self.settings.tuning and self.alpha is not None
-        if not (self.grid.resizes or self._tunes or corrects_edges):
-            return self._overlaid(self.network(first, last), first)[:, : self.grid.size[1]]
-        height, _ = self.grid.size
-        halo = _SHARPEN_HALO if self.settings.tuning and self.settings.sharpen > 0 else 0
-        low, high = max(first - halo, 0), min(last + halo, height)
+        if not (self.grid.resizes or self._mixes or self._adjusts_colour or corrects_edges):
+            rows = self._overlaid(self.network(first, last), first)
+            return rows[:, :width]
+        halo = 0
+        if self.settings.tuning and self.settings.sharpen > 0:
+            halo = _SHARPEN_HALO
+        low, high = widen(first, last, halo, height)
         rows = self.grid.rows(self._mixed, low, high)
         if corrects_edges:
             rows = self._with_edges(rows, low, high)
-        if self._tunes:
+        if self._adjusts_colour:
             rows = _coloured(rows, self.settings, self.photo.levels)
         return rounded(rows[first - low : last - low], self.photo.levels)
 
     @property
-    def _tunes(self) -> bool:
+    def _mixes(self) -> bool:
         settings = self.settings
-        values = settings.blend, settings.fidelity, settings.sharpen, settings.saturation, settings.contrast
-        return settings.tuning and values != (1, 0, 0, 1, 1)
+        return settings.tuning and (settings.blend != 1 or settings.fidelity != 0)
+
+    @property
+    def _adjusts_colour(self) -> bool:
+        settings = self.settings
+        changes = settings.sharpen != 0 or settings.saturation != 1 or settings.contrast != 1
+        return settings.tuning and changes
 
     @cached_property
     def _base(self) -> Rows | None:
-        settings = self.settings
-        if not settings.tuning or (settings.blend, settings.fidelity) == (1, 0):
+        if not self._mixes:
             return None
-        return BaseLayer(self._smooth_network, self.photo, settings.factor, settings.blend, settings.fidelity).rows()
+        settings = self.settings
+        layer = BaseLayer(self._smooth_network, self.photo, settings.factor, settings.blend, settings.fidelity)
+        return layer.rows()
 
     @cached_property
     def _smooth_network(self) -> Rows:
         """The rows of the network's output, without the steps of JPEG blocks below Strength 1."""
         settings = self.settings
-        share = min(_STEPS_REMOVED * (1 - settings.blend), 1) if settings.tuning and self.photo.deblocked else 0
-        return without_steps(self.network, self.photo, settings.factor, share) if share else self.network
+        share = min(_STEPS_REMOVED * (1 - settings.blend), 1)
+        if share == 0 or not settings.tuning or self.photo.deblocked is None:
+            return self.network
+        return without_steps(self.network, self.photo, settings.factor, share)
 
     def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
         """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is below a half.
@@ -87,15 +99,17 @@ class Tuning:
 
         def premultiplied(first: int, last: int) -> np.ndarray:
             alpha = self.alpha[first:last, :, None].astype(np.float32)  # type: ignore[index]
-            return np.concatenate([self.photo.rows(first, last) * alpha, alpha], axis=2)
+            colour = self.photo.rows(first, last) * alpha
+            return np.concatenate([colour, alpha], axis=2)
 
         def upscaled(first: int, last: int) -> np.ndarray:
             return enlarge_rows(premultiplied, self.photo.height, self.settings.factor, first, last)
 
-        mixed, levels = self.grid.rows(upscaled, first, last), self.photo.levels
+        levels = self.photo.levels
+        mixed = self.grid.rows(upscaled, first, last)
         alpha = mixed[..., 3:]
-        # 1 up to a quarter of full alpha, 0 from a half on. Where alpha rounds to 0 in 8 bits, no colour is known.
-        weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1) * (alpha * 2 * 255 > levels)
+        weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1)  # 1 up to a quarter of full alpha, 0 from a half on
+        weight[alpha * 2 * 255 <= levels] = 0  # Where alpha rounds to 0 in 8 bits, no colour is known.
         colour = np.clip(mixed[..., :3] / np.maximum(alpha, 1), 0, levels)
         return rows + weight * (colour - rows)
 
@@ -108,7 +122,9 @@ class Tuning:
         return self._overlaid(rows, first)
 
     def _overlaid(self, rows: np.ndarray, first: int) -> np.ndarray:
-        return rows if self.overlay is None else self.overlay(rows, first)
+        if self.overlay is None:
+            return rows
+        return self.overlay(rows, first)
 
 
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
@@ -117,10 +133,11 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
     Sharpness is an unsharp mask on the luma, so that edges get no colour fringes.
     """
     coloured = rows
-    if (settings.contrast, settings.saturation) != (1, 1):
+    if settings.contrast != 1 or settings.saturation != 1:
         shares = np.clip(rows, 0, levels)
         shares /= np.float32(levels)
-        coloured = _saturated(_contrasted(shares, settings.contrast), settings.saturation)
+        shares = _contrasted(shares, settings.contrast)
+        coloured = _saturated(shares, settings.saturation)
         coloured *= np.float32(levels)
         np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1), out=coloured)
     if settings.sharpen > 0:
@@ -137,7 +154,8 @@ def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
     if contrast <= 1:
         return contrast * colour + np.float32((1 - contrast) / 2)
     from_middle = 2 * colour - 1
-    slope = np.float32(contrast) - np.float32(contrast - 1) * cv2.multiply(from_middle, from_middle)
+    squared = cv2.multiply(from_middle, from_middle)
+    slope = np.float32(contrast) - np.float32(contrast - 1) * squared
     return (cv2.multiply(from_middle, slope) + 1) / 2
 
 
@@ -148,8 +166,10 @@ def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
     chroma = cv2.subtract(colour, grey)
     if saturation <= 1:
         return grey + saturation * chroma
-    channels, tiny = cv2.split(chroma), np.float32(1e-6)
-    highest, lowest = cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2])
+    red, green, blue = cv2.split(chroma)
+    highest = cv2.max(cv2.max(red, green), blue)
+    lowest = cv2.min(cv2.min(red, green), blue)
+    tiny = np.float32(1e-6)
     edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))  # 1 is on the edge of the gamut.
     gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
     return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))
