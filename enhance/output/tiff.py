@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from isal import isal_zlib
@@ -17,15 +18,51 @@ from isal import isal_zlib
 from ..images.exif import EMPTY, EXIF_IFD, GPS_IFD, INTEROP_IFD, TYPE_SIZES, read_directory
 from .png import PngFormat
 
-_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SIGNED_RATIONAL, _LONG8 = 1, 3, 4, 5, 7, 10, 16
+_BYTE = 1
+_SHORT = 3
+_LONG = 4
+_RATIONAL = 5
+_UNDEFINED = 7
+_SIGNED_RATIONAL = 10
+_LONG8 = 16
+_NUMBER_SIZES = TYPE_SIZES | {_RATIONAL: 4, _SIGNED_RATIONAL: 4}
+"""Bytes of the numbers that a change of the byte order reverses; a fraction has two."""
 _CLASSIC_BYTES = (1 << 32) - (64 << 20)
 """Pixels of more bytes need BigTIFF. The rest is for metadata and for strips that cannot be compressed."""
 _LEVEL = 1
+_STRIP_OFFSETS = 273
+_STRIP_BYTES = 279
 _PIXEL_TAGS = {
     *(*range(0x0100, 0x0107), 0x0111, *range(0x0115, 0x011A), 0x011C, 0x013D, *range(0x0140, 0x0146), 0x014A),
     *range(0x0200, 0x0215),
 }
 """EXIF tags that describe how the pixels of the original are stored."""
+
+_Entry: TypeAlias = tuple[int, bytes]
+"""The type and the bytes of a value."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The numbers of a TIFF as `struct` denotes them: their byte order, counts of entries, and offsets.
+
+    `offset_type` is the type of an offset in an entry. The offset of the main directory is at `main_offset`.
+    """
+
+    order: str
+    count: str
+    offset: str
+    offset_type: int
+    main_offset: int
+
+    def pack(self, kind: str, *numbers: int) -> bytes:
+        """Return the bytes of numbers; `kind` is as `struct` denotes it."""
+        return struct.pack(f"{self.order}{len(numbers)}{kind}", *numbers)
+
+
+_LITTLE_ENDIAN = _Layout("<", "H", "I", _LONG, main_offset=4)
+_BIG_ENDIAN = _Layout(">", "H", "I", _LONG, main_offset=4)
+_BIG_TIFF = _Layout("<", "Q", "Q", _LONG8, main_offset=8)
 
 
 def write_tiff(file: BinaryIO, form: PngFormat, strips: Iterable[np.ndarray], rows_per_strip: int) -> None:
@@ -35,52 +72,68 @@ def write_tiff(file: BinaryIO, form: PngFormat, strips: Iterable[np.ndarray], ro
     one can have fewer.
     """
     exif = form.metadata.exif or EMPTY
-    is_big = form.height * form.width * form.channels * form.bits // 8 > _CLASSIC_BYTES
-    is_swapped = is_big and exif.startswith(b"MM")  # Pillow reads no BigTIFF of that byte order.
-    order = ">" if exif.startswith(b"MM") and not is_big else "<"
-    offset, kind = ("Q", _LONG8) if is_big else ("I", _LONG)
-    file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0) if is_big else exif)
-    starts, lengths = [], []
+    if form.height * form.width * form.channels * form.bits // 8 > _CLASSIC_BYTES:
+        layout = _BIG_TIFF
+        file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0))
+    else:
+        layout = _BIG_ENDIAN if exif.startswith(b"MM") else _LITTLE_ENDIAN
+        file.write(exif)
+    starts: list[int] = []
+    lengths: list[int] = []
     for strip in strips:
-        packed = isal_zlib.compress(_predict(strip, order), _LEVEL)
+        packed = isal_zlib.compress(_predict(strip, layout.order), _LEVEL)
         starts.append(file.tell())
         lengths.append(len(packed))
         file.write(packed)
-    entries = {tag: entry for tag, entry in _entries(exif, None, is_swapped).items() if tag not in _PIXEL_TAGS}
-    if is_big:
-        for tag in {EXIF_IFD, GPS_IFD} & entries.keys():
-            # The interoperability directory is not written again, so a reference to it would be wrong.
-            values = {one: entry for one, entry in _entries(exif, tag, is_swapped).items() if one != INTEROP_IFD}
-            entries[tag] = kind, struct.pack("<Q", _write_directory(file, values, order, is_big))
-    entries |= _image_entries(form, order, min(rows_per_strip, form.height))
-    for tag, numbers in ((273, starts), (279, lengths)):
-        entries[tag] = kind, struct.pack(f"{order}{len(numbers)}{offset}", *numbers)
-    directory = _write_directory(file, entries, order, is_big)
-    file.seek(8 if is_big else 4)
-    file.write(struct.pack(order + offset, directory))
+    if layout is _BIG_TIFF:
+        entries = _copy_directories(file, exif)
+    else:
+        entries = read_directory(exif)
+    entries = {tag: entry for tag, entry in entries.items() if tag not in _PIXEL_TAGS}
+    entries |= _image_entries(form, layout, min(rows_per_strip, form.height))
+    entries[_STRIP_OFFSETS] = (layout.offset_type, layout.pack(layout.offset, *starts))
+    entries[_STRIP_BYTES] = (layout.offset_type, layout.pack(layout.offset, *lengths))
+    directory = _write_directory(file, entries, layout)
+    file.seek(layout.main_offset)
+    file.write(layout.pack(layout.offset, directory))
     file.seek(0, 2)
 
 
-def _entries(exif: bytes, tag: int | None, is_swapped: bool) -> dict[int, tuple[int, bytes]]:
-    """Return type and bytes of the values in a directory of the block, in the other byte order if `is_swapped`."""
-    found = read_directory(exif, tag)
-    if not is_swapped:
-        return found
-    sizes = TYPE_SIZES | {_RATIONAL: 4, _SIGNED_RATIONAL: 4}
-    return {
-        one: (kind, np.frombuffer(value, f"u{sizes[kind]}").byteswap().tobytes())
-        for one, (kind, value) in found.items()
-    }
+def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
+    """Write the directories of an EXIF block into a BigTIFF, except the main one, whose entries are returned."""
+    entries = _read_little_endian(exif)
+    for tag in {EXIF_IFD, GPS_IFD} & entries.keys():
+        values = _read_little_endian(exif, tag)
+        # The interoperability directory is not written again, so a reference to it would be wrong.
+        values.pop(INTEROP_IFD, None)
+        entries[tag] = (_LONG8, struct.pack("<Q", _write_directory(file, values, _BIG_TIFF)))
+    return entries
+
+
+def _read_little_endian(exif: bytes, tag: int | None = None) -> dict[int, _Entry]:
+    """Return the values of a directory in the byte order of a BigTIFF, because Pillow reads no other one."""
+    entries = read_directory(exif, tag)
+    if not exif.startswith(b"MM"):
+        return entries
+    return {one: (kind, _swapped(kind, value)) for one, (kind, value) in entries.items()}
+
+
+def _swapped(kind: int, value: bytes) -> bytes:
+    """Return the bytes of a value in the other byte order."""
+    numbers = np.frombuffer(value, f"u{_NUMBER_SIZES[kind]}")
+    return numbers.byteswap().tobytes()
 
 
 def _predict(rows: np.ndarray, order: str) -> bytes:
     """Return the bytes of rows [n, W, C] as differences to the pixel on the left."""
     values = rows.copy()
     values[:, 1:] -= rows[:, :-1]
-    return values.astype(np.dtype(f"{order}u{values.itemsize}"), copy=False).tobytes()
+    stored = np.dtype(f"{order}u{values.itemsize}")
+    return values.astype(stored, copy=False).tobytes()
 
 
-def _image_entries(form: PngFormat, order: str, rows_per_strip: int) -> dict[int, tuple[int, bytes]]:
+def _image_entries(form: PngFormat, layout: _Layout, rows_per_strip: int) -> dict[int, _Entry]:
+    """Return the entries that describe the pixels, and the blocks of metadata that EXIF does not contain."""
     shorts = {
         258: [form.bits] * form.channels,
         259: [8],  # deflate
@@ -88,33 +141,40 @@ def _image_entries(form: PngFormat, order: str, rows_per_strip: int) -> dict[int
         277: [form.channels],
         284: [1],  # all channels of a pixel together
         317: [2],  # the predictor
-        **({338: [2]} if form.channels in (2, 4) else {}),  # alpha that is not premultiplied
     }
+    if form.channels in (2, 4):
+        shorts[338] = [2]  # alpha that is not premultiplied
     longs = {256: form.width, 257: form.height, 278: rows_per_strip}
-    blocks = {700: (_BYTE, form.metadata.xmp), 33723: (_UNDEFINED, form.metadata.iptc), 34675: (_UNDEFINED, form.icc)}
-    return {
-        **{tag: (_SHORT, struct.pack(f"{order}{len(numbers)}H", *numbers)) for tag, numbers in shorts.items()},
-        **{tag: (_LONG, struct.pack(order + "I", number)) for tag, number in longs.items()},
-        **{tag: (kind, block) for tag, (kind, block) in blocks.items() if block},
-    }
+    entries = {tag: (_SHORT, layout.pack("H", *numbers)) for tag, numbers in shorts.items()}
+    entries |= {tag: (_LONG, layout.pack("I", number)) for tag, number in longs.items()}
+    if form.metadata.xmp:
+        entries[700] = (_BYTE, form.metadata.xmp)
+    if form.metadata.iptc:
+        entries[33723] = (_UNDEFINED, form.metadata.iptc)
+    if form.icc:
+        entries[34675] = (_UNDEFINED, form.icc)
+    return entries
 
 
-def _write_directory(file: BinaryIO, entries: Mapping[int, tuple[int, bytes]], order: str, is_big: bool) -> int:
+def _write_directory(file: BinaryIO, entries: Mapping[int, _Entry], layout: _Layout) -> int:
     """Write values and directory, each at an even offset as TIFF 6.0 demands; return the offset of the directory."""
-    count, entry, offset = ("Q", "HHQ", "Q") if is_big else ("H", "HHI", "I")
-    room, packed = struct.calcsize("=" + offset), []
+    field_size = struct.calcsize("=" + layout.offset)
+    packed = [layout.pack(layout.count, len(entries))]
     for tag, (kind, value) in sorted(entries.items()):
-        number = len(value) // TYPE_SIZES[kind]
-        if len(value) > room:
+        count = len(value) // TYPE_SIZES[kind]
+        if len(value) > field_size:
             start = _align(file)
             file.write(value)
-            value = struct.pack(order + offset, start)
-        packed.append(struct.pack(order + entry, tag, kind, number) + value.ljust(room, b"\0"))
+            value = layout.pack(layout.offset, start)
+        packed += [layout.pack("H", tag, kind), layout.pack(layout.offset, count)]
+        packed.append(value.ljust(field_size, b"\0"))
+    packed.append(bytes(field_size))  # 0: no next directory
     start = _align(file)
-    file.write(struct.pack(order + count, len(entries)) + b"".join(packed) + bytes(room))  # 0: no next directory
+    file.writelines(packed)
     return start
 
 
 def _align(file: BinaryIO) -> int:
+    """Move the end of a file to an even offset, and return it."""
     file.write(bytes(file.tell() % 2))
     return file.tell()
