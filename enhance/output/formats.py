@@ -8,6 +8,7 @@ other formats are encoded in one piece. The memory for that is checked before, a
 from __future__ import annotations
 
 import io
+import math
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,12 +38,18 @@ from .tiff import write_tiff
 
 FINE = 90
 """From this quality on, colour has the resolution of brightness (4:4:4) if the format allows it."""
-_STRIP, _STRIP_BYTES = 16, 1 << 20
-"""The rows of the largest JPEG block, and the bytes of a strip. Such a strip has fewer than the 65,535 blocks that a
-restart interval can have."""
+_STRIP = 16
+"""The rows of the largest JPEG block."""
+_STRIP_BYTES = 1 << 20
+"""The bytes of a strip, which then has fewer than the 65,535 blocks that a restart interval can have."""
 _THOROUGH_PIXELS = 10_000_000
 """Smaller AVIFs are encoded at speed 6, larger ones at 8: 2.6 times as fast, 12 % larger."""
 _RESOURCE_BYTES = 65_000
+_START_OF_FRAME = (0xC0, 0xC1)  # Baseline, extended.
+_START_OF_SCAN = 0xDA
+_RESTART_INTERVAL = 0xDD
+_START_OF_IMAGE = b"\xff\xd8"
+_END_OF_IMAGE = b"\xff\xd9"
 _ONE_PIECE = threading.Lock()
 _POLL_SECONDS = 0.1
 
@@ -146,18 +153,21 @@ class Encoding:
         return self.format == "png" and self.metadata == "keep" and self.label
 
     def __str__(self) -> str:
-        parts = (
-            (self.format, True),
-            (str(self.quality), not self.lossless),
-            (self.metadata, True),
-            (self.background, self.background != "white" and not self.file_format.alpha),
-            ("unlabelled", not self.label),
-        )
-        return "-".join(part for part, is_stated in parts if is_stated)
+        parts = [self.format]
+        if not self.lossless:
+            parts.append(str(self.quality))
+        parts.append(self.metadata)
+        if self.background != "white" and not self.file_format.alpha:
+            parts.append(self.background)
+        if not self.label:
+            parts.append("unlabelled")
+        return "-".join(parts)
 
     def mark(self, *, has_gain_map: bool) -> str | None:
         """Return what the mark of a file states about its encoding, None for a stored PNG."""
-        return None if self.is_stored else f"{self}-hdr" if has_gain_map and self.format == "jpeg" else str(self)
+        if self.is_stored:
+            return None
+        return f"{self}-hdr" if has_gain_map and self.format == "jpeg" else str(self)
 
     def notes(
         self, *, alpha: bool, bits: int, icc: bytes | None, variants: Mapping[str, Metadata], has_gain_map: bool
@@ -168,30 +178,38 @@ class Encoding:
         depth; "location_left": XMP or IPTC with a location, if none is wanted; and the notes of
         `enhance.images.metadata.fit_to_format`.
         """
-        wanted, metadata = variants[self.metadata], variants["keep"]
-        lost = {
-            f"on_{self.background}": alpha and not self.file_format.alpha,
-            "eight_bits": bits > 8 and self.file_format.bits == 8,
-            "ten_bits": bits > 8 and self.file_format.bits == 10,
-            "location_left": self.metadata == "no-location"
-            and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
-            "in_srgb": self.converts_to_srgb(icc),
-        }
-        return [note for note, is_lost in lost.items() if is_lost] + fit_to_format(
-            wanted, self.format, has_gain_map=has_gain_map
-        )[1]
+        form = self.file_format
+        metadata = variants["keep"]
+        wanted = variants[self.metadata]
+        notes = []
+        if alpha and not form.alpha:
+            notes.append(f"on_{self.background}")
+        if bits > 8 and form.bits == 8:
+            notes.append("eight_bits")
+        if bits > 8 and form.bits == 10:
+            notes.append("ten_bits")
+        if self.metadata == "no-location" and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc):
+            notes.append("location_left")
+        if self.converts_to_srgb(icc):
+            notes.append("in_srgb")
+        _, left = fit_to_format(wanted, self.format, has_gain_map=has_gain_map)
+        return notes + left
 
     def converts_to_srgb(self, icc: bytes | None) -> bool:
         """Return whether colours with this profile become 8-bit sRGB: a lossy JPEG XL keeps no other profile."""
-        return self.format == "jxl" and not self.lossless and "sRGB" not in (profile_name(icc) or "sRGB")
+        if self.format != "jxl" or self.lossless:
+            return False
+        return "sRGB" not in (profile_name(icc) or "sRGB")
 
     def input_notes(self, notes: Iterable[str], *, has_gain_map: bool) -> list[str]:
         """Return those `notes` on the input that apply to a file in this encoding.
 
         `has_gain_map`: the result has a gain map, which a JPEG keeps.
         """
-        keeps_map = has_gain_map and self.format == "jpeg"
-        return [note for note in notes if note in INPUT_NOTES and not (keeps_map and note == "gain_map_left")]
+        known = set(INPUT_NOTES)
+        if has_gain_map and self.format == "jpeg":
+            known.remove("gain_map_left")
+        return [note for note in notes if note in known]
 
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
@@ -199,7 +217,8 @@ class Encoding:
         Raises PictureError if it is too large for the format, MemoryShortError if memory is short, and SettingsError
         if the format's library is not installed.
         """
-        form, size = self.file_format, {"format": self.file_format.name, "width": f"{width:,}", "height": f"{height:,}"}
+        form = self.file_format
+        size = {"format": form.name, "width": f"{width:,}", "height": f"{height:,}"}
         if self.format in ("webp", "avif") and not features.check(self.format):
             raise SettingsError("format_missing", format=form.name, library="Pillow")
         if self.format == "jxl" and not jxl.is_available():
@@ -208,8 +227,15 @@ class Encoding:
             raise PictureError("format_too_long", limit=f"{form.side:,}", **size)
         if width * height > form.pixels:
             raise PictureError("format_too_large", limit=PixelCount(form.pixels), **size)
-        each = form.memory[0 if self.lossless else 1 + (self.quality < FINE)]
-        needed, free = width * height * each, free_memory()
+        lossless, fine, coarse = form.memory
+        if self.lossless:
+            bytes_per_pixel = lossless
+        elif self.quality >= FINE:
+            bytes_per_pixel = fine
+        else:
+            bytes_per_pixel = coarse
+        needed = width * height * bytes_per_pixel
+        free = free_memory()
         if needed > free:
             raise MemoryShortError("format_memory", needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}", **size)
 
@@ -236,10 +262,12 @@ def export(
         encoding.check(width, height)
         origin = origin_of(png)
         gain_map = image.gain_map if encoding.format == "jpeg" else None
-        metadata = _exported_metadata(image.variants, encoding, origin, gain_map is not None)
-        has_mark = marked or encoding.metadata != "none"
-        stated = encoding.mark(has_gain_map=gain_map is not None)
-        mark = replace(origin, encoding=stated).mark() if has_mark else b""
+        has_gain_map = gain_map is not None
+        metadata = _exported_metadata(image.variants, encoding, origin, has_gain_map)
+        mark = b""
+        if marked or encoding.metadata != "none":
+            stated = encoding.mark(has_gain_map=has_gain_map)
+            mark = replace(origin, encoding=stated).mark()
         result = _Source(image, encoding, metadata, mark, stop, gain_map)
         writers = {"png": _write_png, "jpeg": _write_jpeg, "tiff": _write_tiff}
         write = writers.get(encoding.format, _write_in_one_piece)
@@ -258,22 +286,26 @@ def _exported_metadata(
     exported, _ = fit_to_format(variants[encoding.metadata], encoding.format, has_gain_map=has_gain_map)
     if origin.source_type is None:
         return exported
-    own = None if encoding.metadata == "none" or origin.source_type == "none" else origin.source_type
-    source_type = read_source_type(variants["keep"].xmp) if encoding.label else own
+    if encoding.label:
+        source_type = read_source_type(variants["keep"].xmp)
+    elif encoding.metadata == "none" or origin.source_type == "none":
+        source_type = None
+    else:
+        source_type = origin.source_type
     return replace(exported, xmp=with_source_type(exported.xmp, source_type))
 
 
 def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> list[str]:
     """Return `Encoding.input_notes` and `Encoding.notes` for a finished PNG. Raises PictureError."""
     with PngReader(png) as image:
-        own = encoding.notes(
+        notes = encoding.notes(
             alpha=image.channels in (2, 4),
             bits=image.bits,
             icc=image.icc,
             variants=image.variants,
             has_gain_map=image.has_gain_map,
         )
-        return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + own
+        return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + notes
 
 
 @dataclass(frozen=True)
@@ -301,78 +333,104 @@ class _Source:
 
     def whole(self, *, as_colour: bool = False) -> tuple[np.ndarray, bytes | None]:
         """Return all pixels of `strips`, and their profile. `as_colour` converts grey to RGB in sRGB."""
-        whole = np.concatenate([*self.strips(max(1, _STRIP_BYTES // self.image.row_bytes))])
+        whole = np.concatenate([*self.strips(self.strip_rows)])
         if not as_colour:
             return whole, self.image.icc
         grey = grey_in_srgb(whole, self.image.icc)
-        return np.concatenate([np.repeat(grey[..., :1], 3, axis=2), grey[..., 1:]], axis=2), None
+        colour = np.repeat(grey[..., :1], 3, axis=2)
+        return np.concatenate([colour, grey[..., 1:]], axis=2), None
+
+    @property
+    def strip_rows(self) -> int:
+        """The rows of a strip of `_STRIP_BYTES`."""
+        return max(1, _STRIP_BYTES // self.image.row_bytes)
 
     def ending(self, start: bytes | memoryview) -> bytes:
         """Return the last bytes of a file that begins with `start`: its mark, if it has one."""
-        return marked_ending(bytes(start[:16]), self.mark) if self.mark else b""
+        if not self.mark:
+            return b""
+        return marked_ending(bytes(start[:16]), self.mark)
 
     @property
     def form(self) -> PngFormat:
-        image, (height, width) = self.image, self.image.size
+        image = self.image
+        height, width = image.size
         return PngFormat(width, height, image.channels, image.bits, image.icc, self.metadata)
 
 
 def _write_png(file: BinaryIO, source: _Source) -> None:
-    image = source.image
     file.writelines(source.form.head())
-    image.copy_pixels(file)
+    source.image.copy_pixels(file)
     file.write(source.ending(SIGNATURE) or END)
 
 
 def _write_tiff(file: BinaryIO, source: _Source) -> None:
-    step = max(1, _STRIP_BYTES // source.image.row_bytes)
+    step = source.strip_rows
     write_tiff(file, source.form, source.strips(step), step)
     file.write(source.mark)
 
 
 def _write_jpeg(file: BinaryIO, source: _Source) -> None:
-    """Write strips of whole blocks, each of them a restart interval, and the gain map behind them."""
-    image, quality = source.image, source.encoding.quality
-    height, width = image.size
-    step = _STRIP * max(1, min(_STRIP_BYTES // (_STRIP * image.row_bytes), 64))
-    fine = quality >= FINE
-    block = 8 if fine or image.channels < 3 else 16
-    interval = -(-width // block) * (step // block)
-    options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
-    ending = source.ending(b"\xff\xd8") or b"\xff\xd9"
-    # The mark is at the end of the file, so it belongs to the gain map.
-    attached = source.gain_map[:-2] + ending if source.gain_map else b""
-    metadata = _jpeg_metadata(source, attached)
-    index = 0
-    for number, strip in enumerate(source.strips(step)):
-        coded = io.BytesIO()
-        # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip fits all scans.
-        Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
-        head, scan = _split_jpeg(coded.getvalue(), height, interval)
-        if attached and not number:
-            index = head.index(index_segment(0, 0, len(attached)))
-        file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
-        file.write(scan)
-    if not attached:
+    """Write a JPEG, and the gain map behind it."""
+    ending = source.ending(_START_OF_IMAGE) or _END_OF_IMAGE
+    if source.gain_map is None:
+        _write_jpeg_photo(file, source, b"")
         file.write(ending)
         return
-    file.write(b"\xff\xd9")
+    # The mark is at the end of the file, so it belongs to the gain map.
+    attached = source.gain_map.removesuffix(_END_OF_IMAGE) + ending
+    head = _write_jpeg_photo(file, source, attached)
+    file.write(_END_OF_IMAGE)
     size = file.tell()
     file.write(attached)
+    index = head.index(index_segment(0, 0, len(attached)))
     file.seek(index)  # The length of the photo is known now.
     file.write(index_segment(size, size - index - INDEX_HEADER, len(attached)))
 
 
-def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
-    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment.
+def _write_jpeg_photo(file: BinaryIO, source: _Source, attached: bytes) -> bytes:
+    """Write strips of whole blocks, each of them a restart interval, up to the end marker; return the head.
 
     `attached` is the gain map behind the JPEG; it can be empty.
     """
-    metadata, xmp = source.metadata, source.metadata.xmp
-    resource = photoshop_resource(metadata.iptc) if metadata.iptc else b""
-    parts = (resource[first : first + _RESOURCE_BYTES] for first in range(0, len(resource), _RESOURCE_BYTES))
-    segments = [segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
-    segments += [segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]
+    image = source.image
+    height, width = image.size
+    is_fine = source.encoding.quality >= FINE
+    subsampling = "4:4:4" if is_fine else "4:2:0"
+    block = 8 if is_fine or image.channels < 3 else 16
+    blocks_high = min(source.strip_rows // _STRIP, 64)
+    step = _STRIP * max(1, blocks_high)
+    interval = math.ceil(width / block) * (step // block)
+
+    def encode(strip: np.ndarray, **metadata: Any) -> tuple[bytes, bytes]:
+        coded = io.BytesIO()
+        photo = Image.fromarray(_squeeze(strip))
+        photo.save(coded, "JPEG", quality=source.encoding.quality, subsampling=subsampling, **metadata)
+        return _split_jpeg(coded.getvalue(), height, interval)
+
+    strips = source.strips(step)
+    # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip fits all scans.
+    head, scan = encode(next(strips), **_jpeg_metadata(source, attached))
+    file.write(head)
+    file.write(scan)
+    for number, strip in enumerate(strips):
+        _, scan = encode(strip)
+        file.write(bytes([0xFF, 0xD0 + number % 8]))
+        file.write(scan)
+    return head
+
+
+def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
+    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment."""
+    metadata = source.metadata
+    xmp = metadata.xmp
+    segments = []
+    if metadata.iptc:
+        resource = photoshop_resource(metadata.iptc)
+        for first, last in spans(len(resource), _RESOURCE_BYTES):
+            segments.append(segment(0xED, b"Photoshop 3.0\0" + resource[first:last]))
+    for _, value in metadata.texts:
+        segments.append(segment(0xFE, value.encode("utf-8")))
     if attached:
         xmp = with_directory(xmp, attached)
         segments += [version_segment(attached), index_segment(0, 0, len(attached))]
@@ -387,16 +445,19 @@ def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
 
 def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]:
     """Return a JPEG's head with another height and a restart interval, and its scan without the end marker."""
-    head, position, marker = coded[:2], 2, 0
-    while marker != 0xDA:
+    head = _START_OF_IMAGE
+    position = len(head)
+    marker = 0
+    while marker != _START_OF_SCAN:
         marker, length = struct.unpack_from(">xBH", coded, position)
-        part = coded[position : position + 2 + length]
-        if marker in (0xC0, 0xC1):
+        end = position + 2 + length
+        part = coded[position:end]
+        if marker in _START_OF_FRAME:
             part = part[:5] + struct.pack(">H", height) + part[7:]
-        if marker == 0xDA:
-            head += segment(0xDD, struct.pack(">H", interval))
+        if marker == _START_OF_SCAN:
+            head += segment(_RESTART_INTERVAL, struct.pack(">H", interval))
         head += part
-        position += 2 + length
+        position = end
     return head, coded[position:-2]
 
 
@@ -416,8 +477,10 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
 
 def _encode_webp(source: _Source) -> Iterable[bytes | memoryview]:
     values, icc = source.whole(as_colour=source.image.channels < 3)
-    quality: dict[str, Any] = {"lossless": True, "exact": True} if source.encoding.lossless else {"method": 4}
-    data = _save_with_pillow(values, source, icc, **quality)
+    if source.encoding.lossless:
+        data = _save_with_pillow(values, source, icc, lossless=True, exact=True)
+    else:
+        data = _save_with_pillow(values, source, icc, method=4)
     chunk = source.ending(data)
     return _webp_with_chunk(data, chunk, values) if chunk else [data]
 
@@ -428,21 +491,28 @@ def _webp_with_chunk(data: memoryview, chunk: bytes, values: np.ndarray) -> Iter
     Only the extended format, which begins with a VP8X chunk, may have unknown chunks (WebP container specification).
     """
     extended = b""
-    if data[12:16] != b"VP8X":
-        height, width = ((side - 1).to_bytes(3, "little") for side in values.shape[:2])
-        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if values.shape[2] == 4 else 0) + width + height
-    length = 4 + len(extended) + len(data) - 12 + len(chunk)
-    yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, data[12:], chunk)
+    chunks = data[12:]
+    if chunks[:4] != b"VP8X":
+        height, width, channels = values.shape
+        flags = 0x10 if channels == 4 else 0
+        extended = struct.pack("<4sIB3x", b"VP8X", 10, flags)
+        extended += (width - 1).to_bytes(3, "little")
+        extended += (height - 1).to_bytes(3, "little")
+    length = 4 + len(extended) + len(chunks) + len(chunk)
+    yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, chunks, chunk)
 
 
 def _encode_avif(source: _Source) -> Iterable[bytes | memoryview]:
     values, icc = source.whole(as_colour=source.image.channels == 2)  # AVIF has no grey with transparency.
-    speed = 6 if values.shape[0] * values.shape[1] <= _THOROUGH_PIXELS else 8
+    height, width, channels = values.shape
+    speed = 6 if height * width <= _THOROUGH_PIXELS else 8
     if values.dtype == np.uint16:
         data = _encode_deep_avif(values, source, icc, speed)
     else:
-        chroma = "4:0:0" if values.shape[2] == 1 else "4:4:4" if source.encoding.quality >= FINE else "4:2:0"
-        data = _save_with_pillow(values, source, icc, subsampling=chroma, speed=speed)
+        subsampling = "4:4:4" if source.encoding.quality >= FINE else "4:2:0"
+        if channels == 1:
+            subsampling = "4:0:0"
+        data = _save_with_pillow(values, source, icc, subsampling=subsampling, speed=speed)
     return [data, source.ending(data)]
 
 
@@ -457,19 +527,27 @@ def _encode_deep_avif(values: np.ndarray, source: _Source, icc: bytes | None, sp
         cv2.IMAGE_METADATA_XMP: source.metadata.xmp,
         cv2.IMAGE_METADATA_ICCP: icc,
     }
-    found = {kind: np.frombuffer(block, np.uint8) for kind, block in blocks.items() if block}
+    kinds = [kind for kind, block in blocks.items() if block]
+    contents = [np.frombuffer(block, np.uint8) for block in blocks.values() if block]
     options = [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_SPEED, speed]
     options += [cv2.IMWRITE_AVIF_QUALITY, source.encoding.quality]
-    done, coded = cv2.imencodeWithMetadata(".avif", values, list(found), list(found.values()), options)
-    if not done:
+    is_done, coded = cv2.imencodeWithMetadata(".avif", values, kinds, contents, options)
+    if not is_done:
         raise MemoryError("OpenCV encoded no AVIF")
     return coded.data
 
 
 def _save_with_pillow(values: np.ndarray, source: _Source, icc: bytes | None, **options: Any) -> memoryview:
-    coded, blocks = io.BytesIO(), {"exif": source.metadata.exif or b"", "xmp": source.metadata.xmp or b""}
-    name, quality = source.encoding.file_format.name, source.encoding.quality
-    Image.fromarray(_squeeze(values)).save(coded, name, quality=quality, icc_profile=icc, **blocks, **options)
+    coded = io.BytesIO()
+    Image.fromarray(_squeeze(values)).save(
+        coded,
+        source.encoding.file_format.name,
+        quality=source.encoding.quality,
+        icc_profile=icc,
+        exif=source.metadata.exif or b"",
+        xmp=source.metadata.xmp or b"",
+        **options,
+    )
     return coded.getbuffer()
 
 
@@ -501,24 +579,32 @@ def typical_bytes(encoding: Encoding, pixels: int) -> int:
 
 
 def _squeeze(values: np.ndarray) -> np.ndarray:
+    """Return pixels as Pillow expects them: grey has no axis of channels."""
     return values[..., 0] if values.shape[2] == 1 else values
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if values.dtype == np.uint8:
+        return values
+    rounded = (values.astype(np.uint32) + 128) // 257
+    return rounded.astype(np.uint8)
 
 
 def _in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
     """Convert uint8 [H, W, 1 to 4] from a profile to sRGB; alpha stays."""
     if values.shape[2] < 3:
         return grey_in_srgb(values, icc)
-    return np.dstack([np.asarray(srgb_image(values[..., :3], icc)), values[..., 3:]])
+    colour = np.asarray(srgb_image(values[..., :3], icc))
+    return np.dstack([colour, values[..., 3:]])
 
 
 def _on_background(values: np.ndarray, level: int) -> np.ndarray:
     """Return grey or colour with alpha, uint8 or uint16, over an 8-bit level as uint8 [n, W, 1 or 3], rounded once."""
     levels = int(np.iinfo(values.dtype).max)
+    background = np.uint64(levels // 255 * level)
+    colour = values[..., :-1].astype(np.uint64)
     alpha = values[..., -1:].astype(np.uint64)
-    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels // 255 * level) * (levels - alpha)
+    mixed = colour * alpha + background * (levels - alpha)
     divisor = np.uint64(levels * (levels // 255))  # `levels` squared becomes 255.
-    return ((mixed + divisor // 2) // divisor).astype(np.uint8)
+    rounded = (mixed + divisor // 2) // divisor
+    return rounded.astype(np.uint8)
