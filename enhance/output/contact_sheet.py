@@ -14,9 +14,13 @@ from ..i18n import wrap
 from .thumbnails import resize_to_fit, srgb_image
 
 _FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
-_MIN_WIDTH, _MAX_SIDE, _GAP = 260, 2048, 24
-_INK, _GREY, _PAPER, _EMPTY = (28, 30, 34), (98, 102, 110), (255, 255, 255), (236, 237, 240)
-
+_MIN_WIDTH = 260
+_MAX_SIDE = 2048
+_GAP = 24
+_INK = (28, 30, 34)
+_GREY = (98, 102, 110)
+_PAPER = (255, 255, 255)
+_EMPTY = (236, 237, 240)
 
 SheetCell = tuple[str, str, np.ndarray | None]
 """The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if there are none."""
@@ -28,24 +32,39 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
     `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A missing image is a
     grey area.
     """
-    images = [None if pixels is None else resize_to_fit(pixels, _MAX_SIDE) for *_, pixels in cells]
-    sizes = [pixels.shape[:2] for pixels in images if pixels is not None]
-    high, wide = max(size[0] for size in sizes), max(_MIN_WIDTH, *(size[1] for size in sizes))
-    large, small = _font(wide // 16), _font(wide // 22)
-    lines = [wrap(description, small.getlength, wide) for _, description, _ in cells]
-    caption_height = round(1.7 * large.size + 1.4 * small.size * max(map(len, lines)))
+    images = [_reduced(pixels) for *_, pixels in cells]
+    sizes = [image.shape[:2] for image in images if image is not None]
+    image_height = max(height for height, _ in sizes)
+    image_width = max(_MIN_WIDTH, *(width for _, width in sizes))
+    name_font = _font(image_width // 16)
+    text_font = _font(image_width // 22)
+    name_height = 1.7 * name_font.size
+    line_height = 1.4 * text_font.size
+    texts = [wrap(description, text_font.getlength, image_width) for _, description, _ in cells]
+    caption_height = round(name_height + line_height * max(map(len, texts)))
     columns = math.ceil(math.sqrt(len(cells)))
-    across, down = wide + _GAP, high + caption_height + _GAP
-    sheet = Image.new("RGB", (columns * across + _GAP, -(-len(cells) // columns) * down + _GAP), _PAPER)
+    rows = math.ceil(len(cells) / columns)
+    across = image_width + _GAP
+    down = image_height + caption_height + _GAP
+    sheet = Image.new("RGB", (columns * across + _GAP, rows * down + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for number, ((name, *_), pixels) in enumerate(zip(cells, images, strict=True)):
-        left, top = _GAP + number % columns * across, _GAP + number // columns * down
-        empty = Image.new("RGB", sizes[0][::-1], _EMPTY)
-        sheet.paste(empty if pixels is None else srgb_image(pixels, icc), (left, top))
-        draw.text((left, top + high + 0.2 * large.size), name, _INK, large)
-        for line, words in enumerate(lines[number]):
-            draw.text((left, top + high + 1.7 * large.size + 1.4 * small.size * line), words, _GREY, small)
+    empty = Image.new("RGB", sizes[0][::-1], _EMPTY)
+    for number, ((name, *_), image, lines) in enumerate(zip(cells, images, texts, strict=True)):
+        row, column = divmod(number, columns)
+        left = _GAP + column * across
+        top = _GAP + row * down
+        caption = top + image_height
+        sheet.paste(empty if image is None else srgb_image(image, icc), (left, top))
+        draw.text((left, caption + 0.2 * name_font.size), name, _INK, name_font)
+        for line, words in enumerate(lines):
+            draw.text((left, caption + name_height + line_height * line), words, _GREY, text_font)
     return np.asarray(sheet)
+
+
+def _reduced(pixels: np.ndarray | None) -> np.ndarray | None:
+    if pixels is None:
+        return None
+    return resize_to_fit(pixels, _MAX_SIDE)
 
 
 @cache

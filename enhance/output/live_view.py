@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from ..engine.raw_store import streams_columns
+from ..images import downscaled_size
 from .result import ResultRows
 from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen
 
@@ -28,9 +29,11 @@ class LiveView:
         self._passed = 0
         self._length = factor * max(width, height)
         across = factor * min(width, height)
-        self._live = Thumbnail(-(-self._length // self._step), -(-across // self._step), limit=LIMIT)
+        live_height, live_width = downscaled_size(self._length, across, self._step)
+        self._live = Thumbnail(live_height, live_width, limit=LIMIT)
         shown = self._upright(self._live.pixels)
-        shown[:] = resize_for_screen(backdrop, shown.shape[:2])[..., :3] // 2
+        resized = resize_for_screen(backdrop, shown.shape[:2])
+        shown[:] = resized[..., :3] // 2
         self._has_changed = False
         self._shown = 0.0
         self.overview: Thumbnail | None = None
@@ -39,7 +42,8 @@ class LiveView:
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
         rows = self._upright(strip)
-        thinned = rows[-self._passed % self._step :: self._step, :: self._step]
+        first = -self._passed % self._step
+        thinned = rows[first :: self._step, :: self._step]
         self._passed += len(rows)
         if thinned.size:
             self._live.add(np.ascontiguousarray(thinned))
@@ -56,7 +60,8 @@ class LiveView:
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
-        self.overview, self.icc = Thumbnail(*rows.size, channels=rows.channels), icc_for_screen(rows.image)
+        self.overview = Thumbnail(*rows.size, channels=rows.channels)
+        self.icc = icc_for_screen(rows.image)
         return self.overview
 
     def view(self, every: float) -> np.ndarray | None:
@@ -64,5 +69,6 @@ class LiveView:
         now = time.monotonic()
         if not self._has_changed or now - self._shown < every:
             return None
-        self._has_changed, self._shown = False, now
+        self._has_changed = False
+        self._shown = now
         return self._upright(self._live.pixels)

@@ -49,17 +49,18 @@ class Scene:
         self, image: SourceImage, settings: Settings, degradation: Degradation = NO_DEGRADATION, box: Box | None = None
     ) -> Photo:
         """Return the network's input; `box` is the region of the image that `image` is, if it is a part."""
-        top, left = (box.top, box.left) if box else (0, 0)
-
-        def without_haze(rows: Rows) -> Rows:
-            haze, strength = self.haze, settings.strength
-            if haze is None:
-                return rows
-            return lambda first, last: remove_haze(rows(first, last), haze, strength, top=top + first, left=left)
-
-        rows = without_haze(lambda first, last: image.rgb[first:last])
-        deblocked = without_haze(deblocked_rows(image)) if has_blocks(image) else None
+        box = box or Box(0, 0, image.width, image.height)
+        rows = self._without_haze(lambda first, last: image.rgb[first:last], settings.strength, box)
+        deblocked = None
+        if has_blocks(image):
+            deblocked = self._without_haze(deblocked_rows(image), settings.strength, box)
         return Photo(rows, image.height, image.width, image.levels, degradation, deblocked, image.first_block)
+
+    def _without_haze(self, rows: Rows, strength: float, box: Box) -> Rows:
+        haze = self.haze
+        if haze is None:
+            return rows
+        return lambda first, last: remove_haze(rows(first, last), haze, strength, top=box.top + first, left=box.left)
 
     def network_pixels(
         self, image: SourceImage, settings: Settings, box: Box | None = None, folder: Path | None = None
@@ -67,7 +68,8 @@ class Scene:
         """Return the network's input as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
         if self.haze is None:
             return image.rgb
-        return collect(self.photo(image, settings, box=box).rows, image.rgb.shape, image.rgb.dtype.name, folder)
+        photo = self.photo(image, settings, box=box)
+        return collect(photo.rows, image.rgb.shape, image.rgb.dtype.name, folder)
 
 
 def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
@@ -100,8 +102,9 @@ class ResultRows:
 
     @cached_property
     def _tuning(self) -> Tuning:
-        has_alpha = self.image.alpha is not None
-        alpha = self.image.downscale(self.settings.reduce).alpha if has_alpha else None
+        alpha = self.image.alpha
+        if alpha is not None:
+            alpha = self.image.downscale(self.settings.reduce).alpha
         return Tuning(self.network, self.photo, self.settings, self.grid, self.overlay, alpha)
 
     @property
@@ -117,13 +120,15 @@ class ResultRows:
     @property
     def channels(self) -> int:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
-        return (1 if self.image.grey else 3) + (0 if self.image.alpha is None else 1)
+        colours = 1 if self.image.grey else 3
+        return colours if self.image.alpha is None else colours + 1
 
     def meter(self, box: Box | None = None) -> FidelityMeter:
         """Return a meter for the fidelity of this result, or of a region of it in pixels of the photo."""
-        height, width = (self.settings.reduce * side for side in self.size)
-        covered = height * self.photo.height / self.image.height, width * self.photo.width / self.image.width
-        return FidelityMeter(self.photo, self.size, covered, box)
+        height, width = self.size
+        rows = self.settings.reduce * height * self.photo.height / self.image.height
+        columns = self.settings.reduce * width * self.photo.width / self.image.width
+        return FidelityMeter(self.photo, self.size, (rows, columns), box)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
@@ -143,7 +148,8 @@ def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[i
     """
     if not patches:
         return None
-    top, left = settings.factor * origin[0], settings.factor * origin[1]
+    top = settings.factor * origin[0]
+    left = settings.factor * origin[1]
     return lambda rows, first: blend_faces(rows, top + first, patches, settings.strength, left=left)
 
 
@@ -162,7 +168,7 @@ def encode_gain_map(image: SourceImage, size: tuple[int, int]) -> bytes | None:
     new_height = max(1, round(rows * share))
     new_width = max(1, round(columns * share))
     factor = max(1, math.ceil(new_height / height), math.ceil(new_width / width))
-    grid = Grid(factor, 1, Cut(Box(0, 0, width, height), height, width), (new_height, new_width))
+    grid = Grid(factor, 1, Cut.whole(height, width), (new_height, new_width))
     strips = [enlarge(plane, grid, first, last) for first, last in spans(new_height, _STRIP)]
     return encode_map(np.concatenate(strips), image.gain_map.header)
 
@@ -182,13 +188,17 @@ def write_png(
     measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite with generated content
     if faces were restored or the fidelity is low. Raises StorageError, and Cancelled if `stop` is set.
     """
-    image, dpi = result.image, result.settings.dpi
+    image = result.image
+    dpi = result.settings.dpi
     height, width = result.size
     metadata = image.metadata.with_size(width, height)
-    metadata = metadata if dpi is None else metadata.with_resolution(dpi)
-    xmp, has_faces, is_labelled = metadata.xmp, result.overlay is not None, bool(result.settings.model)
+    if dpi is not None:
+        metadata = metadata.with_resolution(dpi)
+    xmp = metadata.xmp
+    is_labelled = bool(result.settings.model)
     if is_labelled:
-        metadata = replace(metadata, xmp=with_source_type(xmp, label_of(xmp, generated=has_faces)))
+        has_faces = result.overlay is not None
+        metadata = replace(metadata, xmp=_labelled(xmp, generated=has_faces))
     gain_map = encode_gain_map(image, result.size)
     form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
@@ -197,24 +207,30 @@ def write_png(
             check_stop(stop)
             started = time.perf_counter()
             rows = result.rows(first, last)  # [n, W, C]
-            for receiver in (meter, thumbnail):
-                if receiver is not None:
-                    receiver.add(rows)
+            if meter:
+                meter.add(rows)
+            if thumbnail:
+                thumbnail.add(rows)
             tuned = time.perf_counter()
             png.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
-        measured = meter and meter.fidelity()
-        average, worst = (f"{measured.average_db:g}", f"{measured.worst_db:g}") if measured else (None, None)
-        # The label is at the start of the file, but depends on the fidelity. The new label has the same length.
-        if is_labelled and measured and fidelity_grade(measured.worst_db) == "free":
-            png.xmp = with_source_type(xmp, label_of(xmp, generated=True))
-        png.mark = Origin(
-            signature,
-            image.sha256,
-            fidelity_db=average,
-            fidelity_worst_db=worst,
-            dpi=None if dpi is None else str(dpi),
-            source_type=(read_source_type(xmp) or "none") if is_labelled else None,
-        ).mark()
-    return png.sha256.hexdigest() if png.xmp is None else file_sha256(path), seconds
+        stated: dict[str, str] = {}
+        if dpi is not None:
+            stated["dpi"] = str(dpi)
+        if is_labelled:
+            stated["source_type"] = read_source_type(xmp) or "none"
+        if meter:
+            measured = meter.fidelity()
+            stated["fidelity_db"] = f"{measured.average_db:g}"
+            stated["fidelity_worst_db"] = f"{measured.worst_db:g}"
+            # The label is at the start of the file, but depends on the fidelity. The new label has the same length.
+            if is_labelled and fidelity_grade(measured.worst_db) == "free":
+                png.xmp = _labelled(xmp, generated=True)
+        png.mark = Origin(signature, image.sha256, **stated).mark()
+    checksum = png.sha256.hexdigest() if png.xmp is None else file_sha256(path)
+    return checksum, seconds
+
+
+def _labelled(xmp: bytes | None, *, generated: bool) -> bytes | None:
+    return with_source_type(xmp, label_of(xmp, generated=generated))

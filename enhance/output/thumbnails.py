@@ -6,7 +6,7 @@ import base64
 import io
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -55,7 +55,8 @@ class Thumbnail:
         size: tuple[int, int] | None = None,
     ):
         self.size = size or small_size(width, height, limit)
-        self.pixels = np.zeros((*self.size, 4 if channels in (2, 4) else 3), np.uint8)
+        screen_channels = 4 if channels in (2, 4) else 3
+        self.pixels = np.zeros((*self.size, screen_channels), np.uint8)
         self._ratio = height / self.size[0]
         self._added = 0
 
@@ -65,8 +66,9 @@ class Thumbnail:
         self._added += len(strip)
         high = round(self._added / self._ratio)
         if high > low:
-            size = self.size[1], high - low
-            self.pixels[low:high] = to_screen(cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA))
+            size = (self.size[1], high - low)
+            resized = cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA)
+            self.pixels[low:high] = to_screen(resized)
 
     def add_all(self, result: FinishedRows) -> None:
         """Add all rows of a finished result. Raises PictureError."""
@@ -81,7 +83,8 @@ def _halve(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     The reduction of a strip of 16,000 px then takes a tenth of the time. An odd row or column at the end is left out.
     """
-    height, width = strip.shape[0] // 2, strip.shape[1] // 2
+    height = strip.shape[0] // 2
+    width = strip.shape[1] // 2
     if width < size[0] or height < size[1]:
         return strip
     return cv2.resize(strip[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
@@ -91,8 +94,7 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
     """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, or to RGBA if there is an alpha channel."""
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels > 2:
+    if pixels.ndim == 3 and pixels.shape[2] > 2:
         return pixels
     grey, *alpha = cv2.split(pixels)
     return cv2.merge([grey, grey, grey, *alpha])
@@ -110,9 +112,10 @@ def resize_to_fit(pixels: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    is_smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
+    height, width = size
+    is_smaller = height * width < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
-    return cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation)
+    return cv2.resize(pixels, (width, height), interpolation=interpolation)
 
 
 def small_size(width: int, height: int, limit: int) -> tuple[int, int]:
@@ -125,7 +128,9 @@ def whole_image(image: SourceImage, size: tuple[int, int]) -> np.ndarray:
     """Return the image at `size` (height, width), uint8 RGB or RGBA, without a copy at its own size."""
     if image.alpha is None:
         return resize_for_screen(image.rgb, size)
-    return to_screen(np.dstack([_resize(plane, size) for plane in (image.rgb, image.alpha)]))
+    colour = _resize(image.rgb, size)
+    alpha = _resize(image.alpha, size)
+    return to_screen(np.dstack([colour, alpha]))
 
 
 def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
@@ -137,9 +142,13 @@ def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
     height, width = grey.shape
     side = max(height, width) // 6 | 1
     detail = cv2.blur(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), (side, side))
-    across, down = (0.3 + np.sin(np.pi * (np.arange(length) + 0.5) / length) for length in (width, height))
-    at = int(np.argmax(detail * np.outer(down, across)))
-    return (at % width + 0.5) / width, (at // width + 0.5) / height
+    weights = np.outer(_weights_of_places(height), _weights_of_places(width))
+    row, column = divmod(int(np.argmax(detail * weights)), width)
+    return (column + 0.5) / width, (row + 0.5) / height
+
+
+def _weights_of_places(length: int) -> np.ndarray:
+    return 0.3 + np.sin(np.pi * (np.arange(length) + 0.5) / length)
 
 
 def icc_for_screen(image: SourceImage) -> bytes | None:
@@ -156,19 +165,24 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(shown[..., :3]))
     if icc is not None:
         with suppress(ImageCms.PyCMSError, OSError, ValueError):
-            image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), _SRGB) or image
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            image = ImageCms.profileToProfile(image, profile, _SRGB) or image
     if shown.shape[2] == 4:
         alpha = Image.fromarray(np.ascontiguousarray(shown[..., 3]))
-        image = Image.composite(image, Image.new("RGB", image.size, _WHITE), alpha)
+        white = Image.new("RGB", image.size, _WHITE)
+        image = Image.composite(image, white, alpha)
     return image
 
 
 def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
     """Return uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG, and the extension of the format."""
-    data, has_alpha = io.BytesIO(), pixels.shape[2] == 4
-    options: dict[str, Any] = {"compress_level": 1} if has_alpha else {"quality": 93, "subsampling": 0}
-    Image.fromarray(pixels).save(data, "PNG" if has_alpha else "JPEG", icc_profile=icc, **options)
-    return data.getvalue(), ".png" if has_alpha else ".jpg"
+    data = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if pixels.shape[2] == 4:
+        image.save(data, "PNG", icc_profile=icc, compress_level=1)
+        return data.getvalue(), ".png"
+    image.save(data, "JPEG", icc_profile=icc, quality=93, subsampling=0)
+    return data.getvalue(), ".jpg"
 
 
 def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
@@ -198,14 +212,17 @@ def save_small_result(result: Path, path: Path, limit: int) -> Path:
     with PngReader(result) as png:
         thumbnail = Thumbnail(*png.size, channels=png.channels, limit=limit)
         thumbnail.add_all(png)
-        return save_for_screen(thumbnail.pixels, path, png.icc if png.channels > 2 else None)
+        icc = png.icc if png.channels > 2 else None
+        return save_for_screen(thumbnail.pixels, path, icc)
 
 
 def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
     """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG with at most `limit` px per side."""
     data = io.BytesIO()
-    Image.fromarray(resize_to_fit(pixels[..., :3], limit)).save(data, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    image = Image.fromarray(resize_to_fit(pixels[..., :3], limit))
+    image.save(data, "JPEG", quality=80)
+    encoded = base64.b64encode(data.getvalue()).decode()
+    return f"data:image/jpeg;base64,{encoded}"
 
 
 def list_data_url(path: Path | None) -> str:
