@@ -33,7 +33,8 @@ def plan_names(files: Sequence[tuple[Path, str]], ending: str) -> list[Path]:
     for path, extension in files:
         tail = ending
         if extension and len(extensions[_folded_stem(path)]) > 1:
-            tail = f"-{shorten(extension[1:].lower(), _MAX_EXTENSION_BYTES)}{ending}"
+            shortened = shorten(extension[1:].lower(), _MAX_EXTENSION_BYTES)
+            tail = f"-{shortened}{ending}"
         name = path.with_name(_fitting_name(path.stem, tail))
         planned.append(Path(names.add(name.as_posix())))
     return planned
@@ -52,12 +53,16 @@ class ResultNames:
     def candidates(self, path: Path, source: Path) -> Iterator[Path]:
         """Yield `path` and numbered ones that are free or contain a result of `source`, which can be of any request."""
         input_sha256 = _sha256(source)
-        numbered = (_numbered(path, number) for number in itertools.count(1))
-        return (one for one in numbered if self._is_free(one, input_sha256))
+        for number in itertools.count(1):
+            candidate = _numbered(path, number)
+            if self._is_free(candidate, input_sha256):
+                yield candidate
 
     def _is_free(self, path: Path, sha256: str) -> bool:
         """Return whether nothing is at `path`, or a result of the same source."""
-        return not os.path.lexists(path) or (bool(sha256) and origin_of(path).input_sha256 == sha256)
+        if not os.path.lexists(path):
+            return True
+        return sha256 != "" and origin_of(path).input_sha256 == sha256
 
 
 class NamesBeside(ResultNames):
@@ -70,7 +75,9 @@ class NamesBeside(ResultNames):
 def shorten(text: str, most: int) -> str:
     """Return a part of a file name cut to `most` bytes, between two characters."""
     encoded = os.fsencode(text)
-    return text if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")
+    if len(encoded) <= most:
+        return text
+    return encoded[:most].decode("utf-8", "ignore")
 
 
 class UniqueNames:
@@ -92,7 +99,9 @@ class UniqueNames:
 
 def _numbered(path: Path, number: int) -> Path:
     """Return the path with a number before its extension, unless the number is 1."""
-    return path.with_name(_fitting_name(path.stem, f"-{number}{path.suffix}")) if number > 1 else path
+    if number == 1:
+        return path
+    return path.with_name(_fitting_name(path.stem, f"-{number}{path.suffix}"))
 
 
 def _fitting_name(stem: str, tail: str) -> str:

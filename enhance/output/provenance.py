@@ -37,8 +37,9 @@ class Origin:
 
     def mark(self) -> bytes:
         """Return the mark, at most 500 bytes."""
-        values = (f" {name}={value}" for name, value in asdict(self).items() if value is not None)
-        return f"Enhance{''.join(values)}\n".encode("ascii")
+        stated = [f"{name}={value}" for name, value in asdict(self).items() if value is not None]
+        line = " ".join(["Enhance", *stated])
+        return f"{line}\n".encode("ascii")
 
 
 def marked_ending(start: bytes, mark: bytes) -> bytes:
@@ -53,8 +54,10 @@ def marked_ending(start: bytes, mark: bytes) -> bytes:
     if start.startswith((b"II", b"MM")):  # TIFF, which is read from its beginning by offsets
         return mark
     if start[8:12] == b"WEBP":
-        return struct.pack("<4sI", b"ENHA", len(mark)) + mark + bytes(len(mark) % 2)
-    return struct.pack(">I", 4 + len(_AVIF_BOX) + len(mark)) + _AVIF_BOX + mark
+        padding = bytes(len(mark) % 2)
+        return struct.pack("<4sI", b"ENHA", len(mark)) + mark + padding
+    length = 4 + len(_AVIF_BOX) + len(mark)
+    return struct.pack(">I", length) + _AVIF_BOX + mark
 
 
 def origin_of(path: Path) -> Origin:
@@ -71,11 +74,19 @@ def origin_of(path: Path) -> Origin:
 def origin_in(file: BinaryIO) -> Origin:
     """Return the origin that an open file states. Raises OSError."""
     start = file.read(16)
-    file.seek(max(0, file.seek(0, 2) - _LONGEST_ENDING))
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _LONGEST_ENDING))
     end = file.read(_LONGEST_ENDING)
-    marks = (found[0] for found in _MARK.finditer(end) if end.endswith(marked_ending(start, found[0])))
+    for found in _MARK.finditer(end):
+        if end.endswith(marked_ending(start, found[0])):
+            return _read_mark(found[0])
+    return Origin()
+
+
+def _read_mark(mark: bytes) -> Origin:
+    _, *stated = mark.decode("ascii").split()
     try:
-        return Origin(**dict(word.split("=", 1) for word in next(marks, b"").decode("ascii").split()[1:]))
+        return Origin(**dict(word.split("=", 1) for word in stated))
     except TypeError:  # The file has a field that `Origin` does not have.
         return Origin()
 
