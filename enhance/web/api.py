@@ -18,7 +18,7 @@ from gradio.data_classes import FileData
 
 from ..batch import Item
 from ..comparison import Cell, Comparison
-from ..enhancer import Recommendation, Status
+from ..enhancer import Status
 from ..errors import EnhanceError, PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
@@ -26,7 +26,7 @@ from ..output.formats import Encoding
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
 from ..preview import Preview
-from ..settings import AUTO, SIZE_FIELDS, Settings
+from ..settings import SIZE_FIELDS
 from ..store import download_name, report_name
 from . import gradio_changes
 from .calls import Endpoint
@@ -35,6 +35,7 @@ from .kept_previews import View
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
+    API_PLAN,
     API_RECTANGLE,
     API_REGION,
     API_SETTINGS,
@@ -45,6 +46,7 @@ from .params import (
     language_of,
     parameter_schema,
 )
+from .plan import Plan
 from .preview import window_of
 from .processing import BatchJob, Packed, compare, enhance
 from .services import Services
@@ -198,19 +200,20 @@ class Endpoints:
             }
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
-    @gradio_changes.name_parameters(SIZE_FIELDS, API_DEFAULTS)
-    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Recommendation:
-        """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
+    @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
+    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Plan:
+        """Return the properties of an image and the plan of a run: its settings, its size, its time and its signature.
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
-        preset, the key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, coherence, kind,
-        haze, faces and transparency. `faster` is a preset to use instead if the run takes more than two minutes, or
-        null.
+        preset that Auto selects, the key of its reason, the reason as `text` and the `analysis`: noise, grain,
+        jpeg_quality, softness, blur, coherence, kind, haze, faces and transparency. `faster` is a preset to use instead
+        if the run takes more than two minutes, or null. A setting that is not possible is the `problem`, with values
+        that solve it; the rest of the plan is that of its first solution. Nothing is enhanced.
         """
         services = self._services
         with services.errors_as_messages(request):
-            decoded = services.previews.image(_path_of_upload(image))
-            return services.enhancer.recommend(decoded, Settings(AUTO, **given))
+            path = _path_of_upload(image)
+            return services.planner.plan(owner_of(request), path, given, language_of(request))
 
     def report(self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS) -> Outputs:
         """Return the PDF report of a finished run, for the file that the run returned. It can be cancelled."""
@@ -265,7 +268,7 @@ def add_endpoints(services: Services) -> None:
     for name in ("presets", "status"):
         add(name, (), (), [answer], queue=False)
     add("batch", ("images", *first), later, [archive, info], **JOB_EVENTS)
-    add("analyse", ("image", *SIZE_FIELDS), (), [answer], concurrency_limit=2)
+    add("analyse", ("image", *SIZE_FIELDS), API_PLAN[len(SIZE_FIELDS) :], [answer], concurrency_limit=2)
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
 
 

@@ -36,6 +36,7 @@ from .layout import EXAMPLES_FOLDER
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import PRESET_CONTROLS, Values, language_of, size_setting
+from .plan import Planner
 from .preview import Previews
 from .session import Session
 from .sessions import Sessions
@@ -58,6 +59,7 @@ class Services:
     metrics: Metrics
     addresses: Addresses
     views: ViewPreviews
+    planner: Planner
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
@@ -173,6 +175,7 @@ def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | N
     """Return the services of an app, without endpoints, and prepare the folder of its files. Raises StorageError."""
     config, folder = enhancer.config, page_folder(enhancer.config, enhancer.tasks)
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics, images)
+    addresses = create_addresses(enhancer, folder)
     return Services(
         enhancer,
         config.limits,
@@ -182,8 +185,9 @@ def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | N
         TaskOwners(),
         config.queue,
         metrics,
-        create_addresses(enhancer, folder),
+        addresses,
         ViewPreviews(enhancer, previews),
+        Planner(enhancer, previews, addresses),
     )
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
-from ..analysis.auto import LONG_SECONDS
 from ..errors import EnhanceError, SettingsError
 from ..i18n import describe_choice, format_duration, name_of
-from ..images import Facts
-from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
+from ..output.resample import has_second_pass, result_size
 from ..presets import available_presets, with_installed_models
-from ..scenes.dehaze import HAZY
-from ..settings import AUTO, Settings, network_scale
+from ..settings import AUTO, Settings
 from . import templates
+from .advice import size_solutions, smaller_size, tips
 from .layout import EXAMPLES
 from .params import (
     COMMON_SIZES,
-    Values,
     page_message,
     settings_from,
     settings_of_preset,
@@ -83,7 +79,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         about = call.text("about_passes", about=about)
     time = templates.note(call.text("about_after", about=about, ahead=ahead) if ahead else about)
     return {
-        card.size_problem: _faster_size(call, settings, facts, seconds),
+        card.size_problem: _faster_size(call, upload, settings, seconds),
         card.tips: _tips(call, upload, settings),
         card.preset_times: _preset_times(call, upload, settings, seconds),
         card.estimate: time,
@@ -123,17 +119,8 @@ def _size_problem(call: Call, error: SettingsError, settings: Settings | None) -
     if settings is None or shape is None:
         size = call.text("scale_of", scale=4)
         return templates.problem(text, templates.Button(call.text("use_size", size=size), COMMON_SIZES["4x"]))
-    possible, is_large = with_possible_size(settings, *shape), error.key == "size_large"
-    size, values = possible.describe_size(call.language), size_controls(possible, call.values)
-    if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
-        label = call.text("use_largest" if is_large else "use_size", size=size)
-        return templates.problem(text, templates.Button(label, values))
-    buttons = [templates.Button(call.text("use_dpi", dpi=possible.dpi), values)]
-    if is_large:
-        largest = with_largest_print(settings, *shape)
-        sides = " × ".join(f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side)
-        label = call.text("use_largest_print", size=call.text("print_sides", sides=sides))
-        buttons.append(templates.Button(label, size_controls(largest, call.values)))
+    solutions = size_solutions(call.language, error, settings, *shape)
+    buttons = [templates.Button(label, size_controls(one, call.values)) for label, one in solutions]
     return templates.problem(text, *buttons)
 
 
@@ -179,30 +166,15 @@ def _show_new(call: Call, problem: str = "") -> Updates:
 
 def _tips(call: Call, upload: Upload, settings: Settings) -> str:
     """Return the suggestions for haze and faces, and for a faster preset if a run is slow."""
-    analysis, tips = upload.analysis, []
-    available = available_presets()
-    for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
-        if is_found and preset != settings.preset:
-            button = templates.Button(call.text("use_instead", name=call.text(f"preset_{preset}")), {"preset": preset})
-            tips.append(templates.hint(call.text(f"hint_{preset}"), *([button] if preset in available else [])))
-    if faster := call.services.enhancer.suggest_faster(analysis, settings):
-        name = call.text(f"preset_{faster.preset}")
-        button = _use_faster(call, name, {"preset": faster.preset}, faster.seconds, faster.selected_seconds)
-        tips.append(templates.hint(call.text("slow_offer"), button))
-    return "".join(tips)
+    found = tips(call.services.enhancer, upload.analysis, settings, call.language)
+    buttons = ([templates.Button(button.text, button.values) for button in one.solutions] for one in found)
+    return "".join(templates.hint(one.text, *own) for one, own in zip(found, buttons, strict=True))
 
 
-def _faster_size(call: Call, settings: Settings, facts: Facts, seconds: float) -> str:
+def _faster_size(call: Call, upload: Upload, settings: Settings, seconds: float) -> str:
     """Return the suggestion of 4x, if a larger size takes long."""
-    is_large = network_scale(settings) == 4 and has_second_pass(settings, facts.height, facts.width)
-    if not is_large or seconds <= LONG_SECONDS:
+    advice = smaller_size(call.services.enhancer, upload.analysis, settings, seconds, call.language)
+    if advice is None:
         return ""
-    smaller = call.services.enhancer.estimate(facts.width, facts.height, settings.changed(scale=4), facts.bits)
-    button = _use_faster(call, call.text("scale_of", scale=4), COMMON_SIZES["4x"], smaller, seconds)
-    return templates.hint(call.text("slow_size"), button)
-
-
-def _use_faster(call: Call, name: str, values: Values, seconds: float, selected_seconds: float) -> templates.Button:
-    times = {"time": seconds, "selected": selected_seconds}
-    texts = {key: format_duration(call.language, value) for key, value in times.items()}
-    return templates.Button(call.text("use_preset", name=name, **texts), values)
+    buttons = [templates.Button(one.text, COMMON_SIZES["4x"]) for one in advice.solutions]
+    return templates.hint(advice.text, *buttons)

@@ -21,6 +21,7 @@ from enhance.web.kept_previews import ViewPreviews
 from enhance.web.layout import build_page
 from enhance.web.metrics import Metrics
 from enhance.web.params import CONTROLS
+from enhance.web.plan import Planner
 from enhance.web.preview import Previews
 from enhance.web.services import Services, create_addresses
 from enhance.web.sessions import Sessions
@@ -103,7 +104,10 @@ def call(tmp_path: Path) -> Iterator[Call]:
     folder = PageFolder(tmp_path / "page", 1, shared=False)
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
     addresses, views = create_addresses(enhancer, folder), ViewPreviews(enhancer, previews)
-    services = Services(enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics, addresses, views)
+    planner = Planner(enhancer, previews, addresses)
+    services = Services(
+        enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics, addresses, views, planner
+    )
     with gr.Blocks():
         page = build_page(page_texts(limits))
     request: Any = SimpleNamespace(

@@ -1,0 +1,148 @@
+"""The plan of a run: what it does to a photo with these settings, and how long it takes."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypedDict
+from weakref import WeakKeyDictionary
+
+from ..analysis import Analysis
+from ..enhancer import Enhancer
+from ..errors import SettingsError
+from ..i18n import describe_choice, format_duration, name_of, translate
+from ..images import SourceImage, inspect
+from ..output.resample import has_second_pass, result_size, with_possible_size
+from ..output.thumbnails import most_detailed_point, small_size, whole_image
+from ..presets import available_presets, with_installed_models
+from ..settings import AUTO, Settings
+from .addresses import Addresses
+from .advice import possible_settings, smaller_size, tips
+from .owners import Owner
+from .params import Values
+from .preview import Previews
+
+_SMALL_SIDE = 896
+"""The longer side of the small image in which the most detailed point is found."""
+
+
+class Plan(TypedDict):
+    """The plan of a run, as JSON. Texts are in the language of the client.
+
+    - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter `summary`.
+    - `settings`: the values of all settings that the run has.
+    - `faster`: a preset to use instead if the run takes more than two minutes, or None.
+    - `photo`: the facts of the file, its most detailed point as `focus` (shares of width and height), and the `address`
+      of its regions, relative to the page; None for a file that the server did not receive.
+    - `result`: the width and height of the result.
+    - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
+    - `time`: the time of the run, also for a run with two networks and for a queue.
+    - `tips`: sentences, each with `solutions`: the text of a button and the values of the settings that it changes.
+    - `problem`: why a setting is not possible, as in `tips`; None without one. The rest of the plan is that of its
+      first solution, without a signature.
+    - `signature`: that of the run. None if a model is not installed.
+    """
+
+    auto: dict[str, Any]
+    settings: dict[str, Any]
+    estimated_seconds: float
+    faster: dict[str, Any] | None
+    photo: dict[str, Any]
+    result: dict[str, int]
+    presets: dict[str, dict[str, Any]]
+    time: str
+    tips: list[dict[str, Any]]
+    problem: dict[str, Any] | None
+    signature: str | None
+
+
+class Planner:
+    """Makes plans. Decoded photos, their analyses and their most detailed points are kept for the next plan."""
+
+    def __init__(self, enhancer: Enhancer, previews: Previews, addresses: Addresses):
+        self._enhancer, self._previews, self._addresses = enhancer, previews, addresses
+        self._focus: WeakKeyDictionary[SourceImage, tuple[float, float]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def plan(self, owner: Owner, path: Path, given: Values, language: str) -> Plan:
+        """Return the plan of a run of the file with the settings of an API call. Raises EnhanceError for the file."""
+        enhancer, image = self._enhancer, self._previews.image(path)
+        wanted, problem = possible_settings(given, image, language)
+        analysis = enhancer.analyse(image)
+        settings = with_installed_models(enhancer.resolve(image, wanted)[0])
+        height, width = result_size(settings, image.height, image.width)
+        seconds = enhancer.estimate(image.width, image.height, settings, image.bits)
+        advice = tips(enhancer, analysis, settings, language)
+        if smaller := smaller_size(enhancer, analysis, settings, seconds, language):
+            advice.append(smaller)
+        faster = enhancer.suggest_faster(analysis, settings)
+        request = None if problem else enhancer.request(image, settings)
+        return {
+            "auto": self._auto(analysis, wanted, language),
+            "settings": settings.as_dict(),
+            "estimated_seconds": round(seconds, 2),
+            "faster": faster and {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)},
+            "photo": self._photo(owner, path, image),
+            "result": {"width": width, "height": height},
+            "presets": self._presets(analysis, wanted, {settings.preset: seconds}, language),
+            "time": self._time(analysis, settings, seconds, language),
+            "tips": [asdict(one) for one in advice],
+            "problem": problem and asdict(problem),
+            "signature": request and request.signature,
+        }
+
+    def _auto(self, analysis: Analysis, wanted: Settings, language: str) -> dict[str, Any]:
+        """Return what Auto selects for the wanted size, also if another preset is wanted."""
+        if not wanted.is_auto:
+            wanted = with_possible_size(Settings(AUTO, **wanted.output_size), analysis.height, analysis.width)
+        chosen, choice = self._enhancer.resolve_for(wanted, analysis)
+        seconds = self._seconds(analysis, with_installed_models(chosen))
+        preset, time = name_of(language, "preset", chosen.preset), format_duration(language, seconds)
+        return {
+            **choice,
+            "text": describe_choice(language, choice, seconds),
+            "summary": translate(language, "auto_summary", preset=preset, time=time),
+        }
+
+    def _presets(
+        self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str
+    ) -> dict[str, dict[str, Any]]:
+        """Return the expected seconds of each installed preset at the wanted size, or at its largest one."""
+        seconds = dict(known)
+        for name in available_presets():
+            if name != AUTO and name not in seconds:
+                other = Settings(name, reduce=wanted.reduce)
+                try:
+                    sized = Settings(name, reduce=wanted.reduce, **wanted.output_size)
+                    seconds[name] = self._seconds(analysis, sized)
+                except SettingsError:
+                    seconds[name] = self._seconds(analysis, other)
+        return {
+            name: {"estimated_seconds": round(one, 2), "text": format_duration(language, one)}
+            for name, one in seconds.items()
+        }
+
+    def _seconds(self, analysis: Analysis, settings: Settings) -> float:
+        return self._enhancer.estimate(analysis.width, analysis.height, settings, analysis.bits)
+
+    def _time(self, analysis: Analysis, settings: Settings, seconds: float, language: str) -> str:
+        about = translate(language, "about_time", time=format_duration(language, seconds))
+        if has_second_pass(settings, analysis.height, analysis.width):
+            about = translate(language, "about_passes", about=about)
+        ahead = self._enhancer.scheduler.count()
+        return translate(language, "about_after", about=about, ahead=ahead) if ahead else about
+
+    def _photo(self, owner: Owner, path: Path, image: SourceImage) -> dict[str, Any]:
+        facts = inspect(path, max_pixels=self._enhancer.max_pixels, max_bytes=self._enhancer.max_bytes)
+        address = self._addresses.region_address(owner, "photo", path)
+        return {**asdict(facts), "focus": self._focus_of(image), "address": address}
+
+    def _focus_of(self, image: SourceImage) -> tuple[float, float]:
+        with self._lock:
+            known = self._focus.get(image)
+        if known is None:
+            known = most_detailed_point(whole_image(image, small_size(image.width, image.height, _SMALL_SIDE)))
+            with self._lock:
+                self._focus[image] = known
+        return known
