@@ -84,6 +84,7 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     with _picture_errors(path.name or str(path)), _open_checked(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
     width, height = header.upright_size
+    dpi = header.metadata.dpi
     return Facts(
         path.name,
         size,
@@ -97,7 +98,7 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
         header.has_alpha,
         header.frames,
         has_location=header.metadata.has_location,
-        dpi=min(header.metadata.dpi or [0]) or None,
+        dpi=min(dpi) if dpi else None,
     )
 
 
@@ -146,7 +147,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
             gain_map=_gain_map(header, file),
         )
         yield (height, width, channels), dtype, image
-        strips = _upright_strips(pixels, decoded.orientation)
+        strips = _upright_strips(pixels, decoded)
         if pixels.has_alpha:
             strips = fill_transparent(strips)
         yield from strips
@@ -198,30 +199,22 @@ def _sha256(file: BinaryIO) -> str:
     return hashlib.sha256(map_file(file)).hexdigest()
 
 
-def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
-    """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation applied."""
-    height, width = pixels.height, pixels.width
-    if orientation >= 5:
-        height, width = width, height
+def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
+    """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation of the decoded pixels applied."""
+    width, height = header.upright_size
     count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
     grey_as_colour = [0, 0, 0, 1] if pixels.has_alpha else [0, 0, 0]
     for first, last in spans(height, count):
-        stored = pixels.part(_stored_part(pixels, orientation, first, last))
-        values = _upright(stored, orientation)
+        if header.orientation in _REVERSED_ROWS:
+            first, last = height - last, height - first
+        if header.orientation >= 5:
+            box = Box(first, 0, last - first, pixels.height)
+        else:
+            box = Box(0, first, pixels.width, last - first)
+        values = _upright(pixels.part(box), header.orientation)
         if pixels.grey:
             values = values[..., grey_as_colour]
         yield np.ascontiguousarray(values)
-
-
-def _stored_part(pixels: Pixels, orientation: int, first: int, last: int) -> Box:
-    """Return which stored pixels become the rows [first, last) of the upright image."""
-    is_turned = orientation >= 5
-    if orientation in _REVERSED_ROWS:
-        height = pixels.width if is_turned else pixels.height
-        first, last = height - last, height - first
-    if is_turned:
-        return Box(first, 0, last - first, pixels.height)
-    return Box(0, first, pixels.width, last - first)
 
 
 def _budget(header: Header, size: int) -> DecodeBudget:

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 from PIL import ImageFile
 
-from ..errors import PictureError
 from . import jxl, raw
 from .png_chunks import SIGNATURE
 
@@ -68,16 +67,11 @@ def _detect_iso_media(start: bytes) -> str | None:
 
 
 def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
-    """Open a file lazily as this format. Raises PictureError if the library for the format is missing."""
+    """Open a file lazily as this format."""
     module, name = _CLASSES[kind]
-    try:
-        library = importlib.import_module(module)
-    except ImportError as error:
-        if kind == "HEIF":
-            raise PictureError("image_library_missing", format=kind, library="pillow-heif") from error
-        raise PictureError("image_pillow_too_old", format=kind) from error
+    file_class = getattr(importlib.import_module(module), name)
     file.seek(0)
-    return getattr(library, name)(file, "")
+    return file_class(file, "")
 
 
 def open_auxiliary(file: BinaryIO, number: int) -> Any:

@@ -24,7 +24,7 @@ from .containers import limit_profile, map_file
 from .downscaling import block_means
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
 from .file_types import detect_format, open_auxiliary, open_with_pillow
-from .limits import check_compression, check_jpeg_markers
+from .limits import JPEG_PIXELS_PER_BYTE, check_compression, check_jpeg_markers
 from .metadata import Metadata
 from .source_type import with_properties
 
@@ -42,7 +42,6 @@ _ISO_VERSION = 4
 _MAX_ISO_BYTES = 256
 _MAX_IMAGES = 4
 _MAX_BYTES = 64 << 20
-_PIXELS_PER_BYTE = 1024  # As of a photo: 256 were measured in a JPEG of one colour.
 _QUALITY = 95
 
 _ENTRIES = 0xB002
@@ -119,7 +118,7 @@ def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
             try:
                 found = _read_attached(data[start : start + length], position, metadata.exif)
                 if found and _fits(found, image):
-                    check_compression(length, found.width, found.height, _PIXELS_PER_BYTE)
+                    check_compression(length, found.width, found.height, JPEG_PIXELS_PER_BYTE)
                     return found
             except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
                 logger.info("An attached image cannot be used: %s", error)

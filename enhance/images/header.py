@@ -29,7 +29,7 @@ from .containers import (
 from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
 from .file_types import detect_format, open_with_pillow
 from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT, MapHeader, find_heic_map, find_jpeg_map
-from .limits import check_compression, check_jpeg_markers, check_size
+from .limits import JPEG_PIXELS_PER_BYTE, check_compression, check_jpeg_markers, check_size
 from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata, accept_xmp, extract_iptc, find_claims
 from .pages import count_pages, tiff_tags
 
@@ -48,10 +48,10 @@ _DEEP_TIFF_MODES = {
 _CAMERA_PHOTOMETRIC = (32803, 34892)
 """The values of a sensor: a colour filter array, and linear raw."""
 
-# The most pixels in a byte, of a flat image. Measured: 256 as JPEG and 1,340 as GIF. By definition: LZW 2,700 bytes per
-# byte, deflate 1,032, PackBits 64. Lossless WebP, AVIF, HEIC, LZMA and Zstandard have no such limit; for them only the
-# memory budget applies.
-_PIXELS_PER_BYTE = {"JPEG": 1024, "GIF": 4096, "PNG": 8 * 1032}
+# The most pixels in a byte, of a flat image. Measured: 1,340 as GIF. By definition: LZW 2,700 bytes per byte, deflate
+# 1,032, PackBits 64. Lossless WebP, AVIF, HEIC, LZMA and Zstandard have no such limit; for them only the memory budget
+# applies.
+_PIXELS_PER_BYTE = {"JPEG": JPEG_PIXELS_PER_BYTE, "GIF": 4096, "PNG": 8 * 1032}
 _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
 _Segments: TypeAlias = list[tuple[str, bytes]]
@@ -148,7 +148,7 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
 def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
     """Add the quantisation tables and the gain map of an opened JPEG."""
     tables = [tuple(image.quantization.get(number, ())) for *_, number in image.layer]
-    luminance, chrominance, *_ = [*tables, (), ()]
+    luminance, chrominance, *_ = [*tables, (), ()]  # A grey JPEG has only the first one.
     metadata = header.metadata
     gain_map = find_jpeg_map(image, file, metadata)
     if gain_map is not None:
@@ -200,7 +200,7 @@ def _comments(info: Mapping[Any, Any], segments: _Segments) -> tuple[tuple[str, 
 
 
 def _pillow_notes(info: Mapping[Any, Any], segments: _Segments) -> tuple[str, ...]:
-    """Return the notes on data in the file that its other metadata do not claim."""
+    """Return the notes on data in the file that its XMP packet does not claim."""
     notes = set[str]()
     for _, content in segments:
         if content.startswith(_EXTENDED_XMP):
@@ -403,7 +403,7 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
             metadata = Metadata(exif, dpi=read_dpi(exif))
         return Header(
             "RAW",
-            "I;16" if opened.num_colors == 1 else "RGB;16",
+            _mode_of_depth("L" if opened.num_colors == 1 else "RGB", 16),
             width,
             height,
             bits=16,

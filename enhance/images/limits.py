@@ -14,6 +14,9 @@ from ..i18n import PixelCount
 MAX_SIDE = 500_000
 """The longest side of an input in pixels. OpenCV crashes on much wider rows: cv2.blur on float32 [1, 100_000_000]."""
 
+JPEG_PIXELS_PER_BYTE = 1024
+"""The most pixels in a byte of a JPEG. Measured with a flat image: 256."""
+
 # Cameras write up to 10 scans, and 200 MB in full segments are 3,100 segments.
 _MAX_SCANS = 100
 _MAX_SEGMENTS = 10_000
