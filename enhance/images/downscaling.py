@@ -20,9 +20,14 @@ def widen(first: int, last: int, margin: int, length: int) -> tuple[int, int]:
     return max(first - margin, 0), min(last + margin, length)
 
 
+def ceil_div(number: int, divisor: int) -> int:
+    """Return the quotient, rounded up."""
+    return -(-number // divisor)
+
+
 def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
     """Return height and width after downscaling; incomplete blocks at the right and lower border count."""
-    return -(-height // factor), -(-width // factor)
+    return ceil_div(height, factor), ceil_div(width, factor)
 
 
 def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:

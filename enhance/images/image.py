@@ -13,7 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from .downscaling import block_means, downscaled_size, spans
+from .downscaling import block_means, ceil_div, downscaled_size, spans
 from .gain_map import GainMap
 from .metadata import Metadata
 
@@ -97,18 +97,14 @@ class Box:
         """Return the box enlarged to whole blocks of `step` x `step` px, within an image of `width` x `height`."""
         left = self.left // step * step
         top = self.top // step * step
-        right = _next_multiple(self.left + self.width, step)
-        bottom = _next_multiple(self.top + self.height, step)
-        return Box(left, top, min(right, width) - left, min(bottom, height) - top)
+        right = min(ceil_div(self.left + self.width, step) * step, width)
+        bottom = min(ceil_div(self.top + self.height, step) * step, height)
+        return Box(left, top, right - left, bottom - top)
 
     def downscale(self, factor: int) -> Box:
         """Return the same region of the image downscaled by `factor`; the box must be on its grid."""
         height, width = downscaled_size(self.height, self.width, factor)
         return Box(self.left // factor, self.top // factor, width, height)
-
-
-def _next_multiple(number: int, step: int) -> int:
-    return -(-number // step) * step
 
 
 @dataclass(frozen=True)
@@ -223,7 +219,7 @@ class SourceImage:
             rows = self.rgb[low : last + reduction].astype(np.float32)
             plane = block_means(cv2.transform(rows, weights), reduction)
             start = (first - low) // reduction
-            end = -(-(last - low) // reduction)
+            end = ceil_div(last - low, reduction)
             response = np.abs(cv2.filter2D(plane, -1, kernel)[start:end])
             counts += np.bincount(response.astype(np.int32).ravel(), minlength=_BINS)
         median = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))

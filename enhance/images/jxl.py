@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import PictureError
 from .containers import iso_boxes
+from .downscaling import ceil_div
 from .metadata import Metadata
 
 _CODESTREAM_START = b"\xff\x0a"
@@ -193,7 +194,7 @@ def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
 
 
 def _bytes_for(bits: str) -> int:
-    return -(-len(bits) // 8)
+    return ceil_div(len(bits), 8)
 
 
 def _lowest_bits(number: int, count: int) -> str:

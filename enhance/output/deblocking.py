@@ -17,7 +17,7 @@ import numpy as np
 
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
-from ..images import SourceImage, spans, widen
+from ..images import SourceImage, ceil_div, spans, widen
 from .fidelity import Photo, Rows, in_blocks
 
 _FIRST_CLEAN_QUALITY = 92
@@ -42,8 +42,9 @@ Matrices = tuple[np.ndarray, np.ndarray]
 
 def has_blocks(image: SourceImage) -> bool:
     """Return whether an image is a JPEG, grey or of three colours, at a quality that leaves visible blocks."""
-    table = image.jpeg_table
-    return bool(table) and image.mode != "CMYK" and quality_of_table(table) < _FIRST_CLEAN_QUALITY
+    if not image.jpeg_table or image.mode == "CMYK":
+        return False
+    return quality_of_table(image.jpeg_table) < _FIRST_CLEAN_QUALITY
 
 
 def deblocked_rows(image: SourceImage) -> Rows:
@@ -51,7 +52,8 @@ def deblocked_rows(image: SourceImage) -> Rows:
     light = _matrices(image.jpeg_table)
     colour = _matrices(image.jpeg_chroma_table) if image.jpeg_chroma_table else None
     matrices = [light, colour, colour]
-    start = -(-image.first_block[0] % _SIDE)
+    top, _ = image.first_block
+    start = top - _SIDE if top else 0
     return in_blocks(lambda first, last: _strip(image, matrices, first, last), _ROWS, _CACHED_STRIPS, start)
 
 
@@ -83,13 +85,12 @@ def _tile(rgb: np.ndarray, matrices: Sequence[Matrices | None]) -> np.ndarray:
     planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
     clean = []
     for plane, centre, pair in zip(planes, _CENTRES, matrices, strict=True):
-        if pair is None:
-            clean.append(plane)
-        else:
-            clean.append(_recompressed(plane - centre, *pair) + centre)
+        if pair is not None:
+            plane = _recompressed(plane - centre, *pair) + centre
+        clean.append(plane)
     colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)
-    inside = colour[_SIDE:-_SIDE, _SIDE:-_SIDE]
-    return np.clip(np.rint(inside), 0, 255).astype(np.uint8)
+    inside = np.rint(colour[_SIDE:-_SIDE, _SIDE:-_SIDE])
+    return np.clip(inside, 0, 255).astype(np.uint8)
 
 
 def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
@@ -117,7 +118,7 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
     top, left = photo.first_block
 
     def rows(first: int, last: int) -> np.ndarray:
-        low, high = widen(first // factor, -(-last // factor), _STEP_HALO, photo.height)
+        low, high = widen(first // factor, ceil_div(last, factor), _STEP_HALO, photo.height)
         start = factor * low
         pixels = network(start, factor * high).astype(np.float32)
         with_blocks = photo.rows(low, high).astype(np.float32)  # A JPEG has 8 bits.

@@ -14,18 +14,14 @@ explains it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import cv2
 import numpy as np
 
-from ..images import NO_DEGRADATION, Box, Degradation, widen
-from .resample import area_weights, weighted_sums
-
-Rows = Callable[[int, int], np.ndarray]
-"""A function that returns the rows [first, last) of an image, [last - first, W, 3] or [last - first, W]."""
+from ..images import NO_DEGRADATION, Box, Degradation, ceil_div, widen
+from .resample import Rows, area_weights, weighted_sums
 
 _BLURS = (0.6, 1.2)
 _BLUR_TAPS = 11
@@ -95,7 +91,11 @@ class Photo:
     def without_blocks(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) without JPEG blocks, float32 in 8-bit levels."""
         rows = self.deblocked or self.rows
-        return rows(first, last).astype(np.float32) * np.float32(255 / self.levels)
+        return self.in_8_bits(rows(first, last))
+
+    def in_8_bits(self, values: np.ndarray) -> np.ndarray:
+        """Return values of the photo's levels as float32 in 8-bit levels."""
+        return values.astype(np.float32, copy=False) * np.float32(255 / self.levels)
 
 
 def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
@@ -109,7 +109,7 @@ def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
         return compute(start + number * height, start + (number + 1) * height)
 
     def rows(first: int, last: int) -> np.ndarray:
-        numbers = range((first - start) // height, -(-(last - start) // height))
+        numbers = range((first - start) // height, ceil_div(last - start, height))
         top = start + numbers.start * height
         blocks = np.concatenate([block(number) for number in numbers])
         return blocks[first - top : last - top]
@@ -178,7 +178,7 @@ class BaseLayer:
             rows = self.network(self.factor * low, self.factor * high).astype(np.float32)
             size = (self.photo.width, high - low)
             averages[low - first : high - first] = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
-        return averages * np.float32(255 / self.photo.levels)
+        return self.photo.in_8_bits(averages)
 
 
 @cache
@@ -338,11 +338,14 @@ class FidelityMeter:
     """
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
+        if box is None:
+            box = Box(0, 0, photo.width, photo.height)
         self._photo = photo
-        self._box = box or Box(0, 0, photo.width, photo.height)
-        self._rows_of_places = _places(self._box.top, self._box.height, photo.height)
-        self._columns_of_places = _places(self._box.left, self._box.width, photo.width)
-        self._hidden = _ROUNDING + min(_HIDDEN_SHARE * photo.degradation.noise**2, _MOST_HIDDEN)
+        self._box = box
+        self._rows_of_places = _places(box.top, box.height, photo.height)
+        self._columns_of_places = _places(box.left, box.width, photo.width)
+        noise = photo.degradation.noise
+        self._hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
         self._rows_left = size[0]
@@ -367,7 +370,7 @@ class FidelityMeter:
         extra_rows = 0 if self._rows_left else self._extra_rows
         if extra_rows or self._extra_columns:
             colour = cv2.copyMakeBorder(colour, 0, extra_rows, 0, self._extra_columns, cv2.BORDER_REPLICATE)
-        averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
+        averages = self._photo.in_8_bits(self._averages.add(colour))
         self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
         if end == self._photo.height:
@@ -394,7 +397,8 @@ class FidelityMeter:
         averaged = self._averaged[low - self._first : high - self._first, left:right]
         photo = self._photo.without_blocks(low, high)[:, left:right]
         missing = difference(photo, averaged)
-        contrast, error = _shape_errors(photo, photo - missing, self._photo.degradation.noise)
+        noise = self._photo.degradation.noise
+        contrast, error = _shape_errors(photo, photo - missing, noise)
         squares = _grey(missing * missing)
         first_column = box.left - left
         inside = np.s_[top - low : bottom - low, first_column : first_column + box.width]
@@ -420,9 +424,9 @@ class FidelityMeter:
         first_column = columns.start - self._box.left
         inside = parts[first_row - top : max(rows.stop - top, 0), first_column : first_column + len(columns)]
         if inside.size:
-            y, x = np.unravel_index(inside.argmax(), inside.shape)
-            place = (columns.start + int(x), first_row + int(y))
-            self._worst = max(self._worst, (float(inside[y, x]), place))
+            row, column = divmod(int(inside.argmax()), inside.shape[1])
+            place = (columns.start + column, first_row + row)
+            self._worst = max(self._worst, (float(inside[row, column]), place))
 
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.
@@ -473,7 +477,7 @@ def _shape_errors(photo: np.ndarray, result: np.ndarray, noise: float) -> tuple[
     contrast = _mean(photo * photo, _SHAPE_RADIUS) - photo_mean * photo_mean
     own = _mean(result * result, _SHAPE_RADIUS) - result_mean * result_mean
     common = _mean(photo * result, _SHAPE_RADIUS) - photo_mean * result_mean
-    gain = (common + _FAINT) / (np.maximum(own, 0) + _FAINT)
-    gain = np.clip(gain, *_CONTRASTS)
+    own_signal = np.maximum(own, 0) + _FAINT
+    gain = np.clip((common + _FAINT) / own_signal, *_CONTRASTS)
     error = contrast - gain * (2 * common - gain * own)
     return np.maximum(contrast - noise**2, 0), np.maximum(error - noise**2, 0)

@@ -127,7 +127,8 @@ class PngWriter:
         if self._rows_left:
             raise ValueError(f"the last {self._rows_left} rows were not written")
         self._end_chunk(self._deflate.flush())
-        self._push(marked_ending(SIGNATURE, self.mark) if self.mark else END)
+        ending = marked_ending(SIGNATURE, self.mark) if self.mark else END
+        self._push(ending)
         if self.xmp is not None:
             self._sink.seek(self._xmp_position)
             self._sink.write(xmp_chunk(self.xmp))
@@ -136,7 +137,8 @@ class PngWriter:
         if self._dtype.itemsize == 2:
             rows = rows.astype(">u2")
         values = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
-        self._packed.append(self._deflate.compress(self._filter(values)))
+        filtered = self._filter(values)
+        self._packed.append(self._deflate.compress(filtered))
         self._row_above = values[-1].copy()
         self._chunk_rows += len(rows)
 

@@ -12,7 +12,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images import Box, Metadata, spans
+from ..images import Box, Metadata, ceil_div, spans
 from ..images.containers import chunk_content, first_chunks
 from ..images.downscaling import block_means
 from ..images.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
@@ -85,7 +85,7 @@ class PngReader:
         """
         count = rows_per_chunk(self.row_bytes)
         parts = []
-        for index in range(first // count, -(-last // count)):
+        for index in range(first // count, ceil_div(last, count)):
             top = index * count
             chunk = self._chunk(index)
             parts.append(chunk[max(first - top, 0) : last - top, columns])
@@ -101,20 +101,23 @@ class PngReader:
         # The filter Up works on bytes, so 16-bit values are put together after the sums.
         pixels = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8).view(self._dtype)
         pixels = pixels.astype(self._dtype.newbyteorder("="), copy=False)
-        pixels = pixels.reshape(len(values), self.size[1], self.channels)
+        _, width = self.size
+        pixels = pixels.reshape(-1, width, self.channels)
         self._cached = (index, pixels)
         return pixels
 
     def _inflate(self, index: int) -> np.ndarray:
         """Return the rows of an IDAT chunk as stored, uint8 [n, 1 + B]: the filter and the filtered bytes."""
         count = rows_per_chunk(self.row_bytes)
-        rows = min(count, self.size[0] - index * count)
+        height, _ = self.size
+        rows = min(count, height - index * count)
         stride = 1 + self.row_bytes
         content = chunk_content(self._file, self._idat[index])
         if index == 0:
             content = content[_ZLIB_HEADER:]
+        inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
         try:
-            inflated = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS).decompress(content, rows * stride)
+            inflated = inflater.decompress(content, rows * stride)
             return np.frombuffer(inflated, np.uint8).reshape(rows, stride)
         except (ValueError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
             raise self._error("png_damaged") from error
@@ -139,9 +142,9 @@ class PngReader:
         self.bits = bits
         self.row_bytes = width * self.channels * bits // 8
         """The number of bytes of a row's pixels."""
-        self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
+        self._dtype = np.dtype(f">u{bits // 8}")
         self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
-        if len(self._idat) != -(-height // rows_per_chunk(self.row_bytes)):
+        if len(self._idat) != ceil_div(height, rows_per_chunk(self.row_bytes)):
             raise ValueError("the chunks have other rows")
         self._cached: tuple[int, np.ndarray] | None = None
 
@@ -154,7 +157,8 @@ def read_region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: i
     columns = slice(box.left, box.left + box.width)
     rows_at_once = max(step, _REGION_ROWS // step * step)
     parts = []
-    for first, last in spans(box.top + box.height, rows_at_once, box.top):
+    bottom = box.top + box.height
+    for first, last in spans(bottom, rows_at_once, start=box.top):
         pixels = rows(first, last, columns)
         if step > 1:
             pixels = block_means(pixels, step)

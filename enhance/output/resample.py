@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import SettingsError
-from ..images import Box, spans, widen
+from ..images import Box, ceil_div, spans, widen
 from ..settings import PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
@@ -25,6 +25,8 @@ _ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of f
 
 Span = tuple[int, int]
 """Rows or columns [first, last)."""
+Rows = Callable[[int, int], np.ndarray]
+"""A function that returns the rows [first, last) of an image, [last - first, W, C] or [last - first, W]."""
 
 
 def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
@@ -162,17 +164,16 @@ def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
     """Round float rows to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
     if levels == 255:
         return cv2.convertScaleAbs(np.maximum(rows, 0))
-    return np.rint(np.clip(rows, 0, levels)).astype(np.uint16)
+    clipped = np.clip(rows, 0, levels)
+    return np.rint(clipped).astype(np.uint16)
 
 
-def enlarge_rows(
-    source: Callable[[int, int], np.ndarray], height: int, factor: int, first: int, last: int
-) -> np.ndarray:
+def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) -> np.ndarray:
     """Return the rows [first, last) of an image of `height` rows upscaled bicubically by `factor`, float32.
 
     Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the border is repeated. Values can overshoot.
     """
-    low, high = widen(first // factor, -(-last // factor), _HALO, height)
+    low, high = widen(first // factor, ceil_div(last, factor), _HALO, height)
     rows = source(low, high).astype(np.float32)
     size = (rows.shape[1] * factor, rows.shape[0] * factor)
     enlarged = cv2.resize(rows, size, interpolation=cv2.INTER_CUBIC)
@@ -259,26 +260,25 @@ class Grid:
         """Return the rows and columns of the result that show a region of the image."""
         return self._vertical.window(box.top, box.height), self._horizontal.window(box.left, box.width)
 
-    def rows(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
+    def rows(self, source: Rows, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) of the result, float32, from float32 rows of the network's size.
 
         Each pixel is the mean of the area that it covers, so that edges do not ring.
         """
         if not self.resizes:
-            return source(first, last)[:, : self.size[1]]
+            _, width = self.size
+            return source(first, last)[:, :width]
         return self._resample(source, first, last, self.reduce)
 
-    def rows_of_input(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
+    def rows_of_input(self, source: Rows, first: int, last: int) -> np.ndarray:
         """Return the same as `rows` from a source of `factor` times the size of the image, not of its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
         return self._resample(source, first, last, 1)
 
-    def _resample(self, source: Callable[[int, int], np.ndarray], first: int, last: int, reduce: int) -> np.ndarray:
-        top, _ = self._vertical.covered
-        left, right = self._horizontal.covered
-        row_positions, row_weights = self._vertical.taps(top + first, top + last, self.factor, reduce)
-        columns = self._horizontal.taps(left, right, self.factor, reduce)
+    def _resample(self, source: Rows, first: int, last: int, reduce: int) -> np.ndarray:
+        row_positions, row_weights = self._vertical.taps(first, last, self.factor, reduce)
+        column_taps = self._horizontal.taps(0, self.size[1], self.factor, reduce)
         step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
         parts = []
         for start, end in spans(last - first, step):  # A much smaller result needs many source rows.
@@ -286,7 +286,7 @@ class Grid:
             low = int(positions.min())
             rows = source(low, int(positions.max()) + 1)
             narrow = weighted_sums(rows, positions - low, row_weights[start:end], 0)
-            parts.append(weighted_sums(narrow, *columns, 1))
+            parts.append(weighted_sums(narrow, *column_taps, 1))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -313,23 +313,25 @@ class _Axis:
 
     def window(self, start: int, count: int) -> slice:
         """Return the rows of the result of the part that show `count` rows of the image from `start` on."""
-        size = max(1, round(count * self.new_length / self.length))
-        size = min(size, self.new_length)
+        size = round(count * self.new_length / self.length)
+        size = min(max(1, size), self.new_length)
         first = round(start * self.new_length / self.length)
         first = max(0, min(first, self.new_length - size))
         top, _ = self.covered
         return slice(first - top, first + size - top)
 
     def taps(self, first: int, last: int, factor: int, reduce: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return for rows [first, last) of the whole result the source ones that they cover, and their weights.
+        """Return for rows [first, last) of the result of the part the source ones that they cover, and their weights.
 
         The source is `factor` times the size of the part, averaged down by `reduce`.
         """
         positions, weights = area_weights(factor * self.length / reduce, self.new_length)
-        available = factor * -(-self.count // reduce)
+        available = factor * ceil_div(self.count, reduce)
         offset = factor * self.start // reduce
-        positions = np.clip(positions[first:last] - offset, 0, available - 1)
-        return positions, weights[first:last]
+        top, _ = self.covered
+        wanted = slice(top + first, top + last)
+        positions = np.clip(positions[wanted] - offset, 0, available - 1)
+        return positions, weights[wanted]
 
 
 def weighted_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:

@@ -69,7 +69,8 @@ class Scene:
         if self.haze is None:
             return image.rgb
         photo = self.photo(image, settings, box=box)
-        return collect(photo.rows, image.rgb.shape, image.rgb.dtype.name, folder)
+        pixels = image.rgb
+        return collect(photo.rows, pixels.shape, pixels.dtype.name, folder)
 
 
 def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
@@ -98,7 +99,8 @@ class ResultRows:
 
     @cached_property
     def grid(self) -> Grid:
-        return Grid.of(self.settings, self.image.height, self.image.width, self.cut)
+        image = self.image
+        return Grid.of(self.settings, image.height, image.width, self.cut)
 
     @cached_property
     def _tuning(self) -> Tuning:
@@ -115,13 +117,16 @@ class ResultRows:
     @property
     def is_smaller(self) -> bool:
         """Whether the result is smaller than the photo, so that its fidelity cannot be measured."""
-        return self.size[0] < self.photo.height or self.size[1] < self.photo.width
+        height, width = self.size
+        return height < self.photo.height or width < self.photo.width
 
     @property
     def channels(self) -> int:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
-        colours = 1 if self.image.grey else 3
-        return colours if self.image.alpha is None else colours + 1
+        count = 1 if self.image.grey else 3
+        if self.image.alpha is not None:
+            count += 1
+        return count
 
     def meter(self, box: Box | None = None) -> FidelityMeter:
         """Return a meter for the fidelity of this result, or of a region of it in pixels of the photo."""
@@ -228,8 +233,9 @@ def write_png(
             if is_labelled and fidelity_grade(measured.worst_db) == "free":
                 png.xmp = _labelled(xmp, generated=True)
         png.mark = Origin(signature, image.sha256, **stated).mark()
-    checksum = png.sha256.hexdigest() if png.xmp is None else file_sha256(path)
-    return checksum, seconds
+    if png.xmp is None:
+        return png.sha256.hexdigest(), seconds
+    return file_sha256(path), seconds  # The checksum of the writer does not cover the new label.
 
 
 def _labelled(xmp: bytes | None, *, generated: bool) -> bytes | None:

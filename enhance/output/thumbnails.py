@@ -162,16 +162,20 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
     A damaged profile is ignored.
     """
     shown = to_screen(pixels)
-    image = Image.fromarray(np.ascontiguousarray(shown[..., :3]))
+    image = _pillow_image(shown[..., :3])
     if icc is not None:
         with suppress(ImageCms.PyCMSError, OSError, ValueError):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             image = ImageCms.profileToProfile(image, profile, _SRGB) or image
     if shown.shape[2] == 4:
-        alpha = Image.fromarray(np.ascontiguousarray(shown[..., 3]))
+        alpha = _pillow_image(shown[..., 3])
         white = Image.new("RGB", image.size, _WHITE)
         image = Image.composite(image, white, alpha)
     return image
+
+
+def _pillow_image(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
