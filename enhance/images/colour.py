@@ -1,10 +1,10 @@
 """Decoding of any kind of pixels to grey or RGB with alpha, and a colour profile that fits them.
 
-Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a grey one with grey
-pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
+Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a
+grey one with grey pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
 
-Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs, and TIFFs of 32-bit floats.
-PictureErrors lack the file's name; the caller adds it.
+Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs, and TIFFs of
+32-bit floats. PictureErrors lack the file's name; the caller adds it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _WHITE = 65535
 _MAX_PROFILE_SECONDS = 1.0
-"""Limit of the processor time to prepare a profile. Real profiles take milliseconds, crafted profiles minutes."""
+"""Limit of the processor time to prepare a profile. Real profiles take milliseconds, crafted
+profiles minutes."""
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 _REACH = 256
-"""Rows above and below in which the nearest visible pixel is searched. No network has a larger receptive radius."""
+"""Rows above and below in which the nearest visible pixel is searched. No network has a larger
+receptive radius."""
 BLOCK = 2 * _REACH
 
 
@@ -47,7 +49,8 @@ BLOCK = 2 * _REACH
 class Pixels:
     """Pixels of a file as stored, read on demand, with a profile that fits them.
 
-    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha if there is any.
+    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha
+    if there is any.
     """
 
     height: int
@@ -73,7 +76,10 @@ def profile_name(icc: bytes | None) -> str | None:
 
 
 def profile_space(icc: bytes | None) -> str | None:
-    """Return the colour space of a profile: "RGB", "GRAY", "CMYK", "Lab" or another; None if it does not work."""
+    """Return the colour space of a profile: "RGB", "GRAY", "CMYK", "Lab" or another.
+
+    The result is None if there is no profile, or if it does not work.
+    """
     profile = _open_profile(icc)
     if profile is None:
         return None
@@ -86,7 +92,8 @@ def profile_space(icc: bytes | None) -> str | None:
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         logger.info("The colour profile does not work and was left out: %s", error)
         return None
-    if time.thread_time() - begun > _MAX_PROFILE_SECONDS:  # Reports would take as long for each image.
+    # Reports would take as long for each image.
+    if time.thread_time() - begun > _MAX_PROFILE_SECONDS:
         logger.info("The colour profile takes too long and was left out")
         return None
     return space
@@ -106,8 +113,8 @@ def fitting_profile(icc: bytes | None, grey: bool) -> bytes | None:
 def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Return the pixels of an open file.
 
-    Raises PictureError if their values are outside the supported range, and ValueError or any exception of a decoder if
-    they are damaged.
+    Raises PictureError if their values are outside the supported range, and ValueError or any
+    exception of a decoder if they are damaged.
     """
     if header.format == "JXL":
         return _jxl_pixels(header, file)
@@ -161,7 +168,10 @@ def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
-    """Decode 16-bit numbers, or floats in 0..1, to uint16. OpenCV applies the orientation of a TIFF."""
+    """Decode 16-bit numbers, or floats in 0..1, to uint16.
+
+    OpenCV applies the orientation of a TIFF.
+    """
     file.seek(0)
     stored = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
@@ -200,7 +210,8 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
 
 
 def _with_transparent_level(grey: np.ndarray, level: int) -> np.ndarray:
-    """Return grey uint16 [H, W] as four channels, because OpenCV ignores the transparent level of a PNG."""
+    """Return grey uint16 [H, W] as four channels, because OpenCV ignores the transparent level of a
+    PNG."""
     alpha = np.where(grey == level, np.uint16(0), np.uint16(_WHITE))
     return cv2.merge([grey, grey, grey, alpha])
 
@@ -236,15 +247,17 @@ def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
     grey = channels < 3
     has_alpha = channels in (2, 4)
     icc = fitting_profile(header.icc, grey)
-    return Pixels(height, width, grey, has_alpha, header.bits > 8, icc, lambda box: _cut(stored, box))
+    deep = header.bits > 8
+    return Pixels(height, width, grey, has_alpha, deep, icc, lambda box: _cut(stored, box))
 
 
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Give transparent pixels the colour of the nearest visible one, in blocks of BLOCK rows [n, W, C], alpha last.
+    """Give transparent pixels the colour of the nearest visible one, in blocks of BLOCK rows [n, W,
+    C], alpha last.
 
-    Their own colour is often black or white, and upscaling would draw it into the visible edge. Each block is processed
-    with half of the ones above and below, so that memory grows with the width only. Pixels without a visible one within
-    256 rows can stay as they are.
+    Their own colour is often black or white, and upscaling would draw it into the visible edge.
+    Each block is processed with half of the ones above and below, so that memory grows with the
+    width only. Pixels without a visible one within 256 rows can stay as they are.
     """
     source = iter(blocks)
     block = next(source)
@@ -260,7 +273,8 @@ def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
-    """Give the transparent pixels in rows [first, last) the colour of the nearest visible one in the window."""
+    """Give the transparent pixels in rows [first, last) the colour of the nearest visible one in
+    the window."""
     hidden = window[..., -1] == 0
     core = hidden[first:last]
     if not core.any() or hidden.all():
@@ -302,7 +316,8 @@ def _crop(image: Image.Image, box: Box) -> Image.Image:
 
 
 def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray]:
-    """Return a function that converts CMYK or Lab with the white point D50 to sRGB, uint8 [h, w, 3].
+    """Return a function that converts CMYK or Lab with the white point D50 to sRGB, uint8 [h, w,
+    3].
 
     CMYK is converted by its profile, or without one by Pillow's formula.
     """
@@ -325,14 +340,16 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
 
 
 def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
-    """Convert grey [h, w, 1 or 2], uint8 or uint16, from a grey or RGB profile to the tones of sRGB; alpha stays."""
+    """Convert grey [h, w, 1 or 2], uint8 or uint16, from a grey or RGB profile to the tones of
+    sRGB; alpha stays."""
     profile = _open_profile(icc)
     if profile is None:
         return values
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
     if profile_space(icc) == "RGB":
         ramp = Image.merge("RGB", [ramp] * 3)
-    converted = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    srgb = ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(ramp, profile, srgb, outputMode="RGB")
     tones = np.asarray(converted)[0, :, 1]
     if values.dtype == np.uint16:  # Pillow converts 8 bits only.
         levels = np.arange(_WHITE + 1)
@@ -355,7 +372,10 @@ def _cut(values: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _unpremultiplied(values: np.ndarray) -> np.ndarray:
-    """Divide the colour of uint16 RGBA by its alpha, rounded. Exact, because 65535 squared fits in uint32."""
+    """Divide the colour of uint16 RGBA by its alpha, rounded.
+
+    Exact, because 65535 squared fits in uint32.
+    """
     colour = values[..., :3].astype(np.uint32)
     alpha = values[..., 3:]
     divisor = np.maximum(alpha, 1).astype(np.uint32)

@@ -1,4 +1,5 @@
-"""Parts of a file: the chunks of a WebP, the boxes of ISO media, and blocks of metadata of limited size."""
+"""Parts of a file: the chunks of a WebP, the boxes of ISO media, and blocks of metadata of limited
+size."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ from typing import BinaryIO
 logger = logging.getLogger(__name__)
 
 LARGEST_BLOCK = 16 << 20
-"""Maximum bytes of a profile, and of a block of metadata that is read. A result contains only smaller blocks."""
+"""Maximum bytes of a profile, and of a block of metadata that is read. A result contains only
+smaller blocks."""
 MAX_CHUNKS = 1_000_000
 """Maximum number of chunks or boxes of a file that are read."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of a PNG or WebP, or a box: its name of four letters, and the position and length of its content."""
+    """A chunk of a PNG or WebP, or a box: its name of four letters, and the position and length of
+    its content."""
 
     kind: bytes
     start: int
@@ -44,7 +47,10 @@ def riff_chunks(file: BinaryIO) -> list[Chunk]:
 
 
 def iso_boxes(file: BinaryIO) -> Iterator[Chunk]:
-    """Yield the outer boxes of ISO media (ISO 14496-12, 4.2). The content of the last one can be cut off."""
+    """Yield the outer boxes of ISO media (ISO 14496-12, 4.2).
+
+    The content of the last one can be cut off.
+    """
     size = file.seek(0, 2)
     position = 0
     for _ in range(MAX_CHUNKS):
@@ -76,7 +82,8 @@ def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
 def cut_block(block: object) -> bytes | None:
     """Return a block, cut to one byte more than LARGEST_BLOCK; None if it is empty.
 
-    The extra byte shows `limit_profile` and `Metadata.without_large_blocks` that a block is too large.
+    The extra byte shows `limit_profile` and `Metadata.without_large_blocks` that a block is too
+    large.
     """
     if isinstance(block, bytes) and block:
         return block[: LARGEST_BLOCK + 1]

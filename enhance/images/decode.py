@@ -1,10 +1,11 @@
-"""Decoding of an image file in the worker process: limits, orientation, colour profile, alpha and 16 bits.
+"""Decoding of an image file in the worker process: limits, orientation, colour profile, alpha and
+16 bits.
 
-A crafted file can make a decoder hang, crash or fill the memory, so the rest of the program uses `inspect` and
-`read_image` of `worker`, and every failure becomes one PictureError.
+A crafted file can make a decoder hang, crash or fill the memory, so the rest of the program uses
+`inspect` and `read_image` of `worker`, and every failure becomes one PictureError.
 
-The upright image is sent in strips, so that memory holds only the decoder's own copy: one, three or four bytes per
-pixel with Pillow.
+The upright image is sent in strips, so that memory holds only the decoder's own copy: one, three or
+four bytes per pixel with Pillow.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 # Address space for the stacks of threads and for what allocators reserve.
 _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 
-# Bytes per pixel at the peak, measured with the worst of each kind: a progressive CMYK JPEG, a lossless WebP, an AVIF
-# of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four 32-bit numbers, and a PNG.
+# Bytes per pixel at the peak, measured with the worst of each kind: a progressive CMYK JPEG, a
+# lossless WebP, an AVIF of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four
+# 32-bit numbers, and a PNG.
 _BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48}
 _DEEP_BYTES_PER_PIXEL = {"PNG": 18, "JXL": 52}
 _OTHER_BYTES = 10
@@ -81,7 +83,10 @@ class DecodeBudget:
 
 def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
-    with _picture_errors(path.name or str(path)), _open_checked(path, max_pixels, max_bytes) as (file, size):
+    with (
+        _picture_errors(path.name or str(path)),
+        _open_checked(path, max_pixels, max_bytes) as (file, size),
+    ):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
     width, height = header.upright_size
     dpi = header.metadata.dpi
@@ -103,21 +108,33 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
 
 
 def read_variants(path: Path) -> dict[str, Metadata]:
-    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps. Raises PictureError."""
+    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps.
+
+    Raises PictureError.
+    """
     with _picture_errors(path.name), path.open("rb") as file:
         metadata = read_metadata(file, scan_chunks(file))
         # The size and the resolution of the result can have made a block a little longer.
         return metadata.without_large_blocks(LARGEST_BLOCK).variants()
 
 
-def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[DecodeBudget], None]) -> Iterator[Any]:
+def decode(
+    path: Path,
+    max_pixels: int,
+    max_bytes: int | None,
+    begin: Callable[[DecodeBudget], None],
+) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    Yield shape, dtype and a SourceImage without pixels as one tuple; then strips from top to bottom, uint8 or uint16
-    [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a decoder receives the file.
-    `max_bytes` None is the size of `max_pixels` pixels without compression. Raises PictureError.
+    Yield shape, dtype and a SourceImage without pixels as one tuple; then strips from top to
+    bottom, uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before
+    a decoder receives the file. `max_bytes` None is the size of `max_pixels` pixels without
+    compression. Raises PictureError.
     """
-    with _picture_errors(path.name or str(path)), _open_checked(path, max_pixels, max_bytes) as (file, size):
+    with (
+        _picture_errors(path.name or str(path)),
+        _open_checked(path, max_pixels, max_bytes) as (file, size),
+    ):
         before = os.fstat(file.fileno())
         header = read_header(file, max_pixels=max_pixels)
         begin(_budget(header, size))
@@ -155,7 +172,8 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
 
 
 def _without_orientation(header: Header) -> Header:
-    """Return the header of the decoded pixels of a TIFF: both of its decoders apply the orientation."""
+    """Return the header of the decoded pixels of a TIFF: both of its decoders apply the
+    orientation."""
     width, height = header.upright_size
     return replace(header, width=width, height=height, orientation=1)
 
@@ -163,7 +181,8 @@ def _without_orientation(header: Header) -> Header:
 def _first_block(header: Header) -> tuple[int, int]:
     """Return the first row and column where a block of 8 x 8 px begins in the upright image.
 
-    Blocks begin at the first stored row and column, which can be the last ones of the upright image.
+    Blocks begin at the first stored row and column, which can be the last ones of the upright
+    image.
     """
     width, height = header.upright_size
     row = height % 8 if header.orientation in _REVERSED_ROWS else 0
@@ -171,11 +190,18 @@ def _first_block(header: Header) -> tuple[int, int]:
     return row, column
 
 
-def _check_unchanged(file: BinaryIO, before: os.stat_result, sha256: str, header: Header, max_pixels: int) -> None:
+def _check_unchanged(
+    file: BinaryIO,
+    before: os.stat_result,
+    sha256: str,
+    header: Header,
+    max_pixels: int,
+) -> None:
     """Raise ValueError if the content of the file is not what `sha256` and the header belong to.
 
-    A file in use gets a new time every few seconds, so that it is not deleted. That is no change of its content. The
-    checksum and the header were read before the pixels, so either could belong to other content.
+    A file in use gets a new time every few seconds, so that it is not deleted. That is no change of
+    its content. The checksum and the header were read before the pixels, so either could belong to
+    other content.
     """
     after = os.fstat(file.fileno())
     if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
@@ -200,7 +226,8 @@ def _sha256(file: BinaryIO) -> str:
 
 
 def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
-    """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation of the decoded pixels applied."""
+    """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation of the decoded pixels
+    applied."""
     width, height = header.upright_size
     count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
     grey_as_colour = [0, 0, 0, 1] if pixels.has_alpha else [0, 0, 0]
@@ -238,7 +265,11 @@ def _budget(header: Header, size: int) -> DecodeBudget:
 
 
 @contextmanager
-def _open_checked(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
+def _open_checked(
+    path: Path,
+    max_pixels: int,
+    max_bytes: int | None,
+) -> Iterator[tuple[BinaryIO, int]]:
     """Open the file and return it with its size in bytes. Raises PictureError."""
     if max_bytes is None:
         max_bytes = max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES
@@ -294,7 +325,8 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _upright_table(table: tuple[int, ...], orientation: int) -> tuple[int, ...]:
-    """Return a quantisation table, 64 steps row by row, for the image with the EXIF orientation applied."""
+    """Return a quantisation table, 64 steps row by row, for the image with the EXIF orientation
+    applied."""
     if not table or orientation < 5:
         return table
     return tuple(np.reshape(table, (8, 8)).T.ravel().tolist())
@@ -322,7 +354,8 @@ class _Parent:
         return self._received.get()
 
     def _listen(self) -> None:
-        """Read in a thread of its own, so that the process ends with its parent even while it decodes."""
+        """Read in a thread of its own, so that the process ends with its parent even while it
+        decodes."""
         with suppress(Exception):
             while True:
                 self._received.put(pickle.load(sys.stdin.buffer))
@@ -333,7 +366,10 @@ def serve() -> None:
     """Answer requests of the parent process until it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = _Parent()
-    for number in (1, 2):  # Libraries print here. This comes last, so that an error at the start is still printed.
+    for number in (
+        1,
+        2,
+    ):  # Libraries print here. This comes last, so that an error at the start is still printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     parent.send("ready")
     while True:
@@ -351,7 +387,8 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
         _limit_memory(budget.memory * 5 // 4)
 
     with suppress(OSError, ValueError):  # The reader reports these errors.
-        _limit_memory(4 * path.stat().st_size)  # for the header, until the budget of the pixels is known
+        # For the header, until the budget of the pixels is known.
+        _limit_memory(4 * path.stat().st_size)
     if task == "inspect":
         parent.send(read_facts(path, max_pixels, max_bytes))
         return

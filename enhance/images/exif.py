@@ -1,8 +1,9 @@
 """EXIF blocks, read and patched by bytes.
 
-A block is a TIFF structure of directories, without the `Exif\\0\\0` prefix of JPEG. Nothing in it moves, because maker
-notes contain offsets from the start of the block: values are changed in place and new directories are appended.
-Functions that return a changed block raise ValueError if the block is damaged.
+A block is a TIFF structure of directories, without the `Exif\\0\\0` prefix of JPEG. Nothing in it
+moves, because maker notes contain offsets from the start of the block: values are changed in place
+and new directories are appended. Functions that return a changed block raise ValueError if the
+block is damaged.
 """
 
 from __future__ import annotations
@@ -28,16 +29,55 @@ EXIF_IFD = 0x8769
 GPS_IFD = 0x8825
 INTEROP_IFD = 0xA005
 _THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))  # JPEG, uncompressed: offset and length
-_POSITION_TAGS = {2, 4, 20, 22, 27, 28}  # The other tags of the GPS directory state time, datum and receiver.
+_POSITION_TAGS = {
+    2,
+    4,
+    20,
+    22,
+    27,
+    28,
+}  # The other tags of the GPS directory state time, datum and receiver.
 # The tags of a TIFF file that describe the photo. The others describe how its pixels are stored.
 _PHOTO_TAGS = (
-    *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x011D, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749),
+    *(
+        0x010D,
+        0x010E,
+        0x010F,
+        0x0110,
+        0x011A,
+        0x011B,
+        0x011D,
+        0x0128,
+        0x0131,
+        0x0132,
+        0x013B,
+        0x013C,
+        0x4746,
+        0x4749,
+    ),
     *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
 )
 _SHORT = 3
 _LONG = 4
 _RATIONAL = 5
-TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+TYPE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 """Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
 _LONGEST_VALUE = 32_000
 _PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
@@ -50,7 +90,10 @@ _Block: TypeAlias = bytes | bytearray
 
 
 def _order(block: _Block) -> str:
-    """Return the byte order as `struct` denotes it. Raises ValueError if the block has no TIFF header."""
+    """Return the byte order as `struct` denotes it.
+
+    Raises ValueError if the block has no TIFF header.
+    """
     if block.startswith(b"II*\0"):
         return "<"
     if block.startswith(b"MM\0*"):
@@ -59,10 +102,11 @@ def _order(block: _Block) -> str:
 
 
 def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int, bytes]]:
-    """Return type and bytes of each intact value by its tag, of the main directory or of the one that `tag` points to.
+    """Return type and bytes of each intact value by its tag, of the main directory or of the one
+    that `tag` points to.
 
-    The bytes are in the order of the block. The result is empty if the directory is missing or damaged, or if its
-    values overlap, because a copy could then be much longer than the block.
+    The bytes are in the order of the block. The result is empty if the directory is missing or
+    damaged, or if its values overlap, because a copy could then be much longer than the block.
     """
     values: dict[int, tuple[int, bytes]] = {}
     total = 0
@@ -95,7 +139,7 @@ def _main_directory(block: _Block) -> int:
 
 
 def _entries(block: _Block, directory: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (tag, type, start of the value field) for each entry of the directory at this offset."""
+    """Yield (tag, type, start of the value field) for each entry of a directory."""
     end = directory + 2 + 12 * _number(block, "H", directory)
     if end > len(block):
         raise ValueError("a directory extends beyond the end")
@@ -105,7 +149,8 @@ def _entries(block: _Block, directory: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _subdirectory(block: _Block, tag: int) -> int | None:
-    """Return the offset of the directory that this tag of the main directory points to, if it is intact."""
+    """Return the offset of the directory that this tag of the main directory points to, if it is
+    intact."""
     with suppress(ValueError):
         for one, _, field in _entries(block, _main_directory(block)):
             if one == tag:
@@ -124,7 +169,8 @@ def _value_span(block: _Block, kind: int, start: int) -> tuple[int, int]:
 
 
 def _numbers(block: _Block, directory: int | None = None) -> dict[int, float]:
-    """Return the first number of each tag in a directory (None: the main one), as far as the block is intact."""
+    """Return the first number of each tag in a directory (None: the main one), as far as the block
+    is intact."""
     found: dict[int, float] = {}
     with suppress(ValueError):
         if directory is None:
@@ -153,7 +199,11 @@ def has_plausible_values(block: bytes) -> bool:
     """
     total = 0
     with suppress(ValueError):  # Functions that change the block report the damage.
-        directories = [_main_directory(block), _subdirectory(block, EXIF_IFD), _subdirectory(block, GPS_IFD)]
+        directories = [
+            _main_directory(block),
+            _subdirectory(block, EXIF_IFD),
+            _subdirectory(block, GPS_IFD),
+        ]
         for directory in filter(None, directories):
             for _, kind, field in _entries(block, directory):
                 start, length = _value_span(block, kind, field)
@@ -189,7 +239,10 @@ def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
 
 
 def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
-    """Replace the numbers of existing tags and remove the thumbnail. All other bytes stay the same."""
+    """Replace the numbers of existing tags and remove the thumbnail.
+
+    All other bytes stay the same.
+    """
     order = _order(block)
     main = _main_directory(block)
     data = bytearray(block)
@@ -200,13 +253,15 @@ def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
             if kind == _SHORT and numbers[tag] <= 0xFFFF:
                 struct.pack_into(order + "HH", data, field, numbers[tag], 0)
             else:
-                struct.pack_into(order + "HII", data, field - 6, _LONG, 1, numbers[tag])  # type, count and value
+                # The type, the count and the value.
+                struct.pack_into(order + "HII", data, field - 6, _LONG, 1, numbers[tag])
     _remove_thumbnail(data, main)
     return bytes(data)
 
 
 def _remove_thumbnail(data: bytearray, main: int) -> None:
-    """Remove the directory after the main one, which describes the thumbnail, from a block, and the thumbnail."""
+    """Remove the directory after the main one, which describes the thumbnail, from a block, and the
+    thumbnail."""
     link = main + 2 + 12 * _number(data, "H", main)
     end = link + 4
     if end > len(data):
@@ -247,7 +302,8 @@ def has_position(block: bytes | None) -> bool:
 
 
 def without_position(block: bytes) -> bytes:
-    """Remove the GPS directory, and maker notes, which can contain positions in formats of their own."""
+    """Remove the GPS directory, and maker notes, which can contain positions in formats of their
+    own."""
     spans: list[tuple[int, int]] = []
     gps = _subdirectory(block, GPS_IFD)
     if gps is not None:
@@ -255,13 +311,16 @@ def without_position(block: bytes) -> bytes:
         spans += [_value_span(block, kind, field) for _, kind, field in _entries(block, gps)]
     photo = _subdirectory(block, EXIF_IFD)
     if photo is not None:
-        spans += [_value_span(block, kind, field) for tag, kind, field in _entries(block, photo) if tag == MAKER_NOTE]
+        for tag, kind, field in _entries(block, photo):
+            if tag == MAKER_NOTE:
+                spans.append(_value_span(block, kind, field))
     cleared = _with_zeros(block, spans)
     return with_entries(cleared, {}, without=(GPS_IFD, MAKER_NOTE))
 
 
 def _with_zeros(block: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """Return the block with zeros in `spans`, each a start and a length, which can overlap or exceed the block."""
+    """Return the block with zeros in `spans`, each a start and a length, which can overlap or
+    exceed the block."""
     data = bytearray(block)
     cleared = 0
     for start, length in sorted(spans):
@@ -273,10 +332,16 @@ def _with_zeros(block: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
     return bytes(data)
 
 
-def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
-    """Set entries of the main directory, each to a type and integers, and remove the tags `without`.
+def with_entries(
+    block: bytes,
+    values: Mapping[int, tuple[int, ...]],
+    without: Collection[int] = (),
+) -> bytes:
+    """Set entries of the main directory, each to a type and integers, and remove the tags
+    `without`.
 
-    They are also removed from the EXIF directory. New directories at the end of the block replace these two.
+    They are also removed from the EXIF directory. New directories at the end of the block replace
+    these two.
     """
     data = bytearray(block)
     main = _main_directory(block)
@@ -293,7 +358,10 @@ def _append_directory(
 ) -> int:
     """Append a directory with the entries of the `old` one and these values; return its offset."""
     order = _order(data)
-    entries = {tag: bytes(data[field - 8 : field + 4]) for tag, _, field in _entries(data, old) if tag not in without}
+    entries: dict[int, bytes] = {}
+    for tag, _, field in _entries(data, old):
+        if tag not in without:
+            entries[tag] = bytes(data[field - 8 : field + 4])
     for tag, (kind, *numbers) in values.items():
         layout = "H" if kind == _SHORT else "I"
         value = struct.pack(f"{order}{len(numbers)}{layout}", *numbers)
@@ -314,21 +382,28 @@ def _append(data: bytearray, content: bytes) -> int:
 
 
 def shorten(block: bytes) -> bytes | None:
-    """Write the block again without maker notes, unusual tags and long values; return None if that is not possible."""
-    return block_from_tiff(io.BytesIO(block), without=(INTEROP_IFD, MAKER_NOTE), longest=_LONGEST_VALUE)
+    """Write the block again without maker notes, unusual tags and long values; return None if that
+    is not possible."""
+    without = (INTEROP_IFD, MAKER_NOTE)
+    return block_from_tiff(io.BytesIO(block), without, longest=_LONGEST_VALUE)
 
 
-def block_from_tiff(file: BinaryIO, without: Collection[int], longest: int = 1 << 24) -> bytes | None:
+def block_from_tiff(
+    file: BinaryIO,
+    without: Collection[int],
+    longest: int = 1 << 24,
+) -> bytes | None:
     """Return an EXIF block with the tags of a TIFF that describe the photo; None if there are none.
 
     Texts and other bytes longer than `longest` are left out.
     """
 
-    def select(values: Mapping[int, Any]) -> dict[int, Any]:
-        return {tag: value for tag, value in values.items() if tag not in without and not is_long(value)}
-
     def is_long(value: object) -> bool:
         return isinstance(value, bytes | str) and len(value) > longest
+
+    def select(values: Mapping[int, Any]) -> dict[int, Any]:
+        selected = {tag: value for tag, value in values.items() if tag not in without}
+        return {tag: value for tag, value in selected.items() if not is_long(value)}
 
     try:
         source = _read_with_pillow(file)

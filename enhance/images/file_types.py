@@ -1,7 +1,9 @@
-"""The format of an image file by its first bytes, never by its name, and opening it with the library for the format.
+"""The format of an image file by its first bytes, never by its name, and opening it with the
+library for the format.
 
-Only the formats listed here are opened, by Pillow's class for the format. Calling it directly also bypasses
-Image.MAX_IMAGE_PIXELS, a global that cannot be changed for one call while other threads read.
+Only the formats listed here are opened, by Pillow's class for the format. Calling it directly also
+bypasses Image.MAX_IMAGE_PIXELS, a global that cannot be changed for one call while other threads
+read.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def detect_format(start: bytes) -> str | None:
 
 
 def _detect_iso_media(start: bytes) -> str | None:
-    """Return the format that the first box states: its length, `ftyp`, major brand, version, compatible brands."""
+    """Return the format that the first box states: its length, `ftyp`, major brand, version,
+    compatible brands."""
     major = start[8:12]
     end = min(start[3], 64)
     brands = {major, *(start[offset : offset + 4] for offset in range(16, end, 4))}
@@ -75,6 +78,9 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
 
 
 def open_auxiliary(file: BinaryIO, number: int) -> Any:
-    """Return an auxiliary image of a HEIC, not decoded. Raises an error of pillow-heif if it is of another kind."""
+    """Return an auxiliary image of a HEIC, not decoded.
+
+    Raises an error of pillow-heif if it is of another kind.
+    """
     file.seek(0)
     return importlib.import_module("pillow_heif").open_heif(file).get_aux_image(number)

@@ -1,8 +1,10 @@
-"""HDR gain maps in JPEG and HEIC files: finding and decoding them, and attaching the enlarged one to a JPEG.
+"""HDR gain maps in JPEG and HEIC files: finding and decoding them, and attaching the enlarged one
+to a JPEG.
 
-A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP lists it, and its own
-XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's older maps, which
-are auxiliary images in a HEIC, state only how many times brighter than white the photo can be.
+A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP
+lists it, and its own XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how
+it is applied. Apple's older maps, which are auxiliary images in a HEIC, state only how many times
+brighter than white the photo can be.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ logger = logging.getLogger(__name__)
 MAX_PIXELS = 1 << 24
 """The maximum pixels of a gain map that is kept or written. Larger ones are downscaled."""
 ISO_SEGMENT = b"urn:iso:std:iso:ts:21496:-1\0"
-"""The start of the segment with the metadata of ISO 21496-1. In the photo, only the version follows, 4 bytes."""
+"""The start of the segment with the metadata of ISO 21496-1. In the photo, only the version
+follows, 4 bytes."""
 
 AUXILIARY_TYPE = "urn:com:apple:photo:2020:aux:hdrgainmap"
 """The type of a gain map in a HEIC."""
@@ -52,29 +55,41 @@ _SEMANTIC = re.compile(rb"Item:Semantic\s*=\s*[\"']GainMap[\"']")
 _NUMBER = rb"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
 _VALUE = rb"\s{0,99}(?:%s|True|False)\s{0,99}" % _NUMBER
 _CHANNEL = rb"<rdf:li>%s</rdf:li>\s{0,99}" % _VALUE
-_CHANNELS = rb"\s{0,99}<rdf:Seq>\s{0,99}%s(?:%s%s)?</rdf:Seq>\s{0,99}" % (_CHANNEL, _CHANNEL, _CHANNEL)
-_NAME = rb"hdrgm:(?:Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
+_CHANNELS = rb"\s{0,99}<rdf:Seq>\s{0,99}%s(?:%s%s)?</rdf:Seq>\s{0,99}" % (
+    _CHANNEL,
+    _CHANNEL,
+    _CHANNEL,
+)
+_NAME = (
+    rb"hdrgm:(?:Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma"
+    rb"|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
+)
 _ATTRIBUTE = re.compile(rb"\s(%s)\s{0,9}=\s{0,9}([\"'])%s\2" % (_NAME, _VALUE))
 _ELEMENT = re.compile(rb"<(%s)>(?:%s|%s)</\1>" % (_NAME, _VALUE, _CHANNELS))
 _REQUIRED = {b"hdrgm:Version", b"hdrgm:GainMapMax", b"hdrgm:HDRCapacityMax"}
 _VERSION = re.compile(rb"hdrgm:Version(?:\s{0,9}=\s{0,9}[\"']|>)\s{0,99}([-+.\w]{1,50})")
 
 _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
-_APPLE_HEADROOM = re.compile(rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER)
+_APPLE_HEADROOM = re.compile(
+    rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER,
+)
 _APPLE_NOTE = b"Apple iOS\0"
 _APPLE_TAGS = (33, 48)
 _APPLE_PROPERTIES = (
     b' hdrgm:Version="1.0" hdrgm:GainMapMin="0" hdrgm:GainMapMax="%(stops).6f" hdrgm:Gamma="1"'
-    b' hdrgm:OffsetSDR="0" hdrgm:OffsetHDR="0" hdrgm:HDRCapacityMin="0" hdrgm:HDRCapacityMax="%(stops).6f"'
+    b' hdrgm:OffsetSDR="0" hdrgm:OffsetHDR="0" hdrgm:HDRCapacityMin="0"'
+    b' hdrgm:HDRCapacityMax="%(stops).6f"'
 )
 
 _NAMESPACE = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
 _DIRECTORY = (
     b'<Container:Directory xmlns:Container="http://ns.google.com/photos/1.0/container/" '
     b'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"><%(rdf)sSeq>'
-    b'<%(rdf)sli %(rdf)sparseType="Resource"><Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/>'
+    b'<%(rdf)sli %(rdf)sparseType="Resource">'
+    b'<Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/>'
     b'</%(rdf)sli><%(rdf)sli %(rdf)sparseType="Resource"><Container:Item Item:Semantic="GainMap" '
-    b'Item:Mime="image/jpeg" Item:Length="%(length)d"/></%(rdf)sli></%(rdf)sSeq></Container:Directory>'
+    b'Item:Mime="image/jpeg" Item:Length="%(length)d"/></%(rdf)sli></%(rdf)sSeq>'
+    b"</Container:Directory>"
 )
 _LONG = 4
 _UNDEFINED = 7
@@ -88,9 +103,9 @@ INDEX_HEADER = 4 + len(_INDEX_START)
 class MapHeader:
     """A gain map in a file: its position, its size and its metadata.
 
-    `position` is the start and the length of a JPEG, or the number of an auxiliary image in a HEIC. `xmp` is a packet
-    with only the properties of the map, `iso` the segment of ISO 21496-1; both can be empty. `headroom` is set for an
-    Apple map, which is converted when it is decoded.
+    `position` is the start and the length of a JPEG, or the number of an auxiliary image in a HEIC.
+    `xmp` is a packet with only the properties of the map, `iso` the segment of ISO 21496-1; both
+    can be empty. `headroom` is set for an Apple map, which is converted when it is decoded.
     """
 
     position: tuple[int, int] | int
@@ -104,7 +119,8 @@ class MapHeader:
 
 @dataclass(frozen=True, eq=False)
 class GainMap:
-    """A gain map in orientation 1: uint8 [h, w] or [h, w, 3], over the whole photo, and its header in the file."""
+    """A gain map in orientation 1: uint8 [h, w] or [h, w, 3], over the whole photo, and its header
+    in the file."""
 
     pixels: np.ndarray
     header: MapHeader
@@ -120,16 +136,21 @@ def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
                 if found and _fits(found, image):
                     check_compression(length, found.width, found.height, JPEG_PIXELS_PER_BYTE)
                     return found
-            except Exception as error:  # A decoder raises almost any type. The photo itself can be read.
+            except Exception as error:  # A decoder raises any type. The photo can be read.
                 logger.info("An attached image cannot be used: %s", error)
     return None
 
 
-def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> list[tuple[int, int]]:
-    """Return start and length of the images behind the first one of a JPEG of `size` bytes, as the file states them.
+def find_attached(
+    segments: Mapping[str, Any],
+    xmp: bytes | None,
+    size: int,
+) -> list[tuple[int, int]]:
+    """Return start and length of the images behind the first one of a JPEG of `size` bytes, as the
+    file states them.
 
-    These are at most 4 images of at most 64 MiB, so that a crafted file does not keep the reader busy.
-    `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
+    These are at most 4 images of at most 64 MiB, so that a crafted file does not keep the reader
+    busy. `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
     found: list[tuple[int, int]] = []
     for start, length in chain(_indexed_images(segments), _announced_images(xmp or b"", size)):
@@ -147,7 +168,8 @@ def _indexed_images(segments: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
     order = "<" if block.startswith(b"II") else ">"
     whole_entries = entries[: len(entries) // 16 * 16]
-    # Each entry has attributes, a size, an offset from the start of the index and two dependent images.
+    # Each entry has attributes, a size, an offset from the start of the index and two dependent
+    # images.
     for _, length, offset, _, _ in struct.iter_unpack(order + "IIIHH", whole_entries):
         yield segments["mpoffset"] + offset, length
 
@@ -168,8 +190,14 @@ def _announced_images(xmp: bytes, size: int) -> Iterator[tuple[int, int]]:
             yield end, length
 
 
-def _read_attached(attached: bytes, position: tuple[int, int], exif: bytes | None) -> MapHeader | None:
-    """Return the header of an image in a JPEG if it is a gain map, otherwise None. `exif` is that of the photo.
+def _read_attached(
+    attached: bytes,
+    position: tuple[int, int],
+    exif: bytes | None,
+) -> MapHeader | None:
+    """Return the header of an image in a JPEG if it is a gain map, otherwise None.
+
+    `exif` is that of the photo.
 
     Raises PictureError or any other exception if the image is damaged or unusual.
     """
@@ -190,7 +218,10 @@ def _read_attached(attached: bytes, position: tuple[int, int], exif: bytes | Non
 
 
 def _iso_segment(image: Any) -> bytes:
-    """Return the segment of an opened JPEG with the metadata of ISO 21496-1; empty if there is none."""
+    """Return the segment of an opened JPEG with the metadata of ISO 21496-1.
+
+    The result is empty if there is none.
+    """
     for name, content in image.applist:
         if name == "APP2" and content.startswith(ISO_SEGMENT):
             size = len(content) - len(ISO_SEGMENT)
@@ -221,7 +252,10 @@ def find_heic_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader |
 
 
 def _fits(found: MapHeader, image: Any) -> bool:
-    """Return whether a map has no more rows and columns than the photo. A larger one could keep a decoder busy."""
+    """Return whether a map has no more rows and columns than the photo.
+
+    A larger one could keep a decoder busy.
+    """
     return 0 < found.width <= image.width and 0 < found.height <= image.height
 
 
@@ -243,15 +277,18 @@ def _apple_header(
 
 
 def _select_properties(xmp: bytes) -> bytes:
-    """Return a packet with the properties of a gain map as XMP states them; empty if a required one is missing.
+    """Return a packet with the properties of a gain map as XMP states them.
 
-    Anything else in the XMP, such as a location, is left out.
+    The result is empty if a required one is missing. Anything else in the XMP, such as a location,
+    is left out.
     """
     attributes = {found[1]: found[0] for found in _ATTRIBUTE.finditer(xmp)}
-    elements = {found[1]: found[0] for found in _ELEMENT.finditer(xmp) if found[1] not in attributes}
+    elements = {found[1]: found[0] for found in _ELEMENT.finditer(xmp)}
+    elements = {name: element for name, element in elements.items() if name not in attributes}
     if not attributes.keys() | elements.keys() >= _REQUIRED:
         return b""
-    return with_properties(None, _NAMESPACE + b"".join(attributes.values()), b"".join(elements.values()))
+    all_attributes = b"".join([_NAMESPACE, *attributes.values()])
+    return with_properties(None, all_attributes, b"".join(elements.values()))
 
 
 def _stated_headroom(text: Any) -> float | None:
@@ -291,9 +328,9 @@ def _signed_ratio(value: bytes) -> float:
 
 
 def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
-    """Return the pixels of a gain map as stored, uint8 [h, w] or [h, w, 3], for Ultra HDR; None if it is damaged.
+    """Return the pixels of a gain map as stored, uint8 [h, w] or [h, w, 3], for Ultra HDR.
 
-    These are at most MAX_PIXELS.
+    These are at most MAX_PIXELS. The result is None if the map is damaged.
     """
     try:
         with _open_map(file, header.position) as image:
@@ -321,8 +358,8 @@ def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
 def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
     """Convert the pixels of an Apple map to Ultra HDR.
 
-    Apple multiplies light by 1 + (headroom - 1) times the map's value, which is encoded as in Rec. 709. Ultra HDR
-    multiplies it by the headroom to the power of the map's value.
+    Apple multiplies light by 1 + (headroom - 1) times the map's value, which is encoded as in Rec.
+    709. Ultra HDR multiplies it by the headroom to the power of the map's value.
     """
     levels = np.arange(256) / 255
     light = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
@@ -332,7 +369,10 @@ def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
 
 
 def encode_map(pixels: np.ndarray, header: MapHeader) -> bytes:
-    """Return a gain map as a JPEG with its metadata. `pixels` are enlarged, uint8 [h, w] or [h, w, 3]."""
+    """Return a gain map as a JPEG with its metadata.
+
+    `pixels` are enlarged, uint8 [h, w] or [h, w, 3].
+    """
     coded = io.BytesIO()
     metadata = {"xmp": header.xmp, "icc_profile": header.icc, "extra": header.iso}
     Image.fromarray(pixels).save(coded, "JPEG", quality=_QUALITY, subsampling="4:4:4", **metadata)
@@ -348,11 +388,15 @@ def with_directory(xmp: bytes | None, gain_map: bytes) -> bytes | None:
     if version is None:
         return xmp
     attributes = b'%s hdrgm:Version="%s"' % (_NAMESPACE, version[1])
-    return with_properties(xmp, attributes, _DIRECTORY.replace(b"%(length)d", b"%d" % len(gain_map)))
+    directory = _DIRECTORY.replace(b"%(length)d", b"%d" % len(gain_map))
+    return with_properties(xmp, attributes, directory)
 
 
 def version_segment(gain_map: bytes) -> bytes:
-    """Return the segment of a photo that states the version of ISO 21496-1 of its map; empty if the map has none."""
+    """Return the segment of a photo that states the version of ISO 21496-1 of its map.
+
+    The result is empty if the map has none.
+    """
     start = gain_map.find(ISO_SEGMENT)
     if start < 0:
         return b""
@@ -368,10 +412,12 @@ def segment(marker: int, content: bytes) -> bytes:
 def index_segment(photo: int, start: int, length: int) -> bytes:
     """Return the segment that lists the photo, `photo` bytes, and a map of `length` bytes.
 
-    `start` is the position of the map behind that of the TIFF header of the segment (CIPA DC-007, 5.2).
+    `start` is the position of the map behind that of the TIFF header of the segment (CIPA DC-007,
+    5.2).
     """
     header = b"MM\0*" + struct.pack(">I", 8)
-    # The version, the number of images and their list. The list is after the three tags, at 8 + 2 + 3 * 12 + 4 = 50.
+    # The version, the number of images and their list. The list is after the three tags, at 8 + 2 +
+    # 3 * 12 + 4 = 50.
     tags = (
         struct.pack(">H", 3)
         + struct.pack(">HHI4s", 0xB000, _UNDEFINED, 4, b"0100")

@@ -1,7 +1,8 @@
 """Image headers: format, size, mode, colour profile and metadata, read before a pixel is decoded.
 
-This runs in a worker process: a crafted file can keep Pillow's header readers busy for minutes, and those of HEIC and
-AVIF are C libraries. PictureErrors raised here lack the file's name; the caller adds it.
+This runs in a worker process: a crafted file can keep Pillow's header readers busy for minutes, and
+those of HEIC and AVIF are C libraries. PictureErrors raised here lack the file's name; the caller
+adds it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from .containers import (
     read_block,
     riff_chunks,
 )
-from .exif import INTEROP_IFD, MAKER_NOTE, block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
+from .exif import (
+    INTEROP_IFD,
+    MAKER_NOTE,
+    block_from_tiff,
+    plausible_dpi,
+    read_dpi,
+    read_orientation,
+    without_prefix,
+)
 from .file_types import detect_format, open_with_pillow
 from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT, MapHeader, find_heic_map, find_jpeg_map
 from .limits import JPEG_PIXELS_PER_BYTE, check_compression, check_jpeg_markers, check_size
@@ -44,13 +53,14 @@ _DEEP_TIFF_MODES = {
     (3, 32, 3): "RGB;32F",
     (4, 32, 3): "RGBA;32F",
 }
-"""The modes of the deep TIFFs that are supported, by samples, bits and sample format: 1 is unsigned, 3 float."""
+"""The modes of the deep TIFFs that are supported, by samples, bits and sample format: 1 is
+unsigned, 3 float."""
 _CAMERA_PHOTOMETRIC = (32803, 34892)
 """The values of a sensor: a colour filter array, and linear raw."""
 
-# The most pixels in a byte, of a flat image. Measured: 1,340 as GIF. By definition: LZW 2,700 bytes per byte, deflate
-# 1,032, PackBits 64. Lossless WebP, AVIF, HEIC, LZMA and Zstandard have no such limit; for them only the memory budget
-# applies.
+# The most pixels in a byte, of a flat image. Measured: 1,340 as GIF. By definition: LZW 2,700 bytes
+# per byte, deflate 1,032, PackBits 64. Lossless WebP, AVIF, HEIC, LZMA and Zstandard have no such
+# limit; for them only the memory budget applies.
 _PIXELS_PER_BYTE = {"JPEG": JPEG_PIXELS_PER_BYTE, "GIF": 4096, "PNG": 8 * 1032}
 _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
@@ -64,8 +74,9 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 class Header:
     """Header of an image file.
 
-    `width` and `height` are as stored, before `orientation` (1 to 8) is applied. `bits` is 16 if a channel has more
-    than 8 bits that can be kept. `icc` and `metadata` are as found in the file, unchecked.
+    `width` and `height` are as stored, before `orientation` (1 to 8) is applied. `bits` is 16 if a
+    channel has more than 8 bits that can be kept. `icc` and `metadata` are as found in the file,
+    unchecked.
     """
 
     format: str
@@ -93,17 +104,23 @@ class Header:
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
     """Return the header of an open file, after checking its size.
 
-    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires reading the whole
-    file.
+    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires
+    reading the whole file.
 
-    Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
-    decoder if it is damaged.
+    Raises PictureError if the file is no image, too large or not supported, and EOFError or any
+    other exception of a decoder if it is damaged.
     """
     file.seek(0)
     kind = detect_format(file.read(64))
     if kind is None:
         raise PictureError("image_unknown_format")
-    readers = {"PNG": _png_header, "TIFF": _tiff_header, "RAW": _raw_header, "JXL": _jxl_header, "WEBP": _webp_header}
+    readers = {
+        "PNG": _png_header,
+        "TIFF": _tiff_header,
+        "RAW": _raw_header,
+        "JXL": _jxl_header,
+        "WEBP": _webp_header,
+    }
     if kind in readers:
         header = readers[kind](file, max_pixels)
     else:
@@ -139,7 +156,8 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
         )
         if kind == "HEIF":
             # libheif applies the orientation itself, from the container's own flags.
-            return replace(header, orientation=1, gain_map=find_heic_map(image, file, metadata.exif))
+            gain_map = find_heic_map(image, file, metadata.exif)
+            return replace(header, orientation=1, gain_map=gain_map)
         if kind == "JPEG":
             return _with_jpeg_data(header, image, file)
         return header
@@ -163,12 +181,16 @@ def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
 
 
 def _count_frames(image: ImageFile.ImageFile, *, exact: bool) -> int:
-    """Return the number of frames. If it need not be `exact`, a GIF with several has 2: a count takes seconds."""
+    """Return the number of frames.
+
+    If it need not be `exact`, a GIF with several has 2: a count takes seconds.
+    """
     try:
         if exact or image.format != "GIF":
             return max(1, getattr(image, "n_frames", 1))
         return 2 if getattr(image, "is_animated", False) else 1
-    except Exception as error:  # Only the first frame is used, so damage in a later one does not matter.
+    # Only the first frame is used, so damage in a later one does not matter.
+    except Exception as error:
         logger.info("The frames cannot be counted: %s", error)
         return 1
 
@@ -177,12 +199,13 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     """Return the metadata of an image that Pillow has opened."""
     info: dict[Any, Any] = image.info
     segments: _Segments = getattr(image, "applist", [])
-    resources = [content[len(_RESOURCES) :] for _, content in segments if content.startswith(_RESOURCES)]
+    contents = [content for _, content in segments if content.startswith(_RESOURCES)]
+    resources = b"".join(content.removeprefix(_RESOURCES) for content in contents)
     exif = without_prefix(cut_block(info.get("exif")))
     return Metadata(
         exif,
         xmp=accept_xmp(cut_block(info.get("xmp"))),
-        iptc=extract_iptc(b"".join(resources)),
+        iptc=extract_iptc(resources),
         texts=_comments(info, segments),
         dpi=_stated_dpi(image) or read_dpi(exif),
         notes=_pillow_notes(info, segments),
@@ -229,7 +252,10 @@ def _decoded(comment: bytes) -> str:
 
 
 def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
-    """Read the chunks. Pillow's reader would allocate two canvases (WebP container specification)."""
+    """Read the chunks.
+
+    Pillow's reader would allocate two canvases (WebP container specification).
+    """
     file.seek(0)
     start = file.read(64)
     width, height = _webp_size(start)
@@ -414,7 +440,11 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
         )
 
 
-def _tiff_metadata(file: BinaryIO, tags: dict[str, Any], without: Collection[int] = (INTEROP_IFD,)) -> Metadata:
+def _tiff_metadata(
+    file: BinaryIO,
+    tags: dict[str, Any],
+    without: Collection[int] = (INTEROP_IFD,),
+) -> Metadata:
     exif = cut_block(block_from_tiff(file, without))
     xmp = accept_xmp(_tag_bytes(tags.get("XMP"), file))
     iptc = _tag_bytes(tags.get("IptcNaaInfo"), file)

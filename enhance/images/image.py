@@ -1,4 +1,5 @@
-"""Data classes: the facts of an image file, a rectangle, a decoded image; and a cache of decoded images."""
+"""Data classes: the facts of an image file, a rectangle, a decoded image; and a cache of decoded
+images."""
 
 from __future__ import annotations
 
@@ -19,16 +20,17 @@ from .metadata import Metadata
 
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _LAPLACIAN_NORM = 6
-"""The norm of their weights, by which the Laplacians multiply the standard deviation of white noise."""
+"""The norm of their weights, by which the Laplacians multiply the standard deviation of white
+noise."""
 _NORMAL_MEDIAN = 0.6745
 """The median absolute value of normal noise with a standard deviation of 1."""
 _BINS_PER_LEVEL = 8
 _BINS = 16 * 512 * _BINS_PER_LEVEL
 _WHITE_SHARE = 3 / 16
-"""The share of the variance of colour noise to ignore. At half the size, a quarter of the variance of white noise is
-left."""
-# Colour noise below the first value can be detail of the photo. A JPEG contains less colour detail than other files,
-# but only a part of the colour noise of its photo, hence the factors.
+"""The share of the variance of colour noise to ignore. At half the size, a quarter of the variance
+of white noise is left."""
+# Colour noise below the first value can be detail of the photo. A JPEG contains less colour detail
+# than other files, but only a part of the colour noise of its photo, hence the factors.
 _COLOUR_DETAIL = 1.5
 _COLOUR_FACTOR = 1.5
 _COLOUR_DETAIL_OF_JPEG = 1.0
@@ -40,11 +42,13 @@ _STRIP_ROWS = 256
 _MIN_STRIP_ROWS = 32
 _STRIP_PIXELS = 1 << 21
 
-# Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In photos that were
-# downscaled by averaging the first has at least half of the second's energy, after a blur of 1 px at most a fifth.
+# Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In
+# photos that were downscaled by averaging the first has at least half of the second's energy, after
+# a blur of 1 px at most a fifth.
 _FINE_SIGMA = 0.7
 _COARSE_SIGMA = 1.6
-BLUR_MARGIN = 10  # at least the sum of the radii of the wider blur, 7, and of the mean of the weights, 2
+BLUR_MARGIN = 10
+"""At least the sum of the radii of the wider blur, 7, and of the mean of the weights, 2."""
 _SHARP_RATIO = 0.5
 _SOFT_RATIO = 0.2
 _NO_EDGES = 1.0
@@ -55,10 +59,11 @@ _NO_EDGES = 1.0
 class Facts:
     """Facts in the header of a file.
 
-    `width` and `height` are those after the EXIF orientation (1 to 8) is applied. `mode` is Pillow's, or one like
-    "RGB;16" for what Pillow cannot hold; `bits` per channel, 8 or 16, are those after decoding; `profile` is the name
-    in the ICC profile; `frames` is 1 unless the file is animated or has several pages, of which the first is used;
-    `dpi` is the resolution that the file states.
+    `width` and `height` are those after the EXIF orientation (1 to 8) is applied. `mode` is
+    Pillow's, or one like "RGB;16" for what Pillow cannot hold; `bits` per channel, 8 or 16, are
+    those after decoding; `profile` is the name in the ICC profile; `frames` is 1 unless the file is
+    animated or has several pages, of which the first is used; `dpi` is the resolution that the file
+    states.
     """
 
     name: str
@@ -86,7 +91,7 @@ class Box:
     height: int
 
     def expand(self, margin: int, width: int, height: int) -> Box:
-        """Return the box with `margin` more on every side, within an image of `width` x `height`."""
+        """Return the box with a margin on every side, within an image of `width` x `height`."""
         left = max(self.left - margin, 0)
         top = max(self.top - margin, 0)
         right = min(self.left + self.width + margin, width)
@@ -94,7 +99,8 @@ class Box:
         return Box(left, top, right - left, bottom - top)
 
     def align_to_grid(self, step: int, width: int, height: int) -> Box:
-        """Return the box enlarged to whole blocks of `step` x `step` px, within an image of `width` x `height`."""
+        """Return the box enlarged to whole blocks of `step` x `step` px, within an image of `width`
+        x `height`."""
         left = self.left // step * step
         top = self.top // step * step
         right = min(ceil_div(self.left + self.width, step) * step, width)
@@ -102,7 +108,7 @@ class Box:
         return Box(left, top, right - left, bottom - top)
 
     def downscale(self, factor: int) -> Box:
-        """Return the same region of the image downscaled by `factor`; the box must be on its grid."""
+        """Return the same region of the downscaled image; the box must be on its grid."""
         height, width = downscaled_size(self.height, self.width, factor)
         return Box(self.left // factor, self.top // factor, width, height)
 
@@ -126,11 +132,12 @@ NO_DEGRADATION = Degradation()
 class SourceImage:
     """A decoded image in orientation 1.
 
-    `rgb` is uint8 or uint16 [H, W, 3] in the colour space of the profile `icc` (None: sRGB). `alpha` is [H, W] of the
-    same dtype, 0 transparent, not premultiplied; pixels with alpha 0 have the nearest visible colour. `grey`: the three
-    channels are equal, and the result has to be grey. `icc` and `metadata` are for the result: the profile fits its
-    colour type, the metadata state orientation 1 and have no thumbnail. `variants` are the part of the metadata that
-    each of `metadata.CHOICES` keeps. The other fields describe the file.
+    `rgb` is uint8 or uint16 [H, W, 3] in the colour space of the profile `icc` (None: sRGB).
+    `alpha` is [H, W] of the same dtype, 0 transparent, not premultiplied; pixels with alpha 0 have
+    the nearest visible colour. `grey`: the three channels are equal, and the result has to be grey.
+    `icc` and `metadata` are for the result: the profile fits its colour type, the metadata state
+    orientation 1 and have no thumbnail. `variants` are the part of the metadata that each of
+    `metadata.CHOICES` keeps. The other fields describe the file.
     """
 
     name: str
@@ -174,7 +181,8 @@ class SourceImage:
         return self.rgb.dtype.itemsize * 8
 
     def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
-        """Return the rows [first, last) with their alpha, if there is any, [n, W, 3 or 4], or some columns of them."""
+        """Return the rows [first, last) with their alpha, if there is any, [n, W, 3 or 4], or some
+        columns of them."""
         colour = self.rgb[first:last, columns]
         if self.alpha is None:
             return colour
@@ -182,9 +190,11 @@ class SourceImage:
 
     @cached_property
     def noise(self) -> float:
-        """Standard deviation of the noise, in levels of 8 bits, from the response to two crossed Laplacians.
+        """Standard deviation of the noise, in levels of 8 bits, from the response to two crossed
+        Laplacians.
 
-        Immerkaer, "Fast Noise Variance Estimation", 1996, with the median, which edges change less than the mean.
+        Immerkaer, "Fast Noise Variance Estimation", 1996, with the median, which edges change less
+        than the mean.
         """
         return self._noise_of(_GREY)
 
@@ -192,9 +202,9 @@ class SourceImage:
     def colour_noise(self) -> float:
         """Colour noise that survives the networks, as standard deviation in levels of 8 bits.
 
-        The networks remove most of the white noise, but not the correlated noise of a camera, which is stronger at half
-        the size. Of two differences between channels, the one with less noise counts, because a photo can have colour
-        detail in the other one.
+        The networks remove most of the white noise, but not the correlated noise of a camera, which
+        is stronger at half the size. Of two differences between channels, the one with less noise
+        counts, because a photo can have colour detail in the other one.
         """
         full = self._colour_noise_at(1)
         half = self._colour_noise_at(2)
@@ -205,13 +215,15 @@ class SourceImage:
         return _COLOUR_FACTOR * max(noise - _COLOUR_DETAIL, 0)
 
     def _colour_noise_at(self, reduction: int) -> float:
-        """Return the smaller noise of the two differences between channels, averaged down by `reduction`."""
+        """Return the smaller noise of the two differences between channels, averaged down by
+        `reduction`."""
         red = self._noise_of(_RED_MINUS_GREEN, reduction)
         blue = self._noise_of(_BLUE_MINUS_GREEN, reduction)
         return min(red, blue)
 
     def _noise_of(self, weights: np.ndarray, reduction: int = 1) -> float:
-        """Return the noise of the sum of the channels with `weights` [1, 3], averaged down by `reduction`."""
+        """Return the noise of the sum of the channels with `weights` [1, 3], averaged down by
+        `reduction`."""
         counts = np.zeros(_BINS, np.int64)
         kernel = _LAPLACIANS * (_BINS_PER_LEVEL * 255 / self.levels)
         for first, last in self._strips():
@@ -227,10 +239,10 @@ class SourceImage:
 
     @cached_property
     def softness(self) -> float:
-        """0 for an image that is sharp at its own size, 1 for one that is as soft as after a blur of 1 px or more.
+        """Softness: 0 if sharp at its own size, 1 if as soft as after a blur of 1 px or more.
 
-        Measured by the energy of the finer of two octaves, relative to the other, near strong edges, where noise has no
-        influence.
+        Measured by the energy of the finer of two octaves, relative to the other, near strong
+        edges, where noise has no influence.
         """
         fine = coarse = 0.0
         for first, last in self._strips():
@@ -303,20 +315,23 @@ class SourceImage:
 class ImageCache:
     """Cache of decoded images. Thread-safe.
 
-    Holds at most `max_bytes` of pixels, each image for `seconds` after its last use; a larger image is never cached.
+    Holds at most `max_bytes` of pixels, each image for `seconds` after its last use; a larger image
+    is never cached.
     """
 
     def __init__(self, max_bytes: int = 400_000_000, seconds: float = 300):
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}  # with the time of the last use
+        # Each with the time of its last use.
+        self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Hashable, read: Callable[[], SourceImage]) -> SourceImage:
-        """Return the image cached under `key`, else the one that `read` returns; threads share one call of `read`."""
+        """Return the image cached under `key`, else the one that `read` returns; threads share one
+        call of `read`."""
         with self._lock:
             is_new = key not in self._entries
             future, _ = self._entries.pop(key, (Future[SourceImage](), 0.0))
@@ -325,7 +340,8 @@ class ImageCache:
             try:
                 future.set_result(read())
             except BaseException as error:
-                self.drop(key)  # before waiting threads continue, so that their next request reads again
+                # Before waiting threads continue, so that their next request reads again.
+                self.drop(key)
                 future.set_exception(error)
         try:
             return future.result()
@@ -349,14 +365,16 @@ class ImageCache:
         with self._lock:
             finished = {key: future for key, (future, _) in self._entries.items() if future.done()}
             sizes = {key: future.result().nbytes for key, future in finished.items()}
-            # The sort is stable: entries are in the order of their last use, because `get` adds them again.
+            # The sort is stable: entries are in the order of their last use, because `get` adds
+            # them again.
             for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
                 if sum(sizes.values()) > self._max_bytes:
                     del sizes[key], self._entries[key]
 
 
 def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the energy of the finer and of the coarser octave near strong edges, [H, W], of float32 [H, W, 3].
+    """Return the energy of the finer and of the coarser octave near strong edges, [H, W], of
+    float32 [H, W, 3].
 
     Values within BLUR_MARGIN of the border depend on how it is continued.
     """

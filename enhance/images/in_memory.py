@@ -1,4 +1,5 @@
-"""Images in memory: arrays, tensors, Pillow images, bytes and file objects as files, and results in the same form."""
+"""Images in memory: arrays, tensors, Pillow images, bytes and file objects as files, and results in
+the same form."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
 """An image in memory.
 
 - `bytes` or a binary file object: the content of an image file.
-- NumPy array: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]; uint8, uint16, or floating point from 0 to 1.
+- NumPy array: [H, W] or [H, W, 1, 3 or 4]; uint8, uint16, or floating point from 0 to 1.
 - Pillow image: with its ICC profile and EXIF.
 - PyTorch tensor: [C, H, W], [H, W, C] or [H, W]; uint8 or floating point from 0 to 1.
 
@@ -35,15 +36,16 @@ Colours are RGB in sRGB, alpha is not premultiplied.
 _CHANNELS = (1, 3, 4)
 _NAME = "image.png"
 _MARGIN = 0.5
-"""Values of floating point are clipped to 0..1. Those beyond this margin have another range, such as 0..255."""
+"""Values of floating point are clipped to 0..1. Those beyond this margin have another range, such
+as 0..255."""
 
 
 @contextmanager
 def as_file(source: Path | str | InMemory, folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the path of an image file with the content of `source`, and its name.
 
-    An image in memory becomes a temporary file in `folder`; pixels of floating point become 16-bit. Raises PictureError
-    if `source` is not an image, StorageError.
+    An image in memory becomes a temporary file in `folder`; pixels of floating point become 16-bit.
+    Raises PictureError if `source` is not an image, StorageError.
     """
     if isinstance(source, str | Path):
         yield Path(source), Path(source).name
@@ -115,7 +117,8 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
-    """Return pixels, uint8 or uint16 [H, W, C], with the type, the channels and the order of axes of `image`.
+    """Return pixels, uint8 or uint16 [H, W, C], with the type, the channels and the order of axes
+    of `image`.
 
     A tensor is on the same device.
     """
@@ -135,12 +138,13 @@ def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
 
 
 def is_batch(image: object) -> bool:
-    """Return whether `image` is an array or a tensor of several images, [B, H, W, C] or [B, C, H, W]."""
+    """Return whether `image` is an array or a tensor of several images, [B, H, W, C] or [B, C, H,
+    W]."""
     return is_array(image) and image.ndim == 4
 
 
 def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
-    """Return the batch of the results of `function` for each image, which must have equal shapes."""
+    """Return the batch of the results of `function` for each image; all need the same shape."""
     results = [function(image) for image in batch]
     if _is_tensor(batch):
         return sys.modules["torch"].stack(results)
@@ -165,7 +169,8 @@ def is_array(image: object) -> TypeIs[np.ndarray | torch.Tensor]:
 
 
 def _is_tensor(image: object) -> TypeIs[torch.Tensor]:
-    torch = sys.modules.get("torch")  # Nothing can be a tensor before PyTorch is imported, which takes seconds.
+    # Nothing can be a tensor before PyTorch is imported, which takes seconds.
+    torch = sys.modules.get("torch")
     return torch is not None and isinstance(image, torch.Tensor)
 
 

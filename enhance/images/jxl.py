@@ -1,8 +1,9 @@
-"""JPEG XL files, read and written: boxes of the container and header of the codestream (ISO/IEC 18181-1 and -2).
+"""JPEG XL files, read and written: boxes of the container and header of the codestream (ISO/IEC
+18181-1 and -2).
 
-pyjpegxl keeps 16 bits, but writes no colour profile where other programs read it. Without loss, the profile does not
-change the coded pixels, so it is added to the header here. With loss, pixels are coded in absolute colours, and only
-sRGB is possible.
+pyjpegxl keeps 16 bits, but writes no colour profile where other programs read it. Without loss, the
+profile does not change the coded pixels, so it is added to the header here. With loss, pixels are
+coded in absolute colours, and only sRGB is possible.
 
 PictureErrors raised here lack the file's name; the caller adds it.
 """
@@ -36,7 +37,8 @@ _LARGEST_DISTANCE = 15.0
 _D50 = bytes.fromhex("0000f6d6000100000000d32d")
 """The white point in the header of a profile."""
 
-# Parts of the header of a codestream, as bits in their order in the file (ISO/IEC 18181-1, annex D).
+# Parts of the header of a codestream, as bits in their order in the file (ISO/IEC 18181-1, annex
+# D).
 _DEPTHS = {1: "000", 2: "011111100"}
 """Unsigned integers of 8 or 16 bits, by their bytes."""
 _ALPHAS = {1: "101", 2: f"10000{_DEPTHS[2]}00000"}
@@ -45,7 +47,8 @@ _NO_ALPHA = "00"
 _ARE_16_BITS_ENOUGH = {1: "1", 2: "0"}
 """Whether buffers of 16 bits are enough for computing."""
 _GREY = "001010001110110"
-"""A colour encoding in full: no profile, grey, D65, no gamma but the curve of sRGB; relative intent."""
+"""A colour encoding in full: no profile, grey, D65, no gamma but the curve of sRGB; relative
+intent."""
 _RGB = "1"
 """sRGB, which is the default."""
 _GREY_PROFILE = "0110"
@@ -120,7 +123,8 @@ def _codestream_of(data: bytes) -> bytes:
 
 
 def is_animated(data: bytes) -> bool:
-    """Return whether the file has several frames, or a preview frame, which pyjpegxl does not support either."""
+    """Return whether the file has several frames, or a preview frame, which pyjpegxl does not
+    support either."""
     bits = _BitReader(_codestream_of(data))
     bits.read_size()
     has_only_defaults = bits.read(1)
@@ -138,11 +142,18 @@ def is_animated(data: bytes) -> bool:
     return bool(has_preview or is_animation)
 
 
-def encode_jxl(values: np.ndarray, quality: int, icc: bytes | None, metadata: Metadata, ending: bytes) -> list[bytes]:
+def encode_jxl(
+    values: np.ndarray,
+    quality: int,
+    icc: bytes | None,
+    metadata: Metadata,
+    ending: bytes,
+) -> list[bytes]:
     """Return the parts of a JPEG XL file of an image [H, W, 1 to 4], uint8 or uint16.
 
-    `quality` is as in libjxl's `JxlEncoderDistanceFromQuality`. Values below 10 have no further effect. 100 is
-    lossless, and keeps the profile; below that, the values have to be in sRGB. `ending` are boxes.
+    `quality` is as in libjxl's `JxlEncoderDistanceFromQuality`. Values below 10 have no further
+    effect. 100 is lossless, and keeps the profile; below that, the values have to be in sRGB.
+    `ending` are boxes.
     """
     library = importlib.import_module("pyjpegxl")
     if quality == 100:
@@ -175,14 +186,18 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
-    """Return the lossless codestream of `values` with a profile. Raises ValueError if pyjpegxl wrote another header."""
+    """Return the lossless codestream of `values` with a profile.
+
+    Raises ValueError if pyjpegxl wrote another header.
+    """
     channels = values.shape[2]
     depth = values.dtype.itemsize
     reader = _BitReader(codestream)
     reader.read_size()
     size = _lowest_bits(reader.value, reader.position)
     alpha = _ALPHAS[depth] if channels in (2, 4) else _NO_ALPHA
-    # Not all defaults, no additional fields, then the depth and the channels, and no absolute colours.
+    # Not all defaults, no additional fields, then the depth and the channels, and no absolute
+    # colours.
     start = f"{size}00{_DEPTHS[depth]}{_ARE_16_BITS_ENOUGH[depth]}{alpha}0"
     expected, with_profile = (_GREY, _GREY_PROFILE) if channels < 3 else (_RGB, _RGB_PROFILE)
     header = start + expected + _END
@@ -216,7 +231,8 @@ def _profile_bits(icc: bytes) -> str:
     bits += "1000100000000"  # a prefix code of numbers up to 255
     bits += "111101111111"  # 256 symbols
     bits += "00" + 20 * "0" + "10" + 14 * "0"  # each of 8 bits, which is the only length
-    return bits + "".join(f"{byte:08b}" for byte in encoded)  # A prefix code begins with its highest bit.
+    # A prefix code begins with its highest bit.
+    return bits + "".join(f"{byte:08b}" for byte in encoded)
 
 
 def _predicted(icc: bytes) -> bytes:
@@ -234,7 +250,8 @@ def _predicted(icc: bytes) -> bytes:
 
 
 def _variable_length(number: int) -> bytes:
-    """Return a number in groups of 7 bits, the lowest first; all but the last have the highest bit set."""
+    """Return a number in groups of 7 bits, the lowest first; all but the last have the highest bit
+    set."""
     groups = bytearray()
     while number > 127:
         groups.append(number & 127 | 128)

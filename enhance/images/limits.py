@@ -1,4 +1,5 @@
-"""Limits of the images that are accepted, checked in their headers, because crafted files can keep a decoder busy.
+"""Limits of the images that are accepted, checked in their headers, because crafted files can keep
+a decoder busy.
 
 PictureErrors raised here lack the file's name; the caller adds it.
 """
@@ -12,7 +13,8 @@ from ..errors import PictureError
 from ..i18n import PixelCount
 
 MAX_SIDE = 500_000
-"""The longest side of an input in pixels. OpenCV crashes on much wider rows: cv2.blur on float32 [1, 100_000_000]."""
+"""The longest side of an input in pixels. OpenCV crashes on much wider rows: cv2.blur on float32
+[1, 100_000_000]."""
 
 JPEG_PIXELS_PER_BYTE = 1024
 """The most pixels in a byte of a JPEG. Measured with a flat image: 256."""
@@ -24,7 +26,8 @@ _MAX_PADDING = 1 << 16
 
 # Markers of a JPEG (ITU-T T.81, B.1.1.3).
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
-_MARKER_AFTER_PIXELS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # The restart markers D0 to D7 are among pixels.
+_MARKER_AFTER_PIXELS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""Without the restart markers D0 to D7, which are among pixels."""
 _WITHOUT_CONTENT = {0x01, *range(0xD0, 0xD9)}
 _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
@@ -43,14 +46,16 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def check_compression(size: int, width: int, height: int, ratio: float) -> None:
-    """Raise PictureError if `size` bytes are too few for the pixels, of which one byte contains at most `ratio`."""
+    """Raise PictureError if `size` bytes are too few for the pixels, of which one byte contains at
+    most `ratio`."""
     if width * height > size * ratio:
         kilobytes = f"{size / 1e3:,.1f}"
         raise PictureError("image_too_few_bytes", kilobytes=kilobytes, width=width, height=height)
 
 
 def check_jpeg_markers(data: mmap.mmap | bytes, *, count_scans: bool) -> None:
-    """Follow the markers of a JPEG to the first scan, or with `count_scans` to the end of the image.
+    """Follow the markers of a JPEG to the first scan, or with `count_scans` to the end of the
+    image.
 
     Raises PictureError if its scans, segments or padding would keep a decoder busy for minutes.
     """

@@ -12,17 +12,34 @@ from pathlib import Path
 from ..retention import MARKER
 from . import raw
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jxl")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jxl",
+)
 if raw.is_available():
     SUFFIXES += raw.SUFFIXES
-"""The extensions of images in a folder. A file that is named as an input is recognised by its content only."""
+"""The extensions of images in a folder. A file that is named as an input is recognised by its
+content only."""
 OWN_PREFIX = ".enhance-"
 """The first characters of the names of the program's own files next to its results."""
 
 
 @dataclass(frozen=True)
 class ListedPath:
-    """A file or folder, and its path relative to the input folder. For an input itself, this is its name."""
+    """A file or folder, and its path relative to the input folder.
+
+    For an input itself, this is its name.
+    """
 
     path: Path
     relative_path: Path
@@ -32,7 +49,8 @@ class ListedPath:
 class Listing:
     """Images, unreadable folders, and the numbers of skipped files.
 
-    `hidden` counts files and folders with a leading dot, `others` files without the extension of an image.
+    `hidden` counts files and folders with a leading dot, `others` files without the extension of an
+    image.
     """
 
     images: list[ListedPath] = field(default_factory=list)
@@ -42,10 +60,11 @@ class Listing:
 
 
 def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Listing:
-    """Return the input files, and the images in the input folders and below, except results in folders.
+    """Return the input files, and the images in the input folders and below, except results in
+    folders.
 
-    Each file occurs once, and the order of a folder's files is the same on every machine. Links to folders are not
-    followed, to avoid cycles.
+    Each file occurs once, and the order of a folder's files is the same on every machine. Links to
+    folders are not followed, to avoid cycles.
     """
     listing = Listing()
     known = set[str]()
@@ -61,7 +80,11 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     return listing
 
 
-def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listing) -> list[ListedPath]:
+def _list_folder(
+    folder: Path,
+    is_result: Callable[[Path], bool],
+    listing: Listing,
+) -> list[ListedPath]:
     """Return the images in a folder, and add everything else to the listing."""
     images: list[ListedPath] = []
     unreadable: list[ListedPath] = []
@@ -84,8 +107,8 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
                 listing.hidden += 1
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or not stat.S_ISREG(_mode(path) or stat.S_IFREG):
-                listing.others += 1  # A link to an image that cannot be followed is listed instead, and fails.
+            elif path.suffix.lower() not in SUFFIXES or not _can_be_file(path):
+                listing.others += 1
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))
     listing.unreadable += sorted(unreadable, key=_sort_key)
@@ -93,14 +116,23 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
 
 
 def _mode(path: Path) -> int:
-    """Return the mode of a file, following links; 0 if there is none, or if a link cannot be followed."""
+    """Return the mode of a file, following links; 0 if there is none, or if a link cannot be
+    followed."""
     try:
         return path.stat().st_mode
     except OSError:
         return 0
 
 
+def _can_be_file(path: Path) -> bool:
+    """Return whether it is a file, or a link that cannot be followed, which is listed and fails."""
+    mode = _mode(path)
+    return mode == 0 or stat.S_ISREG(mode)
+
+
 def _sort_key(found: ListedPath) -> tuple[bytes, bytes]:
-    """Return a sort key that language and file system do not change: the composed path in UTF-8, and the path."""
+    """Return a sort key that language and file system do not change: the composed path in UTF-8,
+    and the path."""
     place = found.relative_path.as_posix()
-    return unicodedata.normalize("NFC", place).encode("utf-8", "surrogateescape"), os.fsencode(place)
+    composed = unicodedata.normalize("NFC", place)
+    return composed.encode("utf-8", "surrogateescape"), os.fsencode(place)

@@ -1,6 +1,7 @@
 """Metadata of an image: EXIF, XMP, IPTC, texts and resolution, as a result carries them.
 
-EXIF is patched by bytes. XMP packets, IPTC blocks and texts are carried as they are, or dropped whole.
+EXIF is patched by bytes. XMP packets, IPTC blocks and texts are carried as they are, or dropped
+whole.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from .exif import (
 logger = logging.getLogger(__name__)
 
 CHOICES = ("keep", "no-location", "none")
-"""What a result keeps: everything, everything without a location, or only colour profile and resolution."""
+"""What a result keeps: everything, everything without a location, or only colour profile and
+resolution."""
 
 MAX_TEXTS = 10_000
 MAX_TEXTS_LENGTH = 8 << 20
-"""Maximum number of texts of an image, and maximum characters of all of them. The rest is ignored."""
+"""Maximum number of texts of an image, and maximum characters of all of them. The rest is ignored.
+"""
 MAX_BLOCK = 1_000_000
-"""Maximum bytes of a block of EXIF, XMP or IPTC in a result, because blocks are searched and changed."""
+"""Maximum bytes of a block of EXIF, XMP or IPTC in a result, because blocks are searched and
+changed."""
 SEGMENT = 65_533
 """Bytes that a JPEG segment can hold."""
 _MAX_JPEG_EXIF = SEGMENT - len(b"Exif\0\0")
@@ -41,8 +45,12 @@ _GAIN_MAP_XMP = 1000
 
 _EXTENSION = "xmpNote:HasExtendedXMP"
 LOST = {
-    "gain_map_left": re.compile(rb"hdrgm:Version\s*[=>]|\bSemantic\W{1,9}GainMap\b|HDRGainMapVersion\s*[=>]"),
-    "video_left": re.compile(rb"(MotionPhoto|MicroVideo)\s*(=\s*[\"']|>)\s*1|\bSemantic\W{1,9}MotionPhoto\b"),
+    "gain_map_left": re.compile(
+        rb"hdrgm:Version\s*[=>]|\bSemantic\W{1,9}GainMap\b|HDRGainMapVersion\s*[=>]",
+    ),
+    "video_left": re.compile(
+        rb"(MotionPhoto|MicroVideo)\s*(=\s*[\"']|>)\s*1|\bSemantic\W{1,9}MotionPhoto\b",
+    ),
     "xmp_extension_left": re.compile(_EXTENSION.encode() + rb"\s*(=\s*[\"']|>)\s*\w"),
 }
 """Notes on data in the input file that no result contains, and the XMP that claims it."""
@@ -52,13 +60,15 @@ _CLAIMS = re.compile(
     rb"\s(?:%s)\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')" % _CLAIM
     + rb"|<(%s|Container:Directory)(?:\s[^<>]*?)?(/?)>" % _CLAIM
 )
-"""The properties of XMP that claim a gain map or a video in the file: attributes, and first tags of elements."""
+"""The properties of XMP that claim a gain map or a video in the file: attributes, and first tags of
+elements."""
 _CLAIM_BYTES = 20_000
 """Maximum distance in bytes of the end tag of such an element."""
 _TAG_END = re.compile(rb"\s{0,9}>")
 
 LARGE_BLOCKS = {"exif": "large_exif_left", "xmp": "large_xmp_left", "iptc": "large_iptc_left"}
-"""Notes on blocks that are longer than MAX_BLOCK or have overlapping values, by field of `Metadata`."""
+"""Notes on blocks that are longer than MAX_BLOCK or have overlapping values, by field of
+`Metadata`."""
 
 INPUT_NOTES = (*LOST, *LARGE_BLOCKS.values(), "raw_developed", "first_frame")
 """Notes on the input file, which apply to every result.
@@ -67,19 +77,23 @@ INPUT_NOTES = (*LOST, *LARGE_BLOCKS.values(), "raw_developed", "first_frame")
 """
 
 _PLACE_NAME = (
-    r"(?!subject)(?:[\w.-]{0,80}(?:gps|latitude|longi?tude|longtitude|altitude|location|geotag)[\w.-]{0,80}|city|state"
-    r"|country|country-?code|country-?name|province-?state|world-?region)"
+    r"(?!subject)(?:"
+    r"[\w.-]{0,80}(?:gps|latitude|longi?tude|longtitude|altitude|location|geotag)[\w.-]{0,80}"
+    r"|city|state|country|country-?code|country-?name|province-?state|world-?region)"
 )
 """Names of XMP properties and texts that state a location.
 
-Photographers' addresses (CiAdrCity) and the position of the subject in the image (subjectLocation) do not match.
+Photographers' addresses (CiAdrCity) and the position of the subject in the image (subjectLocation)
+do not match.
 """
 _PLACE_KEYWORD = re.compile(_PLACE_NAME, re.IGNORECASE)
 _XMP_PLACE = re.compile(
-    rf"<(?:[\w.-]{{1,80}}:)?{_PLACE_NAME}[\s/>]|\s[\w.-]{{1,80}}:{_PLACE_NAME}\s{{0,9}}=".encode(), re.IGNORECASE
+    rf"<(?:[\w.-]{{1,80}}:)?{_PLACE_NAME}[\s/>]|\s[\w.-]{{1,80}}:{_PLACE_NAME}\s{{0,9}}=".encode(),
+    re.IGNORECASE,
 )
 _IPTC_PLACE = re.compile(rb"\x1c\x02[\x1a\x1b\x5a\x5c\x5f\x64\x65]")
-"""Data sets 26, 27, 90, 92, 95, 100 and 101: content location, city, sub-location, province, country (IIM 4.2)."""
+"""Data sets 26, 27, 90, 92, 95, 100 and 101: content location, city, sub-location, province,
+country (IIM 4.2)."""
 _COORDINATES = re.compile(
     r"geo: ?-?\d|[+-]\d{2}\.\d+[+-]\d{3}\.\d+|\d ?° ?\d+(\.\d+)? ?['′]"
     r"|-?\b\d{1,3}\.\d{4,} ?[,;/ ] ?-?\d{1,3}\.\d{4,}\b"
@@ -90,9 +104,10 @@ _COORDINATES = re.compile(
 class Metadata:
     """Metadata of an image, except its colour profile.
 
-    `exif` is a block as in `exif`; `xmp` a packet in UTF-8; `iptc` the data sets of IIM without Photoshop's resource
-    around them. `texts` are keywords and values; a keyword can occur several times. `dpi` is the resolution in dots per
-    inch, across and down. `notes` are those of `INPUT_NOTES` that apply to the input file.
+    `exif` is a block as in `exif`; `xmp` a packet in UTF-8; `iptc` the data sets of IIM without
+    Photoshop's resource around them. `texts` are keywords and values; a keyword can occur several
+    times. `dpi` is the resolution in dots per inch, across and down. `notes` are those of
+    `INPUT_NOTES` that apply to the input file.
     """
 
     exif: bytes | None = None
@@ -106,7 +121,8 @@ class Metadata:
         return replace(self, notes=(*self.notes, note))
 
     def without_large_blocks(self, limit: int = MAX_BLOCK) -> Metadata:
-        """Return the metadata without blocks over `limit` bytes and EXIF with overlapping values, each with a note.
+        """Return the metadata without blocks over `limit` bytes and EXIF with overlapping values,
+        each with a note.
 
         The remaining blocks can be searched and changed quickly.
         """
@@ -121,8 +137,9 @@ class Metadata:
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
 
-        The properties of XMP that claim a gain map or a video in the file are removed; the packet, if they are unusual.
-        A link to Content Credentials (C2PA) is emptied, because they sign the photo, not the result.
+        The properties of XMP that claim a gain map or a video in the file are removed; the packet,
+        if they are unusual. A link to Content Credentials (C2PA) is emptied, because they sign the
+        photo, not the result.
         """
         xmp = self.xmp
         claims = find_claims(xmp or b"")
@@ -147,7 +164,9 @@ class Metadata:
 
     def with_resolution(self, dpi: float) -> Metadata:
         """Return the metadata with this resolution, also in EXIF and, if it states one, in XMP."""
-        exif = _change_exif(lambda block: with_dpi(block, dpi, dpi), self.exif) or with_dpi(None, dpi, dpi)
+        exif = _change_exif(lambda block: with_dpi(block, dpi, dpi), self.exif)
+        if exif is None:
+            exif = with_dpi(None, dpi, dpi)
         ratio = f"{round(dpi * 1000)}/1000"
         names = {"tiff:XResolution": ratio, "tiff:YResolution": ratio, "tiff:ResolutionUnit": "2"}
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names), dpi=(dpi, dpi))
@@ -155,11 +174,12 @@ class Metadata:
     def select(self, choice: str) -> Metadata:
         """Return the part that one of `CHOICES` keeps. The resolution is always part of it.
 
-        With "no-location" EXIF loses its GPS directory and maker notes; XMP, IPTC and texts with a location are removed
-        whole. Titles, captions and keywords are the user's own words and count as no location.
+        With "no-location" EXIF loses its GPS directory and maker notes; XMP, IPTC and texts with a
+        location are removed whole. Titles, captions and keywords are the user's own words and count
+        as no location.
 
-        The search holds the interpreter's lock for up to a second, so a decoding worker selects: see `variants` of
-        `SourceImage` and `PngReader`.
+        The search holds the interpreter's lock for up to a second, so a decoding worker selects:
+        see `variants` of `SourceImage` and `PngReader`.
         """
         if choice == "keep":
             return self
@@ -190,15 +210,22 @@ class Metadata:
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names))
 
 
-def fit_to_format(metadata: Metadata, format: str, *, has_gain_map: bool) -> tuple[Metadata, list[str]]:
-    """Return the metadata that "png", "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes on the rest.
+def fit_to_format(
+    metadata: Metadata,
+    format: str,
+    *,
+    has_gain_map: bool,
+) -> tuple[Metadata, list[str]]:
+    """Return the metadata that "png", "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes
+    on the rest.
 
     `has_gain_map`: the XMP of a JPEG also announces a gain map.
 
-    Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are "texts_left" and
-    "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything, to fit into a segment. "xmp_left":
-    its XMP does not fit. The EXIF of the other formats states the resolution. That of WebP, AVIF and JPEG XL states
-    no orientation, because some readers apply it twice.
+    Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are
+    "texts_left" and "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything,
+    to fit into a segment. "xmp_left": its XMP does not fit. The EXIF of the other formats states
+    the resolution. That of WebP, AVIF and JPEG XL states no orientation, because some readers apply
+    it twice.
     """
     if format == "png":
         return metadata, []
@@ -291,9 +318,10 @@ def _without_claims(xmp: bytes) -> bytes:
 
 
 def _end_of_element(xmp: bytes, name: bytes, start: int) -> int | None:
-    """Return the end of an element whose content begins at `start`; None if it is missing or too far away.
+    """Return the end of an element whose content begins at `start`.
 
-    A regular expression would take minutes if many elements have no end.
+    The result is None if it is missing or too far away. A regular expression would take minutes if
+    many elements have no end.
     """
     end_tag = b"</" + name
     position = xmp.find(end_tag, start, start + _CLAIM_BYTES)
@@ -314,16 +342,21 @@ def _claims_attached(xmp: bytes) -> bool:
 
 
 def accept_xmp(packet: bytes | None) -> bytes | None:
-    """Return the packet without zeros at its end; None if it is empty, not in UTF-8, or has a document type."""
+    """Return the packet without zeros at its end.
+
+    The result is None if it is empty, not in UTF-8, or has a document type.
+    """
     packet = (packet or b"").rstrip(b"\0")
-    if b"\0" in packet or b"<!DOCTYPE" in packet:  # Entities could hide names, or expand to gigabytes.
+    # Entities of a document type could hide names, or expand to gigabytes.
+    if b"\0" in packet or b"<!DOCTYPE" in packet:
         logger.info("The XMP packet is of an unusual kind and was left out")
         return None
     return packet or None
 
 
 def extract_iptc(resources: bytes) -> bytes | None:
-    """Return the IPTC data sets among Photoshop's image resources, or without resources around them."""
+    """Return the IPTC data sets among Photoshop's image resources, or without resources around
+    them."""
     _, found, rest = resources.partition(b"8BIM\4\4")
     if not found and resources.startswith(b"\x1c"):
         return resources

@@ -1,4 +1,5 @@
-"""The directories of a TIFF: the tags of its first page, and the number of its pages (TIFF 6.0, section 2)."""
+"""The directories of a TIFF: the tags of its first page, and the number of its pages (TIFF 6.0,
+section 2)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _MAX_PAGES = 10_000
 
 
 def tiff_tags(file: BinaryIO) -> dict[str, Any]:
-    """Return the first directory of a TIFF: the value of each tag by its name in Pillow, or a tuple of values."""
+    """Return the first directory of a TIFF: the value of each tag by its name in Pillow, or a tuple
+    of values."""
     return next(_directories(file)).named()
 
 
@@ -35,7 +37,8 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
-    """Yield the tags of each directory of a TIFF or BigTIFF, which are valid only until the next ones are read.
+    """Yield the tags of each directory of a TIFF or BigTIFF, which are valid only until the next
+    ones are read.
 
     Raises any error of Pillow for other and for damaged files.
     """

@@ -1,4 +1,5 @@
-"""The chunks of a PNG: finding them, and reading and writing those with metadata (PNG specification, 3rd edition)."""
+"""The chunks of a PNG: finding them, and reading and writing those with metadata (PNG
+specification, 3rd edition)."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ from typing import BinaryIO
 
 from .containers import LARGEST_BLOCK, MAX_CHUNKS, Chunk, chunk_content, first_chunks, read_block
 from .exif import plausible_dpi, read_dpi, without_prefix
-from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata, accept_xmp, extract_iptc, photoshop_resource
+from .metadata import (
+    MAX_TEXTS,
+    MAX_TEXTS_LENGTH,
+    Metadata,
+    accept_xmp,
+    extract_iptc,
+    photoshop_resource,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +86,17 @@ def read_chunk(file: BinaryIO, chunk: Chunk) -> bytes:
 
 
 def pixel_chunks(file: BinaryIO) -> bytes:
-    """Return the PNG with only the chunks that a decoder needs. Raises ValueError if a checksum does not match."""
+    """Return the PNG with only the chunks that a decoder needs.
+
+    Raises ValueError if a checksum does not match.
+    """
     needed = (chunk for chunk in scan_chunks(file) if chunk.kind in _PIXEL_CHUNKS)
     return b"".join([SIGNATURE, *(read_chunk(file, chunk) for chunk in needed)])
 
 
 def transparent_level(file: BinaryIO) -> int:
-    """Return the grey level that is transparent in a PNG without alpha channel (tRNS, section 11.3.1.1)."""
+    """Return the grey level that is transparent in a PNG without alpha channel (tRNS, section
+    11.3.1.1)."""
     chunk = first_chunks(scan_chunks(file))[b"tRNS"]
     return int.from_bytes(chunk_content(file, chunk), "big")
 
@@ -126,7 +138,8 @@ def read_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
 
 
 def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
-    """Yield the chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts."""
+    """Yield the chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it,
+    and texts."""
     if metadata.dpi:
         across, down = (max(1, round(dots / _INCH)) for dots in metadata.dpi)
         yield make_chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
@@ -172,7 +185,10 @@ def _read_resolution(file: BinaryIO, chunk: Chunk | None) -> tuple[float, float]
 
 
 def _inflate(packed: bytes, limit: int) -> bytes:
-    """Return inflated data. Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes."""
+    """Return inflated data.
+
+    Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes.
+    """
     inflater = zlib.decompressobj()
     content = inflater.decompress(packed, limit + 1)
     if len(content) > limit:
@@ -182,8 +198,12 @@ def _inflate(packed: bytes, limit: int) -> bytes:
     return content
 
 
-def _read_texts(file: BinaryIO, chunks: Iterable[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    """Return the texts (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and so on.
+def _read_texts(
+    file: BinaryIO,
+    chunks: Iterable[Chunk],
+) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """Return the texts (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and
+    so on.
 
     A block that is too large is replaced by spaces.
     """
@@ -219,7 +239,7 @@ def _read_texts(file: BinaryIO, chunks: Iterable[Chunk]) -> tuple[list[tuple[str
 
 
 def _block_of(keyword: str) -> str | None:
-    """Return the name of the block that a text with this keyword contains; None for any other text."""
+    """Return the name of the block in a text with this keyword; None for any other text."""
     if keyword == _XMP_KEYWORD:
         return "xmp"
     if keyword.startswith(_RAW_PROFILE):
@@ -250,7 +270,8 @@ def _text_in(kind: bytes, content: bytes, limit: int) -> str:
 
 
 def _profile_in(text: str) -> bytes:
-    """Return the block in a "Raw profile type" text of ImageMagick: a name, a length and hexadecimal digits."""
+    """Return the block in a "Raw profile type" text of ImageMagick: a name, a length and
+    hexadecimal digits."""
     _, length, *digits = text.split(maxsplit=2)
     content = bytes.fromhex("".join(digits))
     if len(content) != int(length):

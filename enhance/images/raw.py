@@ -16,8 +16,18 @@ from PIL import JpegImagePlugin
 from ..errors import PictureError
 
 SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
-STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
-"""First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm, Sigma, Minolta, Canon."""
+STARTS = (
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FUJIFILMCCD-RAW",
+    b"FOVb",
+    b"\0MRM",
+    b"II\x1a\0\0\0HEAPCCDR",
+)
+"""First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm,
+Sigma, Minolta, Canon."""
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """The EXIF orientation by the value `flip` of LibRaw."""
 _SRGB_CURVE = (2.4, 12.92)
@@ -28,7 +38,10 @@ def is_available() -> bool:
 
 
 def open_raw(file: BinaryIO) -> Any:
-    """Return LibRaw with the file's header. Raises PictureError if it does not support the file or is not installed."""
+    """Return LibRaw with the file's header.
+
+    Raises PictureError if it does not support the file or is not installed.
+    """
     try:
         rawpy = importlib.import_module("rawpy")
     except ImportError as error:
@@ -48,7 +61,12 @@ def develop(raw: Any) -> np.ndarray:
     Unless `adjust_maximum_thr` is 0, LibRaw brightens images without saturated pixels.
     """
     values = raw.postprocess(
-        use_camera_wb=True, no_auto_bright=True, adjust_maximum_thr=0.0, output_bps=16, gamma=_SRGB_CURVE, user_flip=0
+        use_camera_wb=True,
+        no_auto_bright=True,
+        adjust_maximum_thr=0.0,
+        output_bps=16,
+        gamma=_SRGB_CURVE,
+        user_flip=0,
     )  # Its colour space is sRGB unless another is named.
     if values.ndim == 2:
         return values[..., None]
@@ -56,9 +74,13 @@ def develop(raw: Any) -> np.ndarray:
 
 
 def preview_exif(raw: Any) -> bytes | None:
-    """Return the EXIF block of the embedded JPEG preview, for files that are not TIFF; None if there is none."""
+    """Return the EXIF block of the embedded JPEG preview, for files that are not TIFF.
+
+    The result is None if there is none.
+    """
     try:
         preview = JpegImagePlugin.JpegImageFile(io.BytesIO(raw.extract_thumb().data))
-    except Exception:  # The preview is missing or of another kind, for which LibRaw has many errors.
+    # The preview is missing or of another kind, for which LibRaw has many errors.
+    except Exception:
         return None
     return preview.info.get("exif")

@@ -1,7 +1,7 @@
 """The digital source type in XMP, which labels a result as machine-enhanced.
 
-The property is part of the IPTC Photo Metadata Standard 2023.1. Its values are the names in the vocabulary
-http://cv.iptc.org/newscodes/digitalsourcetype/.
+The property is part of the IPTC Photo Metadata Standard 2023.1. Its values are the names in the
+vocabulary http://cv.iptc.org/newscodes/digitalsourcetype/.
 """
 
 from __future__ import annotations
@@ -22,18 +22,25 @@ _NAME = re.compile(rb"/digitalsourcetype/(\w{1,50})\b")
 _GENERATED = re.compile(r"\w*lgorithmicMedia|compositeSynthetic")
 _NAMESPACE = b'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
 _LABEL = re.compile(
-    rb'<[\w.:-]{0,80}Description [\w.:-]{0,80}about="" ' + _NAMESPACE + rb' Iptc4xmpExt:DigitalSourceType="[^"<]*" *\/>'
+    rb'<[\w.:-]{0,80}Description [\w.:-]{0,80}about="" '
+    + _NAMESPACE
+    + rb' Iptc4xmpExt:DigitalSourceType="[^"<]*" *\/>',
 )
 """The element that `with_source_type` adds."""
 _RDF_END = re.compile(rb"</([\w.-]{1,80}:)?RDF\s{0,9}>")
 _EMPTY_PACKET = (
-    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF>'
+    b'</x:xmpmeta>\n<?xpacket end="w"?>'
 )
 
 
 def read_source_type(xmp: bytes | None) -> str | None:
-    """Return the name of the digital source type that XMP states, None if it states none of the vocabulary."""
+    """Return the name of the digital source type that XMP states.
+
+    The result is None if it states none of the vocabulary.
+    """
     stated = _PROPERTY.search(xmp or b"")
     if stated is None:
         return None
@@ -44,8 +51,8 @@ def read_source_type(xmp: bytes | None) -> str | None:
 def label_of(xmp: bytes | None, *, generated: bool) -> str:
     """Return the digital source type of a result whose photo has this XMP.
 
-    It is COMPOSITE for `generated` content, otherwise ENHANCED. A photo that states that it was generated itself keeps
-    its type, because the result is generated, too.
+    It is COMPOSITE for `generated` content, otherwise ENHANCED. A photo that states that it was
+    generated itself keeps its type, because the result is generated, too.
     """
     own = read_source_type(xmp)
     if own and _GENERATED.fullmatch(own):
@@ -56,22 +63,25 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
 def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     """Return XMP with this digital source type instead of another one, and otherwise unchanged.
 
-    Without XMP, or if the end of its properties is missing, the result is a new packet with only this property.
-    `name` None removes the property, and such a packet as a whole. Packets with ENHANCED and COMPOSITE have the same
-    length.
+    Without XMP, or if the end of its properties is missing, the result is a new packet with only
+    this property. `name` None removes the property, and such a packet as a whole. Packets with
+    ENHANCED and COMPOSITE have the same length.
     """
     rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or _EMPTY_PACKET))
     if name is None:
         return None if rest == _EMPTY_PACKET else rest
-    # The writer of a PNG replaces the packet in place once it is known whether the content is generated.
+    # The writer of a PNG replaces the packet in place once it is known whether the content is
+    # generated.
     value = f'"{_VOCABULARY}{name}"'.ljust(len(_VOCABULARY + COMPOSITE) + 2).encode()
     return with_properties(rest, b"%s Iptc4xmpExt:DigitalSourceType=%s" % (_NAMESPACE, value))
 
 
 def with_properties(xmp: bytes | None, attributes: bytes, elements: bytes = b"") -> bytes:
-    """Return XMP with properties added: attributes, and elements in which `%(rdf)s` is the prefix of RDF.
+    """Return XMP with properties added: attributes, and elements in which `%(rdf)s` is the prefix
+    of RDF.
 
-    Without XMP, or if the end of its properties is missing, the result is a new packet with only these properties.
+    Without XMP, or if the end of its properties is missing, the result is a new packet with only
+    these properties.
     """
     if xmp is None or _RDF_END.search(xmp) is None:
         xmp = _EMPTY_PACKET

@@ -1,12 +1,13 @@
 """Warm worker processes that decode images, with a budget of time and memory.
 
-Parent and worker exchange pickles over the worker's standard input and output. The parent sends a request, and the
-worker answers with the memory and time that decoding needs. Once that much memory is free, the parent sends the
-permission to start. The worker then sends the facts of the image and its pixels, strip by strip. A pipe is as fast as
-shared memory for this, and nothing remains when a process is killed.
+Parent and worker exchange pickles over the worker's standard input and output. The parent sends a
+request, and the worker answers with the memory and time that decoding needs. Once that much memory
+is free, the parent sends the permission to start. The worker then sends the facts of the image and
+its pixels, strip by strip. A pipe is as fast as shared memory for this, and nothing remains when a
+process is killed.
 
-The worker imports only what decoding needs. It is not a `multiprocessing` worker, because that would run the caller's
-script a second time.
+The worker imports only what decoding needs. It is not a `multiprocessing` worker, because that
+would run the caller's script a second time.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 400_000_000
 """The default limit."""
 IN_MEMORY = 128 << 20
-"""Colour or alpha of an image is kept in memory up to this number of bytes, else in a mapped file."""
+"""Colour or alpha of an image is kept in memory up to this number of bytes, else in a mapped file.
+"""
 
 _HEADER_SECONDS = 10
 _START_SECONDS = 60
@@ -50,15 +52,26 @@ _IDLE_SECONDS = 10
 _MAX_WORKERS = 4
 _MAX_INSPECTIONS = 2
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from enhance.images.decode import serve; serve()"
-# Stacks and arenas of threads would count towards the limit of the address space, which `decode` sets.
+# Stacks and arenas of threads would count towards the limit of the address space, which `decode`
+# sets.
 _FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _CGROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
 )
 
 
-def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:
+def inspect(
+    path: str | Path,
+    *,
+    max_pixels: int | None = None,
+    max_bytes: int | None = None,
+) -> Facts:
     """Return the facts in the file's header without decoding a pixel.
 
     The limits are the same as for `read_image`. Raises PictureError.
@@ -67,21 +80,29 @@ def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int |
 
 
 def read_image(
-    path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None, folder: Path | None = None
+    path: str | Path,
+    *,
+    max_pixels: int | None = None,
+    max_bytes: int | None = None,
+    folder: Path | None = None,
 ) -> SourceImage:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without compression. The pixels of
-    a large image are in an unnamed file in `folder` (None: the system's folder for temporary files).
+    `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without
+    compression. The pixels of a large image are in an unnamed file in `folder` (None: the system's
+    folder for temporary files).
 
-    Raises PictureError if the file is missing, damaged, too large or not supported, or needs unusually much time or
-    memory, and StorageError if there is not enough disk space.
+    Raises PictureError if the file is missing, damaged, too large or not supported, or needs
+    unusually much time or memory, and StorageError if there is not enough disk space.
     """
     return WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder)
 
 
 def read_variants(path: Path) -> Mapping[str, Metadata]:
-    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps. Raises PictureError."""
+    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps.
+
+    Raises PictureError.
+    """
     return WORKERS.request("variants", path, None, None)
 
 
@@ -91,14 +112,18 @@ def warm_up() -> None:
 
 
 def end_idle_workers() -> None:
-    """End the workers that have been idle for a while, except one. Starting one takes 0.2 s of one core."""
+    """End the workers that have been idle for a while, except one.
+
+    Starting one takes 0.2 s of one core.
+    """
     WORKERS.end_idle(_IDLE_SECONDS, keep=1)
 
 
 class Workers:
     """Worker processes that are started when needed and used again. Thread-safe.
 
-    At most `limit` decode at the same time, and only as many as free memory allows. `program` is what a worker runs.
+    At most `limit` decode at the same time, and only as many as free memory allows. `program` is
+    what a worker runs.
     """
 
     def __init__(self, limit: int, program: str = PROGRAM):
@@ -119,7 +144,8 @@ class Workers:
                 self._idle.append(_Worker(self._program))
 
     def end_idle(self, seconds: float = 0.0, keep: int = 0) -> None:
-        """End the workers that have been idle for `seconds`, except the `keep` workers that were used last."""
+        """End the workers that have been idle for `seconds`, except the `keep` workers that were
+        used last."""
         oldest = time.monotonic() - seconds
         ending: list[_Worker] = []
         with self._changed:  # `_idle` is in the order of the last use.
@@ -129,7 +155,12 @@ class Workers:
             worker.end()
 
     def request(
-        self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None
+        self,
+        task: str,
+        path: Path,
+        max_pixels: int | None,
+        max_bytes: int | None,
+        folder: Path | None = None,
     ) -> Any:
         """Return the answer to a task of `decode`: "inspect", "decode" or "variants".
 
@@ -170,7 +201,8 @@ class Workers:
             raise PictureError("image_no_reader", name=name) from error
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer to a request: Facts, variants of metadata, a SourceImage or a PictureError."""
+        """Return the answer to a request: Facts, variants of metadata, a SourceImage or a
+        PictureError."""
         worker.wait_until_ready()
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
@@ -187,7 +219,10 @@ class Workers:
 
     @contextmanager
     def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
-        """Wait until other images have freed enough memory. Yields False if this image alone needs too much."""
+        """Wait until other images have freed enough memory.
+
+        Yields False if this image alone needs too much.
+        """
         with self._changed:
             is_enough = self._is_free(budget)
             while self._granted and not is_enough:  # Without other images, waiting would not help.
@@ -227,7 +262,8 @@ class _Worker:
         self.used = time.monotonic()
 
     def is_usable(self) -> bool:
-        """Return whether it is alive and was not inherited by a fork, where two processes would share its pipes."""
+        """Return whether it is alive and was not inherited by a fork, where two processes would
+        share its pipes."""
         is_alive = not self._is_late and self.process.poll() is None
         return is_alive and self._owner == os.getpid()
 
@@ -259,7 +295,8 @@ class _Worker:
             yield
         finally:
             timer.cancel()
-            timer.join()  # Otherwise a timer that has just expired could kill the process in its next request.
+            # Otherwise a timer that has just expired could kill the process in its next request.
+            timer.join()
 
     def end(self) -> None:
         if self._owner == os.getpid():
@@ -281,7 +318,8 @@ class _Worker:
             return PictureError("image_no_reader", name=name)
         if self._is_late:
             return PictureError("image_too_slow", name=name)
-        if status == -9:  # Nothing here sends SIGKILL at this point, so the kernel's OOM killer did.
+        # Nothing here sends SIGKILL at this point, so the kernel's OOM killer did.
+        if status == -9:
             return PictureError("image_memory_short", name=name)
         return PictureError("image_damaged", name=name)
 
@@ -291,9 +329,11 @@ class _Worker:
 
 
 def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
-    """Return an array in memory, or if it is large in a mapped file in `folder`, whose memory the kernel can reclaim.
+    """Return an array in memory, or if it is large in a mapped file in `folder`, whose memory the
+    kernel can reclaim.
 
-    The file has no name, and disappears with the array even if the process is killed. Raises StorageError.
+    The file has no name, and disappears with the array even if the process is killed. Raises
+    StorageError.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= IN_MEMORY:
@@ -309,7 +349,10 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
 
 
 def _reserve(file: int, size: int) -> None:
-    """Reserve disk space. Without it, writing to the mapped file would kill the process when the disk is full."""
+    """Reserve disk space.
+
+    Without it, writing to the mapped file would kill the process when the disk is full.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
         return
@@ -317,8 +360,15 @@ def _reserve(file: int, size: int) -> None:
         os.write(file, bytes(min(1 << 20, size - first)))
 
 
-def _receive_image(head: tuple[Any, ...], worker: _Worker, folder: Path | None) -> SourceImage | PictureError:
-    """Receive the pixels, or the error that ends them. Raises ValueError if they do not have the announced shape."""
+def _receive_image(
+    head: tuple[Any, ...],
+    worker: _Worker,
+    folder: Path | None,
+) -> SourceImage | PictureError:
+    """Receive the pixels, or the error that ends them.
+
+    Raises ValueError if they do not have the announced shape.
+    """
     (height, width, channels), dtype, image = head
     rgb = allocate_pixels((height, width, 3), dtype, folder)
     alpha = None
@@ -339,13 +389,16 @@ def _receive_image(head: tuple[Any, ...], worker: _Worker, folder: Path | None) 
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are free on this computer and within the container's limit."""
+    """Return the bytes of memory that are free on this computer and in its container."""
     in_containers = [_free_in_container(cgroup) for cgroup in _CGROUPS]
     return min([psutil.virtual_memory().available, *filter(None, in_containers)])
 
 
 def _free_in_container(cgroup: tuple[Path, str, str, str]) -> int | None:
-    """Return what the container's limit leaves, with file caches counted as free; None if there is no limit."""
+    """Return what the container's limit leaves, with file caches counted as free.
+
+    The result is None if there is no limit.
+    """
     folder, limit_name, used_name, caches_name = cgroup
     try:
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
@@ -356,6 +409,7 @@ def _free_in_container(cgroup: tuple[Path, str, str, str]) -> int | None:
         return None
 
 
-# All enhancers of a process share the workers, because their memory and their cores must be counted together.
+# All enhancers of a process share the workers, because their memory and their cores must be counted
+# together.
 WORKERS = Workers(min(_MAX_WORKERS, os.cpu_count() or 1))
 atexit.register(WORKERS.end_idle)

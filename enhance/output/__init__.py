@@ -1,1 +1,1 @@
-"""The output stage: tuning, resampling, encoders, thumbnails, and the names of results in a folder."""
+"""The output stage: tuning, resampling, encoders, thumbnails, and the names of results."""

@@ -23,14 +23,15 @@ _PAPER = (255, 255, 255)
 _EMPTY = (236, 237, 240)
 
 SheetCell = tuple[str, str, np.ndarray | None]
-"""The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if there are none."""
+"""The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if
+there are none."""
 
 
 def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
     """Draw the images 1:1 in a grid on white, with their captions below: uint8 [H, W, 3] in sRGB.
 
-    `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A missing image is a
-    grey area.
+    `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A
+    missing image is a grey area.
     """
     images = [_reduced(pixels) for *_, pixels in cells]
     sizes = [image.shape[:2] for image in images if image is not None]

@@ -1,11 +1,14 @@
-"""A photo without the blocks of its JPEG compression, and a network's output without the steps at their borders.
+"""A photo without the blocks of its JPEG compression, and a network's output without the steps at
+their borders.
 
-The photo is compressed again with its own quantisation tables, on 16 grids that are shifted against each other, and the
-results are averaged (Nosratinia, "Enhancement of JPEG-compressed images by re-application of JPEG", 2001). The borders
-of blocks lie elsewhere on each grid, while real edges are on all of them.
+The photo is compressed again with its own quantisation tables, on 16 grids that are shifted against
+each other, and the results are averaged (Nosratinia, "Enhancement of JPEG-compressed images by
+re-application of JPEG", 2001). The borders of blocks lie elsewhere on each grid, while real edges
+are on all of them.
 
-A network keeps some of the blocks and sharpens their borders. The steps at the borders are therefore removed from its
-output, each by at most the step that the averaging removes from the photo.
+A network keeps some of the blocks and sharpens their borders. The steps at the borders are
+therefore removed from its output, each by at most the step that the averaging removes from the
+photo.
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ from .fidelity import Photo, Rows, in_blocks
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8
 _SHIFTS = [(down, (3 * down + half) % _SIDE) for down in range(_SIDE) for half in (0, _SIDE // 2)]
-"""Rows and columns of the shifts. Each row and each column occurs twice, which leaves no trace of any grid."""
+"""Rows and columns of the shifts. Each row and each column occurs twice, which leaves no trace of
+any grid."""
 _ROWS = 64
 _COLUMNS = 504
-"""The size of a tile. Its products are so small that OpenBLAS uses one thread: several threads cost more than they save
-as soon as other work is running."""
+"""The size of a tile. Its products are so small that OpenBLAS uses one thread: several threads cost
+more than they save as soon as other work is running."""
 _CACHED_STRIPS = 12
 """Enough for the rows of the largest preview, which the fidelity meter reads after the tuning."""
 _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
@@ -41,7 +45,8 @@ Matrices = tuple[np.ndarray, np.ndarray]
 
 
 def has_blocks(image: SourceImage) -> bool:
-    """Return whether an image is a JPEG, grey or of three colours, at a quality that leaves visible blocks."""
+    """Return whether an image is a JPEG, grey or of three colours, at a quality that leaves visible
+    blocks."""
     if not image.jpeg_table or image.mode == "CMYK":
         return False
     return quality_of_table(image.jpeg_table) < _FIRST_CLEAN_QUALITY
@@ -54,7 +59,11 @@ def deblocked_rows(image: SourceImage) -> Rows:
     matrices = [light, colour, colour]
     top, _ = image.first_block
     start = top - _SIDE if top else 0
-    return in_blocks(lambda first, last: _strip(image, matrices, first, last), _ROWS, _CACHED_STRIPS, start)
+
+    def strip(first: int, last: int) -> np.ndarray:
+        return _strip(image, matrices, first, last)
+
+    return in_blocks(strip, _ROWS, _CACHED_STRIPS, start)
 
 
 def _matrices(table: tuple[int, ...]) -> Matrices:
@@ -62,7 +71,12 @@ def _matrices(table: tuple[int, ...]) -> Matrices:
     return _COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)
 
 
-def _strip(image: SourceImage, matrices: Sequence[Matrices | None], first: int, last: int) -> np.ndarray:
+def _strip(
+    image: SourceImage,
+    matrices: Sequence[Matrices | None],
+    first: int,
+    last: int,
+) -> np.ndarray:
     """Return whole rows of blocks, [last - first, W, 3], also where they reach beyond the image."""
     left = -image.first_block[1] % _SIDE
     right = -(left + image.width) % _SIDE
@@ -111,9 +125,11 @@ def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray
 
 
 def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Rows:
-    """Return the rows of a network's output without the steps at the borders of a JPEG's blocks, float32 [n, W, 3].
+    """Return the rows of a network's output without the steps at the borders of a JPEG's blocks,
+    float32 [n, W, 3].
 
-    The output is `factor` times as large as `photo`. `share` of 0 to 1 is the part of the steps to remove.
+    The output is `factor` times as large as `photo`. `share` of 0 to 1 is the part of the steps to
+    remove.
     """
     top, left = photo.first_block
 
@@ -131,11 +147,12 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
 
 
 def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: int) -> None:
-    """Remove the steps at each 8th row of `blocks`, from row `first` on, from `pixels`, `factor` times as large.
+    """Remove the steps at each 8th row of `blocks`, from row `first` on, from `pixels`, `factor`
+    times as large.
 
-    A step is the change within half a pixel of the photo on each side, minus what the slopes next to it explain. At
-    most the step of `blocks` is removed, and nothing if the two have opposite signs. The removed part decreases to 0
-    over a pixel of the photo.
+    A step is the change within half a pixel of the photo on each side, minus what the slopes next
+    to it explain. At most the step of `blocks` is removed, and nothing if the two have opposite
+    signs. The removed part decreases to 0 over a pixel of the photo.
     """
     near = max(factor // 2, 1)
     reach = factor + 1

@@ -1,14 +1,14 @@
 """Strength and fidelity: how a result keeps to its photo, and how well it does.
 
-With x the photo without JPEG blocks, N the network's output, up the bicubic upscaling and d = down(y) the averages at
-the photo's size, all in 8-bit levels whatever the photo's type:
+With x the photo without JPEG blocks, N the network's output, up the bicubic upscaling and d =
+down(y) the averages at the photo's size, all in 8-bit levels whatever the photo's type:
 
     y = strength * N + (1 - strength) * up(G)        G, x without its noise and its blur
     result = y + fidelity * up(C) - up(K)            C, the correction: what x shows and y does not
                                                      K, the colour noise of x that remains
 
-This is iterative back-projection (Irani and Peleg 1991) that ignores the photo's noise and its blur. docs/fidelity.md
-explains it.
+This is iterative back-projection (Irani and Peleg 1991) that ignores the photo's noise and its
+blur. docs/fidelity.md explains it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _BROAD_RADIUS = 7
 _DEBLUR_SIGMA = 0.8
 _DEBLUR_TAPS = 7
 _DEBLUR_GAIN = 2.0
-_NOISE_OF_A_CHANNEL = 3.0  # Noise that differs between channels is weaker in the grey image where it is measured.
+_NOISE_OF_A_CHANNEL = 3.0
+"""Noise that differs between channels is weaker in the grey image, where it is measured."""
 DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
 """Rows above and below that `difference` depends on."""
 _CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
@@ -40,7 +41,8 @@ _COLOUR_RADIUS = 3
 _COLOUR_SMOOTHNESS = 25.0
 _COLOUR_HALO = 3 * _COLOUR_RADIUS
 _COLOUR_STRENGTH = 0.8
-"""The largest strength at which colour noise is removed completely. Above, it decreases to nothing at 1."""
+"""The largest strength at which colour noise is removed completely. Above, it decreases to nothing
+at 1."""
 _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
 
@@ -53,7 +55,8 @@ _ROUNDING = 0.1
 """The variance of rounding to 8 bits."""
 _HIDDEN_SHARE = 0.015
 _MOST_HIDDEN = 2.0
-"""The share of the variance of the noise that can hide an error, up to a limit, so that noise alone is never "low"."""
+"""The share of the variance of the noise that can hide an error, up to a limit, so that noise alone
+is never "low"."""
 _LEAST_WEIGHT = 0.01
 _CONTRASTS = (0.5, 2.0)
 _WORST_SHARE = 0.01
@@ -73,11 +76,12 @@ _MEASURED_ROWS = 64
 
 @dataclass(frozen=True)
 class Photo:
-    """The photo that a result is compared with: `rows` of an image [height, width, 3] of 0..`levels`.
+    """The photo that a result is compared with: `rows` of an image [height, width, 3] of
+    0..`levels`.
 
-    `degradation` describes the whole photo, also if this is a part of it. `deblocked` returns the same rows without
-    JPEG blocks, for the base layer; None for a photo without blocks. `first_block` is the first row and column, 0 to 7,
-    where a block begins.
+    `degradation` describes the whole photo, also if this is a part of it. `deblocked` returns the
+    same rows without JPEG blocks, for the base layer; None for a photo without blocks.
+    `first_block` is the first row and column, 0 to 7, where a block begins.
     """
 
     rows: Rows
@@ -99,7 +103,8 @@ class Photo:
 
 
 def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
-    """Return the rows of `compute`, which is called only for blocks of `height` rows, of which one begins at `start`.
+    """Return the rows of `compute`, which is called only for blocks of `height` rows, of which one
+    begins at `start`.
 
     The last `cached` blocks are cached. Blocks can reach beyond the image.
     """
@@ -130,7 +135,8 @@ class BaseLayer:
     def rows(self) -> Rows:
         """Return the rows of the layer, float32 in 8-bit levels."""
         fitting = min(_BLOCK_PIXELS // self.photo.width, _MAX_BLOCK_ROWS)
-        # OpenCV's box filters use running sums, so only fixed blocks give the same bits for any request.
+        # OpenCV's box filters use running sums, so only fixed blocks give the same bits for any
+        # request.
         return in_blocks(self._block, max(_MIN_BLOCK_ROWS, fitting), cached=2)
 
     def _block(self, first: int, last: int) -> np.ndarray:
@@ -171,29 +177,34 @@ class BaseLayer:
         return cleaned[inside], averaged[inside]
 
     def _averages(self, first: int, last: int) -> np.ndarray:
-        """Return rows of the averages of the network's output, read a few at a time because they are large."""
+        """Return rows of the averages of the network's output, read a few at a time because they
+        are large."""
         averages = np.empty((last - first, self.photo.width, 3), np.float32)
         for low in range(first, last, _AVERAGED_ROWS):
             high = min(low + _AVERAGED_ROWS, last)
             rows = self.network(self.factor * low, self.factor * high).astype(np.float32)
             size = (self.photo.width, high - low)
-            averages[low - first : high - first] = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
+            reduced = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
+            averages[low - first : high - first] = reduced
         return self.photo.in_8_bits(averages)
 
 
 @cache
 def _up_and_down(factor: int) -> np.ndarray:
-    """Return the filter [5] that has the effect of upscaling by `factor` and averaging down again, along one side."""
+    """Return the filter [5] that has the effect of upscaling by `factor` and averaging down again,
+    along one side."""
     point = np.eye(5, dtype=np.float32)[2:3]
     upscaled = cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC)
     return upscaled.reshape(5, factor).mean(1)
 
 
 def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
-    """Return D, what the photo shows and the averages of a result do not, whatever the photo's blur.
+    """Return D, what the photo shows and the averages of a result do not, whatever the photo's
+    blur.
 
-    All are float32 [n, W, 3] in 8-bit levels. D is the mean of the differences from the averages as they are and from
-    two blurred versions, each weighted by how well it matches the photo in the neighbourhood.
+    All are float32 [n, W, 3] in 8-bit levels. D is the mean of the differences from the averages as
+    they are and from two blurred versions, each weighted by how well it matches the photo in the
+    neighbourhood.
     """
     blurred = [cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS]
     differences = [photo - version for version in (averages, *blurred)]
@@ -206,7 +217,8 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
 
 
 def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
-    """Return C, the part of D to add: its structure where the result has texture, else its low frequencies."""
+    """Return C, the part of D to add: its structure where the result has texture, else its low
+    frequencies."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
     spread = _grey(_variance(averages, _TEXTURE_RADIUS))
     textured = _in_colour(spread / (spread + smoothness / 2))
@@ -216,9 +228,11 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
 
 
 def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
-    """Return the colour noise of pixels: the detail of their chroma that does not follow their luma.
+    """Return the colour noise of pixels: the detail of their chroma that does not follow their
+    luma.
 
-    Where the variance of this detail exceeds that of the noise, some of it belongs to the photo, so less is returned.
+    Where the variance of this detail exceeds that of the noise, some of it belongs to the photo, so
+    less is returned.
     """
     luma = _in_colour(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
     chroma = pixels - luma
@@ -229,7 +243,8 @@ def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
 
 
 def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
-    """Return G, the photo without detail that is no more than noise, sharpened according to its softness."""
+    """Return G, the photo without detail that is no more than noise, sharpened according to its
+    softness."""
     noise = max(degradation.noise, 0.5) ** 2
     radius = _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
@@ -246,13 +261,15 @@ def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
 
 
 def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
-    """Return how much detail to keep, 0 to 1, from the variances of image and noise (after Lee 1980)."""
+    """Return how much detail to keep, 0 to 1, from the variances of image and noise (after Lee
+    1980)."""
     signal = np.maximum(variance - noise, 0)
     return signal / (signal + noise / 2)
 
 
 def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
-    """Apply the guided filter (He, Sun and Tang, ECCV 2010) to each channel; `smoothness` is a variance."""
+    """Apply the guided filter (He, Sun and Tang, ECCV 2010) to each channel; `smoothness` is a
+    variance."""
     mean = _mean(pixels, radius)
     guide_mean = _mean(guide, radius)
     covariance = _mean(guide * pixels, radius) - guide_mean * mean
@@ -281,10 +298,11 @@ def _in_colour(plane: np.ndarray) -> np.ndarray:
 
 
 class AreaAverage:
-    """Averages an image of `height` rows, strip by strip, to `new_height` x `new_width`, which are not larger.
+    """Averages an image of `height` rows, strip by strip, to `new_height` x `new_width`, which are
+    not larger.
 
-    A new pixel is the mean of the area that it covers. `finished` counts the new rows so far. `height` and `width` have
-    a fraction if the last new pixels cover less than the others.
+    A new pixel is the mean of the area that it covers. `finished` counts the new rows so far.
+    `height` and `width` have a fraction if the last new pixels cover less than the others.
     """
 
     def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
@@ -298,9 +316,10 @@ class AreaAverage:
         self._first = 0
 
     def add(self, rows: np.ndarray) -> np.ndarray:
-        """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, new_width, 3]."""
+        """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, W', 3]."""
+        rows = rows.astype(np.float32)
         share = self._new_width / (self._old_width or rows.shape[1])
-        narrow = cv2.resize(rows.astype(np.float32), None, fx=share, fy=1, interpolation=cv2.INTER_AREA)
+        narrow = cv2.resize(rows, None, fx=share, fy=1, interpolation=cv2.INTER_AREA)
         self._rows = np.concatenate([self._rows, narrow])
         end = self._first + len(self._rows)
         finished = int(np.searchsorted(self._ends, end, side="right"))
@@ -318,7 +337,8 @@ class AreaAverage:
 class Fidelity:
     """How closely a result matches its photo, in dB: on average, and in the areas that differ most.
 
-    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo; None without pixels.
+    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo; None
+    without pixels.
     """
 
     average_db: float
@@ -327,17 +347,26 @@ class Fidelity:
 
 
 class FidelityMeter:
-    """Measures the fidelity of a result: how well it matches its photo at the photo's size and sharpness.
+    """Measures the fidelity of a result: how well it matches its photo at the photo's size and
+    sharpness.
 
-    It receives the rows of a result of `size` (height, width) from top to bottom. The photo is not larger and covers
-    `covered` (height, width) of its pixels. That is more than `size` if the photo's last averages reach beyond the
-    input; the border of the result is then repeated. With a `box`, in pixels of the photo, only that region counts.
+    It receives the rows of a result of `size` (height, width) from top to bottom. The photo is not
+    larger and covers `covered` (height, width) of its pixels. That is more than `size` if the
+    photo's last averages reach beyond the input; the border of the result is then repeated. With a
+    `box`, in pixels of the photo, only that region counts.
 
-    The weight of a pixel depends on the contrast around it, of the photo or of the error, that exceeds the noise.
-    Noise hides small errors, so the worst figure includes an error that is a share of the noise.
+    The weight of a pixel depends on the contrast around it, of the photo or of the error, that
+    exceeds the noise. Noise hides small errors, so the worst figure includes an error that is a
+    share of the noise.
     """
 
-    def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
+    def __init__(
+        self,
+        photo: Photo,
+        size: tuple[int, int],
+        covered: tuple[float, float],
+        box: Box | None = None,
+    ):
         if box is None:
             box = Box(0, 0, photo.width, photo.height)
         self._photo = photo
@@ -351,13 +380,16 @@ class FidelityMeter:
         self._rows_left = size[0]
         self._extra_rows = math.ceil(height) - size[0]
         self._extra_columns = math.ceil(width) - size[1]
-        self._averaged = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
+        # The averages from row `_first` on.
+        self._averaged = np.empty((0, photo.width, 3), np.float32)
         self._first = 0
         self._measured = 0
         self._squares = 0.0
-        # A histogram, because the worst hundredth is known only at the end and all ratios would need too much memory.
+        # A histogram, because the worst hundredth is known only at the end and all ratios would
+        # need too much memory.
         self._weights = np.zeros((_HIGHEST_DB - _LOWEST_DB) * _BINS_PER_DECIBEL)  # By ratio in dB.
-        # The largest weighted ratio, and where it is. No ratio is 0, so no place is compared with None.
+        # The largest weighted ratio, and where it is. No ratio is 0, so no place is compared with
+        # None.
         self._worst: tuple[float, tuple[int, int] | None] = (0.0, None)
 
     def add(self, rows: np.ndarray) -> None:
@@ -369,7 +401,8 @@ class FidelityMeter:
         self._rows_left -= len(rows)
         extra_rows = 0 if self._rows_left else self._extra_rows
         if extra_rows or self._extra_columns:
-            colour = cv2.copyMakeBorder(colour, 0, extra_rows, 0, self._extra_columns, cv2.BORDER_REPLICATE)
+            border = (0, extra_rows, 0, self._extra_columns)
+            colour = cv2.copyMakeBorder(colour, *border, cv2.BORDER_REPLICATE)
         averages = self._photo.in_8_bits(self._averages.add(colour))
         self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
@@ -379,7 +412,8 @@ class FidelityMeter:
             self._measure(end, end - METER_HALO)  # The measure of a row needs the rows below it.
 
     def _measure(self, end: int, last: int) -> None:
-        """Measure the rows before `last`, of which the averages before row `end` are known, and drop those."""
+        """Measure the rows before `last`, of which the averages before row `end` are known, and
+        drop those."""
         box = self._box
         top = max(self._measured, box.top)
         bottom = min(last, box.top + box.height)
@@ -404,7 +438,13 @@ class FidelityMeter:
         inside = np.s_[top - low : bottom - low, first_column : first_column + box.width]
         self._count(squares[inside], contrast[inside], error[inside], top)
 
-    def _count(self, squares: np.ndarray, contrast: np.ndarray, error: np.ndarray, top: int) -> None:
+    def _count(
+        self,
+        squares: np.ndarray,
+        contrast: np.ndarray,
+        error: np.ndarray,
+        top: int,
+    ) -> None:
         """Add the measures of the pixels of the box from row `top` on."""
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
@@ -417,12 +457,15 @@ class FidelityMeter:
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
 
     def _find_worst(self, parts: np.ndarray, top: int) -> None:
-        """Find the largest weighted ratio in `parts`, those of the pixels of the box from row `top` on."""
+        """Find the largest weighted ratio in `parts`, those of the pixels of the box from row `top`
+        on."""
         rows = self._rows_of_places
         columns = self._columns_of_places
         first_row = max(rows.start, top)
         first_column = columns.start - self._box.left
-        inside = parts[first_row - top : max(rows.stop - top, 0), first_column : first_column + len(columns)]
+        last_row = max(rows.stop, top)
+        last_column = first_column + len(columns)
+        inside = parts[first_row - top : last_row - top, first_column:last_column]
         if inside.size:
             row, column = divmod(int(inside.argmax()), inside.shape[1])
             place = (columns.start + column, first_row + row)
@@ -431,8 +474,9 @@ class FidelityMeter:
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.
 
-        `average_db` is the weighted PSNR of the difference. `worst_db` is the ratio of the photo's variance to the
-        error in shape, over the worst hundredth of the weights, but at least over the weight of one neighbourhood.
+        `average_db` is the weighted PSNR of the difference. `worst_db` is the ratio of the photo's
+        variance to the error in shape, over the worst hundredth of the weights, but at least over
+        the weight of one neighbourhood.
         """
         total = self._weights.sum()
         neighbourhood = (2 * _SHAPE_RADIUS + 1) ** 2
@@ -450,25 +494,32 @@ def _in_decibels(ratio: float) -> float:
 
 
 def _places(first: int, count: int, length: int) -> range:
-    """Return which of the rows [first, first + count) of a photo with `length` rows can be the worst place.
+    """Return which of the rows [first, first + count) of a photo with `length` rows can be the
+    worst place.
 
-    Near the border, the mean around a pixel covers fewer pixels, which would make it the worst place too often.
+    Near the border, the mean around a pixel covers fewer pixels, which would make it the worst
+    place too often.
     """
     inside = range(max(first, _SHAPE_RADIUS), min(first + count, length - _SHAPE_RADIUS))
     return inside or range(first, first + count)
 
 
 def fidelity_grade(decibels: float) -> str:
-    """Return the grade of a `worst_db`, as it is shown with one decimal: very, good, fair or free."""
+    """Return the grade of a `worst_db`, which is shown with one decimal."""
     return next(grade for grade, lowest in _GRADES.items() if round(decibels, 1) >= lowest)
 
 
-def _shape_errors(photo: np.ndarray, result: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return two variances around each pixel [n, W], minus that of the noise: of the photo and of its error in shape.
+def _shape_errors(
+    photo: np.ndarray,
+    result: np.ndarray,
+    noise: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two variances around each pixel [n, W], minus that of the noise: of the photo and of
+    its error in shape.
 
-    `photo` and `result` are float32 [n, W, 3]. They are compared in grey, because the noise was measured in the grey
-    image. Brightness does not count. The contrast of the result is multiplied by the best factor within `_CONTRASTS`,
-    and the rest of the difference is the error.
+    `photo` and `result` are float32 [n, W, 3]. They are compared in grey, because the noise was
+    measured in the grey image. Brightness does not count. The contrast of the result is multiplied
+    by the best factor within `_CONTRASTS`, and the rest of the difference is the error.
     """
     photo = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     result = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)

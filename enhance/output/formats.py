@@ -1,8 +1,10 @@
-"""The output formats: a finished PNG becomes a JPEG, WebP, AVIF, TIFF, JPEG XL or a PNG with less metadata.
+"""The output formats: a finished PNG becomes a JPEG, WebP, AVIF, TIFF, JPEG XL or a PNG with less
+metadata.
 
-The PNG is read in strips. A JPEG or TIFF is written in strips too, in constant memory. Each strip of a JPEG is encoded
-separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels equal a JPEG encoded in one piece. The
-other formats are encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
+The PNG is read in strips. A JPEG or TIFF is written in strips too, in constant memory. Each strip
+of a JPEG is encoded separately, and restart markers join them (ITU-T T.81, E.1.4). The pixels equal
+a JPEG encoded in one piece. The other formats are encoded in one piece. The memory for that is
+checked before, and only one image is encoded at a time.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ FINE = 90
 _STRIP = 16
 """The rows of the largest JPEG block."""
 _STRIP_BYTES = 1 << 20
-"""The bytes of a strip, which then has fewer than the 65,535 blocks that a restart interval can have."""
+"""The bytes of a strip, which then has fewer than the 65,535 blocks that a restart interval can
+have."""
 _THOROUGH_PIXELS = 10_000_000
 """Smaller AVIFs are encoded at speed 6, larger ones at 8: 2.6 times as fast, 12 % larger."""
 _RESOURCE_BYTES = 65_000
@@ -58,10 +61,10 @@ _POLL_SECONDS = 0.1
 class Format:
     """A file format and the largest image that programs read: pixels per side and in total.
 
-    JPEG allows 65,535 px per side, but libjpeg, which nearly all programs use, only 65,500. libavif allows 32,768 px
-    per side and 16,384 squared in total. `bits` are those of 16-bit images. `lossless` is the lowest quality without
-    loss. `memory` is the measured memory of encoding in one piece, in bytes per pixel, for a quality without loss, of
-    FINE or more, and lower.
+    JPEG allows 65,535 px per side, but libjpeg, which nearly all programs use, only 65,500. libavif
+    allows 32,768 px per side and 16,384 squared in total. `bits` are those of 16-bit images.
+    `lossless` is the lowest quality without loss. `memory` is the measured memory of encoding in
+    one piece, in bytes per pixel, for a quality without loss, of FINE or more, and lower.
     """
 
     name: str
@@ -94,11 +97,11 @@ BACKGROUNDS = {"white": 255, "black": 0}
 class Encoding:
     """The format of an output file. Raises SettingsError if a value is out of range.
 
-    `quality` is 1 to 100 as libjpeg, libwebp, libavif and libjxl define it; PNG and TIFF ignore it. At 100, JPEG XL is
-    lossless, and so is WebP, because its colour has half the resolution at any lower quality. `metadata` is "keep",
-    "no-location" or "none".
-    `label` marks the result of a network as machine-enhanced in its XMP, for each value of `metadata`. `background` is
-    the colour of transparent areas in a format without transparency, "white" or "black".
+    `quality` is 1 to 100 as libjpeg, libwebp, libavif and libjxl define it; PNG and TIFF ignore it.
+    At 100, JPEG XL is lossless, and so is WebP, because its colour has half the resolution at any
+    lower quality. `metadata` is "keep", "no-location" or "none". `label` marks the result of a
+    network as machine-enhanced in its XMP, for each value of `metadata`. `background` is the colour
+    of transparent areas in a format without transparency, "white" or "black".
     """
 
     format: str = "png"
@@ -117,12 +120,16 @@ class Encoding:
         if not isinstance(self.label, bool):
             raise SettingsError("setting_switch", setting="label", value=repr(self.label))
         if self.background not in BACKGROUNDS:
-            raise SettingsError("background_unknown", value=self.background, choices=", ".join(BACKGROUNDS))
+            backgrounds = ", ".join(BACKGROUNDS)
+            raise SettingsError("background_unknown", value=self.background, choices=backgrounds)
         object.__setattr__(self, "quality", int(self.quality))
 
     @staticmethod
     def of_file(path: Path, *, format: str | None = None, **fields: Any) -> Encoding:
-        """Return the encoding for a file name. Raises SettingsError if its extension is unknown or not of `format`."""
+        """Return the encoding for a file name.
+
+        Raises SettingsError if its extension is unknown or not of `format`.
+        """
         by_name = ENDINGS.get(path.suffix.lower())
         if by_name is None:
             raise SettingsError("format_ending", name=path.name, endings=", ".join(ENDINGS))
@@ -170,13 +177,19 @@ class Encoding:
         return f"{self}-hdr" if has_gain_map and self.format == "jpeg" else str(self)
 
     def notes(
-        self, *, alpha: bool, bits: int, icc: bytes | None, variants: Mapping[str, Metadata], has_gain_map: bool
+        self,
+        *,
+        alpha: bool,
+        bits: int,
+        icc: bytes | None,
+        variants: Mapping[str, Metadata],
+        has_gain_map: bool,
     ) -> list[str]:
         """Return notes on what an image loses in this format.
 
-        "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "in_srgb": profile and bit
-        depth; "location_left": XMP or IPTC with a location, if none is wanted; and the notes of
-        `enhance.images.metadata.fit_to_format`.
+        "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "in_srgb":
+        profile and bit depth; "location_left": XMP or IPTC with a location, if none is wanted; and
+        the notes of `enhance.images.metadata.fit_to_format`.
         """
         form = self.file_format
         metadata = variants["keep"]
@@ -188,7 +201,10 @@ class Encoding:
             notes.append("eight_bits")
         if bits > 8 and form.bits == 10:
             notes.append("ten_bits")
-        if self.metadata == "no-location" and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc):
+        if self.metadata == "no-location" and (wanted.xmp, wanted.iptc) != (
+            metadata.xmp,
+            metadata.iptc,
+        ):
             notes.append("location_left")
         if self.converts_to_srgb(icc):
             notes.append("in_srgb")
@@ -196,7 +212,8 @@ class Encoding:
         return notes + left
 
     def converts_to_srgb(self, icc: bytes | None) -> bool:
-        """Return whether colours with this profile become 8-bit sRGB: a lossy JPEG XL keeps no other profile."""
+        """Return whether colours with this profile become 8-bit sRGB: a lossy JPEG XL keeps no
+        other profile."""
         if self.format != "jxl" or self.lossless:
             return False
         return "sRGB" not in (profile_name(icc) or "sRGB")
@@ -214,8 +231,8 @@ class Encoding:
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
 
-        Raises PictureError if it is too large for the format, MemoryShortError if memory is short, and SettingsError
-        if the format's library is not installed.
+        Raises PictureError if it is too large for the format, MemoryShortError if memory is short,
+        and SettingsError if the format's library is not installed.
         """
         form = self.file_format
         size = {"format": form.name, "width": f"{width:,}", "height": f"{height:,}"}
@@ -237,7 +254,8 @@ class Encoding:
         needed = width * height * bytes_per_pixel
         free = free_memory()
         if needed > free:
-            raise MemoryShortError("format_memory", needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}", **size)
+            gigabytes = {"needed": f"{needed / 1e9:.1f}", "free": f"{free / 1e9:.1f}"}
+            raise MemoryShortError("format_memory", **gigabytes, **size)
 
 
 def export(
@@ -250,9 +268,9 @@ def export(
 ) -> None:
     """Write a finished PNG to `target` in another encoding, atomically; the PNG stays.
 
-    The file carries the PNG's origin unless `encoding` removes all metadata; with `marked` always, so that a later run
-    recognises it. Raises what `Encoding.check` does, StorageError, PictureError if the PNG is damaged or missing, and
-    Cancelled.
+    The file carries the PNG's origin unless `encoding` removes all metadata; with `marked` always,
+    so that a later run recognises it. Raises what `Encoding.check` does, StorageError, PictureError
+    if the PNG is damaged or missing, and Cancelled.
     """
     if encoding.is_stored:
         write_atomically(target, lambda temporary: link_or_copy(png, temporary), durable=True)
@@ -282,8 +300,10 @@ def export(
 def _exported_metadata(
     variants: Mapping[str, Metadata], encoding: Encoding, origin: Origin, has_gain_map: bool
 ) -> Metadata:
-    """Return the metadata of the output file, from the metadata of the PNG, with or without the label."""
-    exported, _ = fit_to_format(variants[encoding.metadata], encoding.format, has_gain_map=has_gain_map)
+    """Return the metadata of the output file, from the metadata of the PNG, with or without the
+    label."""
+    wanted = variants[encoding.metadata]
+    exported, _ = fit_to_format(wanted, encoding.format, has_gain_map=has_gain_map)
     if origin.source_type is None:
         return exported
     if encoding.label:
@@ -296,7 +316,10 @@ def _exported_metadata(
 
 
 def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> list[str]:
-    """Return `Encoding.input_notes` and `Encoding.notes` for a finished PNG. Raises PictureError."""
+    """Return `Encoding.input_notes` and `Encoding.notes` for a finished PNG.
+
+    Raises PictureError.
+    """
     with PngReader(png) as image:
         notes = encoding.notes(
             alpha=image.channels in (2, 4),
@@ -310,7 +333,8 @@ def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> 
 
 @dataclass(frozen=True)
 class _Source:
-    """What is encoded: the finished PNG, and `metadata`, `mark` (empty for none) and `gain_map` of the new file."""
+    """What is encoded: the finished PNG, and `metadata`, `mark` (empty for none) and `gain_map` of
+    the new file."""
 
     image: PngReader
     encoding: Encoding
@@ -320,7 +344,10 @@ class _Source:
     gain_map: bytes | None = None
 
     def strips(self, step: int) -> Iterator[np.ndarray]:
-        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits. Raises Cancelled."""
+        """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits.
+
+        Raises Cancelled.
+        """
         height, _ = self.image.size
         for first, last in spans(height, step):
             check_stop(self.stop)
@@ -332,7 +359,10 @@ class _Source:
             yield values
 
     def whole(self, *, as_colour: bool = False) -> tuple[np.ndarray, bytes | None]:
-        """Return all pixels of `strips`, and their profile. `as_colour` converts grey to RGB in sRGB."""
+        """Return all pixels of `strips`, and their profile.
+
+        `as_colour` converts grey to RGB in sRGB.
+        """
         whole = np.concatenate([*self.strips(self.strip_rows)])
         if not as_colour:
             return whole, self.image.icc
@@ -389,13 +419,15 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
 
 
 def _write_jpeg_photo(file: BinaryIO, source: _Source, attached: bytes) -> bytes:
-    """Write strips of whole blocks, each of them a restart interval, up to the end marker; return the head.
+    """Write strips of whole blocks, each of them a restart interval, up to the end marker; return
+    the head.
 
     `attached` is the gain map behind the JPEG; it can be empty.
     """
     image = source.image
     height, width = image.size
-    is_fine = source.encoding.quality >= FINE
+    quality = source.encoding.quality
+    is_fine = quality >= FINE
     subsampling = "4:4:4" if is_fine else "4:2:0"
     block = 8 if is_fine or image.channels < 3 else 16
     blocks_high = min(source.strip_rows // _STRIP, 64)
@@ -405,11 +437,12 @@ def _write_jpeg_photo(file: BinaryIO, source: _Source, attached: bytes) -> bytes
     def encode(strip: np.ndarray, **metadata: Any) -> tuple[bytes, bytes]:
         coded = io.BytesIO()
         photo = Image.fromarray(_squeeze(strip))
-        photo.save(coded, "JPEG", quality=source.encoding.quality, subsampling=subsampling, **metadata)
+        photo.save(coded, "JPEG", quality=quality, subsampling=subsampling, **metadata)
         return _split_jpeg(coded.getvalue(), height, interval)
 
     strips = source.strips(step)
-    # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip fits all scans.
+    # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip
+    # fits all scans.
     head, scan = encode(next(strips), **_jpeg_metadata(source, attached))
     file.write(head)
     file.write(scan)
@@ -421,7 +454,8 @@ def _write_jpeg_photo(file: BinaryIO, source: _Source, attached: bytes) -> bytes
 
 
 def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
-    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment."""
+    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one
+    comment."""
     metadata = source.metadata
     xmp = metadata.xmp
     segments = []
@@ -444,7 +478,8 @@ def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
 
 
 def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]:
-    """Return a JPEG's head with another height and a restart interval, and its scan without the end marker."""
+    """Return a JPEG's head with another height and a restart interval, and its scan without the end
+    marker."""
     head = _START_OF_IMAGE
     position = len(head)
     marker = 0
@@ -462,13 +497,16 @@ def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]
 
 
 def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
-    """Write a format that is encoded in one piece, one image at a time: the memory check is for one."""
-    encode = {"webp": _encode_webp, "avif": _encode_avif, "jxl": _encode_jxl}[source.encoding.format]
+    """Write a format that is encoded in one piece, one image at a time: the memory check is for
+    one."""
+    encoders = {"webp": _encode_webp, "avif": _encode_avif, "jxl": _encode_jxl}
+    encode = encoders[source.encoding.format]
     while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
         check_stop(source.stop)
     try:
         height, width = source.image.size
-        source.encoding.check(width, height)  # Again, because the free memory can have changed during the wait.
+        # Again, because the free memory can have changed during the wait.
+        source.encoding.check(width, height)
         parts = encode(source)
     finally:
         _ONE_PIECE.release()
@@ -485,10 +523,15 @@ def _encode_webp(source: _Source) -> Iterable[bytes | memoryview]:
     return _webp_with_chunk(data, chunk, values) if chunk else [data]
 
 
-def _webp_with_chunk(data: memoryview, chunk: bytes, values: np.ndarray) -> Iterator[bytes | memoryview]:
+def _webp_with_chunk(
+    data: memoryview,
+    chunk: bytes,
+    values: np.ndarray,
+) -> Iterator[bytes | memoryview]:
     """Yield the parts of a WebP of these pixels with another chunk at its end.
 
-    Only the extended format, which begins with a VP8X chunk, may have unknown chunks (WebP container specification).
+    Only the extended format, which begins with a VP8X chunk, may have unknown chunks (WebP
+    container specification).
     """
     extended = b""
     chunks = data[12:]
@@ -503,7 +546,8 @@ def _webp_with_chunk(data: memoryview, chunk: bytes, values: np.ndarray) -> Iter
 
 
 def _encode_avif(source: _Source) -> Iterable[bytes | memoryview]:
-    values, icc = source.whole(as_colour=source.image.channels == 2)  # AVIF has no grey with transparency.
+    # AVIF has no grey with transparency.
+    values, icc = source.whole(as_colour=source.image.channels == 2)
     height, width, channels = values.shape
     speed = 6 if height * width <= _THOROUGH_PIXELS else 8
     if values.dtype == np.uint16:
@@ -516,11 +560,20 @@ def _encode_avif(source: _Source) -> Iterable[bytes | memoryview]:
     return [data, source.ending(data)]
 
 
-def _encode_deep_avif(values: np.ndarray, source: _Source, icc: bytes | None, speed: int) -> memoryview:
-    """Return an AVIF of 10 bits, which Pillow cannot write. OpenCV halves the colour resolution below quality 100."""
+def _encode_deep_avif(
+    values: np.ndarray,
+    source: _Source,
+    icc: bytes | None,
+    speed: int,
+) -> memoryview:
+    """Return an AVIF of 10 bits, which Pillow cannot write.
+
+    OpenCV halves the colour resolution below quality 100.
+    """
     if values.shape[2] > 1:
         values[..., :3] = values[..., 2::-1]
-    for row in values:  # Row by row, because the 32-bit numbers of a whole image need twice its memory.
+    # Row by row, because the 32-bit numbers of a whole image need twice its memory.
+    for row in values:
         row[:] = (row.astype(np.uint32) * 1023 + 32_767) // 65_535
     blocks = {
         cv2.IMAGE_METADATA_EXIF: source.metadata.exif,
@@ -537,7 +590,12 @@ def _encode_deep_avif(values: np.ndarray, source: _Source, icc: bytes | None, sp
     return coded.data
 
 
-def _save_with_pillow(values: np.ndarray, source: _Source, icc: bytes | None, **options: Any) -> memoryview:
+def _save_with_pillow(
+    values: np.ndarray,
+    source: _Source,
+    icc: bytes | None,
+    **options: Any,
+) -> memoryview:
     coded = io.BytesIO()
     Image.fromarray(_squeeze(values)).save(
         coded,
@@ -555,7 +613,8 @@ def _encode_jxl(source: _Source) -> Iterable[bytes | memoryview]:
     values, icc = source.whole()
     if source.encoding.converts_to_srgb(icc):
         values = _in_srgb(_to_8_bits(values), icc)
-    return jxl.encode_jxl(values, source.encoding.quality, icc, source.metadata, source.ending(jxl.START))
+    ending = source.ending(jxl.START)
+    return jxl.encode_jxl(values, source.encoding.quality, icc, source.metadata, ending)
 
 
 BYTES_PER_PIXEL: dict[str, tuple[tuple[int, float], ...]] = {
@@ -572,7 +631,8 @@ BYTES_PER_PIXEL: dict[str, tuple[tuple[int, float], ...]] = {
 def typical_bytes(encoding: Encoding, pixels: int) -> int:
     """Return the typical file size of results with this many pixels in total.
 
-    The figures are the geometric means of five photos with colour at 4x. Each photo is within a factor of 1.6 of them.
+    The figures are the geometric means of five photos with colour at 4x. Each photo is within a
+    factor of 1.6 of them.
     """
     qualities, each = zip(*BYTES_PER_PIXEL[encoding.format], strict=True)
     return round(pixels * float(np.interp(encoding.quality, qualities, each)))
@@ -599,7 +659,8 @@ def _in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
 
 
 def _on_background(values: np.ndarray, level: int) -> np.ndarray:
-    """Return grey or colour with alpha, uint8 or uint16, over an 8-bit level as uint8 [n, W, 1 or 3], rounded once."""
+    """Return grey or colour with alpha, uint8 or uint16, over an 8-bit level as uint8 [n, W, 1 or
+    3], rounded once."""
     levels = int(np.iinfo(values.dtype).max)
     background = np.uint64(levels // 255 * level)
     colour = values[..., :-1].astype(np.uint64)

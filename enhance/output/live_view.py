@@ -16,14 +16,16 @@ LIMIT = 720
 
 
 class LiveView:
-    """The result of a run as far as it has been computed, and at the end its `overview` with its colour profile.
+    """The result of a run as far as it has been computed, and at the end its `overview` with its
+    colour profile.
 
-    The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it is shown
-    darkened where there is no result yet.
+    The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3
+    or 4]; it is shown darkened where there is no result yet.
     """
 
     def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
-        # Every second pixel or fewer is enough for a view this small. All pixels of 24 megapixels at 4x would take 5 s.
+        # Every second pixel or fewer is enough for a view this small. All pixels of 24 megapixels
+        # at 4x would take 5 s.
         self._step = max(1, factor * max(width, height) // (2 * LIMIT))
         self.columns = streams_columns(height, width)
         self._passed = 0
@@ -50,12 +52,14 @@ class LiveView:
             self._has_changed = True
 
     def _upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Swap rows and columns if the image is streamed from left to right, because a thumbnail needs rows."""
+        """Swap rows and columns if the image is streamed from left to right, because a thumbnail
+        needs rows."""
         return pixels.swapaxes(0, 1) if self.columns else pixels
 
     @property
     def share(self) -> float:
-        """The share of the result that has been computed: from the left with `columns`, else from the top."""
+        """The share of the result that has been computed: from the left with `columns`, else from
+        the top."""
         return self._passed / self._length
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
@@ -65,7 +69,8 @@ class LiveView:
         return self.overview
 
     def view(self, every: float) -> np.ndarray | None:
-        """Return the current view if it has changed and was not returned in the last `every` seconds."""
+        """Return the current view if it has changed and was not returned in the last `every`
+        seconds."""
         now = time.monotonic()
         if not self._has_changed or now - self._shown < every:
             return None

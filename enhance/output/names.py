@@ -1,4 +1,7 @@
-"""File names of results in a folder. Only results are overwritten, and no two results have the same name."""
+"""File names of results in a folder.
+
+Only results are overwritten, and no two results have the same name.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,19 @@ from .provenance import origin_of
 MAX_NAME_BYTES = 255
 """Bytes of a file name on common file systems."""
 _MAX_EXTENSION_BYTES = 16
-"""Maximum bytes of an input's extension in the name of its result, because named inputs can have any extension."""
+"""Maximum bytes of an input's extension in the name of its result, because named inputs can have
+any extension."""
 
 
 def plan_names(files: Sequence[tuple[Path, str]], ending: str) -> list[Path]:
-    """Return the path of each result below the output folder. All paths are different on any file system.
+    """Return the path of each result below the output folder.
 
-    `files` are the paths that the results are named after, and the extensions of the inputs. Each result keeps the
-    folder and the name of its file. If files differ only in the extension, their results keep it in the name:
-    photo-jpg.png, photo-png.png. Other files with the same name get a number.
+    All paths are different on any file system.
+
+    `files` are the paths that the results are named after, and the extensions of the inputs. Each
+    result keeps the folder and the name of its file. If files differ only in the extension, their
+    results keep it in the name: photo-jpg.png, photo-png.png. Other files with the same name get a
+    number.
     """
     extensions = defaultdict[str, set[str]](set)
     for path, extension in files:
@@ -43,15 +50,16 @@ def plan_names(files: Sequence[tuple[Path, str]], ending: str) -> list[Path]:
 class ResultNames:
     """Assigns output files below a folder.
 
-    An existing file is replaced only if it is a result of the same source, which is identified by its bytes. If any
-    other file has the name, a number is added.
+    An existing file is replaced only if it is a result of the same source, which is identified by
+    its bytes. If any other file has the name, a number is added.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def candidates(self, path: Path, source: Path) -> Iterator[Path]:
-        """Yield `path` and numbered ones that are free or contain a result of `source`, which can be of any request."""
+        """Yield `path` and numbered ones that are free or contain a result of `source`, which can
+        be of any request."""
         input_sha256 = _sha256(source)
         for number in itertools.count(1):
             candidate = _numbered(path, number)
@@ -66,7 +74,10 @@ class ResultNames:
 
 
 class NamesBeside(ResultNames):
-    """Assigns output files next to the inputs. `folder` has no effect, because the paths are absolute."""
+    """Assigns output files next to the inputs.
+
+    `folder` has no effect, because the paths are absolute.
+    """
 
     def __init__(self) -> None:
         super().__init__(Path())
@@ -114,8 +125,10 @@ def _folded_stem(path: Path) -> str:
 
 
 def _fold(name: str) -> str:
-    """Return the same text for names that are one file on some system: they differ in case or in composition."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())  # casefold can decompose
+    """Return the same text for names that are one file on some system: they differ in case or in
+    composition."""
+    folded = unicodedata.normalize("NFC", name).casefold()  # This can decompose letters.
+    return unicodedata.normalize("NFC", folded)
 
 
 def _sha256(path: Path) -> str:

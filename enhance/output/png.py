@@ -1,9 +1,10 @@
 """The PNG writer, which accepts any number of rows at a time and needs constant memory.
 
-Upscaled images are smooth. The difference to the row above and the fast deflate of ISA-L make files smaller than zlib's
-level 1 in a fraction of its time.
+Upscaled images are smooth. The difference to the row above and the fast deflate of ISA-L make files
+smaller than zlib's level 1 in a fraction of its time.
 
-Each IDAT chunk can be inflated without those before it, so that a region of a large result can be read at once.
+Each IDAT chunk can be inflated without those before it, so that a region of a large result can be
+read at once.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def rows_per_chunk(row_bytes: int) -> int:
 
 @dataclass(frozen=True)
 class PngFormat:
-    """The header of a PNG: `channels` is 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA, `bits` is 8 or 16.
+    """The header of a PNG: `channels` is 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA, `bits` is 8 or
+    16.
 
     `gain_map` is the gain map for files in other formats, as a JPEG; no PNG shows it.
     """
@@ -80,8 +82,8 @@ class PngFormat:
 class PngWriter:
     """Writes rows as a PNG into an open file, and counts its `length` and `sha256`.
 
-    `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.output.provenance`. `xmp` replaces the XMP of
-    `form` and has its length. The `sha256` does not cover it.
+    `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.output.provenance`. `xmp`
+    replaces the XMP of `form` and has its length. The `sha256` does not cover it.
     """
 
     def __init__(self, sink: BinaryIO, form: PngFormat, mark: bytes | None = None) -> None:
@@ -116,7 +118,8 @@ class PngWriter:
         step = max(1, _BLOCK_BYTES // self._row_above.size)
         first = 0
         while first < len(rows):
-            if self._chunk_rows == self._rows_of_chunk:  # The next chunk must not refer to the bytes of this one.
+            if self._chunk_rows == self._rows_of_chunk:
+                # The next chunk must not refer to the bytes of this one.
                 self._end_chunk(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
             count = min(step, self._rows_of_chunk - self._chunk_rows)
             self._write_block(rows[first : first + count])
@@ -143,9 +146,11 @@ class PngWriter:
         self._chunk_rows += len(rows)
 
     def _filter(self, values: np.ndarray) -> np.ndarray:
-        """Return rows of bytes [n, B] with the filter Up (PNG specification, section 9), uint8 [n, 1 + B].
+        """Return rows of bytes [n, B] with the filter Up (PNG specification, section 9), uint8 [n,
+        1 + B].
 
-        The first row of a chunk has the filter None, so that the chunk does not depend on the one before.
+        The first row of a chunk has the filter None, so that the chunk does not depend on the one
+        before.
         """
         out = np.empty((len(values), 1 + values.shape[1]), np.uint8)
         out[:, 0] = UP_FILTER
@@ -170,7 +175,10 @@ class PngWriter:
 
 @contextmanager
 def create_png(path: Path, form: PngFormat) -> Iterator[PngWriter]:
-    """Write a PNG atomically: it appears at `path` when the block ends without an error. Raises StorageError."""
+    """Write a PNG atomically: it appears at `path` when the block ends without an error.
+
+    Raises StorageError.
+    """
     with AtomicFile(path) as part, part.storage_errors():
         with closing(part.open()) as file:
             writer = PngWriter(file, form)
@@ -180,7 +188,8 @@ def create_png(path: Path, form: PngFormat) -> Iterator[PngWriter]:
 
 
 def encode_png(array: np.ndarray, *, icc: bytes | None = None, mark: bytes | None = None) -> bytes:
-    """Return an image as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels."""
+    """Return an image as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4
+    channels."""
     if array.ndim == 2:
         array = array[..., None]
     height, width, channels = array.shape

@@ -27,8 +27,8 @@ _ZLIB_HEADER = 2
 class PngReader:
     """A PNG that `enhance.output.png` wrote. Close it, or use it as a context manager.
 
-    `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is missing, damaged
-    or was saved again by another program.
+    `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is
+    missing, damaged or was saved again by another program.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class PngReader:
 
     @cached_property
     def variants(self) -> Mapping[str, Metadata]:
-        """The part of the metadata that each of `metadata.CHOICES` keeps, from a decoding worker."""
+        """The metadata that each of `metadata.CHOICES` keeps, from a decoding worker."""
         return read_variants(self._path)
 
     @property
@@ -79,7 +79,8 @@ class PngReader:
         return chunk[8:-4]
 
     def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
-        """Return the rows [first, last) [n, width, channels], uint8 or uint16, or some columns of them.
+        """Return the rows [first, last) [n, width, channels], uint8 or uint16, or some columns of
+        them.
 
         Only the chunks that contain the rows are inflated.
         """
@@ -107,7 +108,8 @@ class PngReader:
         return pixels
 
     def _inflate(self, index: int) -> np.ndarray:
-        """Return the rows of an IDAT chunk as stored, uint8 [n, 1 + B]: the filter and the filtered bytes."""
+        """Return the rows of an IDAT chunk as stored, uint8 [n, 1 + B]: the filter and the filtered
+        bytes."""
         count = rows_per_chunk(self.row_bytes)
         height, _ = self.size
         rows = min(count, height - index * count)
@@ -152,8 +154,13 @@ class PngReader:
         return PictureError(key, name=self._path.name)
 
 
-def read_region(rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int = 1) -> np.ndarray:
-    """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px, [h, w, channels]."""
+def read_region(
+    rows: Callable[[int, int, slice], np.ndarray],
+    box: Box,
+    step: int = 1,
+) -> np.ndarray:
+    """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px, [h, w,
+    channels]."""
     columns = slice(box.left, box.left + box.width)
     rows_at_once = max(step, _REGION_ROWS // step * step)
     parts = []

@@ -1,4 +1,4 @@
-"""The mark at the end of a result file, by which a later run recognises the file and its settings."""
+"""The mark at the end of a result file, by which a later run recognises it and its settings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ _AVIF_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of a file. Values are ASCII without spaces, or None if the file does not state them.
+    """The origin of a file.
 
-    `signature` identifies the settings and the input, `input_sha256` the input's bytes. `encoding` is that of
-    `str(Encoding)`; the lossless PNG has none. `fidelity_db` and `fidelity_worst_db` are those of `info`. `dpi` is the
-    resolution that the settings set. `source_type` is the digital source type of the photo that a label replaced, or
-    "none"; a result without a label does not state it.
+    Values are ASCII without spaces, or None if the file does not state them.
+
+    `signature` identifies the settings and the input, `input_sha256` the input's bytes. `encoding`
+    is that of `str(Encoding)`; the lossless PNG has none. `fidelity_db` and `fidelity_worst_db` are
+    those of `info`. `dpi` is the resolution that the settings set. `source_type` is the digital
+    source type of the photo that a label replaced, or "none"; a result without a label does not
+    state it.
     """
 
     signature: str | None = None
@@ -43,7 +46,8 @@ class Origin:
 
 
 def marked_ending(start: bytes, mark: bytes) -> bytes:
-    """Return the last bytes of a file with this mark; `start` is its first 16 bytes, which show the format.
+    """Return the last bytes of a file with this mark; `start` is its first 16 bytes, which show the
+    format.
 
     Other programs ignore the mark and remove it when they save a changed image.
     """
@@ -61,7 +65,10 @@ def marked_ending(start: bytes, mark: bytes) -> bytes:
 
 
 def origin_of(path: Path) -> Origin:
-    """Return the origin that a result file states. It is empty for any other, truncated or missing file."""
+    """Return the origin that a result file states.
+
+    It is empty for any other, truncated or missing file.
+    """
     try:
         if not path.is_file():  # Opening a pipe would block.
             return Origin()
@@ -92,7 +99,7 @@ def _read_mark(mark: bytes) -> Origin:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise StorageError if a file that is neither empty nor a result of this program is at `path`."""
+    """Raise StorageError if a file is at `path` that is neither empty nor a result."""
     with suppress(OSError):  # Errors of this path are reported when the file is written.
         if path.is_file() and path.stat().st_size and origin_of(path).signature is None:
             raise StorageError("name_taken", output=path)

@@ -1,4 +1,5 @@
-"""The size of a result, and resampling of any part of an image: up bicubically, down by area averages."""
+"""The size of a result, and resampling of any part of an image: up bicubically, down by area
+averages."""
 
 from __future__ import annotations
 
@@ -18,22 +19,25 @@ from ..settings import PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, netwo
 _INCH = 2.54
 _MAX_REDUCTION = 16
 _MAX_SECOND_PIXELS = 1_600_000_000
-"""The most pixels of a result beyond the scale of the network: as many as a 100-megapixel photo has at 4x."""
+"""The most pixels of a result beyond the scale of the network: as many as a 100-megapixel photo has
+at 4x."""
 _SOURCE_ROWS = 512
-_HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
+_HALO = 3
+"""The bicubic filter reads two neighbours; the third keeps the border of the part out of reach."""
 _ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of floats.
 
 Span = tuple[int, int]
 """Rows or columns [first, last)."""
 Rows = Callable[[int, int], np.ndarray]
-"""A function that returns the rows [first, last) of an image, [last - first, W, C] or [last - first, W]."""
+"""A function that returns the rows [first, last) of an image, [last - first, W, C] or [last -
+first, W]."""
 
 
 def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     """Return height and width of the result for an image of `height` x `width`, at least 1 px each.
 
-    `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less than a 16th of the
-    image per side.
+    `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less
+    than a 16th of the image per side.
     """
     largest = _largest_scale_of(settings, height, width)
     if settings.long_side is not None:
@@ -44,7 +48,8 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     if settings.megapixels is not None:
         area = height * width / 1e6
         most = math.prod(_scale_size(height, width, largest)) / 1e6
-        _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
+        limits = (area / _MAX_REDUCTION**2, most)
+        _check_size("megapixels", settings.megapixels, limits, height, width)
         scale = math.sqrt(settings.megapixels / area)
         return _scale_size(height, width, min(scale, largest))
     if settings.is_print:
@@ -59,7 +64,8 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
 
 
 def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings, with the largest possible size if theirs is too large for an image of `height` x `width`."""
+    """Return the settings, with the largest possible size if theirs is too large for an image of
+    `height` x `width`."""
     error = _size_error(settings, height, width)
     if error and error.key == "size_large":
         return with_possible_size(settings, height, width)
@@ -67,7 +73,8 @@ def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
 
 
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings with the possible size that is nearest to theirs, for an image of `height` x `width`.
+    """Return the settings with the possible size that is nearest to theirs, for an image of
+    `height` x `width`.
 
     A print keeps its size and gets another resolution, in whole dpi, if one is possible.
     """
@@ -88,7 +95,8 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
 
 
 def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings of a print with the largest possible size at its resolution, of the same shape."""
+    """Return the settings of a print with the largest possible size at its resolution, of the same
+    shape."""
     error = _size_error(settings, height, width)
     if error is None or error.key != "size_large":
         return settings
@@ -111,7 +119,8 @@ def _size_error(settings: Settings, height: int, width: int) -> SettingsError | 
 
 
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
-    """Return the side of a print that determines the size of an image: its setting, its cm, and the image's pixels."""
+    """Return the side of a print that determines the size of an image: its setting, its cm, and the
+    image's pixels."""
     across = settings.print_width
     down = settings.print_height
     if across and down and (across > down) != (width > height):  # The paper is turned.
@@ -125,14 +134,16 @@ def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, flo
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
-    """Return the maximum scale of a result of an image; beyond the network's, its pixels are limited too."""
+    """Return the maximum scale of a result of an image; beyond the network's, its pixels are
+    limited too."""
     limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
     limit = max(network_scale(settings), limit)
     return min(largest_scale(settings), limit)
 
 
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
-    """Return whether a result of an image of this size is larger than the network's, so that it needs a second one."""
+    """Return whether a result of an image of this size is larger than the network's, so that it
+    needs a second one."""
     max_height, max_width = _scale_size(height, width, network_scale(settings))
     new_height, new_width = result_size(settings, height, width)
     return new_height > max_height or new_width > max_width
@@ -142,7 +153,13 @@ def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _check_size(setting: str, value: float, limits: tuple[float, float], height: int, width: int) -> None:
+def _check_size(
+    setting: str,
+    value: float,
+    limits: tuple[float, float],
+    height: int,
+    width: int,
+) -> None:
     least, most = limits
     values = {"setting": setting, "value": f"{value:g}", "width": width, "height": height}
     if value > most:
@@ -152,7 +169,7 @@ def _check_size(setting: str, value: float, limits: tuple[float, float], height:
 
 
 def _limit(value: float, towards: Callable[[float], int]) -> str:
-    """Return a limit with three digits, rounded to the allowed side; an integer keeps all digits."""
+    """Return a limit with three digits, rounded to the allowed side; an integer keeps all."""
     if isinstance(value, int):
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(value)))
@@ -169,9 +186,11 @@ def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
 
 
 def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) -> np.ndarray:
-    """Return the rows [first, last) of an image of `height` rows upscaled bicubically by `factor`, float32.
+    """Return the rows [first, last) of an image of `height` rows upscaled bicubically by `factor`,
+    float32.
 
-    Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the border is repeated. Values can overshoot.
+    Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the border is repeated. Values can
+    overshoot.
     """
     low, high = widen(first // factor, ceil_div(last, factor), _HALO, height)
     rows = source(low, high).astype(np.float32)
@@ -182,13 +201,18 @@ def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) 
 
 
 def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
-    """Return the rows [first, last) of `plane` [H, W] or [H, W, C] upscaled to the grid's size, in its own type.
+    """Return the rows [first, last) of `plane` [H, W] or [H, W, C] upscaled to the grid's size, in
+    its own type.
 
-    It is upscaled by the network's factor and resampled like the network's output, so that both are aligned.
+    It is upscaled by the network's factor and resampled like the network's output, so that both are
+    aligned.
     """
 
+    def plane_rows(first: int, last: int) -> np.ndarray:
+        return plane[first:last]
+
     def enlarged_rows(first: int, last: int) -> np.ndarray:
-        return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], grid.factor, first, last)
+        return enlarge_rows(plane_rows, len(plane), grid.factor, first, last)
 
     levels = np.iinfo(plane.dtype).max
     return rounded(grid.rows_of_input(enlarged_rows, first, last), levels)
@@ -211,9 +235,9 @@ class Cut:
 class Grid:
     """The positions of a result's pixels, `whole` (height, width), in the network's output.
 
-    The network's output is `factor` times the size of the image averaged down by `reduce`; where the last averages
-    reach beyond the image, it is cut off. For a part of the image that is aligned to the averages, the result is a part
-    with the same pixels as in the whole.
+    The network's output is `factor` times the size of the image averaged down by `reduce`; where
+    the last averages reach beyond the image, it is cut off. For a part of the image that is aligned
+    to the averages, the result is a part with the same pixels as in the whole.
     """
 
     factor: int
@@ -223,7 +247,10 @@ class Grid:
 
     @classmethod
     def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
-        """Return the grid for an image of `height` x `width`, or for a part of a larger one. Raises SettingsError."""
+        """Return the grid for an image of `height` x `width`, or for a part of a larger one.
+
+        Raises SettingsError.
+        """
         cut = cut or Cut.whole(height, width)
         factor = settings.factor
         if has_second_pass(settings, cut.height, cut.width):
@@ -258,10 +285,13 @@ class Grid:
 
     def window(self, box: Box) -> tuple[slice, slice]:
         """Return the rows and columns of the result that show a region of the image."""
-        return self._vertical.window(box.top, box.height), self._horizontal.window(box.left, box.width)
+        rows = self._vertical.window(box.top, box.height)
+        columns = self._horizontal.window(box.left, box.width)
+        return rows, columns
 
     def rows(self, source: Rows, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last) of the result, float32, from float32 rows of the network's size.
+        """Return the rows [first, last) of the result, float32, from float32 rows of the network's
+        size.
 
         Each pixel is the mean of the area that it covers, so that edges do not ring.
         """
@@ -271,7 +301,8 @@ class Grid:
         return self._resample(source, first, last, self.reduce)
 
     def rows_of_input(self, source: Rows, first: int, last: int) -> np.ndarray:
-        """Return the same as `rows` from a source of `factor` times the size of the image, not of its averages."""
+        """Return the same as `rows` from a source of `factor` times the size of the image, not of
+        its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
         return self._resample(source, first, last, 1)
@@ -281,7 +312,8 @@ class Grid:
         column_taps = self._horizontal.taps(0, self.size[1], self.factor, reduce)
         step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
         parts = []
-        for start, end in spans(last - first, step):  # A much smaller result needs many source rows.
+        # A much smaller result needs many source rows.
+        for start, end in spans(last - first, step):
             positions = row_positions[start:end]
             low = int(positions.min())
             rows = source(low, int(positions.max()) + 1)
@@ -294,8 +326,8 @@ class Grid:
 class _Axis:
     """The rows or the columns of a grid.
 
-    The part of the image has `count` of its `length` pixels, from `start` on. The whole result has `new_length`, and
-    `scale` times as many as the image, not rounded.
+    The part of the image has `count` of its `length` pixels, from `start` on. The whole result has
+    `new_length`, and `scale` times as many as the image, not rounded.
     """
 
     start: int
@@ -312,7 +344,8 @@ class _Axis:
         return max(0, first), min(self.new_length, last)
 
     def window(self, start: int, count: int) -> slice:
-        """Return the rows of the result of the part that show `count` rows of the image from `start` on."""
+        """Return the rows of the result of the part that show `count` rows of the image from
+        `start` on."""
         size = round(count * self.new_length / self.length)
         size = min(max(1, size), self.new_length)
         first = round(start * self.new_length / self.length)
@@ -320,8 +353,15 @@ class _Axis:
         top, _ = self.covered
         return slice(first - top, first + size - top)
 
-    def taps(self, first: int, last: int, factor: int, reduce: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return for rows [first, last) of the result of the part the source ones that they cover, and their weights.
+    def taps(
+        self,
+        first: int,
+        last: int,
+        factor: int,
+        reduce: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return for rows [first, last) of the result of the part the source ones that they cover,
+        and their weights.
 
         The source is `factor` times the size of the part, averaged down by `reduce`.
         """
@@ -334,8 +374,14 @@ class _Axis:
         return positions, weights[wanted]
 
 
-def weighted_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
-    """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any request."""
+def weighted_sums(
+    rows: np.ndarray,
+    positions: np.ndarray,
+    weights: np.ndarray,
+    axis: int,
+) -> np.ndarray:
+    """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any
+    request."""
     shape = list(rows.shape)
     shape[axis] = len(positions)
     result = np.zeros(shape, np.float32)
@@ -348,7 +394,8 @@ def weighted_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray, 
 
 @lru_cache(maxsize=8)
 def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights, which sum to 1."""
+    """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights,
+    which sum to 1."""
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
     low = borders[:-1, None]

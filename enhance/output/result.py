@@ -1,4 +1,4 @@
-"""The rows of a finished result, colour and alpha together, and the PNG that they are written to."""
+"""The rows of a finished result, colour and alpha together, and writing them to a PNG."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _STRIP = 64
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a preset adds to the network: haze that is removed before it, restored faces that are added after it."""
+    """What a preset adds to the network: haze that is removed before it, restored faces that are
+    added after it."""
 
     haze: Haze | None = None
     faces: Faces | None = None
@@ -46,26 +47,51 @@ class Scene:
         return self.faces.patches if self.faces else ()
 
     def photo(
-        self, image: SourceImage, settings: Settings, degradation: Degradation = NO_DEGRADATION, box: Box | None = None
+        self,
+        image: SourceImage,
+        settings: Settings,
+        degradation: Degradation = NO_DEGRADATION,
+        box: Box | None = None,
     ) -> Photo:
-        """Return the network's input; `box` is the region of the image that `image` is, if it is a part."""
+        """Return the network's input; `box` is the region of the image that `image` is, if it is a
+        part."""
         box = box or Box(0, 0, image.width, image.height)
         rows = self._without_haze(lambda first, last: image.rgb[first:last], settings.strength, box)
         deblocked = None
         if has_blocks(image):
             deblocked = self._without_haze(deblocked_rows(image), settings.strength, box)
-        return Photo(rows, image.height, image.width, image.levels, degradation, deblocked, image.first_block)
+        return Photo(
+            rows,
+            image.height,
+            image.width,
+            image.levels,
+            degradation,
+            deblocked,
+            image.first_block,
+        )
 
     def _without_haze(self, rows: Rows, strength: float, box: Box) -> Rows:
         haze = self.haze
         if haze is None:
             return rows
-        return lambda first, last: remove_haze(rows(first, last), haze, strength, top=box.top + first, left=box.left)
+
+        def clear_rows(first: int, last: int) -> np.ndarray:
+            top = box.top + first
+            return remove_haze(rows(first, last), haze, strength, top=top, left=box.left)
+
+        return clear_rows
 
     def network_pixels(
-        self, image: SourceImage, settings: Settings, box: Box | None = None, folder: Path | None = None
+        self,
+        image: SourceImage,
+        settings: Settings,
+        box: Box | None = None,
+        folder: Path | None = None,
     ) -> np.ndarray:
-        """Return the network's input as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
+        """Return the network's input as one array; a large one is an unnamed file in `folder`.
+
+        Raises StorageError.
+        """
         if self.haze is None:
             return image.rgb
         photo = self.photo(image, settings, box=box)
@@ -74,7 +100,10 @@ class Scene:
 
 
 def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
-    """Return the colour of an image as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
+    """Return the colour of an image as one array; a large one is an unnamed file in `folder`.
+
+    Raises StorageError.
+    """
     pixels = allocate_pixels((*shape[:2], 3), dtype, folder)
     for first, last in spans(shape[0], _STRIP):
         pixels[first:last] = rows(first, last)[..., :3]
@@ -83,11 +112,12 @@ def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None)
 
 @dataclass(frozen=True)
 class ResultRows:
-    """The finished result as rows on demand: adjusted colour, upscaled alpha, grey if the input is grey.
+    """The finished result as rows on demand: adjusted colour, upscaled alpha, grey if the input is
+    grey.
 
-    `network` returns rows of the network's output for `image`, [n, s * width, 3] in the image's own type, and
-    `photo` is the network's input. `overlay` adds restored faces. `cut` is the region of the whole image that `image`
-    is, if it is a part.
+    `network` returns rows of the network's output for `image`, [n, s * width, 3] in the image's own
+    type, and `photo` is the network's input. `overlay` adds restored faces. `cut` is the region of
+    the whole image that `image` is, if it is a part.
     """
 
     image: SourceImage
@@ -129,7 +159,8 @@ class ResultRows:
         return count
 
     def meter(self, box: Box | None = None) -> FidelityMeter:
-        """Return a meter for the fidelity of this result, or of a region of it in pixels of the photo."""
+        """Return a meter for the fidelity of this result, or of a region of it in pixels of the
+        photo."""
         height, width = self.size
         rows = self.settings.reduce * height * self.photo.height / self.image.height
         columns = self.settings.reduce * width * self.photo.width / self.image.width
@@ -146,10 +177,15 @@ class ResultRows:
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
-def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int]) -> Overlay | None:
-    """Return the overlay that adds restored faces with the strength of the settings; None without faces.
+def faces_over(
+    patches: Sequence[FacePatch],
+    settings: Settings,
+    origin: tuple[int, int],
+) -> Overlay | None:
+    """Return the overlay that adds restored faces with the strength of the settings.
 
-    `origin` is the top and left, in input pixels, of an image that is a part.
+    `origin` is the top and left, in input pixels, of an image that is a part. The result is None
+    without faces.
     """
     if not patches:
         return None
@@ -159,9 +195,9 @@ def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[i
 
 
 def encode_gain_map(image: SourceImage, size: tuple[int, int]) -> bytes | None:
-    """Return the gain map of an image as a JPEG for a result of `size` (height, width); None if it has none.
+    """Return the gain map of an image as a JPEG for a result of `size` (height, width).
 
-    The map is enlarged like the image, up to MAX_PIXELS.
+    The map is enlarged like the image, up to MAX_PIXELS. The result is None if the image has none.
     """
     if image.gain_map is None:
         return None
@@ -187,11 +223,13 @@ def write_png(
     thumbnail: Thumbnail | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[str, dict[str, float]]:
-    """Write the result to `path` atomically; return its SHA-256, and the seconds of `tuning` and of `encode`.
+    """Write the result to `path` atomically; return its SHA-256, and the seconds of `tuning` and of
+    `encode`.
 
-    `meter` and `thumbnail` receive the same rows. The file states its origin: `signature`, the input's checksum and the
-    measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite with generated content
-    if faces were restored or the fidelity is low. Raises StorageError, and Cancelled if `stop` is set.
+    `meter` and `thumbnail` receive the same rows. The file states its origin: `signature`, the
+    input's checksum and the measured fidelity. Its XMP labels the result of a network as
+    machine-enhanced: as a composite with generated content if faces were restored or the fidelity
+    is low. Raises StorageError, and Cancelled if `stop` is set.
     """
     image = result.image
     dpi = result.settings.dpi
@@ -229,7 +267,8 @@ def write_png(
             measured = meter.fidelity()
             stated["fidelity_db"] = f"{measured.average_db:g}"
             stated["fidelity_worst_db"] = f"{measured.worst_db:g}"
-            # The label is at the start of the file, but depends on the fidelity. The new label has the same length.
+            # The label is at the start of the file, but depends on the fidelity. The new label has
+            # the same length.
             if is_labelled and fidelity_grade(measured.worst_db) == "free":
                 png.xmp = _labelled(xmp, generated=True)
         png.mark = Origin(signature, image.sha256, **stated).mark()

@@ -39,10 +39,11 @@ class FinishedRows(Protocol):
 
 
 class Thumbnail:
-    """A small version of an image of `height` x `width`, built from strips [n, width, C] from top to bottom.
+    """A small version of an image of `height` x `width`, built from strips [n, width, C] from top
+    to bottom.
 
-    `size` (height, width) must not be larger than the image; by default no side is longer than `limit`. `pixels`,
-    uint8 RGB or RGBA, are black or transparent where no strip has arrived.
+    `size` (height, width) must not be larger than the image; by default no side is longer than
+    `limit`. `pixels`, uint8 RGB or RGBA, are black or transparent where no strip has arrived.
     """
 
     def __init__(
@@ -61,7 +62,10 @@ class Thumbnail:
         self._added = 0
 
     def add(self, strip: np.ndarray) -> None:
-        """Add the next strip, uint8 or uint16, with 1 to 4 channels. It fills the nearest whole pixels."""
+        """Add the next strip, uint8 or uint16, with 1 to 4 channels.
+
+        It fills the nearest whole pixels.
+        """
         low = round(self._added / self._ratio)
         self._added += len(strip)
         high = round(self._added / self._ratio)
@@ -81,17 +85,20 @@ class Thumbnail:
 def _halve(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the strip at half its size unless `size` (width, height) is larger.
 
-    The reduction of a strip of 16,000 px then takes a tenth of the time. An odd row or column at the end is left out.
+    The reduction of a strip of 16,000 px then takes a tenth of the time. An odd row or column at
+    the end is left out.
     """
     height = strip.shape[0] // 2
     width = strip.shape[1] // 2
     if width < size[0] or height < size[1]:
         return strip
-    return cv2.resize(strip[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    even = strip[: 2 * height, : 2 * width]
+    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def to_screen(pixels: np.ndarray) -> np.ndarray:
-    """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, or to RGBA if there is an alpha channel."""
+    """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, or to RGBA if there is an alpha
+    channel."""
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
     if pixels.ndim == 3 and pixels.shape[2] > 2:
@@ -125,7 +132,8 @@ def small_size(width: int, height: int, limit: int) -> tuple[int, int]:
 
 
 def whole_image(image: SourceImage, size: tuple[int, int]) -> np.ndarray:
-    """Return the image at `size` (height, width), uint8 RGB or RGBA, without a copy at its own size."""
+    """Return the image at `size` (height, width), uint8 RGB or RGBA, without a copy at its own
+    size."""
     if image.alpha is None:
         return resize_for_screen(image.rgb, size)
     colour = _resize(image.rgb, size)
@@ -134,9 +142,11 @@ def whole_image(image: SourceImage, size: tuple[int, int]) -> np.ndarray:
 
 
 def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
-    """Return where an image, uint8 [h, w, 3 or 4], has the most detail: shares of its width and height, 0 to 1.
+    """Return where an image, uint8 [h, w, 3 or 4], has the most detail: shares of its width and
+    height, 0 to 1.
 
-    This is the maximum of the mean absolute Laplacian over a sixth of the longer side, with less weight at the border.
+    This is the maximum of the mean absolute Laplacian over a sixth of the longer side, with less
+    weight at the border.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
@@ -179,7 +189,8 @@ def _pillow_image(pixels: np.ndarray) -> Image.Image:
 
 
 def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
-    """Return uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG, and the extension of the format."""
+    """Return uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG, and the extension of the
+    format."""
     data = io.BytesIO()
     image = Image.fromarray(pixels)
     if pixels.shape[2] == 4:
@@ -190,7 +201,8 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str
 
 
 def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
-    """Save uint8 RGB or RGBA as `encode_for_screen` encodes it; return `path` with the format's extension."""
+    """Save uint8 RGB or RGBA as `encode_for_screen` encodes it; return `path` with the format's
+    extension."""
     content, extension = encode_for_screen(pixels, icc)
     path = path.with_suffix(extension)
     path.write_bytes(content)
@@ -205,7 +217,10 @@ def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
 
 
 def save_small(source: Path, path: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
-    """Save an image file for the screen with at most `limit` px per side. Raises PictureError and OSError."""
+    """Save an image file for the screen with at most `limit` px per side.
+
+    Raises PictureError and OSError.
+    """
     image = read_image(source, max_pixels=max_pixels, max_bytes=max_bytes)
     size = small_size(image.width, image.height, limit)
     return save_for_screen(whole_image(image, size), path, icc_for_screen(image))
@@ -221,7 +236,8 @@ def save_small_result(result: Path, path: Path, limit: int) -> Path:
 
 
 def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
-    """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG with at most `limit` px per side."""
+    """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG with at most `limit` px per
+    side."""
     data = io.BytesIO()
     image = Image.fromarray(resize_to_fit(pixels[..., :3], limit))
     image.save(data, "JPEG", quality=80)
@@ -230,7 +246,10 @@ def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
 
 
 def list_data_url(path: Path | None) -> str:
-    """Return the data URL of an image file at the size of a list entry; empty if the file cannot be read."""
+    """Return the data URL of an image file at the size of a list entry.
+
+    The result is empty if the file cannot be read.
+    """
     if path is None:
         return ""
     with suppress(OSError), Image.open(path) as image:

@@ -1,8 +1,9 @@
-"""The TIFF writer, which needs constant memory: strips of rows, deflated with a predictor (TIFF 6.0, section 14).
+"""The TIFF writer, which needs constant memory: strips of rows, deflated with a predictor (TIFF
+6.0, section 14).
 
-A TIFF has the structure of an EXIF block. The file starts with the block as it is, so that the offsets in maker notes
-stay right, and a new main directory at the end adds the pixels. BigTIFF has longer offsets. There, the directories of
-the block are written again.
+A TIFF has the structure of an EXIF block. The file starts with the block as it is, so that the
+offsets in maker notes stay right, and a new main directory at the end adds the pixels. BigTIFF has
+longer offsets. There, the directories of the block are written again.
 """
 
 from __future__ import annotations
@@ -28,12 +29,21 @@ _LONG8 = 16
 _NUMBER_SIZES = TYPE_SIZES | {_RATIONAL: 4, _SIGNED_RATIONAL: 4}
 """Bytes of the numbers that a change of the byte order reverses; a fraction has two."""
 _CLASSIC_BYTES = (1 << 32) - (64 << 20)
-"""Pixels of more bytes need BigTIFF. The rest is for metadata and for strips that cannot be compressed."""
+"""Pixels of more bytes need BigTIFF. The rest is for metadata and for strips that cannot be
+compressed."""
 _LEVEL = 1
 _STRIP_OFFSETS = 273
 _STRIP_BYTES = 279
 _PIXEL_TAGS = {
-    *(*range(0x0100, 0x0107), 0x0111, *range(0x0115, 0x011A), 0x011C, 0x013D, *range(0x0140, 0x0146), 0x014A),
+    *(
+        *range(0x0100, 0x0107),
+        0x0111,
+        *range(0x0115, 0x011A),
+        0x011C,
+        0x013D,
+        *range(0x0140, 0x0146),
+        0x014A,
+    ),
     *range(0x0200, 0x0215),
 }
 """EXIF tags that describe how the pixels of the original are stored."""
@@ -44,9 +54,11 @@ _Entry: TypeAlias = tuple[int, bytes]
 
 @dataclass(frozen=True)
 class _Layout:
-    """The numbers of a TIFF as `struct` denotes them: their byte order, counts of entries, and offsets.
+    """The numbers of a TIFF as `struct` denotes them: their byte order, counts of entries, and
+    offsets.
 
-    `offset_type` is the type of an offset in an entry. The offset of the main directory is at `main_offset`.
+    `offset_type` is the type of an offset in an entry. The offset of the main directory is at
+    `main_offset`.
     """
 
     order: str
@@ -65,11 +77,16 @@ _BIG_ENDIAN = _Layout(">", "H", "I", _LONG, main_offset=4)
 _BIG_TIFF = _Layout("<", "Q", "Q", _LONG8, main_offset=8)
 
 
-def write_tiff(file: BinaryIO, form: PngFormat, strips: Iterable[np.ndarray], rows_per_strip: int) -> None:
+def write_tiff(
+    file: BinaryIO,
+    form: PngFormat,
+    strips: Iterable[np.ndarray],
+    rows_per_strip: int,
+) -> None:
     """Write a TIFF into an empty file. It is a BigTIFF if the pixels have more than about 4 GB.
 
-    `strips` are [n, W, C] from top to bottom, uint8 or uint16 according to `form`, of `rows_per_strip` rows. The last
-    one can have fewer.
+    `strips` are [n, W, C] from top to bottom, uint8 or uint16 according to `form`, of
+    `rows_per_strip` rows. The last one can have fewer.
     """
     exif = form.metadata.exif or EMPTY
     if form.height * form.width * form.channels * form.bits // 8 > _CLASSIC_BYTES:
@@ -100,7 +117,8 @@ def write_tiff(file: BinaryIO, form: PngFormat, strips: Iterable[np.ndarray], ro
 
 
 def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
-    """Write the directories of an EXIF block into a BigTIFF, except the main one, whose entries are returned."""
+    """Write the directories of an EXIF block into a BigTIFF, except the main one, whose entries are
+    returned."""
     entries = _read_little_endian(exif)
     for tag in {EXIF_IFD, GPS_IFD} & entries.keys():
         values = _read_little_endian(exif, tag)
@@ -111,7 +129,8 @@ def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
 
 
 def _read_little_endian(exif: bytes, tag: int | None = None) -> dict[int, _Entry]:
-    """Return the values of a directory in the byte order of a BigTIFF, because Pillow reads no other one."""
+    """Return the values of a directory in the byte order of a BigTIFF, because Pillow reads no
+    other one."""
     entries = read_directory(exif, tag)
     if not exif.startswith(b"MM"):
         return entries
@@ -133,7 +152,8 @@ def _predict(rows: np.ndarray, order: str) -> bytes:
 
 
 def _image_entries(form: PngFormat, layout: _Layout, rows_per_strip: int) -> dict[int, _Entry]:
-    """Return the entries that describe the pixels, and the blocks of metadata that EXIF does not contain."""
+    """Return the entries that describe the pixels, and the blocks of metadata that EXIF does not
+    contain."""
     shorts = {
         258: [form.bits] * form.channels,
         259: [8],  # deflate
@@ -157,7 +177,8 @@ def _image_entries(form: PngFormat, layout: _Layout, rows_per_strip: int) -> dic
 
 
 def _write_directory(file: BinaryIO, entries: Mapping[int, _Entry], layout: _Layout) -> int:
-    """Write values and directory, each at an even offset as TIFF 6.0 demands; return the offset of the directory."""
+    """Write values and directory, each at an even offset as TIFF 6.0 demands; return the offset of
+    the directory."""
     field_size = struct.calcsize("=" + layout.offset)
     packed = [layout.pack(layout.count, len(entries))]
     for tag, (kind, value) in sorted(entries.items()):

@@ -1,7 +1,7 @@
 """Tuning: from the network's output to the result, row by row, without running the network again.
 
-Any rows can be requested, and they are bit for bit the same in any request: the rows that a filter needs above and
-below are read with them, and running sums are computed in fixed blocks.
+Any rows can be requested, and they are bit for bit the same in any request: the rows that a filter
+needs above and below are read with them, and running sums are computed in fixed blocks.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from .fidelity import BaseLayer, Photo, Rows
 from .resample import Grid, enlarge_rows, rounded
 
 Overlay = Callable[[np.ndarray, int], np.ndarray]
-"""A function of rows at the network's size and the number of the first; returns them with restored faces."""
+"""A function of rows at the network's size and the number of the first; returns them with restored
+faces."""
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
 _SHARPEN_HALO = 6  # For float32, OpenCV cuts a Gaussian filter off at four standard deviations.
 _SHARPEN_GAIN = 2.0
 _STEPS_REMOVED = 2.0
-"""The share of a JPEG's steps that is removed from the output of the network, divided by 1 - Strength."""
+"""The share of a JPEG's steps that is removed from the output of the network, divided by 1 -
+Strength."""
 
 
 @dataclass(frozen=True)
 class Tuning:
     """The adjusted colour of a result, as rows on demand.
 
-    `network` returns rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
-    both uint16 (65535). The result has the same type and lies on `grid`. `alpha` is that of the photo, if it has one.
+    `network` returns rows of the network's output [s * height, s * width, 3] for `photo`, both
+    uint8 (`levels` 255) or both uint16 (65535). The result has the same type and lies on `grid`.
+    `alpha` is that of the photo, if it has one.
     """
 
     network: Rows
@@ -79,8 +82,10 @@ class Tuning:
         if not self._mixes:
             return None
         settings = self.settings
-        layer = BaseLayer(self._smooth_network, self.photo, settings.factor, settings.blend, settings.fidelity)
-        return layer.rows()
+        strength = settings.blend
+        fidelity = settings.fidelity
+        network = self._smooth_network
+        return BaseLayer(network, self.photo, settings.factor, strength, fidelity).rows()
 
     @cached_property
     def _smooth_network(self) -> Rows:
@@ -92,9 +97,11 @@ class Tuning:
         return without_steps(self.network, self.photo, settings.factor, share)
 
     def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
-        """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is below a half.
+        """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is
+        below a half.
 
-        The network does not receive alpha, so the colour of nearly transparent pixels counts as much as any other.
+        The network does not receive alpha, so the colour of nearly transparent pixels counts as
+        much as any other.
         """
 
         def premultiplied(first: int, last: int) -> np.ndarray:
@@ -108,17 +115,21 @@ class Tuning:
         levels = self.photo.levels
         mixed = self.grid.rows(upscaled, first, last)
         alpha = mixed[..., 3:]
-        weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1)  # 1 up to a quarter of full alpha, 0 from a half on
-        weight[alpha * 2 * 255 <= levels] = 0  # Where alpha rounds to 0 in 8 bits, no colour is known.
+        # 1 up to a quarter of full alpha, 0 from a half on.
+        weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1)
+        # Where alpha rounds to 0 in 8 bits, no colour is known.
+        weight[alpha * 2 * 255 <= levels] = 0
         colour = np.clip(mixed[..., :3] / np.maximum(alpha, 1), 0, levels)
         return rows + weight * (colour - rows)
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
-        """Return rows of the network's output mixed with the base layer, float32 in the photo's own levels."""
+        """Return rows of the network's output mixed with the base layer, float32 in the photo's own
+        levels."""
         rows = self._smooth_network(first, last).astype(np.float32)
         if self._base is not None:
             base = enlarge_rows(self._base, self.photo.height, self.settings.factor, first, last)
-            rows = cv2.addWeighted(rows, self.settings.blend, base, self.photo.levels / 255, 0, dst=rows)
+            scale = self.photo.levels / 255
+            rows = cv2.addWeighted(rows, self.settings.blend, base, scale, 0, dst=rows)
         return self._overlaid(rows, first)
 
     def _overlaid(self, rows: np.ndarray, first: int) -> np.ndarray:
@@ -128,7 +139,8 @@ class Tuning:
 
 
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
-    """Apply contrast, saturation and sharpness; the first two never clip a value that was not clipped before.
+    """Apply contrast, saturation and sharpness; the first two never clip a value that was not
+    clipped before.
 
     Sharpness is an unsharp mask on the luma, so that edges get no colour fringes.
     """
@@ -150,7 +162,8 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
 
 
 def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
-    """Apply contrast to values of 0..1: the slope at middle grey, above 1 as an S-curve that stays within 0..1."""
+    """Apply contrast to values of 0..1: the slope at middle grey, above 1 as an S-curve that stays
+    within 0..1."""
     if contrast <= 1:
         return contrast * colour + np.float32((1 - contrast) / 2)
     from_middle = 2 * colour - 1
@@ -170,6 +183,7 @@ def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
     highest = cv2.max(cv2.max(red, green), blue)
     lowest = cv2.min(cv2.min(red, green), blue)
     tiny = np.float32(1e-6)
-    edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))  # 1 is on the edge of the gamut.
+    # 1 is on the edge of the gamut.
+    edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))
     gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
     return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))
