@@ -7,16 +7,22 @@ window of 1280 × 800 px:
 - from a key press, a turn of the wheel or a movement of the pointer to the next drawn frame
 - the share of the stage's shorter side that the first region fills
 - whether a pixel of the region is a device pixel at 1:1
+- the plan of a known photo, and a preview of a known region with another value of a slider, both over HTTP
 """
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -29,6 +35,11 @@ from tests.ui.conftest import CHROMIUM
 WIDTH, HEIGHT = 6000, 4000
 _NOISE, _QUALITY = 3, 92
 _PATIENCE = 180_000
+_VIEW = 310, 150
+"""What a stage of 1240 × 600 px shows at 1:1 of a result at 4x, in pixels of the photo."""
+_LIMITS = {"analyse": 72, "preview": 122}
+"""Twice the milliseconds that a prototype of the page needed on two cores."""
+_SLIDER_STEPS = 15
 _WATCH = """() => {
   const seen = (window.seen = { delays: [] });
   const look = () => {
@@ -108,7 +119,8 @@ def measure(page: Page, url: str, photo: Path) -> Response:
     photo.write_bytes(photo.read_bytes() + b"0")  # Nothing is known about a new file.
     page.locator("#upload input[type=file]").set_input_files(photo)
     page.wait_for_function("window.seen.region", timeout=_PATIENCE)
-    times, fills, is_exact = (page.evaluate(script) for script in (_TIMES, _FILLS, _EQUALS))
+    photo_seconds, region_seconds = page.evaluate(_TIMES)
+    fills, is_exact = page.evaluate(_FILLS), page.evaluate(_EQUALS)
     canvas = page.locator("#viewer canvas")
     rect = canvas.bounding_box()
     assert rect is not None
@@ -126,7 +138,37 @@ def measure(page: Page, url: str, photo: Path) -> Response:
     page.mouse.move(x + 200, y + 100, steps=20)
     page.mouse.up()
     page.wait_for_timeout(300)
-    return Response(*times, fills, is_exact, page.evaluate("window.seen.delays"))
+    return Response(photo_seconds, region_seconds, fills, is_exact, page.evaluate("window.seen.delays"))
+
+
+def call(client: httpx.Client, endpoint: str, **given: Any) -> tuple[float, list[Any]]:
+    """Call an endpoint; return the seconds and the outputs."""
+    started = time.perf_counter()
+    route = f"gradio_api/call/v2/{endpoint}"
+    event = client.post(route, json=given).json()["event_id"]
+    events = client.get(f"{route}/{event}").text
+    seconds = time.perf_counter() - started
+    return seconds, json.loads(events.rpartition("data: ")[2])
+
+
+def interactions(url: str, photo: Path) -> str:
+    """Return the times of plans and previews for a photo that the server knows."""
+    headers = {"x-enhance-key": secrets.token_hex(16)}
+    with httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE / 1000) as client:
+        path = client.post("gradio_api/upload", files={"files": photo.open("rb")}).json()[0]
+        image = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        _, (plan,) = call(client, "analyse", image=image)
+        x, y = (round(share * side) for share, side in zip(plan["photo"]["focus"], (WIDTH, HEIGHT), strict=True))
+        view = dict(zip(("left", "top", "width", "height"), (x - 155, y - 75, *_VIEW), strict=True))
+        call(client, "preview", image=image, **view)
+        times: dict[str, list[float]] = {name: [] for name in _LIMITS}
+        for step in range(_SLIDER_STEPS):
+            given = {"image": image, "contrast": 1.01 + step / 100}
+            for name, more in (("analyse", {}), ("preview", view)):
+                seconds, _ = call(client, name, **given, **more)
+                times[name].append(1000 * seconds)
+    texts = [f"{name} {np.median(times[name]):.0f} ms (limit {limit} ms)" for name, limit in _LIMITS.items()]
+    return f"known photo: {', '.join(texts)}, load {os.getloadavg()[0]:.1f}"
 
 
 def main() -> None:
@@ -137,6 +179,7 @@ def main() -> None:
         Image.fromarray(data.coffee()[:96, :96]).save(small)
         with served_app([sys.executable, "app.py"], folder) as (url, _):
             Client(url, verbose=False).predict(image=handle_file(small), preset="precise", api_name="/preview")
+            sys.stdout.write(f"{interactions(url, photo)}\n")
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for _ in range(times):
                 page = browser.new_page(viewport={"width": 1280, "height": 800})

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..analysis import Analysis
 from ..analysis.auto import LONG_SECONDS
-from ..enhancer import Enhancer
+from ..enhancer import Enhancer, Faster
 from ..errors import EnhanceError, SettingsError
 from ..i18n import format_duration, name_of, translate
 from ..images import SourceImage
@@ -46,15 +46,15 @@ class Advice:
     solutions: tuple[Solution, ...] = ()
 
 
-def tips(enhancer: Enhancer, analysis: Analysis, settings: Settings, language: str) -> list[Advice]:
-    """Return the suggestions for haze and faces, and for a faster preset if a run is slow."""
+def tips(analysis: Analysis, settings: Settings, faster: Faster | None, language: str) -> list[Advice]:
+    """Return the suggestions for haze and faces, and for the `faster` preset of a slow run."""
     found, available = [], available_presets()
     for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
         if is_found and preset != settings.preset:
             label = translate(language, "use_instead", name=name_of(language, "preset", preset))
             solutions = (Solution(label, {"preset": preset}),) if preset in available else ()
             found.append(Advice(translate(language, f"hint_{preset}"), solutions))
-    if faster := enhancer.suggest_faster(analysis, settings):
+    if faster is not None:
         name = name_of(language, "preset", faster.preset)
         label = _use_faster(language, name, faster.seconds, faster.selected_seconds)
         solution = Solution(label, {"preset": faster.preset})

@@ -52,7 +52,7 @@ from .processing import BatchJob, Packed, compare, enhance
 from .services import Services
 
 Outputs = Iterator[Any]
-_PREVIEW_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 """Gradio ends a call whose client has left when the call yields."""
 _IGNORED = tuple(field.name for field in fields(Encoding))
 """The parameters of the output file, which earlier clients also send for a preview."""
@@ -132,7 +132,7 @@ class Endpoints:
                 return outputs
 
             job = services.start(request, "preview", work, source)
-            with closing(follow(job, request, longest=_PREVIEW_POLL_SECONDS)) as steps:
+            with closing(follow(job, request, longest=_POLL_SECONDS)) as steps:
                 for unchanged in steps:
                     yield quick.pop() if quick else unchanged
             yield from quick
@@ -201,7 +201,7 @@ class Endpoints:
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
-    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Plan:
+    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
         """Return the properties of an image and the plan of a run: its settings, its size, its time and its signature.
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
@@ -210,10 +210,20 @@ class Endpoints:
         if the run takes more than two minutes, or null. A setting that is not possible is the `problem`, with values
         that solve it; the rest of the plan is that of its first solution. Nothing is enhanced.
         """
-        services = self._services
+        services, planner = self._services, self._services.planner
         with services.errors_as_messages(request):
-            path = _path_of_upload(image)
-            return services.planner.plan(owner_of(request), path, given, language_of(request))
+            known = owner_of(request), _path_of_upload(image), given, language_of(request)
+            early: list[Plan] = []
+
+            def work(_: Job[Plan]) -> Plan:
+                if not planner.has_times:
+                    early.append(planner.plan(*known, is_timed=False))
+                return planner.plan(*known)
+
+            with closing(services.start(request, "preview", work)) as job:
+                for _ in job.poll(_POLL_SECONDS):
+                    yield early.pop() if early else gr.skip()
+                yield job.result()
 
     def report(self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS) -> Outputs:
         """Return the PDF report of a finished run, for the file that the run returned. It can be cancelled."""

@@ -13,6 +13,7 @@ from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..i18n import describe_choice, format_duration, name_of, translate
 from ..images import SourceImage, inspect
+from ..info import AutoInfo
 from ..output.resample import has_second_pass, result_size, with_possible_size
 from ..output.thumbnails import most_detailed_point, small_size, whole_image
 from ..presets import available_presets, with_installed_models
@@ -28,7 +29,7 @@ _SMALL_SIDE = 896
 
 
 class Plan(TypedDict):
-    """The plan of a run, as JSON. Texts are in the language of the client.
+    """The plan of a run, as JSON. Texts are in the language of the client. Times can be missing.
 
     - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter `summary`.
     - `settings`: the values of all settings that the run has.
@@ -46,7 +47,7 @@ class Plan(TypedDict):
 
     auto: dict[str, Any]
     settings: dict[str, Any]
-    estimated_seconds: float
+    estimated_seconds: float | None
     faster: dict[str, Any] | None
     photo: dict[str, Any]
     result: dict[str, int]
@@ -64,43 +65,60 @@ class Planner:
         self._enhancer, self._previews, self._addresses = enhancer, previews, addresses
         self._focus: WeakKeyDictionary[SourceImage, tuple[float, float]] = WeakKeyDictionary()
         self._lock = threading.Lock()
+        self.has_times = False
+        """Whether a plan has times. For the first one, each network is timed, which takes seconds."""
 
-    def plan(self, owner: Owner, path: Path, given: Values, language: str) -> Plan:
-        """Return the plan of a run of the file with the settings of an API call. Raises EnhanceError for the file."""
+    def plan(self, owner: Owner, path: Path, given: Values, language: str, *, is_timed: bool = True) -> Plan:
+        """Return the plan of a run of the file with the settings of an API call, with its times or without them.
+
+        Raises EnhanceError if the file is not an image.
+        """
         enhancer, image = self._enhancer, self._previews.image(path)
         wanted, problem = possible_settings(given, image, language)
         analysis = enhancer.analyse(image)
         settings = with_installed_models(enhancer.resolve(image, wanted)[0])
         height, width = result_size(settings, image.height, image.width)
-        seconds = enhancer.estimate(image.width, image.height, settings, image.bits)
-        advice = tips(enhancer, analysis, settings, language)
-        if smaller := smaller_size(enhancer, analysis, settings, seconds, language):
-            advice.append(smaller)
-        faster = enhancer.suggest_faster(analysis, settings)
+        chosen, choice = self._resolve_auto(analysis, wanted)
         request = None if problem else enhancer.request(image, settings)
-        return {
-            "auto": self._auto(analysis, wanted, language),
+        plan: Plan = {
+            "auto": {**choice, "text": "", "summary": ""},
             "settings": settings.as_dict(),
-            "estimated_seconds": round(seconds, 2),
-            "faster": faster and {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)},
+            "estimated_seconds": None,
+            "faster": None,
             "photo": self._photo(owner, path, image),
             "result": {"width": width, "height": height},
-            "presets": self._presets(analysis, wanted, {settings.preset: seconds}, language),
-            "time": self._time(analysis, settings, seconds, language),
-            "tips": [asdict(one) for one in advice],
+            "presets": {},
+            "time": "",
+            "tips": [asdict(one) for one in tips(analysis, settings, None, language)],
             "problem": problem and asdict(problem),
             "signature": request and request.signature,
         }
+        if not is_timed:
+            return plan
+        seconds = self._seconds(analysis, settings)
+        faster = enhancer.suggest_faster(analysis, settings)
+        advice = tips(analysis, settings, faster, language)
+        if smaller := smaller_size(enhancer, analysis, settings, seconds, language):
+            advice.append(smaller)
+        plan["auto"] |= self._auto_texts(choice, self._seconds(analysis, chosen), language)
+        plan["estimated_seconds"] = round(seconds, 2)
+        plan["faster"] = faster and {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)}
+        plan["presets"] = self._presets(analysis, wanted, {settings.preset: seconds}, language)
+        plan["time"] = self._time(analysis, settings, seconds, language)
+        plan["tips"] = [asdict(one) for one in advice]
+        self.has_times = True
+        return plan
 
-    def _auto(self, analysis: Analysis, wanted: Settings, language: str) -> dict[str, Any]:
+    def _resolve_auto(self, analysis: Analysis, wanted: Settings) -> tuple[Settings, AutoInfo]:
         """Return what Auto selects for the wanted size, also if another preset is wanted."""
         if not wanted.is_auto:
             wanted = with_possible_size(Settings(AUTO, **wanted.output_size), analysis.height, analysis.width)
         chosen, choice = self._enhancer.resolve_for(wanted, analysis)
-        seconds = self._seconds(analysis, with_installed_models(chosen))
-        preset, time = name_of(language, "preset", chosen.preset), format_duration(language, seconds)
+        return with_installed_models(chosen), choice
+
+    def _auto_texts(self, choice: AutoInfo, seconds: float, language: str) -> dict[str, str]:
+        preset, time = name_of(language, "preset", choice["preset"]), format_duration(language, seconds)
         return {
-            **choice,
             "text": describe_choice(language, choice, seconds),
             "summary": translate(language, "auto_summary", preset=preset, time=time),
         }

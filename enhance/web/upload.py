@@ -166,7 +166,8 @@ def _show_new(call: Call, problem: str = "") -> Updates:
 
 def _tips(call: Call, upload: Upload, settings: Settings) -> str:
     """Return the suggestions for haze and faces, and for a faster preset if a run is slow."""
-    found = tips(call.services.enhancer, upload.analysis, settings, call.language)
+    faster = call.services.enhancer.suggest_faster(upload.analysis, settings)
+    found = tips(upload.analysis, settings, faster, call.language)
     buttons = ([templates.Button(button.text, button.values) for button in one.solutions] for one in found)
     return "".join(templates.hint(one.text, *own) for one, own in zip(found, buttons, strict=True))
 

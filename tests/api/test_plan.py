@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -14,11 +15,12 @@ from gradio_client import handle_file
 from PIL import Image
 
 from enhance import Settings
+from enhance.config import Config
 from enhance.presets import available_presets
 from enhance.settings import SIZE_FIELDS
 
-from ..site import SETTINGS, Site
-from .calls import answer_to, upload
+from ..site import SETTINGS, Site, WatchedEnhancer, served
+from .calls import answer_to, upload, upload_file
 
 PLAN = {"api_name": "/analyse"}
 KEY = secrets.token_hex(16)
@@ -134,15 +136,10 @@ def test_two_mistakes_are_solved_one_after_the_other(site):
 
 
 def test_a_file_that_is_no_image_is_an_error(site):
-    event = answer_to(site, "analyse", [upload_text(site), *[None] * len(SIZE_FIELDS)])
-    assert "event: error" in event
-    assert "unsupported format" in event
-
-
-def upload_text(site: Site) -> dict[str, Any]:
-    files = {"files": ("text.png", b"no image")}
-    path = httpx.post(f"{site.url}gradio_api/upload", files=files).json()[0]
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+    text = upload_file(site.url, "text.png", b"no image")
+    answer = answer_to(site, "analyse", [text, *[None] * len(SIZE_FIELDS)])
+    assert "event: error" in answer
+    assert "unsupported format" in answer
 
 
 def test_a_hazy_photo_gets_a_tip_with_the_values_that_carry_it_out(site, client, monkeypatch):
@@ -160,6 +157,26 @@ def test_a_hazy_photo_gets_a_tip_with_the_values_that_carry_it_out(site, client,
     values = [one["values"] for tip in plan["tips"] for one in tip["solutions"]]
     assert {"scale": 4} in values
     assert {"preset": plan["faster"]["preset"]} in values
+
+
+def test_the_first_plan_of_a_server_comes_without_times_before_it_is_complete(site, tmp_path):
+    enhancer, content = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), site.photo("1.png", 40, 40)
+    with served(enhancer) as url, ExitStack() as pause:
+        pause.enter_context(enhancer.paused("estimate"))
+        image = upload_file(url, "1.png", content.read_bytes())
+        address = f"{url}gradio_api/call/v2/analyse"
+        event = httpx.post(address, json={"image": image}).json()["event_id"]
+        with httpx.stream("GET", f"{address}/{event}", timeout=60) as stream:
+            lines = (line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith("data: "))
+            plans = (plan for line in lines if "photo" in (plan := json.loads(line)[0]))
+            first = next(plans)
+            pause.close()
+            last = next(plans)
+    assert (first["presets"], first["time"], first["estimated_seconds"]) == ({}, "", None)
+    assert last["presets"]
+    assert last["time"]
+    same = ("settings", "result", "photo", "signature", "problem")
+    assert [first[name] for name in same] == [last[name] for name in same]
 
 
 def test_nobody_else_gets_the_regions_of_a_photo(site, connect):
