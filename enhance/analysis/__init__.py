@@ -16,7 +16,7 @@ from .coherence import coherence_of
 from .file_size import quality_of_size
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
-from .noise import noise_and_grain
+from .noise import noise_and_grain, smoothness_of
 from .samples import SIDES, squares, without_border
 from .softness import softness_of
 
@@ -40,6 +40,7 @@ class Analysis:
     - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more; 0
       for a photo without contrast, whose edges are too few to measure it.
     - `coherence`: 0 to 1, how much of a photo consists of lines, such as bricks; 0 for text and drawings.
+    - `smoothness`: 0 to 1, how much of a photo is smooth apart from its noise; 0 for text and drawings.
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.
@@ -54,6 +55,7 @@ class Analysis:
     softness: int = 1
     blur: float = 0.0
     coherence: float = 0.0
+    smoothness: float = 0.0
     kind: Kind = "photo"
     haze: float = 0.0
     faces: int | None = None
@@ -86,6 +88,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     if kind == "photo":
         of_photo["blur"] = round(_blur(samples), 2)
         of_photo["coherence"] = round(coherence_of(samples), 3)
+        of_photo["smoothness"] = round(smoothness_of(samples), 2)
         if min(image.width, image.height) >= SIDES[0]:
             of_photo["softness"] = softness_of(samples)
         if _can_be_hazy(samples):

@@ -16,6 +16,8 @@ BALANCED_NOISE = 4.0
 """The noise from which `fast` is better than `balanced`."""
 BALANCED_QUALITY = 80
 """The JPEG quality from which `balanced` is better than `fast` with the values for compressed photos."""
+SMOOTH = 0.83
+"""The smoothness from which the noise that `balanced` keeps is worse than the detail that `fast` loses."""
 COMPRESSED_NOISE = 1.0
 """The noise from which `balanced` is worse for a compressed photo, because compression removed a part of the noise."""
 CLEAN_BLUR = 0.35
@@ -62,6 +64,10 @@ class Rule:
     tuning: Mapping[str, float] = field(default_factory=dict)
 
 
+def _was_compressed(analysis: Analysis) -> bool:
+    return analysis.jpeg_quality is not None
+
+
 def is_compressed(analysis: Analysis) -> bool:
     return analysis.jpeg_quality is not None and analysis.jpeg_quality < CLEAN_QUALITY
 
@@ -82,7 +88,9 @@ def _is_soft(analysis: Analysis) -> bool:
 
 
 def _is_slightly_noisy(analysis: Analysis) -> bool:
-    return analysis.jpeg_quality is None and CLEAN_NOISE <= analysis.noise < BALANCED_NOISE
+    """Return whether an uncompressed photo has so little noise, and so much detail, that `balanced` is better."""
+    has_little_noise = CLEAN_NOISE <= analysis.noise < BALANCED_NOISE
+    return analysis.jpeg_quality is None and has_little_noise and analysis.smoothness < SMOOTH
 
 
 def _is_noisy(analysis: Analysis) -> bool:
@@ -100,6 +108,8 @@ def _has_grain(analysis: Analysis) -> bool:
 _PHOTO = ("photo",)
 _COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
 """The networks keep the blocks of a JPEG, and Fidelity adds its other artifacts (docs/fidelity.md)."""
+_NEARLY_CLEAN = {"strength": 0.7, "fidelity": 1.0}
+"""With the values of `balanced`, such a photo loses detail that `precise` keeps."""
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
@@ -120,7 +130,7 @@ RULES = (
     Rule(_PHOTO, _is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
     Rule(_PHOTO, _is_noisy, "fast", "slightly_noisy_photo"),
     Rule(_PHOTO, _is_soft, "fast", "soft_photo"),
-    Rule(_PHOTO, lambda analysis: analysis.jpeg_quality is not None, BALANCED, "slightly_compressed_photo"),
+    Rule(_PHOTO, _was_compressed, BALANCED, "slightly_compressed_photo", _NEARLY_CLEAN),
     Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
 )
 """The first rule that applies decides. If `balanced` is not available, its rules do not apply."""

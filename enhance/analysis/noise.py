@@ -67,6 +67,17 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
     return (grain, length) if grain > white else (white, 0.0)
 
 
+def smoothness_of(samples: np.ndarray) -> float:
+    """Return the noise in the smoothest blocks of a photo divided by the noise and texture of its median block, 0 to 1.
+
+    `samples` are float32 [n, side, side, 3].
+    """
+    blocks, usable = _blocks(samples, _SMALL_SIDE, is_photo=True)
+    planes = blocks[usable]
+    median = float(np.median(_noise_by_laplacians(planes)))
+    return min(_noise_of_smoothest(planes, None) / median, 1.0) if median else 1.0
+
+
 def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the channels of the blocks of `side` px of the squares, [m, 3, side, side], and which count, [m, 3].
 
@@ -130,15 +141,20 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
     If the mean brightness `light` of each plane is given, the noise is also measured as shot noise. The larger value
     counts.
     """
-    second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
-    second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
-    values = np.sqrt(np.square(second).mean((1, 2))) / 6  # The squares of the 9 weights add up to 36.
+    values = _noise_by_laplacians(planes)
     kinds = [values]
     if light is not None:
         kinds.append(values / np.sqrt(_relative_variance(light)))
     count = max(_FEWEST, int(_WHITE_SHARE * len(values)))
     smoothest = [np.partition(one, count - 1)[:count] for one in kinds]
     return float(max(np.median(smoothest, axis=1))) * _WHITE_SELECTION
+
+
+def _noise_by_laplacians(planes: np.ndarray) -> np.ndarray:
+    """Return the response of each plane [n, 8, 8] to crossed Laplacians, which is its noise if it has no texture."""
+    second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
+    second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
+    return np.sqrt(np.square(second).mean((1, 2))) / 6  # The squares of the 9 weights add up to 36.
 
 
 def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:

@@ -206,9 +206,9 @@ class Endpoints:
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
         preset that Auto selects, the key of its reason, the reason as `text` and the `analysis`: noise, grain,
-        jpeg_quality, softness, blur, coherence, kind, haze, faces and transparency. `faster` is a preset to use instead
-        if the run takes more than two minutes, or null. A setting that is not possible is the `problem`, with values
-        that solve it; the rest of the plan is that of its first solution. Nothing is enhanced.
+        jpeg_quality, softness, blur, coherence, smoothness, kind, haze, faces and transparency. `faster` is a preset to
+        use instead if the run takes more than two minutes, or null. A setting that is not possible is the `problem`,
+        with values that solve it; the rest of the plan is that of its first solution. Nothing is enhanced.
         """
         services, planner = self._services, self._services.planner
         with services.errors_as_messages(request):

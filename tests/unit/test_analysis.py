@@ -137,6 +137,14 @@ def test_noise_is_measured(name):
     assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
 
 
+@pytest.mark.parametrize(("name", "preset"), [("moon", "fast"), ("camera", "balanced")])
+@pytest.mark.parametrize("is_grey", [True, False])
+def test_slight_noise_in_a_smooth_photo_is_removed_by_fast(name, preset, is_grey):
+    analysis = measure(add_grain(photo(name), 3, 0, is_grey=is_grey))
+
+    assert choose(analysis, {*ALL_PRESETS, "balanced"}).preset == preset
+
+
 @pytest.mark.parametrize("name", ["grass", "gravel"])
 def test_colour_noise_in_fine_texture_is_measured(name):
     for sigma in (3, 6):

@@ -92,6 +92,8 @@ def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhanc
         ({"jpeg_quality": 95}, "balanced"),
         ({"noise": 3.0}, "balanced"),
         ({"noise": 5.0}, "fast"),
+        # In smooth areas, the noise that `balanced` keeps is visible, and there is no detail that `fast` loses.
+        ({"noise": 3.0, "smoothness": 0.9}, "fast"),
         # Compression removes much of the noise, which `balanced` would show.
         ({"jpeg_quality": 82, "noise": 1.5}, "fast"),
         ({"jpeg_quality": 95, "noise": 3.0}, "fast"),
@@ -109,6 +111,15 @@ def test_the_preset_for_known_properties_and_its_substitute(facts, preset):
     assert choose(analysis, {"gentle", "fast", "precise", "balanced"}).preset == preset
     assert choose(analysis, {"gentle"}).preset == "gentle"
     assert choose(analysis, {"gentle", "fast", "precise"}, (300, 400)).reason == "large_enough"
+
+
+def test_a_better_jpeg_keeps_more_of_its_detail():
+    choices = (choose(Analysis(400, 300, jpeg_quality=one), {"balanced", "fast", "precise"}) for one in (82, 95))
+    settings = [Settings().resolved(one.preset, **one.tuning) for one in choices]
+
+    assert [one.preset for one in settings] == ["balanced", "balanced"]
+    assert settings[0].strength < settings[1].strength
+    assert settings[0].fidelity < settings[1].fidelity
 
 
 def test_without_balanced_the_other_rules_apply():
