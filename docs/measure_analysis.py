@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pillow_heif
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -24,13 +25,12 @@ from tests.conftest import psnr
 from tests.unit.test_analysis import (
     ALL_PRESETS,
     CLEAN,
-    add_colour_grain,
     add_grain,
     add_noise,
     add_shot_noise,
     as_jpeg,
+    as_pixels,
     drawing,
-    interface,
     measure,
     page,
     photo,
@@ -38,8 +38,32 @@ from tests.unit.test_analysis import (
 )
 from tests.unit.test_haze import add_haze
 
+
+def interface() -> np.ndarray:
+    """Return a screenshot of a program."""
+    image = Image.new("RGB", (640, 480), (250, 250, 250))
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    canvas.rectangle((0, 0, 640, 40), fill=(40, 90, 200))
+    canvas.text((12, 10), "File   Edit   View   Settings   Help", fill="white", font=font)
+    canvas.rectangle((0, 40, 160, 480), fill=(238, 240, 244))
+    for row in range(12):
+        top = 50 + 35 * row
+        canvas.rounded_rectangle((8, top, 152, top + 28), 6, outline=(200, 200, 205))
+        canvas.text((16, top + 5), f"Menu item {row}", fill=(30, 30, 40), font=font)
+        canvas.line((176, top + 30, 624, top + 30), fill=(210, 210, 215))
+        canvas.text((180, top + 6), f"Row {row}: total {row * 137} of {row * 911} files", fill=(30, 30, 40), font=font)
+    return np.asarray(image)
+
+
 GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), page(size=30), interface()]
 PHOTOS = [photo(name) for name in (*CLEAN, "cell")]
+
+
+def add_equal_shot_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
+    """Add noise that is equal in all channels and whose variance is proportional to the brightness."""
+    light = cv2.GaussianBlur(rgb, (0, 0), 0.5).astype(np.float32).mean(2, keepdims=True) + 1
+    noise = np.random.default_rng(6).normal(0, 1, light.shape) * np.sqrt(light / light.mean())
+    return as_pixels(rgb + sigma * noise)
 
 
 def row(
@@ -100,10 +124,10 @@ def main() -> None:
         rows.append(row(f"noise {sigma}", [add_noise(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
     other_noise = {
         "shot noise 3": lambda rgb: add_shot_noise(rgb, 3),
-        "noise 3, 1 px": lambda rgb: add_colour_grain(rgb, 3, 0.5),
-        "noise 3, 2 px": lambda rgb: add_colour_grain(rgb, 3, 1),
+        "noise 3, 1 px": lambda rgb: add_grain(rgb, 3, 0.5, is_grey=False),
+        "noise 3, 2 px": lambda rgb: add_grain(rgb, 3, 1, is_grey=False),
         "equal noise 3": lambda rgb: add_grain(rgb, 3, 0),
-        "equal shot noise 3": lambda rgb: add_shot_noise(rgb, 3, is_grey=True),
+        "equal shot noise 3": lambda rgb: add_equal_shot_noise(rgb, 3),
         "equal noise 3, 1 px": lambda rgb: add_grain(rgb, 3, 0.5),
         "equal noise 3, 2 px": lambda rgb: add_grain(rgb, 3, 1),
     }
