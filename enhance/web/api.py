@@ -26,7 +26,7 @@ from ..output.formats import Encoding
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
 from ..preview import Preview
-from ..settings import SIZE_FIELDS
+from ..settings import SIZES
 from ..store import download_name, report_name
 from . import gradio_changes
 from .calls import Endpoint
@@ -278,7 +278,7 @@ def add_endpoints(services: Services) -> None:
     for name in ("presets", "status"):
         add(name, (), (), [answer], queue=False)
     add("batch", ("images", *first), later, [archive, info], **JOB_EVENTS)
-    add("analyse", ("image", *SIZE_FIELDS), API_PLAN[len(SIZE_FIELDS) :], [answer], concurrency_limit=2)
+    add("analyse", ("image", *SIZES), API_PLAN[len(SIZES) :], [answer], concurrency_limit=2)
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
 
 

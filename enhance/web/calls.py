@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError, StorageError, WeightsError
 from . import gradio_changes
+from .params import API_DEFAULTS
 
 API = "/gradio_api"
 HTTP_API = "/api/enhance"
@@ -75,7 +76,7 @@ class Endpoint:
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
     """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    `endpoints` belong to the app. The list of values of an earlier client is completed with None.
+    `endpoints` belong to the app. The list of values of an earlier client is completed with defaults.
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
     if route in ("call", "call/v2", "run", "api"):
@@ -97,7 +98,7 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
         raise UnknownEndpointError("api_queued", name=name)
     endpoint = endpoints.get(function.api_name)
     if endpoint is not None and len(data) >= endpoint.least:
-        data.extend([None] * (len(function.inputs) - len(data)))
+        data.extend(API_DEFAULTS.get(name) for name in endpoint.parameters[len(data) :])
     if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
         counts = {"count": len(function.inputs), "given": len(data)}
         raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)

@@ -73,7 +73,7 @@ API_SETTINGS = tuple(dict.fromkeys((*FIRST_SETTINGS, *_LATER_PARAMETERS)))
 Earlier clients send only the FIRST_SETTINGS.
 """
 API_PLAN = tuple(dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)))
-"""The same settings in the order of /analyse. Earlier clients send only the SIZE_FIELDS."""
+"""The same settings in the order of /analyse. Earlier clients send only the SIZES, or the SIZE_FIELDS."""
 API_REGION = ("x", "y", "size")
 API_RECTANGLE = ("left", "top", "width", "height")
 API_DEFAULTS: dict[str, Any] = {

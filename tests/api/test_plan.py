@@ -188,12 +188,15 @@ def test_nobody_else_gets_the_regions_of_a_photo(site, connect):
     assert addresses[0] != addresses[1]
 
 
-def test_earlier_clients_get_what_they_got_before(site):
+@pytest.mark.parametrize("count", [4, 7])
+def test_earlier_clients_get_what_they_got_before(site, count):
     image = upload(site, "before.png", 40)
-    answer = answer_to(site, "analyse", [image, 2, None, None, None, None, None])
+    answer = answer_to(site, "analyse", [image, 2, None, None, None, None, None][:count])
     plan = json.loads(answer.rpartition("data: ")[2])[0]
     before = site.enhancer.recommend(site.enhancer.read(site.files / "before.png"), Settings(scale=2))
     assert plan["auto"] | before["auto"] == plan["auto"]
     assert plan["settings"] == before["settings"]
     assert plan["faster"] == before["faster"]
+    assert plan["problem"] is None
+    assert plan["signature"]
     assert set(SETTINGS) - {"format", "quality", "metadata"} <= set(plan["settings"])
