@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 from enhance.i18n import translate
 from enhance.settings import Settings
 from enhance.web import preview
+from enhance.web.owners import KEY_HEADER
 from enhance.web.preview import state_of
 from enhance.web.session import Session
 from enhance.web.sessions import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Sessions
@@ -21,9 +22,9 @@ from enhance.web.sessions import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Sessions
 from ..unit.pdf_text import text_of
 
 
-def request(name: str, address: str) -> gr.Request:
+def request(name: str, address: str, user: str | None = None, **headers: str) -> gr.Request:
     client = SimpleNamespace(host=address)
-    return cast(gr.Request, SimpleNamespace(session_hash=name, username=None, client=client, headers={}))
+    return cast(gr.Request, SimpleNamespace(session_hash=name, username=user, client=client, headers=headers))
 
 
 def test_many_pages_of_one_address_end_no_session_of_another(tmp_path):
@@ -35,6 +36,15 @@ def test_many_pages_of_one_address_end_no_session_of_another(tmp_path):
     assert len(sessions) <= MAX_SESSIONS_OF_ADDRESS + 2
     assert sessions.get(request("other", "a")) is other
     assert sessions.get(request("own", "b")) is own
+
+
+def test_a_tab_gets_its_session_again_only_for_the_same_owner(tmp_path):
+    sessions, key, other_key = Sessions(tmp_path), {KEY_HEADER: "a" * 32}, {KEY_HEADER: "b" * 32}
+    first = sessions.open(request("1", "a", **key), "tab")
+    assert sessions.open(request("2", "b", **key), "tab") is first
+    others = [request("3", "a", **other_key), request("4", "a"), request("5", "a", "ada", **key)]
+    assert first not in [sessions.open(other, "tab") for other in others]
+    assert sessions.open(request("6", "a", **key), "another tab") is not first
 
 
 def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
