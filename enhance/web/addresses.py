@@ -70,8 +70,9 @@ def read_secret(folder: Path) -> str:
     """Return the secret of a data folder. Creates it if it is missing or damaged. Raises StorageError."""
     path = folder / _SECRET_NAME
     with storage_errors(path):
-        while (secret := _intact(path)) is None:
+        if path.exists() and _intact(path) is None:
             path.unlink(missing_ok=True)
+        while (secret := _intact(path)) is None:
             _create(path)
     return secret
 

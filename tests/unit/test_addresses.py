@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -89,6 +91,20 @@ def test_servers_that_start_together_have_one_secret_which_only_their_user_can_r
     (file,) = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert read_secret(tmp_path / "other") not in read
+
+
+def test_the_secret_of_a_server_that_was_faster_is_used(tmp_path, monkeypatch):
+    others = list[str]()
+
+    def link_later(*given: Any, link: Any = os.link) -> None:
+        if not others:
+            others.append("")
+            others.append(read_secret(tmp_path))
+        link(*given)
+
+    monkeypatch.setattr("os.link", link_later)
+    assert read_secret(tmp_path) == others[1] == read_secret(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"0" * 63, b"\0" * 64, b"\xff" * 64, b"0" * 65])
