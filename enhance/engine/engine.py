@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +71,8 @@ class Engine:
         self._model: Any = None  # with `name` and `bytes`
         self._model_key: Hashable = None
         self._lock = threading.Lock()
+        # A page asks for the time of each preset whenever a control changes.
+        self._streamed_rows = lru_cache(maxsize=256)(self._count_streamed_rows)
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -78,8 +80,11 @@ class Engine:
         dtype = PRECISIONS[self.precision(bits, model)]
         along = max(height, width)
         across = min(height, width)
-        rows = total_rows(self._cuts(model, dtype, along, across)) or along
-        return self._estimates.seconds(model, dtype, rows * across)
+        return self._estimates.seconds(model, dtype, self._streamed_rows(model, dtype, along, across) * across)
+
+    def _count_streamed_rows(self, model: str, dtype: torch.dtype, along: int, across: int) -> int:
+        """Return the rows that a network streams for an image, which are more than its own in several parts."""
+        return total_rows(self._cuts(model, dtype, along, across)) or along
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""

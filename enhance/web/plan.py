@@ -59,11 +59,11 @@ class Plan(TypedDict):
 
 
 class Planner:
-    """Makes plans. Decoded photos, their analyses and their most detailed points are kept for the next plan."""
+    """Makes plans. Decoded photos, their analyses and their facts are kept for the next plan."""
 
     def __init__(self, enhancer: Enhancer, previews: Previews, addresses: Addresses):
         self._enhancer, self._previews, self._addresses = enhancer, previews, addresses
-        self._focus: WeakKeyDictionary[SourceImage, tuple[float, float]] = WeakKeyDictionary()
+        self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self.has_times = False
         """Whether a plan has times. For the first one, each network is timed, which takes seconds."""
@@ -152,15 +152,12 @@ class Planner:
         return translate(language, "about_after", about=about, ahead=ahead) if ahead else about
 
     def _photo(self, owner: Owner, path: Path, image: SourceImage) -> dict[str, Any]:
-        facts = inspect(path, max_pixels=self._enhancer.max_pixels, max_bytes=self._enhancer.max_bytes)
-        address = self._addresses.region_address(owner, "photo", path)
-        return {**asdict(facts), "focus": self._focus_of(image), "address": address}
-
-    def _focus_of(self, image: SourceImage) -> tuple[float, float]:
         with self._lock:
-            known = self._focus.get(image)
-        if known is None:
-            known = most_detailed_point(whole_image(image, small_size(image.width, image.height, _SMALL_SIDE)))
+            facts = self._facts.get(image)
+        if facts is None:
+            limits = {"max_pixels": self._enhancer.max_pixels, "max_bytes": self._enhancer.max_bytes}
+            small = whole_image(image, small_size(image.width, image.height, _SMALL_SIDE))
+            facts = {**asdict(inspect(path, **limits)), "focus": most_detailed_point(small)}
             with self._lock:
-                self._focus[image] = known
-        return known
+                self._facts[image] = facts
+        return {**facts, "address": self._addresses.region_address(owner, "photo", path)}
