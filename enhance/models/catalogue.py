@@ -22,21 +22,29 @@ def find(catalogue: Catalogue, text: str = "", *, photo: bool = False, commercia
     `photo` selects models that were trained on photos, `commercial` models that permit commercial use.
     """
 
-    def matches(model: Model) -> bool:
-        entry = f"{model.name} {model.network} {model.scale}x {model.author} {model.licence} {model.purpose}".lower()
-        is_allowed = not commercial or allows_commercial_use(model.licence) is True
-        return is_allowed and (model.for_photos or not photo) and all(word in entry for word in text.lower().split())
-
-    return list(filter(matches, catalogue.values()))
+    words = text.lower().split()
+    found: list[Model] = []
+    for model in catalogue.values():
+        if photo and not model.for_photos:
+            continue
+        if commercial and not allows_commercial_use(model.licence):
+            continue
+        scale = f"{model.scale}x"
+        fields = model.name, model.network, scale, model.author, model.licence, model.purpose
+        entry = " ".join(fields).lower()
+        if all(word in entry for word in words):
+            found.append(model)
+    return found
 
 
 def get(name: str, catalogue: Catalogue) -> Model:
     """Return a model of the catalogue by its name, ignoring case. Raises WeightsError that suggests a similar name."""
     models = {model.name.lower(): model for model in catalogue.values()}
-    if model := models.get(name.lower()):
-        return model
-    if near := get_close_matches(name.lower(), models, n=1):
-        raise WeightsError("weights_find_similar", name=name, similar=models[near[0]].name)
+    key = name.lower()
+    if key in models:
+        return models[key]
+    for similar in get_close_matches(key, models, n=1):
+        raise WeightsError("weights_find_similar", name=name, similar=models[similar].name)
     raise WeightsError("weights_find_unknown", name=name)
 
 
@@ -47,18 +55,27 @@ def add_by_name(model: Model, name: str | None, folder: Path, progress: Progress
     if the model cannot be downloaded or the name is not allowed or taken, and StorageError.
     """
     (source,) = model.sources
-    name, store = check_name(name, Path(source.file)), Store(folder / "downloads", {model.name: model})
+    name = check_name(name, Path(source.file))
+    store = Store(folder / "downloads", {model.name: model})
     with locked(folder, name):  # also during the download, so that a second caller finds the added model
-        if (added := own_models(folder).get(name)) and locate(name, Store(folder)):
-            if added.origin == str(source):
-                return added
+        present = own_models(folder).get(name)
+        if present and locate(name, Store(folder)):
+            if present.origin == str(source):
+                return present
             raise WeightsError("weights_add_name_taken", name=name)
         try:
             located = ensure(model.name, progress, store)
         except WeightsError as error:
             tried = error.values.get("tried", error)
             raise WeightsError("weights_find_failed", name=model.name, tried=tried, url=source.url) from error
-        added = add(located.path, name, folder, licence=model.licence, author=model.author, origin=str(source))
+        added = add(
+            located.path,
+            name,
+            folder,
+            licence=model.licence,
+            author=model.author,
+            origin=str(source),
+        )
         if located.path.parent == store.folder:  # not in the cache of Hugging Face
             with storage_errors(store.folder):
                 located.path.with_name(f"{located.path.name}.json").unlink(missing_ok=True)

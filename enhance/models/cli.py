@@ -97,36 +97,53 @@ def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]
     if missing:
         text += f"\n\nRun `enhance weights fetch NAME` to download a model, or put its file into {store.folder}:"
     for record in missing:
+        text += f"\n  {record['name']}"
         file = record["by_hand"]
-        text += f"\n  {record['name']}" + (f": {file['file']} from {file['url']}" if file else "")
-        text += "".join(f"\n    failed: {one['source']}: {one['error']}" for one in record["tried"])
+        if file:
+            text += f": {file['file']} from {file['url']}"
+        for attempt in record["tried"]:
+            text += f"\n    failed: {attempt['source']}: {attempt['error']}"
     return records, text, 0
 
 
 def _find(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
-    found = find(options.catalogue, " ".join(options.text), photo=options.photo, commercial=options.commercial)
+    words = " ".join(options.text)
+    found = find(options.catalogue, words, photo=options.photo, commercial=options.commercial)
     records = [_offer(model) for model in found]
-    if not records:
-        return records, "No model matches. Use fewer words, or run `enhance weights find` for all models.", 0
-    columns = "name", "scale", "architecture", "size", "licence", "author", "purpose"
-    return records, f"{_table(records, *columns)}\n\nRun `enhance weights add NAME` to download and add a model.", 0
+    if records:
+        columns = "name", "scale", "architecture", "size", "licence", "author", "purpose"
+        text = f"{_table(records, *columns)}\n\nRun `enhance weights add NAME` to download and add a model."
+    else:
+        text = "No model matches. Use fewer words, or run `enhance weights find` for all models."
+    return records, text, 0
 
 
 def _offer(model: Model) -> dict[str, Any]:
     """Return the JSON object of a model in the catalogue."""
-    shared = {
-        name: getattr(model, name) for name in ("name", "scale", "author", "licence", "bytes", "sha256", "purpose")
+    return {
+        "name": model.name,
+        "scale": model.scale,
+        "author": model.author,
+        "licence": model.licence,
+        "bytes": model.bytes,
+        "sha256": model.sha256,
+        "purpose": model.purpose,
+        "architecture": model.network,
+        "commercial": allows_commercial_use(model.licence),
+        "photo": model.for_photos,
+        "url": model.sources[0].url,
     }
-    commercial, url = allows_commercial_use(model.licence), model.sources[0].url
-    return shared | {"architecture": model.network, "commercial": commercial, "photo": model.for_photos, "url": url}
 
 
 def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
     names = list(store.models) if options.all else options.names
     optional = () if names else OPTIONAL
-    records, status, language = [], 0, terminal_language()
+    language = terminal_language()
+    records: Records = []
+    status = 0
     for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
-        error, files = None, inspect(name, store)
+        error = None
+        files = inspect(name, store)
         if files.located is None:
             print(f"Downloading {name} ({files.model.bytes / 1e6:.1f} MB)", file=sys.stderr)
         try:
@@ -139,7 +156,9 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
             else:
                 print(error, file=sys.stderr)
                 status = 1
-        records.append({**_record(inspect(name, store), store.folder), "error": error})
+        record = _record(inspect(name, store), store.folder)
+        record["error"] = error
+        records.append(record)
     return records, _table(records, "name", "size", "status", "source"), status
 
 
@@ -159,42 +178,57 @@ def _progress(name: str) -> Iterator[Progress]:
 
 def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
     forget_digests()
-    records, status = [], 0
+    records: Records = []
+    status = 0
     for name in _all_names(store):
-        renamed, files = rename_corrupt_files(name, store), inspect(name, store)
-        lost = files.model.own and not files.located
-        status = 1 if renamed or lost else status
-        if files.located or renamed or lost:
-            record = _record(files, store.folder) | {"set_aside": [str(path) for path in renamed]}
-            records.append(record | ({"status": "corrupt"} if renamed else {}))
+        renamed = rename_corrupt_files(name, store)
+        files = inspect(name, store)
+        is_lost = files.model.own and not files.located
+        if renamed or is_lost:
+            status = 1
+        elif not files.located:
+            continue
+        record = _record(files, store.folder)
+        record["set_aside"] = [str(path) for path in renamed]
+        if renamed:
+            record["status"] = "corrupt"
+        records.append(record)
     if not records:
         return records, "No model is installed. Run `enhance weights fetch`.", status
     return records, _table(records, "name", "size", "status", "source"), status
 
 
 def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
-    text = str(options.file)
-    # A text that is no file and has neither folder nor extension is the name of a model in the catalogue.
-    if not (options.file.exists() or len(options.file.parts) > 1 or re.search(r"\.[A-Za-z]+$", text)):
-        offer = get(text, options.catalogue)
-        if options.licence:
-            raise WeightsError("weights_add_licence", name=offer.name)
-        with _progress(offer.name) as progress:
-            added = [add_by_name(offer, options.name, store.folder, progress)]
-        files = []
-    else:
-        added, files = [], files_in(options.file)
     status = 0
-    for file in files:
-        try:
-            added.append(add(file, options.name, store.folder, licence=options.licence or UNKNOWN_LICENCE))
-        except WeightsError as error:
-            if not options.file.is_dir():
-                raise
-            print(error.message(terminal_language()), file=sys.stderr)
-            status = 1
+    added: list[Model] = []
+    if _is_offer(options.file):
+        added.append(_add_offer(options, store))
+    else:
+        licence = options.licence or UNKNOWN_LICENCE
+        for file in files_in(options.file):
+            try:
+                added.append(add(file, options.name, store.folder, licence=licence))
+            except WeightsError as error:
+                if not options.file.is_dir():
+                    raise
+                print(error.message(terminal_language()), file=sys.stderr)
+                status = 1
     records = [_record(inspect(model.name, store), store.folder) for model in added]
-    return records, _table(records, "name", "scale", "size", "network", "licence", "source"), status
+    columns = "name", "scale", "size", "network", "licence", "source"
+    return records, _table(records, *columns), status
+
+
+def _is_offer(path: Path) -> bool:
+    """Return whether a text is the name of a model in the catalogue: no file, folder or extension."""
+    return not (path.exists() or len(path.parts) > 1 or re.search(r"\.[A-Za-z]+$", str(path)))
+
+
+def _add_offer(options: argparse.Namespace, store: Store) -> Model:
+    offer = get(str(options.file), options.catalogue)
+    if options.licence:
+        raise WeightsError("weights_add_licence", name=offer.name)
+    with _progress(offer.name) as progress:
+        return add_by_name(offer, options.name, store.folder, progress)
 
 
 def _remove(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
@@ -208,33 +242,46 @@ def _all_names(store: Store) -> list[str]:
 
 def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
     """Return the JSON object of a model."""
-    model, located = files.model, files.located
+    model = files.model
+    located = files.located
     record: dict[str, Any] = {
         "name": model.name,
         "status": files.status,
-        "bytes": located.path.stat().st_size if located else model.bytes,
-        "path": str(located.path) if located else None,
-        "sha256": located.sha256 if located else None,
-        "source": located.source if located else None,
+        "bytes": model.bytes,
+        "path": None,
+        "sha256": None,
+        "source": None,
         "network": model.network,
         "licence": model.licence,
         "commercial": allows_commercial_use(model.licence),
         "purpose": model.purpose or f"User model: {model.network}, {model.scale}x, from {model.origin}.",
     }
+    if located:
+        record["bytes"] = located.path.stat().st_size
+        record["path"] = str(located.path)
+        record["sha256"] = located.sha256
+        record["source"] = located.source
     if model.own:
-        record |= {"own": True, "scale": model.scale, "author": model.author or None}
+        record["own"] = True
+        record["scale"] = model.scale
+        record["author"] = model.author or None
     elif not located:
-        file = model.manual_download
         record["tried"] = read_attempts(folder, model.name)
-        record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(folder)} if file else None
+        record["by_hand"] = None
+        file = model.manual_download
+        if file:
+            record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(folder)}
     return record
 
 
 def _table(records: Records, *columns: str) -> str:
     rows = [columns]
     for record in records:
-        cells = {**record, "size": f"{record['bytes'] / 1e6:.1f} MB", "scale": f"{record.get('scale')}x"}
-        cells["licence"] += " (not commercial)" if record["commercial"] is False else ""
+        cells = dict(record)
+        cells["size"] = f"{record['bytes'] / 1e6:.1f} MB"
+        cells["scale"] = f"{record.get('scale')}x"
+        if record["commercial"] is False:
+            cells["licence"] += " (not commercial)"
         rows.append(tuple(str(cells[column] or "-") for column in columns))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

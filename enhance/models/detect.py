@@ -50,14 +50,15 @@ def read_network(path: Path) -> Detected:
     Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be streamed by rows, and
     SettingsError if the file is no .param file and spandrel is not installed.
     """
-    file, suffix = path.name, path.suffix.lower()
+    file = path.name
+    suffix = path.suffix.lower()
     if suffix not in (".pth", ".safetensors", ".param"):
         raise WeightsError("weights_add_other_ending", file=file)
     _check_file(path)
     if suffix == ".param" and not path.with_suffix(".bin").is_file():
         raise WeightsError("weights_add_no_bin", file=file, bin=path.with_suffix(".bin").name)
     try:
-        detected = _read_ncnn(path) if suffix == ".param" else _detect(_read_state(path), file)
+        detected = _read_ncnn(path) if suffix == ".param" else _read_pytorch(path)
     except WeightsError as error:
         if error.key == "ncnn_other_layer":
             raise WeightsError("weights_add_other_layer", file=file, **error.values) from error
@@ -65,7 +66,13 @@ def read_network(path: Path) -> Detected:
             raise
         raise WeightsError("weights_add_unreadable", file=file, reason=error) from error
     except (OSError, ValueError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise WeightsError("weights_add_unreadable", file=file, reason=WeightsError("file_damaged")) from error
+        reason = WeightsError("file_damaged")
+        raise WeightsError("weights_add_unreadable", file=file, reason=reason) from error
+    _check_result(detected, file)
+    return detected
+
+
+def _check_result(detected: Detected, file: str) -> None:
     graph = detected.graph
     for channels in (graph.image_channels, graph.nodes[-1].channels):
         if channels not in (1, 3):
@@ -76,13 +83,13 @@ def read_network(path: Path) -> Detected:
     for name, values in detected.tensors.items():
         if not np.isfinite(values).all():
             raise WeightsError("weights_add_not_finite", file=file, tensor=name)
-    return detected
 
 
 def _read_ncnn(path: Path) -> Detected:
     weights = path.with_suffix(".bin")
     _check_file(weights)
-    return Detected("ncnn", *read_ncnn(path.read_text(encoding="utf-8"), weights.read_bytes()))
+    graph, tensors = read_ncnn(path.read_text(encoding="utf-8"), weights.read_bytes())
+    return Detected("ncnn", graph, tensors)
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
@@ -92,16 +99,22 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
 
     if zipfile.is_zipfile(path):  # A .pth file is one, and its entries can be compressed.
         with zipfile.ZipFile(path) as archive:
-            _check_bytes(sum(one.file_size for one in archive.infolist()), path.name)
+            size = sum(entry.file_size for entry in archive.infolist())
+            _check_bytes(size, path.name)
     content: Any = read_tensors(path)
     try:
         state = canonicalize_state_dict(dict(content))
     except _BAD_STATE as error:
         raise WeightsError("weights_add_unknown", file=path.name) from error
-    state = {key: one for key, one in state.items() if isinstance(key, str) and isinstance(one, torch.Tensor)}
-    # An expanded tensor is small in the file and large in memory.
-    _check_bytes(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path.name)
-    return state
+    tensors: dict[str, torch.Tensor] = {}
+    size = 0
+    for key, value in state.items():
+        if isinstance(key, str) and isinstance(value, torch.Tensor):
+            tensors[key] = value
+            # An expanded tensor is small in the file and large in memory.
+            size += value.numel() * value.element_size()
+    _check_bytes(size, path.name)
+    return tensors
 
 
 def _check_file(path: Path) -> None:
@@ -130,7 +143,9 @@ class _MetaInitialisation(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _detect(state: State, file: str) -> Detected:
+def _read_pytorch(path: Path) -> Detected:
+    file = path.name
+    state = _read_state(path)
     for network, marks in _UNDETECTED.items():
         if not state.keys().isdisjoint(marks):
             raise WeightsError("weights_add_unsupported", file=file, network=network)
@@ -145,8 +160,9 @@ def _detect(state: State, file: str) -> Detected:
         raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error
     except (*_BAD_STATE, WeightsError) as error:
         raise WeightsError("weights_add_damaged", file=file, network=module.TITLE) from error
-    network = module.__name__.rpartition(".")[2]
-    return Detected(network, graph, {name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+    *_, network = module.__name__.split(".")
+    arrays = {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
+    return Detected(network, graph, arrays)
 
 
 def _architecture(state: State, file: str) -> Architecture[Any]:
@@ -154,10 +170,12 @@ def _architecture(state: State, file: str) -> Architecture[Any]:
     from spandrel import MAIN_REGISTRY
 
     try:
-        supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
-        return next(supports).architecture
-    except (StopIteration, *_BAD_STATE) as error:
+        for support in MAIN_REGISTRY.architectures("detection"):
+            if support.detect(dict(state)):
+                return support.architecture
+    except _BAD_STATE as error:
         raise WeightsError("weights_add_unknown", file=file) from error
+    raise WeightsError("weights_add_unknown", file=file)
 
 
 def _build(architecture: Architecture[Any], state: State) -> Any:

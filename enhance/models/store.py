@@ -52,7 +52,9 @@ def folder() -> Path:
     from platformdirs import user_data_path
 
     checkout = Path(__file__).parents[2]
-    return (checkout if (checkout / "pyproject.toml").is_file() else user_data_path("enhance")) / "weights"
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "weights"
+    return user_data_path("enhance") / "weights"
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,15 @@ class Store:
         """Return a shipped model or user model by name. Raises WeightsError that lists the known names."""
         if name in USED:
             return USED[name]
-        # A damaged record of user models does not affect shipped models, because it is not read for them.
-        known = self.models if name in self.models else {**self.models, **own_models(self.folder)}
-        if name not in known:
-            raise WeightsError("weights_unknown_model", name=name, known=", ".join(known))
-        return known[name]
+        # A damaged record of user models does not affect shipped models, because it is not read
+        # for them.
+        if name in self.models:
+            return self.models[name]
+        own = own_models(self.folder)
+        if name in own:
+            return own[name]
+        known = ", ".join([*self.models, *own])
+        raise WeightsError("weights_unknown_model", name=name, known=known)
 
 
 def locate(name: str, store: Store | None = None) -> Located | None:
@@ -99,7 +105,8 @@ def ensure(
 
     store = store or Store()
     if name in PAIRS:
-        return _joined(name, [ensure(part, progress, store, stop=stop) for part in parts_of(name)], store.folder)
+        parts = [ensure(part, progress, store, stop=stop) for part in parts_of(name)]
+        return _joined(name, parts, store.folder)
     files = inspect(name, store)
     if files.located:
         return files.located
@@ -144,18 +151,23 @@ def is_convertible(name: str) -> bool:
 def inspect(name: str, store: Store) -> ModelFiles:
     """Verify the files of a model in the weights folder and change nothing. Raises WeightsError for an unknown name."""
     model = store.find(name)
-    located, corrupt = None, []
-    checksums = {source.file: source.sha256 for source in model.sources} or {model.file: model.sha256}
+    checksums = {source.file: source.sha256 for source in model.sources}
+    if not checksums:
+        checksums = {model.file: model.sha256}
+    verified: list[Located] = []
+    corrupt: list[Path] = []
     for file, sha256 in checksums.items():
-        if (path := store.folder / file).exists():
+        path = store.folder / file
+        if path.exists():
             with storage_errors(store.folder):
                 is_verified = digest(path) == sha256
             if is_verified:
                 source = model.origin if model.own else read_origin(path)
-                located = located or Located(name, path, sha256, source, model.licence)
+                verified.append(Located(name, path, sha256, source, model.licence))
             else:
                 corrupt.append(path)
-    return ModelFiles(model, located or _in_hub_cache(model), tuple(corrupt))
+    located = verified[0] if verified else _in_hub_cache(model)
+    return ModelFiles(model, located, tuple(corrupt))
 
 
 def rename_corrupt_files(name: str, store: Store) -> list[Path]:
@@ -173,9 +185,12 @@ def _in_hub_cache(model: Model) -> Located | None:
     """Return the verified copy in Hugging Face's own cache, which is used in place."""
     from huggingface_hub import try_to_load_from_cache
 
-    for source in (one for one in model.files if one.site == "hub"):
+    for source in model.files:
+        if source.site != "hub":
+            continue
         with suppress(OSError):  # files of another program: an unreadable one counts as missing
             found = try_to_load_from_cache(source.repo, source.path, revision=source.version)
             if isinstance(found, str) and digest(Path(found)) == source.sha256:
-                return Located(model.name, Path(found), source.sha256, f"{source} (its cache)", model.licence)
+                origin = f"{source} (its cache)"
+                return Located(model.name, Path(found), source.sha256, origin, model.licence)
     return None

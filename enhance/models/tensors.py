@@ -36,7 +36,8 @@ def stored_graph(located: Located) -> Graph:
 
 def check_state(state: Mapping[str, torch.Tensor], graph: Graph, name: str) -> None:
     """Raise WeightsError if the names or shapes of the tensors of model `name` are not those of its graph."""
-    expected, found = graph.shapes(), {key: tuple(tensor.shape) for key, tensor in state.items()}
+    expected = graph.shapes()
+    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if found != expected:
         odd = min(key for key, _ in set(found.items()) ^ set(expected.items()))
         raise WeightsError("other_network", model=name, tensor=odd)
@@ -75,8 +76,9 @@ def read_tensors(path: Path) -> Any:
     from safetensors.torch import load_file
 
     try:
-        is_safe = path.suffix.lower() == ".safetensors"
-        return load_file(path) if is_safe else torch.load(path, "cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        return torch.load(path, "cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:  # its message suggests weights_only=False, which would execute code

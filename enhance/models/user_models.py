@@ -37,9 +37,16 @@ PRESETS = {
 USED: dict[str, Model] = {}
 """The models of `use` by name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_FIELDS = {"network": str, "scale": int, "file": str, "bytes": int} | dict.fromkeys(
-    ("sha256", "origin", "licence", "author"), str
-)
+_FIELDS = {
+    "network": str,
+    "scale": int,
+    "file": str,
+    "bytes": int,
+    "sha256": str,
+    "origin": str,
+    "licence": str,
+    "author": str,
+}
 """The fields of an entry, in their order."""
 _HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
 
@@ -49,10 +56,13 @@ def own_models(folder: Path) -> dict[str, Model]:
 
     Raises WeightsError if the record is damaged and StorageError if it cannot be read.
     """
-    models = _read_record(folder)
-    for name in filter(_ships, models):
-        _warn_of_taken_name(name, folder / RECORD)
-    return {name: model for name, model in models.items() if not _ships(name)}
+    models: dict[str, Model] = {}
+    for name, model in _read_record(folder).items():
+        if _ships(name):
+            _warn_of_taken_name(name, folder / RECORD)
+        else:
+            models[name] = model
+    return models
 
 
 def files_in(path: Path) -> list[Path]:
@@ -60,9 +70,10 @@ def files_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = sorted(one for one in path.iterdir() if one.suffix == ".param" and one.with_suffix(".bin").is_file())
+        files = sorted(file for file in path.iterdir() if file.suffix == ".param")
     except OSError as error:
         raise WeightsError("weights_add_no_file", file=path, reason=error) from error
+    found = [file for file in files if file.with_suffix(".bin").is_file()]
     if not found:
         raise WeightsError("weights_add_empty_folder", folder=path)
     return found
@@ -70,7 +81,8 @@ def files_in(path: Path) -> list[Path]:
 
 def check_name(name: str | None, path: Path) -> str:
     """Return the name of a user model, by default that of its file. Raises WeightsError if it is not allowed."""
-    name = _name_of(path) if name is None else name
+    if name is None:
+        name = _name_of(path)
     if not _NAME.fullmatch(name):
         raise WeightsError("weights_add_no_name", name=name)
     if _ships(name):
@@ -92,11 +104,12 @@ def add(
     with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
         file = folder / model.file
-        if old := models.get(name):
-            if _is_verified(folder / old.file, old):
+        if name in models:
+            old = folder / models[name].file
+            if _is_verified(old, models[name]):
                 raise WeightsError("weights_add_name_taken", name=name)
-            if (folder / old.file).exists():
-                rename_corrupt(folder / old.file)
+            if old.exists():
+                rename_corrupt(old)
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
@@ -111,17 +124,18 @@ def use(path: Path) -> str:
 
     Raises WeightsError and StorageError.
     """
-    stats = [one.stat() for one in (path, path.with_suffix(".bin")) if one.is_file()]
-    return _use(path.absolute(), *((one.st_size, one.st_mtime_ns) for one in stats))
+    stats = [file.stat() for file in (path, path.with_suffix(".bin")) if file.is_file()]
+    return _use(path.absolute(), *((stat.st_size, stat.st_mtime_ns) for stat in stats))
 
 
 @cache
 def _use(path: Path, *_stats: tuple[int, int]) -> str:
     model, content = _convert(path, _name_of(path)[:55])  # 64 characters with the 9 that follow
-    model = replace(model, name=f"{model.name}.{model.sha256[:8]}", file=str(_folder_of_used() / model.file))
-    write_file(Path(model.file), content)
-    USED[model.name] = model
-    return model.name
+    name = f"{model.name}.{model.sha256[:8]}"
+    file = _folder_of_used() / model.file
+    write_file(file, content)
+    USED[name] = replace(model, name=name, file=str(file))
+    return name
 
 
 @cache
@@ -213,10 +227,12 @@ def _read_record(folder: Path) -> dict[str, Model]:
 
 
 def _model(name: str, table: Mapping[str, Any]) -> Model:
-    fields = {field: table[field] for field in _FIELDS}
-    # isinstance would accept a boolean as an integer.
-    if not all(type(fields[field]) is kind for field, kind in _FIELDS.items()) or not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise ValueError(f"not a model: {name}")
+    fields = {field: table[field] for field in _FIELDS}
+    for field, kind in _FIELDS.items():
+        if type(fields[field]) is not kind:  # isinstance would accept a boolean as an integer.
+            raise ValueError(f"not a model: {name}")
     if Path(fields["file"]).name != fields["file"]:
         raise ValueError(f"not a file name: {fields['file']}")
     return Model(name=name, purpose="", own=True, **fields)
