@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from .softness import softness_of
 __all__ = ["Analysis", "Kind", "analyse"]
 
 _GREY_CHROMA = 12
-_WHITE_LEVEL, _MAX_WHITE_SHARE = 235, 0.35
+_WHITE_LEVEL = 235
+_MAX_WHITE_SHARE = 0.35
 _FEW_EDGES = 250.0
 """The edge energy below which `precise` is the best preset, or within 1 HaarPSI of it, even for a soft photo."""
 
@@ -67,40 +69,45 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
 
     Takes at most a second, whatever the size. Nothing is downloaded.
     """
-    transparency = image.alpha is not None and bool(image.alpha.min() < image.levels)
-    size = {"width": image.width, "height": image.height, "bits": image.bits, "transparency": transparency}
-    stated = quality_of_table(image.jpeg_table) if image.jpeg_table else None
+    measured: dict[str, Any] = {"width": image.width, "height": image.height, "bits": image.bits}
+    if image.alpha is not None:
+        measured["transparency"] = bool(image.alpha.min() < image.levels)
+    qualities: list[int] = []
+    if image.jpeg_table:
+        qualities.append(quality_of_table(image.jpeg_table))
     rgb = without_border(image.rgb)
     samples = squares(rgb)
     if samples is None:
-        return Analysis(**size, jpeg_quality=stated)
-    traces = quality_of_pixels(samples, is_jpeg=stated is not None)
-    qualities = [one for one in (stated, traces) if one is not None]
-    kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)), bool(qualities))
-    noise, grain = noise_and_grain(samples, kind == "photo", bool(qualities))
-    if kind == "photo" and (other := quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))):
-        qualities.append(other)
+        return Analysis(**measured, jpeg_quality=min(qualities, default=None))
+    traces = quality_of_pixels(samples, is_jpeg=bool(qualities))
+    if traces is not None:
+        qualities.append(traces)
+    is_jpeg = bool(qualities)
+    kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)), is_jpeg)
+    noise, grain = noise_and_grain(samples, kind == "photo", is_jpeg)
     # Imported here, because other uses of the analysis do not need them.
     from ..scenes.dehaze import haze_amount
     from ..scenes.face_detection import find_faces
 
-    of_photo = {}
     if kind == "photo":
-        of_photo["blur"] = round(_blur(samples), 2)
-        of_photo["coherence"] = round(coherence_of(samples), 3)
-        of_photo["smoothness"] = round(smoothness_of(samples), 2)
+        quality = quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))
+        if quality is not None:
+            qualities.append(quality)
+        measured["blur"] = round(_blur(samples), 2)
+        measured["coherence"] = round(coherence_of(samples), 3)
+        measured["smoothness"] = round(smoothness_of(samples), 2)
         if min(image.width, image.height) >= SIDES[0]:
-            of_photo["softness"] = softness_of(samples)
+            measured["softness"] = softness_of(samples)
         if _can_be_hazy(samples):
-            of_photo["haze"] = round(haze_amount(rgb), 3)
+            measured["haze"] = round(haze_amount(rgb), 3)
+    if detector:
+        measured["faces"] = len(find_faces(image.rgb, detector, precise=False))
     return Analysis(
-        **size,
+        **measured,
         noise=round(noise, 2),
         grain=grain,
         jpeg_quality=min(qualities, default=None),
         kind=kind,
-        **of_photo,
-        faces=len(find_faces(image.rgb, detector, precise=False)) if detector else None,
     )
 
 
@@ -110,20 +117,29 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
     low = np.minimum(np.minimum(red, green), blue)
     high = np.maximum(np.maximum(red, green), blue)
     is_colour = np.quantile(high - low, 0.98) > _GREY_CHROMA
-    return bool(is_colour and (low > _WHITE_LEVEL).mean() < _MAX_WHITE_SHARE)
+    white_share = (low > _WHITE_LEVEL).mean()
+    return bool(is_colour and white_share < _MAX_WHITE_SHARE)
 
 
 def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
     """Return the bytes of the file without its profile and metadata, for each pixel inside the border."""
-    others = (image.icc, image.metadata.exif, image.metadata.xmp)
-    return (image.bytes - sum(len(one) for one in others if one)) / (rgb.shape[0] * rgb.shape[1])
+    others = image.icc, image.metadata.exif, image.metadata.xmp
+    height, width, _ = rgb.shape
+    return (image.bytes - sum(len(one) for one in others if one)) / (height * width)
 
 
 def _blur(samples: np.ndarray) -> float:
     """Return the blur of squares, measured where their borders have no influence; 0 with few edges."""
-    margin = min(BLUR_MARGIN, samples.shape[1] // 4)
+    side = samples.shape[1]
+    margin = min(BLUR_MARGIN, side // 4)
     inside = slice(margin, -margin)
-    energies = [[energy[inside, inside].sum(dtype=float) for energy in edge_energies(one)] for one in samples]
-    fine, coarse = np.sum(energies, axis=0)
-    pixels = len(samples) * (samples.shape[1] - 2 * margin) ** 2
-    return blur_of(float(fine), float(coarse), pixels) if coarse >= _FEW_EDGES * pixels else 0.0
+    fine = 0.0
+    coarse = 0.0
+    for square in samples:
+        fine_energies, coarse_energies = edge_energies(square)
+        fine += float(fine_energies[inside, inside].sum(dtype=float))
+        coarse += float(coarse_energies[inside, inside].sum(dtype=float))
+    pixels = len(samples) * (side - 2 * margin) ** 2
+    if coarse < _FEW_EDGES * pixels:
+        return 0.0
+    return blur_of(fine, coarse, pixels)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_BLUR, _SPREAD = 0.7, 1.0
+_BLUR = 0.7
+_SPREAD = 1.0
 """Sigmas, in pixels, of the filters before the gradients and after their products."""
 _FLAT = 4.0
 """Added to the sum, so that flat areas have a coherence of about 0."""
@@ -19,14 +20,17 @@ _MARGIN = 4
 
 def coherence_of(samples: np.ndarray) -> float:
     """Return the mean coherence, 0 to 1, of squares [n, side, side, 3] in 8-bit levels."""
-    return float(np.mean([_coherence(one)[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].mean() for one in samples]))
+    return float(np.mean([_coherence(square) for square in samples]))
 
 
-def _coherence(square: np.ndarray) -> np.ndarray:
+def _coherence(square: np.ndarray) -> np.floating:
     grey = cv2.GaussianBlur(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (0, 0), _BLUR)
-    down, across = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((0, 1), (1, 0)))
-    vertical, horizontal, mixed = (
-        cv2.GaussianBlur(product, (0, 0), _SPREAD) for product in (down * down, across * across, down * across)
-    )
+    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
+    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
+    vertical = cv2.GaussianBlur(down * down, (0, 0), _SPREAD)
+    horizontal = cv2.GaussianBlur(across * across, (0, 0), _SPREAD)
+    mixed = cv2.GaussianBlur(down * across, (0, 0), _SPREAD)
     # The difference and the sum of the eigenvalues of [[vertical, mixed], [mixed, horizontal]].
-    return np.hypot(vertical - horizontal, 2 * mixed) / (vertical + horizontal + _FLAT)
+    difference = np.hypot(vertical - horizontal, 2 * mixed)
+    total = vertical + horizontal + _FLAT
+    return (difference / total)[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].mean()

@@ -25,11 +25,16 @@ def quality_of_size(samples: np.ndarray, file_format: str, bytes_per_pixel: floa
     """
     if file_format not in JPEG_BYTES:
         return None
-    pixels = cv2.cvtColor(np.rint(samples).astype(np.uint8).reshape(-1, samples.shape[2], 3), cv2.COLOR_RGB2BGR)
-    wanted = JPEG_BYTES[file_format] * bytes_per_pixel * pixels.shape[0] * pixels.shape[1] + _TABLES_BYTES
+    column = np.rint(samples).astype(np.uint8).reshape(-1, samples.shape[2], 3)
+    pixels = cv2.cvtColor(column, cv2.COLOR_RGB2BGR)
+    height, width, _ = pixels.shape
+    needed = JPEG_BYTES[file_format] * bytes_per_pixel * height * width + _TABLES_BYTES
 
     def size_at(quality: int) -> int:
-        return len(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+        _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        return len(encoded)
 
-    index = bisect_left(_QUALITIES, wanted, key=size_at)
-    return _QUALITIES[index] if index < len(_QUALITIES) else None
+    index = bisect_left(_QUALITIES, needed, key=size_at)
+    if index == len(_QUALITIES):
+        return None
+    return _QUALITIES[index]

@@ -27,9 +27,10 @@ _LUMINANCE = np.array(
         [72, 92, 95, 98, 112, 100, 103, 99],
     ]
 )
-_FREQUENCIES = [(down, across) for down in range(8) for across in range(8) if 0 < down + across <= 6]
+_FREQUENCIES = [(down, across) for down, across in np.ndindex(8, 8) if 0 < down + across <= 6]
 _STEPS = np.arange(2, 128)
-_BINS_PER_LEVEL, _BINS = 4, 2048
+_BINS_PER_LEVEL = 4
+_BINS = 2048
 _VALUES = np.arange(_BINS) / _BINS_PER_LEVEL
 # Coefficients of up to half a step are quantised to 0. Zero is a multiple of every step, so it is no evidence.
 _COUNTED = _VALUES[:, None] > _STEPS / 2
@@ -38,9 +39,13 @@ _ROUNDING = 0.4
 """The standard deviation that the rounding of pixels adds to a coefficient."""
 # With normally distributed rounding errors e, the mean of cos(2 pi e / step) is exp(-2 (pi * _ROUNDING / step)^2).
 _SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
-_FEWEST_VALUES, _FEWEST_STEPS, _LEAST_SHARE = 20, 4, 0.15
+_FEWEST_VALUES = 20
+_FEWEST_STEPS = 4
+_LEAST_SHARE = 0.15
 _FEWEST_BLOCKS = 30
-_BLOCKY, _LEAST_BUSY, _MOST_BUSY = 1.03, 0.005, 0.9
+_BLOCKY = 1.03
+_LEAST_BUSY = 0.005
+_MOST_BUSY = 0.9
 _UNKNOWN_QUALITY = 80
 """Stands for the quality of a page on white, whose traces do not show the steps."""
 
@@ -57,9 +62,11 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     """
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
-    corners = dict.fromkeys([(0, 0), _grid_of(light)])
-    found = [_quality_on_grid(samples[:, down:, across:], light[:, down:, across:]) for down, across in corners]
-    qualities = [quality for quality in found if quality]
+    qualities: list[int] = []
+    for top, left in {(0, 0), _grid_of(light)}:
+        quality = _quality_on_grid(samples[:, top:, left:], light[:, top:, left:])
+        if quality is not None:
+            qualities.append(quality)
     if not qualities and not is_jpeg and _is_blocky(samples):
         return _UNKNOWN_QUALITY
     return min(qualities, default=None)
@@ -72,11 +79,13 @@ def _is_blocky(samples: np.ndarray) -> bool:
     """
     green = samples[..., 1]
     for lines in (green, green.swapaxes(1, 2)):  # Lines of text can lie on such a grid from top to bottom.
-        busy = []
+        busy: list[float] = []
         for start in range(8):
-            blocks = blocks_of(lines[:, :, start : start + lines.shape[2] - 8], 8).reshape(-1, 64)
-            busy.append(float(np.mean(blocks.max(1) - blocks.min(1) > 1)))
-        if not _LEAST_BUSY < busy[0] <= _MOST_BUSY or busy[0] * _BLOCKY >= min(busy[1:]):
+            shifted = lines[:, :, start : start + lines.shape[2] - 8]
+            blocks = blocks_of(shifted, 8).reshape(-1, 64)
+            busy.append(float(np.mean(np.ptp(blocks, axis=1) > 1)))
+        on_grid, *others = busy
+        if not _LEAST_BUSY < on_grid <= _MOST_BUSY or on_grid * _BLOCKY >= min(others):
             return False
     return True
 
@@ -84,10 +93,14 @@ def _is_blocky(samples: np.ndarray) -> bool:
 def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
     blocks = blocks_of(light, 8)
     colours = blocks_of(samples, 8).reshape(len(blocks), -1)
-    low, high = colours.min(1), colours.max(1)
+    low = colours.min(1)
+    high = colours.max(1)
+    is_busy = high - low > 1
     not_clipped = (low > 0) & (high < 255)  # Clipping moves coefficients off their multiples.
-    quality = _quality_of_blocks(blocks[not_clipped & (high - low > 1)])
-    return _quality_of_blocks(blocks[high - low > 1]) if quality is None else quality
+    quality = _quality_of_blocks(blocks[is_busy & not_clipped])
+    if quality is None:
+        quality = _quality_of_blocks(blocks[is_busy])
+    return quality
 
 
 def _quality_of_blocks(blocks: np.ndarray) -> int | None:
@@ -95,9 +108,11 @@ def _quality_of_blocks(blocks: np.ndarray) -> int | None:
     blocks = np.unique(blocks.reshape(-1, 64), axis=0).reshape(-1, 8, 8)
     if len(blocks) < _FEWEST_BLOCKS:
         return None
-    coefficients = np.abs(cosines(8) @ blocks @ cosines(8).T) * _BINS_PER_LEVEL
+    transform = cosines(8)
+    coefficients = np.abs(transform @ blocks @ transform.T) * _BINS_PER_LEVEL
     bins = np.minimum(np.rint(coefficients), _BINS - 1).astype(int)
-    found, tested = [], 0
+    found: list[float] = []
+    tested = 0
     for down, across in _FREQUENCIES:
         counts = np.bincount(bins[:, down, across], minlength=_BINS).astype(np.float32)
         counts[-1] = 0  # The last bin also has all larger coefficients.
@@ -109,7 +124,8 @@ def _quality_of_blocks(blocks: np.ndarray) -> int | None:
         matches = np.flatnonzero((values >= _FEWEST_VALUES) & (scores > _SCORES))
         if len(matches):  # Every divisor of the step matches too.
             last = matches[matches >= matches[-1] - 2]
-            found.append(_STEPS[last[np.argmax(scores[last])]] / _LUMINANCE[down, across])
+            best = last[np.argmax(scores[last])]
+            found.append(float(_STEPS[best] / _LUMINANCE[down, across]))
     if len(found) < max(_FEWEST_STEPS, _LEAST_SHARE * tested):
         return None
     return _quality(float(np.median(found)))
@@ -123,10 +139,13 @@ def _quality(scale: float) -> int:
 
 def _grid_of(light: np.ndarray) -> tuple[int, int]:
     """Return the row and column, 0 to 7, at which blocks of 8 px begin: where the steps are largest."""
-    corner = []
-    for lines in (light.swapaxes(1, 2), light):
-        steps = np.abs(cv2.subtract(lines[..., 1:], lines[..., :-1]))
-        excess = np.maximum(steps[..., 1:-1] - (steps[..., :-2] + steps[..., 2:]) / 2, 0).mean((0, 1))
-        phases = [float(excess[phase::8].mean()) for phase in range(8)]
-        corner.append((int(np.argmax(phases)) + 2) % 8)  # `excess[n]` is the step before line n + 2.
-    return corner[0], corner[1]
+    return _grid_across(light.swapaxes(1, 2)), _grid_across(light)
+
+
+def _grid_across(light: np.ndarray) -> int:
+    """Return the column, 0 to 7, at which blocks of 8 px begin, in squares [n, h, w]."""
+    steps = np.abs(cv2.subtract(light[..., 1:], light[..., :-1]))
+    neighbours = (steps[..., :-2] + steps[..., 2:]) / 2
+    excess = np.maximum(steps[..., 1:-1] - neighbours, 0).mean((0, 1))
+    phases = [float(excess[phase::8].mean()) for phase in range(8)]
+    return (int(np.argmax(phases)) + 2) % 8  # `excess[n]` is the step before column n + 2.

@@ -12,17 +12,26 @@ from .samples import blocks_of
 
 Kind = Literal["photo", "drawing", "text"]
 
-_BLOCK, _OFFSET = 8, 4
+_BLOCK = 8
+_OFFSET = 4
 """The offset of these blocks from those of a JPEG, so that the edges of JPEG blocks are inside them."""
-_FLAT, _EDGE = 4, 40
-_COLOURS, _SAME_COLOUR = 8, 3
+_FLAT = 4
+_EDGE = 40
+_COLOURS = 8
+_SAME_COLOUR = 3
 # Chosen on 45 photos, 10 drawings and 15 pages and screenshots, clean, downscaled and as JPEG of 20 to 85.
 _FEW_COLOURS = 0.97
-_CONSTANT, _MOSTLY_CONSTANT = 0.78, 0.9
-_LESS_SHARE, _LESS_RATIO = 0.2, 0.47
-_FLAT_SHARE, _FLAT_RATIO = 0.28, 0.5
-_MANY_FLAT, _GRADIENT_RATIO, _GRADIENT_COLOURS = 0.45, 0.65, 0.58
-_EXACT, _EXACT_COLOURS = 0.3, 0.9
+_CONSTANT = 0.78
+_FLAT_SHARE = 0.28
+_FLAT_RATIO = 0.5
+_MOSTLY_CONSTANT = 0.9
+_MOSTLY_CONSTANT_SHARE = 0.2
+_MOSTLY_CONSTANT_RATIO = 0.47
+_MANY_FLAT = 0.45
+_GRADIENT_RATIO = 0.65
+_GRADIENT_COLOURS = 0.58
+_EXACT = 0.3
+_EXACT_COLOURS = 0.9
 
 # The following values were chosen on 123 objects that were cut out of photos, on white, grey and black, 120 drawings
 # and 30 photos, whole and halved, as PNG and JPEG of 50, 70 and 90. docs/choosing.md has the errors for other images.
@@ -40,31 +49,45 @@ _TWO_TONES = 0.33
 _CONSTANT_AREAS = 0.12
 """The share of flat areas that are constant. Soft photos with two-tone edges, such as hazy bricks, have up to 0.09."""
 
-_PAPER, _INK = 8, 40
-_LEAST_PAPER, _MOST_INK, _GLYPH_SHARE = 0.5, 0.4, 0.6
-_GLYPH_HEIGHT, _GLYPH_WIDTH, _GLYPH_AREA, _FEWEST_GLYPHS = (4, 32), 40, (5, 870), 5
-_FEWEST_TILES, _FEWEST_SQUARES, _TEXT_OF_FLAT, _TEXT = 3, 4, 0.1, 0.5
+_PAPER = 8
+_INK = 40
+"""Levels between the brightness of a pixel and that of the paper: the most for paper, the least for ink."""
+_LEAST_PAPER = 0.5
+_MOST_INK = 0.4
+_GLYPH_SHARE = 0.6
+_GLYPH_HEIGHT = (4, 32)
+_GLYPH_WIDTH = 40
+_GLYPH_AREA = (5, 870)
+_FEWEST_GLYPHS = 5
+_FEWEST_TILES = 3
+_FEWEST_SQUARES = 4
+_TEXT_OF_FLAT = 0.1
+_TEXT = 0.5
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: bool) -> Kind:
     """Return the kind of an image from squares [n, side, side, 3]; `coarser` are squares of downscaled copies."""
     blocks = blocks_of(samples[:, _OFFSET:, _OFFSET:], _BLOCK).reshape(-1, _BLOCK**2, 3)
-    spread = (blocks.max(1) - blocks.min(1)).max(1)
+    spread = np.ptp(blocks, axis=1).max(1)
     is_flat = _is_flat(samples, blocks, spread, is_jpeg)
     for scale, squares in enumerate((samples, *coarser)):
         if squares is None:
             break
         text, tiles = _text_tiles(squares)
         if is_flat:
-            fewest, share = min(_FEWEST_TILES, max(1, tiles)), _TEXT_OF_FLAT
+            fewest = min(_FEWEST_TILES, max(1, tiles))
+            share = _TEXT_OF_FLAT
         else:
             # In a small image that is not flat, every square must show text.
-            usual = 4 if scale else 2
-            fewest, share = min(usual * _FEWEST_TILES, max(len(squares), _FEWEST_SQUARES)), _TEXT
+            usual = 4 * _FEWEST_TILES if scale else 2 * _FEWEST_TILES
+            fewest = min(usual, max(len(squares), _FEWEST_SQUARES))
+            share = _TEXT
         if text >= max(fewest, share * tiles):
             return "text"
-    return "drawing" if _is_drawing(blocks, spread, is_flat) else "photo"
+    if _is_drawing(blocks, spread, is_flat):
+        return "drawing"
+    return "photo"
 
 
 def _is_drawing(blocks: np.ndarray, spread: np.ndarray, is_flat: bool) -> bool:
@@ -112,16 +135,22 @@ def _is_flat(samples: np.ndarray, blocks: np.ndarray, spread: np.ndarray, is_jpe
     constant = float((spread[flat] <= 1).mean())
     if constant < _CONSTANT:  # The sky of a photo is flat, but not constant.
         return False
-    least_share, least_ratio = (_FLAT_SHARE, _FLAT_RATIO) if constant < _MOSTLY_CONSTANT else (_LESS_SHARE, _LESS_RATIO)
+    least_share = _FLAT_SHARE
+    least_ratio = _FLAT_RATIO
+    if constant >= _MOSTLY_CONSTANT:
+        least_share = _MOSTLY_CONSTANT_SHARE
+        least_ratio = _MOSTLY_CONSTANT_RATIO
     if share >= least_share and ratio >= least_ratio and colours >= _FEW_COLOURS:
         return True
     if share >= _MANY_FLAT and ratio >= _GRADIENT_RATIO and colours >= _GRADIENT_COLOURS:
         return True
     if is_jpeg or colours < _EXACT_COLOURS:
         return False
-    here = samples[:, :-1, :-1]
-    equal = (here == samples[:, 1:, :-1]) & (here == samples[:, :-1, 1:])  # Like the right and the lower neighbour.
-    return float(equal.all(-1).mean()) >= _EXACT
+    pixels = samples[:, :-1, :-1]
+    lower = samples[:, 1:, :-1]
+    right = samples[:, :-1, 1:]
+    is_equal = (pixels == lower) & (pixels == right)
+    return float(is_equal.all(-1).mean()) >= _EXACT
 
 
 def _share_of_few_colours(colours: np.ndarray) -> float:
@@ -148,26 +177,34 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     """
     count, side = samples.shape[:2]
     light = samples @ _LUMA
-    distance = np.abs(light - np.array([_paper_of(one) for one in light])[:, None, None])
+    paper = np.array([_paper_of(square) for square in light])
+    distance = np.abs(light - paper[:, None, None])
     ink = np.zeros((count, side + 1, side), np.uint8)  # An empty row separates the squares.
     ink[:, :side] = distance > _INK
-    shapes = cv2.connectedComponentsWithStats(ink.reshape(-1, side), connectivity=8)[2][1:]
-    _, top, width, height, area = shapes.T
+    column = ink.reshape(-1, side)
+    _, _, shapes, _ = cv2.connectedComponentsWithStats(column, connectivity=8)
+    _, top, width, height, area = shapes[1:].T  # The first one is the background.
     tile = top // (side + 1)
-    is_glyph = (width <= _GLYPH_WIDTH) & _is_between(height, _GLYPH_HEIGHT) & _is_between(area, _GLYPH_AREA)
+    is_glyph = width <= _GLYPH_WIDTH
+    is_glyph &= _is_between(height, _GLYPH_HEIGHT)
+    is_glyph &= _is_between(area, _GLYPH_AREA)
     glyphs = np.bincount(tile[is_glyph], minlength=count)
     inked = np.maximum(np.bincount(tile, area, minlength=count), 1)
     in_glyphs = np.bincount(tile[is_glyph], area[is_glyph], minlength=count)
-    on_paper = (distance <= _PAPER).mean((1, 2)) >= _LEAST_PAPER
-    is_text = on_paper & (glyphs >= _FEWEST_GLYPHS) & (in_glyphs > _GLYPH_SHARE * inked)
-    return int((is_text & (inked < _MOST_INK * side**2)).sum()), int((inked > _BLOCK).sum())
+    is_text = (distance <= _PAPER).mean((1, 2)) >= _LEAST_PAPER
+    is_text &= glyphs >= _FEWEST_GLYPHS
+    is_text &= in_glyphs > _GLYPH_SHARE * inked
+    is_text &= inked < _MOST_INK * side**2
+    return int(is_text.sum()), int((inked > _BLOCK).sum())
 
 
 def _paper_of(light: np.ndarray) -> np.floating:
     """Return the median of the brightnesses of a square in the range of 8 levels that contains most of them."""
     bins = (light / 8).astype(int)
-    return np.median(light[bins == np.bincount(bins.ravel()).argmax()])
+    most_frequent = np.bincount(bins.ravel()).argmax()
+    return np.median(light[bins == most_frequent])
 
 
 def _is_between(values: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
-    return (values >= limits[0]) & (values <= limits[1])
+    low, high = limits
+    return (values >= low) & (values <= high)

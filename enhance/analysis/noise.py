@@ -22,17 +22,20 @@ from .samples import blocks_of, cosines
 _SIDE = 16
 _SMALL_SIDE = 8
 """Photos with fine texture have small smooth areas too."""
-_FEWEST, _FEW_BLOCKS = 3, 1000
+_FEWEST = 3
+_FEW_BLOCKS = 1000
 _CLIPPED = 0.1
 """The largest share of pixels at black or white in a block of a photo that counts."""
 _DARK = 1.0
 """Added to the brightness that shot noise is proportional to."""
 
-_WHITE_SHARE, _WHITE_SELECTION = 0.05, 1.39
+_WHITE_SHARE = 0.05
+_WHITE_SELECTION = 1.39
 """The smoothest twentieth of the blocks with equal noise has this much less noise than all of them."""
 _LEAST_TEXTURE = 2.0
 """Less noise has no influence on the choice of a preset, unless a photo is blurred, which has no fine texture."""
-_ROUNDS, _LEAST_POWER = 4, 0.1
+_ROUNDS = 4
+_LEAST_POWER = 0.1
 _LARGEST_SLOPE = 0.9
 # In the small blocks, the ratio of the finest frequencies to finer ones is 1 in white noise, and at least 0.46 in 32
 # photos with noise of 3. In grass and gravel, which are texture everywhere, it is 0.28 to 0.45.
@@ -46,7 +49,8 @@ _SELECTION = {0.5: {16: 1.5, 8: 2.05}, 0.7: {16: 1.55, 8: 2.3}, 1.0: {16: 1.7, 8
 noise into correlated noise, and by the side of the blocks. Measured on noise without a photo."""
 _SMOOTH_SHARE = 0.9
 """The same factor is less in a photo, of which a part is smooth."""
-_LEAST_CORRELATED, _MOST_CORRELATED = 2.5, 8.0
+_LEAST_CORRELATED = 2.5
+_MOST_CORRELATED = 8.0
 """Less noise is not distinguished from texture, and more is the texture of a photo without smooth areas."""
 _FEWEST_FOR_CORRELATED = 200
 """With fewer blocks, correlated noise is not distinguished from texture."""
@@ -63,8 +67,11 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
     """
     small = _blocks(samples, _SMALL_SIDE, is_photo)
     white = _white_noise(*small, is_photo, is_jpeg)
-    grain, length = _correlated_noise(_blocks(samples, _SIDE, is_photo), small) if is_photo else (0.0, 0.0)
-    return (grain, length) if grain > white else (white, 0.0)
+    if is_photo:
+        grain, length = _correlated_noise(_blocks(samples, _SIDE, is_photo), small)
+        if grain > white:
+            return grain, length
+    return white, 0.0
 
 
 def smoothness_of(samples: np.ndarray) -> float:
@@ -75,7 +82,9 @@ def smoothness_of(samples: np.ndarray) -> float:
     blocks, usable = _blocks(samples, _SMALL_SIDE, is_photo=True)
     planes = blocks[usable]
     median = float(np.median(_noise_by_laplacians(planes)))
-    return min(_noise_of_smoothest(planes, None) / median, 1.0) if median else 1.0
+    if median == 0:
+        return 1.0
+    return min(_noise_of_smoothest(planes, None) / median, 1.0)
 
 
 def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +95,12 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
     blocks = blocks_of(samples, side)
     if len(blocks) < _FEW_BLOCKS and samples.shape[1] > side:  # Small smooth areas lie between the blocks.
         half = side // 2
-        shifted = (samples[:, top:, left:] for top, left in ((half, half), (half, 0), (0, half)))
-        blocks = np.concatenate([blocks, *(blocks_of(one, side) for one in shifted)])
+        shifts = (half, half), (half, 0), (0, half)
+        shifted = [blocks_of(samples[:, top:, left:], side) for top, left in shifts]
+        blocks = np.concatenate([blocks, *shifted])
     blocks = blocks.transpose(0, 3, 1, 2)
-    usable = ((blocks <= 0) | (blocks >= 255)).mean((2, 3)) <= _CLIPPED
+    is_clipped = (blocks <= 0) | (blocks >= 255)
+    usable = is_clipped.mean((2, 3)) <= _CLIPPED
     if not is_photo or usable.sum() < _FEWEST:
         usable[:] = True
     return blocks, usable
@@ -103,8 +114,10 @@ def _differences(blocks: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
 def _pairs(values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and the second channel of each pair of channels of values [m, 3, ...] that count."""
-    first, second = np.array([0, 1, 2]), np.array([1, 2, 0])
-    pair, block = np.nonzero((usable[:, first] & usable[:, second]).T)
+    first = np.array([0, 1, 2])
+    second = np.array([1, 2, 0])
+    both_usable = usable[:, first] & usable[:, second]
+    pair, block = np.nonzero(both_usable.T)
     return values[block, first[pair]], values[block, second[pair]]
 
 
@@ -120,10 +133,10 @@ def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg
         return noise
     fine, finest = _noise_without_texture(planes, light)
     differences = _differences(blocks, usable)
-    one, other = _pairs(blocks.mean((2, 3)), usable)
     least = 0.0
     if len(differences) >= _FEWEST:
-        least = _noise_without_texture(differences, (one + other) / 2)[1]
+        one, other = _pairs(blocks.mean((2, 3)), usable)
+        _, least = _noise_without_texture(differences, (one + other) / 2)
     if finest > _TEXTURE * fine:
         least = max(least, finest)
     return min(noise, least)
@@ -146,15 +159,15 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
     if light is not None:
         kinds.append(values / np.sqrt(_relative_variance(light)))
     count = max(_FEWEST, int(_WHITE_SHARE * len(values)))
-    smoothest = [np.partition(one, count - 1)[:count] for one in kinds]
-    return float(max(np.median(smoothest, axis=1))) * _WHITE_SELECTION
+    medians = [np.median(np.partition(kind, count - 1)[:count]) for kind in kinds]
+    return float(max(medians)) * _WHITE_SELECTION
 
 
 def _noise_by_laplacians(planes: np.ndarray) -> np.ndarray:
     """Return the response of each plane [n, 8, 8] to crossed Laplacians, which is its noise if it has no texture."""
-    second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
-    second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
-    return np.sqrt(np.square(second).mean((1, 2))) / 6  # The squares of the 9 weights add up to 36.
+    down = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
+    crossed = down[:, :, 2:] - 2 * down[:, :, 1:-1] + down[:, :, :-2]
+    return np.sqrt(np.square(crossed).mean((1, 2))) / 6  # The squares of the 9 weights add up to 36.
 
 
 def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:
@@ -172,11 +185,15 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
     finest = (least >= 5) & (total >= 13)
 
     def noise(band: np.ndarray, lower: np.ndarray) -> float:
-        high, texture = power[:, band].mean(1), power[:, lower & ~band].mean(1)
-        kinds = np.ones_like(light), _relative_variance(light)
-        return float(np.sqrt(max(_constant_power(high, texture, kind) for kind in kinds)))
+        high = power[:, band].mean(1)
+        texture = power[:, lower & ~band].mean(1)
+        white = _constant_power(high, texture, np.ones_like(light))
+        shot = _constant_power(high, texture, _relative_variance(light))
+        return float(np.sqrt(max(white, shot)))
 
-    return noise(fine, (radius >= 2) & (radius < 5)), noise(finest, (radius >= 3) & (radius < 7))
+    fine_noise = noise(fine, lower=(radius >= 2) & (radius < 5))
+    finest_noise = noise(finest, lower=(radius >= 3) & (radius < 7))
+    return fine_noise, finest_noise
 
 
 def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -> float:
@@ -185,13 +202,17 @@ def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -
     The fit is a constant times `noise` plus a slope times `texture`, which contains the noise too. The weights are the
     inverse variances of powers, so smooth blocks count most.
     """
-    constant, slope = 0.0, 1.0
+    columns = np.stack([noise, texture], axis=1).astype(float)
+    values = power.astype(float)
+    constant = 0.0
+    slope = 1.0
     for _ in range(_ROUNDS):
-        weights = 1 / np.maximum(constant * noise + slope * texture, _LEAST_POWER) ** 2
-        columns = np.stack([noise, texture], axis=1).astype(float)
+        expected = np.maximum(constant * noise + slope * texture, _LEAST_POWER)
+        weights = 1 / expected**2
         weighted = columns * weights[:, None]
-        found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ power.astype(float), rcond=None)[0]
-        constant, slope = max(float(found[0]), 0.0), min(max(float(found[1]), 0.0), _LARGEST_SLOPE)
+        fit, *_ = np.linalg.lstsq(weighted.T @ columns, weighted.T @ values, rcond=None)
+        constant = max(float(fit[0]), 0.0)
+        slope = min(max(float(fit[1]), 0.0), _LARGEST_SLOPE)
     return constant / (1 - slope)  # For noise alone, texture equals power = constant + slope * power.
 
 
@@ -201,7 +222,8 @@ def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, flo
     `sides` are blocks of 16 and of 8 px, as `_blocks` returns them. The noise can be different in each channel or equal
     in all channels. Only the latter can be confused with texture.
     """
-    colour, grey = {}, {}
+    colour: dict[int, np.ndarray] = {}
+    grey: dict[int, np.ndarray] = {}
     for blocks, usable in sides:
         side = blocks.shape[-1]
         all_usable = usable.all(1)
@@ -209,43 +231,60 @@ def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, flo
             return 0.0, 0.0
         colour[side] = _smoothest_powers(_differences(blocks, usable))
         grey[side] = _smoothest_powers(blocks[all_usable].mean(1))
-    best = 0.0, 0.0
+    candidates: list[tuple[float, float]] = []
     for blur in _SELECTION:
-        noise = min(_noise_after_blur(powers, side, blur)[0] for side, powers in colour.items())
-        found = {side: _noise_after_blur(powers, side, blur) for side, powers in grey.items()}
-        shared = _SMOOTH_SHARE * min(found.values())[0]
-        if shared <= _MOST_CORRELATED and found[_SIDE][1] <= _FLAT:
+        noise, _ = _noise_after_blur(colour, blur)
+        shared, ratio = _noise_after_blur(grey, blur)
+        shared *= _SMOOTH_SHARE
+        if shared <= _MOST_CORRELATED and ratio <= _FLAT:
             noise = max(noise, shared)
-        best = max(best, (noise, 2 * blur))
-    return best if best[0] >= _LEAST_CORRELATED else (0.0, 0.0)
+        candidates.append((noise, 2 * blur))
+    noise, length = max(candidates)
+    if noise >= _LEAST_CORRELATED:
+        return noise, length
+    return 0.0, 0.0
 
 
 def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
     """Return the mean power of the smoothest planes [n, side, side] in each ring."""
     side = planes.shape[1]
-    transform, rings = cosines(side), _rings(side)
-    power = np.square(transform @ planes @ transform.T).reshape(len(planes), -1)
+    transform = cosines(side)
+    rings = _rings(side).reshape(-1, side**2)
+    power = np.square(transform @ planes @ transform.T).reshape(-1, side**2)
     count = int(_SMOOTHEST[side] * len(planes))
-    smoothest = np.argpartition(power @ rings.any(0).ravel().astype(np.float32), count - 1)[:count]
-    return np.array([power[smoothest][:, ring.ravel()].mean() for ring in rings])
+    in_rings = power @ rings.any(0).astype(np.float32)
+    smoothest = power[np.argpartition(in_rings, count - 1)[:count]]
+    return np.array([smoothest[:, ring].mean() for ring in rings])
 
 
 def _rings(side: int) -> np.ndarray:
     """Return which frequencies of the DCT of a block belong to each ring, [rings, side, side]."""
-    radius, borders = np.hypot(*np.indices((side, side))), np.array(_RINGS[side])[:, None, None]
+    radius = np.hypot(*np.indices((side, side)))
+    borders = np.array(_RINGS[side])[:, None, None]
     return (borders[:-1] <= radius) & (radius < borders[1:])
 
 
-def _noise_after_blur(powers: np.ndarray, side: int, blur: float) -> tuple[float, float]:
+def _noise_after_blur(powers: dict[int, np.ndarray], blur: float) -> tuple[float, float]:
     """Return the largest noise after a blur that the powers of all rings allow, and a ratio.
 
-    The ratio is that of the first ring to the lowest one. All powers are measured relative to the spectrum of white
-    noise after a Gaussian blur, exp(-(blur * frequency)^2).
+    `powers` are those of blocks of each side, of which the lower noise counts. The ratio is that of
+    the first ring of the large blocks to their lowest one.
+    """
+    noises = {side: _ring_noises(powers[side], side, blur) for side in powers}
+    least = {side: max(float(noise.min()), 1e-6) for side, noise in noises.items()}
+    noise = min(least[side] * _SELECTION[blur][side] for side in least)
+    return noise, float(noises[_SIDE][0]) / least[_SIDE]
+
+
+def _ring_noises(powers: np.ndarray, side: int, blur: float) -> np.ndarray:
+    """Return the noise that the power of each ring allows, in blocks of `side` px.
+
+    The powers are measured relative to the spectrum of white noise after a Gaussian blur,
+    exp(-(blur * frequency)^2).
     """
     frequency = np.pi / side * np.hypot(*np.indices((side, side)))
     spectrum = np.exp(-((blur * frequency) ** 2))
     # The share of the power of white noise that remains after the blur, over all frequencies of both directions.
     whole = np.exp(-((blur * np.linspace(-np.pi, np.pi, 257)) ** 2)).mean() ** 2
-    ratios = np.sqrt([power * whole / spectrum[ring].mean() for power, ring in zip(powers, _rings(side), strict=True)])
-    least = max(float(ratios.min()), 1e-6)
-    return least * _SELECTION[blur][side], float(ratios[0]) / least
+    expected = [spectrum[ring].mean() for ring in _rings(side)]
+    return np.sqrt(powers * whole / expected)

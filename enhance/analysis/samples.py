@@ -9,7 +9,9 @@ SIDES = 64, 32, 16
 """The sides of the squares in pixels: the largest that fits into the image."""
 _MOST = 400
 _GRID = 8
-_BORDER_RANGE, _RINGING, _MOST_BACKGROUND = 3, 16, 0.35
+_BORDER_RANGE = 3
+_RINGING = 16
+_MOST_BACKGROUND = 0.35
 
 
 def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
@@ -19,23 +21,33 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     an image that is too small.
     """
     height, width = rgb.shape[:2]
-    side = next((side for side in SIDES if side * scale <= min(height, width)), None)
-    if side is None:
+    fitting = [side for side in SIDES if side * scale <= min(height, width)]
+    if not fitting:
         return None
+    side = fitting[0]
     reach = side * scale
-    rows, columns = -(-height // reach), -(-width // reach)  # The squares of a small image overlap.
+    # The squares of a small image overlap.
+    rows = -(-height // reach)
+    columns = -(-width // reach)
     # An extremely long image has more squares along one side than in total.
     fewer = max(1.0, (rows * columns / _MOST) ** 0.5)
     down = max(1, min(int(rows / fewer), _MOST))
     across = max(1, min(int(columns / fewer), _MOST // down))
     if across == 1:
         down = min(rows, _MOST)
-    tops = np.linspace(0, height - reach, down).astype(int) // _GRID * _GRID
-    lefts = np.linspace(0, width - reach, across).astype(int) // _GRID * _GRID
-    cut = [rgb[top : top + reach, left : left + reach] for top in tops for left in lefts]
-    if scale > 1:
-        cut = [cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in cut]
-    return np.stack(cut).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
+    samples: list[np.ndarray] = []
+    for top in _starts(height - reach, down):
+        for left in _starts(width - reach, across):
+            square = rgb[top : top + reach, left : left + reach]
+            if scale > 1:
+                square = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
+            samples.append(square)
+    return np.stack(samples).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
+
+
+def _starts(last: int, count: int) -> np.ndarray:
+    """Return `count` multiples of 8 that are evenly distributed from 0 to `last`."""
+    return np.linspace(0, last, count).astype(int) // _GRID * _GRID
 
 
 def without_border(rgb: np.ndarray) -> np.ndarray:
@@ -47,27 +59,33 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
     if min(rgb.shape[:2]) < SIDES[0]:
         return rgb
     tolerance = _BORDER_RANGE * (np.iinfo(rgb.dtype).max // 255)
-    down, across = (_inside(lines, tolerance) for lines in (rgb, rgb.swapaxes(0, 1)))
-    inside = rgb[down, across]
+    rows = _inside(rgb, tolerance)
+    columns = _inside(rgb.swapaxes(0, 1), tolerance)
+    inside = rgb[rows, columns]
     if inside.shape == rgb.shape or min(inside.shape[:2]) < SIDES[0]:
         return rgb
     middle = inside[_RINGING:-_RINGING, _RINGING:-_RINGING]
     outline = np.concatenate([middle[0], middle[-1], middle[:, 0], middle[:, -1]]).astype(int)
     is_background = (np.abs(outline - rgb[0, 0]) <= tolerance).all(1)
-    return rgb if is_background.mean() > _MOST_BACKGROUND else inside
+    if is_background.mean() > _MOST_BACKGROUND:
+        return rgb
+    return inside
 
 
 def _inside(lines: np.ndarray, tolerance: int) -> slice:
     """Return the lines without the uniform lines at both ends, starting at a multiple of 8."""
-    count = len(lines)
-    first = next((n for n in range(count) if _differs(lines[n], lines[0, 0], tolerance)), 0)
-    last = next((n for n in range(count - 1, first, -1) if _differs(lines[n], lines[-1, -1], tolerance)), count - 1)
-    return slice(first // _GRID * _GRID, last + 1)
+    before = _uniform_lines(lines, lines[0, 0], tolerance)
+    after = _uniform_lines(lines[:before:-1], lines[-1, -1], tolerance)
+    return slice(before // _GRID * _GRID, len(lines) - after)
 
 
-def _differs(line: np.ndarray, colour: np.ndarray, tolerance: int) -> bool:
-    levels = np.asarray(colour, int)
-    return bool((line.max(0) > levels + tolerance).any() or (line.min(0) < levels - tolerance).any())
+def _uniform_lines(lines: np.ndarray, colour: np.ndarray, tolerance: int) -> int:
+    """Return the number of lines before the first one that differs from a colour; 0 if none does."""
+    levels = colour.astype(int)
+    for number, line in enumerate(lines):
+        if (line.max(0) > levels + tolerance).any() or (line.min(0) < levels - tolerance).any():
+            return number
+    return 0
 
 
 def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
@@ -81,7 +99,8 @@ def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
 
 def cosines(side: int) -> np.ndarray:
     """Return the matrix of the orthonormal DCT-II [side, side], one frequency a row."""
-    frequency, place = np.arange(side)[:, None], np.arange(side)
+    frequency = np.arange(side)[:, None]
+    place = np.arange(side)
     matrix = np.cos(np.pi * (2 * place + 1) * frequency / (2 * side)) * np.sqrt(2 / side)
     matrix[0] /= np.sqrt(2)
     return matrix.astype(np.float32)

@@ -19,8 +19,8 @@ _SHARPEST = 0.9
 _LEAST_DETAILED = 5
 _DETAIL = 9.0
 """The least variance of the coarse detail of a block, in levels of 8 bits."""
-_COARSE = 0.03, 0.125
-_FINEST = 0.4, 0.71
+_COARSE = (0.03, 0.125)
+_FINEST = (0.4, 0.71)
 """Frequencies in cycles per pixel, in any direction."""
 _BEYOND = 1.25
 _NOISE_QUANTILE = 0.4
@@ -32,11 +32,12 @@ def softness_of(samples: np.ndarray) -> int:
     The softness is the largest reduction that removes little power, compared to the octave below the removed
     frequencies.
     """
-    grey = np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in samples])
+    grey = np.stack([cv2.cvtColor(square, cv2.COLOR_RGB2GRAY) for square in samples])
     side = grey.shape[1]
     window = np.hanning(side + 2)[1:-1].astype(np.float32)
-    windowed = (grey - grey.mean((1, 2), keepdims=True)) * (window * window[:, None])
-    power = np.abs(np.fft.rfft2(windowed)) ** 2 / (np.square(window).sum() ** 2 * side**2)
+    contrast = grey - grey.mean((1, 2), keepdims=True)
+    spectrum = np.fft.rfft2(contrast * (window * window[:, None]))
+    power = np.abs(spectrum) ** 2 / (np.square(window).sum() ** 2 * side**2)
     coarse, _ = _band(power, *_COARSE)
     finest, share = _band(power, *_FINEST)
     detailed = coarse >= max(_DETAIL, float(np.median(coarse)))
@@ -48,7 +49,9 @@ def softness_of(samples: np.ndarray) -> int:
         limit = 0.5 / reduction
         kept, kept_share = _band(power, limit / 2, limit)
         lost, lost_share = _band(power, _BEYOND * limit, 1)
-        ratio = np.maximum(lost - noise * lost_share, 0) / np.maximum(kept - noise * kept_share, 0.3)
+        lost_detail = np.maximum(lost - noise * lost_share, 0)
+        kept_detail = np.maximum(kept - noise * kept_share, 0.3)
+        ratio = lost_detail / kept_detail
         if np.quantile(np.sqrt(ratio[detailed]), _SHARPEST) <= _LOST:
             softness = reduction
     return softness
@@ -57,7 +60,8 @@ def softness_of(samples: np.ndarray) -> int:
 def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float]:
     """Return the variance of each sample in a band of frequencies, and the share of all frequencies in that band."""
     side = power.shape[1]
-    down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    down = np.fft.fftfreq(side)[:, None]
+    across = np.fft.rfftfreq(side)
     # `rfft2` returns one value of each conjugate pair, except at the frequencies 0 and 0.5 across.
     frequency = np.hypot(down, across)
     twice = np.where((across > 0) & (across < 0.5), 2, 1)
