@@ -57,13 +57,16 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
     writer = csv.writer(text)
     writer.writerow(translate(language, f"table_{name}") for name in COLUMNS)
     for line in lines:
-        state = translate(language, f"table_{line.state}")
-        row: dict[str, object] = {"file": line.name, "state": state, "reason": line.reason, "result": line.title}
-        if info := line.info:
-            output = info["output"]
-            row |= {name: output[name] for name in ("width", "height", "bytes", "sha256")}
-            row |= {name: info.get(name) for name in ("signature", "fidelity_db", "fidelity_worst_db")}
-            row |= {"seconds": info["seconds"]["total"], "fidelity": _grade(language, info)}
+        row: dict[str, object] = {}
+        if line.info:
+            # COLUMNS has the names of `output` and `info`, except for those that follow.
+            row = {**line.info, **line.info["output"]}
+            row["seconds"] = line.info["seconds"]["total"]
+            row["fidelity"] = _grade(language, line.info)
+        row["file"] = line.name
+        row["state"] = translate(language, f"table_{line.state}")
+        row["reason"] = line.reason
+        row["result"] = line.title
         writer.writerow(_escape_formula(row.get(name)) for name in COLUMNS)
     return "\ufeff" + text.getvalue()
 
@@ -71,12 +74,16 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
 def _grade(language: str, info: Info) -> str:
     """Return the fidelity grade of a result as text; "" if it was not measured."""
     grade = grade_in(info)
-    return translate(language, f"fidelity_{grade}") if grade else ""
+    if not grade:
+        return ""
+    return translate(language, f"fidelity_{grade}")
 
 
 def _escape_formula(value: object) -> object:
     """Return the value, or a text that no spreadsheet evaluates as a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
 
 
 def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
@@ -86,12 +93,14 @@ def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
     """
     document = ReportDocument(language, "summary")
     document.start(document.created)
+    states = [line.state for line in lines]
+    seconds = sum(line.info["seconds"]["total"] for line in lines if line.info)
     counts = document.translate(
         "summary_counts",
-        done=sum(line.state == "done" for line in lines),
+        done=states.count("done"),
         images=len(lines),
-        failed=sum(line.state == "failed" for line in lines),
-        seconds=f"{sum(line.info['seconds']['total'] for line in lines if line.info):,.1f}",
+        failed=states.count("failed"),
+        seconds=f"{seconds:,.1f}",
     )
     document.paragraph(counts, HEADING)
     document.paragraph(settings, colour=GREY)
@@ -105,14 +114,17 @@ def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
 
 
 def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
-    if line.info:
-        output = line.info["output"]
-        time = document.translate("seconds", n=f"{line.info['seconds']['total']:,.1f}")
-        size = f"{output['width']:,} × {output['height']:,}"
-        auto = line.info.get("auto")
-        choice = describe_preset(document.language, line.info["preset"], auto) if auto else ""
-        name, grade = f"{line.name}\n{choice}".strip(), _grade(document.language, line.info)
-        return [str(number), name, size, grade, format_bytes(output["bytes"]), time]
-    state = name_of(document.language, "summary_state", line.state)
-    outcome = document.translate("summary_why", state=state, reason=line.reason) if line.reason else state
-    return [str(number), line.name, outcome]
+    if not line.info:
+        outcome = name_of(document.language, "summary_state", line.state)
+        if line.reason:
+            outcome = document.translate("summary_why", state=outcome, reason=line.reason)
+        return [str(number), line.name, outcome]
+    name = line.name
+    auto = line.info.get("auto")
+    if auto:
+        name += f"\n{describe_preset(document.language, line.info['preset'], auto)}"
+    output = line.info["output"]
+    size = f"{output['width']:,} × {output['height']:,}"
+    grade = _grade(document.language, line.info)
+    time = document.translate("seconds", n=f"{line.info['seconds']['total']:,.1f}")
+    return [str(number), name, size, grade, format_bytes(output["bytes"]), time]

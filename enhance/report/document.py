@@ -24,10 +24,16 @@ INK: Colour = (28, 30, 34)
 GREY: Colour = (112, 117, 125)
 _RULE: Colour = (214, 217, 222)
 
-MARGIN, GAP = 18.0, 6.0
-TITLE, LEAD, HEADING, BODY, NOTE = 20.0, 11.0, 9.5, 8.0, 6.8
+MARGIN = 18.0
+GAP = 6.0
+TITLE = 20.0
+LEAD = 11.0
+HEADING = 9.5
+BODY = 8.0
+NOTE = 6.8
 _BOTTOM = 20.0
-_PADDING = 0.9, 1.5, 0.9, 0
+_PADDING = (0.9, 1.5, 0.9, 0)
+_LAST_PADDING = (0.9, 0, 0.9, 0)
 """Top, right, bottom and left of a cell. The last column ends at the margin."""
 _FONTS = Path(__file__).parent / "fonts"
 _REPLACEMENT = "□"
@@ -49,15 +55,17 @@ class ReportDocument(FPDF):
 
     def __init__(self, language: str, kind: str, name: str = "", keywords: str = "") -> None:
         super().__init__(format="A4", unit="mm")
-        self.language, self._name = match_language(language) or DEFAULT_LANGUAGE, name
+        self.language = match_language(language) or DEFAULT_LANGUAGE
+        self._name = name
         self._heading = self.translate(f"{kind}_title")
+        title = f"{self._heading}: {name}" if name else self._heading
         self.set_margin(MARGIN)
         self.c_margin = 0
         self.alias_nb_pages(_PAGES)
         self.set_auto_page_break(True, _BOTTOM)
         self.add_font("sans", "", _FONTS / "NotoSansSC-Regular.woff")
         self.add_font("sans", "B", _FONTS / "NotoSansSC-Bold.woff")
-        self.set_title(self.clean(f"{self._heading}: {name}" if name else self._heading))
+        self.set_title(self.clean(title))
         self.set_subject(self.translate(f"{kind}_subject"))
         self.set_creator(CREATOR)
         self.set_keywords(keywords)
@@ -74,14 +82,17 @@ class ReportDocument(FPDF):
 
     def clean(self, text: str) -> str:
         """Replace characters that the font lacks and remove invisible ones, so that any file name can be printed."""
-        available, cleaned = self.fonts["sans"].cmap, ""  # type: ignore[union-attr]
+        available = self.fonts["sans"].cmap  # type: ignore[union-attr]
+        cleaned = ""
         for character in unicodedata.normalize("NFC", text):
+            category = unicodedata.category(character)
+            is_skin_tone = 0x1F3FB <= ord(character) <= 0x1F3FF  # of an emoji
             if ord(character) in available or character == _PAGES:
                 cleaned += character
-            elif character.isspace() or unicodedata.category(character) == "Cc":
+            elif character.isspace() or category == "Cc":
                 cleaned += " "
-            # Format characters, combining marks and the skin tones of emoji are shown as part of another character.
-            elif unicodedata.category(character) not in ("Cf", "Mn", "Me") and not 0x1F3FB <= ord(character) <= 0x1F3FF:
+            # Format characters, combining marks and skin tones are shown as part of another character.
+            elif category not in ("Cf", "Mn", "Me") and not is_skin_tone:
                 cleaned += _REPLACEMENT
         return cleaned
 
@@ -99,7 +110,8 @@ class ReportDocument(FPDF):
 
         The bold font holds only the report's own words.
         """
-        self.set_font("sans", "B" if bold else "", size)
+        style = "B" if bold else ""
+        self.set_font("sans", style, size)
         self.set_text_color(*colour)
         self.multi_cell(
             width,
@@ -155,14 +167,14 @@ class ReportDocument(FPDF):
         ) as table:
             for number, cells in enumerate(rows):
                 row = table.row()
+                last = len(cells) - 1
                 for column, text in enumerate(cells):
-                    is_label = not number if headings else not column
-                    span = len(widths) - column if column == len(cells) - 1 else 1
+                    is_label = number == 0 if headings else column == 0
                     row.cell(
                         "\n".join(map(self.clean, text.split("\n"))),
-                        colspan=span,
+                        colspan=len(widths) - last if column == last else 1,
                         style=FontFace(color=GREY) if is_label else None,
-                        padding=_PADDING if column + span < len(widths) else (_PADDING[0], 0, _PADDING[2], 0),
+                        padding=_LAST_PADDING if column == last else _PADDING,
                     )
 
     def framed_image(
@@ -175,7 +187,7 @@ class ReportDocument(FPDF):
             image = image.resize((image.width * factor, image.height * factor), 0)
         content = io.BytesIO()
         image.save(content, "JPEG", quality=_QUALITY, subsampling=0)
-        height = width * pixels.shape[0] / pixels.shape[1]
+        height = width * len(pixels) / pixels.shape[1]
         self.image(content, x, y, width, height, alt_text=self.clean(alt_text))
         self.rect(x, y, width, height)
         return y + height
@@ -194,4 +206,6 @@ class ReportDocument(FPDF):
 
     @property
     def _wrapping(self) -> WrapMode:
-        return WrapMode.WORD if sentence_space(self.language) else WrapMode.CHAR
+        if sentence_space(self.language):
+            return WrapMode.WORD
+        return WrapMode.CHAR

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
 
@@ -27,8 +29,9 @@ from ..presets import licence_text
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
-_WHOLE_HEIGHT, _DETAIL_HEIGHT = 78.0, 52.0
-_DETAIL_PIXELS = 480, 298  # width and height
+_WHOLE_HEIGHT = 78.0
+_DETAIL_HEIGHT = 52.0
+_DETAIL_PIXELS = (480, 298)  # width and height
 _PANORAMA = 2.6
 _DOTS_PER_MM = 300 / 25.4
 _COLOURS = {
@@ -51,9 +54,14 @@ def report_path_next_to(result: Path, input_sha256: str) -> Path:
 
     An earlier report of the same input is replaced.
     """
-    endings = itertools.chain(["", "-report"], (f"-report-{number}" for number in itertools.count(2)))
-    paths = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
-    return next(path for path in paths if not path.exists() or _is_report(path, input_sha256))
+    path = result.with_suffix(".pdf")
+    ending = "-report"
+    for number in itertools.count(2):
+        if not path.exists() or _is_report(path, input_sha256):
+            break
+        path = result.with_name(f"{result.stem}{ending}.pdf")
+        ending = f"-report-{number}"
+    return path
 
 
 def _is_report(path: Path, input_sha256: str) -> bool:
@@ -61,7 +69,8 @@ def _is_report(path: Path, input_sha256: str) -> bool:
         content = path.read_bytes()  # fpdf2 writes the metadata of a PDF without compression.
     except OSError:
         return False
-    return f"/Creator ({CREATOR})".encode() in content and f"/Keywords ({input_sha256})".encode() in content
+    keywords = f"/Keywords ({input_sha256})"
+    return f"/Creator ({CREATOR})".encode() in content and keywords.encode() in content
 
 
 def make_report(info: Info, result: FinishedRows, image: SourceImage, *, language: str = DEFAULT_LANGUAGE) -> bytes:
@@ -73,15 +82,17 @@ def make_report(info: Info, result: FinishedRows, image: SourceImage, *, languag
     name = info["input"]["name"]
     document = ReportDocument(language, "report", name, keywords=image.sha256)
     document.start(datetime.fromisoformat(info["finished"]).astimezone())
-    document.paragraph(name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}", LEAD)
+    shortened = name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}"
+    document.paragraph(shortened, LEAD)
     document.ln(2)
     _draw_images(document, image, result)
     document.ln(2)
     _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
-    before, after = document.translate("before"), document.translate("after")
-    document.rows([("", before, after), *_file_rows(document, info, image, result.size)], (42, 66, 66))
+    headings = "", document.translate("before"), document.translate("after")
+    rows = _file_rows(document, info, image, result.size)
+    document.rows([headings, *rows], (42, 66, 66))
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())
@@ -90,61 +101,92 @@ def make_report(info: Info, result: FinishedRows, image: SourceImage, *, languag
 def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedRows) -> None:
     """Draw the whole photo and the middle of it, each before and after."""
     height, width = result.size
+    icc = icc_for_screen(image)
+    half = (document.epw - GAP) / 2
     stacked = width / height > _PANORAMA
-    across = document.epw if stacked else (document.epw - GAP) / 2
-    shown = min(across, _WHOLE_HEIGHT * width / height)
-    small = small_size(width, height, round(max(shown, shown * height / width) * _DOTS_PER_MM))
-    wide, tall = min(width, _DETAIL_PIXELS[0]), min(height, _DETAIL_PIXELS[1])  # As the page shows it, pixel for pixel.
-    top, left = (height - tall) // 2, (width - wide) // 2
-    region = slice(top, top + tall), slice(left, left + wide)
-    after = Thumbnail(height, width, channels=result.channels, size=small)
-    after.add_all(result)
-    crop = to_screen(result.rows(top, top + tall)[:, region[1]])
-    sizes = _pixels(document, image.width, image.height), _pixels(document, width, height)
-    _draw_pair(document, (whole_image(image, small), after.pixels), sizes, icc_for_screen(image), shown, stacked)
+    shown = min(document.epw if stacked else half, _WHOLE_HEIGHT * width / height)
+    longer = max(shown, shown * height / width)
+    small = small_size(width, height, round(longer * _DOTS_PER_MM))
+    thumbnail = Thumbnail(height, width, channels=result.channels, size=small)
+    thumbnail.add_all(result)
+    before = Figure(whole_image(image, small), _pixels(document, image.width, image.height))
+    after = Figure(thumbnail.pixels, _pixels(document, width, height))
+    _draw_pair(document, before, after, icc, shown, stacked=stacked)
     document.ln(2)
-    size = f"{crop.shape[1]} × {crop.shape[0]}"
-    captions = document.translate("report_detail_before"), document.translate("report_detail_after", size=size)
-    detail_width = min((document.epw - GAP) / 2, _DETAIL_HEIGHT * crop.shape[1] / crop.shape[0])
-    upscaled = _upscale(image, result.size, region)
-    _draw_pair(document, (upscaled, crop), captions, icc_for_screen(image), detail_width, False)
+    # As the page shows it, pixel for pixel.
+    wide = min(width, _DETAIL_PIXELS[0])
+    tall = min(height, _DETAIL_PIXELS[1])
+    rows = _middle(height, tall)
+    columns = _middle(width, wide)
+    crop = to_screen(result.rows(rows.start, rows.stop)[:, columns])
+    size = f"{wide} × {tall}"
+    upscaled = _upscale(image, result.size, (rows, columns))
+    before = Figure(upscaled, document.translate("report_detail_before"))
+    after = Figure(crop, document.translate("report_detail_after", size=size))
+    _draw_pair(document, before, after, icc, min(half, _DETAIL_HEIGHT * wide / tall))
+
+
+def _middle(length: int, part: int) -> slice:
+    start = (length - part) // 2
+    return slice(start, start + part)
 
 
 def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.ndarray:
     """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA [h, w, C]."""
-    (top, bottom), rows = _source(region[0], image.height / size[0], image.height)
-    (left, right), columns = _source(region[1], image.width / size[1], image.width)
-    part = to_screen(image.rows(rows.start, rows.stop, columns))
-    shape = region[1].stop - region[1].start, region[0].stop - region[0].start
-    return np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC, (left, top, right, bottom)))
+    height, width = size
+    rows, columns = region
+    (top, bottom), source_rows = _source(rows, image.height / height, image.height)
+    (left, right), source_columns = _source(columns, image.width / width, image.width)
+    part = to_screen(image.rows(source_rows.start, source_rows.stop, source_columns))
+    shape = columns.stop - columns.start, rows.stop - rows.start
+    box = left, top, right, bottom
+    return np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC, box))
 
 
 def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float], slice]:
     """Return the source pixels that a bicubic filter reads for a span, and the position of the span within them."""
-    first, last = span.start * ratio, span.stop * ratio
+    first = span.start * ratio
+    last = span.stop * ratio
     halo = math.ceil(2 * max(ratio, 1)) + 1
-    start, stop = max(0, math.floor(first) - halo), min(length, math.ceil(last) + halo)
+    start = max(0, math.floor(first) - halo)
+    stop = min(length, math.ceil(last) + halo)
     return (first - start, min(last, length) - start), slice(start, stop)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Pixels, uint8 RGB or RGBA [h, w, C], and their caption."""
+
+    pixels: np.ndarray
+    caption: str
 
 
 def _draw_pair(
     document: ReportDocument,
-    images: tuple[np.ndarray, np.ndarray],
-    captions: tuple[str, str],
+    before: Figure,
+    after: Figure,
     icc: bytes | None,
     width: float,
-    stacked: bool,
+    *,
+    stacked: bool = False,
 ) -> None:
     """Draw before and after side by side, or one above the other, each with its caption below."""
-    top, bottom = document.y, document.y
-    for number, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
-        label = document.translate(("before", "after")[number])
-        x = MARGIN if stacked or number == 0 else MARGIN + (document.epw + GAP) / 2
-        y = bottom if stacked else top
-        document.set_y(document.framed_image(pixels, icc, x, y, width, f"{label}: {caption}") + 1)
-        document.set_x(x)
-        document.paragraph(f"{label} · {caption}", NOTE, colour=GREY, width=(document.epw - GAP) / 2)
-        bottom = max(bottom, document.y) + (2 if stacked else 0)
+    top = document.y
+    bottom = top
+    x = MARGIN
+    for key, figure in (("before", before), ("after", after)):
+        label = document.translate(key)
+        alt_text = f"{label}: {figure.caption}"
+        y = document.framed_image(figure.pixels, icc, x, top, width, alt_text)
+        document.set_xy(x, y + 1)
+        caption = f"{label} · {figure.caption}"
+        document.paragraph(caption, NOTE, colour=GREY, width=(document.epw - GAP) / 2)
+        bottom = max(bottom, document.y)
+        if stacked:
+            bottom += 2
+            top = bottom
+        else:
+            x += (document.epw + GAP) / 2
     document.set_xy(MARGIN, bottom)
 
 
@@ -154,52 +196,84 @@ def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, fl
 
 def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
     """Return the request and its outcome."""
-    agreement, rating = info["agreement_db"], ""
-    if grade := grade_in(info):
-        word = document.translate(f"fidelity_{grade}")
-        rating = document.translate("fidelity_of", word=word, db=f"{info['fidelity_worst_db']:.1f}")
-    time = document.translate("seconds", n=f"{info['seconds']['total']:,.1f}")
-    if info["cached"]:
-        time = f"{time} · {document.translate('report_cached')}"
-    _, _, *adjustments = settings_in(info).describe(document.language).split(" · ")  # after preset and size
-    return {
+    height, width = size
+    _, _, *adjustments = settings_in(info).describe(document.language).split(" · ")
+    facts = {
         "preset": describe_preset(document.language, info["preset"], info.get("auto")),
-        "settings": " · ".join(adjustments),
-        "size": _pixels(document, *size[::-1]),
-        **({"report_faces": str(info["faces"]["found"])} if "faces" in info else {}),
-        "fidelity": rating,
-        **({} if agreement is None else {"row_agreement": f"{agreement:.1f} dB"}),
-        "row_time": time,
+        "settings": " · ".join(adjustments),  # without preset and size
+        "size": _pixels(document, width, height),
     }
+    if "faces" in info:
+        facts["report_faces"] = str(info["faces"]["found"])
+    facts["fidelity"] = ""
+    grade = grade_in(info)
+    if grade:
+        word = document.translate(f"fidelity_{grade}")
+        decibels = f"{info['fidelity_worst_db']:.1f}"
+        facts["fidelity"] = document.translate("fidelity_of", word=word, db=decibels)
+    if info["agreement_db"] is not None:
+        facts["row_agreement"] = f"{info['agreement_db']:.1f} dB"
+    facts["row_time"] = document.translate("seconds", n=f"{info['seconds']['total']:,.1f}")
+    if info["cached"]:
+        facts["row_time"] += f" · {document.translate('report_cached')}"
+    return facts
 
 
 def _file_rows(
     document: ReportDocument, info: Info, image: SourceImage, size: tuple[int, int]
 ) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
-    input_size, output_size, output = (image.width, image.height), size[::-1], info["output"]
-    lost = output.get("notes", ())
-    backgrounds = {"on_white", "on_black"} & {*lost}
-    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None or backgrounds else "A")
-    sizes = [_pixels(document, *one) for one in (input_size, output_size)]
+    height, width = size
+    output = info["output"]
     dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
-    prints = [format_print_size(document.language, *one, dpi=dpi) for one in (input_size, output_size)]
-    form, quality = FORMATS[output.get("format", "png")].name, output.get("quality")
-    kind = document.translate("report_quality", format=form, quality=quality) if quality else form
-    file_sizes = [_bytes(document, *one) for one in ((image.bytes, image.format.upper()), (output["bytes"], kind))]
-    bits = 8 if {"eight_bits", "in_srgb"} & {*lost} else image.bits
-    profile = profile_name(image.icc)
-    after = [_colours(document, mode, bits, "sRGB" if "in_srgb" in lost else profile)]
-    after += [document.translate(f"batch_{background}", format=form) for background in backgrounds]
-    colours = _colours(document, image.mode, image.bits, profile), " · ".join(after)
+    form = FORMATS[output.get("format", "png")].name
+    kind = form
+    quality = output.get("quality")
+    if quality:
+        kind = document.translate("report_quality", format=form, quality=quality)
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
-        (document.translate("report_size"), *sizes),
-        (document.translate("fact_print", dpi=dpi), *prints),
-        (document.translate("fact_disk"), *file_sizes),
-        (document.translate("report_colour"), *colours),
-        ("SHA-256", *(f"{one[:32]}\n{one[32:]}".strip() for one in (image.sha256, output["sha256"]))),
+        (
+            document.translate("report_size"),
+            _pixels(document, image.width, image.height),
+            _pixels(document, width, height),
+        ),
+        (
+            document.translate("fact_print", dpi=dpi),
+            format_print_size(document.language, image.width, image.height, dpi=dpi),
+            format_print_size(document.language, width, height, dpi=dpi),
+        ),
+        (
+            document.translate("fact_disk"),
+            _bytes(document, image.bytes, image.format.upper()),
+            _bytes(document, output["bytes"], kind),
+        ),
+        (
+            document.translate("report_colour"),
+            _colours(document, image.mode, image.bits, profile_name(image.icc)),
+            _output_colours(document, image, output.get("notes", ()), form),
+        ),
+        ("SHA-256", _two_lines(image.sha256), _two_lines(output["sha256"])),
     ]
+
+
+def _output_colours(document: ReportDocument, image: SourceImage, notes: Collection[str], form: str) -> str:
+    """Return the colours of an output file of the format `form`, which lost what `notes` state."""
+    mode = "L" if image.grey else "RGB"
+    backgrounds = {"on_white", "on_black"}.intersection(notes)
+    if image.alpha is not None and not backgrounds:
+        mode += "A"
+    bits = image.bits
+    if "eight_bits" in notes or "in_srgb" in notes:
+        bits = 8
+    profile = "sRGB" if "in_srgb" in notes else profile_name(image.icc)
+    parts = [_colours(document, mode, bits, profile)]
+    parts += [document.translate(f"batch_{background}", format=form) for background in backgrounds]
+    return " · ".join(parts)
+
+
+def _two_lines(sha256: str) -> str:
+    return f"{sha256[:32]}\n{sha256[32:]}".strip()
 
 
 def _run_facts(document: ReportDocument, info: Info) -> Facts:
@@ -226,8 +300,9 @@ def _result_name(info: Info) -> str:
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
+    size = document.translate("size_in_pixels", width=f"{width:,}", height=f"{height:,}")
     megapixels = PixelCount(width * height).message(document.language)
-    return f"{document.translate('size_in_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
+    return f"{size} · {megapixels}"
 
 
 def _bytes(document: ReportDocument, count: int, kind: str) -> str:
@@ -235,9 +310,12 @@ def _bytes(document: ReportDocument, count: int, kind: str) -> str:
 
 
 def _colours(document: ReportDocument, mode: str, bits: int, profile: str | None) -> str:
-    kind = mode.partition(";")[0]
-    colour = document.translate(_COLOURS[kind]) if kind in _COLOURS else kind
+    colour, _, _ = mode.partition(";")
+    if colour in _COLOURS:
+        colour = document.translate(_COLOURS[colour])
     text = document.translate("report_bits", colour=colour, bits=bits)
     if profile == "unnamed":
         profile = document.translate("report_profile_unnamed")
-    return f"{text} · {profile}" if profile else text
+    if profile:
+        text += f" · {profile}"
+    return text

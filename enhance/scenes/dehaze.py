@@ -30,27 +30,38 @@ _GUIDE_RADIUS = 0.1
 _AIR_PATCH = 0.04
 _TEXTURE_PATCH = 0.03
 
-_GUIDE_SMOOTHNESS = 3e-4
+_FLAT_VARIANCE = 3e-4  # below this variance, the guide is flat
 _AIR_QUANTILE = 0.7  # the airlight is estimated in the haziest 30% of the image,
 _AIR_SHARE = 0.005  # in the brightest 0.5% of the dark channel there
-_NO_AIRLIGHT, _SURE_AIRLIGHT = 0.4, 0.5
+_NO_AIRLIGHT = 0.4
+_SURE_AIRLIGHT = 0.5
 
 _TEXTURED = 0.004  # a level of 255; below it there is no texture
 _LEAST_TEXTURED = 0.1
-_SKY_TEXTURE, _SKY_LIGHT, _SKY_AREA, _SKY_KEPT = 0.007, 0.8, 0.02, 0.8
+_SKY_TEXTURE = 0.007
+_SKY_LIGHT = 0.8
+_SKY_AREA = 0.02
+_SKY_KEPT = 0.8
 
 # Measured on 45 clear photos, the same photos under 30% haze, and skies, snow and sand without haze: the darkest pixels
 # of clear photos are at most 0.09, under haze 0.2 and more. The darkest red, green and blue of haze differ by 0.18. The
 # sharpest edges of skies and snow are at most 0.05 of their contrast, those of photos under haze 0.12 and more.
-_DARKEST, _LEAST_DARK, _MOST_COLOUR = 0.0005, 0.12, 0.22
-_SHARPEST, _CONTRAST, _LEAST_EDGE, _EDGE_BLUR = 0.998, (0.01, 0.99), 0.08, 1.0
+_DARKEST = 0.0005
+_LEAST_DARK = 0.12
+_MOST_COLOUR = 0.22
+_SHARPEST = 0.998
+_CONTRAST = (0.01, 0.99)
+_LEAST_EDGE = 0.08
+_EDGE_BLUR = 1.0
 
 
 # Measured: the median veil of clear colour photos was at most 0.04 above the floor, under light haze 0.1 and more.
 # A grey image has one channel instead of three that can be dark: clear ones reach 0.3.
-_COLOUR, _GREY = np.array([0.07, 0.07, 0.2]), np.array([0.12, 0.3, 0.5])
+_COLOUR = np.array([0.07, 0.07, 0.2])
+_GREY = np.array([0.12, 0.3, 0.5])
 """The dark channel of a clear image, and the amounts of haze between which the effect fades in."""
-_GREY_CHROMA, _COLOUR_CHROMA = 0.03, 0.07
+_GREY_CHROMA = 0.03
+_COLOUR_CHROMA = 0.07
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +92,31 @@ def find_haze(rgb: np.ndarray) -> Haze:
     side = min(light.shape[:2])
     guide = light.mean(axis=2)
     airlight = _airlight(light, side)
-    dark = np.minimum((light / np.maximum(airlight, _LEAST_AIRLIGHT)).min(axis=2), 1)
+    relative = light / np.maximum(airlight, _LEAST_AIRLIGHT)
+    dark = np.minimum(relative.min(axis=2), 1)
     texture = _texture(guide, side)
     sky = _sky(dark, texture, side)
     floor, none, full = _threshold(light)
-    opened = np.clip((_opening(_erode(dark, 3), side) - floor) / (1 - floor), 0, 1)
+    opened = _opening(_erode(dark, 3), side)
+    opened = np.clip((opened - floor) / (1 - floor), 0, 1)
     ground = sky < 0.5
-    has_texture = (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED
-    amount = float(np.median(opened[ground])) if has_texture else 0.0
-    share = _fade(amount, none, full) * _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
+    amount = 0.0
+    if (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED:
+        amount = float(np.median(opened[ground]))
+    share = _fade(amount, none, full)
+    share *= _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
     veil = _blur(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
-    slope, offset = _guided_coefficients(guide, veil, max(1, int(_GUIDE_RADIUS * side)), _GUIDE_SMOOTHNESS)
-    return Haze(np.clip(airlight, _LEAST_AIRLIGHT, 1), share * amount, share * slope, share * offset, *rgb.shape[:2])
+    radius = max(1, int(_GUIDE_RADIUS * side))
+    slope, offset = _guided_coefficients(guide, veil, radius)
+    height, width, _ = rgb.shape
+    return Haze(
+        airlight=np.clip(airlight, _LEAST_AIRLIGHT, 1),
+        amount=share * amount,
+        slope=share * slope,
+        offset=share * offset,
+        height=height,
+        width=width,
+    )
 
 
 def haze_amount(rgb: np.ndarray) -> float:
@@ -107,8 +131,10 @@ def haze_amount(rgb: np.ndarray) -> float:
         return 0.0
     grey = _blur(light.mean(axis=2), _EDGE_BLUR)  # without its noise
     contrast = np.ptp(np.quantile(grey, _CONTRAST))
-    edge = np.quantile(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), _SHARPEST)
-    return find_haze(rgb).amount if edge >= _LEAST_EDGE * contrast else 0.0
+    edges = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
+    if np.quantile(edges, _SHARPEST) < _LEAST_EDGE * contrast:
+        return 0.0
+    return find_haze(rgb).amount
 
 
 def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int = 0, left: int = 0) -> np.ndarray:
@@ -120,11 +146,16 @@ def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int 
     if strength == 0 or haze.amount == 0:
         return rgb.copy()
     levels = float(np.iinfo(rgb.dtype).max)
-    rows, columns = slice(top, top + rgb.shape[0]), slice(left, left + rgb.shape[1])
+    height, width, _ = rgb.shape
+    rows = slice(top, top + height)
+    columns = slice(left, left + width)
     light = rgb.astype(np.float32)
-    guide = cv2.transform(light, np.full((1, 3), 1 / (3 * levels), np.float32)).reshape(rgb.shape[:2])
-    veil = _upscale(haze.slope, haze, rows, columns) * guide + _upscale(haze.offset, haze, rows, columns)
-    transmission = np.maximum(1 - strength * np.clip(veil, 0, 1), _LEAST_TRANSMISSION)
+    mean = np.full((1, 3), 1 / (3 * levels), np.float32)
+    guide = cv2.transform(light, mean).reshape(height, width)
+    slope = _upscale(haze.slope, haze, rows, columns)
+    offset = _upscale(haze.offset, haze, rows, columns)
+    veil = np.clip(slope * guide + offset, 0, 1)
+    transmission = np.maximum(1 - strength * veil, _LEAST_TRANSMISSION)
     airlight = haze.airlight * np.float32(levels)
     light -= airlight
     light /= transmission[..., None]
@@ -134,13 +165,15 @@ def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int 
 
 def _upscale(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:
     """Return rows and columns of a map that is upscaled to the size of the image, bilinearly."""
-    positions = (np.arange(rows.start, rows.stop) + 0.5) * (reduced.shape[0] / haze.height) - 0.5
-    positions = np.clip(positions, 0, reduced.shape[0] - 1)
+    last = len(reduced) - 1
+    positions = (np.arange(rows.start, rows.stop) + 0.5) * (len(reduced) / haze.height) - 0.5
+    positions = np.clip(positions, 0, last)
     above = positions.astype(np.intp)
-    below = np.minimum(above + 1, reduced.shape[0] - 1)
+    below = np.minimum(above + 1, last)
     weight = (positions - above).astype(np.float32)[:, None]
-    enlarged = reduced[above] * (1 - weight) + reduced[below] * weight
-    return cv2.resize(enlarged, (haze.width, len(enlarged)), interpolation=cv2.INTER_LINEAR)[:, columns]
+    tall = reduced[above] * (1 - weight) + reduced[below] * weight
+    size = haze.width, len(tall)
+    return cv2.resize(tall, size, interpolation=cv2.INTER_LINEAR)[:, columns]
 
 
 def _downscale(rgb: np.ndarray) -> np.ndarray:
@@ -150,7 +183,8 @@ def _downscale(rgb: np.ndarray) -> np.ndarray:
     away, which would hide the texture of a sky.
     """
     levels = np.float32(np.iinfo(rgb.dtype).max)
-    return _shrink(_shrink(rgb, 4 * _REDUCED_SIDE).astype(np.float32) / levels, _REDUCED_SIDE)
+    light = _shrink(rgb, 4 * _REDUCED_SIDE).astype(np.float32) / levels
+    return _shrink(light, _REDUCED_SIDE)
 
 
 def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
@@ -169,7 +203,8 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
     window of the dark channel is larger.
     """
     dark = light.min(axis=2)
-    veil = _blur(_opening(_erode(dark, 3), side), _VEIL_BLUR * side)
+    opened = _opening(_erode(dark, 3), side)
+    veil = _blur(opened, _VEIL_BLUR * side)
     haziest = veil >= np.quantile(veil, _AIR_QUANTILE)
     patches = _erode(dark, _odd(_AIR_PATCH * side))
     brightest = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
@@ -194,41 +229,42 @@ def _texture(grey: np.ndarray, side: int) -> np.ndarray:
     """Return the local standard deviation."""
     radius = _odd(_TEXTURE_PATCH * side) // 2
     mean = _mean(grey, radius)
-    return np.sqrt(np.maximum(_mean(grey * grey, radius) - mean * mean, 0))
+    variance = _mean(grey * grey, radius) - mean * mean
+    return np.sqrt(np.maximum(variance, 0))
 
 
 def _threshold(light: np.ndarray) -> list[float]:
     """Interpolate between the thresholds of grey and colour images, by the most colourful pixels."""
-    chroma = float(np.quantile(light.max(axis=2) - light.min(axis=2), 0.995))
+    chroma = float(np.quantile(np.ptp(light, axis=2), 0.995))
     colour = min(max((chroma - _GREY_CHROMA) / (_COLOUR_CHROMA - _GREY_CHROMA), 0), 1)
     return (colour * _COLOUR + (1 - colour) * _GREY).tolist()
 
 
-def _guided_coefficients(
-    guide: np.ndarray, coarse: np.ndarray, radius: int, smoothness: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _guided_coefficients(guide: np.ndarray, coarse: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """Return slope and offset [H, W] of a guided filter, `slope * guide + offset`, which smooths `coarse`.
 
-    `guide` and `coarse` are float32 [H, W], the guide in 0..1. `smoothness` is the variance below which the guide is
-    flat. Slope and offset can be upscaled and applied to a finer guide. He, Sun, Tang: Guided image filtering, 2010,
-    equations 5, 6 and 9; Fast guided filter, 2015.
+    `guide` and `coarse` are float32 [H, W], the guide in 0..1. Slope and offset can be upscaled and
+    applied to a finer guide. He, Sun, Tang: Guided image filtering, 2010, equations 5, 6 and 9; Fast
+    guided filter, 2015.
     """
-    mean_guide, mean_coarse = _mean(guide, radius), _mean(coarse, radius)
+    mean_guide = _mean(guide, radius)
+    mean_coarse = _mean(coarse, radius)
     covariance = _mean(guide * coarse, radius) - mean_guide * mean_coarse
     variance = _mean(guide * guide, radius) - mean_guide * mean_guide
-    slope = covariance / (np.maximum(variance, 0) + smoothness)
-    return _mean(slope, radius), _mean(mean_coarse - slope * mean_guide, radius)
+    slope = covariance / (np.maximum(variance, 0) + _FLAT_VARIANCE)
+    offset = mean_coarse - slope * mean_guide
+    return _mean(slope, radius), _mean(offset, radius)
 
 
 def _mean(plane: np.ndarray, radius: int) -> np.ndarray:
-    return cv2.blur(plane, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
+    side = 2 * radius + 1
+    return cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT)
 
 
 def _opening(plane: np.ndarray, side: int) -> np.ndarray:
     """Return the morphological opening, with reflection at the border."""
     window = _odd(_WINDOW * side)
-    border = (window,) * 4
-    wide = cv2.copyMakeBorder(plane, *border, borderType=cv2.BORDER_REFLECT)
+    wide = cv2.copyMakeBorder(plane, window, window, window, window, borderType=cv2.BORDER_REFLECT)
     opened = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((window, window), np.uint8))
     return opened[window:-window, window:-window]
 

@@ -6,7 +6,8 @@ Faces of less than about 16 px in a small image, or 1/150 of the long side of a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -39,15 +40,17 @@ SMALLEST_FACE = 16
 # and rotated.
 _LONGER_SIDES = (320, 640, 1280)
 _LARGEST_SIDE = 2560
-_ROTATIONS = (0, 45, -45, 90, -90, 180)
+_ROTATIONS = (45, -45, 90, -90, 180)
 # Measured on eight photos with 16 faces, also rotated, noisy, dark, blurred and compressed, and on thirteen without:
 # faces scored at least 0.82, other objects at most 0.77, except for the face of a cheetah cub.
 _SCORE = 0.8
+_SUPPRESSED_OVERLAP = 0.3
 _OVERLAP = 0.5
 _WORST_SCALE = 0.5
 
 _ROUGH_SIDES = (112,)
-_MOST_ROUNDS, _SETTLED = 4, 4.0  # the largest move of a landmark, of 512
+_MOST_ROUNDS = 4
+_SETTLED = 4.0  # the largest move of a landmark, of 512
 _FINE_SIDES = (112, 240, 256)
 _FINE_ROTATIONS = (-20, -10, 0, 10, 20)
 _FINE_MARGIN = 0.35
@@ -77,16 +80,20 @@ class Face:
     @property
     def is_restorable(self) -> bool:
         """Whether the face is neither tiny nor sharper than a restored one."""
-        return self.size >= SMALLEST_FACE and scale_of(similarity(self.landmarks, TEMPLATE)) >= _WORST_SCALE
+        return self.size >= SMALLEST_FACE and scale_of(self._to_template) >= _WORST_SCALE
 
     def is_visible(self, box: Box) -> bool:
         """Return whether a restoration can change pixels in `box`."""
-        corners = _corners(similarity(self.landmarks, TEMPLATE), CROP)
+        corners = _corners(self._to_template, CROP)
         left, top = corners.min(axis=0)
         right, bottom = corners.max(axis=0)
-        return bool(
-            left < box.left + box.width and right > box.left and top < box.top + box.height and bottom > box.top
-        )
+        overlaps_columns = left < box.left + box.width and right > box.left
+        overlaps_rows = top < box.top + box.height and bottom > box.top
+        return bool(overlaps_columns and overlaps_rows)
+
+    @property
+    def _to_template(self) -> np.ndarray:
+        return similarity(self.landmarks, TEMPLATE)
 
 
 def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -> tuple[Face, ...]:
@@ -102,18 +109,26 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
         return ()
     eight_bit = rgb
     if rgb.dtype == np.uint16:  # its high bytes, without a temporary array of that size
-        eight_bit = np.right_shift(rgb, 8, out=np.empty(rgb.shape, np.uint8), casting="unsafe")
-    found = [face for matrix, view in _views(eight_bit) for face in _detect(network, view, matrix)]
-    faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)[:MOST_FACES]
-    return tuple(_refine(face, eight_bit, network) if precise and face.is_restorable else face for face in faces)
+        eight_bit = np.empty(rgb.shape, np.uint8)
+        np.right_shift(rgb, 8, out=eight_bit, casting="unsafe")
+    found: list[Face] = []
+    for matrix, view in _views(eight_bit):
+        found += _detect(network, view, matrix)
+    faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)
+    faces = faces[:MOST_FACES]
+    if precise:
+        faces = [_refine(face, eight_bit, network) if face.is_restorable else face for face in faces]
+    return tuple(faces)
 
 
 def _load(path: Path) -> cv2.FaceDetectorYN:
     if not path.is_file():
         raise WeightsError("faces_detector_missing", path=path)
     model = np.fromfile(path, np.uint8)
+    no_config = np.empty(0, np.uint8)
+    size = (320, 320)  # until `_detect` sets it
     try:
-        return cv2.FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), (320, 320), _SCORE, 0.3, 5 * MOST_FACES)
+        return cv2.FaceDetectorYN.create("onnx", model, no_config, size, _SCORE, _SUPPRESSED_OVERLAP, 5 * MOST_FACES)
     except cv2.error as error:
         raise WeightsError("faces_detector_unusable", path=path) from error
 
@@ -126,17 +141,26 @@ def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if side > max(2 * longer, _LONGER_SIDES[0]):
             continue
         scale = side / longer
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        view = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        shrunk = np.array([[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]])
-        for degrees in _ROTATIONS if side < _LARGEST_SIDE else (0,):
+        size = _scaled_size(width, height, scale)
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        view = cv2.resize(rgb, size, interpolation=interpolation)
+        to_view = np.array([[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]])
+        yield to_view, view
+        if side == _LARGEST_SIDE:
+            continue
+        for degrees in _ROTATIONS:
             matrix, canvas = _rotation(size, degrees)
-            yield compose(shrunk, matrix), cv2.warpAffine(view, matrix, canvas) if degrees else view
+            yield compose(to_view, matrix), cv2.warpAffine(view, matrix, canvas)
+
+
+def _scaled_size(width: float, height: float, scale: float = 1.0) -> tuple[int, int]:
+    """Return the whole width and height, at least 1, of an image that is scaled."""
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _rotation_matrix(degrees: float) -> np.ndarray:
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[cosine, -sine], [sine, cosine]])
+    angle = np.radians(degrees)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
@@ -144,21 +168,27 @@ def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[
     rotation = _rotation_matrix(degrees)
     canvas = np.abs(rotation) @ size
     shift = canvas / 2 - rotation @ (np.array(size) / 2)
-    return np.column_stack([rotation, shift]), (max(1, round(canvas[0])), max(1, round(canvas[1])))
+    return np.column_stack([rotation, shift]), _scaled_size(*canvas)
 
 
 def _detect(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -> Iterator[Face]:
     """Yield the faces in a view of the image, in the pixels of the image."""
-    network.setInputSize((view.shape[1], view.shape[0]))
+    height, width, _ = view.shape
+    network.setInputSize((width, height))
     _, rows = network.detect(np.ascontiguousarray(view[..., ::-1]))
+    if rows is None:
+        return
     back = invert(matrix)
     scale = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
-    for row in np.empty((0, 15)) if rows is None else np.asarray(rows, np.float64):
-        left, top, width, height = row[:4]
-        middle = transform(back, np.array([[left + width / 2, top + height / 2]]))[0]
-        width, height = width * scale, height * scale
-        box = (middle[0] - width / 2, middle[1] - height / 2, width, height)
-        yield Face(tuple(map(float, box)), transform(back, row[4:14].reshape(5, 2)), float(row[14]))  # type: ignore[arg-type]
+    for row in rows.astype(np.float64):
+        corner = row[:2]
+        size = row[2:4]
+        landmarks = row[4:14].reshape(5, 2)
+        (middle,) = transform(back, np.array([corner + size / 2]))
+        size = size * scale
+        left, top = (middle - size / 2).tolist()
+        box = left, top, *size.tolist()
+        yield Face(box, transform(back, landmarks), float(row[14]))
 
 
 def _remove_duplicates(faces: Sequence[Face]) -> list[Face]:
@@ -172,10 +202,12 @@ def _remove_duplicates(faces: Sequence[Face]) -> list[Face]:
 
 def _overlap(one: Face, other: Face) -> float:
     """Return the common area as a share of the smaller box."""
-    (left, top, width, height), (x, y, wide, high) = one.box, other.box
-    across = min(left + width, x + wide) - max(left, x)
-    down = min(top + height, y + high) - max(top, y)
-    return max(across, 0.0) * max(down, 0.0) / min(width * height, wide * high)
+    left, top, width, height = one.box
+    x, y, other_width, other_height = other.box
+    across = min(left + width, x + other_width) - max(left, x)
+    down = min(top + height, y + other_height) - max(top, y)
+    smaller = min(width * height, other_width * other_height)
+    return max(across, 0.0) * max(down, 0.0) / smaller
 
 
 def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
@@ -186,33 +218,38 @@ def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
     """
     landmarks = face.landmarks
     for _ in range(_MOST_ROUNDS):
-        before, landmarks = landmarks, _landmarks(landmarks, rgb, network, _ROUGH_SIDES)
+        before = landmarks
+        landmarks = _landmarks(before, rgb, network, _ROUGH_SIDES)
         aligned = similarity(before, TEMPLATE)
-        if np.linalg.norm(transform(aligned, landmarks) - transform(aligned, before), axis=1).max() < _SETTLED:
+        moves = transform(aligned, landmarks) - transform(aligned, before)
+        if np.linalg.norm(moves, axis=1).max() < _SETTLED:
             break
-    return Face(face.box, _landmarks(landmarks, rgb, network, _FINE_SIDES), face.score)
+    return replace(face, landmarks=_landmarks(landmarks, rgb, network, _FINE_SIDES))
 
 
 def _landmarks(landmarks: np.ndarray, rgb: np.ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]) -> np.ndarray:
     """Return the mean landmarks in several views of a face; unchanged if too few views show it."""
     aligned = similarity(landmarks, TEMPLATE)
-    views = [
-        one
-        for side in sides
-        for degrees in _FINE_ROTATIONS
-        for mirrored in (False, True)
-        if (one := _landmarks_in_view(rgb, aligned, network, side, degrees, mirrored)) is not None
-    ]
+    views: list[np.ndarray] = []
+    for side, degrees, mirrored in product(sides, _FINE_ROTATIONS, (False, True)):
+        seen = _landmarks_in_view(rgb, aligned, network, side, degrees, mirrored)
+        if seen is not None:
+            views.append(seen)
     if len(views) < 3:
         return landmarks
     found = np.array(views)  # [n, 5, 2]
-    distances = np.linalg.norm(found - np.median(found, axis=0), axis=2).max(axis=1)
-    without_outliers = found[distances <= max(_TOLERANCE, distances.min())]
+    deviations = np.linalg.norm(found - np.median(found, axis=0), axis=2).max(axis=1)
+    without_outliers = found[deviations <= max(_TOLERANCE, deviations.min())]
     return transform(invert(aligned), without_outliers.mean(axis=0))
 
 
 def _landmarks_in_view(
-    rgb: np.ndarray, aligned: np.ndarray, network: cv2.FaceDetectorYN, side: int, degrees: float, mirrored: bool
+    rgb: np.ndarray,
+    aligned: np.ndarray,
+    network: cv2.FaceDetectorYN,
+    side: int,
+    degrees: float,
+    mirrored: bool,
 ) -> np.ndarray | None:
     """Return the landmarks in the aligned crop, detected in one small view of it; None if there are none.
 
@@ -222,16 +259,20 @@ def _landmarks_in_view(
     rotation = _rotation_matrix(degrees) * (side / CROP)
     if mirrored:
         rotation = rotation * [-1, 1]
-    view = np.column_stack([rotation, np.full(2, room / 2) - rotation @ np.full(2, CROP / 2)])
-    pixels = np.clip(np.rint(sample(rgb, compose(aligned, view), room)), 0, 255).astype(np.uint8)
+    shift = np.full(2, room / 2) - rotation @ np.full(2, CROP / 2)
+    view = np.column_stack([rotation, shift])
+    levels = np.rint(sample(rgb, compose(aligned, view), room))
+    pixels = np.clip(levels, 0, 255).astype(np.uint8)
     order = [1, 0, 2, 4, 3] if mirrored else slice(None)  # Left and right are swapped.
-    found = [face.landmarks[order] for face in _detect(network, pixels, view)]
-
-    def distance(landmarks: np.ndarray) -> float:
-        return float(np.linalg.norm(landmarks.mean(axis=0) - TEMPLATE.mean(axis=0)))
-
-    nearest = min(found, key=distance, default=None)
-    return None if nearest is None or distance(nearest) > _TOLERANCE else nearest
+    nearest = None
+    least = _TOLERANCE
+    for face in _detect(network, pixels, view):
+        landmarks = face.landmarks[order]
+        distance = np.linalg.norm(landmarks.mean(axis=0) - TEMPLATE.mean(axis=0))
+        if distance <= least:
+            nearest = landmarks
+            least = distance
+    return nearest
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -240,14 +281,17 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Umeyama, Least-squares estimation of transformation parameters between two point patterns, 1991,
     equations 40 to 43.
     """
-    from_mean, to_mean = points.mean(axis=0), targets.mean(axis=0)
-    centred, aimed = points - from_mean, targets - to_mean
-    u, values, v = np.linalg.svd(aimed.T @ centred / len(points))
+    from_mean = points.mean(axis=0)
+    to_mean = targets.mean(axis=0)
+    centred = points - from_mean
+    covariance = (targets - to_mean).T @ centred / len(points)
+    u, values, v = np.linalg.svd(covariance)
     # A negative determinant is a reflection. The axis with the smaller singular value is then reversed.
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(v))])
     rotation = (u * signs) @ v
     scale = (values * signs).sum() / (centred**2).sum() * len(points)
-    return np.column_stack([scale * rotation, to_mean - scale * rotation @ from_mean])
+    matrix = scale * rotation
+    return np.column_stack([matrix, to_mean - matrix @ from_mean])
 
 
 def scale_of(matrix: np.ndarray) -> float:
@@ -267,7 +311,8 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 def compose(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     """Return the 2x3 transform that applies two, one after the other."""
-    return np.column_stack([then[:, :2] @ first[:, :2], then[:, :2] @ first[:, 2] + then[:, 2]])
+    linear = then[:, :2]
+    return np.column_stack([linear @ first[:, :2], linear @ first[:, 2] + then[:, 2]])
 
 
 def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -290,28 +335,37 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     scale = scale_of(matrix)
     if scale < _SMOOTH_BELOW:
         height, width = part.shape[:2]
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+        size = _scaled_size(width, height, scale)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        across, down = size[0] / width, size[1] / height  # The centre of a pixel has integer coordinates.
+        across = size[0] / width
+        down = size[1] / height
+        # The centre of a pixel has integer coordinates.
         to_original = np.array([[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]])
         matrix = compose(to_original, matrix)
     return cv2.warpAffine(
-        part.astype(np.float32), matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        part.astype(np.float32),
+        matrix,
+        (side, side),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
 
 
 def _visible_part(pixels: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of the image that the square shows, and the matrix for it."""
-    corners, margin = _corners(matrix, side), 4 + 4 / scale_of(matrix)
+    corners = _corners(matrix, side)
+    margin = 4 + 4 / scale_of(matrix)
     height, width = pixels.shape[:2]
-    left, top = np.floor(corners.min(axis=0) - margin).astype(int)
-    right, bottom = np.ceil(corners.max(axis=0) + margin).astype(int)
-    left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
-    right, bottom = max(min(right, width), left + 1), max(min(bottom, height), top + 1)
+    size = np.array([width, height])
+    first = np.floor(corners.min(axis=0) - margin).astype(int).clip(0, size - 1)
+    end = np.ceil(corners.max(axis=0) + margin).astype(int).clip(first + 1, size)
+    left, top = first
+    right, bottom = end
     shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
     return pixels[top:bottom, left:right], compose(shift, matrix)
 
 
 def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
     """Return the corners, in the image, of the square of `side` pixels that `matrix` maps to: x and y, [4, 2]."""
-    return transform(invert(matrix), np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64))
+    square = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
+    return transform(invert(matrix), square)

@@ -62,6 +62,11 @@ class FacePatch:
     left: int
     right: int
 
+    def touches(self, top: int, bottom: int, left: int, right: int) -> bool:
+        """Return whether the patch changes pixels in rows [top, bottom) and columns [left, right)."""
+        touches_rows = self.top < bottom and self.bottom > top
+        return touches_rows and self.left < right and self.right > left
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -98,8 +103,9 @@ class FaceRestorer:
         self.device = torch.device(device)
         with torch.device("meta"):  # no time and memory for values that the weights replace
             network = GFPGAN()
+        weights = {name: tensor.float() for name, tensor in state.items()}
         try:
-            network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
+            network.load_state_dict(weights, strict=True, assign=True)
         except RuntimeError as error:
             raise WeightsError("faces_other_weights", model=RESTORER) from error
         self._network = network.eval().requires_grad_(False).to(self.device)
@@ -123,9 +129,10 @@ class FaceRestorer:
 
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(face, np.float32)).to(self.device)
-            planes = pixels.permute(2, 0, 1)[None] * 2 - 1
+            planes = pixels.permute(2, 0, 1).unsqueeze(0) * 2 - 1
             restored, _ = self._network(planes, return_rgb=False, randomize_noise=False)
-            return restored[0].permute(1, 2, 0).add(1).div(2).clamp(0, 1).cpu().numpy()
+            pixels = restored[0].permute(1, 2, 0).add(1).div(2)
+            return pixels.clamp(0, 1).cpu().numpy()
 
     @property
     def bytes(self) -> int:
@@ -141,7 +148,8 @@ class FaceCache:
     """
 
     def __init__(self, detector: Callable[[], Path], restore: Restore):
-        self._detector, self._restore = detector, restore
+        self._detector = detector
+        self._restore = restore
         self._lock = threading.Lock()
         self._images: OrderedDict[Hashable, _CachedImage] = OrderedDict()
 
@@ -154,16 +162,19 @@ class FaceCache:
         with cached.lock:
             if cached.faces is None:
                 cached.faces = find_faces(image.rgb, self._detector())
-            wanted = [face for face in cached.faces if face.is_restorable and (box is None or face.is_visible(box))]
-            missing = [face for face in wanted if face not in cached.patches]
+            faces = [face for face in cached.faces if face.is_restorable]
+            if box is not None:
+                faces = [face for face in faces if face.is_visible(box)]
+            missing = [face for face in faces if face not in cached.patches]
             patches = restore_faces(image.rgb, missing, self._restore, ticket)
             cached.patches.update(zip(missing, patches, strict=True))
-            return Faces(len(cached.faces), tuple(cached.patches[face] for face in wanted))
+            return Faces(len(cached.faces), tuple(cached.patches[face] for face in faces))
 
     def _entry(self, key: Hashable) -> _CachedImage:
         """Return the entry of an image. Each has its own lock, so that images do not wait for each other."""
         with self._lock:
-            entry = self._images[key] = self._images.pop(key, None) or _CachedImage()
+            entry = self._images.pop(key, None) or _CachedImage()
+            self._images[key] = entry
             if len(self._images) > _CACHED_IMAGES:
                 self._images.popitem(last=False)
             return entry
@@ -180,8 +191,8 @@ def restore_faces(
     aligned = [align(rgb, face.landmarks) for face in faces if face.is_restorable]
     if not aligned:
         return ()
-    restored = restore([crop for crop, _ in aligned], ticket)
-    return tuple(_patch(rgb, crop, matrix, face) for (crop, matrix), face in zip(aligned, restored, strict=True))
+    outputs = restore([crop for crop, _ in aligned], ticket)
+    return tuple(_patch(rgb, crop, matrix, output) for (crop, matrix), output in zip(aligned, outputs, strict=True))
 
 
 def blend_faces(
@@ -192,8 +203,9 @@ def blend_faces(
     `first` is the number of the first row and `left` that of the first column. `strength` is 0 to 1. Without a face,
     the rows are returned unchanged. Each pixel depends on its position only.
     """
-    bottom, right = first + rows.shape[0], left + rows.shape[1]
-    touching = [p for p in patches if p.top < bottom and p.bottom > first and p.left < right and p.right > left]
+    last = first + rows.shape[0]
+    right = left + rows.shape[1]
+    touching = [patch for patch in patches if patch.touches(first, last, left, right)]
     if strength == 0 or not touching:
         return rows
     start = max(left, min(patch.left for patch in touching))
@@ -203,14 +215,16 @@ def blend_faces(
     total = np.zeros((*part.shape[:2], 1), np.float32)
     share = np.zeros_like(total)
     for patch in touching:
-        area = max(first, patch.top), min(bottom, patch.bottom), max(start, patch.left), min(end, patch.right)
-        restored, mask = _warp(patch, *area)
-        inside = slice(area[0] - first, area[1] - first), slice(area[2] - start, area[3] - start)
+        area_rows = slice(max(first, patch.top), min(last, patch.bottom))
+        area_columns = slice(max(start, patch.left), min(end, patch.right))
+        restored, mask = _warp(patch, area_rows, area_columns)
+        inside = _shifted(area_rows, -first), _shifted(area_columns, -start)
         # Squared weights make the transition between overlapping faces smooth.
         mixed[inside] += mask * mask * restored
         total[inside] += mask * mask
         share[inside] = np.maximum(share[inside], mask)
-    blended = part + strength * share * (mixed / np.maximum(total, 1e-12) - part)
+    faces = mixed / np.maximum(total, 1e-12)
+    blended = part + strength * share * (faces - part)
     result = rows.copy()
     if rows.dtype != np.float32:
         blended = np.rint(np.clip(blended, 0, np.iinfo(rows.dtype).max))
@@ -230,23 +244,28 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
         restored = cv2.resize(restored, (side, side), interpolation=cv2.INTER_AREA)
     levels = np.iinfo(rgb.dtype).max
     pixels = np.rint(np.clip(restored, 0, 1) * levels).astype(rgb.dtype)
-    shift = 0.5 / _SCALE - 0.5  # The centre of pixel X of the upscaled image is at (X + 0.5) / 4 - 0.5 in the input.
-    to_crop = np.column_stack([matrix[:, :2] / _SCALE, matrix[:, :2] @ np.full(2, shift) + matrix[:, 2]])
-    return FacePatch(pixels, to_crop, *_extent(to_crop, _SCALE * rgb.shape[0], _SCALE * rgb.shape[1]))
+    # The centre of pixel X of the upscaled image is at (X + 0.5) / 4 - 0.5 in the input.
+    shift = np.full(2, 0.5 / _SCALE - 0.5)
+    linear = matrix[:, :2]
+    to_crop = np.column_stack([linear / _SCALE, linear @ shift + matrix[:, 2]])
+    height, width, _ = rgb.shape
+    return FacePatch(pixels, to_crop, *_extent(to_crop, _SCALE * height, _SCALE * width))
 
 
 def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """Combine the detail of the restored face with the colour and light of the crop."""
-    if np.array_equal(crop[..., 0], crop[..., 1]) and np.array_equal(crop[..., 0], crop[..., 2]):
+    red, green, blue = np.moveaxis(crop, 2, 0)
+    if np.array_equal(red, green) and np.array_equal(red, blue):
         restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)
     difference = crop - restored
-    return restored + cv2.GaussianBlur(difference, (0, 0), _LIGHT_SIGMA, borderType=cv2.BORDER_REFLECT_101)
+    light = cv2.GaussianBlur(difference, (0, 0), _LIGHT_SIGMA, borderType=cv2.BORDER_REFLECT_101)
+    return restored + light
 
 
 def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
     """Return top, bottom, left, right of the mask in the upscaled image of `height` x `width`."""
     back = invert(to_crop)
-    centre = transform(back, np.array([_CENTRE]))[0]
+    (centre,) = transform(back, np.array([_CENTRE]))
     # Half the size of the bounding box of the rotated ellipse.
     reach = np.sqrt(((back[:, :2] * _OUTER) ** 2).sum(axis=1))
     left, top = np.floor(centre - reach).astype(int)
@@ -254,12 +273,21 @@ def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int
     return max(int(top), 0), min(int(bottom), height), max(int(left), 0), min(int(right), width)
 
 
-def _warp(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a patch and its mask for rows and columns of the upscaled image: [n, w, 3] levels, [n, w, 1] 0..1."""
-    x, y = np.arange(left, right, dtype=np.float64), np.arange(top, bottom, dtype=np.float64)[:, None]
+def _shifted(span: slice, distance: int) -> slice:
+    return slice(span.start + distance, span.stop + distance)
+
+
+def _warp(patch: FacePatch, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Return a patch and its mask for rows and columns of the upscaled image.
+
+    The patch is [n, w, 3] in levels, the mask [n, w, 1] in 0..1.
+    """
+    x = np.arange(columns.start, columns.stop, dtype=np.float64)
+    y = np.arange(rows.start, rows.stop, dtype=np.float64)[:, None]
     (a, b, c), (d, e, f) = patch.to_crop
-    across, down = a * x + b * y + c, d * x + e * y + f
-    size = patch.pixels.shape[0] / CROP
+    across = a * x + b * y + c
+    down = d * x + e * y + f
+    size = len(patch.pixels) / CROP
     restored = cv2.remap(
         patch.pixels.astype(np.float32),
         ((across + 0.5) * size - 0.5).astype(np.float32),
@@ -272,8 +300,10 @@ def _warp(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> tup
 
 def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by positions in the crop."""
-    x, y = across - _CENTRE[0], down - _CENTRE[1]
-    inner, outer = np.hypot(x / _INNER[0], y / _INNER[1]), np.hypot(x / _OUTER[0], y / _OUTER[1])
+    x = across - _CENTRE[0]
+    y = down - _CENTRE[1]
+    inner = np.hypot(x / _INNER[0], y / _INNER[1])
+    outer = np.hypot(x / _OUTER[0], y / _OUTER[1])
     # Along the ray from the centre: 0 on the inner ellipse, 1 on the outer one.
     distance = np.clip((inner - 1) / np.maximum(inner - outer, 1e-9), 0, 1)
     return (1 - distance * distance * (3 - 2 * distance)).astype(np.float32)
