@@ -127,19 +127,15 @@ class Planner:
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str
     ) -> dict[str, dict[str, Any]]:
         """Return the expected seconds of each installed preset at the wanted size, or at its largest one."""
-        seconds = dict(known)
+        presets: dict[str, dict[str, Any]] = {}
         for name in available_presets():
-            if name != AUTO and name not in seconds:
-                other = Settings(name, reduce=wanted.reduce)
-                try:
-                    sized = Settings(name, reduce=wanted.reduce, **wanted.output_size)
-                    seconds[name] = self._seconds(analysis, sized)
-                except SettingsError:
-                    seconds[name] = self._seconds(analysis, other)
-        return {
-            name: {"estimated_seconds": round(one, 2), "text": format_duration(language, one)}
-            for name, one in seconds.items()
-        }
+            if name == AUTO:
+                continue
+            seconds = known.get(name)
+            if seconds is None:
+                seconds = self._seconds(analysis, _with_preset(wanted, name, analysis))
+            presets[name] = {"estimated_seconds": round(seconds, 2), "text": format_duration(language, seconds)}
+        return presets
 
     def _seconds(self, analysis: Analysis, settings: Settings) -> float:
         return self._enhancer.estimate(analysis.width, analysis.height, settings, analysis.bits)
@@ -161,3 +157,13 @@ class Planner:
             with self._lock:
                 self._facts[image] = facts
         return {**facts, "address": self._addresses.region_address(owner, "photo", path)}
+
+
+def _with_preset(wanted: Settings, preset: str, analysis: Analysis) -> Settings:
+    """Return settings with another preset, at the wanted size or at its largest one."""
+    try:
+        settings = Settings(preset, reduce=wanted.reduce, **wanted.output_size)
+        result_size(settings, analysis.height, analysis.width)
+    except SettingsError:
+        return Settings(preset, reduce=wanted.reduce)
+    return settings

@@ -124,6 +124,16 @@ def test_a_rectangle_is_previewed_and_the_output_format_is_ignored(site):
     assert answer["after"].endswith(".png")
 
 
+def test_an_agent_gets_the_plan_of_a_run(site):
+    image = as_data(site.photo("plan.png", 24, 32))
+    answer = call(site.url, "analyse", image=image, preset="anime-fast", scale=99)["answer"]
+    (solution,) = answer["problem"]["solutions"]
+    plan = call(site.url, "analyse", image=image, preset="anime-fast", **solution["values"])["answer"]
+    run = call(site.url, "enhance", image=image, preset="anime-fast", **solution["values"])["info"]
+    assert plan["signature"] == run["signature"]
+    assert plan["result"] == {"width": 512, "height": 384}
+
+
 def test_an_upload_is_enhanced_and_has_a_report(site):
     content = site.photo("by agent.png", 20, 24).read_bytes()
     path = upload_file(site.url, "by agent.png", content)["path"]

@@ -179,6 +179,17 @@ def test_the_first_plan_of_a_server_comes_without_times_before_it_is_complete(si
     assert [first[name] for name in same] == [last[name] for name in same]
 
 
+def test_a_preset_that_is_not_installed_has_a_plan_without_a_signature(site):
+    image = upload(site, "missing.png", 40)
+    plan = plan_of(site, image, preset="fast")
+    assert (plan["settings"]["preset"], plan["signature"]) == ("fast", None)
+    assert "fast" not in plan["presets"]
+    small = plan_of(site, image, scale=1)
+    assert small["settings"]["preset"] == "resize"
+    assert small["signature"]
+    assert set(small["presets"]) == {*available_presets()} - {"auto"}
+
+
 def test_nobody_else_gets_the_regions_of_a_photo(site, connect):
     file = handle_file(site.photo("own.png", 64, 64))
     addresses = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,6 +130,26 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
     idle.keep(next(keys()), preview(1))
     idle.sweep()
     assert idle.nbytes == 0
+
+
+def test_threads_share_the_kept_outputs():
+    kept, limit = KeptPreviews(max_bytes=10), 10
+    one: Any = SimpleNamespace(region=SimpleNamespace(nbytes=4))
+    one.without_images = lambda: one
+
+    def use(number: int) -> int:
+        most = 0
+        for n in range(300):
+            key = Key(Owner(f"key {number % 3}", "a"), "photo", Box(n % 4, 0, 8, 8), str(n % 5))
+            kept.keep(key, one)
+            kept.find(key)
+            kept.sweep()
+            most = max(most, kept.nbytes)
+        return most
+
+    with ThreadPoolExecutor(8) as threads:
+        assert max(threads.map(use, range(8))) <= limit
+    assert kept.nbytes == 8
 
 
 def test_a_quick_preview_comes_first_without_the_signature(site, monkeypatch):

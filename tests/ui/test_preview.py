@@ -60,6 +60,10 @@ def test_a_quick_preview_becomes_an_exact_one_which_sliders_change_without_the_n
 ):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
     page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
+    documented = page.evaluate("fetch('gradio_api/info').then((one) => one.json())")["named_endpoints"]["/preview"]
+    names = {one["parameter_name"] for one in documented["parameters"]}
+    assert "left" in names
+    assert "format" not in names, "the format has no effect on a preview"
     page.evaluate(RECORD_STATES)
     load(page, site.photo("pixels.png", 128, 128))
     expect_regions(page)
