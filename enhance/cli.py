@@ -611,16 +611,13 @@ def _compare(options: Namespace) -> int:
 def _mcp(options: Namespace) -> int:
     from .web import serve_agents
 
-    enhancer = _server_enhancer()
-    enhancer.tasks.clean()
-    serve_agents(enhancer)
+    serve_agents(_server_enhancer())
     return 0
 
 
 def _app(options: Namespace) -> int:
     enhancer = _server_enhancer()
     enhancer.tasks.check()
-    enhancer.tasks.clean()
     from .web import serve
 
     serve(enhancer, share=options.share)

@@ -51,7 +51,7 @@ from .remote import Stored
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import Kind, Progress, Scheduler, Ticket
 from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings, find_preset
-from .store import TaskStore, count_as_used
+from .store import TaskStore
 
 if TYPE_CHECKING:
     from typing import Self
@@ -154,9 +154,10 @@ class Enhancer:
         """Free the memory of the model and delete temporary results. The object can still be used afterwards."""
         self.release()
         with self._lock:
-            if self._tasks is not None and self._tasks.temporary is not None:
-                self._tasks.temporary.cleanup()
-                self._tasks = None
+            if self._tasks is not None:
+                self._tasks.close()
+                if self._tasks.temporary is not None:
+                    self._tasks = None
 
     @property
     def engine(self) -> Engine:
@@ -268,9 +269,7 @@ class Enhancer:
         if hold is not None:
             hold.enter_context(self.tasks.using(path))
         with self.tasks.using(path, png):
-            if path.exists():
-                count_as_used(path)
-            else:
+            if not path.exists():
                 self.tasks.prepare()
                 export(png, path, encoding, stop)
             return result.exported_as(path, encoding)

@@ -18,6 +18,9 @@ from .errors import StorageError
 from .i18n import format_bytes
 from .processes import temporary_path
 
+MARKER = ".enhance-folder"
+"""Name of the file that marks a data folder of the program."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """`errno` values for a full disk."""
 

@@ -55,7 +55,7 @@ from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
 from .scheduler import Progress, Scheduler, Ticket
 from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
-from .store import TaskStore, count_as_used
+from .store import TaskStore
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
@@ -379,14 +379,10 @@ class Run:
 
 
 def _stored_output(path: Path | None) -> NetworkOutput | None:
-    if path is None or not path.exists():
-        return None
-    try:
-        output = NetworkOutput.open(path)
-    except StorageError:
-        return None
-    count_as_used(path)
-    return output
+    if path is not None:
+        with suppress(StorageError):
+            return NetworkOutput.open(path)
+    return None
 
 
 def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Path | None = None) -> NetworkOutput:

@@ -20,7 +20,7 @@ _PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
 _TEMPORARY = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
 _TEMPORARY_FOLDER = re.compile(rf"enhance-({_PROCESS.pattern})-[a-z0-9_]{{8}}")
 _OTHER_MACHINE_SECONDS = 24 * 3600
-"""Age at which a temporary file of another machine counts as abandoned."""
+"""Age at which a temporary file or a lease of another machine counts as abandoned."""
 
 
 @functools.cache
@@ -47,6 +47,16 @@ def is_process_alive(process: str) -> bool:
         return False
     except (psutil.Error, OSError):  # a process of another user that cannot be read
         return True
+
+
+def has_ended(process: str, began: float) -> bool:
+    """Return whether the owner of a file or a lease has ended, by the time at which it began to use it.
+
+    A process of another machine counts as ended after a day.
+    """
+    if is_local_process(process):
+        return not is_process_alive(process)
+    return time.time() - began > _OTHER_MACHINE_SECONDS
 
 
 def temporary_path(path: Path) -> Path:
@@ -82,12 +92,10 @@ def _is_abandoned(path: Path) -> bool:
     match = _TEMPORARY.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_file():
         return False
-    process = "-".join(match.groups())
     try:
-        is_old = time.time() - path.stat().st_mtime > _OTHER_MACHINE_SECONDS
+        return has_ended("-".join(match.groups()), path.stat().st_mtime)
     except FileNotFoundError:  # Another process has removed it just now.
         return True
-    return not is_process_alive(process) if is_local_process(process) else is_old
 
 
 def _start_of(pid: int) -> int:

@@ -232,7 +232,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         config = Config(data=folder / "data", page_folder=shared / "site-page", metrics=True)
         enhancer = WatchedEnhancer("cpu", config=config)
         with served(enhancer) as url:
-            yield Site(url, enhancer, folder / "files", shared / "site-page")
+            yield Site(url, enhancer, folder / "files", shared / "site-page" / "enhance-page")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..retention import MARKER
+from ..files import MARKER
 from . import raw
 
 SUFFIXES = (

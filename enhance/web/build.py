@@ -23,7 +23,7 @@ from .batch import run as batch_run
 from .batch import selection as batch_selection
 from .batch import views as batch_views
 from .calls import API
-from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
+from .gradio_changes import change_gradio, component_id, show_hidden_progress_on
 from .http_api import HTTP_ROUTES
 from .jobs import JOB_EVENTS
 from .layout import Page, build_page
@@ -98,15 +98,18 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     register(demo, services)
     metrics.watch(enhancer.status, tasks.folder)
     sessions = services.sessions
-    folder.mark_used = lambda: sessions.mark_used(folder.root, tasks.folder)
-    folder.uploads = lambda: uploaded_files(demo)
-    tasks.page_items = folder.items
+
+    def mark_used() -> None:
+        used = sessions.used_paths()
+        folder.touch(used)
+        tasks.mark_used(used)
+
+    folder.mark_used = mark_used
     start_cleaning(
         (0, sessions.sweep),
         (0, services.previews.images.sweep),
         (0, services.views.kept.sweep),
-        (MARK_SECONDS, folder.mark_used),
-        (CLEAN_SECONDS, folder.sweep),
+        (MARK_SECONDS, mark_used),
         (CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
         (0, enhancer.release_if_idle),
     )

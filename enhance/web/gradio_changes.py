@@ -207,11 +207,6 @@ def limit_shutdown(demo: gr.Blocks, seconds: int) -> None:
         demo.server.config.timeout_graceful_shutdown = seconds
 
 
-def uploaded_files(blocks: gr.Blocks) -> list[str]:
-    """Return the paths of all uploads of an app. Without them, uploads in a shared folder are never deleted."""
-    return list(blocks.upload_file_set)
-
-
 def blocks_of(scope: Scope) -> gr.Blocks | None:
     """Return the app of a request. Without it, the middleware cannot find the functions of the app."""
     return getattr(scope.get("app"), "blocks", None)

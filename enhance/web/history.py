@@ -1,7 +1,6 @@
 """The list of a user's or browser's recent results, which survives restarts of the page and the server.
 
-Each run is a small file in the task store, so that two servers never write the same one. The file's name begins with
-the SHA-256 of the user's name, or of the browser's key.
+Each run is an entry in the database of the task store, under the SHA-256 of the user's name, or of the browser's key.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ..output.resample import result_size
 from ..output.thumbnails import Thumbnail, list_data_url
 from ..processes import this_process
 from ..settings import REFERENCE_PRESET, Settings
-from ..store import Entry, TaskStore, count_as_used, report_name
+from ..store import Entry, TaskStore, report_name
 from . import templates
 from .jobs import Job
 from .processing import pack_batch
@@ -98,12 +97,12 @@ def _record(
 def shorten(tasks: TaskStore, session: Session) -> None:
     """Remove the oldest entries of a list that is too long."""
     files = 0
-    for number, run in enumerate(tasks.runs(session.history)):
-        files += len(run)
-        # The newest run stays, even if it is a batch with more files.
-        if number >= MAX_RESULTS or (number and files > MAX_FILES):
-            for old in run:
-                old.path(tasks).unlink(missing_ok=True)
+    with suppress(StorageError):
+        for number, run in enumerate(tasks.runs(session.history)):
+            files += len(run)
+            # The newest run stays, even if it is a batch with more files.
+            if number >= MAX_RESULTS or (number and files > MAX_FILES):
+                tasks.forget(run)
 
 
 def unfinished_state(job: Job[Any]) -> str:
@@ -140,7 +139,7 @@ def show_history(call: Call) -> Updates:
 
 def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str, Any]:
     """Return the template's values for a run, or for a batch, with its files if it is unfolded."""
-    states = [entry.current_state(tasks) for entry in run]
+    states = [tasks.state_of(entry) for entry in run]
     if len(run) == 1:
         return _entry_values(call, tasks, run[0], states[0])
     is_running, is_open = "running" in states, call.session.open_batch == run[0].batch
@@ -180,7 +179,7 @@ def _entry_values(
     call: Call, tasks: TaskStore, entry: Entry, state: str, *, in_batch: bool = False, is_removable: bool = True
 ) -> dict[str, Any]:
     """Return the template's values for one file."""
-    is_stored = entry.input(tasks).exists()
+    is_stored = tasks.input_of(entry).exists()
     actions = ["download"] if state == "done" else []
     if is_stored and state == "done":
         actions.append("report")
@@ -214,7 +213,7 @@ def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     tasks, wanted = call.services.enhancer.tasks, getattr(call.event, "entry", None)
     for run in tasks.runs(call.session.history) if wanted else ():
         found = [entry for entry in run if wanted in (entry.id, entry.batch)]
-        if found and not (is_settled and any(entry.current_state(tasks) == "running" for entry in run)):
+        if found and not (is_settled and any(tasks.state_of(entry) == "running" for entry in run)):
             return found
     raise EnhanceError("entry_gone")
 
@@ -270,8 +269,7 @@ def remove_entry(call: Call) -> Updates:
     """Delete an entry with its files, and remove it from the stage if it is shown."""
     entries, session, card = find_entries(call, is_settled=True), call.session, call.page.result
     session.remove_files({entry.id for entry in entries})
-    removed = call.services.enhancer.tasks.remove(entries)
-    call.services.downloads.remove_links(removed)
+    call.services.enhancer.tasks.remove(entries)
     updates = show_history(call)
     if session.result is None or session.result.info["task_id"] not in {entry.task_id for entry in entries}:
         return updates
@@ -314,7 +312,7 @@ def _item_of(tasks: TaskStore, entry: Entry, first: Entry) -> Item:
         info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # The folder can have moved.
     settings = None if entry.settings == first.settings else Settings.from_stored(entry.settings)
     size = entry.height, entry.width
-    return Item(entry.input(tasks), Path(entry.name), state=state, size=size, settings=settings, info=info)
+    return Item(tasks.input_of(entry), Path(entry.name), state=state, size=size, settings=settings, info=info)
 
 
 def _load_entry(call: Call, entry: Entry) -> Upload | None:
@@ -326,10 +324,11 @@ def _load_entry(call: Call, entry: Entry) -> Upload | None:
     session.open_tab(is_batch=False)
     if session.is_running:
         raise EnhanceError("why_running")
-    path, settings = entry.input(call.services.enhancer.tasks), Settings(**entry.settings)
+    tasks = call.services.enhancer.tasks
+    path, settings = tasks.input_of(entry), Settings(**entry.settings)
     if not path.exists():
         raise EnhanceError("input_gone")
-    count_as_used(path)
+    tasks.mark_used([path])
     choice = session.begin_choice()
     photo = previews.read(path)
     if photo.image.sha256 != entry.sha256:

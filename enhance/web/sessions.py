@@ -10,7 +10,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..store import count_as_used
 from .jobs import JOBS
 from .owners import owner_of
 from .session import Session
@@ -84,17 +83,12 @@ class Sessions:
         for one in (tab for session in removed for tab in session.tabs):
             one.reset()
 
-    def mark_used(self, *roots: Path) -> None:
-        """Restart the retention period of files below `roots` that open pages and running jobs use."""
+    def used_paths(self) -> set[Path]:
+        """Return the files that open pages and running jobs use."""
         with self._lock:
             sessions = list(self._sessions.values())
         used = {path for session in sessions for path in session.used_paths()}
-        used |= {path for job in list(JOBS) for path in job.inputs()}
-        resolved = [root.resolve() for root in roots]
-        for path in used:
-            if any(path.resolve().is_relative_to(root) for root in resolved):
-                count_as_used(path)
-                count_as_used(path.parent)  # The page folder's sweep decides by the folder of a file.
+        return used | {path for job in list(JOBS) for path in job.inputs()}
 
     def _remove_idle(self) -> list[Session]:
         """Remove and return sessions that are idle for long or too many, but none with a running or waiting job."""

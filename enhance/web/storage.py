@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
-import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
 from ..errors import EnhanceError, SettingsError, StorageError
-from ..files import link_or_copy, storage_errors
+from ..files import MARKER, link_or_copy, storage_errors
 from ..info import timestamp
 from ..output.formats import Encoding
-from ..retention import Inode, OwnFolders, StoredItem, sizes_of
 from ..store import TaskStore
 from .owners import Owner
 
@@ -28,73 +27,61 @@ MIN_RETENTION = 60
 MARK_SECONDS = 15
 _UPLOAD_SECONDS = 3600
 _RANDOM_NAME = re.compile(r"[0-9a-f]{32}")
-_GRADIO_NAME = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
+_EARLIER_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MAX_TASKS = 20_000
 
 
 class PageFolder:
-    """The folder of uploads and downloads. Files of the app that are older than `hours` are deleted.
+    """The folder of uploads and downloads, all of whose files belong to the program.
 
-    If the folder is `shared`, the user has chosen it: only the app's own subfolders in it are deleted.
+    `earlier` is the folder of an earlier version, where others can have files, too.
     """
 
-    def __init__(self, root: Path, hours: float, *, shared: bool):
-        self.root, self._seconds = root, max(MIN_RETENTION, hours * 3600)
-        self._names = {"visitors": _RANDOM_NAME, "results": _RANDOM_NAME} | ({} if shared else {".": _GRADIO_NAME})
-        self._own = OwnFolders(root, self._names)
+    def __init__(self, root: Path, earlier: Path | None = None):
+        self.root, self._earlier = root, earlier
         self.mark_used: Callable[[], object] = lambda: None
         """Mark the files that open pages and running jobs use, also for other processes with this folder."""
-        self.uploads: Callable[[], Iterable[str]] = tuple
-        """Return the uploads of this process. In a shared folder, nothing else shows which app they belong to."""
 
     def path(self, name: str) -> Path:
         """Return the subfolder `name`: visitors or results. Raises StorageError."""
-        self._own.prepare()
-        return self.root / name
+        path = self.root / name
+        with storage_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            (self.root / MARKER).touch()
+        return path
 
-    def items(self) -> Iterator[StoredItem]:
-        """Yield everything in the folder but unfinished uploads. Files used within a minute are not removable."""
+    def files(self) -> Iterator[tuple[Path, float]]:
+        """Yield the files with the times of their last use. Those used within a minute count as in use.
+
+        Unfinished uploads are left out, because the reservation of an upload counts them.
+        """
         self.mark_used()  # first, because only the time of a file shows whether it is in use
-        now = time.time()
-        own = {entry for name in self._names for entry in self._own.entries(name)}
-        for entry in own | self._entries_of(self.uploads()):
+        for path in self.root.glob("*"):
             with suppress(OSError):
-                files = [path for path in entry.rglob("*") if path.is_file()] if entry.is_dir() else [entry]
-                used = max(path.stat().st_mtime for path in (entry, *files))
-                if entry.is_dir():
-                    yield StoredItem(entry, used, sizes_of(*files), used < now - MIN_RETENTION)
-                elif used < now - _UPLOAD_SECONDS:  # The reservation of an upload counts its newer files.
-                    yield StoredItem(entry, used, sizes_of(entry), removable=False)
+                used = path.stat().st_mtime
+                if path.is_file() and path.name != MARKER and used < time.time() - _UPLOAD_SECONDS:
+                    yield path, used
+        for path in (*self.root.glob("*/**/*"), *_earlier_files(self._earlier)):
+            with suppress(OSError):
+                # A link has the time of the result, so its folder shows when it was made.
+                used = max(path.stat().st_mtime, path.parent.stat().st_mtime) + MIN_RETENTION
+                if path.is_file():
+                    yield path, used
 
-    def _entries_of(self, paths: Iterable[Path | str]) -> set[Path]:
-        """Return the files and folders that contain these paths and are removed as a whole."""
-        root, entries = self.root.resolve(), set()
+    def touch(self, paths: Iterable[Path]) -> None:
+        """Begin the retention period of those files again that are in this folder."""
+        root = self.root.resolve()
         for path in paths:
-            with suppress(ValueError, OSError):
-                parts = Path(path).resolve().relative_to(root).parts
-                entries.add(self.root.joinpath(*parts[: 2 if parts[0] in self._names else 1]))
-        return {entry for entry in entries if entry.exists()}
-
-    def sweep(self) -> None:
-        """Delete old files."""
-        now = time.time()
-        self.mark_used()
-        for entry in [entry for name in self._names for entry in self._own.entries(name)]:
             with suppress(OSError):
-                if entry.stat().st_mtime < now - self._seconds:
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-    def remove_links(self, inodes: Set[Inode]) -> None:
-        """Delete the links to these files, each with its folder, which also has other images of the same result."""
-        for folder in (self.root / name for name in self._names if name != "."):
-            for path in [path for path in folder.rglob("*") if not inodes.isdisjoint(sizes_of(path))]:
-                shutil.rmtree(path.parent, ignore_errors=True)
+                if path.resolve().is_relative_to(root):
+                    os.utime(path)
+                    os.utime(path.parent)
 
     def new_path(self, name: str) -> Path:
         """Return the path for a new download called `name`, in a folder with a random name. Raises StorageError."""
         folder = self.path("results") / secrets.token_hex(16)
         with storage_errors(folder):
-            folder.mkdir()
+            folder.mkdir(parents=True)
         return folder / name
 
     def link(self, source: Path, name: str) -> Path:
@@ -120,14 +107,28 @@ def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
     Old files of an earlier server are deleted. Raises StorageError, and SettingsError if another app of this process
     has a folder already: Gradio reads one environment variable for all apps, so the first app would lose its uploads.
     """
-    root = (config.page_folder or tasks.folder / "page").absolute()
+    root = (config.page_folder or tasks.folder).absolute() / "enhance-page"
     if _apps and os.environ.get(_VARIABLE) == str(_apps[-1][0]) and _apps[-1] != (root, tasks.folder):
         raise SettingsError("second_app", folder=_apps[-1][1])
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
-    folder = PageFolder(root, config.hours, shared=config.page_folder is not None)
-    folder.sweep()
+    folder = PageFolder(root, config.page_folder or tasks.folder / "page")
+    tasks.page_files = folder.files
+    tasks.clean()
     return folder
+
+
+def _earlier_files(root: Path | None) -> Iterator[Path]:
+    """Yield the page's files of an earlier version, which listed the files of others in its folder."""
+    names: dict[str, list[str]] = {}
+    if root is None:
+        return
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        names = dict(json.loads((root / MARKER).read_text("utf-8"))["not its own"])
+    for name, foreign in names.items():
+        for path in (root / name).glob("*"):
+            if _EARLIER_NAME.fullmatch(path.name) and path.name not in foreign and not path.is_symlink():
+                yield from (path, *path.rglob("*"))
 
 
 class TaskOwners:

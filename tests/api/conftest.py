@@ -101,7 +101,8 @@ def stored(site) -> dict[str, Path]:
 def call(tmp_path: Path) -> Iterator[Call]:
     """A call of a page with a photo of 100 x 80 px and the preset `anime-fast`."""
     enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
-    folder = PageFolder(tmp_path / "page", 1, shared=False)
+    folder = PageFolder(tmp_path / "page")
+    enhancer.tasks.page_files = folder.files
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
     addresses, views = create_addresses(enhancer, folder), ViewPreviews(enhancer, previews)
     planner = Planner(enhancer, previews, addresses)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
 from enhance.images import ImageCache, read_image
+from enhance.store import TaskStore
 from enhance.web.metrics import start_cleaning
 from enhance.web.sessions import Sessions
 from enhance.web.storage import PageFolder
@@ -34,16 +34,20 @@ def test_images_and_closed_sessions_need_no_threads(site, tmp_path, monkeypatch)
 
 
 def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
-    folder = PageFolder(tmp_path, 1, shared=False)
-    old, used, new = (folder.new_path("photo.png").parent for _ in range(3))
-    (temporary := tmp_path / "tmpabcd1234").touch()
-    (foreign := tmp_path / "tmp.txt").touch()
-    set_age(2 * 3600, old, used, temporary, foreign)
-    folder.mark_used = lambda: os.utime(used)
+    tasks = TaskStore(tmp_path / "data", hours=1)
+    folder = PageFolder(tmp_path / "page")
+    tasks.page_files = folder.files
+    old, used, new = (folder.new_path("photo.png") for _ in range(3))
+    temporary = folder.root / "tmpabcd1234"
+    for path in (old, used, new, temporary):
+        path.touch()
+    set_age(2 * 3600, old, old.parent, used, used.parent, temporary)
+    folder.mark_used = lambda: folder.touch([used])
 
-    folder.sweep()
+    tasks.clean()
 
-    assert [path.exists() for path in (old, used, new, temporary, foreign)] == [False, True, True, False, True]
+    assert [path.exists() for path in (old, used, new, temporary)] == [False, True, True, False]
+    assert not old.parent.exists()
 
 
 def test_a_failing_job_does_not_stop_the_others():

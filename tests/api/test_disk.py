@@ -18,7 +18,7 @@ from enhance.config import Config
 from ..site import WatchedEnhancer, photo, served, wait_until
 from ..soak_clients import Client as PageClient
 from ..soak_clients import Tally
-from ..unit.stored_results import set_age
+from ..unit.stored_results import set_age, set_last_use
 from .calls import run_in_thread
 
 LIMIT = 20_000_000
@@ -48,11 +48,13 @@ class Limited:
         return sum({stat.st_ino: stat.st_size for stat in stats}.values())
 
     def files(self) -> frozenset[Path]:
-        return frozenset(path for path in self.root.rglob("*") if path.is_file())
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        return frozenset(path for path in files if not path.match("enhance-*.sqlite*"))
 
     def age(self) -> None:
-        """Set the time of all files to an hour ago."""
+        """Set the last use of all files to an hour ago."""
         set_age(3600, *self.root.rglob("*"))
+        set_last_use(self.enhancer.tasks, 1)
 
 
 @pytest.fixture(params=["own folder"])
@@ -61,7 +63,7 @@ def limited(request, tmp_path) -> Iterator[Limited]:
     root, named = tmp_path / "root", tmp_path / "root" / "page" if request.param == "named folder" else None
     enhancer = WatchedEnhancer("cpu", config=Config(data=root / "data", page_folder=named, max_disk=LIMIT))
     with served(enhancer) as url:
-        limited = Limited(url, enhancer, root, named or root / "data" / "page")
+        limited = Limited(url, enhancer, root, (named or root / "data") / "enhance-page")
         yield replace(limited, before=limited.files())
 
 
@@ -133,6 +135,8 @@ def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_pa
     limited.age()
     for hours, path in enumerate(results, start=2):
         set_age(3600 * hours, path, path.parent)
+        stored = next(png for png in limited.enhancer.tasks.processed.glob("*.png") if png.samefile(path))
+        set_last_use(limited.enhancer.tasks, hours, stored)
     limited.enhancer.tasks._max_disk = replace(limited, before=frozenset()).used() - 10_000
     limited.enhancer.tasks.clean()
 

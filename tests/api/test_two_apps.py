@@ -17,5 +17,5 @@ def test_a_second_app_with_other_folders_is_rejected_and_leaves_the_first_unchan
     build_demo(first)
     with pytest.raises(SettingsError, match="in a process of its own"):
         build_demo(Enhancer("cpu", config=Config(tmp_path / "second")))
-    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "first" / "page")
+    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "first" / "enhance-page")
     build_demo(first)  # The same folders can be used again.

@@ -14,6 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page
 
+from enhance.store import Entry, TaskStore
+from enhance.web.owners import Owner
+
 from ..site import Site, free_port, is_ready, wait_until
 from .journey import (
     box,
@@ -97,11 +100,11 @@ def test_a_reload_another_language_and_a_link_keep_settings_and_results_for_one_
     expect(history(page)).to_have_count(1)
     entry = history(page).first.get_attribute("data-entry") or ""
     key = page.evaluate("localStorage.getItem('enhance-key')")
-    before = sorted(site.enhancer.tasks.lists.iterdir())
+    before = results_of(page, site.enhancer.tasks)
     for event, act in PRESSES:
         for other in ("0b" * 16, ""):
             assert not press_entry(site.url, event, entry, act, other), (act, other)
-    assert sorted(site.enhancer.tasks.lists.iterdir()) == before
+    assert results_of(page, site.enhancer.tasks) == before
     assert press_entry(site.url, "download", entry, "download", key), "the key itself works"
 
     change_setting(page, lambda: pick(page, "scale", 2))
@@ -165,6 +168,12 @@ def serve_until_killed(folder: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
+def results_of(page: Page, store: TaskStore) -> list[Entry]:
+    """Return the recent results of a browser."""
+    key = page.evaluate("localStorage.getItem('enhance-key')")
+    return [entry for run in store.runs(Owner(f"key {key}", "").digest) for entry in run]
+
+
 SIZES = {"first": (24, 32), "slow": (220, 200), "last": (20, 24)}
 
 
@@ -177,8 +186,9 @@ def test_results_survive_a_killed_server_and_removing_them_leaves_no_file(site: 
         enhance(page)
         open_batch(page, *(site.photo(f"{name}.png", *size) for name, size in SIZES.items()))
         enhance_all(page)
-        # Read from the disk, because the page can show it later than the next file.
-        wait_until(lambda: sum('"state": "done"' in entry.read_text() for entry in data.glob("lists/*.json")) > 1)
+        store = TaskStore(data)  # The page can show it later than the next file.
+        wait_until(lambda: [entry.state for entry in results_of(page, store)].count("done") > 1)
+        store.close()
     with serve_until_killed(data, port) as url:
         page.goto(url)
         kept = history(page).filter(has_text="kept.png")
@@ -213,5 +223,5 @@ def test_results_survive_a_killed_server_and_removing_them_leaves_no_file(site: 
         history(page)
         remove(batch)
         expect(page.locator("#history")).to_have_count(0)
-        assert [path for path in data.glob("*/*") if path.parent.name in ("processed", "uploads", "lists")] == []
+        assert [path for path in data.glob("*/*") if path.parent.name in ("processed", "uploads")] == []
         page.close()

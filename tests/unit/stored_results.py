@@ -17,6 +17,7 @@ from enhance.store import Entry, TaskStore
 def add_result(store: TaskStore, signature: str = "a" * 64, content: bytes = b"image", input: str = "c" * 64) -> str:
     """Store a result of the input with this checksum and return its task id."""
     task_id, settings = store.new_id(), Settings("anime-fast")
+    png = store.result_path(task_id)
     info: Any = {
         "status": "done",
         "signature": signature,
@@ -29,8 +30,9 @@ def add_result(store: TaskStore, signature: str = "a" * 64, content: bytes = b"i
         "model": {"sha256": "d" * 64},
         "precision": "fp32",
     }
-    write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
-    store.finish(task_id, info)
+    with store.using(png):
+        write_atomically(png, lambda temporary: temporary.write_bytes(content))
+        store.finish(task_id, info)
     return task_id
 
 
@@ -43,9 +45,22 @@ def add_entry(store: TaskStore, **facts: Any) -> Entry:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Return the files in a folder of the program, without its marker."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".enhance-folder")
+    """Return the files in a folder of the program, without its marker and its database."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.match(".enhance-folder"))
+    files = (path for path in files if not path.match("enhance-*.sqlite*"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def set_last_use(store: TaskStore, hours: float, *paths: Path) -> None:
+    """Set the last use of stored files, or of all files and entries, to so long ago."""
+    used = time.time() - hours * 3600
+
+    with store.database.transaction() as db:
+        if not paths:
+            db.execute("UPDATE entries SET used = ?", (used,))
+            db.execute("UPDATE files SET used = ?", (used,))
+        for path in paths:
+            db.execute("UPDATE files SET used = ? WHERE path = ?", (used, path.relative_to(store.folder).as_posix()))
 
 
 def set_age(seconds: float, *paths: Path) -> None:

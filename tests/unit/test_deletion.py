@@ -74,7 +74,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_stays_of_a_deleted_result(enhancer, photo_file, kind):
     entry = enhanced(enhancer, photo_file, KINDS[kind])
-    assert {name.split("/")[0] for name in stored_files(enhancer)} == {"uploads", "processed", "network", "lists"}
+    assert {name.split("/")[0] for name in stored_files(enhancer)} == {"uploads", "processed", "network"}
 
     enhancer.tasks.remove([entry])
 

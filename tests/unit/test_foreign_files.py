@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from enhance import Enhancer
 from enhance.cli import main
+from enhance.config import Config
 from enhance.store import TaskStore
-from enhance.web.storage import PageFolder
+from enhance.web.storage import PageFolder, page_folder
 
-from .stored_results import set_age
+from .stored_results import set_age, set_last_use
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 MONTH = 30 * 24 * 3600
@@ -75,53 +77,45 @@ def test_runs_in_a_project_folder_delete_nothing(project, photo_file, monkeypatc
 
 @pytest.mark.parametrize("max_disk", [None, 1])
 def test_a_data_folder_in_a_project_folder_deletes_only_its_own_files(project, photo_file, max_disk):
-    page = PageFolder(project / "data" / "page", hours=1, shared=False)
-    store = TaskStore(project / "data", hours=1e-9, max_disk=max_disk)
-    store.page_items = page.items
+    store = TaskStore(project / "data", hours=1, max_disk=max_disk)
+    page = PageFolder(project / "data" / "enhance-page")
+    store.page_files = page.files
     with Enhancer("cpu", "fp32", data=project / "data") as enhancer:
         enhancer.tasks = store
         result = enhancer.run(photo_file, "anime-fast").path
     download = page.link(result, "photo.png")
     set_age(MONTH, download, download.parent)
+    set_last_use(store, 2)
 
     store.clean()
-    page.sweep()
 
     assert not result.exists()
     assert not download.exists()
     assert foreign_files(project) == list(FOREIGN)
 
 
-def test_foreign_files_in_a_shared_temporary_folder_are_kept(tmp_path):
-    folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
+def test_foreign_files_in_a_folder_for_temporary_files_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    store = TaskStore(tmp_path / "data", hours=1)
+    names = ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")
+    others = [put(tmp_path / "shared" / name) for name in names]
+    folder = page_folder(Config(page_folder=tmp_path / "shared"), store)
     mine = put(folder.new_path("old.png"))
-    others = [put(tmp_path / "shared" / name) for name in ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")]
 
-    folder.sweep()
+    store.clean()
 
     assert not mine.exists()
     assert all(path.exists() for path in others)
 
 
-@pytest.mark.parametrize("marker", [None, "", "{", "[]", '{"not its own": 3}'])
-def test_without_an_intact_marker_nothing_is_deleted(tmp_path, marker):
-    store = TaskStore(tmp_path / "data", hours=1, max_disk=1)
-    old = [put(tmp_path / "data" / name) for name in (f"processed/{'ab' * 16}.png", f"uploads/{'cd' * 32}/a.jpg")]
-    if marker is not None:
-        (tmp_path / "data" / ".enhance-folder").write_text(marker)
-
-    store.clean()
-    assert all(path.exists() for path in old)
-    store.prepare()
-    store.clean()
-    assert all(path.exists() for path in old), "files that are older than the new marker count as foreign"
-
-
 def test_a_symlink_is_not_followed(tmp_path):
     store = TaskStore(tmp_path / "data", hours=1)
     store.prepare()
+    sha256 = hashlib.sha256(b"photo.jpg").hexdigest()
     elsewhere = put(tmp_path / "elsewhere" / "photo.jpg")
-    (store.uploads / ("cd" * 32)).symlink_to(elsewhere.parent)
+    (store.uploads / sha256).symlink_to(elsewhere.parent)
+    store.clean()
+    set_last_use(store, 2)
 
     store.clean()
 

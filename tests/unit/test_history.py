@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
 import os
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,7 +21,7 @@ from enhance.web.history import MAX_RESULTS, record_run, recorded
 from enhance.web.owners import Owner
 from enhance.web.session import Session, Upload
 
-from .stored_results import add_result, files_of, set_age
+from .stored_results import add_result, files_of, set_last_use
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
@@ -78,53 +78,29 @@ def test_a_list_is_found_only_by_its_key_which_is_not_stored(store, photo_file):
     assert all(KEY not in name and KEY.encode() not in content for name, content in files_of(store.folder).items())
 
 
-def test_a_damaged_entry_and_one_under_the_name_of_another_user_are_ignored(store, photo_file):
-    entry = start_entry(store, photo_file)
-    theirs = list_of(OTHER_KEY)
-    entry.path(store).rename(store.lists / f"{theirs}.{entry.id}.json")
-
-    assert entries_of(store, theirs) == entries_of(store, entry.whose) == []
-    for content in ("", "{", "[]", '{"whose": 1}', "\0"):
-        entry.path(store).write_text(content)
-        assert entries_of(store, entry.whose) == []
-
-
 def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(store, photo_file):
     own, theirs = start_entry(store, photo_file), start_entry(TaskStore(store.folder), photo_file)
     store.save_entry(interrupted := replace(theirs, process=f"{this_process().split('-')[0]}-999999999-1"))
-    (store.lists / f".enhance-{interrupted.process}-{'ab' * 6}.part").write_text('{"whose"')
 
     store.clean()
 
-    states = {entry.id: entry.current_state(store) for entry in entries_of(store, own.whose)}
+    states = {entry.id: store.state_of(entry) for entry in entries_of(store, own.whose)}
     assert states == {own.id: "running", interrupted.id: "interrupted"}
-    assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
-    assert len(list(store.lists.iterdir())) == 2
+    assert store.input_of(interrupted).read_bytes() == photo_file.read_bytes()
 
 
-@pytest.mark.parametrize("state", ["cut", "away"])
-def test_an_interrupted_run_of_an_earlier_version_is_listed(store, photo_file, state):
+def test_a_full_disk_leaves_no_running_entry(store, photo_file, monkeypatch):
     entry = start_entry(store, photo_file)
-    old = json.loads(entry.path(store).read_text()) | {"state": state, "seen": False, "pattern": "{name}"}
-    entry.path(store).write_text(json.dumps(old))
+    full = sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as changed:
+        changed.setattr("enhance.store.tasks.save_entry", Mock(side_effect=full))
+        assert begin(store, photo_file) is None
+        with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
+            done(cast(Any, {"task_id": store.new_id()}), "")
 
     (listed,) = entries_of(store, entry.whose)
-
-    assert (listed.id, listed.current_state(store)) == (entry.id, "interrupted")
-
-
-def test_a_full_disk_leaves_no_entry(store, photo_file, monkeypatch):
-    entry = start_entry(store, photo_file)
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    assert begin(store, photo_file) is None
-    with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
-        done(cast(Any, {"task_id": store.new_id()}), "")
-
-    assert list(store.lists.iterdir()) == []
+    assert store.state_of(listed) == "interrupted"
 
 
 @pytest.mark.parametrize(("name", "key"), [("photo.png", OTHER_KEY), ("twin.png", KEY)])
@@ -135,23 +111,24 @@ def test_removed_or_expired_entries_leave_only_the_files_that_others_need(store,
 
     store.remove([mine])
 
-    assert other.input(store).exists()
+    assert store.input_of(other).exists()
     assert other.id in {one.id for one in entries_of(store, other.whose)}
     store.remove([other])
     assert files_of(store.folder) == {}
     finish_entry(store, photo_file)
-    set_age(25 * 3600, *(store.folder / name for name in files_of(store.folder)))
+    set_last_use(store, 25)
     store.clean()
     assert files_of(store.folder) == {}
+    assert entries_of(store, mine.whose) == []
 
 
 def test_a_task_without_an_entry_keeps_its_input(store, photo_file):
     mine, unlisted = finish_entry(store, photo_file), finish_entry(store, photo_file, OTHER_KEY)
-    unlisted.path(store).unlink()
+    store.forget([unlisted])
 
     store.remove([mine])
 
-    assert unlisted.input(store).exists()
+    assert store.input_of(unlisted).exists()
     assert store.info(unlisted.task_id or "") is not None
 
 

@@ -14,7 +14,7 @@ from enhance.errors import PictureError, StorageError
 from enhance.processes import temporary_path
 from enhance.store import Reservation, TaskStore
 
-from .stored_results import add_result, files_of, set_age
+from .stored_results import add_result, files_of, set_age, set_last_use
 
 
 @pytest.fixture
@@ -33,9 +33,10 @@ def used_bytes(store: TaskStore) -> int:
 def test_the_oldest_files_are_deleted_and_a_file_counts_until_its_last_unused_link(store):
     results = [store.result_path(add_result(store, content=bytes(5000))) for _ in range(3)]
     links = [store.result_path(store.new_id()) for _ in results]
-    for age, result, link in zip((900, 600, 300), results, links, strict=True):
-        store.copy_result(result.stem, link)
-        set_age(age, result)
+    for hours, result, link in zip((3, 2, 1), results, links, strict=True):
+        with store.using(link):
+            store.copy_result(result.stem, link)
+        set_last_use(store, hours, result, link)
     limit = used_bytes(store) - 4000
 
     with store.using(links[0]):
@@ -87,7 +88,7 @@ def test_a_finished_task_is_found_by_its_signature_unless_its_result_or_info_is_
 
 
 def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
-    monkeypatch.setattr("enhance.store.write_atomically", Mock(side_effect=StorageError("full")))
+    monkeypatch.setattr("enhance.store.tasks.write_atomically", Mock(side_effect=StorageError("full")))
 
     with pytest.raises(StorageError):
         add_result(store)
@@ -96,9 +97,10 @@ def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
 
 def test_expired_files_are_deleted_and_a_copied_result_has_a_new_retention_period(store):
     old, copied = add_result(store), add_result(store)
-    for task_id in (old, copied):
-        set_age(25 * 3600, store.result_path(task_id))
-    store.copy_result(copied, store.result_path(store.new_id()))
+    set_last_use(store, 25)
+    copy = store.result_path(store.new_id())
+    with store.using(copy):
+        store.copy_result(copied, copy)
 
     store.clean()
 

@@ -1,0 +1,65 @@
+"""The files of a data folder without a database: of an earlier version, or with a damaged database."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from ..files import file_sha256
+from .entries import parse_entry, save_entry
+from .listing import list_file, source_of
+from .results import add_result, read_facts, read_info
+
+_IN_USE_SECONDS = 3600
+"""Files count as in use so long, because the damaged database listed which of them other processes use."""
+_PATTERNS = ("uploads/*/*", "processed/*.png", "network/*.raw", "reports/*.pdf", "encoded/*")
+
+
+def adopt_files(db: sqlite3.Connection, folder: Path) -> None:
+    """List the files that the program has made, whose content shows it. Files of others are not listed.
+
+    These are results with their `info`, inputs whose folder has their checksum, and what was made from them. The
+    entries of an earlier version are files, which are deleted with their copy in the database.
+    """
+    used = time.time() + _IN_USE_SECONDS
+    sources = set[str]()
+    for png in _files_in(folder, "processed/*.png"):
+        sources |= _sources_of(png)
+        info = read_info(png)
+        if info is not None:
+            add_result(db, info)
+    for path in _files_in(folder, "lists/*.json"):
+        entry = parse_entry(path.read_bytes())
+        if entry is not None and path.stem == f"{entry.whose}.{entry.id}":
+            sources.add(entry.sha256)
+            save_entry(db, entry)
+            list_file(db, folder, f"lists/{path.name}", entry.id, used)
+    for path in _files_in(folder, "uploads/*/*"):
+        checksum = path.parent.name
+        if checksum not in sources and file_sha256(path) == checksum:
+            sources.add(checksum)
+    for pattern in _PATTERNS:
+        for path in _files_in(folder, pattern):
+            key = path.relative_to(folder).as_posix()
+            if source_of(key) in sources:
+                list_file(db, folder, key, source_of(key), used)
+
+
+def _sources_of(png: Path) -> set[str]:
+    """Return the task, the input and the output of a result, which an earlier version can have made."""
+    facts = read_facts(png)
+    with suppress(KeyError, TypeError):
+        if facts is not None:
+            return {png.stem, facts["input"]["sha256"], facts["output"]["sha256"]}
+    return set()
+
+
+def _files_in(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the readable files of this pattern that are not behind a symbolic link."""
+    for path in folder.glob(pattern):
+        if path.is_file() and not path.is_symlink() and not path.parent.is_symlink() and os.access(path, os.R_OK):
+            yield path

@@ -1,0 +1,77 @@
+"""The entries of the recent results, one for each image of a run or a batch."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import EnhanceError
+from ..settings import Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run in the recent results of a user.
+
+    - `state`: running, done, failed or interrupted, because the server ended or the page was closed.
+    - `process`: the process of the run. A running entry of an ended process counts as interrupted.
+    - `thumbnail`: a `data:` address.
+    - `batch`, `number`: the batch of the file and its position there.
+    """
+
+    whose: str
+    id: str
+    state: str
+    began: str
+    name: str
+    sha256: str
+    width: int
+    height: int
+    settings: dict[str, Any]
+    thumbnail: str
+    process: str
+    task_id: str | None = None
+    bytes: int = 0
+    batch: str = ""
+    number: int = 0
+
+
+_FIELDS = {one.name for one in fields(Entry)}
+"""The fields of an entry. Entries of earlier versions can have other fields."""
+
+
+def save_entry(db: sqlite3.Connection, entry: Entry) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)",
+        (entry.whose, entry.id, entry.sha256, entry.task_id, time.time(), json.dumps(asdict(entry))),
+    )
+
+
+def delete_entry(db: sqlite3.Connection, entry: Entry) -> None:
+    db.execute("DELETE FROM entries WHERE whose = ? AND id = ?", (entry.whose, entry.id))
+
+
+def parse_entry(text: str | bytes) -> Entry | None:
+    """Return the entry of this JSON; None if it is damaged, or if its settings do not exist any more."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError, EnhanceError):
+        values = json.loads(text)
+        values["settings"].pop("print_fit", None)
+        entry = Entry(**{name: value for name, value in values.items() if name in _FIELDS})
+        Settings.from_stored(entry.settings)
+        return entry
+    return None
+
+
+def group_runs(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the runs of these entries, newest first, with the files of a batch in one list."""
+    runs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        runs.setdefault(entry.batch or entry.id, []).append(entry)
+    for files in runs.values():
+        files.sort(key=lambda one: (one.number, one.id))
+    return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)

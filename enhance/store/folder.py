@@ -1,0 +1,237 @@
+"""The files of a data folder: which are in use, and which are deleted when.
+
+- `uploads/<sha256>/<name>`: an input, byte for byte
+- `processed/<task_id>.png` and `.json`: a result and its `info`
+- `network/<sha256 of the input>-<key>.raw`: the output of the network, for tuning again
+- `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
+- `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the checksum of its PNG
+- `enhance-<time>.sqlite`: the database of these files and of the recent results
+
+All of them can be deleted at any time. The program deletes only files that the database lists.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..errors import StorageError
+from ..files import check_writable, storage_errors
+from ..i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag
+from ..output.formats import Encoding
+from ..output.names import shorten
+from ..processes import has_ended, remove_leftovers, this_process
+from .adoption import adopt_files
+from .database import Database
+from .listing import list_file, source_of
+
+_FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
+_REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES}
+_LONGEST_NAME = 120
+_PARTIAL_FILES = ".enhance-*.part"
+_IN_USE_SECONDS = 60
+_ITEMS = """
+    SELECT inode, max(bytes), max(used), max(used) > ? OR max(path IN (SELECT path FROM leases))
+    FROM files GROUP BY inode ORDER BY max(used)"""
+"""All links to a file with its bytes, its last use and whether it is in use, the one used longest ago first."""
+
+
+class DataFolder:
+    """The files of a data folder with a retention period of `hours` and a limit of `max_disk` bytes, if there is one.
+
+    Only `clean` deletes expired files. A server calls it regularly. Files in use are not deleted, even if another
+    process uses them. The database of a temporary folder is in memory.
+
+    `page_files` yields the page's files, which count towards the limit, with the times of their last use.
+    """
+
+    def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
+        self.temporary = folder if isinstance(folder, TemporaryDirectory) else None
+        self.folder = Path(folder.name if isinstance(folder, TemporaryDirectory) else folder).absolute()
+        self._hours = hours
+        self._max_disk = math.inf if max_disk is None else max_disk
+        self.is_limited = max_disk is not None
+        self._folders = tuple(self.folder / name for name in _FOLDERS)
+        self.uploads, self.processed, self.network, self.reports, self.encoded = self._folders
+        database_folder = None if self.temporary else self.folder
+        self.database = Database(database_folder, lambda db: adopt_files(db, self.folder))
+        self._reserving, self._reserved = threading.Lock(), 0
+        self.page_files: Callable[[], Iterable[tuple[Path, float]]] = tuple
+
+    def prepare(self) -> None:
+        """Create the folders. Raises StorageError."""
+        for folder in self._folders:
+            with storage_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+
+    def check(self) -> None:
+        """Raise StorageError if the folders cannot be written, or cannot have a database."""
+        self.prepare()
+        for folder in (self.uploads, self.processed, self.network):
+            check_writable(folder / "image.png")
+        with self.database.transaction():
+            pass
+
+    def close(self) -> None:
+        """Close the database and delete a temporary folder. The next call opens the database of a data folder again."""
+        self.database.close()
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+    def result_path(self, task_id: str) -> Path:
+        return self.processed / f"{task_id}.png"
+
+    def network_path(self, input_sha256: str, key: str) -> Path:
+        return self.network / f"{input_sha256}-{key}.raw"
+
+    def report_path(self, task_id: str, language: str, encoding: Encoding) -> Path:
+        suffix = _REPORT_SUFFIXES[match_language(language) or DEFAULT_LANGUAGE]
+        return self.reports / f"{task_id}-{encoding}{suffix}.pdf"
+
+    def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
+        """Return the path of a result in another format, by the checksum of its PNG."""
+        return self.encoded / f"{sha256}-{encoding}{encoding.file_format.ending}"
+
+    def upload_path(self, sha256: str, name: str) -> Path:
+        """Return the path of an input. The name is sanitised to one path component of limited length."""
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name).strip(". ") or "image"
+        stem, suffix = Path(plain).stem, Path(plain).suffix
+        return self.uploads / sha256 / (shorten(stem, _LONGEST_NAME) + shorten(suffix, 12))
+
+    @contextmanager
+    def using(self, *paths: Path) -> Iterator[None]:
+        """Prevent the deletion of these files inside the block, which can also create them. Raises StorageError.
+
+        Files that are created in the block belong to the program. The retention period of all begins again at its end.
+        """
+        lease, now = secrets.token_hex(8), time.time()
+        keys = [self._key(path) for path in paths]
+        new = [self._key(path) for path in paths if not os.path.lexists(path)]
+        with self.database.transaction() as db:
+            for key in keys:
+                db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease, key, this_process(), now))
+            for key in new:  # Listed before they exist, so that they are deleted even if this process is killed.
+                values = (key, source_of(key), key, 0, now)
+                db.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?)", values)
+        try:
+            yield
+        finally:
+            with suppress(StorageError), self.database.transaction() as db:  # A lease ends with its process at last.
+                db.execute("DELETE FROM leases WHERE lease = ?", (lease,))
+                for key in keys:
+                    is_listed = db.execute("SELECT 1 FROM files WHERE path = ?", (key,)).fetchone()
+                    if is_listed or key in new:
+                        list_file(db, self.folder, key, source_of(key), time.time())
+
+    def mark_used(self, paths: Iterable[Path]) -> None:
+        """Begin the retention period of files again. Raises StorageError."""
+        values = [(time.time(), self._key(path)) for path in paths]
+        with self.database.transaction() as db:
+            db.executemany("UPDATE files SET used = max(used, ?) WHERE path = ?", values)
+
+    def reserve(self, count: int) -> bool:
+        """Reserve `count` bytes, or release them with a negative number. Return whether they fit.
+
+        Raises StorageError.
+        """
+        with self._reserving:  # Two uploads must not get the same free bytes.
+            fits = count <= 0 or not self.is_limited or self.clean(count)
+            self._reserved += count if fits else 0
+        return fits
+
+    def clean(self, coming: int = 0) -> bool:
+        """Delete partial files of ended processes, expired files, and the oldest files beyond the disk limit.
+
+        Return whether `coming` more bytes fit. If they cannot fit, files are only deleted down to the limit. Raises
+        StorageError.
+        """
+        for folder in self._writable_folders():
+            remove_leftovers(folder)
+        found, now = list(self._found_files()), time.time()
+        expiry, coming = now - self._hours * 3600, coming + self._reserved
+        with self.database.transaction() as db:
+            self._list_found(db, found)
+            _end_leases_of_ended_processes(db)
+            items = db.execute(_ITEMS, (now,)).fetchall()
+            total = sum(size for _, size, _, _ in items)
+            fits = sum(size for _, size, _, is_used in items if is_used) + coming <= self._max_disk
+            if fits:
+                total += coming
+            for inode, size, used, is_used in items:
+                is_superfluous = used < expiry or total > self._max_disk
+                if is_superfluous and not is_used and self._delete_links(db, inode):
+                    total -= size
+            db.execute("DELETE FROM entries WHERE used < ?", (expiry,))
+        return fits and total <= self._max_disk
+
+    def _found_files(self) -> Iterator[tuple[Path, float]]:
+        """Yield the files that are not listed when they are made, with the times of their last use."""
+        in_use = time.time() + _IN_USE_SECONDS
+        for folder in self._writable_folders():
+            yield from ((path, in_use) for path in folder.glob(_PARTIAL_FILES))
+        for path in self.database.replaced_files():
+            with suppress(FileNotFoundError):  # Another process can delete it now.
+                yield path, path.stat().st_mtime
+        yield from self.page_files()
+
+    def _list_found(self, db: sqlite3.Connection, found: Iterable[tuple[Path, float]]) -> None:
+        db.execute("DELETE FROM files WHERE source = ''")
+        for path, used in found:
+            list_file(db, self.folder, self._key(path), "", used)
+
+    def _writable_folders(self) -> Iterator[Path]:
+        """Yield the folders in which files of the program are written."""
+        yield from (self.folder, *self._folders)
+        yield from (path for path in self.uploads.glob("*") if not path.is_symlink())
+
+    def _key(self, path: Path) -> str:
+        """Return the text for a file in the database: its path, relative to the data folder if it is there."""
+        relative = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        return relative.as_posix().encode("utf-8", "backslashreplace").decode()
+
+    def _delete_sources(self, db: sqlite3.Connection, sources: Iterable[str]) -> None:
+        """Delete what was made from these checksums and tasks and is no longer needed, and the page's links to it."""
+        inodes = set[str]()
+        for source in [*sources, *sources]:  # twice, because other files are needed until their result is deleted
+            for key, inode in db.execute("SELECT path, inode FROM unneeded WHERE source = ?", (source,)).fetchall():
+                if self._delete(db, key):
+                    inodes.add(inode)
+        for inode in inodes:
+            links = db.execute("SELECT path, source FROM files WHERE inode = ?", (inode,)).fetchall()
+            if not any(source for _, source in links):
+                for key, _ in links:  # Its folder also has other images of the same result.
+                    shutil.rmtree((self.folder / key).parent, ignore_errors=True)
+
+    def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:
+        """Delete all links to a file. Return whether it is gone."""
+        keys = db.execute("SELECT path FROM files WHERE inode = ?", (inode,)).fetchall()
+        deleted = [self._delete(db, key) for (key,) in keys]
+        return all(deleted)
+
+    def _delete(self, db: sqlite3.Connection, key: str) -> bool:
+        """Delete a listed file, the `.json` of a result, and a folder that is empty then. Return whether it is gone."""
+        path = self.folder / key
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            db.execute("DELETE FROM files WHERE path = ?", (key,))
+            if path.parent == self.processed:  # If this fails, the `.json` is no result, because it has no PNG.
+                path.with_suffix(".json").unlink(missing_ok=True)
+            if path.parent.parent != self.folder:
+                path.parent.rmdir()
+        return not os.path.lexists(path)
+
+
+def _end_leases_of_ended_processes(db: sqlite3.Connection) -> None:
+    for process, began in db.execute("SELECT process, max(began) FROM leases GROUP BY process").fetchall():
+        if has_ended(process, began):
+            db.execute("DELETE FROM leases WHERE process = ?", (process,))

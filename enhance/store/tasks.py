@@ -1,0 +1,184 @@
+"""The tasks of a data folder: inputs, results and the recent results."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..errors import EnhanceError, PictureError, StorageError
+from ..files import file_sha256, link_or_copy, write_atomically
+from ..info import Info
+from ..processes import is_process_alive, this_process
+from .entries import Entry, delete_entry, group_runs, parse_entry, save_entry
+from .folder import DataFolder
+from .results import add_result, read_info
+
+log = logging.getLogger(__name__)
+
+
+class Reservation:
+    """Context manager for disk space that is reserved for uploads."""
+
+    def __init__(self, store: TaskStore):
+        self._store, self.bytes = store, 0
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.reserve(-self.bytes)
+
+    def extend(self, count: int) -> bool:
+        """Reserve `count` more bytes and remove old files for them. Return whether they fit."""
+        fits = self._store.reserve(count)
+        self.bytes += count if fits else 0
+        return fits
+
+
+class TaskStore(DataFolder):
+    """The inputs, the results and the recent results of a data folder."""
+
+    def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
+        super().__init__(folder, hours=hours, max_disk=max_disk)
+        self._running = set[str]()
+
+    def new_id(self) -> str:
+        """Return a random task id."""
+        return secrets.token_hex(16)
+
+    def keep_upload(self, source: Path, name: str, sha256: str, size: int) -> Path:
+        """Copy an input of `size` bytes into the store. Raises StorageError, and PictureError if it has changed."""
+
+        def copy(temporary: Path) -> None:
+            shutil.copyfile(source, temporary)
+            if file_sha256(temporary) != sha256:
+                raise PictureError("input_changed", name=name)
+
+        place = self.upload_path(sha256, name)
+        with self.using(place):
+            # The folder is named by the checksum. Files are not synced, so a power failure can leave another size.
+            if not place.exists() or place.stat().st_size != size:
+                write_atomically(place, copy)
+        return place
+
+    def finish(self, task_id: str, info: Info) -> None:
+        """Write the info of a result, which completes the task. Removes the result if that fails."""
+        text, png = json.dumps(info, ensure_ascii=False, indent=1), self.result_path(task_id)
+        data = text.encode("utf-8", "backslashreplace")  # The name of the input can have bytes that are no text.
+        try:
+            write_atomically(png.with_suffix(".json"), lambda temporary: temporary.write_bytes(data), durable=True)
+            with self.database.transaction() as db:
+                add_result(db, info)
+        except StorageError:
+            png.unlink(missing_ok=True)
+            png.with_suffix(".json").unlink(missing_ok=True)
+            raise
+        if self.is_limited:
+            with suppress(StorageError):  # The result is complete.
+                self.clean()
+
+    def info(self, task_id: str) -> Info | None:
+        """Return the info of a finished task, or None if the result does not exist or the file is damaged."""
+        with self.database.transaction() as db:
+            is_known = db.execute("SELECT 1 FROM results WHERE task_id = ?", (task_id,)).fetchone()
+        return read_info(self.result_path(task_id)) if is_known else None
+
+    def finished_info(self, task_id: str) -> Info:
+        """Return the info of a finished task. Raises EnhanceError if it was deleted."""
+        info = self.info(task_id)
+        if info is None:
+            raise EnhanceError("result_gone")
+        return info
+
+    def find(self, signature: str, dpi: int | None = None) -> Info | None:
+        """Return the info of the newest intact result with this signature and resolution, or None."""
+        query = "SELECT task_id FROM results WHERE signature = ? AND dpi IS ? ORDER BY finished DESC"
+        with self.database.transaction() as db:
+            found = db.execute(query, (signature, dpi)).fetchall()
+        for (task_id,) in found:
+            info = read_info(self.result_path(task_id))
+            if info is not None and self._is_intact(info):
+                return info
+            log.warning("The stored result %s is damaged and is not used again", task_id)
+            with self.database.transaction() as db:  # Its files stay until their retention period ends.
+                db.execute("DELETE FROM results WHERE task_id = ?", (task_id,))
+        return None
+
+    def _is_intact(self, info: Info) -> bool:
+        """Return whether the result has its recorded checksum."""
+        with suppress(OSError):
+            return file_sha256(self.result_path(info["task_id"])) == info["output"].get("sha256")
+        return False
+
+    def copy_result(self, task_id: str, path: Path) -> None:
+        """Link or copy a finished result to `path`. Raises StorageError."""
+        write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
+
+    def save_entry(self, entry: Entry) -> None:
+        """Write an entry of the recent results. Raises StorageError."""
+        with self.database.transaction() as db:
+            save_entry(db, entry)
+        if entry.state == "running":
+            self._running.add(entry.id)
+
+    def end_entry(self, entry: Entry, state: str, *, task_id: str | None = None, thumbnail: str = "") -> None:
+        """Record the final state of a run, or remove its entry if `state` is empty or the disk is full."""
+        self._running.discard(entry.id)
+        with suppress(StorageError):
+            if state:
+                self.save_entry(replace(entry, state=state, task_id=task_id, thumbnail=thumbnail or entry.thumbnail))
+            else:
+                self.forget([entry])
+
+    def input_of(self, entry: Entry) -> Path:
+        """Return the path of the stored input of an entry, which can have been deleted."""
+        return self.upload_path(entry.sha256, entry.name)
+
+    def state_of(self, entry: Entry) -> str:
+        """Return the current state: running, done, failed, interrupted, or gone if the result was deleted."""
+        if entry.state == "running" and self.is_running(entry):
+            return "running"
+        if entry.state == "done":
+            return "gone" if self.info(entry.task_id or "") is None else "done"
+        return "failed" if entry.state == "failed" else "interrupted"  # Earlier versions had several names for it.
+
+    def is_running(self, entry: Entry) -> bool:
+        """Return whether the run of an entry is in progress, whatever a full disk has left in its entry."""
+        if entry.process == this_process():
+            return entry.id in self._running
+        return is_process_alive(entry.process)
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """Remove entries from the recent results, but no files. Raises StorageError."""
+        with self.database.transaction() as db:
+            for entry in entries:
+                delete_entry(db, entry)
+
+    def runs(self, whose: str) -> list[list[Entry]]:
+        """Return the recent results of a user, newest first, with the files of a batch in one list."""
+        with self.database.transaction() as db:
+            found = db.execute("SELECT facts FROM entries WHERE whose = ?", (whose,)).fetchall()
+        entries = (parse_entry(facts) for (facts,) in found)
+        return group_runs(entry for entry in entries if entry is not None)
+
+    def remove(self, entries: Sequence[Entry]) -> None:
+        """Delete runs, their inputs and all files made from them, unless other entries or results need them.
+
+        Links to them in the page's folder are deleted, too. Raises StorageError.
+        """
+        sources = {one for entry in entries for one in (entry.id, entry.sha256, entry.task_id) if one}
+        found = list(self._found_files())
+        with self.database.transaction() as db:
+            self._list_found(db, found)
+            for entry in entries:
+                outputs = db.execute("SELECT output FROM results WHERE task_id = ?", (entry.task_id,)).fetchall()
+                sources |= {output for (output,) in outputs}
+                delete_entry(db, entry)
+            self._delete_sources(db, sources)

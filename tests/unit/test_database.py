@@ -1,0 +1,293 @@
+"""The database of a data folder: killed processes, damage, several processes, and folders of earlier versions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from enhance.config import Config
+from enhance.errors import StorageError
+from enhance.info import network_key_of
+from enhance.store import TaskStore
+from enhance.web.storage import page_folder
+
+from .forks import Launcher, can_fork
+from .stored_results import add_entry, add_result, files_of, set_age, set_last_use
+
+MINE, THEIRS = "a" * 64, "b" * 64
+FOREIGN = f"processed/{'ab' * 16}.png"
+
+
+def databases(folder: Path) -> list[Path]:
+    return sorted(folder.glob("enhance-*.sqlite"))
+
+
+def add_run(store: TaskStore, whose: str, photo: bytes, signature: str) -> str:
+    """Store everything that a run of a user's photo makes, and return its task id."""
+    sha256 = hashlib.sha256(photo).hexdigest()
+    source = store.folder.with_name(f"photo {whose}")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_bytes(photo)
+    store.keep_upload(source, "photo.png", sha256, len(photo))
+    content = photo + signature.encode()
+    task_id = add_result(store, signature, content=content, input=sha256)
+    made = (
+        store.reports / f"{task_id}-png-keep.pdf",
+        store.encoded / f"{hashlib.sha256(content).hexdigest()}-jpeg-92-keep.jpg",
+        store.network_path(sha256, network_key_of(store.finished_info(task_id))),
+    )
+    store.prepare()
+    with store.using(*made):
+        for path in made:
+            path.write_bytes(b"made")
+    add_entry(store, whose=whose, state="done", name="photo.png", sha256=sha256, settings={}, task_id=task_id)
+    return task_id
+
+
+def remove_all(store: TaskStore) -> None:
+    """Remove the runs of both users, and everything else that the program has stored and does not use."""
+    store.remove([entry for whose in (MINE, THEIRS) for run in store.runs(whose) for entry in run])
+    set_last_use(store, 25)
+    store.clean()
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from enhance.store import TaskStore
+from tests.unit.test_database import MINE, add_run
+
+steps = int(sys.argv[2])
+
+def killing(function):
+    def step(*given, **named):
+        global steps
+        steps -= 1
+        if steps < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*given, **named)
+    return step
+
+class Connection(sqlite3.Connection):
+    execute = killing(sqlite3.Connection.execute)
+    executescript = killing(sqlite3.Connection.executescript)
+
+connect = sqlite3.connect
+sqlite3.connect = lambda *given, **named: connect(*given, factory=Connection, **named)
+for name in ("unlink", "replace", "link", "rmdir"):
+    setattr(os, name, killing(getattr(os, name)))
+store = TaskStore(sys.argv[1])
+add_run(store, MINE, b"photo", "2" * 64)
+store.remove(store.runs(MINE)[0])
+store.clean()
+"""
+
+
+@can_fork
+@pytest.mark.parametrize("state", ["intact", "damaged"])
+def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none(forks: Launcher, tmp_path, state):
+    start, step, status = tmp_path / "start" / "data", 0, -9
+    add_run(TaskStore(start), THEIRS, b"photo", "1" * 64)
+    (start / FOREIGN).write_bytes(b"foreign")
+    kept = files_of(start)
+    if state == "damaged":
+        for file in start.glob("enhance-*.sqlite*"):
+            file.write_bytes(bytes(10_000))
+    while status:
+        folder = tmp_path / str(step) / "data"
+        shutil.copytree(start, folder)
+
+        status = forks.start(folder, str(step), code=KILLED, modules=("tests.unit.test_database",)).wait()
+
+        assert status in (0, -9), step
+        store = TaskStore(folder)
+        assert store.find("1" * 64), step
+        for run in store.runs(MINE):
+            store.remove(run)
+        assert kept.items() <= files_of(folder).items(), step
+        remove_all(store)
+        assert files_of(folder) == {FOREIGN: b"foreign"}, step
+        store.close()
+        shutil.rmtree(folder.parent)
+        step += 1
+    assert step > 50
+
+
+def zero_page(number: int) -> Callable[[bytes], bytes]:
+    return lambda content: content[: 4096 * number] + bytes(4096) + content[4096 * (number + 1) :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[:20_000],
+    "zeroed": lambda content: bytes(len(content)),
+    "another file": lambda content: b"<html>" * 1000,
+    **{f"page {number} zeroed": zero_page(number) for number in range(12)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_damaged_database_costs_no_file(tmp_path, caplog, damage, is_open):
+    store = TaskStore(tmp_path / "data")
+    tasks = {str(number) * 64: add_run(store, MINE, b"photo%d" % number, str(number) * 64) for number in range(4)}
+    (store.folder / FOREIGN).write_bytes(b"foreign")
+    before, database = files_of(store.folder), databases(store.folder)[0]
+    if not is_open:
+        store.close()
+    sqlite3.connect(database).execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The log could repair it.
+    database.write_bytes(DAMAGE[damage](database.read_bytes()))
+
+    if is_open:
+        with suppress(StorageError):  # for the run in which the damage is found
+            add_run(store, THEIRS, b"new", "5" * 64)
+    tasks["6" * 64] = add_run(store, THEIRS, b"new", "6" * 64)
+    store.clean()
+
+    for signature, task_id in tasks.items():
+        found = store.find(signature)
+        assert found
+        assert found["task_id"] == task_id
+    assert before.items() <= files_of(store.folder).items()
+    assert ("is damaged" in caplog.text) == (len(databases(store.folder)) > 1)
+    remove_all(store)
+    assert files_of(store.folder) == {FOREIGN: b"foreign"}
+
+
+def test_files_of_a_damaged_database_are_not_deleted_while_other_processes_can_use_them(tmp_path):
+    store, other = TaskStore(tmp_path / "data"), TaskStore(tmp_path / "data", max_disk=1)
+    add_run(store, MINE, b"photo", "1" * 64)
+    before, new = files_of(store.folder), store.result_path("f" * 32)
+    with store.using(new):
+        sqlite3.connect(databases(store.folder)[0]).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        databases(store.folder)[0].write_bytes(b"damaged")
+        other.clean()
+        assert files_of(store.folder) == before
+        new.write_bytes(b"new")
+
+    set_last_use(store, 25)
+    other.clean()
+
+    assert files_of(store.folder) == {}
+    assert len(databases(store.folder)) == 1
+
+
+def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
+    store = TaskStore(tmp_path / "data")
+    add_run(store, MINE, b"photo", "1" * 64)
+    before, entries = files_of(store.folder), store.runs(MINE)
+    connect = sqlite3.connect
+
+    def connect_to_full_disk(*given, **named) -> sqlite3.Connection:
+        connection = connect(*given, **named)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_full_disk)
+    limited = TaskStore(store.folder)
+    with pytest.raises(StorageError) as raised:
+        add_entry(limited, state="done", name="a", sha256="c" * 64, settings={}, thumbnail="thumbnail" * 100_000)
+    assert raised.value.key == "disk_full"
+    assert files_of(store.folder) == before
+    assert limited.find("1" * 64)
+    limited.remove(entries[0])
+    assert files_of(store.folder) == {}, "files can be deleted on a full disk"
+
+
+def test_a_file_system_without_locks_is_rejected(tmp_path, monkeypatch):
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda path, **named: connect(f"file:{path}?vfs=unix-none", uri=True, **named)
+    )
+
+    with pytest.raises(StorageError, match="does not support file locks"):
+        TaskStore(tmp_path / "data").check()
+
+
+def test_a_database_of_a_newer_version_is_not_changed(tmp_path):
+    TaskStore(tmp_path / "data").check()
+    (database,) = databases(tmp_path / "data")
+    with sqlite3.connect(database) as newer:
+        newer.execute("PRAGMA user_version = 1000")
+
+    with pytest.raises(StorageError, match="newer version"):
+        TaskStore(tmp_path / "data").check()
+    assert databases(tmp_path / "data") == [database]
+
+
+TWO_SERVERS = """
+import sys
+from enhance.store import TaskStore
+from tests.unit.test_database import add_run
+store = TaskStore(sys.argv[1], max_disk=10_000_000)
+for number in range(20):
+    add_run(store, sys.argv[2], b"photo" + sys.argv[2].encode(), f"{sys.argv[2][0]}{number:063d}")
+    store.clean()
+    runs = store.runs(sys.argv[2])
+    assert all(store.state_of(run[0]) == "done" for run in runs)
+    if len(runs) == 3:
+        store.remove(runs[-1])
+"""
+
+
+@can_fork
+def test_two_servers_share_a_folder(forks: Launcher, tmp_path):
+    folder, modules = tmp_path / "data", ("tests.unit.test_database",)
+    servers = [forks.start(folder, whose, code=TWO_SERVERS, modules=modules) for whose in (MINE, THEIRS)]
+
+    assert [server.wait() for server in servers] == [0, 0], [server.errors.read_text() for server in servers]
+
+    assert len(databases(folder)) == 1
+    store = TaskStore(folder)
+    assert [len(store.runs(whose)) for whose in (MINE, THEIRS)] == [2, 2]
+    store.remove([entry for whose in (MINE, THEIRS) for run in store.runs(whose) for entry in run])
+    assert files_of(folder) == {}
+
+
+@can_fork
+def test_a_forked_process_and_its_parent_can_both_use_a_store(tmp_path):
+    store = TaskStore(tmp_path / "data")
+    add_run(store, MINE, b"photo", "1" * 64)
+
+    child = os.fork()
+    if not child:
+        add_run(store, MINE, b"another", "2" * 64)
+        os._exit(len(store.runs(MINE)))
+    add_run(store, THEIRS, b"photo", "3" * 64)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    assert [len(store.runs(whose)) for whose in (MINE, THEIRS)] == [2, 1]
+
+
+def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    with zipfile.ZipFile(Path(__file__).with_name("earlier_data_folder.zip")) as archive:
+        archive.extractall(tmp_path)
+    store, before = TaskStore(tmp_path / "data"), files_of(tmp_path / "data")
+    foreign = {name: content for name, content in before.items() if content == b"foreign"}
+    assert len(foreign) == 6
+
+    page_folder(Config(), store)
+
+    runs = {run[0].name: run[0] for run in store.runs(MINE)}
+    assert files_of(store.folder) == before
+    states = {name: store.state_of(entry) for name, entry in runs.items()}
+    assert states == {"failed.png": "failed", "photo0.png": "done", "photo1.png": "done"}
+    first = runs["photo0.png"]
+    info = store.finished_info(first.task_id or "")
+    assert store.find(info["signature"])
+    store.remove([first])
+    gone = before.keys() - files_of(store.folder).keys()
+    assert {name.split("/")[0] for name in gone} == {"uploads", "processed", "network", "encoded", "lists"}
+    assert not any(info["task_id"] in name or first.sha256 in name for name in files_of(store.folder))
+    set_age(25 * 3600, *(store.folder / "page").rglob("*"))
+    remove_all(store)
+    assert files_of(store.folder) == foreign
