@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .downscaling import ceil_div, downscaled_size, spans, widen
+from .downscaling import Size, Span, ceil_div, downscaled_size, spans, widen
 from .image import NO_DEGRADATION, Box, Degradation, Facts, ImageCache, SourceImage
 from .listing import ListedPath, Listing, list_images
 from .metadata import CHOICES, Metadata

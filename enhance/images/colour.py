@@ -149,7 +149,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
         return values
 
     icc = fitting_profile(header.icc, grey)
-    return Pixels(image.height, image.width, grey, has_alpha, False, icc, part)
+    return Pixels(image.height, image.width, grey, has_alpha, deep=False, icc=icc, part=part)
 
 
 def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
@@ -164,7 +164,15 @@ def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
             values = ImageChops.invert(values)
         return to_srgb(values)
 
-    return Pixels(image.height, image.width, False, False, False, None, part)
+    return Pixels(
+        image.height,
+        image.width,
+        grey=False,
+        has_alpha=False,
+        deep=False,
+        icc=None,
+        part=part,
+    )
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -206,7 +214,7 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     grey = stored.ndim == 2 or is_grey_alpha
     has_alpha = stored.ndim == 3 and header.has_alpha
     icc = fitting_profile(header.icc, grey)
-    return Pixels(height, width, grey, has_alpha, True, icc, part)
+    return Pixels(height, width, grey, has_alpha, deep=True, icc=icc, part=part)
 
 
 def _with_transparent_level(grey: np.ndarray, level: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
         _open_checked(path, max_pixels, max_bytes) as (file, size),
     ):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
-    width, height = header.upright_size
+    height, width = header.upright_size
     dpi = header.metadata.dpi
     return Facts(
         path.name,
@@ -144,7 +144,7 @@ def decode(
         if (pixels.width, pixels.height) != (decoded.width, decoded.height):
             stated = f"{decoded.width} x {decoded.height}"
             raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stated}")
-        width, height = decoded.upright_size
+        height, width = decoded.upright_size
         channels = 4 if pixels.has_alpha else 3
         dtype = "uint16" if pixels.deep else "uint8"
         image = SourceImage(
@@ -174,7 +174,7 @@ def decode(
 def _without_orientation(header: Header) -> Header:
     """Return the header of the decoded pixels of a TIFF: both of its decoders apply the
     orientation."""
-    width, height = header.upright_size
+    height, width = header.upright_size
     return replace(header, width=width, height=height, orientation=1)
 
 
@@ -184,7 +184,7 @@ def _first_block(header: Header) -> tuple[int, int]:
     Blocks begin at the first stored row and column, which can be the last ones of the upright
     image.
     """
-    width, height = header.upright_size
+    height, width = header.upright_size
     row = height % 8 if header.orientation in _REVERSED_ROWS else 0
     column = width % 8 if header.orientation in _REVERSED_COLUMNS else 0
     return row, column
@@ -228,7 +228,7 @@ def _sha256(file: BinaryIO) -> str:
 def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
     """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation of the decoded pixels
     applied."""
-    width, height = header.upright_size
+    height, width = header.upright_size
     count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
     grey_as_colour = [0, 0, 0, 1] if pixels.has_alpha else [0, 0, 0]
     for first, last in spans(height, count):
@@ -255,7 +255,7 @@ def _budget(header: Header, size: int) -> DecodeBudget:
     pixels = header.width * header.height
     memory = pixels * bytes_per_pixel + 2 * size
     if header.has_alpha:
-        width, height = header.upright_size
+        height, width = header.upright_size
         memory += _FILL_BYTES * width * min(2 * BLOCK, height)
     if header.gain_map:
         attached = header.gain_map.width * header.gain_map.height

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 
+Size: TypeAlias = tuple[int, int]
+"""Height and width."""
+Span: TypeAlias = tuple[int, int]
+"""Rows or columns [first, last)."""
+
 _STRIP_ROWS = 256
 
 
-def spans(length: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
+def spans(length: int, step: int, start: int = 0) -> Iterator[Span]:
     """Yield [first, last) of parts of `step` rows from `start` to `length`; the last one can have
     fewer."""
     return ((first, min(first + step, length)) for first in range(start, length, step))
 
 
-def widen(first: int, last: int, margin: int, length: int) -> tuple[int, int]:
+def widen(first: int, last: int, margin: int, length: int) -> Span:
     """Return the span [first, last) with `margin` more rows or columns on each side, as far as
     there are any."""
     return max(first - margin, 0), min(last + margin, length)
@@ -27,7 +33,7 @@ def ceil_div(number: int, divisor: int) -> int:
     return -(-number // divisor)
 
 
-def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
+def downscaled_size(height: int, width: int, factor: int) -> Size:
     """Return height and width after downscaling; incomplete blocks at the right and lower border
     count."""
     return ceil_div(height, factor), ceil_div(width, factor)

@@ -28,55 +28,60 @@ _RESOLUTION_UNIT = 0x0128
 EXIF_IFD = 0x8769
 GPS_IFD = 0x8825
 INTEROP_IFD = 0xA005
-_THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))  # JPEG, uncompressed: offset and length
+_THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))
+"""The tags of the offset and the length of a thumbnail: as JPEG, and uncompressed."""
 _POSITION_TAGS = {
-    2,
-    4,
-    20,
-    22,
-    27,
-    28,
-}  # The other tags of the GPS directory state time, datum and receiver.
-# The tags of a TIFF file that describe the photo. The others describe how its pixels are stored.
+    2,  # GPSLatitude
+    4,  # GPSLongitude
+    20,  # GPSDestLatitude
+    22,  # GPSDestLongitude
+    27,  # GPSProcessingMethod
+    28,  # GPSAreaInformation
+}
+"""The other tags of the GPS directory state time, datum and receiver."""
 _PHOTO_TAGS = (
-    *(
-        0x010D,
-        0x010E,
-        0x010F,
-        0x0110,
-        0x011A,
-        0x011B,
-        0x011D,
-        0x0128,
-        0x0131,
-        0x0132,
-        0x013B,
-        0x013C,
-        0x4746,
-        0x4749,
-    ),
-    *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
+    0x010D,  # DocumentName
+    0x010E,  # ImageDescription
+    0x010F,  # Make
+    0x0110,  # Model
+    0x011A,  # XResolution
+    0x011B,  # YResolution
+    0x011D,  # PageName
+    0x0128,  # ResolutionUnit
+    0x0131,  # Software
+    0x0132,  # DateTime
+    0x013B,  # Artist
+    0x013C,  # HostComputer
+    0x4746,  # Rating
+    0x4749,  # RatingPercent
+    0x8298,  # Copyright
+    0x9C9B,  # XPTitle
+    0x9C9C,  # XPComment
+    0x9C9D,  # XPAuthor
+    0x9C9E,  # XPKeywords
+    0x9C9F,  # XPSubject
 )
+"""The tags of a TIFF that describe the photo. The others describe how its pixels are stored."""
 _SHORT = 3
 _LONG = 4
 _RATIONAL = 5
 TYPE_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
+    1: 1,  # byte
+    2: 1,  # ASCII
+    3: 2,  # short
+    4: 4,  # long
+    5: 8,  # rational
+    6: 1,  # signed byte
+    7: 1,  # undefined
+    8: 2,  # signed short
+    9: 4,  # signed long
+    10: 8,  # signed rational
+    11: 4,  # float
+    12: 8,  # double
+    13: 4,  # offset of a directory
+    16: 8,  # long of BigTIFF
+    17: 8,  # signed long of BigTIFF
+    18: 8,  # offset of a directory of BigTIFF
 }
 """Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
 _LONGEST_VALUE = 32_000
@@ -85,8 +90,9 @@ _PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
 """A block without entries."""
 
-
 _Block: TypeAlias = bytes | bytearray
+_Value: TypeAlias = tuple[int, ...]
+"""A type and integers of it."""
 
 
 def _order(block: _Block) -> str:
@@ -334,7 +340,7 @@ def _with_zeros(block: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
 
 def with_entries(
     block: bytes,
-    values: Mapping[int, tuple[int, ...]],
+    values: Mapping[int, _Value],
     without: Collection[int] = (),
 ) -> bytes:
     """Set entries of the main directory, each to a type and integers, and remove the tags
@@ -354,7 +360,10 @@ def with_entries(
 
 
 def _append_directory(
-    data: bytearray, old: int, values: Mapping[int, tuple[int, ...]], without: Collection[int]
+    data: bytearray,
+    old: int,
+    values: Mapping[int, _Value],
+    without: Collection[int],
 ) -> int:
     """Append a directory with the entries of the `old` one and these values; return its offset."""
     order = _order(data)

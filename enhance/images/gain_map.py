@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -99,6 +99,10 @@ INDEX_HEADER = 4 + len(_INDEX_START)
 """The position of the TIFF header in the index segment."""
 
 
+_Attached: TypeAlias = tuple[int, int]
+"""Start and length of an image behind the photo in a JPEG."""
+
+
 @dataclass(frozen=True)
 class MapHeader:
     """A gain map in a file: its position, its size and its metadata.
@@ -108,7 +112,7 @@ class MapHeader:
     can be empty. `headroom` is set for an Apple map, which is converted when it is decoded.
     """
 
-    position: tuple[int, int] | int
+    position: _Attached | int
     width: int
     height: int
     xmp: bytes
@@ -145,14 +149,14 @@ def find_attached(
     segments: Mapping[str, Any],
     xmp: bytes | None,
     size: int,
-) -> list[tuple[int, int]]:
+) -> list[_Attached]:
     """Return start and length of the images behind the first one of a JPEG of `size` bytes, as the
     file states them.
 
     These are at most 4 images of at most 64 MiB, so that a crafted file does not keep the reader
     busy. `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
-    found: list[tuple[int, int]] = []
+    found: list[_Attached] = []
     for start, length in chain(_indexed_images(segments), _announced_images(xmp or b"", size)):
         is_inside = 0 < start < start + length <= size
         if is_inside and length <= _MAX_BYTES and (start, length) not in found:
@@ -162,7 +166,7 @@ def find_attached(
     return found
 
 
-def _indexed_images(segments: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+def _indexed_images(segments: Mapping[str, Any]) -> Iterator[_Attached]:
     """Yield start and length of the images that the MPF segment lists."""
     block = bytes(segments.get("mp", b""))
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
@@ -174,7 +178,7 @@ def _indexed_images(segments: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
         yield segments["mpoffset"] + offset, length
 
 
-def _announced_images(xmp: bytes, size: int) -> Iterator[tuple[int, int]]:
+def _announced_images(xmp: bytes, size: int) -> Iterator[_Attached]:
     """Yield start and length of the gain maps that XMP announces.
 
     XMP states lengths only: the images follow each other, and the last one ends with the file.
@@ -192,7 +196,7 @@ def _announced_images(xmp: bytes, size: int) -> Iterator[tuple[int, int]]:
 
 def _read_attached(
     attached: bytes,
-    position: tuple[int, int],
+    position: _Attached,
     exif: bytes | None,
 ) -> MapHeader | None:
     """Return the header of an image in a JPEG if it is a gain map, otherwise None.
@@ -260,7 +264,10 @@ def _fits(found: MapHeader, image: Any) -> bool:
 
 
 def _apple_header(
-    position: tuple[int, int] | int, size: tuple[int, int], text: Any, exif: bytes | None
+    position: _Attached | int,
+    size: tuple[int, int],
+    text: Any,
+    exif: bytes | None,
 ) -> MapHeader | None:
     """Return the header of an Apple map of `size` (width, height), None if its headroom is unknown.
 
@@ -347,7 +354,7 @@ def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
     return pixels
 
 
-def _open_map(file: BinaryIO, position: tuple[int, int] | int) -> Image.Image:
+def _open_map(file: BinaryIO, position: _Attached | int) -> Image.Image:
     if isinstance(position, int):
         return open_auxiliary(file, position).to_pillow()
     start, length = position

@@ -27,6 +27,7 @@ from .containers import (
     read_block,
     riff_chunks,
 )
+from .downscaling import Size
 from .exif import (
     INTEROP_IFD,
     MAKER_NOTE,
@@ -94,11 +95,11 @@ class Header:
     gain_map: MapHeader | None = None
 
     @property
-    def upright_size(self) -> tuple[int, int]:
-        """Width and height after the orientation is applied."""
+    def upright_size(self) -> Size:
+        """Height and width after the orientation is applied."""
         if self.orientation >= 5:
-            return self.height, self.width
-        return self.width, self.height
+            return self.width, self.height
+        return self.height, self.width
 
 
 def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:

@@ -14,7 +14,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from .downscaling import block_means, ceil_div, downscaled_size, spans
+from .downscaling import Span, block_means, ceil_div, downscaled_size, spans
 from .gain_map import GainMap
 from .metadata import Metadata
 
@@ -255,7 +255,7 @@ class SourceImage:
             coarse += float(coarse_energy[inside].sum(dtype=float))
         return blur_of(fine, coarse, self.width * self.height)
 
-    def _strips(self) -> Iterator[tuple[int, int]]:
+    def _strips(self) -> Iterator[Span]:
         """Yield (first, last) rows of strips from top to bottom; `first` is even."""
         fitting = min(_STRIP_ROWS, _STRIP_PIXELS // self.width)
         count = max(_MIN_STRIP_ROWS, fitting)

@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 import cv2
 import numpy as np
 
-from ..images import NO_DEGRADATION, Box, Degradation, ceil_div, widen
+from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, widen
 from .resample import Rows, area_weights, weighted_sums
 
 _BLURS = (0.6, 1.2)
@@ -363,7 +363,7 @@ class FidelityMeter:
     def __init__(
         self,
         photo: Photo,
-        size: tuple[int, int],
+        size: Size,
         covered: tuple[float, float],
         box: Box | None = None,
     ):

@@ -88,7 +88,6 @@ FORMATS = {
 ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpeg", ".tiff": "tiff"}
 """The format of each file name extension."""
 
-
 BACKGROUNDS = {"white": 255, "black": 0}
 """The 8-bit level of each background."""
 
@@ -201,10 +200,8 @@ class Encoding:
             notes.append("eight_bits")
         if bits > 8 and form.bits == 10:
             notes.append("ten_bits")
-        if self.metadata == "no-location" and (wanted.xmp, wanted.iptc) != (
-            metadata.xmp,
-            metadata.iptc,
-        ):
+        has_location = (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc)
+        if self.metadata == "no-location" and has_location:
             notes.append("location_left")
         if self.converts_to_srgb(icc):
             notes.append("in_srgb")

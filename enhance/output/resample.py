@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import SettingsError
-from ..images import Box, ceil_div, spans, widen
+from ..images import Box, Size, Span, ceil_div, spans, widen
 from ..settings import PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
@@ -26,14 +26,12 @@ _HALO = 3
 """The bicubic filter reads two neighbours; the third keeps the border of the part out of reach."""
 _ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of floats.
 
-Span = tuple[int, int]
-"""Rows or columns [first, last)."""
 Rows = Callable[[int, int], np.ndarray]
 """A function that returns the rows [first, last) of an image, [last - first, W, C] or [last -
 first, W]."""
 
 
-def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
+def result_size(settings: Settings, height: int, width: int) -> Size:
     """Return height and width of the result for an image of `height` x `width`, at least 1 px each.
 
     `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less
@@ -149,7 +147,7 @@ def has_second_pass(settings: Settings, height: int, width: int) -> bool:
     return new_height > max_height or new_width > max_width
 
 
-def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
+def _scale_size(height: int, width: int, scale: float) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -243,7 +241,7 @@ class Grid:
     factor: int
     reduce: int
     cut: Cut
-    whole: tuple[int, int]
+    whole: Size
 
     @classmethod
     def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
@@ -263,7 +261,7 @@ class Grid:
         return self.whole != _scale_size(self.cut.height, self.cut.width, self.factor / self.reduce)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width of the result, or of its part."""
         top, bottom = self._vertical.covered
         left, right = self._horizontal.covered

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import check_stop
 from ..files import file_sha256
-from ..images import NO_DEGRADATION, Box, Degradation, SourceImage, spans
+from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
 from ..images.gain_map import MAX_PIXELS, encode_map
 from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
@@ -140,7 +140,7 @@ class ResultRows:
         return Tuning(self.network, self.photo, self.settings, self.grid, self.overlay, alpha)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width of the result."""
         return self.grid.size
 
@@ -194,7 +194,7 @@ def faces_over(
     return lambda rows, first: blend_faces(rows, top + first, patches, settings.strength, left=left)
 
 
-def encode_gain_map(image: SourceImage, size: tuple[int, int]) -> bytes | None:
+def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
     """Return the gain map of an image as a JPEG for a result of `size` (height, width).
 
     The map is enlarged like the image, up to MAX_PIXELS. The result is None if the image has none.
