@@ -215,14 +215,7 @@ class BatchRun:
         """Return the file with its size, or as failed if it cannot have the requested size or format."""
         if not item.size:
             item = with_size(item, self.enhancer.max_pixels, self.enhancer.max_bytes)
-        if item.size and item.state == "waiting":
-            try:
-                self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
-            except MemoryShortError:  # more memory can be free later
-                pass
-            except Exception as error:
-                return _as_failed(item, error)
-        return item
+        return checked(item, self.settings, self.encoding)
 
     def _is_remote(self, item: Item) -> bool:
         """Return whether the file or its result has an address. Its result is named after the download."""
@@ -416,6 +409,18 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
     except EnhanceError as error:
         return replace(item, state="failed", error=error)
     return replace(item, size=(facts.height, facts.width), has_alpha=facts.has_alpha)
+
+
+def checked(item: Item, settings: Settings, encoding: Encoding) -> Item:
+    """Return the file, as failed if it cannot have the requested size or format."""
+    if item.size and item.state == "waiting":
+        try:
+            encoding.check(*reversed(result_size(item.settings or settings, *item.size)))
+        except MemoryShortError:  # more memory can be free later
+            pass
+        except Exception as error:
+            return _as_failed(item, error)
+    return item
 
 
 def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) -> Item:

@@ -65,6 +65,13 @@ _MIGRATIONS = (
             WHEN 'lists' THEN NOT EXISTS (SELECT 1 FROM entries WHERE id = source)
         END;
     """,
+    """
+    -- `request` is a checksum, `process` runs the job, and `progress` is JSON.
+    CREATE TABLE jobs (
+        whose TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL, process TEXT NOT NULL,
+        seen REAL NOT NULL, read REAL NOT NULL, progress TEXT NOT NULL, PRIMARY KEY (whose, name)
+    );
+    """,
 )
 """The script that brings a database from each version to the next one."""
 _NAME = "enhance-{:019d}.sqlite"

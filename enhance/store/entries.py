@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import EnhanceError
@@ -18,10 +18,12 @@ from ..settings import Settings
 class Entry:
     """One run in the recent results of a user.
 
-    - `state`: running, done, failed or interrupted, because the server ended or the page was closed.
+    - `state`: running, done, failed, cancelled or interrupted, because the server ended or the page was closed.
     - `process`: the process of the run. A running entry of an ended process counts as interrupted.
     - `thumbnail`: a `data:` address.
     - `batch`, `number`: the batch of the file and its position there.
+    - `error`: why a named job failed, in each language, and the key of the error.
+    - `visible`: values of the result's `info` that are different for this user.
     """
 
     whose: str
@@ -39,6 +41,8 @@ class Entry:
     bytes: int = 0
     batch: str = ""
     number: int = 0
+    error: dict[str, str] = field(default_factory=dict)
+    visible: dict[str, Any] = field(default_factory=dict)
 
 
 _FIELDS = {one.name for one in fields(Entry)}

@@ -47,7 +47,8 @@ class TaskStore(DataFolder):
 
     def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
         super().__init__(folder, hours=hours, max_disk=max_disk)
-        self._running = set[str]()
+        self.running = set[tuple[str, str]]()
+        """The owners and the ids of the entries that this process runs."""
 
     def new_id(self) -> str:
         """Return a random task id."""
@@ -126,11 +127,11 @@ class TaskStore(DataFolder):
         with self.database.transaction() as db:
             save_entry(db, entry)
         if entry.state == "running":
-            self._running.add(entry.id)
+            self.running.add((entry.whose, entry.id))
 
     def end_entry(self, entry: Entry, state: str, *, task_id: str | None = None, thumbnail: str = "") -> None:
         """Record the final state of a run, or remove its entry if `state` is empty or the disk is full."""
-        self._running.discard(entry.id)
+        self.running.discard((entry.whose, entry.id))
         with suppress(StorageError):
             if state:
                 self.save_entry(replace(entry, state=state, task_id=task_id, thumbnail=thumbnail or entry.thumbnail))
@@ -142,17 +143,19 @@ class TaskStore(DataFolder):
         return self.upload_path(entry.sha256, entry.name)
 
     def state_of(self, entry: Entry) -> str:
-        """Return the current state: running, done, failed, interrupted, or gone if the result was deleted."""
+        """Return the current state, which is `gone` if the result was deleted."""
         if entry.state == "running" and self.is_running(entry):
             return "running"
         if entry.state == "done":
             return "gone" if self.info(entry.task_id or "") is None else "done"
-        return "failed" if entry.state == "failed" else "interrupted"  # Earlier versions had several names for it.
+        if entry.state in ("failed", "cancelled"):
+            return entry.state
+        return "interrupted"  # Earlier versions had several names for it.
 
     def is_running(self, entry: Entry) -> bool:
         """Return whether the run of an entry is in progress, whatever a full disk has left in its entry."""
         if entry.process == this_process():
-            return entry.id in self._running
+            return (entry.whose, entry.id) in self.running
         return is_process_alive(entry.process)
 
     def forget(self, entries: Sequence[Entry]) -> None:
@@ -181,4 +184,5 @@ class TaskStore(DataFolder):
                 outputs = db.execute("SELECT output FROM results WHERE task_id = ?", (entry.task_id,)).fetchall()
                 sources |= {output for (output,) in outputs}
                 delete_entry(db, entry)
+                db.execute("DELETE FROM jobs WHERE whose = ? AND name = ?", (entry.whose, entry.batch or entry.id))
             self._delete_sources(db, sources)

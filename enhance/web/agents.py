@@ -39,7 +39,7 @@ from ..files import FULL
 from ..images import ImageCache
 from ..store import Reservation
 from .api import add_endpoints
-from .calls import API, REQUIRED, Endpoint, check_endpoint, check_parameters, is_uploaded
+from .calls import API, Endpoint, check_endpoint, check_parameters, is_required, is_uploaded
 from .gradio_changes import after_request, client_request, delete_files_of_request, root_url
 from .jobs import listening
 from .metrics import CLEAN_SECONDS, Metrics, start_cleaning
@@ -55,7 +55,7 @@ _REMOTE = (
     "returns the address of the result",
 )
 _LOCAL = "Send the path of an image file.", "writes a file and never changes the photo"
-_WRITING = ("enhance", "batch")
+_WRITING = ("enhance", "batch", "cancel", "forget")
 _PATHS = {
     "image": "Path of an image file.",
     "images": "Paths of image files.",
@@ -163,7 +163,10 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
         inputSchema=_input_schema(name, endpoint, local),
         outputSchema={"type": "object", "properties": outputs, "required": [*outputs]},
         annotations=types.ToolAnnotations(
-            readOnlyHint=name not in _WRITING, destructiveHint=False, idempotentHint=True, openWorldHint=False
+            readOnlyHint=name not in _WRITING,
+            destructiveHint=name == "forget",
+            idempotentHint=True,
+            openWorldHint=False,
         ),
     )
 
@@ -174,7 +177,11 @@ def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
         properties |= {"output": {"type": "string"}} if name == "enhance" else {}
         for one in _PATHS.keys() & properties:
             properties[one]["description"] = _PATHS[one]
-    return {"type": "object", "properties": properties, "required": [one for one in properties if one in REQUIRED]}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [one for one in properties if is_required(name, one)],
+    }
 
 
 async def _call(
@@ -209,10 +216,15 @@ def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str
                 image = b64encode(path.read_bytes()).decode()
                 content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
         value = traverse(value, lambda file: address(file["path"]), is_file_obj_with_meta)
+        value = traverse(value, lambda _: None, _is_data_url)  # Models would read every byte of a thumbnail.
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         content.append(types.TextContent(type="text", text=text))
         structured[label] = value
     return types.CallToolResult(content=content, structuredContent=structured)
+
+
+def _is_data_url(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("data:")
 
 
 def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:

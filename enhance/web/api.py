@@ -5,7 +5,7 @@ No endpoint accepts a path of the server: images are uploads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -14,12 +14,11 @@ from typing import Any
 import gradio as gr
 from anyio import CapacityLimiter
 from gradio.components import Component
-from gradio.data_classes import FileData
 
 from ..batch import Item
 from ..comparison import Cell, Comparison
 from ..enhancer import Status
-from ..errors import EnhanceError, PictureError
+from ..errors import PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
 from ..output.formats import Encoding
@@ -32,6 +31,8 @@ from . import gradio_changes
 from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
 from .kept_previews import View
+from .metrics import start_cleaning
+from .named_jobs import REPORT_SECONDS, cancel_named, report_jobs, run_named
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
@@ -48,7 +49,8 @@ from .params import (
 )
 from .plan import Plan
 from .preview import window_of
-from .processing import BatchJob, Packed, compare, enhance
+from .processing import BatchJob, batch_info, compare, enhance, without_path
+from .recent import describe_runs, forget
 from .services import Services
 
 Outputs = Iterator[Any]
@@ -68,7 +70,7 @@ class Endpoints:
     def __init__(self, services: Services):
         self._services = services
 
-    @gradio_changes.name_parameters(API_SETTINGS, API_DEFAULTS)
+    @gradio_changes.name_parameters((*API_SETTINGS, "job"), API_DEFAULTS)
     def enhance(
         self,
         request: gr.Request,
@@ -84,12 +86,17 @@ class Endpoints:
         eight_bits, ten_bits, exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left:
         XMP or IPTC had a location. gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
         xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and large_iptc_left: the input has
-        more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine.
+        more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine. With `job`, the same call
+        follows the same run, also after a lost connection, and `info` has its `progress` until its end.
         """
         services = self._services
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
             source, path = _path_of_upload(image), Path(output) if output else None
+            if given["job"]:
+                files = [(source, source.name)]
+                yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=False)
+                return
             if path is not None:
                 encoding = replace(encoding, format=Encoding.of_file(path).format)
             with ExitStack() as hold:
@@ -171,7 +178,7 @@ class Endpoints:
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
 
-    @gradio_changes.name_parameters(API_SETTINGS, API_DEFAULTS)
+    @gradio_changes.name_parameters((*API_SETTINGS, "job"), API_DEFAULTS)
     def batch(
         self, request: gr.Request, images: list[str] | None, progress: gr.Progress = _PROGRESS, **given: Any
     ) -> Outputs:
@@ -180,7 +187,7 @@ class Endpoints:
         `info` counts the files that are done, failed and cancelled. For each file it has the name, the state, the error
         and the facts of its run. A file that cannot be read does not stop the others. Cancelling stops the engine. If
         there is no space for the ZIP file, `error` has the message, the ZIP file is null, and each finished file is in
-        `info` as `file`.
+        `info` as `file`. With `job`, the same call follows the same batch, and `info` has its `progress` until its end.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -189,6 +196,10 @@ class Endpoints:
                 raise PictureError("api_no_images")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
+            if given["job"]:
+                files = [(item.source, item.name) for item in items]
+                yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=True)
+                return
             language = language_of(request)
             with services.enter(owner_of(request).caller, "batch") as ticket:
                 job = BatchJob(services, request, items, settings, language, ticket, encoding)
@@ -198,7 +209,7 @@ class Endpoints:
                 for item in packed.batch.items
                 if item.info
             }
-            yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
+            yield str(packed.archive) if packed.archive else None, batch_info(packed, infos, language)
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
@@ -238,6 +249,31 @@ class Endpoints:
             report = yield from follow(services.start(request, "preview", work), request, progress)
             yield str(services.downloads.link(report, report_name(enhancer.tasks.finished_info(task))))
 
+    def cancel(self, request: gr.Request, job: str) -> dict[str, Any]:
+        """Cancel your job of this name. Returns whether it is `known`, and its `state`.
+
+        A job that is not known is cancelled if it is started within an hour. A job that has ended stays as it is.
+        """
+        with self._services.errors_as_messages(request):
+            return cancel_named(self._services, owner_of(request), job)
+
+    def runs(self, request: gr.Request) -> list[dict[str, Any]]:
+        """List your recent results, newest first, with their names, states, times, sizes, settings and task_ids.
+
+        The state is running, done, failed, interrupted, cancelled, or gone if the result is no longer stored. `id` is
+        the name of the job. A batch has `files`. `regions` has the addresses of regions of the photo and the result.
+        """
+        with self._services.errors_as_messages(request):
+            return describe_runs(self._services, owner_of(request), language_of(request))
+
+    def forget(self, request: gr.Request, id: str) -> list[str]:
+        """Delete one of your recent results, or a file of a batch, with everything that was made from it.
+
+        Returns the ids of the deleted results.
+        """
+        with self._services.errors_as_messages(request):
+            return forget(self._services.enhancer.tasks, owner_of(request).digest, id)
+
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """List the presets: name, summary, model, settings, availability, and the time relative to gentle."""
         return self._services.presets(request)
@@ -251,7 +287,7 @@ def add_endpoints(services: Services) -> None:
     """Add the endpoints to the services, and to the current Blocks with hidden components."""
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
-        names = ("image", "images", *API_REGION, *API_SETTINGS, *API_RECTANGLE, "task_id")
+        names = ("image", "images", *API_REGION, *API_SETTINGS, *API_RECTANGLE, "task_id", "job", "id")
         inputs = {name: _input(name) for name in names}
         ignored = {name: _input(name, is_ignored=True) for name in _IGNORED}
         result, before, after, archive, pdf = (
@@ -272,14 +308,18 @@ def add_endpoints(services: Services) -> None:
         services.endpoints[name] = Endpoint(function, tuple(named), files, limiter, least, tuple(without))
 
     first, later = FIRST_SETTINGS, API_SETTINGS[len(FIRST_SETTINGS) :]
-    add("enhance", ("image", *first), later, [result, info], **JOB_EVENTS)
+    add("enhance", ("image", *first), (*later, "job"), [result, info], **JOB_EVENTS)
     add("preview", ("image", *API_REGION, *first), (*later, *API_RECTANGLE), [before, after, info], **JOB_EVENTS)
     add("compare", ("image", *API_REGION), (), [result, info], **JOB_EVENTS)
     for name in ("presets", "status"):
         add(name, (), (), [answer], queue=False)
-    add("batch", ("images", *first), later, [archive, info], **JOB_EVENTS)
+    add("batch", ("images", *first), (*later, "job"), [archive, info], **JOB_EVENTS)
     add("analyse", ("image", *SIZES), API_PLAN[len(SIZES) :], [answer], concurrency_limit=2)
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
+    add("cancel", ("job",), (), [answer], queue=False)
+    add("runs", (), (), [answer], queue=False)
+    add("forget", ("id",), (), [answer], queue=False)
+    start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
 
 
 def _input(name: str, *, is_ignored: bool = False) -> Component:
@@ -312,25 +352,3 @@ def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
     window, _ = window_of(preview)
     facts = {"quick": is_quick, "window": asdict(window)}
     return facts | {"signature": None} if is_quick else facts
-
-
-def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an `info` without the path on this server.
-
-    `gradio_client` would also take any object with a string called path for a file, and insert a local path.
-    """
-    return {**info, "output": {**info["output"], "path": None}}
-
-
-def _batch_info(packed: Packed, infos: dict[Item, dict[str, Any]], language: str) -> dict[str, Any]:
-    def message(error: EnhanceError | None) -> str | None:
-        return error.message(language) if error else None
-
-    files = []
-    for item in packed.batch.items:
-        loose = packed.loose.get(item)
-        file = FileData(path=str(loose), orig_name=loose.name).model_dump() if loose else None
-        facts = {"name": item.name, "state": item.state, "error": message(item.error), "info": infos.get(item)}
-        files.append(facts | {"file": file})
-    counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
-    return counts | {"files": files, "error": message(packed.error)}

@@ -19,7 +19,7 @@ from .params import API_DEFAULTS
 API = "/gradio_api"
 HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
-REQUIRED = ("image", "images", "task_id")
+_REQUIRED = ("image", "images", "task_id", "id")
 """The parameters without a default."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}
 """Parameters of earlier versions, with their defaults."""
@@ -45,6 +45,7 @@ _STATUSES_OF_KEYS = {
     **dict.fromkeys(("host_unknown", "origin_foreign"), 403),
     **dict.fromkeys(("nothing_here", "result_gone"), 404),
     "logout_is_post": 405,
+    **dict.fromkeys(("entry_running", "job_cancelled", "job_other"), 409),
     **dict.fromkeys(("name_too_long", "request_too_large", "too_many_files", "upload_too_large"), 413),
     **dict.fromkeys(("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"), 429),
     "unexpected": 500,
@@ -128,6 +129,11 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
         raise UnknownEndpointError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
 
 
+def is_required(endpoint: str, parameter: str) -> bool:
+    """Return whether an endpoint cannot be called without a parameter."""
+    return parameter in _REQUIRED or (endpoint, parameter) == ("cancel", "job")
+
+
 def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -> None:
     """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a required one.
 
@@ -139,7 +145,7 @@ def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -
     if unknown := [one for one in given if one not in known]:
         key = "api_unknown_parameter" if known else "api_no_parameters"
         raise EnhanceError(key, name=name, parameter=_quote(unknown[0]), known=", ".join(known))
-    if missing := [one for one in known if one in REQUIRED and one not in given]:
+    if missing := [one for one in known if is_required(name, one) and one not in given]:
         raise EnhanceError("api_missing_parameter", name=name, parameter=missing[0])
 
 

@@ -29,24 +29,19 @@ from ..store import Entry, TaskStore, report_name
 from . import templates
 from .jobs import Job
 from .processing import pack_batch
+from .recent import MAX_RESULTS, is_running, shorten, worst_state
 from .session import Session, Upload
 from .templates import pixel_size
 from .views import Call, Updates, clear, offer_file, show_bar, show_session
 
 log = logging.getLogger(__name__)
 
-MAX_RESULTS = 20
-MAX_FILES = 400
-"""The largest numbers of results and of files in a list. A batch is one result. The oldest results are removed."""
-_WORST_FIRST = ("running", "interrupted", "failed", "gone", "done")
-"""The states of `Entry`. A batch has the first of these that one of its files has."""
-
 
 def record_run(tasks: TaskStore, session: Session, upload: Upload, settings: Settings) -> Entry | None:
     """Add a run that begins to the session's list. Return None if there is no list or the disk is full."""
     own = {"id": secrets.token_hex(16), "thumbnail": list_data_url(upload.thumbnail)}
     entry = _record(tasks, session, upload.facts, upload.sha256, settings, **own)
-    shorten(tasks, session)
+    shorten(tasks, session.history)
     return entry
 
 
@@ -94,17 +89,6 @@ def _record(
     return entry
 
 
-def shorten(tasks: TaskStore, session: Session) -> None:
-    """Remove the oldest entries of a list that is too long."""
-    files = 0
-    with suppress(StorageError):
-        for number, run in enumerate(tasks.runs(session.history)):
-            files += len(run)
-            # The newest run stays, even if it is a batch with more files.
-            if number >= MAX_RESULTS or (number and files > MAX_FILES):
-                tasks.forget(run)
-
-
 def unfinished_state(job: Job[Any]) -> str:
     """Return the state of a list entry whose job did not finish, or "" for none if the user cancelled it."""
     if not job.stop.is_set():
@@ -142,22 +126,22 @@ def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str,
     states = [tasks.state_of(entry) for entry in run]
     if len(run) == 1:
         return _entry_values(call, tasks, run[0], states[0])
-    is_running, is_open = "running" in states, call.session.open_batch == run[0].batch
-    worst = next(state for state in _WORST_FIRST if state in states)
+    has_running, is_open = "running" in states, call.session.open_batch == run[0].batch
+    worst = worst_state(states)
     counts = {"done": states.count("done"), "total": len(run)}
     actions, notes = ["files"], list[str]()
     if worst == "gone":
         notes = [call.text("history_kept", **counts)]
     elif worst != "done":
         notes = [call.text(f"history_{worst}"), call.text("history_finished", **counts)]
-    if not is_running:
+    if not has_running:
         by_entry = zip(run, states, strict=True)
         unfinished = [entry.name for entry, state in by_entry if state in ("interrupted", "failed")]
         if unfinished:
             notes.append(call.text("history_rest", names=format_names(call.language, unfinished)))
         actions += [*(["zip"] if "done" in states else []), "remove"]
     files = [
-        _entry_values(call, tasks, entry, state, in_batch=True, is_removable=not is_running)
+        _entry_values(call, tasks, entry, state, in_batch=True, is_removable=not has_running)
         for entry, state in zip(run, states, strict=True)
         if is_open and state != "running"
     ]
@@ -213,7 +197,7 @@ def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     tasks, wanted = call.services.enhancer.tasks, getattr(call.event, "entry", None)
     for run in tasks.runs(call.session.history) if wanted else ():
         found = [entry for entry in run if wanted in (entry.id, entry.batch)]
-        if found and not (is_settled and any(tasks.state_of(entry) == "running" for entry in run)):
+        if found and not (is_settled and is_running(tasks, run)):
             return found
     raise EnhanceError("entry_gone")
 

@@ -6,13 +6,14 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import anyio
+import gradio as gr
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -27,13 +28,13 @@ from ..info import Result
 from ..output.formats import FORMATS, Encoding
 from ..settings import Settings
 from ..store import download_name
-from .api import without_path
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
-from .jobs import Job
+from .jobs import Job, listening
+from .named_jobs import Outputs, run_named
 from .owners import owner_of
 from .params import API_SETTINGS, call_settings, parameter_schema
-from .processing import enhance
+from .processing import enhance, without_path
 from .services import services_of
 
 _POLL_SECONDS = 0.1
@@ -46,14 +47,20 @@ _FOLDER = re.compile("[0-9a-f]{32}")
 async def enhance_form(request: Request) -> Response:
     """Respond with the result of the image and the settings in a form, or with JSON if the client accepts only that.
 
-    Fields have the names of the parameters of /enhance. The run is cancelled if the client disconnects.
-    Raises EnhanceError.
+    Fields have the names of the parameters of /enhance. The run is cancelled if the client disconnects, unless it has a
+    name. Raises EnhanceError.
     """
     services = services_of(request.scope)
     client = client_request(request, secrets.token_hex(16))  # Without a login, each request is a session of its own.
     try:
         with ExitStack() as hold:
-            source, name, settings, encoding = await _read_form(request, services.limits)
+            source, name, settings, encoding, job_name = await _read_form(request, services.limits)
+            if job_name:
+                steps = run_named(services, client, job_name, [(source, name)], settings, encoding, is_batch=False)
+                outputs = await _last_step(request, client, steps)
+                if outputs is None:
+                    return Response(status_code=499)
+                return _response(request, Path(outputs[0]), outputs[1], encoding.media_type)
 
             def work(job: Job[Result]) -> Result:
                 return enhance(services, source, settings, job, encoding=encoding, hold=hold, name=name)
@@ -72,6 +79,20 @@ async def enhance_form(request: Request) -> Response:
         raise services.visible_error(client, error) from error
 
 
+async def _last_step(request: Request, client: gr.Request, steps: Generator[Outputs, None, None]) -> Outputs | None:
+    """Return the outputs of a job with a name, or None if its client disconnects."""
+    outputs = None
+    try:
+        with listening(client.session_hash or ""):
+            while (step := await anyio.to_thread.run_sync(next, steps, None)) is not None:
+                if await request.is_disconnected():
+                    return None
+                outputs = step
+    finally:
+        await anyio.to_thread.run_sync(steps.close)
+    return outputs
+
+
 async def send_result(request: Request) -> Response:
     """Respond with a result whose address an earlier response contained. Raises HTTPException."""
     folder, name = request.path_params["folder"], request.path_params["name"]
@@ -88,7 +109,7 @@ async def describe(request: Request) -> Response:
         for ignored in endpoint.ignored:
             body = document["paths"][f"{API}/call/v2/{name}"]["post"]["requestBody"]
             del body["content"]["application/json"]["schema"]["properties"][ignored]
-    fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS)}
+    fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS, "job")}
     form = {"type": "object", "properties": fields, "required": ["image"], "additionalProperties": False}
     fields["image"] |= {"format": "binary", "description": translate(DEFAULT_LANGUAGE, "takes_form_image")}
     result = {media_type: {"schema": _BINARY} for media_type in (Encoding(one).media_type for one in FORMATS)}
@@ -113,8 +134,11 @@ async def describe(request: Request) -> Response:
     return JSONResponse(document)
 
 
-async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Settings, Encoding]:
-    """Return the uploaded file, its name, the settings and the format. The file is deleted with the request."""
+async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Settings, Encoding, str]:
+    """Return the uploaded file, its name, the settings, the format and the name of the job or "".
+
+    The file is deleted with the request.
+    """
     try:
         form = await FormParser(request.headers, request.stream(), max_file_size=limits.bytes).parse()  # type: ignore[arg-type]
     except (MultiPartException, KeyError) as error:
@@ -122,12 +146,12 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
     upload, given = form.get("image"), {name: value for name, value in form.items() if isinstance(value, str)}
     if upload is None or isinstance(upload, str):
         raise PictureError("form_no_image")
-    check_parameters(HTTP_API, ("image", *API_SETTINGS), {"image": upload, **given})
+    check_parameters(HTTP_API, ("image", *API_SETTINGS, "job"), {"image": upload, **given})
     values = {name: _parse(name, given[name]) if given.get(name) else None for name in API_SETTINGS}
     settings, encoding = call_settings({**values, "preset": values["preset"] or "auto"})
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
     name = strip_invalid_filename_characters(Path(upload.filename or "image").name)
-    return Path(str(upload.file.name)), name, settings, encoding
+    return Path(str(upload.file.name)), name, settings, encoding, given.get("job", "")
 
 
 def _parse(name: str, text: str) -> Any:

@@ -81,12 +81,13 @@ API_DEFAULTS: dict[str, Any] = {
     "tuning": True,
     "tile": Settings().tile,
     "size": 128,
+    "job": "",
     **asdict(Encoding()),
 }
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
-    **dict.fromkeys(("image", "task_id", "preset", "format", "metadata", "background"), "string"),
+    **dict.fromkeys(("image", "task_id", "job", "id", "preset", "format", "metadata", "background"), "string"),
     **dict.fromkeys((*WHOLE, "size", "quality", *API_RECTANGLE), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label"), "boolean"),

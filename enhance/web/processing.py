@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData
 
 from ..batch import Batch, BatchRun, Item, plan
 from ..batch_archive import archive_names, pack
@@ -72,19 +73,44 @@ def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language
         return Packed(batch, None, loose, error)
 
 
+def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an `info` without the path on this server.
+
+    `gradio_client` would also take any object with a string called path for a file, and insert a local path.
+    """
+    return {**info, "output": {**info["output"], "path": None}}
+
+
+def batch_info(packed: Packed, infos: Mapping[Item, Mapping[str, Any]], language: str) -> dict[str, Any]:
+    """Return the facts of a batch for its client, with the `infos` of its finished files."""
+
+    def message(error: EnhanceError | None) -> str | None:
+        return error.message(language) if error else None
+
+    files = []
+    for item in packed.batch.items:
+        loose = packed.loose.get(item)
+        file = FileData(path=str(loose), orig_name=loose.name).model_dump() if loose else None
+        facts = {"name": item.name, "state": item.state, "error": message(item.error), "info": infos.get(item)}
+        files.append(facts | {"file": file})
+    counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
+    return counts | {"files": files, "error": message(packed.error)}
+
+
 class BatchJob(Job[Packed]):
     """A batch, with its ZIP file in the `language` that is set at the end. Files can be added until then."""
 
     def __init__(
         self,
         services: Services,
-        request: gr.Request,
+        request: gr.Request | None,
         items: Iterable[Item],
         settings: Settings,
         language: str,
         ticket: Ticket,
         encoding: Encoding,
         work: Callable[[Item], float] = lambda item: item.pixels,
+        hold: ExitStack | None = None,
     ):
         self.language, self._services, self._preset = language, services, settings.preset
         self._request = request
@@ -97,6 +123,7 @@ class BatchJob(Job[Packed]):
             caller=ticket.caller,
             encoding=encoding,
             work=work,
+            hold=hold or ExitStack(),
         )
         self._started: float | None = None
         super().__init__(services.enhancer.scheduler, BatchJob._run, ticket)
@@ -123,9 +150,16 @@ class BatchJob(Job[Packed]):
         left = f", waiting, {batch.ahead} before it" if batch.ahead else left
         progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
 
-    def recorded(self) -> AbstractContextManager[None]:
-        """Return a context in which the batch runs and is packed. A subclass records its files."""
-        return nullcontext()
+    def recorded(self) -> AbstractContextManager[Any]:
+        """Return a context in which the batch runs and is packed, and its results are kept. A subclass records them."""
+        return self.running.hold
+
+    def pack(self, batch: Batch) -> Packed:
+        """Return the files to download of a batch that has ended."""
+        visible = {key: replace(item, error=self._visible(item.error)) for key, item in batch.files.items()}
+        batch = replace(batch, files=visible)
+        packed = pack_batch(self._services.downloads, batch, self.running.settings, self.language)
+        return replace(packed, error=self._visible(packed.error))
 
     def finish_file(self, item: Item) -> None:
         """Count a file that has ended."""
@@ -135,12 +169,8 @@ class BatchJob(Job[Packed]):
             self._services.metrics.count_error(item.error)
 
     def _run(self) -> Packed:
-        with self.running.hold, self.recorded():
-            batch, settings = self.running.run(), self.running.settings
-            visible = {key: replace(item, error=self._visible(item.error)) for key, item in batch.files.items()}
-            batch = replace(batch, files=visible)
-            packed = pack_batch(self._services.downloads, batch, settings, self.language)
-            return replace(packed, error=self._visible(packed.error))
+        with self.recorded():
+            return self.pack(self.running.run())
 
     def _visible(self, error: EnhanceError | None) -> EnhanceError | None:
         return None if error is None else self._services.visible_error(self._request, error)

@@ -136,7 +136,7 @@ class Services:
             session.chosen = with_installed_models(settings)
         return session.chosen
 
-    def visible_error(self, request: gr.Request, error: EnhanceError) -> EnhanceError:
+    def visible_error(self, request: gr.Request | None, error: EnhanceError) -> EnhanceError:
         """Return the error to show. Only an administrator sees paths of the server and commands for its models."""
         if _is_administrator(request):
             return error
@@ -219,7 +219,7 @@ def services_of(scope: Scope) -> Services:
     return _OF_APPS[blocks]
 
 
-def _is_administrator(request: gr.Request) -> bool:
+def _is_administrator(request: gr.Request | None) -> bool:
     """Return whether a request comes from this machine."""
     original = getattr(request, "request", None)
     return original is not None and is_local_request(original.scope)

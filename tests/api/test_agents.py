@@ -18,6 +18,7 @@ from enhance import Enhancer
 from enhance.config import Config, version
 from enhance.output.formats import FORMATS
 from enhance.settings import RANGES, all_presets
+from enhance.web.owners import KEY_HEADER
 
 from ..site import ADDED_SETTINGS, SETTINGS, photo, served, wait_until
 from .calls import ENDPOINTS, FAST, META, REMOTE, upload_file
@@ -76,7 +77,7 @@ def check_description(server: Any, tools: dict[str, Any]) -> None:
     for name, tool in tools.items():
         assert tool.description, name
         assert tool.annotations.idempotentHint
-        assert tool.annotations.readOnlyHint == (name not in ("enhance", "batch"))
+        assert tool.annotations.readOnlyHint == (name not in ("enhance", "batch", "cancel", "forget"))
         for parameter, schema in tool.inputSchema["properties"].items():
             assert schema.get("description") or parameter == "output", (name, parameter)
 
@@ -89,7 +90,8 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(site):
     check_description(info, tools)
     assert "data: URL" in instructions
     properties = tools["enhance"].inputSchema["properties"]
-    assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS]
+    assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
+    assert tools["cancel"].inputSchema["required"] == ["job"]
     assert tools["enhance"].inputSchema["required"] == ["image"]
     assert {"left", "print_width"} <= (of_preview := tools["preview"].inputSchema["properties"]).keys()
     assert "format" not in of_preview
@@ -100,6 +102,26 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(site):
     assert properties["format"]["enum"] == list(FORMATS)
     assert (properties["tile"]["type"], properties["tile"]["default"]) == ("integer", 192)
     assert tools["batch"].inputSchema["properties"]["images"]["items"] == {"type": "string"}
+
+
+def test_an_agent_follows_lists_cancels_and_forgets_its_jobs(site):
+    owner, image = {KEY_HEADER: "k" * 40}, as_data(site.photo("agent-job.png", 24, 20), "agent-job.png")
+    arguments = {"image": image, "job": "agent-job-1", **FAST}
+    answers = [answer_to(site.url, "enhance", arguments, **owner) for _ in range(2)]
+    infos = [answer.structuredContent["info"] for answer in answers]
+    assert infos[0] == infos[1]
+
+    (entry,) = answer_to(site.url, "runs", {}, **owner).structuredContent["answer"]
+    assert (entry["id"], entry["state"], entry["task_id"]) == ("agent-job-1", "done", infos[0]["task_id"])
+    assert entry["thumbnail"] is None, "models would read every byte"
+    assert answer_to(site.url, "runs", {}).structuredContent["answer"] == []
+    assert "no longer in your list" in error_of(site.url, "forget", {"id": "agent-job-1"})
+    cancelled = answer_to(site.url, "cancel", {"job": "agent-job-2"}, **owner)
+    assert cancelled.structuredContent["answer"]["state"] == "cancelled"
+    assert "was cancelled" in error_of(site.url, "enhance", {**arguments, "job": "agent-job-2"}, **owner)
+    forgotten = answer_to(site.url, "forget", {"id": "agent-job-1"}, **owner)
+    assert forgotten.structuredContent["answer"] == ["agent-job-1"]
+    assert answer_to(site.url, "runs", {}, **owner).structuredContent["answer"] == []
 
 
 def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site):

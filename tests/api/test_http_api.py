@@ -96,7 +96,7 @@ def test_the_form_is_described_in_the_openapi_document(site, http, post):
     form = path["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     fields = form["properties"]
     assert (form["required"], fields["image"]["format"]) == (["image"], "binary")
-    assert [*fields] == ["image", *SETTINGS, *ADDED_SETTINGS]
+    assert [*fields] == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
     assert (fields["contrast"]["minimum"], fields["contrast"]["maximum"]) == RANGES["contrast"]
     assert fields["format"]["enum"] == [*FORMATS]
     given = {name: one["default"] for name, one in fields.items() if "default" in one} | FAST | {"tuning": "false"}

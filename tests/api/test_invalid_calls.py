@@ -11,7 +11,7 @@ from enhance.web.params import API_SETTINGS
 
 from .calls import META, VALUES, begin, listen
 
-COUNT = str(1 + len(API_SETTINGS))
+COUNT = str(len(("image", *API_SETTINGS, "job")))
 FOREIGN = {"path": "private.png", "meta": META}
 CALLS: list[tuple[str, Any, int, str]] = [
     ("call/v2/enhance", {"nope": 1}, 400, "nope"),

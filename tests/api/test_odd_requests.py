@@ -117,7 +117,9 @@ def test_odd_json(http, route):
             assert_no_server_error(http.post(f"gradio_api/{route}", content=body), key, odd)
 
 
-@pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch", "analyse", "report"])
+@pytest.mark.parametrize(
+    "endpoint", ["enhance", "preview", "compare", "batch", "analyse", "report", "cancel", "forget"]
+)
 def test_odd_parameters_get_a_sentence(site, http, endpoint):
     parameters = http.get("gradio_api/info").json()["named_endpoints"][f"/{endpoint}"]["parameters"]
     file = next(one["parameter_name"] for one in parameters)

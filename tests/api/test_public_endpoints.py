@@ -40,19 +40,18 @@ RECTANGLE = dict.fromkeys(("left", "top", "width", "height"))
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "image", "own"),
+    ("endpoint", "image", "first", "last"),
     [
-        ("/enhance", "image", {}),
-        ("/preview", "image", {"x": None, "y": None, "size": 128}),
-        ("/batch", "images", {}),
+        ("/enhance", "image", {}, {"job": ""}),
+        ("/preview", "image", {"x": None, "y": None, "size": 128}, RECTANGLE),
+        ("/batch", "images", {}, {"job": ""}),
     ],
 )
-def test_parameters_have_their_names_and_defaults(client, endpoint, image, own):
-    added = ADDED_SETTINGS | (RECTANGLE if endpoint == "/preview" else {})
-    first, *others = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
+def test_parameters_have_their_names_and_defaults(client, endpoint, image, first, last):
+    file, *others = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
     defaults = {one["parameter_name"]: one.get("parameter_default") for one in others}
-    assert first["parameter_name"] == image
-    assert list(defaults.items()) == list((own | SETTINGS | added).items())
+    assert file["parameter_name"] == image
+    assert list(defaults.items()) == list((first | SETTINGS | ADDED_SETTINGS | last).items())
     assert all(one["parameter_has_default"] for one in others)
 
 

@@ -61,7 +61,7 @@ def test_a_job_whose_events_no_client_reads_ends(site, is_waiting):
         unread = begin(site, "enhance", values)
         read = [submit(site, "enhance", values), submit(site, "enhance", values, session_hash="own")]
         wait_until(lambda: waiting(site) == 3)
-        wait_until(lambda: waiting(site) == 2)
+        wait_until(lambda: waiting(site) == 2, seconds=20)
         assert "event: error" in listen(site, "enhance", unread)
     assert all("event: complete" in answer.result() for answer in read)
 

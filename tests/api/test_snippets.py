@@ -84,20 +84,25 @@ def run(*command: str) -> str:
 def test_the_python_snippets_work(site, closing_threads):
     *blocks, _ = cookbook("api.md", "python", site.url)
     names = execute(*blocks)
-    closing_threads.submit(names["client"].close)
+    for client in (names["client"], names["owner"]):
+        closing_threads.submit(client.close)
     assert Path(names["report"]).read_bytes().startswith(b"%PDF")
     assert Path(names["before"]).stat().st_size > 0
     assert names["file"].endswith("photo-4x.png")
-    assert (names["info"]["done"], names["archive"].endswith(".zip")) == (2, True)
+    assert names["archive"].endswith(".zip")
+    assert names["jpeg"].endswith("photo-4x.jpg")
 
 
 def test_the_commands_download_the_result_and_its_report(site, folder):
-    plain, by_name, with_report = cookbook("api.md", "bash", site.url)
+    plain, by_name, with_report, with_job = cookbook("api.md", "bash", site.url)
     assert '"url": "/api/results/' in run("bash", "-eu", "-c", plain).replace('":"', '": "')
     with Image.open(folder / "photo-2x.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (56, 48))
     assert "photo-2x.png" in run("bash", "-eu", "-c", by_name)
     assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_report)
+    assert '"state":"done"' in run("bash", "-eu", "-c", with_job).replace('": "', '":"')
+    with Image.open(folder / "named.jpeg") as image:
+        assert (image.format, image.size) == ("JPEG", (112, 96))
 
 
 @pytest.mark.long

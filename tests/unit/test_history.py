@@ -144,6 +144,6 @@ def test_a_list_is_limited_and_a_large_batch_counts_as_one_result(store, photo_f
     assert newest == files
     assert len(others) == MAX_RESULTS - 1
     assert set.union(*others) < {entry.id for entry in single}
-    monkeypatch.setattr("enhance.web.history.MAX_FILES", 10)
+    monkeypatch.setattr("enhance.web.recent.MAX_FILES", 10)
     start_entry(store, photo_file)
     assert {entry.id for entry in entries_of(store, single[0].whose)} == files

@@ -20,9 +20,10 @@ from ...scheduler import Ticket
 from ...settings import AUTO, Settings
 from ...store import Entry, report_name
 from .. import controls, templates
-from ..history import record_file, shorten, show_history, unfinished_state
+from ..history import record_file, show_history, unfinished_state
 from ..params import encoding_from, request_settings, settings_from
 from ..processing import BatchJob
+from ..recent import shorten
 from ..solutions import is_of_preset
 from ..views import Call, Updates, offer_file, shows_errors
 from .files import BatchFiles
@@ -75,7 +76,7 @@ class PageBatch(BatchJob):
                 entry = record_file(self._tasks, self._session, item, settings, thumbnail)
                 if entry is not None:
                     self._entries[item.key] = entry
-        shorten(self._tasks, self._session)
+        shorten(self._tasks, self._session.history)
 
     def add(self, items: Iterable[Item], settings: Settings | None = None) -> bool:
         """Add waiting files to the batch, with `settings` of their own if given. Return False if it has ended."""
@@ -97,7 +98,8 @@ class PageBatch(BatchJob):
     def recorded(self) -> Iterator[None]:
         self.record(self.batch.items)
         try:
-            yield
+            with self.running.hold:
+                yield
         finally:
             for item in self.batch.items:  # Files that the batch did not reach.
                 self._record_end(item)

@@ -1,0 +1,225 @@
+"""The jobs that clients have named, in the database of a data folder.
+
+All processes with this folder share the jobs, so each change is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any
+
+from ..errors import EnhanceError
+from ..processes import is_local_process, is_process_alive, this_process
+from .entries import Entry, parse_entry, save_entry
+from .tasks import TaskStore
+
+CANCEL_SECONDS = 3600.0
+"""How long the cancel of an unknown job is remembered, because it can arrive before the start."""
+_MAX_CANCELS = 10_000
+_SILENT_SECONDS = 60.0
+"""A process of another machine counts as ended if it has reported no progress for so long."""
+_REPORT_SECONDS = 10.0
+"""Unchanged progress, and the time at which it was read, are written this often."""
+_ENTRIES = "SELECT facts FROM entries WHERE whose = ?"
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """A job of an owner, as the database has it.
+
+    - `whose`: the digest of the owner. `name`: the name that the owner chose.
+    - `request`: the checksum of the images and settings; "" if it was cancelled before its start.
+    - `state`: running, done, failed, cancelled or interrupted. Then its next call starts it again.
+    - `process`: the process that runs it.
+    - `seen`: when this process last reported progress, or the job ended.
+    - `read`: when a client of another process last read the progress.
+    - `progress`: the progress, or the error of a failed job, as JSON.
+    """
+
+    whose: str
+    name: str
+    request: str
+    state: str
+    process: str
+    seen: float = field(default_factory=time.time)
+    read: float = field(default_factory=time.time)
+    progress: str = "{}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The progress of a running job, or the error of a failed job."""
+        return json.loads(self.progress)
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether this is only the cancel of an unknown job, from long ago."""
+        return not self.request and time.time() - self.seen > CANCEL_SECONDS
+
+    def has_lost_its_process(self) -> bool:
+        """Return whether the process that runs the job has ended."""
+        if is_local_process(self.process):
+            return not is_process_alive(self.process)
+        return time.time() - self.seen > _SILENT_SECONDS
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A call that starts or follows a job.
+
+    `checksum` identifies the images and settings, `entries` are the files.
+    """
+
+    whose: str
+    name: str
+    checksum: str
+    entries: tuple[Entry, ...]
+
+
+class JobStore:
+    """The jobs in the database of a task store."""
+
+    def __init__(self, tasks: TaskStore):
+        self._tasks, self._database = tasks, tasks.database
+
+    def find(self, request: JobRequest, *, runs_here: bool) -> StoredJob | None:
+        """Return the job of this name, or None if it is to be started.
+
+        It is to be started again if it was interrupted, if its process has ended or if a result
+        was deleted. `runs_here` is whether this process runs it. Raises EnhanceError if the name
+        belongs to another request.
+        """
+        with self._database.transaction() as db:
+            return self._find(db, request, runs_here)
+
+    def begin(self, request: JobRequest, *, runs_here: bool) -> StoredJob | None:
+        """Record that this process starts a job. Return the job if it is not to be started.
+
+        The entries of finished files stay as they are.
+        """
+        with self._database.transaction() as db:
+            job = self._find(db, request, runs_here)
+            if job is not None:
+                return job
+            new = StoredJob(request.whose, request.name, request.checksum, "running", this_process())
+            _save(db, new)
+            for entry in request.entries:
+                if not self._has_ended(db, entry):
+                    save_entry(db, entry)
+        return None
+
+    def read(self, whose: str, name: str) -> StoredJob | None:
+        """Return a job of another process, and record that a client reads its progress."""
+        now = time.time()
+        with self._database.transaction() as db:
+            query = "UPDATE jobs SET read = ? WHERE whose = ? AND name = ? AND read < ?"
+            db.execute(query, (now, whose, name, now - _REPORT_SECONDS))
+            return _load(db, whose, name)
+
+    def report(self, progress: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[tuple[str, str], StoredJob | None]:
+        """Record the progress of jobs of this process, by owner and name, and return the jobs."""
+        now = time.time()
+        query = """UPDATE jobs SET progress = ?1, seen = ?2
+            WHERE whose = ?3 AND name = ?4 AND process = ?5 AND state = 'running'
+            AND (progress != ?1 OR seen < ?6)"""
+        with self._database.transaction() as db:
+            for job, facts in progress.items():
+                values = (json.dumps(facts), now, *job, this_process(), now - _REPORT_SECONDS)
+                db.execute(query, values)
+            return {job: _load(db, *job) for job in progress}
+
+    def end(
+        self,
+        whose: str,
+        name: str,
+        state: str,
+        entries: Sequence[Entry],
+        error: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record the end of a job of this process, unless it was cancelled meanwhile.
+
+        Entries that still run get the state of the job. `error` has the message of a failed job in
+        each language.
+        """
+        with self._database.transaction() as db:
+            job = _load(db, whose, name)
+            if job is None or job.process != this_process():  # Its entry was deleted.
+                return
+            final = state if job.state == "running" else job.state
+            progress = json.dumps({"error": error})
+            _save(db, replace(job, state=final, seen=time.time(), progress=progress))
+            for entry in entries:
+                is_undone = final == "cancelled" and not entry.batch
+                if entry.state == "running" or is_undone:
+                    save_entry(db, replace(entry, state=final))
+                else:
+                    save_entry(db, entry)
+
+    def cancel(self, whose: str, name: str) -> tuple[bool, str]:
+        """Cancel a job that has not ended, also before its start.
+
+        Return whether it is known, and its state.
+        """
+        with self._database.transaction() as db:
+            job = _load(db, whose, name)
+            if job is None or not job.request:
+                _save(db, StoredJob(whose, name, "", "cancelled", this_process()))
+                _forget_old_cancels(db)
+                return False, "cancelled"
+            if job.state not in ("running", "interrupted"):
+                return True, job.state
+            _save(db, replace(job, state="cancelled", seen=time.time()))
+            for (facts,) in db.execute(_ENTRIES, (whose,)).fetchall():
+                entry = parse_entry(facts)
+                if entry is None or name not in (entry.id, entry.batch):
+                    continue
+                if entry.state in ("running", "interrupted"):
+                    save_entry(db, replace(entry, state="cancelled"))
+        return True, "cancelled"
+
+    def _find(self, db: sqlite3.Connection, request: JobRequest, runs_here: bool) -> StoredJob | None:
+        job = _load(db, request.whose, request.name)
+        if job is None or job.is_forgotten:
+            return None
+        if job.request not in ("", request.checksum):
+            raise EnhanceError("job_other", name=request.name)
+        is_valid = job.state != "interrupted"
+        if job.state == "running" and job.process == this_process():
+            is_valid = runs_here
+        elif job.state == "running":
+            is_valid = not job.has_lost_its_process()
+        elif job.state == "done":
+            is_valid = all(self._has_ended(db, entry) for entry in request.entries)
+        return job if is_valid else None
+
+    def _has_ended(self, db: sqlite3.Connection, entry: Entry) -> bool:
+        """Return whether a file has failed, or has a result that is still stored."""
+        row = db.execute(f"{_ENTRIES} AND id = ?", (entry.whose, entry.id)).fetchone()
+        stored = parse_entry(row[0]) if row else None
+        if stored is None or stored.state not in ("done", "failed"):
+            return False
+        if stored.state == "failed":
+            return True
+        path = self._tasks.result_path(stored.task_id or "")
+        query = "SELECT 1 FROM results WHERE task_id = ?"
+        return path.exists() and db.execute(query, (stored.task_id,)).fetchone() is not None
+
+
+def _load(db: sqlite3.Connection, whose: str, name: str) -> StoredJob | None:
+    query = "SELECT * FROM jobs WHERE whose = ? AND name = ?"
+    row = db.execute(query, (whose, name)).fetchone()
+    return StoredJob(*row) if row else None
+
+
+def _save(db: sqlite3.Connection, job: StoredJob) -> None:
+    db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(job))
+
+
+def _forget_old_cancels(db: sqlite3.Connection) -> None:
+    """Keep only the newest cancels of unknown jobs, because a client can invent names."""
+    query = """DELETE FROM jobs WHERE request = '' AND rowid NOT IN
+        (SELECT rowid FROM jobs WHERE request = '' ORDER BY seen DESC LIMIT ?)"""
+    db.execute(query, (_MAX_CANCELS,))

@@ -1,0 +1,677 @@
+"""Jobs with names that their clients choose. The same call with the same name follows the same job.
+
+The database of the data folder has the jobs, so a call finds its job again after a lost connection,
+in another process and after a restart. Once it has started, a job of a login or a key continues to
+its end without a reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..batch import Batch, Item, checked, plan, with_size
+from ..errors import (
+    Cancelled,
+    EnhanceError,
+    PictureError,
+    SettingsError,
+    StorageError,
+    expected_error,
+)
+from ..files import file_sha256
+from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
+from ..images import downscaled_size
+from ..info import Info, Result, timestamp
+from ..output.formats import Encoding
+from ..output.live_view import LIMIT, LiveView
+from ..output.png_reader import PngReader
+from ..output.thumbnails import LIST_SIDE, Thumbnail, data_url, small_size, whole_image
+from ..pipeline import Run
+from ..processes import this_process
+from ..scheduler import Ticket
+from ..settings import Settings
+from ..store import Entry, TaskStore, download_name
+from ..store.jobs import JobRequest, JobStore, StoredJob
+from .calls import status_of
+from .jobs import EventReader, Job
+from .owners import Owner, owner_of
+from .params import language_of
+from .processing import BatchJob, Packed, batch_info, enhance, pack_batch, without_path
+from .recent import entries_of, shorten
+from .services import Services
+
+Outputs = tuple[Any, dict[str, Any]]
+"""A file and the facts of its run or batch; while the job runs, None and its progress."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{8,64}")
+UNREAD_JOB_SECONDS = 120.0
+"""How long a job without a reader waits in the queue, and runs if its owner is only a session."""
+REPORT_SECONDS = 1.0
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 0.5
+_IMAGE_SECONDS = 1.0
+_TOO_MANY = 429
+_MAX_THUMBNAIL_PIXELS = 100_000_000
+"""Larger results of a batch get no thumbnail, because it would take too long."""
+
+
+class RecordedError(EnhanceError):
+    """The error of a job that has ended, with its message in each language."""
+
+    def __init__(self, recorded: Mapping[str, str]):
+        super().__init__(recorded["key"])
+        self._messages = recorded
+
+    def message(self, language: str = DEFAULT_LANGUAGE) -> str:
+        return self._messages.get(language, self._messages[DEFAULT_LANGUAGE])
+
+
+def _recorded(services: Services, error: EnhanceError) -> dict[str, str]:
+    """Return the key and the messages of an error, as a client on another computer can see them."""
+    visible = services.visible_error(None, error)
+    return {"key": visible.key, **{language: visible.message(language) for language in LANGUAGES}}
+
+
+@dataclass(frozen=True)
+class NamedCall:
+    """A call that starts or follows a job: its client, the files, the settings and the format.
+
+    A file that cannot be read, or not be saved in the format, has failed. It is no part of the job.
+    """
+
+    services: Services
+    request: gr.Request
+    job: JobRequest
+    items: tuple[Item, ...]
+    settings: Settings
+    encoding: Encoding
+    is_batch: bool
+
+    @property
+    def owner(self) -> Owner:
+        return owner_of(self.request)
+
+    @property
+    def language(self) -> str:
+        return language_of(self.request)
+
+    @property
+    def key(self) -> tuple[Path, str, str]:
+        return self.services.enhancer.tasks.folder, self.job.whose, self.job.name
+
+
+def check_name(name: object) -> str:
+    """Return the name of a job. Raises SettingsError if it is not valid."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise SettingsError("job_name")
+
+
+def run_named(
+    services: Services,
+    request: gr.Request,
+    name: object,
+    sources: Sequence[tuple[Path, str]],
+    settings: Settings,
+    encoding: Encoding,
+    *,
+    is_batch: bool,
+) -> Generator[Outputs, None, None]:
+    """Start or follow the job of this name, and yield its progress and at last its outputs.
+
+    `sources` are files with their names. Raises EnhanceError.
+    """
+    name = check_name(name)
+    items = list[Item]()
+    for number, (source, title) in enumerate(sources, 1):
+        items.append(_checked_item(services, number, source, title, settings, encoding))
+    if not is_batch and items[0].error:
+        raise items[0].error
+    whose = owner_of(request).digest
+    checksums = list[str]()
+    entries = list[Entry]()
+    for item in items:
+        checksums.append(file_sha256(item.source))
+        if not item.error:
+            entries.append(_entry(whose, name, item, checksums[-1], settings, is_batch))
+    job = JobRequest(whose, name, _checksum(checksums, settings, is_batch), tuple(entries))
+    call = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch)
+    yield from _follow(call)
+
+
+def _checked_item(
+    services: Services, number: int, source: Path, name: str, settings: Settings, encoding: Encoding
+) -> Item:
+    """Return a file, as failed if it cannot be read, be enhanced so, or be saved in the format."""
+    item = with_size(
+        Item(source, Path(name), number=number),
+        services.enhancer.max_pixels,
+        services.enhancer.max_bytes,
+    )
+    if item.error and item.error.values.get("name") == source.name:
+        item.error.values["name"] = name
+    return checked(item, settings, encoding)
+
+
+def _entry(whose: str, name: str, item: Item, sha256: str, settings: Settings, is_batch: bool) -> Entry:
+    assert item.size
+    height, width = item.size
+    return Entry(
+        whose,
+        f"{name}.{item.number}" if is_batch else name,  # No name of a job has a full stop.
+        state="running",
+        began=timestamp(),
+        name=item.name,
+        sha256=sha256,
+        width=width,
+        height=height,
+        settings=settings.as_dict(),
+        thumbnail="",
+        process=this_process(),
+        bytes=item.source.stat().st_size,
+        batch=name if is_batch else "",
+        number=item.number,
+    )
+
+
+def _checksum(images: Sequence[str], settings: Settings, is_batch: bool) -> str:
+    """Return a checksum of everything that determines the pixels of a job's results."""
+    values = settings.as_dict()
+    del values["tile"]
+    text = json.dumps([is_batch, list(images), values], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class NamedJob:
+    """A job with a name that this process runs, its entries as they are now, and its readers."""
+
+    def __init__(self, call: NamedCall):
+        self.services, self.owner, self.key = call.services, call.owner, call.key
+        self.tasks = call.services.enhancer.tasks
+        _, self.whose, self.name = call.key
+        stored = {entry.id: entry for entry in entries_of(self.tasks, self.whose, self.name)}
+        self.entries = {entry.id: stored[entry.id] for entry in call.job.entries}
+        self.sources = {entry.id: call.items[entry.number - 1].source for entry in call.job.entries}
+        self.last_read = time.time()
+        self.hold = ExitStack()
+        """Results that are not deleted while the job runs or a client of this process reads it."""
+        self.job: NamedRun | NamedBatch
+        self._lock = threading.Lock()
+        self._users = 0
+        # First, because the job releases its name at its end.
+        _RUNNING[self.key] = self
+        self.tasks.running.update(self._ids)
+
+    @property
+    def _ids(self) -> list[tuple[str, str]]:
+        return [(self.whose, id) for id in self.entries]
+
+    def release(self) -> None:
+        """Record that this process does not run the job any more."""
+        self.tasks.running.difference_update(self._ids)
+        _RUNNING.pop(self.key, None)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the results inside the block."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                is_unused = not self._users
+            if is_unused:
+                self.hold.close()
+
+    def keep_inputs(self) -> None:
+        """Copy the inputs into the store, because uploads can be deleted. Raises EnhanceError."""
+        for entry in self.entries.values():
+            source = self.sources[entry.id]
+            try:
+                self.tasks.keep_upload(source, entry.name, entry.sha256, entry.bytes)
+            except EnhanceError as error:
+                if source.exists():
+                    raise
+                raise Cancelled("stopped") from error  # Its request has ended already.
+
+    def finish(self, entry: Entry, info: Info, thumbnail: str) -> None:
+        """Set the result of a file."""
+        visible = self.services.owners.remember(self.owner, info)
+        shown = {name: visible[name] for name in ("cached", "finished")}
+        self.entries[entry.id] = replace(
+            entry, state="done", task_id=info["task_id"], thumbnail=thumbnail, visible=shown
+        )
+
+    def fail(self, entry: Entry, error: EnhanceError) -> None:
+        """Set the error of a file."""
+        self.entries[entry.id] = replace(entry, state="failed", error=_recorded(self.services, error))
+
+    @contextmanager
+    def recorded(self, job: Job[Any]) -> Iterator[None]:
+        """Record the end of the job, whose work is the block. Its inputs are not deleted before."""
+        inputs = [self.tasks.input_of(entry) for entry in self.entries.values()]
+        try:
+            with self.in_use(), self.tasks.using(*inputs):
+                self.keep_inputs()
+                yield
+                self._end("done")
+        except Cancelled:
+            self._end("cancelled" if job.cancelled_by == "user" else "interrupted")
+            raise
+        except Exception as raised:
+            error = expected_error(raised, "A job failed")
+            for entry in [entry for entry in self.entries.values() if entry.state == "running"]:
+                self.fail(entry, error)
+            self._end("failed", _recorded(self.services, error))
+            raise error from raised
+        finally:
+            self.release()
+
+    def _end(self, state: str, error: Mapping[str, str] | None = None) -> None:
+        JobStore(self.tasks).end(self.whose, self.name, state, list(self.entries.values()), error)
+
+
+_RUNNING: dict[tuple[Path, str, str], NamedJob] = {}
+"""The named jobs that this process runs, by data folder, owner and name."""
+_STARTING = threading.Lock()
+"""Held while a job is started or found, so that two calls in this process do not start it twice."""
+
+
+class NamedRun(Job[None]):
+    """The run of an image, and the result so far."""
+
+    def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
+        self._named, self._services, self._settings = named, call.services, call.settings
+        self._growing: LiveView | None = None
+        self._picture_lock = threading.Lock()
+        self._picture: dict[str, Any] = {}
+        self._picture_number = 0
+        super().__init__(call.services.enhancer.scheduler, NamedRun._run, ticket, *named.sources.values())
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the network has not started."""
+        return not self.state.total
+
+    def facts(self, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+        """Return the progress: finished and all rows, the seconds left, and the jobs ahead."""
+        state = self.state
+        return {
+            "done": state.done,
+            "total": state.total,
+            "seconds_left": state.seconds_left,
+            "ahead": state.ahead,
+        }
+
+    def picture(self) -> tuple[int, dict[str, Any]]:
+        """Return the result so far with its number, or {} before the first one.
+
+        `live_share` of it is computed, from the left if `live_edge` is x, else from the top.
+        """
+        growing = self._growing
+        if growing is None:
+            return 0, {}
+        with self._picture_lock:
+            pixels = growing.view(_IMAGE_SECONDS)
+            if pixels is not None:
+                edge = "x" if growing.columns else "y"
+                self._picture = {
+                    "live": data_url(pixels),
+                    "live_share": growing.share,
+                    "live_edge": edge,
+                }
+                self._picture_number += 1
+            return self._picture_number, self._picture
+
+    def _run(self) -> None:
+        named = self._named
+        with named.recorded(self):
+            (entry,) = named.entries.values()
+            source = named.tasks.input_of(entry)
+            options = {"name": entry.name, "on_compute": self._watch, "hold": named.hold}
+            result = enhance(self._services, source, self._settings, self, **options)
+            named.finish(entry, result.info, self._thumbnail(result))
+
+    def _watch(self, run: Run) -> None:
+        """Show the result of a run while it is computed."""
+        image, settings = run.request.image, run.request.settings
+        height, width = downscaled_size(image.height, image.width, settings.reduce)
+        backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
+        run.watch = self._growing = LiveView(width, height, settings.factor, backdrop)
+
+    def _thumbnail(self, result: Result) -> str:
+        if self._growing is None or self._growing.overview is None:  # A cached result.
+            return _thumbnail_of(result.path)
+        return data_url(self._growing.overview.pixels, LIST_SIDE)
+
+
+class NamedBatch(BatchJob):
+    """A batch whose files are entries. It is packed for each client, in the format of its call."""
+
+    def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
+        self._named, self._encoding = named, call.encoding
+        items = [_item_of(named.tasks, entry) for entry in named.entries.values()]
+        done = [item.png for item in items if item.png]
+        named.hold.enter_context(named.tasks.using(*done))
+        options = {"encoding": Encoding(), "hold": named.hold}
+        super().__init__(call.services, None, items, call.settings, DEFAULT_LANGUAGE, ticket, **options)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no file has been started."""
+        return not self.batch.share
+
+    def inputs(self) -> list[Path]:
+        return [*self._named.sources.values()]
+
+    def facts(self, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+        """Return the progress: the files, the finished share, the seconds left and the jobs ahead."""
+        batch = self.batch
+        return {
+            "files": [_file_facts(self._services, item, language) for item in batch.items],
+            "share": round(batch.share, 4),
+            "seconds_left": batch.seconds_left,
+            "ahead": batch.ahead,
+        }
+
+    def picture(self) -> tuple[int, dict[str, Any]]:
+        """A batch has no picture."""
+        return 0, {}
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        with self._named.recorded(self):
+            yield
+            if self.batch.count("cancelled"):
+                raise Cancelled("stopped")
+
+    def pack(self, batch: Batch) -> Packed:
+        return Packed(batch, None)
+
+    def finish_file(self, item: Item) -> None:
+        super().finish_file(item)
+        named = self._named
+        entry = named.entries[item.key]
+        if item.info and item.png:
+            result = Result(item.png, item.info, item.png)
+            with suppress(EnhanceError):  # Each client exports the files again, which finds these.
+                self._services.enhancer.export(result, self._encoding, hold=named.hold)
+            named.finish(entry, item.info, _thumbnail_of(item.png))
+        elif item.error:
+            named.fail(entry, item.error)
+        else:
+            return
+        with suppress(StorageError):  # The end of the job records it again.
+            named.tasks.save_entry(named.entries[item.key])
+
+
+def _thumbnail_of(png: Path) -> str:
+    """Return a result at the size of a list entry, or "" if it is too large."""
+    with suppress(PictureError, OSError), PngReader(png) as rows:
+        height, width = rows.size
+        if height * width <= _MAX_THUMBNAIL_PIXELS:
+            thumbnail = Thumbnail(height, width, channels=rows.channels, limit=LIST_SIDE)
+            thumbnail.add_all(rows)
+            return data_url(thumbnail.pixels, LIST_SIDE)
+    return ""
+
+
+def _item_of(tasks: TaskStore, entry: Entry) -> Item:
+    """Return the file of a batch in the state of its entry."""
+    item = Item(
+        tasks.input_of(entry),
+        Path(entry.name),
+        size=(entry.height, entry.width),
+        key=entry.id,
+        number=entry.number,
+    )
+    if entry.state == "failed":
+        return replace(item, state="failed", error=RecordedError(entry.error))
+    info = tasks.info(entry.task_id or "") if entry.state == "done" else None
+    if info is None:
+        return item
+    png = tasks.result_path(info["task_id"])
+    info["output"]["path"] = str(png)  # The folder can have moved.
+    return replace(item, state="done", info=info, png=png)
+
+
+def _file_facts(services: Services, item: Item, language: str) -> dict[str, Any]:
+    """Return the name, the state and the error of a file, and its position in the call, from 1."""
+    error = item.error and services.visible_error(None, item.error).message(language)
+    return {"number": item.number, "name": item.name, "state": item.state, "error": error}
+
+
+def _begin(call: NamedCall) -> NamedJob | StoredJob:
+    """Return the job of a call, which is started if necessary.
+
+    It is a NamedJob if this process runs it, otherwise a StoredJob. Raises EnhanceError.
+    """
+    jobs = JobStore(call.services.enhancer.tasks)
+    with _STARTING:
+        running = _RUNNING.get(call.key)
+        runs_here = running is not None
+        stored = jobs.find(call.job, runs_here=runs_here)
+        if stored is None:
+            kind = "batch" if call.is_batch else "run"
+            with call.services.enter(call.owner.caller, kind) as ticket:
+                stored = jobs.begin(call.job, runs_here=runs_here)
+                if stored is None:
+                    running = _start(call, ticket)
+    if running is not None and (stored is None or stored.state == "running"):
+        return running
+    assert stored is not None
+    return stored
+
+
+def _start(call: NamedCall, ticket: Ticket) -> NamedJob:
+    """Start a job whose start the database has recorded."""
+    named = NamedJob(call)
+    try:
+        job_class = NamedBatch if call.is_batch else NamedRun
+        named.job = job_class(named, call, ticket)
+    except BaseException:
+        named.release()
+        named.hold.close()
+        raise
+    shorten(named.tasks, named.whose)
+    return named
+
+
+def _follow(call: NamedCall) -> Iterator[Outputs]:
+    """Yield the progress of a job until its end, and then its outputs. Raises EnhanceError."""
+    reader = EventReader(call.request)
+    while True:
+        found = _begin(call)
+        if isinstance(found, NamedJob):
+            with found.in_use():
+                yield from _follow_here(call, found, reader)
+                yield from _finish(call, reader)
+            return
+        if found.state == "done":
+            yield from _finish(call, reader)
+            return
+        if found.state == "cancelled":
+            raise Cancelled("job_cancelled")
+        if found.state == "failed":
+            raise RecordedError(found.facts["error"])
+        yield from _follow_elsewhere(call, found, reader)
+
+
+def _follow_here(call: NamedCall, named: NamedJob, reader: EventReader) -> Iterator[Outputs]:
+    """Yield the progress of a job of this process until its end. Raises the error of the job."""
+    shown = 0
+    for _ in named.job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
+        if reader.is_reading():
+            named.last_read = time.time()
+        facts = named.job.facts(call.language)
+        number, picture = named.job.picture()
+        if number != shown:
+            facts |= picture
+            shown = number
+        yield _progress(call, facts)
+    if named.job.cancelled_by == "user":
+        raise Cancelled("job_cancelled")
+    named.job.result()
+
+
+def _follow_elsewhere(call: NamedCall, stored: StoredJob, reader: EventReader) -> Iterator[Outputs]:
+    """Yield the progress of a job of another process until the job or the process ends."""
+    jobs = JobStore(call.services.enhancer.tasks)
+    found: StoredJob | None = stored
+    while found is not None and found.state == "running" and not found.has_lost_its_process():
+        yield _progress(call, found.facts)
+        time.sleep(_LONGEST_POLL_SECONDS)
+        if reader.is_reading():
+            found = jobs.read(call.job.whose, call.job.name)
+
+
+def _progress(call: NamedCall, facts: Mapping[str, Any]) -> Outputs:
+    """Return the outputs of a call whose job runs, with all files of the call in their order."""
+    if not call.is_batch:
+        return None, {"progress": dict(facts)}
+    known = {file["number"]: file for file in facts.get("files", ())}
+    files = list[dict[str, Any]]()
+    for item in call.items:
+        own = known.get(item.number)
+        files.append(own or _file_facts(call.services, item, call.language))
+    return None, {"progress": {**facts, "files": files}}
+
+
+def _finish(call: NamedCall, reader: EventReader) -> Iterator[Outputs]:
+    """Yield the progress while the results of a finished job are exported, and then its outputs."""
+    work = _pack_results if call.is_batch else _export_result
+    tasks = call.services.enhancer.tasks
+    entries = {entry.number: entry for entry in entries_of(tasks, call.job.whose, call.job.name)}
+    if not (entries or call.is_batch):  # It was deleted since.
+        raise EnhanceError("result_gone")
+    progress = _progress(call, _last_facts(call, entries))
+    job = None
+    while job is None:
+        try:
+            job = call.services.start(call.request, "preview", lambda _: work(call, entries))
+        except EnhanceError as error:
+            if status_of(error) != _TOO_MANY:
+                raise
+            # The job is done, so its client waits and is not rejected.
+            reader.is_reading()
+            yield progress
+            time.sleep(_LONGEST_POLL_SECONDS)
+    with closing(job):
+        for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
+            reader.is_reading()
+            yield progress
+        yield job.result()
+
+
+def _last_facts(call: NamedCall, entries: Mapping[int, Entry]) -> dict[str, Any]:
+    """Return the progress of a job that is done."""
+    facts: dict[str, Any] = {"seconds_left": 0.0, "ahead": 0}
+    if not call.is_batch:
+        rows = entries[1].height
+        return facts | {"done": rows, "total": rows}
+    files = []
+    for number, entry in entries.items():
+        error = entry.error.get(call.language)
+        files.append({"number": number, "name": entry.name, "state": entry.state, "error": error})
+    return facts | {"share": 1.0, "files": files}
+
+
+def _exported(call: NamedCall, entry: Entry, hold: ExitStack) -> Result:
+    """Return the result of a finished file in the format of a call. Raises EnhanceError."""
+    tasks = call.services.enhancer.tasks
+    info = tasks.finished_info(entry.task_id or "")
+    png = tasks.result_path(info["task_id"])
+    hold.enter_context(tasks.using(png))
+    info["output"]["path"] = str(png)  # The folder can have moved.
+    return call.services.enhancer.export(Result(png, info, png), call.encoding, hold=hold)
+
+
+def _visible_info(call: NamedCall, entry: Entry, info: Info) -> dict[str, Any]:
+    """Return the facts of a result as its owner can see them, who can now have its report."""
+    shown = {**info, **entry.visible}
+    visible = call.services.owners.remember(call.owner, shown, call.encoding)
+    return without_path({**visible, **entry.visible})
+
+
+def _export_result(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
+    with ExitStack() as hold:
+        entry = entries[1]
+        result = _exported(call, entry, hold)
+        name = download_name(entry.name, call.settings, call.encoding.file_format.ending)
+        file = call.services.downloads.link(result.path, name)
+    return str(file), _visible_info(call, entry, result.info)
+
+
+def _exported_item(call: NamedCall, item: Item, entry: Entry, hold: ExitStack) -> Item:
+    """Return a finished file of a batch in the format of a call, or as failed."""
+    try:
+        return replace(item, info=_exported(call, entry, hold).info)
+    except EnhanceError as error:
+        visible = call.services.visible_error(None, error)
+        return replace(item, state="failed", info=None, error=visible)
+
+
+def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
+    services, tasks = call.services, call.services.enhancer.tasks
+    with ExitStack() as hold:
+        items = list[Item]()
+        for item in call.items:
+            entry = entries.get(item.number)
+            if entry is not None and not item.error:
+                item = _item_of(tasks, entry)
+                if item.state == "done":
+                    item = _exported_item(call, item, entry, hold)
+            items.append(item)
+        packed = pack_batch(services.downloads, plan(items), call.settings, call.language)
+    infos = dict[Item, dict[str, Any]]()
+    for item in items:
+        if item.info:
+            infos[item] = _visible_info(call, entries[item.number], item.info)
+    archive = packed.archive and str(packed.archive)
+    return archive, batch_info(packed, infos, call.language)
+
+
+def cancel_named(services: Services, owner: Owner, name: object) -> dict[str, Any]:
+    """Cancel the job of this name, also before its start.
+
+    Return whether it is known, and its state. Raises SettingsError.
+    """
+    tasks = services.enhancer.tasks
+    name = check_name(name)
+    is_known, state = JobStore(tasks).cancel(owner.digest, name)
+    with _STARTING:
+        running = _RUNNING.get((tasks.folder, owner.digest, name))
+    if running is not None and state == "cancelled":
+        running.job.cancel("user")
+    return {"job": name, "known": is_known, "state": state}
+
+
+def report_jobs(services: Services) -> None:
+    """Record the progress of the jobs for other processes, and cancel those without a reader."""
+    tasks = services.enhancer.tasks
+    with _STARTING:
+        named_jobs = [one for one in list(_RUNNING.values()) if one.tasks is tasks]
+    running = {(one.whose, one.name): one for one in named_jobs}
+    if not running:
+        return
+    with suppress(StorageError):  # The disk is full.
+        stored = JobStore(tasks).report({key: one.job.facts() for key, one in running.items()})
+        for key, named in running.items():
+            job = stored[key]
+            if job is None or job.state == "cancelled" or job.process != this_process():
+                named.job.cancel("user")
+                continue
+            is_unread = time.time() - max(named.last_read, job.read) > UNREAD_JOB_SECONDS
+            if is_unread and (named.job.is_waiting or not named.owner.is_lasting):
+                named.job.cancel("absence")

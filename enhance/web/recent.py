@@ -1,0 +1,117 @@
+"""The recent results of an owner: the runs and batches of its named jobs and of its pages.
+
+The database of the data folder has them, so they survive restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..errors import EnhanceError, SettingsError, StorageError
+from ..i18n import translate
+from ..output.resample import result_size
+from ..settings import Settings
+from ..store import Entry, TaskStore
+from .owners import Owner
+from .services import Services
+
+MAX_RESULTS = 20
+MAX_FILES = 400
+"""The largest numbers of results and of files in a list, in which a batch is one result.
+
+The oldest results are removed.
+"""
+_WORST_FIRST = ("running", "interrupted", "failed", "cancelled", "gone", "done")
+"""The states of an entry. A batch has the first of these that one of its files has."""
+
+
+def shorten(tasks: TaskStore, whose: str) -> None:
+    """Remove the oldest entries of a list that is too long."""
+    files = 0
+    with suppress(StorageError):
+        for number, run in enumerate(tasks.runs(whose)):
+            files += len(run)
+            # The newest run stays, even if it is a batch with more files.
+            if number >= MAX_RESULTS or (number and files > MAX_FILES):
+                tasks.forget(run)
+
+
+def is_running(tasks: TaskStore, run: Sequence[Entry]) -> bool:
+    """Return whether a run, or a file of a batch, is processed or waits for it."""
+    return any(tasks.state_of(entry) == "running" for entry in run)
+
+
+def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[Entry]:
+    """Return the user's entry of this id, or the files of the user's batch of this id."""
+    runs = tasks.runs(whose)
+    return [entry for run in runs for entry in run if wanted in (entry.id, entry.batch)]
+
+
+def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
+    """Delete an entry, or the files of a batch, with what was made from it and nothing else needs.
+
+    Return the ids of the deleted entries. Raises EnhanceError, with the same text for an unknown
+    entry and one of another user.
+    """
+    entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
+    if not entries:
+        raise EnhanceError("entry_gone")
+    if is_running(tasks, entries):
+        raise EnhanceError("entry_running")
+    tasks.remove(entries)
+    return [entry.id for entry in entries]
+
+
+def describe_runs(services: Services, owner: Owner, language: str) -> list[dict[str, Any]]:
+    """Return the recent results of an owner as JSON, newest first."""
+    runs = services.enhancer.tasks.runs(owner.digest)[:MAX_RESULTS]
+    return [_describe_run(services, owner, run, language) for run in runs]
+
+
+def _describe_run(services: Services, owner: Owner, run: Sequence[Entry], language: str) -> dict[str, Any]:
+    files = [_describe_entry(services, owner, entry, language) for entry in run]
+    first = run[0]
+    if not first.batch:
+        return files[0]
+    with_thumbnail = next((file for file in files if file["thumbnail"]), files[0])
+    return {
+        "id": first.batch,
+        "name": translate(language, "batch_count", n=len(run)),
+        "state": worst_state([file["state"] for file in files]),
+        "began": max(entry.began for entry in run),
+        "settings": first.settings,
+        "thumbnail": with_thumbnail["thumbnail"],
+        "files": files,
+    }
+
+
+def _describe_entry(services: Services, owner: Owner, entry: Entry, language: str) -> dict[str, Any]:
+    tasks = services.enhancer.tasks
+    size = None
+    with suppress(SettingsError):  # The scale of a removed model is unknown.
+        height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
+        size = {"width": width, "height": height}
+    images = {"photo": tasks.input_of(entry), "result": tasks.result_path(entry.task_id or "")}
+    regions = dict[str, str | None]()
+    for kind, path in images.items():
+        if path.exists():
+            regions[kind] = services.addresses.region_address(owner, kind, path)
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "state": tasks.state_of(entry),
+        "began": entry.began,
+        "size": size,
+        "settings": entry.settings,
+        "thumbnail": entry.thumbnail,
+        "task_id": entry.task_id,
+        "error": entry.error.get(language),
+        "regions": regions,
+    }
+
+
+def worst_state(states: Sequence[str]) -> str:
+    """Return the state of a batch whose files have these states."""
+    return next(state for state in _WORST_FIRST if state in states)
