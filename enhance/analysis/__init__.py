@@ -1,4 +1,5 @@
-"""Analysis of an image: its noise, compression, softness, kind, haze and faces, measured without a network.
+"""Analysis of an image: its noise, compression, softness, kind, haze and faces, measured without a
+network.
 
 `docs/measure_analysis.py` prints the error of each estimate.
 """
@@ -27,7 +28,8 @@ _GREY_CHROMA = 12
 _WHITE_LEVEL = 235
 _MAX_WHITE_SHARE = 0.35
 _FEW_EDGES = 250.0
-"""The edge energy below which `precise` is the best preset, or within 1 HaarPSI of it, even for a soft photo."""
+"""The edge energy below which `precise` is the best preset, or within 1 HaarPSI of it, even for a
+soft photo."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,16 @@ class Analysis:
 
     - `noise`: standard deviation of noise or grain, in 8-bit levels.
     - `grain`: correlation length of film grain in px; 0 without grain.
-    - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not. For a photo in
-      another format with loss, the quality of a JPEG with the same error.
-    - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
-    - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more; 0
-      for a photo without contrast, whose edges are too few to measure it.
-    - `coherence`: 0 to 1, how much of a photo consists of lines, such as bricks; 0 for text and drawings.
-    - `smoothness`: 0 to 1, how much of a photo is smooth apart from its noise; 0 for text and drawings.
+    - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not.
+      For a photo in another format with loss, the quality of a JPEG with the same error.
+    - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text
+      and drawings.
+    - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of
+      1 px or more; 0 for a photo without contrast, whose edges are too few to measure it.
+    - `coherence`: 0 to 1, how much of a photo consists of lines, such as bricks; 0 for text and
+      drawings.
+    - `smoothness`: 0 to 1, how much of a photo is smooth apart from its noise; 0 for text and
+      drawings.
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.
@@ -112,8 +117,10 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
 
 
 def _can_be_hazy(samples: np.ndarray) -> bool:
-    """Return whether squares show a colour photo that is not mostly white, so that haze can be measured."""
-    red, green, blue = np.moveaxis(samples, -1, 0)  # Ten times as fast as reducing an axis of three values.
+    """Return whether squares show a colour photo that is not mostly white, so that haze can be
+    measured."""
+    # Ten times as fast as reducing an axis of three values.
+    red, green, blue = np.moveaxis(samples, -1, 0)
     low = np.minimum(np.minimum(red, green), blue)
     high = np.maximum(np.maximum(red, green), blue)
     is_colour = np.quantile(high - low, 0.98) > _GREY_CHROMA
@@ -122,14 +129,18 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
 
 
 def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
-    """Return the bytes of the file without its profile and metadata, for each pixel inside the border."""
+    """Return the bytes of the file without its profile and metadata, for each pixel inside the
+    border."""
     others = image.icc, image.metadata.exif, image.metadata.xmp
     height, width, _ = rgb.shape
     return (image.bytes - sum(len(one) for one in others if one)) / (height * width)
 
 
 def _blur(samples: np.ndarray) -> float:
-    """Return the blur of squares, measured where their borders have no influence; 0 with few edges."""
+    """Return the blur of squares, measured where their borders have no influence.
+
+    The result is 0 with few edges.
+    """
     side = samples.shape[1]
     margin = min(BLUR_MARGIN, side // 4)
     inside = slice(margin, -margin)

@@ -1,7 +1,7 @@
 """Coherence: whether the fine detail of an image is lines, such as those of bricks.
 
-The coherence of the structure tensor (Weickert, "Coherence-enhancing diffusion filtering", 1999) is the difference of
-its eigenvalues relative to their sum.
+The coherence of the structure tensor (Weickert, "Coherence-enhancing diffusion filtering", 1999) is
+the difference of its eigenvalues relative to their sum.
 """
 
 from __future__ import annotations

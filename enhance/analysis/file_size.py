@@ -1,7 +1,9 @@
-"""The compression of a WebP, AVIF or HEIC file, measured by its size, as the quality of a JPEG with the same error.
+"""The compression of a WebP, AVIF or HEIC file, measured by its size, as the quality of a JPEG with
+the same error.
 
-Compression removes detail for good, so the pixels of a strongly compressed file need few bytes in any format. Saved as
-JPEG with the error that the file already has, they need a fixed multiple of its bytes.
+Compression removes detail for good, so the pixels of a strongly compressed file need few bytes in
+any format. Saved as JPEG with the error that the file already has, they need a fixed multiple of
+its bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _TABLES_BYTES = 620
 
 
 def quality_of_size(samples: np.ndarray, file_format: str, bytes_per_pixel: float) -> int | None:
-    """Return the JPEG quality, 20 to 95, with the same error as a file; None for other formats and without loss.
+    """Return the JPEG quality, 20 to 95, with the same error as a file.
+
+    The result is None for other formats and without loss.
 
     `samples` are squares [n, side, side, 3] of a photo in 8-bit levels.
     """

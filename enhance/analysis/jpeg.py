@@ -1,8 +1,10 @@
-"""JPEG quality, from the quantisation table of the file or from the pixels of an image that was a JPEG before.
+"""JPEG quality, from the quantisation table of the file or from the pixels of an image that was a
+JPEG before.
 
-The coefficients of a decoded JPEG still lie on multiples of its quantisation steps (Fan and de Queiroz, "Identification
-of bitmap compression history", 2003). The mean of cos(2 pi c / step) over the coefficients c shows a step: it is near 1
-for the true one and near 0 without compression. A user interface has lines on any grid but no such multiples.
+The coefficients of a decoded JPEG still lie on multiples of its quantisation steps (Fan and de
+Queiroz, "Identification of bitmap compression history", 2003). The mean of cos(2 pi c / step) over
+the coefficients c shows a step: it is near 1 for the true one and near 0 without compression. A
+user interface has lines on any grid but no such multiples.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ _STEPS = np.arange(2, 128)
 _BINS_PER_LEVEL = 4
 _BINS = 2048
 _VALUES = np.arange(_BINS) / _BINS_PER_LEVEL
-# Coefficients of up to half a step are quantised to 0. Zero is a multiple of every step, so it is no evidence.
+# Coefficients of up to half a step are quantised to 0. Zero is a multiple of every step, so it is
+# no evidence.
 _COUNTED = _VALUES[:, None] > _STEPS / 2
 _WAVES = np.cos(2 * np.pi * _VALUES[:, None] / _STEPS) * _COUNTED
 _ROUNDING = 0.4
 """The standard deviation that the rounding of pixels adds to a coefficient."""
-# With normally distributed rounding errors e, the mean of cos(2 pi e / step) is exp(-2 (pi * _ROUNDING / step)^2).
+# With normally distributed rounding errors e, the mean of cos(2 pi e / step) is exp(-2 (pi *
+# _ROUNDING / step)^2).
 _SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
 _FEWEST_VALUES = 20
 _FEWEST_STEPS = 4
@@ -51,14 +55,17 @@ _UNKNOWN_QUALITY = 80
 
 
 def quality_of_table(table: Sequence[int]) -> int:
-    """Return the quality, 1 to 100, of a luminance table of 64 steps, row by row, on the scale of libjpeg."""
+    """Return the quality, 1 to 100, of a luminance table of 64 steps, row by row, on the scale of
+    libjpeg."""
     return _quality(sum(table) / float(_LUMINANCE.sum()))
 
 
 def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
-    """Return the quality at which squares [n, side, side, 3] were compressed before, or None without traces.
+    """Return the quality at which squares [n, side, side, 3] were compressed before, or None
+    without traces.
 
-    If the image `is_jpeg`, only traces that show their quality count: those of its own file need no estimate.
+    If the image `is_jpeg`, only traces that show their quality count: those of its own file need no
+    estimate.
     """
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
@@ -73,12 +80,14 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
 
 
 def _is_blocky(samples: np.ndarray) -> bool:
-    """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values are clipped.
+    """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values
+    are clipped.
 
     Pixel art of squares of 8 px has no busy blocks.
     """
     green = samples[..., 1]
-    for lines in (green, green.swapaxes(1, 2)):  # Lines of text can lie on such a grid from top to bottom.
+    # Lines of text can lie on such a grid from top to bottom.
+    for lines in (green, green.swapaxes(1, 2)):
         busy: list[float] = []
         for start in range(8):
             shifted = lines[:, :, start : start + lines.shape[2] - 8]
@@ -138,7 +147,8 @@ def _quality(scale: float) -> int:
 
 
 def _grid_of(light: np.ndarray) -> tuple[int, int]:
-    """Return the row and column, 0 to 7, at which blocks of 8 px begin: where the steps are largest."""
+    """Return the row and column, 0 to 7, at which blocks of 8 px begin: where the steps are
+    largest."""
     return _grid_across(light.swapaxes(1, 2)), _grid_across(light)
 
 

@@ -14,12 +14,14 @@ Kind = Literal["photo", "drawing", "text"]
 
 _BLOCK = 8
 _OFFSET = 4
-"""The offset of these blocks from those of a JPEG, so that the edges of JPEG blocks are inside them."""
+"""The offset of these blocks from those of a JPEG, so that the edges of JPEG blocks are inside
+them."""
 _FLAT = 4
 _EDGE = 40
 _COLOURS = 8
 _SAME_COLOUR = 3
-# Chosen on 45 photos, 10 drawings and 15 pages and screenshots, clean, downscaled and as JPEG of 20 to 85.
+# Chosen on 45 photos, 10 drawings and 15 pages and screenshots, clean, downscaled and as JPEG of 20
+# to 85.
 _FEW_COLOURS = 0.97
 _CONSTANT = 0.78
 _FLAT_SHARE = 0.28
@@ -33,25 +35,32 @@ _GRADIENT_COLOURS = 0.58
 _EXACT = 0.3
 _EXACT_COLOURS = 0.9
 
-# The following values were chosen on 123 objects that were cut out of photos, on white, grey and black, 120 drawings
-# and 30 photos, whole and halved, as PNG and JPEG of 50, 70 and 90. docs/choosing.md has the errors for other images.
+# The following values were chosen on 123 objects that were cut out of photos, on white, grey and
+# black, 120 drawings and 30 photos, whole and halved, as PNG and JPEG of 50, 70 and 90.
+# docs/choosing.md has the errors for other images.
 _BACKGROUND_RANGE = 12
 """Levels within which a pixel is background. JPEG artifacts around an object are rarely larger."""
 _MOST_BACKGROUND = 0.2
-"""The share of background from which a block shows the outline of an object instead of its inside."""
+"""The share of background from which a block shows the outline of an object instead of its
+inside."""
 _TONE_EDGE = 16
-"""The range of brightness from which a block has an edge. From 10 to 20, the errors are similar, and at 40 larger."""
+"""The range of brightness from which a block has an edge. From 10 to 20, the errors are similar,
+and at 40 larger."""
 _FEWEST_EDGES = 8
 _TONE_ERROR = 0.1
-"""The deviation from two tones, relative to their difference. Most edges of a drawing have less, even at JPEG 50."""
+"""The deviation from two tones, relative to their difference. Most edges of a drawing have less,
+even at JPEG 50."""
 _TWO_TONES = 0.33
-"""The share of two-tone edges: 5% of the cut-outs and no photo have more, 6% of the drawings from 100 px have less."""
+"""The share of two-tone edges: 5% of the cut-outs and no photo have more, 6% of the drawings from
+100 px have less."""
 _CONSTANT_AREAS = 0.12
-"""The share of flat areas that are constant. Soft photos with two-tone edges, such as hazy bricks, have up to 0.09."""
+"""The share of flat areas that are constant. Soft photos with two-tone edges, such as hazy bricks,
+have up to 0.09."""
 
 _PAPER = 8
 _INK = 40
-"""Levels between the brightness of a pixel and that of the paper: the most for paper, the least for ink."""
+"""Levels between the brightness of a pixel and that of the paper: the most for paper, the least for
+ink."""
 _LEAST_PAPER = 0.5
 _MOST_INK = 0.4
 _GLYPH_SHARE = 0.6
@@ -67,7 +76,10 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: bool) -> Kind:
-    """Return the kind of an image from squares [n, side, side, 3]; `coarser` are squares of downscaled copies."""
+    """Return the kind of an image from squares [n, side, side, 3].
+
+    `coarser` are squares of downscaled copies.
+    """
     blocks = blocks_of(samples[:, _OFFSET:, _OFFSET:], _BLOCK).reshape(-1, _BLOCK**2, 3)
     spread = np.ptp(blocks, axis=1).max(1)
     is_flat = _is_flat(samples, blocks, spread, is_jpeg)
@@ -93,8 +105,8 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: 
 def _is_drawing(blocks: np.ndarray, spread: np.ndarray, is_flat: bool) -> bool:
     """Return whether the edges of an image without text are between areas of constant brightness.
 
-    Its background has no influence, because a photo that is cut out on white is as flat as a drawing. If there are too
-    few edges outside the background, `is_flat` decides.
+    Its background has no influence, because a photo that is cut out on white is as flat as a
+    drawing. If there are too few edges outside the background, `is_flat` decides.
     """
     flat = spread <= _FLAT
     if not flat.any():
@@ -125,7 +137,8 @@ def _share_of_two_tones(edges: np.ndarray) -> float:
 
 
 def _is_flat(samples: np.ndarray, blocks: np.ndarray, spread: np.ndarray, is_jpeg: bool) -> bool:
-    """Return whether areas of few, constant colours meet at hard edges, with few soft transitions."""
+    """Return whether areas of few, constant colours meet at hard edges, with few soft
+    transitions."""
     flat = spread <= _FLAT
     if not flat.any():
         return False
@@ -154,7 +167,8 @@ def _is_flat(samples: np.ndarray, blocks: np.ndarray, spread: np.ndarray, is_jpe
 
 
 def _share_of_few_colours(colours: np.ndarray) -> float:
-    """Return the share of colours [n, 3] that are within 3 levels of one of the 8 most frequent ones."""
+    """Return the share of colours [n, 3] that are within 3 levels of one of the 8 most frequent
+    ones."""
     rest = colours
     for _ in range(_COLOURS):
         if not len(rest):
@@ -164,7 +178,8 @@ def _share_of_few_colours(colours: np.ndarray) -> float:
 
 
 def _most_frequent(colours: np.ndarray) -> np.ndarray:
-    """Return the median of the colours [n, 3] in the cell of 4 levels that contains most of them."""
+    """Return the median of the colours [n, 3] in the cell of 4 levels that contains most of
+    them."""
     cells = np.rint(colours / 4).astype(int) @ np.array([1, 128, 128**2])
     _, places, counts = np.unique(cells, return_inverse=True, return_counts=True)
     return np.median(colours[places == counts.argmax()], axis=0)
@@ -173,7 +188,8 @@ def _most_frequent(colours: np.ndarray) -> np.ndarray:
 def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     """Return how many squares show text, and how many show anything.
 
-    Text consists of small separate shapes, the glyphs, on a background of one colour that covers a larger area.
+    Text consists of small separate shapes, the glyphs, on a background of one colour that covers a
+    larger area.
     """
     count, side = samples.shape[:2]
     light = samples @ _LUMA
@@ -199,7 +215,8 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
 
 
 def _paper_of(light: np.ndarray) -> np.floating:
-    """Return the median of the brightnesses of a square in the range of 8 levels that contains most of them."""
+    """Return the median of the brightnesses of a square in the range of 8 levels that contains most
+    of them."""
     bins = (light / 8).astype(int)
     most_frequent = np.bincount(bins.ravel()).argmax()
     return np.median(light[bins == most_frequent])

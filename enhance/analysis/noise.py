@@ -1,15 +1,17 @@
 """Noise and film grain, measured where the image is smoothest.
 
-Only the smoothest blocks are measured, so that texture is not mistaken for noise (after Olsen, "Estimation of noise in
-images: an evaluation", 1993). Noise is added to the image, so no frequency of these blocks has less power than the
-noise. White noise and noise that is correlated over 1 to 2 px are measured separately.
+Only the smoothest blocks are measured, so that texture is not mistaken for noise (after Olsen,
+"Estimation of noise in images: an evaluation", 1993). Noise is added to the image, so no frequency
+of these blocks has less power than the noise. White noise and noise that is correlated over 1 to 2
+px are measured separately.
 
-- White noise is measured by crossed Laplacians (Immerkaer, "Fast Noise Variance Estimation", 1996), which also
-  respond to fine texture. In the highest frequencies, the power of texture is proportional to that of the lower ones
-  in each block, and the power of noise is the same in all blocks. A linear fit of all blocks separates them. The
-  power of shot noise is proportional to the brightness. The larger of both estimates counts.
-- The power of correlated noise is constant up to a cutoff and falls above. The power of a photo falls from the lowest
-  frequency on (Field 1987).
+- White noise is measured by crossed Laplacians (Immerkaer, "Fast Noise Variance Estimation", 1996),
+  which also respond to fine texture. In the highest frequencies, the power of texture is
+  proportional to that of the lower ones in each block, and the power of noise is the same in all
+  blocks. A linear fit of all blocks separates them. The power of shot noise is proportional to the
+  brightness. The larger of both estimates counts.
+- The power of correlated noise is constant up to a cutoff and falls above. The power of a photo
+  falls from the lowest frequency on (Field 1987).
 - Texture is nearly equal in the three channels, unlike the noise of a sensor.
 """
 
@@ -31,39 +33,47 @@ _DARK = 1.0
 
 _WHITE_SHARE = 0.05
 _WHITE_SELECTION = 1.39
-"""The smoothest twentieth of the blocks with equal noise has this much less noise than all of them."""
+"""The smoothest twentieth of the blocks with equal noise has this much less noise than all of
+them."""
 _LEAST_TEXTURE = 2.0
-"""Less noise has no influence on the choice of a preset, unless a photo is blurred, which has no fine texture."""
+"""Less noise has no influence on the choice of a preset, unless a photo is blurred, which has no
+fine texture."""
 _ROUNDS = 4
 _LEAST_POWER = 0.1
 _LARGEST_SLOPE = 0.9
-# In the small blocks, the ratio of the finest frequencies to finer ones is 1 in white noise, and at least 0.46 in 32
-# photos with noise of 3. In grass and gravel, which are texture everywhere, it is 0.28 to 0.45.
+# In the small blocks, the ratio of the finest frequencies to finer ones is 1 in white noise, and at
+# least 0.46 in 32 photos with noise of 3. In grass and gravel, which are texture everywhere, it is
+# 0.28 to 0.45.
 _TEXTURE = 0.47
 
 _RINGS = {16: (2.5, 3.5, 5, 7, 10, 14, 17.5), 8: (1.3, 1.8, 2.5, 3.5, 5, 7)}
 """The borders of rings of frequencies, in half periods of a block."""
 _SMOOTHEST = {16: 0.03, 8: 0.02}
 _SELECTION = {0.5: {16: 1.5, 8: 2.05}, 0.7: {16: 1.55, 8: 2.3}, 1.0: {16: 1.7, 8: 3.1}}
-"""The factor between correlated noise and the estimate from the smoothest blocks, by the blur in px that turns white
-noise into correlated noise, and by the side of the blocks. Measured on noise without a photo."""
+"""The factor between correlated noise and the estimate from the smoothest blocks, by the blur in px
+that turns white noise into correlated noise, and by the side of the blocks. Measured on noise
+without a photo."""
 _SMOOTH_SHARE = 0.9
 """The same factor is less in a photo, of which a part is smooth."""
 _LEAST_CORRELATED = 2.5
 _MOST_CORRELATED = 8.0
-"""Less noise is not distinguished from texture, and more is the texture of a photo without smooth areas."""
+"""Less noise is not distinguished from texture, and more is the texture of a photo without smooth
+areas."""
 _FEWEST_FOR_CORRELATED = 200
 """With fewer blocks, correlated noise is not distinguished from texture."""
 _FLAT = 1.27
-"""The largest ratio of a low frequency to the lowest of all, both divided by what is expected of correlated noise."""
+"""The largest ratio of a low frequency to the lowest of all, both divided by what is expected of
+correlated noise."""
 
 
 def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
-    """Return the standard deviation of the noise in 8-bit levels, and the correlation length of grain in px, or 0.
+    """Return the standard deviation of the noise in 8-bit levels, and the correlation length of
+    grain in px, or 0.
 
-    `samples` are float32 [n, side, side, 3]. White paper counts, unlike the white of an overexposed photo. JPEG
-    compression changes the finest frequencies, so `is_jpeg` counts fine texture as noise. The correlation length is the
-    distance at which the autocorrelation of the grain falls to 1/e.
+    `samples` are float32 [n, side, side, 3]. White paper counts, unlike the white of an overexposed
+    photo. JPEG compression changes the finest frequencies, so `is_jpeg` counts fine texture as
+    noise. The correlation length is the distance at which the autocorrelation of the grain falls to
+    1/e.
     """
     small = _blocks(samples, _SMALL_SIDE, is_photo)
     white = _white_noise(*small, is_photo, is_jpeg)
@@ -75,7 +85,8 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
 
 
 def smoothness_of(samples: np.ndarray) -> float:
-    """Return the noise in the smoothest blocks of a photo divided by the noise and texture of its median block, 0 to 1.
+    """Return the noise in the smoothest blocks of a photo divided by the noise and texture of its
+    median block, 0 to 1.
 
     `samples` are float32 [n, side, side, 3].
     """
@@ -88,12 +99,14 @@ def smoothness_of(samples: np.ndarray) -> float:
 
 
 def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the channels of the blocks of `side` px of the squares, [m, 3, side, side], and which count, [m, 3].
+    """Return the channels of the blocks of `side` px of the squares, [m, 3, side, side], and which
+    count, [m, 3].
 
     Each channel counts for itself: one can be black where the others are not.
     """
     blocks = blocks_of(samples, side)
-    if len(blocks) < _FEW_BLOCKS and samples.shape[1] > side:  # Small smooth areas lie between the blocks.
+    # Small smooth areas lie between the blocks.
+    if len(blocks) < _FEW_BLOCKS and samples.shape[1] > side:
         half = side // 2
         shifts = (half, half), (half, 0), (0, half)
         shifted = [blocks_of(samples[:, top:, left:], side) for top, left in shifts]
@@ -107,13 +120,15 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
 
 
 def _differences(blocks: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return the differences between two channels of blocks [m, 3, side, side], with the noise of one channel."""
+    """Return the differences between two channels of blocks [m, 3, side, side], with the noise of
+    one channel."""
     one, other = _pairs(blocks, usable)
     return (one - other) / np.sqrt(np.float32(2))
 
 
 def _pairs(values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and the second channel of each pair of channels of values [m, 3, ...] that count."""
+    """Return the first and the second channel of each pair of channels of values [m, 3, ...] that
+    count."""
     first = np.array([0, 1, 2])
     second = np.array([1, 2, 0])
     both_usable = usable[:, first] & usable[:, second]
@@ -124,7 +139,8 @@ def _pairs(values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg: bool) -> float:
     """Return the standard deviation of the white noise in the smoothest of the small blocks.
 
-    In fine texture, it is measured in the differences between the channels, and is 0 in a grey photo.
+    In fine texture, it is measured in the differences between the channels, and is 0 in a grey
+    photo.
     """
     planes = blocks[usable]
     light = planes.mean((1, 2))
@@ -143,7 +159,8 @@ def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg
 
 
 def _relative_variance(light: np.ndarray) -> np.ndarray:
-    """Return the variance of shot noise at the brightness of each block, relative to that of the photo."""
+    """Return the variance of shot noise at the brightness of each block, relative to that of the
+    photo."""
     light = light + _DARK
     return light / light.mean()
 
@@ -151,8 +168,8 @@ def _relative_variance(light: np.ndarray) -> np.ndarray:
 def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
     """Return the noise of the smoothest planes, measured by crossed Laplacians.
 
-    If the mean brightness `light` of each plane is given, the noise is also measured as shot noise. The larger value
-    counts.
+    If the mean brightness `light` of each plane is given, the noise is also measured as shot noise.
+    The larger value counts.
     """
     values = _noise_by_laplacians(planes)
     kinds = [values]
@@ -164,14 +181,17 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
 
 
 def _noise_by_laplacians(planes: np.ndarray) -> np.ndarray:
-    """Return the response of each plane [n, 8, 8] to crossed Laplacians, which is its noise if it has no texture."""
+    """Return the response of each plane [n, 8, 8] to crossed Laplacians, which is its noise if it
+    has no texture."""
     down = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
     crossed = down[:, :, 2:] - 2 * down[:, :, 1:-1] + down[:, :, :-2]
-    return np.sqrt(np.square(crossed).mean((1, 2))) / 6  # The squares of the 9 weights add up to 36.
+    # The squares of the 9 weights add up to 36.
+    return np.sqrt(np.square(crossed).mean((1, 2))) / 6
 
 
 def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:
-    """Return the noise in the fine and in the finest frequencies of planes [n, 8, 8], without texture.
+    """Return the noise in the fine and in the finest frequencies of planes [n, 8, 8], without
+    texture.
 
     `light` is the mean brightness of each plane [n].
     """
@@ -199,8 +219,8 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
 def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -> float:
     """Return the power of the noise in the `power` of blocks, by a linear fit.
 
-    The fit is a constant times `noise` plus a slope times `texture`, which contains the noise too. The weights are the
-    inverse variances of powers, so smooth blocks count most.
+    The fit is a constant times `noise` plus a slope times `texture`, which contains the noise too.
+    The weights are the inverse variances of powers, so smooth blocks count most.
     """
     columns = np.stack([noise, texture], axis=1).astype(float)
     values = power.astype(float)
@@ -213,14 +233,15 @@ def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -
         fit, *_ = np.linalg.lstsq(weighted.T @ columns, weighted.T @ values, rcond=None)
         constant = max(float(fit[0]), 0.0)
         slope = min(max(float(fit[1]), 0.0), _LARGEST_SLOPE)
-    return constant / (1 - slope)  # For noise alone, texture equals power = constant + slope * power.
+    # For noise alone, texture equals power = constant + slope * power.
+    return constant / (1 - slope)
 
 
 def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
     """Return the standard deviation and the correlation length of correlated noise, or 0 and 0.
 
-    `sides` are blocks of 16 and of 8 px, as `_blocks` returns them. The noise can be different in each channel or equal
-    in all channels. Only the latter can be confused with texture.
+    `sides` are blocks of 16 and of 8 px, as `_blocks` returns them. The noise can be different in
+    each channel or equal in all channels. Only the latter can be confused with texture.
     """
     colour: dict[int, np.ndarray] = {}
     grey: dict[int, np.ndarray] = {}
@@ -284,7 +305,8 @@ def _ring_noises(powers: np.ndarray, side: int, blur: float) -> np.ndarray:
     """
     frequency = np.pi / side * np.hypot(*np.indices((side, side)))
     spectrum = np.exp(-((blur * frequency) ** 2))
-    # The share of the power of white noise that remains after the blur, over all frequencies of both directions.
+    # The share of the power of white noise that remains after the blur, over all frequencies of
+    # both directions.
     whole = np.exp(-((blur * np.linspace(-np.pi, np.pi, 257)) ** 2)).mean() ** 2
     expected = [spectrum[ring].mean() for ring in _rings(side)]
     return np.sqrt(powers * whole / expected)

@@ -1,4 +1,5 @@
-"""Squares that represent an image of any size, so that every estimate is bounded in time and memory."""
+"""Squares that represent an image of any size, so that every estimate is bounded in time and
+memory."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ _MOST_BACKGROUND = 0.35
 
 
 def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
-    """Return at most 400 squares from all over the image, float32 [n, side, side, 3] in 8-bit levels.
+    """Return at most 400 squares from all over the image, float32 [n, side, side, 3] in 8-bit
+    levels.
 
-    They begin at multiples of 8 px. With a `scale`, the image is averaged down by this factor first. Returns None for
-    an image that is too small.
+    They begin at multiples of 8 px. With a `scale`, the image is averaged down by this factor
+    first. Returns None for an image that is too small.
     """
     height, width = rgb.shape[:2]
     fitting = [side for side in SIDES if side * scale <= min(height, width)]
@@ -51,10 +53,13 @@ def _starts(last: int, count: int) -> np.ndarray:
 
 
 def without_border(rgb: np.ndarray) -> np.ndarray:
-    """Return an image [H, W, 3] without its uniform border. The remaining part begins at a multiple of 8 px.
+    """Return an image [H, W, 3] without its uniform border.
 
-    A drawing on a uniform background is returned unchanged. Much of the outline of its bounding box is background.
-    The outline is examined 16 px inside, because JPEG artifacts extend that far from the border.
+    The remaining part begins at a multiple of 8 px.
+
+    A drawing on a uniform background is returned unchanged. Much of the outline of its bounding box
+    is background. The outline is examined 16 px inside, because JPEG artifacts extend that far from
+    the border.
     """
     if min(rgb.shape[:2]) < SIDES[0]:
         return rgb
@@ -80,7 +85,10 @@ def _inside(lines: np.ndarray, tolerance: int) -> slice:
 
 
 def _uniform_lines(lines: np.ndarray, colour: np.ndarray, tolerance: int) -> int:
-    """Return the number of lines before the first one that differs from a colour; 0 if none does."""
+    """Return the number of lines before the first one that differs from a colour.
+
+    The result is 0 if none does.
+    """
     levels = colour.astype(int)
     for number, line in enumerate(lines):
         if (line.max(0) > levels + tolerance).any() or (line.min(0) < levels - tolerance).any():
@@ -89,7 +97,8 @@ def _uniform_lines(lines: np.ndarray, colour: np.ndarray, tolerance: int) -> int
 
 
 def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
-    """Return the blocks of `side` x `side` pixels of squares [n, h, w, ...] as [m, side, side, ...]."""
+    """Return the blocks of `side` x `side` pixels of squares [n, h, w, ...] as
+    [m, side, side, ...]."""
     count, height, width, *rest = samples.shape
     rows, columns = height // side, width // side
     whole = samples[:, : rows * side, : columns * side]

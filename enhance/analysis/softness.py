@@ -1,8 +1,9 @@
 """Softness: the factor by which an image can be downscaled without losing detail.
 
-In a sharp photo each octave of frequencies has about as much power as the one below. In a soft photo the power ends at
-some octave, so that the photo can be downscaled without losing detail. The spectrum is measured in small blocks all
-over the image, and the sharpest blocks with detail decide: a blurred background does not make a photo soft.
+In a sharp photo each octave of frequencies has about as much power as the one below. In a soft
+photo the power ends at some octave, so that the photo can be downscaled without losing detail. The
+spectrum is measured in small blocks all over the image, and the sharpest blocks with detail decide:
+a blurred background does not make a photo soft.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _NOISE_QUANTILE = 0.4
 def softness_of(samples: np.ndarray) -> int:
     """Return the softness, 1 to 4, from squares [n, side, side, 3] in 8-bit levels.
 
-    The softness is the largest reduction that removes little power, compared to the octave below the removed
-    frequencies.
+    The softness is the largest reduction that removes little power, compared to the octave below
+    the removed frequencies.
     """
     grey = np.stack([cv2.cvtColor(square, cv2.COLOR_RGB2GRAY) for square in samples])
     side = grey.shape[1]
@@ -58,7 +59,8 @@ def softness_of(samples: np.ndarray) -> int:
 
 
 def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float]:
-    """Return the variance of each sample in a band of frequencies, and the share of all frequencies in that band."""
+    """Return the variance of each sample in a band of frequencies, and the share of all frequencies
+    in that band."""
     side = power.shape[1]
     down = np.fft.fftfreq(side)[:, None]
     across = np.fft.rfftfreq(side)

@@ -26,16 +26,20 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 _TYPES = ("cpu", "cuda", "mps")
 _LEAST_BF16_SPEEDUP = 1.2
-"""The minimum speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles (AMX) 6."""
+"""The minimum speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles
+(AMX) 6."""
 _TRIAL_BATCH = (1, 66, 130, 64)
 _TRIAL_WEIGHT = (32, 3, 3, 64)
 _TRIAL_TIMES = 25
 _USABLE_SHARE = 0.8
-"""The share of the free GPU memory that a stream can use: CUDA's libraries need more than is counted."""
+"""The share of the free GPU memory that a stream can use: CUDA's libraries need more than is
+counted."""
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is CUDA, else Apple's MPS, else the CPU. Only on the device's thread.
+    """Return the device called `name`.
+
+    `auto` is CUDA, else Apple's MPS, else the CPU. Only on the device's thread.
 
     Raises SettingsError for a device that this machine or this build of PyTorch does not have.
     """
@@ -55,8 +59,14 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Collection[str] = PRECISIONS) -> str:
-    """Return fp32, bf16 or fp16: the fastest without visible loss for an image of `bits` bits per channel.
+def pick_precision(
+    name: str,
+    device: torch.device,
+    bits: int = 8,
+    supported: Collection[str] = PRECISIONS,
+) -> str:
+    """Return fp32, bf16 or fp16: the fastest without visible loss for an image of `bits` bits per
+    channel.
 
     The result is fp32 if `supported`, the precisions of the network, does not contain it.
     """
@@ -70,7 +80,8 @@ def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Co
 
 
 def cpu_supports(feature: str) -> bool:
-    """Return whether the CPU has a feature, `avx512_bf16` or `amx_tile`, and PyTorch can detect it."""
+    """Return whether the CPU has a feature, `avx512_bf16` or `amx_tile`, and PyTorch can detect
+    it."""
     probe = getattr(torch.cpu, f"_is_{feature}_supported", None)
     return probe is not None and probe()
 
@@ -86,27 +97,34 @@ def _is_bf16_faster() -> bool:
         if not (cpu_supports("avx512_bf16") or cpu_supports("amx_tile")):
             return False
         single, short = _convolution_seconds(torch.float32, torch.bfloat16)
-        log.info("A convolution takes %.2f ms at fp32 and %.2f ms at bf16", 1e3 * single, 1e3 * short)
+        log.info(
+            "A convolution takes %.2f ms at fp32 and %.2f ms at bf16",
+            1e3 * single,
+            1e3 * short,
+        )
         return single > _LEAST_BF16_SPEEDUP * short
 
     return DEVICE_THREAD.call(is_faster)
 
 
 def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
-    """Return the shortest time of a typical convolution in each precision, measured alternately on one core.
+    """Return the shortest time of a typical convolution in each precision, measured alternately on
+    one core.
 
-    Several cores are seldom free at the same time on a busy computer, and the times would be those of other programs.
+    Several cores are seldom free at the same time on a busy computer, and the times would be those
+    of other programs.
     """
     cores = torch.get_num_threads()
-    batches = {dtype: torch.zeros(_TRIAL_BATCH, dtype=dtype).permute(0, 3, 1, 2) for dtype in dtypes}
-    weights = {dtype: torch.zeros(_TRIAL_WEIGHT, dtype=dtype).permute(0, 3, 1, 2) for dtype in dtypes}
+    batch = torch.zeros(_TRIAL_BATCH).permute(0, 3, 1, 2)
+    weight = torch.zeros(_TRIAL_WEIGHT).permute(0, 3, 1, 2)
+    operands = {dtype: (batch.to(dtype), weight.to(dtype)) for dtype in dtypes}
     shortest = dict.fromkeys(dtypes, math.inf)
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             for dtype in dtypes * _TRIAL_TIMES:
                 started = time.perf_counter()
-                F.conv2d(batches[dtype], weights[dtype])
+                F.conv2d(*operands[dtype])
                 shortest[dtype] = min(shortest[dtype], time.perf_counter() - started)
     finally:
         torch.set_num_threads(cores)
@@ -114,9 +132,12 @@ def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
 
 
 class Transfer:
-    """Moves the pixels of one image of 8 or 16 bits to the device and back; only used on the device's thread.
+    """Moves the pixels of one image of 8 or 16 bits to the device and back.
 
-    On a GPU they are copied through pinned memory on a separate CUDA stream, while the GPU computes.
+    It is only used on the device's thread.
+
+    On a GPU they are copied through pinned memory on a separate CUDA stream, while the GPU
+    computes.
     """
 
     def __init__(self, device: torch.device, dtype: np.dtype):
@@ -131,14 +152,17 @@ class Transfer:
         """Return a function that reads the rows of an image [H, W, 3] for the network."""
 
         def rows(first: int, last: int) -> torch.Tensor:
-            small = np.uint8 if self._levels == 255 else np.float32  # not every device supports uint16
+            # Not every device supports uint16.
+            small = np.uint8 if self._levels == 255 else np.float32
             part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
             return self._to_device(part).to(torch.float32).div_(self._levels)
 
         return rows
 
     def to_pixels(self, rows: torch.Tensor) -> PendingPixels:
-        """Round rows in 0..1 to levels and begin their transfer; the rows may be overwritten from then on.
+        """Round rows in 0..1 to levels and begin their transfer.
+
+        The rows may be overwritten from then on.
 
         The result raises EnhanceError if a value is not finite.
         """
@@ -150,7 +174,8 @@ class Transfer:
             pixels, finite = values()
             if not finite:
                 raise EnhanceError("not_finite")
-            return pixels.astype(self._dtype, copy=self._stream is not None)  # pinned memory is scarce
+            # Pinned memory is scarce.
+            return pixels.astype(self._dtype, copy=self._stream is not None)
 
         return wait
 
@@ -161,7 +186,8 @@ class Transfer:
             tensor = part.pin_memory().to(self._device, non_blocking=True)
         current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
-        tensor.record_stream(current)  # Otherwise its memory could be used again before `current` has read it.
+        # Otherwise its memory could be used again before `current` has read it.
+        tensor.record_stream(current)
         return tensor
 
     def _to_host(self, *tensors: torch.Tensor) -> Callable[[], Sequence[np.ndarray]]:
@@ -171,7 +197,10 @@ class Transfer:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             pinned = [
-                torch.empty(one.shape, dtype=one.dtype, pin_memory=True).copy_(one, non_blocking=True)
+                torch.empty(one.shape, dtype=one.dtype, pin_memory=True).copy_(
+                    one,
+                    non_blocking=True,
+                )
                 for one in tensors
             ]
             copied = torch.cuda.Event()
@@ -187,7 +216,10 @@ class Transfer:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the bytes that a stream can use on a GPU; infinite on other devices, which do not report it."""
+    """Return the bytes that a stream can use on a GPU.
+
+    The result is infinite on other devices, which do not report it.
+    """
     if device.type != "cuda":
         return math.inf
     # PyTorch keeps memory that it has freed for later tensors.

@@ -21,7 +21,15 @@ from ..device_thread import DEVICE_THREAD, Step
 from ..errors import MemoryShortError, SettingsError
 from ..scheduler import Progress, Ticket
 from ..settings import WeightInterpolation
-from .device import PRECISIONS, PendingPixels, Transfer, free_memory, is_out_of_memory, pick_device, pick_precision
+from .device import (
+    PRECISIONS,
+    PendingPixels,
+    Transfer,
+    free_memory,
+    is_out_of_memory,
+    pick_device,
+    pick_precision,
+)
 from .estimates import Estimator, run_clock
 from .kernels import ImageRows
 from .phases import PhasedStream, Statistics
@@ -29,13 +37,15 @@ from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts, swap
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
 
 _STREAM_BYTES = 1_800_000_000
-"""The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
+"""The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3
+GB."""
 _CPU_STRIPS = 2
 _IDLE_SECONDS = 300
 _REMEMBERED_IMAGES = 64
 """The number of images whose statistics are kept, at most 15 KB for each barrier."""
 _ALWAYS_FITS = 1024
-"""Images with at most this many pixels on the longer side are never cut, so previews need no check."""
+"""Images with at most this many pixels on the longer side are never cut, so previews need no
+check."""
 
 ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
@@ -63,7 +73,11 @@ class Engine:
     def __init__(self, device: str = "auto", precision: str = "auto"):
         self.device = DEVICE_THREAD.call(lambda: pick_device(device))
         if precision not in (*PRECISIONS, "auto"):
-            raise SettingsError("precision_unknown", precision=precision, known=", ".join(PRECISIONS))
+            raise SettingsError(
+                "precision_unknown",
+                precision=precision,
+                known=", ".join(PRECISIONS),
+            )
         self._precision = precision
         self._runs_ahead = self.device.type != "cpu"
         self._estimates = Estimator(self.device)
@@ -80,10 +94,15 @@ class Engine:
         dtype = PRECISIONS[self.precision(bits, model)]
         along = max(height, width)
         across = min(height, width)
-        return self._estimates.seconds(model, dtype, self._streamed_rows(model, dtype, along, across) * across)
+        return self._estimates.seconds(
+            model,
+            dtype,
+            self._streamed_rows(model, dtype, along, across) * across,
+        )
 
     def _count_streamed_rows(self, model: str, dtype: torch.dtype, along: int, across: int) -> int:
-        """Return the rows that a network streams for an image, which are more than its own in several parts."""
+        """Return the rows that a network streams for an image, which are more than its own in
+        several parts."""
         return total_rows(self._cuts(model, dtype, along, across)) or along
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
@@ -105,7 +124,10 @@ class Engine:
         work: Callable[[ModelT], ResultT],
         ticket: Ticket | None = None,
     ) -> ResultT:
-        """Return the result of `work` with the model called `name`, in one step; `load` loads it if necessary."""
+        """Return the result of `work` with the model called `name`, in one step.
+
+        `load` loads it if necessary.
+        """
 
         def step() -> ResultT:
             model = self._load(name, lambda: load(self.device))
@@ -140,15 +162,18 @@ class Engine:
         key: str | None = None,
         region: bool = False,
     ) -> Strips:
-        """Yield the network's output for `rgb` [H, W, 3] (uint8 or uint16, RGB) in strips of the same type.
+        """Yield the network's output for `rgb` [H, W, 3] (uint8 or uint16, RGB) in strips of the
+        same type.
 
-        The strips of a portrait or square image are [n, W * scale, 3] from top to bottom, those of a landscape image
-        [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the size of a step and changes no pixel.
+        The strips of a portrait or square image are [n, W * scale, 3] from top to bottom, those of
+        a landscape image [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds
+        the size of a step and changes no pixel.
 
-        An image that is too large for memory is processed in parts, whose output is stored in `folder`, and so are the
-        feature maps between the phases of a network with barriers. Such a network needs statistics of the whole image.
-        They are remembered by the image's `key`, and used for a `region` of the image with this key. Raises Cancelled,
-        WeightsError, MemoryShortError, StorageError.
+        An image that is too large for memory is processed in parts, whose output is stored in
+        `folder`, and so are the feature maps between the phases of a network with barriers. Such a
+        network needs statistics of the whole image. They are remembered by the image's `key`, and
+        used for a `region` of the image with this key. Raises Cancelled, WeightsError,
+        MemoryShortError, StorageError.
         """
         recipe = _recipe(model)
         ticket = ticket or Ticket()
@@ -187,10 +212,20 @@ class Engine:
 
         It is not if the network needs statistics of the image and no run has measured them yet.
         """
-        return (key, recipe) in self._statistics or not models.graph_of(recipe.model).needs_statistics
+        return (key, recipe) in self._statistics or not models.graph_of(
+            recipe.model,
+        ).needs_statistics
 
-    def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
-        """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and errors."""
+    def enlarge(
+        self,
+        rgb: np.ndarray,
+        model: str | WeightInterpolation,
+        **options: Any,
+    ) -> np.ndarray:
+        """Return the network's output [H * scale, W * scale, 3].
+
+        See `stream` for parameters and errors.
+        """
         recipe = _recipe(model)
         scale = models.graph_of(recipe.model).scale
         height, width = rgb.shape[:2]
@@ -204,11 +239,21 @@ class Engine:
             filled += len(rows)
         return result
 
-    def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
-        """Return the parts of an image that is too large for memory; none if it is processed as a whole.
+    def _cuts(
+        self,
+        model: str,
+        dtype: torch.dtype,
+        along: int,
+        across: int,
+        *,
+        begins: bool = False,
+    ) -> list[Cut]:
+        """Return the parts of an image that is too large for memory.
 
-        The limit of a GPU is its free memory when the run begins. All CPUs have the same limit and count as two cores,
-        so that neither their number nor the tile changes a pixel.
+        The list is empty if it is processed as a whole.
+
+        The limit of a GPU is its free memory when the run begins. All CPUs have the same limit and
+        count as two cores, so that neither their number nor the tile changes a pixel.
         """
         graph = models.graph_of(model)
         if max(along, across) <= _ALWAYS_FITS or graph.has_barriers:
@@ -247,7 +292,8 @@ class Engine:
 
         def step() -> PendingPixels:
             nonlocal busy_seconds
-            loaded = network()  # again, because another job can have loaded its model in the meantime
+            # Again, because another job can have loaded its model in the meantime.
+            loaded = network()
             started = time.perf_counter()
             rows = steps.step(loaded, lambda: DEVICE_THREAD.check(ticket))
             pixels = transfer.to_pixels(rows)
@@ -270,7 +316,10 @@ class Engine:
         self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
 
     def _outputs(
-        self, stream: PhasedStream, step: Callable[[], PendingPixels], ticket: Ticket
+        self,
+        stream: PhasedStream,
+        step: Callable[[], PendingPixels],
+        ticket: Ticket,
     ) -> Generator[PendingPixels, None, None]:
         """Yield the output of each step.
 
@@ -293,7 +342,10 @@ class Engine:
             DEVICE_THREAD.withdraw(submitted)
 
     def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
-        """Return the model of a key, and load it if it is not in memory; only on the device's thread."""
+        """Return the model of a key, and load it if it is not in memory.
+
+        Call it only on the device's thread.
+        """
         self._used = time.monotonic()
         if key != self._model_key:
             self._drop()

@@ -1,4 +1,5 @@
-"""Estimates of how long networks take: from the last runs, else from one strip that is timed on this machine."""
+"""Estimates of how long networks take: from the last runs, else from one strip that is timed on
+this machine."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Estimator:
     def __init__(self, device: torch.device):
         self._device = device
         self._paces: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
-        """The seconds per pixel, and the seconds of work in which they were measured, 0 if only a strip was timed."""
+        """The seconds per pixel, and the seconds of work in which they were measured, 0 if only a
+        strip was timed."""
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
@@ -71,7 +73,8 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     """
     weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
     network = RowNetwork(WeightInterpolation("trial"), graph, weights)
-    network.kernels_for(device, dtype)  # before the threads start, because each would prepare its own
+    # Before the threads start, because each would prepare its own.
+    network.kernels_for(device, dtype)
     threads = Threads.for_device(device, dtype)
     rows = strip_rows(_WIDTH, _TILE, device, threads)
     if device.type == "cpu":
@@ -98,9 +101,11 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
 
 
 def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, float | None]]:
-    """Return a function of the share of a run that is done, 0 to 1: finished rows, all rows and remaining seconds.
+    """Return a function of the share of a run that is done, 0 to 1: finished rows, all rows and
+    remaining seconds.
 
-    The `expected` seconds have the weight of some seconds of work, so that the first steps have little influence.
+    The `expected` seconds have the weight of some seconds of work, so that the first steps have
+    little influence.
     """
     started = time.perf_counter()
     expected = max(expected, 1e-3)

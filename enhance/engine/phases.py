@@ -1,7 +1,8 @@
-"""The stream of a network: a pass over the image for each phase, with stored feature maps between them.
+"""The stream of a network: a pass over the image for each phase, with stored feature maps between
+them.
 
-`enhance.models.phases` explains barriers and phases. An `index` is that of a node in the graph of its phase, and a
-`place` that in the whole graph.
+`enhance.models.phases` explains barriers and phases. An `index` is that of a node in the graph of
+its phase, and a `place` that in the whole graph.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ from .kernels import ImageRows, Kernel, scale
 from .stream import Check, Sink, Stream
 
 Statistics = Mapping[int, torch.Tensor]
-"""The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their place."""
+"""The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their
+place."""
 
 _GPU_SHARE = 0.5
-"""The share of the free memory of a GPU that stored feature maps can use. Larger maps are stored outside the GPU."""
+"""The share of the free memory of a GPU that stored feature maps can use. Larger maps are stored
+outside the GPU."""
 
 
 class RowStatistics:
     """The mean and variance of the channels of a feature map that is added in strips of rows.
 
-    They are computed for each row first, so neither the strips nor their order change the result. All rows have the
-    same length: the total mean is the mean of the rows' means, and the total variance is the mean of the rows'
-    variances plus the variance of their means (Chan et al., 1979).
+    They are computed for each row first, so neither the strips nor their order change the result.
+    All rows have the same length: the total mean is the mean of the rows' means, and the total
+    variance is the mean of the rows' variances plus the variance of their means (Chan et al.,
+    1979).
     """
 
     def __init__(self, height: int, channels: int, device: torch.device):
@@ -62,9 +66,9 @@ class PhasedStream:
     A network without barriers has one phase. `dtype` is the precision of the convolutions. The
     attributes `height` and `width` are those of the network's grid.
 
-    The feature maps between two phases are unnamed files in `folder` if they are large. `known` are the statistics of a
-    larger image that contains this one. With them, there are fewer phases. Raises StorageError if there is not enough
-    disk space for the feature maps and the output.
+    The feature maps between two phases are unnamed files in `folder` if they are large. `known` are
+    the statistics of a larger image that contains this one. With them, there are fewer phases.
+    Raises StorageError if there is not enough disk space for the feature maps and the output.
     """
 
     def __init__(
@@ -101,7 +105,12 @@ class PhasedStream:
         return self._phase == len(self._phases) - 1
 
     def step(
-        self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
+        self,
+        kernels: Mapping[int, Kernel],
+        rows: int,
+        check: Check = lambda: None,
+        strips: int = 1,
+        rounds: int = 1,
     ) -> torch.Tensor:
         """Return the next output rows as `Stream.step` does, none before the last phase."""
         if self.current.finished and not self.finished:
@@ -132,7 +141,8 @@ class PhasedStream:
         return found
 
     def _begin(self, phase: Phase) -> Stream:
-        """Return the stream of a phase, which writes its feature maps to `self.maps` and measures some of them."""
+        """Return the stream of a phase, which writes its feature maps to `self.maps` and measures
+        some of them."""
         sinks: dict[int, list[Sink]] = {}
         self._measured = {}
         for index, slot in phase.stores.items():  # A loaded slot is read before it is overwritten.
@@ -146,7 +156,8 @@ class PhasedStream:
         return Stream(phase.graph, self._image, loads, sinks)
 
     def _allocate(self, slots: list[Slot], dtype: torch.dtype, folder: Path) -> list[torch.Tensor]:
-        """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped files if large."""
+        """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped
+        files if large."""
         needed = sum(slot.bytes(self.height, self.width, dtype.itemsize) for slot in slots)
         on_gpu = self.device.type == "cuda" and needed <= _GPU_SHARE * free_memory(self.device)
         if needed > IN_MEMORY and not on_gpu:

@@ -1,11 +1,11 @@
 """The raw output of a network, stored for tuning and encoding, also in later runs.
 
-Strips arrive along the longer side, but rows are read from top to bottom. Every strip is stored as one block, so that
-reading rows reads one contiguous piece of each block. A stored file consists of the blocks, a JSON line with their
-starts, and the length of that line.
+Strips arrive along the longer side, but rows are read from top to bottom. Every strip is stored as
+one block, so that reading rows reads one contiguous piece of each block. A stored file consists of
+the blocks, a JSON line with their starts, and the length of that line.
 
-An image that is too large for memory is cut across its longer side. Each part is processed with as many extra rows as
-the network's receptive field needs, so the parts join without a seam.
+An image that is too large for memory is cut across its longer side. Each part is processed with as
+many extra rows as the network's receptive field needs, so the parts join without a seam.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ _LENGTH = struct.Struct("<Q")
 
 
 def streams_columns(height: int, width: int) -> bool:
-    """Return whether an image of this size is streamed from left to right, because that needs less memory."""
+    """Return whether an image of this size is streamed from left to right, because that needs less
+    memory."""
     return width > height
 
 
 @dataclass(frozen=True)
 class OutputShape:
-    """The size of an output in pixels, its NumPy type, and whether its strips arrive from left to right."""
+    """The size of an output in pixels, its NumPy type, and whether its strips arrive from left to
+    right."""
 
     height: int
     width: int
@@ -77,7 +79,8 @@ class OutputShape:
 class NetworkOutput:
     """An image [height, width, 3] of uint8 or uint16 that grows by strips; a context manager.
 
-    Strips are [height, n, 3] from left to right if the shape has `columns`, else [n, width, 3] from top to bottom.
+    Strips are [height, n, 3] from left to right if the shape has `columns`, else [n, width, 3] from
+    top to bottom.
     """
 
     def __init__(self, shape: OutputShape, file: BinaryIO, part: AtomicFile | None = None):
@@ -89,11 +92,17 @@ class NetworkOutput:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, shape: OutputShape, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
+    def create(
+        cls,
+        shape: OutputShape,
+        *,
+        path: Path | None = None,
+        folder: Path | None = None,
+    ) -> NetworkOutput:
         """Create an empty output. With `path`, it is a temporary file that `keep` renames to it.
 
-        Otherwise it is in memory if small, else in an unnamed file in `folder`, which the system deletes even if the
-        process is killed. Raises StorageError.
+        Otherwise it is in memory if small, else in an unnamed file in `folder`, which the system
+        deletes even if the process is killed. Raises StorageError.
         """
         if path is not None:
             part = AtomicFile(path).prepare()
@@ -186,7 +195,8 @@ class NetworkOutput:
         """Return the rows [first, last) of the block at `start`, which is `width` pixels wide."""
         pixel = self.shape.pixel_bytes
         with storage_errors(self._name), self._lock:
-            self._file.seek((start * self.shape.across + first * width) * pixel)  # writes buffered rows first
+            # Writes buffered rows first.
+            self._file.seek((start * self.shape.across + first * width) * pixel)
             data = self._file.read((last - first) * width * pixel)
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
 
@@ -199,23 +209,32 @@ def strips_of_parts(
     report: ShareDone,
     folder: Path | None,
 ) -> Strips:
-    """Yield the strips of an image [H, W, 3] that is cut. The output of one part at a time is stored in `folder`.
+    """Yield the strips of an image [H, W, 3] that is cut.
 
-    `run(part, columns, report)` yields the strips of a part. Raises StorageError if there is not enough disk space.
+    The output of one part at a time is stored in `folder`.
+
+    `run(part, columns, report)` yields the strips of a part. Raises StorageError if there is not
+    enough disk space.
     """
     columns = streams_columns(*rgb.shape[:2])
     image = swap_axes(rgb, columns)
     total = total_rows(cuts)
     done = 0
     for first, last, top, bottom in cuts:
-        shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
+        shape = OutputShape(
+            scale * (last - first),
+            scale * image.shape[1],
+            rgb.dtype.name,
+            columns=True,
+        )
         own_rows = slice(scale * (first - top), scale * (last - top))
 
         def report_part(share: float, done: int = done, height: int = bottom - top) -> None:
             report((done + share * height) / total)
 
         with NetworkOutput.create(shape, folder=folder) as part:
-            remaining = (len(image) - first) * scale * shape.width * shape.pixel_bytes  # of the output
+            # Of the output.
+            remaining = (len(image) - first) * scale * shape.width * shape.pixel_bytes
             if folder is not None and remaining > IN_MEMORY:
                 check_disk_space(folder, remaining + shape.bytes)
             rgb_part = swap_axes(image[top:bottom], columns)
@@ -230,5 +249,6 @@ def strips_of_parts(
 
 
 def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
-    """Return rows [n, W, 3] as [W, n, 3], or the reverse, if the strips of their image are `columns`."""
+    """Return rows [n, W, 3] as [W, n, 3], or the reverse, if the strips of their image are
+    `columns`."""
     return rows.swapaxes(0, 1) if columns else rows

@@ -1,4 +1,5 @@
-"""The steps of one image: their size, the threads that share them, and the repetition of failed steps."""
+"""The steps of one image: their size, the threads that share them, and the repetition of failed
+steps."""
 
 from __future__ import annotations
 
@@ -28,18 +29,23 @@ SMALLEST_STRIP = 8
 _HIGHEST_STRIP = 32
 """The maximum height of a strip on a CPU, so that a small image has one for each thread."""
 _PIXELS_PER_CORE = 6_144
-"""Pixels of a strip for each core of a CPU. More exceed the cache. With fewer, the cost of each call dominates."""
+"""Pixels of a strip for each core of a CPU. More exceed the cache. With fewer, the cost of each
+call dominates."""
 _AMX_FACTOR = 3
-"""How many times larger strips are with matrix tiles (AMX), which only large convolutions keep busy."""
+"""How many times larger strips are with matrix tiles (AMX), which only large convolutions keep
+busy."""
 _STEP_WORK = 20e9
-"""The approximate multiply-adds of a step. Threads wait for each other at its end, which slows down fast networks."""
+"""The approximate multiply-adds of a step. Threads wait for each other at its end, which slows down
+fast networks."""
 _STRIPS_AT_ONCE = 4
-"""With more strips at once, Python would become the bottleneck. Several cores then share each strip."""
+"""With more strips at once, Python would become the bottleneck. Several cores then share each
+strip."""
 
 
 @dataclass
 class RowNetwork:
-    """A network that streams by rows, in memory: its graph, its weights, and the kernels prepared so far."""
+    """A network that streams by rows, in memory: its graph, its weights, and the kernels prepared
+    so far."""
 
     recipe: WeightInterpolation
     graph: Graph
@@ -50,7 +56,8 @@ class RowNetwork:
 
     @classmethod
     def load(cls, recipe: WeightInterpolation) -> RowNetwork:
-        """Load a network, and interpolate its weights with another network's if `recipe` has a partner."""
+        """Load a network, and interpolate its weights with another network's if `recipe` has a
+        partner."""
         started = time.perf_counter()
         states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
         for state, name in zip(states, recipe.models, strict=True):
@@ -64,13 +71,28 @@ class RowNetwork:
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
         return cls(recipe, models.graph_of(recipe.model), weights)
 
-    def kernels_for(self, device: torch.device, dtype: torch.dtype, *, transposed: bool = False) -> dict[int, Kernel]:
-        """Return the kernels for a precision and for images that are transposed or not. The others are dropped."""
+    def kernels_for(
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        transposed: bool = False,
+    ) -> dict[int, Kernel]:
+        """Return the kernels for a precision and for images that are transposed or not.
+
+        The others are dropped.
+        """
         if self.transposed != transposed:
             self.transposed = transposed
             self.kernels.clear()
         if dtype not in self.kernels:
-            self.kernels[dtype] = prepare(self.graph, self.state, device, dtype, transposed=transposed)
+            self.kernels[dtype] = prepare(
+                self.graph,
+                self.state,
+                device,
+                dtype,
+                transposed=transposed,
+            )
         return self.kernels[dtype]
 
     @property
@@ -79,14 +101,16 @@ class RowNetwork:
 
     @property
     def bytes(self) -> int:
-        """The memory of the weights, as loaded and as prepared for each precision, except padding."""
+        """The memory of the weights, as loaded and as prepared for each precision, except
+        padding."""
         # A list, because another thread can add kernels in the meantime.
         return weight_bytes(self.graph, sum(dtype.itemsize for dtype in list(self.kernels)))
 
 
 @dataclass(frozen=True)
 class Threads:
-    """How the cores share an image: strips at once, cores for each, and whether they have matrix tiles (AMX)."""
+    """How the cores share an image: strips at once, cores for each, and whether they have matrix
+    tiles (AMX)."""
 
     strips: int
     cores: int = 1
@@ -108,7 +132,8 @@ class Threads:
         """Return the division into threads that leaves the fewest of `cores` idle."""
 
         def preference(strips: int) -> tuple[int, int]:
-            """Return the busy cores, and with equally many of them the distance from `_STRIPS_AT_ONCE`."""
+            """Return the busy cores, and with equally many of them the distance from
+            `_STRIPS_AT_ONCE`."""
             busy = cores // strips * strips
             return busy, -abs(strips - _STRIPS_AT_ONCE)
 
@@ -117,7 +142,8 @@ class Threads:
 
 
 def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) -> int:
-    """Return the height of the strips of an image, at most `tile` x `tile` pixels unless that is less than 8 rows.
+    """Return the height of the strips of an image, at most `tile` x `tile` pixels unless that is
+    less than 8 rows.
 
     Strips for a GPU have that size. Strips for a CPU fit into the caches of its cores.
     """
@@ -133,7 +159,13 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 class Steps:
     """The steps of one image: the height of their strips, and the repetition of failed steps."""
 
-    def __init__(self, stream: PhasedStream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
+    def __init__(
+        self,
+        stream: PhasedStream,
+        tile: int,
+        dtype: torch.dtype,
+        threads: Threads | None = None,
+    ):
         self.stream = stream
         self.dtype = dtype
         self._threads = threads or Threads.for_device(stream.device, dtype)
@@ -150,7 +182,8 @@ class Steps:
     def step(self, model: RowNetwork, check: Check = lambda: None) -> torch.Tensor:
         """Return the next output rows.
 
-        The strip is halved if there is not enough memory, and a step that overflowed in fp16 is repeated in fp32.
+        The strip is halved if there is not enough memory, and a step that overflowed in fp16 is
+        repeated in fp32.
         """
         # Networks with barriers do not run in fp16, so there is only one phase.
         before = self.stream.current.snapshot() if self.dtype == torch.float16 else []
@@ -170,9 +203,20 @@ class Steps:
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
         while True:
             try:
-                kernels = model.kernels_for(self.stream.device, dtype, transposed=self.stream.transposed)
-                return self.stream.step(kernels, self.rows, check, self._threads.strips, self._rounds)
-            except (MemoryError, RuntimeError) as error:  # PyTorch raises RuntimeError for every device.
+                kernels = model.kernels_for(
+                    self.stream.device,
+                    dtype,
+                    transposed=self.stream.transposed,
+                )
+                return self.stream.step(
+                    kernels,
+                    self.rows,
+                    check,
+                    self._threads.strips,
+                    self._rounds,
+                )
+            # PyTorch raises RuntimeError for every device.
+            except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)
@@ -194,8 +238,9 @@ def _interpolate(first: State, second: State, share: float) -> dict[str, torch.T
 def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
     """Return whether a step with this state and output was finite in every layer.
 
-    Values that are not finite spread to everything that is computed from them, except through a sigmoid, whose limit is
-    correct. Values that nothing was computed from yet are still in the windows.
+    Values that are not finite spread to everything that is computed from them, except through a
+    sigmoid, whose limit is correct. Values that nothing was computed from yet are still in the
+    windows.
     """
     chunks = [chunk for window in windows for chunk in window.chunks]
     tensors = [tensor for tensor in (*chunks, rows) if len(tensor)]

@@ -1,12 +1,13 @@
 """The row-streamed executor: a network's untiled output, in memory that grows with the width only.
 
-The image enters by strips of rows over its full width. A 3x3 convolution that has the rows [0, e) of its input can
-produce the rows [0, e - 1) of its output, and the last row once the input is complete: each layer runs half a kernel
-behind its source. Every feature map is a rolling window, whose rows are dropped when no layer needs them any more. No
-row is computed twice, and each sees its whole neighbourhood, so the height of the strips changes no pixel.
+The image enters by strips of rows over its full width. A 3x3 convolution that has the rows [0, e)
+of its input can produce the rows [0, e - 1) of its output, and the last row once the input is
+complete: each layer runs half a kernel behind its source. Every feature map is a rolling window,
+whose rows are dropped when no layer needs them any more. No row is computed twice, and each sees
+its whole neighbourhood, so the height of the strips changes no pixel.
 
-On a CPU, each core computes its own strip layer by layer, behind the strip of another core. No core waits for another
-within a layer.
+On a CPU, each core computes its own strip layer by layer, behind the strip of another core. No core
+waits for another within a layer.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ from .kernels import ImageRows, Kernel, RowConvolution, shuffle, unshuffle
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
 Sink = Callable[[int, torch.Tensor], object]
-"""Receives the rows [n, W, C] of a feature map in order, with the number of the first; on any thread."""
+"""Receives the rows [n, W, C] of a feature map in order, with the number of the first; on any
+thread."""
 _Scratch = dict[torch.dtype, torch.Tensor]
 
 
 @dataclass
 class Window:
-    """The rows [start, end) of a feature map that are still needed, as consecutive chunks [n, W, C]."""
+    """The rows [start, end) of a feature map that are still needed, as consecutive chunks
+    [n, W, C]."""
 
     start: int = 0
     end: int = 0
@@ -70,7 +73,10 @@ class Window:
             row += len(chunk)
 
     def drop_before(self, row: int) -> None:
-        """Drop the rows above `row`. The rest of a chunk is copied if that frees most of the chunk."""
+        """Drop the rows above `row`.
+
+        The rest of a chunk is copied if that frees most of the chunk.
+        """
         while self.chunks and self.start + len(self.chunks[0]) <= row:
             self.start += len(self.chunks.pop(0))
         if self.chunks and row > self.start:
@@ -102,14 +108,16 @@ class Strip:
 
 @dataclass(eq=False)
 class _Step:
-    """A step that threads share: `remaining` strips have to pass the last layer, while later ones advance."""
+    """A step that threads share: `remaining` strips have to pass the last layer, while later ones
+    advance."""
 
     kernels: Mapping[int, Kernel]
     rows: int
     check: Check
     remaining: int
     carried: list[Strip] = field(default_factory=list)
-    """The strips that this step's threads compute. Others stopped between two layers at the end of earlier steps."""
+    """The strips that this step's threads compute. Others stopped between two layers at the end of
+    earlier steps."""
 
     @property
     def finished(self) -> bool:
@@ -119,12 +127,12 @@ class _Step:
 class Stream:
     """The computation of one image by one network without barriers, or by one phase of a network.
 
-    `step` advances every layer by at most `rows` rows of the network's grid for each of its strips, and returns the
-    output rows that are complete. A failed step can be repeated with fewer rows or other kernels: nothing is lost or
-    computed twice.
+    `step` advances every layer by at most `rows` rows of the network's grid for each of its strips,
+    and returns the output rows that are complete. A failed step can be repeated with fewer rows or
+    other kernels: nothing is lost or computed twice.
 
-    `maps` are the feature maps of earlier phases by the index of the nodes that read them, and `sinks` receive the rows
-    of those that are computed for later phases.
+    `maps` are the feature maps of earlier phases by the index of the nodes that read them, and
+    `sinks` receive the rows of those that are computed for later phases.
     """
 
     def __init__(
@@ -138,7 +146,8 @@ class Stream:
         self._image = image
         self._maps = maps
         self._sinks = sinks
-        self._row_costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
+        costs = zip(graph.costs(), graph.nodes, strict=True)
+        self._row_costs = [cost * node.scale for cost, node in costs]
         self._heights = [image.height * node.scale + node.extra for node in graph.nodes]
         self._all_costs = self._cost(self._heights)
         self._windows = [Window() for _ in graph.nodes]
@@ -153,9 +162,16 @@ class Stream:
         return all(self._windows[index].end == self._heights[index] for index in ends)
 
     def step(
-        self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
+        self,
+        kernels: Mapping[int, Kernel],
+        rows: int,
+        check: Check = lambda: None,
+        strips: int = 1,
+        rounds: int = 1,
     ) -> torch.Tensor:
-        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the first rows are complete.
+        """Return the next output rows, float32 [n, W * scale, 3].
+
+        `n` is 0 until the first rows are complete.
 
         `strips` threads each compute one strip at a time and complete `rounds` strips.
         """
@@ -168,7 +184,10 @@ class Stream:
         return self._cost([window.end for window in self._windows]) / self._all_costs
 
     def snapshot(self) -> list[Window]:
-        """Return the state between two steps of one thread; cheap, since rows are never changed in place."""
+        """Return the state between two steps of one thread.
+
+        This is cheap, since rows are never changed in place.
+        """
         return [Window(window.start, window.end, list(window.chunks)) for window in self._windows]
 
     def restore(self, snapshot: list[Window]) -> None:
@@ -177,7 +196,8 @@ class Stream:
         self._strips.clear()
 
     def _cost(self, rows: Sequence[int]) -> int:
-        """Return the multiply-adds of this many rows of each layer, relative to the width of the grid."""
+        """Return the multiply-adds of this many rows of each layer, relative to the width of the
+        grid."""
         return sum(cost * count for cost, count in zip(self._row_costs, rows, strict=True))
 
     def _run(self, step: _Step) -> None:
@@ -189,12 +209,16 @@ class Stream:
                     self._compute_strip(strip, step, scratch)
         except BaseException:
             with self._changed:
-                step.remaining = 0  # The other threads would wait forever for the strip that failed.
+                # The other threads would wait forever for the strip that failed.
+                step.remaining = 0
                 self._changed.notify_all()
             raise
 
     def _next_strip(self, step: _Step) -> Strip | None:
-        """Return the foremost strip that no thread computes, or a new one; None at the end of the step."""
+        """Return the foremost strip that no thread computes, or a new one.
+
+        The result is None at the end of the step.
+        """
         with self._changed:
             if step.finished or self.finished:
                 return None
@@ -217,7 +241,8 @@ class Stream:
             self._advance(layer, strip, step, scratch)
             with self._changed:
                 strip.ends.append(self._windows[layer].end)
-                # Rows are dropped before the end of the step, because a step has many times the rows of a window.
+                # Rows are dropped before the end of the step, because a step has many times the
+                # rows of a window.
                 for source in self.graph.nodes[layer].sources:
                     self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
@@ -248,7 +273,8 @@ class Stream:
                     window.drop_before(window.end)
 
     def _available(self, layer: int, strip: Strip) -> int:
-        """Return how many rows of output can be computed from the sources up to this strip, without later strips."""
+        """Return how many rows of output can be computed from the sources up to this strip, without
+        later strips."""
         node = self.graph.nodes[layer]
         height = self._heights[layer]
         if not node.sources:
@@ -259,7 +285,12 @@ class Stream:
         return min(node.rows_from(ready), height)
 
     def _compute(
-        self, layer: int, first: int, last: int, kernels: Mapping[int, Kernel], scratch: _Scratch
+        self,
+        layer: int,
+        first: int,
+        last: int,
+        kernels: Mapping[int, Kernel],
+        scratch: _Scratch,
     ) -> torch.Tensor:
         """Return the rows [first, last) of a layer, [n, W, C]."""
         node = self.graph.nodes[layer]
@@ -269,7 +300,13 @@ class Stream:
             return self._image.rows(first, last)
         match node:
             case Conv():
-                return self._convolve(node, cast(RowConvolution, kernels[layer]), first, last, scratch)
+                return self._convolve(
+                    node,
+                    cast(RowConvolution, kernels[layer]),
+                    first,
+                    last,
+                    scratch,
+                )
             case Sample():
                 return self._sample(node, kernels[layer], first, last)
             case Add() | Multiply() | Gate():
@@ -285,7 +322,8 @@ class Stream:
             case Unshuffle():
                 return unshuffle(rows, node.factor, transposed=self._image.transposed)
             case Nearest():
-                rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
+                # [n * f, W * f, C]
+                rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
             case Shuffle():
                 rows = shuffle(rows, factor, transposed=self._image.transposed)
             case Complete():
@@ -294,7 +332,14 @@ class Stream:
                 rows = kernels[layer](rows)
         return rows[first - top * factor : last - top * factor]
 
-    def _convolve(self, node: Conv, kernel: RowConvolution, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
+    def _convolve(
+        self,
+        node: Conv,
+        kernel: RowConvolution,
+        first: int,
+        last: int,
+        scratch: _Scratch,
+    ) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]
         height = self._heights[node.sources[0]]
         width = self._image.width * source.scale + source.extra
@@ -328,12 +373,23 @@ class Stream:
             return list(self._windows[source].parts(first, last))
 
     def _rows(self, source: int, first: int, last: int) -> torch.Tensor:
-        """Return the rows [first, last) of a feature map as one tensor [n, W, C]; a view if they lie in one chunk."""
+        """Return the rows [first, last) of a feature map as one tensor [n, W, C].
+
+        It is a view if they lie in one chunk.
+        """
         parts = self._parts(source, first, last)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _buffer(self, scratch: _Scratch, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
-        """Return a view of the thread's buffer of this precision. The same memory every time stays in the cache."""
+    def _buffer(
+        self,
+        scratch: _Scratch,
+        dtype: torch.dtype,
+        shape: tuple[int, ...],
+    ) -> torch.Tensor:
+        """Return a view of the thread's buffer of this precision.
+
+        The same memory every time stays in the cache.
+        """
         size = math.prod(shape)
         buffer = scratch.get(dtype)
         if buffer is None or buffer.numel() < size:
@@ -342,8 +398,8 @@ class Stream:
         return buffer[:size].view(shape)  # [n, W, C]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
-        # In float32, because a call with two precisions is many times slower on a CPU. `source` and `trunk` can be rows
-        # of a window, so only new tensors are changed in place.
+        # In float32, because a call with two precisions is many times slower on a CPU. `source` and
+        # `trunk` can be rows of a window, so only new tensors are changed in place.
         source, trunk = (self._rows(one, first, last).float() for one in node.sources)  # [n, W, C]
         if isinstance(node, Add):
             return torch.add(trunk, source, alpha=node.factor)
@@ -352,7 +408,10 @@ class Stream:
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
     def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> torch.Tensor:
-        """Return samples of a stored feature map [H, W, C]. Only the rows that contain them are read."""
+        """Return samples of a stored feature map [H, W, C].
+
+        Only the rows that contain them are read.
+        """
         factor = node.enlarge
         values, offsets = node.sources
         source = self._maps[values]

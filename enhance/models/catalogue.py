@@ -16,10 +16,17 @@ from .user_models import add, check_name, own_models
 Catalogue = Mapping[str, Model]
 
 
-def find(catalogue: Catalogue, text: str = "", *, photo: bool = False, commercial: bool = False) -> list[Model]:
+def find(
+    catalogue: Catalogue,
+    text: str = "",
+    *,
+    photo: bool = False,
+    commercial: bool = False,
+) -> list[Model]:
     """Return the models whose entry contains every word of `text`, ignoring case.
 
-    `photo` selects models that were trained on photos, `commercial` models that permit commercial use.
+    `photo` selects models that were trained on photos, `commercial` models that permit commercial
+    use.
     """
 
     words = text.lower().split()
@@ -38,7 +45,10 @@ def find(catalogue: Catalogue, text: str = "", *, photo: bool = False, commercia
 
 
 def get(name: str, catalogue: Catalogue) -> Model:
-    """Return a model of the catalogue by its name, ignoring case. Raises WeightsError that suggests a similar name."""
+    """Return a model of the catalogue by its name, ignoring case.
+
+    Raises WeightsError that suggests a similar name.
+    """
     models = {model.name.lower(): model for model in catalogue.values()}
     key = name.lower()
     if key in models:
@@ -48,16 +58,25 @@ def get(name: str, catalogue: Catalogue) -> Model:
     raise WeightsError("weights_find_unknown", name=name)
 
 
-def add_by_name(model: Model, name: str | None, folder: Path, progress: Progress | None = None) -> Model:
-    """Download a model of the catalogue and add it as a user model; `name` defaults to the name of its file.
+def add_by_name(
+    model: Model,
+    name: str | None,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Model:
+    """Download a model of the catalogue and add it as a user model.
 
-    A model that was added before is returned. An interrupted download is resumed by the next call. Raises WeightsError
-    if the model cannot be downloaded or the name is not allowed or taken, and StorageError.
+    `name` defaults to the name of its file.
+
+    A model that was added before is returned. An interrupted download is resumed by the next call.
+    Raises WeightsError if the model cannot be downloaded or the name is not allowed or taken, and
+    StorageError.
     """
     (source,) = model.sources
     name = check_name(name, Path(source.file))
     store = Store(folder / "downloads", {model.name: model})
-    with locked(folder, name):  # also during the download, so that a second caller finds the added model
+    # Also during the download, so that a second caller finds the added model.
+    with locked(folder, name):
         present = own_models(folder).get(name)
         if present and locate(name, Store(folder)):
             if present.origin == str(source):
@@ -67,7 +86,12 @@ def add_by_name(model: Model, name: str | None, folder: Path, progress: Progress
             located = ensure(model.name, progress, store)
         except WeightsError as error:
             tried = error.values.get("tried", error)
-            raise WeightsError("weights_find_failed", name=model.name, tried=tried, url=source.url) from error
+            raise WeightsError(
+                "weights_find_failed",
+                name=model.name,
+                tried=tried,
+                url=source.url,
+            ) from error
         added = add(
             located.path,
             name,

@@ -31,8 +31,15 @@ OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
 Records = list[dict[str, Any]]
 
 
-def main(arguments: Sequence[str] | None = None, store: Store | None = None, offered: Catalogue | None = None) -> int:
-    """Run one command and return its exit status. `offered` is the catalogue of models that can be added by name."""
+def main(
+    arguments: Sequence[str] | None = None,
+    store: Store | None = None,
+    offered: Catalogue | None = None,
+) -> int:
+    """Run one command and return its exit status.
+
+    `offered` is the catalogue of models that can be added by name.
+    """
     store = store or Store()
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -58,9 +65,13 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None, off
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="enhance weights", description="List, find, download, verify, add and remove models."
+        prog="enhance weights",
+        description="List, find, download, verify, add and remove models.",
     )
-    commands = parser.add_subparsers(required=True, metavar="list | find | fetch | verify | add | remove")
+    commands = parser.add_subparsers(
+        required=True,
+        metavar="list | find | fetch | verify | add | remove",
+    )
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -71,21 +82,54 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "list all models with their status and source")
     finding = command("find", _find, "find models by other authors that can be added by name")
     finding.add_argument(
-        "text", nargs="*", metavar="TEXT", help="words of the name, architecture, author, licence or purpose"
+        "text",
+        nargs="*",
+        metavar="TEXT",
+        help="words of the name, architecture, author, licence or purpose",
     )
-    finding.add_argument("--photo", action="store_true", help="only models that were trained on photos")
-    finding.add_argument("--commercial", action="store_true", help="only models whose licence permits commercial use")
-    fetch = command("fetch", _fetch, f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}")
+    finding.add_argument(
+        "--photo",
+        action="store_true",
+        help="only models that were trained on photos",
+    )
+    finding.add_argument(
+        "--commercial",
+        action="store_true",
+        help="only models whose licence permits commercial use",
+    )
+    fetch = command(
+        "fetch",
+        _fetch,
+        f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}",
+    )
     fetch.add_argument("names", nargs="*", metavar="NAME", help="name of a model, as shown by list")
     fetch.add_argument("--all", action="store_true", help="download all models")
-    command("verify", _verify, "verify the checksums of all model files and rename corrupt files to *.corrupt")
-    adding = command("add", _add, "add a user model (.pth, .safetensors or ncnn), which becomes a preset")
-    text = "a .pth or .safetensors file, a .param file with its .bin, a folder of .param files, or a name shown by find"
+    command(
+        "verify",
+        _verify,
+        "verify the checksums of all model files and rename corrupt files to *.corrupt",
+    )
+    adding = command(
+        "add",
+        _add,
+        "add a user model (.pth, .safetensors or ncnn), which becomes a preset",
+    )
+    text = "a .pth or .safetensors file, a .param file with its .bin, a folder of .param files, "
+    text += "or a name shown by find"
     adding.add_argument("file", type=Path, metavar="FILE|NAME", help=text)
-    adding.add_argument("--name", help="name of the model and its preset; the default is the file name")
-    adding.add_argument("--licence", metavar="TEXT", help="licence of the model in FILE, for example CC-BY-4.0")
+    adding.add_argument(
+        "--name",
+        help="name of the model and its preset; the default is the file name",
+    )
+    adding.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="licence of the model in FILE, for example CC-BY-4.0",
+    )
     command("remove", _remove, "remove a user model and delete its file").add_argument(
-        "own", metavar="NAME", help="name of a user model, as shown by list"
+        "own",
+        metavar="NAME",
+        help="name of a user model, as shown by list",
     )
     return parser
 
@@ -95,7 +139,8 @@ def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand") or record.get("tried")]
     if missing:
-        text += f"\n\nRun `enhance weights fetch NAME` to download a model, or put its file into {store.folder}:"
+        text += "\n\nRun `enhance weights fetch NAME` to download a model, "
+        text += f"or put its file into {store.folder}:"
     for record in missing:
         text += f"\n  {record['name']}"
         file = record["by_hand"]
@@ -112,7 +157,8 @@ def _find(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]
     records = [_offer(model) for model in found]
     if records:
         columns = "name", "scale", "architecture", "size", "licence", "author", "purpose"
-        text = f"{_table(records, *columns)}\n\nRun `enhance weights add NAME` to download and add a model."
+        text = _table(records, *columns)
+        text += "\n\nRun `enhance weights add NAME` to download and add a model."
     else:
         text = "No model matches. Use fewer words, or run `enhance weights find` for all models."
     return records, text, 0
@@ -152,7 +198,10 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
         except EnhanceError as failure:
             error = failure.message(language)
             if name in optional:
-                print(translate(language, "weights_skipped", name=name, reason=error), file=sys.stderr)
+                print(
+                    translate(language, "weights_skipped", name=name, reason=error),
+                    file=sys.stderr,
+                )
             else:
                 print(error, file=sys.stderr)
                 status = 1
@@ -219,7 +268,8 @@ def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
 
 
 def _is_offer(path: Path) -> bool:
-    """Return whether a text is the name of a model in the catalogue: no file, folder or extension."""
+    """Return whether a text is the name of a model in the catalogue: no file, folder or
+    extension."""
     return not (path.exists() or len(path.parts) > 1 or re.search(r"\.[A-Za-z]+$", str(path)))
 
 
@@ -244,6 +294,7 @@ def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
     """Return the JSON object of a model."""
     model = files.model
     located = files.located
+    description = f"User model: {model.network}, {model.scale}x, from {model.origin}."
     record: dict[str, Any] = {
         "name": model.name,
         "status": files.status,
@@ -254,7 +305,7 @@ def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
         "network": model.network,
         "licence": model.licence,
         "commercial": allows_commercial_use(model.licence),
-        "purpose": model.purpose or f"User model: {model.network}, {model.scale}x, from {model.origin}.",
+        "purpose": model.purpose or description,
     }
     if located:
         record["bytes"] = located.path.stat().st_size

@@ -1,4 +1,5 @@
-"""Detection of the network of a user model, whose tensors are renamed as in the graphs of this program."""
+"""Detection of the network of a user model, whose tensors are renamed as in the graphs of this
+program."""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
     from spandrel import Architecture
 
 LARGEST = 1 << 30
-"""The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
+"""The maximum bytes of a file and of its tensors. The largest models in use have a quarter of
+that."""
 _LARGEST_SCALE = 16
 
 _UNDETECTED = {
     "MoSRv2": {"gblocks.1.gamma", "gblocks.2.gamma"},
     "SPANPlus": {"feats.1.conv_cat.weight"},
 }
-"""Networks that are not supported and that spandrel does not detect. Only their files have these tensors."""
+"""Networks that are not supported and that spandrel does not detect. Only their files have these
+tensors."""
 
 _BAD_STATE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 """The errors of spandrel for a state dict with unexpected keys or shapes."""
@@ -45,10 +48,11 @@ class Detected:
 
 
 def read_network(path: Path) -> Detected:
-    """Return the network in a .pth, .safetensors or .param file (with its .bin), for images in grey or colour.
+    """Return the network in a .pth, .safetensors or .param file (with its .bin), for images in grey
+    or colour.
 
-    Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be streamed by rows, and
-    SettingsError if the file is no .param file and spandrel is not installed.
+    Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be
+    streamed by rows, and SettingsError if the file is no .param file and spandrel is not installed.
     """
     file = path.name
     suffix = path.suffix.lower()
@@ -93,7 +97,10 @@ def _read_ncnn(path: Path) -> Detected:
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors in a file without wrappers and common prefixes. Raises WeightsError and SettingsError."""
+    """Return the tensors in a file without wrappers and common prefixes.
+
+    Raises WeightsError and SettingsError.
+    """
     with optional_packages("models"):
         from spandrel import canonicalize_state_dict
 
@@ -133,12 +140,14 @@ def _check_bytes(size: int, file: str) -> None:
 
 
 class _MetaInitialisation(TorchFunctionMode):
-    """Allow MoSR and RCAN, which read or set values in their constructors, to be built on the meta device."""
+    """Allow MoSR and RCAN, which read or set values in their constructors, to be built on the meta
+    device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.linspace:  # MoSR reads its values.
             kwargs = {**(kwargs or {}), "device": "cpu"}
-        elif func.__name__ in ("__set__", "div_") and isinstance(args[1], torch.Tensor):  # RCAN's mean of the image
+        # RCAN's mean of the image.
+        elif func.__name__ in ("__set__", "div_") and isinstance(args[1], torch.Tensor):
             args = args[0], args[1].to("meta")
         return func(*args, **(kwargs or {}))
 
@@ -179,7 +188,10 @@ def _architecture(state: State, file: str) -> Architecture[Any]:
 
 
 def _build(architecture: Architecture[Any], state: State) -> Any:
-    """Return spandrel's network with the tensors of a file. Raises what spandrel raises for unexpected ones."""
+    """Return spandrel's network with the tensors of a file.
+
+    Raises what spandrel raises for unexpected ones.
+    """
     # Names and shapes are checked before memory is allocated for a forged size.
     with torch.device("meta"), _MetaInitialisation():
         architecture.load({key: tensor.to("meta") for key, tensor in state.items()})

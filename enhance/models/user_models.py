@@ -1,8 +1,10 @@
-"""User models: add, list and remove. The record `own.toml` in the weights folder has an entry for each.
+"""User models: add, list and remove.
 
-A model is converted to safetensors with its graph in the metadata. Its file name contains its checksum, so that no
-other file is overwritten. The file is written before the record and deleted after it, so that the record never refers
-to an incomplete file.
+The record `own.toml` in the weights folder has an entry for each.
+
+A model is converted to safetensors with its graph in the metadata. Its file name contains its
+checksum, so that no other file is overwritten. The file is written before the record and deleted
+after it, so that the record never refers to an incomplete file.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ _log = logging.getLogger(__name__)
 
 RECORD = "own.toml"
 _RECORD_LOCK = ".own"
-"""No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this one."""
+"""No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this
+one."""
 PRESETS = {
     *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "balanced", "fast"),
     *("anime", "anime-fast", "face", "dehaze"),
 }
-"""Names of presets, which a user model cannot have. `enhance.settings` imports this package, so they are copied."""
+"""Names of presets, which a user model cannot have. `enhance.settings` imports this package, so
+they are copied."""
 
 USED: dict[str, Model] = {}
 """The models of `use` by name."""
@@ -48,11 +52,13 @@ _FIELDS = {
     "author": str,
 }
 """The fields of an entry, in their order."""
-_HEAD = "# The models that `enhance weights add` has added. `enhance weights remove NAME` removes one.\n"
+_HEAD = "# The models that `enhance weights add` has added. "
+_HEAD += "`enhance weights remove NAME` removes one.\n"
 
 
 def own_models(folder: Path) -> dict[str, Model]:
-    """Return the user models in `folder` by name, except those whose name a shipped model or preset now has.
+    """Return the user models in `folder` by name, except those whose name a shipped model or preset
+    now has.
 
     Raises WeightsError if the record is damaged and StorageError if it cannot be read.
     """
@@ -66,7 +72,10 @@ def own_models(folder: Path) -> dict[str, Model]:
 
 
 def files_in(path: Path) -> list[Path]:
-    """Return `path` itself, or each .param file with a .bin if it is a folder. Raises WeightsError if there is none."""
+    """Return `path` itself, or each .param file with a .bin if it is a folder.
+
+    Raises WeightsError if there is none.
+    """
     if not path.is_dir():
         return [path]
     try:
@@ -80,7 +89,10 @@ def files_in(path: Path) -> list[Path]:
 
 
 def check_name(name: str | None, path: Path) -> str:
-    """Return the name of a user model, by default that of its file. Raises WeightsError if it is not allowed."""
+    """Return the name of a user model, by default that of its file.
+
+    Raises WeightsError if it is not allowed.
+    """
     if name is None:
         name = _name_of(path)
     if not _NAME.fullmatch(name):
@@ -91,12 +103,20 @@ def check_name(name: str | None, path: Path) -> str:
 
 
 def add(
-    path: Path, name: str | None, folder: Path, *, licence: str = UNKNOWN_LICENCE, author: str = "", origin: str = ""
+    path: Path,
+    name: str | None,
+    folder: Path,
+    *,
+    licence: str = UNKNOWN_LICENCE,
+    author: str = "",
+    origin: str = "",
 ) -> Model:
-    """Convert the network in a .pth, .safetensors or .param file (with its .bin) to a user model in `folder`.
+    """Convert the network in a .pth, .safetensors or .param file (with its .bin) to a user model in
+    `folder`.
 
-    `name` and `origin`, where the file comes from, default to the file name. Raises WeightsError if the network cannot
-    be streamed by rows, or the name is not allowed or taken, and StorageError. Nothing is written then.
+    `name` and `origin`, where the file comes from, default to the file name. Raises WeightsError if
+    the network cannot be streamed by rows, or the name is not allowed or taken, and StorageError.
+    Nothing is written then.
     """
     name = check_name(name, path)
     model, content = _convert(path, name)
@@ -120,7 +140,9 @@ def add(
 
 
 def use(path: Path) -> str:
-    """Convert a network as `add` does, for this process only, and return its name. `own_models` does not list it.
+    """Convert a network as `add` does, for this process only, and return its name.
+
+    `own_models` does not list it.
 
     Raises WeightsError and StorageError.
     """
@@ -146,7 +168,9 @@ def _folder_of_used() -> Path:
 
 
 def remove(name: str, folder: Path) -> Model:
-    """Remove a user model from the record and delete its file. A file that has changed is renamed instead.
+    """Remove a user model from the record and delete its file.
+
+    A file that has changed is renamed instead.
 
     Raises WeightsError for an unknown name and StorageError.
     """
@@ -171,7 +195,10 @@ def _name_of(path: Path) -> str:
 
 
 def _convert(path: Path, name: str) -> tuple[Model, bytes]:
-    """Return the network in a file as a user model, and the content of its weight file. Raises WeightsError."""
+    """Return the network in a file as a user model, and the content of its weight file.
+
+    Raises WeightsError.
+    """
     from safetensors.numpy import save
 
     from .detect import read_network
@@ -251,4 +278,5 @@ def _quote(value: str | int) -> str:
     """Return a TOML value. Characters of a file name that cannot be printed are replaced."""
     if isinstance(value, str):
         value = "".join(one if one.isprintable() else "?" for one in value)
-    return json.dumps(value, ensure_ascii=False)  # Strings and integers have the same form in JSON and TOML.
+    # Strings and integers have the same form in JSON and TOML.
+    return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,5 @@
-"""The files that accompany the results of a batch: a summary as PDF, a table as CSV, and all of it as one ZIP."""
+"""The files that accompany the results of a batch: a summary as PDF, a table as CSV, and all of it
+as one ZIP."""
 
 from __future__ import annotations
 
@@ -15,13 +16,25 @@ from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, name_of, tra
 from ..info import Info, grade_in
 from .document import GREY, HEADING, ReportDocument
 
-COLUMNS = ("file", "state", "reason", "result", "width", "height", "bytes", "seconds", "signature", "sha256")
+COLUMNS = (
+    "file",
+    "state",
+    "reason",
+    "result",
+    "width",
+    "height",
+    "bytes",
+    "seconds",
+    "signature",
+    "sha256",
+)
 COLUMNS += ("fidelity_db", "fidelity_worst_db", "fidelity")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One file of a batch: its name, its `state`, the reason if it failed, and the `info` of its result.
+    """One file of a batch: its name, its `state`, the reason if it failed, and the `info` of its
+    result.
 
     `title` is the name of the result in the ZIP.
     """
@@ -34,7 +47,9 @@ class Line:
 
 
 def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str) -> Path:
-    """Write the results, `report.csv` and `summary.pdf` atomically to one ZIP at `path`; return `path`.
+    """Write the results, `report.csv` and `summary.pdf` atomically to one ZIP at `path`.
+
+    Return `path`.
 
     Result files are streamed from disk. Raises StorageError.
     """
@@ -52,7 +67,8 @@ def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str
 
 
 def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
-    """Return the batch as CSV (RFC 4180) with a byte order mark, which spreadsheets need to read it as UTF-8."""
+    """Return the batch as CSV (RFC 4180) with a byte order mark, which spreadsheets need to read it
+    as UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(translate(language, f"table_{name}") for name in COLUMNS)
@@ -87,9 +103,12 @@ def _escape_formula(value: object) -> object:
 
 
 def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
-    """Return the summary as PDF; `settings` is one line of text that describes the settings of the batch.
+    """Return the summary as PDF.
 
-    `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is treated as English.
+    `settings` is one line of text that describes the settings of the batch.
+
+    `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is
+    treated as English.
     """
     document = ReportDocument(language, "summary")
     document.start(document.created)

@@ -42,15 +42,19 @@ _MIN_IMAGE_SIDE = 240
 
 
 _PAGES = "\ue000"
-"""Stands for the number of pages, which fpdf2 inserts at the end. One character takes the width of a digit."""
+"""Stands for the number of pages, which fpdf2 inserts at the end. One character takes the width of
+a digit."""
 
 
 class ReportDocument(FPDF):
-    """An A4 document in one language; `output` returns it. Positions are millimetres, font sizes points.
+    """An A4 document in one language.
 
-    `kind` is "report" or "summary", the prefix of the keys of title and subject. `language` is "en" or "zh-CN"; any
-    other is treated as English. `name` is that of the file on which the document reports: it is part of the title in
-    the metadata, and below every page. `keywords` goes into the metadata.
+    `output` returns it. Positions are millimetres, font sizes points.
+
+    `kind` is "report" or "summary", the prefix of the keys of title and subject. `language` is "en"
+    or "zh-CN"; any other is treated as English. `name` is that of the file on which the document
+    reports: it is part of the title in the metadata, and below every page. `keywords` goes into the
+    metadata.
     """
 
     def __init__(self, language: str, kind: str, name: str = "", keywords: str = "") -> None:
@@ -81,7 +85,8 @@ class ReportDocument(FPDF):
         return translate(self.language, key, **values)
 
     def clean(self, text: str) -> str:
-        """Replace characters that the font lacks and remove invisible ones, so that any file name can be printed."""
+        """Replace characters that the font lacks and remove invisible ones, so that any file name
+        can be printed."""
         available = self.fonts["sans"].cmap  # type: ignore[union-attr]
         cleaned = ""
         for character in unicodedata.normalize("NFC", text):
@@ -91,7 +96,8 @@ class ReportDocument(FPDF):
                 cleaned += character
             elif character.isspace() or category == "Cc":
                 cleaned += " "
-            # Format characters, combining marks and skin tones are shown as part of another character.
+            # Format characters, combining marks and skin tones are shown as part of another
+            # character.
             elif category not in ("Cf", "Mn", "Me") and not is_skin_tone:
                 cleaned += _REPLACEMENT
         return cleaned
@@ -106,7 +112,9 @@ class ReportDocument(FPDF):
         width: float = 0,
         align: Literal["L", "R"] = "L",
     ) -> None:
-        """Write `text` at the current position and go to the next line; it wraps at `width`, 0 for the right margin.
+        """Write `text` at the current position and go to the next line.
+
+        It wraps at `width`, 0 for the right margin.
 
         The bold font holds only the report's own words.
         """
@@ -124,11 +132,18 @@ class ReportDocument(FPDF):
         )
 
     def start(self, when: datetime) -> None:
-        """Begin the first page with the title and with the date and time of `when`, in its own time zone."""
+        """Begin the first page with the title and with the date and time of `when`, in its own time
+        zone."""
         self.add_page()
         self.paragraph(self._heading, TITLE, bold=True)
         month = self.translate("report_months").split()[when.month - 1]
-        date = self.translate("report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")
+        date = self.translate(
+            "report_date",
+            day=when.day,
+            month=month,
+            year=when.year,
+            time=f"{when:%H:%M}",
+        )
         self.paragraph(date, NOTE, colour=GREY)
         self.ln(3)
 
@@ -149,8 +164,8 @@ class ReportDocument(FPDF):
     ) -> None:
         """Write a table that continues on as many pages as it needs; `widths` are relative.
 
-        With `headings` the first row is repeated on each page; otherwise the first column holds labels. The last cell
-        of a short row spans the rest of it.
+        With `headings` the first row is repeated on each page; otherwise the first column holds
+        labels. The last cell of a short row spans the rest of it.
         """
         self.set_font("sans", "", BODY)
         self.set_text_color(*INK)
@@ -178,12 +193,22 @@ class ReportDocument(FPDF):
                     )
 
     def framed_image(
-        self, pixels: np.ndarray, icc: bytes | None, x: float, y: float, width: float, alt_text: str
+        self,
+        pixels: np.ndarray,
+        icc: bytes | None,
+        x: float,
+        y: float,
+        width: float,
+        alt_text: str,
     ) -> float:
-        """Draw uint8 RGB or RGBA [h, w, C] with the ICC profile `icc` as JPEG, `width` wide; return the y below it."""
+        """Draw uint8 RGB or RGBA [h, w, C] with the ICC profile `icc` as JPEG, `width` wide.
+
+        Return the y below it.
+        """
         image = srgb_image(pixels, icc)
         factor = -(-_MIN_IMAGE_SIDE // min(image.size))
-        if factor > 1 and max(image.size) * factor <= 4 * _MIN_IMAGE_SIDE:  # viewers blur very small images
+        # Viewers blur very small images.
+        if factor > 1 and max(image.size) * factor <= 4 * _MIN_IMAGE_SIDE:
             image = image.resize((image.width * factor, image.height * factor), 0)
         content = io.BytesIO()
         image.save(content, "JPEG", quality=_QUALITY, subsampling=0)

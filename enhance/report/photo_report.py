@@ -1,4 +1,5 @@
-"""The PDF report of one result: a page with photo, result and settings, and a page with all facts."""
+"""The PDF report of one result: a page with photo, result and settings, and a page with all
+facts."""
 
 from __future__ import annotations
 
@@ -24,7 +25,14 @@ from ..images import SourceImage
 from ..images.colour import profile_name
 from ..info import Info, grade_in, settings_in
 from ..output.formats import FORMATS
-from ..output.thumbnails import FinishedRows, Thumbnail, icc_for_screen, small_size, to_screen, whole_image
+from ..output.thumbnails import (
+    FinishedRows,
+    Thumbnail,
+    icc_for_screen,
+    small_size,
+    to_screen,
+    whole_image,
+)
 from ..presets import licence_text
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
@@ -50,7 +58,8 @@ Region = tuple[slice, slice]
 
 
 def report_path_next_to(result: Path, input_sha256: str) -> Path:
-    """Return the path for the report of a result: its name with .pdf, or with -report where another file has that.
+    """Return the path for the report of a result: its name with .pdf, or with -report where another
+    file has that.
 
     An earlier report of the same input is replaced.
     """
@@ -73,11 +82,18 @@ def _is_report(path: Path, input_sha256: str) -> bool:
     return f"/Creator ({CREATOR})".encode() in content and keywords.encode() in content
 
 
-def make_report(info: Info, result: FinishedRows, image: SourceImage, *, language: str = DEFAULT_LANGUAGE) -> bytes:
+def make_report(
+    info: Info,
+    result: FinishedRows,
+    image: SourceImage,
+    *,
+    language: str = DEFAULT_LANGUAGE,
+) -> bytes:
     """Return the report as PDF.
 
-    `info` belongs to a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
-    other is treated as English. Raises PictureError if the result cannot be read.
+    `info` belongs to a run, `result` the finished rows, `image` the decoded input. `language` is
+    "en" or "zh-CN"; any other is treated as English. Raises PictureError if the result cannot be
+    read.
     """
     name = info["input"]["name"]
     document = ReportDocument(language, "report", name, keywords=image.sha256)
@@ -132,7 +148,8 @@ def _middle(length: int, part: int) -> slice:
 
 
 def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.ndarray:
-    """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA [h, w, C]."""
+    """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA
+    [h, w, C]."""
     height, width = size
     rows, columns = region
     (top, bottom), source_rows = _source(rows, image.height / height, image.height)
@@ -144,7 +161,8 @@ def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.nd
 
 
 def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float], slice]:
-    """Return the source pixels that a bicubic filter reads for a span, and the position of the span within them."""
+    """Return the source pixels that a bicubic filter reads for a span, and the position of the span
+    within them."""
     first = span.start * ratio
     last = span.stop * ratio
     halo = math.ceil(2 * max(ratio, 1)) + 1
@@ -191,7 +209,8 @@ def _draw_pair(
 
 
 def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, float]) -> None:
-    document.rows([(document.translate(key), value or "–") for key, value in facts.items()], widths)
+    rows = [(document.translate(key), value or "–") for key, value in facts.items()]
+    document.rows(rows, widths)
 
 
 def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
@@ -220,9 +239,15 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
 
 
 def _file_rows(
-    document: ReportDocument, info: Info, image: SourceImage, size: tuple[int, int]
+    document: ReportDocument,
+    info: Info,
+    image: SourceImage,
+    size: tuple[int, int],
 ) -> list[tuple[str, ...]]:
-    """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
+    """Return the facts of the input and of the output file: label, before, after.
+
+    `size` is height and width.
+    """
     height, width = size
     output = info["output"]
     dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
@@ -257,7 +282,12 @@ def _file_rows(
     ]
 
 
-def _output_colours(document: ReportDocument, image: SourceImage, notes: Collection[str], form: str) -> str:
+def _output_colours(
+    document: ReportDocument,
+    image: SourceImage,
+    notes: Collection[str],
+    form: str,
+) -> str:
     """Return the colours of an output file of the format `form`, which lost what `notes` state."""
     mode = "L" if image.grey else "RGB"
     backgrounds = {"on_white", "on_black"}.intersection(notes)

@@ -1,11 +1,12 @@
 """Haze removal, by the amount of haze that is found: a clear image does not change.
 
-The model of haze (Koschmieder 1924): the camera sees the scene times the transmission t, plus the airlight times 1 - t.
-Here 1 - t is called the veil: 0 is clear, 1 nothing but haze.
+The model of haze (Koschmieder 1924): the camera sees the scene times the transmission t, plus the
+airlight times 1 - t. Here 1 - t is called the veil: 0 is clear, 1 nothing but haze.
 
-The dark channel prior (He, Sun, Tang: Single image haze removal using dark channel prior, 2009) estimates the veil as
-the darkest value around each pixel, and thus mistakes bright objects for haze. Here the window is two fifths of the
-image. In a clear image, nearly every window of that size contains something dark, while haze covers all of it.
+The dark channel prior (He, Sun, Tang: Single image haze removal using dark channel prior, 2009)
+estimates the veil as the darkest value around each pixel, and thus mistakes bright objects for
+haze. Here the window is two fifths of the image. In a clear image, nearly every window of that size
+contains something dark, while haze covers all of it.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ _SKY_LIGHT = 0.8
 _SKY_AREA = 0.02
 _SKY_KEPT = 0.8
 
-# Measured on 45 clear photos, the same photos under 30% haze, and skies, snow and sand without haze: the darkest pixels
-# of clear photos are at most 0.09, under haze 0.2 and more. The darkest red, green and blue of haze differ by 0.18. The
-# sharpest edges of skies and snow are at most 0.05 of their contrast, those of photos under haze 0.12 and more.
+# Measured on 45 clear photos, the same photos under 30% haze, and skies, snow and sand without
+# haze: the darkest pixels of clear photos are at most 0.09, under haze 0.2 and more. The darkest
+# red, green and blue of haze differ by 0.18. The sharpest edges of skies and snow are at most 0.05
+# of their contrast, those of photos under haze 0.12 and more.
 _DARKEST = 0.0005
 _LEAST_DARK = 0.12
 _MOST_COLOUR = 0.22
@@ -55,8 +57,9 @@ _LEAST_EDGE = 0.08
 _EDGE_BLUR = 1.0
 
 
-# Measured: the median veil of clear colour photos was at most 0.04 above the floor, under light haze 0.1 and more.
-# A grey image has one channel instead of three that can be dark: clear ones reach 0.3.
+# Measured: the median veil of clear colour photos was at most 0.04 above the floor, under light
+# haze 0.1 and more. A grey image has one channel instead of three that can be dark: clear ones
+# reach 0.3.
 _COLOUR = np.array([0.07, 0.07, 0.2])
 _GREY = np.array([0.12, 0.3, 0.5])
 """The dark channel of a clear image, and the amounts of haze between which the effect fades in."""
@@ -68,8 +71,9 @@ _COLOUR_CHROMA = 0.07
 class Haze:
     """The haze of an image of `height` x `width`, for its removal from any part.
 
-    `airlight` is float32 [3], R, G, B in 0..1. `amount` is the median veil, 0 (clear) to 1. The veil of a pixel is
-    `slope * mean(R, G, B) + offset`; both are float32 maps of the whole image, downscaled.
+    `airlight` is float32 [3], R, G, B in 0..1. `amount` is the median veil, 0 (clear) to 1. The
+    veil of a pixel is `slope * mean(R, G, B) + offset`; both are float32 maps of the whole image,
+    downscaled.
     """
 
     airlight: np.ndarray
@@ -81,12 +85,14 @@ class Haze:
 
 
 def find_haze(rgb: np.ndarray) -> Haze:
-    """Estimate the haze of an image, uint8 or uint16 [H, W, 3] RGB, from a copy of at most 400 px a side.
+    """Estimate the haze of an image, uint8 or uint16 [H, W, 3] RGB, from a copy of at most 400 px a
+    side.
 
-    The veil is the morphological opening of the dark channel, so that objects brighter than their surroundings do not
-    count, and gradients stay. The level of clear images is subtracted. The median of the rest is the amount. The effect
-    fades in above a small amount. A flat bright sky or backdrop does not count and hardly changes. A flat image, or one
-    without bright areas, has no haze.
+    The veil is the morphological opening of the dark channel, so that objects brighter than their
+    surroundings do not count, and gradients stay. The level of clear images is subtracted. The
+    median of the rest is the amount. The effect fades in above a small amount. A flat bright sky or
+    backdrop does not count and hardly changes. A flat image, or one without bright areas, has no
+    haze.
     """
     light = _downscale(rgb)
     side = min(light.shape[:2])
@@ -120,10 +126,12 @@ def find_haze(rgb: np.ndarray) -> Haze:
 
 
 def haze_amount(rgb: np.ndarray) -> float:
-    """Return the amount of haze of an image, 0 to 1, or 0 if a part of the image is clear or all of it is a sky.
+    """Return the amount of haze of an image, 0 to 1, or 0 if a part of the image is clear or all of
+    it is a sky.
 
-    `rgb` is uint8 or uint16 [H, W, 3] RGB. Haze lightens even the darkest pixels and leaves them grey, unlike a bright
-    background with a dark object in front. Clouds and snow are light and grey too, but have no sharp edges.
+    `rgb` is uint8 or uint16 [H, W, 3] RGB. Haze lightens even the darkest pixels and leaves them
+    grey, unlike a bright background with a dark object in front. Clouds and snow are light and grey
+    too, but have no sharp edges.
     """
     light = _downscale(rgb)
     darkest = np.quantile(light.reshape(-1, 3), _DARKEST, axis=0)
@@ -137,11 +145,18 @@ def haze_amount(rgb: np.ndarray) -> float:
     return find_haze(rgb).amount
 
 
-def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int = 0, left: int = 0) -> np.ndarray:
+def remove_haze(
+    rgb: np.ndarray,
+    haze: Haze,
+    strength: float = 1.0,
+    *,
+    top: int = 0,
+    left: int = 0,
+) -> np.ndarray:
     """Return a part of an image without its haze; each pixel depends on its position only.
 
-    `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its position in the image of `haze`.
-    `strength` is the share of the haze to remove, 0 to 1.
+    `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its position in the image
+    of `haze`. `strength` is the share of the haze to remove, 0 to 1.
     """
     if strength == 0 or haze.amount == 0:
         return rgb.copy()
@@ -179,8 +194,8 @@ def _upscale(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np
 def _downscale(rgb: np.ndarray) -> np.ndarray:
     """Return a copy of at most `_REDUCED_SIDE` a side, float32 in 0..1.
 
-    A very large image is downscaled in its own type at first, to save memory. The second step averages the rounding
-    away, which would hide the texture of a sky.
+    A very large image is downscaled in its own type at first, to save memory. The second step
+    averages the rounding away, which would hide the texture of a sky.
     """
     levels = np.float32(np.iinfo(rgb.dtype).max)
     light = _shrink(rgb, 4 * _REDUCED_SIDE).astype(np.float32) / levels
@@ -197,10 +212,11 @@ def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
 
 
 def _airlight(light: np.ndarray, side: int) -> np.ndarray:
-    """Return the colour of the haze [3]: the median where a whole patch is bright, in the haziest part of the image.
+    """Return the colour of the haze [3]: the median where a whole patch is bright, in the haziest
+    part of the image.
 
-    A lamp or a highlight is smaller than the patch. A white wall or shirt is not in the haziest part, because the
-    window of the dark channel is larger.
+    A lamp or a highlight is smaller than the patch. A white wall or shirt is not in the haziest
+    part, because the window of the dark channel is larger.
     """
     dark = light.min(axis=2)
     opened = _opening(_erode(dark, 3), side)
@@ -212,7 +228,8 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
 
 
 def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
-    """Return 1 in connected regions that are flat, bright and large and reach the upper border, else 0."""
+    """Return 1 in connected regions that are flat, bright and large and reach the upper border,
+    else 0."""
     flat = ((texture < _SKY_TEXTURE) & (dark > _SKY_LIGHT)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(flat)
     labels = labels.astype(np.intp)
@@ -234,18 +251,24 @@ def _texture(grey: np.ndarray, side: int) -> np.ndarray:
 
 
 def _threshold(light: np.ndarray) -> list[float]:
-    """Interpolate between the thresholds of grey and colour images, by the most colourful pixels."""
+    """Interpolate between the thresholds of grey and colour images, by the most colourful
+    pixels."""
     chroma = float(np.quantile(np.ptp(light, axis=2), 0.995))
     colour = min(max((chroma - _GREY_CHROMA) / (_COLOUR_CHROMA - _GREY_CHROMA), 0), 1)
     return (colour * _COLOUR + (1 - colour) * _GREY).tolist()
 
 
-def _guided_coefficients(guide: np.ndarray, coarse: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return slope and offset [H, W] of a guided filter, `slope * guide + offset`, which smooths `coarse`.
+def _guided_coefficients(
+    guide: np.ndarray,
+    coarse: np.ndarray,
+    radius: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return slope and offset [H, W] of a guided filter, `slope * guide + offset`, which smooths
+    `coarse`.
 
     `guide` and `coarse` are float32 [H, W], the guide in 0..1. Slope and offset can be upscaled and
-    applied to a finer guide. He, Sun, Tang: Guided image filtering, 2010, equations 5, 6 and 9; Fast
-    guided filter, 2015.
+    applied to a finer guide. He, Sun, Tang: Guided image filtering, 2010, equations 5, 6 and 9;
+    Fast guided filter, 2015.
     """
     mean_guide = _mean(guide, radius)
     mean_coarse = _mean(coarse, radius)

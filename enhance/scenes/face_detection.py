@@ -1,6 +1,8 @@
-"""Face detection: faces of any size and rotation, with five landmarks each, by which they are aligned.
+"""Face detection: faces of any size and rotation, with five landmarks each, by which they are
+aligned.
 
-Faces of less than about 16 px in a small image, or 1/150 of the long side of a large one, are not found.
+Faces of less than about 16 px in a small image, or 1/150 of the long side of a large one, are not
+found.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from ..images import Box
 CROP = 512
 """The side of an aligned face in pixels."""
 
-# The eyes, the nose and the corners of the mouth in the mean face of FFHQ (Karras, Laine, Aila 2019) at 512 px: the
-# points of facexlib's FaceRestoreHelper, which GFPGAN was trained with.
+# The eyes, the nose and the corners of the mouth in the mean face of FFHQ (Karras, Laine, Aila
+# 2019) at 512 px: the points of facexlib's FaceRestoreHelper, which GFPGAN was trained with.
 TEMPLATE = np.array(
     [
         [192.98138, 239.94708],
@@ -28,7 +30,7 @@ TEMPLATE = np.array(
         [256.63416, 314.01935],
         [201.26117, 371.41043],
         [313.08905, 371.15118],
-    ]
+    ],
 )
 TEMPLATE.flags.writeable = False
 
@@ -36,13 +38,14 @@ MOST_FACES = 50
 SMALLEST_FACE = 16
 """The larger of height and width in pixels; smaller faces are not restored."""
 
-# The detector finds upright faces of about 10 to 300 px, so it gets the image in several sizes, upscaled 2x at most,
-# and rotated.
+# The detector finds upright faces of about 10 to 300 px, so it gets the image in several sizes,
+# upscaled 2x at most, and rotated.
 _LONGER_SIDES = (320, 640, 1280)
 _LARGEST_SIDE = 2560
 _ROTATIONS = (45, -45, 90, -90, 180)
-# Measured on eight photos with 16 faces, also rotated, noisy, dark, blurred and compressed, and on thirteen without:
-# faces scored at least 0.82, other objects at most 0.77, except for the face of a cheetah cub.
+# Measured on eight photos with 16 faces, also rotated, noisy, dark, blurred and compressed, and on
+# thirteen without: faces scored at least 0.82, other objects at most 0.77, except for the face of a
+# cheetah cub.
 _SCORE = 0.8
 _SUPPRESSED_OVERLAP = 0.3
 _OVERLAP = 0.5
@@ -63,9 +66,9 @@ _SMOOTH_BELOW = 0.7  # a stronger downscaling averages first, against aliasing
 class Face:
     """A face in an image, in x, y of its pixels.
 
-    `box` is left, top, width, height and can reach beyond the image. `landmarks` [5, 2] are the eyes, the tip of the
-    nose and the corners of the mouth. Of each pair, the left one in the image of an upright face comes first. `score`
-    is 0 to 1.
+    `box` is left, top, width, height and can reach beyond the image. `landmarks` [5, 2] are the
+    eyes, the tip of the nose and the corners of the mouth. Of each pair, the left one in the image
+    of an upright face comes first. `score` is 0 to 1.
     """
 
     box: tuple[float, float, float, float]
@@ -99,9 +102,9 @@ class Face:
 def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -> tuple[Face, ...]:
     """Return the faces in an image, uint8 or uint16 [H, W, 3] RGB, the largest first, at most 50.
 
-    `detector` is the file of YuNet (Wu, Peng, Yu: YuNet, a tiny millisecond-level face detector, 2023). `precise`
-    refines the landmarks; without it they are good enough to count faces. Raises WeightsError if the file is missing or
-    is no such detector.
+    `detector` is the file of YuNet (Wu, Peng, Yu: YuNet, a tiny millisecond-level face detector,
+    2023). `precise` refines the landmarks; without it they are good enough to count faces. Raises
+    WeightsError if the file is missing or is no such detector.
     """
     height, width = rgb.shape[:2]
     network = _load(Path(detector))
@@ -116,8 +119,9 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
         found += _detect(network, view, matrix)
     faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)
     faces = faces[:MOST_FACES]
-    if precise:
-        faces = [_refine(face, eight_bit, network) if face.is_restorable else face for face in faces]
+    for index, face in enumerate(faces):
+        if precise and face.is_restorable:
+            faces[index] = _refine(face, eight_bit, network)
     return tuple(faces)
 
 
@@ -128,7 +132,15 @@ def _load(path: Path) -> cv2.FaceDetectorYN:
     no_config = np.empty(0, np.uint8)
     size = (320, 320)  # until `_detect` sets it
     try:
-        return cv2.FaceDetectorYN.create("onnx", model, no_config, size, _SCORE, _SUPPRESSED_OVERLAP, 5 * MOST_FACES)
+        return cv2.FaceDetectorYN.create(
+            "onnx",
+            model,
+            no_config,
+            size,
+            _SCORE,
+            _SUPPRESSED_OVERLAP,
+            5 * MOST_FACES,
+        )
     except cv2.error as error:
         raise WeightsError("faces_detector_unusable", path=path) from error
 
@@ -164,7 +176,8 @@ def _rotation_matrix(degrees: float) -> np.ndarray:
 
 
 def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the matrix that rotates an image of width, height `size`, and the size of the rotated image."""
+    """Return the matrix that rotates an image of width, height `size`, and the size of the rotated
+    image."""
     rotation = _rotation_matrix(degrees)
     canvas = np.abs(rotation) @ size
     shift = canvas / 2 - rotation @ (np.array(size) / 2)
@@ -213,8 +226,8 @@ def _overlap(one: Face, other: Face) -> float:
 def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
     """Return the face with the mean landmarks of many detections.
 
-    A single detection is off by about 9 px of 512. Rough rounds align the face first, because the detector is most
-    accurate for an aligned face.
+    A single detection is off by about 9 px of 512. Rough rounds align the face first, because the
+    detector is most accurate for an aligned face.
     """
     landmarks = face.landmarks
     for _ in range(_MOST_ROUNDS):
@@ -227,7 +240,12 @@ def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
     return replace(face, landmarks=_landmarks(landmarks, rgb, network, _FINE_SIDES))
 
 
-def _landmarks(landmarks: np.ndarray, rgb: np.ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]) -> np.ndarray:
+def _landmarks(
+    landmarks: np.ndarray,
+    rgb: np.ndarray,
+    network: cv2.FaceDetectorYN,
+    sides: Sequence[int],
+) -> np.ndarray:
     """Return the mean landmarks in several views of a face; unchanged if too few views show it."""
     aligned = similarity(landmarks, TEMPLATE)
     views: list[np.ndarray] = []
@@ -251,7 +269,9 @@ def _landmarks_in_view(
     degrees: float,
     mirrored: bool,
 ) -> np.ndarray | None:
-    """Return the landmarks in the aligned crop, detected in one small view of it; None if there are none.
+    """Return the landmarks in the aligned crop, detected in one small view of it.
+
+    The result is None if there are none.
 
     The view has `side` pixels, is rotated by `degrees` and can be mirrored.
     """
@@ -276,7 +296,8 @@ def _landmarks_in_view(
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the similarity transform, 2x3, from `points` [n, 2] to `targets` by least squares, without reflection.
+    """Return the similarity transform, 2x3, from `points` [n, 2] to `targets` by least squares,
+    without reflection.
 
     Umeyama, Least-squares estimation of transformation parameters between two point patterns, 1991,
     equations 40 to 43.
@@ -286,7 +307,8 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     centred = points - from_mean
     covariance = (targets - to_mean).T @ centred / len(points)
     u, values, v = np.linalg.svd(covariance)
-    # A negative determinant is a reflection. The axis with the smaller singular value is then reversed.
+    # A negative determinant is a reflection. The axis with the smaller singular value is then
+    # reversed.
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(v))])
     rotation = (u * signs) @ v
     scale = (values * signs).sum() / (centred**2).sum() * len(points)
@@ -318,7 +340,8 @@ def compose(first: np.ndarray, then: np.ndarray) -> np.ndarray:
 def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return an aligned face, float32 [512, 512, 3] in 0..1, and the 2x3 matrix from image to crop.
 
-    `rgb` is uint8 or uint16 [H, W, 3]; `landmarks` [5, 2] are those of `Face`. The image is reflected at its border.
+    `rgb` is uint8 or uint16 [H, W, 3]; `landmarks` [5, 2] are those of `Face`. The image is
+    reflected at its border.
     """
     matrix = similarity(np.asarray(landmarks, np.float64), TEMPLATE)
     crop = sample(rgb, matrix, CROP)
@@ -327,7 +350,8 @@ def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
-    """Return the square of `side` pixels that `matrix` maps the image to, float32 [side, side, C], levels unchanged.
+    """Return the square of `side` pixels that `matrix` maps the image to, float32 [side, side, C],
+    levels unchanged.
 
     Only the visible part is read, so the image can be of any size.
     """
@@ -340,7 +364,9 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
         across = size[0] / width
         down = size[1] / height
         # The centre of a pixel has integer coordinates.
-        to_original = np.array([[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]])
+        to_original = np.array(
+            [[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]],
+        )
         matrix = compose(to_original, matrix)
     return cv2.warpAffine(
         part.astype(np.float32),
@@ -351,7 +377,11 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     )
 
 
-def _visible_part(pixels: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _visible_part(
+    pixels: np.ndarray,
+    matrix: np.ndarray,
+    side: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of the image that the square shows, and the matrix for it."""
     corners = _corners(matrix, side)
     margin = 4 + 4 / scale_of(matrix)
@@ -366,6 +396,7 @@ def _visible_part(pixels: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np
 
 
 def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
-    """Return the corners, in the image, of the square of `side` pixels that `matrix` maps to: x and y, [4, 2]."""
+    """Return the corners, in the image, of the square of `side` pixels that `matrix` maps to: x and
+    y, [4, 2]."""
     square = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
     return transform(invert(matrix), square)

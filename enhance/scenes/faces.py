@@ -1,11 +1,13 @@
-"""Face restoration: faces are found once, restored together, and blended into the upscaled image row by row.
+"""Face restoration: faces are found once, restored together, and blended into the upscaled image
+row by row.
 
-They are restored from the input, so the face network can leave the memory before the image is upscaled. A patch has the
-network's output, at its size or smaller, and is transformed only for the requested rows.
+They are restored from the input, so the face network can leave the memory before the image is
+upscaled. A patch has the network's output, at its size or smaller, and is transformed only for the
+requested rows.
 
-The face network is GFPGAN v1.4 (Wang and others: Towards real-world blind face restoration with generative facial
-prior, 2021), in spandrel's implementation. It adds random noise. The noise of the weight file is used, so that results
-are reproducible.
+The face network is GFPGAN v1.4 (Wang and others: Towards real-world blind face restoration with
+generative facial prior, 2021), in spandrel's implementation. It adds random noise. The noise of the
+weight file is used, so that results are reproducible.
 """
 
 from __future__ import annotations
@@ -36,13 +38,16 @@ RESTORER = "gfpgan-v1.4"
 """The name of the model in the manifest."""
 
 Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
-"""Restores aligned faces, float32 [512, 512, 3] RGB in 0..1; the second parameter is the ticket for the device."""
+"""Restores aligned faces, float32 [512, 512, 3] RGB in 0..1; the second parameter is the ticket for
+the device."""
 
-# The mask in the aligned crop: 1 inside the inner ellipse, 0 outside the outer one, which touches no side of the crop.
+# The mask in the aligned crop: 1 inside the inner ellipse, 0 outside the outer one, which touches
+# no side of the crop.
 _CENTRE = (256.0, 285.0)
 _INNER = (125.0, 165.0)
 _OUTER = (205.0, 222.0)
-_LIGHT_SIGMA = 32.0  # pixels of the crop; coarser differences of colour and light are taken from the image
+# Pixels of the crop; coarser differences of colour and light are taken from the image.
+_LIGHT_SIGMA = 32.0
 _CACHED_IMAGES = 4
 _SCALE = PRESETS["face"].scale
 
@@ -51,8 +56,9 @@ _SCALE = PRESETS["face"].scale
 class FacePatch:
     """A restored face for an image that is upscaled 4x.
 
-    `pixels` [n, n, 3] is the restored crop in the type of the image. `to_crop` is the 2x3 matrix from the upscaled
-    image to the 512 px crop. The patch changes only rows [top, bottom) and columns [left, right) of that image.
+    `pixels` [n, n, 3] is the restored crop in the type of the image. `to_crop` is the 2x3 matrix
+    from the upscaled image to the 512 px crop. The patch changes only rows [top, bottom) and
+    columns [left, right) of that image.
     """
 
     pixels: np.ndarray
@@ -63,7 +69,8 @@ class FacePatch:
     right: int
 
     def touches(self, top: int, bottom: int, left: int, right: int) -> bool:
-        """Return whether the patch changes pixels in rows [top, bottom) and columns [left, right)."""
+        """Return whether the patch changes pixels in rows [top, bottom) and columns
+        [left, right)."""
         touches_rows = self.top < bottom and self.bottom > top
         return touches_rows and self.left < right and self.right > left
 
@@ -90,7 +97,8 @@ class _CachedImage:
 class FaceRestorer:
     """GFPGAN on one device.
 
-    `state` contains the official tensors by name, about 350 MB in float32. Raises WeightsError for another network.
+    `state` contains the official tensors by name, about 350 MB in float32. Raises WeightsError for
+    another network.
     """
 
     def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
@@ -115,7 +123,11 @@ class FaceRestorer:
     def name(self) -> str:
         return RESTORER
 
-    def restore(self, crops: Sequence[np.ndarray], stop: threading.Event | None = None) -> list[np.ndarray]:
+    def restore(
+        self,
+        crops: Sequence[np.ndarray],
+        stop: threading.Event | None = None,
+    ) -> list[np.ndarray]:
         """Restore all faces. Raises Cancelled if `stop` is set before the last one."""
         restored = []
         for crop in crops:
@@ -144,7 +156,8 @@ class FaceRestorer:
 class FaceCache:
     """The faces of the last images; safe to call from several threads.
 
-    `detector` returns the file of the detector, `restore` restores all faces of an image in one call.
+    `detector` returns the file of the detector, `restore` restores all faces of an image in one
+    call.
     """
 
     def __init__(self, detector: Callable[[], Path], restore: Restore):
@@ -171,7 +184,10 @@ class FaceCache:
             return Faces(len(cached.faces), tuple(cached.patches[face] for face in faces))
 
     def _entry(self, key: Hashable) -> _CachedImage:
-        """Return the entry of an image. Each has its own lock, so that images do not wait for each other."""
+        """Return the entry of an image.
+
+        Each has its own lock, so that images do not wait for each other.
+        """
         with self._lock:
             entry = self._images.pop(key, None) or _CachedImage()
             self._images[key] = entry
@@ -181,27 +197,37 @@ class FaceCache:
 
 
 def restore_faces(
-    rgb: np.ndarray, faces: Sequence[Face], restore: Restore, ticket: Any = None
+    rgb: np.ndarray,
+    faces: Sequence[Face],
+    restore: Restore,
+    ticket: Any = None,
 ) -> tuple[FacePatch, ...]:
     """Return a patch for each restorable face of an image, uint8 or uint16 [H, W, 3] RGB.
 
-    `restore` is called once with all faces, or not at all if there are none. Patches keep the colour and light of the
-    image, and a grey face stays grey. Raises what `restore` raises, and EnhanceError if its output is no image.
+    `restore` is called once with all faces, or not at all if there are none. Patches keep the
+    colour and light of the image, and a grey face stays grey. Raises what `restore` raises, and
+    EnhanceError if its output is no image.
     """
     aligned = [align(rgb, face.landmarks) for face in faces if face.is_restorable]
     if not aligned:
         return ()
     outputs = restore([crop for crop, _ in aligned], ticket)
-    return tuple(_patch(rgb, crop, matrix, output) for (crop, matrix), output in zip(aligned, outputs, strict=True))
+    pairs = zip(aligned, outputs, strict=True)
+    return tuple(_patch(rgb, crop, matrix, output) for (crop, matrix), output in pairs)
 
 
 def blend_faces(
-    rows: np.ndarray, first: int, patches: Sequence[FacePatch], strength: float = 1.0, *, left: int = 0
+    rows: np.ndarray,
+    first: int,
+    patches: Sequence[FacePatch],
+    strength: float = 1.0,
+    *,
+    left: int = 0,
 ) -> np.ndarray:
     """Blend restored faces into rows of the upscaled image, uint8, uint16 or float32 [n, w, 3].
 
-    `first` is the number of the first row and `left` that of the first column. `strength` is 0 to 1. Without a face,
-    the rows are returned unchanged. Each pixel depends on its position only.
+    `first` is the number of the first row and `left` that of the first column. `strength` is 0 to
+    1. Without a face, the rows are returned unchanged. Each pixel depends on its position only.
     """
     last = first + rows.shape[0]
     right = left + rows.shape[1]
@@ -233,7 +259,10 @@ def blend_faces(
 
 
 def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.ndarray) -> FacePatch:
-    """Return the patch of a face for the network's output. `matrix` transforms from image to crop."""
+    """Return the patch of a face for the network's output.
+
+    `matrix` transforms from image to crop.
+    """
     restored = np.asarray(output, np.float32)
     if restored.shape != crop.shape or not np.isfinite(restored).all():
         raise EnhanceError("faces_no_image")
@@ -299,7 +328,8 @@ def _warp(patch: FacePatch, rows: slice, columns: slice) -> tuple[np.ndarray, np
 
 
 def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by positions in the crop."""
+    """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by
+    positions in the crop."""
     x = across - _CENTRE[0]
     y = down - _CENTRE[1]
     inner = np.hypot(x / _INNER[0], y / _INNER[1])

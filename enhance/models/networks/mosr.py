@@ -1,4 +1,5 @@
-"""MoSR by umzi2 (https://github.com/umzi2/MoSR), 2024: gated convolutions after MambaOut (Yu and Wang, 2024)."""
+"""MoSR by umzi2 (https://github.com/umzi2/MoSR), 2024: gated convolutions after MambaOut (Yu and
+Wang, 2024)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ ARCHITECTURE = "MoSR"
 
 _MISH = Activation("mish")
 _SHIFT = -0.5
-"""Added by each block to all channels. The normalisation of the next block cancels it, so the end adds all at once."""
+"""Added by each block to all channels. The normalisation of the next block cancels it, so the end
+adds all at once."""
 
 
 def mosr(
@@ -25,7 +27,10 @@ def mosr(
     output: int,
     dysample: bool,
 ) -> Graph:
-    """Return MoSR at scale `factor`. Each block convolves `part` of its `hidden` channels with a large kernel."""
+    """Return MoSR at scale `factor`.
+
+    Each block convolves `part` of its `hidden` channels with a large kernel.
+    """
     graph = Graph()
     image = graph.input(channels)
     trunk = graph.conv("gblocks.0", image, channels=features)
@@ -58,7 +63,10 @@ def mosr(
 
 
 def _split_blocks(state: State, hidden: int, part: int) -> Tensors:
-    """Return the tensors with `fc1` of each block split. The convolved channels, last in files, become first."""
+    """Return the tensors with `fc1` of each block split.
+
+    The convolved channels, last in files, become first.
+    """
     order = [*range(hidden - part, hidden), *range(hidden - part)]
     tensors: Tensors = {}
     for name, tensor in state.items():

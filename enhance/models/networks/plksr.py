@@ -1,5 +1,6 @@
-"""PLKSR: Lee et al., "Partial Large Kernel CNNs for Efficient Super-Resolution", 2024; RealPLKSR by musl and Philip
-Hofmann, 2024, with layer normalisation.
+"""PLKSR: Lee et al., "Partial Large Kernel CNNs for Efficient Super-Resolution", 2024.
+
+RealPLKSR by musl and Philip Hofmann, 2024, with layer normalisation.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ def plksr(
     groups: int = 0,
     dysample: bool = False,
 ) -> Graph:
-    """Return PLKSR at scale `factor`, or RealPLKSR if `real`. Each block convolves `part` channels with a large kernel.
+    """Return PLKSR at scale `factor`, or RealPLKSR if `real`.
 
-    `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises `groups` of channels at
-    the end of a block, or without groups the channels of each pixel at its start. It can end in DySample.
+    Each block convolves `part` channels with a large kernel.
+
+    `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises
+    `groups` of channels at the end of a block, or without groups the channels of each pixel at its
+    start. It can end in DySample.
     """
     graph = Graph()
     image = graph.input(3)
@@ -46,7 +50,13 @@ def plksr(
         body = trunk
         if real and not groups:
             body = graph.append(ChannelNorm, body, name=f"{prefix}.layer_norm")
-        body = graph.conv(f"{name}.0", body, channels=2 * features, size=first, activation=activation)
+        body = graph.conv(
+            f"{name}.0",
+            body,
+            channels=2 * features,
+            size=first,
+            activation=activation,
+        )
         body = graph.conv(f"{name}.2", body, channels=features, size=second)
         body = graph.conv(f"{prefix}.lk.conv", body, size=kernel, part=part)
         if attention:

@@ -1,4 +1,5 @@
-"""RCAN: Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention Networks", 2018."""
+"""RCAN: Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention Networks",
+2018."""
 
 from __future__ import annotations
 
@@ -14,12 +15,22 @@ _RELU = Activation("leaky", 0.0)
 
 
 def rcan(
-    groups: int, blocks: int, features: int, factor: int, size: int, hidden: int, channels: int, fold: int, norm: float
+    groups: int,
+    blocks: int,
+    features: int,
+    factor: int,
+    size: int,
+    hidden: int,
+    channels: int,
+    fold: int,
+    norm: float,
 ) -> Graph:
-    """Return RCAN at `factor` times its grid. Each block ends in a channel gate, which needs means of the whole image.
+    """Return RCAN at `factor` times its grid.
 
-    The image is pixel-unshuffled by `fold`. `norm` is the range of its values if the network subtracts their mean,
-    otherwise 0.
+    Each block ends in a channel gate, which needs means of the whole image.
+
+    The image is pixel-unshuffled by `fold`. `norm` is the range of its values if the network
+    subtracts their mean, otherwise 0.
     """
     graph = Graph()
     image = graph.input(channels * fold**2, fold)

@@ -1,10 +1,21 @@
-"""Real-CUGAN by Bilibili (https://github.com/bilibili/ailab), 2022: two U-Nets without padding, and channel gates."""
+"""Real-CUGAN by Bilibili (https://github.com/bilibili/ailab), 2022: two U-Nets without padding, and
+channel gates."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..graphs import Activation, Affine, ChannelGate, Crop, Graph, Nearest, State, Tensors, Unshuffle
+from ..graphs import (
+    Activation,
+    Affine,
+    ChannelGate,
+    Crop,
+    Graph,
+    Nearest,
+    State,
+    Tensors,
+    Unshuffle,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -15,21 +26,32 @@ ARCHITECTURE = "RealCUGAN"
 _LEAKY = Activation("leaky", 0.1)
 _MARGINS = {2: (18, 2), 3: (14, 4), 4: (19, 2)}
 _FAST_MARGIN = (38, 4)
-"""For each factor, the pixels around the image that the network reads, and the divisor of its extended size.
+"""For each factor, the pixels around the image that the network reads, and the divisor of its
+extended size.
 
-These and the borders of all crops are the authors'. Layers without padding have an output that is smaller than their
-input.
+These and the borders of all crops are the authors'. Layers without padding have an output that is
+smaller than their input.
 """
 _PRO_GAIN = 0.7
 _PRO_SHIFT = 0.15
 """The image in the pro models is `image * gain + shift`."""
 
 
-def realcugan(factor: int = 2, channels: int = 3, output: int = 3, *, pro: bool = False, fast: bool = False) -> Graph:
-    """Return Real-CUGAN at scale `factor`. The `fast` 2x network is that of 4x for the unshuffled image.
+def realcugan(
+    factor: int = 2,
+    channels: int = 3,
+    output: int = 3,
+    *,
+    pro: bool = False,
+    fast: bool = False,
+) -> Graph:
+    """Return Real-CUGAN at scale `factor`.
 
-    A transposed convolution is a convolution before a pixel shuffle, and a convolution of stride 2 is one after a pixel
-    unshuffle. The first layers of a U-Net are computed again at its end, so that their output need not be stored.
+    The `fast` 2x network is that of 4x for the unshuffled image.
+
+    A transposed convolution is a convolution before a pixel shuffle, and a convolution of stride 2
+    is one after a pixel unshuffle. The first layers of a U-Net are computed again at its end, so
+    that their output need not be stored.
     """
     graph = Graph()
     margin, fold = _FAST_MARGIN if fast else _MARGINS[factor]
@@ -156,8 +178,9 @@ def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
     inputs, outputs, size, _ = weight.shape
     if size == step:
         return weight.permute(1, 2, 3, 0).reshape(outputs * step**2, inputs, 1, 1)
-    # Output row step * q + phase is a sum over input rows q + place - 1, each with tap phase + 1 - step * (place - 1).
-    # That is a transposed convolution with a padding of 1. Networks have 3 or 2: `valid` or a crop removes the rest.
+    # Output row step * q + phase is a sum over input rows q + place - 1, each with tap phase + 1 -
+    # step * (place - 1). That is a transposed convolution with a padding of 1. Networks have 3 or
+    # 2: `valid` or a crop removes the rest.
     taps = [
         (phase, place, tap)
         for phase in range(step)

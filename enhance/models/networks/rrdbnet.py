@@ -1,4 +1,7 @@
-"""RRDBNet: Wang et al., "ESRGAN", 2018, and "Real-ESRGAN", 2021; ESRGAN+: Rakotonirina and Rasoanaivo, 2020."""
+"""RRDBNet: Wang et al., "ESRGAN", 2018, and "Real-ESRGAN", 2021.
+
+ESRGAN+: Rakotonirina and Rasoanaivo, 2020.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,11 @@ def rrdbnet(
     unshuffle: int = 1,
     plus: bool = False,
 ) -> Graph:
-    """Return RRDBNet at 2^`ups` times its grid, as in RealESRGAN_x4plus (23 blocks) and its anime variant (6 blocks).
+    """Return RRDBNet at 2^`ups` times its grid, as in RealESRGAN_x4plus (23 blocks) and its anime
+    variant (6 blocks).
 
-    `channels` and `output` are those of the image and the result. `plus` is ESRGAN+, with a 1x1 convolution in each
-    dense block.
+    `channels` and `output` are those of the image and the result. `plus` is ESRGAN+, with a 1x1
+    convolution in each dense block.
     """
     graph = Graph()
     image = graph.input(channels * unshuffle**2, unshuffle)
@@ -53,7 +57,14 @@ def rrdbnet(
     return graph.keep_ends_precise()
 
 
-def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: int, plus: bool) -> int:
+def _dense_block(
+    graph: Graph,
+    prefix: str,
+    entry: int,
+    features: int,
+    growth: int,
+    plus: bool,
+) -> int:
     maps = [entry]
     for layer in (1, 2, 3, 4):
         output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
@@ -70,7 +81,8 @@ def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: i
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network.
 
-    The names of the oldest ESRGAN, which spandrel uses for all variants, are converted to those of Real-ESRGAN.
+    The names of the oldest ESRGAN, which spandrel uses for all variants, are converted to those of
+    Real-ESRGAN.
     """
     options = network.hyperparameters
     blocks = options["num_blocks"]

@@ -1,4 +1,5 @@
-"""SPAN: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2024."""
+"""SPAN: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution",
+2024."""
 
 from __future__ import annotations
 
@@ -14,12 +15,20 @@ ARCHITECTURE = "SPAN"
 
 SPAN_MEAN = (0.4488, 0.4371, 0.4040)
 SPAN_RANGE = 255.0
-"""Constants of SPAN that its files do not contain. It subtracts the mean from the image and multiplies by the range."""
+"""Constants of SPAN that its files do not contain. It subtracts the mean from the image and
+multiplies by the range."""
 
 _SILU = Activation("silu")
 
 
-def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3, *, norm: bool = True) -> Graph:
+def span(
+    features: int = 48,
+    factor: int = 4,
+    channels: int = 3,
+    output: int = 3,
+    *,
+    norm: bool = True,
+) -> Graph:
     """Return SPAN at scale `factor`, with each three-branch convolution folded into one.
 
     With `norm`, it first subtracts the mean of its training images, by the tensor `mean_shift`.
@@ -48,10 +57,11 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
 
 
 def _fold_branches(state: State) -> Tensors:
-    """Return the tensors with each convolution of two branches folded into its `eval_conv`, whose name is dropped.
+    """Return the tensors with each convolution of two branches folded into its `eval_conv`, whose
+    name is dropped.
 
-    The branches are a 1x1 convolution, and a 3x3 convolution between two of 1x1 with twice the channels. They are
-    folded in float64.
+    The branches are a 1x1 convolution, and a 3x3 convolution between two of 1x1 with twice the
+    channels. They are folded in float64.
     """
     tensors: Tensors = {}
     for key, tensor in state.items():
@@ -67,10 +77,12 @@ def _fold_branches(state: State) -> Tensors:
 
 
 def _fold_layer(state: State, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight [out, in, 3, 3] and the bias [out], in float64, of a convolution of two branches."""
+    """Return the weight [out, in, 3, 3] and the bias [out], in float64, of a convolution of two
+    branches."""
     parts = [f"{layer}.{part}" for part in ("conv.0", "conv.1", "conv.2", "sk")]
     first, middle, last, side = (state[f"{part}.weight"].double() for part in parts)
-    first_bias, middle_bias, last_bias, side_bias = (state[f"{part}.bias"].double() for part in parts)
+    biases = [state[f"{part}.bias"].double() for part in parts]
+    first_bias, middle_bias, last_bias, side_bias = biases
     outputs, inputs = side.shape[:2]
     # A 1x1 convolution is a matrix for the channels, so the three kernels are multiplied as
     # matrices. `reshape` rejects forged shapes.

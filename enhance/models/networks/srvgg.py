@@ -1,4 +1,5 @@
-"""SRVGG: the compact network that Real-ESRGAN's authors published with their general and anime-video models."""
+"""SRVGG: the compact network that Real-ESRGAN's authors published with their general and
+anime-video models."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ ARCHITECTURE = "Compact"
 
 
 def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int = 3) -> Graph:
-    """Return SRVGGNetCompact with PReLU and `convolutions` layers between the first and the last, at scale `factor`."""
+    """Return SRVGGNetCompact with PReLU and `convolutions` layers between the first and the last,
+    at scale `factor`."""
     graph = Graph()
     image = graph.input(channels)
     trunk = image
