@@ -242,7 +242,7 @@ def guarded_site(folder: Path, *keys: str, login: bool = True) -> Iterator[Site]
     config = Config(folder / "data", page_folder=folder / "page", auth=auth, api_keys=keys, metrics=True)
     enhancer = WatchedEnhancer("cpu", config=config)
     with served(enhancer) as url:
-        yield Site(url, enhancer, folder, folder / "page")
+        yield Site(url, enhancer, folder, folder / "page" / "enhance-page")
 
 
 @contextmanager
