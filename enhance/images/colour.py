@@ -218,8 +218,10 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
 
 
 def _with_transparent_level(grey: np.ndarray, level: int) -> np.ndarray:
-    """Return grey uint16 [H, W] as four channels, because OpenCV ignores the transparent level of a
-    PNG."""
+    """Return grey uint16 [H, W] with alpha, as four channels.
+
+    OpenCV ignores the transparent level of a PNG.
+    """
     alpha = np.where(grey == level, np.uint16(0), np.uint16(_WHITE))
     return cv2.merge([grey, grey, grey, alpha])
 
@@ -260,12 +262,12 @@ def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
 
 
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Give transparent pixels the colour of the nearest visible one, in blocks of BLOCK rows [n, W,
-    C], alpha last.
+    """Give transparent pixels the colour of the nearest visible one.
 
-    Their own colour is often black or white, and upscaling would draw it into the visible edge.
-    Each block is processed with half of the ones above and below, so that memory grows with the
-    width only. Pixels without a visible one within 256 rows can stay as they are.
+    `blocks` have BLOCK rows [n, W, C], with alpha last. Their own colour is often black or white,
+    and upscaling would draw it into the visible edge. Each block is processed with half of the ones
+    above and below, so that memory grows with the width only. Pixels without a visible one within
+    256 rows can stay as they are.
     """
     source = iter(blocks)
     block = next(source)
@@ -281,8 +283,7 @@ def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
-    """Give the transparent pixels in rows [first, last) the colour of the nearest visible one in
-    the window."""
+    """Give transparent pixels in rows [first, last) the nearest visible colour in the window."""
     hidden = window[..., -1] == 0
     core = hidden[first:last]
     if not core.any() or hidden.all():
@@ -348,8 +349,10 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
 
 
 def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
-    """Convert grey [h, w, 1 or 2], uint8 or uint16, from a grey or RGB profile to the tones of
-    sRGB; alpha stays."""
+    """Convert grey from a grey or RGB profile to the tones of sRGB; alpha stays.
+
+    `values` are [h, w, 1 or 2], uint8 or uint16.
+    """
     profile = _open_profile(icc)
     if profile is None:
         return values

@@ -172,8 +172,7 @@ def decode(
 
 
 def _without_orientation(header: Header) -> Header:
-    """Return the header of the decoded pixels of a TIFF: both of its decoders apply the
-    orientation."""
+    """Return the header of decoded TIFF pixels: both decoders apply the orientation."""
     height, width = header.upright_size
     return replace(header, width=width, height=height, orientation=1)
 
@@ -226,8 +225,7 @@ def _sha256(file: BinaryIO) -> str:
 
 
 def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
-    """Yield strips of the image [n, W, 3 or 4] with the EXIF orientation of the decoded pixels
-    applied."""
+    """Yield strips [n, W, 3 or 4] with the EXIF orientation of the decoded pixels applied."""
     height, width = header.upright_size
     count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
     grey_as_colour = [0, 0, 0, 1] if pixels.has_alpha else [0, 0, 0]
@@ -325,8 +323,7 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _upright_table(table: tuple[int, ...], orientation: int) -> tuple[int, ...]:
-    """Return a quantisation table, 64 steps row by row, for the image with the EXIF orientation
-    applied."""
+    """Return a quantisation table, 64 steps row by row, for the upright image."""
     if not table or orientation < 5:
         return table
     return tuple(np.reshape(table, (8, 8)).T.ravel().tolist())
@@ -354,8 +351,7 @@ class _Parent:
         return self._received.get()
 
     def _listen(self) -> None:
-        """Read in a thread of its own, so that the process ends with its parent even while it
-        decodes."""
+        """Read in a thread, so that the process ends with its parent even while it decodes."""
         with suppress(Exception):
             while True:
                 self._received.put(pickle.load(sys.stdin.buffer))

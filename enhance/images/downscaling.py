@@ -17,14 +17,15 @@ _STRIP_ROWS = 256
 
 
 def spans(length: int, step: int, start: int = 0) -> Iterator[Span]:
-    """Yield [first, last) of parts of `step` rows from `start` to `length`; the last one can have
-    fewer."""
+    """Yield [first, last) of parts of `step` rows from `start` to `length`.
+
+    The last one can have fewer.
+    """
     return ((first, min(first + step, length)) for first in range(start, length, step))
 
 
 def widen(first: int, last: int, margin: int, length: int) -> Span:
-    """Return the span [first, last) with `margin` more rows or columns on each side, as far as
-    there are any."""
+    """Return the span with `margin` more rows or columns on each side, as far as there are any."""
     return max(first - margin, 0), min(last + margin, length)
 
 
@@ -34,14 +35,12 @@ def ceil_div(number: int, divisor: int) -> int:
 
 
 def downscaled_size(height: int, width: int, factor: int) -> Size:
-    """Return height and width after downscaling; incomplete blocks at the right and lower border
-    count."""
+    """Return height and width after downscaling; incomplete blocks at the border count."""
     return ceil_div(height, factor), ceil_div(width, factor)
 
 
 def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Return the mean of each block of `factor` x `factor` px, including incomplete blocks at the
-    border."""
+    """Return the mean of each block of `factor` x `factor` px, also of incomplete ones."""
     height, width, *channels = pixels.shape
     means = np.empty((*downscaled_size(height, width, factor), *channels), pixels.dtype)
     for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):

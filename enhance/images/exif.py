@@ -108,11 +108,11 @@ def _order(block: _Block) -> str:
 
 
 def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int, bytes]]:
-    """Return type and bytes of each intact value by its tag, of the main directory or of the one
-    that `tag` points to.
+    """Return type and bytes of each intact value of a directory by its tag.
 
-    The bytes are in the order of the block. The result is empty if the directory is missing or
-    damaged, or if its values overlap, because a copy could then be much longer than the block.
+    The directory is the main one, or the one that `tag` points to. The bytes are in the order of
+    the block. The result is empty if the directory is missing or damaged, or if its values overlap,
+    because a copy could then be much longer than the block.
     """
     values: dict[int, tuple[int, bytes]] = {}
     total = 0
@@ -155,8 +155,7 @@ def _entries(block: _Block, directory: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _subdirectory(block: _Block, tag: int) -> int | None:
-    """Return the offset of the directory that this tag of the main directory points to, if it is
-    intact."""
+    """Return the offset of an intact directory that a tag of the main directory points to."""
     with suppress(ValueError):
         for one, _, field in _entries(block, _main_directory(block)):
             if one == tag:
@@ -175,8 +174,10 @@ def _value_span(block: _Block, kind: int, start: int) -> tuple[int, int]:
 
 
 def _numbers(block: _Block, directory: int | None = None) -> dict[int, float]:
-    """Return the first number of each tag in a directory (None: the main one), as far as the block
-    is intact."""
+    """Return the first number of each tag in a directory, as far as the block is intact.
+
+    The directory is the main one if it is None.
+    """
     found: dict[int, float] = {}
     with suppress(ValueError):
         if directory is None:
@@ -266,8 +267,7 @@ def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
 
 
 def _remove_thumbnail(data: bytearray, main: int) -> None:
-    """Remove the directory after the main one, which describes the thumbnail, from a block, and the
-    thumbnail."""
+    """Remove the thumbnail, and the directory after the main one, which describes it."""
     link = main + 2 + 12 * _number(data, "H", main)
     end = link + 4
     if end > len(data):
@@ -308,8 +308,7 @@ def has_position(block: bytes | None) -> bool:
 
 
 def without_position(block: bytes) -> bytes:
-    """Remove the GPS directory, and maker notes, which can contain positions in formats of their
-    own."""
+    """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
     spans: list[tuple[int, int]] = []
     gps = _subdirectory(block, GPS_IFD)
     if gps is not None:
@@ -325,8 +324,10 @@ def without_position(block: bytes) -> bytes:
 
 
 def _with_zeros(block: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """Return the block with zeros in `spans`, each a start and a length, which can overlap or
-    exceed the block."""
+    """Return the block with zeros in `spans`.
+
+    Each span is a start and a length. They can overlap, or exceed the block.
+    """
     data = bytearray(block)
     cleared = 0
     for start, length in sorted(spans):
@@ -343,10 +344,10 @@ def with_entries(
     values: Mapping[int, _Value],
     without: Collection[int] = (),
 ) -> bytes:
-    """Set entries of the main directory, each to a type and integers, and remove the tags
-    `without`.
+    """Set entries of the main directory, and remove the tags `without`.
 
-    They are also removed from the EXIF directory. New directories at the end of the block replace
+    `values` are a type and integers by tag. The removed tags are also removed from the EXIF
+    directory. New directories at the end of the block replace
     these two.
     """
     data = bytearray(block)

@@ -55,8 +55,7 @@ def detect_format(start: bytes) -> str | None:
 
 
 def _detect_iso_media(start: bytes) -> str | None:
-    """Return the format that the first box states: its length, `ftyp`, major brand, version,
-    compatible brands."""
+    """Return the format that the brands in the first box state."""
     major = start[8:12]
     end = min(start[3], 64)
     brands = {major, *(start[offset : offset + 4] for offset in range(16, end, 4))}

@@ -123,8 +123,10 @@ class MapHeader:
 
 @dataclass(frozen=True, eq=False)
 class GainMap:
-    """A gain map in orientation 1: uint8 [h, w] or [h, w, 3], over the whole photo, and its header
-    in the file."""
+    """A gain map in orientation 1, over the whole photo, and its header in the file.
+
+    `pixels` are uint8 [h, w] or [h, w, 3].
+    """
 
     pixels: np.ndarray
     header: MapHeader
@@ -150,11 +152,11 @@ def find_attached(
     xmp: bytes | None,
     size: int,
 ) -> list[_Attached]:
-    """Return start and length of the images behind the first one of a JPEG of `size` bytes, as the
-    file states them.
+    """Return start and length of the images that a JPEG states to have behind the first one.
 
-    These are at most 4 images of at most 64 MiB, so that a crafted file does not keep the reader
-    busy. `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
+    `size` is that of the file. These are at most 4 images of at most 64 MiB, so that a crafted file
+    does not keep the reader busy. `segments` has the content of the MPF segment as "mp", and its
+    position as "mpoffset".
     """
     found: list[_Attached] = []
     for start, length in chain(_indexed_images(segments), _announced_images(xmp or b"", size)):

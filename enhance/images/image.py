@@ -99,8 +99,7 @@ class Box:
         return Box(left, top, right - left, bottom - top)
 
     def align_to_grid(self, step: int, width: int, height: int) -> Box:
-        """Return the box enlarged to whole blocks of `step` x `step` px, within an image of `width`
-        x `height`."""
+        """Return the box enlarged to whole blocks of `step` x `step` px, within an image."""
         left = self.left // step * step
         top = self.top // step * step
         right = min(ceil_div(self.left + self.width, step) * step, width)
@@ -215,15 +214,19 @@ class SourceImage:
         return _COLOUR_FACTOR * max(noise - _COLOUR_DETAIL, 0)
 
     def _colour_noise_at(self, reduction: int) -> float:
-        """Return the smaller noise of the two differences between channels, averaged down by
-        `reduction`."""
+        """Return the smaller noise of the two differences between channels.
+
+        They are averaged down by `reduction`.
+        """
         red = self._noise_of(_RED_MINUS_GREEN, reduction)
         blue = self._noise_of(_BLUE_MINUS_GREEN, reduction)
         return min(red, blue)
 
     def _noise_of(self, weights: np.ndarray, reduction: int = 1) -> float:
-        """Return the noise of the sum of the channels with `weights` [1, 3], averaged down by
-        `reduction`."""
+        """Return the noise of the sum of the channels with `weights` [1, 3].
+
+        It is averaged down by `reduction`.
+        """
         counts = np.zeros(_BINS, np.int64)
         kernel = _LAPLACIANS * (_BINS_PER_LEVEL * 255 / self.levels)
         for first, last in self._strips():
@@ -373,10 +376,10 @@ class ImageCache:
 
 
 def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the energy of the finer and of the coarser octave near strong edges, [H, W], of
-    float32 [H, W, 3].
+    """Return the energy of the finer and of the coarser octave near strong edges, [H, W].
 
-    Values within BLUR_MARGIN of the border depend on how it is continued.
+    `rgb` is float32 [H, W, 3]. Values within BLUR_MARGIN of the border depend on how it is
+    continued.
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     once = cv2.GaussianBlur(grey, (0, 0), _FINE_SIGMA)

@@ -117,10 +117,9 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
-    """Return pixels, uint8 or uint16 [H, W, C], with the type, the channels and the order of axes
-    of `image`.
+    """Return pixels with the type, the channels and the order of axes of `image`.
 
-    A tensor is on the same device.
+    `pixels` are uint8 or uint16 [H, W, C]. A tensor is on the same device.
     """
     array = _to_array(image)
     if array.ndim == 3:
@@ -138,8 +137,10 @@ def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
 
 
 def is_batch(image: object) -> bool:
-    """Return whether `image` is an array or a tensor of several images, [B, H, W, C] or [B, C, H,
-    W]."""
+    """Return whether `image` is an array or a tensor of several images.
+
+    These are [B, H, W, C] or [B, C, H, W].
+    """
     return is_array(image) and image.ndim == 4
 
 

@@ -123,8 +123,10 @@ def _codestream_of(data: bytes) -> bytes:
 
 
 def is_animated(data: bytes) -> bool:
-    """Return whether the file has several frames, or a preview frame, which pyjpegxl does not
-    support either."""
+    """Return whether the file has several frames, or a preview frame.
+
+    pyjpegxl supports neither.
+    """
     bits = _BitReader(_codestream_of(data))
     bits.read_size()
     has_only_defaults = bits.read(1)
@@ -250,8 +252,10 @@ def _predicted(icc: bytes) -> bytes:
 
 
 def _variable_length(number: int) -> bytes:
-    """Return a number in groups of 7 bits, the lowest first; all but the last have the highest bit
-    set."""
+    """Return a number in groups of 7 bits, the lowest first.
+
+    All but the last have the highest bit set.
+    """
     groups = bytearray()
     while number > 127:
         groups.append(number & 127 | 128)

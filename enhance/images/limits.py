@@ -46,16 +46,17 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def check_compression(size: int, width: int, height: int, ratio: float) -> None:
-    """Raise PictureError if `size` bytes are too few for the pixels, of which one byte contains at
-    most `ratio`."""
+    """Raise PictureError if a file has too few bytes for its pixels.
+
+    `size` is in bytes, and `ratio` the most pixels in a byte.
+    """
     if width * height > size * ratio:
         kilobytes = f"{size / 1e3:,.1f}"
         raise PictureError("image_too_few_bytes", kilobytes=kilobytes, width=width, height=height)
 
 
 def check_jpeg_markers(data: mmap.mmap | bytes, *, count_scans: bool) -> None:
-    """Follow the markers of a JPEG to the first scan, or with `count_scans` to the end of the
-    image.
+    """Follow the markers of a JPEG to the first scan, or to the end to count scans.
 
     Raises PictureError if its scans, segments or padding would keep a decoder busy for minutes.
     """

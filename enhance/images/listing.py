@@ -116,8 +116,7 @@ def _list_folder(
 
 
 def _mode(path: Path) -> int:
-    """Return the mode of a file, following links; 0 if there is none, or if a link cannot be
-    followed."""
+    """Return the mode of a file, following links; 0 if that is not possible."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -131,8 +130,10 @@ def _can_be_file(path: Path) -> bool:
 
 
 def _sort_key(found: ListedPath) -> tuple[bytes, bytes]:
-    """Return a sort key that language and file system do not change: the composed path in UTF-8,
-    and the path."""
+    """Return a sort key that language and file system do not change.
+
+    It is the composed path in UTF-8, and the path.
+    """
     place = found.relative_path.as_posix()
     composed = unicodedata.normalize("NFC", place)
     return composed.encode("utf-8", "surrogateescape"), os.fsencode(place)

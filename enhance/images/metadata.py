@@ -121,10 +121,10 @@ class Metadata:
         return replace(self, notes=(*self.notes, note))
 
     def without_large_blocks(self, limit: int = MAX_BLOCK) -> Metadata:
-        """Return the metadata without blocks over `limit` bytes and EXIF with overlapping values,
-        each with a note.
+        """Return the metadata without large blocks and EXIF with overlapping values.
 
-        The remaining blocks can be searched and changed quickly.
+        Large blocks have more than `limit` bytes. Each removal is a note. The remaining blocks can
+        be searched and changed quickly.
         """
         large = [name for name in LARGE_BLOCKS if self._is_too_large(name, limit)]
         notes = [LARGE_BLOCKS[name] for name in large]

@@ -37,10 +37,10 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
-    """Yield the tags of each directory of a TIFF or BigTIFF, which are valid only until the next
-    ones are read.
+    """Yield the tags of each directory of a TIFF or BigTIFF.
 
-    Raises any error of Pillow for other and for damaged files.
+    They are valid only until the next ones are read. Raises any error of Pillow for other and for
+    damaged files.
     """
     file.seek(0)
     head = file.read(16)

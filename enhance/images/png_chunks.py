@@ -95,8 +95,10 @@ def pixel_chunks(file: BinaryIO) -> bytes:
 
 
 def transparent_level(file: BinaryIO) -> int:
-    """Return the grey level that is transparent in a PNG without alpha channel (tRNS, section
-    11.3.1.1)."""
+    """Return the grey level that is transparent in a PNG without alpha channel.
+
+    It is in a tRNS chunk (section 11.3.1.1).
+    """
     chunk = first_chunks(scan_chunks(file))[b"tRNS"]
     return int.from_bytes(chunk_content(file, chunk), "big")
 
@@ -138,8 +140,10 @@ def read_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
 
 
 def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
-    """Yield the chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it,
-    and texts."""
+    """Yield the chunks that carry metadata.
+
+    These are pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts.
+    """
     if metadata.dpi:
         across, down = (max(1, round(dots / _INCH)) for dots in metadata.dpi)
         yield make_chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
@@ -202,10 +206,10 @@ def _read_texts(
     file: BinaryIO,
     chunks: Iterable[Chunk],
 ) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    """Return the texts (keyword, value), and the blocks stored as texts: "xmp", "exif", "iptc" and
-    so on.
+    """Return the texts (keyword, value), and the blocks that are stored as texts.
 
-    A block that is too large is replaced by spaces.
+    The names of blocks are "xmp", "exif", "iptc" and so on. A block that is too large is replaced
+    by spaces.
     """
     texts: list[tuple[str, str]] = []
     blocks: dict[str, bytes] = {}
@@ -270,8 +274,10 @@ def _text_in(kind: bytes, content: bytes, limit: int) -> str:
 
 
 def _profile_in(text: str) -> bytes:
-    """Return the block in a "Raw profile type" text of ImageMagick: a name, a length and
-    hexadecimal digits."""
+    """Return the block in a "Raw profile type" text of ImageMagick.
+
+    The text has a name, a length and hexadecimal digits.
+    """
     _, length, *digits = text.split(maxsplit=2)
     content = bytes.fromhex("".join(digits))
     if len(content) != int(length):

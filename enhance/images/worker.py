@@ -144,8 +144,7 @@ class Workers:
                 self._idle.append(_Worker(self._program))
 
     def end_idle(self, seconds: float = 0.0, keep: int = 0) -> None:
-        """End the workers that have been idle for `seconds`, except the `keep` workers that were
-        used last."""
+        """End workers that have been idle for `seconds`, except the `keep` used last."""
         oldest = time.monotonic() - seconds
         ending: list[_Worker] = []
         with self._changed:  # `_idle` is in the order of the last use.
@@ -201,8 +200,7 @@ class Workers:
             raise PictureError("image_no_reader", name=name) from error
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer to a request: Facts, variants of metadata, a SourceImage or a
-        PictureError."""
+        """Return the answer: Facts, variants of metadata, a SourceImage or a PictureError."""
         worker.wait_until_ready()
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
@@ -262,8 +260,10 @@ class _Worker:
         self.used = time.monotonic()
 
     def is_usable(self) -> bool:
-        """Return whether it is alive and was not inherited by a fork, where two processes would
-        share its pipes."""
+        """Return whether it is alive and not inherited by a fork.
+
+        After a fork, two processes would share its pipes.
+        """
         is_alive = not self._is_late and self.process.poll() is None
         return is_alive and self._owner == os.getpid()
 
@@ -329,11 +329,10 @@ class _Worker:
 
 
 def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
-    """Return an array in memory, or if it is large in a mapped file in `folder`, whose memory the
-    kernel can reclaim.
+    """Return an array in memory, or if it is large in a mapped file in `folder`.
 
-    The file has no name, and disappears with the array even if the process is killed. Raises
-    StorageError.
+    The kernel can reclaim the memory of a file. The file has no name, and disappears with the array
+    even if the process is killed. Raises StorageError.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= IN_MEMORY:

@@ -125,8 +125,7 @@ def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray
 
 
 def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Rows:
-    """Return the rows of a network's output without the steps at the borders of a JPEG's blocks,
-    float32 [n, W, 3].
+    """Return a network's output without steps at a JPEG's blocks, as float32 rows [n, W, 3].
 
     The output is `factor` times as large as `photo`. `share` of 0 to 1 is the part of the steps to
     remove.
@@ -147,12 +146,12 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
 
 
 def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: int) -> None:
-    """Remove the steps at each 8th row of `blocks`, from row `first` on, from `pixels`, `factor`
-    times as large.
+    """Remove the steps at each 8th row of `blocks`, from row `first` on, from `pixels`.
 
-    A step is the change within half a pixel of the photo on each side, minus what the slopes next
-    to it explain. At most the step of `blocks` is removed, and nothing if the two have opposite
-    signs. The removed part decreases to 0 over a pixel of the photo.
+    `pixels` are `factor` times as large. A step is the change within half a pixel of the photo on
+    each side, minus what the slopes next to it explain. At most the step of `blocks` is removed,
+    and nothing if the two have opposite signs. The removed part decreases to 0 over a pixel of the
+    photo.
     """
     near = max(factor // 2, 1)
     reach = factor + 1

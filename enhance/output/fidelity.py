@@ -103,10 +103,10 @@ class Photo:
 
 
 def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
-    """Return the rows of `compute`, which is called only for blocks of `height` rows, of which one
-    begins at `start`.
+    """Return the rows of `compute`, called only for blocks of `height` rows.
 
-    The last `cached` blocks are cached. Blocks can reach beyond the image.
+    One of the blocks begins at `start`. The last `cached` blocks are cached. Blocks can reach
+    beyond the image.
     """
 
     @lru_cache(cached)
@@ -177,8 +177,10 @@ class BaseLayer:
         return cleaned[inside], averaged[inside]
 
     def _averages(self, first: int, last: int) -> np.ndarray:
-        """Return rows of the averages of the network's output, read a few at a time because they
-        are large."""
+        """Return rows of the averages of the network's output.
+
+        It is large, so a few rows at a time are read.
+        """
         averages = np.empty((last - first, self.photo.width, 3), np.float32)
         for low in range(first, last, _AVERAGED_ROWS):
             high = min(low + _AVERAGED_ROWS, last)
@@ -191,8 +193,7 @@ class BaseLayer:
 
 @cache
 def _up_and_down(factor: int) -> np.ndarray:
-    """Return the filter [5] that has the effect of upscaling by `factor` and averaging down again,
-    along one side."""
+    """Return the filter [5] with the effect of upscaling by `factor` and averaging down again."""
     point = np.eye(5, dtype=np.float32)[2:3]
     upscaled = cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC)
     return upscaled.reshape(5, factor).mean(1)
@@ -217,8 +218,7 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
 
 
 def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
-    """Return C, the part of D to add: its structure where the result has texture, else its low
-    frequencies."""
+    """Return C, the part of D to add: structure where there is texture, else low frequencies."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
     spread = _grey(_variance(averages, _TEXTURE_RADIUS))
     textured = _in_colour(spread / (spread + smoothness / 2))
@@ -243,8 +243,7 @@ def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
 
 
 def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
-    """Return G, the photo without detail that is no more than noise, sharpened according to its
-    softness."""
+    """Return G, the photo without detail that is no more than noise, sharpened if it is soft."""
     noise = max(degradation.noise, 0.5) ** 2
     radius = _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
@@ -261,8 +260,7 @@ def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
 
 
 def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
-    """Return how much detail to keep, 0 to 1, from the variances of image and noise (after Lee
-    1980)."""
+    """Return the share of detail to keep, from the variances of image and noise (Lee 1980)."""
     signal = np.maximum(variance - noise, 0)
     return signal / (signal + noise / 2)
 
@@ -412,8 +410,10 @@ class FidelityMeter:
             self._measure(end, end - METER_HALO)  # The measure of a row needs the rows below it.
 
     def _measure(self, end: int, last: int) -> None:
-        """Measure the rows before `last`, of which the averages before row `end` are known, and
-        drop those."""
+        """Measure the rows before `last`, and drop what is no longer needed.
+
+        `end` is the first row whose averages are missing.
+        """
         box = self._box
         top = max(self._measured, box.top)
         bottom = min(last, box.top + box.height)
@@ -457,8 +457,7 @@ class FidelityMeter:
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
 
     def _find_worst(self, parts: np.ndarray, top: int) -> None:
-        """Find the largest weighted ratio in `parts`, those of the pixels of the box from row `top`
-        on."""
+        """Find the largest weighted ratio in `parts`, the pixels of the box from row `top` on."""
         rows = self._rows_of_places
         columns = self._columns_of_places
         first_row = max(rows.start, top)
@@ -494,11 +493,10 @@ def _in_decibels(ratio: float) -> float:
 
 
 def _places(first: int, count: int, length: int) -> range:
-    """Return which of the rows [first, first + count) of a photo with `length` rows can be the
-    worst place.
+    """Return which rows of a part can be the worst place of a photo of `length` rows.
 
-    Near the border, the mean around a pixel covers fewer pixels, which would make it the worst
-    place too often.
+    The part has the rows [first, first + count). Near the border, the mean around a pixel covers
+    fewer pixels, which would make it the worst place too often.
     """
     inside = range(max(first, _SHAPE_RADIUS), min(first + count, length - _SHAPE_RADIUS))
     return inside or range(first, first + count)
@@ -514,12 +512,12 @@ def _shape_errors(
     result: np.ndarray,
     noise: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return two variances around each pixel [n, W], minus that of the noise: of the photo and of
-    its error in shape.
+    """Return the variance of a photo and of its error in shape around each pixel [n, W].
 
-    `photo` and `result` are float32 [n, W, 3]. They are compared in grey, because the noise was
-    measured in the grey image. Brightness does not count. The contrast of the result is multiplied
-    by the best factor within `_CONTRASTS`, and the rest of the difference is the error.
+    That of the noise is subtracted from both. `photo` and `result` are float32 [n, W, 3]. They are
+    compared in grey, because the noise was measured in the grey image. Brightness does not count.
+    The contrast of the result is multiplied by the best factor within `_CONTRASTS`, and the rest of
+    the difference is the error.
     """
     photo = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     result = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)

@@ -209,8 +209,10 @@ class Encoding:
         return notes + left
 
     def converts_to_srgb(self, icc: bytes | None) -> bool:
-        """Return whether colours with this profile become 8-bit sRGB: a lossy JPEG XL keeps no
-        other profile."""
+        """Return whether colours with this profile become 8-bit sRGB.
+
+        A lossy JPEG XL keeps no other profile.
+        """
         if self.format != "jxl" or self.lossless:
             return False
         return "sRGB" not in (profile_name(icc) or "sRGB")
@@ -297,8 +299,7 @@ def export(
 def _exported_metadata(
     variants: Mapping[str, Metadata], encoding: Encoding, origin: Origin, has_gain_map: bool
 ) -> Metadata:
-    """Return the metadata of the output file, from the metadata of the PNG, with or without the
-    label."""
+    """Return the metadata of the output file, with or without the label."""
     wanted = variants[encoding.metadata]
     exported, _ = fit_to_format(wanted, encoding.format, has_gain_map=has_gain_map)
     if origin.source_type is None:
@@ -330,8 +331,10 @@ def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> 
 
 @dataclass(frozen=True)
 class _Source:
-    """What is encoded: the finished PNG, and `metadata`, `mark` (empty for none) and `gain_map` of
-    the new file."""
+    """What is encoded: the finished PNG, and the metadata of the new file.
+
+    `mark` is empty for none.
+    """
 
     image: PngReader
     encoding: Encoding
@@ -416,10 +419,10 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
 
 
 def _write_jpeg_photo(file: BinaryIO, source: _Source, attached: bytes) -> bytes:
-    """Write strips of whole blocks, each of them a restart interval, up to the end marker; return
-    the head.
+    """Write a JPEG up to its end marker, and return its head.
 
-    `attached` is the gain map behind the JPEG; it can be empty.
+    Each strip of whole blocks is a restart interval. `attached` is the gain map behind the JPEG; it
+    can be empty.
     """
     image = source.image
     height, width = image.size
@@ -451,8 +454,10 @@ def _write_jpeg_photo(file: BinaryIO, source: _Source, attached: bytes) -> bytes
 
 
 def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
-    """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one
-    comment."""
+    """Return Pillow's options for metadata and profile.
+
+    It has none for IPTC and for more than one comment.
+    """
     metadata = source.metadata
     xmp = metadata.xmp
     segments = []
@@ -475,8 +480,10 @@ def _jpeg_metadata(source: _Source, attached: bytes) -> dict[str, Any]:
 
 
 def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]:
-    """Return a JPEG's head with another height and a restart interval, and its scan without the end
-    marker."""
+    """Return a JPEG's head and its scan.
+
+    The head has another height, and a restart interval; the scan has no end marker.
+    """
     head = _START_OF_IMAGE
     position = len(head)
     marker = 0
@@ -494,8 +501,10 @@ def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]
 
 
 def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
-    """Write a format that is encoded in one piece, one image at a time: the memory check is for
-    one."""
+    """Write a format that is encoded in one piece, one image at a time.
+
+    The memory check is for one.
+    """
     encoders = {"webp": _encode_webp, "avif": _encode_avif, "jxl": _encode_jxl}
     encode = encoders[source.encoding.format]
     while not _ONE_PIECE.acquire(timeout=_POLL_SECONDS):
@@ -656,8 +665,10 @@ def _in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
 
 
 def _on_background(values: np.ndarray, level: int) -> np.ndarray:
-    """Return grey or colour with alpha, uint8 or uint16, over an 8-bit level as uint8 [n, W, 1 or
-    3], rounded once."""
+    """Return grey or colour over an 8-bit level, uint8 [n, W, 1 or 3], rounded once.
+
+    `values` have alpha last, and are uint8 or uint16.
+    """
     levels = int(np.iinfo(values.dtype).max)
     background = np.uint64(levels // 255 * level)
     colour = values[..., :-1].astype(np.uint64)

@@ -16,8 +16,7 @@ LIMIT = 720
 
 
 class LiveView:
-    """The result of a run as far as it has been computed, and at the end its `overview` with its
-    colour profile.
+    """The result of a run as far as it has been computed, and at the end its `overview`.
 
     The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3
     or 4]; it is shown darkened where there is no result yet.

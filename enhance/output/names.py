@@ -58,8 +58,10 @@ class ResultNames:
         self.folder = folder
 
     def candidates(self, path: Path, source: Path) -> Iterator[Path]:
-        """Yield `path` and numbered ones that are free or contain a result of `source`, which can
-        be of any request."""
+        """Yield `path` and numbered ones that are free or contain a result of `source`.
+
+        The result can be of any request.
+        """
         input_sha256 = _sha256(source)
         for number in itertools.count(1):
             candidate = _numbered(path, number)
@@ -125,8 +127,10 @@ def _folded_stem(path: Path) -> str:
 
 
 def _fold(name: str) -> str:
-    """Return the same text for names that are one file on some system: they differ in case or in
-    composition."""
+    """Return the same text for names that are one file on some system.
+
+    They differ in case or in composition.
+    """
     folded = unicodedata.normalize("NFC", name).casefold()  # This can decompose letters.
     return unicodedata.normalize("NFC", folded)
 

@@ -146,8 +146,7 @@ class PngWriter:
         self._chunk_rows += len(rows)
 
     def _filter(self, values: np.ndarray) -> np.ndarray:
-        """Return rows of bytes [n, B] with the filter Up (PNG specification, section 9), uint8 [n,
-        1 + B].
+        """Return rows of bytes [n, B] with the filter Up, uint8 [n, 1 + B] (section 9).
 
         The first row of a chunk has the filter None, so that the chunk does not depend on the one
         before.
@@ -188,8 +187,10 @@ def create_png(path: Path, form: PngFormat) -> Iterator[PngWriter]:
 
 
 def encode_png(array: np.ndarray, *, icc: bytes | None = None, mark: bytes | None = None) -> bytes:
-    """Return an image as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4
-    channels."""
+    """Return an image as the bytes of a PNG.
+
+    `array` is uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels.
+    """
     if array.ndim == 2:
         array = array[..., None]
     height, width, channels = array.shape

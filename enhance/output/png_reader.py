@@ -159,8 +159,10 @@ def read_region(
     box: Box,
     step: int = 1,
 ) -> np.ndarray:
-    """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px, [h, w,
-    channels]."""
+    """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px.
+
+    The result is [h, w, channels].
+    """
     columns = slice(box.left, box.left + box.width)
     rows_at_once = max(step, _REGION_ROWS // step * step)
     parts = []

@@ -46,10 +46,10 @@ class Origin:
 
 
 def marked_ending(start: bytes, mark: bytes) -> bytes:
-    """Return the last bytes of a file with this mark; `start` is its first 16 bytes, which show the
-    format.
+    """Return the last bytes of a file with this mark.
 
-    Other programs ignore the mark and remove it when they save a changed image.
+    `start` is its first 16 bytes, which show the format. Other programs ignore the mark and remove
+    it when they save a changed image.
     """
     if start.startswith(SIGNATURE):
         return make_chunk(b"enHA", mark) + END

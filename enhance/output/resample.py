@@ -62,8 +62,10 @@ def result_size(settings: Settings, height: int, width: int) -> Size:
 
 
 def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings, with the largest possible size if theirs is too large for an image of
-    `height` x `width`."""
+    """Return the settings, with the largest possible size if theirs is too large.
+
+    The image has `height` x `width` px.
+    """
     error = _size_error(settings, height, width)
     if error and error.key == "size_large":
         return with_possible_size(settings, height, width)
@@ -71,10 +73,10 @@ def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
 
 
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings with the possible size that is nearest to theirs, for an image of
-    `height` x `width`.
+    """Return the settings with the possible size that is nearest to theirs.
 
-    A print keeps its size and gets another resolution, in whole dpi, if one is possible.
+    The image has `height` x `width` px. A print keeps its size and gets another resolution, in
+    whole dpi, if one is possible.
     """
     error = _size_error(settings, height, width)
     if error is None:
@@ -93,8 +95,10 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
 
 
 def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings of a print with the largest possible size at its resolution, of the same
-    shape."""
+    """Return the settings of a print with the largest possible size of the same shape.
+
+    Its resolution stays.
+    """
     error = _size_error(settings, height, width)
     if error is None or error.key != "size_large":
         return settings
@@ -117,8 +121,10 @@ def _size_error(settings: Settings, height: int, width: int) -> SettingsError | 
 
 
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
-    """Return the side of a print that determines the size of an image: its setting, its cm, and the
-    image's pixels."""
+    """Return the side of a print that determines the size of an image.
+
+    It is a setting, its cm, and the image's pixels.
+    """
     across = settings.print_width
     down = settings.print_height
     if across and down and (across > down) != (width > height):  # The paper is turned.
@@ -132,16 +138,17 @@ def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, flo
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
-    """Return the maximum scale of a result of an image; beyond the network's, its pixels are
-    limited too."""
+    """Return the maximum scale of a result; beyond the network's, its pixels are limited too."""
     limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
     limit = max(network_scale(settings), limit)
     return min(largest_scale(settings), limit)
 
 
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
-    """Return whether a result of an image of this size is larger than the network's, so that it
-    needs a second one."""
+    """Return whether a result needs a second pass, because it is larger than the network's.
+
+    The image has `height` x `width` px.
+    """
     max_height, max_width = _scale_size(height, width, network_scale(settings))
     new_height, new_width = result_size(settings, height, width)
     return new_height > max_height or new_width > max_width
@@ -184,11 +191,10 @@ def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
 
 
 def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) -> np.ndarray:
-    """Return the rows [first, last) of an image of `height` rows upscaled bicubically by `factor`,
-    float32.
+    """Return the rows [first, last) of an image upscaled bicubically by `factor`, float32.
 
-    Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the border is repeated. Values can
-    overshoot.
+    The image has `height` rows. Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the
+    border is repeated. Values can overshoot.
     """
     low, high = widen(first // factor, ceil_div(last, factor), _HALO, height)
     rows = source(low, high).astype(np.float32)
@@ -199,11 +205,10 @@ def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) 
 
 
 def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
-    """Return the rows [first, last) of `plane` [H, W] or [H, W, C] upscaled to the grid's size, in
-    its own type.
+    """Return the rows [first, last) of `plane` upscaled to the grid's size, in its own type.
 
-    It is upscaled by the network's factor and resampled like the network's output, so that both are
-    aligned.
+    `plane` is [H, W] or [H, W, C]. It is upscaled by the network's factor and resampled like the
+    network's output, so that both are aligned.
     """
 
     def plane_rows(first: int, last: int) -> np.ndarray:
@@ -299,8 +304,7 @@ class Grid:
         return self._resample(source, first, last, self.reduce)
 
     def rows_of_input(self, source: Rows, first: int, last: int) -> np.ndarray:
-        """Return the same as `rows` from a source of `factor` times the size of the image, not of
-        its averages."""
+        """Return what `rows` does, from `factor` times the image itself, not of its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
         return self._resample(source, first, last, 1)
@@ -358,8 +362,7 @@ class _Axis:
         factor: int,
         reduce: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return for rows [first, last) of the result of the part the source ones that they cover,
-        and their weights.
+        """Return for rows of the part's result the source ones that they cover, and their weights.
 
         The source is `factor` times the size of the part, averaged down by `reduce`.
         """
@@ -378,8 +381,10 @@ def weighted_sums(
     weights: np.ndarray,
     axis: int,
 ) -> np.ndarray:
-    """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any
-    request."""
+    """Return weighted sums along an axis.
+
+    They are added tap by tap, so that a row is bit for bit the same in any request.
+    """
     shape = list(rows.shape)
     shape[axis] = len(positions)
     result = np.zeros(shape, np.float32)
@@ -392,8 +397,10 @@ def weighted_sums(
 
 @lru_cache(maxsize=8)
 def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights,
-    which sum to 1."""
+    """Return for each new pixel the old ones that it covers, and their weights.
+
+    Both are [new_length, taps], and the weights of a pixel sum to 1.
+    """
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
     low = borders[:-1, None]

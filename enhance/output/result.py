@@ -35,8 +35,7 @@ _STRIP = 64
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a preset adds to the network: haze that is removed before it, restored faces that are
-    added after it."""
+    """What a preset adds to the network: haze removed before it, faces restored after it."""
 
     haze: Haze | None = None
     faces: Faces | None = None
@@ -223,13 +222,13 @@ def write_png(
     thumbnail: Thumbnail | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[str, dict[str, float]]:
-    """Write the result to `path` atomically; return its SHA-256, and the seconds of `tuning` and of
-    `encode`.
+    """Write the result to `path` atomically.
 
-    `meter` and `thumbnail` receive the same rows. The file states its origin: `signature`, the
-    input's checksum and the measured fidelity. Its XMP labels the result of a network as
-    machine-enhanced: as a composite with generated content if faces were restored or the fidelity
-    is low. Raises StorageError, and Cancelled if `stop` is set.
+    Returns its SHA-256, and the seconds of `tuning` and of `encode`. `meter` and `thumbnail`
+    receive the same rows. The file states its origin: `signature`, the input's checksum and the
+    measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite
+    with generated content if faces were restored or the fidelity is low. Raises StorageError, and
+    Cancelled if `stop` is set.
     """
     image = result.image
     dpi = result.settings.dpi

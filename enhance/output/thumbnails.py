@@ -39,11 +39,11 @@ class FinishedRows(Protocol):
 
 
 class Thumbnail:
-    """A small version of an image of `height` x `width`, built from strips [n, width, C] from top
-    to bottom.
+    """A small version of an image, built from strips [n, width, C] from top to bottom.
 
-    `size` (height, width) must not be larger than the image; by default no side is longer than
-    `limit`. `pixels`, uint8 RGB or RGBA, are black or transparent where no strip has arrived.
+    The image has `height` x `width` px. `size` (height, width) must not be larger than the image;
+    by default no side is longer than `limit`. `pixels`, uint8 RGB or RGBA, are black or transparent
+    where no strip has arrived.
     """
 
     def __init__(
@@ -98,8 +98,7 @@ def _halve(strip: np.ndarray, size: Size) -> np.ndarray:
 
 
 def to_screen(pixels: np.ndarray) -> np.ndarray:
-    """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, or to RGBA if there is an alpha
-    channel."""
+    """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, with alpha to RGBA."""
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
     if pixels.ndim == 3 and pixels.shape[2] > 2:
@@ -133,8 +132,7 @@ def small_size(width: int, height: int, limit: int) -> Size:
 
 
 def whole_image(image: SourceImage, size: Size) -> np.ndarray:
-    """Return the image at `size` (height, width), uint8 RGB or RGBA, without a copy at its own
-    size."""
+    """Return the image at `size`, uint8 RGB or RGBA, without a copy at its own size."""
     if image.alpha is None:
         return resize_for_screen(image.rgb, size)
     colour = _resize(image.rgb, size)
@@ -143,11 +141,10 @@ def whole_image(image: SourceImage, size: Size) -> np.ndarray:
 
 
 def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
-    """Return where an image, uint8 [h, w, 3 or 4], has the most detail: shares of its width and
-    height, 0 to 1.
+    """Return where an image has the most detail: shares of its width and height, 0 to 1.
 
-    This is the maximum of the mean absolute Laplacian over a sixth of the longer side, with less
-    weight at the border.
+    `pixels` are uint8 [h, w, 3 or 4]. This is the maximum of the mean absolute Laplacian over a
+    sixth of the longer side, with less weight at the border.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
@@ -190,8 +187,10 @@ def _pillow_image(pixels: np.ndarray) -> Image.Image:
 
 
 def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
-    """Return uint8 RGB as a JPEG without visible artifacts, RGBA as a PNG, and the extension of the
-    format."""
+    """Return an encoded image, and the extension of its format.
+
+    RGB becomes a JPEG without visible artifacts, RGBA a PNG.
+    """
     data = io.BytesIO()
     image = Image.fromarray(pixels)
     if pixels.shape[2] == 4:
@@ -202,8 +201,10 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str
 
 
 def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
-    """Save uint8 RGB or RGBA as `encode_for_screen` encodes it; return `path` with the format's
-    extension."""
+    """Save uint8 RGB or RGBA as `encode_for_screen` does.
+
+    Returns `path` with the extension of the format.
+    """
     content, extension = encode_for_screen(pixels, icc)
     path = path.with_suffix(extension)
     path.write_bytes(content)
@@ -237,8 +238,10 @@ def save_small_result(result: Path, path: Path, limit: int) -> Path:
 
 
 def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
-    """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG with at most `limit` px per
-    side."""
+    """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG.
+
+    No side is longer than `limit` px.
+    """
     data = io.BytesIO()
     image = Image.fromarray(resize_to_fit(pixels[..., :3], limit))
     image.save(data, "JPEG", quality=80)

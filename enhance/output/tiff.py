@@ -52,8 +52,7 @@ _Entry: TypeAlias = tuple[int, bytes]
 
 @dataclass(frozen=True)
 class _Layout:
-    """The numbers of a TIFF as `struct` denotes them: their byte order, counts of entries, and
-    offsets.
+    """The numbers of a TIFF as `struct` denotes them: byte order, counts and offsets.
 
     `offset_type` is the type of an offset in an entry. The offset of the main directory is at
     `main_offset`.
@@ -115,8 +114,10 @@ def write_tiff(
 
 
 def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
-    """Write the directories of an EXIF block into a BigTIFF, except the main one, whose entries are
-    returned."""
+    """Write the directories of an EXIF block into a BigTIFF.
+
+    The entries of the main one are returned instead.
+    """
     entries = _read_little_endian(exif)
     for tag in {EXIF_IFD, GPS_IFD} & entries.keys():
         values = _read_little_endian(exif, tag)
@@ -127,8 +128,10 @@ def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
 
 
 def _read_little_endian(exif: bytes, tag: int | None = None) -> dict[int, _Entry]:
-    """Return the values of a directory in the byte order of a BigTIFF, because Pillow reads no
-    other one."""
+    """Return the values of a directory in the byte order of a BigTIFF.
+
+    Pillow reads no other one.
+    """
     entries = read_directory(exif, tag)
     if not exif.startswith(b"MM"):
         return entries
@@ -150,8 +153,7 @@ def _predict(rows: np.ndarray, order: str) -> bytes:
 
 
 def _image_entries(form: PngFormat, layout: _Layout, rows_per_strip: int) -> dict[int, _Entry]:
-    """Return the entries that describe the pixels, and the blocks of metadata that EXIF does not
-    contain."""
+    """Return the entries of the pixels, and of the metadata that EXIF does not contain."""
     shorts = {
         258: [form.bits] * form.channels,
         259: [8],  # deflate
@@ -175,8 +177,10 @@ def _image_entries(form: PngFormat, layout: _Layout, rows_per_strip: int) -> dic
 
 
 def _write_directory(file: BinaryIO, entries: Mapping[int, _Entry], layout: _Layout) -> int:
-    """Write values and directory, each at an even offset as TIFF 6.0 demands; return the offset of
-    the directory."""
+    """Write values and directory, and return the offset of the directory.
+
+    TIFF 6.0 demands even offsets.
+    """
     field_size = struct.calcsize("=" + layout.offset)
     packed = [layout.pack(layout.count, len(entries))]
     for tag, (kind, value) in sorted(entries.items()):

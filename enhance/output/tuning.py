@@ -97,11 +97,10 @@ class Tuning:
         return without_steps(self.network, self.photo, settings.factor, share)
 
     def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
-        """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is
-        below a half.
+        """Return rows with the colour of the photo where alpha is below a half.
 
-        The network does not receive alpha, so the colour of nearly transparent pixels counts as
-        much as any other.
+        The photo is upscaled premultiplied by alpha. The network does not receive alpha, so the
+        colour of nearly transparent pixels counts as much as any other.
         """
 
         def premultiplied(first: int, last: int) -> np.ndarray:
@@ -123,8 +122,7 @@ class Tuning:
         return rows + weight * (colour - rows)
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
-        """Return rows of the network's output mixed with the base layer, float32 in the photo's own
-        levels."""
+        """Return rows of the output mixed with the base layer, float32 in the photo's levels."""
         rows = self._smooth_network(first, last).astype(np.float32)
         if self._base is not None:
             base = enlarge_rows(self._base, self.photo.height, self.settings.factor, first, last)
@@ -139,10 +137,10 @@ class Tuning:
 
 
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
-    """Apply contrast, saturation and sharpness; the first two never clip a value that was not
-    clipped before.
+    """Apply contrast, saturation and sharpness.
 
-    Sharpness is an unsharp mask on the luma, so that edges get no colour fringes.
+    The first two never clip a value that was not clipped before. Sharpness is an unsharp mask on
+    the luma, so that edges get no colour fringes.
     """
     coloured = rows
     if settings.contrast != 1 or settings.saturation != 1:
@@ -162,8 +160,10 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
 
 
 def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
-    """Apply contrast to values of 0..1: the slope at middle grey, above 1 as an S-curve that stays
-    within 0..1."""
+    """Apply contrast to values of 0..1.
+
+    It is the slope at middle grey, above 1 as an S-curve that stays within 0..1.
+    """
     if contrast <= 1:
         return contrast * colour + np.float32((1 - contrast) / 2)
     from_middle = 2 * colour - 1
