@@ -39,6 +39,8 @@ _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
 _REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES}
 _LONGEST_NAME = 120
 _PARTIAL_FILES = ".enhance-*.part"
+_PAGE_FOLDER = re.compile(r"[0-9a-f]{32}")
+"""The random name of a folder of the page. A link elsewhere is an unfinished copy of a result."""
 _IN_USE_SECONDS = 60
 _ITEMS = """
     SELECT inode, max(bytes), max(used), max(used) > ? OR max(path IN (SELECT path FROM leases))
@@ -210,8 +212,10 @@ class DataFolder:
         for inode in inodes:
             links = db.execute("SELECT path, source FROM files WHERE inode = ?", (inode,)).fetchall()
             if not any(source for _, source in links):
-                for key, _ in links:  # Its folder also has other images of the same result.
-                    shutil.rmtree((self.folder / key).parent, ignore_errors=True)
+                for key, _ in links:
+                    folder = (self.folder / key).parent
+                    if _PAGE_FOLDER.fullmatch(folder.name):  # It also has other images of the same result.
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:
         """Delete all links to a file. Return whether it is gone."""

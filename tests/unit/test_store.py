@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from unittest.mock import Mock
@@ -14,7 +15,7 @@ from enhance.errors import PictureError, StorageError
 from enhance.processes import temporary_path
 from enhance.store import Reservation, TaskStore
 
-from .stored_results import add_result, files_of, set_age, set_last_use
+from .stored_results import add_entry, add_result, files_of, set_age, set_last_use
 
 
 @pytest.fixture
@@ -106,6 +107,19 @@ def test_expired_files_are_deleted_and_a_copied_result_has_a_new_retention_perio
 
     assert not store.result_path(old).exists()
     assert store.find("a" * 64) == store.finished_info(copied)
+
+
+def test_a_result_that_is_removed_while_it_is_copied_costs_no_other_result(store):
+    removed, other = add_result(store, content=b"removed"), add_result(store, "b" * 64)
+    entry = add_entry(store, state="done", name="photo.png", sha256="c" * 64, settings={}, task_id=removed)
+    copy = temporary_path(store.result_path(store.new_id()))
+    os.link(store.result_path(removed), copy)
+
+    store.remove([entry])
+
+    assert not store.result_path(removed).exists()
+    assert copy.read_bytes() == b"removed"
+    assert store.find("b" * 64) == store.finished_info(other)
 
 
 IN_USE_UNTIL_INPUT = """
