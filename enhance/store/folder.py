@@ -26,7 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..errors import StorageError
-from ..files import check_writable, storage_errors
+from ..files import MARKER, check_writable, storage_errors
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag
 from ..output.formats import Encoding
 from ..output.names import shorten
@@ -39,8 +39,6 @@ _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
 _REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES}
 _LONGEST_NAME = 120
 _PARTIAL_FILES = ".enhance-*.part"
-_PAGE_FOLDER = re.compile(r"[0-9a-f]{32}")
-"""The random name of a folder of the page. A link elsewhere is an unfinished copy of a result."""
 _IN_USE_SECONDS = 60
 _ITEMS = """
     SELECT inode, max(bytes), max(used), max(used) > ? OR max(path IN (SELECT path FROM leases))
@@ -203,7 +201,10 @@ class DataFolder:
         return relative.as_posix().encode("utf-8", "backslashreplace").decode()
 
     def _delete_sources(self, db: sqlite3.Connection, sources: Iterable[str]) -> None:
-        """Delete what was made from these checksums and tasks and is no longer needed, and the page's links to it."""
+        """Delete what was made from these checksums and tasks and is no longer needed, and the page's links to it.
+
+        The page's folders are deleted as a whole, so no other found files must be listed, such as an unfinished copy.
+        """
         inodes = set[str]()
         for source in [*sources, *sources]:  # twice, because other files are needed until their result is deleted
             for key, inode in db.execute("SELECT path, inode FROM unneeded WHERE source = ?", (source,)).fetchall():
@@ -214,7 +215,7 @@ class DataFolder:
             if not any(source for _, source in links):
                 for key, _ in links:
                     folder = (self.folder / key).parent
-                    if _PAGE_FOLDER.fullmatch(folder.name):  # It also has other images of the same result.
+                    if not (folder / MARKER).exists():  # a folder for this link and other images of the same result
                         shutil.rmtree(folder, ignore_errors=True)
 
     def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:

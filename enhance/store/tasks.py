@@ -177,7 +177,7 @@ class TaskStore(DataFolder):
         Links to them in the page's folder are deleted, too. Raises StorageError.
         """
         sources = {one for entry in entries for one in (entry.id, entry.sha256, entry.task_id) if one}
-        found = list(self._found_files())
+        found = list(self.page_files())
         with self.database.transaction() as db:
             self._list_found(db, found)
             for entry in entries:
