@@ -133,7 +133,7 @@ def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
     border."""
     others = image.icc, image.metadata.exif, image.metadata.xmp
     height, width, _ = rgb.shape
-    return (image.bytes - sum(len(one) for one in others if one)) / (height * width)
+    return (image.bytes - sum(len(content) for content in others if content)) / (height * width)
 
 
 def _blur(samples: np.ndarray) -> float:

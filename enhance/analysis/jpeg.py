@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from .samples import blocks_of, cosines
@@ -154,7 +153,7 @@ def _grid_of(light: np.ndarray) -> tuple[int, int]:
 
 def _grid_across(light: np.ndarray) -> int:
     """Return the column, 0 to 7, at which blocks of 8 px begin, in squares [n, h, w]."""
-    steps = np.abs(cv2.subtract(light[..., 1:], light[..., :-1]))
+    steps = np.abs(np.diff(light))
     neighbours = (steps[..., :-2] + steps[..., 2:]) / 2
     excess = np.maximum(steps[..., 1:-1] - neighbours, 0).mean((0, 1))
     phases = [float(excess[phase::8].mean()) for phase in range(8)]

@@ -122,8 +122,8 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
 def _differences(blocks: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Return the differences between two channels of blocks [m, 3, side, side], with the noise of
     one channel."""
-    one, other = _pairs(blocks, usable)
-    return (one - other) / np.sqrt(np.float32(2))
+    first, second = _pairs(blocks, usable)
+    return (first - second) / np.sqrt(np.float32(2))
 
 
 def _pairs(values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,8 +151,8 @@ def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg
     differences = _differences(blocks, usable)
     least = 0.0
     if len(differences) >= _FEWEST:
-        one, other = _pairs(blocks.mean((2, 3)), usable)
-        _, least = _noise_without_texture(differences, (one + other) / 2)
+        first, second = _pairs(blocks.mean((2, 3)), usable)
+        _, least = _noise_without_texture(differences, (first + second) / 2)
     if finest > _TEXTURE * fine:
         least = max(least, finest)
     return min(noise, least)
@@ -183,8 +183,7 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
 def _noise_by_laplacians(planes: np.ndarray) -> np.ndarray:
     """Return the response of each plane [n, 8, 8] to crossed Laplacians, which is its noise if it
     has no texture."""
-    down = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
-    crossed = down[:, :, 2:] - 2 * down[:, :, 1:-1] + down[:, :, :-2]
+    crossed = np.diff(np.diff(planes, 2, axis=1), 2, axis=2)
     # The squares of the 9 weights add up to 36.
     return np.sqrt(np.square(crossed).mean((1, 2))) / 6
 

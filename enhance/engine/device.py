@@ -192,25 +192,25 @@ class Transfer:
 
     def _to_host(self, *tensors: torch.Tensor) -> Callable[[], Sequence[np.ndarray]]:
         if self._stream is None:
-            arrays = [one.cpu().numpy() for one in tensors]
+            arrays = [tensor.cpu().numpy() for tensor in tensors]
             return lambda: arrays
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             pinned = [
-                torch.empty(one.shape, dtype=one.dtype, pin_memory=True).copy_(
-                    one,
+                torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(
+                    tensor,
                     non_blocking=True,
                 )
-                for one in tensors
+                for tensor in tensors
             ]
             copied = torch.cuda.Event()
             copied.record(self._stream)
-        for one in tensors:
-            one.record_stream(self._stream)
+        for tensor in tensors:
+            tensor.record_stream(self._stream)
 
         def wait() -> Sequence[np.ndarray]:
             copied.synchronize()
-            return [one.numpy() for one in pinned]
+            return [tensor.numpy() for tensor in pinned]
 
         return wait
 

@@ -49,8 +49,10 @@ class RowStatistics:
         """Add the rows [n, W, C] from row `first` on."""
         values = rows.float()
         mean = values.mean(1)  # [n, C]
-        self._rows[0, first : first + len(rows)] = mean
-        self._rows[1, first : first + len(rows)] = (values - mean.unsqueeze(1)).square_().mean(1)
+        deviations = values - mean.unsqueeze(1)
+        means, variances = self._rows
+        means[first : first + len(rows)] = mean
+        variances[first : first + len(rows)] = deviations.square_().mean(1)
 
     def total(self) -> torch.Tensor:
         """Return mean and variance over all rows, [2, 1, C]."""
@@ -114,7 +116,8 @@ class PhasedStream:
     ) -> torch.Tensor:
         """Return the next output rows as `Stream.step` does, none before the last phase."""
         if self.current.finished and not self.finished:
-            self.statistics |= {place: one.total() for place, one in self._measured.items()}
+            for place, measured in self._measured.items():
+                self.statistics[place] = measured.total()
             self._phase += 1
             self.current = self._begin(self._phases[self._phase])
         output = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -245,5 +246,6 @@ def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
     chunks = [chunk for window in windows for chunk in window.chunks]
     tensors = [tensor for tensor in (*chunks, rows) if len(tensor)]
     with torch.inference_mode():
-        maxima = [torch.linalg.vector_norm(one, math.inf, dtype=torch.float32) for one in tensors]
+        maximum = partial(torch.linalg.vector_norm, ord=math.inf, dtype=torch.float32)
+        maxima = [maximum(tensor) for tensor in tensors]
         return bool(torch.stack(maxima).isfinite().all())

@@ -223,7 +223,7 @@ class Stream:
             if step.finished or self.finished:
                 return None
             # The foremost one, because all others wait for it.
-            strip = next((one for one in self._strips if one not in step.carried), None)
+            strip = next((strip for strip in self._strips if strip not in step.carried), None)
             if strip is None:
                 last = self._strips[-1] if self._strips else None
                 strip = Strip(before=last)
@@ -477,5 +477,5 @@ def run_in_threads(count: int, work: Callable[[], object]) -> None:
             run()
     finally:
         torch.set_num_threads(cores)  # A thread that sets it also sets it for its caller.
-    for one in others:
-        one.result()
+    for future in others:
+        future.result()

@@ -159,7 +159,8 @@ def _read_pytorch(path: Path) -> Detected:
         if not state.keys().isdisjoint(marks):
             raise WeightsError("weights_add_unsupported", file=file, network=network)
     architecture = _architecture(state, file)
-    module = next((one for one in NETWORKS.values() if architecture.id == one.ARCHITECTURE), None)
+    modules = {module.ARCHITECTURE: module for module in NETWORKS.values()}
+    module = modules.get(architecture.id)
     if module is None:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
     try:

@@ -110,7 +110,8 @@ def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
     note = read_note(folder / f"{name}.tried.json")
     if not isinstance(note, list):
         return []
-    return [one for one in note if isinstance(one, dict) and one.keys() == {"source", "error"}]
+    entries = [entry for entry in note if isinstance(entry, dict)]
+    return [entry for entry in entries if entry.keys() == {"source", "error"}]
 
 
 def read_origin(path: Path) -> str:

@@ -95,7 +95,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
 def is_writable(folder: Path) -> bool:
     """Return whether files can be written to `folder`, or to its nearest existing parent if it does
     not exist."""
-    nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 

@@ -1,8 +1,8 @@
 """Read ncnn's .param and .bin files.
 
-A .param file is text: a magic number, two counts, then one layer a line in execution order: `type
-name inputs outputs blob... key=value...`. A .bin file has the weights of those layers in the same
-order, without names or separators.
+A .param file is text: a magic number, two counts, then one layer a line in execution order:
+`type name inputs outputs blob... key=value...`. A .bin file has the weights of those layers in the
+same order, without names or separators.
 """
 
 from __future__ import annotations
@@ -226,14 +226,15 @@ class _Reader:
         """Store one value for each channel of a node."""
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
-    def combine(self, operation: str, one: int, other: int, factor: float = 1.0) -> int:
-        """Return the node of `one * other` or `one + factor * other`."""
-        first, second = self.graph.nodes[one], self.graph.nodes[other]
-        if (first.channels, first.scale) != (second.channels, second.scale):
+    def combine(self, operation: str, first: int, second: int, factor: float = 1.0) -> int:
+        """Return the node of `first * second` or `first + factor * second`."""
+        one = self.graph.nodes[first]
+        other = self.graph.nodes[second]
+        if one.channels != other.channels or one.scale != other.scale:
             raise ValueError("two blobs of different sizes")
         if operation == "multiply":
-            return self.graph.append(Multiply, one, other)
-        return self.graph.add(other, one, factor)
+            return self.graph.append(Multiply, first, second)
+        return self.graph.add(second, first, factor)
 
 
 # Each function returns the blob of a layer. NotImplementedError means that the layer is not
@@ -241,7 +242,7 @@ class _Reader:
 
 
 def _input(reader: _Reader, layer: _Layer) -> Blob:
-    first = next((one for one in reader.layers if one.kind == "Convolution"), None)
+    first = next((layer for layer in reader.layers if layer.kind == "Convolution"), None)
     if reader.graph.nodes or first is None:
         raise NotImplementedError
     _, inputs, _ = _convolution_shape(first)
@@ -398,7 +399,7 @@ def _interp(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(all(layer.get(number) == "0" for number in (3, 4, 5)))  # no fixed size
     source = reader.node(layer.inputs[0])
     (output,) = layer.outputs
-    readers = [(one.kind, one.get(1)) for one in reader.layers if output in one.inputs]
+    readers = [(other.kind, other.get(1)) for other in reader.layers if output in other.inputs]
     if factor == 2 and readers == [("Convolution", "3")]:
         reader.doubled.add(output)
     elif factor > 1:

@@ -135,9 +135,9 @@ def ensure(
 
 def _joined(name: str, parts: Sequence[Located], folder: Path) -> Located:
     """Return the location of a pair, with the checksum, sources and licences of both files."""
-    sha256 = hashlib.sha256("".join(one.sha256 for one in parts).encode()).hexdigest()
-    sources = dict.fromkeys(one.source for one in parts)
-    licences = dict.fromkeys(one.licence for one in parts)
+    sha256 = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
+    sources = dict.fromkeys(part.source for part in parts)
+    licences = dict.fromkeys(part.licence for part in parts)
     return Located(name, folder, sha256, " · ".join(sources), " · ".join(licences))
 
 

@@ -277,6 +277,6 @@ def _write_record(models: Mapping[str, Model], folder: Path) -> None:
 def _quote(value: str | int) -> str:
     """Return a TOML value. Characters of a file name that cannot be printed are replaced."""
     if isinstance(value, str):
-        value = "".join(one if one.isprintable() else "?" for one in value)
+        value = "".join(character if character.isprintable() else "?" for character in value)
     # Strings and integers have the same form in JSON and TOML.
     return json.dumps(value, ensure_ascii=False)

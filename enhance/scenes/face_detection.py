@@ -172,7 +172,9 @@ def _scaled_size(width: float, height: float, scale: float = 1.0) -> tuple[int, 
 
 def _rotation_matrix(degrees: float) -> np.ndarray:
     angle = np.radians(degrees)
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:

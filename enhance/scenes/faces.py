@@ -297,9 +297,9 @@ def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int
     (centre,) = transform(back, np.array([_CENTRE]))
     # Half the size of the bounding box of the rotated ellipse.
     reach = np.sqrt(((back[:, :2] * _OUTER) ** 2).sum(axis=1))
-    left, top = np.floor(centre - reach).astype(int)
-    right, bottom = (np.ceil(centre + reach) + 1).astype(int)
-    return max(int(top), 0), min(int(bottom), height), max(int(left), 0), min(int(right), width)
+    left, top = np.floor(centre - reach).astype(int).tolist()
+    right, bottom = (np.ceil(centre + reach) + 1).astype(int).tolist()
+    return max(top, 0), min(bottom, height), max(left, 0), min(right, width)
 
 
 def _shifted(span: slice, distance: int) -> slice:
@@ -317,10 +317,12 @@ def _warp(patch: FacePatch, rows: slice, columns: slice) -> tuple[np.ndarray, np
     across = a * x + b * y + c
     down = d * x + e * y + f
     size = len(patch.pixels) / CROP
+    x = (across + 0.5) * size - 0.5
+    y = (down + 0.5) * size - 0.5
     restored = cv2.remap(
         patch.pixels.astype(np.float32),
-        ((across + 0.5) * size - 0.5).astype(np.float32),
-        ((down + 0.5) * size - 0.5).astype(np.float32),
+        x.astype(np.float32),
+        y.astype(np.float32),
         interpolation=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
