@@ -57,7 +57,7 @@ def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
     """
     entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
     if not entries:
-        raise EnhanceError("entry_gone")
+        raise EnhanceError("api_not_your_run")
     if is_running(tasks, entries):
         raise EnhanceError("entry_running")
     tasks.remove(entries)

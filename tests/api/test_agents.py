@@ -115,7 +115,7 @@ def test_an_agent_follows_lists_cancels_and_forgets_its_jobs(site):
     assert (entry["id"], entry["state"], entry["task_id"]) == ("agent-job-1", "done", infos[0]["task_id"])
     assert entry["thumbnail"] is None, "models would read every byte"
     assert answer_to(site.url, "runs", {}).structuredContent["answer"] == []
-    assert "no longer in your list" in error_of(site.url, "forget", {"id": "agent-job-1"})
+    assert "has this id" in error_of(site.url, "forget", {"id": "agent-job-1"})
     cancelled = answer_to(site.url, "cancel", {"job": "agent-job-2"}, **owner)
     assert cancelled.structuredContent["answer"]["state"] == "cancelled"
     assert "was cancelled" in error_of(site.url, "enhance", {**arguments, "job": "agent-job-2"}, **owner)

@@ -325,11 +325,11 @@ def test_nobody_else_can_follow_cancel_or_forget_a_job(site: Site, owner: Client
         for other in (stranger, without_key):
             assert other.predict(job=name, api_name="/cancel")["known"] is False
             assert entries(other) == []
-            with pytest.raises(AppError, match="no longer in your list"):
+            with pytest.raises(AppError, match="has this id"):
                 other.predict(id=name, api_name="/forget")
     _, info = job.result()
     for other in (stranger, without_key):
-        with pytest.raises(AppError, match="no longer in your list"):
+        with pytest.raises(AppError, match="has this id"):
             other.predict(id=name, api_name="/forget")
         with pytest.raises(AppError, match="was cancelled"):  # Their own job of this name, which they cancelled.
             other.predict(image=image, job=name, api_name="/enhance", **OPTIONS)
@@ -366,7 +366,7 @@ def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(sit
 
     assert entries(owner) == []
     assert [path for path in tasks.folder.rglob("*") if made_from(path, info)] == []
-    with pytest.raises(AppError, match="no longer in your list"):
+    with pytest.raises(AppError, match="has this id"):
         owner.predict(id=name, api_name="/forget")
     assert owner.predict(**call)[1]["task_id"] != info["task_id"]
 
