@@ -1,6 +1,7 @@
 """Times of a data folder with many results: `python -m docs.measure_store [COUNT]`.
 
-It prints the start with an intact and with a missing database, the search for a result, and a clean-up.
+It prints the start with an intact and with a missing database, the search for a result, and a
+clean-up.
 """
 
 from __future__ import annotations

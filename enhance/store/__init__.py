@@ -15,7 +15,8 @@ __all__ = ["Entry", "Reservation", "TaskStore", "download_name", "report_name"]
 
 
 def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
-    """Return the file name of a download: photo-4x.png, photo-3000px.png, photo-12mp.png or photo-30x20cm.png."""
+    """Return the file name of a download: photo-4x.png, photo-3000px.png, photo-12mp.png or
+    photo-30x20cm.png."""
     size = f"{settings.scale or network_scale(settings):.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"

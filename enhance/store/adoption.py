@@ -1,4 +1,4 @@
-"""The files of a data folder without a database: of an earlier version, or with a damaged database."""
+"""The files of a data folder without a database, or with a damaged one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from .listing import list_file, source_of
 from .results import add_result, read_facts, read_info
 
 _IN_USE_SECONDS = 3600
-"""Files count as in use so long, because the damaged database listed which of them other processes use."""
+"""Files count as in use so long, because the damaged database listed which of them other processes
+use."""
 _PATTERNS = ("uploads/*/*", "processed/*.png", "network/*.raw", "reports/*.pdf", "encoded/*")
 
 
 def adopt_files(db: sqlite3.Connection, folder: Path) -> None:
-    """List the files that the program has made, whose content shows it. Files of others are not listed.
+    """List the files that the program has made, whose content shows it.
 
-    These are results with their `info`, inputs whose folder has their checksum, and what was made from them. The
-    entries of an earlier version are files, which are deleted with their copy in the database.
+    Files of others are not listed.
+
+    These are results with their `info`, inputs whose folder has their checksum, and what was made
+    from them. The entries of an earlier version are files, which are deleted with their copy in the
+    database.
     """
     used = time.time() + _IN_USE_SECONDS
     sources = set[str]()
@@ -50,7 +54,8 @@ def adopt_files(db: sqlite3.Connection, folder: Path) -> None:
 
 
 def _sources_of(png: Path) -> set[str]:
-    """Return the task, the input and the output of a result, which an earlier version can have made."""
+    """Return the task, the input and the output of a result, which an earlier version can have
+    made."""
     facts = read_facts(png)
     with suppress(KeyError, TypeError):
         if facts is not None:
@@ -61,5 +66,6 @@ def _sources_of(png: Path) -> set[str]:
 def _files_in(folder: Path, pattern: str) -> Iterator[Path]:
     """Yield the readable files of this pattern that are not behind a symbolic link."""
     for path in folder.glob(pattern):
-        if path.is_file() and not path.is_symlink() and not path.parent.is_symlink() and os.access(path, os.R_OK):
+        is_link = path.is_symlink() or path.parent.is_symlink()
+        if path.is_file() and not is_link and os.access(path, os.R_OK):
             yield path

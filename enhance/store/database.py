@@ -1,4 +1,5 @@
-"""The SQLite database of a data folder: its tables, its transactions, and its replacement when it is damaged."""
+"""The SQLite database of a data folder: its tables, its transactions, and its replacement when it
+is damaged."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 from ..errors import StorageError
@@ -20,40 +22,47 @@ log = logging.getLogger(__name__)
 
 _MIGRATIONS = (
     """
-    -- `source` is the checksum or the task that a file was made from, and empty for files that `_found_files` yields.
+    -- `source` is the checksum or the task that a file was made from, and empty for files that
+    -- `_found_files` yields.
     -- Links to one file have the same `inode`. A file with `used` in the future is in use.
     CREATE TABLE files (
-        path TEXT PRIMARY KEY, source TEXT NOT NULL, inode TEXT NOT NULL, bytes INTEGER NOT NULL, used REAL NOT NULL
+        path TEXT PRIMARY KEY, source TEXT NOT NULL, inode TEXT NOT NULL, bytes INTEGER NOT NULL,
+        used REAL NOT NULL
     );
     CREATE INDEX files_by_source ON files (source);
     CREATE INDEX files_by_inode ON files (inode);
 
     -- A lease is one use of several files by a process.
-    CREATE TABLE leases (lease TEXT NOT NULL, path TEXT NOT NULL, process TEXT NOT NULL, began REAL NOT NULL);
+    CREATE TABLE leases (
+        lease TEXT NOT NULL, path TEXT NOT NULL, process TEXT NOT NULL, began REAL NOT NULL
+    );
     CREATE INDEX leases_by_path ON leases (path);
 
     -- `input` and `output` are checksums, `path` and `network` are files.
     CREATE TABLE results (
-        task_id TEXT PRIMARY KEY, path TEXT NOT NULL, signature TEXT NOT NULL, dpi INTEGER, finished TEXT NOT NULL,
-        input TEXT NOT NULL, output TEXT, network TEXT NOT NULL
+        task_id TEXT PRIMARY KEY, path TEXT NOT NULL, signature TEXT NOT NULL, dpi INTEGER,
+        finished TEXT NOT NULL, input TEXT NOT NULL, output TEXT, network TEXT NOT NULL
     );
     CREATE INDEX results_by_path ON results (path);
     CREATE INDEX results_by_signature ON results (signature);
     CREATE INDEX results_by_input ON results (input);
     CREATE INDEX results_by_output ON results (output);
     CREATE INDEX results_by_network ON results (network);
-    CREATE TRIGGER delete_result AFTER DELETE ON files BEGIN DELETE FROM results WHERE path = OLD.path; END;
+    CREATE TRIGGER delete_result AFTER DELETE ON files BEGIN
+        DELETE FROM results WHERE path = OLD.path;
+    END;
 
     -- `facts` is the entry as JSON.
     CREATE TABLE entries (
-        whose TEXT NOT NULL, id TEXT NOT NULL, sha256 TEXT NOT NULL, task_id TEXT, used REAL NOT NULL,
-        facts TEXT NOT NULL, PRIMARY KEY (whose, id)
+        whose TEXT NOT NULL, id TEXT NOT NULL, sha256 TEXT NOT NULL, task_id TEXT,
+        used REAL NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (whose, id)
     );
     CREATE INDEX entries_by_id ON entries (id);
     CREATE INDEX entries_by_sha256 ON entries (sha256);
     CREATE INDEX entries_by_task ON entries (task_id);
 
-    -- Files that no entry, no result and no process needs. They are deleted with the entries that they were made for.
+    -- Files that no entry, no result and no process needs. They are deleted with the entries
+    -- that they were made for.
     CREATE VIEW unneeded AS SELECT path, source, inode FROM files
         WHERE path NOT IN (SELECT path FROM leases) AND CASE substr(path, 1, instr(path, '/') - 1)
             WHEN 'processed' THEN NOT EXISTS (SELECT 1 FROM entries WHERE task_id = source)
@@ -82,11 +91,13 @@ _files = WeakSet["Database"]()
 
 
 class Database:
-    """The database in `folder`, or in memory without a folder. `fill` adds the known files to a new one.
+    """The database in `folder`, or in memory without a folder.
 
-    It is checked when it is opened. If it is damaged, it stays in the folder and a newer one is used. The names contain
-    the time: SQLite deletes the log of a database by its name, so a name must not be used again while a process has the
-    database open.
+    `fill` adds the known files to a new one.
+
+    It is checked when it is opened. If it is damaged, it stays in the folder and a newer one is
+    used. The names contain the time: SQLite deletes the log of a database by its name, so a name
+    must not be used again while a process has the database open.
     """
 
     def __init__(self, folder: Path | None, fill: Callable[[sqlite3.Connection], object]):
@@ -99,7 +110,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection for a transaction that no other thread or process interrupts. Raises StorageError."""
+        """Yield the connection for a transaction that no other thread or process interrupts.
+
+        Raises StorageError.
+        """
         try:
             with self._lock:
                 connection = self._current()
@@ -122,9 +136,9 @@ class Database:
                 try:
                     self._connection = _open(self._path)
                 except sqlite3.DatabaseError as error:
-                    if type(error) is not sqlite3.DatabaseError:  # The subclasses are not about damage.
-                        raise
-                    text = "The database %s is damaged (%s), so it is created again from the stored results"
+                    if type(error) is not sqlite3.DatabaseError:
+                        raise  # The subclasses are not about damage.
+                    text = "The database %s is damaged (%s). It is created again from the results"
                     log.warning(text, self._path.name, error)
                     self._path = self._create(self._folder)
                     self._connection = _open(self._path)
@@ -132,8 +146,9 @@ class Database:
         return self._connection
 
     def _create(self, folder: Path) -> Path:
-        """Create a database with all known files, which is complete when it appears in the folder."""
-        newest, number = self._newest(), time.time_ns()
+        """Create a database with all known files. It is complete when it appears in the folder."""
+        newest = self._newest()
+        number = time.time_ns()
         if newest is not None:  # The clock can have been set back.
             number = max(number, int(newest.stem.rpartition("-")[2]) + 1)
         path = folder / _NAME.format(number)
@@ -167,7 +182,8 @@ class Database:
 
 
 def _close_files() -> None:
-    """Close all databases before a fork, because a forked process can neither use nor close a connection."""
+    """Close all databases before a fork, because a forked process can neither use nor close a
+    connection."""
     for database in list(_files):
         database.close()
 
@@ -195,20 +211,25 @@ def _creation_lock(folder: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Return a connection to an intact database, updated to this version. Raises StorageError and sqlite3.Error."""
+    """Return a connection to an intact database, updated to this version.
+
+    Raises StorageError and sqlite3.Error.
+    """
     connection = _connect(str(path))
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
             raise StorageError("newer_data", folder=path.parent)
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok" or not version:  # before the next statement, which waits for a lock if the file is empty
+        # Before the next statement, which waits for a lock if the file is empty.
+        if state != "ok" or not version:
             raise sqlite3.DatabaseError(state if version else "the file is empty")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageError("no_file_locks", folder=path.parent)
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA secure_delete = ON")  # Names and thumbnails that a user removes are overwritten.
+        # Names and thumbnails that a user removes are overwritten.
+        connection.execute("PRAGMA secure_delete = ON")
         _migrate(connection)
     except BaseException:
         connection.close()
@@ -218,14 +239,16 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _create(name: str) -> sqlite3.Connection:
     connection = _connect(name)
-    connection.execute("PRAGMA journal_mode = MEMORY")  # A killed process leaves no file next to an unfinished one.
+    # A killed process leaves no journal next to its unfinished database.
+    connection.execute("PRAGMA journal_mode = MEMORY")
     _migrate(connection)
     return connection
 
 
 def _connect(name: str) -> sqlite3.Connection:
     # Each transaction holds the lock of its Database, so any thread can use the connection.
-    return sqlite3.connect(name, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    options: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
+    return sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

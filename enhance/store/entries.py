@@ -61,7 +61,8 @@ def delete_entry(db: sqlite3.Connection, entry: Entry) -> None:
 
 
 def parse_entry(text: str | bytes) -> Entry | None:
-    """Return the entry of this JSON; None if it is damaged, or if its settings do not exist any more."""
+    """Return the entry of this JSON; None if it is damaged, or if its settings do not exist any
+    more."""
     with suppress(ValueError, KeyError, TypeError, AttributeError, EnhanceError):
         values = json.loads(text)
         values["settings"].pop("print_fit", None)

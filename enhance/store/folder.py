@@ -43,16 +43,19 @@ _IN_USE_SECONDS = 60
 _ITEMS = """
     SELECT inode, max(bytes), max(used), max(used) > ? OR max(path IN (SELECT path FROM leases))
     FROM files GROUP BY inode ORDER BY max(used)"""
-"""All links to a file with its bytes, its last use and whether it is in use, the one used longest ago first."""
+"""All links to a file with its bytes, its last use and whether it is in use, the one used longest
+ago first."""
 
 
 class DataFolder:
-    """The files of a data folder with a retention period of `hours` and a limit of `max_disk` bytes, if there is one.
+    """The files of a data folder with a retention period of `hours` and a limit of `max_disk`
+    bytes, if there is one.
 
-    Only `clean` deletes expired files. A server calls it regularly. Files in use are not deleted, even if another
-    process uses them. The database of a temporary folder is in memory.
+    Only `clean` deletes expired files. A server calls it regularly. Files in use are not deleted,
+    even if another process uses them. The database of a temporary folder is in memory.
 
-    `page_files` yields the page's files, which count towards the limit, with the times of their last use.
+    `page_files` yields the page's files, which count towards the limit, with the times of their
+    last use.
     """
 
     def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
@@ -65,7 +68,8 @@ class DataFolder:
         self.uploads, self.processed, self.network, self.reports, self.encoded = self._folders
         database_folder = None if self.temporary else self.folder
         self.database = Database(database_folder, lambda db: adopt_files(db, self.folder))
-        self._reserving, self._reserved = threading.Lock(), 0
+        self._reserving = threading.Lock()
+        self._reserved = 0
         self.page_files: Callable[[], Iterable[tuple[Path, float]]] = tuple
 
     def prepare(self) -> None:
@@ -83,7 +87,10 @@ class DataFolder:
             pass
 
     def close(self) -> None:
-        """Close the database and delete a temporary folder. The next call opens the database of a data folder again."""
+        """Close the database and delete a temporary folder.
+
+        The next call opens the database of a data folder again.
+        """
         self.database.close()
         if self.temporary is not None:
             self.temporary.cleanup()
@@ -103,30 +110,40 @@ class DataFolder:
         return self.encoded / f"{sha256}-{encoding}{encoding.file_format.ending}"
 
     def upload_path(self, sha256: str, name: str) -> Path:
-        """Return the path of an input. The name is sanitised to one path component of limited length."""
+        """Return the path of an input.
+
+        The name is sanitised to one path component of limited length.
+        """
         plain = re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name).strip(". ") or "image"
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (shorten(stem, _LONGEST_NAME) + shorten(suffix, 12))
 
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:
-        """Prevent the deletion of these files inside the block, which can also create them. Raises StorageError.
+        """Prevent the deletion of these files inside the block, which can also create them.
 
-        Files that are created in the block belong to the program. The retention period of all begins again at its end.
+        Raises StorageError.
+
+        Files that are created in the block belong to the program. The retention period of all
+        begins again at its end.
         """
-        lease, now = secrets.token_hex(8), time.time()
+        lease = secrets.token_hex(8)
+        now = time.time()
         keys = [self._key(path) for path in paths]
         new = [self._key(path) for path in paths if not os.path.lexists(path)]
         with self.database.transaction() as db:
             for key in keys:
-                db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease, key, this_process(), now))
-            for key in new:  # Listed before they exist, so that they are deleted even if this process is killed.
+                values = (lease, key, this_process(), now)
+                db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", values)
+            # Listed before they exist, so that they are deleted even if this process is killed.
+            for key in new:
                 values = (key, source_of(key), key, 0, now)
                 db.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?)", values)
         try:
             yield
         finally:
-            with suppress(StorageError), self.database.transaction() as db:  # A lease ends with its process at last.
+            # If this fails, the lease ends together with its process.
+            with suppress(StorageError), self.database.transaction() as db:
                 db.execute("DELETE FROM leases WHERE lease = ?", (lease,))
                 for key in keys:
                     is_listed = db.execute("SELECT 1 FROM files WHERE path = ?", (key,)).fetchone()
@@ -150,15 +167,18 @@ class DataFolder:
         return fits
 
     def clean(self, coming: int = 0) -> bool:
-        """Delete partial files of ended processes, expired files, and the oldest files beyond the disk limit.
+        """Delete partial files of ended processes, expired files, and the oldest files beyond the
+        disk limit.
 
-        Return whether `coming` more bytes fit. If they cannot fit, files are only deleted down to the limit. Raises
-        StorageError.
+        Return whether `coming` more bytes fit. If they cannot fit, files are only deleted down to
+        the limit. Raises StorageError.
         """
         for folder in self._writable_folders():
             remove_leftovers(folder)
-        found, now = list(self._found_files()), time.time()
-        expiry, coming = now - self._hours * 3600, coming + self._reserved
+        found = list(self._found_files())
+        now = time.time()
+        expiry = now - self._hours * 3600
+        coming += self._reserved
         with self.database.transaction() as db:
             self._list_found(db, found)
             _end_leases_of_ended_processes(db)
@@ -176,7 +196,7 @@ class DataFolder:
         return fits and total <= self._max_disk
 
     def _found_files(self) -> Iterator[tuple[Path, float]]:
-        """Yield the files that are not listed when they are made, with the times of their last use."""
+        """Yield the files that are not listed when they are made, and when they were last used."""
         in_use = time.time() + _IN_USE_SECONDS
         for folder in self._writable_folders():
             yield from ((path, in_use) for path in folder.glob(_PARTIAL_FILES))
@@ -196,27 +216,36 @@ class DataFolder:
         yield from (path for path in self.uploads.glob("*") if not path.is_symlink())
 
     def _key(self, path: Path) -> str:
-        """Return the text for a file in the database: its path, relative to the data folder if it is there."""
+        """Return the text for a file in the database: its path, relative to the data folder if it
+        is there."""
         relative = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
         return relative.as_posix().encode("utf-8", "backslashreplace").decode()
 
     def _delete_sources(self, db: sqlite3.Connection, sources: Iterable[str]) -> None:
-        """Delete what was made from these checksums and tasks and is no longer needed, and the page's links to it.
+        """Delete what was made from these checksums and tasks and is no longer needed, and the
+        page's links to it.
 
-        The page's folders are deleted as a whole, so no other found files must be listed, such as an unfinished copy.
+        The page's folders are deleted as a whole, so no other found files must be listed, such as
+        an unfinished copy.
         """
         inodes = set[str]()
-        for source in [*sources, *sources]:  # twice, because other files are needed until their result is deleted
-            for key, inode in db.execute("SELECT path, inode FROM unneeded WHERE source = ?", (source,)).fetchall():
+        query = "SELECT path, inode FROM unneeded WHERE source = ?"
+        # Twice, because other files are needed until their result is deleted.
+        for source in [*sources, *sources]:
+            for key, inode in db.execute(query, (source,)).fetchall():
                 if self._delete(db, key):
                     inodes.add(inode)
+        query = "SELECT path, source FROM files WHERE inode = ?"
         for inode in inodes:
-            links = db.execute("SELECT path, source FROM files WHERE inode = ?", (inode,)).fetchall()
+            links = db.execute(query, (inode,)).fetchall()
             if not any(source for _, source in links):
                 for key, _ in links:
-                    folder = (self.folder / key).parent
-                    if not (folder / MARKER).exists():  # a folder for this link and other images of the same result
-                        shutil.rmtree(folder, ignore_errors=True)
+                    self._delete_page_folder((self.folder / key).parent)
+
+    def _delete_page_folder(self, folder: Path) -> None:
+        """Delete the folder of a link, which also has other images of the same result."""
+        if not (folder / MARKER).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:
         """Delete all links to a file. Return whether it is gone."""
@@ -225,12 +254,15 @@ class DataFolder:
         return all(deleted)
 
     def _delete(self, db: sqlite3.Connection, key: str) -> bool:
-        """Delete a listed file, the `.json` of a result, and a folder that is empty then. Return whether it is gone."""
+        """Delete a listed file, the `.json` of a result, and a folder that is empty then.
+
+        Return whether it is gone.
+        """
         path = self.folder / key
         with suppress(OSError):
             path.unlink(missing_ok=True)
             db.execute("DELETE FROM files WHERE path = ?", (key,))
-            if path.parent == self.processed:  # If this fails, the `.json` is no result, because it has no PNG.
+            if path.parent == self.processed:  # If this fails, the `.json` alone is no result.
                 path.with_suffix(".json").unlink(missing_ok=True)
             if path.parent.parent != self.folder:
                 path.parent.rmdir()
@@ -238,6 +270,7 @@ class DataFolder:
 
 
 def _end_leases_of_ended_processes(db: sqlite3.Connection) -> None:
-    for process, began in db.execute("SELECT process, max(began) FROM leases GROUP BY process").fetchall():
+    query = "SELECT process, max(began) FROM leases GROUP BY process"
+    for process, began in db.execute(query).fetchall():
         if has_ended(process, began):
             db.execute("DELETE FROM leases WHERE process = ?", (process,))

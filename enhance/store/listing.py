@@ -9,7 +9,10 @@ from pathlib import Path
 
 
 def list_file(db: sqlite3.Connection, folder: Path, key: str, source: str, used: float) -> None:
-    """List an existing file with its bytes, and update it if it is listed. A result includes its `.json`."""
+    """List an existing file with its bytes, and update it if it is listed.
+
+    A result includes its `.json`.
+    """
     path = folder / key
     info = path.with_suffix(".json")
     with suppress(OSError):
@@ -22,5 +25,6 @@ def list_file(db: sqlite3.Connection, folder: Path, key: str, source: str, used:
 
 
 def source_of(key: str) -> str:
-    """Return what a file was made from, by its path: `source` in `source/name`, `source-key.raw` or `source.png`."""
+    """Return what a file was made from, by its path: `source` in `source/name`, `source-key.raw` or
+    `source.png`."""
     return re.split("[/.-]", key)[1]

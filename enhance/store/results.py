@@ -13,7 +13,8 @@ from ..info import Info, network_key_of
 
 
 def add_result(db: sqlite3.Connection, info: Info) -> None:
-    task_id, checksum = info["task_id"], info["input"]["sha256"]
+    task_id = info["task_id"]
+    checksum = info["input"]["sha256"]
     values = (
         task_id,
         f"processed/{task_id}.png",
@@ -28,7 +29,8 @@ def add_result(db: sqlite3.Connection, info: Info) -> None:
 
 
 def read_facts(png: Path) -> dict[str, Any] | None:
-    """Return what is stored about the result at this path; None if it is damaged or of another program."""
+    """Return what is stored about the result at this path; None if it is damaged or of another
+    program."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         facts = json.loads(png.with_suffix(".json").read_text("utf-8"))
         if facts["task_id"] == png.stem:
@@ -37,12 +39,14 @@ def read_facts(png: Path) -> dict[str, Any] | None:
 
 
 def read_info(png: Path) -> Info | None:
-    """Return the info of a finished task; None if a file is damaged or of a version that stored other values."""
+    """Return the info of a finished task; None if a file is damaged or of a version that stored
+    other values."""
     facts: Any = read_facts(png)
     with suppress(OSError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError, EnhanceError):
-        if facts["settings"].pop("print_fit", None) in ("border", "crop"):  # a print of an earlier version
-            return None
-        network_key_of(facts)  # raises an error without the values that a later run or a deletion needs
+        if facts["settings"].pop("print_fit", None) in ("border", "crop"):
+            return None  # a print of an earlier version
+        # Raises an error without the values that a later run or a deletion needs.
+        network_key_of(facts)
         is_complete = facts["status"] == "done" and facts["output"]["bytes"] == png.stat().st_size
         return facts if is_complete and facts["signature"] else None
     return None

@@ -55,7 +55,10 @@ class TaskStore(DataFolder):
         return secrets.token_hex(16)
 
     def keep_upload(self, source: Path, name: str, sha256: str, size: int) -> Path:
-        """Copy an input of `size` bytes into the store. Raises StorageError, and PictureError if it has changed."""
+        """Copy an input of `size` bytes into the store.
+
+        Raises StorageError, and PictureError if it has changed.
+        """
 
         def copy(temporary: Path) -> None:
             shutil.copyfile(source, temporary)
@@ -64,17 +67,27 @@ class TaskStore(DataFolder):
 
         place = self.upload_path(sha256, name)
         with self.using(place):
-            # The folder is named by the checksum. Files are not synced, so a power failure can leave another size.
+            # The folder is named by the checksum. Files are not synced, so a power failure can
+            # leave another size.
             if not place.exists() or place.stat().st_size != size:
                 write_atomically(place, copy)
         return place
 
     def finish(self, task_id: str, info: Info) -> None:
-        """Write the info of a result, which completes the task. Removes the result if that fails."""
-        text, png = json.dumps(info, ensure_ascii=False, indent=1), self.result_path(task_id)
-        data = text.encode("utf-8", "backslashreplace")  # The name of the input can have bytes that are no text.
+        """Write the info of a result, which completes the task.
+
+        Removes the result if that fails.
+        """
+        png = self.result_path(task_id)
+        text = json.dumps(info, ensure_ascii=False, indent=1)
+        # The name of the input can have bytes that are no text.
+        data = text.encode("utf-8", "backslashreplace")
+
+        def write(temporary: Path) -> None:
+            temporary.write_bytes(data)
+
         try:
-            write_atomically(png.with_suffix(".json"), lambda temporary: temporary.write_bytes(data), durable=True)
+            write_atomically(png.with_suffix(".json"), write, durable=True)
             with self.database.transaction() as db:
                 add_result(db, info)
         except StorageError:
@@ -86,7 +99,8 @@ class TaskStore(DataFolder):
                 self.clean()
 
     def info(self, task_id: str) -> Info | None:
-        """Return the info of a finished task, or None if the result does not exist or the file is damaged."""
+        """Return the info of a finished task, or None if the result does not exist or the file is
+        damaged."""
         with self.database.transaction() as db:
             is_known = db.execute("SELECT 1 FROM results WHERE task_id = ?", (task_id,)).fetchone()
         return read_info(self.result_path(task_id)) if is_known else None
@@ -99,8 +113,9 @@ class TaskStore(DataFolder):
         return info
 
     def find(self, signature: str, dpi: int | None = None) -> Info | None:
-        """Return the info of the newest intact result with this signature and resolution, or None."""
-        query = "SELECT task_id FROM results WHERE signature = ? AND dpi IS ? ORDER BY finished DESC"
+        """Return the info of the newest intact result of this signature and resolution, or None."""
+        query = """
+            SELECT task_id FROM results WHERE signature = ? AND dpi IS ? ORDER BY finished DESC"""
         with self.database.transaction() as db:
             found = db.execute(query, (signature, dpi)).fetchall()
         for (task_id,) in found:
@@ -108,7 +123,8 @@ class TaskStore(DataFolder):
             if info is not None and self._is_intact(info):
                 return info
             log.warning("The stored result %s is damaged and is not used again", task_id)
-            with self.database.transaction() as db:  # Its files stay until their retention period ends.
+            # Its files stay until their retention period ends.
+            with self.database.transaction() as db:
                 db.execute("DELETE FROM results WHERE task_id = ?", (task_id,))
         return None
 
@@ -120,7 +136,8 @@ class TaskStore(DataFolder):
 
     def copy_result(self, task_id: str, path: Path) -> None:
         """Link or copy a finished result to `path`. Raises StorageError."""
-        write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
+        result = self.result_path(task_id)
+        write_atomically(path, lambda temporary: link_or_copy(result, temporary), durable=True)
 
     def save_entry(self, entry: Entry) -> None:
         """Write an entry of the recent results. Raises StorageError."""
@@ -130,7 +147,8 @@ class TaskStore(DataFolder):
             self.running.add((entry.whose, entry.id))
 
     def end_entry(self, entry: Entry, state: str, *, task_id: str | None = None, thumbnail: str = "") -> None:
-        """Record the final state of a run, or remove its entry if `state` is empty or the disk is full."""
+        """Record the final state of a run, or remove its entry if `state` is empty or the disk is
+        full."""
         self.running.discard((entry.whose, entry.id))
         with suppress(StorageError):
             if state:
@@ -153,7 +171,8 @@ class TaskStore(DataFolder):
         return "interrupted"  # Earlier versions had several names for it.
 
     def is_running(self, entry: Entry) -> bool:
-        """Return whether the run of an entry is in progress, whatever a full disk has left in its entry."""
+        """Return whether the run of an entry is in progress, whatever a full disk has left in its
+        entry."""
         if entry.process == this_process():
             return (entry.whose, entry.id) in self.running
         return is_process_alive(entry.process)
@@ -165,14 +184,15 @@ class TaskStore(DataFolder):
                 delete_entry(db, entry)
 
     def runs(self, whose: str) -> list[list[Entry]]:
-        """Return the recent results of a user, newest first, with the files of a batch in one list."""
+        """Return the recent results of a user, newest first, each batch as one list."""
         with self.database.transaction() as db:
             found = db.execute("SELECT facts FROM entries WHERE whose = ?", (whose,)).fetchall()
         entries = (parse_entry(facts) for (facts,) in found)
         return group_runs(entry for entry in entries if entry is not None)
 
     def remove(self, entries: Sequence[Entry]) -> None:
-        """Delete runs, their inputs and all files made from them, unless other entries or results need them.
+        """Delete runs, their inputs and all files made from them, unless other entries or results
+        need them.
 
         Links to them in the page's folder are deleted, too. Raises StorageError.
         """
@@ -181,7 +201,8 @@ class TaskStore(DataFolder):
         with self.database.transaction() as db:
             self._list_found(db, found)
             for entry in entries:
-                outputs = db.execute("SELECT output FROM results WHERE task_id = ?", (entry.task_id,)).fetchall()
+                query = "SELECT output FROM results WHERE task_id = ?"
+                outputs = db.execute(query, (entry.task_id,)).fetchall()
                 sources |= {output for (output,) in outputs}
                 delete_entry(db, entry)
                 db.execute("DELETE FROM jobs WHERE whose = ? AND name = ?", (entry.whose, entry.batch or entry.id))

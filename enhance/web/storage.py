@@ -23,7 +23,8 @@ from ..store import TaskStore
 from .owners import Owner
 
 MIN_RETENTION = 60
-"""The minimum retention period of the page's files in seconds. Files in use are marked more often than that."""
+"""The minimum retention period of the page's files in seconds. Files in use are marked more often
+than that."""
 MARK_SECONDS = 15
 _UPLOAD_SECONDS = 3600
 _RANDOM_NAME = re.compile(r"[0-9a-f]{32}")
@@ -40,7 +41,8 @@ class PageFolder:
     def __init__(self, root: Path, earlier: Path | None = None):
         self.root, self._earlier = root, earlier
         self.mark_used: Callable[[], object] = lambda: None
-        """Mark the files that open pages and running jobs use, also for other processes with this folder."""
+        """Mark the files that open pages and running jobs use, also for other processes with this
+        folder."""
 
     def path(self, name: str) -> Path:
         """Return the subfolder `name`: visitors or results. Raises StorageError."""
@@ -51,7 +53,9 @@ class PageFolder:
         return path
 
     def files(self) -> Iterator[tuple[Path, float]]:
-        """Yield the files with the times of their last use. Those used within a minute count as in use.
+        """Yield the files with the times of their last use.
+
+        Those used within a minute count as in use.
 
         Unfinished uploads are left out, because the reservation of an upload counts them.
         """
@@ -78,7 +82,10 @@ class PageFolder:
                     os.utime(path.parent)
 
     def new_path(self, name: str) -> Path:
-        """Return the path for a new download called `name`, in a folder with a random name. Raises StorageError."""
+        """Return the path for a new download called `name`, in a folder with a random name.
+
+        Raises StorageError.
+        """
         folder = self.path("results") / secrets.token_hex(16)
         with storage_errors(folder):
             folder.mkdir(parents=True)
@@ -104,8 +111,9 @@ _apps: list[tuple[Path, Path]] = []
 def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
     """Return the folder for uploads and downloads, and make it Gradio's temporary folder.
 
-    Old files of an earlier server are deleted. Raises StorageError, and SettingsError if another app of this process
-    has a folder already: Gradio reads one environment variable for all apps, so the first app would lose its uploads.
+    Old files of an earlier server are deleted. Raises StorageError, and SettingsError if another
+    app of this process has a folder already: Gradio reads one environment variable for all apps, so
+    the first app would lose its uploads.
     """
     root = (config.page_folder or tasks.folder).absolute() / "enhance-page"
     if _apps and os.environ.get(_VARIABLE) == str(_apps[-1][0]) and _apps[-1] != (root, tasks.folder):
@@ -142,8 +150,8 @@ class TaskOwners:
     def remember(self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
-        `encoding` describes the file that the client gets and its report describes.
-        Only a client that has run the same request before can see that the result was stored, and since when.
+        `encoding` describes the file that the client gets and its report describes. Only a client
+        that has run the same request before can see that the result was stored, and since when.
         """
         name = owner.digest
         with self._lock:
@@ -159,7 +167,8 @@ class TaskOwners:
         return {**info, **visible}
 
     def check(self, owner: Owner, task_id: object) -> tuple[str, dict[str, Any], Encoding | None]:
-        """Return the id of the client's own task, the `info` keys that differ for this client, and its encoding.
+        """Return the id of the client's own task, the `info` keys that differ for this client, and
+        its encoding.
 
         Raises EnhanceError, the same for unknown tasks and tasks of other clients.
         """

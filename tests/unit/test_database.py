@@ -1,4 +1,5 @@
-"""The database of a data folder: killed processes, damage, several processes, and folders of earlier versions."""
+"""The database of a data folder: killed processes, damage, several processes, and folders of
+earlier versions."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def add_run(store: TaskStore, whose: str, photo: bytes, signature: str) -> str:
 
 
 def remove_all(store: TaskStore) -> None:
-    """Remove the runs of both users, and everything else that the program has stored and does not use."""
+    """Remove the runs of both users, and everything else that the program has stored and does not
+    use."""
     store.remove([entry for whose in (MINE, THEIRS) for run in store.runs(whose) for entry in run])
     set_last_use(store, 25)
     store.clean()
