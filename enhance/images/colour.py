@@ -369,6 +369,12 @@ def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
 
 
+def grey_as_rgb(values: np.ndarray) -> np.ndarray:
+    """Return grey [h, w, 1 or 2] as RGB [h, w, 3 or 4]; alpha stays."""
+    colour = np.repeat(values[..., :1], 3, axis=2)
+    return np.concatenate([colour, values[..., 1:]], axis=2)
+
+
 def _in_rgb_order(values: np.ndarray) -> np.ndarray:
     """Return OpenCV's pixels as [h, w, C] in the order R, G, B, alpha."""
     if values.ndim == 2:

@@ -347,8 +347,7 @@ def with_entries(
     """Set entries of the main directory, and remove the tags `without`.
 
     `values` are a type and integers by tag. The removed tags are also removed from the EXIF
-    directory. New directories at the end of the block replace
-    these two.
+    directory. New directories at the end of the block replace these two.
     """
     data = bytearray(block)
     main = _main_directory(block)

@@ -17,6 +17,7 @@ from PIL.Image import Image
 from ..errors import PictureError
 from ..files import storage_errors
 from ..processes import temporary_path
+from .colour import grey_as_rgb
 
 if TYPE_CHECKING:
     import torch
@@ -155,8 +156,7 @@ def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """Return the pixels with grey as RGB and with an opaque alpha channel, as needed."""
     if pixels.shape[2] <= 2 < channels:
-        colour = np.repeat(pixels[..., :1], 3, axis=2)
-        pixels = np.concatenate([colour, pixels[..., 1:]], axis=2)
+        pixels = grey_as_rgb(pixels)
     if pixels.shape[2] < channels:
         opaque = np.iinfo(pixels.dtype).max
         alpha = np.full((*pixels.shape[:2], 1), opaque, pixels.dtype)

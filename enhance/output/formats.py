@@ -26,7 +26,7 @@ from ..errors import MemoryShortError, PictureError, SettingsError, check_stop
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
 from ..images import Metadata, jxl, spans
-from ..images.colour import grey_in_srgb, profile_name
+from ..images.colour import grey_as_rgb, grey_in_srgb, profile_name
 from ..images.gain_map import INDEX_HEADER, index_segment, segment, version_segment, with_directory
 from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_resource
 from ..images.png_chunks import END, SIGNATURE
@@ -366,9 +366,7 @@ class _Source:
         whole = np.concatenate([*self.strips(self.strip_rows)])
         if not as_colour:
             return whole, self.image.icc
-        grey = grey_in_srgb(whole, self.image.icc)
-        colour = np.repeat(grey[..., :1], 3, axis=2)
-        return np.concatenate([colour, grey[..., 1:]], axis=2), None
+        return grey_as_rgb(grey_in_srgb(whole, self.image.icc)), None
 
     @property
     def strip_rows(self) -> int:
