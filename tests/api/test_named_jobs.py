@@ -22,8 +22,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance.errors import MemoryShortError
+from enhance.store import Entry
 from enhance.web import named_jobs
-from enhance.web.owners import KEY_HEADER
+from enhance.web.history import show_history
+from enhance.web.owners import KEY_HEADER, Owner
+from enhance.web.views import Call
 
 from ..site import Site, busy_device, photo, wait_until
 from .calls import FAST, status, upload, upload_file
@@ -482,6 +485,20 @@ def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site:
     _, png = owner.predict(**call)
     assert [file["state"] for file in png["files"]] == ["done", "done"]
     assert png["files"][1]["info"]["task_id"] == webp["files"][1]["info"]["task_id"]
+
+
+def test_the_list_of_the_page_shows_named_jobs_in_every_state(call: Call):
+    tasks, states = call.services.enhancer.tasks, ("failed", "cancelled", "interrupted", "done")
+    call.session.client = Owner("user ada", "")
+    settings = {"preset": "anime-fast"}
+    for number, state in enumerate(states):
+        for batch in ("", "batch-of-files"):
+            facts = f"{batch}{state}", state, "2026", f"{state}.png", "b" * 64, 20, 10, settings, "", ""
+            tasks.save_entry(Entry(call.session.history, *facts, batch=batch, number=number))
+    html = show_history(call)[call.page.result.history_list]
+    texts = ("Processing failed.", "Cancelled.", "Interrupted.", "The result is no longer stored.")
+    assert [text for text in texts if text not in html] == []
+    assert html.count('data-entry="batch-of-files"') == 1
 
 
 # Processes
