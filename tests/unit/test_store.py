@@ -113,12 +113,18 @@ def test_a_result_that_is_removed_while_it_is_copied_costs_no_other_result(store
     removed, other = add_result(store, content=b"removed"), add_result(store, "b" * 64)
     entry = add_entry(store, state="done", name="photo.png", sha256="c" * 64, settings={}, task_id=removed)
     copy = temporary_path(store.result_path(store.new_id()))
-    os.link(store.result_path(removed), copy)
+    download = store.folder / "page" / "photo.png"
+    download.parent.mkdir()
+    (download.parent / ".enhance-folder").touch()
+    for link in (copy, download):
+        os.link(store.result_path(removed), link)
+    store.page_files = lambda: [(download, 0)]
 
     store.remove([entry])
 
     assert not store.result_path(removed).exists()
     assert copy.read_bytes() == b"removed"
+    assert download.parent.exists(), "the folder of all pages"
     assert store.find("b" * 64) == store.finished_info(other)
 
 
