@@ -22,7 +22,7 @@ from .i18n import name_of, translate
 
 log = logging.getLogger(__name__)
 
-PIPELINE = 15
+PIPELINE = 16
 """Part of every signature. Increase it whenever the same request produces other pixels or measurements than before."""
 
 AUTO = "auto"
