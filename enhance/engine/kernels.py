@@ -1,18 +1,26 @@
-"""Kernels: the operations of a network on rows, with weights prepared for a device, a precision and a direction."""
+"""Kernels: the operations of a network on rows, with weights prepared for a device, a precision and
+a direction."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
-from enhance.models.graphs import Activate, Activation, Affine, ChannelGate, ChannelNorm, Conv, Graph, GroupNorm, Sample
-
-log = logging.getLogger(__name__)
+from enhance.models.graphs import (
+    Activate,
+    Activation,
+    Affine,
+    ChannelGate,
+    ChannelNorm,
+    Conv,
+    Graph,
+    GroupNorm,
+    Sample,
+)
 
 RowReader = Callable[[int, int], torch.Tensor]
 """Returns the rows [first, last) of an image, float32 [last - first, W, 3] in 0..1."""
@@ -23,6 +31,8 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey images
 
 Kernel = Callable[[torch.Tensor], torch.Tensor]
 """The operation of one node, for a block of rows [n, W, C]."""
+ActivationFunction = Callable[[torch.Tensor], torch.Tensor]
+"""An activation for a batch [1, C, n, W], which is changed in place if possible."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +40,19 @@ class Convolution:
     """A convolution of rows; `padding` columns beyond either edge are zeros."""
 
     weight: torch.Tensor
-    bias: torch.Tensor | None
+    bias: torch.Tensor
     activation: ActivationFunction | None
     padding: int
     groups: int = 1
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m + 1, out]."""
+        """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m +
+        1, out]."""
         batch = rows.permute(2, 0, 1).unsqueeze(0)  # [1, in, n + k - 1, W]
-        fused = self.activation.fused if self.activation else None
-        convolve = _fused_convolution(batch.dtype) if batch.device.type == "cpu" else None
-        if fused and convolve:
-            padding, ones = [0, self.padding], [1, 1]
-            result = convolve(batch, self.weight, self.bias, padding, ones, ones, self.groups, *fused)
-        else:
-            result = F.conv2d(batch, self.weight, self.bias, padding=[0, self.padding], groups=self.groups)
-            if self.activation:
-                result = self.activation.apply(result)
+        padding = 0, self.padding
+        result = F.conv2d(batch, self.weight, self.bias, padding=padding, groups=self.groups)
+        if self.activation:
+            result = self.activation(result)
         return result[0].permute(1, 2, 0)
 
     @property
@@ -57,11 +63,13 @@ class Convolution:
 
 @dataclass(frozen=True)
 class UpsamplingConvolution:
-    """Nearest-neighbour 2x upscaling and a 3x3 convolution: a kernel for even rows of the output, and one for odd ones.
+    """Nearest-neighbour 2x upscaling and a 3x3 convolution: a kernel for even rows of the output,
+    and one for odd ones.
 
-    The weights of each are [2 * out, in, 2, 2]: the channels of even output columns, then those of odd ones. With a
-    padding of one column, each kernel computes W + 1 columns. Output column 2x depends on the source columns x - 1 and
-    x, and has the index x. Output column 2x + 1 depends on x and x + 1, and has the index x + 1.
+    The weights of each are [2 * out, in, 2, 2]: the channels of even output columns, then those of
+    odd ones. With a padding of one column, each kernel computes W + 1 columns. Output column 2x
+    depends on the source columns x - 1 and x, and has the index x. Output column 2x + 1 depends on
+    x and x + 1, and has the index x + 1.
     """
 
     even: Convolution
@@ -106,50 +114,62 @@ class NarrowConvolution:
 RowConvolution = Convolution | UpsamplingConvolution | NarrowConvolution
 
 
-@dataclass(frozen=True)
-class ActivationFunction:
-    """An activation: a function of a batch [1, C, n, W], which is changed in place if possible.
-
-    `fused` are the name, numbers and algorithm of PyTorch's fused convolution for it, if there is one.
-    """
-
-    apply: Callable[[torch.Tensor], torch.Tensor]
-    fused: tuple[str, list[float], str] | None = None
-
-
 def _mish(values: torch.Tensor) -> torch.Tensor:
-    """Return values * tanh(softplus(values)) in float32, in a third of the time of PyTorch's function.
+    """Return values * tanh(softplus(values)) in float32, in a third of the time of PyTorch's
+    function.
 
-    With p = exp(values), tanh(log(1 + p)) = ((1 + p)^2 - 1) / ((1 + p)^2 + 1) = (p^2 + 2 p) / (p^2 + 2 p + 2).
+    With p = exp(values), tanh(log(1 + p)) = ((1 + p)^2 - 1) / ((1 + p)^2 + 1) = (p^2 + 2 p) / (p^2
+    + 2 p + 2).
     """
     power = values.float().clamp(max=20).exp_()  # above 20, the quotient is 1
     ratio = (power + 2).mul_(power)
     return ratio.div_(ratio + 2).mul_(values).to(values.dtype)
 
 
-def scale(rows: torch.Tensor, gain: torch.Tensor | float, shift: torch.Tensor | float) -> torch.Tensor:
-    """Return rows times `gain` plus `shift`, in float32; each is one number, or one per channel [C]."""
+def scale(
+    rows: torch.Tensor,
+    gain: torch.Tensor | float,
+    shift: torch.Tensor | float,
+) -> torch.Tensor:
+    """Return rows times `gain` plus `shift`, in float32.
+
+    Each is one number, or one per channel [C].
+    """
     return (rows.float() * gain).add_(shift)
 
 
-def _layer_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+def _layer_norm(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+) -> torch.Tensor:
     return F.layer_norm(rows.float(), weight.shape, weight, bias, eps)
 
 
 def _group_scaling(
-    statistics: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float
+    statistics: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    groups: int,
+    eps: float,
 ) -> torch.Tensor:
-    """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C] of each channel."""
+    """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C]
+    of each channel."""
     means, variances = statistics.view(2, groups, -1)  # [groups, C / groups]
     mean = means.mean(1, keepdim=True)
-    # The variance of a group is the mean variance within its channels plus the variance of their means.
+    # The variance of a group is the mean variance within its channels plus the variance of their
+    # means.
     variance = (variances + (means - mean).square()).mean(1, keepdim=True)
     gain = (weight.view_as(means) / (variance + eps).sqrt()).flatten()
     shift = bias - mean.expand_as(means).flatten() * gain
     return torch.stack([gain, shift]).unsqueeze(1)
 
 
-def _gate_scaling(statistics: torch.Tensor, layers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+def _gate_scaling(
+    statistics: torch.Tensor,
+    layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
     """Return gain and shift [2, 1, C] of a squeeze and excitation.
 
     `statistics` are the mean and variance [2, 1, C] of each channel, `layers` the weight and the
@@ -162,9 +182,16 @@ def _gate_scaling(statistics: torch.Tensor, layers: Sequence[tuple[torch.Tensor,
     return torch.stack([gain, torch.zeros_like(gain)])
 
 
-def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, transposed: bool) -> torch.Tensor:
-    """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows [n, W, C]."""
-    offsets = (rows.float() * 0.5).add_(positions)  # DySample halves the offsets and adds them to a regular grid.
+def _sample_offsets(
+    rows: torch.Tensor,
+    positions: torch.Tensor,
+    node: Sample,
+    transposed: bool,
+) -> torch.Tensor:
+    """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows
+    [n, W, C]."""
+    # DySample halves the offsets and adds them to a regular grid.
+    offsets = (rows.float() * 0.5).add_(positions)
     offsets = offsets.unflatten(2, (2, node.groups, node.enlarge, node.enlarge))
     offsets = offsets.permute(2, 3, 0, 4, 1, 5)
     if transposed:
@@ -174,41 +201,30 @@ def _sample_offsets(rows: torch.Tensor, positions: torch.Tensor, node: Sample, t
 
 def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
     batch = rows.to(torch.float32, copy=True).permute(2, 0, 1).unsqueeze(0)
-    return activation.apply(batch)[0].permute(1, 2, 0)
+    return activation(batch)[0].permute(1, 2, 0)
 
 
-_ACTIVATIONS = {
-    "silu": ActivationFunction(partial(F.silu, inplace=True), ("swish", [], "")),
-    "sigmoid": ActivationFunction(torch.sigmoid_, ("sigmoid", [], "")),
-    "gelu": ActivationFunction(F.gelu, ("gelu", [], "none")),
-    "mish": ActivationFunction(_mish),
+_ACTIVATIONS: dict[str, ActivationFunction] = {
+    "silu": partial(F.silu, inplace=True),
+    "sigmoid": torch.sigmoid_,
+    "gelu": F.gelu,
+    "mish": _mish,
 }
 """The activations without parameters."""
 
 
-@cache
-def _fused_convolution(dtype: torch.dtype) -> Callable[..., torch.Tensor] | None:
-    """Return PyTorch's private convolution with a fused activation; None if the build or the CPU lacks it for `dtype`.
-
-    It is tried with known values, because the parameters of a private function can change. Few CPUs support it for
-    bfloat16 and float16. PyTorch's public convolution supports both on all CPUs.
-    """
-    try:
-        fused = torch.ops.mkldnn._convolution_pointwise
-        batch, bias = torch.ones(1, 1, 3, 3, dtype=dtype), torch.tensor([-18.0], dtype=dtype)
-        found = fused(batch, batch, bias, [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [0.5], "")
-        return fused if found.flatten().tolist() == [-6.0, -4.5, -6.0] else None
-    except (AttributeError, RuntimeError, TypeError):
-        return None
-
-
 def prepare(
-    graph: Graph, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, *, transposed: bool
+    graph: Graph,
+    state: Mapping[str, torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    transposed: bool,
 ) -> dict[int, Kernel]:
     """Return the kernels of a graph by the index of their node; nodes without weights need none.
 
-    Convolutions that are not `precise` use `dtype`, everything else float32. With `transposed`, the kernels are for an
-    image whose rows and columns are swapped.
+    Convolutions that are not `precise` use `dtype`, everything else float32. With `transposed`, the
+    kernels are for an image whose rows and columns are swapped.
     """
 
     def tensor(name: str) -> torch.Tensor:
@@ -233,7 +249,13 @@ def prepare(
                 kernels[index] = partial(_layer_norm, weight=weight, bias=bias, eps=node.eps)
             case GroupNorm():
                 weight, bias = weights(node.name)
-                kernels[index] = partial(_group_scaling, weight=weight, bias=bias, groups=node.groups, eps=node.eps)
+                kernels[index] = partial(
+                    _group_scaling,
+                    weight=weight,
+                    bias=bias,
+                    groups=node.groups,
+                    eps=node.eps,
+                )
             case ChannelGate():
                 layers = []
                 for layer in (0, 2):
@@ -242,7 +264,12 @@ def prepare(
                 kernels[index] = partial(_gate_scaling, layers=layers)
             case Sample():
                 positions = tensor(node.positions).flatten()
-                kernels[index] = partial(_sample_offsets, positions=positions, node=node, transposed=transposed)
+                kernels[index] = partial(
+                    _sample_offsets,
+                    positions=positions,
+                    node=node,
+                    transposed=transposed,
+                )
             case Activate():
                 activation = _activation(node.activation, state, device, torch.float32)
                 kernels[index] = partial(_activate, activation=activation)
@@ -250,65 +277,89 @@ def prepare(
 
 
 def _convolution(
-    node: Conv, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, transposed: bool
+    node: Conv,
+    state: Mapping[str, torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    transposed: bool,
 ) -> RowConvolution:
     weight = state[f"{node.name}.weight"].float()
-    bias = state[f"{node.name}.bias"].float() if node.bias else None
     if transposed:
         weight = weight.transpose(2, 3)
+    bias = weight.new_zeros(node.convolved)
+    if node.bias:
+        bias = state[f"{node.name}.bias"].float()
 
-    def make(weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> Convolution:
-        times = weight.shape[0] // node.convolved
-        activation = _activation(node.activation, state, device, dtype, times) if node.activation else None
+    def make(weight: torch.Tensor, bias: torch.Tensor, padding: int) -> Convolution:
+        activation = None
+        if node.activation:
+            times = len(weight) // node.convolved
+            activation = _activation(node.activation, state, device, dtype, times)
         weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
-        bias = None if bias is None else bias.to(device, dtype)
-        return Convolution(weight, bias, activation, padding, len(weight) if node.depthwise else 1)
+        groups = len(weight) if node.depthwise else 1
+        return Convolution(weight, bias.to(device, dtype), activation, padding, groups)
 
     if node.enlarge > 1:
-        twice = None if bias is None else bias.repeat(2)
-        return UpsamplingConvolution(*(make(torch.cat(_phases(rows, 3)), twice, 1) for rows in _phases(weight, 2)))
+        kernels = [torch.cat(_two_taps(rows, 3)) for rows in _two_taps(weight, 2)]
+        even, odd = (make(kernel, bias.repeat(2), padding=1) for kernel in kernels)
+        return UpsamplingConvolution(even, odd)
     padding = node.radius - node.skipped
-    few = 3 * node.channels <= _CHANNELS_AT_ONCE and not node.part and not node.depthwise
-    if node.size == 3 and node.activation is None and few and device.type == "cpu":
+    is_plain = not (node.part or node.depthwise or node.activation)
+    few = 3 * node.channels <= _CHANNELS_AT_ONCE
+    if node.size == 3 and is_plain and few and device.type == "cpu":
         # The three columns are summed, so only one of them has the bias.
-        once = None if bias is None else torch.cat([bias, bias.new_zeros(2 * node.channels)])
+        once = torch.cat([bias, bias.new_zeros(2 * node.channels)])
         return NarrowConvolution(make(torch.cat(weight.split(1, 3)), once, padding))
     return make(weight, bias, padding)
 
 
 def _activation(
-    activation: Activation, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, times: int = 1
+    activation: Activation,
+    state: Mapping[str, torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    times: int = 1,
 ) -> ActivationFunction:
-    slope = activation.slope
     match activation.kind:
         case "leaky":
-            return ActivationFunction(partial(F.leaky_relu_, negative_slope=slope), ("leaky_relu", [slope], ""))
+            return partial(F.leaky_relu_, negative_slope=activation.slope)
         case "prelu":
             slopes = state[str(activation.slopes)].to(device, dtype).repeat(times)
-            return ActivationFunction(partial(F.prelu, weight=slopes))
+            return partial(F.prelu, weight=slopes)
         case kind:
             return _ACTIVATIONS[kind]
 
 
-def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return kernels of two taps along `axis` for the even and the odd positions of a doubled source, from three taps.
+def _two_taps(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return kernels of two taps along `axis` for the even and the odd positions of a doubled
+    source, from three taps.
 
-    An even position reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
-    on the same source are summed.
+    An even position reads the source before it once and its own twice, an odd one its own twice and
+    the one after. Taps on the same source are summed.
     """
     before, middle, after = kernel.unbind(axis)
-    return torch.stack((before, middle + after), axis), torch.stack((before + middle, after), axis)
+    even = torch.stack((before, middle + after), axis)
+    odd = torch.stack((before + middle, after), axis)
+    return even, odd
 
 
 class ImageRows:
-    """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the network does that.
+    """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the
+    network does that.
 
-    The image is extended by reflection if its size is not a multiple of the unshuffle factor, or if the network reads
-    pixels around it. The attributes `height` and `width` are those of the network's grid. See `PhasedStream` for the
-    parameters.
+    The image is extended by reflection if its size is not a multiple of the unshuffle factor, or if
+    the network reads pixels around it. The attributes `height` and `width` are those of the
+    network's grid. See `PhasedStream` for the parameters.
     """
 
-    def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool = False):
+    def __init__(
+        self,
+        graph: Graph,
+        height: int,
+        width: int,
+        read: RowReader,
+        transposed: bool = False,
+    ):
         self.graph = graph
         self.transposed = transposed
         self.device = read(0, 1).device
@@ -322,7 +373,10 @@ class ImageRows:
         self._columns = [_reflect(column, width) for column in columns]
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """Return rows of the network's grid, float32 [n, W, C]. Rows around the image come first."""
+        """Return rows of the network's grid, float32 [n, W, C].
+
+        Rows around the image come first.
+        """
         if self._fold == 1 and not self._margin:
             return self._convert(self._read(first, last))
         rows = range(first * self._fold - self._margin, last * self._fold - self._margin)
@@ -359,7 +413,8 @@ def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Ten
 def _reflect(position: int, length: int) -> int:
     """Return the position in the image to which `position` is reflected.
 
-    `position` can be beyond an edge. If the image is too short for the reflection, the farthest pixel is used.
+    `position` can be beyond an edge. If the image is too short for the reflection, the farthest
+    pixel is used.
     """
     last = length - 1
     if position < 0:
