@@ -9,12 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from fpdf import FPDF, FontFace, ViewerPreferences
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
+from PIL import Image
 
 from ..i18n import DEFAULT_LANGUAGE, match_language, sentence_space, translate
-from ..output.thumbnails import srgb_image
 
 CREATOR = "Enhance report"
 """The creator in the metadata of every PDF report."""
@@ -194,25 +193,20 @@ class ReportDocument(FPDF):
 
     def framed_image(
         self,
-        pixels: np.ndarray,
-        icc: bytes | None,
+        image: Image.Image,
         x: float,
         y: float,
         width: float,
         alt_text: str,
     ) -> float:
-        """Draw uint8 RGB or RGBA [h, w, C] with the ICC profile `icc` as JPEG, `width` wide.
-
-        Return the y below it.
-        """
-        image = srgb_image(pixels, icc)
+        """Draw an image in sRGB as JPEG, `width` wide, and return the y below it."""
+        height = width * image.height / image.width
         factor = -(-_MIN_IMAGE_SIDE // min(image.size))
         # Viewers blur very small images.
         if factor > 1 and max(image.size) * factor <= 4 * _MIN_IMAGE_SIDE:
             image = image.resize((image.width * factor, image.height * factor), 0)
         content = io.BytesIO()
         image.save(content, "JPEG", quality=_QUALITY, subsampling=0)
-        height = width * len(pixels) / pixels.shape[1]
         self.image(content, x, y, width, height, alt_text=self.clean(alt_text))
         self.rect(x, y, width, height)
         return y + height

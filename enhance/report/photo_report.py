@@ -30,6 +30,7 @@ from ..output.thumbnails import (
     Thumbnail,
     icc_for_screen,
     small_size,
+    srgb_image,
     to_screen,
     whole_image,
 )
@@ -125,9 +126,10 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     small = small_size(width, height, round(longer * _DOTS_PER_MM))
     thumbnail = Thumbnail(height, width, channels=result.channels, size=small)
     thumbnail.add_all(result)
-    before = Figure(whole_image(image, small), _pixels(document, image.width, image.height))
-    after = Figure(thumbnail.pixels, _pixels(document, width, height))
-    _draw_pair(document, before, after, icc, shown, stacked=stacked)
+    photo = srgb_image(whole_image(image, small), icc)
+    before = Figure(photo, _pixels(document, image.width, image.height))
+    after = Figure(srgb_image(thumbnail.pixels, icc), _pixels(document, width, height))
+    _draw_pair(document, before, after, shown, stacked=stacked)
     document.ln(2)
     # As the page shows it, pixel for pixel.
     wide = min(width, _DETAIL_PIXELS[0])
@@ -137,9 +139,10 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     crop = to_screen(result.rows(rows.start, rows.stop)[:, columns])
     size = f"{wide} × {tall}"
     upscaled = _upscale(image, result.size, (rows, columns))
-    before = Figure(upscaled, document.translate("report_detail_before"))
-    after = Figure(crop, document.translate("report_detail_after", size=size))
-    _draw_pair(document, before, after, icc, min(half, _DETAIL_HEIGHT * wide / tall))
+    caption = document.translate("report_detail_after", size=size)
+    before = Figure(srgb_image(upscaled, icc), document.translate("report_detail_before"))
+    after = Figure(srgb_image(crop, icc), caption)
+    _draw_pair(document, before, after, min(half, _DETAIL_HEIGHT * wide / tall))
 
 
 def _middle(length: int, part: int) -> slice:
@@ -173,9 +176,9 @@ def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float]
 
 @dataclass(frozen=True)
 class Figure:
-    """Pixels, uint8 RGB or RGBA [h, w, C], and their caption."""
+    """An image in sRGB and its caption."""
 
-    pixels: np.ndarray
+    image: Image.Image
     caption: str
 
 
@@ -183,7 +186,6 @@ def _draw_pair(
     document: ReportDocument,
     before: Figure,
     after: Figure,
-    icc: bytes | None,
     width: float,
     *,
     stacked: bool = False,
@@ -195,7 +197,7 @@ def _draw_pair(
     for key, figure in (("before", before), ("after", after)):
         label = document.translate(key)
         alt_text = f"{label}: {figure.caption}"
-        y = document.framed_image(figure.pixels, icc, x, top, width, alt_text)
+        y = document.framed_image(figure.image, x, top, width, alt_text)
         document.set_xy(x, y + 1)
         caption = f"{label} · {figure.caption}"
         document.paragraph(caption, NOTE, colour=GREY, width=(document.epw - GAP) / 2)
