@@ -25,7 +25,7 @@ from enhance.web.layout import EXAMPLES
 from enhance.web.owners import Owner, owner_of
 
 from ..site import Site, busy_device, wait_until
-from .calls import FAST, answer_to, begin, listen, status, upload, upload_file, values_for
+from .calls import FAST, answer_to, listen, status, submit, upload, upload_file, values_for
 
 Connect = Callable[..., Client]
 
@@ -177,14 +177,14 @@ def test_an_expired_address_and_one_of_a_deleted_file_are_not_found(site, monkey
 def test_invented_keys_and_sessions_get_no_larger_share_of_the_queue(site):
     values = values_for("enhance", upload(site, "keys.png", 36))
     with busy_device(site.enhancer.scheduler):
-        events = [begin(site, "enhance", values, new_key(), session_hash=f"invented {n}") for n in range(15)]
+        sessions = [f"invented {number}" for number in range(15)]
+        answers = [submit(site, "enhance", values, new_key(), session_hash=name) for name in sessions]
         wait_until(lambda: status(site)["waiting"] == 15)
-        extra = begin(site, "enhance", values, new_key(), session_hash="invented more")
-        assert "event: error" in listen(site, "enhance", extra)
-        other = begin(site, "enhance", values, {**new_key(), "x-forwarded-for": "203.0.113.9"})
+        extra = answer_to(site, "enhance", values, new_key())
+        assert "event: error" in extra
+        answers.append(submit(site, "enhance", values, {**new_key(), "x-forwarded-for": "203.0.113.9"}))
         wait_until(lambda: status(site)["waiting"] == 16)
-    for event in (*events, other):
-        assert "event: complete" in listen(site, "enhance", event)
+    assert all("event: complete" in answer.result() for answer in answers)
 
 
 def test_invented_owners_get_no_larger_share_of_the_regions(site, monkeypatch):
