@@ -1,4 +1,4 @@
-"""The files of a data folder without a database, or with a damaged one."""
+"""Listing the stored files of a data folder whose database is missing or damaged."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from .listing import list_file, source_of
 from .results import add_result, read_facts, read_info
 
 _IN_USE_SECONDS = 3600
-"""Files count as in use so long, because the damaged database listed which of them other processes
-use."""
+"""How long the files count as in use, because only the damaged database listed which of them other
+processes use."""
 _PATTERNS = ("uploads/*/*", "processed/*.png", "network/*.raw", "reports/*.pdf", "encoded/*")
 
 
 def adopt_files(db: sqlite3.Connection, folder: Path) -> None:
-    """List the files that the program has made, whose content shows it.
+    """List the files that, by their content, this program has written.
 
-    Files of others are not listed.
-
-    These are results with their `info`, inputs whose folder has their checksum, and what was made
-    from them. The entries of an earlier version are files, which are deleted with their copy in the
-    database.
+    These are results with their `info`, inputs whose folder is named by their checksum, and the
+    files made from both. No other file is listed, so none is deleted. Earlier versions stored
+    entries as files, which are copied into the database and deleted together with these copies.
     """
     used = time.time() + _IN_USE_SECONDS
     sources = set[str]()
@@ -54,8 +52,8 @@ def adopt_files(db: sqlite3.Connection, folder: Path) -> None:
 
 
 def _sources_of(png: Path) -> set[str]:
-    """Return the task, the input and the output of a result, which an earlier version can have
-    made."""
+    """Return the task id and the checksums of the input and output of a result, also of one from an
+    earlier version."""
     facts = read_facts(png)
     with suppress(KeyError, TypeError):
         if facts is not None:

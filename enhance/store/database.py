@@ -82,7 +82,7 @@ _MIGRATIONS = (
     );
     """,
 )
-"""The script that brings a database from each version to the next one."""
+"""The scripts that update a database from each version to the next one."""
 _NAME = "enhance-{:019d}.sqlite"
 _PATTERN = f"enhance-{'[0-9]' * 19}.sqlite"
 _BUSY_SECONDS = 60
@@ -93,11 +93,11 @@ _files = WeakSet["Database"]()
 class Database:
     """The database in `folder`, or in memory without a folder.
 
-    `fill` adds the known files to a new one.
+    `fill` adds the known files to a new database.
 
-    It is checked when it is opened. If it is damaged, it stays in the folder and a newer one is
-    used. The names contain the time: SQLite deletes the log of a database by its name, so a name
-    must not be used again while a process has the database open.
+    The database is checked when it is opened. If it is damaged, it stays in the folder and a newer
+    one is used. The names contain the time because SQLite deletes the log of a database by its
+    name, so a name must not be used again while a process has that database open.
     """
 
     def __init__(self, folder: Path | None, fill: Callable[[sqlite3.Connection], object]):
@@ -137,7 +137,7 @@ class Database:
                     self._connection = _open(self._path)
                 except sqlite3.DatabaseError as error:
                     if type(error) is not sqlite3.DatabaseError:
-                        raise  # The subclasses are not about damage.
+                        raise  # Only the base class means damage.
                     text = "The database %s is damaged (%s). It is created again from the results"
                     log.warning(text, self._path.name, error)
                     self._path = self._create(self._folder)
@@ -146,7 +146,7 @@ class Database:
         return self._connection
 
     def _create(self, folder: Path) -> Path:
-        """Create a database with all known files. It is complete when it appears in the folder."""
+        """Create a database with all known files, atomically."""
         newest = self._newest()
         number = time.time_ns()
         if newest is not None:  # The clock can have been set back.
@@ -163,7 +163,7 @@ class Database:
         connection.close()
 
     def _newest(self) -> Path | None:
-        """Return the database of the folder. Earlier ones are damaged."""
+        """Return the newest database of the folder. All earlier ones are damaged."""
         return max(self._folder.glob(_PATTERN), default=None) if self._folder else None
 
     def replaced_files(self) -> list[Path]:
@@ -194,7 +194,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def _creation_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a process that creates or opens a database. Raises StorageError."""
+    """Hold the lock under which a process creates or opens a database. Raises StorageError."""
     from filelock import FileLock
 
     lock = FileLock(folder / MARKER, timeout=_BUSY_SECONDS)
@@ -221,14 +221,14 @@ def _open(path: Path) -> sqlite3.Connection:
         if version > len(_MIGRATIONS):
             raise StorageError("newer_data", folder=path.parent)
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        # Before the next statement, which waits for a lock if the file is empty.
+        # Checked first, because the next statement waits for a lock if the file is empty.
         if state != "ok" or not version:
             raise sqlite3.DatabaseError(state if version else "the file is empty")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageError("no_file_locks", folder=path.parent)
         connection.execute("PRAGMA synchronous = NORMAL")
-        # Names and thumbnails that a user removes are overwritten.
+        # Overwrites the names and thumbnails that a user removes.
         connection.execute("PRAGMA secure_delete = ON")
         _migrate(connection)
     except BaseException:
@@ -239,7 +239,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _create(name: str) -> sqlite3.Connection:
     connection = _connect(name)
-    # A killed process leaves no journal next to its unfinished database.
+    # In memory, so that a killed process leaves no journal next to its unfinished database.
     connection.execute("PRAGMA journal_mode = MEMORY")
     _migrate(connection)
     return connection

@@ -18,9 +18,9 @@ from ..settings import Settings
 class Entry:
     """One run in the recent results of a user.
 
-    - `state`: running, done, failed, cancelled or interrupted, because the server ended or the page was closed.
+    - `state`: running, done, failed, cancelled, or interrupted if the server ended or the page was closed.
     - `process`: the process of the run. A running entry of an ended process counts as interrupted.
-    - `thumbnail`: a `data:` address.
+    - `thumbnail`: a `data:` URL.
     - `batch`, `number`: the batch of the file and its position there.
     - `error`: why a named job failed, in each language, and the key of the error.
     - `visible`: values of the result's `info` that are different for this user.
@@ -61,8 +61,7 @@ def delete_entry(db: sqlite3.Connection, entry: Entry) -> None:
 
 
 def parse_entry(text: str | bytes) -> Entry | None:
-    """Return the entry of this JSON; None if it is damaged, or if its settings do not exist any
-    more."""
+    """Return the entry of this JSON; None if it is damaged or its settings no longer exist."""
     with suppress(ValueError, KeyError, TypeError, AttributeError, EnhanceError):
         values = json.loads(text)
         values["settings"].pop("print_fit", None)

@@ -1,8 +1,8 @@
-"""The files of a data folder: which are in use, and which are deleted when.
+"""The files of a data folder, their use and their deletion.
 
 - `uploads/<sha256>/<name>`: an input, byte for byte
 - `processed/<task_id>.png` and `.json`: a result and its `info`
-- `network/<sha256 of the input>-<key>.raw`: the output of the network, for tuning again
+- `network/<sha256 of the input>-<key>.raw`: the output of the network, to be tuned again
 - `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
 - `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the checksum of its PNG
 - `enhance-<time>.sqlite`: the database of these files and of the recent results
@@ -43,8 +43,8 @@ _IN_USE_SECONDS = 60
 _ITEMS = """
     SELECT inode, max(bytes), max(used), max(used) > ? OR max(path IN (SELECT path FROM leases))
     FROM files GROUP BY inode ORDER BY max(used)"""
-"""All links to a file with its bytes, its last use and whether it is in use, the one used longest
-ago first."""
+"""The files, each with its inode, bytes, last use and whether it is in use. The least recently used
+is first."""
 
 
 class DataFolder:
@@ -79,7 +79,7 @@ class DataFolder:
                 folder.mkdir(parents=True, exist_ok=True)
 
     def check(self) -> None:
-        """Raise StorageError if the folders cannot be written, or cannot have a database."""
+        """Raise StorageError if the folders are not writable or do not support a database."""
         self.prepare()
         for folder in (self.uploads, self.processed, self.network):
             check_writable(folder / "image.png")
@@ -124,8 +124,8 @@ class DataFolder:
 
         Raises StorageError.
 
-        Files that are created in the block belong to the program. The retention period of all
-        begins again at its end.
+        Files that are created in the block are listed as files of the program. At the end of the
+        block, the retention period of all these files begins again.
         """
         lease = secrets.token_hex(8)
         now = time.time()
@@ -196,7 +196,7 @@ class DataFolder:
         return fits and total <= self._max_disk
 
     def _found_files(self) -> Iterator[tuple[Path, float]]:
-        """Yield the files that are not listed when they are made, and when they were last used."""
+        """Yield the files that are not listed at their creation, with the times of their last use."""
         in_use = time.time() + _IN_USE_SECONDS
         for folder in self._writable_folders():
             yield from ((path, in_use) for path in folder.glob(_PARTIAL_FILES))
@@ -216,17 +216,16 @@ class DataFolder:
         yield from (path for path in self.uploads.glob("*") if not path.is_symlink())
 
     def _key(self, path: Path) -> str:
-        """Return the text for a file in the database: its path, relative to the data folder if it
-        is there."""
+        """Return the path of a file as the database has it, relative to the data folder if possible."""
         relative = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
         return relative.as_posix().encode("utf-8", "backslashreplace").decode()
 
     def _delete_sources(self, db: sqlite3.Connection, sources: Iterable[str]) -> None:
-        """Delete what was made from these checksums and tasks and is no longer needed, and the
-        page's links to it.
+        """Delete the files made from these checksums and tasks that are no longer needed, and the
+        page's links to them.
 
-        The page's folders are deleted as a whole, so no other found files must be listed, such as
-        an unfinished copy.
+        The page's folders are deleted as a whole, so `_list_found` must have listed only the page's
+        files before, and no unfinished copy.
         """
         inodes = set[str]()
         query = "SELECT path, inode FROM unneeded WHERE source = ?"
@@ -243,20 +242,20 @@ class DataFolder:
                     self._delete_page_folder((self.folder / key).parent)
 
     def _delete_page_folder(self, folder: Path) -> None:
-        """Delete the folder of a link, which also has other images of the same result."""
+        """Delete the folder of a link, which also contains other images of the same result."""
         if not (folder / MARKER).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
     def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:
-        """Delete all links to a file. Return whether it is gone."""
+        """Delete all links to a file. Return whether none is left."""
         keys = db.execute("SELECT path FROM files WHERE inode = ?", (inode,)).fetchall()
         deleted = [self._delete(db, key) for (key,) in keys]
         return all(deleted)
 
     def _delete(self, db: sqlite3.Connection, key: str) -> bool:
-        """Delete a listed file, the `.json` of a result, and a folder that is empty then.
+        """Delete a listed file, the `.json` of a result, and the folder if it is then empty.
 
-        Return whether it is gone.
+        Return whether the file no longer exists.
         """
         path = self.folder / key
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The jobs that clients have named, in the database of a data folder.
+"""The jobs with names, in the database of a data folder.
 
 All processes with this folder share the jobs, so each change is one transaction.
 """
@@ -18,23 +18,24 @@ from .entries import Entry, parse_entry, save_entry
 from .tasks import TaskStore
 
 CANCEL_SECONDS = 3600.0
-"""How long the cancel of an unknown job is remembered, because it can arrive before the start."""
+"""How long the cancellation of an unknown job is stored, because it can arrive before the start."""
 _MAX_CANCELS = 10_000
 _SILENT_SECONDS = 60.0
-"""A process of another machine counts as ended if it has reported no progress for so long."""
+"""A process on another machine counts as ended if it has reported no progress for this long."""
 _REPORT_SECONDS = 10.0
-"""Unchanged progress, and the time at which it was read, are written this often."""
+"""How often unchanged progress, and the time at which it was read, are written."""
 _ENTRIES = "SELECT facts FROM entries WHERE whose = ?"
 
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A job of an owner, as the database has it.
+    """A job of an owner, as stored in the database.
 
     - `whose`: the digest of the owner. `name`: the name that the owner chose.
     - `request`: the checksum of the images and settings; "" if it was cancelled before its start.
-    - `state`: running, done, failed, cancelled or interrupted. Then its next call starts it again.
-    - `process`: the process that runs it.
+    - `state`: running, done, failed, cancelled or interrupted. The next call of an interrupted job
+      starts it again.
+    - `process`: the process that runs the job.
     - `seen`: when this process last reported progress, or the job ended.
     - `read`: when a client of another process last read the progress.
     - `progress`: the progress, or the error of a failed job, as JSON.
@@ -56,7 +57,7 @@ class StoredJob:
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether this is only the cancel of an unknown job, from long ago."""
+        """Whether this is only the cancellation of an unknown job, and it has expired."""
         return not self.request and time.time() - self.seen > CANCEL_SECONDS
 
     def has_lost_its_process(self) -> bool:
@@ -86,17 +87,17 @@ class JobStore:
         self._tasks, self._database = tasks, tasks.database
 
     def find(self, request: JobRequest, *, runs_here: bool) -> StoredJob | None:
-        """Return the job of this name, or None if it is to be started.
+        """Return the job of this name, or None if the caller must start it.
 
-        It is to be started again if it was interrupted, if its process has ended or if a result
-        was deleted. `runs_here` is whether this process runs it. Raises EnhanceError if the name
-        belongs to another request.
+        A job must be started again if it was interrupted, if its process has ended or if a result
+        was deleted. `runs_here` is whether this process runs the job. Raises EnhanceError if the
+        name belongs to another request.
         """
         with self._database.transaction() as db:
             return self._find(db, request, runs_here)
 
     def begin(self, request: JobRequest, *, runs_here: bool) -> StoredJob | None:
-        """Record that this process starts a job. Return the job if it is not to be started.
+        """Record that this process starts a job. Return the job if it must not be started.
 
         The entries of finished files stay as they are.
         """
@@ -139,10 +140,10 @@ class JobStore:
         entries: Sequence[Entry],
         error: Mapping[str, str] | None = None,
     ) -> None:
-        """Record the end of a job of this process, unless it was cancelled meanwhile.
+        """Record the end of a job of this process, unless it has been cancelled.
 
-        Entries that still run get the state of the job. `error` has the message of a failed job in
-        each language.
+        Entries that are still running get the state of the job. `error` contains the message of a
+        failed job in each language.
         """
         with self._database.transaction() as db:
             job = _load(db, whose, name)
@@ -159,9 +160,9 @@ class JobStore:
                     save_entry(db, entry)
 
     def cancel(self, whose: str, name: str) -> tuple[bool, str]:
-        """Cancel a job that has not ended, also before its start.
+        """Cancel a job that has not ended, or has not been started yet.
 
-        Return whether it is known, and its state.
+        Return whether the job is known, and its state.
         """
         with self._database.transaction() as db:
             job = _load(db, whose, name)
@@ -219,7 +220,7 @@ def _save(db: sqlite3.Connection, job: StoredJob) -> None:
 
 
 def _forget_old_cancels(db: sqlite3.Connection) -> None:
-    """Keep only the newest cancels of unknown jobs, because a client can invent names."""
+    """Keep only the newest cancellations of unknown jobs, because clients can invent names."""
     query = """DELETE FROM jobs WHERE request = '' AND rowid NOT IN
         (SELECT rowid FROM jobs WHERE request = '' ORDER BY seen DESC LIMIT ?)"""
     db.execute(query, (_MAX_CANCELS,))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def list_file(db: sqlite3.Connection, folder: Path, key: str, source: str, used: float) -> None:
-    """List an existing file with its bytes, and update it if it is listed.
+    """Add an existing file with its size to the list, or update it there.
 
-    A result includes its `.json`.
+    The size of a result includes its `.json`.
     """
     path = folder / key
     info = path.with_suffix(".json")
@@ -25,6 +25,6 @@ def list_file(db: sqlite3.Connection, folder: Path, key: str, source: str, used:
 
 
 def source_of(key: str) -> str:
-    """Return what a file was made from, by its path: `source` in `source/name`, `source-key.raw` or
-    `source.png`."""
+    """Return the checksum or task from which a file was made: `source` in `folder/source/name`,
+    `folder/source-key.raw` or `folder/source.png`."""
     return re.split("[/.-]", key)[1]

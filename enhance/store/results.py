@@ -29,8 +29,8 @@ def add_result(db: sqlite3.Connection, info: Info) -> None:
 
 
 def read_facts(png: Path) -> dict[str, Any] | None:
-    """Return what is stored about the result at this path; None if it is damaged or of another
-    program."""
+    """Return the stored facts of the result at this path; None if they are damaged or written by
+    another program."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         facts = json.loads(png.with_suffix(".json").read_text("utf-8"))
         if facts["task_id"] == png.stem:
@@ -39,12 +39,12 @@ def read_facts(png: Path) -> dict[str, Any] | None:
 
 
 def read_info(png: Path) -> Info | None:
-    """Return the info of a finished task; None if a file is damaged or of a version that stored
+    """Return the info of a finished task; None if a file is damaged or written by a version with
     other values."""
     facts: Any = read_facts(png)
     with suppress(OSError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError, EnhanceError):
         if facts["settings"].pop("print_fit", None) in ("border", "crop"):
-            return None  # a print of an earlier version
+            return None  # A print of an earlier version.
         # Raises an error without the values that a later run or a deletion needs.
         network_key_of(facts)
         is_complete = facts["status"] == "done" and facts["output"]["bytes"] == png.stat().st_size

@@ -48,7 +48,7 @@ class TaskStore(DataFolder):
     def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
         super().__init__(folder, hours=hours, max_disk=max_disk)
         self.running = set[tuple[str, str]]()
-        """The owners and the ids of the entries that this process runs."""
+        """The entries that this process runs, by the digest of the owner and the id."""
 
     def new_id(self) -> str:
         """Return a random task id."""
@@ -57,7 +57,7 @@ class TaskStore(DataFolder):
     def keep_upload(self, source: Path, name: str, sha256: str, size: int) -> Path:
         """Copy an input of `size` bytes into the store.
 
-        Raises StorageError, and PictureError if it has changed.
+        Raises StorageError, and PictureError if the input has changed.
         """
 
         def copy(temporary: Path) -> None:
@@ -76,11 +76,11 @@ class TaskStore(DataFolder):
     def finish(self, task_id: str, info: Info) -> None:
         """Write the info of a result, which completes the task.
 
-        Removes the result if that fails.
+        If this fails, the result is deleted. Raises StorageError.
         """
         png = self.result_path(task_id)
         text = json.dumps(info, ensure_ascii=False, indent=1)
-        # The name of the input can have bytes that are no text.
+        # The name of the input can contain bytes that are not UTF-8.
         data = text.encode("utf-8", "backslashreplace")
 
         def write(temporary: Path) -> None:
@@ -171,8 +171,7 @@ class TaskStore(DataFolder):
         return "interrupted"  # Earlier versions had several names for it.
 
     def is_running(self, entry: Entry) -> bool:
-        """Return whether the run of an entry is in progress, whatever a full disk has left in its
-        entry."""
+        """Return whether an entry is being processed, even if a full disk prevented its update."""
         if entry.process == this_process():
             return (entry.whose, entry.id) in self.running
         return is_process_alive(entry.process)
@@ -191,10 +190,10 @@ class TaskStore(DataFolder):
         return group_runs(entry for entry in entries if entry is not None)
 
     def remove(self, entries: Sequence[Entry]) -> None:
-        """Delete runs, their inputs and all files made from them, unless other entries or results
-        need them.
+        """Delete entries, their inputs and all files made from them, unless other entries or results
+        need these files.
 
-        Links to them in the page's folder are deleted, too. Raises StorageError.
+        Their links in the page's folder are also deleted. Raises StorageError.
         """
         sources = {one for entry in entries for one in (entry.id, entry.sha256, entry.task_id) if one}
         found = list(self.page_files())

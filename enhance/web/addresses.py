@@ -1,4 +1,4 @@
-"""Signed addresses of images, for browsers, whose requests for images have no header with a key.
+"""Signed addresses of images, because a browser's requests for images cannot contain a key in a header.
 
 An address belongs to one owner and one file, and it expires. The servers of a data folder share the secret of the
 signatures, so each of them accepts the addresses of the others.
@@ -22,13 +22,13 @@ from ..files import AtomicFile, storage_errors
 from .owners import Owner
 
 VALID_SECONDS = 6 * 3600
-"""How long an address is valid at least, and at most twice as long."""
+"""The minimum validity of an address. The maximum is twice as long."""
 _SECRET_NAME = ".enhance-secret"
 _SECRET = re.compile(r"[0-9a-f]{64}")
 
 
 class Addresses:
-    """The addresses of images below these folders, which have names in the addresses."""
+    """The addresses of images in these folders, whose names are part of the addresses."""
 
     def __init__(self, secret: str, folders: Mapping[str, Path]):
         self._secret, self._folders = secret.encode(), folders
@@ -36,8 +36,8 @@ class Addresses:
     def region_address(self, owner: Owner, kind: str, path: Path) -> str | None:
         """Return the address of regions of a `photo` or a `result`, relative to the page.
 
-        Return None for a file in none of the folders. An owner gets the same address for hours, so that browsers can
-        cache the regions.
+        Return None for a file outside the folders. The address stays the same for hours, so that browsers can cache
+        the regions.
         """
         real = _real(path)
         for name, folder in self._folders.items():
@@ -55,7 +55,7 @@ class Addresses:
         expected = self._token(digest, expires, kind, name, file)
         if not hmac.compare_digest(expected.encode(), token.encode()):
             return None
-        # The parts are those of an address that this secret has signed.
+        # The signature is correct, so `expires` is a number.
         if int(expires) < time.time() or name not in self._folders:
             return None
         return digest, self._folders[name] / file
@@ -67,7 +67,7 @@ class Addresses:
 
 
 def read_secret(folder: Path) -> str:
-    """Return the secret of a data folder. Creates it if it is missing or damaged. Raises StorageError."""
+    """Return the secret of a data folder, which is created if missing or damaged. Raises StorageError."""
     path = folder / _SECRET_NAME
     with storage_errors(path):
         if path.exists() and _intact(path) is None:
@@ -86,7 +86,7 @@ def _create(path: Path) -> None:
             os.link(file.part, path)
         except FileExistsError:
             pass
-        except OSError:  # a file system without links
+        except OSError:  # A file system without links.
             file.part.replace(path)
 
 

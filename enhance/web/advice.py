@@ -1,4 +1,4 @@
-"""Suggestions for a photo and wrong values of settings: sentences, each with the values that carry it out."""
+"""Suggestions for a photo, and solutions for settings that are not possible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SETTINGS_OF_ERRORS = {
     "metadata_unknown": "metadata",
     "background_unknown": "background",
 }
-"""The setting of an error whose values do not name it."""
+"""The settings of errors whose values do not contain the name of the setting."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Advice:
-    """A suggestion or a problem, with what carries it out. Each solution is enough."""
+    """A suggestion or a problem, with alternative solutions."""
 
     text: str
     solutions: tuple[Solution, ...] = ()
@@ -80,7 +80,7 @@ def size_solutions(
 ) -> Iterator[tuple[str, Settings]]:
     """Yield the text of each button that solves a size error, and the settings with that size.
 
-    This is the nearest possible size. A print keeps its size or its resolution.
+    The size is the nearest possible one. A print keeps its size or its resolution.
     """
     possible, is_large = with_possible_size(settings, height, width), error.key == "size_large"
     if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
@@ -103,7 +103,7 @@ def changed_size(before: Settings, after: Settings) -> dict[str, Any]:
 def possible_settings(given: Values, image: SourceImage, language: str) -> tuple[Settings, Advice | None]:
     """Return the settings of an API call, and the problem of the first one that is not possible.
 
-    It has then been changed by its first solution. Raises EnhanceError if that does not help.
+    The settings then contain its first solution. Raises EnhanceError if no solution helps.
     """
     changed: dict[str, Any] = {}
     problem = None
@@ -149,7 +149,7 @@ def _solution(error: SettingsError, asked: Values, language: str) -> Solution:
 
 
 def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
-    """Return the number between two limits that is nearest to a value, None for a value that is not a number."""
+    """Return the number between two limits that is nearest to a value, or None if the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
     low, high = float(limits["low"]), float(limits["high"])

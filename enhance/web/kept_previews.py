@@ -1,6 +1,6 @@
-"""Previews of the rectangle that a client looks at, and the network outputs that are kept for its next one.
+"""Previews of the rectangle that a client shows, and the cached network outputs for its next preview.
 
-Most requests for a preview differ from the one before in the value of a slider, for which no network has to run.
+Most requests differ from the previous one only in the value of a slider, so the network does not have to run again.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .owners import Owner
 from .preview import Previews
 
 _REGIONS = 2
-"""The number of rectangles that are kept for an owner, each with the outputs of all networks."""
+"""The number of rectangles that are cached for an owner, each with the outputs of all its networks."""
 
 
 class Key(NamedTuple):
-    """What a network output belongs to. The rectangle is the one that was requested; its middle can be previewed."""
+    """The key of a network output. `rectangle` is the requested one, of which possibly only the middle is previewed."""
 
     owner: Owner
     photo: str
@@ -41,15 +41,15 @@ class Key(NamedTuple):
 
     @property
     def party(self) -> str:
-        """The user or the address, which a client cannot invent."""
+        """The user or the address, neither of which a client can invent."""
         return self.owner.caller[0]
 
 
 class KeptPreviews:
-    """The network outputs of previews, each for its owner only. Thread-safe.
+    """A thread-safe cache of the network outputs of previews, each for its owner only.
 
-    They have at most `max_bytes`. The user or the address with the most bytes loses first what it used least recently,
-    so that nobody gains by inventing owners. All are dropped after `seconds` without use.
+    The outputs have at most `max_bytes`. Beyond that, the least recently used output of the user or address with the
+    most bytes is dropped, so inventing owners gives no advantage. Outputs are also dropped after `seconds` without use.
     """
 
     def __init__(self, max_bytes: int = 256_000_000, seconds: float = 300):
@@ -74,7 +74,7 @@ class KeptPreviews:
             return entry[0]
 
     def keep(self, key: Key, preview: Preview) -> None:
-        """Keep the network output of a preview, and drop the ones that are too many."""
+        """Keep the network output of a preview, and drop the outputs beyond the limits."""
         with self._lock:
             self._entries[key] = preview.without_images(), time.monotonic()
             self._entries.move_to_end(key)
@@ -87,7 +87,7 @@ class KeptPreviews:
                 self._drop_one()
 
     def sweep(self) -> None:
-        """Drop the outputs that were not used for long."""
+        """Drop the outputs that have expired."""
         oldest = time.monotonic() - self._seconds
         with self._lock:
             for key in [key for key, (_, used) in self._entries.items() if used <= oldest]:
@@ -106,7 +106,7 @@ class KeptPreviews:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A rectangle of a photo that a client looks at, and the settings that it has requested."""
+    """A rectangle of a photo that a client shows, and the settings that the client has requested."""
 
     owner: Owner
     image: SourceImage
@@ -144,7 +144,7 @@ class ViewPreviews:
         yield preview, False
 
     def _adjusted(self, view: View) -> Preview | None:
-        """Return the preview without running the network, None if its output is not kept."""
+        """Return the preview without running the network, or None if its output is not cached."""
         resolved, auto = self._enhancer.resolve(view.image, view.settings)
         settings = with_installed_models(resolved)
         request = self._enhancer.request(view.image, settings)
@@ -155,7 +155,7 @@ class ViewPreviews:
             preview = self._enhancer.retune(kept, settings)
         except SettingsError:  # The output was approximate, and an exact one is possible now.
             return None
-        # The request for the output can have had another preset and another name of the file.
+        # The output can come from a request with another preset and another file name.
         own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
         return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
 

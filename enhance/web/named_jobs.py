@@ -1,8 +1,8 @@
 """Jobs with names that their clients choose. The same call with the same name follows the same job.
 
-The database of the data folder has the jobs, so a call finds its job again after a lost connection,
-in another process and after a restart. Once it has started, a job of a login or a key continues to
-its end without a reader.
+The jobs are stored in the database of the data folder, so a call finds its job again after a lost
+connection, in another process and after a restart. Once started, a job continues to its end without
+a reader, unless its owner is only a session.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from .recent import entries_of, shorten
 from .services import Services
 
 Outputs = tuple[Any, dict[str, Any]]
-"""A file and the facts of its run or batch; while the job runs, None and its progress."""
+"""A file and the facts of its run or batch, or None and the progress while the job runs."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{8,64}")
 UNREAD_JOB_SECONDS = 120.0
-"""How long a job without a reader waits in the queue, and runs if its owner is only a session."""
+"""How long a job without a reader stays in the queue, or runs if its owner is only a session."""
 REPORT_SECONDS = 1.0
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 0.5
 _IMAGE_SECONDS = 1.0
@@ -85,7 +85,8 @@ def _recorded(services: Services, error: EnhanceError) -> dict[str, str]:
 class NamedCall:
     """A call that starts or follows a job: its client, the files, the settings and the format.
 
-    A file that cannot be read, or not be saved in the format, has failed. It is no part of the job.
+    Files that cannot be read, or cannot be saved in the format, have failed and are not part of the
+    job.
     """
 
     services: Services
@@ -110,7 +111,7 @@ class NamedCall:
 
 
 def check_name(name: object) -> str:
-    """Return the name of a job. Raises SettingsError if it is not valid."""
+    """Return the name of a job. Raises SettingsError if its format is not allowed."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise SettingsError("job_name")
@@ -126,7 +127,7 @@ def run_named(
     *,
     is_batch: bool,
 ) -> Generator[Outputs, None, None]:
-    """Start or follow the job of this name, and yield its progress and at last its outputs.
+    """Start or follow the job of this name, and yield its progress and finally its outputs.
 
     `sources` are files with their names. Raises EnhanceError.
     """
@@ -151,7 +152,7 @@ def run_named(
 def _checked_item(
     services: Services, number: int, source: Path, name: str, settings: Settings, encoding: Encoding
 ) -> Item:
-    """Return a file, as failed if it cannot be read, be enhanced so, or be saved in the format."""
+    """Return a file, as failed if it cannot be read, enhanced in this way or saved in the format."""
     item = with_size(
         Item(source, Path(name), number=number),
         services.enhancer.max_pixels,
@@ -216,7 +217,7 @@ class NamedJob:
         return [(self.whose, id) for id in self.entries]
 
     def release(self) -> None:
-        """Record that this process does not run the job any more."""
+        """Record that this process no longer runs the job."""
         self.tasks.running.difference_update(self._ids)
         _RUNNING.pop(self.key, None)
 
@@ -243,7 +244,7 @@ class NamedJob:
             except EnhanceError as error:
                 if source.exists():
                     raise
-                raise Cancelled("stopped") from error  # Its request has ended already.
+                raise Cancelled("stopped") from error  # The request has already ended.
 
     def finish(self, entry: Entry, info: Info, thumbnail: str) -> None:
         """Set the result of a file."""
@@ -259,7 +260,7 @@ class NamedJob:
 
     @contextmanager
     def recorded(self, job: Job[Any]) -> Iterator[None]:
-        """Record the end of the job, whose work is the block. Its inputs are not deleted before."""
+        """Record the end of the job, whose work is the block, and keep its inputs until then."""
         inputs = [self.tasks.input_of(entry) for entry in self.entries.values()]
         try:
             with self.in_use(), self.tasks.using(*inputs):
@@ -317,7 +318,7 @@ class NamedRun(Job[None]):
     def picture(self) -> tuple[int, dict[str, Any]]:
         """Return the result so far with its number, or {} before the first one.
 
-        `live_share` of it is computed, from the left if `live_edge` is x, else from the top.
+        Its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the top.
         """
         growing = self._growing
         if growing is None:
@@ -344,7 +345,7 @@ class NamedRun(Job[None]):
             named.finish(entry, result.info, self._thumbnail(result))
 
     def _watch(self, run: Run) -> None:
-        """Show the result of a run while it is computed."""
+        """Provide the result so far while a run computes it."""
         image, settings = run.request.image, run.request.settings
         height, width = downscaled_size(image.height, image.width, settings.reduce)
         backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
@@ -386,7 +387,7 @@ class NamedBatch(BatchJob):
         }
 
     def picture(self) -> tuple[int, dict[str, Any]]:
-        """A batch has no picture."""
+        """Return no image, because a batch has none."""
         return 0, {}
 
     @contextmanager
@@ -405,7 +406,7 @@ class NamedBatch(BatchJob):
         entry = named.entries[item.key]
         if item.info and item.png:
             result = Result(item.png, item.info, item.png)
-            with suppress(EnhanceError):  # Each client exports the files again, which finds these.
+            with suppress(EnhanceError):  # Each client exports the files again and then uses these.
                 self._services.enhancer.export(result, self._encoding, hold=named.hold)
             named.finish(entry, item.info, _thumbnail_of(item.png))
         elif item.error:
@@ -417,7 +418,7 @@ class NamedBatch(BatchJob):
 
 
 def _thumbnail_of(png: Path) -> str:
-    """Return a result at the size of a list entry, or "" if it is too large."""
+    """Return the thumbnail of a result as a `data:` URL, or "" if the result is too large."""
     with suppress(PictureError, OSError), PngReader(png) as rows:
         height, width = rows.size
         if height * width <= _MAX_THUMBNAIL_PIXELS:
@@ -455,7 +456,7 @@ def _file_facts(services: Services, item: Item, language: str) -> dict[str, Any]
 def _begin(call: NamedCall) -> NamedJob | StoredJob:
     """Return the job of a call, which is started if necessary.
 
-    It is a NamedJob if this process runs it, otherwise a StoredJob. Raises EnhanceError.
+    Return a NamedJob if this process runs the job, otherwise a StoredJob. Raises EnhanceError.
     """
     jobs = JobStore(call.services.enhancer.tasks)
     with _STARTING:
@@ -553,7 +554,7 @@ def _finish(call: NamedCall, reader: EventReader) -> Iterator[Outputs]:
     work = _pack_results if call.is_batch else _export_result
     tasks = call.services.enhancer.tasks
     entries = {entry.number: entry for entry in entries_of(tasks, call.job.whose, call.job.name)}
-    if not (entries or call.is_batch):  # It was deleted since.
+    if not (entries or call.is_batch):  # The entry has been deleted.
         raise EnhanceError("result_gone")
     progress = _progress(call, _last_facts(call, entries))
     job = None
@@ -563,7 +564,7 @@ def _finish(call: NamedCall, reader: EventReader) -> Iterator[Outputs]:
         except EnhanceError as error:
             if status_of(error) != _TOO_MANY:
                 raise
-            # The job is done, so its client waits and is not rejected.
+            # The job is done, so its client must wait instead of being rejected.
             reader.is_reading()
             yield progress
             time.sleep(_LONGEST_POLL_SECONDS)
@@ -598,7 +599,7 @@ def _exported(call: NamedCall, entry: Entry, hold: ExitStack) -> Result:
 
 
 def _visible_info(call: NamedCall, entry: Entry, info: Info) -> dict[str, Any]:
-    """Return the facts of a result as its owner can see them, who can now have its report."""
+    """Return the facts of a result that its owner can see. The owner can then get its report."""
     shown = {**info, **entry.visible}
     visible = call.services.owners.remember(call.owner, shown, call.encoding)
     return without_path({**visible, **entry.visible})
@@ -643,9 +644,9 @@ def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
 
 
 def cancel_named(services: Services, owner: Owner, name: object) -> dict[str, Any]:
-    """Cancel the job of this name, also before its start.
+    """Cancel the job of this name, even if it has not been started yet.
 
-    Return whether it is known, and its state. Raises SettingsError.
+    Return whether the job is known, and its state. Raises SettingsError.
     """
     tasks = services.enhancer.tasks
     name = check_name(name)

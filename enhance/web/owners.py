@@ -1,4 +1,4 @@
-"""Who owns what: each request belongs to a login, to a key that its client has made, or only to its session."""
+"""The owner of a request: a user, a key that its client has created, or only its session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import gradio as gr
 from ..errors import EnhanceError
 
 KEY_HEADER = "x-enhance-key"
-"""The header with a client's own key. Whoever has the key owns everything that was made with it."""
+"""The header with a client's own key. Every client that has the key owns everything that was made with it."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 
@@ -25,14 +25,14 @@ class Owner:
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """The key for limits, by user or IP address first: a client can invent keys and sessions, but not these."""
+        """The party for limits. The user or IP address is first, because clients can only invent keys and sessions."""
         if self.is_user:
             return (self.name,)
         return f"address {self.address}", self.name
 
     @property
     def digest(self) -> str:
-        """The name for files and databases, which never contain a key."""
+        """The checksum that identifies the owner in files and databases, which must not contain a key."""
         return hashlib.sha256(self.name.encode()).hexdigest()
 
     @property
@@ -47,7 +47,7 @@ class Owner:
 
 
 def owner_of(request: gr.Request) -> Owner:
-    """Return the owner of what the request makes. Raises EnhanceError if it has a key that is not valid."""
+    """Return the owner of a request. Raises EnhanceError if the format of its key is not allowed."""
     address = request.client.host if request.client else ""
     if request.username:
         return Owner(f"user {request.username}", address)
@@ -57,7 +57,7 @@ def owner_of(request: gr.Request) -> Owner:
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """Return the key of a request; "" if it has none. Raises EnhanceError if it is not valid."""
+    """Return the key of a request; "" if it has none. Raises EnhanceError if its format is not allowed."""
     key = headers.get(KEY_HEADER)
     if key is None:
         return ""

@@ -1,4 +1,4 @@
-"""The plan of a run: what it does to a photo with these settings, and how long it takes."""
+"""The plan of a run: the effect of the settings on a photo, its problems and its time."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Plan(TypedDict):
     """The plan of a run, as JSON. Texts are in the language of the client. Times can be missing.
 
     - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter `summary`.
-    - `settings`: the values of all settings that the run has.
+    - `settings`: the values of all settings that the run uses.
     - `faster`: a preset to use instead if the run takes more than two minutes, or None.
     - `photo`: the facts of the file, its most detailed point as `focus` (shares of width and height), and the `address`
-      of its regions, relative to the page; None for a file that the server did not receive.
+      of its regions, relative to the page, which is None for a file that the server did not receive.
     - `result`: the width and height of the result.
     - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
     - `time`: the time of the run, also for a run with two networks and for a queue.
     - `tips`: sentences, each with `solutions`: the text of a button and the values of the settings that it changes.
-    - `problem`: why a setting is not possible, as in `tips`; None without one. The rest of the plan is that of its
-      first solution, without a signature.
-    - `signature`: that of the run. None if a model is not installed.
+    - `problem`: why the run is not possible with these settings, in the form of a tip, or None. The other values are
+      those of a run with its first solution, without a signature.
+    - `signature`: the signature of the run. None if a model is not installed.
     """
 
     auto: dict[str, Any]
@@ -59,14 +59,14 @@ class Plan(TypedDict):
 
 
 class Planner:
-    """Makes plans. Decoded photos, their analyses and their facts are kept for the next plan."""
+    """Creates plans. Decoded photos, their analyses and their facts are cached for the next plan."""
 
     def __init__(self, enhancer: Enhancer, previews: Previews, addresses: Addresses):
         self._enhancer, self._previews, self._addresses = enhancer, previews, addresses
         self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self.has_times = False
-        """Whether a plan has times. For the first one, each network is timed, which takes seconds."""
+        """Whether a plan has had times. For the first such plan, each network is timed, which takes seconds."""
 
     def plan(self, owner: Owner, path: Path, given: Values, language: str, *, is_timed: bool = True) -> Plan:
         """Return the plan of a run of the file with the settings of an API call, with its times or without them.
@@ -110,7 +110,7 @@ class Planner:
         return plan
 
     def _resolve_auto(self, analysis: Analysis, wanted: Settings) -> tuple[Settings, AutoInfo]:
-        """Return what Auto selects for the wanted size, also if another preset is wanted."""
+        """Return what Auto selects for the requested size, even if another preset is requested."""
         if not wanted.is_auto:
             wanted = with_possible_size(Settings(AUTO, **wanted.output_size), analysis.height, analysis.width)
         chosen, choice = self._enhancer.resolve_for(wanted, analysis)
@@ -126,7 +126,7 @@ class Planner:
     def _presets(
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str
     ) -> dict[str, dict[str, Any]]:
-        """Return the expected seconds of each installed preset at the wanted size, or at its largest one."""
+        """Return the expected seconds of each installed preset at the requested size, or at its largest size."""
         presets: dict[str, dict[str, Any]] = {}
         for name in available_presets():
             if name == AUTO:
@@ -160,7 +160,7 @@ class Planner:
 
 
 def _with_preset(wanted: Settings, preset: str, analysis: Analysis) -> Settings:
-    """Return settings with another preset, at the wanted size or at its largest one."""
+    """Return settings with another preset, at the requested size or at the largest size of this preset."""
     try:
         settings = Settings(preset, reduce=wanted.reduce, **wanted.output_size)
         result_size(settings, analysis.height, analysis.width)

@@ -1,6 +1,6 @@
-"""The recent results of an owner: the runs and batches of its named jobs and of its pages.
+"""The recent results of an owner: the runs and batches of its pages and of its jobs with names.
 
-The database of the data folder has them, so they survive restarts.
+They are stored in the database of the data folder, so a restart keeps them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .services import Services
 
 MAX_RESULTS = 20
 MAX_FILES = 400
-"""The largest numbers of results and of files in a list, in which a batch is one result.
+"""The largest numbers of results and of files in a list, in which a batch counts as one result.
 
 The oldest results are removed.
 """
 _WORST_FIRST = ("running", "interrupted", "failed", "cancelled", "gone", "done")
-"""The states of an entry. A batch has the first of these that one of its files has."""
+"""The states of an entry. The state of a batch is the first of these that one of its files has."""
 
 
 def shorten(tasks: TaskStore, whose: str) -> None:
@@ -39,21 +39,21 @@ def shorten(tasks: TaskStore, whose: str) -> None:
 
 
 def is_running(tasks: TaskStore, run: Sequence[Entry]) -> bool:
-    """Return whether a run, or a file of a batch, is processed or waits for it."""
+    """Return whether a run, or a file of a batch, is queued or being processed."""
     return any(tasks.state_of(entry) == "running" for entry in run)
 
 
 def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[Entry]:
-    """Return the user's entry of this id, or the files of the user's batch of this id."""
+    """Return the owner's entry with this id, or the entries of the owner's batch with this id."""
     runs = tasks.runs(whose)
     return [entry for run in runs for entry in run if wanted in (entry.id, entry.batch)]
 
 
 def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
-    """Delete an entry, or the files of a batch, with what was made from it and nothing else needs.
+    """Delete an entry, or all entries of a batch, and the files that no other entry needs.
 
     Return the ids of the deleted entries. Raises EnhanceError, with the same text for an unknown
-    entry and one of another user.
+    entry and for one of another owner.
     """
     entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
     if not entries:

@@ -1,6 +1,7 @@
 """Regions of photos and results at the resolution of the screen.
 
-A client requests the regions that it shows, so it never loads a whole large image. `addresses` signs the addresses.
+A client requests only the regions that it shows, so it never loads a whole large image. `addresses` signs their
+addresses.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class _Regions:
 
 
 def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path]:
-    """Return the caller and the path of the file. Raises HTTPException for an address that is not the client's."""
+    """Return the caller and the path of the file. Raises HTTPException if the address does not belong to the client."""
     signed = services.addresses.find(*(request.path_params[name] for name in ("token", "kind", "folder", "file")))
     if signed is None:
         raise HTTPException(404)
