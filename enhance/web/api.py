@@ -86,8 +86,9 @@ class Endpoints:
         eight_bits, ten_bits, exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left:
         XMP or IPTC had a location. gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
         xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and large_iptc_left: the input has
-        more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine. With `job`, the same call
-        follows the same run, also after a lost connection, and `info` has its `progress` until its end.
+        more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine. If the call has a `job`, send
+        it again to follow the same run, for example after a lost connection. Until the end of the run, `info` has its
+        `progress`.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -118,7 +119,7 @@ class Endpoints:
         middle of a large rectangle is previewed. Previews run between the steps of longer runs. `info` describes the
         whole run with its signature, as far as it is known in advance, and the region as `preview`. For a rectangle,
         `info` also has the region in pixels of the result, as `window`. If the settings are slow, a quick preview comes
-        first, whose `info` has `quick` true and no signature.
+        first. In its `info`, `quick` is true and the signature is null.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -218,8 +219,8 @@ class Endpoints:
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
         preset that Auto selects, the key of its reason, the reason as `text` and the `analysis`: noise, grain,
         jpeg_quality, softness, blur, coherence, smoothness, kind, haze, faces and transparency. `faster` is a preset to
-        use instead if the run takes more than two minutes, or null. A setting that is not possible is the `problem`,
-        with values that solve it; the rest of the plan is that of its first solution. Nothing is enhanced.
+        use instead if the run takes more than two minutes, or null. If a setting is not possible, `problem` has the
+        reason and possible values, and the other values describe the run with its first solution. Nothing is enhanced.
         """
         services, planner = self._services, self._services.planner
         with services.errors_as_messages(request):
@@ -252,7 +253,8 @@ class Endpoints:
     def cancel(self, request: gr.Request, job: str) -> dict[str, Any]:
         """Cancel your job of this name. Returns whether it is `known`, and its `state`.
 
-        A job that is not known is cancelled if it is started within an hour. A job that has ended stays as it is.
+        A job that does not exist yet is cancelled if a call starts it within an hour. A job that has ended does not
+        change.
         """
         with self._services.errors_as_messages(request):
             return cancel_named(self._services, owner_of(request), job)
@@ -261,7 +263,8 @@ class Endpoints:
         """List your recent results, newest first, with their names, states, times, sizes, settings and task_ids.
 
         The state is running, done, failed, interrupted, cancelled, or gone if the result is no longer stored. `id` is
-        the name of the job. A batch has `files`. `regions` has the addresses of regions of the photo and the result.
+        the name of the job, if it has one. A batch has `files`. `regions` has the addresses of regions of the photo and
+        the result.
         """
         with self._services.errors_as_messages(request):
             return describe_runs(self._services, owner_of(request), language_of(request))
@@ -348,7 +351,7 @@ def _path_of_upload(image: str | None) -> Path:
 
 
 def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
-    """Return the facts of the preview of a rectangle. A quick one has not the signature of the requested run."""
+    """Return the facts of the preview of a rectangle. A quick one lacks the signature of the requested run."""
     window, _ = window_of(preview)
     facts = {"quick": is_quick, "window": asdict(window)}
     return facts | {"signature": None} if is_quick else facts

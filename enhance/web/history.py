@@ -1,6 +1,6 @@
-"""The list of a user's or browser's recent results, which survives restarts of the page and the server.
+"""The list of recent results on the page, which is kept when the page or the server is restarted.
 
-Each run is an entry in the database of the task store, under the SHA-256 of the user's name, or of the browser's key.
+Each run is an entry of its owner in the database of the task store.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class PageFolder:
                     yield path, used
 
     def touch(self, paths: Iterable[Path]) -> None:
-        """Begin the retention period of those files again that are in this folder."""
+        """Begin the retention period again for the files that are in this folder."""
         root = self.root.resolve()
         for path in paths:
             with suppress(OSError):
