@@ -145,14 +145,18 @@ def serve_stdio(enhancer: Enhancer) -> None:
 
 def _remote_request(request: Request) -> gr.Request:
     """Return the request with the login, or else a session that belongs to the address and that others cannot guess."""
-    session = blake2b(request.client.host.encode() if request.client else b"", key=_SECRET).hexdigest()
-    return client_request(request, session)
+    return client_request(request, _session_of(request.client.host if request.client else ""))
+
+
+def _session_of(client: str) -> str:
+    """Return the session of a client of this process, which clients of a server cannot guess."""
+    return blake2b(client.encode(), key=_SECRET).hexdigest()
 
 
 def _local_request() -> gr.Request:
     headers = [(b"accept-language", terminal_language().encode())]
     scope = {"type": "http", "client": ("127.0.0.1", 0), "headers": headers, "query_string": b""}
-    return gr.Request(Request(scope), session_hash="local")  # type: ignore[arg-type]
+    return gr.Request(Request(scope), session_hash=_session_of("local"))  # type: ignore[arg-type]
 
 
 def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:

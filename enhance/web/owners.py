@@ -33,7 +33,8 @@ class Owner:
     @property
     def digest(self) -> str:
         """The checksum that identifies the owner in files and databases, which must not contain a key."""
-        return hashlib.sha256(self.name.encode()).hexdigest()
+        # A client can give its session a name that is no text.
+        return hashlib.sha256(self.name.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def is_user(self) -> bool:

@@ -26,6 +26,7 @@ def test_a_login_comes_before_a_key_and_a_key_before_the_session():
     assert owner(user="ada").digest == owner(KEY, user="ada", session="b").digest == owner(OTHER_KEY, "ada").digest
     assert owner(KEY).digest == owner(KEY, session="b", address="10.0.0.2").digest
     assert owner(session="a").digest == owner(session="a").digest != owner(session="b").digest
+    assert owner(session="\ud800").digest != owner(session="\ud801").digest
     digests = {
         one.digest
         for one in (
