@@ -141,7 +141,7 @@ def run_named(
     checksums = list[str]()
     entries = list[Entry]()
     for item in items:
-        checksums.append(file_sha256(item.source))
+        checksums.append(_checksum_of(item))
         if not item.error:
             entries.append(_entry(whose, name, item, checksums[-1], settings, is_batch))
     job = JobRequest(whose, name, _checksum(checksums, settings, is_batch), tuple(entries))
@@ -184,6 +184,16 @@ def _entry(whose: str, name: str, item: Item, sha256: str, settings: Settings, i
     )
 
 
+def _checksum_of(item: Item) -> str:
+    """Return the checksum of a file, or "" for a failed one that cannot be opened."""
+    try:
+        return file_sha256(item.source)
+    except OSError:
+        if item.error:
+            return ""
+        raise
+
+
 def _checksum(images: Sequence[str], settings: Settings, is_batch: bool) -> str:
     """Return a checksum of everything that determines the pixels of a job's results."""
     values = settings.as_dict()
@@ -217,9 +227,14 @@ class NamedJob:
         return [(self.whose, id) for id in self.entries]
 
     def release(self) -> None:
-        """Record that this process no longer runs the job."""
-        self.tasks.running.difference_update(self._ids)
-        _RUNNING.pop(self.key, None)
+        """Record that this process no longer runs the job.
+
+        Nothing changes if the job was interrupted and has already been started again.
+        """
+        with _STARTING:
+            if _RUNNING.get(self.key) is self:
+                self.tasks.running.difference_update(self._ids)
+                del _RUNNING[self.key]
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -285,8 +300,8 @@ class NamedJob:
 
 _RUNNING: dict[tuple[Path, str, str], NamedJob] = {}
 """The named jobs that this process runs, by data folder, owner and name."""
-_STARTING = threading.Lock()
-"""Held while a job is started or found, so that two calls in this process do not start it twice."""
+_STARTING = threading.RLock()
+"""Held while a job is started, found or released, so that two calls in this process do not start it twice."""
 
 
 class NamedRun(Job[None]):

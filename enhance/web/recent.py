@@ -58,7 +58,9 @@ def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
     entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
     if not entries:
         raise EnhanceError("api_not_your_run")
-    if is_running(tasks, entries):
+    # A file of a running batch would take the job of the batch along.
+    job = entries[0].batch or entries[0].id
+    if is_running(tasks, entries_of(tasks, whose, job)):
         raise EnhanceError("entry_running")
     tasks.remove(entries)
     return [entry.id for entry in entries]

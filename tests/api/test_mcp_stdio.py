@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.store import TaskStore
+from enhance.web.owners import Owner
+
 from ..site import photo
 from .calls import FAST
 from .test_agents import check_description, check_wrong_arguments, wrong_arguments
@@ -90,3 +93,25 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(
         assert (image.format, image.size) == ("JPEG", (192, 160))
     assert steps
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
+
+
+def test_a_named_batch_goes_on_without_a_missing_file_and_belongs_to_no_client_of_a_server(tmp_path):
+    source = tmp_path / "photo.png"
+    Image.fromarray(photo(20, 24)).save(source)
+    images = [str(source), str(tmp_path / "none.png")]
+
+    async def work(session: Any, _: Any) -> None:
+        answer = await session.call_tool("batch", {"images": images, "job": "named-batch", **FAST})
+        files = answer.structuredContent["info"]["files"]
+        assert [file["state"] for file in files] == ["done", "failed"]
+        assert "none.png" in files[1]["error"]
+        (batch,) = (await session.call_tool("runs", {})).structuredContent["answer"]
+        assert batch["id"] == "named-batch"
+
+    in_session(tmp_path, work)
+    tasks = TaskStore(tmp_path / "data")
+    with tasks.database.transaction() as db:
+        owners = {whose for (whose,) in db.execute("SELECT whose FROM entries")}
+    guessed = {Owner(f"session {name}", "").digest for name in ("local", "", "None")}
+    assert owners
+    assert not owners & guessed

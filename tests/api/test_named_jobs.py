@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from PIL import Image
 
 from enhance.errors import MemoryShortError
 from enhance.store import Entry
+from enhance.store.jobs import JobStore
 from enhance.web import named_jobs
 from enhance.web.history import show_history
 from enhance.web.owners import KEY_HEADER, Owner
@@ -413,6 +415,32 @@ def test_a_job_of_a_session_ends_without_a_reader(site: Site, client: Client, mo
         wait_until(lambda: [entry["state"] for entry in entries(client)] == ["interrupted"])
 
 
+def test_a_job_that_starts_again_is_not_released_by_its_interrupted_run(site: Site, client: Client, monkeypatch):
+    call = {"image": handle_file(site.photo("restarted.png", 407, 360)), "job": new_name(), **OPTIONS}
+    interrupted, restarted, end = Event(), Event(), JobStore.end
+
+    def slow_end(*given: Any) -> None:
+        end(*given)
+        if not interrupted.is_set():
+            interrupted.set()
+            restarted.wait(60)
+
+    monkeypatch.setattr(JobStore, "end", slow_end)
+    with site.enhancer.paused("progress", of="restarted"):
+        first = client.submit(**call, api_name="/enhance")
+        wait_until(lambda: progress(first).get("done"))
+        first.cancel()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(named_jobs, "UNREAD_JOB_SECONDS", 0.5)
+            wait_until(interrupted.is_set)
+        second = client.submit(**call, api_name="/enhance")
+        wait_until(lambda: progress(second).get("done"))
+        restarted.set()
+        wait_until(lambda: site.enhancer.scheduler.count() == 1)
+        assert [entry["state"] for entry in entries(client)] == ["running"]
+    assert second.result()[1]["status"] == "done"
+
+
 def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Client, connect: Connect):
     paths = [
         site.photo("first.png", 24, 30),
@@ -434,6 +462,8 @@ def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Clien
         ]
         assert "unsupported format" in shown["files"][1]["error"]
         assert "seconds_left" in shown
+        with pytest.raises(AppError, match="still running"):
+            owner.predict(id=f"{name}.1", api_name="/forget")
     (archive, info), (_, other) = job.result(), followed.result()
     assert [file["state"] for file in info["files"]] == ["done", "failed", "done"]
     assert (info["done"], info["failed"], info["error"]) == (2, 1, None)
