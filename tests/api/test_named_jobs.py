@@ -178,9 +178,9 @@ def test_a_name_belongs_to_its_images_and_settings(site: Site, owner: Client):
         {"preset": "precise"},
     ]
     for changed in different:
-        with pytest.raises(AppError, match="other images or other settings"):
+        with pytest.raises(AppError, match="other images or settings"):
             owner.predict(**{"image": image, "job": name, "api_name": "/enhance", **OPTIONS, **changed})
-    with pytest.raises(AppError, match="other images or other settings"):
+    with pytest.raises(AppError, match="other images or settings"):
         owner.predict(images=[image], job=name, api_name="/batch", **OPTIONS)
 
 

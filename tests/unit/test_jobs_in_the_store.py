@@ -122,7 +122,7 @@ def test_a_process_that_lost_its_job_does_not_change_it(jobs, tasks):
 
 def test_another_request_of_the_same_name_is_rejected_but_not_one_of_another_owner(jobs, tasks):
     start(jobs, tasks)
-    with pytest.raises(EnhanceError, match="other images or other settings"):
+    with pytest.raises(EnhanceError, match="other images or settings"):
         jobs.begin(request("other"), runs_here=False)
     theirs = replace(request("other"), whose="b" * 64)
     assert jobs.begin(theirs, runs_here=False) is None
