@@ -553,15 +553,19 @@ def _follow_elsewhere(call: NamedCall, stored: StoredJob, reader: EventReader) -
 
 
 def _progress(call: NamedCall, facts: Mapping[str, Any]) -> Outputs:
-    """Return the outputs of a call whose job runs, with all files of the call in their order."""
+    """Return the outputs of a call whose job runs, with all files of the call in their order.
+
+    Another process can have started the job without any progress so far.
+    """
+    begun = {"seconds_left": None, "ahead": 0}
     if not call.is_batch:
-        return None, {"progress": dict(facts)}
+        return None, {"progress": {"done": 0, "total": 0, **begun, **facts}}
     known = {file["number"]: file for file in facts.get("files", ())}
     files = list[dict[str, Any]]()
     for item in call.items:
         own = known.get(item.number)
         files.append(own or _file_facts(call.services, item, call.language))
-    return None, {"progress": {**facts, "files": files}}
+    return None, {"progress": {"share": 0.0, **begun, **facts, "files": files}}
 
 
 def _finish(call: NamedCall, reader: EventReader) -> Iterator[Outputs]:

@@ -441,6 +441,30 @@ def test_a_job_that_starts_again_is_not_released_by_its_interrupted_run(site: Si
     assert second.result()[1]["status"] == "done"
 
 
+@pytest.mark.parametrize("endpoint", ["/enhance", "/batch"])
+def test_a_job_that_another_process_has_just_started_has_the_usual_progress(
+    site: Site, owner: Client, monkeypatch, endpoint: str
+):
+    image, name = handle_file(site.photo("elsewhere.png", 30, 30)), new_name()
+    images = {"image": image} if endpoint == "/enhance" else {"images": [image]}
+    begin = JobStore.begin
+
+    def begin_elsewhere(*given: Any, **options: Any) -> Any:
+        with monkeypatch.context() as other:
+            other.setattr("enhance.store.jobs.this_process", lambda: "another-1-1")
+            begin(*given, **options)
+        return begin(*given, **options)
+
+    monkeypatch.setattr(JobStore, "begin", begin_elsewhere)
+    job = owner.submit(**images, job=name, api_name=endpoint, **OPTIONS)
+    wait_until(lambda: job.outputs())
+    counts = {"done", "total"} if endpoint == "/enhance" else {"share", "files"}
+    assert progress(job).keys() == {"seconds_left", "ahead"} | counts
+    owner.predict(job=name, api_name="/cancel")
+    with pytest.raises(AppError, match="was cancelled"):
+        job.result()
+
+
 def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Client, connect: Connect):
     paths = [
         site.photo("first.png", 24, 30),
