@@ -22,7 +22,7 @@ class Entry:
     - `process`: the process of the run. A running entry of an ended process counts as interrupted.
     - `thumbnail`: a `data:` URL.
     - `batch`, `number`: the batch of the file and its position there.
-    - `error`: why a named job failed, in each language, and the key of the error.
+    - `error`: why a named job failed, in each language, with the key and the status of the error.
     - `visible`: values of the result's `info` that are different for this user.
     """
 

@@ -13,6 +13,7 @@ from anyio import CapacityLimiter
 from starlette.types import Scope
 
 from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError, StorageError, WeightsError
+from ..i18n import DEFAULT_LANGUAGE
 from . import gradio_changes
 from .params import API_DEFAULTS
 
@@ -31,6 +32,22 @@ _MAX_QUOTE = 80
 
 class UnknownEndpointError(EnhanceError):
     """The endpoint does not exist, or not at this path."""
+
+
+class RecordedError(EnhanceError):
+    """The error of a job that has ended, with its status and its message in each language."""
+
+    def __init__(self, recorded: Mapping[str, str]):
+        super().__init__(recorded["key"])
+        self._recorded = recorded
+
+    @property
+    def status(self) -> int:
+        """The HTTP status. Earlier versions have not recorded it."""
+        return int(self._recorded.get("status", 400))
+
+    def message(self, language: str = DEFAULT_LANGUAGE) -> str:
+        return self._recorded.get(language, self._recorded[DEFAULT_LANGUAGE])
 
 
 _STATUSES = {
@@ -55,6 +72,8 @@ _STATUSES_OF_KEYS = {
 
 def status_of(error: EnhanceError) -> int:
     """Return the HTTP status of an expected error, which is 400 unless the server causes it."""
+    if isinstance(error, RecordedError):
+        return error.status
     kinds = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
     return _STATUSES_OF_KEYS.get(error.key) or next(kinds, 400)
 

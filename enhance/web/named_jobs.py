@@ -43,7 +43,7 @@ from ..scheduler import Ticket
 from ..settings import Settings
 from ..store import Entry, TaskStore, download_name
 from ..store.jobs import JobRequest, JobStore, StoredJob
-from .calls import status_of
+from .calls import RecordedError, status_of
 from .jobs import EventReader, Job
 from .owners import Owner, owner_of
 from .params import language_of
@@ -64,21 +64,11 @@ _MAX_THUMBNAIL_PIXELS = 100_000_000
 """Larger results of a batch get no thumbnail, because it would take too long."""
 
 
-class RecordedError(EnhanceError):
-    """The error of a job that has ended, with its message in each language."""
-
-    def __init__(self, recorded: Mapping[str, str]):
-        super().__init__(recorded["key"])
-        self._messages = recorded
-
-    def message(self, language: str = DEFAULT_LANGUAGE) -> str:
-        return self._messages.get(language, self._messages[DEFAULT_LANGUAGE])
-
-
 def _recorded(services: Services, error: EnhanceError) -> dict[str, str]:
-    """Return the key and the messages of an error, as a client on another computer can see them."""
+    """Return the key, the status and the messages of an error, as a client on another computer can see them."""
     visible = services.visible_error(None, error)
-    return {"key": visible.key, **{language: visible.message(language) for language in LANGUAGES}}
+    messages = {language: visible.message(language) for language in LANGUAGES}
+    return {"key": visible.key, "status": str(status_of(visible)), **messages}
 
 
 @dataclass(frozen=True)

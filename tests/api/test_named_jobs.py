@@ -257,6 +257,16 @@ def upload_of(site: Site, name: str, headers: dict[str, str]) -> dict[str, Any]:
     return upload_file(site.url, name, (site.files / name).read_bytes(), **headers)
 
 
+def test_a_failed_form_fails_again_with_the_same_status(site: Site, http: httpx.Client):
+    files, data = {"image": site.photo("fails.png", 32, 45).read_bytes()}, {**OPTIONS, "job": new_name()}
+    headers = new_owner()
+    with site.enhancer.failing("run", MemoryShortError("memory_short")):
+        first = http.post("/api/enhance", files=files, data=data, headers=headers)
+    second = http.post("/api/enhance", files=files, data=data, headers=headers)
+    assert (first.status_code, second.status_code) == (503, 503)
+    assert first.json() == second.json()
+
+
 def test_a_refused_image_or_a_full_queue_starts_no_job(site: Site, owner: Client):
     text = handle_file(site.text("text.png"))
     with pytest.raises(AppError, match="unsupported format"):
