@@ -97,7 +97,9 @@ class Endpoints:
             if given["job"]:
                 files = [(source, source.name)]
                 yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=False)
-                return
+                if path is None:
+                    return
+                # Only a local agent has an output. The run below finds the stored result.
             if path is not None:
                 encoding = replace(encoding, format=Encoding.of_file(path).format)
             with ExitStack() as hold:

@@ -95,7 +95,7 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
 
 
-def test_a_named_batch_goes_on_without_a_missing_file_and_belongs_to_no_client_of_a_server(tmp_path):
+def test_named_jobs_skip_a_missing_file_write_the_output_and_belong_to_no_client_of_a_server(tmp_path):
     source = tmp_path / "photo.png"
     Image.fromarray(photo(20, 24)).save(source)
     images = [str(source), str(tmp_path / "none.png")]
@@ -107,6 +107,13 @@ def test_a_named_batch_goes_on_without_a_missing_file_and_belongs_to_no_client_o
         assert "none.png" in files[1]["error"]
         (batch,) = (await session.call_tool("runs", {})).structuredContent["answer"]
         assert batch["id"] == "named-batch"
+        output = tmp_path / "large.jpg"
+        call = {"image": str(source), "job": "named-run", "output": str(output), **FAST}
+        answer = await session.call_tool("enhance", call)
+        assert answer.structuredContent["result"] == str(output)
+        assert answer.structuredContent["info"]["cached"] is True
+        with Image.open(output) as image:
+            assert (image.format, image.size) == ("JPEG", (96, 80))
 
     in_session(tmp_path, work)
     tasks = TaskStore(tmp_path / "data")
