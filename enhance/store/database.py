@@ -116,6 +116,10 @@ class Database:
         """
         try:
             with self._lock:
+                # Python can close an abandoned generator, which ends its leases, during a transaction.
+                if self._connection is not None and self._connection.in_transaction:
+                    yield self._connection
+                    return
                 connection = self._current()
                 with connection:
                     connection.execute("BEGIN IMMEDIATE")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Generator
 from unittest.mock import Mock
 
 import psutil
@@ -202,3 +203,20 @@ def test_a_data_folder_that_is_a_file_is_an_error(tmp_path):
 
     with pytest.raises(StorageError, match="Choose another"):
         TaskStore(tmp_path / "file").check()
+
+
+def test_a_lease_can_end_during_a_transaction_of_its_thread(tmp_path):
+    tasks = TaskStore(tmp_path / "data")
+    tasks.prepare()
+
+    def lease() -> Generator[None, None, None]:
+        with tasks.using(tasks.result_path("a")):
+            yield
+
+    abandoned = lease()
+    next(abandoned)
+    with tasks.database.transaction() as db:
+        db.execute("INSERT INTO leases VALUES ('kept', 'a', 'b', 1)")
+        abandoned.close()
+    with tasks.database.transaction() as db:
+        assert db.execute("SELECT lease FROM leases").fetchall() == [("kept",)]
