@@ -182,7 +182,7 @@ def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | N
         sessions,
         previews,
         folder,
-        TaskOwners(),
+        TaskOwners(enhancer.tasks),
         config.queue,
         metrics,
         addresses,

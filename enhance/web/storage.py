@@ -140,10 +140,10 @@ def _earlier_files(root: Path | None) -> Iterator[Path]:
 
 
 class TaskOwners:
-    """The owner of each task. The oldest tasks are forgotten first."""
+    """The owner of each task of this process, the oldest forgotten first, and of the recent results in the store."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, tasks: TaskStore) -> None:
+        self._tasks, self._lock = tasks, threading.Lock()
         self._owners: OrderedDict[str, tuple[str, dict[str, Any], Encoding | None]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
@@ -177,4 +177,7 @@ class TaskOwners:
                 name, visible, encoding = self._owners.get(task_id, ("", {}, None))
             if name == owner.digest:
                 return task_id, visible, encoding
+            for entry in (entry for run in self._tasks.runs(owner.digest) for entry in run):
+                if entry.task_id == task_id:  # A process that has ended, or another one, has made it.
+                    return task_id, entry.visible, None
         raise EnhanceError("api_not_your_task")

@@ -106,9 +106,8 @@ def call(tmp_path: Path) -> Iterator[Call]:
     sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
     addresses, views = create_addresses(enhancer, folder), ViewPreviews(enhancer, previews)
     planner = Planner(enhancer, previews, addresses)
-    services = Services(
-        enhancer, limits, sessions, previews, folder, TaskOwners(), 1, metrics, addresses, views, planner
-    )
+    owners = TaskOwners(enhancer.tasks)
+    services = Services(enhancer, limits, sessions, previews, folder, owners, 1, metrics, addresses, views, planner)
     with gr.Blocks():
         page = build_page(page_texts(limits))
     request: Any = SimpleNamespace(

@@ -611,6 +611,8 @@ def test_jobs_of_a_killed_server_are_finished_by_the_same_calls(start, tmp_path)
     server = start("app.py")
     client = client_of(server, headers, tmp_path)
     assert {entry["state"] for entry in entries(client)} == {"interrupted"}
+    report = client.predict(task_id=next(iter(before)), api_name="/report")
+    assert Path(report).read_bytes().startswith(b"%PDF")
     jobs = [client.submit(**run), client.submit(**batch)]
     (_, run_info), (archive, batch_info) = (job.result(timeout=300) for job in jobs)
 
