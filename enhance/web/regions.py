@@ -95,6 +95,8 @@ def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path
 
 def _region(services: Services, path: Path, request: Request) -> tuple[bytes, str]:
     if request.path_params["kind"] == "photo":
+        if not path.exists():  # It can still be in memory.
+            raise HTTPException(404)
         image = services.previews.image(path)
         box, step = _region_in(request, image.width, image.height)
         return encode_for_screen(to_screen(read_region(image.rows, box, step)), icc_for_screen(image))

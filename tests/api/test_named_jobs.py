@@ -369,6 +369,9 @@ def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(sit
     _, info = job.result()
     owner.predict(**call, format="jpeg")
     owner.predict(task_id=info["task_id"], api_name="/report")
+    regions = entries(owner)[0]["regions"].values()
+    shown = [f"{site.url}{one}?left=0&top=0&width=8&height=8&step=1" for one in regions]
+    assert [httpx.get(url).status_code for url in shown] == [200, 200]
     made = [path for path in tasks.folder.rglob("*") if made_from(path, info)]
     assert {path.parent.name for path in made if path.is_file()} >= {
         "processed",
@@ -381,6 +384,7 @@ def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(sit
 
     assert entries(owner) == []
     assert [path for path in tasks.folder.rglob("*") if made_from(path, info)] == []
+    assert [httpx.get(url).status_code for url in shown] == [404, 404]
     with pytest.raises(AppError, match="has this id"):
         owner.predict(id=name, api_name="/forget")
     assert owner.predict(**call)[1]["task_id"] != info["task_id"]
