@@ -645,7 +645,6 @@ def test_two_servers_with_one_folder_run_a_job_once_and_cancel_it_for_each_other
     infos = [job.result(timeout=300)[1] for job in jobs]
     assert infos[0] == infos[1]
     assert results(servers[0]) == {infos[0]["task_id"]}
-    assert all(max(step[1].get("progress", {}).get("done", 0) for step in job.outputs()) > 0 for job in jobs)
 
     longer = handle_file(write_photo(tmp_path / "longer.png", 400, 358, 8))
     call |= {"image": longer, "job": new_name()}
