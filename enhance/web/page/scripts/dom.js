@@ -1,0 +1,154 @@
+// @ts-check
+// HTML from the state: `html` escapes what it inserts, and `draw` changes only what differs.
+
+/** A piece of HTML, whose inserted texts are escaped already. */
+export class Html {
+  /** @param {string} text */
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+/** @param {unknown} value */
+function insert(value) {
+  if (value instanceof Html) return value.text;
+  if (Array.isArray(value)) return value.map(insert).join("");
+  if (value === null || value === undefined || value === false) return "";
+  return String(value).replace(/[&<>"']/g, (sign) => ESCAPES[sign]);
+}
+
+/**
+ * Returns the HTML of a template. Values are escaped, lists are joined, and null, undefined and
+ * false insert nothing.
+ * @param {TemplateStringsArray} parts
+ * @param {...unknown} values
+ */
+export function html(parts, ...values) {
+  const texts = parts.map(
+    (part, place) => part + (place < values.length ? insert(values[place]) : ""),
+  );
+  return new Html(texts.join(""));
+}
+
+/** @type {WeakMap<Element, string>} */
+const drawn = new WeakMap();
+
+/**
+ * Shows HTML in an element. What has not changed stays, with its focus, its scroll position and its
+ * loaded images. An element with an `id` or a `data-key` is found again when its position changes,
+ * and the content of one with `data-own` belongs to another script.
+ * @param {Element} element
+ * @param {Html} content
+ */
+export function draw(element, content) {
+  if (drawn.get(element) === content.text) return;
+  drawn.set(element, content.text);
+  const template = document.createElement("template");
+  template.innerHTML = content.text;
+  patchChildren(element, template.content);
+}
+
+/** @param {Node} node */
+function keyOf(node) {
+  if (!(node instanceof Element)) return null;
+  return node.id || node.getAttribute("data-key");
+}
+
+/**
+ * @param {Node} old
+ * @param {Node} wanted
+ */
+function isSame(old, wanted) {
+  return old.nodeName === wanted.nodeName && keyOf(old) === keyOf(wanted);
+}
+
+/**
+ * @param {Node} parent
+ * @param {Node} wantedParent
+ */
+function patchChildren(parent, wantedParent) {
+  let here = parent.firstChild;
+  for (const wanted of [...wantedParent.childNodes]) {
+    const known = findAfter(here, wanted);
+    if (!known) {
+      parent.insertBefore(wanted, here);
+      continue;
+    }
+    if (known === here) here = here.nextSibling;
+    else parent.insertBefore(known, here);
+    patchNode(known, wanted);
+  }
+  while (here) {
+    const next = here.nextSibling;
+    parent.removeChild(here);
+    here = next;
+  }
+}
+
+/**
+ * Returns the node that becomes `wanted`: one with its key, or else the next one of its kind.
+ * @param {Node | null} first
+ * @param {Node} wanted
+ */
+function findAfter(first, wanted) {
+  if (keyOf(wanted) === null) return first && isSame(first, wanted) ? first : null;
+  for (let node = first; node; node = node.nextSibling) if (isSame(node, wanted)) return node;
+  return null;
+}
+
+/**
+ * @param {Node} node
+ * @param {Node} wanted
+ */
+function patchNode(node, wanted) {
+  if (!(node instanceof Element) || !(wanted instanceof Element)) {
+    if (node.nodeValue !== wanted.nodeValue) node.nodeValue = wanted.nodeValue;
+    return;
+  }
+  patchAttributes(node, wanted);
+  if (!wanted.hasAttribute("data-own")) patchChildren(node, wanted);
+}
+
+/**
+ * @param {Element} node
+ * @param {Element} wanted
+ */
+function patchAttributes(node, wanted) {
+  for (const { name } of [...node.attributes]) {
+    if (!wanted.hasAttribute(name)) node.removeAttribute(name);
+  }
+  for (const { name, value } of wanted.attributes) {
+    if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  }
+  if (node instanceof HTMLInputElement) node.checked = wanted.hasAttribute("checked");
+}
+
+/**
+ * Calls the action that a pressed element inside `element` names by `data-act`, with that element.
+ * @param {Element} element
+ * @param {Record<string, (target: HTMLElement, event: Event) => void>} actions
+ */
+export function onPress(element, actions) {
+  element.addEventListener("click", (event) => {
+    const pressed = /** @type {Element} */ (event.target).closest("[data-act]");
+    if (pressed instanceof HTMLElement) actions[pressed.dataset.act ?? ""]?.(pressed, event);
+  });
+}
+
+const ICONS = {
+  check: "m5 12.5 4.5 4.5L19 7.5",
+  chevron: "m9 6 6 6-6 6",
+  close: "M6 6l12 12M18 6 6 18",
+};
+
+/**
+ * Returns an icon of 20 px. Add its path to ICONS, in a box of 24 x 24.
+ * @param {string} name
+ */
+export function icon(name) {
+  return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+    <path d="${ICONS[name]}" />
+  </svg>`;
+}
