@@ -48,7 +48,7 @@ def test_only_the_page_imports_gradio_and_only_the_command_line_the_page():
     for name, others in IMPORTS.items():
         if not name.startswith("enhance.web"):
             page = {other for other in others if other.startswith(("gradio", "enhance.web"))}
-            assert page == ({"enhance.web"} if name == "enhance.cli" else set()), name
+            assert page == ({"enhance.web"} if name == "enhance.cli.server" else set()), name
 
 
 def test_a_stage_imports_no_later_one():

@@ -13,7 +13,7 @@ import pytest
 from enhance import Enhancer, Settings
 from enhance.batch import Batch, BatchRun
 from enhance.batch_inputs import find_images
-from enhance.cli import _Reporter
+from enhance.cli.reporter import Reporter
 from enhance.info import Result
 from enhance.output.names import plan_names
 
@@ -55,7 +55,7 @@ def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, 
             image(folder / f"{number}.png", number)
         calls.clear()
         batch = find_images([folder], output)
-        reporter = _Reporter(batch, Namespace(json=True, progress="none", failures=None))
+        reporter = Reporter(batch, Namespace(json=True, progress="none", failures=None))
         BatchRun(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
         plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
         needed.append(len(calls))

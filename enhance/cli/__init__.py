@@ -1,0 +1,99 @@
+"""The command line: `enhance run | analyse | compare | weights | app | mcp`.
+
+Each command is a module. Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong
+usage, 130 after Ctrl-C, 143 after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+from ..config import terminal_language, unknown_variables
+from ..errors import Cancelled, SettingsError, expected_error
+from ..i18n import translate
+from .analyse import analyse
+from .arguments import parse_arguments
+from .compare import compare
+from .messages import OneLineFormatter, discard_unread_output, print_error, print_message
+from .run import run
+from .server import app, mcp
+
+log = logging.getLogger("enhance")
+
+_COMMANDS = {"run": run, "analyse": analyse, "compare": compare, "mcp": mcp, "app": app}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_EXIT_SECONDS = 8.0
+"""Time for cleaning up after a signal, before the process exits anyway."""
+
+
+def program(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line as a process that cleans up after Ctrl-C and SIGTERM."""
+    for one in _SIGNALS:
+        if signal.getsignal(one) != signal.SIG_IGN:
+            signal.signal(one, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # File names can have bytes that are no text. JSON has the same escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status = main(arguments)
+    discard_unread_output()
+    sys.exit(status)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """Raise KeyboardInterrupt with the number of the signal.
+
+    Further signals are ignored, and the time to exit is limited.
+    """
+    for one in _SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    late = threading.Timer(_EXIT_SECONDS, os._exit, [128 + number])
+    late.daemon = True
+    late.start()
+    raise KeyboardInterrupt(number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    `app`, which has no other end, exits with 0 after SIGTERM.
+    """
+    if arguments is None:
+        arguments = sys.argv[1:]
+    if arguments[:1] == ["weights"]:
+        from ..models.cli import main as weights_main
+
+        return weights_main(arguments[1:])
+    options = parse_arguments(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.ERROR)
+    handler.setFormatter(OneLineFormatter("enhance: %(message)s"))
+    log.addHandler(handler)
+    try:
+        if options.command != "app":  # The server logs them.
+            _print_unknown_variables()
+        return _COMMANDS[options.command](options)
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        if options.command == "app" and number == signal.SIGTERM:
+            return 0
+        print_error(Cancelled("interrupted"))
+        return 128 + number
+    except BrokenPipeError:
+        discard_unread_output()
+        return 0
+    except Exception as error:
+        print_error(expected_error(error, "The command failed"))
+        return 2 if isinstance(error, SettingsError) else 1
+    finally:
+        log.removeHandler(handler)
+
+
+def _print_unknown_variables() -> None:
+    for name in unknown_variables(os.environ):
+        print_message(translate(terminal_language(), "config_unknown", variable=name))

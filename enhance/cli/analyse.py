@@ -1,0 +1,61 @@
+"""`enhance analyse`: print the properties of images and the preset that Auto selects."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import EnhanceError
+from ..i18n import describe_choice
+from ..settings import Settings
+from .arguments import size_of
+from .messages import print_error
+from .reporter import faster_text
+
+
+def analyse(options: Namespace) -> int:
+    """Run the command and return its exit status."""
+    from ..enhancer import Enhancer
+
+    settings = Settings(**size_of(options))
+    status = 0
+    with Enhancer(options.device, options.precision) as enhancer:
+        for path in options.photo:
+            try:
+                facts = enhancer.recommend(enhancer.read(path), settings)
+            except EnhanceError as error:
+                status = 1
+                print_error(error, path)
+                continue
+            if options.json:
+                facts = {"input": {"name": path.name, "path": str(path)}, **facts}
+                print(json.dumps(facts, ensure_ascii=False), flush=True)
+            else:
+                _print_text(path, facts)
+    return status
+
+
+def _print_text(path: Path, facts: Mapping[str, Any]) -> None:
+    auto = facts["auto"]
+    seconds = facts["estimated_seconds"]
+    faster = facts["faster"]
+    reduce = facts["settings"]["reduce"]
+    flags = f"--preset {auto['preset']}"
+    if reduce > 1:
+        flags += f" --reduce {reduce}"
+    print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
+    print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
+    if faster:
+        text = faster_text("en", auto["preset"], seconds, faster["preset"], faster["estimated_seconds"])
+        print(f"  {text}", flush=True)
+
+
+def _analysis_table(analysis: Mapping[str, Any]) -> str:
+    rows = {"size": f"{analysis['width']} x {analysis['height']} px"}
+    for name, value in analysis.items():
+        if value is not None and name not in ("width", "height"):
+            rows[name] = value
+    return "\n".join(f"  {name.replace('_', ' '):<14}{value}" for name, value in rows.items())

@@ -1,0 +1,234 @@
+"""The arguments of the commands and their help."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import terminal_language, version
+from ..i18n import translate
+from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, print_sides
+
+_WITHDRAWN = {"--pages": "pages_gone", "--print-fit": "print_fit_gone"}
+"""Options of earlier versions, and the texts that state what to use instead."""
+
+
+def parse_arguments(arguments: Sequence[str]) -> Namespace:
+    """Return the parsed arguments, with the name of the command as `command`.
+
+    Exits with status 2 for wrong usage.
+    """
+    is_program = Path(sys.argv[0]).stem == "enhance"
+    name = "enhance" if is_program else "python -m enhance"
+    parser = ArgumentParser(prog=name, description="Upscale photos with Real-ESRGAN.")
+    parser.add_argument("--version", action="version", version=f"enhance {version()}")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+
+    def command(name: str, text: str) -> ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}."
+        return commands.add_parser(name, help=text, description=description)
+
+    run = command("run", "upscale files and folders")
+    _add_run(run)
+    _add_analyse(command("analyse", "print the properties of images and the preset that Auto selects"))
+    _add_compare(command("compare", "save an image that shows an area of a photo with every preset"))
+    app = command("app", "serve the page on port 7860")
+    share = "also create a public link at gradio.live for up to one week"
+    app.add_argument("--share", action="store_true", help=share)
+    command("mcp", "serve tools for agents (MCP) over standard input and output")
+    weights = "list, find, fetch, verify, add and remove models; see `enhance weights --help`"
+    command("weights", weights)
+    _reject_withdrawn(parser, arguments)
+    options = parser.parse_args(arguments)
+    if options.command == "run" and not options.input and options.files is None:
+        run.error("the following arguments are required: INPUT or --files")
+    return options
+
+
+def _reject_withdrawn(parser: ArgumentParser, arguments: Sequence[str]) -> None:
+    """Exit with what to use in place of a command or option of an earlier version."""
+    if arguments[:1] == ["bench"]:
+        parser.error("The command bench was removed. Use `make bench` in a checkout of the project.")
+    for given in arguments:
+        option = given.partition("=")[0]
+        if option in _WITHDRAWN:
+            parser.error(translate(terminal_language(), _WITHDRAWN[option], name=option))
+
+
+def _add_run(run: ArgumentParser) -> None:
+    run.add_argument(
+        "input",
+        nargs="*",
+        type=path_or_address,
+        metavar="INPUT",
+        help="image files or folders, fsspec addresses such as s3://bucket/folder, or - for standard input",
+    )
+    run.add_argument(
+        "-o",
+        "--output",
+        help="output file for a single input, otherwise output folder; each can be an address, and a path that ends in "
+        "/ is a folder (default: photo-4x.png next to each photo). Only earlier results are replaced, and nothing "
+        "without -o. - writes a single result to standard output",
+    )
+    names = ", ".join(PRESETS)
+    run.add_argument(
+        "--preset",
+        default=DEFAULT_PRESET,
+        help=f"{names} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}",
+    )
+    run.add_argument(
+        "--no-tuning",
+        action="store_true",
+        help="write the output of the network without adjustments",
+    )
+    _add_size(run)
+    _add_sliders(run)
+    _add_format(run)
+    _add_device(run)
+    _add_batch(run)
+    run.add_argument("--report", action="store_true", help="write a PDF report next to each result")
+    run.add_argument("--json", action="store_true", help="print one JSON object per file")
+    run.add_argument(
+        "--progress",
+        choices=("bar", "json", "none"),
+        default="bar",
+        help="progress on standard error: a bar if it is a terminal (default), or one JSON object per line for other "
+        "programs, with file, share (0 to 1) and seconds_left",
+    )
+
+
+def _add_sliders(run: ArgumentParser) -> None:
+    for name, (low, high) in RANGES.items():
+        text = translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
+        if name in WHOLE:
+            text += f" Default: {USUAL[name]:g}."
+        _add_number(run, name, text)
+
+
+def _add_format(run: ArgumentParser) -> None:
+    run.add_argument(
+        "--format",
+        help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, otherwise png)",
+    )
+    run.add_argument(
+        "--quality",
+        type=int,
+        default=92,
+        help="1 to 100, for JPEG, WebP, AVIF and JPEG XL (default 92)",
+    )
+    run.add_argument(
+        "--metadata",
+        default="keep",
+        help="keep: all metadata, including a GPS location (default). no-location: no GPS location in EXIF, XMP, IPTC "
+        "and text. none: only the colour profile, the resolution and the label",
+    )
+    run.add_argument(
+        "--no-label",
+        dest="label",
+        action="store_false",
+        help="do not label the result as machine-enhanced (IPTC digital source type in XMP)",
+    )
+    run.add_argument(
+        "--background",
+        default="white",
+        help="white (default) or black: the colour of transparent areas in a JPEG, which has no transparency",
+    )
+
+
+def _add_batch(run: ArgumentParser) -> None:
+    run.add_argument(
+        "--files",
+        type=Path,
+        metavar="LIST",
+        help="text file with a path or address in each line, or .jsonl file",
+    )
+    run.add_argument(
+        "--failures",
+        type=Path,
+        metavar="FILE",
+        help="append each failed file with its reason to this .jsonl file, which --files can read",
+    )
+    run.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="process part I of N of the files, one part on each machine",
+    )
+    run.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
+        "local to start one on this machine. All machines need the folders at the same paths",
+    )
+
+
+def path_or_address(text: str) -> Path | str:
+    """Return an fsspec address as text, and everything else as a path."""
+    return text if "://" in text else Path(text)
+
+
+def _add_number(parser: ArgumentParser, name: str, text: str, unit: str | None = None) -> None:
+    option = f"--{name.replace('_', '-')}"
+    kind = int if name in WHOLE else float
+    parser.add_argument(option, type=kind, metavar=unit, help=text)
+
+
+def _add_size(parser: ArgumentParser) -> None:
+    scale = "enlargement factor, 1 to 16 (default: the scale of the network, usually 4)"
+    _add_number(parser, "scale", scale)
+    long_side = "long side of the result in pixels, instead of --scale"
+    _add_number(parser, "long_side", long_side, "PX")
+    megapixels = "size of the result in megapixels, instead of --scale"
+    _add_number(parser, "megapixels", megapixels, "MP")
+    papers = ", ".join(PAPERS)
+    parser.add_argument(
+        "--print",
+        metavar="SIZE",
+        help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or xHEIGHT for one side, "
+        f"or {papers}. The whole photo fits on the paper, in either orientation",
+    )
+    dpi = "resolution of the result (default: 300 for --print, or the photo's)"
+    _add_number(parser, "dpi", dpi, "DPI")
+
+
+def size_of(options: Namespace) -> dict[str, Any]:
+    """Return the settings of the output size. Raises SettingsError for a print size that is none."""
+    given = {name: getattr(options, name) for name in (*SIZES, "dpi")}
+    width = None
+    height = None
+    if options.print:
+        width, height = print_sides(options.print)
+    return given | {"print_width": width, "print_height": height}
+
+
+def _add_analyse(analyse: ArgumentParser) -> None:
+    analyse.add_argument("photo", nargs="+", type=Path, metavar="PHOTO", help="image files")
+    _add_size(analyse)
+    _add_device(analyse)
+    analyse.add_argument("--json", action="store_true", help="print one JSON object per file")
+
+
+def _add_compare(compare: ArgumentParser) -> None:
+    compare.add_argument("photo", type=Path, metavar="PHOTO", help="an image file")
+    compare.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="output file, a .png; replaces an earlier result",
+    )
+    for name in ("x", "y"):
+        text = f"{name} of the centre of the area in pixels (default: the middle)"
+        compare.add_argument(f"--{name}", type=float, help=text)
+    size = "side of the area in pixels (default 128)"
+    compare.add_argument("--size", type=int, default=128, help=size)
+    _add_device(compare)
+    compare.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+
+
+def _add_device(parser: ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default auto)")

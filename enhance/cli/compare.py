@@ -1,0 +1,53 @@
+"""`enhance compare`: save an image that shows an area of a photo with every preset."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ..config import terminal_language
+from ..errors import SettingsError
+from .messages import print_error
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..comparison import Cell
+
+
+def compare(options: Namespace) -> int:
+    """Run the command and return its exit status."""
+    from ..enhancer import Enhancer
+    from ..files import check_writable
+    from ..output.provenance import check_replaceable
+    from ..processes import remove_leftovers
+
+    output = options.output
+    language = terminal_language()
+    if output.suffix.lower() != ".png":
+        raise SettingsError("sheet_png_only", name=output.name)
+    remove_leftovers(output.parent)
+    check_writable(output, options.photo)
+    check_replaceable(output)
+    with Enhancer(options.device, options.precision) as enhancer, Progress() as bar:
+        enhancer.check()
+
+        def progress(done: int, total: int, left: float | None) -> None:
+            bar.update(done / total, left)
+
+        def on_cell(cell: Cell) -> None:
+            bar.clear()
+            if cell.error is not None:
+                print_error(cell.error, cell.settings.preset)
+            elif not options.json:
+                print(f"{cell.settings.preset}  {cell.describe(language)}", flush=True)
+
+        area = {"x": options.x, "y": options.y, "size": options.size}
+        comparison = enhancer.compare(options.photo, **area, on_cell=on_cell, progress=progress)
+    info = comparison.save(output, language)
+    if options.json:
+        print(json.dumps(info, ensure_ascii=False), flush=True)
+    else:
+        print(output, flush=True)
+    has_failed = any(cell.error for cell in comparison.cells)
+    return 1 if has_failed else 0

@@ -1,0 +1,42 @@
+"""Messages of the commands, on standard error and in the language of the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from typing import Any
+
+from ..config import terminal_language
+from ..errors import EnhanceError
+
+
+def print_message(text: str, subject: object = "") -> None:
+    """Print a message, with the file or preset that it is about."""
+    about = f"{subject}: " if subject else ""
+    print(f"enhance: {about}{text}", file=sys.stderr)
+
+
+def print_error(error: EnhanceError, subject: object = "") -> None:
+    """Print an error, with the file or preset that it is about."""
+    print_message(error.message(terminal_language()), subject)
+
+
+def discard_unread_output() -> None:
+    """Redirect closed output streams to the null device, as after `| head -1`."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream.closed:  # by the server of `enhance mcp`
+            continue
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class OneLineFormatter(logging.Formatter):
+    """Formats an exception as one line without its traceback."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging defines the name
+        lines = traceback.format_exception_only(*ei[:2])
+        return "enhance: " + " ".join("".join(lines).split())

@@ -1,0 +1,83 @@
+"""Progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from tqdm import tqdm
+
+_BAR = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
+
+
+class _StandardError:
+    """Standard error for a progress bar. tqdm would keep its lock after an error of a closed pipe."""
+
+    def write(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+class Progress:
+    """Progress as a bar if standard error is a terminal, as JSON lines, or not at all.
+
+    `kind` is "bar", "json" or "none".
+    """
+
+    def __init__(self, kind: str = "bar"):
+        from tqdm import tqdm
+
+        self._is_json = kind == "json"
+        self._last_line = ""
+        # With None, tqdm shows the bar only on a terminal.
+        disable = None if kind == "bar" else True
+        self._bar: tqdm[NoReturn] = tqdm(
+            total=100, file=_StandardError(), leave=False, bar_format=_BAR, disable=disable
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def clear(self) -> None:
+        """Clear the line of the bar, before other text is printed."""
+        self._bar.clear()
+
+    def update(self, share: float, seconds_left: float | None, file: str = "", position: str = "") -> None:
+        """Show the share that is done, 0 to 1, the seconds left, and the current file with its position."""
+        if self._is_json:
+            self._print_line(share, seconds_left, file)
+        else:
+            self._move_bar(share, seconds_left, file, position)
+
+    def _print_line(self, share: float, seconds_left: float | None, file: str) -> None:
+        if seconds_left is not None:
+            seconds_left = round(seconds_left, 1)
+        facts = {"file": file, "share": round(share, 3), "seconds_left": seconds_left}
+        line = json.dumps(facts, ensure_ascii=False)
+        if line != self._last_line:
+            print(line, file=_StandardError(), flush=True)
+        self._last_line = line
+
+    def _move_bar(self, share: float, seconds_left: float | None, file: str, position: str) -> None:
+        if file:
+            description = f"{file} ({position})" if position else file
+            self._bar.set_description_str(description, refresh=False)
+        left = "" if seconds_left is None else f" {seconds_left:.0f} s left"
+        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.n = round(100 * share, 1)
+        self._bar.refresh()

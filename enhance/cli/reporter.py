@@ -1,0 +1,148 @@
+"""The output of `enhance run`: a line for each file, the progress, and the list of failed files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from ..config import terminal_language
+from ..files import storage_errors
+from ..i18n import format_duration, translate
+from .messages import discard_unread_output, print_error, print_message
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..batch import Batch, Item
+    from ..enhancer import Enhancer
+    from ..info import Info
+    from ..pipeline import Run
+
+PIPE = "-"
+"""Standard input or standard output."""
+
+
+class Reporter(Progress):
+    """Prints the progress of a batch, and a line for each finished or failed file.
+
+    If the result goes to standard output (`is_piped`), these lines go to standard error.
+    """
+
+    def __init__(self, batch: Batch, options: Namespace, *, is_piped: bool = False):
+        super().__init__(options.progress)
+        self._is_json_wanted = options.json
+        self._failures = options.failures
+        self._is_piped = is_piped
+        self._out = sys.stderr if is_piped else sys.stdout
+        if self._failures:
+            with storage_errors(self._failures):
+                self._failures.open("a").close()
+        self._positions = {key: position for position, key in enumerate(batch.files, 1)}
+        self._current_file = ""
+        self._current_position = ""
+
+    def report(self, batch: Batch) -> None:
+        """Print what has changed, as `BatchRun` reports it."""
+        try:
+            self._report(batch)
+        except BrokenPipeError:
+            discard_unread_output()
+
+    def _report(self, batch: Batch) -> None:
+        item = batch.latest
+        if item is not None and item.state in ("done", "failed"):
+            self._print_item(item)
+        elif item is not None and item.state == "running":
+            self._current_file = PIPE if item.place == PIPE else item.name
+            self._current_position = f"{self._positions[item.key]} of {len(batch.files)}"
+        self.update(batch.share, batch.seconds_left, self._current_file, self._current_position)
+
+    def suggest_faster(self, enhancer: Enhancer, item: Item, run: Run) -> None:
+        """Print a faster preset for a file whose preset Auto selected, if that is slow."""
+        if not run.auto:
+            return
+        settings = run.request.settings
+        analysis = enhancer.analyse(run.request.image)
+        faster = enhancer.suggest_faster(analysis, settings)
+        if faster is None:
+            return
+        self.clear()
+        language = terminal_language()
+        seconds = faster.selected_seconds
+        text = faster_text(language, settings.preset, seconds, faster.preset, faster.seconds)
+        print_message(text, item.place)
+
+    def conclude(self, batch: Batch) -> None:
+        """Print how many hidden and other files were skipped."""
+        self.clear()
+        skipped = {"hidden": batch.hidden, "others": batch.others}
+        if not any(skipped.values()):
+            return
+        if self._is_json_wanted:
+            self._print_json({"status": "passed over", **skipped})
+        else:
+            print_message(translate(terminal_language(), "files_skipped", **skipped))
+
+    def _print_item(self, item: Item) -> None:
+        if item.state == "failed" and item.error and self._failures:
+            self._add_failure(item, item.error.message(terminal_language()))
+        self.clear()
+        if item.info:
+            self._print_notes(item, item.info)
+        if item.error is not None:
+            print_error(item.error, item.place)
+        if self._is_json_wanted:
+            self._print_json(_facts_of(item))
+        elif item.info and not self._is_piped:
+            print(_line_of(item.info), file=self._out, flush=True)
+
+    def _add_failure(self, item: Item, reason: str) -> None:
+        entry = item.entry or {"input": item.place}
+        line = json.dumps({**entry, "reason": reason}, ensure_ascii=False)
+        encoded = f"{line}\n".encode("utf-8", "backslashreplace")
+        with storage_errors(self._failures), self._failures.open("ab") as file:
+            file.write(encoded)
+
+    def _print_notes(self, item: Item, info: Info) -> None:
+        from ..output.formats import FORMATS
+
+        output: Any = info["output"]
+        form = FORMATS[output.get("format", "png")]
+        for note in output.get("notes", ()):
+            text = translate(terminal_language(), f"note_{note}", format=form.name)
+            print_message(text, item.place)
+
+    def _print_json(self, facts: dict[str, Any]) -> None:
+        print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
+
+
+def _facts_of(item: Item) -> dict[str, Any]:
+    facts: Any = item.info
+    if not facts:
+        message = item.error and item.error.message(terminal_language())
+        facts = {"status": "failed", "input": {"name": item.name}, "error": message}
+    return {**facts, "input": {**facts["input"], "path": item.place}}
+
+
+def _line_of(info: Info) -> str:
+    output = info["output"]
+    auto = info["auto"]
+    time = "already done" if info["cached"] else f"{info['seconds']['total']:.1f} s"
+    line = f"{output['path']}  {output['width']} x {output['height']} px, {time}"
+    if not auto:
+        return line
+    reason = translate("en", f"auto_{auto['reason']}").lower()
+    return f"{line}, {auto['preset']} ({reason})"
+
+
+def faster_text(language: str, preset: str, seconds: float, faster: str, faster_seconds: float) -> str:
+    """Return the suggestion of a faster preset, with the expected seconds of both."""
+    return translate(
+        language,
+        "faster_preset",
+        preset=translate(language, f"preset_{preset}"),
+        time=format_duration(language, seconds),
+        flags=f"--preset {faster}",
+        faster_time=format_duration(language, faster_seconds),
+    )

@@ -1,0 +1,200 @@
+"""`enhance run`: upscale files and folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import terminal_language
+from ..errors import SettingsError, optional_packages
+from ..files import is_folder
+from ..settings import RANGES, Settings
+from .arguments import path_or_address, size_of
+from .reporter import PIPE, Reporter
+
+if TYPE_CHECKING:
+    from ..batch import Batch, Item
+    from ..batch_inputs import Shard
+    from ..enhancer import Enhancer
+    from ..output.formats import Encoding
+
+
+def run(options: Namespace) -> int:
+    """Run the command and return its exit status."""
+    from ..batch_inputs import Shard
+    from ..enhancer import Enhancer
+    from ..processes import temporary_folder
+
+    if options.report:
+        with optional_packages("report"):
+            from .. import report  # noqa: F401 - Without its package, no file is processed.
+    settings = _settings_of(options)
+    shard = Shard.parse(options.shard)
+    if options.failures and options.failures.suffix != ".jsonl":
+        # Lines are appended, which would damage a photo.
+        raise SettingsError("failures_jsonl_only", file=options.failures)
+    is_stdin = options.input == [Path(PIPE)]
+    if options.output is None and (is_stdin or options.ray):
+        raise SettingsError("output_required")
+    with temporary_folder() as folder, Enhancer(options.device, options.precision) as enhancer:
+        piped_result = _replace_pipes(options, Path(folder))
+        batch, encoding = _plan(options, shard)
+        if is_stdin:
+            batch = _named_by_pipe(batch)
+        if options.ray is None:  # The workers of a cluster check their own devices.
+            enhancer.check()
+        with Reporter(batch, options, is_piped=piped_result is not None) as reporter:
+            ended = _process(options, enhancer, settings, batch, encoding, reporter)
+            reporter.conclude(ended)
+        if piped_result and ended.count("done"):
+            with piped_result.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    return 1 if ended.count("failed") else 0
+
+
+def _settings_of(options: Namespace) -> Settings:
+    given: dict[str, Any] = {name: getattr(options, name) for name in RANGES}
+    if options.no_tuning:
+        given["tuning"] = False
+    return Settings(options.preset, **given, **size_of(options))
+
+
+def _named_by_pipe(batch: Batch) -> Batch:
+    """Return the batch of standard input, whose temporary file is not named in messages."""
+    files = {key: replace(item, entry={"input": PIPE}) for key, item in batch.files.items()}
+    return replace(batch, files=files)
+
+
+def _process(
+    options: Namespace,
+    enhancer: Enhancer,
+    settings: Settings,
+    batch: Batch,
+    encoding: Encoding,
+    reporter: Reporter,
+) -> Batch:
+    """Process the files on this machine or on a cluster, and return the batch at its end."""
+    from ..batch import BatchRun
+    from ..cluster import ClusterRun, connect
+
+    given: dict[str, Any] = {
+        "encoding": encoding,
+        "on_change": reporter.report,
+        "report": terminal_language() if options.report else None,
+    }
+    with connect(options.ray) if options.ray else nullcontext() as ray:
+        if ray:
+            devices = {"device": options.device, "precision": options.precision}
+            return ClusterRun(enhancer, settings, batch, ray=ray, **given, **devices).run()
+        on_compute = partial(reporter.suggest_faster, enhancer)
+        return BatchRun(enhancer, settings, batch, on_compute=on_compute, **given).run()
+
+
+def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
+    """Replace standard input and output by files in `folder`, and return the file of the output.
+
+    Raises SettingsError for anything but one image.
+    """
+    inputs = options.input
+    output = options.output
+    if PIPE not in (*map(str, inputs), output):
+        return None
+    has_more = options.shard != "1/1" or options.ray or options.report or options.files
+    if len(inputs) != 1 or has_more or "://" in output:
+        raise SettingsError("pipe_single")
+    if isinstance(inputs[0], str) or is_folder(inputs[0]):
+        raise SettingsError("pipe_single")
+    if inputs[0] == Path(PIPE):
+        options.input = [folder / "image"]
+        with options.input[0].open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    if output != PIPE:
+        return None
+    result = folder / f"result{_encoding(options).file_format.ending}"
+    options.output = str(result)
+    return result
+
+
+def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
+    """Return the output format, for a file by its extension. Raises SettingsError."""
+    from ..output.formats import Encoding
+
+    names = ("quality", "metadata", "label", "background")
+    chosen = {name: getattr(options, name) for name in names}
+    if file is not None:
+        return Encoding.of_file(file, format=options.format, **chosen)
+    return Encoding(options.format or "png", **chosen)
+
+
+def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
+    """Return the files to process and the output format.
+
+    Raises SettingsError if the output cannot be used.
+    """
+    from ..batch import plan
+    from ..processes import remove_leftovers
+    from ..remote import RemoteFile, check_bucket
+
+    output = path_or_address(options.output) if options.output else None
+    ends_as_folder = (options.output or "").endswith(("/", os.sep))
+    is_folder_wanted = options.files or shard.count > 1 or ends_as_folder
+    item = None if is_folder_wanted else _only_file(options.input, output)
+    if item is None:
+        return _plan_folder(options, output, shard)
+    if isinstance(output, Path):
+        encoding = _encoding(options, output)
+        remove_leftovers(output.parent)
+        return plan([replace(item, output=output)]), encoding
+    address = str(output)
+    check_bucket(address)
+    return plan([item], RemoteFile(address)), _encoding(options, Path(address))
+
+
+def _plan_folder(options: Namespace, output: Path | str | None, shard: Shard) -> tuple[Batch, Encoding]:
+    """Return the files whose results go into a folder, or beside their photos if `output` is None."""
+    from ..batch_inputs import find_images, read_list
+    from ..processes import remove_leftovers
+
+    encoding = _encoding(options)
+    if isinstance(output, Path) and os.path.lexists(output) and not is_folder(output):
+        raise SettingsError("folder_required", output=output)
+    listed = read_list(options.files) if options.files else []
+    batch = find_images(options.input, output, shard, encoding.file_format.ending, listed)
+    if output is None and any(item.address for item in batch.items):
+        raise SettingsError("output_required")
+    if not isinstance(output, str):
+        for folder in {Path(output or "", item.target).parent for item in batch.items}:
+            remove_leftovers(folder)
+    return batch, encoding
+
+
+def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item | None:
+    """Return the only input if it is a file and its output is one, too.
+
+    An output at an address is a file if it has the extension of an image.
+    """
+    from ..batch import Item
+    from ..batch_inputs import find_images
+    from ..output.formats import ENDINGS
+
+    if len(inputs) != 1 or output is None:
+        return None
+    if isinstance(output, Path) and is_folder(output):
+        return None
+    source = inputs[0]
+    if isinstance(source, Path) and isinstance(output, Path):
+        return None if is_folder(source) else Item(source, Path(source.name))
+    if not str(output).lower().endswith(tuple(ENDINGS)):
+        return None
+    items = find_images(inputs).items
+    is_file = len(items) == 1 and items[0].place == str(source)
+    return items[0] if is_file else None
