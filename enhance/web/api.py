@@ -88,7 +88,7 @@ class Endpoints:
         xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and large_iptc_left: the input has
         more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine. If the call has a `job`, send
         it again to follow the same run, for example after a lost connection. Until the end of the run, `info` has its
-        `progress`.
+        `progress`, and then the addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -191,6 +191,7 @@ class Endpoints:
         and the facts of its run. A file that cannot be read does not stop the others. Cancelling stops the engine. If
         there is no space for the ZIP file, `error` has the message, the ZIP file is null, and each finished file is in
         `info` as `file`. With `job`, the same call follows the same batch, and `info` has its `progress` until its end.
+        The facts of each file then have the addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):

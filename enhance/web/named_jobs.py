@@ -48,7 +48,7 @@ from .jobs import EventReader, Job
 from .owners import Owner, owner_of
 from .params import language_of
 from .processing import BatchJob, Packed, batch_info, enhance, pack_batch, without_path
-from .recent import entries_of, shorten
+from .recent import entries_of, regions_of, shorten
 from .services import Services
 
 Outputs = tuple[Any, dict[str, Any]]
@@ -611,7 +611,8 @@ def _visible_info(call: NamedCall, entry: Entry, info: Info) -> dict[str, Any]:
     """Return the facts of a result that its owner can see. The owner can then get its report."""
     shown = {**info, **entry.visible}
     visible = call.services.owners.remember(call.owner, shown, call.encoding)
-    return without_path({**visible, **entry.visible})
+    regions = regions_of(call.services, call.owner, entry)
+    return without_path({**visible, **entry.visible, "regions": regions})
 
 
 def _export_result(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:

@@ -95,11 +95,6 @@ def _describe_entry(services: Services, owner: Owner, entry: Entry, language: st
     with suppress(SettingsError):  # The scale of a removed model is unknown.
         height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
         size = {"width": width, "height": height}
-    images = {"photo": tasks.input_of(entry), "result": tasks.result_path(entry.task_id or "")}
-    regions = dict[str, str | None]()
-    for kind, path in images.items():
-        if path.exists():
-            regions[kind] = services.addresses.region_address(owner, kind, path)
     return {
         "id": entry.id,
         "name": entry.name,
@@ -110,8 +105,22 @@ def _describe_entry(services: Services, owner: Owner, entry: Entry, language: st
         "thumbnail": entry.thumbnail,
         "task_id": entry.task_id,
         "error": entry.error.get(language),
-        "regions": regions,
+        "regions": regions_of(services, owner, entry),
     }
+
+
+def regions_of(services: Services, owner: Owner, entry: Entry) -> dict[str, str | None]:
+    """Return the addresses of regions of an entry's `photo` and `result`, as far as they are stored."""
+    tasks, addresses = services.enhancer.tasks, services.addresses
+    photo = tasks.input_of(entry)
+    regions = dict[str, str | None]()
+    if photo.exists():
+        regions["photo"] = addresses.region_address(owner, "photo", photo)
+    if entry.task_id:
+        result = tasks.result_path(entry.task_id)
+        if result.exists():
+            regions["result"] = addresses.region_address(owner, "result", result)
+    return regions
 
 
 def worst_state(states: Sequence[str]) -> str:

@@ -104,6 +104,7 @@ def test_a_second_client_of_the_owner_follows_the_same_run(site: Site, owner: Cl
     assert (entry["id"], entry["name"], entry["state"]) == (name, "follow.png", "done")
     assert (entry["task_id"], entry["size"]) == (info["task_id"], {"width": 1440, "height": 1680})
     assert entry["thumbnail"].startswith("data:image/jpeg")
+    assert entry["regions"] == info["regions"]
     for address in entry["regions"].values():
         region = httpx.get(f"{site.url}{address}?left=0&top=0&width=90&height=80&step=1")
         assert region.headers["content-type"] == "image/jpeg"
@@ -133,7 +134,7 @@ def test_plain_http_gets_the_progress_and_then_the_same_result_as_without_a_name
     assert event == "complete"
     assert file["path"].endswith("plain-named-4x.png")
     (*_, (_, (_, unnamed))) = read(site.url, "enhance", new_owner(), image=image, **OPTIONS)
-    own = ("task_id", "seconds", "finished", "cached", "peak_memory_mb", "megapixels_per_second")
+    own = ("task_id", "seconds", "finished", "cached", "peak_memory_mb", "megapixels_per_second", "regions")
     assert {key: value for key, value in info.items() if key not in own} == {
         key: value for key, value in unnamed.items() if key not in own
     }
@@ -512,6 +513,9 @@ def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Clien
     assert (batch["id"], batch["state"]) == (name, "done")
     assert [(file["name"], file["task_id"]) for file in batch["files"]] == [
         (file["name"], file["info"]["task_id"]) for file in info["files"] if file["info"]
+    ]
+    assert [file["regions"] for file in batch["files"]] == [
+        file["info"]["regions"] for file in info["files"] if file["info"]
     ]
     runs = site.enhancer.calls["run"]
     archive, info = owner.predict(**call, format="jpeg", quality=70)
