@@ -9,6 +9,9 @@ export class Html {
   }
 }
 
+/** Marks that reverse the letters after them, which can hide the ending of a file name. */
+const DIRECTION_MARKS = /[\u202a-\u202e\u2066-\u2069]/g;
+
 const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
 /** @param {unknown} value */
@@ -16,7 +19,8 @@ function insert(value) {
   if (value instanceof Html) return value.text;
   if (Array.isArray(value)) return value.map(insert).join("");
   if (value === null || value === undefined || value === false) return "";
-  return String(value).replace(/[&<>"']/g, (sign) => ESCAPES[sign]);
+  const text = String(value).replace(DIRECTION_MARKS, "");
+  return text.replace(/[&<>"']/g, (sign) => ESCAPES[sign]);
 }
 
 /**
@@ -141,6 +145,14 @@ const ICONS = {
   check: "m5 12.5 4.5 4.5L19 7.5",
   chevron: "m9 6 6 6-6 6",
   close: "M6 6l12 12M18 6 6 18",
+  download: "M12 4v12m0 0 5-5m-5 5-5-5M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
+  info: "M3.5 12a8.5 8.5 0 1 0 17 0 8.5 8.5 0 1 0-17 0M12 11.5v5M12 8v.2",
+  photo:
+    "M6 4.5h12a2.5 2.5 0 0 1 2.5 2.5v10a2.5 2.5 0 0 1-2.5 2.5H6A2.5 2.5 0 0 1 3.5 17V7A2.5 2.5 0 0 1 6 4.5ZM7.3 10a1.7 1.7 0 1 0 3.4 0 1.7 1.7 0 1 0-3.4 0M4 17l5-4.5 3.5 3 3-2.5 5 4",
+  report:
+    "M7 3.5h7l4 4V20a.8.8 0 0 1-.8.8H7a.8.8 0 0 1-.8-.8V4.3A.8.8 0 0 1 7 3.5ZM14 3.5V8h4M9 12.5h6M9 16h6",
+  sliders:
+    "M4 8h9.4M18.6 8H20M4 16h1.4M10.6 16H20M13.4 8a2.6 2.6 0 1 0 5.2 0 2.6 2.6 0 1 0-5.2 0M5.4 16a2.6 2.6 0 1 0 5.2 0 2.6 2.6 0 1 0-5.2 0",
 };
 
 /**
