@@ -32,13 +32,16 @@ class Shard:
         if text == "auto":
             raise SettingsError("shard_auto")
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        shard = cls(int(found[1]), int(found[2])) if found else cls(0)
+        if found is None:
+            raise SettingsError("shard_wrong", value=text)
+        shard = cls(int(found[1]), int(found[2]))
         if not 1 <= shard.number <= shard.count:
             raise SettingsError("shard_wrong", value=text)
         return shard
 
     def includes(self, item: Item) -> bool:
-        digest = hashlib.sha256(item.named_after.as_posix().encode("utf-8", "surrogateescape")).digest()
+        name = item.named_after.as_posix().encode("utf-8", "surrogateescape")
+        digest = hashlib.sha256(name).digest()
         return int.from_bytes(digest, "big") % self.count == self.number - 1
 
 
@@ -55,14 +58,23 @@ def find_images(
     this program in folders are not inputs. `shard` selects a part of the files. A folder that cannot be read is a
     failed item. Raises StorageError, PictureError if there is nothing at an address, EnhanceError if nothing is found.
     """
-    inputs = list(inputs)
-    listing = list_images((Path(one) for one in inputs if not is_address(one)), _is_earlier_result)
+    addresses: list[str] = []
+    paths: list[Path] = []
+    for one in inputs:
+        if is_address(one):
+            addresses.append(one)
+        else:
+            paths.append(Path(one))
+    listing = list_images(paths, _is_earlier_result)
     items = [Item(one.path, one.relative_path) for one in listing.images]
-    items += _list_addresses([one for one in inputs if is_address(one)], output, listing)
+    items += _list_addresses(addresses, output, listing)
     items += listed
     if not items and not listing.unreadable:
         raise EnhanceError("no_images")
-    items = [_beside(item, ending) for item in items] if output is None else with_targets(items, ending)
+    if output is None:
+        items = [_beside(item, ending) for item in items]
+    else:
+        items = with_targets(items, ending)
     items = [item for item in items if shard.includes(item)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
@@ -73,13 +85,15 @@ def find_images(
 
 def _beside(item: Item, ending: str) -> Item:
     """Return a file whose result is saved next to it, with the size in its name."""
-    return replace(item, target=item.source.absolute().with_name(item.named_after.stem + ending))
+    target = item.source.absolute().with_name(item.named_after.stem + ending)
+    return replace(item, target=target)
 
 
 def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
     """Return all files of a batch with the names of their results, which end in `ending`."""
     files = [(item.named_after, item.relative_path.suffix) for item in items]
-    return [replace(item, target=target) for item, target in zip(items, plan_names(files, ending), strict=True)]
+    targets = plan_names(files, ending)
+    return [replace(item, target=target) for item, target in zip(items, targets, strict=True)]
 
 
 def _result_names(output: Path | str | None) -> ResultNames:
@@ -101,28 +115,41 @@ def read_list(path: Path) -> list[Item]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeError) as error:
         raise SettingsError("list_unreadable", file=path, reason=str(error)) from error
-    return [_listed_item(path, number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    items = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            items.append(_listed_item(path, number, line.strip()))
+    return items
 
 
 def _listed_item(path: Path, number: int, line: str) -> Item:
     try:
-        entry: dict[str, Any] = json.loads(line) if path.suffix == ".jsonl" else {"input": line}
-        name, target = entry["input"], Path(entry.get("output") or "output")
-        settings = entry.get("settings")
+        entry: dict[str, Any] = {"input": line}
+        if path.suffix == ".jsonl":
+            entry = json.loads(line)
+        target = Path(entry.get("output") or "output")
         if target.anchor or any(part.startswith(".") for part in target.parts):
             raise ValueError(f"output: {target}")
-        item = Item(Path(name), Path(Path(name).name), settings=Settings(**settings) if settings else None, entry=entry)
+        given = entry.get("settings")
+        settings = Settings(**given) if given else None
+        name = entry["input"]
+        source = Path(name)
+        item = Item(source, Path(source.name), settings=settings, entry=entry)
     except Exception as error:  # an object of any shape
         raise SettingsError("list_line", file=path, line=number, reason=str(error)) from error
-    return replace(item, source=Path(item.name), address=name, bytes=1) if is_address(name) else item
+    if not is_address(name):
+        return item
+    return replace(item, source=Path(item.name), address=name, bytes=1)
 
 
 def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing: Listing) -> list[Item]:
     """Return the images at the addresses, each once, and add everything else to the listing."""
 
     def is_result(address: str) -> bool:
-        below = is_address(output) and address.startswith(f"{output.rstrip('/')}/")
-        return below and (stored := stored_at(address)) is not None and stored.origin.signature is not None
+        if not is_address(output) or not address.startswith(f"{output.rstrip('/')}/"):
+            return False
+        stored = stored_at(address)
+        return stored is not None and stored.origin.signature is not None
 
     found: dict[str, Item] = {}
     for address in addresses:

@@ -55,15 +55,19 @@ class Cell:
 
     def facts(self, language: str) -> dict[str, Any]:
         """Return the preset's entry in the comparison's `info`."""
-        return {
+        facts = {
             "name": self.settings.preset,
-            "status": "failed" if self.error else "done",
-            "error": self.error.message(language) if self.error else None,
+            "status": "done",
+            "error": None,
             "seconds": self.seconds,
             "fidelity_db": self.fidelity_db,
             "fidelity_worst_db": self.fidelity_worst_db,
-            **{name: self.preview.info[name] if self.preview else None for name in _FROM_PREVIEW},
         }
+        if self.error:
+            facts["status"] = "failed"
+            facts["error"] = self.error.message(language)
+        known: Mapping[str, Any] = self.preview.info if self.preview else {}
+        return facts | {name: known.get(name) for name in _FROM_PREVIEW}
 
 
 Create = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
@@ -92,11 +96,16 @@ def compare(
         later = sum(remaining.values())
 
         def report(done: int, total: int, left: float | None, seconds: float = seconds, later: float = later) -> None:
-            if progress is not None:
-                share = 1 - (later + seconds * (1 - done / total)) / total_seconds
-                progress(round(share * _STEPS), _STEPS, None if left is None else left + later)
+            if progress is None:
+                return
+            own = seconds * (1 - done / total)
+            share = 1 - (later + own) / total_seconds
+            if left is not None:
+                left += later
+            progress(round(share * _STEPS), _STEPS, left)
 
-        cells[one] = cell = _create_cell(one, create, previews, report)
+        cell = _create_cell(one, create, previews, report)
+        cells[one] = cell
         if cell.preview is not None:
             previews.setdefault(cell.preview.region.network_key, cell.preview)
         if on_cell is not None:
@@ -115,9 +124,10 @@ def _create_cell(settings: Settings, create: Create, previews: Mapping[str, Prev
         raise
     except Exception as error:
         return Cell(settings, error=expected_error(error, f"The preset {settings.preset} could not be compared"))
-    spent = preview.info["seconds"]
-    seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
-    return Cell(settings, preview, seconds, preview.info["fidelity_db"], preview.info["fidelity_worst_db"])
+    info = preview.info
+    spent = info["seconds"]
+    seconds = spent.get("scene", 0.0) + spent["network"] + spent["tuning"]
+    return Cell(settings, preview, round(seconds, 3), info["fidelity_db"], info["fidelity_worst_db"])
 
 
 def _network(settings: Settings) -> str:
@@ -148,11 +158,15 @@ class Comparison:
 
     def info_in(self, language: str) -> dict[str, Any]:
         """Return the facts, with the keys of a run's `info`; `presets` has those of each preset."""
-        known, infos = self.first.info, [preview.info for preview in self.previews]
-        stages = "wait", "scene", "tuning", "encode"
-        seconds = {name: float(sum(info["seconds"].get(name, 0) for info in infos)) for name in stages}
+        known = self.first.info
+        infos = [preview.info for preview in self.previews]
+        seconds = {}
+        for stage in ("wait", "scene", "tuning", "encode"):
+            seconds[stage] = float(sum(info["seconds"].get(stage, 0) for info in infos))
+        # Several presets can share the output of a network.
         by_network = {preview.region.network_key: preview.info["seconds"]["network"] for preview in self.previews}
         seconds["network"] = sum(by_network.values())
+        seconds |= self.seconds
         return {
             "task_id": None,
             "status": "done",
@@ -161,7 +175,7 @@ class Comparison:
             "presets": [cell.facts(language) for cell in self.cells],
             "output": None,
             "device": known["device"],
-            "seconds": {name: round(value, 3) for name, value in (seconds | self.seconds).items()},
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mb": max(info["peak_memory_mb"] or 0.0 for info in infos),
             "cached": False,
             "finished": timestamp(),
@@ -172,13 +186,15 @@ class Comparison:
         sheet = self.sheet(language)
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
-        return self.info_in(language) | {"output": output_info(path, (sheet.shape[0], sheet.shape[1]))}
+        height, width = sheet.shape[:2]
+        return self.info_in(language) | {"output": output_info(path, (height, width))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
-        before = translate(language, "before"), translate(language, "compare_before"), self.first.before
-        cells: list[SheetCell] = [before]
+        before = self.first.before
+        cells: list[SheetCell] = [(translate(language, "before"), translate(language, "compare_before"), before)]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
-            cells.append((name, cell.describe(language), cell.preview.after if cell.preview else None))
+            after = cell.preview.after if cell.preview else None
+            cells.append((name, cell.describe(language), after))
         return draw_sheet(cells, icc_for_screen(self.first.region.image))

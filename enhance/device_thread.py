@@ -61,14 +61,16 @@ class DeviceThread:
 
     def wait_for(self, step: Step[T]) -> T:
         """Wait for a step and return its result. Raises the same errors as `call`."""
-        ticket, started = step.ticket, time.perf_counter()
+        ticket = step.ticket
+        started = time.perf_counter()
         try:
             while not step.ended.wait(_POLL_SECONDS):
                 if ticket.stop.is_set() and self.withdraw(step):
                     raise Cancelled("stopped")
         finally:
             self.withdraw(step)
-            ticket.wait_seconds += max(0.0, (step.began or time.perf_counter()) - started)
+            began = step.began or time.perf_counter()
+            ticket.wait_seconds += max(0.0, began - started)
         return step.result()
 
     def withdraw(self, step: Step) -> bool:
@@ -85,13 +87,16 @@ class DeviceThread:
     def close(self) -> None:
         """End the thread after the current step, which `check` interrupts. The next step starts a new thread."""
         with self._changed:
-            thread, self._is_closing = self._thread, True
+            thread = self._thread
+            self._is_closing = True
             self._changed.notify_all()
         if thread is not None:
             thread.join(_EXIT_SECONDS)
 
     def _queue_of(self, step: Step) -> FairQueue[Step]:
-        return self._urgent if step.ticket.kind == "preview" else self._normal
+        if step.ticket.kind == "preview":
+            return self._urgent
+        return self._normal
 
     def _run_steps(self) -> None:
         while True:
@@ -105,9 +110,12 @@ class DeviceThread:
             del step  # A reference would keep its rows in memory until the next step.
 
     def _next_step(self) -> Step:
-        normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
-        self._urgent_in_a_row = 0 if normal else self._urgent_in_a_row + 1
-        return (self._normal if normal else self._urgent).take()
+        is_normal_due = not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW
+        if self._normal and is_normal_due:
+            self._urgent_in_a_row = 0
+            return self._normal.take()
+        self._urgent_in_a_row += 1
+        return self._urgent.take()
 
 
 class Step(Generic[T]):
@@ -122,8 +130,9 @@ class Step(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        work, self._work = self._work, None
+        work = self._work
         assert work is not None
+        self._work = None
         self.began = time.perf_counter()
         try:
             self.ticket.check()
@@ -135,9 +144,10 @@ class Step(Generic[T]):
 
     def result(self) -> T:
         """Return the result of a step that has ended, or raise its error."""
-        error, self._error = self._error, None
+        error = self._error
         if error is None:
             return cast(T, self._result)
+        self._error = None
         try:
             raise error
         finally:

@@ -241,7 +241,8 @@ class Result:
         """
         path = Path(path)
         encoding = Encoding.of_file(path, quality=quality, metadata=metadata, label=label, background=background)
-        png, given = self._existing_png(), self.info["input"]
+        png = self._existing_png()
+        given = self.info["input"]
         if path.is_file() and path.stat().st_size == given["bytes"] and file_sha256(path) == given["sha256"]:
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(png)):
@@ -270,8 +271,14 @@ def model_info(located: Located) -> ModelInfo:
 
 def output_info(path: Path, size: tuple[int, int], sha256: str | None = None) -> OutputInfo:
     """Return the facts of a file of `size` (height, width). Its checksum is computed if it is not given."""
-    sha256, (height, width) = sha256 or file_sha256(path), size
-    return {"path": str(path), "sha256": sha256, "width": width, "height": height, "bytes": path.stat().st_size}
+    height, width = size
+    return {
+        "path": str(path),
+        "sha256": sha256 or file_sha256(path),
+        "width": width,
+        "height": height,
+        "bytes": path.stat().st_size,
+    }
 
 
 def exported_output_info(output: OutputInfo, encoding: Encoding, notes: list[str]) -> OutputInfo:
@@ -282,8 +289,9 @@ def exported_output_info(output: OutputInfo, encoding: Encoding, notes: list[str
 
 def fidelity_info(fidelity: Fidelity | None) -> dict[str, float | None]:
     """Return the facts of a fidelity, None if it was not measured: on average, and in the areas that differ most."""
-    average, worst = (fidelity.average_db, fidelity.worst_db) if fidelity else (None, None)
-    return {"fidelity_db": average, "fidelity_worst_db": worst}
+    if fidelity is None:
+        return {"fidelity_db": None, "fidelity_worst_db": None}
+    return {"fidelity_db": fidelity.average_db, "fidelity_worst_db": fidelity.worst_db}
 
 
 def timestamp() -> str:
@@ -294,14 +302,21 @@ def timestamp() -> str:
 def grade_in(info: Info) -> str:
     """Return the grade of a result's fidelity, as `fidelity_grade`; "" if it was not measured."""
     worst = info.get("fidelity_worst_db")
-    return "" if worst is None else fidelity_grade(worst)
+    if worst is None:
+        return ""
+    return fidelity_grade(worst)
 
 
 def network_key_of(info: Info) -> str:
     """Return the `Request.network_key` of a finished run."""
-    model, second = info["model"], info.get("second_model")
-    second_sha256 = second["sha256"] if second else None
-    return network_key(info["input"]["sha256"], settings_in(info), model["sha256"], info["precision"], second_sha256)
+    second = info.get("second_model")
+    return network_key(
+        info["input"]["sha256"],
+        settings_in(info),
+        info["model"]["sha256"],
+        info["precision"],
+        second["sha256"] if second else None,
+    )
 
 
 def settings_in(info: Info) -> Settings:
