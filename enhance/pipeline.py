@@ -136,7 +136,8 @@ class Run:
     """False for a stored network output, which has no speed."""
 
     def __post_init__(self) -> None:
-        self._stage_start, wait = time.perf_counter(), self.ticket.wait_seconds
+        self._stage_start = time.perf_counter()
+        wait = self.ticket.wait_seconds
         self.seconds = {"wait": wait, "decode": self._stage_start - self.started - wait}
         """The seconds of each stage."""
 
@@ -148,32 +149,40 @@ class Run:
         if self.on_compute:
             self.on_compute(self)
         self.memory = PeakMemory(self.engine.device.type, reset=True)
-        scene, image = self._find_scene(), self.request.image
+        image = self.request.image
+        scene = self._find_scene()
         part = self._part(image, Box(0, 0, image.width, image.height))
         with self._network_output(scene, part, path.parent, network_path) as output:
             if self.request.second:  # its input has no haze
                 scene = Scene()
             rows = self._rows(output, self.request.settings, scene, part)
             meter = None if rows.is_smaller else rows.meter()
+            thumbnail = self.watch.create_thumbnail(rows) if self.watch else None
             sha256, seconds = write_png(
                 rows,
                 path,
                 signature=self.request.signature,
                 meter=meter,
-                thumbnail=self.watch.create_thumbnail(rows) if self.watch else None,
+                thumbnail=thumbnail,
                 stop=self.ticket.stop,
             )
             self.seconds |= seconds
-            fidelity = meter and meter.fidelity()
-            self.measurements |= fidelity_info(fidelity)
-            if fidelity and fidelity.worst_place:
-                reduce, sides = self.request.settings.reduce, (image.width, image.height)
-                places = zip(fidelity.worst_place, sides, strict=True)
-                place = [min(reduce * at + reduce // 2, side - 1) for at, side in places]
-                self.measurements["fidelity_worst_place"] = place
+            self._record_fidelity(meter.fidelity() if meter else None)
             if preview is not None and preview.region.network_key == self.request.network_key:
                 self.measurements["agreement_db"] = agreement_db(preview, rows)
             return self.info(output_info(path, self.request.size, sha256))
+
+    def _record_fidelity(self, fidelity: Fidelity | None) -> None:
+        self.measurements |= fidelity_info(fidelity)
+        if fidelity is None or not fidelity.worst_place:
+            return
+        image = self.request.image
+        reduce = self.request.settings.reduce
+        place = []
+        for at, side in zip(fidelity.worst_place, (image.width, image.height), strict=True):
+            in_photo = reduce * at + reduce // 2
+            place.append(min(in_photo, side - 1))
+        self.measurements["fidelity_worst_place"] = place
 
     def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
         """Steps 3 to 7 for the region `box`, in memory.
@@ -182,11 +191,16 @@ class Run:
         its network seconds are reported again.
         """
         self.memory = PeakMemory(self.engine.device.type, reset=False)
-        image, settings, network_key = self.request.image, self.request.settings, self.request.network_key
+        image = self.request.image
+        settings = self.request.settings
+        network_key = self.request.network_key
         outer = surroundings(box, image.width, image.height, settings)
         part = self._part(image.crop(outer), outer)
-        is_exact = not (settings.model and part.is_region) or self.engine.is_exact(settings.weights, network_key)
-        scene, known = self._find_scene(part.box), (earlier or {}).get(network_key)
+        is_exact = True
+        if settings.model and part.is_region:
+            is_exact = self.engine.is_exact(settings.weights, network_key)
+        scene = self._find_scene(part.box)
+        known = (earlier or {}).get(network_key)
         if known and is_exact and known.info["approximate"]:  # A run has measured the statistics since then.
             known = None
         if known is None:
@@ -218,8 +232,8 @@ class Run:
     def _facts(self) -> dict[str, Any]:
         stages = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
         seconds = stages | {"total": time.perf_counter() - self.started}
-        image, second, network = self.request.image, self.request.second, stages["network"]
-        speed = image.width * image.height / 1e6 / network if self.has_run_network and network > 0 else None
+        image = self.request.image
+        second = self.request.second
         return {
             "task_id": None,
             "status": "done",
@@ -231,7 +245,7 @@ class Run:
             "device": str(self.engine.device),
             "precision": self.request.precision,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "megapixels_per_second": speed and round(speed, 4),
+            "megapixels_per_second": self._speed(stages["network"]),
             "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
             "agreement_db": None,
             **fidelity_info(None),
@@ -241,22 +255,37 @@ class Run:
             **self.measurements,
         }
 
+    def _speed(self, network_seconds: float) -> float | None:
+        """Return the megapixels of the photo per second of the network, None if it has not run."""
+        if not self.has_run_network or network_seconds <= 0:
+            return None
+        megapixels = self.request.image.width * self.request.image.height / 1e6
+        return round(megapixels / network_seconds, 4)
+
     def _end_stage(self, name: str) -> None:
         """Record the time since the end of the last stage as stage `name`, without the time in the queue."""
-        now, wait = time.perf_counter(), self.ticket.wait_seconds
-        self.seconds[name] = max(0.0, now - self._stage_start - (wait - self.seconds["wait"]))
-        self.seconds["wait"], self._stage_start = wait, now
+        now = time.perf_counter()
+        wait = self.ticket.wait_seconds
+        waited = wait - self.seconds["wait"]
+        self.seconds[name] = max(0.0, now - self._stage_start - waited)
+        self.seconds["wait"] = wait
+        self._stage_start = now
 
     def _find_scene(self, box: Box | None = None) -> Scene:
         """Step 3: return the haze of the network's input, or its faces, for a preset that uses them.
 
         Only faces that are visible in `box` are restored.
         """
-        kind, image = self.request.settings.scene, self.request.network_input
+        kind = self.request.settings.scene
         if kind is None:
             return Scene()
-        haze = find_haze(image.rgb) if kind == "dehaze" else None
-        faces = self.face_cache.faces(image, box, self.ticket) if kind == "face" else None
+        image = self.request.network_input
+        haze = None
+        faces = None
+        if kind == "dehaze":
+            haze = find_haze(image.rgb)
+        elif kind == "face":
+            faces = self.face_cache.faces(image, box, self.ticket)
         if faces:
             self.measurements["faces"] = faces.describe()
         self._end_stage("scene")
@@ -264,8 +293,10 @@ class Run:
 
     def _part(self, image: SourceImage, outer: Box) -> Part:
         """Return the part of the request's image whose region is `outer`."""
-        whole, reduce = self.request.image, self.request.settings.reduce
-        return Part(image, Cut(outer, whole.height, whole.width), image.downscale(reduce), outer.downscale(reduce))
+        whole = self.request.image
+        reduce = self.request.settings.reduce
+        cut = Cut(outer, whole.height, whole.width)
+        return Part(image, cut, image.downscale(reduce), outer.downscale(reduce))
 
     def _photo(self, scene: Scene, part: Part) -> Photo:
         degradation = self.request.network_input.degradation
@@ -284,9 +315,12 @@ class Run:
         It is read from `network_path` if it is stored there, and stored there if not. A large output that is not stored
         is a temporary file in `folder`.
         """
-        settings, second = self.request.settings, self.request.second
+        settings = self.request.settings
+        second = self.request.second
         image = part.network_input
-        scale = settings.factor * (SECOND_SCALE if second else 1)
+        scale = settings.factor
+        if second:
+            scale *= SECOND_SCALE
         with _stored_output(network_path) or _empty_output(image, scale, folder, network_path) as output:
             if output.filled < output.shape.along:
                 self.has_run_network = bool(settings.model)
@@ -338,14 +372,17 @@ class Run:
         the strips of the first network.
         """
         before, after = shares
-        queued = self.scheduler.queue_job(self.ticket) if self.ticket.queue_name == "run" else nullcontext()
+        queued = nullcontext()
+        if self.ticket.queue_name == "run":
+            queued = self.scheduler.queue_job(self.ticket)
 
         def report(done: int, total: int, seconds_left: float | None) -> None:
             if self.memory is not None:
                 self.memory.sample()
             if self.progress is not None:
                 rows = round(before * total + (after - before) * done)
-                self.progress(rows, total, seconds_left if after == 1 else None)
+                is_last = after == 1
+                self.progress(rows, total, seconds_left if is_last else None)
 
         strips = self.engine.stream(
             rgb,
@@ -400,8 +437,10 @@ def stored_bytes(settings: Settings, facts: Facts) -> int:
     Raises SettingsError if the size is not possible.
     """
     size = result_size(settings, facts.height, facts.width)
-    height, width = facts.height // settings.reduce, facts.width // settings.reduce
-    scale, dtype = settings.factor, f"uint{facts.bits}"
+    height = facts.height // settings.reduce
+    width = facts.width // settings.reduce
+    scale = settings.factor
+    dtype = f"uint{facts.bits}"
     stored = _output_shape(height, width, scale, dtype).bytes
     if has_second_pass(settings, facts.height, facts.width):  # The first output and the first result are stored, too.
         stored = 2 * stored + _output_shape(height, width, SECOND_SCALE * scale, dtype).bytes
@@ -442,9 +481,12 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding, stored: Stored | Non
 
 def _is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
     """Return whether a file of this origin is the result of the request in this encoding."""
-    dpi, mark = request.settings.dpi, encoding.mark(has_gain_map=request.has_gain_map)
-    expected = request.signature, mark, None if dpi is None else str(dpi)
-    return (origin.signature, origin.encoding, origin.dpi) == expected
+    dpi = request.settings.dpi
+    return (
+        origin.signature == request.signature
+        and origin.encoding == encoding.mark(has_gain_map=request.has_gain_map)
+        and origin.dpi == (None if dpi is None else str(dpi))
+    )
 
 
 def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
@@ -460,7 +502,8 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
         )
         output = exported_output_info(output, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
-        average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
+        average = float(origin.fidelity_db or "nan")
+        worst = float(origin.fidelity_worst_db or "nan")
         if math.isfinite(average) and math.isfinite(worst):
             run.measurements |= fidelity_info(Fidelity(average, worst))
     return run.info(output, cached=True, encoding=encoding)
@@ -474,14 +517,19 @@ def run_as_task(
     A temporary store has no network outputs, which are large.
     """
     tasks.prepare()
-    task_id, image = tasks.new_id(), run.request.image
-    path, network_path = tasks.result_path(task_id), tasks.network_path(image.sha256, run.request.network_key)
+    task_id = tasks.new_id()
+    image = run.request.image
+    path = tasks.result_path(task_id)
+    network_path = tasks.network_path(image.sha256, run.request.network_key)
     if hold is not None:
         hold.enter_context(tasks.using(path))
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
         tasks.keep_upload(source, image.name, image.sha256, image.bytes)
-        info = _find_stored(run, tasks, path) if run.watch is None else None
-        info = info or run.create_result(path, None if tasks.temporary else network_path, preview)
+        info = None
+        if run.watch is None:
+            info = _find_stored(run, tasks, path)
+        if info is None:
+            info = run.create_result(path, None if tasks.temporary else network_path, preview)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
     return Result(path, info, path, tasks.temporary)
@@ -507,9 +555,11 @@ def run_to_path(
         check_replaceable(output)
         if replaces == "result" or not os.path.lexists(output):
             return
-        origin, request = origin_of(output), run.request
-        is_same = origin.input_sha256 == request.image.sha256
-        if not is_same or (replaces == "request" and not _is_result_of(origin, request, encoding)):
+        origin = origin_of(output)
+        is_replaced = origin.input_sha256 == run.request.image.sha256
+        if is_replaced and replaces == "request":
+            is_replaced = _is_result_of(origin, run.request, encoding)
+        if not is_replaced:
             raise StorageError("name_taken", output=output)
 
     task_id = tasks.new_id()
@@ -528,12 +578,14 @@ def run_to_path(
             png = temporary_path(output)
             (hold or until_written).callback(png.unlink, missing_ok=True)
         try:
-            info = None if encoding.is_stored else _find_stored(run, tasks, png)
-            info = info or run.create_result(png)
-            if not encoding.is_stored:
+            if encoding.is_stored:
+                info = run.create_result(png)
+            else:
+                info = _find_stored(run, tasks, png) or run.create_result(png)
                 export(png, made, encoding, run.ticket.stop, marked=True)
-        except StorageError as error:  # The names of temporary files would not help the user.
-            error.values |= {"name": output.name} if "name" in error.values else {}
+        except StorageError as error:
+            if "name" in error.values:  # The names of temporary files would not help the user.
+                error.values["name"] = output.name
             raise
         put_in_place(made, output, check)
         written = Result(png, {**info, "task_id": task_id}, output if encoding.is_stored else png)

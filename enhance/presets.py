@@ -56,15 +56,18 @@ def has_fixed_denoise(preset: Preset) -> bool:
 
 def with_installed_models(settings: Settings) -> Settings:
     """Return the settings with `denoise` 1 if only the model for that is installed."""
-    is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))
-    return replace(settings, denoise=1.0) if is_fixed else settings
+    if settings.denoises and has_fixed_denoise(find_preset(settings.preset)):
+        return replace(settings, denoise=1.0)
+    return settings
 
 
 def available_presets() -> tuple[str, ...]:
     """Return the presets whose models and packages are installed, in order."""
-    return tuple(
-        name for name, preset in all_presets().items() if not missing_models(preset) and not _missing_package(preset)
-    )
+    names = []
+    for name, preset in all_presets().items():
+        if not missing_models(preset) and not _missing_package(preset):
+            names.append(name)
+    return tuple(names)
 
 
 def _missing_package(preset: Preset) -> dict[str, str] | None:
@@ -79,18 +82,25 @@ def _missing_package(preset: Preset) -> dict[str, str] | None:
 
 def missing_models(preset: Preset) -> list[str]:
     """Return the models of a preset that are not installed; for `auto` of the preset that it falls back to."""
-    preset = PRESETS[REFERENCE_PRESET] if preset.name == AUTO else preset
+    if preset.name == AUTO:
+        preset = PRESETS[REFERENCE_PRESET]
     return [name for name in _models_of(preset) if not is_installed(name)]
 
 
 def _models_of(preset: Preset) -> tuple[str, ...]:
-    return *with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
+    settings = with_installed_models(Settings(preset.name))
+    return *settings.weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
 
 
 def describe(preset: Preset, language: str) -> PresetInfo:
     """Return purpose, settings and availability of a preset."""
     missing = missing_models(preset)
-    settings, reason = with_installed_models(Settings(preset.name)).as_dict(), _reason(preset, missing, language)
+    reason = _reason(preset, missing, language)
+    settings = with_installed_models(Settings(preset.name)).as_dict()
+    is_unknown = preset.own and missing
+    relative_time = None
+    if preset.model and not is_unknown:
+        relative_time = _relative_time(preset)
     return {
         "name": preset.name,
         "own": preset.own,
@@ -104,7 +114,7 @@ def describe(preset: Preset, language: str) -> PresetInfo:
         "scale": preset.scale,
         "available": reason is None,
         "reason": reason,
-        "relative_time": None if not preset.model or (preset.own and missing) else _relative_time(preset),
+        "relative_time": relative_time,
     }
 
 
@@ -130,18 +140,24 @@ def licence_text(language: str, licence: str) -> str:
     """Return a licence for display, with whether it forbids commercial use."""
     if licence == models.UNKNOWN_LICENCE:
         return translate(language, "licence_unknown")
-    is_forbidden = models.allows_commercial_use(licence) is False
-    return translate(language, "licence_not_commercial", licence=licence) if is_forbidden else licence
+    if models.allows_commercial_use(licence) is False:
+        return translate(language, "licence_not_commercial", licence=licence)
+    return licence
 
 
 def _network_of(preset: Preset) -> str | None:
     """Return the common names of the networks of a preset, None if it has none."""
-    store, parts = models.Store(), models.parts_of(preset.model) if preset.model else ()
-    return " · ".join(_network_name(store.find(name).network) for name in parts) or None
+    if not preset.model:
+        return None
+    store = models.Store()
+    names = [_network_name(store.find(name).network) for name in models.parts_of(preset.model)]
+    return " · ".join(names)
 
 
 def _network_name(network: str) -> str:
-    return NETWORKS[network].TITLE if network in NETWORKS else network
+    if network in NETWORKS:
+        return NETWORKS[network].TITLE
+    return network
 
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
@@ -157,12 +173,14 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
 
 
 def _relative_time(preset: Preset) -> float:
+    usual = _work_of(PRESETS[REFERENCE_PRESET].model)
+    return round(_work_of(preset.model) / usual, 3)
+
+
+def _work_of(model: str) -> float:
+    """Return the multiply-adds per pixel of a model and its parts."""
     store = models.Store()
-    work, usual = (
-        sum(_work(part, store.find(part).sha256) for part in models.parts_of(name))
-        for name in (preset.model, PRESETS[REFERENCE_PRESET].model)
-    )
-    return round(work / usual, 3)
+    return sum(_work(part, store.find(part).sha256) for part in models.parts_of(model))
 
 
 @lru_cache(maxsize=64)

@@ -76,10 +76,15 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     for value in (x, y):
         if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
             raise SettingsError("place_number", value=repr(value))
-    across, down = min(size, width), min(size, height)
-    left = round((width / 2 if x is None else x) - across / 2)
-    top = round((height / 2 if y is None else y) - down / 2)
-    return Box(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
+    across = min(size, width)
+    down = min(size, height)
+    if x is None:
+        x = width / 2
+    if y is None:
+        y = height / 2
+    left = max(round(x - across / 2), 0)
+    top = max(round(y - down / 2), 0)
+    return Box(min(left, width - across), min(top, height - down), across, down)
 
 
 def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
@@ -119,7 +124,8 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
     height, width = result.size
     down, across = result.grid.window(region.box)
     halo = math.ceil((METER_HALO + 2) * height / region.photo.height)
-    low, high = max(down.start - halo, 0), min(down.stop + halo, height)
+    low = max(down.start - halo, 0)
+    high = min(down.stop + halo, height)
     rows = result.rows(low, high)
     before = _upscaled(region.image, result.grid, region.box)
     after = rows[down.start - low : down.stop - low, across]
@@ -139,8 +145,9 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
     _, previewed, _ = render(preview.region, rows.settings)
     down, across = rows.grid.window(preview.region.box)
     final = rows.rows(down.start, down.stop)[:, across]
-    error = np.mean((previewed.astype(np.float64) - final) ** 2)
-    return round(min(99.0, float(10 * np.log10(rows.image.levels**2 / max(error, 1e-12)))), 2)
+    error = max(np.mean((previewed.astype(np.float64) - final) ** 2), 1e-12)
+    psnr = float(10 * np.log10(rows.image.levels**2 / error))
+    return round(min(99.0, psnr), 2)
 
 
 def result_rows(
@@ -151,7 +158,8 @@ def result_rows(
     `network` returns rows of the output of the last network, `photo` is the input of the first one.
     """
     if has_second_pass(settings, cut.height, cut.width):  # its input is tuned already and has the faces
-        settings, patches = replace(settings, tuning=False), ()
+        settings = replace(settings, tuning=False)
+        patches = ()
     seen = cut.box.downscale(settings.reduce)
     faces = faces_over(patches, settings, (seen.top, seen.left))
     return ResultRows(image, network, settings, photo, faces, cut)
