@@ -97,6 +97,11 @@ def section(language: str, name: str) -> Mapping[str, str]:
     return _file(language)[name]
 
 
+def pixel_units(language: str) -> Mapping[str, float]:
+    """Return the numbers of pixels that a language counts in, the largest first, by the key of their text."""
+    return _file(language)["language"]["pixel_units"]
+
+
 @dataclass(frozen=True)
 class PixelCount:
     """A number of pixels as a value for `translate`, in the units of the language."""
@@ -105,7 +110,7 @@ class PixelCount:
 
     def message(self, language: str) -> str:
         """Return "100 MP", or "1 亿像素" in Chinese."""
-        units = list(_file(language)["language"]["pixel_units"].items())
+        units = list(pixel_units(language).items())
         key, unit = next((one for one in units if self.count >= one[1]), units[-1])
         return translate(language, key, n=_three_digits(self.count / unit))
 

@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.components import Component
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Scope
 
 from ..config import Config
 from ..enhancer import Enhancer
@@ -23,11 +24,14 @@ from .batch import run as batch_run
 from .batch import selection as batch_selection
 from .batch import views as batch_views
 from .calls import API
-from .gradio_changes import change_gradio, component_id, show_hidden_progress_on
+from .gradio_changes import add_page_head, change_gradio, component_id, show_hidden_progress_on
 from .http_api import HTTP_ROUTES
 from .jobs import JOB_EVENTS
 from .layout import Page, build_page
 from .metrics import CLEAN_SECONDS, METRICS, Metrics, healthz, start_cleaning
+from .page.assets import assets_route, language_script
+from .page.assets import page_head as new_page_head
+from .page.layout import build_page as build_new_page
 from .params import (
     BATCH_CONTROLS,
     CONTROLS,
@@ -40,12 +44,13 @@ from .params import (
 from .preview import PREVIEW_EVENTS
 from .regions import regions_route
 from .security import Access, OriginCheck, RequestChecks, SecurityHeaders
-from .services import Services, create_services, register
+from .services import Services, create_services, register, services_of
 from .sessions import MAX_SESSIONS
 from .storage import MARK_SECONDS, MIN_RETENTION
 from .theme import page_head, page_texts, page_theme, style_sheet
 from .views import Call, Updates, bind, parts
 
+_IS_NEW = bool(os.environ.get("ENHANCE_" + "NEW_PAGE"))  # Undocumented, until the old page goes.
 _CONTROLS = json.dumps(CONTROLS)
 _CENTRE = "(centre, ...values) => [window.enhanceCentre(), ...values]"
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
@@ -92,9 +97,14 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     retention = max(MIN_RETENTION, int(config.hours * 3600))
     # Gradio deletes its own copies of files after the same time as the app deletes the files of the page.
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
-        page = build_page(page_texts(limits), login=config.auth is not None)
-        add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
-        _Events(demo, page, services).add_all()
+        if _IS_NEW:
+            build_new_page(page_texts(limits), login=config.auth is not None)
+            add_endpoints(services)
+            add_page_head(_head_of, language_script)
+        else:
+            page = build_page(page_texts(limits), login=config.auth is not None)
+            add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
+            _Events(demo, page, services).add_all()
     register(demo, services)
     metrics.watch(enhancer.status, tasks.folder)
     sessions = services.sessions
@@ -117,13 +127,22 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     return demo
 
 
+def _head_of(scope: Scope) -> str:
+    return new_page_head(services_of(scope).limits)
+
+
 def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
     """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the environment.
 
     `metrics` belong to the app. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
-    routes: list[BaseRoute] = [regions_route(), *HTTP_ROUTES, Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    routes: list[BaseRoute] = [
+        assets_route(limits),
+        regions_route(),
+        *HTTP_ROUTES,
+        Route("/healthz", healthz, methods=["GET", "HEAD"]),
+    ]
     if config.agents:
         from .agents import serve_http  # Only a server with agents spends the time to import the package mcp.
 
@@ -135,8 +154,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
         "server_port": config.port,
         "auth": config.auth,
         "theme": page_theme(),
-        "css": style_sheet(),
-        "head": page_head(limits),
+        **({} if _IS_NEW else {"css": style_sheet(), "head": page_head(limits)}),
         "i18n": page_texts(limits),
         "footer_links": ["api"],
         "max_file_size": limits.bytes,

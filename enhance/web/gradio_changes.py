@@ -101,7 +101,22 @@ def _template_with_language(name: str) -> str:
     """Return a template of Gradio with language.js as the first script of the page."""
     script = Path(__file__).with_name("language.js").read_text("utf-8")
     template = _GRADIO_LOADER.get_source(_PAGES, name)[0]
+    if "page_head" in _PAGES.globals:
+        return template.replace("<head>", "<head>{{ page_head(request, config) | safe }}", 1)
     return template.replace("<head>", f"<head><script>{{% raw %}}\n{script}{{% endraw %}}</script>", 1)
+
+
+def add_page_head(of_page: Callable[[Scope], str], of_login: Callable[[], str]) -> None:
+    """Add tags to the head of the page, before those of Gradio.
+
+    Gradio's own `head=` is part of the configuration, which the page adds after it has started. Without this, the
+    scripts of the page run too late.
+    """
+
+    def page_head(request: Request, config: Mapping[str, Any]) -> str:
+        return of_login() if config.get("auth_required") else of_page(request.scope)
+
+    _PAGES.globals["page_head"] = page_head
 
 
 @contextmanager

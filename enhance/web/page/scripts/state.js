@@ -1,5 +1,6 @@
 // @ts-check
 // The state of the page, and what follows from it. Nothing here changes the state or the page.
+import { constants } from "./words.js";
 
 /**
  * A file that the page has chosen. `path` is that of the upload on the server, null until it has
@@ -51,9 +52,10 @@
 
 /**
  * A preview: the addresses of both images, the area of the photo that they show in its pixels
- * (`region`) and in pixels of the result (`window`). `isQuick` is one by a faster preset.
+ * (`region`) and in pixels of the result (`window`). `isQuick` is one by a faster preset. `look` is
+ * the key of the file and the settings, so a preview of another view has the same one.
  * @typedef {{
- *   for: string, file: string, before: string, after: string, region: Rectangle, window: Rectangle,
+ *   for: string, look: string, file: string, before: string, after: string, region: Rectangle, window: Rectangle,
  *   signature: string | null, isQuick: boolean,
  * }} Preview
  */
@@ -101,34 +103,299 @@
 /**
  * - `tab`, `preset`, `size`, `changed`, `encoding`, `largest`: what the user has chosen. `changed`
  *   has only the sliders and switches that the user has moved.
- * - `file`: the photo of the tab Single. `photos`, `results`: the last plan and the last result of
+ * - `file`: the photo of the tab Single. `previous` is the one before it while it is uploaded, which
+ *   comes back if the upload is cancelled. `photos`, `results`: the last plan and the last result of
  *   each file, by the path of its upload.
  * - `view`: the visible region of the current photo. `preview`: the last preview.
  * - `run`, `progress`: the run of the tab Single.
  * - `problem`: what could not be done, for the bar. `isOffline`: the server does not answer.
  * - `presets`: what /presets has answered. `recent`: the answer of /runs while its list is open.
  * - `isComparing`: the comparison of presets is in place of the stage.
+ * - `requests`: the key of the request that each slot waits for.
  * @typedef {{
  *   tab: "single" | "batch", preset: string, size: Size, changed: Record<string, any>,
  *   encoding: Encoding, largest: boolean,
- *   file: ChosenFile | null, photos: Record<string, Plan>, results: Record<string, Result>,
+ *   file: ChosenFile | null, previous: ChosenFile | null,
+ *   photos: Record<string, Plan>, results: Record<string, Result>,
  *   view: Rectangle | null, preview: Preview | null, previewProblem: { for: string, text: string } | null,
  *   run: Run | null, progress: Progress | null, problem: string | null, isOffline: boolean,
  *   batch: Batch, presets: any[], recent: any[] | null, isComparing: boolean,
+ *   requests: Record<string, string>,
  * }} State
  */
 
 /** The common sizes, as settings. `print` has the paper, `custom` the user's own number. */
 const COMMON_SIZES = { "2x": { scale: 2 }, "4x": { scale: 4 }, web: { long_side: 2048 } };
 
+/** The fields of the state that a visit leaves for the next one. */
+export const CHOICES = ["preset", "size", "changed", "encoding", "largest"];
+
+/** The settings of the output size. */
+export const SIZE_SETTINGS = [
+  "scale",
+  "long_side",
+  "megapixels",
+  "print_width",
+  "print_height",
+  "dpi",
+];
+
+/** @returns {State} */
+export function newState() {
+  return {
+    tab: "single",
+    preset: "auto",
+    size: newSize(),
+    changed: {},
+    encoding: { format: "png", quality: 92, metadata: "keep", label: true, background: "white" },
+    largest: true,
+    file: null,
+    previous: null,
+    photos: {},
+    results: {},
+    view: null,
+    preview: null,
+    previewProblem: null,
+    run: null,
+    progress: null,
+    problem: null,
+    isOffline: false,
+    batch: newBatch(),
+    presets: [],
+    recent: null,
+    isComparing: false,
+    requests: {},
+  };
+}
+
+/** @returns {Size} */
+function newSize() {
+  return {
+    kind: "4x",
+    by: "scale",
+    scale: 4,
+    long_side: 2048,
+    megapixels: 12,
+    paper: "10x15",
+    print_width: 15.2,
+    print_height: 10.2,
+    dpi: 300,
+  };
+}
+
+/** @returns {Batch} */
+export function newBatch() {
+  return {
+    files: [],
+    selected: null,
+    job: null,
+    isRunning: false,
+    progress: null,
+    archive: null,
+  };
+}
+
 /**
  * Returns the settings of the output size.
  * @param {Size} size
- * @param {Record<string, [number, number]>} papers width and height of each paper in cm
  */
-export function sizeSettings(size, papers) {
+export function sizeSettings(size) {
   if (size.kind in COMMON_SIZES) return COMMON_SIZES[size.kind];
   if (size.kind === "custom") return { [size.by]: size[size.by] };
-  const [width, height] = papers[size.paper] ?? [size.print_width, size.print_height];
-  return { print_width: width, print_height: height, dpi: size.dpi };
+  const paper = constants.papers[size.paper] ?? [size.print_width, size.print_height];
+  return { print_width: paper[0], print_height: paper[1], dpi: size.dpi };
+}
+
+/**
+ * Returns the settings of the controls, as parameters of a call.
+ * @param {State} state
+ */
+export function settingsOf(state) {
+  return { preset: state.preset, ...sizeSettings(state.size), ...state.changed };
+}
+
+/**
+ * Returns the control of the output size that has no number; null if none is empty.
+ * @param {State} state
+ */
+export function emptyControl(state) {
+  const missing = Object.entries(sizeSettings(state.size)).find(([, value]) => value === null);
+  return missing ? missing[0] : null;
+}
+
+/**
+ * Returns the file that the stage and the controls are about. It can be on its way to the server.
+ * @param {State} state
+ * @returns {ChosenFile | null}
+ */
+export function currentFile(state) {
+  if (state.tab === "single") return state.file;
+  return state.batch.files.find((file) => file.id === state.batch.selected) ?? null;
+}
+
+/**
+ * Returns the path of the current file on the server; null as long as it is not there.
+ * @param {State} state
+ */
+export function currentPath(state) {
+  return currentFile(state)?.path ?? null;
+}
+
+/**
+ * Returns the plan of the current file, which can be of earlier settings.
+ * @param {State} state
+ * @returns {Plan | null}
+ */
+export function photoOf(state) {
+  return state.photos[currentPath(state) ?? ""] ?? null;
+}
+
+/**
+ * Returns the key of the file and everything that decides the pixels of its result.
+ * @param {State} state
+ */
+export function lookOf(state) {
+  return JSON.stringify([currentPath(state), settingsOf(state)]);
+}
+
+/**
+ * Returns the key of the plan of the current file. Not every format can have every size.
+ * @param {State} state
+ */
+export function planKey(state) {
+  return JSON.stringify([lookOf(state), state.encoding.format]);
+}
+
+/**
+ * Returns the key of the preview of the view.
+ * @param {State} state
+ */
+export function previewKey(state) {
+  return JSON.stringify([lookOf(state), state.view]);
+}
+
+/**
+ * Returns whether the plan of the current file is that of the controls.
+ * @param {State} state
+ */
+export function isPlanned(state) {
+  return photoOf(state)?.for === planKey(state);
+}
+
+/**
+ * Returns the state of the preview: `quick` is one by a faster preset, `outdated` one of earlier
+ * settings, and `waiting` is one that has been requested or will be at once.
+ * @param {State} state
+ * @returns {"none" | "waiting" | "quick" | "matches" | "outdated" | "failed"}
+ */
+export function previewState(state) {
+  const path = currentPath(state);
+  if (path === null || state.view === null) return "none";
+  const wanted = previewKey(state);
+  const own = state.preview?.file === path ? state.preview : null;
+  if (own?.for === wanted && !own.isQuick) return "matches";
+  if (state.previewProblem?.for === wanted) return "failed";
+  if (own?.for === wanted) return "quick";
+  const isOfLook = own === null || own.look === lookOf(state);
+  const isRequested = state.requests.preview === wanted;
+  if (isRequested || (isOfLook && canPreview(state))) return "waiting";
+  return own === null ? "none" : "outdated";
+}
+
+/**
+ * Returns whether a preview is possible and of use: not during a run, of which the stage shows the
+ * progress, and not beside a result.
+ * @param {State} state
+ */
+export function canPreview(state) {
+  if (state.isComparing || isRunning(state) || isResultCurrent(state)) return false;
+  if (emptyControl(state) !== null) return false;
+  const plan = photoOf(state);
+  return plan !== null && !(isPlanned(state) && plan.problem !== null);
+}
+
+/**
+ * Returns the last result of the current file, which can be of earlier settings.
+ * @param {State} state
+ * @returns {Result | null}
+ */
+export function resultOf(state) {
+  return state.results[currentPath(state) ?? ""] ?? null;
+}
+
+/**
+ * Returns whether the result of the current file is that of the controls. Its format can differ.
+ * @param {State} state
+ */
+export function isResultCurrent(state) {
+  const result = resultOf(state);
+  if (result === null) return false;
+  if (isSame(result.settings, settingsOf(state))) return true;
+  const signature = isPlanned(state) ? photoOf(state)?.signature : null;
+  return Boolean(signature) && signature === result.info.signature;
+}
+
+/**
+ * Returns whether two groups of settings are the same.
+ * @param {Record<string, any>} first
+ * @param {Record<string, any>} second
+ */
+export function isSame(first, second) {
+  const names = new Set([...Object.keys(first), ...Object.keys(second)]);
+  return [...names].every((name) => first[name] === second[name]);
+}
+
+/**
+ * Returns whether a run of the current file, or the batch, is in progress.
+ * @param {State} state
+ */
+export function isRunning(state) {
+  if (state.tab === "batch") return state.batch.isRunning;
+  return state.run !== null && state.run.file === currentPath(state);
+}
+
+/**
+ * Returns whether a run of the current photo can start.
+ * @param {State} state
+ */
+export function canEnhance(state) {
+  const plan = photoOf(state);
+  if (plan === null || state.isOffline || isRunning(state)) return false;
+  if (emptyControl(state) !== null) return false;
+  return !(isPlanned(state) && plan.problem !== null);
+}
+
+/**
+ * Returns what the stage shows: nothing, the photo with its preview, the progress of a run, or a
+ * result of the present settings.
+ * @param {State} state
+ * @returns {"empty" | "photo" | "live" | "result"}
+ */
+export function stageMode(state) {
+  if (photoOf(state) === null) return "empty";
+  if (state.tab === "single" && isRunning(state)) return "live";
+  return isResultCurrent(state) ? "result" : "photo";
+}
+
+/**
+ * Returns what a control shows.
+ * @param {State} state
+ * @param {string} name
+ */
+export function valueOf(state, name) {
+  if (name in state.changed) return state.changed[name];
+  if (name in state.size) return state.size[name];
+  if (name in state.encoding) return state.encoding[name];
+  if (name === "preset" || name === "largest" || name === "tab") return state[name];
+  return photoOf(state)?.settings[name];
+}
+
+/**
+ * Returns whether the controls are not those of the run, so that they are for the next one.
+ * @param {State} state
+ */
+export function settingsDiffer(state) {
+  if (state.run === null) return false;
+  const isSameRun = isSame(state.run.settings, settingsOf(state));
+  return !(isSameRun && isSame(state.run.encoding, state.encoding));
 }

@@ -1,0 +1,170 @@
+// @ts-check
+// Runs of the photo, their results and the list of recent results.
+import { addressOf, call, createName, fileOf } from "./client.js";
+import { explain, requestNow } from "./requests.js";
+import { change, inSlot, state, stop } from "./slots.js";
+import {
+  canEnhance,
+  currentFile,
+  isResultCurrent,
+  photoOf,
+  resultOf,
+  settingsOf,
+} from "./state.js";
+
+/** @typedef {import("./state.js").Run} Run */
+/** @typedef {import("./state.js").ChosenFile} ChosenFile */
+
+/** Starts a run of the photo, or exports its result if that is the one of the settings. */
+export async function run() {
+  const file = currentFile(state);
+  if (!file?.path || !canEnhance(state)) return;
+  if (isResultCurrent(state)) return void (await prepareDownload());
+  follow(file, {
+    name: createName(),
+    file: file.path,
+    settings: settingsOf(state),
+    encoding: state.encoding,
+    plan: photoOf(state),
+  });
+}
+
+/**
+ * Starts a run, or follows it if it has been started: the name of its job says which one it is.
+ * @param {ChosenFile} file
+ * @param {Run} started
+ */
+export function follow(file, started) {
+  const work = async (/** @type {AbortSignal} */ signal) => {
+    const onUpdate = (/** @type {any[]} */ [, info]) =>
+      change({ progress: { ...state.progress, ...info.progress } });
+    const outputs = await enhance(file, started, started.encoding, { signal, onUpdate });
+    const result = resultFrom(outputs, started, started.encoding);
+    change({
+      run: null,
+      progress: null,
+      results: { ...state.results, [started.file]: result },
+    });
+  };
+  stop("preview");
+  inSlot("run", started.name, work, (error) => {
+    change({ run: null, progress: null });
+    explain(error, file, (text) => change({ problem: text }));
+    requestNow();
+  });
+  change({ run: started, progress: null, problem: null });
+}
+
+/**
+ * @param {{ path: string | null, name: string }} file
+ * @param {{ name: string, settings: Record<string, any> }} job
+ * @param {import("./state.js").Encoding} encoding
+ * @param {import("./client.js").CallOptions} options
+ */
+function enhance(file, job, encoding, options) {
+  const image = fileOf(file.path ?? "", file.name);
+  return call("enhance", { image, ...job.settings, ...encoding, job: job.name }, options);
+}
+
+/**
+ * Returns a result from the outputs of its call.
+ * @param {any[]} outputs
+ * @param {{ name: string, file: string, settings: Record<string, any> }} job
+ * @param {import("./state.js").Encoding} encoding
+ * @returns {import("./state.js").Result}
+ */
+export function resultFrom([file, info], job, encoding) {
+  const path = file.path;
+  const name = file.orig_name ?? path.split("/").pop();
+  return {
+    file: job.file,
+    job: job.name,
+    settings: job.settings,
+    encoding,
+    info,
+    download: { url: addressOf(path), name, bytes: info.output.bytes },
+    address: info.regions?.result ?? "",
+  };
+}
+
+/** Cancels the run. */
+export async function cancel() {
+  const { run } = state;
+  if (!run) return;
+  stop("run");
+  change({ run: null, progress: null });
+  requestNow();
+  await call("cancel", { job: run.name });
+}
+
+/** Cancels the run, and starts one with the settings of the controls. */
+export async function startNow() {
+  cancel();
+  await run();
+}
+
+/**
+ * Returns the download of the result in the format of the controls, which is created if necessary.
+ * @returns {Promise<{ url: string, name: string } | null>}
+ */
+export async function prepareDownload() {
+  const result = resultOf(state);
+  const file = currentFile(state);
+  if (!result || !file) return null;
+  const { encoding } = state;
+  if (JSON.stringify(result.encoding) === JSON.stringify(encoding)) return result.download;
+  let download = null;
+  const work = async (/** @type {AbortSignal} */ signal) => {
+    const job = { ...result, name: result.job };
+    const exported = resultFrom(await enhance(file, job, encoding, { signal }), job, encoding);
+    change({ results: { ...state.results, [result.file]: exported } });
+    download = exported.download;
+  };
+  await inSlot("export", JSON.stringify([result.job, encoding]), work, (error) =>
+    explain(error, file, (text) => change({ problem: text })),
+  );
+  return download;
+}
+
+/**
+ * Returns the PDF report of the result.
+ * @returns {Promise<{ url: string, name: string } | null>}
+ */
+export async function report() {
+  const result = resultOf(state);
+  if (!result) return null;
+  let made = null;
+  const work = async (/** @type {AbortSignal} */ signal) => {
+    const [file] = await call("report", { task_id: result.info.task_id }, { signal });
+    made = { url: addressOf(file.path), name: file.orig_name ?? file.path.split("/").pop() };
+  };
+  await inSlot("report", result.info.task_id, work, (error) => change({ problem: error.message }));
+  return made;
+}
+
+/** Loads the list of recent results. */
+export async function loadRecent() {
+  const work = async (/** @type {AbortSignal} */ signal) => {
+    const [recent] = await call("runs", {}, { signal });
+    change({ recent });
+  };
+  await inSlot("recent", createName(), work, (error) => change({ problem: error.message }));
+}
+
+/**
+ * Deletes a recent result for good.
+ * @param {string} id
+ */
+export async function forget(id) {
+  await call("forget", { id });
+  await loadRecent();
+}
+
+/** Loads the list of presets. */
+export async function loadPresets() {
+  const work = async (/** @type {AbortSignal} */ signal) => {
+    const [presets] = await call("presets", {}, { signal });
+    change({ presets });
+  };
+  await inSlot("presets", "presets", work, (error) => change({ problem: error.message }));
+}

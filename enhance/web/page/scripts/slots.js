@@ -1,0 +1,92 @@
+// @ts-check
+// The state of the page, its changes, and the requests that are under way, one for each purpose.
+import { newState } from "./state.js";
+
+/** @typedef {import("./state.js").State} State */
+
+/** For other modules, the state is only to read: `change` changes it. */
+export const state = newState();
+
+/** @type {((state: State) => void)[]} */
+const drawers = [];
+/** @type {((state: State) => void)[]} */
+const followers = [];
+let frame = 0;
+
+/**
+ * Calls `draw` with the state once a frame after changes, and a first time.
+ * @param {(state: State) => void} draw
+ */
+export function onChange(draw) {
+  drawers.push(draw);
+  draw(state);
+}
+
+/**
+ * Calls `follow` at once after each change.
+ * @param {(state: State) => void} follow
+ */
+export function afterChange(follow) {
+  followers.push(follow);
+}
+
+/**
+ * Changes fields of the state.
+ * @param {Partial<State>} patch
+ */
+export function change(patch) {
+  Object.assign(state, patch);
+  for (const follow of followers) follow(state);
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    for (const draw of drawers) draw(state);
+  });
+}
+
+/** @type {Record<string, { key: string, control: AbortController }>} */
+const slots = {};
+
+/**
+ * Does the work of a slot. A request with the same key that is under way goes on; any other one
+ * of the slot ends, and its answer is never seen. `work` gets the signal for its calls, and
+ * `failed` its error.
+ * @param {string} name
+ * @param {string} key
+ * @param {(signal: AbortSignal) => Promise<void>} work
+ * @param {(error: Error) => void} failed
+ */
+export async function inSlot(name, key, work, failed) {
+  if (slots[name]?.key === key) return;
+  stop(name);
+  const own = { key, control: new AbortController() };
+  slots[name] = own;
+  change({ requests: { ...state.requests, [name]: key } });
+  const { signal } = own.control;
+  try {
+    await work(signal);
+    if (!signal.aborted) release(name);
+  } catch (error) {
+    if (signal.aborted) return;
+    release(name);
+    failed(/** @type {Error} */ (error));
+  }
+}
+
+/** @param {string} name */
+function release(name) {
+  delete slots[name];
+  const { [name]: _, ...requests } = state.requests;
+  change({ requests });
+}
+
+/**
+ * Ends the requests of these slots.
+ * @param {string[]} names
+ */
+export function stop(...names) {
+  for (const name of names) {
+    if (!(name in slots)) continue;
+    slots[name].control.abort();
+    release(name);
+  }
+}

@@ -1,0 +1,22 @@
+// @ts-check
+// The state of the page with everything that changes it. Parts of the page import only this module.
+import { onOffline } from "./client.js";
+import { change } from "./slots.js";
+
+export { applyValues, resetTuning, set, setView } from "./controls.js";
+export { retryPreview } from "./requests.js";
+export {
+  cancel,
+  forget,
+  loadPresets,
+  loadRecent,
+  prepareDownload,
+  report,
+  resultFrom,
+  run,
+  startNow,
+} from "./runs.js";
+export { change, inSlot, onChange, state, stop } from "./slots.js";
+export { addFiles, cancelUpload, changeFile, chooseFiles, sendNext, startOver } from "./uploads.js";
+
+onOffline((isOffline) => change({ isOffline }));

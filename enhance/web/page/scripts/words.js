@@ -1,0 +1,90 @@
+// @ts-check
+// The texts of the page and the formats of numbers, in the language of the page.
+
+/**
+ * The texts by language, and constants of the server.
+ * @type {{
+ *   texts: Record<string, Record<string, string>>,
+ *   papers: Record<string, [number, number]>,
+ *   formats: Record<string, { name: string, bits: number, alpha: boolean, quality: boolean }>,
+ *   ranges: Record<string, { low: number, high: number, step: number, neutral: number | null }>,
+ *   presets: string[], backgrounds: string[], metadata: string[],
+ *   limits: { pixels: number, bytes: number, files: number, batch_bytes: number },
+ *   pixelUnits: Record<string, Record<string, number>>,
+ * }}
+ */
+export const constants = /** @type {any} */ (globalThis).enhanceData;
+
+/** @type {string} */
+export const language = /** @type {any} */ (globalThis).enhanceLanguage ?? "en";
+
+const texts = constants.texts[language] ?? constants.texts.en;
+
+/**
+ * Returns a text with `values` in its placeholders. The server collects the keys of the texts from
+ * the calls, so the key is a literal.
+ * @param {string} key
+ * @param {Record<string, unknown>} [values]
+ */
+export function word(key, values = {}) {
+  return texts[key].replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/**
+ * Returns the text of a kind of name, for example the "preset" "gentle". The kind is a literal.
+ * @param {string} kind
+ * @param {string} name
+ */
+export function nameOf(kind, name) {
+  return texts[`${kind}_${name}`] ?? name;
+}
+
+/** @param {number} number */
+export function formatNumber(number) {
+  return number.toLocaleString("en", { maximumFractionDigits: 2 });
+}
+
+/** @param {number} number */
+function threeDigits(number) {
+  const digits = number >= 100 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 };
+  return number.toLocaleString("en", digits);
+}
+
+/** @param {number} count */
+export function formatPixels(count) {
+  const units = Object.entries(constants.pixelUnits[language] ?? constants.pixelUnits.en);
+  const [key, size] = units.find(([, one]) => count >= one) ?? units[units.length - 1];
+  return texts[key].replace("{n}", threeDigits(count / size));
+}
+
+/** @param {number} count */
+export function formatBytes(count) {
+  const fixed = (/** @type {number} */ number, /** @type {number} */ digits) =>
+    number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  if (count < 1e3) return `${count} B`;
+  if (count < 1e6) return `${fixed(count / 1e3, 0)} kB`;
+  if (count < 1e9) return `${fixed(count / 1e6, 1)} MB`;
+  return `${fixed(count / 1e9, 1)} GB`;
+}
+
+/**
+ * Returns an expected time with the precision of an estimate: "8 s", "45 s", "3 min".
+ * @param {number} seconds
+ */
+export function formatDuration(seconds) {
+  if (seconds < 20) return word("seconds", { n: Math.max(1, Math.round(seconds)) });
+  if (seconds < 90) return word("seconds", { n: 5 * Math.round(seconds / 5) });
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return word("minutes", { n: minutes });
+  const tens = Math.round(minutes / 10);
+  const hours = word("hours", { n: Math.floor(tens / 6) });
+  return tens % 6 ? `${hours} ${word("minutes", { n: 10 * (tens % 6) })}` : hours;
+}
+
+/**
+ * Returns the address of a file of the page, for example "examples/cat.jpg".
+ * @param {string} name
+ */
+export function assetAddress(name) {
+  return new URL(`../${name}`, import.meta.url).href;
+}
