@@ -42,6 +42,7 @@ from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fideli
 from .output.formats import Encoding, export
 from .output.png_reader import PngReader
 from .output.resample import Cut, has_second_pass, result_size
+from .output.thumbnails import most_detailed_point, small_size, whole_image
 from .parallel import work_in_parallel
 from .pipeline import Replaceable, Run, StripCallback
 from .presets import PresetInfo
@@ -67,6 +68,8 @@ _SECONDS_PER_MEGAPIXEL = 0.04
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
 _CACHED_ANALYSES = 64
+_FOCUS_SIDE = 896
+"""The longer side of the small image in which the most detailed point is found."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +359,16 @@ class Enhancer:
                 del self._analyses[next(iter(self._analyses))]
         return analysis
 
+    def focus(self, image: SourceImage) -> tuple[float, float]:
+        """Return where to look at an image first: at its largest face, otherwise at its most detailed point.
+
+        The place is in shares of the width and height. Raises EnhanceError.
+        """
+        face = self.analyse(image).face
+        if face is not None:
+            return face
+        return most_detailed_point(whole_image(image, small_size(image.width, image.height, _FOCUS_SIDE)))
+
     def choose(self, source: Source, *, format: str = "png", **size: Any) -> Settings:
         """Return the settings that `auto` selects for an image and an output size. `resolve` also returns the reason.
 
@@ -385,7 +398,9 @@ class Enhancer:
         size = result_size(settings, analysis.height, analysis.width)
         choice = choose(analysis, presets.available_presets(), size)
         chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
-        return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
+        facts = asdict(analysis)
+        del facts["face"]  # No stored result has the position of a face.
+        return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": facts}
 
     def recommend(self, image: SourceImage, settings: Settings) -> Recommendation:
         """Return the recommendation of `auto` for an image and the size of `settings`. Raises EnhanceError."""
@@ -552,7 +567,7 @@ class Enhancer:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
             ticket.check()
-            report = make_report(result.info, rows, image, language=language)
+            report = make_report(result.info, rows, image, self.focus(image), language=language)
         ticket.check()
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path

@@ -51,6 +51,7 @@ class Analysis:
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.
+    - `face`: the centre of the largest face, as shares of width and height.
     """
 
     width: int
@@ -67,6 +68,7 @@ class Analysis:
     haze: float = 0.0
     faces: int | None = None
     transparency: bool = False
+    face: tuple[float, float] | None = None
 
 
 def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
@@ -106,7 +108,10 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
         if _can_be_hazy(samples):
             measured["haze"] = round(haze_amount(rgb), 3)
     if detector:
-        measured["faces"] = len(find_faces(image.rgb, detector, precise=False))
+        faces = find_faces(image.rgb, detector, precise=False)
+        measured["faces"] = len(faces)
+        if faces:
+            measured["face"] = faces[0].place_in(image.width, image.height)
     return Analysis(
         **measured,
         noise=round(noise, 2),

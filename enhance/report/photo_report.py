@@ -87,13 +87,14 @@ def make_report(
     info: Info,
     result: FinishedRows,
     image: SourceImage,
+    focus: tuple[float, float],
     *,
     language: str = DEFAULT_LANGUAGE,
 ) -> bytes:
     """Return the report as PDF.
 
-    `info` belongs to a run, `result` the finished rows, `image` the decoded input. `language` is
-    "en" or "zh-CN"; any other is treated as English. Raises PictureError if the result cannot be
+    `info` belongs to a run, `result` the finished rows, `image` the decoded input. The detail is at
+    `focus`, in shares of width and height. `language` is "en" or "zh-CN"; any other is treated as English. Raises PictureError if the result cannot be
     read.
     """
     name = info["input"]["name"]
@@ -102,7 +103,7 @@ def make_report(
     shortened = name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}"
     document.paragraph(shortened, LEAD)
     document.ln(2)
-    _draw_images(document, image, result)
+    _draw_images(document, image, result, focus)
     document.ln(2)
     _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
@@ -115,8 +116,13 @@ def make_report(
     return bytes(document.output())
 
 
-def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedRows) -> None:
-    """Draw the whole photo and the middle of it, each before and after."""
+def _draw_images(
+    document: ReportDocument,
+    image: SourceImage,
+    result: FinishedRows,
+    focus: tuple[float, float],
+) -> None:
+    """Draw the whole photo and its detail at `focus`, each before and after."""
     height, width = result.size
     icc = icc_for_screen(image)
     half = (document.epw - GAP) / 2
@@ -134,8 +140,8 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     # As the page shows it, pixel for pixel.
     wide = min(width, _DETAIL_PIXELS[0])
     tall = min(height, _DETAIL_PIXELS[1])
-    rows = _middle(height, tall)
-    columns = _middle(width, wide)
+    columns = _part(width, wide, focus[0])
+    rows = _part(height, tall, focus[1])
     crop = to_screen(result.rows(rows.start, rows.stop)[:, columns])
     size = f"{wide} × {tall}"
     upscaled = _upscale(image, result.size, (rows, columns))
@@ -145,8 +151,10 @@ def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedR
     _draw_pair(document, before, after, min(half, _DETAIL_HEIGHT * wide / tall))
 
 
-def _middle(length: int, part: int) -> slice:
-    start = (length - part) // 2
+def _part(length: int, part: int, share: float) -> slice:
+    """Return a part of a side around the point at `share` of it, as far as possible."""
+    start = round(share * length - part / 2)
+    start = min(max(start, 0), length - part)
     return slice(start, start + part)
 
 
@@ -230,10 +238,8 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
     grade = grade_in(info)
     if grade:
         word = document.translate(f"fidelity_{grade}")
-        decibels = f"{info['fidelity_worst_db']:.1f}"
-        facts["fidelity"] = document.translate("fidelity_of", word=word, db=decibels)
-    if info["agreement_db"] is not None:
-        facts["row_agreement"] = f"{info['agreement_db']:.1f} dB"
+        explanation = document.translate(f"fidelity_about_{grade}")
+        facts["fidelity"] = f"{word} · {explanation}"
     facts["row_time"] = document.translate("seconds", n=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         facts["row_time"] += f" · {document.translate('report_cached')}"
@@ -309,9 +315,9 @@ def _two_lines(sha256: str) -> str:
 
 
 def _run_facts(document: ReportDocument, info: Info) -> Facts:
-    """Return the facts of the run."""
+    """Return the facts of the run, with the measurements that the first page has in words."""
     model = info["model"]
-    return {
+    facts = {
         "row_model": model["name"],
         "row_source": translate_source(document.language, model["source"]),
         "report_licence": licence_text(document.language, model.get("licence", "")),
@@ -321,6 +327,15 @@ def _run_facts(document: ReportDocument, info: Info) -> Facts:
         "row_task": info["task_id"],
         "row_signature": info["signature"],
     }
+    grade = grade_in(info)
+    if grade:
+        word = document.translate(f"fidelity_{grade}")
+        worst = f"{info['fidelity_worst_db']:.1f}"
+        facts["fidelity"] = document.translate("fidelity_of", word=word, db=worst)
+    if info["agreement_db"] is not None:
+        agreement = f"{info['agreement_db']:.1f}"
+        facts["row_agreement"] = document.translate("row_agreement_of", db=agreement)
+    return facts
 
 
 def _result_name(info: Info) -> str:

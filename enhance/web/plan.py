@@ -15,7 +15,6 @@ from ..i18n import describe_choice, format_duration, name_of, translate
 from ..images import SourceImage, inspect
 from ..info import AutoInfo
 from ..output.resample import has_second_pass, result_size, with_possible_size
-from ..output.thumbnails import most_detailed_point, small_size, whole_image
 from ..presets import available_presets, with_installed_models
 from ..settings import AUTO, Settings
 from .addresses import Addresses
@@ -24,9 +23,6 @@ from .owners import Owner
 from .params import Values
 from .preview import Previews
 
-_SMALL_SIDE = 896
-"""The longer side of the small image in which the most detailed point is found."""
-
 
 class Plan(TypedDict):
     """The plan of a run, as JSON. Texts are in the language of the client. Times can be missing.
@@ -34,7 +30,7 @@ class Plan(TypedDict):
     - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter `summary`.
     - `settings`: the values of all settings that the run uses.
     - `faster`: a preset to use instead if the run takes more than two minutes, or None.
-    - `photo`: the facts of the file, its most detailed point as `focus` (shares of width and height), and the `address`
+    - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares of width and height), and the `address`
       of its regions, relative to the page, which is None for a file that the server did not receive.
     - `result`: the width and height of the result.
     - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
@@ -152,8 +148,7 @@ class Planner:
             facts = self._facts.get(image)
         if facts is None:
             limits = {"max_pixels": self._enhancer.max_pixels, "max_bytes": self._enhancer.max_bytes}
-            small = whole_image(image, small_size(image.width, image.height, _SMALL_SIDE))
-            facts = {**asdict(inspect(path, **limits)), "focus": most_detailed_point(small)}
+            facts = {**asdict(inspect(path, **limits)), "focus": self._enhancer.focus(image)}
             with self._lock:
                 self._facts[image] = facts
         return {**facts, "address": self._addresses.region_address(owner, "photo", path)}

@@ -215,16 +215,24 @@ def test_choose_and_analyse(photos, enhancer):
     assert named.info["model"]["name"] == "span-x4", "a preset that is named runs its network at any size"
 
 
-def test_faces_are_counted_from_when_the_detector_is_installed(detector_file, tmp_path, monkeypatch):
+def test_faces_are_counted_and_shown_from_when_the_detector_is_installed(detector_file, tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
-    Image.fromarray(data.astronaut()[30:190, 150:300]).save(tmp_path / "portrait.png")
+    Image.fromarray(data.astronaut()).save(tmp_path / "portrait.png")
     enhancer = Enhancer("cpu", data=tmp_path / "data")
-    assert enhancer.analyse(tmp_path / "portrait.png").faces is None
+    image = enhancer.read(tmp_path / "portrait.png")
+    assert enhancer.analyse(image).faces is None
+    most_detailed = enhancer.focus(image)
 
     (tmp_path / "weights").mkdir(exist_ok=True)
     shutil.copy(detector_file, tmp_path / "weights")
 
-    assert enhancer.analyse(tmp_path / "portrait.png").faces == 1
+    assert enhancer.analyse(image).faces == 1
+    x, y = enhancer.focus(image)
+    assert (512 * x, 512 * y) == pytest.approx((224, 115), abs=15)
+    assert (x, y) != most_detailed
+    _, auto = enhancer.resolve(image, Settings())
+    assert auto is not None
+    assert "face" not in auto["analysis"], "stored results have no positions of faces"
 
 
 def test_the_command_prints_the_analysis(photos, capsys, tmp_path):

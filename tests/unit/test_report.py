@@ -19,7 +19,7 @@ from enhance.output.png_reader import PngReader
 from enhance.report import Line, make_report, summary, table
 from enhance.settings import Settings
 
-from .pdf_text import facts_of, text_of
+from .pdf_text import facts_of, images_of, text_of
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 TUNED = Settings("anime-fast", strength=0.6, fidelity=1, sharpen=0.05)
@@ -35,10 +35,11 @@ def report_on(
     enhancer: Enhancer, path: Path, pixels: np.ndarray, settings: Settings = TUNED, language: str = "en", **more: Any
 ) -> bytes:
     """Return the report of a run of these pixels, after some values of its `info` are replaced."""
+    focus = more.pop("focus", (0.5, 0.5))
     path.write_bytes(encode_png(pixels))
     result = enhancer.run(path, settings)
     with PngReader(result.path) as rows:
-        return make_report(cast(Info, {**result.info, **more}), rows, read_image(path), language=language)
+        return make_report(cast(Info, {**result.info, **more}), rows, read_image(path), focus, language=language)
 
 
 def english_in(text: str) -> set[str]:
@@ -66,9 +67,28 @@ def test_the_report_has_all_facts_of_the_run_but_no_server_paths(enhancer, tmp_p
         *("Enhancement report", "猫□.png", "mine.png", "180 × 120 px", "720 × 480 px", "RGB, 8-bit", "Anime (fast)"),
         *(f"{info['output']['bytes']:,} bytes", info["signature"][:32], *(one[:32] for one in checksums)),
         *("realesr-animevideov3", "BSD-3-Clause", "cpu · fp32", "up to 192 px", "13.0 s", "61.2 dB"),
-        *("very high (24.5 dB in the areas", "Strength 0.6", "Fidelity 1", "Sharpen 0.05", "Contrast 1"),
+        *("very high (24.5 dB in the areas", "very high · Downscaled", "Strength 0.6", "Fidelity 1", "Sharpen 0.05", "Contrast 1"),
     ):
         assert words in text, words
+
+
+def test_measurements_in_db_are_on_the_second_page(enhancer, tmp_path):
+    more: Any = {"fidelity_worst_db": 20.0, "agreement_db": 99.0}
+    document = report_on(enhancer, tmp_path / "cat.png", data.chelsea()[:60, :90], **more)
+    assert "dB" not in text_of(document, tmp_path, page=1)
+    second = text_of(document, tmp_path, page=2)
+    assert "20.0 dB" in second
+    assert "99.0 dB" in second
+
+
+@pytest.mark.parametrize(("focus", "is_bright"), [((0.2, 0.3), False), ((0.98, 0.6), True)])
+def test_the_detail_is_where_the_page_opens(enhancer, tmp_path, focus, is_bright):
+    pixels = np.full((100, 400, 3), 20, np.uint8)
+    pixels[:, 200:] = 230
+    document = report_on(enhancer, tmp_path / "wide.png", pixels, Settings("precise", scale=4), focus=focus)
+    *_, before, after = images_of(document, tmp_path)
+    assert after.size == (480, 298)
+    assert [np.asarray(image).mean() > 200 for image in (before, after)] == [is_bright, is_bright]
 
 
 def test_a_chinese_report_has_no_english(enhancer, tmp_path):
