@@ -237,13 +237,13 @@ def save_small_result(result: Path, path: Path, limit: int) -> Path:
         return save_for_screen(thumbnail.pixels, path, icc)
 
 
-def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:
-    """Return an image, uint8 RGB or RGBA, as the data URL of a JPEG.
+def data_url(pixels: np.ndarray, limit: int = LIMIT, icc: bytes | None = None) -> str:
+    """Return an image with the profile `icc`, uint8 RGB or RGBA, as the data URL of an sRGB JPEG.
 
     No side is longer than `limit` px.
     """
     data = io.BytesIO()
-    image = Image.fromarray(resize_to_fit(pixels[..., :3], limit))
+    image = srgb_image(resize_to_fit(pixels, limit), icc)
     image.save(data, "JPEG", quality=80)
     encoded = base64.b64encode(data.getvalue()).decode()
     return f"data:image/jpeg;base64,{encoded}"

@@ -36,7 +36,14 @@ from ..info import Info, Result, timestamp
 from ..output.formats import Encoding
 from ..output.live_view import LIMIT, LiveView
 from ..output.png_reader import PngReader
-from ..output.thumbnails import LIST_SIDE, Thumbnail, data_url, small_size, whole_image
+from ..output.thumbnails import (
+    LIST_SIDE,
+    Thumbnail,
+    data_url,
+    icc_for_screen,
+    small_size,
+    whole_image,
+)
 from ..pipeline import Run
 from ..processes import this_process
 from ..scheduler import Ticket
@@ -300,6 +307,7 @@ class NamedRun(Job[None]):
     def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
         self._named, self._services, self._settings = named, call.services, call.settings
         self._growing: LiveView | None = None
+        self._icc: bytes | None = None
         self._picture_lock = threading.Lock()
         self._picture: dict[str, Any] = {}
         self._picture_number = 0
@@ -333,7 +341,7 @@ class NamedRun(Job[None]):
             if pixels is not None:
                 edge = "x" if growing.columns else "y"
                 self._picture = {
-                    "live": data_url(pixels),
+                    "live": data_url(pixels, icc=self._icc),
                     "live_share": growing.share,
                     "live_edge": edge,
                 }
@@ -354,12 +362,13 @@ class NamedRun(Job[None]):
         image, settings = run.request.image, run.request.settings
         height, width = downscaled_size(image.height, image.width, settings.reduce)
         backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
+        self._icc = icc_for_screen(image)
         run.watch = self._growing = LiveView(width, height, settings.factor, backdrop)
 
     def _thumbnail(self, result: Result) -> str:
         if self._growing is None or self._growing.overview is None:  # A cached result.
             return _thumbnail_of(result.path)
-        return data_url(self._growing.overview.pixels, LIST_SIDE)
+        return data_url(self._growing.overview.pixels, LIST_SIDE, self._icc)
 
 
 class NamedBatch(BatchJob):
@@ -429,7 +438,8 @@ def _thumbnail_of(png: Path) -> str:
         if height * width <= _MAX_THUMBNAIL_PIXELS:
             thumbnail = Thumbnail(height, width, channels=rows.channels, limit=LIST_SIDE)
             thumbnail.add_all(rows)
-            return data_url(thumbnail.pixels, LIST_SIDE)
+            icc = rows.icc if rows.channels > 2 else None
+            return data_url(thumbnail.pixels, LIST_SIDE, icc)
     return ""
 
 

@@ -30,8 +30,8 @@ class Plan(TypedDict):
     - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter `summary`.
     - `settings`: the values of all settings that the run uses.
     - `faster`: a preset to use instead if the run takes more than two minutes, or None.
-    - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares of width and height), and the `address`
-      of its regions, relative to the page, which is None for a file that the server did not receive.
+    - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares of width and height),
+      and the `address` of its regions, relative to the page, which is None for a file that the server did not receive.
     - `result`: the width and height of the result.
     - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
     - `time`: the time of the run, also for a run with two networks and for a queue.

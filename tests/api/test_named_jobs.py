@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import secrets
@@ -23,6 +25,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance.errors import MemoryShortError
+from enhance.output.thumbnails import srgb_image
 from enhance.store import Entry
 from enhance.store.jobs import JobStore
 from enhance.web import named_jobs
@@ -31,6 +34,7 @@ from enhance.web.owners import KEY_HEADER, Owner
 from enhance.web.views import Call
 
 from ..site import Site, busy_device, photo, wait_until
+from ..unit.image_files import wide_profile
 from .calls import FAST, status, upload, upload_file
 from .test_interruptions import write_photo
 
@@ -109,6 +113,21 @@ def test_a_second_client_of_the_owner_follows_the_same_run(site: Site, owner: Cl
         region = httpx.get(f"{site.url}{address}?left=0&top=0&width=90&height=80&step=1")
         assert region.headers["content-type"] == "image/jpeg"
     assert {*entry["regions"]} == {"photo", "result"}
+
+
+def test_the_picture_of_a_run_has_the_colours_of_the_result_in_srgb(site: Site, owner: Client):
+    path, colour, icc = site.files / "wide-gamut.png", (200, 120, 60), wide_profile()
+    Image.new("RGB", (360, 420), colour).save(path, icc_profile=icc)
+    expected = srgb_image(np.full((1, 1, 3), colour, np.uint8), icc).getpixel((0, 0))
+    assert expected[0] - colour[0] > 15, "the profile changes the colours"
+    with site.enhancer.paused("progress"):
+        job = owner.submit(image=handle_file(path), job=new_name(), api_name="/enhance", **OPTIONS)
+        wait_until(lambda: any("live" in output[1]["progress"] for output in job.outputs()))
+        live = next(output[1]["progress"]["live"] for output in job.outputs() if "live" in output[1]["progress"])
+    job.result()
+    pictures = live, entries(owner)[0]["thumbnail"]
+    shown = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))) for one in pictures]
+    assert [image.getpixel((4, 0)) for image in shown] == [pytest.approx(expected, abs=8)] * 2
 
 
 def test_two_starts_at_the_same_moment_give_one_run(site: Site):
