@@ -1,6 +1,5 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
-import { onPress } from "./dom.js";
 import * as state from "./state.js";
 import * as store from "./store.js";
 
@@ -28,8 +27,9 @@ const PARTS = {
  */
 async function mount(name, element, trigger) {
   const [file, mountPart] = PARTS[name];
-  const module = await import(`./${file}.js`);
-  module[mountPart](element, trigger);
+  // Not every part exists yet.
+  const module = await import(`./${file}.js`).catch((error) => console.warn(error.message));
+  module?.[mountPart]?.(element, trigger);
 }
 
 /**
@@ -62,5 +62,6 @@ const page = {
   /** @type {any} */ (window).enhance ?? {},
   page,
 );
+store.restore();
 store.onChange(markBody);
 store.loadPresets();
