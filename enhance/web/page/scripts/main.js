@@ -1,7 +1,10 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
+import { watchConnection } from "./connection.js";
+import { watchFiles } from "./files.js";
 import * as state from "./state.js";
 import * as store from "./store.js";
+import { watchTitle } from "./title.js";
 
 /** The module and the function of each part, which is an HTML component with this name. */
 const PARTS = {
@@ -27,9 +30,8 @@ const PARTS = {
  */
 async function mount(name, element, trigger) {
   const [file, mountPart] = PARTS[name];
-  // Not every part exists yet.
-  const module = await import(`./${file}.js`).catch((error) => console.warn(error.message));
-  module?.[mountPart]?.(element, trigger);
+  const module = await import(`./${file}.js`);
+  module[mountPart](element, trigger);
 }
 
 /**
@@ -62,6 +64,8 @@ const page = {
   /** @type {any} */ (window).enhance ?? {},
   page,
 );
-store.restore();
+watchFiles();
+watchConnection();
 store.onChange(markBody);
+watchTitle();
 store.loadPresets();

@@ -7,13 +7,11 @@ import { newState } from "./state.js";
 /** For other modules, the state is only to read: `change` changes it. */
 export const state = newState();
 
-const HIDDEN_MS = 200;
-
 /** @type {((state: State) => void)[]} */
 const drawers = [];
 /** @type {((state: State) => void)[]} */
 const followers = [];
-let isDrawn = true;
+let frame = 0;
 
 /**
  * Calls `draw` with the state once a frame after changes, and a first time.
@@ -21,7 +19,7 @@ let isDrawn = true;
  */
 export function onChange(draw) {
   drawers.push(draw);
-  drawSafely(draw);
+  draw(state);
 }
 
 /**
@@ -39,29 +37,11 @@ export function afterChange(follow) {
 export function change(patch) {
   Object.assign(state, patch);
   for (const follow of followers) follow(state);
-  if (!isDrawn) return;
-  isDrawn = false;
-  // A hidden page has no frames, but its title still shows the progress.
-  if (document.hidden) setTimeout(drawAll, HIDDEN_MS);
-  else requestAnimationFrame(drawAll);
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    for (const draw of drawers) draw(state);
+  });
 }
-
-function drawAll() {
-  if (isDrawn) return;
-  isDrawn = true;
-  for (const draw of drawers) drawSafely(draw);
-}
-
-/** An error of one part must not keep the others from being drawn. @param {(state: State) => void} draw */
-function drawSafely(draw) {
-  try {
-    draw(state);
-  } catch (error) {
-    reportError(error);
-  }
-}
-
-document.addEventListener("visibilitychange", drawAll);
 
 /** @type {Record<string, { key: string, control: AbortController }>} */
 const slots = {};

@@ -3,16 +3,13 @@
 import { onOffline } from "./client.js";
 import { change } from "./slots.js";
 
-export { linkOfSettings } from "./links.js";
-export { restore } from "./saved.js";
 export { applyValues, resetTuning, set, setView } from "./controls.js";
-export { compareWith, retryPreview } from "./requests.js";
+export { retryPreview } from "./requests.js";
 export {
   cancel,
   forget,
   loadPresets,
   loadRecent,
-  openRecent,
   prepareDownload,
   report,
   resultFrom,
@@ -20,6 +17,15 @@ export {
   startNow,
 } from "./runs.js";
 export { change, inSlot, onChange, state, stop } from "./slots.js";
-export { addFiles, cancelUpload, changeFile, chooseFiles, sendNext, startOver } from "./uploads.js";
+export {
+  addFiles,
+  cancelUpload,
+  changeFile,
+  chooseFiles,
+  removeFile,
+  retryFile,
+  sendNext,
+  startOver,
+} from "./uploads.js";
 
 onOffline((isOffline) => change({ isOffline }));
