@@ -22,7 +22,7 @@ from .images import SourceImage, inspect
 from .info import Info, Result
 from .output.formats import Encoding
 from .output.names import NamesBeside, ResultNames
-from .output.resample import at_most_largest, result_size
+from .output.resample import result_size, with_possible_size
 from .parallel import work_in_parallel
 from .pipeline import Replaceable, Run
 from .processes import temporary_folder
@@ -56,9 +56,9 @@ class Item:
     settings: Settings | None = None
     """Settings of this file, if they differ from the settings of the batch."""
     is_flexible: bool = False
-    """Whether the result is as large as possible if the requested size is too large for this file."""
+    """Whether the result has the nearest possible size if the requested one is not possible for this file."""
     is_limited: bool = False
-    """Whether `settings` have that largest size."""
+    """Whether `settings` have that size."""
     info: Info | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -103,8 +103,8 @@ class Item:
 class Batch:
     """The files of a batch and its progress.
 
-    `share` is the finished part of the work, 0 to 1, and `share_of_file` the finished part of the current file. All
-    `Batch` objects of one run share `files`, which changes during the run.
+    `share` is the finished part of the work, 0 to 1. `share_of_file` and `seconds_left_of_file` belong to the current
+    file. All `Batch` objects of one run share `files`, which changes during the run.
     """
 
     files: dict[str, Item]
@@ -116,6 +116,7 @@ class Batch:
     share: float = 0.0
     share_of_file: float = 0.0
     seconds_left: float | None = None
+    seconds_left_of_file: float | None = None
     ahead: int = 0
     """Runs ahead of the next file in the queue."""
     names: ResultNames | None = None
@@ -167,6 +168,7 @@ class BatchRun:
         self._lock = threading.RLock()
         self._is_over = False
         self._waiting = deque[str]()  # keys in order, also of files that no longer wait
+        self._stops = dict[str, _StopOfFile]()  # of the files that were started, by key
         self._work: defaultdict[str, float] = defaultdict(float)  # by state
         self._running_work = dict[str, float]()  # finished work of the running files, by key
         self._computed_work = 0.0  # of finished files that were not cached
@@ -211,6 +213,17 @@ class BatchRun:
                 del self.batch.files[key]
                 self._update_counts(item, None)
 
+    def cancel(self, key: str) -> None:
+        """Cancel one file that waits or is processed."""
+        with self._lock:
+            item = self.batch.files.get(key)
+            if item is None:
+                return
+            if item.state == "waiting":
+                self._put(replace(item, state="cancelled"))
+            elif item.state == "running":
+                self._stops[key].set()
+
     def _check(self, item: Item) -> Item:
         """Return the file with its size, or as failed if it cannot have the requested size or format."""
         if not item.size:
@@ -228,6 +241,7 @@ class BatchRun:
                 item = self.batch.files.get(self._waiting.popleft())
                 if item is not None and item.state == "waiting":
                     item = replace(item, state="running")
+                    self._stops[item.key] = _StopOfFile(self.stop)
                     self._put(item)
                     return item
             self._is_over = True
@@ -327,10 +341,10 @@ class BatchRun:
                 name=item.name,
                 image=image,
                 output=output,
-                progress=lambda done, total, left: self._update_progress(item, done / total),
+                progress=lambda done, total, left: self._update_progress(item, done / total, left),
                 on_compute=on_compute and (lambda run: on_compute(item, run)),
                 hold=hold,
-                ticket=Ticket("run", self.caller, self.stop, self._update_queue),
+                ticket=Ticket("run", self.caller, self._stops[item.key], self._update_queue),
                 encoding=self.encoding,
                 replaces=replaces,
                 stored=stored,
@@ -377,7 +391,7 @@ class BatchRun:
             if ahead != self.batch.ahead:
                 self._change(ahead=ahead, latest=None)
 
-    def _update_progress(self, item: Item, share: float) -> None:
+    def _update_progress(self, item: Item, share: float, left_of_file: float | None = None) -> None:
         """Update the progress by the `share` of the current file, which is 0 after its end, and the time left."""
         with self._lock:
             self._running_work.pop(item.key, None)
@@ -386,16 +400,34 @@ class BatchRun:
             running = sum(self._running_work.values())
             # Cached files take hardly any time, so only the others show the speed.
             done, computed = self._work["done"] + running, self._computed_work + running
-            total = sum(self._work.values()) - self._work["failed"] or 1
+            total = sum(self._work.values()) - self._work["failed"] - self._work["cancelled"] or 1
             elapsed = time.perf_counter() - self._started
             left = elapsed / computed * max(total - done, 0) if computed else None
             share_done = min(1.0, done / total)
-            self._change(share=share_done, share_of_file=share, seconds_left=left, ahead=0, latest=None)
+            self._change(
+                share=share_done,
+                share_of_file=share,
+                seconds_left=left,
+                seconds_left_of_file=left_of_file,
+                ahead=0,
+                latest=None,
+            )
 
     def _change(self, **values: Any) -> None:
         with self._lock:
             self.batch = replace(self.batch, **values)
             self.on_change(self.batch)
+
+
+class _StopOfFile(threading.Event):
+    """The event that cancels one file. It is also set while the event of the batch is set."""
+
+    def __init__(self, batch: threading.Event):
+        super().__init__()
+        self._batch = batch
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._batch.is_set()
 
 
 def _as_failed(item: Item, error: Exception) -> Item:
@@ -424,13 +456,13 @@ def checked(item: Item, settings: Settings, encoding: Encoding) -> Item:
 
 
 def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) -> Item:
-    """Return the file with settings of its own if its size is flexible and the one of `settings` is too large for it.
+    """Return the file with settings of its own if its size is flexible and cannot be the one of `settings`.
 
     `is_flexible` has the meaning of `Item.is_flexible`, for all files.
     """
     own = settings
     if item.size and (is_flexible or item.is_flexible):
-        own = at_most_largest(settings, *item.size)
+        own = with_possible_size(settings, *item.size)
     return replace(item, settings=None if own == settings else own, is_limited=own != settings)
 
 

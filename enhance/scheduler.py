@@ -59,7 +59,9 @@ class Ticket:
     @property
     def queue_name(self) -> str:
         """The queue of the job: run, comparison or preview."""
-        return "run" if self.kind == "batch" else self.kind
+        if self.kind == "batch":
+            return "run"
+        return self.kind
 
     def check(self) -> None:
         """Raise Cancelled if the job is cancelled."""
@@ -138,15 +140,20 @@ class Scheduler:
         """Return how many jobs are ahead of a queued job; 0 for any other job."""
         with self._changed:
             queue = self._queues[ticket.queue_name]
-            if ticket not in queue.waiting:  # in_order takes time
-                return queue.active.index(ticket) if ticket in queue.active else 0
+            if ticket in queue.active:
+                return queue.active.index(ticket)
+            if ticket not in queue.waiting:
+                return 0
             return len(queue.active) + list(queue.waiting.in_order()).index(ticket)
 
     def count(self, name: str = "run", *, admitted: bool = True) -> int:
         """Return the number of jobs in a queue, or the number of `admitted` jobs if it is larger."""
         with self._changed:
             queued = len(self._queues[name].active) + len(self._queues[name].waiting)
-            return max(queued, sum(one.queue_name == name for one in self._holders)) if admitted else queued
+            if not admitted:
+                return queued
+            of_queue = [one for one in self._holders if one.queue_name == name]
+            return max(queued, len(of_queue))
 
     def seconds(self, ahead: int) -> float:
         """Return the expected duration of this number of runs."""
@@ -171,7 +178,8 @@ class Scheduler:
                 raise EnhanceError(key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address)
 
     def _wait_in_queue(self, ticket: Ticket, ahead: int) -> None:
-        started, active = time.perf_counter(), self._queues[ticket.queue_name].active
+        started = time.perf_counter()
+        active = self._queues[ticket.queue_name].active
         try:
             while not ticket.stop.is_set():
                 with self._changed:
@@ -220,9 +228,14 @@ class FairQueue(Generic[T]):
         self._events += 1
         last = self._served.keys() & _prefixes(self._last)  # behind all callers that arrived in the meantime
         self._served = self._served | dict.fromkeys(last, self._events)
-        self._last, item = min(self._items, key=lambda one: [self._served[part] for part in _prefixes(one[0])])
+        self._last, item = min(self._items, key=self._turn)
         self.remove(item)
         return item
+
+    def _turn(self, entry: tuple[Hashable, T]) -> list[int]:
+        """Return when the caller of an item was served, and before that each prefix of its tuple."""
+        caller, _ = entry
+        return [self._served[part] for part in _prefixes(caller)]
 
     def remove(self, item: T) -> bool:
         """Remove an item. Return False if it was not there."""
@@ -250,7 +263,9 @@ class _JobQueue:
 
 
 def _parts(caller: Hashable) -> tuple[Hashable, ...]:
-    return caller if isinstance(caller, tuple) else (caller,)
+    if isinstance(caller, tuple):
+        return caller
+    return (caller,)
 
 
 def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:

@@ -31,7 +31,7 @@ RESIZE = "resize"
 """The preset without a network, which only `auto` chooses: for results that are no larger than the image."""
 DEFAULT_PRESET = AUTO
 REFERENCE_PRESET = "gentle"
-"""The preset whose time is 1 in relative times, and whose time stands for `auto` as long as no image is known."""
+"""The preset whose time is 1 in relative times. It is used to estimate the time of `auto` before a photo is loaded."""
 
 SIZES = ("scale", "long_side", "megapixels")
 """The settings for the size of the result. At most one of them is given, or a print size in their place."""
@@ -114,7 +114,8 @@ class WeightInterpolation:
     @property
     def models(self) -> tuple[str, ...]:
         """The models whose weight files are needed; none without a network."""
-        return tuple(part for name in (self.model, self.partner) if name for part in models.parts_of(name))
+        names = [name for name in (self.model, self.partner) if name]
+        return tuple(part for name in names for part in models.parts_of(name))
 
 
 @dataclass(frozen=True)
@@ -174,26 +175,43 @@ class Settings:
     print_height: float | None = _number(0.1, 10_000)
 
     def __post_init__(self) -> None:
-        values = {"tile": USUAL["tile"]} if self.is_auto else {"tuning": True, **USUAL, **self._preset.settings}
+        self._fill_in()
+        self._check_size()
+        is_unset = self.is_auto and self.tuning is None
+        if not isinstance(self.tuning, bool) and not is_unset:
+            raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
+        self._check_number("reduce", _RANGES["reduce"])  # First, because `largest_scale` divides by it.
+        # The range of `scale` is the only one that depends on other settings.
+        largest = largest_scale(self)
+        is_reduced = self.reduce not in (None, 1)
+        if is_reduced and isinstance(self.scale, int | float) and self.scale > largest:
+            raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
+        self._check_number("scale", Range(min(1, largest), largest))
+        for name, allowed in _RANGES.items():
+            self._check_number(name, allowed)
+
+    def _fill_in(self) -> None:
+        """Replace None by the values of the preset. `auto` has none but that of `tile`."""
+        values: dict[str, Any] = {"tile": USUAL["tile"]}
+        if not self.is_auto:
+            values = {"tuning": True, **USUAL, **self._preset.settings}
         if self.is_print:
             values["dpi"] = PRINT_DPI
         for name, value in values.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    def _check_size(self) -> None:
+        """Raise SettingsError if the size is stated by more than one setting, or one print size."""
         sizes = [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
         if len(sizes) > 1 and set(sizes) != set(PRINT_SIDES):
             raise SettingsError("setting_one_size", given=", ".join(sizes))
-        if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
-            raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        if self.reduce is not None:  # First, because `largest_scale` divides by it.
-            object.__setattr__(self, "reduce", _check_value("reduce", self.reduce, _RANGES["reduce"]))
-        # The range of `scale` is the only one that depends on other settings.
-        largest = largest_scale(self)
-        if self.reduce not in (None, 1) and isinstance(self.scale, int | float) and self.scale > largest:
-            raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
-        for name, allowed in ({"scale": Range(min(1, largest), largest)} | _RANGES).items():
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _check_value(name, value, allowed))
+
+    def _check_number(self, name: str, allowed: Range) -> None:
+        """Convert a setting to int or float. Raises SettingsError if it is no number in its range."""
+        value = getattr(self, name)
+        if value is not None:
+            object.__setattr__(self, name, _check_value(name, value, allowed))
 
     @cached_property
     def _preset(self) -> Preset:
@@ -219,7 +237,8 @@ class Settings:
     @property
     def paper(self) -> str:
         """The name of the print size in PAPERS; "" for another size."""
-        return next((name for name, sides in PAPERS.items() if sides == (self.print_width, self.print_height)), "")
+        own = (self.print_width, self.print_height)
+        return next((name for name, sides in PAPERS.items() if sides == own), "")
 
     @property
     def denoises(self) -> bool:
@@ -244,7 +263,9 @@ class Settings:
     @property
     def blend(self) -> float:
         """Share of the network in the tuned image. A scene uses `strength` itself and has the share of `gentle`."""
-        return _GENTLE["strength"] if self.scene else self.strength
+        if self.scene:
+            return _GENTLE["strength"]
+        return self.strength
 
     @property
     def weights(self) -> WeightInterpolation:
@@ -275,16 +296,21 @@ class Settings:
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() & {*SIZES, *PRINT_SIDES}:
+            size: dict[str, Any] = dict.fromkeys(SIZE_FIELDS)
             ends_print = self.is_print and given.keys().isdisjoint(PRINT_SIDES)
-            given = dict.fromkeys(SIZE_FIELDS) | {"dpi": None if ends_print else self.dpi} | given
+            if not ends_print:
+                size["dpi"] = self.dpi
+            given = size | given
         elif "reduce" in given and self.scale is not None:
-            largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
-            given["scale"] = None if self.scale == network_scale(self) else min(self.scale, largest)
+            given["scale"] = None
+            if self.scale != network_scale(self):
+                largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
+                given["scale"] = min(self.scale, largest)
         return replace(self, **given)
 
     def resolved(self, preset: str, **usual: Any) -> Settings:
         """Return these settings with another preset than `auto`; fields that are None get `usual` or its values."""
-        given = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        given = {name: value for name, value in asdict(self).items() if value is not None}
         return Settings(**{**usual, **given, "preset": preset})
 
     @classmethod
@@ -296,7 +322,8 @@ class Settings:
         try:
             return cls(**values)
         except SettingsError:
-            name, usual = values.get("preset"), cls(**{**values, "preset": REFERENCE_PRESET, "scale": None})
+            name = values.get("preset")
+            usual = cls(**{**values, "preset": REFERENCE_PRESET, "scale": None})
             if not isinstance(name, str) or name in PRESETS:
                 raise
         removed = Preset(name, name, scale=factor, own=True)
@@ -328,11 +355,15 @@ class Settings:
         if self.megapixels is not None:
             return translate(language, "megapixels_of", number=f"{self.megapixels:,g}")
         if self.is_print:
-            sides = " × ".join(f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height))
-            name = self.paper and name_of(language, "paper", self.paper)
-            name = name or translate(language, "print_sides", sides=sides)
-            return translate(language, "print_size_of", name=name, dpi=self.dpi)
-        return translate(language, "scale_of", scale=f"{self.scale or network_scale(self):.3g}")
+            return translate(language, "print_size_of", name=self._describe_print(language), dpi=self.dpi)
+        scale = self.scale or network_scale(self)
+        return translate(language, "scale_of", scale=f"{scale:.3g}")
+
+    def _describe_print(self, language: str) -> str:
+        if self.paper:
+            return name_of(language, "paper", self.paper)
+        sides = [f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height)]
+        return translate(language, "print_sides", sides=" × ".join(sides))
 
 
 _RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
@@ -353,30 +384,42 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
     match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
     if match is None or not (match[1] or match[2]):
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
-    width, height = (float(side) if side else None for side in match.groups())
+    width = float(match[1]) if match[1] else None
+    height = float(match[2]) if match[2] else None
     return width, height
 
 
 def as_settings(given: Settings | str | None) -> Settings:
     """Return settings unchanged, or the settings of the preset with this name; None means the default preset."""
-    return given if isinstance(given, Settings) else Settings(DEFAULT_PRESET if given is None else given)
+    if isinstance(given, Settings):
+        return given
+    return Settings(DEFAULT_PRESET if given is None else given)
 
 
 def network_scale(settings: Settings) -> float:
     """Return the scale of a result without a size: the scale of the network, for the photo before `reduce`."""
-    return settings.factor if settings.reduce in (None, 1) else settings.factor / settings.reduce
+    if settings.reduce in (None, 1):
+        return settings.factor
+    return settings.factor / settings.reduce
 
 
 def largest_scale(settings: Settings) -> float:
     """Return the maximum scale of a result; a second network can enlarge the first result up to 4 times."""
+    scale = network_scale(settings)
     can_repeat = settings.factor == 4 and settings.reduce in (None, 1) and not settings._preset.own
-    return network_scale(settings) * (SECOND_SCALE if can_repeat else 1)
+    if can_repeat:
+        return scale * SECOND_SCALE
+    return scale
 
 
 def scales(settings: Settings) -> list[float]:
     """Return the scales to select from: whole ones up to that of the network, that one, and two beyond it."""
-    own, largest = network_scale(settings), largest_scale(settings)
-    return sorted({*range(1, int(own) + 1), own, *(scale for scale in (2 * own, 4 * own) if scale <= largest)})
+    own = network_scale(settings)
+    found = {*range(1, int(own) + 1), own}
+    for scale in (2 * own, 4 * own):
+        if scale <= largest_scale(settings):
+            found.add(scale)
+    return sorted(found)
 
 
 def find_preset(name: str) -> Preset:
@@ -409,7 +452,7 @@ def _own_preset(model: models.Model) -> Preset:
 def signature(
     input_sha256: str, settings: Settings, model_sha256: str, precision: str, second_sha256: str | None = None
 ) -> str:
-    """Return 64 hex digits that are equal for two runs exactly where their pixels are.
+    """Return 64 hex digits that are equal for two runs if and only if their pixels are.
 
     `second_sha256` is the checksum of the second model, for a result beyond the scale of the network.
 
@@ -439,13 +482,15 @@ def _size_key(settings: Settings) -> dict[str, object]:
         # The resolution of a print determines its pixels. For other results, it is only stated in the file.
         return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
     scale = float(settings.scale or network_scale(settings))
-    return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}
+    if scale == network_scale(settings):
+        return {"scale": scale}
+    return {"scale": scale, "resized": "area"}
 
 
 def network_key(
     input_sha256: str, settings: Settings, model_sha256: str, precision: str, second_sha256: str | None = None
 ) -> str:
-    """Return 64 hex digits that are equal for two runs exactly where the last network's outputs are.
+    """Return 64 hex digits that are equal for two runs if and only if the last network's outputs are.
 
     A second network receives the first result after tuning.
     """
@@ -458,7 +503,9 @@ def network_key(
         dehaze=settings.strength if settings.scene == "dehaze" else None,  # Haze is removed before the network.
         reduce=settings.reduce,
     )
-    return key if second_sha256 is None else _digest(first=key, **_tuning_key(settings), second=second_sha256)
+    if second_sha256 is None:
+        return key
+    return _digest(first=key, **_tuning_key(settings), second=second_sha256)
 
 
 def _digest(**parts: object) -> str:
@@ -476,7 +523,9 @@ def _check_names(changes: Mapping[str, Any]) -> None:
 def _check_value(name: str, value: object, allowed: Range) -> float | int:
     """Return the number as int or float. Raises SettingsError."""
     values = {"setting": name, "low": f"{allowed.low:g}", "high": f"{allowed.high:g}", "value": repr(value)}
-    if isinstance(value, bool) or not isinstance(value, int | float) or not allowed.low <= value <= allowed.high:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingsError("setting_range", **values)
+    if not allowed.low <= value <= allowed.high:
         raise SettingsError("setting_range", **values)
     if not allowed.is_whole:
         return float(value) + 0.0  # -0.0 and 0.0 are one setting

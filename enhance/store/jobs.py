@@ -181,6 +181,27 @@ class JobStore:
                     save_entry(db, replace(entry, state="cancelled"))
         return True, "cancelled"
 
+    def cancel_file(self, whose: str, name: str, number: int) -> tuple[bool, str]:
+        """Cancel one file of a batch that has not ended.
+
+        Return whether the file is known, and its state.
+        """
+        with self._database.transaction() as db:
+            entry = _entry_of(db, whose, id_of_file(name, number))
+            if entry is None:
+                return False, "unknown"
+            if entry.state not in ("running", "interrupted"):
+                return True, entry.state
+            save_entry(db, replace(entry, state="cancelled"))
+        return True, "cancelled"
+
+    def cancelled_files(self, whose: str, name: str) -> list[str]:
+        """Return the ids of the cancelled files of a batch."""
+        query = """SELECT id FROM entries WHERE whose = ?
+            AND json_extract(facts, '$.batch') = ? AND json_extract(facts, '$.state') = 'cancelled'"""
+        with self._database.transaction() as db:
+            return [id for (id,) in db.execute(query, (whose, name)).fetchall()]
+
     def _find(self, db: sqlite3.Connection, request: JobRequest, runs_here: bool) -> StoredJob | None:
         job = _load(db, request.whose, request.name)
         if job is None or job.is_forgotten:
@@ -197,16 +218,25 @@ class JobStore:
         return job if is_valid else None
 
     def _has_ended(self, db: sqlite3.Connection, entry: Entry) -> bool:
-        """Return whether a file has failed, or has a result that is still stored."""
-        row = db.execute(f"{_ENTRIES} AND id = ?", (entry.whose, entry.id)).fetchone()
-        stored = parse_entry(row[0]) if row else None
-        if stored is None or stored.state not in ("done", "failed"):
+        """Return whether a file has failed, was cancelled, or has a result that is still stored."""
+        stored = _entry_of(db, entry.whose, entry.id)
+        if stored is None or stored.state not in ("done", "failed", "cancelled"):
             return False
-        if stored.state == "failed":
+        if stored.state != "done":
             return True
         path = self._tasks.result_path(stored.task_id or "")
         query = "SELECT 1 FROM results WHERE task_id = ?"
         return path.exists() and db.execute(query, (stored.task_id,)).fetchone() is not None
+
+
+def id_of_file(name: str, number: int) -> str:
+    """Return the id of a file of a batch. No name of a job has a full stop."""
+    return f"{name}.{number}"
+
+
+def _entry_of(db: sqlite3.Connection, whose: str, id: str) -> Entry | None:
+    row = db.execute(f"{_ENTRIES} AND id = ?", (whose, id)).fetchone()
+    return parse_entry(row[0]) if row else None
 
 
 def _load(db: sqlite3.Connection, whose: str, name: str) -> StoredJob | None:

@@ -15,7 +15,7 @@ import gradio as gr
 from anyio import CapacityLimiter
 from gradio.components import Component
 
-from ..batch import Item
+from ..batch import Item, with_own_size, with_size
 from ..comparison import Cell, Comparison
 from ..enhancer import Status
 from ..errors import PictureError
@@ -32,7 +32,7 @@ from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
 from .kept_previews import View
 from .metrics import start_cleaning
-from .named_jobs import REPORT_SECONDS, cancel_named, report_jobs, run_named
+from .named_jobs import REPORT_SECONDS, cancel_file, cancel_named, report_jobs, run_named
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
@@ -41,6 +41,7 @@ from .params import (
     API_REGION,
     API_SETTINGS,
     FIRST_SETTINGS,
+    call_file,
     call_rectangle,
     call_region,
     call_settings,
@@ -181,7 +182,7 @@ class Endpoints:
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
 
-    @gradio_changes.name_parameters((*API_SETTINGS, "job"), API_DEFAULTS)
+    @gradio_changes.name_parameters((*API_SETTINGS, "largest", "job"), API_DEFAULTS)
     def batch(
         self, request: gr.Request, images: list[str] | None, progress: gr.Progress = _PROGRESS, **given: Any
     ) -> Outputs:
@@ -200,10 +201,15 @@ class Endpoints:
                 raise PictureError("api_no_images")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
+            options = {"is_batch": True, "largest": bool(given["largest"])}
             if given["job"]:
                 files = [(item.source, item.name) for item in items]
-                yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=True)
+                yield from run_named(services, request, given["job"], files, settings, encoding, **options)
                 return
+            if given["largest"]:
+                limits = services.limits
+                items = [with_size(item, limits.pixels, limits.bytes) for item in items]
+                items = [with_own_size(item, settings, is_flexible=True) for item in items]
             language = language_of(request)
             with services.enter(owner_of(request).caller, "batch") as ticket:
                 job = BatchJob(services, request, items, settings, language, ticket, encoding)
@@ -253,14 +259,16 @@ class Endpoints:
             report = yield from follow(services.start(request, "preview", work), request, progress)
             yield str(services.downloads.link(report, report_name(enhancer.tasks.finished_info(task))))
 
-    def cancel(self, request: gr.Request, job: str) -> dict[str, Any]:
+    def cancel(self, request: gr.Request, job: str, file: int | None = None) -> dict[str, Any]:
         """Cancel your job of this name. Returns whether it is `known`, and its `state`.
 
         A job that does not exist yet is cancelled if a call starts it within an hour. A job that has ended does not
-        change.
+        change. With `file`, only this file of a batch is cancelled, and `state` is the state of the file.
         """
-        with self._services.errors_as_messages(request):
-            return cancel_named(self._services, owner_of(request), job)
+        services, owner = self._services, owner_of(request)
+        with services.errors_as_messages(request):
+            number = call_file(file)
+            return cancel_named(services, owner, job) if number is None else cancel_file(services, owner, job, number)
 
     def runs(self, request: gr.Request) -> list[dict[str, Any]]:
         """List your recent results, newest first, with their names, states, times, sizes, settings and task_ids.
@@ -293,7 +301,8 @@ def add_endpoints(services: Services) -> None:
     """Add the endpoints to the services, and to the current Blocks with hidden components."""
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
-        names = ("image", "images", *API_REGION, *API_SETTINGS, *API_RECTANGLE, "task_id", "job", "id")
+        settings = (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest")
+        names = ("image", "images", *settings, "task_id", "job", "file", "id")
         inputs = {name: _input(name) for name in names}
         ignored = {name: _input(name, is_ignored=True) for name in _IGNORED}
         result, before, after, archive, pdf = (
@@ -319,10 +328,10 @@ def add_endpoints(services: Services) -> None:
     add("compare", ("image", *API_REGION), (), [result, info], **JOB_EVENTS)
     for name in ("presets", "status"):
         add(name, (), (), [answer], queue=False)
-    add("batch", ("images", *first), (*later, "job"), [archive, info], **JOB_EVENTS)
+    add("batch", ("images", *first), (*later, "largest", "job"), [archive, info], **JOB_EVENTS)
     add("analyse", ("image", *SIZES), API_PLAN[len(SIZES) :], [answer], concurrency_limit=2)
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
-    add("cancel", ("job",), (), [answer], queue=False)
+    add("cancel", ("job",), ("file",), [answer], queue=False)
     add("runs", (), (), [answer], queue=False)
     add("forget", ("id",), (), [answer], queue=False)
     start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)

@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, checked, plan, with_size
+from ..batch import Batch, Item, checked, plan, with_own_size, with_size
 from ..errors import (
     Cancelled,
     EnhanceError,
@@ -48,8 +48,8 @@ from ..pipeline import Run
 from ..processes import this_process
 from ..scheduler import Ticket
 from ..settings import Settings
-from ..store import Entry, TaskStore, download_name
-from ..store.jobs import JobRequest, JobStore, StoredJob
+from ..store import Entry, download_name
+from ..store.jobs import JobRequest, JobStore, StoredJob, id_of_file
 from .calls import RecordedError, status_of
 from .jobs import EventReader, Job
 from .owners import Owner, owner_of
@@ -82,6 +82,7 @@ def _recorded(services: Services, error: EnhanceError) -> dict[str, str]:
 class NamedCall:
     """A call that starts or follows a job: its client, the files, the settings and the format.
 
+    With `largest`, a file that cannot have the size of the settings has the nearest possible size.
     Files that cannot be read, or cannot be saved in the format, have failed and are not part of the
     job.
     """
@@ -93,6 +94,7 @@ class NamedCall:
     settings: Settings
     encoding: Encoding
     is_batch: bool
+    largest: bool = False
 
     @property
     def owner(self) -> Owner:
@@ -123,6 +125,7 @@ def run_named(
     encoding: Encoding,
     *,
     is_batch: bool,
+    largest: bool = False,
 ) -> Generator[Outputs, None, None]:
     """Start or follow the job of this name, and yield its progress and finally its outputs.
 
@@ -131,7 +134,9 @@ def run_named(
     name = check_name(name)
     items = list[Item]()
     for number, (source, title) in enumerate(sources, 1):
-        items.append(_checked_item(services, number, source, title, settings, encoding))
+        item = _read_item(services, number, source, title)
+        item = with_own_size(item, settings, is_flexible=largest)
+        items.append(checked(item, settings, encoding))
     if not is_batch and items[0].error:
         raise items[0].error
     whose = owner_of(request).digest
@@ -141,15 +146,14 @@ def run_named(
         checksums.append(_checksum_of(item))
         if not item.error:
             entries.append(_entry(whose, name, item, checksums[-1], settings, is_batch))
-    job = JobRequest(whose, name, _checksum(checksums, settings, is_batch), tuple(entries))
-    call = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch)
+    checksum = _checksum(checksums, settings, is_batch, largest)
+    job = JobRequest(whose, name, checksum, tuple(entries))
+    call = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch, largest)
     yield from _follow(call)
 
 
-def _checked_item(
-    services: Services, number: int, source: Path, name: str, settings: Settings, encoding: Encoding
-) -> Item:
-    """Return a file, as failed if it cannot be read, enhanced in this way or saved in the format."""
+def _read_item(services: Services, number: int, source: Path, name: str) -> Item:
+    """Return a file with its size, as failed if it cannot be read."""
     item = with_size(
         Item(source, Path(name), number=number),
         services.enhancer.max_pixels,
@@ -157,7 +161,7 @@ def _checked_item(
     )
     if item.error and item.error.values.get("name") == source.name:
         item.error.values["name"] = name
-    return checked(item, settings, encoding)
+    return item
 
 
 def _entry(whose: str, name: str, item: Item, sha256: str, settings: Settings, is_batch: bool) -> Entry:
@@ -165,14 +169,14 @@ def _entry(whose: str, name: str, item: Item, sha256: str, settings: Settings, i
     height, width = item.size
     return Entry(
         whose,
-        f"{name}.{item.number}" if is_batch else name,  # No name of a job has a full stop.
+        id_of_file(name, item.number) if is_batch else name,
         state="running",
         began=timestamp(),
         name=item.name,
         sha256=sha256,
         width=width,
         height=height,
-        settings=settings.as_dict(),
+        settings=(item.settings or settings).as_dict(),
         thumbnail="",
         process=this_process(),
         bytes=item.source.stat().st_size,
@@ -191,10 +195,12 @@ def _checksum_of(item: Item) -> str:
         raise
 
 
-def _checksum(images: Sequence[str], settings: Settings, is_batch: bool) -> str:
+def _checksum(images: Sequence[str], settings: Settings, is_batch: bool, largest: bool) -> str:
     """Return a checksum of everything that determines the pixels of a job's results."""
     values = settings.as_dict()
     del values["tile"]
+    if largest:  # Jobs of earlier versions do not have it.
+        values["largest"] = True
     text = json.dumps([is_batch, list(images), values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -328,11 +334,18 @@ class NamedRun(Job[None]):
             "ahead": state.ahead,
         }
 
-    def picture(self) -> tuple[int, dict[str, Any]]:
-        """Return the result so far with its number, or {} before the first one.
+    def news(self, call: NamedCall, shown: set[int]) -> dict[str, Any]:
+        """Return the result so far, unless its number is one of `shown`, to which it is added.
 
         Its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the top.
         """
+        number, picture = self._picture_so_far()
+        if number in shown:
+            return {}
+        shown.add(number)
+        return picture
+
+    def _picture_so_far(self) -> tuple[int, dict[str, Any]]:
         growing = self._growing
         if growing is None:
             return 0, {}
@@ -376,7 +389,8 @@ class NamedBatch(BatchJob):
 
     def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
         self._named, self._encoding = named, call.encoding
-        items = [_item_of(named.tasks, entry) for entry in named.entries.values()]
+        items = [_item_of(call, entry) for entry in named.entries.values()]
+        self._cancelled = {item.key for item in items if item.state == "cancelled"}
         done = [item.png for item in items if item.png]
         named.hold.enter_context(named.tasks.using(*done))
         options = {"encoding": Encoding(), "hold": named.hold}
@@ -394,21 +408,34 @@ class NamedBatch(BatchJob):
         """Return the progress: the files, the finished share, the seconds left and the jobs ahead."""
         batch = self.batch
         return {
-            "files": [_file_facts(self._services, item, language) for item in batch.items],
+            "files": [self._facts_of(item, language) for item in batch.items],
             "share": round(batch.share, 4),
             "seconds_left": batch.seconds_left,
             "ahead": batch.ahead,
         }
 
-    def picture(self) -> tuple[int, dict[str, Any]]:
-        """Return no image, because a batch has none."""
-        return 0, {}
+    def _facts_of(self, item: Item, language: str) -> dict[str, Any]:
+        facts = _file_facts(self._services, item, language)
+        if item.state == "running":
+            batch = self.batch
+            facts["share"] = round(batch.share_of_file, 4)
+            facts["seconds_left"] = batch.seconds_left_of_file
+        return facts
+
+    def news(self, call: NamedCall, shown: set[int]) -> dict[str, Any]:
+        """Return the results of the files that are done and not in `shown`, to which they are added."""
+        return _new_results(call, self._named.entries.values(), shown)
+
+    def cancel_file(self, id: str) -> None:
+        """Cancel one file. The others are not affected."""
+        self._cancelled.add(id)
+        self.running.cancel(id)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
         with self._named.recorded(self):
             yield
-            if self.batch.count("cancelled"):
+            if any(item.state == "cancelled" and item.key not in self._cancelled for item in self.batch.items):
                 raise Cancelled("stopped")
 
     def pack(self, batch: Batch) -> Packed:
@@ -425,6 +452,8 @@ class NamedBatch(BatchJob):
             named.finish(entry, item.info, _thumbnail_of(item.png))
         elif item.error:
             named.fail(entry, item.error)
+        elif item.key in self._cancelled:
+            named.entries[item.key] = replace(entry, state="cancelled")
         else:
             return
         with suppress(StorageError):  # The end of the job records it again.
@@ -443,8 +472,9 @@ def _thumbnail_of(png: Path) -> str:
     return ""
 
 
-def _item_of(tasks: TaskStore, entry: Entry) -> Item:
+def _item_of(call: NamedCall, entry: Entry) -> Item:
     """Return the file of a batch in the state of its entry."""
+    tasks = call.services.enhancer.tasks
     item = Item(
         tasks.input_of(entry),
         Path(entry.name),
@@ -452,14 +482,29 @@ def _item_of(tasks: TaskStore, entry: Entry) -> Item:
         key=entry.id,
         number=entry.number,
     )
+    item = with_own_size(item, call.settings, is_flexible=call.largest)
     if entry.state == "failed":
         return replace(item, state="failed", error=RecordedError(entry.error))
+    if entry.state == "cancelled":
+        return replace(item, state="cancelled")
     info = tasks.info(entry.task_id or "") if entry.state == "done" else None
     if info is None:
         return item
     png = tasks.result_path(info["task_id"])
     info["output"]["path"] = str(png)  # The folder can have moved.
     return replace(item, state="done", info=info, png=png)
+
+
+def _new_results(call: NamedCall, entries: Iterable[Entry], shown: set[int]) -> dict[str, Any]:
+    """Return the facts of the files that are done and not in `shown`, to which they are added."""
+    results = list[dict[str, Any]]()
+    for entry in list(entries):
+        if entry.state == "done" and entry.number not in shown:
+            shown.add(entry.number)
+            with suppress(EnhanceError):  # The result was deleted.
+                info = call.services.enhancer.tasks.finished_info(entry.task_id or "")
+                results.append({"number": entry.number, "info": _visible_info(call, entry, info)})
+    return {"results": results} if results else {}
 
 
 def _file_facts(services: Services, item: Item, language: str) -> dict[str, Any]:
@@ -526,15 +571,11 @@ def _follow(call: NamedCall) -> Iterator[Outputs]:
 
 def _follow_here(call: NamedCall, named: NamedJob, reader: EventReader) -> Iterator[Outputs]:
     """Yield the progress of a job of this process until its end. Raises the error of the job."""
-    shown = 0
+    shown = set[int]()
     for _ in named.job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
         if reader.is_reading():
             named.last_read = time.time()
-        facts = named.job.facts(call.language)
-        number, picture = named.job.picture()
-        if number != shown:
-            facts |= picture
-            shown = number
+        facts = named.job.facts(call.language) | named.job.news(call, shown)
         yield _progress(call, facts)
     if named.job.cancelled_by == "user":
         raise Cancelled("job_cancelled")
@@ -544,9 +585,15 @@ def _follow_here(call: NamedCall, named: NamedJob, reader: EventReader) -> Itera
 def _follow_elsewhere(call: NamedCall, stored: StoredJob, reader: EventReader) -> Iterator[Outputs]:
     """Yield the progress of a job of another process until the job or the process ends."""
     jobs = JobStore(call.services.enhancer.tasks)
+    shown = set[int]()
     found: StoredJob | None = stored
     while found is not None and found.state == "running" and not found.has_lost_its_process():
-        yield _progress(call, found.facts)
+        facts = found.facts
+        done = sum(file["state"] == "done" for file in facts.get("files", ()))
+        if done > len(shown):
+            entries = entries_of(call.services.enhancer.tasks, call.job.whose, call.job.name)
+            facts |= _new_results(call, entries, shown)
+        yield _progress(call, facts)
         time.sleep(_LONGEST_POLL_SECONDS)
         if reader.is_reading():
             found = jobs.read(call.job.whose, call.job.name)
@@ -644,13 +691,13 @@ def _exported_item(call: NamedCall, item: Item, entry: Entry, hold: ExitStack) -
 
 
 def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
-    services, tasks = call.services, call.services.enhancer.tasks
+    services = call.services
     with ExitStack() as hold:
         items = list[Item]()
         for item in call.items:
             entry = entries.get(item.number)
             if entry is not None and not item.error:
-                item = _item_of(tasks, entry)
+                item = _item_of(call, entry)
                 if item.state == "done":
                     item = _exported_item(call, item, entry, hold)
             items.append(item)
@@ -678,6 +725,18 @@ def cancel_named(services: Services, owner: Owner, name: object) -> dict[str, An
     return {"job": name, "known": is_known, "state": state}
 
 
+def cancel_file(services: Services, owner: Owner, name: object, number: int) -> dict[str, Any]:
+    """Cancel one file of the batch of this name. Return whether it is known, and its state. Raises SettingsError."""
+    tasks = services.enhancer.tasks
+    name = check_name(name)
+    is_known, state = JobStore(tasks).cancel_file(owner.digest, name, number)
+    with _STARTING:
+        running = _RUNNING.get((tasks.folder, owner.digest, name))
+    if running is not None and isinstance(running.job, NamedBatch) and state == "cancelled":
+        running.job.cancel_file(id_of_file(name, number))
+    return {"job": name, "file": number, "known": is_known, "state": state}
+
+
 def report_jobs(services: Services) -> None:
     """Record the progress of the jobs for other processes, and cancel those without a reader."""
     tasks = services.enhancer.tasks
@@ -689,6 +748,9 @@ def report_jobs(services: Services) -> None:
     with suppress(StorageError):  # The disk is full.
         stored = JobStore(tasks).report({key: one.job.facts() for key, one in running.items()})
         for key, named in running.items():
+            if isinstance(named.job, NamedBatch):
+                for id in JobStore(tasks).cancelled_files(*key):  # Also those that another process has cancelled.
+                    named.job.cancel_file(id)
             job = stored[key]
             if job is None or job.state == "cancelled" or job.process != this_process():
                 named.job.cancel("user")

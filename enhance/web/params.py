@@ -81,6 +81,7 @@ API_DEFAULTS: dict[str, Any] = {
     "tuning": True,
     "tile": Settings().tile,
     "size": 128,
+    "largest": False,
     "job": "",
     **asdict(Encoding()),
 }
@@ -88,9 +89,9 @@ API_DEFAULTS: dict[str, Any] = {
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
     **dict.fromkeys(("image", "task_id", "job", "id", "preset", "format", "metadata", "background"), "string"),
-    **dict.fromkeys((*WHOLE, "size", "quality", *API_RECTANGLE), "integer"),
+    **dict.fromkeys((*WHOLE, "size", "quality", *API_RECTANGLE, "file"), "integer"),
     "images": "array",
-    **dict.fromkeys(("tuning", "label"), "boolean"),
+    **dict.fromkeys(("tuning", "label", "largest"), "boolean"),
 }
 
 
@@ -312,6 +313,11 @@ def call_rectangle(given: Values) -> Box | None:
     if any(given[name] is None for name in API_RECTANGLE):
         raise SettingsError("rectangle_incomplete")
     return Box(*(_whole_number(name, given[name]) for name in API_RECTANGLE))
+
+
+def call_file(number: Any) -> int | None:
+    """Return the number of a file in an API call, None if it has none. Raises SettingsError."""
+    return None if number is None else _whole_number("file", number)
 
 
 def _whole_number(name: str, value: Any) -> int:

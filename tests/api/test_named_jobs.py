@@ -521,10 +521,16 @@ def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Clien
         ]
         assert "unsupported format" in shown["files"][1]["error"]
         assert "seconds_left" in shown
+        assert 0 < shown["files"][2]["share"] < 1
         with pytest.raises(AppError, match="still running"):
             owner.predict(id=f"{name}.1", api_name="/forget")
     (archive, info), (_, other) = job.result(), followed.result()
     assert [file["state"] for file in info["files"]] == ["done", "failed", "done"]
+    for client in (job, followed):
+        results = [one for _, facts in client.outputs() for one in facts.get("progress", {}).get("results", ())]
+        first, *others = results
+        assert (first["number"], first["info"]["task_id"]) == (1, info["files"][0]["info"]["task_id"])
+        assert [one["number"] for one in others] in ([], [3]), "each result is sent once"
     assert (info["done"], info["failed"], info["error"]) == (2, 1, None)
     assert info == other
     with zipfile.ZipFile(archive) as packed:
@@ -562,6 +568,45 @@ def test_a_cancelled_batch_keeps_its_finished_files(site: Site, owner: Client):
     (batch,) = entries(owner)
     assert batch["state"] == "cancelled"
     assert [file["state"] for file in batch["files"]] == ["done", "cancelled"]
+
+
+def test_one_file_of_a_batch_can_be_cancelled(site: Site, owner: Client):
+    names = ("running.png", "waiting.png", "stays.png")
+    images = [handle_file(site.photo(name, 397, side)) for name, side in zip(names, (360, 30, 31), strict=True)]
+    call: dict[str, Any] = {"images": images, "job": new_name(), "api_name": "/batch", **OPTIONS}
+
+    def cancel(number: int) -> tuple[bool, str]:
+        answer = owner.predict(job=call["job"], file=number, api_name="/cancel")
+        return answer["known"], answer["state"]
+
+    assert cancel(1) == (False, "unknown")
+    with site.enhancer.paused("progress", of="running.png"):
+        job = owner.submit(**call)
+        wait_until(lambda: progress(job).get("share", 0) > 0.1)
+        assert [cancel(2), cancel(1), cancel(4)] == [(True, "cancelled"), (True, "cancelled"), (False, "unknown")]
+        archive, info = job.result()
+    assert [file["state"] for file in info["files"]] == ["cancelled", "cancelled", "done"]
+    with zipfile.ZipFile(archive) as packed:
+        assert {"stays-4x.png", "report.csv", "summary.pdf"} == {*packed.namelist()}
+    assert cancel(3) == (True, "done")
+    runs = site.enhancer.calls["run"]
+    assert owner.predict(**call)[1] == info
+    assert site.enhancer.calls["run"] == runs
+
+
+def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(site: Site, owner: Client):
+    images = [handle_file(site.photo(name, *size)) for name, size in (("a.png", (20, 30)), ("b.png", (100, 400)))]
+    call: dict[str, Any] = {"images": images, "long_side": 1000, "api_name": "/batch", **OPTIONS}
+    name = new_name()
+    for job in ("", name):
+        _, info = owner.predict(**call, job=job, largest=True)
+        sizes = [(file["info"]["output"]["width"], file["info"]["output"]["height"]) for file in info["files"]]
+        assert sizes == [(480, 320), (1000, 250)]
+    assert [file["size"]["width"] for file in entries(owner)[0]["files"]] == [480, 1000]
+    with pytest.raises(AppError, match="other images or settings"):
+        owner.predict(**call, job=name)
+    _, info = owner.predict(**call, job=new_name())
+    assert [file["state"] for file in info["files"]] == ["failed", "done"]
 
 
 def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site: Site, owner: Client):
@@ -617,10 +662,11 @@ def test_jobs_of_a_killed_server_are_finished_by_the_same_calls(start, tmp_path)
     headers, options = new_owner(), OPTIONS
     slow = handle_file(write_photo(tmp_path / "slow.png", 400, 360, 4))
     run: dict[str, Any] = {"image": slow, "job": new_name(), "api_name": "/enhance", **options}
-    quick, late = (write_photo(tmp_path / name, 24, side) for name, side in (("quick.png", 32), ("late.png", 40)))
+    sides = {"quick.png": 32, "late.png": 40, "removed.png": 44}
+    quick, late, removed = (write_photo(tmp_path / name, 24, side) for name, side in sides.items())
     other = handle_file(write_photo(tmp_path / "other.png", 400, 350, 4))
     batch: dict[str, Any] = {
-        "images": [handle_file(quick), other, handle_file(late)],
+        "images": [handle_file(quick), other, handle_file(late), handle_file(removed)],
         "job": new_name(),
         "api_name": "/batch",
         **options,
@@ -633,6 +679,7 @@ def test_jobs_of_a_killed_server_are_finished_by_the_same_calls(start, tmp_path)
     wait_until(lambda: len(results(server)) == 1 and server.is_writing())
     client.submit(**run)
     wait_until(lambda: len(entries(client)) == 2)
+    assert client.predict(job=batch["job"], file=4, api_name="/cancel")["state"] == "cancelled"
     kill(server)
     before = results(server)
 
@@ -644,16 +691,16 @@ def test_jobs_of_a_killed_server_are_finished_by_the_same_calls(start, tmp_path)
     jobs = [client.submit(**run), client.submit(**batch)]
     (_, run_info), (archive, batch_info) = (job.result(timeout=300) for job in jobs)
 
-    assert batch_info["done"] == 3
+    assert [file["state"] for file in batch_info["files"]] == ["done", "done", "done", "cancelled"]
     assert before <= results(server)
     assert {batch_info["files"][0]["info"]["task_id"]} == before
     with zipfile.ZipFile(archive) as packed:
         assert {"quick-4x.png", "other-4x.png", "late-4x.png"} < {*packed.namelist()}
-    tasks = {run_info["task_id"], *(file["info"]["task_id"] for file in batch_info["files"])}
+    tasks = {run_info["task_id"], *(file["info"]["task_id"] for file in batch_info["files"][:3])}
     assert results(server) == tasks, "one stored result for each file"
     found = entries(client)
     assert {entry["id"] for entry in found} == {run["job"], batch["job"]}
-    assert {entry["state"] for entry in found} == {"done"}
+    assert {entry["state"] for entry in found} == {"done", "cancelled"}
     with pytest.raises(AppError, match="was cancelled"):
         client.predict(**{**run, "job": cancelled})
 

@@ -44,7 +44,7 @@ RECTANGLE = dict.fromkeys(("left", "top", "width", "height"))
     [
         ("/enhance", "image", {}, {"job": ""}),
         ("/preview", "image", {"x": None, "y": None, "size": 128}, RECTANGLE),
-        ("/batch", "images", {}, {"job": ""}),
+        ("/batch", "images", {}, {"largest": False, "job": ""}),
     ],
 )
 def test_parameters_have_their_names_and_defaults(client, endpoint, image, first, last):

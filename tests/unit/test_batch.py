@@ -188,9 +188,13 @@ def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sourc
 
 @pytest.mark.parametrize(
     ("settings", "own"),
-    [(Settings("gentle", long_side=2048), Settings("gentle", long_side=1920)), (Settings("gentle", scale=4), None)],
+    [
+        (Settings("gentle", long_side=2048), Settings("gentle", long_side=1920)),
+        (Settings("gentle", long_side=4), Settings("gentle", long_side=8)),
+        (Settings("gentle", scale=4), None),
+    ],
 )
-def test_a_photo_that_is_too_small_gets_the_largest_size_if_that_is_chosen(settings, own):
+def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(settings, own):
     item = Item(Path("crew.png"), Path("crew.png"), size=(30, 120))
     flexible = replace(item, is_flexible=True)
     for chosen in (with_own_size(item, settings, is_flexible=True), with_own_size(flexible, settings)):

@@ -30,8 +30,9 @@ const PARTS = {
  */
 async function mount(name, element, trigger) {
   const [file, mountPart] = PARTS[name];
-  const module = await import(`./${file}.js`);
-  module[mountPart](element, trigger);
+  // Not every part exists yet.
+  const module = await import(`./${file}.js`).catch((error) => console.warn(error.message));
+  module?.[mountPart]?.(element, trigger);
 }
 
 /**
@@ -64,6 +65,7 @@ const page = {
   /** @type {any} */ (window).enhance ?? {},
   page,
 );
+store.restore();
 watchFiles();
 watchConnection();
 store.onChange(markBody);

@@ -12,6 +12,7 @@ import {
   previewKey,
   previewState,
   settingsOf,
+  sizeSettings,
 } from "./state.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
@@ -128,6 +129,24 @@ function preview(file, path) {
   inSlot("preview", key, work, (error) =>
     explain(error, file, (text) => change({ previewProblem: { for: key, text } })),
   );
+}
+
+/**
+ * Returns the preview of a region of the current photo by a preset with its own values, or with
+ * those of the controls if it is the chosen one. Its `before` is the photo, only enlarged.
+ * @param {string} preset
+ * @param {import("./state.js").Rectangle} view
+ * @param {{ signal?: AbortSignal, onUpdate?: (preview: any) => void }} options
+ */
+export async function compareWith(preset, view, { signal, onUpdate }) {
+  const file = /** @type {ChosenFile} */ (currentFile(state));
+  const path = /** @type {string} */ (file.path);
+  const [left, top, width, height] = view;
+  const chosen = preset === state.preset ? state.changed : {};
+  const settings = { preset, ...sizeSettings(state.size), ...chosen };
+  const given = { image: fileOf(path, file.name), left, top, width, height, ...settings };
+  const show = (/** @type {any[]} */ outputs) => onUpdate?.(previewOf(outputs, path));
+  return previewOf(await call("preview", given, { signal, onUpdate: show }), path);
 }
 
 /**

@@ -1,6 +1,7 @@
 // @ts-check
 // Runs of the photo, their results and the list of recent results.
 import { addressOf, call, createName, fileOf } from "./client.js";
+import { applyValues } from "./controls.js";
 import { explain, requestNow } from "./requests.js";
 import { change, inSlot, state, stop } from "./slots.js";
 import {
@@ -10,6 +11,7 @@ import {
   photoOf,
   resultOf,
   settingsOf,
+  SIZE_SETTINGS,
 } from "./state.js";
 
 /** @typedef {import("./state.js").Run} Run */
@@ -47,11 +49,12 @@ export function follow(file, started) {
     });
   };
   stop("preview");
-  inSlot("run", started.name, work, (error) => {
-    change({ run: null, progress: null });
-    explain(error, file, (text) => change({ problem: text }));
-    requestNow();
-  });
+  const failed = (/** @type {Error} */ error) =>
+    explain(error, file, (text) => {
+      change({ run: null, progress: null, problem: text });
+      requestNow();
+    });
+  inSlot("run", started.name, work, failed);
   change({ run: started, progress: null, problem: null });
 }
 
@@ -94,7 +97,7 @@ export async function cancel() {
   stop("run");
   change({ run: null, progress: null });
   requestNow();
-  await call("cancel", { job: run.name });
+  await call("cancel", { job: run.name }).catch((error) => change({ problem: error.message }));
 }
 
 /** Cancels the run, and starts one with the settings of the controls. */
@@ -127,6 +130,26 @@ export async function prepareDownload() {
 }
 
 /**
+ * Asks for a finished result again: its files can have new addresses, or be gone.
+ * @param {ChosenFile} file
+ * @param {import("./state.js").Result} result
+ */
+export function refreshResult(file, result) {
+  const { encoding } = result;
+  const job = { ...result, name: result.job };
+  const work = async (/** @type {AbortSignal} */ signal) => {
+    const outputs = await enhance(file, job, encoding, { signal });
+    const results = { ...state.results, [result.file]: resultFrom(outputs, job, encoding) };
+    change({ results });
+  };
+  inSlot("export", JSON.stringify([result.job, encoding]), work, () => {
+    const { [result.file]: _, ...results } = state.results;
+    change({ results });
+    requestNow();
+  });
+}
+
+/**
  * Returns the PDF report of the result.
  * @returns {Promise<{ url: string, name: string } | null>}
  */
@@ -152,6 +175,43 @@ export async function loadRecent() {
 }
 
 /**
+ * Shows a recent result with its photo and its settings. One that was interrupted goes on.
+ * @param {any} entry
+ */
+export function openRecent(entry) {
+  const file = {
+    id: createName(),
+    name: entry.name,
+    bytes: 0,
+    path: entry.image,
+    blob: null,
+    upload: null,
+  };
+  const settings = withoutEmpty(entry.settings);
+  const usual = state.presets.find((preset) => preset.name === settings.preset)?.settings ?? {};
+  stop("upload", "photo", "preview", "run", "export");
+  change({ tab: "single", file, previous: null, view: null, preview: null, isComparing: false });
+  applyValues(withoutUsual(settings, usual));
+  const { encoding } = state;
+  follow(file, { name: entry.id, file: entry.image, settings, encoding, plan: null });
+  requestNow();
+}
+
+/** @param {Record<string, any>} settings */
+function withoutEmpty(settings) {
+  const entries = Object.entries(settings).filter(([, value]) => value !== null);
+  return Object.fromEntries(entries);
+}
+
+/** @param {Record<string, any>} settings @param {Record<string, any>} usual */
+function withoutUsual(settings, usual) {
+  const isUsual = (/** @type {string} */ name) =>
+    !SIZE_SETTINGS.includes(name) && settings[name] === usual[name];
+  const entries = Object.entries(settings).filter(([name]) => !isUsual(name));
+  return Object.fromEntries(entries);
+}
+
+/**
  * Deletes a recent result for good.
  * @param {string} id
  */
@@ -165,6 +225,8 @@ export async function loadPresets() {
   const work = async (/** @type {AbortSignal} */ signal) => {
     const [presets] = await call("presets", {}, { signal });
     change({ presets });
+    const isKnown = presets.some((/** @type {any} */ preset) => preset.name === state.preset);
+    if (!isKnown) change({ preset: "auto", changed: {} });
   };
   await inSlot("presets", "presets", work, (error) => change({ problem: error.message }));
 }

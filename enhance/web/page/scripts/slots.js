@@ -7,11 +7,13 @@ import { newState } from "./state.js";
 /** For other modules, the state is only to read: `change` changes it. */
 export const state = newState();
 
+const HIDDEN_MS = 200;
+
 /** @type {((state: State) => void)[]} */
 const drawers = [];
 /** @type {((state: State) => void)[]} */
 const followers = [];
-let frame = 0;
+let isDrawn = true;
 
 /**
  * Calls `draw` with the state once a frame after changes, and a first time.
@@ -19,7 +21,7 @@ let frame = 0;
  */
 export function onChange(draw) {
   drawers.push(draw);
-  draw(state);
+  drawSafely(draw);
 }
 
 /**
@@ -37,11 +39,29 @@ export function afterChange(follow) {
 export function change(patch) {
   Object.assign(state, patch);
   for (const follow of followers) follow(state);
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    for (const draw of drawers) draw(state);
-  });
+  if (!isDrawn) return;
+  isDrawn = false;
+  // A hidden page has no frames, but its title still shows the progress.
+  if (document.hidden) setTimeout(drawAll, HIDDEN_MS);
+  else requestAnimationFrame(drawAll);
 }
+
+function drawAll() {
+  if (isDrawn) return;
+  isDrawn = true;
+  for (const draw of drawers) drawSafely(draw);
+}
+
+/** An error of one part must not keep the others from being drawn. @param {(state: State) => void} draw */
+function drawSafely(draw) {
+  try {
+    draw(state);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+document.addEventListener("visibilitychange", drawAll);
 
 /** @type {Record<string, { key: string, control: AbortController }>} */
 const slots = {};

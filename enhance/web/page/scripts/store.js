@@ -3,13 +3,16 @@
 import { onOffline } from "./client.js";
 import { change } from "./slots.js";
 
+export { linkOfSettings } from "./links.js";
+export { restore } from "./saved.js";
 export { applyValues, resetTuning, set, setView } from "./controls.js";
-export { retryPreview } from "./requests.js";
+export { compareWith, retryPreview } from "./requests.js";
 export {
   cancel,
   forget,
   loadPresets,
   loadRecent,
+  openRecent,
   prepareDownload,
   report,
   resultFrom,

@@ -2,6 +2,7 @@
 // The choice of photos, which are sent to the server one after the other.
 import { call, createName, Refused, upload } from "./client.js";
 import { onLost, requestNow } from "./requests.js";
+import { follow } from "./runs.js";
 import { change, inSlot, state, stop } from "./slots.js";
 import { constants, formatNumber, word } from "./words.js";
 
@@ -60,21 +61,23 @@ function choosePhoto(file) {
 function sendPhoto(file) {
   const work = async (/** @type {AbortSignal} */ signal) => {
     const path = await send(file, signal, (patch) => change({ file: { ...file, ...patch } }));
-    stop("run");
     const { reduce: _, ...changed } = state.changed;
-    change({
-      file: { ...file, path, upload: null },
-      changed,
-      run: null,
-      progress: null,
-      view: null,
-    });
+    const sent = { ...file, path, upload: null };
+    change({ file: sent, changed, view: null });
+    // The run of another photo goes on without this page.
+    if (state.run?.file === path) follow(sent, state.run);
+    else detach();
     requestNow();
   };
   stop("photo", "preview");
   inSlot("upload", file.id, work, (error) =>
     change({ file: state.previous, previous: null, problem: error.message }),
   );
+}
+
+function detach() {
+  stop("run");
+  change({ run: null, progress: null });
 }
 
 /**
