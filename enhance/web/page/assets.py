@@ -19,7 +19,6 @@ from starlette.routing import Route
 from ...config import Limits
 from ...i18n import LANGUAGES, catalogue, pixel_units
 from ...images.metadata import CHOICES
-from ...output.fidelity import GRADES
 from ...output.formats import BACKGROUNDS, FORMATS
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
 
@@ -79,7 +78,6 @@ def _constants(limits: Limits) -> dict[str, Any]:
         "papers": PAPERS,
         "formats": formats,
         "ranges": {name: _range(name) for name in RANGES} | {"quality": _quality()},
-        "grades": GRADES,
         "presets": [*PRESETS],
         "backgrounds": [*BACKGROUNDS],
         "metadata": [*CHOICES],

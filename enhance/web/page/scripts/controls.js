@@ -1,5 +1,6 @@
 // @ts-check
 // What the user chooses with the controls.
+import { requestNow } from "./requests.js";
 import { change, state } from "./slots.js";
 import { SIZE_SETTINGS } from "./state.js";
 import { constants } from "./words.js";
@@ -61,9 +62,12 @@ export function resetTuning() {
 }
 
 /**
- * Sets the visible region of the photo.
- * @param {import("./state.js").Rectangle} view
+ * Sets the visible region of the photo, which has not moved for a while. It is null if too much is
+ * visible for a preview.
+ * @param {import("./state.js").Rectangle | null} view
  */
 export function setView(view) {
-  if (JSON.stringify(view) !== JSON.stringify(state.view)) change({ view });
+  if (JSON.stringify(view) === JSON.stringify(state.view)) return;
+  change({ view });
+  requestNow();
 }

@@ -144,6 +144,11 @@ export function onPress(element, actions) {
 const ICONS = {
   check: "m5 12.5 4.5 4.5L19 7.5",
   chevron: "m9 6 6 6-6 6",
+  divider: "m9 7-5 5 5 5M15 7l5 5-5 5",
+  grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  in: "M12 6v12M6 12h12",
+  out: "M6 12h12",
   close: "M6 6l12 12M18 6 6 18",
   download: "M12 4v12m0 0 5-5m-5 5-5-5M4 16v3a1 1 0 0 0 1 1h14a1 1 0 0 0 1-1v-3",
   info: "M3.5 12a8.5 8.5 0 1 0 17 0 8.5 8.5 0 1 0-17 0M12 11.5v5M12 8v.2",

@@ -20,15 +20,6 @@ export {
   startNow,
 } from "./runs.js";
 export { change, inSlot, onChange, state, stop } from "./slots.js";
-export {
-  addFiles,
-  cancelUpload,
-  changeFile,
-  chooseFiles,
-  removeFile,
-  retryFile,
-  sendNext,
-  startOver,
-} from "./uploads.js";
+export { addFiles, cancelUpload, changeFile, chooseFiles, sendNext, startOver } from "./uploads.js";
 
 onOffline((isOffline) => change({ isOffline }));
