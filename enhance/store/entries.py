@@ -24,6 +24,7 @@ class Entry:
     - `batch`, `number`: the batch of the file and its position there.
     - `error`: why a named job failed, in each language, with the key and the status of the error.
     - `visible`: values of the result's `info` that are different for this user.
+    - `encoding`: the output file that the user requested first, as the values of an `Encoding`.
     """
 
     whose: str
@@ -43,6 +44,7 @@ class Entry:
     number: int = 0
     error: dict[str, str] = field(default_factory=dict)
     visible: dict[str, Any] = field(default_factory=dict)
+    encoding: dict[str, Any] = field(default_factory=dict)
 
 
 _FIELDS = {one.name for one in fields(Entry)}

@@ -61,7 +61,7 @@ class DataFolder:
     def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
         self.temporary = folder if isinstance(folder, TemporaryDirectory) else None
         self.folder = Path(folder.name if isinstance(folder, TemporaryDirectory) else folder).absolute()
-        self._hours = hours
+        self.retention_seconds = hours * 3600
         self._max_disk = math.inf if max_disk is None else max_disk
         self.is_limited = max_disk is not None
         self._folders = tuple(self.folder / name for name in _FOLDERS)
@@ -177,7 +177,7 @@ class DataFolder:
             remove_leftovers(folder)
         found = list(self._found_files())
         now = time.time()
-        expiry = now - self._hours * 3600
+        expiry = now - self.retention_seconds
         coming += self._reserved
         with self.database.transaction() as db:
             self._list_found(db, found)

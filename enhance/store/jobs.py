@@ -120,6 +120,13 @@ class JobStore:
             db.execute(query, (now, whose, name, now - _REPORT_SECONDS))
             return _load(db, whose, name)
 
+    def progress_of(self, whose: str) -> dict[str, dict[str, Any]]:
+        """Return the progress of the running jobs of an owner, by their names."""
+        query = "SELECT name, progress FROM jobs WHERE whose = ? AND state = 'running'"
+        with self._database.transaction() as db:
+            found = db.execute(query, (whose,)).fetchall()
+        return {name: json.loads(progress) for name, progress in found}
+
     def report(self, progress: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[tuple[str, str], StoredJob | None]:
         """Record the progress of jobs of this process, by owner and name, and return the jobs."""
         now = time.time()

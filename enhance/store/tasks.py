@@ -189,6 +189,12 @@ class TaskStore(DataFolder):
         entries = (parse_entry(facts) for (facts,) in found)
         return group_runs(entry for entry in entries if entry is not None)
 
+    def expiry_of(self, whose: str) -> dict[str, float]:
+        """Return when the entries of a user are deleted, by their id, in seconds since the epoch."""
+        with self.database.transaction() as db:
+            found = db.execute("SELECT id, used FROM entries WHERE whose = ?", (whose,)).fetchall()
+        return {id: used + self.retention_seconds for id, used in found}
+
     def remove(self, entries: Sequence[Entry]) -> None:
         """Delete entries, their inputs and all files made from them, unless other entries or results
         need these files.

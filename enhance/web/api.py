@@ -94,7 +94,7 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
-            source, path = _path_of_upload(image), Path(output) if output else None
+            source, path = self._upload(image), Path(output) if output else None
             if given["job"]:
                 files = [(source, source.name)]
                 yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=False)
@@ -126,7 +126,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, (settings, _) = _path_of_upload(image), call_settings(given)
+            source, (settings, _) = self._upload(image), call_settings(given)
             rectangle, region = call_rectangle(given), call_region(given)
             quick: list[Any] = []
 
@@ -149,6 +149,13 @@ class Endpoints:
             yield from quick
             yield job.result()
 
+    def _upload(self, image: str | None) -> Path:
+        """Return the path of an uploaded image, whose retention period begins again. Raises PictureError."""
+        if not image:
+            raise PictureError("api_no_image")
+        self._services.downloads.note_use(Path(image))
+        return Path(image)
+
     def _previewed(self, preview: Preview, **facts: Any) -> tuple[str, str, dict[str, Any]]:
         """Return the outputs of a preview, with these `facts` in its info."""
         new_path, info = self._services.downloads.new_path, preview.info
@@ -168,7 +175,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, region = _path_of_upload(image), call_region(given)
+            source, region = self._upload(image), call_region(given)
 
             def visible(cell: Cell) -> Cell:
                 return replace(cell, error=cell.error and services.visible_error(request, cell.error))
@@ -233,7 +240,7 @@ class Endpoints:
         """
         services, planner = self._services, self._services.planner
         with services.errors_as_messages(request):
-            known = owner_of(request), _path_of_upload(image), given, language_of(request)
+            known = owner_of(request), self._upload(image), given, language_of(request)
             early: list[Plan] = []
 
             def work(_: Job[Plan]) -> Plan:
@@ -270,15 +277,17 @@ class Endpoints:
             number = call_file(file)
             return cancel_named(services, owner, job) if number is None else cancel_file(services, owner, job, number)
 
-    def runs(self, request: gr.Request) -> list[dict[str, Any]]:
+    @gradio_changes.name_parameters(("id",), API_DEFAULTS)
+    def runs(self, request: gr.Request, **given: Any) -> list[dict[str, Any]]:
         """List your recent results, newest first, with their names, states, times, sizes, settings and task_ids.
 
         The state is running, done, failed, interrupted, cancelled, or gone if the result is no longer stored. `id` is
         the name of the job, if it has one. A batch has `files`. `regions` has the addresses of regions of the photo and
-        the result.
+        the result, `encoding` the output file that was requested first, and `progress` that of a running job. With an
+        `id`, only this result is returned, with its photo as `image` for further calls.
         """
         with self._services.errors_as_messages(request):
-            return describe_runs(self._services, owner_of(request), language_of(request))
+            return describe_runs(self._services, owner_of(request), language_of(request), given["id"])
 
     def forget(self, request: gr.Request, id: str) -> list[str]:
         """Delete one of your recent results, or a file of a batch, with everything that was made from it.
@@ -332,7 +341,7 @@ def add_endpoints(services: Services) -> None:
     add("analyse", ("image", *SIZES), API_PLAN[len(SIZES) :], [answer], concurrency_limit=2)
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
     add("cancel", ("job",), ("file",), [answer], queue=False)
-    add("runs", (), (), [answer], queue=False)
+    add("runs", (), ("id",), [answer], queue=False)
     add("forget", ("id",), (), [answer], queue=False)
     start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
 
@@ -354,12 +363,6 @@ def _input(name: str, *, is_ignored: bool = False) -> Component:
         )
     gradio_changes.describe_input(component, schema | description)
     return component
-
-
-def _path_of_upload(image: str | None) -> Path:
-    if image:
-        return Path(image)
-    raise PictureError("api_no_image")
 
 
 def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:

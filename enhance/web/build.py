@@ -110,7 +110,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     sessions = services.sessions
 
     def mark_used() -> None:
-        used = sessions.used_paths()
+        used = sessions.used_paths() | folder.take_used()
         folder.touch(used)
         tasks.mark_used(used)
 

@@ -20,8 +20,10 @@ from .params import API_DEFAULTS
 API = "/gradio_api"
 HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
-_REQUIRED = ("image", "images", "task_id", "id")
+_REQUIRED = ("image", "images", "task_id")
 """The parameters without a default."""
+_REQUIRED_BY = (("cancel", "job"), ("forget", "id"))
+"""The endpoints that require a parameter which others do not."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}
 """Parameters of earlier versions, with their defaults."""
 _FILE_NAMES = ("path", "url", "orig_name")
@@ -150,7 +152,7 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
 
 def is_required(endpoint: str, parameter: str) -> bool:
     """Return whether an endpoint cannot be called without a parameter."""
-    return parameter in _REQUIRED or (endpoint, parameter) == ("cancel", "job")
+    return parameter in _REQUIRED or (endpoint, parameter) in _REQUIRED_BY
 
 
 def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,8 @@ def run_named(
     for item in items:
         checksums.append(_checksum_of(item))
         if not item.error:
-            entries.append(_entry(whose, name, item, checksums[-1], settings, is_batch))
+            entry = _entry(whose, name, item, checksums[-1], settings, is_batch)
+            entries.append(replace(entry, encoding=asdict(encoding)))
     checksum = _checksum(checksums, settings, is_batch, largest)
     job = JobRequest(whose, name, checksum, tuple(entries))
     call = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch, largest)

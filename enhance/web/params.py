@@ -83,6 +83,7 @@ API_DEFAULTS: dict[str, Any] = {
     "size": 128,
     "largest": False,
     "job": "",
+    "id": "",
     **asdict(Encoding()),
 }
 """The defaults of API parameters. Others depend on the preset or the image."""

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
+
+from gradio.data_classes import FileData
 
 from ..errors import EnhanceError, SettingsError, StorageError
 from ..i18n import translate
 from ..output.resample import result_size
 from ..settings import Settings
 from ..store import Entry, TaskStore
+from ..store.jobs import JobStore
 from .owners import Owner
 from .services import Services
 
@@ -49,15 +53,20 @@ def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[Entry]:
     return [entry for run in runs for entry in run if wanted in (entry.id, entry.batch)]
 
 
+def _own_entries(tasks: TaskStore, whose: str, wanted: object) -> list[Entry]:
+    entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
+    if not entries:
+        raise EnhanceError("api_not_your_run")
+    return entries
+
+
 def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
     """Delete an entry, or all entries of a batch, and the files that no other entry needs.
 
     Return the ids of the deleted entries. Raises EnhanceError, with the same text for an unknown
     entry and for one of another owner.
     """
-    entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
-    if not entries:
-        raise EnhanceError("api_not_your_run")
+    entries = _own_entries(tasks, whose, wanted)
     # A file of a running batch would take the job of the batch along.
     job = entries[0].batch or entries[0].id
     if is_running(tasks, entries_of(tasks, whose, job)):
@@ -66,47 +75,81 @@ def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
     return [entry.id for entry in entries]
 
 
-def describe_runs(services: Services, owner: Owner, language: str) -> list[dict[str, Any]]:
-    """Return the recent results of an owner as JSON, newest first."""
-    runs = services.enhancer.tasks.runs(owner.digest)[:MAX_RESULTS]
-    return [_describe_run(services, owner, run, language) for run in runs]
+def describe_runs(services: Services, owner: Owner, language: str, wanted: object = "") -> list[dict[str, Any]]:
+    """Return the recent results of an owner as JSON, newest first.
+
+    With the id `wanted`, return only this result, and each of its photos as an upload for further calls. Raises
+    EnhanceError, with the same text for an unknown entry and for one of another owner.
+    """
+    description = _Description(services, owner, language, is_opened=bool(wanted))
+    if wanted:
+        runs = [_own_entries(services.enhancer.tasks, owner.digest, wanted)]
+    else:
+        runs = services.enhancer.tasks.runs(owner.digest)[:MAX_RESULTS]
+    return [description.of_run(run) for run in runs]
 
 
-def _describe_run(services: Services, owner: Owner, run: Sequence[Entry], language: str) -> dict[str, Any]:
-    files = [_describe_entry(services, owner, entry, language) for entry in run]
-    first = run[0]
-    if not first.batch:
-        return files[0]
-    with_thumbnail = next((file for file in files if file["thumbnail"]), files[0])
-    return {
-        "id": first.batch,
-        "name": translate(language, "batch_count", n=len(run)),
-        "state": worst_state([file["state"] for file in files]),
-        "began": max(entry.began for entry in run),
-        "settings": first.settings,
-        "thumbnail": with_thumbnail["thumbnail"],
-        "files": files,
-    }
+class _Description:
+    """Describes recent results of an owner as JSON. With `is_opened`, their photos can be used in further calls."""
 
+    def __init__(self, services: Services, owner: Owner, language: str, *, is_opened: bool):
+        self._services, self._owner, self._language = services, owner, language
+        self._tasks, self._is_opened = services.enhancer.tasks, is_opened
+        self._progress = JobStore(self._tasks).progress_of(owner.digest)
+        self._expiry = self._tasks.expiry_of(owner.digest)
 
-def _describe_entry(services: Services, owner: Owner, entry: Entry, language: str) -> dict[str, Any]:
-    tasks = services.enhancer.tasks
-    size = None
-    with suppress(SettingsError):  # The scale of a removed model is unknown.
-        height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
-        size = {"width": width, "height": height}
-    return {
-        "id": entry.id,
-        "name": entry.name,
-        "state": tasks.state_of(entry),
-        "began": entry.began,
-        "size": size,
-        "settings": entry.settings,
-        "thumbnail": entry.thumbnail,
-        "task_id": entry.task_id,
-        "error": entry.error.get(language),
-        "regions": regions_of(services, owner, entry),
-    }
+    def of_run(self, run: Sequence[Entry]) -> dict[str, Any]:
+        """Return the facts of a run, or of a batch with its files."""
+        files = [self._of_entry(entry) for entry in run]
+        first = run[0]
+        if not first.batch:
+            return files[0]
+        with_thumbnail = next((file for file in files if file["thumbnail"]), files[0])
+        return {
+            "id": first.batch,
+            "name": translate(self._language, "batch_count", n=len(run)),
+            "state": worst_state([file["state"] for file in files]),
+            "began": max(entry.began for entry in run),
+            "expires": max(file["expires"] for file in files),
+            "settings": first.settings,
+            "encoding": first.encoding,
+            "thumbnail": with_thumbnail["thumbnail"],
+            "progress": self._progress.get(first.batch),
+            "files": files,
+        }
+
+    def _of_entry(self, entry: Entry) -> dict[str, Any]:
+        size = None
+        with suppress(SettingsError):  # The scale of a removed model is unknown.
+            height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
+            size = {"width": width, "height": height}
+        expires = datetime.fromtimestamp(self._expiry[entry.id], timezone.utc)
+        facts = {
+            "id": entry.id,
+            "name": entry.name,
+            "state": self._tasks.state_of(entry),
+            "began": entry.began,
+            "expires": expires.isoformat(timespec="seconds"),
+            "size": size,
+            "settings": entry.settings,
+            "encoding": entry.encoding,
+            "thumbnail": entry.thumbnail,
+            "task_id": entry.task_id,
+            "error": entry.error.get(self._language),
+            "regions": regions_of(self._services, self._owner, entry),
+            "progress": self._progress.get(entry.id),
+        }
+        if self._is_opened:
+            facts["image"] = self._upload_of(entry)
+        return facts
+
+    def _upload_of(self, entry: Entry) -> dict[str, Any] | None:
+        """Return the photo of an entry as an upload, or None if it is no longer stored."""
+        photo = self._tasks.input_of(entry)
+        if not photo.exists():
+            return None
+        link = self._services.downloads.link(photo, photo.name)
+        return FileData(path=str(link), orig_name=entry.name).model_dump()
 
 
 def regions_of(services: Services, owner: Owner, entry: Entry) -> dict[str, str | None]:

@@ -90,6 +90,7 @@ def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path
     owner = owner_of(client_request(request, digest))
     if owner.is_lasting and owner.digest != digest:
         raise HTTPException(404)
+    services.downloads.note_use(path)
     return owner.caller, path
 
 

@@ -43,6 +43,17 @@ class PageFolder:
         self.mark_used: Callable[[], object] = lambda: None
         """Mark the files that open pages and running jobs use, also for other processes with this
         folder."""
+        self._read = set[Path]()
+
+    def note_use(self, path: Path) -> None:
+        """Note that a client reads a file, here or in the store, whose retention period then begins again."""
+        self._read.add(path)
+
+    def take_used(self) -> set[Path]:
+        """Return the files that were noted since the last call."""
+        used = self._read
+        self._read = set()
+        return used
 
     def path(self, name: str) -> Path:
         """Return the subfolder `name`: visitors or results. Raises StorageError."""

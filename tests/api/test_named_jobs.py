@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -35,6 +36,7 @@ from enhance.web.views import Call
 
 from ..site import Site, busy_device, photo, wait_until
 from ..unit.image_files import wide_profile
+from ..unit.stored_results import set_age
 from .calls import FAST, status, upload, upload_file
 from .test_interruptions import write_photo
 
@@ -409,6 +411,55 @@ def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(sit
     with pytest.raises(AppError, match="has this id"):
         owner.predict(id=name, api_name="/forget")
     assert owner.predict(**call)[1]["task_id"] != info["task_id"]
+
+
+def opened(site: Site, client: Client, id: str) -> dict[str, Any]:
+    """Return the recent result of this id, with its photo as an upload."""
+    answer = httpx.post(f"{site.url}gradio_api/run/runs", json={"data": [id]}, headers=client.headers)
+    (run,) = answer.json()["data"][0]
+    return run
+
+
+def test_a_recent_result_is_opened_with_its_photo_and_only_by_its_owner(site: Site, owner: Client, connect: Connect):
+    image, name = handle_file(site.photo("opened.png", 40, 44)), new_name()
+    with site.enhancer.paused("progress"):
+        job = owner.submit(image=image, job=name, api_name="/enhance", **OPTIONS, format="webp", quality=80)
+        wait_until(lambda: any((run["progress"] or {}).get("done") for run in entries(owner)))
+    _, info = job.result()
+    (listed,) = entries(owner)
+    assert (listed["progress"], listed["encoding"]["format"], listed["encoding"]["quality"]) == (None, "webp", 80)
+    hours = datetime.fromisoformat(listed["expires"]) - datetime.fromisoformat(listed["began"])
+    assert hours.total_seconds() == pytest.approx(24 * 3600, abs=60)
+    assert "image" not in listed
+
+    run = opened(site, owner, name)
+    assert run["image"]["orig_name"] == "opened.png"
+    given = {"image": run["image"], "job": name, **OPTIONS}
+    assert read(site.url, "enhance", owner.headers, **given)[-1][1][1]["task_id"] == info["task_id"]
+    for method in ("runs", "forget"):
+        with pytest.raises(AppError, match="has this id"):
+            connect(headers=new_owner()).predict(id=name, api_name=f"/{method}")
+    owner.predict(id=name, api_name="/forget")
+    assert not Path(run["image"]["path"]).exists()
+
+
+def test_a_result_that_a_client_shows_is_not_deleted(site: Site, owner: Client):
+    tasks = site.enhancer.tasks
+    names = [new_name() for _ in range(2)]
+    for side, name in enumerate(names, 50):
+        image = handle_file(site.photo(f"shown-{side}.png", side, side))
+        owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)
+    runs = [opened(site, owner, name) for name in names]
+    files = [tasks.result_path(run["task_id"]) for run in runs]
+    files += [Path(run["image"]["path"]) for run in runs]
+    own = {one for path in site.page.rglob("shown-*") for one in (path, path.parent)}
+    with tasks.database.transaction() as db:
+        db.execute("UPDATE files SET used = 0")
+    set_age(48 * 3600, *own)
+    httpx.get(f"{site.url}{runs[0]['regions']['result']}?left=0&top=0&width=8&height=8&step=1")
+    read(site.url, "analyse", owner.headers, image=runs[0]["image"])
+    tasks.clean()
+    assert [path.exists() for path in files] == [True, False, True, False]
 
 
 def made_from(path: Path, info: dict[str, Any]) -> bool:
