@@ -128,7 +128,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
 
 
 def _head_of(scope: Scope) -> str:
-    return new_page_head(services_of(scope).limits)
+    return new_page_head(services_of(scope).enhancer.config)
 
 
 def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     """
     limits, metrics = config.limits, metrics or Metrics()
     routes: list[BaseRoute] = [
-        assets_route(limits),
+        assets_route(config),
         regions_route(),
         *HTTP_ROUTES,
         Route("/healthz", healthz, methods=["GET", "HEAD"]),

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ...config import Limits
+from ...config import Config
 from ...i18n import LANGUAGES, catalogue, pixel_units
 from ...images.metadata import CHOICES
 from ...output.formats import BACKGROUNDS, FORMATS
@@ -36,7 +36,7 @@ _WITHOUT_QUALITY = ("png", "tiff")
 
 
 @cache
-def page_files(limits: Limits) -> dict[str, bytes]:
+def page_files(config: Config) -> dict[str, bytes]:
     """Return the content of each file by its name, for example `scripts/main.js`."""
     files = {}
     for folder, pattern in (("scripts", "*.js"), ("styles", "*.css")):
@@ -45,13 +45,13 @@ def page_files(limits: Limits) -> dict[str, bytes]:
                 files[f"{folder}/{path.name}"] = path.read_bytes()
     for path in sorted(_EXAMPLES.rglob("*.jpg")):
         files[f"examples/{path.relative_to(_EXAMPLES).as_posix()}"] = path.read_bytes()
-    return files | {_DATA: _data(files, limits)}
+    return files | {_DATA: _data(files, config)}
 
 
-def _data(files: dict[str, bytes], limits: Limits) -> bytes:
+def _data(files: dict[str, bytes], config: Config) -> bytes:
     """Return a script with the texts that the scripts use, and with the constants that they need."""
     scripts = "\n".join(one.decode() for name, one in files.items() if name.endswith(".js"))
-    data = {"texts": {one: texts_of(scripts, one) for one in LANGUAGES}, **_constants(limits)}
+    data = {"texts": {one: texts_of(scripts, one) for one in LANGUAGES}, **_constants(config)}
     return f"window.enhanceData = {json.dumps(data, ensure_ascii=False)};\n".encode()
 
 
@@ -64,7 +64,8 @@ def texts_of(scripts: str, language: str) -> dict[str, str]:
     return {key: texts[key] for key in sorted(keys)}
 
 
-def _constants(limits: Limits) -> dict[str, Any]:
+def _constants(config: Config) -> dict[str, Any]:
+    limits = config.limits
     formats = {
         name: {
             "name": form.name,
@@ -81,6 +82,7 @@ def _constants(limits: Limits) -> dict[str, Any]:
         "presets": [*PRESETS],
         "backgrounds": [*BACKGROUNDS],
         "metadata": [*CHOICES],
+        "retentionHours": config.hours,
         "limits": {
             "pixels": limits.pixels,
             "bytes": limits.bytes,
@@ -102,20 +104,20 @@ def _quality() -> dict[str, Any]:
 
 
 @cache
-def _version(limits: Limits) -> str:
+def _version(config: Config) -> str:
     """Return the checksum of all files, which is a part of their addresses."""
     checksum = hashlib.sha256()
-    for name, content in page_files(limits).items():
+    for name, content in page_files(config).items():
         checksum.update(f"{name} {len(content)} ".encode() + content)
     return checksum.hexdigest()[:16]
 
 
-def page_head(limits: Limits) -> str:
+def page_head(config: Config) -> str:
     """Return the tags of the styles and scripts, for the head of the page.
 
     Modules are requested at once, and not only when another module imports them.
     """
-    folder, names = f"./assets/{_version(limits)}", page_files(limits)
+    folder, names = f"./assets/{_version(config)}", page_files(config)
     styles = [name for name in names if name.endswith(".css")]
     modules = [name for name in names if name.startswith("scripts/")]
     tags = [language_script()]
@@ -131,12 +133,12 @@ def language_script() -> str:
     return f"<script>\n{(_FOLDER / 'scripts' / _LANGUAGE).read_text('utf-8')}</script>"
 
 
-def assets_route(limits: Limits) -> Route:
+def assets_route(config: Config) -> Route:
     """Return the route of the files, which browsers keep for a year."""
 
     def send(request: Request) -> Response:
-        content = page_files(limits).get(request.path_params["name"])
-        if content is None or request.path_params["version"] != _version(limits):
+        content = page_files(config).get(request.path_params["name"])
+        if content is None or request.path_params["version"] != _version(config):
             raise HTTPException(404)
         kind, _ = mimetypes.guess_type(request.path_params["name"])
         return Response(content, media_type=kind, headers={"cache-control": _IMMUTABLE})

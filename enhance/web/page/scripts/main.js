@@ -5,11 +5,11 @@ import * as store from "./store.js";
 
 /** The module and the function of each part, which is an HTML component with this name. */
 const PARTS = {
-  head: ["head", "mountHead"],
+  head: ["top_bar", "mountHead"],
   chooser: ["chooser", "mountChooser"],
   list: ["batch", "mountList"],
   stage: ["stage", "mountStage"],
-  comparison: ["compare", "mountComparison"],
+  comparison: ["comparison", "mountComparison"],
   "size-notice": ["panel", "mountSizeNotice"],
   presets: ["presets", "mountPresets"],
   "preset-notice": ["panel", "mountPresetNotice"],

@@ -1,7 +1,6 @@
 // @ts-check
-// Runs of the photo, their results and the list of recent results.
+// Runs of the photo, and their results.
 import { addressOf, call, createName, fileOf } from "./client.js";
-import { applyValues } from "./controls.js";
 import { explain, requestNow } from "./requests.js";
 import { change, inSlot, state, stop } from "./slots.js";
 import {
@@ -163,61 +162,6 @@ export async function report() {
   };
   await inSlot("report", result.info.task_id, work, (error) => change({ problem: error.message }));
   return made;
-}
-
-/** Loads the list of recent results. */
-export async function loadRecent() {
-  const work = async (/** @type {AbortSignal} */ signal) => {
-    const [recent] = await call("runs", {}, { signal });
-    change({ recent });
-  };
-  await inSlot("recent", createName(), work, (error) => change({ problem: error.message }));
-}
-
-/**
- * Shows a recent result with its photo and its settings. One that was interrupted goes on.
- * @param {any} entry
- */
-export function openRecent(entry) {
-  const file = {
-    id: createName(),
-    name: entry.name,
-    bytes: 0,
-    path: entry.image,
-    blob: null,
-    upload: null,
-  };
-  const settings = withoutEmpty(entry.settings);
-  const usual = state.presets.find((preset) => preset.name === settings.preset)?.settings ?? {};
-  stop("upload", "photo", "preview", "run", "export");
-  change({ tab: "single", file, previous: null, view: null, preview: null, isComparing: false });
-  applyValues(withoutUsual(settings, usual));
-  const { encoding } = state;
-  follow(file, { name: entry.id, file: entry.image, settings, encoding, plan: null });
-  requestNow();
-}
-
-/** @param {Record<string, any>} settings */
-function withoutEmpty(settings) {
-  const entries = Object.entries(settings).filter(([, value]) => value !== null);
-  return Object.fromEntries(entries);
-}
-
-/** @param {Record<string, any>} settings @param {Record<string, any>} usual */
-function withoutUsual(settings, usual) {
-  const isUsual = (/** @type {string} */ name) =>
-    !SIZE_SETTINGS.includes(name) && settings[name] === usual[name];
-  const entries = Object.entries(settings).filter(([name]) => !isUsual(name));
-  return Object.fromEntries(entries);
-}
-
-/**
- * Deletes a recent result for good.
- * @param {string} id
- */
-export async function forget(id) {
-  await call("forget", { id });
-  await loadRecent();
 }
 
 /** Loads the list of presets. */

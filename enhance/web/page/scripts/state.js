@@ -86,6 +86,28 @@ import { constants } from "./words.js";
  */
 
 /**
+ * An entry of /runs: a photo, or a batch with its `files`. `image` is the path of the stored photo.
+ * @typedef {{
+ *   id: string, name: string, state: string, began: string, settings: Record<string, any>,
+ *   size: { width: number, height: number } | null, thumbnail: string | null,
+ *   image: string | null, error: string | null, fidelity: string | null,
+ *   progress: { share: number, seconds_left: number | null, ahead: number } | null,
+ *   files?: RecentEntry[],
+ * }} RecentEntry
+ */
+
+/**
+ * A comparison of presets: the path of its photo, the compared region, its previews by their
+ * settings, and the time when the last one was requested.
+ * @typedef {{
+ *   file: string, region: Rectangle, previews: Record<string, ComparedPreview>, began: number,
+ * }} Comparison
+ */
+
+/** The addresses of a preview of the comparison, or why there is none.
+ * @typedef {{ before?: string, after?: string, problem?: string }} ComparedPreview */
+
+/**
  * The batch: its files, the selected one, and its job. `files` of the job are the ids of its files
  * in the order of the call; `progress` and `archive` belong to the last job.
  * @typedef {{
@@ -109,8 +131,10 @@ import { constants } from "./words.js";
  * - `view`: the visible region of the current photo. `preview`: the last preview.
  * - `run`, `progress`: the run of the tab Single.
  * - `problem`: what could not be done, for the bar. `isOffline`: the server does not answer.
- * - `presets`: what /presets has answered. `recent`: the answer of /runs while its list is open.
- * - `isComparing`: the comparison of presets is in place of the stage.
+ * - `presets`: what /presets has answered.
+ * - `recent`: the last answer of /runs. `isRecentOpen`: its list is open. `recentProblem`: what could
+ *   not be done with it. `forgotten`: the ids of removed entries, which an earlier answer can have.
+ * - `isComparing`: the comparison of presets is in place of the stage. `comparison`: the last one.
  * - `requests`: the key of the request that each slot waits for.
  * @typedef {{
  *   tab: "single" | "batch", preset: string, size: Size, changed: Record<string, any>,
@@ -119,7 +143,10 @@ import { constants } from "./words.js";
  *   photos: Record<string, Plan>, results: Record<string, Result>,
  *   view: Rectangle | null, preview: Preview | null, previewProblem: { for: string, text: string } | null,
  *   run: Run | null, progress: Progress | null, problem: string | null, isOffline: boolean,
- *   batch: Batch, presets: any[], recent: any[] | null, isComparing: boolean,
+ *   batch: Batch, presets: any[],
+ *   recent: RecentEntry[] | null, isRecentOpen: boolean, recentProblem: string | null,
+ *   forgotten: string[],
+ *   isComparing: boolean, comparison: Comparison | null,
  *   requests: Record<string, string>,
  * }} State
  */
@@ -163,7 +190,11 @@ export function newState() {
     batch: newBatch(),
     presets: [],
     recent: null,
+    isRecentOpen: false,
+    recentProblem: null,
+    forgotten: [],
     isComparing: false,
+    comparison: null,
     requests: {},
   };
 }

@@ -7,18 +7,7 @@ export { linkOfSettings } from "./links.js";
 export { restore } from "./saved.js";
 export { applyValues, resetTuning, set, setView } from "./controls.js";
 export { compareWith, retryPreview } from "./requests.js";
-export {
-  cancel,
-  forget,
-  loadPresets,
-  loadRecent,
-  openRecent,
-  prepareDownload,
-  report,
-  resultFrom,
-  run,
-  startNow,
-} from "./runs.js";
+export { cancel, loadPresets, prepareDownload, report, resultFrom, run, startNow } from "./runs.js";
 export { change, inSlot, onChange, state, stop } from "./slots.js";
 export { addFiles, cancelUpload, changeFile, chooseFiles, sendNext, startOver } from "./uploads.js";
 

@@ -1,0 +1,107 @@
+// @ts-check
+// The previews of the comparison of presets, which are requested one after the other.
+
+import { explain } from "./requests.js";
+import { currentFile, currentPath, photoOf, settingsOf } from "./state.js";
+import { change, compareWith, inSlot, state } from "./store.js";
+import { comparedRegion, suitablePresets } from "./suitable.js";
+
+/** @typedef {import("./state.js").State} State */
+/** @typedef {import("./state.js").Plan} Plan */
+/** @typedef {import("./state.js").Comparison} Comparison */
+/** @typedef {import("./state.js").ComparedPreview} ComparedPreview */
+
+/**
+ * A tile of the comparison: the preset that it shows, and the preset that a press chooses, which is
+ * Auto for the one that Auto selects. `key` is that of its preview, `seconds` its expected time.
+ * @typedef {{
+ *   preset: string, choice: string, key: string, seconds: number, made: ComparedPreview | null,
+ * }} Tile
+ */
+
+/**
+ * Returns the comparison for the middle of the view. Its previews stay if it is the one before.
+ * @param {State} state
+ * @returns {Comparison | null}
+ */
+export function comparisonOf(state) {
+  const file = currentPath(state);
+  const plan = photoOf(state);
+  if (file === null || plan === null) return null;
+  const { width, height } = plan.photo;
+  const region = comparedRegion(state.view ?? [0, 0, width, height], plan.photo);
+  const before = state.comparison;
+  if (before?.file === file && String(before.region) === String(region)) return before;
+  return { file, region, previews: {}, began: 0 };
+}
+
+/**
+ * Returns the tiles of the open comparison.
+ * @param {State} state
+ * @returns {Tile[]}
+ */
+export function tilesOf(state) {
+  const plan = photoOf(state);
+  const { comparison } = state;
+  if (!plan || !comparison) return [];
+  const [, , width, height] = comparison.region;
+  const share = (width * height) / (plan.photo.width * plan.photo.height);
+  return suitablePresets(plan, state.presets, state.preset).map((preset) => {
+    const choice = preset === plan.auto.preset ? "auto" : preset;
+    const key = JSON.stringify(settingsWith(state, choice));
+    const seconds = share * (plan.presets[preset]?.estimated_seconds ?? 0);
+    return { preset, choice, key, seconds, made: comparison.previews[key] ?? null };
+  });
+}
+
+/**
+ * Returns the settings after the choice of a preset, which keeps what was changed for the present one.
+ * @param {State} state
+ * @param {string} preset
+ */
+function settingsWith(state, preset) {
+  const changed = preset === state.preset ? state.changed : {};
+  return settingsOf({ ...state, preset, changed });
+}
+
+/**
+ * Returns the tiles without a preview in the order of their requests: the quickest ones first.
+ * @param {Tile[]} tiles
+ */
+export function waitingTiles(tiles) {
+  const waiting = tiles.filter((tile) => tile.made === null);
+  return waiting.sort((one, other) => one.seconds - other.seconds);
+}
+
+/** Requests the next preview, unless one of the missing ones is under way. */
+export function requestNext() {
+  const file = currentFile(state);
+  const waiting = waitingTiles(tilesOf(state));
+  if (!file?.path || waiting.length === 0) return;
+  if (waiting.some((tile) => tile.key === state.requests.comparison)) return;
+  const { choice, key } = waiting[0];
+  const { region } = openComparison();
+  change({ comparison: { ...openComparison(), began: Date.now() } });
+  inSlot(
+    "comparison",
+    key,
+    async (signal) => {
+      const { before, after } = await compareWith(choice, region, { signal });
+      keep(key, { before, after });
+    },
+    (error) => explain(error, file, (problem) => keep(key, { problem })),
+  );
+}
+
+/**
+ * @param {string} key
+ * @param {ComparedPreview} made
+ */
+function keep(key, made) {
+  const previews = { ...openComparison().previews, [key]: made };
+  change({ comparison: { ...openComparison(), previews } });
+}
+
+function openComparison() {
+  return /** @type {Comparison} */ (state.comparison);
+}

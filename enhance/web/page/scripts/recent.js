@@ -1,0 +1,279 @@
+// @ts-check
+// The list of recent results: a popover of the top bar, or a sheet on a phone.
+
+import { draw, html, icon, onPress } from "./dom.js";
+import { holdFocus } from "./focus.js";
+import { cancelRecent, downloadRecent, forget, loadRecent, openRecent } from "./recent_results.js";
+import { change, onChange, state } from "./store.js";
+import { constants, formatDuration, formatNumber, language, nameOf, word } from "./words.js";
+
+/** @typedef {import("./state.js").State} State */
+/** @typedef {import("./state.js").RecentEntry} RecentEntry */
+
+const RELOAD_MS = 2000;
+
+/** The id of the entry whose Remove has been pressed once. */
+let asked = "";
+
+/**
+ * Shows the list in the element while it is open.
+ * @param {HTMLElement} element
+ */
+export function mountRecent(element) {
+  /** @type {(() => void) | null} */
+  let release = null;
+  const update = () => {
+    const { isRecentOpen } = state;
+    draw(element, isRecentOpen ? popover(state) : html``);
+    if (isRecentOpen && !release) {
+      asked = "";
+      release = holdFocus(element, close);
+      loadRecent();
+    } else if (!isRecentOpen && release) {
+      release();
+      release = null;
+    }
+  };
+  onChange(update);
+  setInterval(() => release && hasRunning(state) && loadRecent(), RELOAD_MS);
+  const onEntry =
+    (/** @type {(entry: RecentEntry) => void} */ act) => (/** @type {Element} */ button) => {
+      const entry = entryOf(button);
+      if (entry) act(entry);
+    };
+  onPress(element, {
+    close,
+    open: onEntry(open),
+    cancel: onEntry(cancelRecent),
+    download: onEntry(downloadRecent),
+    remove: onEntry(remove),
+  });
+  // Any other press takes the question of Remove back.
+  element.addEventListener("click", (event) => {
+    const pressed = /** @type {Element} */ (event.target).closest("[data-act=remove]");
+    const id = pressed ? (entryOf(pressed)?.id ?? "") : "";
+    if (id !== asked) asked = "";
+    update();
+  });
+}
+
+function close() {
+  change({ isRecentOpen: false });
+}
+
+/** @param {RecentEntry} entry */
+function open(entry) {
+  close();
+  openRecent(entry);
+}
+
+/**
+ * Deletes an entry at the second press.
+ * @param {RecentEntry} entry
+ */
+function remove(entry) {
+  if (asked !== entry.id) {
+    asked = entry.id;
+    return;
+  }
+  asked = "";
+  forget(entry);
+}
+
+/** @param {Element} button */
+function entryOf(button) {
+  const id = /** @type {HTMLElement | null} */ (button.closest(".entry"))?.dataset.id;
+  return state.recent?.find((entry) => entry.id === id);
+}
+
+/** @param {State} state */
+function hasRunning(state) {
+  return state.recent?.some((entry) => entry.state === "running") ?? false;
+}
+
+/** @param {State} state */
+function popover(state) {
+  const entries = state.recent?.filter((entry) => !state.forgotten.includes(entry.id));
+  return html`<section
+    class="popover"
+    role="dialog"
+    aria-modal="true"
+    aria-labelledby="recent-title"
+  >
+    <header>
+      <h2 id="recent-title">${word("history")}</h2>
+      <button
+        type="button"
+        class="button plain square"
+        data-act="close"
+        aria-label="${word("close")}"
+      >
+        ${icon("close")}
+      </button>
+    </header>
+    ${state.recentProblem && html`<p class="problem" role="alert">${state.recentProblem}</p>`}
+    ${entries ? list(entries) : html`<p class="loading"><i class="ring"></i></p>`}
+  </section>`;
+}
+
+/** @param {RecentEntry[]} entries */
+function list(entries) {
+  if (entries.length === 0) {
+    return html`<div class="none">
+      ${icon("recent")}
+      <p class="label">${word("history_empty")}</p>
+      <p class="caption">${word("history_empty_hint")}</p>
+    </div>`;
+  }
+  const time = formatDuration(constants.retentionHours * 3600);
+  return html`<ul>
+      ${entries.map(line)}
+    </ul>
+    <footer class="caption">${word("history_private", { time })}</footer>`;
+}
+
+/** @param {RecentEntry} entry */
+function line(entry) {
+  const { id, thumbnail, files } = entry;
+  const name = files ? joined([entry.name, files[0].name]) : entry.name;
+  const facts = [sizeText(entry), nameOf("preset", entry.settings.preset), when(entry.began)];
+  return html`<li class="entry" data-key="${id}" data-id="${id}" data-state="${entry.state}">
+    ${thumbnail ? html`<img src="${thumbnail}" alt="" />` : html`<i class="thumbnail"></i>`}
+    <div class="text">
+      <strong title="${name}">${name}</strong>
+      <span class="caption">${joined(facts)}</span>
+      ${stateText(entry)}
+    </div>
+    ${buttons(entry)}
+  </li>`;
+}
+
+/** @param {(string | null)[]} texts */
+function joined(texts) {
+  const given = texts.filter((text) => text !== null);
+  return given.reduce((names, name) => word("names_joined", { names, name }));
+}
+
+/** @param {RecentEntry} entry */
+function sizeText({ size }) {
+  if (!size) return null;
+  const width = formatNumber(size.width);
+  return word("size_in_pixels", { width, height: formatNumber(size.height) });
+}
+
+/**
+ * Returns the time of today, or the day.
+ * @param {string} began
+ */
+function when(began) {
+  const time = new Date(began);
+  const midnight = new Date().setHours(0, 0, 0, 0);
+  const dates = language === "en" ? "en-GB" : language;
+  if (time.getTime() >= midnight) {
+    return time.toLocaleTimeString(dates, { hour: "2-digit", minute: "2-digit" });
+  }
+  const days = Math.floor((time.getTime() - midnight) / 86_400_000);
+  if (days === -1) return new Intl.RelativeTimeFormat(dates, { numeric: "auto" }).format(-1, "day");
+  return time.toLocaleDateString(dates, { day: "numeric", month: "short" });
+}
+
+/** @param {RecentEntry} entry */
+function stateText(entry) {
+  if (entry.state === "running") return progressText(entry);
+  const text = {
+    done: entry.fidelity && word("batch_fidelity", { grade: nameOf("fidelity", entry.fidelity) }),
+    interrupted: word("history_interrupted_open"),
+    failed: entry.error ?? word("history_failed"),
+    cancelled: word("history_cancelled"),
+    gone: word("history_gone"),
+  }[entry.state];
+  const counts = entry.files && entry.state !== "done" && word("history_finished", counted(entry));
+  const kind = ["interrupted", "failed"].includes(entry.state) ? "warning" : "";
+  return html`<span class="caption ${kind}">${counts || text}</span>`;
+}
+
+/** @param {RecentEntry} entry */
+function counted({ files = [] }) {
+  const done = files.filter((file) => file.state === "done").length;
+  return { done, total: files.length };
+}
+
+/** @param {RecentEntry} entry */
+function progressText(entry) {
+  const { share, seconds_left, ahead } = entry.progress ?? {
+    share: 0,
+    seconds_left: null,
+    ahead: 0,
+  };
+  const percent = Math.floor(100 * share);
+  const parts = [word("share_done", { percent })];
+  if (seconds_left !== null) parts.push(word("left", { time: formatDuration(seconds_left) }));
+  const text = joined(parts);
+  return html`<span class="caption">${ahead ? word("waiting_place", { ahead }) : text}</span>
+    <span class="progress"><i style="width: ${percent}%"></i></span>`;
+}
+
+/** @param {RecentEntry} entry */
+function buttons(entry) {
+  const isRunning = entry.state === "running";
+  if (asked === entry.id) return html`<div class="buttons">${removeButton(entry)}</div>`;
+  return html`<div class="buttons">
+    ${canOpen(entry) && button("open", "quiet", word("act_open"), entry)}
+    ${isRunning && button("cancel", "secondary", word("cancel"), entry)}
+    ${canDownload(entry) && downloadButton(entry)} ${!isRunning && removeButton(entry)}
+  </div>`;
+}
+
+/**
+ * @param {string} act
+ * @param {"quiet" | "secondary" | "danger"} kind
+ * @param {unknown} content
+ * @param {RecentEntry} entry
+ */
+function button(act, kind, content, { name }) {
+  return html`<button
+    type="button"
+    class="button ${kind}"
+    data-act="${act}"
+    data-key="${act}"
+    aria-description="${name}"
+  >
+    ${content}
+  </button>`;
+}
+
+/**
+ * Returns whether the photo of an entry, or all photos of a batch, are still stored.
+ * @param {RecentEntry} entry
+ */
+function canOpen({ image, files }) {
+  return files ? files.every((file) => file.image) : Boolean(image);
+}
+
+/** @param {RecentEntry} entry */
+function canDownload(entry) {
+  if (!canOpen(entry) || entry.state === "running") return false;
+  return entry.files ? counted(entry).done > 0 : entry.state === "done";
+}
+
+/** @param {RecentEntry} entry */
+function downloadButton(entry) {
+  const isPreparing = state.requests.recentDownload === entry.id;
+  const image = isPreparing ? html`<i class="ring"></i>` : icon("download");
+  const text = entry.files ? word("history_zip", { n: counted(entry).done }) : word("act_download");
+  return button("download", "secondary", html`${image}${text}`, entry);
+}
+
+/** @param {RecentEntry} entry */
+function removeButton(entry) {
+  if (asked === entry.id) return button("remove", "danger", word("remove_confirm"), entry);
+  return html`<button
+    type="button"
+    class="button plain square"
+    data-act="remove"
+    data-key="remove"
+    aria-label="${word("remove_file", { name: entry.name })}"
+  >
+    ${icon("remove")}
+  </button>`;
+}
