@@ -63,7 +63,7 @@ _WORST_SHARE = 0.01
 _BINS_PER_DECIBEL = 100
 _LOWEST_DB = -50
 _HIGHEST_DB = 60
-_GRADES = {"very": 22.0, "good": 15.0, "fair": 7.0, "free": -math.inf}
+GRADES = {"very": 22.0, "good": 15.0, "fair": 7.0, "free": -math.inf}
 """The lowest `worst_db` of each grade. docs/fidelity.md has the measurements."""
 
 _LEAST_ENERGY = 0.25
@@ -504,7 +504,7 @@ def _places(first: int, count: int, length: int) -> range:
 
 def fidelity_grade(decibels: float) -> str:
     """Return the grade of a `worst_db`, which is shown with one decimal."""
-    return next(grade for grade, lowest in _GRADES.items() if round(decibels, 1) >= lowest)
+    return next(grade for grade, lowest in GRADES.items() if round(decibels, 1) >= lowest)
 
 
 def _shape_errors(

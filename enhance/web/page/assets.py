@@ -19,6 +19,7 @@ from starlette.routing import Route
 from ...config import Config
 from ...i18n import LANGUAGES, catalogue, pixel_units
 from ...images.metadata import CHOICES
+from ...output.fidelity import GRADES
 from ...output.formats import BACKGROUNDS, FORMATS
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
 
@@ -79,6 +80,7 @@ def _constants(config: Config) -> dict[str, Any]:
         "papers": PAPERS,
         "formats": formats,
         "ranges": {name: _range(name) for name in RANGES} | {"quality": _quality()},
+        "grades": GRADES,
         "presets": [*PRESETS],
         "backgrounds": [*BACKGROUNDS],
         "metadata": [*CHOICES],

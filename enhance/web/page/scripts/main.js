@@ -1,7 +1,10 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
+import { watchConnection } from "./connection.js";
+import { watchFiles } from "./files.js";
 import * as state from "./state.js";
 import * as store from "./store.js";
+import { watchTitle } from "./title.js";
 
 /** The module and the function of each part, which is an HTML component with this name. */
 const PARTS = {
@@ -63,5 +66,8 @@ const page = {
   page,
 );
 store.restore();
+watchFiles();
+watchConnection();
 store.onChange(markBody);
+watchTitle();
 store.loadPresets();

@@ -36,6 +36,7 @@ import { constants } from "./words.js";
  *   faster: { preset: string, estimated_seconds: number } | null,
  *   photo: {
  *     name: string, bytes: number, format: string, width: number, height: number, bits: number,
+ *     frames: number, orientation: number,
  *     has_alpha: boolean, has_location: boolean, dpi: number | null, profile: string | null,
  *     focus: [number, number], address: string,
  *   },

@@ -9,6 +9,15 @@ export { applyValues, resetTuning, set, setView } from "./controls.js";
 export { compareWith, retryPreview } from "./requests.js";
 export { cancel, loadPresets, prepareDownload, report, resultFrom, run, startNow } from "./runs.js";
 export { change, inSlot, onChange, state, stop } from "./slots.js";
-export { addFiles, cancelUpload, changeFile, chooseFiles, sendNext, startOver } from "./uploads.js";
+export {
+  addFiles,
+  cancelUpload,
+  changeFile,
+  chooseFiles,
+  removeFile,
+  retryFile,
+  sendNext,
+  startOver,
+} from "./uploads.js";
 
 onOffline((isOffline) => change({ isOffline }));

@@ -4,7 +4,7 @@ import { call, createName, Refused, upload } from "./client.js";
 import { onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { change, inSlot, state, stop } from "./slots.js";
-import { constants, formatBytes, word } from "./words.js";
+import { constants, formatNumber, word } from "./words.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
 
@@ -18,10 +18,19 @@ export function fileFrom(blob) {
   return { id: createName(), name: blob.name, bytes: blob.size, path: null, blob, upload: sent };
 }
 
-/** @param {File} blob */
+/** Types without a meaning. Camera raw files often have one of them. */
+const UNKNOWN_TYPES = ["", "application/octet-stream"];
+
+/**
+ * Returns why the server would refuse a file, as far as that is known before it is sent.
+ * @param {File} blob
+ */
 function problemOf(blob) {
+  const isImage = UNKNOWN_TYPES.includes(blob.type) || blob.type.startsWith("image/");
+  if (!isImage) return word("upload_no_image");
   if (blob.size > constants.limits.bytes) {
-    return word("upload_file_too_large", { limit: constants.limits.bytes / 1e6 });
+    const limit = formatNumber(constants.limits.bytes / 1e6);
+    return word("upload_file_too_large", { limit });
   }
   return blob.size === 0 ? word("file_unreadable", { name: blob.name }) : null;
 }
@@ -132,6 +141,28 @@ export function addFiles(files) {
 export function changeFile(id, patch) {
   const files = state.batch.files.map((file) => (file.id === id ? { ...file, ...patch } : file));
   change({ batch: { ...state.batch, files } });
+}
+
+/**
+ * Removes a file from the batch. Its upload ends.
+ * @param {string} id
+ */
+export function removeFile(id) {
+  const { batch } = state;
+  const files = batch.files.filter((file) => file.id !== id);
+  const selected = batch.selected === id ? (files[0]?.id ?? null) : batch.selected;
+  change({ batch: { ...batch, files, selected } });
+  if (state.requests.files === id) stop("files");
+  sendNext();
+}
+
+/**
+ * Sends a file of the batch again.
+ * @param {string} id
+ */
+export function retryFile(id) {
+  changeFile(id, { upload: { share: 0, seconds: null, error: null } });
+  sendNext();
 }
 
 /** Sends the next file of the batch that is not on the server. */

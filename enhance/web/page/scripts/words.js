@@ -8,7 +8,7 @@
  *   papers: Record<string, [number, number]>,
  *   formats: Record<string, { name: string, bits: number, alpha: boolean, quality: boolean }>,
  *   ranges: Record<string, { low: number, high: number, step: number, neutral: number | null }>,
- *   presets: string[], backgrounds: string[], metadata: string[],
+ *   grades: Record<string, number>, presets: string[], backgrounds: string[], metadata: string[],
  *   retentionHours: number,
  *   limits: { pixels: number, bytes: number, files: number, batch_bytes: number },
  *   pixelUnits: Record<string, Record<string, number>>,

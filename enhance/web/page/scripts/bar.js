@@ -1,0 +1,333 @@
+// @ts-check
+// The bar: the facts of the photo, the progress of its run, and the next step.
+
+import { comebackOf } from "./connection.js";
+import { draw, html, icon, onPress } from "./dom.js";
+import { factsLine, fileText, pixelSize } from "./facts.js";
+import { gradeName, gradeOf } from "./fidelity.js";
+import { choosePhoto } from "./files.js";
+import { percentOf, progressBar, wholeSeconds } from "./progress.js";
+import { canEnhance, isResultCurrent, isRunning, isSame, photoOf, resultOf } from "./state.js";
+import { cancel, change, onChange, prepareDownload } from "./store.js";
+import { report, run, startOver, state } from "./store.js";
+import { constants, formatDuration, nameOf, word } from "./words.js";
+
+/** @typedef {import("./state.js").Encoding} Encoding */
+/** @typedef {import("./state.js").Plan} Plan */
+/** @typedef {import("./state.js").Result} Result */
+/** @typedef {import("./state.js").Run} Run */
+
+/** A screen reader announces the progress each time that this share more is done. */
+const ANNOUNCED_PERCENT = 25;
+
+/** @param {Element} element */
+export function mountBar(element) {
+  onPress(element, {
+    enhance: run,
+    cancel,
+    again: startOver,
+    replace: choosePhoto,
+    report: () => save(report()),
+    download: () => save(prepareDownload()),
+    dismiss: () => change({ problem: null }),
+  });
+  onChange(() => draw(element, photoBar()));
+}
+
+/**
+ * Lets the browser save a file as soon as it is there.
+ * @param {Promise<{ url: string, name: string } | null>} file
+ */
+async function save(file) {
+  const found = await file;
+  if (!found) return;
+  const link = document.createElement("a");
+  link.href = found.url;
+  link.download = found.name;
+  link.click();
+}
+
+function photoBar() {
+  const plan = photoOf(state);
+  if (!plan) return html``;
+  if (state.run && isRunning(state)) return runningBar(state.run);
+  const result = resultOf(state);
+  return result && isResultCurrent(state) ? doneBar(result) : plannedBar(plan, result);
+}
+
+/**
+ * Returns the bar of a photo that can be enhanced.
+ * @param {Plan} plan
+ * @param {Result | null} result that of other settings, if there is one
+ */
+function plannedBar(plan, result) {
+  const isPossible = canEnhance(state);
+  return html`<div class="bar planned">
+    ${problem()} ${announcement("")} ${settingsButton(word("settings"))}
+    ${state.isOffline ? offlineLine(null) : factsLine(state)}
+    <div class="step">
+      ${planned(plan, isPossible)} ${result && downloadButton(result, "secondary")}
+      ${enhanceButton(isPossible)}
+    </div>
+    ${replaceButton()}
+  </div>`;
+}
+
+/**
+ * Returns the size of the result with its time, or why the photo cannot be enhanced.
+ * @param {Plan} plan
+ * @param {boolean} isPossible
+ */
+function planned(plan, isPossible) {
+  const reason = state.isOffline ? word("no_answer") : word("why_size");
+  const time = plan.time ? planText(plan) : word("measuring");
+  return html`<div class="plan">
+    <b>${pixelSize(plan.result.width, plan.result.height)}</b>
+    <span class="caption" id="why">${isPossible ? time : reason}</span>
+    <span class="caption brief">${isPossible ? briefPlan(plan) : reason}</span>
+  </div>`;
+}
+
+/** @param {Plan} plan */
+function planText({ time }) {
+  return word("plan_text", { time, format: formatName(state.encoding) });
+}
+
+/** @param {Plan} plan */
+function briefPlan({ settings, estimated_seconds: seconds }) {
+  const preset = nameOf("preset", settings.preset);
+  if (seconds === null) return preset;
+  return word("auto_summary", { preset, time: formatDuration(seconds) });
+}
+
+/** @param {Encoding} encoding */
+const formatName = (encoding) => constants.formats[encoding.format].name;
+
+/** @param {boolean} isPossible */
+function enhanceButton(isPossible) {
+  return html`<button
+    type="button"
+    id="enhance"
+    class="button primary"
+    data-act="enhance"
+    aria-describedby="${state.isOffline ? "offline" : "why"}"
+    ${!isPossible && html`disabled`}
+  >
+    ${word("enhance")}
+  </button>`;
+}
+
+/**
+ * Returns the bar during a run. Its words are those of the run, not those of the controls.
+ * @param {Run} run
+ */
+function runningBar(run) {
+  const { isOffline, progress } = state;
+  const share = progress?.total ? progress.done / progress.total : 0;
+  const size = run.plan && pixelSize(run.plan.result.width, run.plan.result.height);
+  const preset = nameOf("preset", presetOf(run));
+  const about = word("run_text", { preset, format: formatName(run.encoding) });
+  return html`<div class="bar running ${isOffline && "offline"}">
+    ${problem()} ${announcement(announcedProgress(run, share))} ${settingsButton(word("settings"))}
+    <div class="run" id="progress">
+      ${progressLine(run, share)} ${progressBar(share, word("enhancing"))}
+    </div>
+    <div class="step">
+      <div class="plan">
+        <b>${size}</b>
+        <span class="caption">${isOffline ? word("no_answer") : about}</span>
+      </div>
+      ${isOffline ? enhanceButton(false) : cancelButton()}
+    </div>
+    ${replaceButton()}
+  </div>`;
+}
+
+/** @param {Run} run */
+const presetOf = (run) => run.plan?.settings.preset ?? run.settings.preset;
+
+/**
+ * @param {Run} run
+ * @param {number} share
+ */
+function announcedProgress(run, share) {
+  const percent = ANNOUNCED_PERCENT * Math.floor(percentOf(share) / ANNOUNCED_PERCENT);
+  return `${sentenceOf(run)} ${word("share_done", { percent })}`;
+}
+
+/** @param {Run} run */
+const sentenceOf = (run) => word("enhancing_with", { preset: nameOf("preset", presetOf(run)) });
+
+/**
+ * @param {Run} run
+ * @param {number} share
+ */
+function progressLine(run, share) {
+  const percent = word("share_done", { percent: percentOf(share) });
+  if (state.isOffline) return offlineLine(percent);
+  const comeback = comebackOf();
+  if (comeback) return comebackLine(comeback, percent);
+  return html`<p class="line">
+    <b>${percent}</b>
+    <span class="full">${stepOf(run, sentenceOf(run))}</span>
+    <span class="brief">${stepOf(run, null)}</span>
+    <span class="caption end">${word("run_stays")}</span>
+  </p>`;
+}
+
+/**
+ * Returns what the run does now, after its sentence if there is one.
+ * @param {Run} run
+ * @param {string | null} sentence
+ */
+function stepOf({ name }, sentence) {
+  const { progress } = state;
+  if (progress?.ahead) return word("waiting_place", { ahead: progress.ahead });
+  if (!progress?.total) return word("starting");
+  if (progress.done >= progress.total) return word("writing");
+  if (progress.seconds_left === null) return sentence ?? word("enhancing");
+  const time = wholeSeconds(progress.seconds_left);
+  return sentence ? word("run_left", { run: sentence, time }) : word("left", { time });
+}
+
+/** @param {string | null} percent */
+function offlineLine(percent) {
+  return html`<p class="line" id="offline" role="status">
+    <i class="ring"></i>
+    <span>${word("server_away")}</span>
+    <span class="full">${word("server_away_kept")}</span>
+    <span class="caption end">${percent}</span>
+  </p>`;
+}
+
+/**
+ * @param {"continues" | "restarted"} comeback
+ * @param {string} percent
+ */
+function comebackLine(comeback, percent) {
+  const isRestarted = comeback === "restarted";
+  return html`<p class="line comeback" role="status">
+    ${icon("check")} <b>${isRestarted ? word("server_restarted") : word("continues")}</b>
+    <span class="caption end">${percent}</span>
+  </p>`;
+}
+
+function cancelButton() {
+  return html`<button type="button" id="cancel" class="button secondary" data-act="cancel">
+    ${word("cancel")}
+  </button>`;
+}
+
+/**
+ * Returns the bar of a result of the settings.
+ * @param {Result} result
+ */
+function doneBar(result) {
+  const { info, encoding, download } = result;
+  const file = fileText(encoding.format, download.bytes);
+  const grade = gradeOf(info);
+  const brief = grade ? word("done_brief", { file, grade: gradeName(grade) }) : file;
+  const done = word("done_in", { time: wholeSeconds(info.seconds.total) });
+  return html`<div class="bar done">
+    ${problem()} ${announcement(done)}
+    <div class="plan">
+      <b>${pixelSize(info.output.width, info.output.height)}</b>
+      <span class="caption brief">${brief}</span>
+    </div>
+    ${settingsButton(word("facts"))} ${state.isOffline ? offlineLine(null) : factsLine(state)}
+    <div class="actions">
+      <button type="button" id="again" class="button plain" data-act="again">
+        ${word("new_image")}
+      </button>
+      ${reportButton()} ${downloadButton(result, "primary")}
+    </div>
+    ${replaceButton()}
+  </div>`;
+}
+
+function reportButton() {
+  const isBusy = "report" in state.requests;
+  return html`<button
+    type="button"
+    id="report"
+    class="button secondary"
+    data-act="report"
+    aria-busy="${isBusy}"
+  >
+    ${isBusy ? html`<i class="ring"></i>` : icon("report")} ${word("report")}
+  </button>`;
+}
+
+/**
+ * Returns the download of a result: a link to its file, or a button that creates the file first if
+ * another format is chosen.
+ * @param {Result} result
+ * @param {"primary" | "secondary"} kind
+ */
+function downloadButton({ encoding, download }, kind) {
+  const text = word("download_as", { format: formatName(state.encoding) });
+  if (isSame(encoding, state.encoding)) {
+    return html`<a
+      id="download"
+      class="button ${kind}"
+      href="${download.url}"
+      download="${download.name}"
+      aria-label="${word("download_named", { name: download.name })}"
+    >
+      ${icon("download")} ${text}
+    </a>`;
+  }
+  const isBusy = "export" in state.requests;
+  return html`<button
+    type="button"
+    id="download"
+    class="button ${kind}"
+    data-act="download"
+    aria-busy="${isBusy}"
+  >
+    ${isBusy ? html`<i class="ring"></i>` : icon("download")} ${isBusy ? word("preparing") : text}
+  </button>`;
+}
+
+function problem() {
+  if (!state.problem) return null;
+  return html`<div class="problem" data-key="problem">
+    ${icon("alert")}
+    <p id="problem" role="alert">${state.problem}</p>
+    <button
+      type="button"
+      class="button plain square"
+      data-act="dismiss"
+      aria-label="${word("close")}"
+    >
+      ${icon("close")}
+    </button>
+  </div>`;
+}
+
+/** @param {string} text */
+function announcement(text) {
+  return html`<p class="visually-hidden" role="status" data-key="announcement">${text}</p>`;
+}
+
+/**
+ * Returns the button that opens the panel where that is not always visible.
+ * @param {string} label
+ */
+function settingsButton(label) {
+  return html`<button type="button" id="settings" class="button secondary" aria-label="${label}">
+    ${icon("sliders")} <span>${label}</span>
+  </button>`;
+}
+
+/** Returns the button for another photo. On a phone on its side, the top bar has no room for it. */
+function replaceButton() {
+  return html`<button
+    type="button"
+    class="button secondary square replace"
+    data-act="replace"
+    aria-label="${word("replace")}"
+  >
+    ${icon("replace")}
+  </button>`;
+}

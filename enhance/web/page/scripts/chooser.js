@@ -1,0 +1,219 @@
+// @ts-check
+// The page before there is a photo: the welcome, the drop box and the examples. During an upload,
+// the drop box shows its progress.
+
+import { draw, html, icon, onPress } from "./dom.js";
+
+import { chooseBatchFiles, choosePhoto } from "./files.js";
+import { percentOf, progressBar, wholeSeconds } from "./progress.js";
+import { cancelUpload, chooseFiles, onChange, removeFile, retryFile, state } from "./store.js";
+import { pictureOf } from "./thumbnails.js";
+import { isArrived, shareOf, uploadOf } from "./upload_progress.js";
+import { assetAddress, constants, formatBytes, formatNumber, formatPixels, word } from "./words.js";
+
+/** @typedef {import("./state.js").ChosenFile} ChosenFile */
+
+/** The files of the examples, with their names on the page. */
+const EXAMPLES = {
+  astronaut: () => word("example_astronaut"),
+  cat: () => word("example_cat"),
+  coffee: () => word("example_coffee"),
+};
+
+/** @param {Element} element */
+export function mountChooser(element) {
+  onPress(element, {
+    choose: () => (state.tab === "batch" ? chooseBatchFiles() : choosePhoto()),
+    example: (button) => chooseExample(button.dataset.name ?? ""),
+    cancel: cancelUploads,
+    remove: (button) => removeFile(button.dataset.id ?? ""),
+    retry: (button) => retryFile(button.dataset.id ?? ""),
+  });
+  const show = () => draw(element, state.tab === "batch" ? batchChooser() : photoChooser());
+  onChange(show);
+  show();
+}
+
+/**
+ * Chooses an example like any other file.
+ * @param {string} name
+ */
+async function chooseExample(name) {
+  const response = await fetch(assetAddress(`examples/${name}.jpg`));
+  chooseFiles([new File([await response.blob()], `${name}.jpg`, { type: "image/jpeg" })]);
+}
+
+/** Ends the uploads. The photos that have arrived stay in the batch. */
+function cancelUploads() {
+  if (state.tab === "single") return cancelUpload();
+  for (const { id, path } of state.batch.files) if (path === null) removeFile(id);
+}
+
+function photoChooser() {
+  const { file } = state;
+  const content = file ? photoUpload(file) : photoChoice();
+  return chooser(word("welcome_head"), word("welcome_text"), content);
+}
+
+function photoChoice() {
+  return html`${dropBox(word("upload_here"), word("upload_choose"))} ${examples()}`;
+}
+
+function batchChooser() {
+  const { files } = state.batch;
+  const choice = dropBox(word("batch_files_here"), word("batch_files_choose"));
+  return chooser(word("batch"), word("batch_text"), files.length ? batchUpload(files) : choice);
+}
+
+/**
+ * @param {string} title
+ * @param {string} lead
+ * @param {import("./dom.js").Html} content
+ */
+function chooser(title, lead, content) {
+  return html`<div class="choice">
+    <div class="welcome">
+      <h1>${title}</h1>
+      <p class="lead">${lead}</p>
+      ${problem()} ${content}
+    </div>
+    <footer class="caption">
+      <span>${word("examples_credit")}</span>
+      <a href="?view=api">API</a>
+    </footer>
+  </div>`;
+}
+
+/** Why something could not be done. While a photo is on the stage, the bar shows it. */
+function problem() {
+  return state.problem && html`<p id="problem" class="problem" role="alert">${state.problem}</p>`;
+}
+
+/**
+ * The whole box opens the dialog. For the keyboard it contains a button.
+ * @param {string} invitation
+ * @param {string} button
+ */
+function dropBox(invitation, button) {
+  return html`<div class="drop" data-act="choose">
+    ${icon("photo")}
+    <p class="invitation">${invitation}</p>
+    <button type="button" id="choose" class="button primary">${button}</button>
+    <p class="caption">${limits()}</p>
+  </div>`;
+}
+
+function limits() {
+  const { pixels, bytes } = constants.limits;
+  const megabytes = formatNumber(Math.floor(bytes / 1e6));
+  return word("upload_hint", { pixels: formatPixels(pixels), megabytes });
+}
+
+function examples() {
+  const buttons = Object.entries(EXAMPLES).map(
+    ([name, text]) =>
+      html`<button type="button" class="example" data-act="example" data-name="${name}">
+        <img src="${assetAddress(`examples/cards/${name}.jpg`)}" alt="" draggable="false" />
+        <span>${text()}</span>
+      </button>`,
+  );
+  return html`<p class="caption">${word("examples")}</p>
+    <div class="examples">${buttons}</div>`;
+}
+
+/** @param {ChosenFile} file */
+function photoUpload(file) {
+  const upload = uploadOf([file]);
+  const { name } = file;
+  const title = word("upload_of", { name, percent: percentOf(upload.share) });
+  return html`<div class="drop uploading">
+    ${picture(file)}
+    <p class="invitation">${title}</p>
+    ${progressBar(upload.share, word("uploading", { name }))}
+    <p class="caption">${uploadText(upload)}</p>
+    <button type="button" class="button secondary" data-act="cancel">${word("cancel")}</button>
+  </div>`;
+}
+
+/** @param {ChosenFile[]} files */
+function batchUpload(files) {
+  const upload = uploadOf(files);
+  const title = word("upload_of_many", { n: files.length, percent: percentOf(upload.share) });
+  return html`<div class="uploads">
+      <div class="uploads-head">
+        <div>
+          <p class="invitation">${title}</p>
+          <p class="caption">${uploadText(upload)}</p>
+        </div>
+        <button type="button" class="button secondary" data-act="cancel">${word("cancel")}</button>
+      </div>
+      ${progressBar(upload.share, title)}
+      <ul>
+        ${files.map(uploadRow)}
+      </ul>
+    </div>
+    <p class="caption">${word("upload_more")}</p>`;
+}
+
+/** @param {ChosenFile} file */
+function uploadRow(file) {
+  const { name } = file;
+  const error = file.upload?.error;
+  const about = error ? html`<span class="error">${error}</span>` : formatBytes(file.bytes);
+  return html`<li data-key="${file.id}">
+    ${picture(file)}
+    <p>${name}<span class="caption">${about}</span></p>
+    ${rowState(file)}
+    <button
+      type="button"
+      class="button plain square"
+      data-act="remove"
+      data-id="${file.id}"
+      aria-label="${word("remove_file", { name })}"
+    >
+      ${icon("close")}
+    </button>
+  </li>`;
+}
+
+/** @param {ChosenFile} file */
+function rowState(file) {
+  if (isArrived(file)) {
+    return html`<span class="arrived" role="img" aria-label="${word("uploaded")}">
+      ${icon("check")}
+    </span>`;
+  }
+  if (file.upload?.error) {
+    return html`<button
+      type="button"
+      class="button secondary"
+      data-act="retry"
+      data-id="${file.id}"
+    >
+      ${word("try_again")}
+    </button>`;
+  }
+  const share = shareOf(file);
+  if (!share) return html`<span class="caption">${word("state_waiting")}</span>`;
+  const { name } = file;
+  return html`${progressBar(share, word("uploading", { name }))}
+    <span class="percent">${word("share_done", { percent: percentOf(share) })}</span>`;
+}
+
+/** @param {ChosenFile} file */
+function picture(file) {
+  const address = pictureOf(file);
+  return html`<span class="picture">
+    ${icon("photo")} ${address && html`<img src="${address}" alt="" draggable="false" />`}
+  </span>`;
+}
+
+/** Returns bytes in megabytes, with a decimal if there are few. @param {number} bytes */
+const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
+
+/** @param {ReturnType<typeof uploadOf>} upload */
+function uploadText(upload) {
+  const values = { done: megabytes(upload.sent), total: megabytes(upload.bytes) };
+  if (upload.seconds === null) return word("upload_bytes", values);
+  return word("upload_bytes_left", { ...values, time: wholeSeconds(upload.seconds) });
+}

@@ -1,0 +1,185 @@
+// @ts-check
+// The facts of the photo or of its result: a line in the bar, and all of them under More.
+
+import { html } from "./dom.js";
+import { gradeName, gradeOf } from "./fidelity.js";
+import { isResultCurrent, photoOf, resultOf } from "./state.js";
+import {
+  constants,
+  formatBytes,
+  formatDuration,
+  formatNumber,
+  formatPixels,
+  nameOf,
+  word,
+} from "./words.js";
+
+/** @typedef {import("./state.js").Plan} Plan */
+/** @typedef {import("./state.js").Result} Result */
+/** @typedef {import("./state.js").State} State */
+/** @typedef {{ label: string, value: string }} Fact */
+
+const CM_PER_INCH = 2.54;
+
+/** Lower resolutions, which cameras write into their files, have no meaning for a print. */
+const LEAST_DPI = 300;
+
+/**
+ * Returns the line of facts of the current photo or result, with a button for all facts.
+ * @param {State} state
+ */
+export function factsLine(state) {
+  const plan = photoOf(state);
+  if (!plan) return null;
+  const result = isResultCurrent(state) ? resultOf(state) : null;
+  const main = mainFacts(state, plan, result);
+  const others = result ? resultFacts(state, result) : photoFacts(state, plan);
+  return html`<div class="facts-line">
+      <dl id="facts">${main.map(fact)}</dl>
+      <button type="button" class="button plain" popovertarget="all-facts">${word("more")}</button>
+    </div>
+    <dl id="all-facts" popover>${[...main, ...others].map(fact)}</dl>`;
+}
+
+/** @param {Fact} fact */
+function fact({ label, value }) {
+  return html`<div>
+    <dt>${label}</dt>
+    <dd title="${value}">${value}</dd>
+  </div>`;
+}
+
+/**
+ * @param {State} state
+ * @param {Plan} plan
+ * @param {Result | null} result
+ */
+function mainFacts(state, plan, result) {
+  const { photo } = plan;
+  const file = result ? result.download.name : photo.name;
+  /** @type {Fact[]} */
+  const found = [{ label: word("fact_name"), value: file }];
+  if (!result) found.push({ label: word("fact_size"), value: photoSize(photo) });
+  found.push(printSize(plan, result));
+  if (photo.has_location) {
+    found.push({ label: word("fact_location"), value: location(state, result) });
+  }
+  return found;
+}
+
+/**
+ * @param {number} width
+ * @param {number} height
+ */
+export function pixelSize(width, height) {
+  return word("size_in_pixels", { width: formatNumber(width), height: formatNumber(height) });
+}
+
+/** @param {Plan["photo"]} photo */
+function photoSize({ width, height }) {
+  const size = pixelSize(width, height);
+  const pixels = width * height;
+  return pixels < 1e6 ? size : word("photo_size", { size, pixels: formatPixels(pixels) });
+}
+
+/**
+ * @param {Plan} plan
+ * @param {Result | null} result
+ */
+function printSize(plan, result) {
+  const { width, height } = result ? result.info.output : plan.result;
+  const dpi = plan.settings.dpi ?? Math.max(Math.round(plan.photo.dpi ?? 0), LEAST_DPI);
+  const side = (/** @type {number} */ pixels) => ((CM_PER_INCH * pixels) / dpi).toFixed(1);
+  const size = { width: side(width), height: side(height) };
+  return { label: word("fact_print", { dpi }), value: word("print_size_short", size) };
+}
+
+/**
+ * @param {State} state
+ * @param {Result | null} result
+ */
+function location(state, result) {
+  const isKept = (result ?? state).encoding.metadata === "keep";
+  if (result) return isKept ? word("location_kept") : word("location_removed");
+  return isKept ? word("location_in_photo") : word("location_will_be_removed");
+}
+
+/**
+ * Returns the licence of a preset as a fact, if it has a model.
+ * @param {State} state
+ * @param {string} preset
+ */
+function licence(state, preset) {
+  const text = state.presets.find(({ name }) => name === preset)?.licence;
+  return text ? [{ label: nameOf("preset", preset), value: text }] : [];
+}
+
+/**
+ * @param {State} state
+ * @param {Plan} plan
+ */
+function photoFacts(state, { photo, result, settings }) {
+  const { format, frames, bits, orientation } = photo;
+  const depth = photo.has_alpha ? word("bits_alpha", { bits }) : word("bits", { bits });
+  const turned = orientation === 1 ? word("upright") : word("turned", { orientation });
+  const container = frames > 1 ? word("frames", { format, frames }) : format;
+  return [
+    { label: word("fact_result"), value: pixelSize(result.width, result.height) },
+    { label: word("format"), value: container },
+    { label: word("fact_depth"), value: depth },
+    { label: word("fact_profile"), value: photo.profile ?? word("no_profile") },
+    { label: word("fact_disk"), value: formatBytes(photo.bytes) },
+    { label: word("fact_orientation"), value: turned },
+    ...licence(state, settings.preset),
+  ];
+}
+
+/**
+ * @param {State} state
+ * @param {Result} result
+ */
+function resultFacts(state, { info, encoding, download }) {
+  const { input, output, model, device, precision } = info;
+  const grade = gradeOf(info);
+  const size = pixelSize(input.width, input.height);
+  const source = [input.name, size, formatBytes(input.bytes)].join(" · ");
+  const facts = [
+    { label: word("fact_result"), value: pixelSize(output.width, output.height) },
+    { label: word("format"), value: fileText(encoding.format, download.bytes) },
+    { label: word("row_input"), value: source },
+    { label: word("row_time"), value: times(info.seconds) },
+    { label: word("row_device"), value: word("row_device_of", { device, precision }) },
+    { label: word("row_model"), value: word("row_model_of", model) },
+    { label: word("row_source"), value: model.source },
+    ...licence(state, info.preset),
+    { label: word("row_signature"), value: info.signature },
+    { label: word("row_task"), value: info.task_id },
+  ];
+  if (grade) facts.splice(3, 0, { label: word("fidelity"), value: gradeName(grade) });
+  return facts;
+}
+
+/**
+ * Returns a format with the size of a file, for example "PNG, 148 MB".
+ * @param {string} format
+ * @param {number} bytes
+ */
+export function fileText(format, bytes) {
+  const { name } = constants.formats[format];
+  return word("format_size", { format: name, size: formatBytes(bytes) });
+}
+
+/** @param {Record<string, number>} seconds */
+function times(seconds) {
+  const texts = Object.entries(seconds).map(([step, time]) => [step, measuredTime(time)]);
+  return word("row_times", Object.fromEntries(texts));
+}
+
+/**
+ * Returns a measured time, with decimals if it is short.
+ * @param {number} seconds
+ */
+function measuredTime(seconds) {
+  if (seconds >= 100) return formatDuration(seconds);
+  return word("seconds", { n: seconds.toFixed(seconds < 1 ? 2 : 1) });
+}

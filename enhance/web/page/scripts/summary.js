@@ -1,0 +1,86 @@
+// @ts-check
+// The summary of a result at the top of the panel.
+
+import { draw, html, icon, onPress } from "./dom.js";
+import { fileText, pixelSize } from "./facts.js";
+import { GRADES, gradeName, gradeOf } from "./fidelity.js";
+import { wholeSeconds } from "./progress.js";
+import { showPlace } from "./stage.js";
+import { isResultCurrent, resultOf } from "./state.js";
+import { onChange, state } from "./store.js";
+import { constants, nameOf, word } from "./words.js";
+
+/** @typedef {import("./state.js").Result} Result */
+
+/** @param {Element} element */
+export function mountSummary(element) {
+  onPress(element, {
+    place: () => {
+      const [x, y] = resultOf(state)?.info.fidelity_worst_place ?? [];
+      showPlace(x, y);
+    },
+  });
+  onChange(() => {
+    const result = isResultCurrent(state) ? resultOf(state) : null;
+    draw(element, result ? summary(result) : html``);
+  });
+}
+
+/** @param {Result} result */
+function summary({ info, encoding, download }) {
+  const { output, seconds, auto, preset } = info;
+  const file = fileText(encoding.format, download.bytes);
+  const byAuto = { file, preset: nameOf("preset", preset) };
+  return html`<div class="summary">
+    <section>
+      <p class="done">
+        ${icon("check")} <b>${word("done_in", { time: wholeSeconds(seconds.total) })}</b>
+      </p>
+      <p class="size">${pixelSize(output.width, output.height)}</p>
+      <p class="caption">${auto ? word("done_by_auto", byAuto) : file}</p>
+      ${notes(output.notes ?? [], encoding.format)}
+    </section>
+    ${fidelity(info)}
+    <p class="caption">${word("result_stays")}</p>
+  </div>`;
+}
+
+/**
+ * Returns what the file does not contain.
+ * @param {string[]} keys
+ * @param {string} format
+ */
+function notes(keys, format) {
+  const { name } = constants.formats[format];
+  return keys.map(
+    (key) => html`<p class="caption">${nameOf("note", key).replace("{format}", name)}</p>`,
+  );
+}
+
+/** @param {any} info */
+function fidelity(info) {
+  const grade = gradeOf(info);
+  if (!grade) return null;
+  const filled = GRADES.indexOf(grade) + 1;
+  const bars = GRADES.map((_, place) => html`<i class="${place < filled && "filled"}"></i>`);
+  return html`<section>
+    <p class="grade"><b>${word("fidelity")}</b> <b>${gradeName(grade)}</b></p>
+    <div class="meter" aria-hidden="true">${bars}</div>
+    <p>${nameOf("fidelity_about", grade)}</p>
+    ${info.fidelity_worst_place && place()}
+  </section>`;
+}
+
+function place() {
+  return html`<p class="place">
+    <span class="caption">${word("worst_place")}</span>
+    <button
+      type="button"
+      class="button quiet"
+      data-act="place"
+      aria-label="${word("show_worst_place")}"
+    >
+      ${word("show_place")}
+    </button>
+  </p>`;
+}

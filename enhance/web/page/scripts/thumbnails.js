@@ -1,0 +1,32 @@
+// @ts-check
+// The pictures of files that are still in the page.
+
+/** @type {Map<string, string>} */
+const addresses = new Map();
+
+/**
+ * Returns the address of the picture of a file, or null after a reload, when the page no longer has
+ * the file.
+ * @param {{ id: string, blob: File | null }} file
+ */
+export function pictureOf({ id, blob }) {
+  if (!blob) return null;
+  const known = addresses.get(id);
+  if (known) return known;
+  const address = URL.createObjectURL(blob);
+  addresses.set(id, address);
+  return address;
+}
+
+/**
+ * Releases the pictures of all other files.
+ * @param {{ id: string }[]} files
+ */
+export function keepPictures(files) {
+  const kept = new Set(files.map((file) => file.id));
+  for (const [id, address] of addresses) {
+    if (kept.has(id)) continue;
+    URL.revokeObjectURL(address);
+    addresses.delete(id);
+  }
+}
