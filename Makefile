@@ -1,6 +1,6 @@
 # make run        install everything and serve the page on port 7860
 # make test       install everything and run the tests; PYTEST=tests/unit runs some of them
-# make check      lint, format, types, known vulnerabilities
+# make check      lint, format, types, known vulnerabilities; also of the page's scripts
 # make long       the tests that `make test` omits: fuzz, soak, page states, Ray, extreme sizes, more photos
 # make fuzz       damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
 # make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20"
@@ -43,6 +43,7 @@ check: .venv/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/python -m tests.javascript
 	$(BIN)/python -m tests.audit
 
 fuzz: SECONDS ?= 1800

@@ -38,7 +38,7 @@ afterChange(() => {
   if (wanted === last) return;
   last = wanted;
   clearTimeout(timer);
-  timer = Number(setTimeout(request, IDLE_MS));
+  timer = setTimeout(request, IDLE_MS);
 });
 
 /** Requests what is missing without waiting for more changes. */

@@ -16,7 +16,7 @@ const SAVE_MS = 300;
 
 let timer = 0;
 afterChange(() => {
-  timer ||= Number(setTimeout(save, SAVE_MS));
+  timer ||= setTimeout(save, SAVE_MS);
 });
 
 /** Saves the state now. */
