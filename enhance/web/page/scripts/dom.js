@@ -142,6 +142,9 @@ export function onPress(element, actions) {
 }
 
 const ICONS = {
+  alert: "M12 8v4.5M12 16v.01M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Z",
+  clock: "M12 7.5V12l3 2M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Z",
+  down: "m6 9 6 6 6-6",
   check: "m5 12.5 4.5 4.5L19 7.5",
   chevron: "m9 6 6 6-6 6",
   divider: "m9 7-5 5 5 5M15 7l5 5-5 5",

@@ -1,0 +1,113 @@
+// @ts-check
+// The native controls of Gradio. The state decides what they show, and one event sets those that
+// show something else.
+import { onChange, set, state } from "./store.js";
+import { photoOf, valueOf } from "./state.js";
+import { constants, word } from "./words.js";
+
+/** @typedef {import("./state.js").State} State */
+
+const UNCHANGED = { __type__: "update" };
+
+/** What each control shows, as JSON, by its name. */
+const shown = new Map();
+
+/**
+ * Remembers what the user has set, and changes the state.
+ * @param {string} name
+ * @param {any} value
+ */
+export function changeControl(name, value) {
+  shown.set(name, JSON.stringify({ ...appearanceOf(state, name), value }));
+  set(name, value);
+}
+
+/**
+ * Returns what Gradio has to change at the controls of these names.
+ * @param {string[]} names
+ */
+export function controlUpdates(names) {
+  return names.map((name) => {
+    const wanted = appearanceOf(state, name);
+    if (!isToChange(name, wanted)) return UNCHANGED;
+    shown.set(name, JSON.stringify(wanted));
+    return { ...wanted, ...UNCHANGED };
+  });
+}
+
+/**
+ * Sets the controls after changes of the state.
+ * @param {(event: string) => void} trigger
+ */
+export function followState(trigger) {
+  onChange((state) => {
+    const names = [...shown.keys()];
+    const isApplied = names.length > 0;
+    if (!isApplied || names.some((name) => isToChange(name, appearanceOf(state, name)))) {
+      trigger("apply");
+    }
+  });
+}
+
+/**
+ * @param {string} name
+ * @param {{ value: any }} wanted
+ */
+function isToChange(name, wanted) {
+  if (!shown.has(name)) return true;
+  return wanted.value !== undefined && JSON.stringify(wanted) !== shown.get(name);
+}
+
+/**
+ * Returns what a control shows, and whether the user can change it.
+ * @param {State} state
+ * @param {string} name
+ * @returns {{ value: any, interactive?: boolean, info?: string }}
+ */
+function appearanceOf(state, name) {
+  const value = shownValue(state, name);
+  if (name === "denoise") return { value, ...denoiseOf(state) };
+  const isTuning = (constants.ranges[name]?.neutral ?? null) !== null;
+  if (!isTuning) return { value };
+  return { value, interactive: shownValue(state, "tuning") !== false };
+}
+
+/** @param {State} state */
+function denoiseOf(state) {
+  const isFixed = Boolean(presetInfo(state, effectivePreset(state))?.denoise_is_fixed);
+  const info = isFixed ? word("denoise_fixed") : word("denoise_info");
+  return { interactive: !isFixed, info };
+}
+
+/**
+ * Returns the value of a control. Until the plan of another preset has arrived, it is that with
+ * which the preset starts.
+ * @param {State} state
+ * @param {string} name
+ */
+function shownValue(state, name) {
+  const value = valueOf(state, name);
+  const plan = photoOf(state);
+  const preset = effectivePreset(state);
+  const isOfPreset = name in (plan?.settings ?? {}) && !(name in state.changed);
+  if (!isOfPreset || plan?.settings.preset === preset) return value;
+  return presetInfo(state, preset)?.settings[name] ?? value;
+}
+
+/**
+ * Returns the preset that is used: the chosen one, or that which Auto has selected.
+ * @param {State} state
+ */
+export function effectivePreset(state) {
+  if (state.preset !== "auto") return state.preset;
+  return photoOf(state)?.auto.preset ?? "auto";
+}
+
+/**
+ * Returns what /presets has answered about a preset.
+ * @param {State} state
+ * @param {string} name
+ */
+export function presetInfo(state, name) {
+  return state.presets.find((preset) => preset.name === name) ?? null;
+}

@@ -1,0 +1,173 @@
+// @ts-check
+// Notices under the controls that they are about: what is not possible, what would be better, and
+// what the controls mean. A notice has a button for each solution.
+import { draw, html, icon, onPress } from "./dom.js";
+import { isPlanned, photoOf, SIZE_SETTINGS } from "./state.js";
+import { applyValues, onChange, set, state } from "./store.js";
+import { formatNumber, nameOf, word } from "./words.js";
+
+/** @typedef {import("./state.js").State} State */
+/** @typedef {import("./state.js").Advice} Advice */
+
+const FORMAT_SETTINGS = ["format", "quality", "metadata", "background"];
+const CM_PER_INCH = 2.54;
+
+/**
+ * Returns the place of a piece of advice: that of the controls which its solutions change.
+ * @param {Advice} advice
+ */
+function placeOf(advice) {
+  const names = Object.keys(advice.solutions[0]?.values ?? {});
+  if (names.some((name) => SIZE_SETTINGS.includes(name))) return "size";
+  if (names.some((name) => FORMAT_SETTINGS.includes(name))) return "format";
+  return "preset";
+}
+
+/**
+ * Returns the notices of a place: what is not possible first.
+ * @param {State} state
+ * @param {string} place
+ */
+function noticesOf(state, place) {
+  const plan = photoOf(state);
+  if (!plan || !isPlanned(state)) return [];
+  const problems = plan.problem ? [{ advice: plan.problem, isProblem: true }] : [];
+  const tips = (plan.tips ?? []).map((advice) => ({ advice, isProblem: false }));
+  return [...problems, ...tips].filter(({ advice }) => placeOf(advice) === place);
+}
+
+/**
+ * Returns the HTML of a notice. Only the text is announced, not the buttons.
+ * @param {{ advice: Advice, isProblem: boolean }} notice
+ * @param {string} place
+ * @param {number} number
+ */
+function noticeHtml({ advice, isProblem }, place, number) {
+  const kind = isProblem ? "danger" : "warning";
+  const buttons = advice.solutions.map(
+    ({ text }, solution) =>
+      html`<button
+        type="button"
+        class="button secondary"
+        data-act="solve"
+        data-notice="${number}"
+        data-solution="${solution}"
+      >
+        ${text}
+      </button>`,
+  );
+  return html`<div class="notice ${kind}" data-key="${place}-${number}">
+    ${icon(isProblem ? "alert" : "clock")}
+    <div id="${place}-notice-${number}" role="${isProblem ? "alert" : "status"}">
+      ${advice.text}
+    </div>
+    ${buttons.length > 0 && html`<div class="actions">${buttons}</div>`}
+  </div>`;
+}
+
+/**
+ * Shows the notices of a place, after its caption.
+ * @param {HTMLElement} element
+ * @param {string} place
+ * @param {(state: State) => unknown} captionOf
+ */
+function showNotices(element, place, captionOf) {
+  onPress(element, {
+    solve: ({ dataset }) => {
+      const notice = noticesOf(state, place)[Number(dataset.notice)];
+      const solution = notice?.advice.solutions[Number(dataset.solution)];
+      if (!solution) return;
+      applyValues(solution.values);
+      focusSoon(() => controlOf(state, place));
+    },
+    "remove-location": () => {
+      set("metadata", "no-location");
+      focusSoon(() => controlOf(state, place));
+    },
+  });
+  onChange((state) => {
+    const notices = noticesOf(state, place);
+    draw(
+      element,
+      html`${captionOf(state)}${notices.map((one, number) => noticeHtml(one, place, number))}`,
+    );
+    markRefused(state, place, notices[0]?.isProblem ? `${place}-notice-0` : null);
+  });
+}
+
+/**
+ * Returns the field that a notice of a place is about.
+ * @param {State} state
+ * @param {string} place
+ * @returns {HTMLElement | null}
+ */
+function controlOf(state, place) {
+  const { kind, by } = state.size;
+  const size = { custom: `#${by} input`, print: "#dpi input" }[kind] ?? "#size input:checked";
+  const preset = "#presets input:checked";
+  return document.querySelector({ size, preset, format: "#format input" }[place] ?? preset);
+}
+
+/**
+ * Moves the focus after the next changes of the page: the solution shows other controls.
+ * @param {() => HTMLElement | null} find
+ */
+function focusSoon(find) {
+  requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus()));
+}
+
+/**
+ * Marks the field of a place as wrong, with the notice as its description.
+ * @param {State} state
+ * @param {string} place
+ * @param {string | null} notice the id of the notice; null if nothing is wrong
+ */
+function markRefused(state, place, notice) {
+  const field = notice && controlOf(state, place);
+  for (const old of document.querySelectorAll(`#panel [aria-describedby^="${place}-notice-"]`)) {
+    if (old === field) continue;
+    old.removeAttribute("aria-invalid");
+    old.removeAttribute("aria-describedby");
+  }
+  if (!field) return;
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", notice);
+}
+
+/** @param {State} state */
+function sizeCaption(state) {
+  if (state.size.kind === "web") {
+    return html`<p class="caption">${word("long_side_of", { pixels: formatNumber(2048) })}</p>`;
+  }
+  const plan = photoOf(state);
+  if (state.size.kind !== "print" || !plan || !isPlanned(state) || plan.problem) return null;
+  const centimetres = (/** @type {number} */ pixels) =>
+    ((pixels / (state.size.dpi ?? 300)) * CM_PER_INCH).toFixed(1);
+  const sides = {
+    width: centimetres(plan.result.width),
+    height: centimetres(plan.result.height),
+  };
+  return html`<p class="caption">${word("printed_at", sides)}</p>`;
+}
+
+/** @param {State} state */
+function locationLine(state) {
+  if (!photoOf(state)?.photo.has_location) return null;
+  const isKept = state.encoding.metadata === "keep";
+  const button = html`<button type="button" class="button quiet" data-act="remove-location">
+    ${nameOf("metadata", "no-location")}
+  </button>`;
+  return html`<div class="location">
+    <span class="caption">${isKept ? word("location_in_photo") : word("location_leaves")}</span>
+    ${isKept && button}
+  </div>`;
+}
+
+/** @param {HTMLElement} element */
+export const mountSizeNotice = (element) => showNotices(element, "size", sizeCaption);
+
+/** @param {HTMLElement} element */
+export const mountPresetNotice = (element) => showNotices(element, "preset", () => null);
+
+/** @param {HTMLElement} element */
+export const mountFormatNotice = (element) => showNotices(element, "format", locationLine);

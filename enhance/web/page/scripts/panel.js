@@ -1,0 +1,103 @@
+// @ts-check
+// The panel: which of its controls are shown, the state of the sections that open in place, and
+// the settings of the next run.
+import { draw, html, onPress } from "./dom.js";
+import { effectivePreset, presetInfo } from "./native.js";
+import { isRunning, photoOf, settingsDiffer, valueOf } from "./state.js";
+import { onChange, startNow, state } from "./store.js";
+import { constants, nameOf, word } from "./words.js";
+
+/** @typedef {import("./state.js").State} State */
+
+const TITLES = {
+  tuning: () => word("apply_tuning"),
+  strength: () => word("strength"),
+  fidelity: () => word("fidelity"),
+  denoise: () => word("denoise"),
+  sharpen: () => word("sharpen"),
+  saturation: () => word("saturation"),
+  contrast: () => word("contrast"),
+  reduce: () => word("reduce"),
+};
+
+/** @param {State} state */
+function tuningSummary(state) {
+  const names = Object.keys(state.changed).filter((name) => name in TITLES);
+  if (names.length === 1) return word("tuning_changed", { names: TITLES[names[0]]() });
+  if (names.length > 1) return word("tuning_count", { n: names.length });
+  return state.preset === "auto" ? word("tuning_of_auto") : word("tuning_of_preset");
+}
+
+/**
+ * Marks the panel with what decides which controls are shown.
+ * @param {State} state
+ */
+function markPanel(state) {
+  const panel = document.getElementById("panel");
+  if (!panel) return;
+  const { size, encoding, batch } = state;
+  const format = constants.formats[encoding.format];
+  const plans = state.tab === "single" ? [photoOf(state)] : batch.files.map(({ path }) => state.photos[path ?? ""]);
+  const hasAlpha = plans.some((plan) => plan?.photo.has_alpha);
+  const isPrint = size.kind === "print";
+  const shown = {
+    print: isPrint,
+    "own-paper": isPrint && !(size.paper in constants.papers),
+    custom: size.kind === "custom",
+    scale: size.kind === "custom" && size.by === "scale",
+    "long-side": size.kind === "custom" && size.by === "long_side",
+    megapixels: size.kind === "custom" && size.by === "megapixels",
+    quality: format.quality,
+    background: hasAlpha && !format.alpha,
+    denoise: Boolean(presetInfo(state, effectivePreset(state))?.denoises),
+    changed: Object.keys(state.changed).length > 0,
+  };
+  for (const [name, isShown] of Object.entries(shown)) panel.classList.toggle(`shows-${name}`, isShown);
+}
+
+/**
+ * Writes the state of a section that opens in place into its line.
+ * @param {string} id
+ * @param {string} summary
+ */
+function describeFold(id, summary) {
+  const button = document.querySelector(`#${id} > .label-wrap`);
+  if (button instanceof HTMLElement) button.dataset.state = summary;
+}
+
+/**
+ * Makes one group of the radio buttons of a control, which Gradio gives different names: arrow keys
+ * move within a group.
+ */
+function groupRadios() {
+  for (const group of document.querySelectorAll("#panel .segments")) {
+    for (const radio of group.querySelectorAll("input")) {
+      if (radio.name !== group.id) radio.name = group.id;
+    }
+  }
+}
+
+onChange((state) => {
+  markPanel(state);
+  describeFold("tuning-fold", tuningSummary(state));
+  describeFold("advanced-fold", `${word("tile")} ${valueOf(state, "tile") ?? ""}`);
+  groupRadios();
+});
+
+/** @param {HTMLElement} element */
+export function mountNextRun(element) {
+  onPress(element, { start: () => startNow() });
+  onChange((state) => {
+    const isNext = isRunning(state) && settingsDiffer(state);
+    const preset = state.run?.plan?.settings.preset ?? state.run?.settings.preset;
+    const sentence = word("next_run", { preset: nameOf("preset", preset ?? "") });
+    draw(
+      element,
+      html`${isNext &&
+      html`<p role="status">${sentence}</p>
+        <button type="button" class="button secondary" data-act="start">
+          ${word("start_new")}
+        </button>`}`,
+    );
+  });
+}

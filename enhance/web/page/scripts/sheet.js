@@ -1,0 +1,109 @@
+// @ts-check
+// The panel of a small screen: a drawer, or on a phone a sheet, which lies over the stage. The focus
+// stays in it and in the bar.
+import { draw, html, icon, onPress } from "./dom.js";
+import { change, onChange, state } from "./store.js";
+import { word } from "./words.js";
+
+/** A sheet that is dragged down so far closes. */
+const CLOSING_PX = 80;
+/** On a larger screen, the panel is beside the stage. */
+const large = matchMedia("(min-width: 1100px) and (min-height: 501px)");
+
+let isOpen = false;
+/** @type {HTMLElement | null} */
+let focusedBefore = null;
+
+const panelElement = () => /** @type {HTMLElement} */ (document.getElementById("panel"));
+const close = () => change({ isPanelOpen: false });
+
+/** @param {HTMLElement} element */
+export function mountGrip(element) {
+  onPress(element, { close });
+  element.addEventListener("pointerdown", drag);
+  draw(
+    element,
+    html`<div class="grip"><i></i></div>
+      <div class="drawer-head">
+        <span class="label">${word("settings")}</span>
+        <button
+          type="button"
+          class="button plain square"
+          data-act="close"
+          aria-label="${word("close")}"
+        >
+          ${icon("close")}
+        </button>
+      </div>`,
+  );
+}
+
+/**
+ * Moves the sheet with the finger.
+ * @param {PointerEvent} start
+ */
+function drag(start) {
+  const grip = /** @type {Element} */ (start.target).closest(".grip");
+  if (!grip) return;
+  const panel = panelElement();
+  const ending = new AbortController();
+  const distance = (/** @type {PointerEvent} */ { clientY }) =>
+    Math.max(0, clientY - start.clientY);
+  const end = (/** @type {PointerEvent} */ last) => {
+    ending.abort();
+    panel.style.translate = "";
+    panel.style.transition = "";
+    if (last.type === "pointerup" && distance(last) > CLOSING_PX) close();
+  };
+  grip.setPointerCapture(start.pointerId);
+  panel.style.transition = "none";
+  const move = (/** @type {Event} */ event) => {
+    panel.style.translate = `0 ${distance(/** @type {PointerEvent} */ (event))}px`;
+  };
+  grip.addEventListener("pointermove", move, ending);
+  for (const type of ["pointerup", "pointercancel"]) {
+    grip.addEventListener(type, (event) => end(/** @type {PointerEvent} */ (event)), ending);
+  }
+}
+
+/** Returns the parts of the page that cannot be used while the panel is open. */
+function otherParts() {
+  const parts = [...(document.getElementById("app")?.children ?? [])];
+  return parts.filter((part) => part.id !== "panel" && part.id !== "bar");
+}
+
+/** @param {boolean} isNowOpen */
+function showPanel(isNowOpen) {
+  const panel = panelElement();
+  if (!panel || isNowOpen === isOpen) return;
+  isOpen = isNowOpen;
+  document.body.dataset.panel = isOpen ? "open" : "closed";
+  for (const part of otherParts()) part.toggleAttribute("inert", isOpen);
+  if (isOpen) {
+    focusedBefore = /** @type {HTMLElement | null} */ (document.activeElement);
+    panel.setAttribute("role", "dialog");
+    panel.setAttribute("aria-label", word("settings"));
+    panel.tabIndex = -1;
+    panel.scrollTop = 0;
+    panel.focus({ preventScroll: true });
+    return;
+  }
+  panel.removeAttribute("role");
+  panel.removeAttribute("aria-label");
+  const isFocusInside = panel.contains(document.activeElement);
+  if (isFocusInside) focusedBefore?.focus({ preventScroll: true });
+}
+
+document.addEventListener("click", ({ target }) => {
+  if (!(target instanceof Element)) return;
+  if (target.closest("#settings")) change({ isPanelOpen: !state.isPanelOpen });
+  else if (isOpen && target.isConnected && !target.closest("#panel, #bar")) close();
+});
+document.addEventListener("keydown", (event) => {
+  // An open list of choices handles Escape itself.
+  if (event.key !== "Escape" || event.defaultPrevented || !isOpen) return;
+  event.preventDefault();
+  close();
+});
+large.addEventListener("change", close);
+onChange(({ isPanelOpen }) => showPanel(isPanelOpen));
