@@ -1,35 +1,204 @@
-"""The components of the page. Scripts draw the parts, and the controls are Gradio's."""
+"""The components of the page. Scripts draw its parts, and the controls are Gradio's.
+
+No event calls the server: the controls pass their values to the scripts, and one event sets the
+controls that the user has not changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
+
+from ...analysis.softness import REDUCTIONS
+from ...i18n import catalogue
+from ...images.metadata import CHOICES
+from ...output.formats import BACKGROUNDS, FORMATS, Encoding
+from ...settings import NEUTRAL, PAPERS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, SIZES, Settings
+from ..params import LIMITS, OWN_PRINT
 
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
+Controls = dict[str, Any]
+"""Controls by the names that the scripts have for them."""
+_SIZE_KINDS = ("2x", "4x", "web", "print", "custom")
+_STEPS = {"contrast": 0.01, "tile": 64, "quality": 1}
+_STEP = 0.05
 
 
 def build_page(texts: Texts, login: bool = False) -> None:
     """Build the page in the current `gr.Blocks`, with a button to log out if there is a `login`."""
     with gr.Column(elem_id="app"):
-        part("head")
-        part("chooser")
-        with gr.Row(elem_id="bench"):
-            part("list")
-            part("stage")
-            part("comparison")
-            with gr.Column(elem_id="panel", min_width=0):
-                part("summary")
-                part("size-notice")
-                part("presets")
-                part("preset-notice")
-                part("next-run")
-        part("bar")
-        part("recent")
+        _part("head")
+        _part("chooser")
+        _part("list")
+        with gr.Column(elem_id="viewer", min_width=0):
+            _part("stage")
+            _button(texts, "retry")
+            _part("comparison")
+        with gr.Column(elem_id="panel", min_width=0):
+            _part("grip")
+            _part("summary")
+            _build_settings(texts)
+            _part("next-run")
+        _part("bar")
+        _part("recent")
 
 
-def part(name: str) -> gr.HTML:
+def _build_settings(texts: Texts) -> None:
+    """Build the controls in the order of the panel, with their events."""
+    controls = _build_size(texts)
+    presets = _build_presets(texts)
+    controls |= _build_tuning(texts)
+    controls |= _build_format(texts)
+    controls |= _build_advanced(texts)
+    for name, control in controls.items():
+        _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
+    names = list(controls)
+    presets.apply(
+        None,
+        None,
+        [*controls.values()],
+        js=f"() => enhance.values({names})",
+        api_visibility="private",
+        trigger_mode="multiple",
+        show_progress="hidden",
+    )
+
+
+def _in_browser(event: Callable[..., Any], script: str, inputs: Iterable[Component] = ()) -> None:
+    event(None, [*inputs], None, js=script, api_visibility="private", show_progress="hidden")
+
+
+def _part(name: str) -> gr.HTML:
     """Build a part of the page that a script draws."""
     return gr.HTML(elem_id=name, js_on_load=f"enhance.mount('{name}', element, trigger)")
+
+
+def _button(texts: Texts, name: str) -> gr.Button:
+    button = gr.Button(texts(name.replace("-", "_")), elem_id=name)
+    _in_browser(button.click, f"() => enhance.press('{name}')")
+    return button
+
+
+def _section(name: str) -> gr.Column:
+    return gr.Column(elem_id=f"section-{name}", elem_classes="section", min_width=0)
+
+
+def _build_size(texts: Texts) -> Controls:
+    with _section("size"):
+        _part("size-title")
+        controls: Controls = {"kind": _choice(texts, "size", _SIZE_KINDS, "4x")}
+        kinds = [(texts(f"size_{name}"), name) for name in SIZES]
+        controls["by"] = _choice(texts, "by", kinds, SIZES[0], label=texts("size"))
+        for name, label in zip(SIZES, ("scale", "long_side", "size_megapixels"), strict=True):
+            controls[name] = _number(texts(label), name, None)
+        papers = [*PAPERS, OWN_PRINT]
+        controls["paper"] = _choice(texts, "paper", papers, papers[0])
+        with gr.Row(elem_id="print", equal_height=False):
+            for name in PRINT_SIDES:
+                controls[name] = _number(texts(name), name, None)
+            controls["dpi"] = _number(texts("dpi"), "dpi", PRINT_DPI)
+        _part("size-notice")
+    return controls
+
+
+def _build_presets(texts: Texts) -> gr.HTML:
+    with _section("preset"):
+        _part("preset-title")
+        _button(texts, "compare-presets")
+        presets = _part("presets")
+        _part("preset-notice")
+    return presets
+
+
+def _build_tuning(texts: Texts) -> Controls:
+    start = Settings(REFERENCE_PRESET).as_dict()
+    with _section("tuning"), gr.Accordion(texts("tuning"), open=False, elem_id="tuning-fold"):
+        info = texts("tuning_info")
+        controls: Controls = {"tuning": _switch(texts("apply_tuning"), "tuning", start["tuning"], info=info)}
+        for name in (*NEUTRAL, "denoise"):
+            controls[name] = _slider(texts, name, start[name])
+        reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
+        info = texts("reduce_info")
+        controls["reduce"] = _choice(texts, "reduce", reductions, 1, info=info)
+        _button(texts, "reset")
+    return controls
+
+
+def _build_format(texts: Texts) -> Controls:
+    start = Encoding()
+    with _section("format"):
+        _part("format-title")
+        with gr.Row(elem_id="files", equal_height=False):
+            formats = [(form.name, name) for name, form in FORMATS.items()]
+            controls: Controls = {
+                "format": _menu(texts, "format", formats, start.format),
+                "metadata": _menu(texts, "metadata", CHOICES, start.metadata),
+            }
+        _part("format-notice")
+        controls["quality"] = _slider(texts, "quality", start.quality)
+        controls["background"] = _choice(texts, "background", BACKGROUNDS, start.background)
+        controls["label"] = _switch(texts("add_label"), "label", start.label)
+        controls["largest"] = _switch(texts("largest"), "largest", True)
+    return controls
+
+
+def _build_advanced(texts: Texts) -> Controls:
+    with _section("advanced"), gr.Accordion(texts("advanced"), open=False, elem_id="advanced-fold"):
+        return {"tile": _slider(texts, "tile", Settings().tile)}
+
+
+def _number(label: Any, name: str, value: float | None) -> gr.Number:
+    precision = 0 if name in ("long_side", "dpi") else None
+    return gr.Number(value, label=label, elem_id=name, precision=precision, min_width=0, interactive=True)
+
+
+def _slider(texts: Texts, name: str, value: float) -> gr.Slider:
+    low, high = LIMITS[name]
+    return gr.Slider(
+        low,
+        high,
+        value=value,
+        step=_STEPS.get(name, _STEP),
+        label=texts(name),
+        info=texts(f"{name}_info") if f"{name}_info" in catalogue() else None,
+        elem_id=name,
+        buttons=[],
+        interactive=True,
+    )
+
+
+def _switch(label: Any, name: str, value: bool, **options: Any) -> gr.Checkbox:
+    return gr.Checkbox(value, label=label, elem_id=name, container=False, interactive=True, **options)
+
+
+def _choice(texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any) -> gr.Radio:
+    arguments = {"label": texts(name) if "label" not in options else None, **options}
+    return gr.Radio(
+        _pairs(texts, name, choices),
+        value=value,
+        elem_id=name,
+        elem_classes="segments",
+        interactive=True,
+        **arguments,
+    )
+
+
+def _menu(texts: Texts, name: str, choices: Iterable[Any], value: Any) -> gr.Dropdown:
+    return gr.Dropdown(
+        _pairs(texts, name, choices),
+        value=value,
+        label=texts(name),
+        elem_id=name,
+        filterable=False,
+        min_width=0,
+        interactive=True,
+    )
+
+
+def _pairs(texts: Texts, name: str, choices: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Return pairs of label and value. Values have the label of the key `name_value`."""
+    return [one if isinstance(one, tuple) else (texts(f"{name}_{one}"), one) for one in choices]

@@ -2,6 +2,7 @@
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
 import { watchConnection } from "./connection.js";
 import { watchFiles } from "./files.js";
+import { changeControl, controlUpdates } from "./native.js";
 import * as state from "./state.js";
 import * as store from "./store.js";
 import { watchTitle } from "./title.js";
@@ -13,9 +14,14 @@ const PARTS = {
   list: ["batch", "mountList"],
   stage: ["stage", "mountStage"],
   comparison: ["comparison", "mountComparison"],
-  "size-notice": ["panel", "mountSizeNotice"],
+  grip: ["sheet", "mountGrip"],
+  "size-title": ["folds", "mountSizeTitle"],
+  "size-notice": ["notices", "mountSizeNotice"],
+  "preset-title": ["folds", "mountPresetTitle"],
   presets: ["presets", "mountPresets"],
-  "preset-notice": ["panel", "mountPresetNotice"],
+  "preset-notice": ["notices", "mountPresetNotice"],
+  "format-title": ["folds", "mountFormatTitle"],
+  "format-notice": ["notices", "mountFormatNotice"],
   "next-run": ["panel", "mountNextRun"],
   summary: ["summary", "mountSummary"],
   bar: ["bar", "mountBar"],
@@ -35,14 +41,12 @@ async function mount(name, element, trigger) {
   module?.[mountPart]?.(element, trigger);
 }
 
-/**
- * Returns what the native controls of these names show. A control whose value is not known keeps
- * the one that it has.
- * @param {string[]} names
- */
-function values(names) {
-  return names.map((name) => state.valueOf(store.state, name) ?? { __type__: "update" });
-}
+/** What the native buttons of Gradio do. */
+const ACTIONS = {
+  retry: store.retryPreview,
+  reset: store.resetTuning,
+  "compare-presets": () => store.change({ isComparing: true }),
+};
 
 /** @param {import("./state.js").State} now */
 function markBody(now) {
@@ -57,8 +61,9 @@ function markBody(now) {
 /** What the components of Gradio call, and what tests read. */
 const page = {
   mount,
-  values,
-  set: store.set,
+  set: changeControl,
+  values: controlUpdates,
+  press: (/** @type {string} */ name) => ACTIONS[name](),
   state: store.state,
 };
 /** @type {any} */ (window).enhance = Object.assign(

@@ -37,7 +37,10 @@ function markPanel(state) {
   if (!panel) return;
   const { size, encoding, batch } = state;
   const format = constants.formats[encoding.format];
-  const plans = state.tab === "single" ? [photoOf(state)] : batch.files.map(({ path }) => state.photos[path ?? ""]);
+  const plans =
+    state.tab === "single"
+      ? [photoOf(state)]
+      : batch.files.map(({ path }) => state.photos[path ?? ""]);
   const hasAlpha = plans.some((plan) => plan?.photo.has_alpha);
   const isPrint = size.kind === "print";
   const shown = {
@@ -52,7 +55,8 @@ function markPanel(state) {
     denoise: Boolean(presetInfo(state, effectivePreset(state))?.denoises),
     changed: Object.keys(state.changed).length > 0,
   };
-  for (const [name, isShown] of Object.entries(shown)) panel.classList.toggle(`shows-${name}`, isShown);
+  for (const [name, isShown] of Object.entries(shown))
+    panel.classList.toggle(`shows-${name}`, isShown);
 }
 
 /**
@@ -93,11 +97,13 @@ export function mountNextRun(element) {
     const sentence = word("next_run", { preset: nameOf("preset", preset ?? "") });
     draw(
       element,
-      html`${isNext &&
-      html`<p role="status">${sentence}</p>
-        <button type="button" class="button secondary" data-act="start">
-          ${word("start_new")}
-        </button>`}`,
+      html`${
+        isNext &&
+        html`<p role="status">${sentence}</p>
+          <button type="button" class="button secondary" data-act="start">
+            ${word("start_new")}
+          </button>`
+      }`,
     );
   });
 }

@@ -146,7 +146,7 @@ function timeOf(state, preset) {
   const plan = photoOf(state);
   if (!preset.available) return word("not_installed_short");
   if (preset.name !== "auto") return plan?.presets?.[preset.name]?.text ?? "";
-  return state.preset === "auto" || state.tab === "batch" ? "" : plan?.auto.summary ?? "";
+  return state.preset === "auto" || state.tab === "batch" ? "" : (plan?.auto.summary ?? "");
 }
 
 /**

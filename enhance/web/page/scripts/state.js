@@ -136,6 +136,7 @@ import { constants } from "./words.js";
  * - `recent`: the last answer of /runs. `isRecentOpen`: its list is open. `recentProblem`: what could
  *   not be done with it. `forgotten`: the ids of removed entries, which an earlier answer can have.
  * - `isComparing`: the comparison of presets is in place of the stage. `comparison`: the last one.
+ * - `isPanelOpen`: the panel lies over the stage of a small screen.
  * - `requests`: the key of the request that each slot waits for.
  * @typedef {{
  *   tab: "single" | "batch", preset: string, size: Size, changed: Record<string, any>,
@@ -147,7 +148,7 @@ import { constants } from "./words.js";
  *   batch: Batch, presets: any[],
  *   recent: RecentEntry[] | null, isRecentOpen: boolean, recentProblem: string | null,
  *   forgotten: string[],
- *   isComparing: boolean, comparison: Comparison | null,
+ *   isComparing: boolean, comparison: Comparison | null, isPanelOpen: boolean,
  *   requests: Record<string, string>,
  * }} State
  */
@@ -195,6 +196,7 @@ export function newState() {
     recentProblem: null,
     forgotten: [],
     isComparing: false,
+    isPanelOpen: false,
     comparison: null,
     requests: {},
   };
