@@ -158,7 +158,7 @@ function locationLine(state) {
     ${nameOf("metadata", "no-location")}
   </button>`;
   return html`<div class="location">
-    <span class="caption">${isKept ? word("location_in_photo") : word("location_leaves")}</span>
+    <span class="caption">${isKept ? word("location_notice") : word("location_will_go")}</span>
     ${isKept && button}
   </div>`;
 }
