@@ -212,8 +212,9 @@ function picture(file) {
 const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
 
 /** @param {ReturnType<typeof uploadOf>} upload */
-function uploadText(upload) {
-  const values = { done: megabytes(upload.sent), total: megabytes(upload.bytes) };
-  if (upload.seconds === null) return word("upload_bytes", values);
-  return word("upload_bytes_left", { ...values, time: wholeSeconds(upload.seconds) });
+function uploadText({ bytes, sent, seconds }) {
+  if (bytes < 1e6) return formatBytes(bytes);
+  const values = { done: megabytes(sent), total: megabytes(bytes) };
+  if (seconds === null) return word("upload_bytes", values);
+  return word("upload_bytes_left", { ...values, time: wholeSeconds(seconds) });
 }
