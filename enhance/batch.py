@@ -286,7 +286,8 @@ class BatchRun:
         if is_beside:  # photo-4x.png, where the size can depend on what Auto chooses for the image
             image = self.enhancer.read(item.source, name=item.name)
             settings, _ = self.enhancer.resolve(image, item.settings or self.settings)
-            path = path.with_name(download_name(path.name, settings, path.suffix))
+            size = result_size(settings, image.height, image.width)
+            path = path.with_name(download_name(path.name, settings, size, path.suffix))
         for output in names.candidates(path, item.source):
             try:
                 if isinstance(names, RemoteNames):

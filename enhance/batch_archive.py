@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from .batch import Batch, Item
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
-from .info import settings_in
 from .output.names import UniqueNames
 from .settings import Settings
-from .store import download_name
+from .store import result_name
 
 if TYPE_CHECKING:
     from .report import Line
@@ -26,7 +25,7 @@ def archive_name(item: Item) -> str:
     """Return the name of a finished file in an archive: photo-4x.png for photo.jpg."""
     assert item.info
     assert item.result
-    return download_name(item.name, settings_in(item.info), item.result.suffix)
+    return result_name(item.info, item.result.suffix, item.name)
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:

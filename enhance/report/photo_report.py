@@ -35,7 +35,7 @@ from ..output.thumbnails import (
     whole_image,
 )
 from ..presets import licence_text
-from ..store import download_name
+from ..store import result_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
 _WHOLE_HEIGHT = 78.0
@@ -342,7 +342,7 @@ def _result_name(info: Info) -> str:
     """Return the file name of the result, or of the download if the file is in the store."""
     path = PurePath(info["output"]["path"])
     if _STORED_NAME.fullmatch(path.stem):
-        return download_name(info["input"]["name"], settings_in(info), path.suffix)
+        return result_name(info, path.suffix)
     return path.name
 
 

@@ -5,25 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..i18n import strip_direction_marks
+from ..images import Size
 from ..info import Info, settings_in
 from ..output.names import MAX_NAME_BYTES, shorten
 from ..settings import Settings, network_scale
 from .entries import Entry
 from .tasks import Reservation, TaskStore
 
-__all__ = ["Entry", "Reservation", "TaskStore", "download_name", "report_name"]
+__all__ = ["Entry", "Reservation", "TaskStore", "download_name", "report_name", "result_name"]
+
+_CM = 2.54
+"""The centimetres of an inch."""
 
 
-def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
+def result_name(info: Info, ending: str, name: str = "") -> str:
     """Return the file name of a download: photo-4x.png, photo-3000px.png, photo-12mp.png or
-    photo-30x20cm.png."""
+    photo-30x20cm.png.
+
+    `name` replaces the name of the input in `info`.
+    """
+    output = info["output"]
+    size = output["height"], output["width"]
+    return download_name(name or info["input"]["name"], settings_in(info), size, ending)
+
+
+def download_name(name: str, settings: Settings, pixels: Size, ending: str) -> str:
+    """Return the file name of a download whose size in `pixels` is (height, width).
+
+    A print is named by its size, which can be smaller than the paper.
+    """
     size = f"{settings.scale or network_scale(settings):.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"
     elif settings.megapixels is not None:
         size = f"{settings.megapixels:g}mp"
     elif settings.is_print:
-        size = "x".join(f"{side:g}" for side in (settings.print_width, settings.print_height) if side) + "cm"
+        height, width = (_CM * pixel / settings.resolution() for pixel in pixels)
+        size = f"{round(width, 1):g}x{round(height, 1):g}cm"
     tail = f"-{size}{ending}"
     stem = strip_direction_marks(Path(name).stem) or "image"
     return shorten(stem, MAX_NAME_BYTES - len(tail)) + tail
@@ -31,4 +49,4 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
 
 def report_name(info: Info) -> str:
     """Return the file name of a report: photo-4x-report.pdf for photo.jpg."""
-    return download_name(info["input"]["name"], settings_in(info), "-report.pdf")
+    return result_name(info, "-report.pdf")

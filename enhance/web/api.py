@@ -26,7 +26,7 @@ from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
 from ..preview import Preview
 from ..settings import SIZES
-from ..store import download_name, report_name
+from ..store import report_name, result_name
 from . import gradio_changes
 from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
@@ -110,7 +110,7 @@ class Endpoints:
 
                 job = services.start(request, "run", work, source)
                 result = yield from follow(job, request, progress)
-                name = download_name(result.info["input"]["name"], settings, encoding.file_format.ending)
+                name = result_name(result.info, encoding.file_format.ending)
                 file = path or services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(owner_of(request), result.info, encoding))
 

@@ -27,7 +27,7 @@ from ..i18n import DEFAULT_LANGUAGE, translate
 from ..info import Result
 from ..output.formats import FORMATS, Encoding
 from ..settings import Settings
-from ..store import download_name
+from ..store import result_name
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
 from .jobs import Job, listening
@@ -71,7 +71,7 @@ async def enhance_form(request: Request) -> Response:
                         return Response(status_code=499)
                     await anyio.sleep(_POLL_SECONDS)
                 result = job.result()
-            title = download_name(name, settings, encoding.file_format.ending)
+            title = result_name(result.info, encoding.file_format.ending, name)
             file = services.downloads.link(result.path, title)
         info = services.owners.remember(owner_of(client), result.info, encoding)
         return _response(request, file, info, encoding.media_type)

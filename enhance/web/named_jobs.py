@@ -48,7 +48,7 @@ from ..pipeline import Run
 from ..processes import this_process
 from ..scheduler import Ticket
 from ..settings import Settings
-from ..store import Entry, download_name
+from ..store import Entry, result_name
 from ..store.jobs import JobRequest, JobStore, StoredJob, id_of_file
 from .calls import RecordedError, status_of
 from .jobs import EventReader, Job
@@ -677,7 +677,7 @@ def _export_result(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
     with ExitStack() as hold:
         entry = entries[1]
         result = _exported(call, entry, hold)
-        name = download_name(entry.name, call.settings, call.encoding.file_format.ending)
+        name = result_name(result.info, call.encoding.file_format.ending, entry.name)
         file = call.services.downloads.link(result.path, name)
     return str(file), _visible_info(call, entry, result.info)
 

@@ -20,13 +20,13 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, StorageError, WeightsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
-from ..info import Info, Result, settings_in
+from ..info import Info, Result
 from ..output.formats import Encoding
 from ..output.resample import with_possible_size
 from ..presets import PresetInfo, with_installed_models
 from ..scheduler import Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
-from ..store import download_name
+from ..store import result_name
 from .addresses import Addresses, read_secret
 from .calls import Endpoint
 from .gradio_changes import blocks_of
@@ -89,7 +89,7 @@ class Services:
         png = self.enhancer.tasks.result_path(info["task_id"])
         with ExitStack() as hold:
             result = self.enhancer.export(Result(png, info, png), encoding, hold=hold)
-            return self.downloads.link(result.path, download_name(name, settings_in(info), encoding.file_format.ending))
+            return self.downloads.link(result.path, result_name(info, encoding.file_format.ending, name))
 
     def replace_missing_preset(self, session: Session) -> SettingsError | None:
         """Return an error if the session's preset was removed, after replacing it with the default preset."""

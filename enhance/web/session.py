@@ -18,12 +18,12 @@ from ..analysis import Analysis
 from ..batch import Batch, Item, plan
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts
-from ..info import Info, Result, settings_in
+from ..info import Info, Result
 from ..output.formats import Encoding
 from ..output.thumbnails import Thumbnail, save_for_screen
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, Settings
-from ..store import download_name
+from ..store import result_name
 from .batch.files import BatchFiles
 from .owners import Owner
 
@@ -231,7 +231,7 @@ class Session:
 
     def save_result(self, upload: Upload, overview: Thumbnail, icc: bytes | None, result: Result) -> PageResult:
         """Save the download with its final name and the whole result for the screen. Raises StorageError."""
-        download = self.new_path("result") / download_name(upload.facts.name, settings_in(result.info))
+        download = self.new_path("result") / result_name(result.info, ".png", upload.facts.name)
         with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)

@@ -27,7 +27,7 @@ from ..output.formats import FORMATS, notes_of
 from ..output.resample import result_size
 from ..presets import PresetInfo, has_fixed_denoise
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset, network_scale, scales
-from ..store import download_name
+from ..store import result_name
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import Card, Page
@@ -297,7 +297,7 @@ def _facts(call: Call) -> str:
         info, item = shown.info, session.batch_item
         speed = info["megapixels_per_second"]
         if item is None:
-            name = download_name(facts.name, settings_in(info), session.encoding.file_format.ending)
+            name = result_name(info, session.encoding.file_format.ending, facts.name)
         else:  # The batch assigns the name of its file.
             name = session.owner.files.results.get(item.key, item.source).name
         values |= {

@@ -49,8 +49,8 @@ def test_enhance_returns_the_pixels_of_the_network_and_the_info(site, client):
         ({"long_side": 75}, "sized-75px.png", (75, 50)),
         ({"megapixels": 0.0054}, "sized-0.0054mp.png", (90, 60)),
         ({"reduce": 4}, "sized-1x.png", (30, 20)),
-        ({"print_width": 1.016, "dpi": 150}, "sized-1.016cm.png", (60, 40)),
-        ({"print_width": 1.016, "print_height": 1.27, "dpi": 150}, "sized-1.016x1.27cm.png", (75, 50)),
+        ({"print_width": 1.016, "dpi": 150}, "sized-1x0.7cm.png", (60, 40)),
+        ({"print_width": 1.016, "print_height": 1.27, "dpi": 150}, "sized-1.3x0.8cm.png", (75, 50)),
     ],
 )
 def test_the_size_decides_the_name_and_a_preview_has_the_signature_of_the_run(site, client, given, name, size):

@@ -138,7 +138,7 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, op
     path = download(page, tmp_path)
     with Image.open(path) as file:
         exif = file.getexif()
-        assert (path.name, file.format, file.size) == ("DSC_0412-15.24x11.43cm.jpg", "JPEG", (900, 600))
+        assert (path.name, file.format, file.size) == ("DSC_0412-15.2x10.2cm.jpg", "JPEG", (900, 600))
         assert [round(one) for one in file.info["dpi"]] == [150, 150]
         assert (exif[MAKE], exif.get_ifd(GPS)) == ("Lantern", {})
         assert file.info["icc_profile"] == rgb_profile()
