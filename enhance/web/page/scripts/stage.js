@@ -100,6 +100,8 @@ class PhotoStage {
   liveImage = null;
   /** @type {[number, number] | null} */
   framed = null;
+  /** Where the photo was last enlarged, for a change from Fit to 1:1. @type {[number, number]} */
+  place = [0, 0];
   isMenuOpen = false;
   frame = 0;
   restTimer = 0;
@@ -183,7 +185,14 @@ class PhotoStage {
           true,
         ),
       fit: () => this.fit(),
-      actual: () => move((view, stage) => viewport.zoomAt(view, stage, 1), true),
+      actual: () => {
+        const [x, y] = this.place;
+        const isWhole = this.isWhole();
+        move((view, stage) => {
+          const from = isWhole ? { ...view, x, y } : view;
+          return viewport.zoomAt(from, stage, 1);
+        }, true);
+      },
       toggle: (point) => {
         if (!this.isWhole()) return this.fit();
         move((view, stage) => viewport.zoomAt(view, stage, 1, point), true);
@@ -323,6 +332,7 @@ class PhotoStage {
     this.stage = stage;
     if (last) this.view = viewport.adapt(last.view, last.stage, stage);
     else this.view = viewport.openingView(stage, scene.focus);
+    this.place = [scene.focus[0] * scene.photo.width, scene.focus[1] * scene.photo.height];
     this.shown = this.view;
     this.movement = null;
     this.rememberView();
@@ -330,6 +340,7 @@ class PhotoStage {
 
   rememberView() {
     if (!this.view || !this.stage || !this.scene) return;
+    if (!this.isWhole()) this.place = [this.view.x, this.view.y];
     this.views.delete(this.scene.file);
     this.views.set(this.scene.file, { view: this.view, stage: this.stage });
     const [oldest] = this.views.keys();
@@ -489,7 +500,7 @@ class PhotoStage {
     const properties = {
       "--above": Math.max(0, top),
       "--below": Math.max(0, below),
-      "--beside": isAligned ? Math.max(0, left) : 0,
+      "--beside": isAligned ? Math.max(0, left - viewport.MARGIN) : 0,
       "--corner-top": Math.max(0, top),
       "--corner-right": width > ALIGNED_WIDTH ? Math.max(0, right) : 0,
       ...this.markedLine(stage, shown),
