@@ -315,8 +315,15 @@ function announcement(text) {
  * @param {string} label
  */
 function settingsButton(label) {
-  return html`<button type="button" id="settings" class="button secondary" aria-label="${label}">
-    ${icon("sliders")} <span>${label}</span>
+  const { isPanelOpen } = state;
+  return html`<button
+    type="button"
+    id="settings"
+    class="button secondary"
+    aria-label="${label}"
+    aria-expanded="${String(isPanelOpen)}"
+  >
+    ${icon(isPanelOpen ? "down" : "sliders")} <span>${label}</span>
   </button>`;
 }
 
