@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 _FOLDER = Path(sys.prefix) / "javascript"
 _PACKAGES = ("typescript@5.9.3", "prettier@3.10.1")
 _MODULES = _FOLDER / "node_modules"
-_FILES = ("enhance/web/page/scripts/*.js", "enhance/web/page/styles/*.css", "tests/scripts/*.js")
+_PAGE = "enhance/web/page"
+_FILES = (f"{_PAGE}/*.js", f"{_PAGE}/scripts/*.js", f"{_PAGE}/styles/*.css", "tests/scripts/*.js")
 _SECONDS = 120
 
 

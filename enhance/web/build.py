@@ -99,12 +99,15 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
         if _IS_NEW:
             build_new_page(page_texts(limits), login=config.auth is not None)
-            add_endpoints(services)
             add_page_head(_head_of, language_script)
         else:
             page = build_page(page_texts(limits), login=config.auth is not None)
             add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
             _Events(demo, page, services).add_all()
+    if _IS_NEW:
+        # On a page of their own, the endpoints are not part of what a browser loads.
+        with demo.route("API", "endpoints", show_in_navbar=False):
+            add_endpoints(services)
     register(demo, services)
     metrics.watch(enhancer.status, tasks.folder)
     sessions = services.sessions

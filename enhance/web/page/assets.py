@@ -7,7 +7,7 @@ import json
 import mimetypes
 import re
 from functools import cache
-from html import escape
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ _FOLDER = Path(__file__).parent
 _EXAMPLES = _FOLDER.parent / "examples"
 _WORD = re.compile(r"\bword\(\s*\"(\w+)\"")
 _NAME = re.compile(r"\bnameOf\(\s*\"(\w+)\"")
+_IMPORT = re.compile(r" from \"\./(\w+)\.js\"")
 _IMMUTABLE = "public, max-age=31536000, immutable"
-_DATA = "data.js"
-_LANGUAGE = "language.js"
+_LANGUAGE = "language"
 """The script that is part of the page itself, because it runs before all others."""
 _STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
 _STEP = 0.05
@@ -38,22 +38,28 @@ _WITHOUT_QUALITY = ("png", "tiff")
 
 @cache
 def page_files(config: Config) -> dict[str, bytes]:
-    """Return the content of each file by its name, for example `scripts/main.js`."""
-    files = {}
-    for folder, pattern in (("scripts", "*.js"), ("styles", "*.css")):
-        for path in sorted((_FOLDER / folder).glob(pattern)):
-            if path.name != _LANGUAGE:
-                files[f"{folder}/{path.name}"] = path.read_bytes()
+    """Return the content of each file by its name. All scripts are one file, and so are all styles."""
+    files = {"page.js": _scripts(config).encode(), "page.css": _styles().encode()}
     for path in sorted(_EXAMPLES.rglob("*.jpg")):
         files[f"examples/{path.relative_to(_EXAMPLES).as_posix()}"] = path.read_bytes()
-    return files | {_DATA: _data(files, config)}
+    return files
 
 
-def _data(files: dict[str, bytes], config: Config) -> bytes:
-    """Return a script with the texts that the scripts use, and with the constants that they need."""
-    scripts = "\n".join(one.decode() for name, one in files.items() if name.endswith(".js"))
-    data = {"texts": {one: texts_of(scripts, one) for one in LANGUAGES}, **_constants(config)}
-    return f"window.enhanceData = {json.dumps(data, ensure_ascii=False)};\n".encode()
+def _styles() -> str:
+    return "\n".join(path.read_text("utf-8") for path in sorted((_FOLDER / "styles").glob("*.css")))
+
+
+def _scripts(config: Config) -> str:
+    """Return the modules, with the texts that they use and the constants that they need."""
+    modules = {path.stem: path.read_text("utf-8") for path in (_FOLDER / "scripts").glob("*.js")}
+    del modules[_LANGUAGE]
+    code = "\n".join(modules.values())
+    data = {"texts": {one: texts_of(code, one) for one in LANGUAGES}, **_constants(config)}
+    imports = {name: _IMPORT.findall(source) for name, source in modules.items()}
+    ordered = {name: modules[name] for name in TopologicalSorter(imports).static_order()}
+    values = {"enhanceData": data, "enhanceModules": ordered}
+    lines = [f"window.{name} = {json.dumps(one, ensure_ascii=False)};" for name, one in values.items()]
+    return "\n".join([*lines, (_FOLDER / "loader.js").read_text("utf-8")])
 
 
 def texts_of(scripts: str, language: str) -> dict[str, str]:
@@ -115,24 +121,17 @@ def _version(config: Config) -> str:
 
 
 def page_head(config: Config) -> str:
-    """Return the tags of the styles and scripts, for the head of the page.
-
-    Modules are requested at once, and not only when another module imports them.
-    """
-    folder, names = f"./assets/{_version(config)}", page_files(config)
-    styles = [name for name in names if name.endswith(".css")]
-    modules = [name for name in names if name.startswith("scripts/")]
-    tags = [language_script()]
-    tags += [f'<link rel="stylesheet" href="{folder}/{escape(name)}">' for name in styles]
-    tags += [f'<link rel="modulepreload" href="{folder}/{escape(name)}">' for name in modules]
-    tags.append(f'<script src="{folder}/{_DATA}"></script>')
-    tags.append(f'<script type="module" src="{folder}/scripts/main.js"></script>')
-    return "\n".join(tags)
+    """Return the tags of the styles and scripts, for the head of the page."""
+    folder = f"./assets/{_version(config)}"
+    return (
+        f'{language_script()}<script>window.enhanceAssets = "{folder}";</script>'
+        f'<link rel="stylesheet" href="{folder}/page.css"><script src="{folder}/page.js"></script>'
+    )
 
 
 def language_script() -> str:
     """Return the script that sets the language and the theme, which the page of the login needs too."""
-    return f"<script>\n{(_FOLDER / 'scripts' / _LANGUAGE).read_text('utf-8')}</script>"
+    return f"<script>\n{(_FOLDER / 'scripts' / f'{_LANGUAGE}.js').read_text('utf-8')}</script>"
 
 
 def assets_route(config: Config) -> Route:

@@ -1,31 +1,42 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
+import { mountBar } from "./bar.js";
+import { mountChooser } from "./chooser.js";
+import { mountComparison } from "./comparison.js";
 import { watchConnection } from "./connection.js";
 import { watchFiles } from "./files.js";
+import { mountFormatTitle, mountPresetTitle, mountSizeTitle } from "./folds.js";
 import { changeControl, controlUpdates } from "./native.js";
+import { mountFormatNotice, mountPresetNotice, mountSizeNotice } from "./notices.js";
+import { mountNextRun } from "./panel.js";
+import { mountPresets } from "./presets.js";
+import { mountRecent } from "./recent.js";
+import { mountGrip } from "./sheet.js";
+import { mountStage } from "./stage.js";
 import * as state from "./state.js";
 import * as store from "./store.js";
+import { mountSummary } from "./summary.js";
 import { watchTitle } from "./title.js";
+import { mountHead } from "./top_bar.js";
 
-/** The module and the function of each part, which is an HTML component with this name. */
+/** The function that mounts each part, which is an HTML component with this name. */
 const PARTS = {
-  head: ["top_bar", "mountHead"],
-  chooser: ["chooser", "mountChooser"],
-  list: ["batch", "mountList"],
-  stage: ["stage", "mountStage"],
-  comparison: ["comparison", "mountComparison"],
-  grip: ["sheet", "mountGrip"],
-  "size-title": ["folds", "mountSizeTitle"],
-  "size-notice": ["notices", "mountSizeNotice"],
-  "preset-title": ["folds", "mountPresetTitle"],
-  presets: ["presets", "mountPresets"],
-  "preset-notice": ["notices", "mountPresetNotice"],
-  "format-title": ["folds", "mountFormatTitle"],
-  "format-notice": ["notices", "mountFormatNotice"],
-  "next-run": ["panel", "mountNextRun"],
-  summary: ["summary", "mountSummary"],
-  bar: ["bar", "mountBar"],
-  recent: ["recent", "mountRecent"],
+  head: mountHead,
+  chooser: mountChooser,
+  stage: mountStage,
+  comparison: mountComparison,
+  grip: mountGrip,
+  "size-title": mountSizeTitle,
+  "size-notice": mountSizeNotice,
+  "preset-title": mountPresetTitle,
+  presets: mountPresets,
+  "preset-notice": mountPresetNotice,
+  "format-title": mountFormatTitle,
+  "format-notice": mountFormatNotice,
+  "next-run": mountNextRun,
+  summary: mountSummary,
+  bar: mountBar,
+  recent: mountRecent,
 };
 
 /**
@@ -34,11 +45,8 @@ const PARTS = {
  * @param {HTMLElement} element
  * @param {(event: string, data?: any) => void} trigger
  */
-async function mount(name, element, trigger) {
-  const [file, mountPart] = PARTS[name];
-  // Not every part exists yet.
-  const module = await import(`./${file}.js`).catch((error) => console.warn(error.message));
-  module?.[mountPart]?.(element, trigger);
+function mount(name, element, trigger) {
+  PARTS[name]?.(element, trigger);
 }
 
 /** What the native buttons of Gradio do. */
@@ -58,6 +66,12 @@ function markBody(now) {
   dataset.hasPhoto = String(state.photoOf(now) !== null);
 }
 
+/** Before there is a photo, nothing shows the presets. @param {import("./state.js").State} now */
+function loadPresets(now) {
+  const hasPhoto = state.currentFile(now) !== null;
+  if (hasPhoto && now.presets.length === 0) store.onChange(loadPresets);
+}
+
 /** What the components of Gradio call, and what tests read. */
 const page = {
   mount,
@@ -66,13 +80,13 @@ const page = {
   press: (/** @type {string} */ name) => ACTIONS[name](),
   state: store.state,
 };
-/** @type {any} */ (window).enhance = Object.assign(
-  /** @type {any} */ (window).enhance ?? {},
-  page,
-);
+/** @type {any[]} */
+const mounted = /** @type {any} */ (window).enhance.mounted;
+Object.assign(/** @type {any} */ (window).enhance, page);
+for (const [name, element, trigger] of mounted) mount(name, element, trigger);
 store.restore();
 watchFiles();
 watchConnection();
 store.onChange(markBody);
 watchTitle();
-store.loadPresets();
+store.onChange(loadPresets);

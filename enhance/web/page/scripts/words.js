@@ -87,5 +87,5 @@ export function formatDuration(seconds) {
  * @param {string} name
  */
 export function assetAddress(name) {
-  return new URL(`../${name}`, import.meta.url).href;
+  return `${/** @type {any} */ (globalThis).enhanceAssets}/${name}`;
 }
