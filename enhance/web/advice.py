@@ -111,6 +111,8 @@ def possible_settings(given: Values, image: SourceImage, language: str) -> tuple
         asked = {**given, **changed}
         try:
             settings, encoding = call_settings(asked)
+            if asked.get("largest"):
+                settings = with_possible_size(settings, image.height, image.width)
             height, width = result_size(settings, image.height, image.width)
         except SettingsError as error:
             found = _problem(error, asked, image, language)

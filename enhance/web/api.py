@@ -22,6 +22,7 @@ from ..errors import PictureError
 from ..i18n import strip_direction_marks
 from ..info import Result
 from ..output.formats import Encoding
+from ..output.resample import with_possible_size
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
 from ..preview import Preview
@@ -32,7 +33,7 @@ from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
 from .kept_previews import View
 from .metrics import start_cleaning
-from .named_jobs import REPORT_SECONDS, cancel_file, cancel_named, report_jobs, run_named
+from .named_jobs import REPORT_SECONDS, cancel_file, cancel_named, export_of, report_jobs, run_named
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
@@ -40,7 +41,9 @@ from .params import (
     API_RECTANGLE,
     API_REGION,
     API_SETTINGS,
+    ENCODING_CONTROLS,
     FIRST_SETTINGS,
+    call_encoding,
     call_file,
     call_rectangle,
     call_region,
@@ -114,7 +117,7 @@ class Endpoints:
                 file = path or services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(owner_of(request), result.info, encoding))
 
-    @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS, *API_RECTANGLE), API_DEFAULTS)
+    @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS)
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
         """Preview a region of an image. Returns before and after as PNG files, and `info`.
 
@@ -132,10 +135,13 @@ class Endpoints:
 
             def work(job: Job[Any]) -> Any:
                 decoded = services.previews.image(source)
+                wanted = settings
+                if given["largest"]:
+                    wanted = with_possible_size(settings, decoded.height, decoded.width)
                 if rectangle is None:
-                    return self._previewed(services.previews.run(decoded, settings, **region, ticket=job.ticket))
+                    return self._previewed(services.previews.run(decoded, wanted, **region, ticket=job.ticket))
                 outputs = None
-                view = View(owner_of(request), decoded, rectangle, settings)
+                view = View(owner_of(request), decoded, rectangle, wanted)
                 for preview, is_quick in services.views.steps(view, job.ticket):
                     outputs = self._previewed(preview, **_facts_of_rectangle(preview, is_quick=is_quick))
                     if is_quick:
@@ -289,6 +295,18 @@ class Endpoints:
         with self._services.errors_as_messages(request):
             return describe_runs(self._services, owner_of(request), language_of(request), given["id"])
 
+    @gradio_changes.name_parameters(("id", *ENCODING_CONTROLS), API_DEFAULTS)
+    def export(self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any) -> Outputs:
+        """Export one of your recent results. Returns the file and `info`, as the call that created it does.
+
+        Nothing is computed again. `id` can also be that of a file of a batch. For a batch that runs or was cancelled,
+        the ZIP file has the results so far. `info` then has the `number` of each file in the call of the batch.
+        """
+        services = self._services
+        with services.errors_as_messages(request):
+            work = export_of(services, request, given["id"], call_encoding(given))
+            yield (yield from follow(services.start(request, "preview", lambda _: work()), request, progress))
+
     def forget(self, request: gr.Request, id: str) -> list[str]:
         """Delete one of your recent results, or a file of a batch, with everything that was made from it.
 
@@ -333,7 +351,8 @@ def add_endpoints(services: Services) -> None:
 
     first, later = FIRST_SETTINGS, API_SETTINGS[len(FIRST_SETTINGS) :]
     add("enhance", ("image", *first), (*later, "job"), [result, info], **JOB_EVENTS)
-    add("preview", ("image", *API_REGION, *first), (*later, *API_RECTANGLE), [before, after, info], **JOB_EVENTS)
+    rectangle = (*later, *API_RECTANGLE, "largest")
+    add("preview", ("image", *API_REGION, *first), rectangle, [before, after, info], **JOB_EVENTS)
     add("compare", ("image", *API_REGION), (), [result, info], **JOB_EVENTS)
     for name in ("presets", "status"):
         add(name, (), (), [answer], queue=False)
@@ -342,6 +361,7 @@ def add_endpoints(services: Services) -> None:
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
     add("cancel", ("job",), ("file",), [answer], queue=False)
     add("runs", (), ("id",), [answer], queue=False)
+    add("export", ("id",), ENCODING_CONTROLS, [result, info], **JOB_EVENTS)
     add("forget", ("id",), (), [answer], queue=False)
     start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
 

@@ -22,7 +22,7 @@ HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
 _REQUIRED = ("image", "images", "task_id")
 """The parameters without a default."""
-_REQUIRED_BY = (("cancel", "job"), ("forget", "id"))
+_REQUIRED_BY = (("cancel", "job"), ("export", "id"), ("forget", "id"))
 """The endpoints that require a parameter which others do not."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}
 """Parameters of earlier versions, with their defaults."""

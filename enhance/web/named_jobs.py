@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -55,7 +55,7 @@ from .jobs import EventReader, Job
 from .owners import Owner, owner_of
 from .params import language_of
 from .processing import BatchJob, Packed, batch_info, enhance, pack_batch, without_path
-from .recent import entries_of, regions_of, shorten
+from .recent import entries_of, own_entries, regions_of, shorten
 from .services import Services
 
 Outputs = tuple[Any, dict[str, Any]]
@@ -692,7 +692,6 @@ def _exported_item(call: NamedCall, item: Item, entry: Entry, hold: ExitStack) -
 
 
 def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
-    services = call.services
     with ExitStack() as hold:
         items = list[Item]()
         for item in call.items:
@@ -702,13 +701,53 @@ def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
                 if item.state == "done":
                     item = _exported_item(call, item, entry, hold)
             items.append(item)
-        packed = pack_batch(services.downloads, plan(items), call.settings, call.language)
+        return _pack(call, items, entries)
+
+
+def _pack(call: NamedCall, items: Sequence[Item], entries: Mapping[int, Entry]) -> Outputs:
+    packed = pack_batch(call.services.downloads, plan(items), call.settings, call.language)
     infos = dict[Item, dict[str, Any]]()
     for item in items:
         if item.info:
             infos[item] = _visible_info(call, entries[item.number], item.info)
     archive = packed.archive and str(packed.archive)
     return archive, batch_info(packed, infos, call.language)
+
+
+def export_of(services: Services, request: gr.Request, wanted: object, encoding: Encoding) -> Callable[[], Outputs]:
+    """Return the work that exports a recent result, or the results of a batch so far, in a format.
+
+    Raises EnhanceError.
+    """
+    owner = owner_of(request)
+    found = own_entries(services.enhancer.tasks, owner.digest, wanted)
+    entries = [entry for entry in found if entry.state in ("done", "failed", "cancelled")]
+    if not any(entry.state == "done" for entry in entries):
+        raise EnhanceError("result_gone")
+    first = entries[0]
+    name, is_batch = first.batch or first.id, wanted == first.batch
+    job = JobRequest(owner.digest, name, "", tuple(entries))
+    settings = Settings.from_stored(first.settings)
+    call = NamedCall(services, request, job, (), settings, encoding, is_batch)
+    if is_batch:
+        return lambda: _pack_entries(call)
+    return lambda: _export_result(call, {1: first})
+
+
+def _pack_entries(call: NamedCall) -> Outputs:
+    """Return the results of a batch that are done, with the numbers of the files."""
+    with ExitStack() as hold:
+        items = list[Item]()
+        for entry in call.job.entries:
+            own = Settings.from_stored(entry.settings)
+            item = replace(_item_of(call, entry), settings=None if own == call.settings else own)
+            if item.state == "done":
+                item = _exported_item(call, item, entry, hold)
+            items.append(item)
+        archive, info = _pack(call, items, {entry.number: entry for entry in call.job.entries})
+    for file, item in zip(info["files"], items, strict=True):
+        file["number"] = item.number
+    return archive, info
 
 
 def cancel_named(services: Services, owner: Owner, name: object) -> dict[str, Any]:

@@ -72,7 +72,7 @@ API_SETTINGS = tuple(dict.fromkeys((*FIRST_SETTINGS, *_LATER_PARAMETERS)))
 
 Earlier clients send only the FIRST_SETTINGS.
 """
-API_PLAN = tuple(dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)))
+API_PLAN = (*dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)), "largest")
 """The same settings in the order of /analyse. Earlier clients send only the SIZES, or the SIZE_FIELDS."""
 API_REGION = ("x", "y", "size")
 API_RECTANGLE = ("left", "top", "width", "height")
@@ -297,9 +297,13 @@ def settings_from_call(preset: str, **given: Any) -> Settings:
 
 def call_settings(given: Values) -> tuple[Settings, Encoding]:
     """Return the settings and the file format of an API call. Raises SettingsError."""
-    encoding = {name: given[name] for name in ENCODING_CONTROLS if given[name] is not None}
     settings = {name: given[name] for name in API_SETTINGS if name not in ENCODING_CONTROLS}
-    return settings_from_call(**settings), Encoding(**encoding)
+    return settings_from_call(**settings), call_encoding(given)
+
+
+def call_encoding(given: Values) -> Encoding:
+    """Return the file format of an API call. Raises SettingsError."""
+    return Encoding(**{name: given[name] for name in ENCODING_CONTROLS if given[name] is not None})
 
 
 def call_region(given: Values) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[Entry]:
     return [entry for run in runs for entry in run if wanted in (entry.id, entry.batch)]
 
 
-def _own_entries(tasks: TaskStore, whose: str, wanted: object) -> list[Entry]:
+def own_entries(tasks: TaskStore, whose: str, wanted: object) -> list[Entry]:
+    """Return the entries with this id, as `entries_of`. Raises EnhanceError if there are none."""
     entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
     if not entries:
         raise EnhanceError("api_not_your_run")
@@ -66,7 +67,7 @@ def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
     Return the ids of the deleted entries. Raises EnhanceError, with the same text for an unknown
     entry and for one of another owner.
     """
-    entries = _own_entries(tasks, whose, wanted)
+    entries = own_entries(tasks, whose, wanted)
     # A file of a running batch would take the job of the batch along.
     job = entries[0].batch or entries[0].id
     if is_running(tasks, entries_of(tasks, whose, job)):
@@ -83,7 +84,7 @@ def describe_runs(services: Services, owner: Owner, language: str, wanted: objec
     """
     description = _Description(services, owner, language, is_opened=bool(wanted))
     if wanted:
-        runs = [_own_entries(services.enhancer.tasks, owner.digest, wanted)]
+        runs = [own_entries(services.enhancer.tasks, owner.digest, wanted)]
     else:
         runs = services.enhancer.tasks.runs(owner.digest)[:MAX_RESULTS]
     return [description.of_run(run) for run in runs]

@@ -17,7 +17,7 @@ META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST = {"preset": "anime-fast"}
 ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
-ENDPOINTS |= {"/cancel", "/runs", "/forget"}
+ENDPOINTS |= {"/cancel", "/runs", "/export", "/forget"}
 REMOTE = {"x-forwarded-for": "203.0.113.7"}
 """The header of a trusted proxy for a client on another computer."""
 _READERS = ThreadPoolExecutor(40)

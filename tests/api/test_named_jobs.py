@@ -575,6 +575,17 @@ def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Clien
         assert 0 < shown["files"][2]["share"] < 1
         with pytest.raises(AppError, match="still running"):
             owner.predict(id=f"{name}.1", api_name="/forget")
+        archive, info = owner.predict(id=name, api_name="/export")
+        with zipfile.ZipFile(archive) as packed:
+            assert {"first-4x.png", "report.csv", "summary.pdf"} == {*packed.namelist()}
+        assert (info["done"], info["files"][0]["number"]) == (1, 1)
+        file, info = owner.predict(id=f"{name}.1", api_name="/export", format="jpeg")
+        assert Path(file).name == "first-4x.jpg"
+        assert info["output"]["format"] == "jpeg"
+        with pytest.raises(AppError, match="no longer stored"):
+            owner.predict(id=f"{name}.3", api_name="/export")
+        with pytest.raises(AppError, match="None of your recent results"):
+            connect(headers=new_owner()).predict(id=name, api_name="/export")
     (archive, info), (_, other) = job.result(), followed.result()
     assert [file["state"] for file in info["files"]] == ["done", "failed", "done"]
     for client in (job, followed):
@@ -616,6 +627,10 @@ def test_a_cancelled_batch_keeps_its_finished_files(site: Site, owner: Client):
         assert owner.predict(job=name, api_name="/cancel")["state"] == "cancelled"
         with pytest.raises(AppError, match="was cancelled"):
             job.result()
+    archive, info = owner.predict(id=name, api_name="/export", format="webp")
+    with zipfile.ZipFile(archive) as packed:
+        assert {"kept-4x.webp", "report.csv", "summary.pdf"} == {*packed.namelist()}
+    assert [(file["number"], file["state"]) for file in info["files"]] == [(1, "done"), (2, "cancelled")]
     (batch,) = entries(owner)
     assert batch["state"] == "cancelled"
     assert [file["state"] for file in batch["files"]] == ["done", "cancelled"]

@@ -43,7 +43,7 @@ RECTANGLE = dict.fromkeys(("left", "top", "width", "height"))
     ("endpoint", "image", "first", "last"),
     [
         ("/enhance", "image", {}, {"job": ""}),
-        ("/preview", "image", {"x": None, "y": None, "size": 128}, RECTANGLE),
+        ("/preview", "image", {"x": None, "y": None, "size": 128}, {**RECTANGLE, "largest": False}),
         ("/batch", "images", {}, {"largest": False, "job": ""}),
     ],
 )
