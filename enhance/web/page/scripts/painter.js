@@ -23,13 +23,14 @@ import { overviewOf, tilesOf } from "./tiles.js";
 
 /**
  * - `split`: the place of the divider as a share of the width, 1 for the whole stage before.
+ * - `showsResult`: the result is shown, not the previews.
  * - `previews`: the oldest first. `isMarked`: the newest one covers only a part of what is visible.
  * - `liveImage`: the last live image of a run, which stays until its result is loaded.
  * - `framed`: a point of the photo with a frame around it.
  * - `canFade`: sharper tiles fade in.
  * @typedef {{
  *   scene: Scene, view: View, stage: Stage, images: import("./tiles.js").ImageCache, split: number,
- *   previews: ShownPreview[], isMarked: boolean, liveImage: HTMLImageElement | null,
+ *   showsResult: boolean, previews: ShownPreview[], isMarked: boolean, liveImage: HTMLImageElement | null,
  *   framed: [number, number] | null, canFade: boolean,
  * }} Picture
  */
@@ -38,6 +39,8 @@ const FADE_MS = 120;
 /** Black over the photo leaves .56 of its brightness beside a preview, and .62 during a run. */
 const DARK_OUTSIDE_PREVIEW = "rgb(0 0 0 / 0.44)";
 const DARK_DURING_RUN = "rgb(0 0 0 / 0.38)";
+/** A live image is enlarged up to this many times. */
+const LARGEST_BLUR = 3;
 const EDGE_COLOUR = "#4fd6c6";
 const LIGHT = "rgb(255 255 255 / 0.92)";
 const DARK = "rgb(0 0 0 / 0.4)";
@@ -96,20 +99,22 @@ export class Painter {
   /** @param {Picture} picture */
   paintBefore(picture) {
     this.paintSource(picture, picture.scene.photo, 1);
-    if (picture.scene.mode === "photo") this.paintPreviews(picture, "before");
+    const hasPreviews = picture.scene.mode === "photo" && !picture.showsResult;
+    if (hasPreviews) this.paintPreviews(picture, "before");
   }
 
   /** @param {Picture} picture */
   paintAfter(picture) {
     const { mode, result, photo } = picture.scene;
     if (mode === "live") return this.paintRun(picture);
-    const isLoaded = result !== null && picture.images.get(overviewOf(result).address) !== null;
+    const shown = picture.showsResult ? result : null;
+    const isLoaded = shown !== null && picture.images.get(overviewOf(shown).address) !== null;
     if (!isLoaded) {
       this.paintSource(picture, photo, 1);
       this.paintPreviews(picture, "after");
       if (picture.liveImage) this.paintImage(picture, picture.liveImage, whole(photo));
     }
-    if (result) this.paintSource(picture, result, result.width / photo.width);
+    if (shown) this.paintSource(picture, shown, shown.width / photo.width);
   }
 
   /**
@@ -172,30 +177,50 @@ export class Painter {
    * @param {"before" | "after"} side
    */
   paintPreviews(picture, side) {
-    const newest = picture.previews.at(-1);
-    for (const shown of picture.previews) {
-      if (shown === newest && picture.isMarked) this.darken(picture, DARK_OUTSIDE_PREVIEW);
-      const area = areaOf(shown.preview, picture.stage.scale);
-      this.paintImage(picture, shown[side], area, { isResult: true });
+    const { previews, scene, stage } = picture;
+    const newest = previews.at(-1);
+    // During a run, those of its settings are a part of its result.
+    const shown = scene.mode === "photo" ? previews : previews.filter(hasLook(scene.look));
+    for (const one of shown) {
+      if (one === newest && picture.isMarked) this.darken(picture, DARK_OUTSIDE_PREVIEW);
+      const area = areaOf(one.preview, stage.scale);
+      this.paintImage(picture, one[side], area, { isResult: true });
     }
   }
 
-  /** @param {Picture} picture */
+  /**
+   * Paints the part of a run that is done, and the rest darker.
+   * @param {Picture} picture
+   */
   paintRun(picture) {
-    const { photo, live } = picture.scene;
-    this.paintSource(picture, photo, 1);
+    const { view, stage, scene } = picture;
+    this.paintSource(picture, scene.photo, 1);
+    this.paintPreviews(picture, "after");
     this.darken(picture, DARK_DURING_RUN);
+    const { live } = scene;
     const image = picture.liveImage;
     if (!live || !image) return;
-    const [left, top, width, height] = placeOnStage(picture.view, picture.stage, whole(photo));
+    const [left, top, width, height] = placeOnStage(view, stage, whole(scene.photo));
     const across = live.edge === "x" ? Math.round(width * live.share) : width;
     const down = live.edge === "y" ? Math.round(height * live.share) : height;
-    const done = /** @type {Rectangle} */ ([left, top, across, down]);
-    this.inside(done, () => this.paintImage(picture, image, whole(photo)));
-    const thickness = Math.round(2 * picture.stage.ratio);
+    this.inside([left, top, across, down], () => this.paintDone(picture, image));
+    const thickness = Math.round(2 * stage.ratio);
     this.context.fillStyle = EDGE_COLOUR;
     if (live.edge === "x") this.context.fillRect(left + across, top, thickness, height);
     else this.context.fillRect(left, top + down, width, thickness);
+  }
+
+  /**
+   * Paints the live image. It is small: when it would be blurred, the photo is the better image.
+   * @param {Picture} picture
+   * @param {HTMLImageElement} image
+   */
+  paintDone(picture, image) {
+    const { photo } = picture.scene;
+    const [, , width] = placeOnStage(picture.view, picture.stage, whole(photo));
+    if (width <= LARGEST_BLUR * image.width) return this.paintImage(picture, image, whole(photo));
+    this.paintSource(picture, photo, 1);
+    this.paintPreviews(picture, "after");
   }
 
   /**
@@ -274,6 +299,11 @@ export function areaOf(preview, scale) {
   const isSameSize = Math.abs(window[2] / region[2] / scale - 1) < SAME_SCALE;
   if (!isSameSize) return region;
   return /** @type {Rectangle} */ (window.map((value) => value / scale));
+}
+
+/** @param {string} look */
+function hasLook(look) {
+  return (/** @type {ShownPreview} */ { preview }) => preview.look === look && !preview.isQuick;
 }
 
 /**

@@ -1,14 +1,16 @@
 // @ts-check
 // What the stage shows of the state: the photo, its preview, the live image of a run or the result.
 
-import { currentFile, photoOf, resultOf, stageMode } from "./state.js";
+import { currentFile, lookOf, photoOf, resultOf, stageMode } from "./state.js";
 
 /**
  * - `file`: the path of the upload, which identifies the photo.
+ * - `look`: the key of the file and the settings, those of the run while there is one.
  * - `scale`: pixels of the result for a pixel of the photo.
+ * - `result`: the last result, which can be of earlier settings.
  * - `live`: the address of the live image of a run, and the share of it that is done.
  * @typedef {{
- *   file: string, mode: "photo" | "live" | "result", photo: import("./tiles.js").Source,
+ *   file: string, look: string, mode: "photo" | "live" | "result", photo: import("./tiles.js").Source,
  *   hasAlpha: boolean, focus: [number, number], scale: number,
  *   result: import("./tiles.js").Source | null,
  *   preview: import("./state.js").Preview | null,
@@ -31,8 +33,6 @@ export function sceneOf(state) {
   const { address, width, height } = plan.photo;
   const result = resultSource(state);
   const size = mode === "result" && result ? result : plannedResult(state, plan);
-  // While too much is visible for a preview, the result of earlier settings stays.
-  const isResultShown = mode === "result" || (mode === "photo" && state.view === null);
   return {
     file: file.path,
     mode,
@@ -40,7 +40,8 @@ export function sceneOf(state) {
     hasAlpha: plan.photo.has_alpha,
     focus: plan.photo.focus,
     scale: size.width / width,
-    result: isResultShown ? result : null,
+    result: mode === "live" ? null : result,
+    look: mode === "live" ? runLook(state) : lookOf(state),
     preview: state.preview?.file === file.path ? state.preview : null,
     live: mode === "live" ? liveOf(state) : null,
   };
@@ -62,6 +63,11 @@ function resultSource(state) {
 function plannedResult(state, plan) {
   const isLive = stageMode(state) === "live";
   return (isLive && state.run?.plan?.result) || plan.result;
+}
+
+/** @param {State} state */
+function runLook(state) {
+  return JSON.stringify([state.run?.file, state.run?.settings]);
 }
 
 /** @param {State} state */

@@ -265,11 +265,18 @@ class PhotoStage {
     return viewport.hidesPhotoPixels(this.view, this.stage);
   }
 
+  /** Whether the result is shown. One of earlier settings stays until there is a preview. */
+  showsResult() {
+    if (!this.scene?.result) return false;
+    if (this.scene.mode === "result" || this.isTooLarge()) return true;
+    return this.previews.at(-1)?.preview.look !== this.scene.look;
+  }
+
   /** Whether the newest preview covers only a part of what is visible. */
   isMarked() {
     const newest = this.previews.at(-1);
     if (!newest?.isPartial || !this.view || !this.stage || this.isTooLarge()) return false;
-    if (this.scene?.mode !== "photo") return false;
+    if (this.scene?.mode !== "photo" || this.showsResult()) return false;
     const visible = viewport.visibleRectangle(this.view, this.stage);
     return !viewport.contains(newest.preview.region, visible);
   }
@@ -391,7 +398,7 @@ class PhotoStage {
     const tiles = [overviewOf(photo)];
     if (live?.address) tiles.unshift(imageTile(live.address));
     if (preview) tiles.push(imageTile(preview.before), imageTile(preview.after));
-    if (result) {
+    if (result && this.showsResult()) {
       tiles.push(overviewOf(result));
       tiles.push(...neededTiles(result, result.width / photo.width, view, stage));
     }
@@ -441,6 +448,7 @@ class PhotoStage {
       view: this.shown ?? view,
       images: this.images,
       split: scene.mode === "live" ? Number(this.divider.isHeld) : this.divider.share,
+      showsResult: this.showsResult(),
       previews: this.previews,
       isMarked: this.isMarked(),
       liveImage: this.liveImage,
