@@ -206,8 +206,10 @@ function offlineLine(percent) {
  */
 function comebackLine(comeback, percent) {
   const isRestarted = comeback === "restarted";
+  const left = state.progress?.seconds_left;
   return html`<p class="line comeback" role="status">
     ${icon("check")} <b>${isRestarted ? word("server_restarted") : word("continues")}</b>
+    ${left && html`<span>${word("about_left", { time: wholeSeconds(left) })}</span>`}
     <span class="caption end">${percent}</span>
   </p>`;
 }
