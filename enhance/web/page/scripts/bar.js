@@ -5,7 +5,6 @@ import { comebackOf } from "./connection.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { factsLine, fileText, pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
-import { choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
 import { canEnhance, isResultCurrent, isRunning, isSame, photoOf, resultOf } from "./state.js";
 import { cancel, change, onChange, prepareDownload } from "./store.js";
@@ -26,7 +25,6 @@ export function mountBar(element) {
     enhance: run,
     cancel,
     again: startOver,
-    replace: choosePhoto,
     report: () => save(report()),
     download: () => save(prepareDownload()),
     dismiss: () => change({ problem: null }),
@@ -63,13 +61,12 @@ function photoBar() {
 function plannedBar(plan, result) {
   const isPossible = canEnhance(state);
   return html`<div class="bar planned">
-    ${problem()} ${announcement("")} ${settingsButton(word("settings"))}
+    ${problem()} ${announcement("")} ${settingsButton("sliders", word("settings"))}
     ${state.isOffline ? offlineLine(null) : factsLine(state)}
     <div class="step">
       ${planned(plan, isPossible)} ${result && downloadButton(result, "secondary")}
       ${enhanceButton(isPossible)}
     </div>
-    ${replaceButton()}
   </div>`;
 }
 
@@ -128,7 +125,8 @@ function runningBar(run) {
   const preset = nameOf("preset", presetOf(run));
   const about = word("run_text", { preset, format: formatName(run.encoding) });
   return html`<div class="bar running ${isOffline && "offline"}">
-    ${problem()} ${announcement(announcedProgress(run, share))} ${settingsButton(word("settings"))}
+    ${problem()} ${announcement(announcedProgress(run, share))}
+    ${settingsButton("sliders", word("settings"))}
     <div class="run" id="progress">
       ${progressLine(run, share)} ${progressBar(share, word("enhancing"))}
     </div>
@@ -139,7 +137,6 @@ function runningBar(run) {
       </div>
       ${isOffline ? enhanceButton(false) : cancelButton()}
     </div>
-    ${replaceButton()}
   </div>`;
 }
 
@@ -236,14 +233,14 @@ function doneBar(result) {
       <b>${pixelSize(info.output.width, info.output.height)}</b>
       <span class="caption brief">${brief}</span>
     </div>
-    ${settingsButton(word("facts"))} ${state.isOffline ? offlineLine(null) : factsLine(state)}
+    ${settingsButton("info", word("facts"))}
+    ${state.isOffline ? offlineLine(null) : factsLine(state)}
     <div class="actions">
       <button type="button" id="again" class="button plain" data-act="again">
         ${word("new_image")}
       </button>
       ${reportButton()} ${downloadButton(result, "primary")}
     </div>
-    ${replaceButton()}
   </div>`;
 }
 
@@ -314,9 +311,10 @@ function announcement(text) {
 
 /**
  * Returns the button that opens the panel where that is not always visible.
+ * @param {string} image
  * @param {string} label
  */
-function settingsButton(label) {
+function settingsButton(image, label) {
   const { isPanelOpen } = state;
   return html`<button
     type="button"
@@ -325,18 +323,6 @@ function settingsButton(label) {
     aria-label="${label}"
     aria-expanded="${String(isPanelOpen)}"
   >
-    ${icon(isPanelOpen ? "down" : "sliders")} <span>${label}</span>
-  </button>`;
-}
-
-/** Returns the button for another photo. On a phone on its side, the top bar has no room for it. */
-function replaceButton() {
-  return html`<button
-    type="button"
-    class="button secondary square replace"
-    data-act="replace"
-    aria-label="${word("replace")}"
-  >
-    ${icon("replace")}
+    ${icon(isPanelOpen ? "down" : image)} <span>${label}</span>
   </button>`;
 }

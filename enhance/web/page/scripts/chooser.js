@@ -106,7 +106,8 @@ function dropBox(invitation, button) {
 function limits() {
   const { pixels, bytes } = constants.limits;
   const megabytes = formatNumber(Math.floor(bytes / 1e6));
-  return word("upload_hint", { pixels: formatPixels(pixels), megabytes });
+  const text = word("upload_hint", { pixels: formatPixels(pixels), megabytes });
+  return text.replace(/(\d) /g, "$1\u00a0"); // No line ends between a number and its unit.
 }
 
 function examples() {
