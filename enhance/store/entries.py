@@ -25,6 +25,7 @@ class Entry:
     - `error`: why a named job failed, in each language, with the key and the status of the error.
     - `visible`: values of the result's `info` that are different for this user.
     - `encoding`: the output file that the user requested first, as the values of an `Encoding`.
+    - `call`: the settings of a whole batch, and whether it uses the `largest` size for small photos.
     """
 
     whose: str
@@ -45,6 +46,7 @@ class Entry:
     error: dict[str, str] = field(default_factory=dict)
     visible: dict[str, Any] = field(default_factory=dict)
     encoding: dict[str, Any] = field(default_factory=dict)
+    call: dict[str, Any] = field(default_factory=dict)
 
 
 _FIELDS = {one.name for one in fields(Entry)}

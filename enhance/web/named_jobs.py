@@ -146,11 +146,12 @@ def run_named(
         checksums.append(_checksum_of(item))
         if not item.error:
             entry = _entry(whose, name, item, checksums[-1], settings, is_batch)
-            entries.append(replace(entry, encoding=asdict(encoding)))
+            call = {**settings.as_dict(), "largest": largest} if is_batch else {}
+            entries.append(replace(entry, encoding=asdict(encoding), call=call))
     checksum = _checksum(checksums, settings, is_batch, largest)
     job = JobRequest(whose, name, checksum, tuple(entries))
-    call = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch, largest)
-    yield from _follow(call)
+    named = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch, largest)
+    yield from _follow(named)
 
 
 def _read_item(services: Services, number: int, source: Path, name: str) -> Item:

@@ -112,7 +112,7 @@ class _Description:
             "state": worst_state([file["state"] for file in files]),
             "began": max(entry.began for entry in run),
             "expires": max(file["expires"] for file in files),
-            "settings": first.settings,
+            "settings": first.call or first.settings,
             "encoding": first.encoding,
             "thumbnail": with_thumbnail["thumbnail"],
             "progress": self._progress.get(first.batch),

@@ -668,7 +668,11 @@ def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chose
         _, info = owner.predict(**call, job=job, largest=True)
         sizes = [(file["info"]["output"]["width"], file["info"]["output"]["height"]) for file in info["files"]]
         assert sizes == [(480, 320), (1000, 250)]
-    assert [file["size"]["width"] for file in entries(owner)[0]["files"]] == [480, 1000]
+    batch = opened(site, owner, name)
+    assert [file["size"]["width"] for file in batch["files"]] == [480, 1000]
+    settings = {setting: value for setting, value in batch["settings"].items() if value is not None}
+    given = {"images": [file["image"] for file in batch["files"]], "job": name, **settings}
+    assert read(site.url, "batch", owner.headers, **given)[-1][1][1]["files"] == info["files"]
     with pytest.raises(AppError, match="other images or settings"):
         owner.predict(**call, job=name)
     _, info = owner.predict(**call, job=new_name())

@@ -3,6 +3,7 @@
 
 import { comparisonOf, requestNext, tilesOf, waitingTiles } from "./comparison_previews.js";
 import { draw, html, icon, onPress } from "./dom.js";
+import { centreRectangle } from "./stage.js";
 import { currentPath, photoOf } from "./state.js";
 import { change, onChange, set, state, stop } from "./store.js";
 import { formatDuration, nameOf, word } from "./words.js";
@@ -22,22 +23,28 @@ export function mountComparison(element) {
   let isOpen = false;
   /** @type {Element | null} */
   let focusBefore = null;
+  const open = () => {
+    const region = centreRectangle();
+    if (!region) return change({ isComparing: false });
+    isOpen = true;
+    focusBefore = document.activeElement;
+    change({ comparison: comparisonOf(state, region) });
+    draw(element, comparison(state));
+    showChosen(element);
+  };
+  const leave = () => {
+    isOpen = false;
+    change({ isComparing: false });
+    stop("comparison");
+    returnFocus(element, focusBefore);
+    draw(element, html``);
+  };
   const update = () => {
-    if (state.isComparing && !isOpen) {
-      isOpen = true;
-      focusBefore = document.activeElement;
-      change({ comparison: comparisonOf(state) });
-      draw(element, comparison(state));
-      showChosen(element);
-    }
-    if (isOpen && !isComparable(state)) {
-      isOpen = false;
-      change({ isComparing: false });
-      stop("comparison");
-      returnFocus(element, focusBefore);
-    }
-    draw(element, isOpen ? comparison(state) : html``);
-    if (isOpen) requestNext();
+    if (state.isComparing && !isOpen) open();
+    if (isOpen && !isComparable(state)) leave();
+    if (!isOpen) return;
+    draw(element, comparison(state));
+    requestNext();
   };
   onChange(update);
   setInterval(() => isOpen && update(), 1000); // The seconds of the tiles count down.

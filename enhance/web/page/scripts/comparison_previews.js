@@ -4,10 +4,11 @@
 import { explain } from "./requests.js";
 import { currentFile, currentPath, photoOf, settingsOf } from "./state.js";
 import { change, compareWith, inSlot, state } from "./store.js";
-import { comparedRegion, suitablePresets } from "./suitable.js";
+import { suitablePresets } from "./suitable.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").Plan} Plan */
+/** @typedef {import("./state.js").Rectangle} Rectangle */
 /** @typedef {import("./state.js").Comparison} Comparison */
 /** @typedef {import("./state.js").ComparedPreview} ComparedPreview */
 
@@ -20,18 +21,15 @@ import { comparedRegion, suitablePresets } from "./suitable.js";
  */
 
 /**
- * Returns the comparison for the middle of the view. Its previews stay if it is the one before.
+ * Returns the comparison on a region of the current photo. The last one keeps its previews.
  * @param {State} state
- * @returns {Comparison | null}
+ * @param {Rectangle} region
+ * @returns {Comparison}
  */
-export function comparisonOf(state) {
-  const file = currentPath(state);
-  const plan = photoOf(state);
-  if (file === null || plan === null) return null;
-  const { width, height } = plan.photo;
-  const region = comparedRegion(state.view ?? [0, 0, width, height], plan.photo);
-  const before = state.comparison;
-  if (before?.file === file && String(before.region) === String(region)) return before;
+export function comparisonOf(state, region) {
+  const file = currentPath(state) ?? "";
+  const last = state.comparison;
+  if (last?.file === file && String(last.region) === String(region)) return last;
   return { file, region, previews: {}, began: 0 };
 }
 

@@ -36,23 +36,17 @@ export function mountRecent(element) {
   };
   onChange(update);
   setInterval(() => release && hasRunning(state) && loadRecent(), RELOAD_MS);
-  const onEntry =
-    (/** @type {(entry: RecentEntry) => void} */ act) => (/** @type {Element} */ button) => {
-      const entry = entryOf(button);
-      if (entry) act(entry);
-    };
   onPress(element, {
     close,
-    open: onEntry(open),
-    cancel: onEntry(cancelRecent),
-    download: onEntry(downloadRecent),
-    remove: onEntry(remove),
+    open: (button) => openRecent(idOf(button)),
+    cancel: (button) => cancelRecent(idOf(button)),
+    download: (button) => downloadRecent(idOf(button)),
+    remove: (button) => remove(idOf(button)),
   });
   // Any other press takes the question of Remove back.
   element.addEventListener("click", (event) => {
     const pressed = /** @type {Element} */ (event.target).closest("[data-act=remove]");
-    const id = pressed ? (entryOf(pressed)?.id ?? "") : "";
-    if (id !== asked) asked = "";
+    if (!pressed) asked = "";
     update();
   });
 }
@@ -61,29 +55,18 @@ function close() {
   change({ isRecentOpen: false });
 }
 
-/** @param {RecentEntry} entry */
-function open(entry) {
-  close();
-  openRecent(entry);
-}
-
 /**
  * Deletes an entry at the second press.
- * @param {RecentEntry} entry
+ * @param {string} id
  */
-function remove(entry) {
-  if (asked !== entry.id) {
-    asked = entry.id;
-    return;
-  }
-  asked = "";
-  forget(entry);
+function remove(id) {
+  if (asked === id) forget(id);
+  asked = asked === id ? "" : id;
 }
 
 /** @param {Element} button */
-function entryOf(button) {
-  const id = /** @type {HTMLElement | null} */ (button.closest(".entry"))?.dataset.id;
-  return state.recent?.find((entry) => entry.id === id);
+function idOf(button) {
+  return /** @type {HTMLElement} */ (button.closest(".entry")).dataset.id ?? "";
 }
 
 /** @param {State} state */
@@ -181,7 +164,6 @@ function when(began) {
 function stateText(entry) {
   if (entry.state === "running") return progressText(entry);
   const text = {
-    done: entry.fidelity && word("batch_fidelity", { grade: nameOf("fidelity", entry.fidelity) }),
     interrupted: word("history_interrupted_open"),
     failed: entry.error ?? word("history_failed"),
     cancelled: word("history_cancelled"),
@@ -200,12 +182,8 @@ function counted({ files = [] }) {
 
 /** @param {RecentEntry} entry */
 function progressText(entry) {
-  const { share, seconds_left, ahead } = entry.progress ?? {
-    share: 0,
-    seconds_left: null,
-    ahead: 0,
-  };
-  const percent = Math.floor(100 * share);
+  const { share, done = 0, total, seconds_left = null, ahead = 0 } = entry.progress ?? {};
+  const percent = Math.floor(100 * (share ?? done / (total || 1)));
   const parts = [word("share_done", { percent })];
   if (seconds_left !== null) parts.push(word("left", { time: formatDuration(seconds_left) }));
   const text = joined(parts);
@@ -246,8 +224,8 @@ function button(act, kind, content, { name }) {
  * Returns whether the photo of an entry, or all photos of a batch, are still stored.
  * @param {RecentEntry} entry
  */
-function canOpen({ image, files }) {
-  return files ? files.every((file) => file.image) : Boolean(image);
+function canOpen({ regions, files }) {
+  return files ? files.every((file) => file.regions?.photo) : Boolean(regions?.photo);
 }
 
 /** @param {RecentEntry} entry */

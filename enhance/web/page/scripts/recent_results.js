@@ -1,10 +1,10 @@
 // @ts-check
 // The recent results of this browser: their list, and what can be done with each.
 
-import { addressOf, call, createName, fileOf } from "./client.js";
+import { addressOf, call, createName } from "./client.js";
 import { follow } from "./runs.js";
 import { newBatch, settingsOf } from "./state.js";
-import { applyValues, change, inSlot, startOver, state } from "./store.js";
+import { applyValues, cancel, change, inSlot, startOver, state } from "./store.js";
 
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
 
@@ -23,14 +23,31 @@ function explainRecent(error) {
 }
 
 /**
- * Puts the photo, the settings and the result of an entry on the stage, or the files of a batch into
- * the tab Batch. A job that runs is followed.
- * @param {RecentEntry} entry
+ * Returns an entry with its stored photos as uploads.
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<RecentEntry>}
  */
-export function openRecent(entry) {
-  applyValues(choicesOf(entry));
-  if (entry.files) openBatch(entry, entry.files);
-  else openPhoto(entry);
+async function readEntry(id, signal) {
+  const [[entry]] = await call("runs", { id }, { signal });
+  return entry;
+}
+
+/**
+ * Puts the photo, the settings and the result of an entry on the stage, or the files of a batch into
+ * the tab Batch. A job that has not ended goes on.
+ * @param {string} id
+ */
+export async function openRecent(id) {
+  const open = async (/** @type {AbortSignal} */ signal) => {
+    const entry = await readEntry(id, signal);
+    applyValues(choicesOf(entry));
+    if (entry.files) openBatch(entry.files);
+    else openPhoto(entry);
+    change({ isRecentOpen: false });
+  };
+  change({ recentProblem: null });
+  await inSlot("recentOpen", id, open, explainRecent);
 }
 
 /** @param {RecentEntry} entry */
@@ -38,24 +55,28 @@ function openPhoto(entry) {
   const file = chosenFile(entry);
   startOver();
   change({ tab: "single", file });
-  if (["running", "done"].includes(entry.state)) {
-    follow(file, {
-      name: entry.id,
-      file: entry.image ?? "",
-      settings: settingsOf(state),
-      encoding: state.encoding,
-      plan: null,
-    });
-  }
+  if (["failed", "cancelled", "gone"].includes(entry.state)) return;
+  follow(file, {
+    name: entry.id,
+    file: /** @type {string} */ (file.path),
+    settings: settingsOf(state),
+    encoding: state.encoding,
+    plan: null,
+  });
+}
+
+/** @param {RecentEntry[]} entries */
+function openBatch(entries) {
+  const files = entries.map(chosenFile);
+  change({ tab: "batch", batch: { ...newBatch(), files, selected: files[0].id } });
 }
 
 /**
  * @param {RecentEntry} entry
- * @param {RecentEntry[]} entries those of its files
+ * @returns {import("./state.js").ChosenFile}
  */
-function openBatch(entry, entries) {
-  const files = entries.map(chosenFile);
-  change({ tab: "batch", batch: { ...newBatch(), files, selected: files[0].id } });
+function chosenFile({ image, name }) {
+  return { id: createName(), name, bytes: 0, path: image?.path ?? null, blob: null, upload: null };
 }
 
 /**
@@ -70,27 +91,20 @@ function choicesOf(entry) {
 }
 
 /**
- * Returns the photo of an entry, which is stored on the server.
- * @param {RecentEntry} entry
- */
-function chosenFile({ image, name }) {
-  return { id: createName(), name, bytes: 0, path: image, blob: null, upload: null };
-}
-
-/**
  * Cancels the job of an entry.
- * @param {RecentEntry} entry
+ * @param {string} id
  */
-export async function cancelRecent(entry) {
-  await call("cancel", { job: entry.id });
+export async function cancelRecent(id) {
+  if (state.run?.name === id) await cancel();
+  else await call("cancel", { job: id });
   await loadRecent();
 }
 
 /**
  * Deletes an entry for good. It is hidden at once, and stays hidden in answers that are older.
- * @param {RecentEntry} entry
+ * @param {string} id
  */
-export async function forget({ id }) {
+export async function forget(id) {
   change({ forgotten: [...state.forgotten, id], recentProblem: null });
   try {
     await call("forget", { id });
@@ -105,30 +119,21 @@ export async function forget({ id }) {
 
 /**
  * Downloads the result of an entry in the chosen format, or the ZIP file of a batch.
- * @param {RecentEntry} entry
+ * @param {string} id
  */
-export async function downloadRecent(entry) {
-  const { endpoint, given } = callOf(entry);
+export async function downloadRecent(id) {
   const load = async (/** @type {AbortSignal} */ signal) => {
-    const [file] = await call(endpoint, { ...given, ...state.encoding, job: entry.id }, { signal });
+    const entry = await readEntry(id, signal);
+    const endpoint = entry.files ? "batch" : "enhance";
+    const photos = entry.files
+      ? { images: entry.files.map((file) => file.image) }
+      : { image: entry.image };
+    const given = { ...photos, ...settingsIn(entry), ...state.encoding, job: id };
+    const [file] = await call(endpoint, given, { signal });
     saveFile(addressOf(file.path), file.orig_name ?? "");
   };
   change({ recentProblem: null });
-  await inSlot("recentDownload", entry.id, load, explainRecent);
-}
-
-/**
- * Returns the call that started the job of an entry. The same call follows it or exports its result.
- * @param {RecentEntry} entry
- */
-function callOf(entry) {
-  const settings = settingsIn(entry);
-  if (!entry.files) {
-    const image = fileOf(entry.image ?? "", entry.name);
-    return { endpoint: "enhance", given: { image, ...settings } };
-  }
-  const images = entry.files.map((file) => fileOf(file.image ?? "", file.name));
-  return { endpoint: "batch", given: { images, ...settings } };
+  await inSlot("recentDownload", id, load, explainRecent);
 }
 
 /**

@@ -87,12 +87,17 @@ import { constants } from "./words.js";
  */
 
 /**
- * An entry of /runs: a photo, or a batch with its `files`. `image` is the path of the stored photo.
+ * An entry of /runs: a photo, or a batch with its `files`. `regions` has the addresses of what is
+ * still stored. `image` is the stored photo, if the entry was requested by its id. `progress` is that
+ * of a running job: rows of a photo, or the share of a batch.
  * @typedef {{
  *   id: string, name: string, state: string, began: string, settings: Record<string, any>,
- *   size: { width: number, height: number } | null, thumbnail: string | null,
- *   image: string | null, error: string | null, fidelity: string | null,
- *   progress: { share: number, seconds_left: number | null, ahead: number } | null,
+ *   size?: { width: number, height: number } | null, thumbnail: string | null,
+ *   error?: string | null, regions?: { photo?: string, result?: string },
+ *   image?: { path: string, orig_name: string } | null,
+ *   progress: {
+ *     done?: number, total?: number, share?: number, seconds_left: number | null, ahead: number,
+ *   } | null,
  *   files?: RecentEntry[],
  * }} RecentEntry
  */
