@@ -69,7 +69,7 @@ function markBody(now) {
 /** Before there is a photo, nothing shows the presets. @param {import("./state.js").State} now */
 function loadPresets(now) {
   const hasPhoto = state.currentFile(now) !== null;
-  if (hasPhoto && now.presets.length === 0) store.onChange(loadPresets);
+  if (hasPhoto && now.presets.length === 0) store.loadPresets();
 }
 
 /** What the components of Gradio call, and what tests read. */
