@@ -97,10 +97,9 @@ def _build_size(texts: Texts) -> Controls:
             controls[name] = _number(texts(label), name, None)
         papers = [*PAPERS, OWN_PRINT]
         controls["paper"] = _choice(texts, "paper", papers, papers[0])
-        with gr.Row(elem_id="print", equal_height=False):
-            for name in PRINT_SIDES:
-                controls[name] = _number(texts(name), name, None)
-            controls["dpi"] = _number(texts("dpi"), "dpi", PRINT_DPI)
+        for name in PRINT_SIDES:
+            controls[name] = _number(texts(name), name, None)
+        controls["dpi"] = _number(texts("dpi"), "dpi", PRINT_DPI)
         _part("size-notice")
     return controls
 
@@ -110,7 +109,6 @@ def _build_presets(texts: Texts) -> gr.HTML:
         _part("preset-title")
         _button(texts, "compare-presets")
         presets = _part("presets")
-        _part("preset-notice")
     return presets
 
 
@@ -132,12 +130,11 @@ def _build_format(texts: Texts) -> Controls:
     start = Encoding()
     with _section("format"):
         _part("format-title")
-        with gr.Row(elem_id="files", equal_height=False):
-            formats = [(form.name, name) for name, form in FORMATS.items()]
-            controls: Controls = {
-                "format": _menu(texts, "format", formats, start.format),
-                "metadata": _menu(texts, "metadata", CHOICES, start.metadata),
-            }
+        formats = [(form.name, name) for name, form in FORMATS.items()]
+        controls: Controls = {
+            "format": _menu(texts, "format", formats, start.format),
+            "metadata": _menu(texts, "metadata", CHOICES, start.metadata),
+        }
         _part("format-notice")
         controls["quality"] = _slider(texts, "quality", start.quality)
         controls["background"] = _choice(texts, "background", BACKGROUNDS, start.background)

@@ -7,7 +7,7 @@ import { watchConnection } from "./connection.js";
 import { watchFiles } from "./files.js";
 import { mountFormatTitle, mountPresetTitle, mountSizeTitle } from "./folds.js";
 import { changeControl, controlUpdates } from "./native.js";
-import { mountFormatNotice, mountPresetNotice, mountSizeNotice } from "./notices.js";
+import { mountFormatNotice, mountSizeNotice } from "./notices.js";
 import { mountNextRun } from "./panel.js";
 import { mountPresets } from "./presets.js";
 import { mountRecent } from "./recent.js";
@@ -30,7 +30,6 @@ const PARTS = {
   "size-notice": mountSizeNotice,
   "preset-title": mountPresetTitle,
   presets: mountPresets,
-  "preset-notice": mountPresetNotice,
   "format-title": mountFormatTitle,
   "format-notice": mountFormatNotice,
   "next-run": mountNextRun,

@@ -66,33 +66,27 @@ function noticeHtml({ advice, isProblem }, place, number) {
 }
 
 /**
- * Shows the notices of a place, after its caption.
- * @param {HTMLElement} element
+ * Returns the notices of a place, and marks the field that they are about.
+ * @param {State} state
  * @param {string} place
- * @param {(state: State) => unknown} captionOf
  */
-function showNotices(element, place, captionOf) {
-  onPress(element, {
-    solve: ({ dataset }) => {
-      const notice = noticesOf(state, place)[Number(dataset.notice)];
-      const solution = notice?.advice.solutions[Number(dataset.solution)];
-      if (!solution) return;
-      applyValues(solution.values);
-      focusSoon(() => controlOf(state, place));
-    },
-    "remove-location": () => {
-      set("metadata", "no-location");
-      focusSoon(() => controlOf(state, place));
-    },
-  });
-  onChange((state) => {
-    const notices = noticesOf(state, place);
-    draw(
-      element,
-      html`${captionOf(state)}${notices.map((one, number) => noticeHtml(one, place, number))}`,
-    );
-    markRefused(state, place, notices[0]?.isProblem ? `${place}-notice-0` : null);
-  });
+export function noticesHtml(state, place) {
+  const notices = noticesOf(state, place);
+  markRefused(state, place, notices[0]?.isProblem ? `${place}-notice-0` : null);
+  return notices.map((one, number) => noticeHtml(one, place, number));
+}
+
+/**
+ * Carries out the solution of a notice whose button was pressed.
+ * @param {HTMLElement} button
+ * @param {string} place
+ */
+export function solve({ dataset }, place) {
+  const notice = noticesOf(state, place)[Number(dataset.notice)];
+  const solution = notice?.advice.solutions[Number(dataset.solution)];
+  if (!solution) return;
+  applyValues(solution.values);
+  focusSoon(() => controlOf(state, place));
 }
 
 /**
@@ -164,10 +158,19 @@ function locationLine(state) {
 }
 
 /** @param {HTMLElement} element */
-export const mountSizeNotice = (element) => showNotices(element, "size", sizeCaption);
+export function mountSizeNotice(element) {
+  onPress(element, { solve: (button) => solve(button, "size") });
+  onChange((state) => draw(element, html`${sizeCaption(state)}${noticesHtml(state, "size")}`));
+}
 
 /** @param {HTMLElement} element */
-export const mountPresetNotice = (element) => showNotices(element, "preset", () => null);
-
-/** @param {HTMLElement} element */
-export const mountFormatNotice = (element) => showNotices(element, "format", locationLine);
+export function mountFormatNotice(element) {
+  onPress(element, {
+    solve: (button) => solve(button, "format"),
+    "remove-location": () => {
+      set("metadata", "no-location");
+      focusSoon(() => document.querySelector("#metadata input"));
+    },
+  });
+  onChange((state) => draw(element, html`${locationLine(state)}${noticesHtml(state, "format")}`));
+}

@@ -3,6 +3,7 @@
 // also has a sentence: the reason of Auto, or what the preset is for.
 import { draw, html, icon, onPress } from "./dom.js";
 import { followState } from "./native.js";
+import { noticesHtml, solve } from "./notices.js";
 import { photoOf } from "./state.js";
 import { onChange, set, state } from "./store.js";
 import { formatDuration, nameOf, word } from "./words.js";
@@ -25,6 +26,7 @@ export function mountPresets(element, trigger) {
     if (target instanceof HTMLInputElement) choosePreset(element, target);
   });
   onPress(element, {
+    solve: (button) => solve(button, "preset"),
     more: () => {
       isOpen = !isOpen;
       drawList(element, state);
@@ -114,19 +116,20 @@ function line(state, preset) {
   const isMissing = !preset.available;
   const kind = [isChosen && "chosen", isMissing && "missing"].filter(Boolean).join(" ");
   return html`<label class="preset ${kind}" data-key="preset-${name}">
-    <input
-      type="radio"
-      name="preset"
-      value="${name}"
-      data-preset="${name}"
-      aria-describedby="about-${name}"
-      aria-disabled="${String(isMissing)}"
-      ${isChosen ? html`checked` : null}
-    />
-    <span class="name">${titleOf(state, name)}</span>
-    <span class="time caption">${timeOf(state, preset)}</span>
-    <span class="about" id="about-${name}">${aboutOf(state, preset)}</span>
-  </label>`;
+      <input
+        type="radio"
+        name="preset"
+        value="${name}"
+        data-preset="${name}"
+        aria-describedby="about-${name}"
+        aria-disabled="${String(isMissing)}"
+        ${isChosen ? html`checked` : null}
+      />
+      <span class="name">${titleOf(state, name)}</span>
+      <span class="time caption">${timeOf(state, preset)}</span>
+      <span class="about" id="about-${name}">${aboutOf(state, preset)}</span>
+    </label>
+    ${isChosen && noticesHtml(state, "preset")}`;
 }
 
 /**
@@ -155,7 +158,7 @@ function timeOf(state, preset) {
  */
 function aboutOf(state, preset) {
   if (!preset.available) return preset.reason;
-  if (preset.name === "auto") return aboutAuto(state) ?? preset.summary;
+  if (preset.name === "auto") return aboutAuto(state) || preset.summary;
   const faster = preset.relative_time ? 1 / preset.relative_time : 1;
   if (faster < MUCH_FASTER) return preset.summary;
   const times = word("times_faster", { n: Math.round(faster), preset: nameOf("preset", "gentle") });
