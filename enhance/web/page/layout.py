@@ -108,8 +108,7 @@ def _build_presets(texts: Texts) -> gr.HTML:
     with _section("preset"):
         _part("preset-title")
         _button(texts, "compare-presets")
-        presets = _part("presets")
-    return presets
+        return _part("presets")
 
 
 def _build_tuning(texts: Texts) -> Controls:
