@@ -106,15 +106,16 @@ def _template_with_language(name: str) -> str:
     return template.replace("<head>", f"<head><script>{{% raw %}}\n{script}{{% endraw %}}</script>", 1)
 
 
-def add_page_head(of_page: Callable[[Scope], str], of_login: Callable[[], str]) -> None:
-    """Add tags to the head of the page, before those of Gradio.
+def add_page_head(of_page: Callable[[Scope], str], of_others: Callable[[], str]) -> None:
+    """Add tags to the head of the page, and others to that of the login and of the documentation.
 
     Gradio's own `head=` is part of the configuration, which the page adds after it has started. Without this, the
     scripts of the page run too late.
     """
 
     def page_head(request: Request, config: Mapping[str, Any]) -> str:
-        return of_login() if config.get("auth_required") else of_page(request.scope)
+        is_other = config.get("auth_required") or config.get("current_page")
+        return of_others() if is_other else of_page(request.scope)
 
     _PAGES.globals["page_head"] = page_head
 

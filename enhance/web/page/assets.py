@@ -125,7 +125,7 @@ def page_head(config: Config) -> str:
     folder = f"./assets/{_version(config)}"
     return (
         f'{language_script()}<script>window.enhanceAssets = "{folder}";</script>'
-        f'<link rel="stylesheet" href="{folder}/page.css"><script src="{folder}/page.js"></script>'
+        f'<link rel="stylesheet" href="{folder}/page.css"><script defer src="{folder}/page.js"></script>'
     )
 
 

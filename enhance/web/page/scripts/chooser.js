@@ -79,7 +79,7 @@ function chooser(title, lead, content) {
     </div>
     <footer class="caption">
       <span>${word("examples_credit")}</span>
-      <a href="?view=api">API</a>
+      <a href="endpoints?view=api">API</a>
     </footer>
   </div>`;
 }

@@ -45,7 +45,18 @@ const PARTS = {
  * @param {(event: string, data?: any) => void} trigger
  */
 function mount(name, element, trigger) {
+  if (name === "chooser") document.getElementById("early")?.remove();
   PARTS[name]?.(element, trigger);
+}
+
+/** Shows the welcome until Gradio has loaded its components, which takes longer. */
+function showWelcome() {
+  const early = document.createElement("div");
+  early.id = "early";
+  early.innerHTML = '<div id="app"><div id="head"></div><div id="chooser"></div></div>';
+  document.body.append(early);
+  mountHead(/** @type {HTMLElement} */ (early.querySelector("#head")));
+  mountChooser(/** @type {HTMLElement} */ (early.querySelector("#chooser")));
 }
 
 /** What the native buttons of Gradio do. */
@@ -79,13 +90,13 @@ const page = {
   press: (/** @type {string} */ name) => ACTIONS[name](),
   state: store.state,
 };
-/** @type {any[]} */
-const mounted = /** @type {any} */ (window).enhance.mounted;
+const { mounted } = /** @type {any} */ (window).enhance;
 Object.assign(/** @type {any} */ (window).enhance, page);
-for (const [name, element, trigger] of mounted) mount(name, element, trigger);
 store.restore();
 watchFiles();
 watchConnection();
 store.onChange(markBody);
+if (mounted.length === 0 && !state.currentFile(store.state)) showWelcome();
+for (const [name, element, trigger] of mounted) mount(name, element, trigger);
 watchTitle();
 store.onChange(loadPresets);
