@@ -40,7 +40,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Rerun failed tests that use a browser or other processes, because a busy machine can make them fail."""
     for item in items:
-        if {"browser", "forks"} & {*getattr(item, "fixturenames", ())}:
+        names = {*getattr(item, "fixturenames", ())}
+        if {"browser", "forks"} & names and "page_site" not in names:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 

@@ -215,6 +215,13 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Iterator[Site]:
     """The app with its own data and only with weights from Python packages: the preset `fast` is unavailable."""
+    with serve_site(tmp_path_factory) as served_site:
+        yield served_site
+
+
+@contextmanager
+def serve_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Serve the app for the fixture `site`."""
     from enhance import models
 
     folder, shared = tmp_path_factory.mktemp("site"), tmp_path_factory.getbasetemp()

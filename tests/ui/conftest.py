@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from ..site import Site, site
+from ..site import Site, serve_site, site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
@@ -40,10 +40,27 @@ def browser() -> Iterator[Browser]:
             "--disable-gpu",
             "--in-process-gpu",
             "--process-per-site",
+            "--host-resolver-rules=MAP enhance.test 127.0.0.1",
         ]
         browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def page_site(tmp_path_factory) -> Iterator[Site]:
+    """The app of `site` with the new page."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("ENHANCE_NEW_PAGE", "1")
+        with serve_site(tmp_path_factory) as served_site:
+            yield served_site
+
+
+@pytest.fixture(autouse=True)
+def with_new_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the other apps of the new page's tests have it, too."""
+    if request.path.name.startswith("test_new_"):
+        monkeypatch.setenv("ENHANCE_NEW_PAGE", "1")
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +132,69 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: lis
         if page.is_closed() and page.url.startswith(site.url):  # its settings are still stored in the browser
             page = page.context.new_page()
             page.goto(f"{site.url}healthz")
+        if not page.is_closed():
+            page.evaluate("localStorage.clear(), sessionStorage.clear()")
+            page.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def contexts(page_site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """Return a function that returns a browser context. A page in it stays open, so that its cache is kept."""
+    from .new_journey import PATIENCE
+
+    contexts: dict[str, BrowserContext] = {}
+
+    def context(**options) -> BrowserContext:
+        key = repr(sorted(options.items()))
+        if key not in contexts:
+            contexts[key] = browser.new_context(**options)
+            contexts[key].set_default_timeout(PATIENCE)
+            contexts[key].new_page().goto(f"{page_site.url}healthz")
+        return contexts[key]
+
+    yield context
+    for one in contexts.values():
+        assert one.cookies() == [], "the page sets cookies"
+        one.close()
+
+
+@pytest.fixture
+def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: list[str]):
+    """Open the page: `visit("?preset=anime", locale="zh-CN", width=390)`. After the test, there are no problems."""
+    pages: list[Page] = []
+
+    def on_error(error: Error) -> None:
+        problems.append(str(error))
+
+    def on_message(message: ConsoleMessage) -> None:
+        if message.type == "error" and "olicy" in message.text:
+            problems.append(message.text)
+
+    def visit(
+        query: str = "",
+        *,
+        url: str = "",
+        width: int = 1280,
+        height: int = 800,
+        color_scheme: Literal["light", "dark"] = "light",
+        reduced_motion: Literal["reduce", "no-preference"] = "reduce",
+        **options,
+    ) -> Page:
+        page = contexts(**{"locale": "en-US", **options}).new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
+        page.on("pageerror", on_error)
+        page.on("console", on_message)
+        page.goto((url or page_site.url) + query)
+        return page
+
+    yield visit
+    for page in pages:
+        if page.is_closed() and page.url.startswith(page_site.url):  # its settings are still stored in the browser
+            page = page.context.new_page()
+            page.goto(f"{page_site.url}healthz")
         if not page.is_closed():
             page.evaluate("localStorage.clear(), sessionStorage.clear()")
             page.close()

@@ -3,9 +3,9 @@
 // the drop box shows its progress.
 
 import { draw, html, icon, onPress } from "./dom.js";
-
 import { chooseBatchFiles, choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
+import { photoOf } from "./state.js";
 import { cancelUpload, chooseFiles, onChange, removeFile, retryFile, state } from "./store.js";
 import { pictureOf } from "./thumbnails.js";
 import { isArrived, shareOf, uploadOf } from "./upload_progress.js";
@@ -86,7 +86,8 @@ function chooser(title, lead, content) {
 
 /** Why something could not be done. While a photo is on the stage, the bar shows it. */
 function problem() {
-  return state.problem && html`<p id="problem" class="problem" role="alert">${state.problem}</p>`;
+  if (!state.problem || photoOf(state)) return null;
+  return html`<p id="problem" class="problem" role="alert">${state.problem}</p>`;
 }
 
 /**

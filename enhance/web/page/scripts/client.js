@@ -259,7 +259,7 @@ async function readOutputs(stream, signal, onUpdate) {
   let last = [];
   for await (const { event, data } of readEvents(stream)) {
     signal?.throwIfAborted();
-    if (event === "error") throw new Refused(data?.error ?? word("request_failed"));
+    if (event === "error") throw new Refused(plainText(data?.error ?? word("request_failed")));
     if (event === "heartbeat") continue;
     const isNews = data.some((/** @type {any} */ output) => !isUnchanged(output));
     last = data.map((/** @type {any} */ output, /** @type {number} */ place) =>
@@ -269,6 +269,16 @@ async function readOutputs(stream, signal, onUpdate) {
     if (isNews) onUpdate?.(last);
   }
   throw new Lost();
+}
+
+const SIGNS = { "&lt;": "<", "&gt;": ">", "&amp;": "&" };
+
+/**
+ * Returns the text of a message, which the server has escaped because Gradio shows it as HTML.
+ * @param {string} message
+ */
+function plainText(message) {
+  return message.replace(/&(?:lt|gt|amp);/g, (sign) => SIGNS[sign]);
 }
 
 /**

@@ -2,7 +2,7 @@
 // Notices under the controls that they are about: what is not possible, what would be better, and
 // what the controls mean. A notice has a button for each solution.
 import { draw, html, icon, onPress } from "./dom.js";
-import { isPlanned, photoOf, SIZE_SETTINGS } from "./state.js";
+import { emptyControl, isPlanned, photoOf, SIZE_SETTINGS } from "./state.js";
 import { applyValues, onChange, set, state } from "./store.js";
 import { formatNumber, nameOf, word } from "./words.js";
 
@@ -23,12 +23,28 @@ function placeOf(advice) {
   return "preset";
 }
 
+/** @param {string} name the control of the output size that has no number */
+function emptyNotice(name) {
+  const labels = {
+    scale: word("scale"),
+    long_side: word("long_side"),
+    megapixels: word("size_megapixels"),
+    print_width: word("print_width"),
+    dpi: word("dpi"),
+  };
+  const usual = { text: word("use_instead", { name: nameOf("size", "4x") }), values: { scale: 4 } };
+  const text = word("size_empty", { name: labels[name] });
+  return { advice: { text, solutions: [usual] }, isProblem: true };
+}
+
 /**
  * Returns the notices of a place: what is not possible first.
  * @param {State} state
  * @param {string} place
  */
 function noticesOf(state, place) {
+  const empty = emptyControl(state);
+  if (empty !== null) return place === "size" ? [emptyNotice(empty)] : [];
   const plan = photoOf(state);
   if (!plan || !isPlanned(state)) return [];
   const problems = plan.problem ? [{ advice: plan.problem, isProblem: true }] : [];

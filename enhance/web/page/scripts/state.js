@@ -258,7 +258,10 @@ export function settingsOf(state) {
  * @param {State} state
  */
 export function emptyControl(state) {
-  const missing = Object.entries(sizeSettings(state.size)).find(([, value]) => value === null);
+  const { print_width: width, print_height: height, ...others } = sizeSettings(state.size);
+  // One side of a print is enough, because the whole photo fits inside it.
+  if (width === null && height === null) return "print_width";
+  const missing = Object.entries(others).find(([, value]) => value === null);
   return missing ? missing[0] : null;
 }
 
