@@ -202,11 +202,15 @@ function rowState(file) {
     <span class="percent">${word("share_done", { percent: percentOf(share) })}</span>`;
 }
 
-/** @param {ChosenFile} file */
+/**
+ * Returns the picture of a file over an icon. As a background, a format that the browser does not
+ * know shows nothing.
+ * @param {ChosenFile} file
+ */
 function picture(file) {
   const address = pictureOf(file);
   return html`<span class="picture">
-    ${icon("photo")} ${address && html`<img src="${address}" alt="" draggable="false" />`}
+    ${icon("photo")} ${address && html`<i style="background-image: url(${address})"></i>`}
   </span>`;
 }
 

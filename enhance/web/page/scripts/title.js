@@ -2,19 +2,25 @@
 // The title of the browser's tab, and the focus, which goes to the next step.
 
 import { percentOf } from "./progress.js";
-import { isRunning, stageMode } from "./state.js";
+import { currentFile, isRunning, stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
 
 const TITLE = "Enhance";
 
-/** The control of the next step, by what the stage shows. */
-const NEXT = { empty: "#choose", photo: "#stage canvas", live: "#cancel", result: "#download" };
+/** The control of the next step, by the step that the page is at. */
+const NEXT = {
+  empty: "#choose",
+  upload: "#chooser [data-act=cancel]",
+  photo: "#stage canvas",
+  live: "#cancel",
+  result: "#download",
+};
 
 let shown = "";
 
 /** Keeps the title and the focus as the state wants them. */
 export function watchTitle() {
-  shown = stageMode(state);
+  shown = currentStep();
   onChange(() => {
     document.title = titleOf();
     // The parts of the page are drawn in the same frame. The next step is there after them.
@@ -30,13 +36,19 @@ function titleOf() {
   return `${percentOf(share)}% ${TITLE}`;
 }
 
-function moveFocus() {
+/** Returns what the stage shows, or that a photo for it is on its way. */
+function currentStep() {
   const mode = stageMode(state);
-  if (mode === shown) return;
-  const isCancelled = shown === "live" && mode === "photo";
-  shown = mode;
+  return mode === "empty" && currentFile(state) ? "upload" : mode;
+}
+
+function moveFocus() {
+  const step = currentStep();
+  if (step === shown) return;
+  const isCancelled = shown === "live" && step === "photo";
+  shown = step;
   if (isElsewhere()) return;
-  const next = document.querySelector(isCancelled ? "#enhance" : NEXT[mode]);
+  const next = document.querySelector(isCancelled ? "#enhance" : NEXT[step]);
   if (next instanceof HTMLElement) next.focus({ preventScroll: true });
 }
 
