@@ -4,6 +4,7 @@ import { mountBar } from "./bar.js";
 import { mountChooser } from "./chooser.js";
 import { mountComparison } from "./comparison.js";
 import { watchConnection } from "./connection.js";
+import { draw, html } from "./dom.js";
 import { watchFiles } from "./files.js";
 import { mountFormatTitle, mountPresetTitle, mountSizeTitle } from "./folds.js";
 import { changeControl, controlUpdates } from "./native.js";
@@ -53,10 +54,21 @@ function mount(name, element, trigger) {
 function showWelcome() {
   const early = document.createElement("div");
   early.id = "early";
-  early.innerHTML = '<div id="app"><div id="head"></div><div id="chooser"></div></div>';
+  const [head, chooser] = ["head", "chooser"].map(
+    (name) =>
+      html`<div id="${name}" class="block">
+        <div class="html-container"><div></div></div>
+      </div>`,
+  );
+  draw(early, html`<div id="app">${head} ${chooser}</div>`);
   document.body.append(early);
-  mountHead(/** @type {HTMLElement} */ (early.querySelector("#head")));
-  mountChooser(/** @type {HTMLElement} */ (early.querySelector("#chooser")));
+  mountHead(inside(early, "#head"));
+  mountChooser(inside(early, "#chooser"));
+}
+
+/** @param {Element} early @param {string} part */
+function inside(early, part) {
+  return /** @type {HTMLElement} */ (early.querySelector(`${part} .html-container > div`));
 }
 
 /** What the native buttons of Gradio do. */
