@@ -32,6 +32,7 @@ from .metrics import CLEAN_SECONDS, METRICS, Metrics, healthz, start_cleaning
 from .page.assets import assets_route, language_script
 from .page.assets import page_head as new_page_head
 from .page.layout import build_page as build_new_page
+from .page.layout import page_texts as new_page_texts
 from .params import (
     BATCH_CONTROLS,
     CONTROLS,
@@ -98,7 +99,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     # Gradio deletes its own copies of files after the same time as the app deletes the files of the page.
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
         if _IS_NEW:
-            build_new_page(page_texts(limits), login=config.auth is not None)
+            build_new_page(gr.I18n())
             add_page_head(_head_of, language_script)
         else:
             page = build_page(page_texts(limits), login=config.auth is not None)
@@ -158,7 +159,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
         "auth": config.auth,
         "theme": page_theme(),
         **({} if _IS_NEW else {"css": style_sheet(), "head": page_head(limits)}),
-        "i18n": page_texts(limits),
+        "i18n": new_page_texts() if _IS_NEW else page_texts(limits),
         "footer_links": ["api"],
         "max_file_size": limits.bytes,
         # Gradio has a state for each page and API session, which holds the components that changed.

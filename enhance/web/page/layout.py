@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ...analysis.softness import REDUCTIONS
-from ...i18n import catalogue
+from ...i18n import LANGUAGES, catalogue, primary_tag
 from ...images.metadata import CHOICES
 from ...output.formats import BACKGROUNDS, FORMATS, Encoding
 from ...settings import NEUTRAL, PAPERS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, SIZES, Settings
@@ -28,8 +28,25 @@ _STEPS = {"contrast": 0.01, "tile": 64, "quality": 1}
 _STEP = 0.05
 
 
-def build_page(texts: Texts, login: bool = False) -> None:
-    """Build the page in the current `gr.Blocks`, with a button to log out if there is a `login`."""
+def page_texts() -> gr.I18n:
+    """Return the texts of the components, which the browser translates."""
+    keys = set[str]()
+
+    def note(key: str) -> str:
+        keys.add(key)
+        return key
+
+    with gr.Blocks():
+        build_page(note)
+    translations = dict[str, dict[str, str]]()
+    for language in LANGUAGES:
+        texts = {key: catalogue(language)[key] for key in sorted(keys)}
+        translations |= {primary_tag(language): texts, language: texts}
+    return gr.I18n(**translations)
+
+
+def build_page(texts: Texts) -> None:
+    """Build the page in the current `gr.Blocks`."""
     with gr.Column(elem_id="app"):
         _part("head")
         _part("chooser")
