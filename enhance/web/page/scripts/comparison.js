@@ -69,8 +69,8 @@ function comparison(state) {
   return html`
     <header>
       <h2>${word("compare_presets")}</h2>
-      <p>${word("compare_hint")}</p>
-      <button type="button" class="button" data-act="close" aria-label="${word("close")}">
+      <p class="caption">${word("compare_hint")}</p>
+      <button type="button" class="button secondary" data-act="close" aria-label="${word("close")}">
         ${icon("close")}<span>${word("close")}</span>
       </button>
     </header>
@@ -134,8 +134,8 @@ function presetTile(state, tiles, tile) {
       <img src="${made?.after ?? enlarged(state, tiles)}" alt="" />
       ${isChosen && html`<span class="tick">${icon("check")}</span>`}
       ${choice === "auto" && html`<span class="badge">${nameOf("preset", "auto")}</span>`}
-      ${made?.problem && html`<span class="failed">${made.problem}</span>`}
-      ${!made && html`<span class="waiting"><i class="ring"></i>${waitingTime(state, tile)}</span>`}
+      ${made?.problem && html`<span class="over"><span>${made.problem}</span></span>`}
+      ${!made && waitingSign(state, tile)}
     </span>
     <span class="caption">
       <span>${nameOf("preset", preset)}</span>
@@ -150,6 +150,16 @@ function presetTile(state, tiles, tile) {
  */
 function isChosenTile(state, { preset, choice }) {
   return state.preset === choice || state.preset === preset;
+}
+
+/**
+ * @param {State} state
+ * @param {Tile} tile
+ */
+function waitingSign(state, tile) {
+  return html`<span class="over waiting">
+    <span><i class="ring"></i>${waitingTime(state, tile)}</span>
+  </span>`;
 }
 
 /**

@@ -1,8 +1,8 @@
 // @ts-check
 // The previews of the comparison of presets, which are requested one after the other.
 
-import { explain } from "./requests.js";
-import { currentFile, currentPath, photoOf, settingsOf } from "./state.js";
+import { explain, settingsWith } from "./requests.js";
+import { currentFile, currentPath, photoOf } from "./state.js";
 import { change, compareWith, inSlot, state } from "./store.js";
 import { suitablePresets } from "./suitable.js";
 
@@ -46,20 +46,10 @@ export function tilesOf(state) {
   const share = (width * height) / (plan.photo.width * plan.photo.height);
   return suitablePresets(plan, state.presets, state.preset).map((preset) => {
     const choice = preset === plan.auto.preset ? "auto" : preset;
-    const key = JSON.stringify(settingsWith(state, choice));
+    const key = JSON.stringify(settingsWith(choice));
     const seconds = share * (plan.presets[preset]?.estimated_seconds ?? 0);
     return { preset, choice, key, seconds, made: comparison.previews[key] ?? null };
   });
-}
-
-/**
- * Returns the settings after the choice of a preset, which keeps what was changed for the present one.
- * @param {State} state
- * @param {string} preset
- */
-function settingsWith(state, preset) {
-  const changed = preset === state.preset ? state.changed : {};
-  return settingsOf({ ...state, preset, changed });
 }
 
 /**
@@ -83,10 +73,7 @@ export function requestNext() {
   inSlot(
     "comparison",
     key,
-    async (signal) => {
-      const { before, after } = await compareWith(choice, region, { signal });
-      keep(key, { before, after });
-    },
+    async (signal) => keep(key, await compareWith(choice, region, signal)),
     (error) => explain(error, file, (problem) => keep(key, { problem })),
   );
 }

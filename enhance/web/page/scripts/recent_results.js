@@ -123,13 +123,7 @@ export async function forget(id) {
  */
 export async function downloadRecent(id) {
   const load = async (/** @type {AbortSignal} */ signal) => {
-    const entry = await readEntry(id, signal);
-    const endpoint = entry.files ? "batch" : "enhance";
-    const photos = entry.files
-      ? { images: entry.files.map((file) => file.image) }
-      : { image: entry.image };
-    const given = { ...photos, ...settingsIn(entry), ...state.encoding, job: id };
-    const [file] = await call(endpoint, given, { signal });
+    const [file] = await call("export", { id, ...state.encoding }, { signal });
     saveFile(addressOf(file.path), file.orig_name ?? "");
   };
   change({ recentProblem: null });

@@ -12,7 +12,6 @@ import {
   previewKey,
   previewState,
   settingsOf,
-  sizeSettings,
 } from "./state.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
@@ -132,21 +131,31 @@ function preview(file, path) {
 }
 
 /**
- * Returns the preview of a region of the current photo by a preset with its own values, or with
- * those of the controls if it is the chosen one. Its `before` is the photo, only enlarged.
+ * Returns the settings after the choice of a preset, which only keeps what was changed for itself.
  * @param {string} preset
- * @param {import("./state.js").Rectangle} view
- * @param {{ signal?: AbortSignal, onUpdate?: (preview: any) => void }} options
  */
-export async function compareWith(preset, view, { signal, onUpdate }) {
+export function settingsWith(preset) {
+  const changed = preset === state.preset ? state.changed : {};
+  return settingsOf({ ...state, preset, changed });
+}
+
+/**
+ * Returns the addresses of a square region of the current photo: only enlarged, and by a preset.
+ * Unlike a preview of the view, it is never smaller and no quick one comes before it.
+ * @param {string} preset
+ * @param {import("./state.js").Rectangle} region
+ * @param {AbortSignal} signal
+ */
+export async function compareWith(preset, [left, top, width, height], signal) {
   const file = /** @type {ChosenFile} */ (currentFile(state));
-  const path = /** @type {string} */ (file.path);
-  const [left, top, width, height] = view;
-  const chosen = preset === state.preset ? state.changed : {};
-  const settings = { preset, ...sizeSettings(state.size), ...chosen };
-  const given = { image: fileOf(path, file.name), left, top, width, height, ...settings };
-  const show = (/** @type {any[]} */ outputs) => onUpdate?.(previewOf(outputs, path));
-  return previewOf(await call("preview", given, { signal, onUpdate: show }), path);
+  const image = fileOf(/** @type {string} */ (file.path), file.name);
+  const place = { x: left + width / 2, y: top + height / 2, size: Math.max(width, height) };
+  const [before, after] = await call(
+    "preview",
+    { image, ...place, ...settingsWith(preset) },
+    { signal },
+  );
+  return { before: addressOf(before.path), after: addressOf(after.path) };
 }
 
 /**
