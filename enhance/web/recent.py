@@ -132,6 +132,7 @@ class _Description:
             "began": entry.began,
             "expires": expires.isoformat(timespec="seconds"),
             "size": size,
+            "photo": {"width": entry.width, "height": entry.height},
             "settings": entry.settings,
             "encoding": entry.encoding,
             "thumbnail": entry.thumbnail,

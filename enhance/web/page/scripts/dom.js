@@ -73,22 +73,54 @@ function isSame(old, wanted) {
  * @param {Node} wantedParent
  */
 function patchChildren(parent, wantedParent) {
+  const wantedNodes = [...wantedParent.childNodes];
+  removeUnwanted(parent, new Set(wantedNodes.map(keyOf)));
   let here = parent.firstChild;
-  for (const wanted of [...wantedParent.childNodes]) {
+  for (const wanted of wantedNodes) {
     const known = findAfter(here, wanted);
     if (!known) {
       parent.insertBefore(wanted, here);
       continue;
     }
+    here = removeWithoutKey(parent, here, known);
     if (known === here) here = here.nextSibling;
     else parent.insertBefore(known, here);
     patchNode(known, wanted);
   }
-  while (here) {
-    const next = here.nextSibling;
-    parent.removeChild(here);
-    here = next;
+  while (here) here = remove(parent, here);
+}
+
+/**
+ * Removes a node, and returns the next one.
+ * @param {Node} parent
+ * @param {ChildNode} node
+ */
+function remove(parent, node) {
+  const next = node.nextSibling;
+  parent.removeChild(node);
+  return next;
+}
+
+/**
+ * @param {Node} parent
+ * @param {Set<string | null>} keys
+ */
+function removeUnwanted(parent, keys) {
+  for (const node of [...parent.childNodes]) {
+    if (keyOf(node) !== null && !keys.has(keyOf(node))) parent.removeChild(node);
   }
+}
+
+/**
+ * Removes the nodes without a key from `here` to `end`, because an element that is moved in front of
+ * them would lose the focus. Returns the node after them.
+ * @param {Node} parent
+ * @param {ChildNode | null} here
+ * @param {Node} end
+ */
+function removeWithoutKey(parent, here, end) {
+  while (here && here !== end && keyOf(here) === null) here = remove(parent, here);
+  return here;
 }
 
 /**

@@ -3,7 +3,14 @@
 
 import { draw, html, icon, onPress } from "./dom.js";
 import { holdFocus } from "./focus.js";
-import { cancelRecent, downloadRecent, forget, loadRecent, openRecent } from "./recent_results.js";
+import {
+  cancelRecent,
+  downloadRecent,
+  forget,
+  listed,
+  loadRecent,
+  openRecent,
+} from "./recent_results.js";
 import { change, onChange, state } from "./store.js";
 import { constants, formatDuration, formatNumber, language, nameOf, word } from "./words.js";
 
@@ -11,6 +18,8 @@ import { constants, formatDuration, formatNumber, language, nameOf, word } from 
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
 
 const RELOAD_MS = 2000;
+/** The pixels of the shorter side of a thumbnail on a screen with two device pixels a pixel. */
+const THUMBNAIL_SIDE = 112;
 
 /** The id of the entry whose Remove has been pressed once. */
 let asked = "";
@@ -25,6 +34,7 @@ export function mountRecent(element) {
   const update = () => {
     const { isRecentOpen } = state;
     draw(element, isRecentOpen ? popover(state) : html``);
+    if (release && document.activeElement === document.body) focusFirst(element);
     if (isRecentOpen && !release) {
       asked = "";
       release = holdFocus(element, close);
@@ -56,6 +66,15 @@ function close() {
 }
 
 /**
+ * Moves the focus into the list after its element was removed.
+ * @param {Element} element
+ */
+function focusFirst(element) {
+  const button = element.querySelector(".entry button") ?? element.querySelector("button");
+  if (button instanceof HTMLElement) button.focus();
+}
+
+/**
  * Deletes an entry at the second press.
  * @param {string} id
  */
@@ -76,7 +95,7 @@ function hasRunning(state) {
 
 /** @param {State} state */
 function popover(state) {
-  const entries = state.recent?.filter((entry) => !state.forgotten.includes(entry.id));
+  const entries = listed(state);
   return html`<section
     class="popover"
     role="dialog"
@@ -117,7 +136,8 @@ function list(entries) {
 
 /** @param {RecentEntry} entry */
 function line(entry) {
-  const { id, thumbnail, files } = entry;
+  const { id, files } = entry;
+  const thumbnail = thumbnailOf(entry);
   const name = files ? joined([entry.name, files[0].name]) : entry.name;
   const facts = [sizeText(entry), nameOf("preset", entry.settings.preset), when(entry.began)];
   return html`<li class="entry" data-key="${id}" data-id="${id}" data-state="${entry.state}">
@@ -129,6 +149,19 @@ function line(entry) {
     </div>
     ${buttons(entry)}
   </li>`;
+}
+
+/**
+ * Returns the address of a small image: of the result, or of the photo as long as there is none.
+ * @param {RecentEntry} entry
+ */
+function thumbnailOf({ thumbnail, regions, photo, files }) {
+  if (thumbnail) return thumbnail;
+  if (files) return thumbnailOf(files[0]);
+  if (!regions?.photo || !photo) return null;
+  const { width, height } = photo;
+  const step = 2 ** Math.floor(Math.log2(Math.max(Math.min(width, height) / THUMBNAIL_SIDE, 1)));
+  return `${regions.photo}?left=0&top=0&width=${width}&height=${height}&step=${step}`;
 }
 
 /** @param {(string | null)[]} texts */
@@ -198,7 +231,8 @@ function buttons(entry) {
   return html`<div class="buttons">
     ${canOpen(entry) && button("open", "quiet", word("act_open"), entry)}
     ${isRunning && button("cancel", "secondary", word("cancel"), entry)}
-    ${canDownload(entry) && downloadButton(entry)} ${!isRunning && removeButton(entry)}
+    ${canDownload(entry) && downloadButton(entry)}
+    ${isRunning ? html`<i class="gap"></i>` : removeButton(entry)}
   </div>`;
 }
 

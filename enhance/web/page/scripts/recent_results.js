@@ -6,6 +6,7 @@ import { follow } from "./runs.js";
 import { newBatch, settingsOf } from "./state.js";
 import { applyValues, cancel, change, inSlot, startOver, state } from "./store.js";
 
+/** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
 
 /** Loads the list. An answer to an earlier request is never seen, because it could be older. */
@@ -15,6 +16,14 @@ export async function loadRecent() {
     change({ recent });
   };
   await inSlot("recent", createName(), load, explainRecent);
+}
+
+/**
+ * Returns the entries of the list without those that were removed since it was loaded.
+ * @param {State} state
+ */
+export function listed(state) {
+  return state.recent?.filter((entry) => !state.forgotten.includes(entry.id));
 }
 
 /** @param {Error} error */
@@ -115,6 +124,7 @@ export async function forget(id) {
   }
   const results = Object.entries(state.results).filter(([, result]) => result.job !== id);
   change({ results: Object.fromEntries(results) });
+  await loadRecent();
 }
 
 /**

@@ -1,0 +1,107 @@
+// The list of recent results and the comparison of presets, with a server that answers late.
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { pass, server, settle } from "./browser.js";
+
+const folder = "../../enhance/web/page/scripts";
+const { change, state, stop } = await import(`${folder}/store.js`);
+const { newState } = await import(`${folder}/state.js`);
+const recent = await import(`${folder}/recent_results.js`);
+const previews = await import(`${folder}/comparison_previews.js`);
+
+beforeEach(async () => {
+  stop("recent", "recentOpen", "run", "photo", "preview", "comparison");
+  await pass(1000);
+  change(newState());
+  await pass(1000);
+  server.clear();
+});
+
+function entry(id, values) {
+  const settings = { preset: "gentle", scale: 2, strength: 0.3, sharpen: 0.5, reduce: null };
+  const image = { path: `/photos/${id}`, orig_name: `${id}.png` };
+  return { id, name: `${id}.png`, state: "done", settings, image, ...values };
+}
+
+const ids = () => recent.listed(state)?.map((one) => one.id);
+
+test("a removed entry does not appear again in an earlier answer", async () => {
+  change({ recent: [entry("first"), entry("second")] });
+  recent.loadRecent();
+  await settle();
+  recent.forget("first");
+  await settle();
+  assert.deepEqual(ids(), ["second"]);
+  await server.last("runs").answer([entry("first"), entry("second")]);
+  assert.deepEqual(ids(), ["second"]);
+  await server.last("forget").answer(["first"]);
+  await server.last("runs").answer([entry("second")]);
+  assert.deepEqual(ids(), ["second"]);
+});
+
+test("an entry that cannot be removed comes back with the reason", async () => {
+  change({ recent: [entry("first")] });
+  recent.forget("first");
+  await settle();
+  await server.last("forget").refuse("It runs.");
+  assert.deepEqual(ids(), ["first"]);
+  assert.equal(state.recentProblem, "It runs.");
+});
+
+test("opening a result sets its photo, its settings and its job", async () => {
+  const presets = [{ name: "gentle", settings: { strength: 0.3, sharpen: 0.1 } }];
+  change({ presets, isRecentOpen: true, changed: { denoise: 1 } });
+  recent.openRecent("first");
+  await settle();
+  assert.deepEqual(server.last("runs").given, { id: "first" });
+  await server.last("runs").answer([entry("first")]);
+  assert.equal(state.file.path, "/photos/first");
+  assert.deepEqual([state.preset, state.size.kind], ["gentle", "2x"]);
+  assert.deepEqual(state.changed, { sharpen: 0.5 });
+  assert.equal(state.isRecentOpen, false);
+  await settle();
+  assert.equal(server.last("enhance").given.job, "first");
+});
+
+test("opening a failed result does not start it again", async () => {
+  recent.openRecent("first");
+  await settle();
+  await server.last("runs").answer([entry("first", { state: "failed" })]);
+  await settle();
+  assert.equal(state.file.name, "first.png");
+  assert.equal(server.last("enhance"), undefined);
+});
+
+function compare() {
+  const auto = { preset: "fast", analysis: { kind: "photo" } };
+  const presets = { fast: { estimated_seconds: 10 }, gentle: { estimated_seconds: 90 } };
+  const size = { width: 400, height: 300 };
+  const file = { id: "a", name: "cat.jpg", bytes: 1, path: "/cat", blob: null, upload: null };
+  const plan = { auto, presets, photo: size, tips: [], settings: {} };
+  const known = ["fast", "gentle"].map((name) => ({ name, available: true, own: false }));
+  change({ file, photos: { "/cat": plan }, presets: known, isComparing: true });
+  change({ comparison: previews.comparisonOf(state, [10, 20, 128, 128]) });
+}
+
+test("presets are compared one after the other, the quickest first, and only once", async () => {
+  compare();
+  previews.requestNext();
+  await settle();
+  previews.requestNext();
+  await settle();
+  assert.equal(server.open("preview").length, 1);
+  const { given } = server.last("preview");
+  assert.deepEqual([given.preset, given.x, given.y, given.size], ["auto", 74, 84, 128]);
+  await server.last("preview").answer({ path: "/before" }, { path: "/after" }, {});
+  previews.requestNext();
+  await settle();
+  assert.equal(server.last("preview").given.preset, "gentle");
+  await server.last("preview").refuse("Too large.");
+  await settle();
+  const made = previews.tilesOf(state).map((tile) => tile.made);
+  assert.deepEqual(made[1], { problem: "Too large." });
+  previews.requestNext();
+  await settle();
+  assert.equal(server.calls.filter((call) => call.name === "preview").length, 2);
+  assert.equal(previews.comparisonOf(state, [10, 20, 128, 128]), state.comparison);
+});
