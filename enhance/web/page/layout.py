@@ -54,6 +54,7 @@ def build_page(texts: Texts) -> None:
         with gr.Column(elem_id="viewer", min_width=0):
             _part("stage")
             _button(texts, "retry")
+            _part("batch-result")
             _part("comparison")
         with gr.Column(elem_id="panel", min_width=0):
             _part("grip")

@@ -1,6 +1,8 @@
 // @ts-check
 // The bar: the facts of the photo, the progress of its run, and the next step.
 
+import { announcement, offlineLine, problem, save, settingsButton } from "./bar_parts.js";
+import { BATCH_ACTIONS, batchBar } from "./batch_bar.js";
 import { comebackOf } from "./connection.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { factsLine, fileText, pixelSize } from "./facts.js";
@@ -28,21 +30,9 @@ export function mountBar(element) {
     report: () => save(report()),
     download: () => save(prepareDownload()),
     dismiss: () => change({ problem: null }),
+    ...BATCH_ACTIONS,
   });
-  onChange(() => draw(element, photoBar()));
-}
-
-/**
- * Lets the browser save a file as soon as it is there.
- * @param {Promise<{ url: string, name: string } | null>} file
- */
-async function save(file) {
-  const found = await file;
-  if (!found) return;
-  const link = document.createElement("a");
-  link.href = found.url;
-  link.download = found.name;
-  link.click();
+  onChange(() => draw(element, state.tab === "batch" ? batchBar() : photoBar()));
 }
 
 function photoBar() {
@@ -187,16 +177,6 @@ function stepOf({ name }, sentence) {
   return sentence ? word("run_left", { run: sentence, time }) : word("left", { time });
 }
 
-/** @param {string | null} percent */
-function offlineLine(percent) {
-  return html`<p class="line" id="offline" role="status">
-    <i class="ring"></i>
-    <span>${word("server_away")}</span>
-    <span class="full">${word("server_away_kept")}</span>
-    <span class="caption end">${percent}</span>
-  </p>`;
-}
-
 /**
  * @param {"continues" | "restarted"} comeback
  * @param {string} percent
@@ -265,7 +245,7 @@ function reportButton() {
  */
 function downloadButton({ encoding, download }, kind) {
   const text = word("download_as", { format: formatName(state.encoding) });
-  if (isSame(encoding, state.encoding)) {
+  if (download.url && isSame(encoding, state.encoding)) {
     return html`<a
       id="download"
       class="button ${kind}"
@@ -285,44 +265,5 @@ function downloadButton({ encoding, download }, kind) {
     aria-busy="${isBusy}"
   >
     ${isBusy ? html`<i class="ring"></i>` : icon("download")} ${isBusy ? word("preparing") : text}
-  </button>`;
-}
-
-function problem() {
-  if (!state.problem) return null;
-  return html`<div class="problem" data-key="problem">
-    ${icon("alert")}
-    <p id="problem" role="alert">${state.problem}</p>
-    <button
-      type="button"
-      class="button plain square"
-      data-act="dismiss"
-      aria-label="${word("close")}"
-    >
-      ${icon("close")}
-    </button>
-  </div>`;
-}
-
-/** @param {string} text */
-function announcement(text) {
-  return html`<p class="visually-hidden" role="status" data-key="announcement">${text}</p>`;
-}
-
-/**
- * Returns the button that opens the panel where that is not always visible.
- * @param {string} image
- * @param {string} label
- */
-function settingsButton(image, label) {
-  const { isPanelOpen } = state;
-  return html`<button
-    type="button"
-    id="settings"
-    class="button secondary"
-    aria-label="${label}"
-    aria-expanded="${String(isPanelOpen)}"
-  >
-    ${icon(isPanelOpen ? "down" : image)} <span>${label}</span>
   </button>`;
 }

@@ -1,6 +1,8 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
 import { mountBar } from "./bar.js";
+import { mountList } from "./batch_list.js";
+import { mountBatchResult } from "./batch_result.js";
 import { mountChooser } from "./chooser.js";
 import { mountComparison } from "./comparison.js";
 import { watchConnection } from "./connection.js";
@@ -24,7 +26,9 @@ import { mountHead } from "./top_bar.js";
 const PARTS = {
   head: mountHead,
   chooser: mountChooser,
+  list: mountList,
   stage: mountStage,
+  "batch-result": mountBatchResult,
   comparison: mountComparison,
   grip: mountGrip,
   "size-title": mountSizeTitle,

@@ -46,9 +46,19 @@ export function requestNow() {
   request();
 }
 
+/**
+ * Changes fields of a file of the batch, if it is still there.
+ * @param {string} id
+ * @param {Partial<ChosenFile>} patch
+ */
+export function changeFile(id, patch) {
+  const files = state.batch.files.map((file) => (file.id === id ? { ...file, ...patch } : file));
+  change({ batch: { ...state.batch, files } });
+}
+
 function request() {
   const file = currentFile(state);
-  if (!file?.path) return;
+  if (!file?.path || file.problem) return;
   if (emptyControl(state) === null && !isPlanned(state)) analyse(file, file.path);
   const isMissing = !["none", "matches", "failed"].includes(previewState(state));
   if (isMissing && canPreview(state)) preview(file, file.path);
@@ -56,11 +66,13 @@ function request() {
 }
 
 /**
+ * Requests the plan of a file.
  * @param {ChosenFile} file
  * @param {string} path
+ * @param {string} slot
  */
-function analyse(file, path) {
-  const key = planKey(state);
+export function analyse(file, path, slot = "photo") {
+  const key = planKey(state, path);
   const given = {
     image: fileOf(path, file.name),
     ...settingsOf(state),
@@ -70,10 +82,14 @@ function analyse(file, path) {
     change({ photos: { ...state.photos, [path]: { ...outputs[0], for: key } } });
   const work = async (/** @type {AbortSignal} */ signal) => {
     show(await call("analyse", given, { signal, onUpdate: show }));
-    change({ problem: null });
+    if (slot === "photo") change({ problem: null });
   };
-  inSlot("photo", key, work, (error) =>
+  return inSlot(slot, key, work, (error) =>
     explain(error, file, (text) => {
+      if (state.batch.files.some(({ id }) => id === file.id)) {
+        changeFile(file.id, { problem: text });
+        return;
+      }
       const known = state.photos[path];
       if (known) {
         // The same request would fail again, so the plan of earlier settings counts for these.

@@ -114,11 +114,15 @@ export async function prepareDownload() {
   const file = currentFile(state);
   if (!result || !file) return null;
   const { encoding } = state;
-  if (JSON.stringify(result.encoding) === JSON.stringify(encoding)) return result.download;
+  const isSameFormat = JSON.stringify(result.encoding) === JSON.stringify(encoding);
+  if (isSameFormat && result.download.url) return result.download;
   let download = null;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const job = { ...result, name: result.job };
-    const exported = resultFrom(await enhance(file, job, encoding, { signal }), job, encoding);
+    const outputs = result.entry
+      ? await call("export", { id: result.entry, ...encoding }, { signal })
+      : await enhance(file, job, encoding, { signal });
+    const exported = { ...result, ...resultFrom(outputs, job, encoding) };
     change({ results: { ...state.results, [result.file]: exported } });
     download = exported.download;
   };

@@ -1,5 +1,6 @@
 // @ts-check
 // What a reload of the page keeps, and what the next visit keeps.
+import { resumeBatch } from "./batch.js";
 import { choicesFrom } from "./links.js";
 import { follow, refreshResult } from "./runs.js";
 import { requestNow } from "./requests.js";
@@ -127,6 +128,7 @@ function restoreTab(saved) {
   change({ tab, view, results, photos, file, problem, batch: batchFrom(batch) });
   if (file && saved.run) follow(file, saved.run);
   else if (file && results[file.path]) refreshResult(file, results[file.path]);
+  resumeBatch();
   if (currentFile(state)) requestNow();
 }
 

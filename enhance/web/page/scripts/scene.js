@@ -29,7 +29,7 @@ export function sceneOf(state) {
   const file = currentFile(state);
   const plan = photoOf(state);
   const mode = stageMode(state);
-  if (!file?.path || !plan || mode === "empty") return null;
+  if (!file?.path || !plan || mode === "empty" || mode === "unread") return null;
   const { address, width, height } = plan.photo;
   const result = resultSource(state);
   const size = mode === "result" && result ? result : plannedResult(state, plan);

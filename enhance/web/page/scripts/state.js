@@ -4,10 +4,12 @@ import { constants } from "./words.js";
 
 /**
  * A file that the page has chosen. `path` is that of the upload on the server, null until it has
- * arrived. `blob` is the file itself, which a page that was reloaded no longer has.
+ * arrived. `blob` is the file itself, which a page that was reloaded no longer has. `problem` is why
+ * the server cannot read the file, as far as that is known.
  * @typedef {{
  *   id: string, name: string, bytes: number, path: string | null, blob: File | null,
  *   upload: { share: number, seconds: number | null, error: string | null } | null,
+ *   problem?: string | null,
  * }} ChosenFile
  */
 
@@ -79,10 +81,12 @@ import { constants } from "./words.js";
 
 /**
  * A finished result. `info` is that of the endpoint, `file` the download of `encoding`, and
- * `address` that of its regions. `settings` and `encoding` are those of the run.
+ * `address` that of its regions. `settings` and `encoding` are those of the run. A result of the
+ * batch has the id of its file among the recent results as `entry`; its download has no address
+ * before it is prepared.
  * @typedef {{
  *   file: string, job: string, settings: Record<string, any>, encoding: Encoding, info: any,
- *   download: { url: string, name: string, bytes: number }, address: string,
+ *   download: { url: string, name: string, bytes: number }, address: string, entry?: string,
  * }} Result
  */
 
@@ -115,18 +119,37 @@ import { constants } from "./words.js";
  * @typedef {{ before?: string, after?: string, problem?: string }} ComparedPreview */
 
 /**
- * The batch: its files, the selected one, and its job. `files` of the job are the ids of its files
- * in the order of the call; `progress` and `archive` belong to the last job.
+ * The batch: its files, the selected one, and its last job, to which `progress` and `archive` belong.
+ * `files` of the progress are by the ids of the files.
  * @typedef {{
- *   files: ChosenFile[], selected: string | null,
- *   job: { name: string, files: string[], settings: Record<string, any>, encoding: Encoding } | null,
- *   isRunning: boolean,
+ *   files: ChosenFile[], selected: string | null, job: BatchJob | null, isRunning: boolean,
  *   progress: {
  *     share: number, seconds_left: number | null, ahead: number,
- *     files: { number: number, name: string, state: string, error: string | null }[],
+ *     files: Record<string, FileProgress>,
  *   } | null,
- *   archive: { url: string, name: string, count: number } | null,
+ *   archive: Archive | null,
  * }} Batch
+ */
+
+/**
+ * A job of the batch: its name, its files in the order of the call, and its settings.
+ * @typedef {{
+ *   name: string, files: { id: string, path: string, name: string }[],
+ *   settings: Record<string, any>, encoding: Encoding,
+ * }} BatchJob
+ */
+
+/**
+ * The progress of a file in a job. `share` and `seconds_left` are those of the running file.
+ * @typedef {{
+ *   state: "waiting" | "running" | "done" | "failed" | "cancelled", error: string | null,
+ *   share?: number, seconds_left?: number | null,
+ * }} FileProgress
+ */
+
+/**
+ * The ZIP file with the results of a job, which are `count`, in the format of `encoding`.
+ * @typedef {{ url: string, name: string, count: number, encoding: Encoding }} Archive
  */
 
 /**
@@ -247,11 +270,13 @@ export function sizeSettings(size) {
 }
 
 /**
- * Returns the settings of the controls, as parameters of a call.
+ * Returns the settings of the controls, as parameters of a call. In the batch, a size that a photo
+ * cannot have can stand for the nearest one.
  * @param {State} state
  */
 export function settingsOf(state) {
-  return { preset: state.preset, ...sizeSettings(state.size), ...state.changed };
+  const largest = state.tab === "batch" && state.largest ? { largest: true } : {};
+  return { preset: state.preset, ...sizeSettings(state.size), ...state.changed, ...largest };
 }
 
 /**
@@ -294,19 +319,23 @@ export function photoOf(state) {
 }
 
 /**
- * Returns the key of the file and everything that decides the pixels of its result.
+ * Returns the key of a file, by default the current one, and everything that decides the pixels of
+ * its result.
  * @param {State} state
+ * @param {string | null} [path]
  */
-export function lookOf(state) {
-  return JSON.stringify([currentPath(state), settingsOf(state)]);
+export function lookOf(state, path = currentPath(state)) {
+  return JSON.stringify([path, settingsOf(state)]);
 }
 
 /**
- * Returns the key of the plan of the current file. Not every format can have every size.
+ * Returns the key of the plan of a file, by default the current one. Not every format can have every
+ * size.
  * @param {State} state
+ * @param {string | null} [path]
  */
-export function planKey(state) {
-  return JSON.stringify([lookOf(state), state.encoding.format]);
+export function planKey(state, path = currentPath(state)) {
+  return JSON.stringify([lookOf(state, path), state.encoding.format]);
 }
 
 /**
@@ -346,12 +375,13 @@ export function previewState(state) {
 }
 
 /**
- * Returns whether a preview is possible and of use: not during a run, of which the stage shows the
- * progress, and not beside a result.
+ * Returns whether a preview is possible and of use: not during a run of the photo, of which the
+ * stage shows the progress, and not beside a result.
  * @param {State} state
  */
 export function canPreview(state) {
-  if (state.isComparing || isRunning(state) || isResultCurrent(state)) return false;
+  const isLive = state.tab === "single" && isRunning(state);
+  if (state.isComparing || isLive || isResultCurrent(state)) return false;
   if (emptyControl(state) !== null) return false;
   const plan = photoOf(state);
   return plan !== null && !(isPlanned(state) && plan.problem !== null);
@@ -409,13 +439,24 @@ export function canEnhance(state) {
 }
 
 /**
- * Returns what the stage shows: nothing, the photo with its preview, the progress of a run, or a
- * result of the present settings.
+ * Returns whether the list of the batch is shown: at least one photo is there, or could not be.
  * @param {State} state
- * @returns {"empty" | "photo" | "live" | "result"}
+ */
+export function hasList(state) {
+  const { files } = state.batch;
+  return files.some(
+    (file) => state.photos[file.path ?? ""] || file.problem || (file.upload?.error && !file.path),
+  );
+}
+
+/**
+ * Returns what the stage shows: nothing, the photo with its preview, the progress of a run, or a
+ * result of the present settings. It is "unread" if the selected photo of the batch is not there yet.
+ * @param {State} state
+ * @returns {"empty" | "unread" | "photo" | "live" | "result"}
  */
 export function stageMode(state) {
-  if (photoOf(state) === null) return "empty";
+  if (photoOf(state) === null) return state.tab === "batch" && hasList(state) ? "unread" : "empty";
   if (state.tab === "single" && isRunning(state)) return "live";
   return isResultCurrent(state) ? "result" : "photo";
 }

@@ -9,15 +9,17 @@ export { applyValues, resetTuning, set, setView } from "./controls.js";
 export { compareWith, retryPreview } from "./requests.js";
 export { cancel, loadPresets, prepareDownload, report, resultFrom, run, startNow } from "./runs.js";
 export { change, inSlot, onChange, state, stop } from "./slots.js";
+export { addFiles, cancelUpload, chooseFiles, startOver } from "./uploads.js";
 export {
-  addFiles,
-  cancelUpload,
-  changeFile,
-  chooseFiles,
+  cancelBatch,
+  clearFiles,
+  enlargeFile,
+  prepareArchive,
   removeFile,
+  replaceFile,
   retryFile,
-  sendNext,
-  startOver,
-} from "./uploads.js";
+  runBatch,
+  selectFile,
+} from "./batch.js";
 
 onOffline((isOffline) => change({ isOffline }));

@@ -1,12 +1,15 @@
 // @ts-check
 // The choice of photos, which are sent to the server one after the other.
 import { call, createName, Refused, upload } from "./client.js";
-import { onLost, requestNow } from "./requests.js";
+import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { change, inSlot, state, stop } from "./slots.js";
 import { constants, formatNumber, word } from "./words.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
+
+/** The slots of the uploads of the batch. */
+const UPLOADS = ["upload 1", "upload 2"];
 
 /**
  * Returns a chosen file that has not been sent yet.
@@ -25,7 +28,7 @@ const UNKNOWN_TYPES = ["", "application/octet-stream"];
  * Returns why the server would refuse a file, as far as that is known before it is sent.
  * @param {File} blob
  */
-function problemOf(blob) {
+export function problemOf(blob) {
   const isImage = UNKNOWN_TYPES.includes(blob.type) || blob.type.startsWith("image/");
   if (!isImage) return word("upload_no_image");
   if (blob.size > constants.limits.bytes) {
@@ -133,50 +136,38 @@ export function addFiles(files) {
   sendNext();
 }
 
-/**
- * Changes fields of a file of the batch, if it is still there.
- * @param {string} id
- * @param {Partial<ChosenFile>} patch
- */
-export function changeFile(id, patch) {
-  const files = state.batch.files.map((file) => (file.id === id ? { ...file, ...patch } : file));
-  change({ batch: { ...state.batch, files } });
+/** Ends the upload of a file of the batch. @param {string} id */
+export function stopSending(id) {
+  for (const slot of UPLOADS) if (state.requests[slot] === id) stop(slot);
 }
 
-/**
- * Removes a file from the batch. Its upload ends.
- * @param {string} id
- */
-export function removeFile(id) {
-  const { batch } = state;
-  const files = batch.files.filter((file) => file.id !== id);
-  const selected = batch.selected === id ? (files[0]?.id ?? null) : batch.selected;
-  change({ batch: { ...batch, files, selected } });
-  if (state.requests.files === id) stop("files");
-  sendNext();
-}
-
-/**
- * Sends a file of the batch again.
- * @param {string} id
- */
-export function retryFile(id) {
-  changeFile(id, { upload: { share: 0, seconds: null, error: null } });
-  sendNext();
-}
-
-/** Sends the next file of the batch that is not on the server. */
+/** Sends the next files of the batch that are not on the server, two at a time. */
 export function sendNext() {
-  if ("files" in state.requests) return;
-  const next = state.batch.files.find((file) => !file.path && file.blob && !file.upload?.error);
-  if (!next) return;
+  for (const slot of UPLOADS) {
+    const next = slot in state.requests ? null : nextUnsent();
+    if (next) sendInSlot(slot, next);
+  }
+}
+
+function nextUnsent() {
+  const sent = UPLOADS.map((slot) => state.requests[slot]);
+  return state.batch.files.find(
+    (file) => !file.path && file.blob && !file.upload?.error && !sent.includes(file.id),
+  );
+}
+
+/**
+ * @param {string} slot
+ * @param {ChosenFile} file
+ */
+function sendInSlot(slot, file) {
   const work = async (/** @type {AbortSignal} */ signal) => {
-    const path = await send(next, signal, (patch) => changeFile(next.id, patch));
-    changeFile(next.id, { path, upload: null });
+    const path = await send(file, signal, (patch) => changeFile(file.id, patch));
+    changeFile(file.id, { path, upload: null });
   };
   const failed = (/** @type {Error} */ error) =>
-    changeFile(next.id, { upload: { share: 0, seconds: null, error: error.message } });
-  inSlot("files", next.id, work, failed).then(sendNext);
+    changeFile(file.id, { upload: { share: 0, seconds: null, error: error.message } });
+  inSlot(slot, file.id, work, failed).then(sendNext);
 }
 
 // A file that the page still has is sent again, once.

@@ -1,0 +1,67 @@
+// @ts-check
+// What the bar of a photo and the bar of the batch have in common.
+import { html, icon } from "./dom.js";
+import { state } from "./store.js";
+import { word } from "./words.js";
+
+/**
+ * Lets the browser save a file as soon as it is there.
+ * @param {Promise<{ url: string, name: string } | null>} file
+ */
+export async function save(file) {
+  const found = await file;
+  if (!found) return;
+  const link = document.createElement("a");
+  link.href = found.url;
+  link.download = found.name;
+  link.click();
+}
+
+export function problem() {
+  if (!state.problem) return null;
+  return html`<div class="problem" data-key="problem">
+    ${icon("alert")}
+    <p id="problem" role="alert">${state.problem}</p>
+    <button
+      type="button"
+      class="button plain square"
+      data-act="dismiss"
+      aria-label="${word("close")}"
+    >
+      ${icon("close")}
+    </button>
+  </div>`;
+}
+
+/** @param {string} text */
+export function announcement(text) {
+  return html`<p class="visually-hidden" role="status" data-key="announcement">${text}</p>`;
+}
+
+/**
+ * Returns the button that opens the panel where that is not always visible.
+ * @param {string} image
+ * @param {string} label
+ */
+export function settingsButton(image, label) {
+  const { isPanelOpen } = state;
+  return html`<button
+    type="button"
+    id="settings"
+    class="button secondary"
+    aria-label="${label}"
+    aria-expanded="${String(isPanelOpen)}"
+  >
+    ${icon(isPanelOpen ? "down" : image)} <span>${label}</span>
+  </button>`;
+}
+
+/** @param {string | null} percent */
+export function offlineLine(percent) {
+  return html`<p class="line" id="offline" role="status">
+    <i class="ring"></i>
+    <span>${word("server_away")}</span>
+    <span class="full">${word("server_away_kept")}</span>
+    <span class="caption end">${percent}</span>
+  </p>`;
+}

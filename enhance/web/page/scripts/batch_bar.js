@@ -1,0 +1,238 @@
+// @ts-check
+// The bar of the batch: the selected photo, the progress of a run, and the next step.
+import { announcement, offlineLine, problem, save, settingsButton } from "./bar_parts.js";
+import {
+  countStates,
+  countUnsent,
+  expectedSeconds,
+  resultOfFile,
+  unfinishedFiles,
+} from "./batch_state.js";
+import { comebackOf } from "./connection.js";
+import { html, icon } from "./dom.js";
+import { pixelSize } from "./facts.js";
+import { percentOf, progressBar, wholeSeconds } from "./progress.js";
+import { currentFile, photoOf } from "./state.js";
+import { cancelBatch, prepareArchive, runBatch, state } from "./store.js";
+import { formatDuration, nameOf, word } from "./words.js";
+
+/** A screen reader announces the progress each time that this share more is done. */
+const ANNOUNCED_PERCENT = 25;
+
+/** What the buttons of the bar do. */
+export const BATCH_ACTIONS = {
+  "batch-enhance": runBatch,
+  "batch-cancel": cancelBatch,
+  "batch-download": () => save(prepareArchive()),
+};
+
+/** Returns the bar of the batch. */
+export function batchBar() {
+  if (state.batch.files.length === 0) return html``;
+  return state.batch.isRunning ? runningBar() : restingBar();
+}
+
+function restingBar() {
+  const unfinished = unfinishedFiles(state).length;
+  const isEnded = state.batch.progress !== null;
+  return html`<div class="bar batch planned">
+    ${problem()} ${announcement(isEnded ? outcome() : "")}
+    ${settingsButton("sliders", word("settings"))}
+    ${state.isOffline ? offlineLine(null) : selectedFacts()}
+    <div class="step">
+      ${isEnded && unfinished === 0 ? ended() : planned()}
+      ${isEnded && downloadButton(unfinished > 0 ? "secondary" : "primary")}
+      ${!(isEnded && unfinished === 0) && enhanceButton(unfinished)}
+    </div>
+  </div>`;
+}
+
+function planned() {
+  const files = unfinishedFiles(state);
+  const n = files.length;
+  const count = n === 1 ? word("batch_count_1", { n }) : word("batch_count", { n });
+  return html`<div class="plan">
+    <b>${count}</b>
+    <span class="caption" id="batch-why">${whyNot(n) ?? expectation(files)}</span>
+  </div>`;
+}
+
+/**
+ * Returns why the batch cannot be started; null if it can.
+ * @param {number} count of the files that a run would enhance
+ */
+function whyNot(count) {
+  const unsent = countUnsent(state);
+  if (state.isOffline) return word("no_answer");
+  if (unsent > 0) return word("batch_unsent", { n: unsent });
+  return count === 0 ? word("batch_none") : null;
+}
+
+/** @param {import("./state.js").ChosenFile[]} files */
+function expectation(files) {
+  if (state.batch.progress) return outcome();
+  const seconds = expectedSeconds(state, files);
+  if (seconds === null) return word("measuring");
+  return word("batch_expected", { time: formatDuration(seconds) });
+}
+
+function ended() {
+  const { done } = countStates(state);
+  return html`<div class="plan">
+    <b>${word("batch_count_done", { n: done })}</b>
+    <span class="caption">${failures()}</span>
+  </div>`;
+}
+
+/** Returns how the last run has ended. */
+function outcome() {
+  const { done, failed, cancelled } = countStates(state);
+  const texts = [word("batch_count_done", { n: done })];
+  if (failed) texts.push(word("batch_count_failed", { n: failed }));
+  if (cancelled) texts.push(word("batch_count_cancelled", { n: cancelled }));
+  return joined(texts);
+}
+
+function failures() {
+  const { failed, cancelled } = countStates(state);
+  const texts = [];
+  if (failed) texts.push(word("batch_count_failed", { n: failed }));
+  if (cancelled) texts.push(word("batch_count_cancelled", { n: cancelled }));
+  return texts.length ? joined(texts) : null;
+}
+
+/** @param {string[]} texts */
+function joined(texts) {
+  return texts.reduce((names, name) => word("names_joined", { names, name }));
+}
+
+/** @param {number} count of the files that it enhances */
+function enhanceButton(count) {
+  const text = count > 0 ? word("batch_enhance_n", { n: count }) : word("batch_enhance");
+  return html`<button
+    type="button"
+    id="batch-enhance"
+    class="button primary"
+    data-act="batch-enhance"
+    aria-describedby="${state.isOffline ? "offline" : "batch-why"}"
+    ${whyNot(count) && html`disabled`}
+  >
+    ${text}
+  </button>`;
+}
+
+/**
+ * Returns the button for the ZIP file of the results, as soon as there is one.
+ * @param {"primary" | "secondary"} kind
+ */
+function downloadButton(kind) {
+  const n = state.batch.archive?.count ?? countStates(state).done;
+  if (n === 0) return null;
+  const isBusy = "archive" in state.requests;
+  return html`<button
+    type="button"
+    id="batch-download"
+    class="button ${kind}"
+    data-act="batch-download"
+    aria-busy="${isBusy}"
+    ${state.isOffline && html`disabled`}
+  >
+    ${isBusy ? html`<i class="ring"></i>` : icon("download")} ${word("batch_download_n", { n })}
+  </button>`;
+}
+
+/** Returns what is known of the selected photo. */
+function selectedFacts() {
+  const file = currentFile(state);
+  const plan = photoOf(state);
+  if (!file || !plan) return html`<div class="facts-line"></div>`;
+  const { photo, settings } = plan;
+  const output = resultOfFile(state, file)?.info.output ?? plan.result;
+  const facts = [
+    [word("batch_selected"), file.name],
+    [word("fact_size"), pixelSize(photo.width, photo.height)],
+    [word("fact_result"), pixelSize(output.width, output.height)],
+  ];
+  const isAuto = state.preset === "auto";
+  if (isAuto) facts.push([word("batch_auto_chose"), nameOf("preset", settings.preset)]);
+  return html`<div class="facts-line">
+    <dl id="facts">
+      ${facts.map(
+        ([label, value]) =>
+          html`<div>
+            <dt>${label}</dt>
+            <dd title="${value}">${value}</dd>
+          </div>`,
+      )}
+    </dl>
+  </div>`;
+}
+
+function runningBar() {
+  const { isOffline } = state;
+  const share = state.batch.progress?.share ?? 0;
+  return html`<div class="bar batch running ${isOffline && "offline"}">
+    ${problem()} ${announcement(announced(share))} ${settingsButton("sliders", word("settings"))}
+    <div class="run" id="progress">
+      ${isOffline ? offlineLine(countText()) : progressLine()}
+      ${progressBar(share, word("enhancing"))}
+    </div>
+    <div class="step">
+      ${downloadButton("secondary")}
+      ${
+        isOffline
+          ? enhanceButton(0)
+          : html`<button
+              type="button"
+              id="batch-cancel"
+              class="button secondary"
+              data-act="batch-cancel"
+            >
+              ${word("cancel")}
+            </button>`
+      }
+    </div>
+  </div>`;
+}
+
+/** @param {number} share */
+function announced(share) {
+  const percent = ANNOUNCED_PERCENT * Math.floor(percentOf(share) / ANNOUNCED_PERCENT);
+  return `${word("enhancing")} ${word("share_done", { percent })}`;
+}
+
+/** Returns how many photos are done, or before the first one, which one is enhanced. */
+function countText() {
+  const { done, cancelled } = countStates(state);
+  const total = (state.batch.job?.files.length ?? 0) - cancelled;
+  return done > 0 ? word("batch_done_of", { done, total }) : word("batch_first", { total });
+}
+
+function progressLine() {
+  const comeback = comebackOf();
+  const { failed } = countStates(state);
+  const texts = [stepText()];
+  if (failed) texts.push(word("batch_count_failed", { n: failed }));
+  const end = html`<span class="caption end">${joined(texts)}</span>`;
+  if (comeback) {
+    const text = comeback === "restarted" ? word("server_restarted") : word("continues");
+    return html`<p class="line comeback" role="status">
+      <b>${countText()}</b> ${icon("check")} <span>${text}</span> ${end}
+    </p>`;
+  }
+  return html`<p class="line">
+    <b>${countText()}</b>
+    <span class="full caption">${word("run_stays")}</span>
+    ${end}
+  </p>`;
+}
+
+/** Returns what the run does now. */
+function stepText() {
+  const { progress } = state.batch;
+  if (progress?.ahead) return word("waiting_place", { ahead: progress.ahead });
+  if (!progress) return word("starting");
+  if (progress.share >= 1) return word("batch_packing");
+  if (progress.seconds_left === null) return word("starting");
+  return word("batch_left", { time: wholeSeconds(progress.seconds_left) });
+}

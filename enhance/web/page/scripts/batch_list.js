@@ -1,0 +1,367 @@
+// @ts-check
+// The list of the batch: those files first that need attention, then the others, each with its state.
+import { fileState, isLimited, isSizeProblem, planOf, resultOfFile } from "./batch_state.js";
+import { draw, html, icon, onPress } from "./dom.js";
+import { pixelSize } from "./facts.js";
+import { gradeName, gradeOf } from "./fidelity.js";
+import { chooseBatchFiles } from "./files.js";
+import { percentOf, progressBar, wholeSeconds } from "./progress.js";
+import {
+  clearFiles,
+  enlargeFile,
+  onChange,
+  removeFile,
+  replaceFile,
+  retryFile,
+  selectFile,
+  state,
+} from "./store.js";
+import { keepPictures, pictureOf } from "./thumbnails.js";
+import { problemOf } from "./uploads.js";
+import { formatBytes, word } from "./words.js";
+
+/**
+ * @typedef {import("./state.js").ChosenFile} ChosenFile
+ * @typedef {import("./batch_state.js").FileState} FileState
+ * @typedef {{ file: ChosenFile, now: FileState }} Row
+ */
+
+const ATTENTION = ["unsent", "unreadable", "refused", "failed"];
+/** The fields of the state that the list shows. Others change much more often. */
+const SHOWN = /** @type {const} */ ([
+  ...["tab", "batch", "photos", "results"],
+  ...["preset", "size", "changed", "encoding", "largest"],
+]);
+/** The side of a thumbnail in pixels, on a screen with two of them for each of the page. */
+const THUMBNAIL_SIDE = 88;
+
+/** @param {HTMLElement} element */
+export function mountList(element) {
+  onPress(element, {
+    add: () => chooseBatchFiles(),
+    clear: clearFiles,
+    select: (button) => selectFile(idOf(button)),
+    remove: (button) => removeRow(element, idOf(button)),
+    retry: (button) => retryFile(idOf(button)),
+    enlarge: (button) => enlargeFile(idOf(button)),
+    replace: (button) => chooseBatchFiles(([blob]) => replaceFile(idOf(button), blob)),
+  });
+  element.addEventListener("keydown", (event) => moveByKey(element, event));
+  /** @type {any[]} */
+  let shown = [];
+  onChange(() => {
+    const now = SHOWN.map((name) => /** @type {any} */ (state)[name]);
+    if (now.every((value, place) => value === shown[place])) return;
+    shown = now;
+    drawList(element);
+  });
+}
+
+/** @param {HTMLElement} inner */
+function idOf(inner) {
+  const row = /** @type {HTMLElement} */ (inner.closest(".file"));
+  return row.dataset.id ?? "";
+}
+
+/** @param {HTMLElement} element @param {string} id */
+function rowOf(element, id) {
+  return /** @type {HTMLElement | null} */ (element.querySelector(`.file[data-id="${id}"]`));
+}
+
+/**
+ * Removes a file. The focus goes to its neighbour.
+ * @param {HTMLElement} element
+ * @param {string} id
+ */
+function removeRow(element, id) {
+  const row = rowOf(element, id);
+  const neighbour = nextRow(row, 1) ?? nextRow(row, -1);
+  removeFile(id);
+  if (neighbour) focusRow(neighbour);
+}
+
+/**
+ * @param {Element | null} row
+ * @param {1 | -1} step
+ * @returns {HTMLElement | null}
+ */
+function nextRow(row, step) {
+  const next = step > 0 ? row?.nextElementSibling : row?.previousElementSibling;
+  if (!(next instanceof HTMLElement)) return null;
+  return next.matches(".file") ? next : nextRow(next, step);
+}
+
+/** @param {HTMLElement} row */
+function focusRow(row) {
+  row.querySelector("button")?.focus();
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {KeyboardEvent} event
+ */
+function moveByKey(element, event) {
+  const row = /** @type {Element} */ (event.target).closest(".file");
+  if (!(row instanceof HTMLElement)) return;
+  const rows = /** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll(".file"));
+  const targets = {
+    ArrowDown: () => nextRow(row, 1),
+    ArrowUp: () => nextRow(row, -1),
+    Home: () => rows[0],
+    End: () => rows[rows.length - 1],
+  };
+  if (event.key === "Delete") removeRow(element, row.dataset.id ?? "");
+  const target = targets[event.key]?.();
+  if (!target) return;
+  event.preventDefault();
+  selectFile(target.dataset.id ?? "");
+  focusRow(target);
+}
+
+/** @param {HTMLElement} element */
+function drawList(element) {
+  if (state.tab !== "batch") return;
+  const { files } = state.batch;
+  keepPictures([...files.filter((file) => !planOf(state, file)), state.file ?? { id: "" }]);
+  const rows = files.map((file) => ({ file, now: fileState(state, file) }));
+  const bad = rows.filter(({ now }) => ATTENTION.includes(now));
+  const good = rows.filter(({ now }) => !ATTENTION.includes(now));
+  draw(
+    element,
+    html`<nav class="batch" aria-label="${word("batch_list")}">
+      ${listHead(files.length)}
+      <ul>
+        ${bad.length > 0 && attentionHead(bad.length)} ${bad.map(shell)} ${good.map(shell)}
+      </ul>
+    </nav>`,
+  );
+  drawRows(element, rows);
+}
+
+/**
+ * Draws the content of each row by itself, because a change of the state affects only a few.
+ * @param {HTMLElement} element
+ * @param {Row[]} rows
+ */
+function drawRows(element, rows) {
+  const elements = new Map();
+  for (const row of element.querySelectorAll(".file")) {
+    elements.set(row.getAttribute("data-id"), row);
+  }
+  for (const row of rows) {
+    const content = ATTENTION.includes(row.now) ? attentionRow(row) : plainRow(row);
+    draw(elements.get(row.file.id), content);
+  }
+}
+
+/** @param {number} count */
+function listHead(count) {
+  const text = count === 1 ? word("batch_count_1", { n: 1 }) : word("batch_count", { n: count });
+  return html`<div class="list-head">
+    <h2 class="label">${text}</h2>
+    <button
+      type="button"
+      id="batch-clear"
+      class="button plain square"
+      data-act="clear"
+      aria-label="${word("batch_clear")}"
+      title="${word("batch_clear")}"
+      ${state.batch.isRunning && html`disabled`}
+    >
+      ${icon("remove")}
+    </button>
+    <button type="button" id="batch-add" class="button quiet" data-act="add">
+      ${icon("add")} ${word("batch_add")}
+    </button>
+  </div>`;
+}
+
+/** @param {number} count */
+function attentionHead(count) {
+  const text =
+    count === 1 ? word("batch_attention_1", { n: 1 }) : word("batch_attention", { n: count });
+  return html`<li class="attention-head" data-key="attention" role="status">
+    ${icon("warning")} ${text}
+  </li>`;
+}
+
+/** @param {Row} row */
+function shell({ file, now }) {
+  const isSelected = file.id === state.batch.selected;
+  const kind = ATTENTION.includes(now) ? "attention" : "";
+  return html`<li
+    class="file ${kind} ${isSelected && "selected"}"
+    data-key="${file.id}"
+    data-id="${file.id}"
+    data-state="${now}"
+    data-own
+  ></li>`;
+}
+
+/** @param {Row} row */
+function plainRow(row) {
+  const { file, now } = row;
+  return html`${selectButton(row, html`${sizeLine(row)} ${stateLine(row)}`)}
+    <button
+      type="button"
+      class="button plain square"
+      data-act="remove"
+      aria-label="${word("remove_file", { name: file.name })}"
+      tabindex="${file.id === state.batch.selected ? 0 : -1}"
+    >
+      ${icon("close")}
+    </button>
+    ${shareOf(file, now) !== null && progressBar(shareOf(file, now) ?? 0, file.name)}`;
+}
+
+/**
+ * Returns the button that shows a file on the stage. Of all of them, Tab reaches the selected one,
+ * and arrow keys the others.
+ * @param {Row} row
+ * @param {import("./dom.js").Html} about
+ */
+function selectButton({ file }, about) {
+  const isSelected = file.id === state.batch.selected;
+  return html`<button
+    type="button"
+    class="open"
+    data-act="select"
+    aria-current="${isSelected}"
+    tabindex="${isSelected ? 0 : -1}"
+  >
+    ${thumbnail(file)}
+    <span class="about"> <b title="${file.name}">${file.name}</b> ${about} </span>
+  </button>`;
+}
+
+/** @param {ChosenFile} file */
+function thumbnail(file) {
+  const plan = planOf(state, file);
+  const address = plan ? thumbnailOf(plan.photo) : pictureOf(file);
+  return html`<span class="thumbnail">
+    ${
+      address
+        ? html`<img src="${address}" alt="" loading="lazy" decoding="async" draggable="false" />`
+        : icon("photo")
+    }
+  </span>`;
+}
+
+/** @param {import("./state.js").Plan["photo"]} photo */
+function thumbnailOf({ address, width, height }) {
+  const reduction = Math.max(Math.min(width, height) / THUMBNAIL_SIDE, 1);
+  const step = 2 ** Math.floor(Math.log2(reduction));
+  return `${address}?left=0&top=0&width=${width}&height=${height}&step=${step}`;
+}
+
+/** @param {Row} row */
+function sizeLine({ file, now }) {
+  const plan = planOf(state, file);
+  const output = now === "done" ? resultOfFile(state, file)?.info.output : null;
+  const { width, height } = output ?? plan?.photo ?? {};
+  const text = width ? pixelSize(width, height) : formatBytes(file.bytes);
+  return html`<span class="caption">${text}</span>`;
+}
+
+/** @param {Row} row */
+function stateLine(row) {
+  const text = stateText(row);
+  if (!text) return null;
+  const { now } = row;
+  const isBusy = now === "running" || now === "sending" || now === "unread";
+  const sign = isBusy ? html`<i class="ring"></i>` : now === "done" && icon("check");
+  return html`<span class="caption state">${sign} ${text}</span>`;
+}
+
+/** @param {Row} row */
+function stateText({ file, now }) {
+  const percent = percentOf(shareOf(file, now) ?? 0);
+  if (now === "queued") return word("file_queued");
+  if (now === "sending") return word("file_sending", { percent });
+  if (now === "unread") return word("file_unread");
+  if (now === "waiting") return word("state_waiting");
+  if (now === "next") return word("file_next");
+  if (now === "running") return runningText(file, percent);
+  return now === "done" ? doneText(file) : limitText(file);
+}
+
+/**
+ * @param {ChosenFile} file
+ * @param {number} percent
+ */
+function runningText(file, percent) {
+  const left = state.batch.progress?.files[file.id]?.seconds_left ?? null;
+  if (left === null || percent === 0) return word("state_running");
+  return word("file_progress", { percent, time: wholeSeconds(left) });
+}
+
+/** @param {ChosenFile} file */
+function doneText(file) {
+  const grade = gradeOf(resultOfFile(state, file)?.info ?? {});
+  return grade ? word("batch_fidelity", { grade: gradeName(grade) }) : word("file_done");
+}
+
+/** @param {ChosenFile} file */
+function limitText(file) {
+  const plan = planOf(state, file);
+  if (!plan || !state.largest || !isLimited(state, plan)) return null;
+  return word("file_limited", { size: pixelSize(plan.result.width, plan.result.height) });
+}
+
+/**
+ * @param {ChosenFile} file
+ * @param {FileState} now
+ */
+function shareOf(file, now) {
+  if (now === "sending") return file.upload?.share ?? 0;
+  if (now !== "running") return null;
+  return state.batch.progress?.files[file.id]?.share ?? 0;
+}
+
+/** @param {Row} row */
+function attentionRow(row) {
+  const reason = reasonOf(row);
+  return html`${selectButton(row, html`<span class="reason">${reason}</span>`)}
+    <span class="actions">
+      ${repairButton(row)}
+      <button type="button" class="button quiet" data-act="remove">${word("batch_remove")}</button>
+    </span>`;
+}
+
+/** @param {Row} row */
+function reasonOf({ file, now }) {
+  if (now === "unsent") return file.upload?.error;
+  if (now === "unreadable") return file.problem;
+  if (now === "refused") return planOf(state, file)?.problem?.text;
+  return state.batch.progress?.files[file.id]?.error;
+}
+
+/** @param {Row} row */
+function repairButton({ file, now }) {
+  if (now === "refused") return solutionButton(file);
+  const isGone = now === "unreadable" || (now === "unsent" && !canSendAgain(file));
+  return isGone
+    ? actionButton("replace", word("batch_replace"))
+    : actionButton("retry", word("try_again"));
+}
+
+/** After a reload, the page no longer has the file. @param {ChosenFile} file */
+const canSendAgain = ({ blob }) => blob !== null && problemOf(blob) === null;
+
+/** @param {ChosenFile} file */
+function solutionButton(file) {
+  const plan = planOf(state, file);
+  const [solution] = plan?.problem?.solutions ?? [];
+  if (!plan || !solution) return null;
+  const { width, height } = plan.result;
+  const size = word("use_size", { size: pixelSize(width, height) });
+  return actionButton("enlarge", isSizeProblem(plan) ? size : solution.text);
+}
+
+/**
+ * @param {string} act
+ * @param {string} text
+ */
+function actionButton(act, text) {
+  return html`<button type="button" class="button secondary" data-act="${act}">${text}</button>`;
+}
