@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
             "--disable-gpu",
             "--in-process-gpu",
             "--process-per-site",
-            "--host-resolver-rules=MAP enhance.test 127.0.0.1",
+            "--host-resolver-rules=MAP 192.0.2.7 127.0.0.1",
         ]
         browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser

@@ -109,6 +109,7 @@ const page = {
 const { mounted } = /** @type {any} */ (window).enhance;
 Object.assign(/** @type {any} */ (window).enhance, page);
 store.restore();
+addEventListener("pagehide", store.save);
 watchFiles();
 watchConnection();
 store.onChange(markBody);

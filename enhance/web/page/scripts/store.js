@@ -4,7 +4,7 @@ import { onOffline } from "./client.js";
 import { change } from "./slots.js";
 
 export { linkOfSettings } from "./links.js";
-export { restore } from "./saved.js";
+export { restore, save } from "./saved.js";
 export { applyValues, resetTuning, set, setView } from "./controls.js";
 export { compareWith, retryPreview } from "./requests.js";
 export { cancel, loadPresets, prepareDownload, report, resultFrom, run, startNow } from "./runs.js";
