@@ -47,13 +47,22 @@ export function sizeOf(values) {
   if (by === "long_side" && values.long_side === 2048) return { ...state.size, kind: "web" };
   if (by) return { ...state.size, kind: "custom", by, [by]: values[by] };
   const sides = [values.print_width ?? null, values.print_height ?? null];
-  if (sides[0] === null && sides[1] === null) return null;
+  if (sides[0] === null && sides[1] === null) return withResolution(values.dpi ?? null);
   const known = Object.keys(constants.papers).find((name) =>
     constants.papers[name].every((side, place) => side === sides[place]),
   );
   const [print_width, print_height] = sides;
   const dpi = values.dpi ?? state.size.dpi;
   return { ...state.size, kind: "print", paper: known ?? "own", print_width, print_height, dpi };
+}
+
+/**
+ * Returns the controls of the output size with another resolution of the print.
+ * @param {number | null} dpi
+ * @returns {import("./state.js").Size | null}
+ */
+function withResolution(dpi) {
+  return dpi === null ? null : { ...state.size, dpi };
 }
 
 /** Sets the sliders and switches to the values of the preset. */

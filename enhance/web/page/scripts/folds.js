@@ -91,9 +91,27 @@ export const mountPresetTitle = (element) =>
 export const mountFormatTitle = (element) =>
   showTitle(element, "format", () => word("format_metadata"), formatSummary);
 
-/** A new result folds the sections again. */
+/** Keeps the control that has the focus where it is on the screen, while sections fold or unfold. */
+function keepPlace() {
+  const panel = document.getElementById("panel");
+  const focused = document.activeElement;
+  if (!panel) return;
+  if (!focused || !panel.contains(focused)) {
+    panel.scrollTop = 0;
+    return;
+  }
+  const { top } = focused.getBoundingClientRect();
+  requestAnimationFrame(() => {
+    panel.scrollTop += focused.getBoundingClientRect().top - top;
+  });
+}
+
+// A new result folds the sections again.
 onChange((state) => {
-  if (isFolded(state) && !wasFolded) opened = new Set();
-  wasFolded = isFolded(state);
-  document.getElementById("panel")?.classList.toggle("folded", wasFolded);
+  const isNow = isFolded(state);
+  if (isNow === wasFolded) return;
+  if (isNow) opened = new Set();
+  wasFolded = isNow;
+  keepPlace();
+  document.getElementById("panel")?.classList.toggle("folded", isNow);
 });

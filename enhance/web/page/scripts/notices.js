@@ -4,7 +4,7 @@
 import { draw, html, icon, onPress } from "./dom.js";
 import { emptyControl, isPlanned, photoOf, SIZE_SETTINGS } from "./state.js";
 import { applyValues, onChange, set, state } from "./store.js";
-import { formatNumber, nameOf, word } from "./words.js";
+import { formatNumber, joinUnits, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").Advice} Advice */
@@ -69,13 +69,13 @@ function noticeHtml({ advice, isProblem }, place, number) {
         data-notice="${number}"
         data-solution="${solution}"
       >
-        ${text}
+        ${joinUnits(text)}
       </button>`,
   );
   return html`<div class="notice ${kind}" data-key="${place}-${number}">
     ${icon(isProblem ? "alert" : "clock")}
     <div id="${place}-notice-${number}" role="${isProblem ? "alert" : "status"}">
-      ${advice.text}
+      ${joinUnits(advice.text)}
     </div>
     ${buttons.length > 0 && html`<div class="actions">${buttons}</div>`}
   </div>`;

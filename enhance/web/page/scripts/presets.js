@@ -6,7 +6,7 @@ import { followState } from "./native.js";
 import { noticesHtml, solve } from "./notices.js";
 import { photoOf } from "./state.js";
 import { onChange, set, state } from "./store.js";
-import { formatDuration, nameOf, word } from "./words.js";
+import { formatDuration, joinUnits, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -127,7 +127,7 @@ function line(state, preset) {
       />
       <span class="name">${titleOf(state, name)}</span>
       <span class="time caption">${timeOf(state, preset)}</span>
-      <span class="about" id="about-${name}">${aboutOf(state, preset)}</span>
+      <span class="about" id="about-${name}">${joinUnits(aboutOf(state, preset))}</span>
     </label>
     ${isChosen && noticesHtml(state, "preset")}`;
 }
@@ -161,8 +161,11 @@ function aboutOf(state, preset) {
   if (preset.name === "auto") return aboutAuto(state) || preset.summary;
   const faster = preset.relative_time ? 1 / preset.relative_time : 1;
   if (faster < MUCH_FASTER) return preset.summary;
-  const times = word("times_faster", { n: Math.round(faster), preset: nameOf("preset", "gentle") });
-  return html`${preset.summary} ${times}`;
+  return word("times_faster", {
+    about: preset.summary,
+    n: Math.round(faster),
+    preset: nameOf("preset", "gentle"),
+  });
 }
 
 /** @param {State} state */

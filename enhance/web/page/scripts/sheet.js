@@ -10,6 +10,9 @@ const CLOSING_PX = 80;
 /** On a larger screen, the panel is beside the stage. */
 const large = matchMedia("(min-width: 1100px) and (min-height: 501px)");
 
+/** On a phone on its side, the drawer lies over the bar too. */
+const isOverBar = matchMedia("(max-height: 500px)");
+
 let isOpen = false;
 /** @type {HTMLElement | null} */
 let focusedBefore = null;
@@ -69,7 +72,9 @@ function drag(start) {
 /** Returns the parts of the page that cannot be used while the panel is open. */
 function otherParts() {
   const parts = [...(document.getElementById("app")?.children ?? [])];
-  return parts.filter((part) => part.id !== "panel" && part.id !== "bar");
+  const isUsable = (/** @type {Element} */ { id }) =>
+    id === "panel" || (id === "bar" && !isOverBar.matches);
+  return parts.filter((part) => !isUsable(part));
 }
 
 /** @param {boolean} isNowOpen */
@@ -78,8 +83,9 @@ function showPanel(isNowOpen) {
   if (!panel || isNowOpen === isOpen) return;
   isOpen = isNowOpen;
   document.body.dataset.panel = isOpen ? "open" : "closed";
-  for (const part of otherParts()) part.toggleAttribute("inert", isOpen);
+  for (const part of document.querySelectorAll("#app > [inert]")) part.removeAttribute("inert");
   if (isOpen) {
+    for (const part of otherParts()) part.setAttribute("inert", "");
     focusedBefore = /** @type {HTMLElement | null} */ (document.activeElement);
     panel.setAttribute("role", "dialog");
     panel.setAttribute("aria-label", word("settings"));

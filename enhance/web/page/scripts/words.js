@@ -89,3 +89,14 @@ export function formatDuration(seconds) {
 export function assetAddress(name) {
   return `${/** @type {any} */ (globalThis).enhanceAssets}/${name}`;
 }
+
+/**
+ * Returns a text whose lines end neither between a number and its unit nor before a quotation mark.
+ * @param {string} text
+ */
+export function joinUnits(text) {
+  return text
+    .replace(/(\d) (?=\p{L})/gu, "$1\u00a0")
+    .replace(/(\p{sc=Han}) (?=\d)/gu, "$1\u00a0")
+    .replace(/(?<=\p{sc=Han})“/gu, "\u2060“");
+}
