@@ -3,7 +3,9 @@
 It needs the dependencies of the browser tests. The times are those of a running server with a loaded quick model, in a
 window of 1280 × 800 px:
 
+- from the navigation to the first paint, and to the first click that has an effect
 - from the end of the upload to the photo and to the first enhanced region on the stage
+- from a movement of a slider to the preview with its value
 - from a key press, a turn of the wheel or a movement of the pointer to the next drawn frame
 - the share of the stage's shorter side that the first region fills
 - whether a pixel of the region is a device pixel at 1:1
@@ -26,7 +28,7 @@ import httpx
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 from skimage import data
 
 from docs.measure_start import served_app
@@ -40,66 +42,96 @@ _VIEW = 310, 150
 _LIMITS = {"analyse": 72, "preview": 122}
 """Twice the milliseconds that a prototype of the page needed on two cores."""
 _SLIDER_STEPS = 15
-_WATCH = """() => {
-  const seen = (window.seen = { delays: [] });
-  const look = () => {
-    const view = window.enhanceView?.();
-    if (view?.photo) seen.photo ??= performance.now();
-    if (view?.layers.after) seen.region ??= performance.now();
-    requestAnimationFrame(look);
-  };
+_SLIDES = 7
+_IS_DRAWN = """() => document.querySelector("#chip").dataset.state === "matches" && !window.enhance.stage().isLoading"""
+_WATCH = """
+const seen = (window.seen = { delays: [] });
+const look = () => {
+  const now = performance.now();
+  const tab = document.querySelector("#tab-batch");
+  const isOpen = tab?.getAttribute("aria-selected") === "true";
+  if (isOpen) seen.click ??= now;
+  if (tab && !seen.click) tab.click();
+  const stage = window.enhance?.stage?.();
+  if (stage?.photo) seen.photo ??= now;
+  if (stage?.previews) seen.region ??= now;
   requestAnimationFrame(look);
-  for (const type of ["keydown", "wheel", "pointermove"]) {
-    addEventListener(type, ({ timeStamp }) => {
-      const drawn = () => seen.delays.push(performance.now() - timeStamp);
-      requestAnimationFrame(() => setTimeout(drawn));  // The stage draws in the same frame, before this timer.
-    }, { capture: true, passive: true });
-  }
-}"""
+};
+requestAnimationFrame(look);
+for (const type of ["keydown", "wheel", "pointermove"]) {
+  addEventListener(type, ({ timeStamp }) => {
+    const drawn = () => seen.delays.push(performance.now() - timeStamp);
+    requestAnimationFrame(() => setTimeout(drawn));  // The stage draws in the same frame, before this timer.
+  }, { capture: true, passive: true });
+}
+"""
+_FIRST_PAINT = """() => performance.getEntriesByName("first-contentful-paint")[0].startTime / 1000"""
 _TIMES = """() => {
-  const uploads = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/upload?"));
+  const uploads = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/upload"));
   const ended = Math.max(...uploads.map(({ responseEnd }) => responseEnd));
   return [window.seen.photo, window.seen.region].map((time) => (time - ended) / 1000);
 }"""
 _FILLS = """() => {
-  const { window: at } = JSON.parse(document.querySelector("[data-preview]").dataset.preview);
-  const canvas = document.querySelector("#viewer canvas"), shorter = Math.min(canvas.width, canvas.height);
-  return Math.min(shorter, window.enhanceView().zoom * Math.min(at[2], at[3])) / shorter;
+  const [, , width, height] = window.enhance.state.preview.window;
+  const canvas = document.querySelector("#stage canvas");
+  const shorter = Math.min(canvas.width, canvas.height);
+  return Math.min(shorter, window.enhance.stage().zoom * Math.min(width, height)) / shorter;
 }"""
 _EQUALS = """async () => {
-  const preview = JSON.parse(document.querySelector("[data-preview]").dataset.preview), view = window.enhanceView();
-  const photo = JSON.parse(document.querySelector("[data-photo]").dataset.photo);
-  const shown = document.querySelector("#viewer canvas");
+  const { state } = window.enhance;
+  const { preview } = state;
+  const view = window.enhance.stage();
+  const plan = state.photos[preview.file];
+  const shown = document.querySelector("#stage canvas");
   const image = new Image();
   image.src = preview.after;
   await image.decode();
   const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
   canvas.getContext("2d").drawImage(image, 0, 0);
-  const scale = preview.size[0] / photo.size[0];
-  const left = Math.round(shown.width / 2 - view.x * scale), top = Math.round(shown.height / 2 - view.y * scale);
+  const scale = plan.result.width / plan.photo.width;
+  const left = Math.round(shown.width / 2 - view.x * scale);
+  const top = Math.round(shown.height / 2 - view.y * scale);
   const [x, y, side] = [Math.round(shown.width / 2) + 40, Math.round(shown.height / 2) - 64, 128];
   const pixels = (one, ...at) => one.getContext("2d").getImageData(...at, side, side).data;
-  const stage = pixels(shown, x, y), region = pixels(canvas, x - left - preview.window[0], y - top - preview.window[1]);
+  const stage = pixels(shown, x, y);
+  const region = pixels(canvas, x - left - preview.window[0], y - top - preview.window[1]);
   return stage.every((value, place) => value === region[place]);
 }"""
+_SLIDE = """async (value) => {
+  const shown = () => window.enhance.state.preview?.after;
+  const isDrawn = () => document.querySelector("#chip").dataset.state === "matches";
+  const [range, before, started] = [document.querySelector("#contrast input[type=range]"), shown(), performance.now()];
+  range.value = value;
+  range.dispatchEvent(new Event("input", { bubbles: true }));
+  while (shown() === before || !isDrawn()) await new Promise(requestAnimationFrame);
+  return (performance.now() - started) / 1000;
+}"""
+"""The seconds from the movement of a slider to the preview with its value, which include the pause after it."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """Times of the photo and the region in s, delays in ms, and whether the pixels of the region are device pixels."""
+    """Times in s, delays in ms, and whether the pixels of the region are device pixels.
 
+    `paint` and `click` begin with the navigation, `photo` and `region` with the end of the upload.
+    """
+
+    paint: float
+    click: float
     photo: float
     region: float
     fills: float
     is_exact: bool
+    slides: list[float]
     delays: list[float]
 
     def __str__(self) -> str:
         delays = "{:.0f} ms, 90% within {:.0f} ms".format(*np.quantile(self.delays, (0.5, 0.9)))
         return (
+            f"first paint {self.paint:.2f} s, first working click {self.click:.2f} s, "
             f"photo {self.photo:.2f} s, first enhanced region {self.region:.2f} s after the upload, "
             f"{100 * self.fills:.0f}% of the shorter side, pixels {'equal' if self.is_exact else 'DIFFERENT'}, "
-            f"pan and zoom {delays}, load {os.getloadavg()[0]:.1f}"
+            f"slider {np.median(self.slides):.2f} s, pan and zoom {delays}, load {os.getloadavg()[0]:.1f}"
         )
 
 
@@ -112,16 +144,28 @@ def large_photo(path: Path) -> Path:
 
 
 def measure(page: Page, url: str, photo: Path) -> Response:
-    """Upload the photo on a new page, and pan and zoom it."""
+    """Upload the photo on a new page, pan and zoom it, and move a slider."""
+    page.add_init_script(_WATCH)
     page.goto(url)
-    page.locator("body.opened").wait_for()
-    page.evaluate(_WATCH)
+    page.wait_for_function("window.seen.click", timeout=_PATIENCE)
+    paint, click = page.evaluate(_FIRST_PAINT), page.evaluate("window.seen.click / 1000")
+    page.locator("#tab-single").click()
     photo.write_bytes(photo.read_bytes() + b"0")  # Nothing is known about a new file.
-    page.locator("#upload input[type=file]").set_input_files(photo)
+    page.locator("#upload-input").set_input_files(photo)
     page.wait_for_function("window.seen.region", timeout=_PATIENCE)
     photo_seconds, region_seconds = page.evaluate(_TIMES)
+    page.wait_for_function(_IS_DRAWN, timeout=_PATIENCE)
     fills, is_exact = page.evaluate(_FILLS), page.evaluate(_EQUALS)
-    canvas = page.locator("#viewer canvas")
+    delays = pan_and_zoom(page, page.locator("#stage canvas"))
+    page.wait_for_function(_IS_DRAWN, timeout=_PATIENCE)
+    page.locator("#tuning-fold > button").click()
+    page.locator("#contrast input[type=range]").wait_for()
+    slides = [page.evaluate(_SLIDE, 1.05 + step / 100) for step in range(_SLIDES)]
+    return Response(paint, click, photo_seconds, region_seconds, fills, is_exact, slides, delays)
+
+
+def pan_and_zoom(page: Page, canvas: Locator) -> list[float]:
+    """Return the delays in ms from key presses, turns of the wheel and movements to the next frame."""
     rect = canvas.bounding_box()
     assert rect is not None
     canvas.focus()
@@ -138,7 +182,8 @@ def measure(page: Page, url: str, photo: Path) -> Response:
     page.mouse.move(x + 200, y + 100, steps=20)
     page.mouse.up()
     page.wait_for_timeout(300)
-    return Response(photo_seconds, region_seconds, fills, is_exact, page.evaluate("window.seen.delays"))
+    delays: list[float] = page.evaluate("window.seen.delays")
+    return delays
 
 
 def call(client: httpx.Client, endpoint: str, **given: Any) -> tuple[float, list[Any]]:
