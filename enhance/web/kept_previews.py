@@ -9,13 +9,14 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple, cast
 
 from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..images import Box, SourceImage
-from ..info import PreviewInfo
+from ..info import AutoInfo, InputInfo, PreviewInfo
+from ..output.resample import Cut, result_size
 from ..presets import with_installed_models
 from ..preview import Preview
 from ..scheduler import Ticket
@@ -23,6 +24,8 @@ from ..settings import Settings
 from .owners import Owner
 from .preview import Previews
 
+_SCREEN_PIXELS = 4_000_000
+"""The largest preview without a network, in pixels of the photo. A larger area is shown at a lower resolution."""
 _REGIONS = 2
 """The number of rectangles that are cached for an owner, each with the outputs of all its networks."""
 
@@ -134,7 +137,11 @@ class ViewPreviews:
         if (adjusted := self._adjusted(view)) is not None:
             yield adjusted, False
             return
-        settings = with_installed_models(self._enhancer.resolve(image, view.settings)[0])
+        resolved, auto = self._enhancer.resolve(image, view.settings)
+        settings = with_installed_models(resolved)
+        if _is_reduction(image, settings):
+            yield self._reduction(view, settings, auto, ticket), False
+            return
         box = self._previews.region(image, view.rectangle, settings)
         if quick := self._previews.quick_settings(image, settings, box):
             quick_box = self._previews.region(image, view.rectangle, quick)
@@ -142,6 +149,32 @@ class ViewPreviews:
         preview = self._previews.run(image, view.settings, box=box, ticket=ticket)
         self.kept.keep(view.key(preview.region.network_key), preview)
         yield preview, False
+
+    def _reduction(self, view: View, settings: Settings, auto: AutoInfo | None, ticket: Ticket) -> Preview:
+        """Return the preview of a whole rectangle without a network.
+
+        For a large rectangle, it is the preview of the photo averaged down, which a screen shows in the same way.
+        """
+        image, rectangle = view.image, view.rectangle
+        step = 1
+        while rectangle.width * rectangle.height > _SCREEN_PIXELS * step * step:
+            step *= 2
+        if step == 1:
+            return self._previews.run(image, view.settings, box=rectangle, ticket=ticket)
+        rectangle = rectangle.align_to_grid(step, image.width, image.height)
+        size = max(result_size(settings, image.height, image.width))
+        small = settings.changed(long_side=max(1, size // step), reduce=max(1, settings.reduce // step))
+        preview = self._previews.run(image.downscale(step), small, box=rectangle.downscale(step), ticket=ticket)
+        whole = Cut.whole(image.height, image.width)
+        request = self._enhancer.request(image, settings)
+        facts = {
+            **(request.facts() if request else {}),
+            "auto": auto,
+            "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
+            "preview": asdict(rectangle),
+        }
+        region = replace(preview.region, box=rectangle, cut=whole)
+        return replace(preview, region=region, info=cast(PreviewInfo, {**preview.info, **facts}))
 
     def _adjusted(self, view: View) -> Preview | None:
         """Return the preview without running the network, or None if its output is not cached."""
@@ -158,6 +191,14 @@ class ViewPreviews:
         # The output can come from a request with another preset and another file name.
         own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
         return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
+
+
+def _is_reduction(image: SourceImage, settings: Settings) -> bool:
+    """Return whether a run needs no network and its result is smaller than the image."""
+    if settings.model:
+        return False
+    height, width = result_size(settings, image.height, image.width)
+    return height * width <= image.height * image.width
 
 
 def part_inside(rectangle: Box, image: SourceImage) -> Box:

@@ -16,6 +16,7 @@ from gradio_client import handle_file
 from PIL import Image
 
 from enhance.images import Box
+from enhance.images.downscaling import block_means
 from enhance.web.kept_previews import KeptPreviews, Key
 from enhance.web.owners import Owner
 
@@ -72,6 +73,27 @@ def test_the_part_of_a_rectangle_inside_the_photo_and_its_middle_are_previewed(s
     wide = {"left": 0, "top": -4, "width": 600, "height": 400}
     *_, info = client.predict(image=file, **wide, **PREVIEW)
     assert info["preview"] == {"left": 44, "top": 0, "width": 512, "height": 12}
+
+
+@pytest.mark.parametrize("photo_size", [(700, 900), (2000, 2400)])
+def test_a_result_smaller_than_the_photo_is_previewed_everywhere(site, client, tmp_path, photo_size):
+    height, width = photo_size
+    levels = np.add.outer(np.arange(height) // 20, np.arange(width) // 20) % 50 * 5
+    photo = tmp_path / "large.png"
+    Image.fromarray(levels.astype(np.uint8)).convert("RGB").save(photo)
+    given = {"image": handle_file(photo), "preset": "resize", "long_side": width // 2, "contrast": 1.2}
+    path, run = client.predict(**given, api_name="/enhance")
+    everything = {"left": 0, "top": 0, "width": width, "height": height}
+    before, after, info = client.predict(**given, **everything, api_name="/preview")
+
+    assert (info["signature"], info["preview"]) == (run["signature"], everything)
+    assert (info["input"]["width"], info["window"]["width"]) == (width, width // 2)
+    # A large area has the resolution of a screen.
+    step = round(width / 2 / pixels(after).shape[1])
+    assert step == (2 if height * width > 4e6 else 1)
+    result = block_means(pixels(path), step)
+    assert np.abs(pixels(after).astype(float) - result).mean() < 2
+    assert pixels(before).shape == pixels(after).shape
 
 
 def test_a_slider_needs_no_network_and_nobody_else_gets_the_kept_output(site, connect):

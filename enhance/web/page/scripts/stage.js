@@ -345,6 +345,7 @@ class PhotoStage {
     this.shown = this.view;
     this.movement = null;
     this.rememberView();
+    this.rest();
   }
 
   rememberView() {
