@@ -122,10 +122,11 @@ class Endpoints:
         """Preview a region of an image. Returns before and after as PNG files, and `info`.
 
         The region is a square (`x`, `y` and `size`) or a rectangle (`left`, `top`, `width` and `height`). Only the
-        middle of a large rectangle is previewed. Previews run between the steps of longer runs. `info` describes the
-        whole run with its signature, as far as it is known in advance, and the region as `preview`. For a rectangle,
-        `info` also has the region in pixels of the result, as `window`. If the settings are slow, a quick preview comes
-        first. In its `info`, `quick` is true and the signature is null.
+        middle of a large rectangle is previewed. If the result is smaller than the image and needs no network, the
+        whole rectangle is previewed, and before and after have fewer pixels than `window`. Previews run between the
+        steps of longer runs. `info` describes the whole run with its signature, as far as it is known in advance, and
+        the region as `preview`. For a rectangle, `info` also has the region in pixels of the result, as `window`. If
+        the settings are slow, a quick preview comes first. In its `info`, `quick` is true and the signature is null.
         """
         services = self._services
         with services.errors_as_messages(request):
