@@ -93,17 +93,17 @@ export function mountNextRun(element) {
   onPress(element, { start: () => startNow() });
   onChange((state) => {
     const isNext = isRunning(state) && settingsDiffer(state);
-    const preset = state.run?.plan?.settings.preset ?? state.run?.settings.preset;
-    const sentence = word("next_run", { preset: nameOf("preset", preset ?? "") });
-    draw(
-      element,
-      html`${
-        isNext &&
-        html`<p role="status">${sentence}</p>
-          <button type="button" class="button secondary" data-act="start">
-            ${word("start_new")}
-          </button>`
-      }`,
-    );
+    draw(element, html`${isNext && nextRun(state)}`);
   });
+}
+
+/**
+ * Returns the sentence on the settings of the next run. A single run can be replaced at once.
+ * @param {State} state
+ */
+function nextRun(state) {
+  if (state.tab === "batch") return html`<p role="status">${word("next_batch")}</p>`;
+  const preset = state.run?.plan?.settings.preset ?? state.run?.settings.preset;
+  return html`<p role="status">${word("next_run", { preset: nameOf("preset", preset ?? "") })}</p>
+    <button type="button" class="button secondary" data-act="start">${word("start_new")}</button>`;
 }

@@ -479,7 +479,8 @@ export function valueOf(state, name) {
  * @param {State} state
  */
 export function settingsDiffer(state) {
-  if (state.run === null) return false;
-  const isSameRun = isSame(state.run.settings, settingsOf(state));
-  return !(isSameRun && isSame(state.run.encoding, state.encoding));
+  const run = state.tab === "batch" ? state.batch.job : state.run;
+  if (run === null) return false;
+  const isSameRun = isSame(run.settings, settingsOf(state));
+  return !(isSameRun && isSame(run.encoding, state.encoding));
 }
