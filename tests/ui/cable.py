@@ -13,8 +13,7 @@ class Cable:
     """A TCP relay to a server at `url`. Once it is cut, all connections are closed and new ones refused."""
 
     def __init__(self, url: str):
-        parts = urlsplit(url)
-        self._server = parts.hostname or "", parts.port or 80
+        self._server = _address(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         self._is_cut, self._ends = False, list[socket.socket]()
@@ -30,6 +29,10 @@ class Cable:
         """Accept connections again."""
         self._is_cut = False
 
+    def connect_to(self, url: str) -> None:
+        """Relay new connections to another server."""
+        self._server = _address(url)
+
     def close(self) -> None:
         self.cut()
         _close(self._listener)
@@ -41,7 +44,11 @@ class Cable:
                 if self._is_cut:
                     _close(client)
                     continue
-                server = socket.create_connection(self._server)
+                try:
+                    server = socket.create_connection(self._server)
+                except OSError:  # The server has been killed.
+                    _close(client)
+                    continue
                 self._ends += [client, server]
                 for ends in ((client, server), (server, client)):
                     threading.Thread(target=self._relay, args=ends, daemon=True).start()
@@ -52,6 +59,11 @@ class Cable:
                 target.sendall(content)
         _close(source)
         _close(target)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 80
 
 
 def _close(end: socket.socket) -> None:

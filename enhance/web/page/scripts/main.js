@@ -1,5 +1,6 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
+import { watchControls } from "./accessibility.js";
 import { mountBar } from "./bar.js";
 import { mountList } from "./batch_list.js";
 import { mountBatchResult } from "./batch_result.js";
@@ -116,4 +117,5 @@ store.onChange(markBody);
 if (mounted.length === 0 && !state.currentFile(store.state)) showWelcome();
 for (const [name, element, trigger] of mounted) mount(name, element, trigger);
 watchTitle();
+watchControls();
 store.onChange(loadPresets);

@@ -1,0 +1,131 @@
+"""A page that is reloaded, loses its connection, or whose server is killed: it goes on without a press."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client import Client
+from PIL import Image
+
+from ..api.programs import Program, start
+from ..site import photo, wait_until
+from .cable import Cable, cable
+
+__all__ = ["start"]
+
+PATIENCE = 90_000
+
+
+class Visit:
+    """A page whose connection to a server of its own can be cut."""
+
+    def __init__(self, page: Any, relay: Cable, start: Callable[..., Program], server: Program, files: Path):
+        self.page, self._relay, self._start, self._server, self._files = page, relay, start, server, files
+
+    def wait_for(self, condition: str) -> None:
+        """Wait for a condition of the page's `state`, of the `chip`, and of the `file` in Single."""
+        found = "const { state } = enhance, { file } = state, chip = document.querySelector('#chip')?.dataset.state;"
+        try:
+            self.page.wait_for_function(f"() => {{ {found} return {condition}; }}", timeout=PATIENCE)
+        except Exception as error:
+            shown = "[enhance.state.problem, enhance.state.requests, document.body.dataset, enhance.state.progress]"
+            raise AssertionError(f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}") from error
+
+    def photo(self, name: str, copies: int = 5) -> Path:
+        """Write a photo, which takes seconds to enhance."""
+        path = self._files / f"{name}.png"
+        Image.fromarray(np.tile(photo(400, 360), (copies, 1, 1))).save(path)
+        return path
+
+    def choose(self, *names: str, batch: bool = False) -> None:
+        field = "#batch-input" if batch else "#upload-input"
+        self.page.locator(field).first.set_input_files([self.photo(name) for name in names])
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.page.wait_for_function("window.enhance?.state")
+
+    def lose_connection(self) -> None:
+        self._relay.cut()
+        self.wait_for("state.isOffline")
+        self._relay.reconnect()
+
+    def kill_server(self) -> None:
+        self._server.process.kill()
+        self._server = self._start("app.py")
+        wait_until(self._server.is_ready, 120)
+        self._relay.connect_to(self._server.url)
+
+    def recent_results(self) -> list[dict[str, Any]]:
+        key = self.page.evaluate("localStorage['enhance-key']")
+        client = Client(self._server.url, headers={"x-enhance-key": key}, verbose=False, analytics_enabled=False)
+        return client.predict("", api_name="/runs")
+
+
+@pytest.fixture
+def visit(start, browser, tmp_path) -> Iterator[Visit]:
+    server = start("app.py")
+    wait_until(server.is_ready, 120)
+    with cable(server.url) as relay, browser.new_context(locale="en-US") as context:
+        page = context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{relay.url}?preset=anime-fast")
+        page.wait_for_function("window.enhance?.state")
+        yield Visit(page, relay, start, server, tmp_path)
+        assert problems == []
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("interruption", ["reload", "lose_connection", "kill_server"])
+def test_the_page_goes_on_without_a_press(visit, interruption):
+    interrupt = getattr(visit, interruption)
+    if interruption == "reload":
+        interrupt_upload_by_reload(visit)
+    else:
+        upload_without_connection(visit, interrupt)
+    visit.choose("a")
+    visit.wait_for("file?.name === 'a.png' && state.requests.preview")
+    interrupt()
+    visit.wait_for("chip === 'matches'")
+    visit.page.locator("#enhance").click()
+    visit.wait_for("state.progress?.done > 0")
+    interrupt()
+    visit.wait_for("chip === 'result' && state.results[file.path]")
+    assert [one["state"] for one in visit.recent_results()] == ["done"]
+    interrupt_batch(visit, interrupt)
+
+
+def interrupt_upload_by_reload(visit: Visit) -> None:
+    visit.page.route("**/gradio_api/upload", lambda route: None)
+    visit.choose("lost")
+    visit.wait_for("file?.upload")
+    visit.reload()
+    visit.page.unroute_all(behavior="ignoreErrors")
+    visit.wait_for("file === null && state.problem")
+
+
+def upload_without_connection(visit: Visit, interrupt: Callable[[], None]) -> None:
+    visit.page.route("**/gradio_api/upload", lambda route: route.abort(), times=1)
+    visit.choose("first")
+    visit.wait_for("file?.upload")
+    interrupt()
+    visit.wait_for("file?.path && chip === 'matches'")
+
+
+def interrupt_batch(visit: Visit, interrupt: Callable[[], None]) -> None:
+    page = visit.page
+    page.locator("#tab-batch").click()
+    visit.choose("c", "d", batch=True)
+    visit.wait_for("state.batch.files.length === 2 && state.batch.files.every((one) => one.path)")
+    page.locator("#batch-enhance").click()
+    visit.wait_for("state.batch.progress?.share > 0")
+    interrupt()
+    visit.wait_for("!state.batch.isRunning && state.batch.archive?.count === 2")
+    batch, single = visit.recent_results()
+    assert [file["state"] for file in batch["files"]] == ["done", "done"]
+    assert single["state"] == "done"
