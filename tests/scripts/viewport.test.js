@@ -107,3 +107,10 @@ test("a movement changes the zoom by a constant factor", () => {
   assert.deepEqual(viewport.between(from, to, 0.5), { x: 50, y: 25, zoom: 2, isFitted: true });
   assert.equal(viewport.between(from, to, 1), to);
 });
+
+test("a rectangle of the photo becomes a view again", () => {
+  const view = viewport.openingView(stage, focus);
+  const again = viewport.viewOf(stage, viewport.visibleRectangle(view, stage));
+  assert.deepEqual([again.x, again.y, again.zoom], [view.x, view.y, 1]);
+  assert.deepEqual(viewport.viewOf(stage, [0, 0, 6000, 4000]), viewport.fit(stage));
+});

@@ -39,16 +39,18 @@ export class Divider {
   /**
    * @param {HTMLElement} box contains the elements of `dividerHtml`
    * @param {() => void} onMove
+   * @param {() => boolean} isPinched two fingers zoom the photo
    * @param {AbortSignal} closed
    */
-  constructor(box, onMove, closed) {
+  constructor(box, onMove, isPinched, closed) {
     this.box = box;
     this.onMove = onMove;
+    this.isPinched = isPinched;
     this.handle = /** @type {HTMLElement} */ (box.querySelector("#handle"));
     this.tags = /** @type {HTMLElement[]} */ ([...box.querySelectorAll(".tag")]);
-    const line = /** @type {HTMLElement} */ (box.querySelector(".line"));
+    this.line = /** @type {HTMLElement} */ (box.querySelector(".line"));
     this.listenToDrag(this.handle);
-    this.listenToDrag(line);
+    this.listenToDrag(this.line);
     this.handle.addEventListener("keydown", (event) => this.press(event));
     listenToHold((isHeld) => {
       if (isHeld === this.isHeld) return;
@@ -80,7 +82,10 @@ export class Divider {
       event.preventDefault();
       this.handle.focus({ preventScroll: true });
     };
-    onDrag(part, (event) => this.moveTo(shareOf(event) + distance), begin);
+    const move = (/** @type {PointerEvent} */ event) => {
+      if (!this.isPinched()) this.moveTo(shareOf(event) + distance);
+    };
+    onDrag(part, move, begin);
   }
 
   /** @param {KeyboardEvent} event */

@@ -65,33 +65,40 @@ export function onDrag(element, move, begin) {
 }
 
 /**
- * One pointer pans the photo, two zoom it.
+ * One pointer pans the photo, two zoom it, also if one of them is on the line of the divider.
+ * Returns the number of pointers that are pressed.
  * @param {HTMLElement} canvas
+ * @param {HTMLElement} line
  * @param {Actions} actions
  */
-export function listenToPointers(canvas, actions) {
+export function listenToPointers(canvas, line, actions) {
   /** @type {Map<number, [number, number]>} */
   const points = new Map();
-  canvas.addEventListener("pointerdown", (event) => {
+  const press = (/** @type {PointerEvent} */ event) => {
     if (!actions.isReady() || event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
+    /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId);
     points.set(event.pointerId, pointOf(event, canvas));
-  });
-  canvas.addEventListener("pointermove", (event) => {
+  };
+  const move = (/** @type {PointerEvent} */ event) => {
     const before = points.get(event.pointerId);
     if (!before) return;
     const now = pointOf(event, canvas);
     const other = [...points].find(([id]) => id !== event.pointerId)?.[1];
     points.set(event.pointerId, now);
     if (other) pinch(before, now, other, actions);
-    else actions.pan(now[0] - before[0], now[1] - before[1]);
-  });
+    else if (event.currentTarget === canvas) actions.pan(now[0] - before[0], now[1] - before[1]);
+  };
   const end = (/** @type {PointerEvent} */ event) => points.delete(event.pointerId);
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
+  for (const part of [canvas, line]) {
+    part.addEventListener("pointerdown", press);
+    part.addEventListener("pointermove", move);
+    part.addEventListener("pointerup", end);
+    part.addEventListener("pointercancel", end);
+  }
   canvas.addEventListener("dblclick", (event) => {
     if (actions.isReady()) actions.toggle(pointOf(event, canvas));
   });
+  return () => points.size;
 }
 
 /**

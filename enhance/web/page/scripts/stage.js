@@ -104,6 +104,7 @@ class PhotoStage {
   framed = null;
   /** Where the photo was last enlarged, for a change from Fit to 1:1. @type {[number, number]} */
   place = [0, 0];
+  countPointers = () => 0;
   isMenuOpen = false;
   frame = 0;
   restTimer = 0;
@@ -127,7 +128,12 @@ class PhotoStage {
     this.viewer = /** @type {HTMLElement} */ (element.closest("#viewer") ?? element);
     this.painter = new Painter(this.canvas);
     this.images = new ImageCache(() => this.noteImage());
-    this.divider = new Divider(this.box, () => this.redraw(), this.closing.signal);
+    this.divider = new Divider(
+      this.box,
+      () => this.redraw(),
+      () => this.countPointers() > 1,
+      this.closing.signal,
+    );
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.canvas);
     this.listen();
@@ -142,7 +148,7 @@ class PhotoStage {
 
   listen() {
     const actions = this.actions();
-    listenToPointers(this.canvas, actions);
+    this.countPointers = listenToPointers(this.canvas, this.divider.line, actions);
     listenToWheel(this.canvas, actions);
     listenToKeys(this.canvas, actions);
     listenToOverview(this.overview, actions);
@@ -335,17 +341,30 @@ class PhotoStage {
       photo: [scene.photo.width, scene.photo.height],
       scale: scene.scale,
     };
-    const last = this.views.get(scene.file);
     const isSame = JSON.stringify(stage) === JSON.stringify(this.stage);
     if (this.view && isSame) return;
+    const isNew = this.view === null;
     this.stage = stage;
-    if (last) this.view = viewport.adapt(last.view, last.stage, stage);
-    else this.view = viewport.openingView(stage, scene.focus);
-    this.place = [scene.focus[0] * scene.photo.width, scene.focus[1] * scene.photo.height];
+    if (isNew) this.place = [scene.focus[0] * stage.photo[0], scene.focus[1] * stage.photo[1]];
+    this.view = this.viewFor(scene, stage);
     this.shown = this.view;
     this.movement = null;
     this.rememberView();
-    this.rest();
+    if (isNew) this.requestView();
+    else this.rest();
+  }
+
+  /**
+   * Returns the last view of a photo, the one before a reload of the page, or the first one.
+   * @param {Scene} scene
+   * @param {Stage} stage
+   */
+  viewFor(scene, stage) {
+    const last = this.views.get(scene.file);
+    if (last) return viewport.adapt(last.view, last.stage, stage);
+    const isFirst = this.views.size === 0;
+    if (isFirst && state.view) return viewport.viewOf(stage, state.view);
+    return viewport.openingView(stage, scene.focus);
   }
 
   rememberView() {

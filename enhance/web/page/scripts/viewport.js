@@ -101,6 +101,20 @@ export function openingView(stage, focus) {
 }
 
 /**
+ * Returns the view that shows a rectangle of the photo as large as possible.
+ * @param {Stage} stage
+ * @param {Rectangle} rectangle
+ * @returns {View}
+ */
+export function viewOf(stage, rectangle) {
+  const [left, top, width, height] = rectangle;
+  if (width === stage.photo[0] && height === stage.photo[1]) return fit(stage);
+  const fits = Math.min(stage.width / width, stage.height / height) / stage.scale;
+  const start = { x: left + width / 2, y: top + height / 2, zoom: 1, isFitted: false };
+  return zoomAt(start, stage, fits);
+}
+
+/**
  * Returns the view moved so that the photo stays on the stage: a side that is shorter than the stage
  * is centred, a longer one fills it.
  * @param {View} view
