@@ -127,7 +127,7 @@ function presetTile(state, tiles, tile) {
     data-preset="${preset}"
     data-act="choose"
     data-choice="${choice}"
-    aria-checked="${isChosen}"
+    aria-checked="${String(isChosen)}"
     tabindex="${isChosen ? 0 : -1}"
   >
     <span class="picture">

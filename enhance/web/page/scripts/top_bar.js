@@ -44,7 +44,7 @@ function topBar(state) {
     <div class="tabs" role="tablist" aria-label="Enhance">
       ${TABS.map((tab) => tabButton(tab, state.tab === tab))}
     </div>
-    <div class="buttons" data-login="${hasLogin()}">
+    <div class="buttons" data-login="${String(hasLogin())}">
       ${canReplace(state) && replaceButton()} ${recentButton(state)}
       <div class="page-buttons">${pageButtons()}</div>
       <button
@@ -74,7 +74,7 @@ function tabButton(tab, isSelected) {
     id="tab-${tab}"
     data-act="tab"
     data-tab="${tab}"
-    aria-selected="${isSelected}"
+    aria-selected="${String(isSelected)}"
     tabindex="${isSelected ? 0 : -1}"
   >
     ${tab === "single" ? word("tab_one") : word("tab_many")}
@@ -109,7 +109,7 @@ function recentButton(state) {
     data-act="recent"
     aria-label="${text}"
     aria-haspopup="dialog"
-    aria-expanded="${state.isRecentOpen}"
+    aria-expanded="${String(state.isRecentOpen)}"
   >
     ${icon("recent")}<span>${text}</span>
   </button>`;
