@@ -264,7 +264,6 @@ function canOpen({ regions, files }) {
 
 /** @param {RecentEntry} entry */
 function canDownload(entry) {
-  if (!canOpen(entry) || entry.state === "running") return false;
   return entry.files ? counted(entry).done > 0 : entry.state === "done";
 }
 

@@ -2,9 +2,19 @@
 // The recent results of this browser: their list, and what can be done with each.
 
 import { addressOf, call, createName } from "./client.js";
+import { resumeBatch } from "./batch.js";
 import { follow } from "./runs.js";
 import { newBatch, settingsOf } from "./state.js";
-import { applyValues, cancel, change, inSlot, startOver, state } from "./store.js";
+import {
+  applyValues,
+  cancel,
+  cancelBatch,
+  change,
+  clearFiles,
+  inSlot,
+  startOver,
+  state,
+} from "./store.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
@@ -51,7 +61,7 @@ export async function openRecent(id) {
   const open = async (/** @type {AbortSignal} */ signal) => {
     const entry = await readEntry(id, signal);
     applyValues(choicesOf(entry));
-    if (entry.files) openBatch(entry.files);
+    if (entry.files) openBatch(entry, entry.files);
     else openPhoto(entry);
     change({ isRecentOpen: false });
   };
@@ -74,10 +84,23 @@ function openPhoto(entry) {
   });
 }
 
-/** @param {RecentEntry[]} entries */
-function openBatch(entries) {
+/**
+ * @param {RecentEntry} entry
+ * @param {RecentEntry[]} entries those of its files
+ */
+function openBatch(entry, entries) {
   const files = entries.map(chosenFile);
-  change({ tab: "batch", batch: { ...newBatch(), files, selected: files[0].id } });
+  change({ tab: "batch" });
+  clearFiles();
+  const job = {
+    name: entry.id,
+    files: files.map(({ id, path, name }) => ({ id, path: path ?? "", name })),
+    settings: settingsOf(state),
+    encoding: state.encoding,
+  };
+  const isRunning = ["running", "interrupted"].includes(entry.state);
+  change({ batch: { ...newBatch(), files, selected: files[0].id, job, isRunning } });
+  resumeBatch();
 }
 
 /**
@@ -105,6 +128,7 @@ function choicesOf(entry) {
  */
 export async function cancelRecent(id) {
   if (state.run?.name === id) await cancel();
+  else if (state.batch.isRunning && state.batch.job?.name === id) await cancelBatch();
   else await call("cancel", { job: id });
   await loadRecent();
 }
