@@ -20,7 +20,7 @@ Object.assign(globalThis, {
     texts: { en: words },
     papers: { "10x15": [15.2, 10.2] },
     formats: { png: {}, webp: {} },
-    ranges: { strength: { low: 0, high: 1 }, reduce: { low: 1, high: 4 } },
+    ranges: { strength: { low: 0, high: 1, neutral: 1 }, reduce: { low: 1, high: 4 } },
     grades: { very: 22, good: 15, fair: 7, free: -Infinity },
     presets: ["auto", "gentle", "fast"],
     backgrounds: ["white", "black"],

@@ -162,7 +162,9 @@ def _build_format(texts: Texts) -> Controls:
 
 def _build_advanced(texts: Texts) -> Controls:
     with _section("advanced"), gr.Accordion(texts("advanced"), open=False, elem_id="advanced-fold"):
-        return {"tile": _slider(texts, "tile", Settings().tile)}
+        controls: Controls = {"tile": _slider(texts, "tile", Settings().tile)}
+        _part("link")
+    return controls
 
 
 def _number(label: Any, name: str, value: float | None) -> gr.Number:

@@ -10,6 +10,7 @@ import { watchConnection } from "./connection.js";
 import { draw, html } from "./dom.js";
 import { watchFiles } from "./files.js";
 import { mountFormatTitle, mountPresetTitle, mountSizeTitle } from "./folds.js";
+import { mountLink } from "./link.js";
 import { changeControl, controlUpdates } from "./native.js";
 import { mountFormatNotice, mountSizeNotice } from "./notices.js";
 import { mountNextRun } from "./panel.js";
@@ -38,6 +39,7 @@ const PARTS = {
   presets: mountPresets,
   "format-title": mountFormatTitle,
   "format-notice": mountFormatNotice,
+  link: mountLink,
   "next-run": mountNextRun,
   summary: mountSummary,
   bar: mountBar,
