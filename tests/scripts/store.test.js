@@ -352,14 +352,21 @@ test("a link replaces the choices of the last visit", () => {
   assert.equal(link.searchParams.get("scale"), "2.5");
 });
 
-test("several files go to the batch, one after the other", async () => {
-  store.chooseFiles([photo("a.jpg"), photo("b.jpg")]);
+test("several files go to the batch, two at a time, and its list opens with the last one", async () => {
+  store.chooseFiles([photo("a.jpg"), photo("b.jpg"), photo("c.jpg")]);
   await settle();
   assert.equal(state.tab, "batch");
-  assert.equal(server.uploads.length, 1);
-  await server.uploads[0].answer("/uploads/a.jpg");
   assert.equal(server.uploads.length, 2);
+  await server.uploads[0].answer("/uploads/a.jpg");
+  assert.equal(server.uploads.length, 3);
   assert.equal(selectors.currentFile(state).name, "a.jpg");
+  await server.uploads[1].answer("/uploads/b.jpg");
+  assert.equal(selectors.stageMode(state), "empty");
+  await server.uploads[2].answer("/uploads/c.jpg");
+  assert.equal(selectors.stageMode(state), "unread");
+  store.chooseFiles([photo("d.jpg")]);
+  await settle();
+  assert.equal(selectors.stageMode(state), "unread");
 });
 
 test("an empty field of the size starts nothing", async () => {

@@ -53,10 +53,8 @@ function plannedBar(plan, result) {
   return html`<div class="bar planned">
     ${problem()} ${announcement("")} ${settingsButton("sliders", word("settings"))}
     ${state.isOffline ? offlineLine(null) : factsLine(state)}
-    <div class="step">
-      ${planned(plan, isPossible)} ${result && downloadButton(result, "secondary")}
-      ${enhanceButton(isPossible)}
-    </div>
+    ${result && html`<div class="earlier">${downloadButton(result, "secondary")}</div>`}
+    <div class="step">${planned(plan, isPossible)} ${enhanceButton(isPossible)}</div>
   </div>`;
 }
 

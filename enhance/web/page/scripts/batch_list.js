@@ -16,7 +16,7 @@ import {
   selectFile,
   state,
 } from "./store.js";
-import { keepPictures, pictureOf } from "./thumbnails.js";
+import { keepPictures, picture, pictureOf } from "./thumbnails.js";
 import { problemOf } from "./uploads.js";
 import { formatBytes, word } from "./words.js";
 
@@ -121,8 +121,10 @@ function moveByKey(element, event) {
 /** @param {HTMLElement} element */
 function drawList(element) {
   if (state.tab !== "batch") return;
-  const { files } = state.batch;
-  keepPictures([...files.filter((file) => !planOf(state, file)), state.file ?? { id: "" }]);
+  const { files, isOpen } = state.batch;
+  // The list has the pictures of planned files from the server.
+  const local = isOpen ? files.filter((file) => !planOf(state, file)) : files;
+  keepPictures([...local, state.file ?? { id: "" }]);
   const rows = files.map((file) => ({ file, now: fileState(state, file) }));
   const bad = rows.filter(({ now }) => ATTENTION.includes(now));
   const good = rows.filter(({ now }) => !ATTENTION.includes(now));
@@ -237,13 +239,10 @@ function selectButton({ file }, about) {
 /** @param {ChosenFile} file */
 function thumbnail(file) {
   const plan = planOf(state, file);
-  const address = plan ? thumbnailOf(plan.photo) : pictureOf(file);
+  if (!plan) return picture(pictureOf(file));
+  const address = thumbnailOf(plan.photo);
   return html`<span class="thumbnail">
-    ${
-      address
-        ? html`<img src="${address}" alt="" loading="lazy" decoding="async" draggable="false" />`
-        : icon("photo")
-    }
+    <img src="${address}" alt="" loading="lazy" decoding="async" draggable="false" />
   </span>`;
 }
 

@@ -6,8 +6,10 @@ import { draw, html, icon, onPress } from "./dom.js";
 import { chooseBatchFiles, choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
 import { photoOf } from "./state.js";
+import { stageMode } from "./state.js";
 import { cancelUpload, chooseFiles, onChange, removeFile, retryFile, state } from "./store.js";
-import { pictureOf } from "./thumbnails.js";
+import { picture, pictureOf } from "./thumbnails.js";
+import { problemOf } from "./uploads.js";
 import { isArrived, shareOf, uploadOf } from "./upload_progress.js";
 import { assetAddress, constants, formatBytes, formatNumber, formatPixels, word } from "./words.js";
 
@@ -29,9 +31,10 @@ export function mountChooser(element) {
     remove: (button) => removeFile(button.dataset.id ?? ""),
     retry: (button) => retryFile(button.dataset.id ?? ""),
   });
-  const show = () => draw(element, state.tab === "batch" ? batchChooser() : photoChooser());
-  onChange(show);
-  show();
+  onChange(() => {
+    if (stageMode(state) !== "empty") return;
+    draw(element, state.tab === "batch" ? batchChooser() : photoChooser());
+  });
 }
 
 /**
@@ -129,7 +132,7 @@ function photoUpload(file) {
   const { name } = file;
   const title = word("upload_of", { name, percent: percentOf(upload.share) });
   return html`<div class="drop uploading">
-    ${picture(file)}
+    ${picture(pictureOf(file))}
     <p class="invitation">${title}</p>
     ${progressBar(upload.share, word("uploading", { name }))}
     <p class="caption">${uploadText(upload)}</p>
@@ -163,7 +166,7 @@ function uploadRow(file) {
   const error = file.upload?.error;
   const about = error ? html`<span class="error">${error}</span>` : formatBytes(file.bytes);
   return html`<li data-key="${file.id}">
-    ${picture(file)}
+    ${picture(pictureOf(file))}
     <p>${name}<span class="caption">${about}</span></p>
     ${rowState(file)}
     <button
@@ -186,6 +189,7 @@ function rowState(file) {
     </span>`;
   }
   if (file.upload?.error) {
+    if (!file.blob || problemOf(file.blob)) return null; // It would fail again.
     return html`<button
       type="button"
       class="button secondary"
@@ -200,18 +204,6 @@ function rowState(file) {
   const { name } = file;
   return html`${progressBar(share, word("uploading", { name }))}
     <span class="percent">${word("share_done", { percent: percentOf(share) })}</span>`;
-}
-
-/**
- * Returns the picture of a file over an icon. As a background, a format that the browser does not
- * know shows nothing.
- * @param {ChosenFile} file
- */
-function picture(file) {
-  const address = pictureOf(file);
-  return html`<span class="picture">
-    ${icon("photo")} ${address && html`<i style="background-image: url(${address})"></i>`}
-  </span>`;
 }
 
 /** Returns bytes in megabytes, with a decimal if there are few. @param {number} bytes */

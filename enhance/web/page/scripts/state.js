@@ -120,9 +120,11 @@ import { constants } from "./words.js";
 
 /**
  * The batch: its files, the selected one, and its last job, to which `progress` and `archive` belong.
- * `files` of the progress are by the ids of the files.
+ * `files` of the progress are by the ids of the files. `isOpen`: the list is shown, because no file
+ * of the first choice is on its way any more.
  * @typedef {{
- *   files: ChosenFile[], selected: string | null, job: BatchJob | null, isRunning: boolean,
+ *   files: ChosenFile[], isOpen: boolean, selected: string | null,
+ *   job: BatchJob | null, isRunning: boolean,
  *   progress: {
  *     share: number, seconds_left: number | null, ahead: number,
  *     files: Record<string, FileProgress>,
@@ -250,6 +252,7 @@ function newSize() {
 export function newBatch() {
   return {
     files: [],
+    isOpen: false,
     selected: null,
     job: null,
     isRunning: false,
@@ -439,24 +442,15 @@ export function canEnhance(state) {
 }
 
 /**
- * Returns whether the list of the batch is shown: at least one photo is there, or could not be.
- * @param {State} state
- */
-export function hasList(state) {
-  const { files } = state.batch;
-  return files.some(
-    (file) => state.photos[file.path ?? ""] || file.problem || (file.upload?.error && !file.path),
-  );
-}
-
-/**
  * Returns what the stage shows: nothing, the photo with its preview, the progress of a run, or a
  * result of the present settings. It is "unread" if the selected photo of the batch is not there yet.
  * @param {State} state
  * @returns {"empty" | "unread" | "photo" | "live" | "result"}
  */
 export function stageMode(state) {
-  if (photoOf(state) === null) return state.tab === "batch" && hasList(state) ? "unread" : "empty";
+  const isBatch = state.tab === "batch";
+  if (isBatch && !state.batch.isOpen) return "empty";
+  if (photoOf(state) === null) return isBatch ? "unread" : "empty";
   if (state.tab === "single" && isRunning(state)) return "live";
   return isResultCurrent(state) ? "result" : "photo";
 }

@@ -1,5 +1,6 @@
 // @ts-check
 // The pictures of files that are still in the page.
+import { html, icon } from "./dom.js";
 
 /** @type {Map<string, string>} */
 const addresses = new Map();
@@ -16,6 +17,17 @@ export function pictureOf({ id, blob }) {
   const address = URL.createObjectURL(blob);
   addresses.set(id, address);
   return address;
+}
+
+/**
+ * Returns a picture over an icon. As a background, a format that the browser does not know shows
+ * nothing.
+ * @param {string | null} address
+ */
+export function picture(address) {
+  return html`<span class="thumbnail">
+    ${icon("photo")} ${address && html`<i style="background-image: url('${address}')"></i>`}
+  </span>`;
 }
 
 /**

@@ -3,7 +3,7 @@
 import { call, createName, Refused, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
-import { change, inSlot, state, stop } from "./slots.js";
+import { afterChange, change, inSlot, state, stop } from "./slots.js";
 import { constants, formatNumber, word } from "./words.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
@@ -136,6 +136,19 @@ export function addFiles(files) {
   sendNext();
 }
 
+// The drop box shows the first uploads, and the list takes over once none is on its way any more.
+afterChange(() => {
+  const { batch } = state;
+  const isSettled = !batch.files.some(isOnItsWay);
+  const isOpen = batch.files.length > 0 && (batch.isOpen || isSettled);
+  if (isOpen !== batch.isOpen) change({ batch: { ...batch, isOpen } });
+});
+
+/** @param {ChosenFile} file */
+function isOnItsWay(file) {
+  return !file.path && file.blob && !file.upload?.error;
+}
+
 /** Ends the upload of a file of the batch. @param {string} id */
 export function stopSending(id) {
   for (const slot of UPLOADS) if (state.requests[slot] === id) stop(slot);
@@ -151,9 +164,7 @@ export function sendNext() {
 
 function nextUnsent() {
   const sent = UPLOADS.map((slot) => state.requests[slot]);
-  return state.batch.files.find(
-    (file) => !file.path && file.blob && !file.upload?.error && !sent.includes(file.id),
-  );
+  return state.batch.files.find((file) => isOnItsWay(file) && !sent.includes(file.id));
 }
 
 /**
