@@ -188,14 +188,14 @@ def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: li
         page.on("pageerror", on_error)
         page.on("console", on_message)
         page.goto((url or page_site.url) + query)
+        page.locator("#early").wait_for(state="detached")
         return page
 
     yield visit
     for page in pages:
-        if page.is_closed() and page.url.startswith(page_site.url):  # its settings are still stored in the browser
+        if page.is_closed():
             page = page.context.new_page()
-            page.goto(f"{page_site.url}healthz")
-        if not page.is_closed():
-            page.evaluate("localStorage.clear(), sessionStorage.clear()")
-            page.close()
+        page.goto(f"{page_site.url}healthz")  # A page saves its state when it is left.
+        page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        page.close()
     assert problems == []
