@@ -152,11 +152,15 @@ class PhotoStage {
     listenToWheel(this.canvas, actions);
     listenToKeys(this.canvas, actions);
     listenToOverview(this.overview, actions);
+    const choose = (/** @type {() => void} */ act) => () => {
+      this.openMenu(false);
+      act();
+    };
     onPress(this.element, {
       in: () => actions.zoomStep(1),
       out: () => actions.zoomStep(-1),
-      fit: actions.fit,
-      actual: actions.actual,
+      fit: choose(actions.fit),
+      actual: choose(actions.actual),
       menu: () => this.openMenu(!this.isMenuOpen),
       full: () => this.toggleFullScreen(),
       compare: () => change({ isComparing: true }),

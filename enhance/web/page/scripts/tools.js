@@ -39,14 +39,8 @@ export function drawTools(element, view, stage, { hasMenu, isOpen }) {
     </button>
   </span>`;
   const value = hasMenu
-    ? html`<button
-        type="button"
-        class="value"
-        data-act="menu"
-        aria-expanded="${isOpen}"
-        aria-haspopup="true"
-      >
-        ${digits}%
+    ? html`<button type="button" class="value" data-act="menu" aria-expanded="${isOpen}">
+        ${digits}%${icon("chevron")}
       </button>`
     : html`<output class="value">${digits}%</output>`;
   element.classList.toggle("with-menu", hasMenu);
