@@ -31,14 +31,27 @@ const LEAST_DPI = 300;
 export function factsLine(state) {
   const plan = photoOf(state);
   if (!plan) return null;
-  const result = isResultCurrent(state) ? resultOf(state) : null;
-  const main = mainFacts(state, plan, result);
-  const others = result ? resultFacts(state, result) : photoFacts(state, plan);
+  const main = mainFacts(state, plan, shownResult(state));
   return html`<div class="facts-line">
       <dl id="facts">${main.map(fact)}</dl>
       <button type="button" class="button plain" popovertarget="all-facts">${word("more")}</button>
     </div>
-    <dl id="all-facts" popover>${[...main, ...others].map(fact)}</dl>`;
+    <dl id="all-facts" popover>${allFacts(state)}</dl>`;
+}
+
+/** @param {State} state */
+const shownResult = (state) => (isResultCurrent(state) ? resultOf(state) : null);
+
+/**
+ * Returns all facts of the current photo or result.
+ * @param {State} state
+ */
+export function allFacts(state) {
+  const plan = photoOf(state);
+  if (!plan) return null;
+  const result = shownResult(state);
+  const others = result ? resultFacts(state, result) : photoFacts(state, plan);
+  return [...mainFacts(state, plan, result), ...others].map(fact);
 }
 
 /** @param {Fact} fact */

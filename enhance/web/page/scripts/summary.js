@@ -2,11 +2,11 @@
 // The summary of a result at the top of the panel.
 
 import { draw, html, icon, onPress } from "./dom.js";
-import { fileText, pixelSize } from "./facts.js";
+import { allFacts, fileText, pixelSize } from "./facts.js";
 import { GRADES, gradeName, gradeOf } from "./fidelity.js";
 import { wholeSeconds } from "./progress.js";
 import { showPlace } from "./stage.js";
-import { isResultCurrent, resultOf } from "./state.js";
+import { photoOf, resultOf, stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
@@ -21,9 +21,18 @@ export function mountSummary(element) {
     },
   });
   onChange(() => {
-    const result = isResultCurrent(state) ? resultOf(state) : null;
-    draw(element, result ? summary(result) : html``);
+    const isShown = state.tab === "single" && stageMode(state) === "result";
+    const result = isShown ? resultOf(state) : null;
+    draw(element, html`${result && summary(result)} ${photoOf(state) && details()}`);
   });
+}
+
+/** Returns all facts, for phones, whose bar has no room for them. */
+function details() {
+  return html`<div class="details">
+    <h2 class="label">${word("facts")}</h2>
+    <dl>${allFacts(state)}</dl>
+  </div>`;
 }
 
 /** @param {Result} result */
