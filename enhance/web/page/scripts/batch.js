@@ -175,7 +175,10 @@ export function runBatch() {
 function followBatch(job) {
   const images = job.files.map(({ path, name }) => fileOf(path, name));
   const given = { images, ...job.settings, ...job.encoding, job: job.name };
-  const onUpdate = (/** @type {any[]} */ [, info]) => showProgress(job, info.progress);
+  // The outputs of the end, which have no progress, come as an update, too.
+  const onUpdate = (/** @type {any[]} */ [, info]) => {
+    if (info.progress) showProgress(job, info.progress);
+  };
   const work = async (/** @type {AbortSignal} */ signal) => {
     const [archive, info] = await call("batch", given, { signal, onUpdate });
     info.files.forEach((/** @type {any} */ file, /** @type {number} */ place) => {
