@@ -127,19 +127,19 @@ function middleOf(one, other) {
 }
 
 /**
- * @param {HTMLElement} canvas
+ * @param {HTMLElement} stage
  * @param {Actions} actions
  */
-export function listenToWheel(canvas, actions) {
+export function listenToWheel(stage, actions) {
   const turn = (/** @type {WheelEvent} */ event) => {
     if (!actions.isReady()) return;
     event.preventDefault();
     const isLines = event.deltaMode !== WheelEvent.DOM_DELTA_PIXEL;
     const pixels = event.deltaY * (isLines ? LINE_PIXELS : 1);
     const doubling = event.ctrlKey ? PINCH_PIXELS : WHEEL_PIXELS;
-    actions.zoom(2 ** (-pixels / doubling), pointOf(event, canvas));
+    actions.zoom(2 ** (-pixels / doubling), pointOf(event, stage));
   };
-  canvas.addEventListener("wheel", turn, { passive: false });
+  stage.addEventListener("wheel", turn, { passive: false });
 }
 
 /**

@@ -149,7 +149,7 @@ class PhotoStage {
   listen() {
     const actions = this.actions();
     this.countPointers = listenToPointers(this.canvas, this.divider.line, actions);
-    listenToWheel(this.canvas, actions);
+    listenToWheel(this.box, actions);
     listenToKeys(this.canvas, actions);
     listenToOverview(this.overview, actions);
     const choose = (/** @type {() => void} */ act) => () => {
