@@ -2,7 +2,7 @@
 // The chip on the stage: what it shows, and whether that belongs to the settings.
 
 import { draw, html } from "./dom.js";
-import { photoOf, previewKey, previewState, resultOf, stageMode } from "./state.js";
+import { isPlanned, photoOf, previewKey, previewState, resultOf, stageMode } from "./state.js";
 import { formatDuration, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -22,22 +22,39 @@ import { formatDuration, nameOf, word } from "./words.js";
  * }} Chip
  */
 
-/** Shows the whole seconds that a preview has taken so far. */
-class Clock {
-  key = "";
-  since = 0;
+/** Pixels around a preview that the network needs. */
+const MARGIN = 48;
+/** Of an area that takes longer, the server previews the middle. */
+const LONGEST_SECONDS = 8;
 
-  /** @param {string} key of what is made */
-  secondsOf(key) {
-    if (key !== this.key) {
-      this.key = key;
-      this.since = performance.now();
-    }
-    return Math.floor((performance.now() - this.since) / 1000);
-  }
+const PATIENT_SECONDS = 0.9;
+
+/** What is made, and since when. */
+const started = { key: "", time: 0 };
+
+/**
+ * Returns the seconds that have passed since the first call with this key.
+ * @param {string} key of what is made
+ */
+function passedSeconds(key) {
+  if (key !== started.key) Object.assign(started, { key, time: performance.now() });
+  return (performance.now() - started.time) / 1000;
 }
 
-const clock = new Clock();
+/**
+ * Returns the expected seconds of the preview of the view, from those of a run of the whole photo.
+ * @param {State} state
+ */
+export function expectedSeconds(state) {
+  const plan = photoOf(state);
+  if (!plan?.estimated_seconds || !state.view || !isPlanned(state)) return 0;
+  const [, , width, height] = state.view;
+  const { photo } = plan;
+  const across = Math.min(width + 2 * MARGIN, photo.width);
+  const down = Math.min(height + 2 * MARGIN, photo.height);
+  const share = (across * down) / (photo.width * photo.height);
+  return Math.min(share * plan.estimated_seconds, LONGEST_SECONDS);
+}
 
 /**
  * @param {HTMLElement} element
@@ -46,16 +63,17 @@ const clock = new Clock();
  */
 export function drawChip(element, state, look) {
   const chip = chipOf(state, look);
-  const seconds = clock.secondsOf(chip.isTimed ? previewKey(state) : "");
+  const passed = passedSeconds(chip.isTimed ? previewKey(state) : "");
+  const seconds = Math.round(expectedSeconds(state) - passed);
+  // The answer of a slider is there before that.
+  const showsSeconds = chip.isTimed && passed > PATIENT_SECONDS && seconds > 0;
   const sign = chip.sign === "ring" ? "ring" : `dot ${chip.sign}`;
   element.dataset.state = chip.name;
   draw(
     element,
     html`${chip.sign !== "none" && html`<span class="${sign}"></span>`}<span
         >${chip.text}${
-          chip.isTimed &&
-          seconds > 0 &&
-          html`<span aria-hidden="true"> · ${formatDuration(seconds)}</span>`
+          showsSeconds && html`<span aria-hidden="true"> · ${formatDuration(seconds)}</span>`
         }</span
       >`,
   );
