@@ -123,7 +123,19 @@ function controlOf(state, place) {
  * @param {() => HTMLElement | null} find
  */
 function focusSoon(find) {
-  requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus()));
+  requestAnimationFrame(() => requestAnimationFrame(() => focus(find())));
+}
+
+/** @param {HTMLElement | null} control */
+function focus(control) {
+  // With the focus, a menu of Gradio opens. So its frame has the focus instead.
+  const menu = control?.closest("#format, #metadata");
+  if (!(menu instanceof HTMLElement)) {
+    control?.focus();
+    return;
+  }
+  menu.tabIndex = -1;
+  menu.focus();
 }
 
 /**

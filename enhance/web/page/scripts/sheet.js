@@ -96,8 +96,10 @@ function showPanel(isNowOpen) {
   }
   panel.removeAttribute("role");
   panel.removeAttribute("aria-label");
-  const isFocusInside = panel.contains(document.activeElement);
-  if (isFocusInside) focusedBefore?.focus({ preventScroll: true });
+  // A tap beside the panel has taken the focus from it.
+  const focused = document.activeElement;
+  if (focused === document.body || panel.contains(focused))
+    focusedBefore?.focus({ preventScroll: true });
 }
 
 document.addEventListener("click", ({ target }) => {
