@@ -31,6 +31,8 @@ from .scheduler import Ticket
 from .settings import Settings
 from .store import download_name
 
+_LEAST_SHARE = 0.03
+"""The share of the work, without cached files, after which the time left is estimated."""
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
 
@@ -403,7 +405,10 @@ class BatchRun:
             done, computed = self._work["done"] + running, self._computed_work + running
             total = sum(self._work.values()) - self._work["failed"] - self._work["cancelled"] or 1
             elapsed = time.perf_counter() - self._started
-            left = elapsed / computed * max(total - done, 0) if computed else None
+            # The start of the first file is not typical, because models are loaded then.
+            cached = self._work["done"] - self._computed_work
+            is_known = computed > _LEAST_SHARE * (total - cached)
+            left = elapsed / computed * max(total - done, 0) if is_known else None
             share_done = min(1.0, done / total)
             self._change(
                 share=share_done,

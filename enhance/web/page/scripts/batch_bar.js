@@ -12,7 +12,7 @@ import { comebackOf } from "./connection.js";
 import { html, icon } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
-import { currentFile, photoOf } from "./state.js";
+import { currentFile, isSame, photoOf, settingsOf } from "./state.js";
 import { cancelBatch, prepareArchive, runBatch, state } from "./store.js";
 import { formatDuration, nameOf, word } from "./words.js";
 
@@ -36,13 +36,13 @@ function restingBar() {
   const unfinished = unfinishedFiles(state).length;
   const isEnded = state.batch.progress !== null;
   return html`<div class="bar batch planned">
-    ${problem()} ${announcement(isEnded ? outcome() : "")}
+    ${problem()} ${announcement((isEnded && outcome()) || "")}
     ${settingsButton("sliders", word("settings"))}
     ${state.isOffline ? offlineLine(null) : selectedFacts()}
+    ${isEnded && unfinished > 0 && downloadButton("secondary")}
     <div class="step">
       ${isEnded && unfinished === 0 ? ended() : planned()}
-      ${isEnded && downloadButton(unfinished > 0 ? "secondary" : "primary")}
-      ${!(isEnded && unfinished === 0) && enhanceButton(unfinished)}
+      ${isEnded && unfinished === 0 ? downloadButton("primary") : enhanceButton(unfinished)}
     </div>
   </div>`;
 }
@@ -70,7 +70,8 @@ function whyNot(count) {
 
 /** @param {import("./state.js").ChosenFile[]} files */
 function expectation(files) {
-  if (state.batch.progress) return outcome();
+  const { job, progress } = state.batch;
+  if (progress && job && isSame(job.settings, settingsOf(state))) return outcome();
   const seconds = expectedSeconds(state, files);
   if (seconds === null) return word("measuring");
   return word("batch_expected", { time: formatDuration(seconds) });
@@ -86,24 +87,24 @@ function ended() {
 
 /** Returns how the last run has ended. */
 function outcome() {
-  const { done, failed, cancelled } = countStates(state);
-  const texts = [word("batch_count_done", { n: done })];
-  if (failed) texts.push(word("batch_count_failed", { n: failed }));
-  if (cancelled) texts.push(word("batch_count_cancelled", { n: cancelled }));
-  return joined(texts);
+  const { done } = countStates(state);
+  return joined([done > 0 && word("batch_count_done", { n: done }), failures()]);
 }
 
+/** Returns how many photos of the last run are not done, or null. */
 function failures() {
   const { failed, cancelled } = countStates(state);
-  const texts = [];
-  if (failed) texts.push(word("batch_count_failed", { n: failed }));
-  if (cancelled) texts.push(word("batch_count_cancelled", { n: cancelled }));
-  return texts.length ? joined(texts) : null;
+  return joined([
+    failed > 0 && word("batch_count_failed", { n: failed }),
+    cancelled > 0 && word("batch_count_cancelled", { n: cancelled }),
+  ]);
 }
 
-/** @param {string[]} texts */
+/** @param {(string | null | false)[]} texts */
 function joined(texts) {
-  return texts.reduce((names, name) => word("names_joined", { names, name }));
+  const shown = /** @type {string[]} */ (texts.filter(Boolean));
+  if (shown.length === 0) return null;
+  return shown.reduce((names, name) => word("names_joined", { names, name }));
 }
 
 /** @param {number} count of the files that it enhances */
@@ -203,17 +204,16 @@ function announced(share) {
 
 /** Returns how many photos are done, or before the first one, which one is enhanced. */
 function countText() {
-  const { done, cancelled } = countStates(state);
-  const total = (state.batch.job?.files.length ?? 0) - cancelled;
+  const { waiting, running, done, failed } = countStates(state);
+  const total = waiting + running + done + failed || state.batch.job?.files.length;
   return done > 0 ? word("batch_done_of", { done, total }) : word("batch_first", { total });
 }
 
 function progressLine() {
   const comeback = comebackOf();
   const { failed } = countStates(state);
-  const texts = [stepText()];
-  if (failed) texts.push(word("batch_count_failed", { n: failed }));
-  const end = html`<span class="caption end">${joined(texts)}</span>`;
+  const failures = failed > 0 && word("batch_count_failed", { n: failed });
+  const end = html`<span class="caption end">${joined([stepText(), failures])}</span>`;
   if (comeback) {
     const text = comeback === "restarted" ? word("server_restarted") : word("continues");
     return html`<p class="line comeback" role="status">
@@ -222,7 +222,7 @@ function progressLine() {
   }
   return html`<p class="line">
     <b>${countText()}</b>
-    <span class="full caption">${word("run_stays")}</span>
+    <span class="full caption">${word("batch_stays")}</span>
     ${end}
   </p>`;
 }
@@ -233,6 +233,6 @@ function stepText() {
   if (progress?.ahead) return word("waiting_place", { ahead: progress.ahead });
   if (!progress) return word("starting");
   if (progress.share >= 1) return word("batch_packing");
-  if (progress.seconds_left === null) return word("starting");
+  if (progress.seconds_left === null) return progress.share ? word("enhancing") : word("starting");
   return word("batch_left", { time: wholeSeconds(progress.seconds_left) });
 }

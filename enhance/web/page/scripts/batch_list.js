@@ -18,7 +18,7 @@ import {
 } from "./store.js";
 import { keepPictures, picture, pictureOf } from "./thumbnails.js";
 import { problemOf } from "./uploads.js";
-import { formatBytes, word } from "./words.js";
+import { word } from "./words.js";
 
 /**
  * @typedef {import("./state.js").ChosenFile} ChosenFile
@@ -253,13 +253,11 @@ function thumbnailOf({ address, width, height }) {
   return `${address}?left=0&top=0&width=${width}&height=${height}&step=${step}`;
 }
 
-/** @param {Row} row */
+/** Returns the size of the photo or its result, as soon as it is known. @param {Row} row */
 function sizeLine({ file, now }) {
-  const plan = planOf(state, file);
   const output = now === "done" ? resultOfFile(state, file)?.info.output : null;
-  const { width, height } = output ?? plan?.photo ?? {};
-  const text = width ? pixelSize(width, height) : formatBytes(file.bytes);
-  return html`<span class="caption">${text}</span>`;
+  const size = output ?? planOf(state, file)?.photo;
+  return size && html`<span class="caption">${pixelSize(size.width, size.height)}</span>`;
 }
 
 /** @param {Row} row */
@@ -327,8 +325,16 @@ function attentionRow(row) {
     </span>`;
 }
 
+/** Returns the reason without the name of the file, which is above it. @param {Row} row */
+function reasonOf(row) {
+  const reason = reasonWithName(row) ?? "";
+  const { name } = row.file;
+  if (!reason.startsWith(name)) return reason;
+  return word("this_file_is", { reason: reason.slice(name.length).trimStart() });
+}
+
 /** @param {Row} row */
-function reasonOf({ file, now }) {
+function reasonWithName({ file, now }) {
   if (now === "unsent") return file.upload?.error;
   if (now === "unreadable") return file.problem;
   if (now === "refused") return planOf(state, file)?.problem?.text;

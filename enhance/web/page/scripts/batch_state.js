@@ -160,12 +160,30 @@ export function expectedSeconds(state, files) {
 }
 
 /**
- * Returns the numbers of files of the last job in each state.
+ * Returns the expected seconds of all files with a preset, by their plans; null before the first one.
+ * @param {State} state
+ * @param {string} preset
+ */
+export function presetSeconds(state, preset) {
+  let seconds = null;
+  for (const file of state.batch.files) {
+    const own = planOf(state, file)?.presets?.[preset]?.estimated_seconds;
+    if (own !== undefined) seconds = (seconds ?? 0) + own;
+  }
+  return seconds;
+}
+
+/**
+ * Returns the numbers of files of the last job in each state. Those that were removed from the list
+ * count only if they are done, because the ZIP file contains them.
  * @param {State} state
  */
 export function countStates(state) {
   const counts = { waiting: 0, running: 0, done: 0, failed: 0, cancelled: 0 };
-  for (const { state: one } of Object.values(state.batch.progress?.files ?? {})) counts[one] += 1;
+  const listed = new Set(state.batch.files.map(({ id }) => id));
+  for (const [id, { state: now }] of Object.entries(state.batch.progress?.files ?? {})) {
+    if (now === "done" || listed.has(id)) counts[now] += 1;
+  }
   return counts;
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // The list of presets: a group of radio buttons, with the expected time of each. The chosen one
 // also has a sentence: the reason of Auto, or what the preset is for.
+import { presetSeconds } from "./batch_state.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { followState } from "./native.js";
 import { noticesHtml, solve } from "./notices.js";
@@ -148,8 +149,18 @@ function titleOf(state, name) {
 function timeOf(state, preset) {
   const plan = photoOf(state);
   if (!preset.available) return word("not_installed_short");
+  if (preset.name !== "auto" && state.tab === "batch") return batchTime(state, preset.name);
   if (preset.name !== "auto") return plan?.presets?.[preset.name]?.text ?? "";
   return state.preset === "auto" || state.tab === "batch" ? "" : (plan?.auto.summary ?? "");
+}
+
+/**
+ * @param {State} state
+ * @param {string} preset
+ */
+function batchTime(state, preset) {
+  const seconds = presetSeconds(state, preset);
+  return seconds === null ? "" : formatDuration(seconds);
 }
 
 /**
@@ -180,7 +191,8 @@ function aboutAuto(state) {
     counts.set(preset, (counts.get(preset) ?? 0) + 1);
     seconds += plan.presets?.[preset]?.estimated_seconds ?? 0;
   }
-  const names = [...counts].map(([preset, n]) =>
+  const frequent = [...counts].sort(([, one], [, other]) => other - one);
+  const names = frequent.map(([preset, n]) =>
     word("preset_count", { n, preset: nameOf("preset", preset) }),
   );
   const presets = names.reduce((names, name) => word("names_joined", { names, name }));
