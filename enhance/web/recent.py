@@ -133,6 +133,7 @@ class _Description:
             "expires": expires.isoformat(timespec="seconds"),
             "size": size,
             "photo": {"width": entry.width, "height": entry.height},
+            "bytes": entry.bytes,
             "settings": entry.settings,
             "encoding": entry.encoding,
             "thumbnail": entry.thumbnail,

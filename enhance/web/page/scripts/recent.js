@@ -144,7 +144,7 @@ function line(entry) {
     ${thumbnail ? html`<img src="${thumbnail}" alt="" />` : html`<i class="thumbnail"></i>`}
     <div class="text">
       <strong title="${name}">${name}</strong>
-      <span class="caption">${joined(facts)}</span>
+      <span class="caption facts">${joined(facts)}</span>
       ${stateText(entry)}
     </div>
     ${buttons(entry)}

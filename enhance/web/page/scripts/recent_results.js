@@ -107,8 +107,8 @@ function openBatch(entry, entries) {
  * @param {RecentEntry} entry
  * @returns {import("./state.js").ChosenFile}
  */
-function chosenFile({ image, name }) {
-  return { id: createName(), name, bytes: 0, path: image?.path ?? null, blob: null, upload: null };
+function chosenFile({ image, name, bytes = 0 }) {
+  return { id: createName(), name, bytes, path: image?.path ?? null, blob: null, upload: null };
 }
 
 /**
@@ -148,6 +148,10 @@ export async function forget(id) {
   }
   const results = Object.entries(state.results).filter(([, result]) => result.job !== id);
   change({ results: Object.fromEntries(results) });
+  const { batch } = state;
+  if (batch.job?.name === id) {
+    change({ batch: { ...batch, job: null, progress: null, archive: null } });
+  }
   await loadRecent();
 }
 

@@ -97,7 +97,7 @@ import { constants } from "./words.js";
  * @typedef {{
  *   id: string, name: string, state: string, began: string, settings: Record<string, any>,
  *   size?: { width: number, height: number } | null, thumbnail: string | null,
- *   photo?: { width: number, height: number },
+ *   photo?: { width: number, height: number }, bytes?: number,
  *   error?: string | null, regions?: { photo?: string, result?: string },
  *   image?: { path: string, orig_name: string } | null,
  *   progress: {
