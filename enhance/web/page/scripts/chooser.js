@@ -130,11 +130,13 @@ function examples() {
 function photoUpload(file) {
   const upload = uploadOf([file]);
   const { name } = file;
-  const title = word("upload_of", { name, percent: percentOf(upload.share) });
+  // What was sent without an answer will be sent again.
+  const share = state.isOffline ? 0 : upload.share;
+  const title = word("upload_of", { name, percent: percentOf(share) });
   return html`<div class="drop uploading">
     ${picture(pictureOf(file))}
     <p class="invitation">${title}</p>
-    ${progressBar(upload.share, word("uploading", { name }))}
+    ${progressBar(share, word("uploading", { name }))}
     <p class="caption">${uploadText(upload)}</p>
     <button type="button" class="button secondary" data-act="cancel">${word("cancel")}</button>
   </div>`;
@@ -211,6 +213,7 @@ const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
 
 /** @param {ReturnType<typeof uploadOf>} upload */
 function uploadText({ bytes, sent, seconds }) {
+  if (state.isOffline) return word("server_away");
   if (bytes < 1e6) return formatBytes(bytes);
   const values = { done: megabytes(sent), total: megabytes(bytes) };
   if (seconds === null) return word("upload_bytes", values);
