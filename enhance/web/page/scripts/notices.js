@@ -38,7 +38,7 @@ function emptyNotice(name) {
 }
 
 /**
- * Returns the notices of a place: what is not possible first.
+ * Returns the notices of a place: what is not possible, or else what would be better.
  * @param {State} state
  * @param {string} place
  */
@@ -47,9 +47,11 @@ function noticesOf(state, place) {
   if (empty !== null) return place === "size" ? [emptyNotice(empty)] : [];
   const plan = photoOf(state);
   if (!plan || !isPlanned(state)) return [];
-  const problems = plan.problem ? [{ advice: plan.problem, isProblem: true }] : [];
-  const tips = (plan.tips ?? []).map((advice) => ({ advice, isProblem: false }));
-  return [...problems, ...tips].filter(({ advice }) => placeOf(advice) === place);
+  const isProblem = plan.problem !== null;
+  const found = plan.problem ? [plan.problem] : (plan.tips ?? []);
+  return found
+    .filter((advice) => placeOf(advice) === place)
+    .map((advice) => ({ advice, isProblem }));
 }
 
 /**
