@@ -35,8 +35,9 @@ const MENU_WIDTH = 900;
 const NARROW_WIDTH = 640;
 /** At Fit, controls are aligned with the edges of a photo that is at least this wide. */
 const ALIGNED_WIDTH = 784;
-/** Retry preview and Compare lie in the corner of a photo that is wide enough for them. */
+/** Retry preview and Compare lie in the corner of a photo that is large enough for them. */
 const CORNER_WIDTH = 360;
+const CORNER_HEIGHT = 200;
 const MOST_PREVIEWS = 8;
 const MOST_VIEWS = 200;
 const COMPARED_SIDE = 128;
@@ -531,12 +532,13 @@ class PhotoStage {
     const right = stageWidth - left - width;
     const isAligned = this.isWhole() && width > ALIGNED_WIDTH;
     const below = stage.height / stage.ratio - top - height;
+    const hasCorner = width > CORNER_WIDTH && height > CORNER_HEIGHT;
     const properties = {
       "--above": Math.max(0, top),
       "--below": Math.max(0, below),
       "--beside": isAligned ? Math.max(0, left - viewport.MARGIN) : 0,
-      "--corner-top": Math.max(0, top),
-      "--corner-right": width > CORNER_WIDTH ? Math.max(0, right) : 0,
+      "--corner-top": hasCorner ? Math.max(0, top) : 0,
+      "--corner-right": hasCorner ? Math.max(0, right) : 0,
       ...this.markedLine(stage, shown),
     };
     for (const [name, value] of Object.entries(properties)) setLength(this.viewer, name, value);
