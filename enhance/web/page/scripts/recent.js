@@ -45,7 +45,7 @@ export function mountRecent(element) {
     }
   };
   onChange(update);
-  setInterval(() => release && hasRunning(state) && loadRecent(), RELOAD_MS);
+  setInterval(() => release && canReload(state) && loadRecent(), RELOAD_MS);
   onPress(element, {
     close,
     open: (button) => openRecent(idOf(button)),
@@ -88,9 +88,13 @@ function idOf(button) {
   return /** @type {HTMLElement} */ (button.closest(".entry")).dataset.id ?? "";
 }
 
-/** @param {State} state */
-function hasRunning(state) {
-  return state.recent?.some((entry) => entry.state === "running") ?? false;
+/**
+ * Returns whether the list changes by itself, and is not being loaded already.
+ * @param {State} state
+ */
+function canReload(state) {
+  const hasRunning = state.recent?.some((entry) => entry.state === "running");
+  return hasRunning && !("recent" in state.requests);
 }
 
 /** @param {State} state */
