@@ -82,7 +82,7 @@ function inside(early, part) {
 const ACTIONS = {
   retry: store.retryPreview,
   reset: store.resetTuning,
-  "compare-presets": () => store.change({ isComparing: true }),
+  "compare-presets": () => store.change({ isComparing: true, isPanelOpen: false }),
 };
 
 /** @param {import("./state.js").State} now */
