@@ -17,7 +17,7 @@ from .cable import Cable, cable
 
 __all__ = ["start"]
 
-PATIENCE = 90_000
+PATIENCE = 120_000
 
 
 class Visit:
@@ -32,10 +32,12 @@ class Visit:
         try:
             self.page.wait_for_function(f"() => {{ {found} return {condition}; }}", timeout=PATIENCE)
         except Exception as error:
-            shown = "[enhance.state.problem, enhance.state.requests, document.body.dataset, enhance.state.progress]"
+            shown = (
+                "[enhance.state.problem, enhance.state.requests, document.body.dataset, enhance.state.progress?.done]"
+            )
             raise AssertionError(f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}") from error
 
-    def photo(self, name: str, copies: int = 5) -> Path:
+    def photo(self, name: str, copies: int = 2) -> Path:
         """Write a photo, which takes seconds to enhance."""
         path = self._files / f"{name}.png"
         Image.fromarray(np.tile(photo(400, 360), (copies, 1, 1))).save(path)
