@@ -49,7 +49,7 @@ class Visit:
 
     def reload(self) -> None:
         self.page.reload()
-        self.page.wait_for_function("window.enhance?.state")
+        wait_for_components(self.page)
 
     def lose_connection(self) -> None:
         self._relay.cut()
@@ -68,6 +68,12 @@ class Visit:
         return client.predict("", api_name="/runs")
 
 
+def wait_for_components(page: Any) -> None:
+    """Wait until Gradio has loaded its own files, which it does not request again."""
+    page.locator("gradio-app #panel").wait_for(state="attached", timeout=PATIENCE)
+    page.wait_for_load_state("networkidle")
+
+
 @pytest.fixture
 def visit(start, browser, tmp_path) -> Iterator[Visit]:
     server = start("app.py")
@@ -77,7 +83,7 @@ def visit(start, browser, tmp_path) -> Iterator[Visit]:
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{relay.url}?preset=anime-fast")
-        page.wait_for_function("window.enhance?.state")
+        wait_for_components(page)
         yield Visit(page, relay, start, server, tmp_path)
         assert problems == []
 
