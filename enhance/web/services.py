@@ -161,14 +161,15 @@ class Services:
 
     @contextmanager
     def errors_as_messages(self, request: gr.Request) -> Iterator[None]:
-        """Raise every error as a `gr.Error` with its message."""
+        """Raise every error as a `gr.Error` with its message. Its title is the key of the error."""
         try:
             yield
         except gr.Error:
             raise
         except Exception as error:
             message = strip_direction_marks(self.message(request, error, "A request failed"))
-            raise gr.Error(escape(message, quote=False), print_exception=False) from error
+            title = error.key if isinstance(error, EnhanceError) else "unexpected"
+            raise gr.Error(escape(message, quote=False), title=title, print_exception=False) from error
 
 
 def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None) -> Services:

@@ -74,8 +74,8 @@ class Call {
     return this.#send("complete", outputs);
   }
 
-  refuse(error) {
-    return this.#send("error", { error });
+  refuse(error, title = "unexpected") {
+    return this.#send("error", { error, title });
   }
 
   /** Ends the stream before the answer. */

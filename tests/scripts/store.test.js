@@ -253,6 +253,17 @@ test("a lost connection is found after 3 s, and everything goes on when it is ba
   assert.equal(selectors.stageMode(state), "result");
 });
 
+test("a run that ends because the server is shut down goes on", async () => {
+  await openPreviewed();
+  store.run();
+  await settle();
+  await server.last("enhance").refuse("Processing was stopped.", "stopped");
+  assert.ok(selectors.isRunning(state));
+  await pass(1000);
+  const [first, second] = server.calls.filter((call) => call.name === "enhance");
+  assert.equal(first.given.job, second.given.job);
+});
+
 test("an upload that broke off is sent again", async () => {
   store.chooseFiles([photo()]);
   await settle();

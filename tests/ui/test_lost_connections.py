@@ -58,6 +58,13 @@ class Visit:
 
     def kill_server(self) -> None:
         self._server.process.kill()
+        self._start_server()
+
+    def stop_server(self) -> None:
+        self._server.process.terminate()
+        self._start_server()
+
+    def _start_server(self) -> None:
         self._server = self._start("app.py")
         wait_until(self._server.is_ready, 120)
         self._relay.connect_to(self._server.url)
@@ -89,7 +96,7 @@ def visit(start, browser, tmp_path) -> Iterator[Visit]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("interruption", ["reload", "lose_connection", "kill_server"])
+@pytest.mark.parametrize("interruption", ["reload", "lose_connection", "stop_server", "kill_server"])
 def test_the_page_goes_on_without_a_press(visit, interruption):
     interrupt = getattr(visit, interruption)
     if interruption == "reload":

@@ -259,7 +259,7 @@ async function readOutputs(stream, signal, onUpdate) {
   let last = [];
   for await (const { event, data } of readEvents(stream)) {
     signal?.throwIfAborted();
-    if (event === "error") throw new Refused(plainText(data?.error ?? word("request_failed")));
+    if (event === "error") throw errorFrom(data);
     if (event === "heartbeat") continue;
     const isNews = data.some((/** @type {any} */ output) => !isUnchanged(output));
     last = data.map((/** @type {any} */ output, /** @type {number} */ place) =>
@@ -279,6 +279,15 @@ const SIGNS = { "&lt;": "<", "&gt;": ">", "&amp;": "&" };
  */
 function plainText(message) {
   return message.replace(/&(?:lt|gt|amp);/g, (sign) => SIGNS[sign]);
+}
+
+/**
+ * Returns the error of a call. A call that ends because the server is shut down is sent again.
+ * @param {{ error?: string, title?: string } | null} data
+ */
+function errorFrom(data) {
+  if (data?.title === "stopped") return new Lost();
+  return new Refused(plainText(data?.error ?? word("request_failed")));
 }
 
 /**
