@@ -2,7 +2,15 @@
 // The chip on the stage: what it shows, and whether that belongs to the settings.
 
 import { draw, html } from "./dom.js";
-import { isPlanned, photoOf, previewKey, previewState, resultOf, stageMode } from "./state.js";
+import {
+  isPlanned,
+  photoOf,
+  previewKey,
+  previewState,
+  resultOf,
+  stageMode,
+  workShare,
+} from "./state.js";
 import { formatDuration, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -22,8 +30,6 @@ import { formatDuration, nameOf, word } from "./words.js";
  * }} Chip
  */
 
-/** Pixels around a preview that the network needs. */
-const MARGIN = 48;
 /** Of an area that takes longer, the server previews the middle. */
 const LONGEST_SECONDS = 8;
 
@@ -48,11 +54,7 @@ function passedSeconds(key) {
 export function expectedSeconds(state) {
   const plan = photoOf(state);
   if (!plan?.estimated_seconds || !state.view || !isPlanned(state)) return 0;
-  const [, , width, height] = state.view;
-  const { photo } = plan;
-  const across = Math.min(width + 2 * MARGIN, photo.width);
-  const down = Math.min(height + 2 * MARGIN, photo.height);
-  const share = (across * down) / (photo.width * photo.height);
+  const share = workShare(state.view, plan.photo);
   return Math.min(share * plan.estimated_seconds, LONGEST_SECONDS);
 }
 

@@ -2,7 +2,7 @@
 // The previews of the comparison of presets, which are requested one after the other.
 
 import { explain, settingsWith } from "./requests.js";
-import { currentFile, currentPath, photoOf } from "./state.js";
+import { currentFile, currentPath, photoOf, workShare } from "./state.js";
 import { change, compareWith, inSlot, state } from "./store.js";
 import { suitablePresets } from "./suitable.js";
 
@@ -11,9 +11,6 @@ import { suitablePresets } from "./suitable.js";
 /** @typedef {import("./state.js").Rectangle} Rectangle */
 /** @typedef {import("./state.js").Comparison} Comparison */
 /** @typedef {import("./state.js").ComparedPreview} ComparedPreview */
-
-/** The pixels on each side of a region that a network reads too. */
-const MARGIN = 48;
 
 /**
  * A tile of the comparison: the preset that it shows, and the preset that a press chooses, which is
@@ -45,24 +42,13 @@ export function tilesOf(state) {
   const plan = photoOf(state);
   const { comparison } = state;
   if (!plan || !comparison) return [];
-  const share = shareOf(comparison.region, plan.photo);
+  const share = workShare(comparison.region, plan.photo);
   return suitablePresets(plan, state.presets, state.preset).map((preset) => {
     const choice = preset === plan.auto.preset ? "auto" : preset;
     const key = JSON.stringify(settingsWith(choice));
     const seconds = share * (plan.presets[preset]?.estimated_seconds ?? 0);
     return { preset, choice, key, seconds, made: comparison.previews[key] ?? null };
   });
-}
-
-/**
- * Returns the share of the work for a whole photo that the preview of a region takes.
- * @param {Rectangle} region
- * @param {{ width: number, height: number }} photo
- */
-function shareOf([, , width, height], photo) {
-  const across = Math.min(width + 2 * MARGIN, photo.width);
-  const down = Math.min(height + 2 * MARGIN, photo.height);
-  return (across * down) / (photo.width * photo.height);
 }
 
 /**

@@ -184,6 +184,9 @@ import { constants } from "./words.js";
  * }} State
  */
 
+/** The pixels on each side of a region that a network reads too. */
+const PREVIEW_MARGIN = 48;
+
 /** The common sizes, as settings. `print` has the paper, `custom` the user's own number. */
 const COMMON_SIZES = { "2x": { scale: 2 }, "4x": { scale: 4 }, web: { long_side: 2048 } };
 
@@ -477,4 +480,15 @@ export function settingsDiffer(state) {
   if (run === null) return false;
   const isSameRun = isSame(run.settings, settingsOf(state));
   return !(isSameRun && isSame(run.encoding, state.encoding));
+}
+
+/**
+ * Returns the share of the work for a whole photo that the preview of a region takes.
+ * @param {Rectangle} region
+ * @param {{ width: number, height: number }} photo
+ */
+export function workShare([, , width, height], photo) {
+  const across = Math.min(width + 2 * PREVIEW_MARGIN, photo.width);
+  const down = Math.min(height + 2 * PREVIEW_MARGIN, photo.height);
+  return (across * down) / (photo.width * photo.height);
 }
