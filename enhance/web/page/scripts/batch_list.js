@@ -182,8 +182,8 @@ function listHead(count) {
 function attentionHead(count) {
   const text =
     count === 1 ? word("batch_attention_1", { n: 1 }) : word("batch_attention", { n: count });
-  return html`<li class="attention-head" data-key="attention" role="status">
-    ${icon("warning")} ${text}
+  return html`<li class="attention-head" data-key="attention">
+    ${icon("warning")} <span role="status">${text}</span>
   </li>`;
 }
 
