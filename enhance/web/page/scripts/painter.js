@@ -76,11 +76,6 @@ export class Painter {
     if (picture.framed && picture.scene.mode === "result") this.paintFrame(picture);
   }
 
-  /** Fills the canvas with nothing. @param {Stage} stage */
-  clear(stage) {
-    this.context.clearRect(0, 0, stage.width, stage.height);
-  }
-
   /**
    * Paints inside a rectangle of the canvas.
    * @param {Rectangle} rectangle
