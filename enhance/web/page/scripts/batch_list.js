@@ -1,7 +1,7 @@
 // @ts-check
 // The list of the batch: those files first that need attention, then the others, each with its state.
 import { fileState, isLimited, isSizeProblem, planOf, resultOfFile } from "./batch_state.js";
-import { draw, html, icon, onPress } from "./dom.js";
+import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
 import { chooseBatchFiles } from "./files.js";
@@ -120,11 +120,11 @@ function moveByKey(element, event) {
 
 /** @param {HTMLElement} element */
 function drawList(element) {
-  if (state.tab !== "batch") return;
-  const { files, isOpen } = state.batch;
-  // The list has the pictures of planned files from the server.
-  const local = isOpen ? files.filter((file) => !planOf(state, file)) : files;
-  keepPictures([...local, state.file ?? { id: "" }]);
+  const { tab, batch } = state;
+  if (tab !== "batch" || !batch.isOpen) return;
+  const { files } = batch;
+  // Those of planned files come from the server.
+  keepPictures([...files.filter((file) => !planOf(state, file)), state.file ?? { id: "" }]);
   const rows = files.map((file) => ({ file, now: fileState(state, file) }));
   const bad = rows.filter(({ now }) => ATTENTION.includes(now));
   const good = rows.filter(({ now }) => !ATTENTION.includes(now));
@@ -132,28 +132,15 @@ function drawList(element) {
     element,
     html`<nav class="batch" aria-label="${word("batch_list")}">
       ${listHead(files.length)}
-      <ul>
-        ${bad.length > 0 && attentionHead(bad.length)} ${bad.map(shell)} ${good.map(shell)}
-      </ul>
+      <ul data-own></ul>
     </nav>`,
   );
-  drawRows(element, rows);
-}
-
-/**
- * Draws the content of each row by itself, because a change of the state affects only a few.
- * @param {HTMLElement} element
- * @param {Row[]} rows
- */
-function drawRows(element, rows) {
-  const elements = new Map();
-  for (const row of element.querySelectorAll(".file")) {
-    elements.set(row.getAttribute("data-id"), row);
-  }
-  for (const row of rows) {
-    const content = ATTENTION.includes(row.now) ? attentionRow(row) : plainRow(row);
-    draw(elements.get(row.file.id), content);
-  }
+  const list = /** @type {HTMLElement} */ (element.querySelector("ul"));
+  drawRows(list, [
+    ...(bad.length ? [attentionHead(bad.length)] : []),
+    ...bad.map((row) => ({ shell: shell(row), content: attentionRow(row) })),
+    ...good.map((row) => ({ shell: shell(row), content: plainRow(row) })),
+  ]);
 }
 
 /** @param {number} count */
@@ -182,9 +169,10 @@ function listHead(count) {
 function attentionHead(count) {
   const text =
     count === 1 ? word("batch_attention_1", { n: 1 }) : word("batch_attention", { n: count });
-  return html`<li class="attention-head" data-key="attention">
-    ${icon("warning")} <span role="status">${text}</span>
-  </li>`;
+  return {
+    shell: html`<li class="attention-head" data-key="attention" data-own></li>`,
+    content: html`${icon("warning")} <span role="status">${text}</span>`,
+  };
 }
 
 /** @param {Row} row */
@@ -265,7 +253,7 @@ function stateLine(row) {
   const text = stateText(row);
   if (!text) return null;
   const { now } = row;
-  const isBusy = now === "running" || now === "sending" || now === "unread";
+  const isBusy = now === "running" || now === "sending";
   const sign = isBusy ? html`<i class="ring"></i>` : now === "done" && icon("check");
   return html`<span class="caption state">${sign} ${text}</span>`;
 }

@@ -2,7 +2,7 @@
 // The page before there is a photo: the welcome, the drop box and the examples. During an upload,
 // the drop box shows its progress.
 
-import { draw, html, icon, onPress } from "./dom.js";
+import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { chooseBatchFiles, choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
 import { photoOf } from "./state.js";
@@ -34,6 +34,7 @@ export function mountChooser(element) {
   onChange(() => {
     if (stageMode(state) !== "empty") return;
     draw(element, state.tab === "batch" ? batchChooser() : photoChooser());
+    drawUploads(element);
   });
 }
 
@@ -155,11 +156,23 @@ function batchUpload(files) {
         <button type="button" class="button secondary" data-act="cancel">${word("cancel")}</button>
       </div>
       ${progressBar(upload.share, title)}
-      <ul>
-        ${files.map(uploadRow)}
-      </ul>
+      <ul data-own></ul>
     </div>
     <p class="caption">${word("upload_more")}</p>`;
+}
+
+/**
+ * Draws the rows of the uploads.
+ * @param {Element} element
+ */
+function drawUploads(element) {
+  const list = element.querySelector(".uploads > ul");
+  if (!list) return;
+  const rows = state.batch.files.map((file) => ({
+    shell: html`<li data-key="${file.id}" data-own></li>`,
+    content: uploadRow(file),
+  }));
+  drawRows(list, rows);
 }
 
 /** @param {ChosenFile} file */
@@ -167,8 +180,7 @@ function uploadRow(file) {
   const { name } = file;
   const error = file.upload?.error;
   const about = error ? html`<span class="error">${error}</span>` : formatBytes(file.bytes);
-  return html`<li data-key="${file.id}">
-    ${picture(pictureOf(file))}
+  return html`${picture(pictureOf(file))}
     <p>${name}<span class="caption">${about}</span></p>
     ${rowState(file)}
     <button
@@ -179,8 +191,7 @@ function uploadRow(file) {
       aria-label="${word("remove_file", { name })}"
     >
       ${icon("close")}
-    </button>
-  </li>`;
+    </button>`;
 }
 
 /** @param {ChosenFile} file */

@@ -54,6 +54,17 @@ export function draw(element, content) {
   patchChildren(element, template.content);
 }
 
+/**
+ * Shows a long list, of which a change affects only a few rows: each row is drawn by itself. A shell
+ * is the element of a row, with `data-key` and `data-own`, and without anything around it.
+ * @param {Element} list
+ * @param {{ shell: Html, content: Html }[]} rows
+ */
+export function drawRows(list, rows) {
+  draw(list, html`${rows.map((row) => row.shell)}`);
+  rows.forEach((row, place) => draw(list.children[place], row.content));
+}
+
 /** @param {Node} node */
 function keyOf(node) {
   if (!(node instanceof Element)) return null;
