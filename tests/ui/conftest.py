@@ -159,6 +159,10 @@ def contexts(page_site: Site, browser: Browser) -> Iterator[Callable[..., Browse
         one.close()
 
 
+IS_READY = "() => !document.querySelector('#early') && document.elementFromPoint(40, 20)?.closest('#app')"
+"""Return whether Gradio has shown the page."""
+
+
 @pytest.fixture
 def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: list[str]):
     """Open the page: `visit("?preset=anime", locale="zh-CN", width=390)`. After the test, there are no problems."""
@@ -188,7 +192,7 @@ def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: li
         page.on("pageerror", on_error)
         page.on("console", on_message)
         page.goto((url or page_site.url) + query)
-        page.locator("#early").wait_for(state="detached")
+        page.wait_for_function(IS_READY)
         return page
 
     yield visit

@@ -2,7 +2,7 @@
 // Notices under the controls that they are about: what is not possible, what would be better, and
 // what the controls mean. A notice has a button for each solution.
 import { draw, html, icon, onPress } from "./dom.js";
-import { emptyControl, isPlanned, photoOf, SIZE_SETTINGS } from "./state.js";
+import { emptyControl, isPlanned, photoOf, previewState, SIZE_SETTINGS } from "./state.js";
 import { applyValues, onChange, set, state } from "./store.js";
 import { formatNumber, joinUnits, nameOf, word } from "./words.js";
 
@@ -48,10 +48,16 @@ function noticesOf(state, place) {
   const plan = photoOf(state);
   if (!plan || !isPlanned(state)) return [];
   const isProblem = plan.problem !== null;
-  const found = plan.problem ? [plan.problem] : (plan.tips ?? []);
+  const found = plan.problem ? [plan.problem] : [...(plan.tips ?? []), ...previewTips(state)];
   return found
     .filter((advice) => placeOf(advice) === place)
     .map((advice) => ({ advice, isProblem }));
+}
+
+/** @param {State} state */
+function previewTips(state) {
+  const isApproximate = previewState(state) === "matches" && state.preview?.isApproximate;
+  return isApproximate ? [{ text: word("preview_approximate"), solutions: [] }] : [];
 }
 
 /**

@@ -121,6 +121,7 @@ export function previewOf([before, after, info], path) {
     window: rectangle(info.window),
     signature: info.signature,
     isQuick: Boolean(info.quick),
+    isApproximate: Boolean(info.approximate),
   };
 }
 

@@ -480,7 +480,7 @@ function isMotionReduced() {
 /** The elements of the stage. Their contents change later. */
 function stageHtml() {
   return html`<div class="box">
-    <canvas tabindex="0" role="img"></canvas>
+    <canvas width="0" height="0" tabindex="0" role="img"></canvas>
     ${dividerHtml()}
     <div id="chip" class="glass" role="status" data-own></div>
     <button

@@ -55,11 +55,12 @@ import { constants } from "./words.js";
 
 /**
  * A preview: the addresses of both images, the area of the photo that they show in its pixels
- * (`region`) and in pixels of the result (`window`). `isQuick` is one by a faster preset. `look` is
+ * (`region`) and in pixels of the result (`window`). `isQuick` is one by a faster preset, and
+ * `isApproximate` one that differs from the result, because the model uses the whole photo. `look` is
  * the key of the file and the settings, so a preview of another view has the same one.
  * @typedef {{
  *   for: string, look: string, file: string, before: string, after: string, region: Rectangle, window: Rectangle,
- *   signature: string | null, isQuick: boolean,
+ *   signature: string | null, isQuick: boolean, isApproximate: boolean,
  * }} Preview
  */
 
