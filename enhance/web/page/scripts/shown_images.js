@@ -13,7 +13,8 @@ import { contains } from "./viewport.js";
  * @typedef {import("./painter.js").ShownPreview} ShownPreview
  */
 
-const MOST_PREVIEWS = 8;
+/** Decoded, the images of one can have tens of megabytes. */
+const MOST_PREVIEWS = 4;
 
 /** The images of the current photo, loaded as far as the view needs them. */
 export class ShownImages {

@@ -140,6 +140,8 @@ class PhotoStage {
     };
     document.addEventListener("pointerdown", closeMenu, { signal });
     document.addEventListener("fullscreenchange", () => this.redraw(), { signal });
+    // Another screen can have other device pixels in the same size.
+    addEventListener("resize", () => this.resize(), { signal });
   }
 
   /** @param {import("./gestures.js").Actions} actions */
