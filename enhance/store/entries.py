@@ -25,6 +25,7 @@ class Entry:
     - `error`: why a named job failed, in each language, with the key and the status of the error.
     - `visible`: values of the result's `info` that are different for this user.
     - `encoding`: the output file that the user requested first, as the values of an `Encoding`.
+    - `fidelity_worst_db`: the value of the result's `info`, None if it was not measured.
     - `call`: the settings of a whole batch, and whether it uses the `largest` size for small photos.
     """
 
@@ -46,6 +47,7 @@ class Entry:
     error: dict[str, str] = field(default_factory=dict)
     visible: dict[str, Any] = field(default_factory=dict)
     encoding: dict[str, Any] = field(default_factory=dict)
+    fidelity_worst_db: float | None = None
     call: dict[str, Any] = field(default_factory=dict)
 
 

@@ -271,7 +271,12 @@ class NamedJob:
         visible = self.services.owners.remember(self.owner, info)
         shown = {name: visible[name] for name in ("cached", "finished")}
         self.entries[entry.id] = replace(
-            entry, state="done", task_id=info["task_id"], thumbnail=thumbnail, visible=shown
+            entry,
+            state="done",
+            task_id=info["task_id"],
+            thumbnail=thumbnail,
+            visible=shown,
+            fidelity_worst_db=info["fidelity_worst_db"],
         )
 
     def fail(self, entry: Entry, error: EnhanceError) -> None:

@@ -138,6 +138,7 @@ class _Description:
             "encoding": entry.encoding,
             "thumbnail": entry.thumbnail,
             "task_id": entry.task_id,
+            "fidelity_worst_db": entry.fidelity_worst_db,
             "error": entry.error.get(self._language),
             "regions": regions_of(self._services, self._owner, entry),
             "progress": self._progress.get(entry.id),

@@ -111,6 +111,7 @@ def test_a_second_client_of_the_owner_follows_the_same_run(site: Site, owner: Cl
     assert (entry["task_id"], entry["size"]) == (info["task_id"], {"width": 1440, "height": 1680})
     assert entry["thumbnail"].startswith("data:image/jpeg")
     assert entry["regions"] == info["regions"]
+    assert entry["fidelity_worst_db"] == info["fidelity_worst_db"]
     for address in entry["regions"].values():
         region = httpx.get(f"{site.url}{address}?left=0&top=0&width=90&height=80&step=1")
         assert region.headers["content-type"] == "image/jpeg"

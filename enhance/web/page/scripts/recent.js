@@ -2,6 +2,7 @@
 // The list of recent results: a popover of the top bar, or a sheet on a phone.
 
 import { draw, html, icon, onPress } from "./dom.js";
+import { gradeName, gradeOf } from "./fidelity.js";
 import { holdFocus } from "./focus.js";
 import {
   cancelRecent,
@@ -200,7 +201,9 @@ function when(began) {
 /** @param {RecentEntry} entry */
 function stateText(entry) {
   if (entry.state === "running") return progressText(entry);
+  const grade = gradeOf(entry);
   const text = {
+    done: grade && word("batch_fidelity", { grade: gradeName(grade) }),
     interrupted: word("history_interrupted_open"),
     failed: entry.error ?? word("history_failed"),
     cancelled: word("history_cancelled"),

@@ -98,7 +98,7 @@ import { constants } from "./words.js";
  * @typedef {{
  *   id: string, name: string, state: string, began: string, settings: Record<string, any>,
  *   size?: { width: number, height: number } | null, thumbnail: string | null,
- *   photo?: { width: number, height: number }, bytes?: number,
+ *   photo?: { width: number, height: number }, bytes?: number, fidelity_worst_db?: number | null,
  *   error?: string | null, regions?: { photo?: string, result?: string },
  *   image?: { path: string, orig_name: string } | null,
  *   progress: {

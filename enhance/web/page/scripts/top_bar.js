@@ -144,7 +144,13 @@ function languageLinks() {
  * @param {string} text
  */
 function button(act, image, text) {
-  return html`<button type="button" class="button plain" data-act="${act}" aria-label="${text}">
+  return html`<button
+    type="button"
+    class="button plain"
+    data-act="${act}"
+    title="${text}"
+    aria-label="${text}"
+  >
     ${image}<span>${text}</span>
   </button>`;
 }
