@@ -127,6 +127,19 @@ def test_a_setting_that_is_not_possible_is_a_problem_with_the_values_that_solve_
     assert {**solved, "signature": None, "problem": None} == {**plan_of(site, image, **given), "problem": None}
 
 
+@pytest.mark.parametrize("given", [{"long_side": 99_999}, {"long_side": 2}, {"print_width": 100.0}])
+def test_with_largest_a_size_that_is_not_possible_is_replaced_by_the_nearest_one(site, client, given):
+    image = upload(site, "nearest.png", 60)
+    plan = plan_of(site, image, **given, largest=True)
+    solution = plan_of(site, image, **given)["problem"]["solutions"][0]["values"]
+    assert plan["problem"] is None
+    assert plan["result"] == plan_of(site, image, **given | solution)["result"]
+    file = handle_file(site.photo("nearest.png", 60, 60))
+    region = {"left": 0, "top": 0, "width": 9, "height": 9}
+    *_, preview = client.predict(image=file, **given, **region, largest=True, api_name="/preview")
+    assert preview["signature"] == plan["signature"]
+
+
 def test_two_mistakes_are_solved_one_after_the_other(site):
     image = upload(site, "mistakes.png", 60)
     given: dict[str, Any] = {"strength": 3, "long_side": 99_999}
