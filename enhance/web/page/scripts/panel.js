@@ -4,7 +4,7 @@
 import { draw, html, onPress } from "./dom.js";
 import { effectivePreset, presetInfo } from "./native.js";
 import { isRunning, photoOf, settingsDiffer, valueOf } from "./state.js";
-import { onChange, startNow, state } from "./store.js";
+import { onChange, startNow } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -29,34 +29,43 @@ function tuningSummary(state) {
 }
 
 /**
- * Marks the panel with what decides which controls are shown.
+ * Returns which controls are shown, by the names of their classes.
+ * @param {State} state
+ */
+function shownControls(state) {
+  const { kind, by, paper } = state.size;
+  const format = constants.formats[state.encoding.format];
+  const isCustom = kind === "custom";
+  const isPrint = kind === "print";
+  return {
+    print: isPrint,
+    "own-paper": isPrint && !(paper in constants.papers),
+    custom: isCustom,
+    scale: isCustom && by === "scale",
+    "long-side": isCustom && by === "long_side",
+    megapixels: isCustom && by === "megapixels",
+    quality: format.quality,
+    background: hasAlpha(state) && !format.alpha,
+    denoise: Boolean(presetInfo(state, effectivePreset(state))?.denoises),
+    changed: Object.keys(state.changed).length > 0,
+  };
+}
+
+/** @param {State} state */
+function hasAlpha(state) {
+  if (state.tab === "single") return Boolean(photoOf(state)?.photo.has_alpha);
+  return state.batch.files.some(({ path }) => state.photos[path ?? ""]?.photo.has_alpha);
+}
+
+/**
+ * Marks the panel with the controls that are shown.
  * @param {State} state
  */
 function markPanel(state) {
   const panel = document.getElementById("panel");
-  if (!panel) return;
-  const { size, encoding, batch } = state;
-  const format = constants.formats[encoding.format];
-  const plans =
-    state.tab === "single"
-      ? [photoOf(state)]
-      : batch.files.map(({ path }) => state.photos[path ?? ""]);
-  const hasAlpha = plans.some((plan) => plan?.photo.has_alpha);
-  const isPrint = size.kind === "print";
-  const shown = {
-    print: isPrint,
-    "own-paper": isPrint && !(size.paper in constants.papers),
-    custom: size.kind === "custom",
-    scale: size.kind === "custom" && size.by === "scale",
-    "long-side": size.kind === "custom" && size.by === "long_side",
-    megapixels: size.kind === "custom" && size.by === "megapixels",
-    quality: format.quality,
-    background: hasAlpha && !format.alpha,
-    denoise: Boolean(presetInfo(state, effectivePreset(state))?.denoises),
-    changed: Object.keys(state.changed).length > 0,
-  };
-  for (const [name, isShown] of Object.entries(shown))
-    panel.classList.toggle(`shows-${name}`, isShown);
+  for (const [name, isShown] of Object.entries(shownControls(state))) {
+    panel?.classList.toggle(`shows-${name}`, isShown);
+  }
 }
 
 /**
@@ -70,11 +79,13 @@ function describeFold(id, summary) {
 }
 
 /**
- * Makes one group of the radio buttons of a control, which Gradio gives different names: arrow keys
- * move within a group.
+ * Makes one group of the radio buttons of a control, with a name: arrow keys move within a group,
+ * but Gradio gives each button a group of its own.
  */
 function groupRadios() {
   for (const group of document.querySelectorAll("#panel .segments")) {
+    const label = group.querySelector("[data-testid=block-info]")?.textContent?.trim();
+    if (label) group.setAttribute("aria-label", label);
     for (const radio of group.querySelectorAll("input")) {
       if (radio.name !== group.id) radio.name = group.id;
     }
