@@ -30,6 +30,7 @@ function emptyNotice(name) {
     long_side: word("long_side"),
     megapixels: word("size_megapixels"),
     print_width: word("print_width"),
+    print_height: word("print_height"),
     dpi: word("dpi"),
   };
   const usual = { text: word("use_instead", { name: nameOf("size", "4x") }), values: { scale: 4 } };

@@ -11,7 +11,7 @@ const CLOSING_PX = 80;
 const large = matchMedia("(min-width: 1100px) and (min-height: 501px)");
 
 /** On a phone on its side, the drawer lies over the bar too. */
-const isOverBar = matchMedia("(max-height: 500px)");
+const isOverBar = matchMedia("(max-height: 500px) and (min-width: 560px)");
 
 let isOpen = false;
 /** @type {HTMLElement | null} */
