@@ -222,3 +222,12 @@ test("a file that the server has lost is sent again", async () => {
   assert.equal(server.uploads.length, 2);
   assert.equal(state.problem, null);
 });
+
+test("a batch takes as many files as the server accepts", () => {
+  set("tab", "batch");
+  const name = (_, place) => new File(["pixels"], `${place}.png`, { type: "image/png" });
+  store.addFiles(Array.from({ length: 150 }, name));
+  store.addFiles(Array.from({ length: 60 }, name));
+  assert.equal(state.batch.files.length, 200);
+  assert.ok(state.problem);
+});

@@ -4,7 +4,7 @@ import { call, createName, Refused, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
-import { constants, formatNumber, word } from "./words.js";
+import { constants, formatBytes, formatNumber, word } from "./words.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
 
@@ -125,15 +125,38 @@ export function startOver() {
 }
 
 /**
- * Adds files to the batch. The first one is selected if there is no other.
+ * Adds files to the batch, as many as the server accepts at once. The first one is selected if there
+ * is no other.
  * @param {File[]} files
  */
 export function addFiles(files) {
-  const chosen = files.map(fileFrom);
   const { batch } = state;
+  const chosen = files.slice(0, countFitting(files)).map(fileFrom);
   const selected = batch.selected ?? chosen[0]?.id ?? null;
-  change({ batch: { ...batch, files: [...batch.files, ...chosen], selected } });
+  const problem = chosen.length < files.length ? fullText(files.length - chosen.length) : null;
+  change({ batch: { ...batch, files: [...batch.files, ...chosen], selected }, problem });
   sendNext();
+}
+
+/**
+ * Returns how many of the files the batch has room for.
+ * @param {File[]} files
+ */
+function countFitting(files) {
+  const { limits } = constants;
+  let bytes = state.batch.files.reduce((sum, file) => sum + file.bytes, 0);
+  const room = limits.files - state.batch.files.length;
+  const first = files.findIndex((file, place) => {
+    bytes += file.size;
+    return place >= room || bytes > limits.batch_bytes;
+  });
+  return first < 0 ? files.length : first;
+}
+
+/** @param {number} n of files that were not added */
+function fullText(n) {
+  const { files, batch_bytes } = constants.limits;
+  return word("batch_full", { n, files, size: formatBytes(batch_bytes) });
 }
 
 // The drop box shows the first uploads, and the list takes over once none is on its way any more.
