@@ -224,7 +224,9 @@ function showProgress(job, progress) {
  * @param {any[]} files with their numbers in the job
  */
 function byId(job, files) {
-  return Object.fromEntries(files.map((file) => [job.files[file.number - 1].id, file]));
+  // A batch that was opened from the recent results can lack files.
+  const known = files.filter(({ number }) => job.files[number - 1]);
+  return Object.fromEntries(known.map((file) => [job.files[file.number - 1].id, file]));
 }
 
 /**
@@ -234,8 +236,8 @@ function byId(job, files) {
 function addResults(job, files) {
   const results = { ...state.results };
   for (const { number, info, file } of files) {
-    const { path, name } = job.files[number - 1];
-    results[path] = resultOf(job, number, { path, name, info, file });
+    const { path, name } = job.files[number - 1] ?? {};
+    if (path) results[path] = resultOf(job, number, { path, name, info, file });
   }
   change({ results });
 }
