@@ -11,17 +11,16 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from enhance.enhancer import Enhancer
-    from enhance.web.metrics import Metrics
 
 
-def build_demo(enhancer: Enhancer | None = None, metrics: Metrics | None = None) -> gr.Blocks:
-    """The page and its endpoints, ready for `launch(**launch_options(...))` with the same `metrics`."""
+def build_demo(enhancer: Enhancer | None = None) -> gr.Blocks:
+    """The page and its endpoints, ready for `launch(**launch_options(...))`."""
     from enhance.config import read_config
     from enhance.enhancer import Enhancer
     from enhance.web.build import build  # Gradio writes to its folder when it is imported: that is checked before
 
     config = read_config()
-    return build(enhancer or Enhancer(data=config.server_data, config=config), metrics)
+    return build(enhancer or Enhancer(data=config.server_data, config=config))
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from enhance import Enhancer
 from enhance.web.build import build, launch_options
-from enhance.web.layout import EXAMPLES
 from tests.ui.conftest import CHROMIUM
 
 DOCS = Path(__file__).parent
+EXAMPLES = sorted((DOCS.parent / "enhance/web/examples").glob("*.jpg"))
 SIZE = {"width": 1280, "height": 900}
 LONG = 600_000
 """Milliseconds for a run on a slow machine."""
@@ -34,7 +34,8 @@ def make_card(enhancer: Enhancer, example: Path) -> None:
     with Image.open(example) as file:
         photo = file.convert("RGB")
     result = enhancer.run(example).image
-    crop = tuple(4 * side for side in CROPS[example.stem])
+    left, top, right, bottom = (4 * side for side in CROPS[example.stem])
+    crop = left, top, right, bottom
     before = photo.resize(result.size, Image.Resampling.BICUBIC).crop(crop)
     after = result.convert("RGB").crop(crop)
     after.paste(before.crop((0, 0, before.width // 2, before.height)))
@@ -47,14 +48,13 @@ def make_card(enhancer: Enhancer, example: Path) -> None:
 def show(page: Page, url: str, language: str, file: Path) -> None:
     """Enhance an example photo with the default preset and save a screenshot of the page."""
     page.goto(f"{url}?lang={language}")
-    page.locator("body.opened").wait_for()
     example = next(path for path in EXAMPLES if path.stem == "astronaut")
-    page.locator("#upload input[type=file]").set_input_files(example)
-    expect(page.locator("#chip .chip")).to_have_attribute("data-state", "matches", timeout=LONG)
-    expect(page.locator("#preset label.choice")).to_have_count(1)  # The choice of Auto.
+    page.locator("#upload-input").set_input_files(example)
+    expect(page.locator("#chip")).to_have_attribute("data-state", "matches", timeout=LONG)
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible(timeout=LONG)
-    page.wait_for_function("window.enhanceView().mode === 'result' && window.enhanceView().result")
+    expect(page.locator("#chip")).to_have_attribute("data-state", "result")
+    page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
     page.screenshot(path=file)
 
@@ -67,7 +67,7 @@ def main() -> None:
         if "--cards" in sys.argv:
             return
         demo = build(enhancer)
-        _, url, _ = demo.launch(**launch_options(enhancer.config), prevent_thread_lock=True)
+        _, url, _ = demo.launch(**launch_options(demo), prevent_thread_lock=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for language, name in (("en", "page.png"), ("zh-CN", "page-zh.png")):
             page = browser.new_context(locale=language, viewport=SIZE).new_page()  # type: ignore[arg-type]

@@ -57,10 +57,6 @@ class Item:
     has_alpha: bool = False
     settings: Settings | None = None
     """Settings of this file, if they differ from the settings of the batch."""
-    is_flexible: bool = False
-    """Whether the result has the nearest possible size if the requested one is not possible for this file."""
-    is_limited: bool = False
-    """Whether `settings` have that size."""
     info: Info | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -144,14 +140,13 @@ def plan(items: Iterable[Item], names: ResultNames | None = None) -> Batch:
 
 @dataclass
 class BatchRun:
-    """A batch that is being processed. Other threads can read `batch` and add or remove waiting files.
+    """A batch that is being processed. Other threads can read `batch` and cancel files.
 
     - `on_change(batch)`: called after each change.
     - `on_compute(item, run)`: called before a result is computed, unless it is cached.
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
-    - `work`: expected work of a file, in any unit, for the progress and the time left.
     """
 
     enhancer: Enhancer
@@ -164,11 +159,9 @@ class BatchRun:
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
     caller: Hashable = None
-    work: Callable[[Item], float] = lambda item: item.pixels
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._is_over = False
         self._waiting = deque[str]()  # keys in order, also of files that no longer wait
         self._stops = dict[str, _StopOfFile]()  # of the files that were started, by key
         self._work: defaultdict[str, float] = defaultdict(float)  # by state
@@ -177,7 +170,7 @@ class BatchRun:
         # The number of files that are processed at the same time.
         self._at_once = min(sum(map(self._is_remote, self.batch.items)), _REMOTE_AT_ONCE) or 1
         for item in self.batch.items:
-            self._work[item.state] += self.work(item)
+            self._work[item.state] += item.pixels
 
     def run(self) -> Batch:
         """Process the files in order and return the batch at its end. After `stop`, finished results are kept."""
@@ -189,31 +182,11 @@ class BatchRun:
             if item.state in ("waiting", "failed"):  # Failed files are also reported.
                 is_unchecked = item.state == "waiting" and not item.address
                 checked = self._check(item) if is_unchecked else item
-                with self._lock:
-                    if item.key in self.batch.files:
-                        self._put(checked)
+                self._put(checked)
         with closing(work_in_parallel(self._process, iter(self._next, None), self._at_once, self.stop)) as ended:
             for _, future in ended:
                 self._end(future.result())
         return self.batch
-
-    def add(self, items: Iterable[Item]) -> bool:
-        """Append files. Return False, and append none, if the batch has ended or was stopped."""
-        checked = [self._check(item) for item in items]  # Reading a header can take seconds.
-        with self._lock:
-            if self._is_over or self.stop.is_set():
-                return False
-            for item in checked:
-                self._put(item)
-        return True
-
-    def remove(self, key: str) -> None:
-        """Remove a file that is still waiting."""
-        with self._lock:
-            item = self.batch.files.get(key)
-            if item is not None and item.state == "waiting":
-                del self.batch.files[key]
-                self._update_counts(item, None)
 
     def cancel(self, key: str) -> None:
         """Cancel one file that waits or is processed."""
@@ -237,16 +210,15 @@ class BatchRun:
         return bool(item.address) or isinstance(self.batch.names, RemoteNames)
 
     def _next(self) -> Item | None:
-        """Start the next file and return it. Return None at the end; from then on files cannot be added."""
+        """Start the next file and return it, or None at the end."""
         with self._lock:
             while self.batch.count("waiting") and not self.stop.is_set():
-                item = self.batch.files.get(self._waiting.popleft())
-                if item is not None and item.state == "waiting":
+                item = self.batch.files[self._waiting.popleft()]
+                if item.state == "waiting":
                     item = replace(item, state="running")
                     self._stops[item.key] = _StopOfFile(self.stop)
                     self._put(item)
                     return item
-            self._is_over = True
             for item in self.batch.items if self.batch.count("waiting") else ():
                 if item.state == "waiting":
                     self._put(replace(item, state="cancelled"))
@@ -368,25 +340,24 @@ class BatchRun:
     def _end(self, item: Item) -> None:
         with self._lock:
             self._put(item)
-            self._computed_work += self.work(item) if item.info and not item.info["cached"] else 0
+            self._computed_work += item.pixels if item.info and not item.info["cached"] else 0
             self._update_progress(item, 0.0)
 
     def _put(self, item: Item) -> None:
-        """Replace the file in the batch, or append it."""
+        """Replace the file in the batch."""
         with self._lock:
-            before = self.batch.files.get(item.key)
+            before = self.batch.files[item.key]
             self.batch.files[item.key] = item
             if item.state == "waiting":
                 self._waiting.append(item.key)
             self._update_counts(before, item)
 
-    def _update_counts(self, before: Item | None, after: Item | None) -> None:
-        """Update the counts of a file that was changed, added (without `before`) or removed (without `after`)."""
+    def _update_counts(self, before: Item, after: Item) -> None:
+        """Update the counts of a file that was changed."""
         counts = self.batch.counts.copy()
         for item, sign in ((before, -1), (after, 1)):
-            if item is not None:
-                counts[item.state] += sign
-                self._work[item.state] += sign * self.work(item)
+            counts[item.state] += sign
+            self._work[item.state] += sign * item.pixels
         self._change(counts=counts, latest=after)
 
     def _update_queue(self, ahead: int) -> None:
@@ -399,7 +370,7 @@ class BatchRun:
         with self._lock:
             self._running_work.pop(item.key, None)
             if share:
-                self._running_work[item.key] = self.work(item) * share
+                self._running_work[item.key] = item.pixels * share
             running = sum(self._running_work.values())
             # Cached files take hardly any time, so only the others show the speed.
             done, computed = self._work["done"] + running, self._computed_work + running
@@ -461,15 +432,10 @@ def checked(item: Item, settings: Settings, encoding: Encoding) -> Item:
     return item
 
 
-def with_own_size(item: Item, settings: Settings, *, is_flexible: bool = False) -> Item:
-    """Return the file with settings of its own if its size is flexible and cannot be the one of `settings`.
-
-    `is_flexible` has the meaning of `Item.is_flexible`, for all files.
-    """
-    own = settings
-    if item.size and (is_flexible or item.is_flexible):
-        own = with_possible_size(settings, *item.size)
-    return replace(item, settings=None if own == settings else own, is_limited=own != settings)
+def with_nearest_size(item: Item, settings: Settings) -> Item:
+    """Return the file with settings of its own if it cannot have the size of `settings`."""
+    own = with_possible_size(settings, *item.size) if item.size else settings
+    return replace(item, settings=None if own == settings else own)
 
 
 def _report_path(result: Path, image: SourceImage) -> Path:

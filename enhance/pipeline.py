@@ -24,7 +24,7 @@ from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError, WeightsError
 from .files import check_writable, put_in_place
-from .images import Box, Facts, SourceImage
+from .images import Box, SourceImage
 from .info import (
     AutoInfo,
     Info,
@@ -41,10 +41,10 @@ from .info import (
     timestamp,
 )
 from .output.fidelity import Fidelity, Photo
-from .output.formats import Encoding, export, typical_bytes
+from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import Origin, check_replaceable, origin_of
-from .output.resample import Cut, has_second_pass, result_size
+from .output.resample import Cut
 from .output.result import ResultRows, Scene, collect, write_png
 from .output.thumbnails import Thumbnail
 from .presets import with_installed_models
@@ -429,22 +429,6 @@ def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Pat
 
 def _output_shape(height: int, width: int, scale: int, dtype: str) -> OutputShape:
     return OutputShape(scale * height, scale * width, dtype, streams_columns(height, width))
-
-
-def stored_bytes(settings: Settings, facts: Facts) -> int:
-    """Return about how many bytes a run of a whole image writes: the outputs of its networks, and the result.
-
-    Raises SettingsError if the size is not possible.
-    """
-    size = result_size(settings, facts.height, facts.width)
-    height = facts.height // settings.reduce
-    width = facts.width // settings.reduce
-    scale = settings.factor
-    dtype = f"uint{facts.bits}"
-    stored = _output_shape(height, width, scale, dtype).bytes
-    if has_second_pass(settings, facts.height, facts.width):  # The first output and the first result are stored, too.
-        stored = 2 * stored + _output_shape(height, width, SECOND_SCALE * scale, dtype).bytes
-    return stored + typical_bytes(Encoding(), math.prod(size))
 
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:

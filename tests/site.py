@@ -196,16 +196,15 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
     """Serve the app in this process and yield its URL. `options` replace those of the launch."""
     from app import build_demo
     from enhance.web.build import launch_options
-    from enhance.web.metrics import Metrics
 
-    config = replace(enhancer.config, agents=agents and bool(importlib.util.find_spec("mcp")))
-    metrics = Metrics(config.metrics)
+    has_agents = agents and bool(importlib.util.find_spec("mcp"))
+    enhancer.config = replace(enhancer.config, agents=has_agents)
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("GRADIO_TEMP_DIR", "")  # Another app of the tests can be running, with the same folder.
-        demo = build_demo(enhancer, metrics)
+        demo = build_demo(enhancer)
         # A port of our own: Gradio's search for one leaves a thread with an error for each port in use.
         options = {"server_port": port or free_port(), "quiet": True, "prevent_thread_lock": True, **options}
-        _, url, _ = demo.launch(**launch_options(config, metrics, enhancer.tasks) | options)
+        _, url, _ = demo.launch(**launch_options(demo) | options)
         try:
             yield url
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import io
 import json
 import random
@@ -25,8 +24,8 @@ from skimage import data
 
 from enhance import Enhancer
 from enhance.i18n import catalogue
-from enhance.web.history import MAX_RESULTS
 from enhance.web.params import settings_from_call
+from enhance.web.recent import MAX_RESULTS
 
 SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
 SQUARE = 24
@@ -88,13 +87,6 @@ def known_images(folder: Path, count: int = len(SIZES)) -> list[Known]:
 def _pixels(file: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image)
-
-
-def _event(config: dict[str, Any], name: str, element: str = "") -> dict[str, Any]:
-    """Return the page's handler of an event, of the element with this id if one is given."""
-    ids = {one["id"] for one in config["components"] if one["props"].get("elem_id") == element}
-    targets = ((one, target) for one in config["dependencies"] for target in one["targets"])
-    return next(one for one, (part, event) in targets if event == name and (not element or part in ids))
 
 
 @dataclass
@@ -206,9 +198,9 @@ class Client:
             await self._glimpse("enhance", request, 1)
 
     async def page(self) -> None:
-        """Open the page as a browser does, wait for its first event, and close it."""
-        async with self._open_page():
-            pass
+        """Load the page as a browser does."""
+        for address in ("/", "config"):
+            self._check(await self._http.get(address))
 
     async def follow(self) -> None:
         """Start a run with a name, lose the connection and follow it to its end."""
@@ -281,42 +273,10 @@ class Client:
         box = {"left": 0, "top": 0, "width": size[0], "height": size[1], "step": 4}
         return await asyncio.gather(*(self._http.get(address, params=box) for _ in range(count)))
 
-    @asynccontextmanager
-    async def photo_page(self, file: bytes) -> AsyncIterator[str]:
-        """Open a page and choose a photo; yield the address of the photo's regions, and close the page at the end."""
-        async with self._open_page() as (session, config):
-            components = {one["id"]: one["props"] for one in config["components"]}
-            upload = _event(config, "upload", "upload")
-            values = [components[one].get("value") for one in upload["inputs"][1:]]
-            outputs = await self._send_event(session, upload, [await self._upload(file), *values])
-            place = [components[one].get("elem_id") for one in upload["outputs"]].index("photo")
-            value = outputs[place]
-            shown = value["value"] if isinstance(value, dict) else value
-            yield json.loads(html.unescape(re.findall(r'data-photo="([^"]*)"', shown)[0]))["address"]
-
-    @asynccontextmanager
-    async def _open_page(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Open the page and wait for its first event; yield its session and the configuration of the page."""
-        session = secrets.token_hex(6)
-        self._check(await self._http.get("/"))
-        config = self._check(await self._http.get("config")).json()
-        async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
-            await anext(alive)
-            await self._send_event(session, _event(config, "load"), [session, "", None])
-            yield session, config
-
-    async def _send_event(self, session: str, handler: dict[str, Any], given: list[Any]) -> list[Any]:
-        """Send an event of the page and return the new values of its outputs."""
-        trigger = handler["targets"][0][0]
-        event = {"data": given, "fn_index": handler["id"], "session_hash": session, "trigger_id": trigger}
-        self._check(await self._http.post("gradio_api/queue/join", json=event))
-        async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
-            async for line in lines:
-                if line.startswith("data: "):
-                    message = json.loads(line[6:])
-                    if message["msg"] == "process_completed":
-                        return message["output"].get("data", [])
-        raise ConnectionError("the answer ended early")
+    async def address_of(self, file: bytes) -> str:
+        """Upload a photo and return the address of its regions."""
+        (plan,) = await self._call("analyse", image=await self._upload(file))
+        return plan["photo"]["address"]
 
     async def _enhance(self, known: Known, changes: dict[str, Any], file: bytes) -> dict[str, Any]:
         image = await self._upload(file)

@@ -29,7 +29,6 @@ _SOURCES = {
 }
 """Suffixes of the source of a model, as the model store records it, and the keys of their texts."""
 
-_MAX_NAMES = 3
 _WIDE, _OPENING, _CLOSING = "\u2e80-\uffef□", "（《“‘", "，。；：！？、）》”’…%"
 """Characters next to which a line can be broken, those that end no line, and those that begin none."""
 _WORDS = re.compile(rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL)
@@ -69,11 +68,6 @@ def primary_tag(language: str) -> str:
     return re.split("[-_.]", language.strip().lower(), maxsplit=1)[0]
 
 
-def language_name(language: str) -> str:
-    """Return the name of a language in that language."""
-    return str(_file(language)["language"]["name"])
-
-
 def sentence_space(language: str) -> str:
     """Return what separates two sentences."""
     return str(_file(language)["language"]["space"])
@@ -89,12 +83,6 @@ def catalogue(language: str = DEFAULT_LANGUAGE) -> Mapping[str, str]:
     """Return all texts of `language` by key."""
     sections = (texts for name, texts in _file(language).items() if name != "language")
     return {key: text for texts in sections for key, text in texts.items()}
-
-
-@cache
-def section(language: str, name: str) -> Mapping[str, str]:
-    """Return the texts of one section of a language's file (`page`, `names`, `errors`, `models`, `report`, `api`)."""
-    return _file(language)[name]
 
 
 def pixel_units(language: str) -> Mapping[str, float]:
@@ -171,13 +159,6 @@ def format_bytes(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1e3:,.0f} kB"
     return f"{count / 1e6:,.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:,.1f} GB"
-
-
-def format_names(language: str, names: Sequence[str]) -> str:
-    """Join names for a sentence: the first three, and the number of the others."""
-    joined = reduce(lambda names, name: translate(language, "names_joined", names=names, name=name), names[:_MAX_NAMES])
-    rest = len(names) - _MAX_NAMES
-    return translate(language, "names_more", names=joined, n=rest) if rest > 0 else joined
 
 
 def _three_digits(number: float) -> str:

@@ -149,11 +149,6 @@ class Encoding:
         return self.quality >= self.file_format.lossless
 
     @property
-    def has_quality(self) -> bool:
-        """Whether the quality changes the file."""
-        return self.file_format.lossless > 1
-
-    @property
     def is_stored(self) -> bool:
         """Whether the output file is the stored PNG."""
         return self.format == "png" and self.metadata == "keep" and self.label
@@ -619,27 +614,6 @@ def _encode_jxl(source: _Source) -> Iterable[bytes | memoryview]:
         values = _in_srgb(_to_8_bits(values), icc)
     ending = source.ending(jxl.START)
     return jxl.encode_jxl(values, source.encoding.quality, icc, source.metadata, ending)
-
-
-BYTES_PER_PIXEL: dict[str, tuple[tuple[int, float], ...]] = {
-    "png": ((100, 1.2),),
-    "jpeg": ((50, 0.063), (75, 0.089), (92, 0.2), (100, 0.79)),
-    "webp": ((50, 0.033), (75, 0.043), (92, 0.098), (99, 0.18), (100, 0.73)),
-    "avif": ((50, 0.03), (75, 0.06), (92, 0.13), (100, 0.69)),
-    "tiff": ((100, 1.2),),
-    "jxl": ((50, 0.034), (75, 0.053), (92, 0.099), (99, 0.27), (100, 0.69)),
-}
-"""Bytes per pixel of results, by format and quality."""
-
-
-def typical_bytes(encoding: Encoding, pixels: int) -> int:
-    """Return the typical file size of results with this many pixels in total.
-
-    The figures are the geometric means of five photos with colour at 4x. Each photo is within a
-    factor of 1.6 of them.
-    """
-    qualities, each = zip(*BYTES_PER_PIXEL[encoding.format], strict=True)
-    return round(pixels * float(np.interp(encoding.quality, qualities, each)))
 
 
 def _squeeze(values: np.ndarray) -> np.ndarray:

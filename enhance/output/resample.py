@@ -61,17 +61,6 @@ def result_size(settings: Settings, height: int, width: int) -> Size:
     return _scale_size(height, width, scale)
 
 
-def at_most_largest(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings, with the largest possible size if theirs is too large.
-
-    The image has `height` x `width` px.
-    """
-    error = _size_error(settings, height, width)
-    if error and error.key == "size_large":
-        return with_possible_size(settings, height, width)
-    return settings
-
-
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     """Return the settings with the possible size that is nearest to theirs.
 

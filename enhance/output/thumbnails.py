@@ -13,9 +13,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ..files import write_atomically
-from ..images import Size, SourceImage, read_image, spans
+from ..images import Size, SourceImage, spans
 from .png import encode_png
-from .png_reader import PngReader
 
 LIMIT = 2560
 """The longest side of a whole result on the page, in pixels."""
@@ -200,41 +199,11 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str
     return data.getvalue(), ".jpg"
 
 
-def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
-    """Save uint8 RGB or RGBA as `encode_for_screen` does.
-
-    Returns `path` with the extension of the format.
-    """
-    content, extension = encode_for_screen(pixels, icc)
-    path = path.with_suffix(extension)
-    path.write_bytes(content)
-    return path
-
-
 def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
     """Save an image as a PNG atomically; return its path. Raises StorageError."""
     content = encode_png(pixels, icc=icc)
     write_atomically(path, lambda part: part.write_bytes(content))
     return path
-
-
-def save_small(source: Path, path: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
-    """Save an image file for the screen with at most `limit` px per side.
-
-    Raises PictureError and OSError.
-    """
-    image = read_image(source, max_pixels=max_pixels, max_bytes=max_bytes)
-    size = small_size(image.width, image.height, limit)
-    return save_for_screen(whole_image(image, size), path, icc_for_screen(image))
-
-
-def save_small_result(result: Path, path: Path, limit: int) -> Path:
-    """Save a finished PNG for the screen in constant memory. Raises PictureError and OSError."""
-    with PngReader(result) as png:
-        thumbnail = Thumbnail(*png.size, channels=png.channels, limit=limit)
-        thumbnail.add_all(png)
-        icc = png.icc if png.channels > 2 else None
-        return save_for_screen(thumbnail.pixels, path, icc)
 
 
 def data_url(pixels: np.ndarray, limit: int = LIMIT, icc: bytes | None = None) -> str:
@@ -247,15 +216,3 @@ def data_url(pixels: np.ndarray, limit: int = LIMIT, icc: bytes | None = None) -
     image.save(data, "JPEG", quality=80)
     encoded = base64.b64encode(data.getvalue()).decode()
     return f"data:image/jpeg;base64,{encoded}"
-
-
-def list_data_url(path: Path | None) -> str:
-    """Return the data URL of an image file at the size of a list entry.
-
-    The result is empty if the file cannot be read.
-    """
-    if path is None:
-        return ""
-    with suppress(OSError), Image.open(path) as image:
-        return data_url(np.asarray(image.convert("RGB")), LIST_SIDE)
-    return ""

@@ -8,7 +8,6 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -145,16 +144,6 @@ class TaskStore(DataFolder):
             save_entry(db, entry)
         if entry.state == "running":
             self.running.add((entry.whose, entry.id))
-
-    def end_entry(self, entry: Entry, state: str, *, task_id: str | None = None, thumbnail: str = "") -> None:
-        """Record the final state of a run, or remove its entry if `state` is empty or the disk is
-        full."""
-        self.running.discard((entry.whose, entry.id))
-        with suppress(StorageError):
-            if state:
-                self.save_entry(replace(entry, state=state, task_id=task_id, thumbnail=thumbnail or entry.thumbnail))
-            else:
-                self.forget([entry])
 
     def input_of(self, entry: Entry) -> Path:
         """Return the path of the stored input of an entry, which can have been deleted."""

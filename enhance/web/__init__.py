@@ -1,9 +1,9 @@
 """The page and the API. No other part imports Gradio.
 
-`build` creates the app. `layout` has the components, `upload`, `controls`, `compare`, `run`, `batch` and `history` have
-the handlers, and `api` has the endpoints. `session` has the state of each open page, `storage` its files, `processing`
-the kinds of jobs and `views` the updates that handlers share. `security` and `connections` protect the server, and
-`gradio_changes` has every use of Gradio's private parts.
+`build` creates the app. `page` has the page, whose state is in the browser, and `api` has the endpoints that it and all
+other clients call. `plan` and `preview` have the answers before a run, `named_jobs` and `processing` the runs, `recent`
+the list of results, and `regions` the images that the page shows. `storage` has the files, `security` and `connections`
+protect the server, and `gradio_changes` has every use of Gradio's private parts.
 """
 
 from __future__ import annotations
@@ -77,16 +77,17 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         from .build import build, launch_options  # Importing Gradio writes to its folder, which must have been checked.
         from .connections import limit_connections
         from .gradio_changes import limit_shutdown
-        from .metrics import Metrics, quiet_logs
+        from .metrics import quiet_logs
+        from .services import services_of_app
 
-    config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
+    config = enhancer.config
     quiet_logs(as_json=config.json_log)
     log_unknown_variables(os.environ)  # At the first warning, the log was not set up yet.
-    demo = build(enhancer, metrics)
-    limit_connections(metrics)
+    demo = build(enhancer)
+    limit_connections(services_of_app(demo).metrics)
     try:
         try:
-            demo.launch(**launch_options(config, metrics, enhancer.tasks), share=share, prevent_thread_lock=True)
+            demo.launch(**launch_options(demo), share=share, prevent_thread_lock=True)
         except OSError as error:
             address = f"{config.host or '127.0.0.1'}:{config.port}"
             raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error

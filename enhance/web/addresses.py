@@ -31,7 +31,8 @@ class Addresses:
     """The addresses of images in these folders, whose names are part of the addresses."""
 
     def __init__(self, secret: str, folders: Mapping[str, Path]):
-        self._secret, self._folders = secret.encode(), folders
+        self._secret = secret.encode()
+        self._folders = folders
 
     def region_address(self, owner: Owner, kind: str, path: Path) -> str | None:
         """Return the address of regions of a `photo` or a `result`, relative to the page.

@@ -10,14 +10,14 @@ from ..analysis import Analysis
 from ..analysis.auto import LONG_SECONDS
 from ..enhancer import Enhancer, Faster
 from ..errors import EnhanceError, SettingsError
-from ..i18n import format_duration, name_of, translate
+from ..i18n import catalogue, format_duration, name_of, translate
 from ..images import SourceImage
 from ..output.formats import FORMATS, Encoding
 from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
 from ..presets import available_presets
 from ..scenes.dehaze import HAZY
 from ..settings import SIZE_FIELDS, Settings, network_scale
-from .params import API_DEFAULTS, Values, call_settings, page_message
+from .params import API_DEFAULTS, Values, call_settings
 
 _SIZE_ERRORS = ("size_large", "size_small")
 _SETTINGS_OF_ERRORS = {
@@ -48,7 +48,8 @@ class Advice:
 
 def tips(analysis: Analysis, settings: Settings, faster: Faster | None, language: str) -> list[Advice]:
     """Return the suggestions for haze and faces, and for the `faster` preset of a slow run."""
-    found, available = [], available_presets()
+    found = []
+    available = available_presets()
     for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
         if is_found and preset != settings.preset:
             label = translate(language, "use_instead", name=name_of(language, "preset", preset))
@@ -82,7 +83,8 @@ def size_solutions(
 
     The size is the nearest possible one. A print keeps its size or its resolution.
     """
-    possible, is_large = with_possible_size(settings, height, width), error.key == "size_large"
+    possible = with_possible_size(settings, height, width)
+    is_large = error.key == "size_large"
     if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
         label = "use_largest" if is_large else "use_size"
         yield translate(language, label, size=possible.describe_size(language)), possible
@@ -132,8 +134,29 @@ def _problem(error: SettingsError, asked: Values, image: SourceImage, language: 
         settings, _ = call_settings(asked)
         sized = size_solutions(language, error, settings, image.height, image.width)
         solutions = tuple(Solution(label, changed_size(settings, one)) for label, one in sized)
-        return Advice(page_message(language, error, settings), solutions)
-    return Advice(page_message(language, error), (_solution(error, asked, language),))
+        return Advice(_size_message(language, error, settings), solutions)
+    return Advice(_message(language, error), (_solution(error, asked, language),))
+
+
+def _size_message(language: str, error: SettingsError, settings: Settings) -> str:
+    """Return the message of an error of the size, with the nearest possible size."""
+    height = error.values["height"]
+    width = error.values["width"]
+    wanted = settings.describe_size(language)
+    bound = with_possible_size(settings, height, width).describe_size(language)
+    key = "too_large_here" if error.key == "size_large" else "too_small_here"
+    size = {"wanted": wanted[0].upper() + wanted[1:], "bound": bound}
+    return translate(language, key, **size, width=width, height=height)
+
+
+def _message(language: str, error: SettingsError) -> str:
+    """Return the message of an error, with the labels that the controls of the page have."""
+    values = error.values
+    if error.key in ("setting_range", "setting_whole"):
+        name = values["setting"]
+        label = f"size_{name}" if name in ("long_side", "megapixels") else name
+        values = values | {"setting": catalogue(language)[label]}
+    return translate(language, error.key, **values)
 
 
 def _solution(error: SettingsError, asked: Values, language: str) -> Solution:
@@ -154,7 +177,8 @@ def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
     """Return the number between two limits that is nearest to a value, or None if the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
-    low, high = float(limits["low"]), float(limits["high"])
+    low = float(limits["low"])
+    high = float(limits["high"])
     if low <= value <= high:
         return round(value)
     return high if value > high else low

@@ -72,7 +72,8 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
 
     The tools of a `local` server also accept paths, and return paths instead of addresses.
     """
-    instructions = _INSTRUCTIONS.format(*(_LOCAL if local else _REMOTE))
+    images, output = _LOCAL if local else _REMOTE
+    instructions = _INSTRUCTIONS.format(images, output)
     server: Server[Any, Any] = Server("Enhance", version=version(), instructions=instructions)
 
     @server.list_tools()
@@ -89,7 +90,8 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
 
         def progress(done: Any, desc: str = "", **_: Any) -> None:
             nonlocal latest
-            latest = (*(done if isinstance(done, tuple) else (done, None)), desc)
+            count, total = done if isinstance(done, tuple) else (done, None)
+            latest = count, total, desc
 
         async def report() -> None:
             if token is not None:
@@ -112,8 +114,10 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                         raise EnhanceError("upload_no_room")
                     given = {one: _convert(one, value, limit, local) for one, value in arguments.items()}
                 outputs = await _call(endpoint, given, report, request=request, progress=progress)
-                prefix = "" if local else f"{root_url(context.request, f'{API}/mcp')}{API}/file="
-                return _result(endpoint, outputs, lambda path: path if local else prefix + encode_file_path(path))
+                if local:
+                    return _result(endpoint, outputs, str)
+                prefix = f"{root_url(context.request, f'{API}/mcp')}{API}/file="
+                return _result(endpoint, outputs, lambda path: prefix + encode_file_path(path))
         except gr.Error as error:
             raise ValueError(unescape(str(error.message))) from error
 
@@ -131,7 +135,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
     services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))  # Local files can change between calls.
-    start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean), (0, services.views.kept.sweep))
+    start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean), (0, services.previews.kept.sweep))
     with gr.Blocks(analytics_enabled=False):
         add_endpoints(services)
     server = create_server(services, local=True)
@@ -178,7 +182,8 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
 def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
     properties = {one: parameter_schema(one) for one in endpoint.parameters if one not in endpoint.ignored}
     if local:
-        properties |= {"output": {"type": "string"}} if name == "enhance" else {}
+        if name == "enhance":
+            properties["output"] = {"type": "string"}
         for one in _PATHS.keys() & properties:
             properties[one]["description"] = _PATHS[one]
     return {
@@ -212,10 +217,12 @@ async def _call(
 
 def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str], str]) -> types.CallToolResult:
     """Return files as addresses, and small PNG files as images too."""
-    content, structured = [], {}
+    content = []
+    structured = {}
     for (label, is_file), value in zip(endpoint.outputs.items(), outputs, strict=True):
         if is_file and value:
-            path, value = Path(value), address(value)
+            path = Path(value)
+            value = address(value)
             if path.suffix == ".png" and path.stat().st_size <= _MAX_IMAGE_BYTES:
                 image = b64encode(path.read_bytes()).decode()
                 content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
@@ -248,7 +255,8 @@ def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:
 
 def _image_path(value: object, local: bool) -> str:
     """Return the file of a data: URL, of an upload's address, or of a `local` path. Raises EnhanceError."""
-    root, text = Path(os.environ["GRADIO_TEMP_DIR"]).resolve(), value if isinstance(value, str) else ""
+    root = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
+    text = value if isinstance(value, str) else ""
     try:
         if text.startswith("data:"):
             return str(_save_data_url(root / secrets.token_hex(32), *text.removeprefix("data:").split(",", 1)))

@@ -6,8 +6,8 @@ No endpoint accepts a path of the server: images are uploads.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import asdict, fields, replace
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,23 @@ import gradio as gr
 from anyio import CapacityLimiter
 from gradio.components import Component
 
-from ..batch import Item, with_own_size, with_size
+from ..batch import Item, with_nearest_size, with_size
 from ..comparison import Cell, Comparison
 from ..enhancer import Status
 from ..errors import PictureError
 from ..i18n import strip_direction_marks
-from ..info import Result
 from ..output.formats import Encoding
 from ..output.resample import with_possible_size
 from ..output.thumbnails import icc_for_screen, save_png
 from ..presets import PresetInfo
 from ..preview import Preview
 from ..settings import SIZES
-from ..store import report_name, result_name
+from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
 from .jobs import JOB_EVENTS, Job, follow
-from .kept_previews import View
 from .metrics import start_cleaning
-from .named_jobs import REPORT_SECONDS, cancel_file, cancel_named, export_of, report_jobs, run_named
+from .named_jobs import REPORT_SECONDS, cancel_named, export_of, report_jobs, run_named
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
@@ -41,7 +39,7 @@ from .params import (
     API_RECTANGLE,
     API_REGION,
     API_SETTINGS,
-    ENCODING_CONTROLS,
+    ENCODING_PARAMETERS,
     FIRST_SETTINGS,
     call_encoding,
     call_file,
@@ -52,16 +50,14 @@ from .params import (
     parameter_schema,
 )
 from .plan import Plan
-from .preview import window_of
-from .processing import BatchJob, batch_info, compare, enhance, without_path
+from .preview import View, window_of
+from .processing import BatchJob, batch_info, compare, enhance_once, without_path
 from .recent import describe_runs, forget
 from .services import Services
 
 Outputs = Iterator[Any]
 _POLL_SECONDS = 0.2
 """Gradio ends a call whose client has left when the call yields."""
-_IGNORED = tuple(field.name for field in fields(Encoding))
-"""The parameters of the output file, which earlier clients also send for a preview."""
 _THREADS = 60
 """Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
 _PROGRESS = gr.Progress()
@@ -97,7 +93,8 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
-            source, path = self._upload(image), Path(output) if output else None
+            source = self._upload(image)
+            path = Path(output) if output else None
             if given["job"]:
                 files = [(source, source.name)]
                 yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=False)
@@ -106,16 +103,7 @@ class Endpoints:
                 # Only a local agent has an output. The run below finds the stored result.
             if path is not None:
                 encoding = replace(encoding, format=Encoding.of_file(path).format)
-            with ExitStack() as hold:
-
-                def work(job: Job[Result]) -> Result:
-                    return enhance(services, source, settings, job, output=path, encoding=encoding, hold=hold)
-
-                job = services.start(request, "run", work, source)
-                result = yield from follow(job, request, progress)
-                name = result_name(result.info, encoding.file_format.ending)
-                file = path or services.downloads.link(result.path, name)
-            yield str(file), without_path(services.owners.remember(owner_of(request), result.info, encoding))
+            yield from enhance_once(services, request, source, source.name, settings, encoding, progress, path)
 
     @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS)
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
@@ -130,8 +118,10 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, (settings, _) = self._upload(image), call_settings(given)
-            rectangle, region = call_rectangle(given), call_region(given)
+            source = self._upload(image)
+            settings, _ = call_settings(given)
+            rectangle = call_rectangle(given)
+            region = call_region(given)
             quick: list[Any] = []
 
             def work(job: Job[Any]) -> Any:
@@ -143,7 +133,7 @@ class Endpoints:
                     return self._previewed(services.previews.run(decoded, wanted, **region, ticket=job.ticket))
                 outputs = None
                 view = View(owner_of(request), decoded, rectangle, wanted)
-                for preview, is_quick in services.views.steps(view, job.ticket):
+                for preview, is_quick in services.previews.steps(view, job.ticket):
                     outputs = self._previewed(preview, **_facts_of_rectangle(preview, is_quick=is_quick))
                     if is_quick:
                         quick.append(outputs)
@@ -165,8 +155,10 @@ class Endpoints:
 
     def _previewed(self, preview: Preview, **facts: Any) -> tuple[str, str, dict[str, Any]]:
         """Return the outputs of a preview, with these `facts` in its info."""
-        new_path, info = self._services.downloads.new_path, preview.info
-        icc, stem = icc_for_screen(preview.region.image), strip_direction_marks(Path(info["input"]["name"]).stem)
+        new_path = self._services.downloads.new_path
+        info = preview.info
+        icc = icc_for_screen(preview.region.image)
+        stem = strip_direction_marks(Path(info["input"]["name"]).stem)
         before = save_png(preview.before, new_path(f"{stem}-before.png"), icc)
         after = save_png(preview.after, new_path(f"{stem}-after.png"), icc)
         return str(before), str(after), {**info, **facts}
@@ -182,7 +174,8 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, region = self._upload(image), call_region(given)
+            source = self._upload(image)
+            region = call_region(given)
 
             def visible(cell: Cell) -> Cell:
                 return replace(cell, error=cell.error and services.visible_error(request, cell.error))
@@ -223,7 +216,7 @@ class Endpoints:
             if given["largest"]:
                 limits = services.limits
                 items = [with_size(item, limits.pixels, limits.bytes) for item in items]
-                items = [with_own_size(item, settings, is_flexible=True) for item in items]
+                items = [with_nearest_size(item, settings) for item in items]
             language = language_of(request)
             with services.enter(owner_of(request).caller, "batch") as ticket:
                 job = BatchJob(services, request, items, settings, language, ticket, encoding)
@@ -233,7 +226,8 @@ class Endpoints:
                 for item in packed.batch.items
                 if item.info
             }
-            yield str(packed.archive) if packed.archive else None, batch_info(packed, infos, language)
+            archive = packed.archive and str(packed.archive)
+            yield archive, batch_info(packed, infos, language)
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
@@ -245,7 +239,8 @@ class Endpoints:
         use instead if the run takes more than two minutes, or null. If a setting is not possible, `problem` has the
         reason and possible values, and the other values describe the run with its first solution. Nothing is enhanced.
         """
-        services, planner = self._services, self._services.planner
+        services = self._services
+        planner = self._services.planner
         with services.errors_as_messages(request):
             known = owner_of(request), self._upload(image), given, language_of(request)
             early: list[Plan] = []
@@ -263,7 +258,8 @@ class Endpoints:
     def report(self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS) -> Outputs:
         """Return the PDF report of a finished run, for the file that the run returned. It can be cancelled."""
         services = self._services
-        enhancer, language = services.enhancer, language_of(request)
+        enhancer = services.enhancer
+        language = language_of(request)
         with services.errors_as_messages(request):
             task, visible, encoding = services.owners.check(owner_of(request), task_id)
 
@@ -279,10 +275,8 @@ class Endpoints:
         A job that does not exist yet is cancelled if a call starts it within an hour. A job that has ended does not
         change. With `file`, only this file of a batch is cancelled, and `state` is the state of the file.
         """
-        services, owner = self._services, owner_of(request)
-        with services.errors_as_messages(request):
-            number = call_file(file)
-            return cancel_named(services, owner, job) if number is None else cancel_file(services, owner, job, number)
+        with self._services.errors_as_messages(request):
+            return cancel_named(self._services, owner_of(request), job, call_file(file))
 
     @gradio_changes.name_parameters(("id",), API_DEFAULTS)
     def runs(self, request: gr.Request, **given: Any) -> list[dict[str, Any]]:
@@ -296,7 +290,7 @@ class Endpoints:
         with self._services.errors_as_messages(request):
             return describe_runs(self._services, owner_of(request), language_of(request), given["id"])
 
-    @gradio_changes.name_parameters(("id", *ENCODING_CONTROLS), API_DEFAULTS)
+    @gradio_changes.name_parameters(("id", *ENCODING_PARAMETERS), API_DEFAULTS)
     def export(self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any) -> Outputs:
         """Export one of your recent results. Returns the file and `info`, as the call that created it does.
 
@@ -332,11 +326,13 @@ def add_endpoints(services: Services) -> None:
         settings = (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest")
         names = ("image", "images", *settings, "task_id", "job", "file", "id")
         inputs = {name: _input(name) for name in names}
-        ignored = {name: _input(name, is_ignored=True) for name in _IGNORED}
+        ignored = {name: _input(name, is_ignored=True) for name in ENCODING_PARAMETERS}
         result, before, after, archive, pdf = (
             gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")
         )
-        info, answer, button = gr.JSON(label="info"), gr.JSON(label="answer"), gr.Button()
+        info = gr.JSON(label="info")
+        answer = gr.JSON(label="answer")
+        button = gr.Button()
 
     def add(
         name: str, parameters: tuple[str, ...], later: tuple[str, ...], outputs: list[Component], **options: Any
@@ -344,13 +340,23 @@ def add_endpoints(services: Services) -> None:
         """Add an endpoint. Earlier clients do not send the `later` parameters."""
         without = ignored if name == "preview" else {}
         named: Any = {one: (inputs | without)[one] for one in (*parameters, *later)}
-        function, limit = getattr(endpoints, name), options.get("concurrency_limit") or _THREADS
+        function = getattr(endpoints, name)
+        limit = options.get("concurrency_limit") or _THREADS
         button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
         files = {str(getattr(one, "label", "")): isinstance(one, gr.File) for one in outputs}
-        limiter, least = CapacityLimiter(limit), len(parameters)
-        services.endpoints[name] = Endpoint(function, tuple(named), files, limiter, least, tuple(without))
+        is_queued = options.get("queue", True)
+        services.endpoints[name] = Endpoint(
+            function,
+            tuple(named),
+            files,
+            CapacityLimiter(limit),
+            is_queued,
+            len(parameters),
+            tuple(without),
+        )
 
-    first, later = FIRST_SETTINGS, API_SETTINGS[len(FIRST_SETTINGS) :]
+    first = FIRST_SETTINGS
+    later = API_SETTINGS[len(FIRST_SETTINGS) :]
     add("enhance", ("image", *first), (*later, "job"), [result, info], **JOB_EVENTS)
     rectangle = (*later, *API_RECTANGLE, "largest")
     add("preview", ("image", *API_REGION, *first), rectangle, [before, after, info], **JOB_EVENTS)
@@ -362,7 +368,7 @@ def add_endpoints(services: Services) -> None:
     add("report", ("task_id",), (), [pdf], concurrency_limit=1)
     add("cancel", ("job",), ("file",), [answer], queue=False)
     add("runs", (), ("id",), [answer], queue=False)
-    add("export", ("id",), ENCODING_CONTROLS, [result, info], **JOB_EVENTS)
+    add("export", ("id",), ENCODING_PARAMETERS, [result, info], **JOB_EVENTS)
     add("forget", ("id",), (), [answer], queue=False)
     start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
 
@@ -374,7 +380,8 @@ def _input(name: str, *, is_ignored: bool = False) -> Component:
         schema["deprecated"] = True
     description = {"additional_description": schema["description"]}
     if name in ("image", "images"):
-        file = gr.File(label=name, file_count="single" if name == "image" else "multiple")
+        count = "single" if name == "image" else "multiple"
+        file = gr.File(label=name, file_count=count)
         schema = file.api_info()
         gradio_changes.accept_any_file_value(file)
         component: Component = file
@@ -388,6 +395,7 @@ def _input(name: str, *, is_ignored: bool = False) -> Component:
 
 def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
     """Return the facts of the preview of a rectangle. A quick one lacks the signature of the requested run."""
-    window, _ = window_of(preview)
-    facts = {"quick": is_quick, "window": asdict(window)}
-    return facts | {"signature": None} if is_quick else facts
+    facts: dict[str, Any] = {"quick": is_quick, "window": asdict(window_of(preview))}
+    if is_quick:
+        facts["signature"] = None
+    return facts

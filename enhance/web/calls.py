@@ -18,6 +18,8 @@ from . import gradio_changes
 from .params import API_DEFAULTS
 
 API = "/gradio_api"
+_CALL_ROUTES = ("call", "call/v2", "run", "api")
+"""The routes of Gradio that call an endpoint by its name."""
 HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
 _REQUIRED = ("image", "images", "task_id")
@@ -82,15 +84,18 @@ def status_of(error: EnhanceError) -> int:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint. `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of agents.
+    """An endpoint.
 
-    Earlier clients send only the first `least` parameters. Those in `ignored` are accepted, but not documented.
+    `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of agents.
+    Calls wait in Gradio's queue if it `is_queued`. Earlier clients send only the first `least`
+    parameters. Those in `ignored` are accepted, but not documented.
     """
 
     function: Callable[..., Any]
     parameters: tuple[str, ...]
     outputs: Mapping[str, bool]
     limiter: CapacityLimiter
+    is_queued: bool
     least: int
     ignored: tuple[str, ...] = ()
 
@@ -98,32 +103,52 @@ class Endpoint:
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
     """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
 
-    `endpoints` belong to the app. The list of values of an earlier client is completed with defaults.
+    `endpoints` belong to the app. The list of values of an earlier client is completed with
+    defaults.
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
-    if route in ("call", "call/v2", "run", "api"):
-        check_endpoint(name, endpoints)
-    elif (route, name) != ("queue", "join"):
+    is_joined = (route, name) == ("queue", "join")
+    if not is_joined and route not in _CALL_ROUTES:
         return
+    if not is_joined:
+        check_endpoint(name, endpoints)
     if not isinstance(given, dict):
         raise EnhanceError("api_no_object")
-    if route == "call/v2":
+    if is_joined:
+        name = _joined_endpoint(scope, endpoints, given)
+    elif route == "call/v2":
         check_parameters(name, endpoints[name].parameters, given)
         return
-    session = given.get("session_hash")
-    if route == "queue" and not (session and isinstance(session, str)):
-        raise EnhanceError("api_malformed")
-    data, function = given.get("data"), _function_of(scope, route, name, given)
+    else:
+        given.pop("fn_index", None)  # Gradio would prefer it to the name.
+    data = given.get("data")
+    endpoint = endpoints[name]
     if not isinstance(data, list):
         raise EnhanceError("api_no_data")
-    if route in ("run", "api") and function.queue:
+    if route in ("run", "api") and endpoint.is_queued:
         raise UnknownEndpointError("api_queued", name=name)
-    endpoint = endpoints.get(function.api_name)
-    if endpoint is not None and len(data) >= endpoint.least:
+    if len(data) >= endpoint.least:
         data.extend(API_DEFAULTS.get(name) for name in endpoint.parameters[len(data) :])
-    if len(data) < len(function.inputs) or (route != "queue" and len(data) > len(function.inputs)):
-        counts = {"count": len(function.inputs), "given": len(data)}
-        raise EnhanceError("api_value_count", name=function.api_name or "/queue/join", **counts)
+    count = len(endpoint.parameters)
+    if len(data) < count or (len(data) > count and not is_joined):
+        raise EnhanceError("api_value_count", name=name, count=count, given=len(data))
+
+
+def _joined_endpoint(scope: Scope, endpoints: Mapping[str, Endpoint], given: Mapping[str, Any]) -> str:
+    """Return the endpoint of a call by the queue, which other functions of the app do not accept.
+
+    Raises EnhanceError.
+    """
+    session = given.get("session_hash")
+    if not (session and isinstance(session, str)):
+        raise EnhanceError("api_malformed")
+    index = given.get("fn_index")
+    name = ""
+    if isinstance(index, int):
+        name = gradio_changes.names_of_functions(scope).get(index, "")
+    if name not in endpoints:
+        raise UnknownEndpointError("api_unknown_function", index=_quote(index))
+    return name
 
 
 def check_event(scope: Scope, path: str) -> None:
@@ -131,17 +156,6 @@ def check_event(scope: Scope, path: str) -> None:
     route, _, event = path.removeprefix(f"{API}/").rpartition("/")
     if route.startswith("call/") and not gradio_changes.has_event(scope, event):
         raise UnknownEndpointError("api_unknown_event", event=_quote(event))
-
-
-def _function_of(scope: Scope, route: str, name: str, given: Mapping[str, Any]) -> Any:
-    """Return the function that Gradio would run. `fn_index` has priority over the name, except at /call/."""
-    functions = gradio_changes.functions_of(scope)
-    index = None if route == "call" else given.get("fn_index")
-    if index is None and route != "queue":
-        return next(one for one in functions.values() if one.api_name == name)
-    if not isinstance(index, int) or index not in functions:
-        raise UnknownEndpointError("api_unknown_function", index=_quote(index))
-    return functions[index]
 
 
 def check_endpoint(name: str, known: Collection[str]) -> None:

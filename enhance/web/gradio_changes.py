@@ -1,7 +1,4 @@
-"""Every private part of Gradio 6.31 that this app changes or reads. Each docstring states what breaks without it.
-
-`gradio_changes.js` has the changes to Gradio's front end.
-"""
+"""Every private part of Gradio 6.31 that this app changes or reads. Each docstring states what breaks without it."""
 
 from __future__ import annotations
 
@@ -56,25 +53,15 @@ def change_gradio() -> None:
     # up the inodes of the disk.
     gr.File.preprocess = _file_paths
     route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
-    # A response can remove a scale from the choices while the page still sends it. Without this, Gradio rejects the
-    # request with an English sentence about choices. `Settings` checks the value.
-    gr.Radio.preprocess = _radio_value
-    # Gradio's front end takes its language from `navigator.language` only, and adds `head` scripts after it has done
-    # so. Without this, `?lang=` has no effect.
-    _PAGES.loader = FunctionLoader(_template_with_language)
-    # Gradio's page applies differences to updates that it has not shown yet. Without this, it loses an update if the
-    # next one of the same event does not have it.
-    gradio.utils.diff = _replacement
+    # Gradio's own `head=` is part of the configuration, which the page adds after it has started. Without this, the
+    # scripts of the page run too late, and the language and the theme of the link have no effect.
+    _PAGES.loader = FunctionLoader(_template_with_head)
     # On a Space, Gradio starts a thread that reloads changed code with the package `spaces`, which is not installed.
     # Without this, each start logs an error.
     gradio.http_server.watchfn_spaces = lambda _: None  # type: ignore[attr-defined]
     # Gradio copies the properties of all components for each session. Only deep links use them, and these are closed.
     # Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call is a session.
     SessionState.config_values = property(lambda _: defaultdict(dict), lambda *_: None)  # type: ignore[assignment]
-
-
-def _replacement(old: Any, new: Any) -> list[tuple[str, list[Any], Any]]:
-    return [] if old == new else [("replace", [], new)]
 
 
 def _without_foreign_origins(app: ASGIApp, **_: Any) -> ASGIApp:
@@ -89,29 +76,20 @@ async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:
 def _file_paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
     if payload is None:
         return None
-    paths = [file.path for file in payload] if isinstance(payload, ListFiles) else [payload.path]
-    return paths[0] if self.file_count == "single" else paths
+    files = [*payload] if isinstance(payload, ListFiles) else [payload]
+    if self.file_count == "single":
+        return files[0].path
+    return [file.path for file in files]
 
 
-def _radio_value(self: gr.Radio, payload: Any, checked: Any = gr.Radio.preprocess) -> Any:
-    return payload if self.elem_id == "scale" and isinstance(payload, int | float) else checked(self, payload)
-
-
-def _template_with_language(name: str) -> str:
-    """Return a template of Gradio with language.js as the first script of the page."""
-    script = Path(__file__).with_name("language.js").read_text("utf-8")
+def _template_with_head(name: str) -> str:
     template = _GRADIO_LOADER.get_source(_PAGES, name)[0]
-    if "page_head" in _PAGES.globals:
-        return template.replace("<head>", "<head>{{ page_head(request, config) | safe }}", 1)
-    return template.replace("<head>", f"<head><script>{{% raw %}}\n{script}{{% endraw %}}</script>", 1)
+    head = "{% if page_head is defined %}{{ page_head(request, config) | safe }}{% endif %}"
+    return template.replace("<head>", f"<head>{head}", 1)
 
 
 def add_page_head(of_page: Callable[[Scope], str], of_others: Callable[[], str]) -> None:
-    """Add tags to the head of the page, and others to that of the login and of the documentation.
-
-    Gradio's own `head=` is part of the configuration, which the page adds after it has started. Without this, the
-    scripts of the page run too late.
-    """
+    """Set the first tags in the head of the page, and those of the login and of the documentation."""
 
     def page_head(request: Request, config: Mapping[str, Any]) -> str:
         is_other = config.get("auth_required") or config.get("current_page")
@@ -145,7 +123,8 @@ class UploadParser(route_utils.GradioMultiPartParser):
     """
 
     max_upload_files = Limits.files
-    file_field, max_text_fields = "files", 0
+    file_field = "files"
+    max_text_fields = 0
     _has_ended = False
 
     def __init__(self, *given: Any, **options: Any):
@@ -184,7 +163,8 @@ class FormParser(UploadParser):
     """The same parser for a form with the file `image` and short text fields. Files are in the folder of uploads."""
 
     max_upload_files = 1
-    file_field, max_text_fields = "image", 40
+    file_field = "image"
+    max_text_fields = 40
 
     def __init__(self, *given: Any, **options: Any):
         super().__init__(*given, upload_dir=os.environ["GRADIO_TEMP_DIR"], **options)
@@ -198,18 +178,6 @@ class FormParser(UploadParser):
 def use_server_class(server: type) -> None:
     """Launch apps with this subclass of Gradio's server. Without it, uvicorn has no limits for connections."""
     gradio.http_server.Server = server  # type: ignore[misc]
-
-
-def show_hidden_progress_on(demo: gr.Blocks, component: Any) -> None:
-    """Assign hidden progress to one component. Without it, each step redraws every output of the event."""
-    for event in demo.fns.values():
-        if event.show_progress == "hidden":
-            event.show_progress_on = [component]
-
-
-def component_id(component: Any) -> int:
-    """Return the id of a component. Without it, the page's script cannot distinguish the responses of events."""
-    return component._id
 
 
 def current_event() -> str | None:
@@ -228,15 +196,18 @@ def blocks_of(scope: Scope) -> gr.Blocks | None:
     return getattr(scope.get("app"), "blocks", None)
 
 
-def functions_of(scope: Scope) -> Mapping[int, Any]:
-    """Return the functions of an app by index. Without them, malformed calls end in status 500."""
-    return getattr(blocks_of(scope), "fns", {})
+def names_of_functions(scope: Scope) -> dict[int, str]:
+    """Return the names of the functions of an app by index. Without them, private functions could be called."""
+    functions = getattr(blocks_of(scope), "fns", {})
+    return {index: str(function.api_name or "") for index, function in functions.items()}
 
 
 def has_event(scope: Scope, event: str) -> bool:
     """Return whether an event has no response yet. Without it, Gradio fails or waits after the start of a response."""
     blocks = blocks_of(scope)
-    return any(event in events for events in blocks._queue.pending_event_ids_session.values()) if blocks else False
+    if blocks is None:
+        return False
+    return any(event in events for events in blocks._queue.pending_event_ids_session.values())
 
 
 def without_other_ranges(scope: Scope) -> Scope:
@@ -269,7 +240,8 @@ def has_login(scope: Scope) -> bool:
 
 def user_of(scope: Scope) -> str | None:
     """Return the name of the user whose cookie the request has. Without it, uploads and metrics are public."""
-    app, cookies = scope["app"], Request(scope).cookies
+    app = scope["app"]
+    cookies = Request(scope).cookies
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
     return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
 
@@ -284,7 +256,8 @@ def as_user(scope: Scope, user: str) -> Scope:
 
     Gradio checks the cookie at each route if the app has a login, and names the user of a job by it.
     """
-    app, token = scope["app"], blake2b(user.encode(), key=_SECRET).hexdigest()
+    app = scope["app"]
+    token = blake2b(user.encode(), key=_SECRET).hexdigest()
     app.tokens[token] = user
     cookie = f"access-token-unsecure-{app.cookie_id}={token}".encode()
     others = [(name, value) for name, value in scope["headers"] if name != b"cookie"]

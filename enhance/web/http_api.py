@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import secrets
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import anyio
 import gradio as gr
+from anyio import CapacityLimiter
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -24,20 +24,18 @@ from starlette.routing import Route
 from ..config import Limits
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, translate
-from ..info import Result
 from ..output.formats import FORMATS, Encoding
-from ..settings import Settings
-from ..store import result_name
+from ..settings import AUTO, Settings
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
-from .jobs import Job, listening
+from .jobs import listening
 from .named_jobs import Outputs, run_named
-from .owners import owner_of
 from .params import API_SETTINGS, call_settings, parameter_schema
-from .processing import enhance, without_path
+from .processing import enhance_once, without_path
 from .services import services_of
 
-_POLL_SECONDS = 0.1
+_RUNS = CapacityLimiter(1000)
+"""Each run has a thread of its own. The app's own queue limits their number."""
 _BINARY = {"type": "string", "format": "binary"}
 _LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
 _ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "detail")}}
@@ -53,49 +51,39 @@ async def enhance_form(request: Request) -> Response:
     services = services_of(request.scope)
     client = client_request(request, secrets.token_hex(16))  # Without a login, each request is a session of its own.
     try:
-        with ExitStack() as hold:
-            source, name, settings, encoding, job_name = await _read_form(request, services.limits)
-            if job_name:
-                steps = run_named(services, client, job_name, [(source, name)], settings, encoding, is_batch=False)
-                outputs = await _last_step(request, client, steps)
-                if outputs is None:
-                    return Response(status_code=499)
-                return _response(request, Path(outputs[0]), outputs[1], encoding.media_type)
-
-            def work(job: Job[Result]) -> Result:
-                return enhance(services, source, settings, job, encoding=encoding, hold=hold, name=name)
-
-            with closing(services.start(client, "run", work, source)) as job:
-                while not job.is_over:
-                    if await request.is_disconnected():
-                        return Response(status_code=499)
-                    await anyio.sleep(_POLL_SECONDS)
-                result = job.result()
-            title = result_name(result.info, encoding.file_format.ending, name)
-            file = services.downloads.link(result.path, title)
-        info = services.owners.remember(owner_of(client), result.info, encoding)
-        return _response(request, file, info, encoding.media_type)
+        source, name, settings, encoding, job = await _read_form(request, services.limits)
+        if job:
+            sources = [(source, name)]
+            steps = run_named(services, client, job, sources, settings, encoding, is_batch=False)
+        else:
+            steps = enhance_once(services, client, source, name, settings, encoding)
+        outputs = await _last_step(request, client, steps)
+        if outputs is None:
+            return Response(status_code=499)
+        return _response(request, Path(outputs[0]), outputs[1], encoding.media_type)
     except EnhanceError as error:
         raise services.visible_error(client, error) from error
 
 
 async def _last_step(request: Request, client: gr.Request, steps: Generator[Outputs, None, None]) -> Outputs | None:
-    """Return the outputs of a job with a name, or None if its client disconnects."""
+    """Return the outputs of a job, which ends early if it has no name, or None if its client disconnects."""
+    run = partial(anyio.to_thread.run_sync, limiter=_RUNS)
     outputs = None
     try:
         with listening(client.session_hash or ""):
-            while (step := await anyio.to_thread.run_sync(next, steps, None)) is not None:
+            while (step := await run(next, steps, None)) is not None:
                 if await request.is_disconnected():
                     return None
                 outputs = step
     finally:
-        await anyio.to_thread.run_sync(steps.close)
+        await run(steps.close)
     return outputs
 
 
 async def send_result(request: Request) -> Response:
     """Respond with a result whose address an earlier response contained. Raises HTTPException."""
-    folder, name = request.path_params["folder"], request.path_params["name"]
+    folder = request.path_params["folder"]
+    name = request.path_params["name"]
     path = services_of(request.scope).downloads.path("results") / folder / Path(name).name
     if not _FOLDER.fullmatch(folder) or not path.is_file():
         raise HTTPException(404)
@@ -143,19 +131,22 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
         form = await FormParser(request.headers, request.stream(), max_file_size=limits.bytes).parse()  # type: ignore[arg-type]
     except (MultiPartException, KeyError) as error:
         raise EnhanceError("form_malformed") from error
-    upload, given = form.get("image"), {name: value for name, value in form.items() if isinstance(value, str)}
+    upload = form.get("image")
+    given = {name: value for name, value in form.items() if isinstance(value, str)}
     if upload is None or isinstance(upload, str):
         raise PictureError("form_no_image")
     check_parameters(HTTP_API, ("image", *API_SETTINGS, "job"), {"image": upload, **given})
-    values = {name: _parse(name, given[name]) if given.get(name) else None for name in API_SETTINGS}
-    settings, encoding = call_settings({**values, "preset": values["preset"] or "auto"})
+    values = {name: _parse(name, given.get(name, "")) for name in API_SETTINGS}
+    settings, encoding = call_settings({**values, "preset": values["preset"] or AUTO})
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
     name = strip_invalid_filename_characters(Path(upload.filename or "image").name)
     return Path(str(upload.file.name)), name, settings, encoding, given.get("job", "")
 
 
 def _parse(name: str, text: str) -> Any:
-    """Return the value of a form field. Raises SettingsError."""
+    """Return the value of a form field, None if it is empty. Raises SettingsError."""
+    if not text:
+        return None
     kind = parameter_schema(name)["type"]
     if kind == "string":
         return text
@@ -165,7 +156,9 @@ def _parse(name: str, text: str) -> Any:
         number = float(text)
     except ValueError as error:
         raise SettingsError("form_value", name=name, value=text, type=kind) from error
-    return int(number) if kind == "integer" and math.isfinite(number) and number == int(number) else number
+    if kind == "integer" and number.is_integer():
+        return int(number)
+    return number
 
 
 def _response(request: Request, file: Path, info: Mapping[str, Any], media_type: str) -> Response:

@@ -15,30 +15,26 @@ from typing import Any, Generic, Literal, TypeVar
 import gradio as gr
 
 from ..errors import EnhanceError
-from ..i18n import format_duration, translate
 from ..scheduler import Scheduler, Ticket
 from .gradio_changes import current_event
 
 T = TypeVar("T")
-_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 1.0
+_POLL_SECONDS = 0.1
+_LONGEST_POLL_SECONDS = 1.0
 """Every poll is an event for the client, so long jobs are polled less often."""
 JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
-"""Jobs of the page and of the API wait in the app's own queue."""
+"""Jobs wait in the app's own queue."""
 UNREAD_SECONDS = 2.0
 """How long a call continues while no client reads its events."""
 
 
 @dataclass(frozen=True)
 class RunState:
-    """The progress of a run: finished rows, all rows, and the expected seconds left.
-
-    `is_writing` is true when the network has finished. `ahead` is the number of jobs ahead in the queue.
-    """
+    """The progress of a run: finished rows, all rows, the expected seconds left, and the jobs ahead in the queue."""
 
     done: int = 0
     total: int = 0
     seconds_left: float | None = None
-    is_writing: bool = False
     ahead: int = 0
 
 
@@ -49,7 +45,9 @@ class Job(Generic[T]):
     """
 
     def __init__(self, scheduler: Scheduler, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
-        self.scheduler, self.ticket, self._sources = scheduler, ticket, sources
+        self.scheduler = scheduler
+        self.ticket = ticket
+        self._sources = sources
         self.cancelled_by: Literal["", "user", "absence"] = ""
         """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
@@ -75,18 +73,13 @@ class Job(Generic[T]):
         ahead = self.scheduler.ahead(self.ticket)
         return RunState(ahead=ahead) if ahead else self._state
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the job has ended."""
-        return self._future.done()
-
     def inputs(self) -> Iterable[Path]:
         """Return the input files of the job, which are not deleted before its end."""
         return self._sources
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         """Set the progress, as `Enhancer.run` reports it."""
-        self._state = RunState(done, total, seconds_left, is_writing=done >= total)
+        self._state = RunState(done, total, seconds_left)
 
     def send(self, progress: gr.Progress) -> None:
         """Send the progress to a client of the API."""
@@ -147,21 +140,6 @@ def listening(name: str) -> Iterator[None]:
         _streams[name] -= 1
         if not _streams[name]:
             del _streams[name]
-
-
-def progress_text(language: str, state: RunState) -> tuple[str, float | None]:
-    """Return the progress of a run as text and as a share of 1, which is None while it is unknown."""
-    if state.ahead:
-        return translate(language, "waiting_place", ahead=state.ahead), None
-    if state.total == 0:
-        return translate(language, "starting"), None
-    if state.is_writing:
-        return translate(language, "writing"), 1.0
-    share = state.done / state.total
-    texts = [translate(language, "share_done", percent=int(100 * share))]
-    if state.seconds_left is not None:
-        texts.append(translate(language, "left", time=format_duration(language, state.seconds_left)))
-    return " · ".join(texts), share
 
 
 class EventReader:

@@ -1,4 +1,4 @@
-"""Previews of the rectangle that a client shows, and the cached network outputs for its next preview.
+"""A cache of the network outputs of previews.
 
 Most requests differ from the previous one only in the value of a slider, so the network does not have to run again.
 """
@@ -8,24 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from ..enhancer import Enhancer
-from ..errors import SettingsError
-from ..images import Box, SourceImage
-from ..info import AutoInfo, InputInfo, PreviewInfo
-from ..output.resample import Cut, result_size
-from ..presets import with_installed_models
+from ..images import Box
 from ..preview import Preview
-from ..scheduler import Ticket
-from ..settings import Settings
 from .owners import Owner
-from .preview import Previews
 
-_SCREEN_PIXELS = 4_000_000
-"""The largest preview without a network, in pixels of the photo. A larger area is shown at a lower resolution."""
 _REGIONS = 2
 """The number of rectangles that are cached for an owner, each with the outputs of all its networks."""
 
@@ -56,7 +44,8 @@ class KeptPreviews:
     """
 
     def __init__(self, max_bytes: int = 256_000_000, seconds: float = 300):
-        self._max_bytes, self._seconds = max_bytes, seconds
+        self._max_bytes = max_bytes
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, tuple[Preview, float]] = OrderedDict()  # with the time of the last use
 
@@ -105,107 +94,3 @@ class KeptPreviews:
 
     def _bytes(self) -> int:
         return sum(preview.region.nbytes for preview, _ in self._entries.values())
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A rectangle of a photo that a client shows, and the settings that the client has requested."""
-
-    owner: Owner
-    image: SourceImage
-    rectangle: Box
-    settings: Settings
-
-    def key(self, network: str) -> Key:
-        """Return the key of an output with this `network_key`."""
-        return Key(self.owner, self.image.sha256, self.rectangle, network)
-
-
-class ViewPreviews:
-    """Creates the previews of views."""
-
-    def __init__(self, enhancer: Enhancer, previews: Previews):
-        self._enhancer, self._previews = enhancer, previews
-        self.kept = KeptPreviews()
-
-    def steps(self, view: View, ticket: Ticket) -> Iterator[tuple[Preview, bool]]:
-        """Yield the preview, after a quick one if the network is slow, each with whether it is a quick one.
-
-        Raises EnhanceError, also if the rectangle is outside the photo.
-        """
-        image, view = view.image, replace(view, rectangle=part_inside(view.rectangle, view.image))
-        if (adjusted := self._adjusted(view)) is not None:
-            yield adjusted, False
-            return
-        resolved, auto = self._enhancer.resolve(image, view.settings)
-        settings = with_installed_models(resolved)
-        if _is_reduction(image, settings):
-            yield self._reduction(view, settings, auto, ticket), False
-            return
-        box = self._previews.region(image, view.rectangle, settings)
-        if quick := self._previews.quick_settings(image, settings, box):
-            quick_box = self._previews.region(image, view.rectangle, quick)
-            yield self._previews.run(image, quick, box=quick_box, ticket=ticket), True
-        preview = self._previews.run(image, view.settings, box=box, ticket=ticket)
-        self.kept.keep(view.key(preview.region.network_key), preview)
-        yield preview, False
-
-    def _reduction(self, view: View, settings: Settings, auto: AutoInfo | None, ticket: Ticket) -> Preview:
-        """Return the preview of a whole rectangle without a network.
-
-        For a large rectangle, it is the preview of the photo averaged down, which a screen shows in the same way.
-        """
-        image, rectangle = view.image, view.rectangle
-        step = 1
-        while rectangle.width * rectangle.height > _SCREEN_PIXELS * step * step:
-            step *= 2
-        if step == 1:
-            return self._previews.run(image, view.settings, box=rectangle, ticket=ticket)
-        rectangle = rectangle.align_to_grid(step, image.width, image.height)
-        size = max(result_size(settings, image.height, image.width))
-        small = settings.changed(long_side=max(1, size // step), reduce=max(1, settings.reduce // step))
-        preview = self._previews.run(image.downscale(step), small, box=rectangle.downscale(step), ticket=ticket)
-        whole = Cut.whole(image.height, image.width)
-        request = self._enhancer.request(image, settings)
-        facts = {
-            **(request.facts() if request else {}),
-            "auto": auto,
-            "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
-            "preview": asdict(rectangle),
-        }
-        region = replace(preview.region, box=rectangle, cut=whole)
-        return replace(preview, region=region, info=cast(PreviewInfo, {**preview.info, **facts}))
-
-    def _adjusted(self, view: View) -> Preview | None:
-        """Return the preview without running the network, or None if its output is not cached."""
-        resolved, auto = self._enhancer.resolve(view.image, view.settings)
-        settings = with_installed_models(resolved)
-        request = self._enhancer.request(view.image, settings)
-        kept = request and self.kept.find(view.key(request.network_key))
-        if kept is None:
-            return None
-        try:
-            preview = self._enhancer.retune(kept, settings)
-        except SettingsError:  # The output was approximate, and an exact one is possible now.
-            return None
-        # The output can come from a request with another preset and another file name.
-        own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
-        return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
-
-
-def _is_reduction(image: SourceImage, settings: Settings) -> bool:
-    """Return whether a run needs no network and its result is smaller than the image."""
-    if settings.model:
-        return False
-    height, width = result_size(settings, image.height, image.width)
-    return height * width <= image.height * image.width
-
-
-def part_inside(rectangle: Box, image: SourceImage) -> Box:
-    """Return the part of a rectangle that is inside the image. Raises SettingsError if there is none."""
-    left, top = max(rectangle.left, 0), max(rectangle.top, 0)
-    right = min(rectangle.left + rectangle.width, image.width)
-    bottom = min(rectangle.top + rectangle.height, image.height)
-    if left >= right or top >= bottom:
-        raise SettingsError("rectangle_outside", width=image.width, height=image.height)
-    return Box(left, top, right - left, bottom - top)

@@ -94,7 +94,7 @@ class Metrics:
         error: Exception | None = None,
     ) -> None:
         """Record the outcome of an image. Previews are logged at level DEBUG; the reason is the key of an error."""
-        reason = (error.key if isinstance(error, EnhanceError) else "unexpected") if error else None
+        reason = error and _key_of(error)
         task = (info or {}).get("task_id") or "-"
         size = "{width}x{height}".format_map(info["input"]) if info else "-"
         level = logging.DEBUG if kind == "preview" else logging.INFO
@@ -102,8 +102,9 @@ class Metrics:
         facts = values | {"outcome": outcome, "reason": reason}
         text = "%s id=%s size=%s preset=%s seconds=%.1f outcome=%s"
         log.log(level, text, *values.values(), outcome, extra={"facts": facts})
-        is_known = preset in PRESETS or kind == "comparison"  # User models share one label.
-        self._images.labels(kind, preset if is_known else "own", outcome).inc()
+        if preset not in PRESETS and kind != "comparison":
+            preset = "own"  # User models share one label.
+        self._images.labels(kind, preset, outcome).inc()
         if info is None or info["cached"]:
             return  # A stored result has the seconds of its run, which were counted then.
         for stage in _STAGES:
@@ -113,13 +114,19 @@ class Metrics:
     def count_error(self, error: Exception) -> None:
         """Count an error by its key. A cancelled job is no error."""
         if not isinstance(error, Cancelled):
-            key = error.key if isinstance(error, EnhanceError) else "unexpected"
-            self._refusals.labels(key if key in catalogue() else "unexpected").inc()
+            self._refusals.labels(_key_of(error)).inc()
 
     def show(self, request: Request) -> Response:
         """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts it."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._registry), headers={"content-type": media_type})
+
+
+def _key_of(error: Exception) -> str:
+    """Return the key of an expected error, and the same for all others."""
+    if isinstance(error, EnhanceError) and error.key in catalogue():
+        return error.key
+    return "unexpected"
 
 
 def quiet_logs(*, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, checked, plan, with_own_size, with_size
+from ..batch import Batch, Item, checked, plan, with_nearest_size, with_size
 from ..errors import (
     Cancelled,
     EnhanceError,
@@ -64,7 +64,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{8,64}")
 UNREAD_JOB_SECONDS = 120.0
 """How long a job without a reader stays in the queue, or runs if its owner is only a session."""
 REPORT_SECONDS = 1.0
-_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 0.5
+_POLL_SECONDS = 0.1
+_LONGEST_POLL_SECONDS = 0.5
 _IMAGE_SECONDS = 1.0
 _TOO_MANY = 429
 _MAX_THUMBNAIL_PIXELS = 100_000_000
@@ -82,7 +83,6 @@ def _recorded(services: Services, error: EnhanceError) -> dict[str, str]:
 class NamedCall:
     """A call that starts or follows a job: its client, the files, the settings and the format.
 
-    With `largest`, a file that cannot have the size of the settings has the nearest possible size.
     Files that cannot be read, or cannot be saved in the format, have failed and are not part of the
     job.
     """
@@ -94,7 +94,6 @@ class NamedCall:
     settings: Settings
     encoding: Encoding
     is_batch: bool
-    largest: bool = False
 
     @property
     def owner(self) -> Owner:
@@ -135,7 +134,8 @@ def run_named(
     items = list[Item]()
     for number, (source, title) in enumerate(sources, 1):
         item = _read_item(services, number, source, title)
-        item = with_own_size(item, settings, is_flexible=largest)
+        if largest:
+            item = with_nearest_size(item, settings)
         items.append(checked(item, settings, encoding))
     if not is_batch and items[0].error:
         raise items[0].error
@@ -150,7 +150,7 @@ def run_named(
             entries.append(replace(entry, encoding=asdict(encoding), call=call))
     checksum = _checksum(checksums, settings, is_batch, largest)
     job = JobRequest(whose, name, checksum, tuple(entries))
-    named = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch, largest)
+    named = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch)
     yield from _follow(named)
 
 
@@ -211,7 +211,9 @@ class NamedJob:
     """A job with a name that this process runs, its entries as they are now, and its readers."""
 
     def __init__(self, call: NamedCall):
-        self.services, self.owner, self.key = call.services, call.owner, call.key
+        self.services = call.services
+        self.owner = call.owner
+        self.key = call.key
         self.tasks = call.services.enhancer.tasks
         _, self.whose, self.name = call.key
         stored = {entry.id: entry for entry in entries_of(self.tasks, self.whose, self.name)}
@@ -318,7 +320,9 @@ class NamedRun(Job[None]):
     """The run of an image, and the result so far."""
 
     def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
-        self._named, self._services, self._settings = named, call.services, call.settings
+        self._named = named
+        self._services = call.services
+        self._settings = call.settings
         self._growing: LiveView | None = None
         self._icc: bytes | None = None
         self._picture_lock = threading.Lock()
@@ -379,7 +383,8 @@ class NamedRun(Job[None]):
 
     def _watch(self, run: Run) -> None:
         """Provide the result so far while a run computes it."""
-        image, settings = run.request.image, run.request.settings
+        image = run.request.image
+        settings = run.request.settings
         height, width = downscaled_size(image.height, image.width, settings.reduce)
         backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
         self._icc = icc_for_screen(image)
@@ -395,7 +400,8 @@ class NamedBatch(BatchJob):
     """A batch whose files are entries. It is packed for each client, in the format of its call."""
 
     def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
-        self._named, self._encoding = named, call.encoding
+        self._named = named
+        self._encoding = call.encoding
         items = [_item_of(call, entry) for entry in named.entries.values()]
         self._cancelled = {item.key for item in items if item.state == "cancelled"}
         done = [item.png for item in items if item.png]
@@ -489,7 +495,9 @@ def _item_of(call: NamedCall, entry: Entry) -> Item:
         key=entry.id,
         number=entry.number,
     )
-    item = with_own_size(item, call.settings, is_flexible=call.largest)
+    own = Settings.from_stored(entry.settings)
+    if own != call.settings:
+        item = replace(item, settings=own)
     if entry.state == "failed":
         return replace(item, state="failed", error=RecordedError(entry.error))
     if entry.state == "cancelled":
@@ -707,15 +715,13 @@ def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
                 if item.state == "done":
                     item = _exported_item(call, item, entry, hold)
             items.append(item)
-        return _pack(call, items, entries)
-
-
-def _pack(call: NamedCall, items: Sequence[Item], entries: Mapping[int, Entry]) -> Outputs:
-    packed = pack_batch(call.services.downloads, plan(items), call.settings, call.language)
+        packed = pack_batch(call.services.downloads, plan(items), call.settings, call.language)
     infos = dict[Item, dict[str, Any]]()
     for item in items:
         if item.info:
             infos[item] = _visible_info(call, entries[item.number], item.info)
+        if packed.archive and item.png:
+            call.services.downloads.tie(packed.archive, item.png)
     archive = packed.archive and str(packed.archive)
     return archive, batch_info(packed, infos, call.language)
 
@@ -731,56 +737,38 @@ def export_of(services: Services, request: gr.Request, wanted: object, encoding:
     if not any(entry.state == "done" for entry in entries):
         raise EnhanceError("result_gone")
     first = entries[0]
-    name, is_batch = first.batch or first.id, wanted == first.batch
+    name = first.batch or first.id
+    is_batch = wanted == first.batch
     job = JobRequest(owner.digest, name, "", tuple(entries))
+    items = tuple(Item(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries)
     settings = Settings.from_stored(first.settings)
-    call = NamedCall(services, request, job, (), settings, encoding, is_batch)
+    call = NamedCall(services, request, job, items, settings, encoding, is_batch)
     if is_batch:
-        return lambda: _pack_entries(call)
+        return lambda: _pack_results(call, {entry.number: entry for entry in entries})
     return lambda: _export_result(call, {1: first})
 
 
-def _pack_entries(call: NamedCall) -> Outputs:
-    """Return the results of a batch that are done, with the numbers of the files."""
-    with ExitStack() as hold:
-        items = list[Item]()
-        for entry in call.job.entries:
-            own = Settings.from_stored(entry.settings)
-            item = replace(_item_of(call, entry), settings=None if own == call.settings else own)
-            if item.state == "done":
-                item = _exported_item(call, item, entry, hold)
-            items.append(item)
-        archive, info = _pack(call, items, {entry.number: entry for entry in call.job.entries})
-    for file, item in zip(info["files"], items, strict=True):
-        file["number"] = item.number
-    return archive, info
+def cancel_named(services: Services, owner: Owner, name: object, number: int | None = None) -> dict[str, Any]:
+    """Cancel the job of this name, even if it has not been started yet, or one file of a batch.
 
-
-def cancel_named(services: Services, owner: Owner, name: object) -> dict[str, Any]:
-    """Cancel the job of this name, even if it has not been started yet.
-
-    Return whether the job is known, and its state. Raises SettingsError.
+    Return whether the job or the file is known, and its state. Raises SettingsError.
     """
     tasks = services.enhancer.tasks
     name = check_name(name)
-    is_known, state = JobStore(tasks).cancel(owner.digest, name)
+    jobs = JobStore(tasks)
+    if number is None:
+        is_known, state = jobs.cancel(owner.digest, name)
+    else:
+        is_known, state = jobs.cancel_file(owner.digest, name, number)
     with _STARTING:
         running = _RUNNING.get((tasks.folder, owner.digest, name))
     if running is not None and state == "cancelled":
-        running.job.cancel("user")
-    return {"job": name, "known": is_known, "state": state}
-
-
-def cancel_file(services: Services, owner: Owner, name: object, number: int) -> dict[str, Any]:
-    """Cancel one file of the batch of this name. Return whether it is known, and its state. Raises SettingsError."""
-    tasks = services.enhancer.tasks
-    name = check_name(name)
-    is_known, state = JobStore(tasks).cancel_file(owner.digest, name, number)
-    with _STARTING:
-        running = _RUNNING.get((tasks.folder, owner.digest, name))
-    if running is not None and isinstance(running.job, NamedBatch) and state == "cancelled":
-        running.job.cancel_file(id_of_file(name, number))
-    return {"job": name, "file": number, "known": is_known, "state": state}
+        if number is None:
+            running.job.cancel("user")
+        elif isinstance(running.job, NamedBatch):
+            running.job.cancel_file(id_of_file(name, number))
+    facts = {"job": name, "known": is_known, "state": state}
+    return facts if number is None else facts | {"file": number}
 
 
 def report_jobs(services: Services) -> None:

@@ -58,7 +58,9 @@ class Planner:
     """Creates plans. Decoded photos, their analyses and their facts are cached for the next plan."""
 
     def __init__(self, enhancer: Enhancer, previews: Previews, addresses: Addresses):
-        self._enhancer, self._previews, self._addresses = enhancer, previews, addresses
+        self._enhancer = enhancer
+        self._previews = previews
+        self._addresses = addresses
         self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self.has_times = False
@@ -69,7 +71,8 @@ class Planner:
 
         Raises EnhanceError if the file is not an image.
         """
-        enhancer, image = self._enhancer, self._previews.image(path)
+        enhancer = self._enhancer
+        image = self._previews.image(path)
         wanted, problem = possible_settings(given, image, language)
         analysis = enhancer.analyse(image)
         settings = with_installed_models(enhancer.resolve(image, wanted)[0])
@@ -113,7 +116,8 @@ class Planner:
         return with_installed_models(chosen), choice
 
     def _auto_texts(self, choice: AutoInfo, seconds: float, language: str) -> dict[str, str]:
-        preset, time = name_of(language, "preset", choice["preset"]), format_duration(language, seconds)
+        preset = name_of(language, "preset", choice["preset"])
+        time = format_duration(language, seconds)
         return {
             "text": describe_choice(language, choice, seconds),
             "summary": translate(language, "auto_summary", preset=preset, time=time),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,9 @@ from ..info import Result
 from ..output.formats import Encoding
 from ..scheduler import Ticket
 from ..settings import Settings
-from .jobs import Job
+from ..store import result_name
+from .jobs import Job, follow
+from .owners import owner_of
 from .services import Services
 from .storage import PageFolder
 
@@ -31,6 +33,37 @@ def enhance(services: Services, source: Path, settings: Settings, job: Job[Any],
     """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises EnhanceError."""
     options |= {"progress": job.progress, "ticket": job.ticket}
     return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **options))
+
+
+def enhance_once(
+    services: Services,
+    request: gr.Request,
+    source: Path,
+    name: str,
+    settings: Settings,
+    encoding: Encoding,
+    progress: gr.Progress | None = None,
+    output: Path | None = None,
+) -> Generator[Any, None, None]:
+    """Run a job without a name: yield unchanged outputs until its end, and then the file and its `info`.
+
+    The job ends with its client. `output` is the path of the file that a local client wants. Raises
+    EnhanceError.
+    """
+    with ExitStack() as hold:
+        options = {"name": name, "output": output, "encoding": encoding, "hold": hold}
+
+        def work(job: Job[Result]) -> Result:
+            return enhance(services, source, settings, job, **options)
+
+        job = services.start(request, "run", work, source)
+        result = yield from follow(job, request, progress)
+        file = output
+        if file is None:
+            title = result_name(result.info, encoding.file_format.ending, name)
+            file = services.downloads.link(result.path, title)
+    info = services.owners.remember(owner_of(request), result.info, encoding)
+    yield str(file), without_path(info)
 
 
 def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
@@ -52,10 +85,6 @@ class Packed:
     archive: Path | None
     loose: dict[Item, Path] = field(default_factory=dict)
     error: EnhanceError | None = None
-
-    @property
-    def paths(self) -> list[Path | None]:
-        return [self.archive, *self.loose.values()]
 
 
 def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language: str) -> Packed:
@@ -92,13 +121,15 @@ def batch_info(packed: Packed, infos: Mapping[Item, Mapping[str, Any]], language
         loose = packed.loose.get(item)
         file = FileData(path=str(loose), orig_name=loose.name).model_dump() if loose else None
         facts = {"name": item.name, "state": item.state, "error": message(item.error), "info": infos.get(item)}
+        if item.number:
+            facts["number"] = item.number
         files.append(facts | {"file": file})
     counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
     return counts | {"files": files, "error": message(packed.error)}
 
 
 class BatchJob(Job[Packed]):
-    """A batch, with its ZIP file in the `language` that is set at the end. Files can be added until then."""
+    """A batch, and its ZIP file in a language."""
 
     def __init__(
         self,
@@ -109,10 +140,11 @@ class BatchJob(Job[Packed]):
         language: str,
         ticket: Ticket,
         encoding: Encoding,
-        work: Callable[[Item], float] = lambda item: item.pixels,
         hold: ExitStack | None = None,
     ):
-        self.language, self._services, self._preset = language, services, settings.preset
+        self.language = language
+        self._services = services
+        self._preset = settings.preset
         self._request = request
         self.running = BatchRun(
             services.enhancer,
@@ -122,7 +154,6 @@ class BatchJob(Job[Packed]):
             on_change=self._handle_change,
             caller=ticket.caller,
             encoding=encoding,
-            work=work,
             hold=hold or ExitStack(),
         )
         self._started: float | None = None
@@ -131,14 +162,6 @@ class BatchJob(Job[Packed]):
     @property
     def batch(self) -> Batch:
         return self.running.batch
-
-    @property
-    def packed(self) -> Packed:
-        """The files to download, which a batch has once it has ended."""
-        with suppress(Exception):  # A failed batch has none.
-            if self.is_over:
-                return self.result()
-        return Packed(self.batch, None)
 
     def inputs(self) -> Iterable[Path]:
         return [item.source for item in self.batch.items]
@@ -163,7 +186,8 @@ class BatchJob(Job[Packed]):
 
     def finish_file(self, item: Item) -> None:
         """Count a file that has ended."""
-        seconds, self._started = time.monotonic() - (self._started or time.monotonic()), None
+        seconds = time.monotonic() - (self._started or time.monotonic())
+        self._started = None
         self._services.metrics.record("file", self._preset, seconds, item.state, item.info, item.error)
         if item.error is not None:
             self._services.metrics.count_error(item.error)

@@ -94,8 +94,11 @@ class _Description:
     """Describes recent results of an owner as JSON. With `is_opened`, their photos can be used in further calls."""
 
     def __init__(self, services: Services, owner: Owner, language: str, *, is_opened: bool):
-        self._services, self._owner, self._language = services, owner, language
-        self._tasks, self._is_opened = services.enhancer.tasks, is_opened
+        self._services = services
+        self._owner = owner
+        self._language = language
+        self._tasks = services.enhancer.tasks
+        self._is_opened = is_opened
         self._progress = JobStore(self._tasks).progress_of(owner.digest)
         self._expiry = self._tasks.expiry_of(owner.digest)
 
@@ -158,7 +161,8 @@ class _Description:
 
 def regions_of(services: Services, owner: Owner, entry: Entry) -> dict[str, str | None]:
     """Return the addresses of regions of an entry's `photo` and `result`, as far as they are stored."""
-    tasks, addresses = services.enhancer.tasks, services.addresses
+    tasks = services.enhancer.tasks
+    addresses = services.addresses
     photo = tasks.input_of(entry)
     regions = dict[str, str | None]()
     if photo.exists():

@@ -31,7 +31,9 @@ from .services import Services, services_of
 _MAX_PIXELS = 16_000_000
 """The largest region that is sent, in pixels of the screen."""
 _MAX_STEP = 1 << 12
-_PER_OWNER, _PER_ADDRESS, _IN_TOTAL = 8, 24, 96
+_PER_OWNER = 8
+_PER_ADDRESS = 24
+_IN_TOTAL = 96
 """The largest number of open requests for regions. A browser opens six connections at a time."""
 _CONCURRENT = 2
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
@@ -50,7 +52,8 @@ class _Regions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and EnhanceError."""
-        request, services = Request(scope, receive), services_of(scope)
+        request = Request(scope, receive)
+        services = services_of(scope)
         caller, path = _signed(services, request)
         parties = {caller: _PER_OWNER, caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         async with self._admit(parties):  # It counts until it is sent, because a slow client keeps it in memory.

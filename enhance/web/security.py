@@ -51,7 +51,8 @@ _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
 _MAX_PART_BYTES = 255
 """The maximum length of a part of a path. File systems have no longer names."""
-_FAILURE_SECONDS, _MAX_FAILURES = 60.0, 5
+_FAILURE_SECONDS = 60.0
+_MAX_FAILURES = 5
 
 _PUBLIC_PATHS = {"/healthz", "/robots.txt", f"{API}/startup-events"}
 """Paths that never require a login. Gradio requests startup-events itself, which only has an effect once."""
@@ -79,7 +80,8 @@ class _Middleware:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
-        await (self._respond if scope["type"] == "http" else self._app)(scope, receive, send)
+        respond = self._respond if scope["type"] == "http" else self._app
+        await respond(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise NotImplementedError
@@ -113,7 +115,8 @@ class OriginCheck(_Middleware):
 
     def __init__(self, app: ASGIApp, metrics: Metrics, public_host: str | None = None):
         super().__init__(app)
-        self._metrics, self._public_host = metrics, public_host
+        self._metrics = metrics
+        self._public_host = public_host
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
@@ -145,7 +148,8 @@ class OriginCheck(_Middleware):
 
 def _rejection(reason: EnhanceError, language: str) -> Response:
     """Return the response to a rejected request."""
-    status, values = status_of(reason), reason.values
+    status = status_of(reason)
+    values = reason.values
     headers = {"connection": "close"}  # The rest of the body is not read.
     seconds = values.get("seconds") or 60 * values.get("minutes", 0)
     if seconds and status == 429:
@@ -162,7 +166,8 @@ def _is_possible(path: str) -> bool:
 
 def _check_origin(headers: Headers, public_hosts: Collection[str | None]) -> None:
     """Raise EnhanceError for an unknown host name (DNS rebinding) or the origin of another site."""
-    host, origin = headers.get("host", "").lower(), headers.get("origin")
+    host = headers.get("host", "").lower()
+    origin = headers.get("origin")
     if not (_is_local_name(_host_name(host)) or _host_name(host) in public_hosts):
         raise EnhanceError("host_unknown", host=_host_name(host))
     if origin is not None:
@@ -173,7 +178,9 @@ def _check_origin(headers: Headers, public_hosts: Collection[str | None]) -> Non
 
 def _host_name(authority: str) -> str:
     """Return the host of `host:port`."""
-    return authority.rpartition("]")[0].lstrip("[") if authority.startswith("[") else authority.partition(":")[0]
+    if authority.startswith("["):
+        return authority.rpartition("]")[0].lstrip("[")
+    return authority.partition(":")[0]
 
 
 def _is_local_name(host: str) -> bool:
@@ -197,7 +204,9 @@ class Access(_Middleware):
         self._failures = deque[tuple[float, str]]()  # time and address, oldest first
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method, app = path_of(scope), scope["method"], self._app
+        path = path_of(scope)
+        method = scope["method"]
+        app = self._app
         has_login = gradio_changes.has_login(scope)
         if not (self._keys or has_login):
             await app(scope, receive, send)
@@ -216,13 +225,15 @@ class Access(_Middleware):
             # Gradio's own route accepts GET, so a link on another site could log a user out of all sessions.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
         elif not (is_user or _is_public(scope, path, has_login)):
-            key = "login_or_key" if self._keys else "login_first"
-            raise EnhanceError(key if has_login else "key_missing")
+            if not has_login:
+                raise EnhanceError("key_missing")
+            raise EnhanceError("login_or_key" if self._keys else "login_first")
         await app(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one login attempt. Raises EnhanceError after too many failures."""
-        address, now = str((scope.get("client") or [""])[0]), time.monotonic()
+        address = str((scope.get("client") or [""])[0])
+        now = time.monotonic()
         while self._failures and now - self._failures[0][0] >= _FAILURE_SECONDS:
             self._failures.popleft()
         own = [at for at, one in self._failures if one == address]
@@ -260,7 +271,9 @@ def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:
     The name does not contain the key.
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    given = (token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")).encode()
+    if scheme.lower() != "bearer":
+        token = headers.get("x-api-key", "")
+    given = token.strip().encode()
     # All keys are compared, so that the time does not depend on which one matches.
     matches = [key for key in keys if compare_digest(key.encode(), given)]
     return f"key {sha256(given).hexdigest()[:16]}" if matches else None
@@ -270,7 +283,10 @@ def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
     """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by TLS."""
     parts = [part.strip() for part in cookie.split(b";")]
     kept = [part for part in parts if not part.lower().startswith((b"samesite", b"secure", b"httponly"))]
-    return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
+    kept += [b"HttpOnly", b"SameSite=Lax"]
+    if scheme == "https":
+        kept.append(b"Secure")
+    return b"; ".join(kept)
 
 
 class RequestChecks(_Middleware):
@@ -281,10 +297,12 @@ class RequestChecks(_Middleware):
 
     def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
         super().__init__(app)
-        self._limits, self._tasks = limits, tasks
+        self._limits = limits
+        self._tasks = tasks
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = path_of(scope), scope["method"]
+        path = path_of(scope)
+        method = scope["method"]
         key_of(Headers(scope=scope))
         if path.startswith(f"{API}/file") and any(part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)):
             raise EnhanceError("result_gone")  # A marker or a partial file of the program.
@@ -293,8 +311,10 @@ class RequestChecks(_Middleware):
                 await self._upload(scope, receive, send, space)
             return
         if method == "POST":
-            is_mcp = path.startswith(f"{API}/mcp")
-            body = await _read_body(scope, receive, self._limits.request_bytes * (_MCP_BODY_FACTOR if is_mcp else 1))
+            limit = self._limits.request_bytes
+            if path.startswith(f"{API}/mcp"):
+                limit *= _MCP_BODY_FACTOR
+            body = await _read_body(scope, receive, limit)
             if path.startswith(f"{API}/"):
                 body = self._check_body(scope, path, body)
             receive = _replay(body, receive)
@@ -306,8 +326,11 @@ class RequestChecks(_Middleware):
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio respond. Raises EnhanceError if Gradio cannot process a malformed request."""
-        path, is_malformed = path_of(scope), False
-        status, key = (400, "upload_malformed") if path == f"{API}/upload" else (422, "api_malformed")
+        path = path_of(scope)
+        is_malformed = False
+        status, key = 422, "api_malformed"
+        if path == f"{API}/upload":
+            status, key = 400, "upload_malformed"
 
         async def send_unless_malformed(message: Message) -> None:
             nonlocal is_malformed
@@ -335,7 +358,8 @@ class RequestChecks(_Middleware):
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
-        no_space, limit = EnhanceError("upload_no_room"), self._limits.batch_bytes
+        no_space = EnhanceError("upload_no_room")
+        limit = self._limits.batch_bytes
         size = _content_length(Headers(scope=scope))
         received = 0
 
@@ -379,7 +403,8 @@ def _content_length(headers: Headers) -> int:
 
 async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Return the body of the request. Raises EnhanceError as soon as more than `limit` bytes are expected."""
-    size, body = _content_length(Headers(scope=scope)), bytearray()
+    size = _content_length(Headers(scope=scope))
+    body = bytearray()
     while max(size, len(body)) <= limit:
         message = await receive()
         body += message.get("body", b"")

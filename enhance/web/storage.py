@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..files import MARKER, link_or_copy, storage_errors
 from ..info import timestamp
 from ..output.formats import Encoding
 from ..store import TaskStore
+from .jobs import JOBS
 from .owners import Owner
 
 MIN_RETENTION = 60
@@ -27,7 +28,6 @@ MIN_RETENTION = 60
 than that."""
 MARK_SECONDS = 15
 _UPLOAD_SECONDS = 3600
-_RANDOM_NAME = re.compile(r"[0-9a-f]{32}")
 _EARLIER_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MAX_TASKS = 20_000
 
@@ -35,28 +35,36 @@ _MAX_TASKS = 20_000
 class PageFolder:
     """The folder of uploads and downloads, all of whose files belong to the program.
 
-    `earlier` is the folder of an earlier version, where others can have files, too.
+    `tasks` is the store whose results it links to. `earlier` is the folder of an earlier version, where others can
+    have files, too.
     """
 
-    def __init__(self, root: Path, earlier: Path | None = None):
-        self.root, self._earlier = root, earlier
-        self.mark_used: Callable[[], object] = lambda: None
-        """Mark the files that open pages and running jobs use, also for other processes with this
-        folder."""
+    def __init__(self, root: Path, tasks: TaskStore, earlier: Path | None = None):
+        self.root = root
+        self._tasks = tasks
+        self._earlier = earlier
         self._read = set[Path]()
 
     def note_use(self, path: Path) -> None:
         """Note that a client reads a file, here or in the store, whose retention period then begins again."""
         self._read.add(path)
 
-    def take_used(self) -> set[Path]:
-        """Return the files that were noted since the last call."""
+    def mark_used(self) -> None:
+        """Begin the retention period of files again that clients have read or that running jobs read."""
         used = self._read
         self._read = set()
-        return used
+        for job in list(JOBS):
+            used.update(job.inputs())
+        root = self.root.resolve()
+        for path in used:
+            with suppress(OSError):
+                if path.resolve().is_relative_to(root):
+                    os.utime(path)
+                    os.utime(path.parent)
+        self._tasks.mark_used(used)
 
     def path(self, name: str) -> Path:
-        """Return the subfolder `name`: visitors or results. Raises StorageError."""
+        """Return the subfolder `name`. Raises StorageError."""
         path = self.root / name
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -83,15 +91,6 @@ class PageFolder:
                 if path.is_file():
                     yield path, used
 
-    def touch(self, paths: Iterable[Path]) -> None:
-        """Begin the retention period again for the files that are in this folder."""
-        root = self.root.resolve()
-        for path in paths:
-            with suppress(OSError):
-                if path.resolve().is_relative_to(root):
-                    os.utime(path)
-                    os.utime(path.parent)
-
     def new_path(self, name: str) -> Path:
         """Return the path for a new download called `name`, in a folder with a random name.
 
@@ -113,6 +112,11 @@ class PageFolder:
             raise
         return path
 
+    def tie(self, download: Path, source: Path) -> None:
+        """Let the deletion of a stored file also delete a download that contains it, which it does for links."""
+        with suppress(OSError):  # Another file system has no links.
+            os.link(source, download.parent / secrets.token_hex(8))
+
 
 _VARIABLE = "GRADIO_TEMP_DIR"
 _apps: list[tuple[Path, Path]] = []
@@ -131,7 +135,8 @@ def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
         raise SettingsError("second_app", folder=_apps[-1][1])
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
-    folder = PageFolder(root, config.page_folder or tasks.folder / "page")
+    folder = PageFolder(root, tasks, config.page_folder or tasks.folder / "page")
+    folder.path("results")
     tasks.page_files = folder.files
     tasks.clean()
     return folder
@@ -154,7 +159,8 @@ class TaskOwners:
     """The owner of each task of this process, the oldest forgotten first, and of the recent results in the store."""
 
     def __init__(self, tasks: TaskStore) -> None:
-        self._tasks, self._lock = tasks, threading.Lock()
+        self._tasks = tasks
+        self._lock = threading.Lock()
         self._owners: OrderedDict[str, tuple[str, dict[str, Any], Encoding | None]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
@@ -167,11 +173,13 @@ class TaskOwners:
         name = owner.digest
         with self._lock:
             own = (name, info["signature"])
-            is_stored, first = bool(info["cached"]), self._finished.get(own)
+            is_stored = bool(info["cached"])
+            first = self._finished.get(own)
             visible = {"cached": is_stored and first is not None, "finished": info["finished"]}
             if is_stored:
                 visible["finished"] = first or timestamp()
-            self._owners[info["task_id"]], self._finished[own] = (name, visible, encoding), visible["finished"]
+            self._owners[info["task_id"]] = (name, visible, encoding)
+            self._finished[own] = visible["finished"]
             for known in (self._owners, self._finished):
                 while len(known) > _MAX_TASKS:
                     known.popitem(last=False)

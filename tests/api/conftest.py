@@ -6,30 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from PIL import Image
 
-from enhance.config import Config, Limits
-from enhance.web import upload
-from enhance.web.kept_previews import ViewPreviews
-from enhance.web.layout import build_page
-from enhance.web.metrics import Metrics
-from enhance.web.params import CONTROLS
-from enhance.web.plan import Planner
-from enhance.web.preview import Previews
-from enhance.web.services import Services, create_addresses
-from enhance.web.sessions import Sessions
-from enhance.web.storage import PageFolder, TaskOwners
-from enhance.web.theme import page_texts
-from enhance.web.views import Call
-
-from ..site import Site, WatchedEnhancer, site
+from ..site import Site, site
+from .calls import ENDPOINTS
 from .programs import start
 
 __all__ = ["site", "start"]
@@ -76,6 +59,14 @@ def client(connect: Callable[..., Client]) -> Client:
 
 
 @pytest.fixture(scope="session")
+def indexes(site: Site) -> dict[str, int]:
+    """The indexes of the functions of the endpoints, by their names."""
+    client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
+    client.close()
+    return {str(one.api_name): index for index, one in client.endpoints.items() if one.api_name in ENDPOINTS}
+
+
+@pytest.fixture(scope="session")
 def stored(site) -> dict[str, Path]:
     """Files that the data folder stores of another user's run, one of each kind."""
     client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
@@ -95,29 +86,3 @@ def stored(site) -> dict[str, Path]:
         "marker": site.page / ".enhance-folder",
         "secret": tasks.folder / ".enhance-secret",
     }
-
-
-@pytest.fixture
-def call(tmp_path: Path) -> Iterator[Call]:
-    """A call of a page with a photo of 100 x 80 px and the preset `anime-fast`."""
-    enhancer, limits, metrics = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), Limits(), Metrics()
-    folder = PageFolder(tmp_path / "page")
-    enhancer.tasks.page_files = folder.files
-    sessions, previews = Sessions(folder.path("visitors")), Previews(enhancer, metrics)
-    addresses, views = create_addresses(enhancer, folder), ViewPreviews(enhancer, previews)
-    planner = Planner(enhancer, previews, addresses)
-    owners = TaskOwners(enhancer.tasks)
-    services = Services(enhancer, limits, sessions, previews, folder, owners, 1, metrics, addresses, views, planner)
-    with gr.Blocks():
-        page = build_page(page_texts(limits))
-    request: Any = SimpleNamespace(
-        session_hash="page", username=None, client=SimpleNamespace(host="a"), headers={}, query_params={}, request=None
-    )
-    session = sessions.get(request)
-    values = {name: page.named[name].value for name in CONTROLS} | {"preset": "anime-fast", "largest": False}
-    call = Call(page, services, request, session, "en", values, gr.EventData(None, {}))
-    Image.effect_noise((100, 80), 50).convert("RGB").save(tmp_path / "photo.png")
-    session.is_auto = False
-    upload.load(call, tmp_path / "photo.png")
-    yield call
-    enhancer.release()

@@ -20,7 +20,6 @@ from app import build_demo
 from enhance import Enhancer
 from enhance.config import Config
 from enhance.web.build import launch_options
-from enhance.web.metrics import Metrics
 from enhance.web.security import Access
 
 from ..site import LOGIN, Site, busy_device, guarded_site, wait_until
@@ -71,7 +70,7 @@ def routes(tmp_path_factory) -> set[str]:
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("GRADIO_TEMP_DIR", str(folder / "page"))
         demo = build_demo(Enhancer("cpu", config=config))
-    app = App.create_app(demo, app_kwargs=launch_options(config, Metrics(True))["app_kwargs"])
+    app = App.create_app(demo, app_kwargs=launch_options(demo)["app_kwargs"])
     routers = (getattr(one, "original_router", app) for one in app.routes)
     found = {getattr(one, "path", "/") for router in routers for one in router.routes}
     assert {"/config", "/gradio_api/upload", "/gradio_api/queue/join", "/api/enhance", "/metrics"} <= found

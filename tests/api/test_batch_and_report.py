@@ -10,7 +10,6 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +19,6 @@ from gradio_client.utils import Status
 from PIL import Image
 
 from enhance.files import storage_error
-from enhance.web.batch import run as batch
-from enhance.web.views import Call
 
 from ..site import wait_until
 from .calls import FAST, submit, upload, values_for
@@ -90,39 +87,3 @@ def test_a_cancelled_report_ends_at_once_and_leaves_no_file(site, client):
         wait_until(lambda: site.enhancer.scheduler.count("preview") == 0)
     assert list(site.enhancer.tasks.reports.glob(f"{info['task_id']}*")) == []
     assert Path(client.predict(task_id=info["task_id"], api_name="/report")).is_file()
-
-
-@pytest.fixture
-def finished(call: Call, tmp_path: Path) -> Call:
-    """A call of a page with a finished batch of two photos."""
-    other = tmp_path / "other.png"
-    Image.fromarray(np.asarray(Image.open(tmp_path / "photo.png"))[::-1]).save(other)
-    call.session.values = dict(call.values)
-    batch.add_files(call, [str(tmp_path / "photo.png"), str(other)])
-    batch.start_batch(call)
-    assert call.session.batch.wait(60)
-    return call
-
-
-def test_a_missing_input_leaves_the_other_reports_and_without_any_there_is_no_file(finished: Call):
-    card, folder = finished.page.result, finished.services.downloads.root
-
-    def write_reports(deleted: str) -> tuple[Any, list[Path]]:
-        for path in finished.services.enhancer.tasks.uploads.glob(f"*/{deleted}"):
-            path.unlink()
-        return batch.write_reports(finished), list(folder.rglob("reports.zip"))
-
-    updates, (path,) = write_reports("photo.png")
-    with zipfile.ZipFile(path) as archive:
-        assert archive.testzip() is None
-        (name,) = archive.namelist()
-        assert (name.startswith("other"), Path(name).suffix) == (True, ".pdf")
-    assert "photo.png" in updates[card.report_problem]
-    assert updates[card.report_file].value["orig_name"] == "reports.zip"
-
-    for report in finished.services.enhancer.tasks.reports.glob("*.pdf"):
-        report.unlink()
-    updates, paths = write_reports("other.png")
-    assert "problem" in updates[card.report_problem]
-    assert paths == [path]
-    assert all(any(one.iterdir()) for one in folder.glob("results/*"))

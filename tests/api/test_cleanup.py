@@ -1,4 +1,4 @@
-"""One thread deletes old images, sessions and files."""
+"""One thread deletes old images and files."""
 
 from __future__ import annotations
 
@@ -8,41 +8,33 @@ import time
 from enhance.images import ImageCache, read_image
 from enhance.store import TaskStore
 from enhance.web.metrics import start_cleaning
-from enhance.web.sessions import Sessions
 from enhance.web.storage import PageFolder
 
 from ..site import wait_until
 from ..unit.stored_results import set_age
-from .test_sessions import request
 
 
-def test_images_and_closed_sessions_need_no_threads(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("enhance.web.sessions.CLOSED_SECONDS", 0)
+def test_images_need_no_threads(site):
     image = read_image(site.photo("cached.png", 8, 8))
     before = threading.active_count()
-    images, sessions = ImageCache(seconds=0.2), Sessions(tmp_path)
-    pages = [request(f"page {number}", f"address {number}") for number in range(200)]
-    for number, page in enumerate(pages):
+    images = ImageCache(seconds=0.2)
+    for number in range(200):
         images.get(number, lambda: image)
-        sessions.get(page)
-        sessions.close(page)
-    again = sessions.get(pages[0])
-    start_cleaning((0, images.sweep), (0, sessions.sweep), step=0.1)
+    start_cleaning((0, images.sweep), step=0.1)
     assert threading.active_count() <= before + 2
-    wait_until(lambda: (len(images), len(sessions)) == (0, 1), seconds=10)
-    assert sessions.get(pages[0]) is again
+    wait_until(lambda: not len(images), seconds=10)
 
 
 def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
     tasks = TaskStore(tmp_path / "data", hours=1)
-    folder = PageFolder(tmp_path / "page")
+    folder = PageFolder(tmp_path / "page", tasks)
     tasks.page_files = folder.files
     old, used, new = (folder.new_path("photo.png") for _ in range(3))
     temporary = folder.root / "tmpabcd1234"
     for path in (old, used, new, temporary):
         path.touch()
     set_age(2 * 3600, old, old.parent, used, used.parent, temporary)
-    folder.mark_used = lambda: folder.touch([used])
+    folder.note_use(used)
 
     tasks.clean()
 

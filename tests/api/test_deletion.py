@@ -1,97 +1,72 @@
-"""Deleting a result on the page also deletes the downloads and images that the page made from it."""
+"""Deleting a result also deletes all downloads that contain it, and no others."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import gradio as gr
 import pytest
+from gradio_client import Client, handle_file
 
-from enhance.web import history, run
-from enhance.web.batch import run as batch
-from enhance.web.owners import Owner
-from enhance.web.views import Call
+from enhance.web.owners import KEY_HEADER
 
-from ..unit.stored_results import files_of
+from ..site import Site
+from .calls import FAST
 
-KEY = "a1" * 16
+OPTIONS: dict[str, Any] = {**FAST}
 
 
 @pytest.fixture
-def listed(call: Call) -> Call:
-    """A call of a page with a list of results."""
-    call.session.client = Owner(f"key {KEY}", "")
-    call.session.values = dict(call.values)
-    return call
+def owner(connect: Callable[..., Client]) -> Client:
+    return connect(headers={KEY_HEADER: secrets.token_hex(16)})
 
 
-def act(call: Call, entry: str, act: str = "") -> Call:
-    """Return the call of a button of an entry."""
-    return replace(call, event=gr.EventData(None, {"entry": entry, "act": act}))
+def enhance(site: Site, owner: Client, name: str, **given: Any) -> tuple[str, str]:
+    """Enhance a photo with this name, and return the name of the job and the id of the task."""
+    job = secrets.token_hex(16)
+    image = handle_file(site.photo(name, 40, 44))
+    _, info = owner.predict(image=image, job=job, api_name="/enhance", **OPTIONS, **given)
+    return job, info["task_id"]
 
 
-def page_files(call: Call) -> set[str]:
-    """Return the files of the page, without the photo that it still shows."""
-    names = {Path(name).name for name in files_of(call.services.downloads.root)}
-    return {name for name in names if not name.startswith("thumbnail-")}
+def downloads(site: Site, pattern: str) -> set[str]:
+    """Return the downloads on the server, without the uploads."""
+    return {path.name for path in (site.page / "results").rglob(pattern)}
 
 
-def enhance(call: Call) -> str:
-    """Enhance the photo of the page and return the entry of the result."""
-    run.start_run(call)
-    call.session.run.wait(60)
-    call.session.run.result()
-    (newest,) = call.services.enhancer.tasks.runs(call.session.history)[0]
-    return newest.id
-
-
-def test_a_deleted_result_leaves_no_download_of_the_page(listed):
-    entry = enhance(listed)
+def test_a_deleted_result_leaves_no_download_of_it(site: Site, owner: Client):
+    job, task = enhance(site, owner, "deleted.png")
     for form in ("jpeg", "tiff"):
-        run.export(replace(listed, values={**listed.values, "format": form}))
-    run.report(listed)
-    history.download_entry(act(listed, entry, "report"))
-    history.download_entry(act(listed, entry, "download"))
-    assert {Path(name).suffix for name in page_files(listed)} >= {".png", ".jpg", ".tif", ".pdf"}
+        owner.predict(id=job, format=form, api_name="/export")
+    owner.predict(task_id=task, api_name="/report")
+    suffixes = {Path(name).suffix for name in downloads(site, "deleted-*")}
+    assert suffixes == {".png", ".jpg", ".tif", ".pdf"}
 
-    history.remove_entry(act(listed, entry))
+    owner.predict(id=job, api_name="/forget")
 
-    assert page_files(listed) == set()
-    assert set(files_of(listed.services.enhancer.tasks.folder)) == {".enhance-secret"}
+    assert downloads(site, "deleted-*") == set()
 
 
-def test_a_deleted_result_leaves_the_downloads_of_other_results(listed):
-    first = enhance(listed)
-    run.export(listed)
-    second = replace(listed, values={**listed.values, "saturation": 0})
-    enhance(second)
-    history.download_entry(act(listed, first, "download"))
-    before = page_files(second)
+def test_a_deleted_result_leaves_the_downloads_of_other_results(site: Site, owner: Client):
+    first, _ = enhance(site, owner, "twice.png")
+    second, task = enhance(site, owner, "twice.png", saturation=0)
 
-    history.remove_entry(act(listed, first))
+    owner.predict(id=first, api_name="/forget")
 
-    assert listed.session.result is not None
-    assert listed.session.result.download.exists()
-    assert listed.session.result.overview.exists()
-    assert page_files(second) <= before
+    assert downloads(site, "twice-4x.png") == {"twice-4x.png"}
+    assert owner.predict(task_id=task, api_name="/report")
+    (entry,) = owner.predict(api_name="/runs")
+    assert (entry["id"], {*entry["regions"]}) == (second, {"photo", "result"})
 
 
-def test_a_deleted_file_of_a_batch_leaves_no_archive_that_contains_it(listed, tmp_path):
-    copy = tmp_path / "copy.png"
-    copy.write_bytes((tmp_path / "photo.png").read_bytes())
-    batch.add_files(listed, [str(tmp_path / "photo.png"), str(copy)])
-    batch.start_batch(listed)
-    assert listed.session.batch.wait(60)
-    first, other = listed.session.current_batch.items
-    batch.write_reports(listed)
-    history.download_entry(act(listed, listed.session.files.id, "zip"))
-    assert {"enhanced.zip", "reports.zip"} <= page_files(listed)
-    batch.clear_files(listed)
+def test_a_deleted_file_of_a_batch_leaves_no_archive_that_contains_it(site: Site, owner: Client):
+    images, job = [handle_file(site.photo(f"packed-{side}.png", side, side)) for side in (30, 31)], "batch-to-delete"
+    owner.predict(images=images, job=job, api_name="/batch", **OPTIONS)
+    archives = {path for path in (site.page / "results").rglob("enhanced.zip") if b"packed-30" in path.read_bytes()}
+    assert archives
 
-    history.remove_entry(act(listed, first.key))
+    owner.predict(id=f"{job}.1", api_name="/forget")
 
-    assert not {"enhanced.zip", "reports.zip"} & page_files(listed)
-    history.remove_entry(act(listed, other.key))
-    assert page_files(listed) == set()
-    assert set(files_of(listed.services.enhancer.tasks.folder)) == {".enhance-secret"}
+    assert [path for path in archives if path.exists()] == []

@@ -144,17 +144,16 @@ def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_pa
 
 
 @both_folders
-def test_the_files_of_an_open_page_stay(limited, tmp_path):
+def test_the_photo_that_a_page_has_just_shown_stays(limited, tmp_path):
     async def clean_during_a_visit() -> None:
         page = PageClient(limited.url, 1, [], Tally())
-        async with page.photo_page(small_photo(tmp_path).read_bytes()) as address:
-            limited.age()
-            limited.enhancer.tasks._max_disk = 1
-            limited.enhancer.tasks.clean()
-            (region,) = await page.request_regions(address, (56, 40), 1)
-            assert region.status_code == 200
+        address = await page.address_of(small_photo(tmp_path).read_bytes())
+        limited.age()
+        limited.enhancer.tasks._max_disk = 1
+        limited.enhancer.tasks.clean()
+        (region,) = await page.request_regions(address, (56, 40), 1)
+        assert region.status_code == 200
         await page.close()
 
     run_in_thread(clean_during_a_visit())
     assert list(limited.page.glob("*/soak.png"))
-    assert list(limited.page.glob("visitors/*/*"))

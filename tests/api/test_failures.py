@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,10 +15,7 @@ from enhance import EnhanceError
 from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
 from enhance.scheduler import Scheduler
-from enhance.web import run
-from enhance.web import upload as upload_step
 from enhance.web.jobs import Job
-from enhance.web.views import Call
 
 from ..site import Site, wait_until
 from . import test_agents
@@ -105,20 +101,6 @@ def test_only_an_administrator_sees_paths_and_commands(site: Site, way: str, nam
         assert "Not installed on this server." in answers[0]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", ERRORS)
-def test_the_page_shows_no_path(call: Call, language: str, name: str):
-    enhancer: Any = call.services.enhancer
-    call.request.headers = {"accept-language": language}  # type: ignore[misc]
-    with enhancer.failing("run", ERRORS[name]), enhancer.failing("estimate", ERRORS[name]):
-        estimate = upload_step.estimate(call)[call.page.upload.estimate]
-        run.start_run(call)
-        end = str(list(run.follow_run(call))[-1][call.page.run.progress])
-    for message, kind in ((estimate, "note"), (end, "problem")):
-        assert kind in message
-        assert "secret-data" not in message
-
-
 @pytest.mark.parametrize(
     ("name", "status"), [("faces_detector_missing", 503), ("disk_short", 507), ("not_permitted", 507)]
 )
@@ -129,10 +111,13 @@ def test_an_error_of_the_server_has_the_same_status_for_every_client(site: Site,
             assert http.post("api/enhance", files=files, headers=headers).status_code == status
 
 
-def test_a_remote_user_learns_how_much_space_is_missing(call: Call):
-    error = call.services.visible_error(call.request, ERRORS["disk_short"])
-    for language in LANGUAGES:
-        assert {"1 MB", "2 MB"} <= set(re.findall(r"\d MB", error.message(language)))
+def test_a_remote_user_learns_how_much_space_is_missing(site: Site):
+    with site.enhancer.failing("run", ERRORS["disk_short"]):
+        answers = [
+            by_form(site, site.photo("full.png", 16, 16), {**REMOTE, "accept-language": one}) for one in LANGUAGES
+        ]
+    for answer in answers:
+        assert {"1 MB", "2 MB"} <= set(re.findall(r"\d MB", answer))
 
 
 def test_answers_contain_no_paths_of_the_server(site: Site, http):

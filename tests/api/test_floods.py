@@ -30,16 +30,16 @@ def guess(address: str) -> str:
 
 async def flood(site: Site) -> None:
     flooding, other = (Client(site.url, number, [], Tally()) for number in (1, 2))
-    async with flooding.photo_page(jpeg(SIDE)) as address, other.photo_page(jpeg(200)) as own:
-        sent = asyncio.create_task(flooding.request_regions(address, (SIDE, SIDE), 150))
-        guessed = asyncio.create_task(flooding.request_regions(guess(address), (SIDE, SIDE), 50))
-        (region,) = await other.request_regions(own, (200, 200), 1)
-        await other.light()
-        assert region.status_code == 200
-        answers = await sent
-        assert {answer.status_code for answer in await guessed} == {404}
-        (again,) = await flooding.request_regions(address, (SIDE, SIDE), 1)
-        assert Image.open(io.BytesIO(again.content)).size == (SIDE // 4, SIDE // 4)
+    address, own = await flooding.address_of(jpeg(SIDE)), await other.address_of(jpeg(200))
+    sent = asyncio.create_task(flooding.request_regions(address, (SIDE, SIDE), 150))
+    guessed = asyncio.create_task(flooding.request_regions(guess(address), (SIDE, SIDE), 50))
+    (region,) = await other.request_regions(own, (200, 200), 1)
+    await other.light()
+    assert region.status_code == 200
+    answers = await sent
+    assert {answer.status_code for answer in await guessed} == {404}
+    (again,) = await flooding.request_regions(address, (SIDE, SIDE), 1)
+    assert Image.open(io.BytesIO(again.content)).size == (SIDE // 4, SIDE // 4)
     for client in (flooding, other):
         await client.close()
     statuses = Counter(answer.status_code for answer in answers)

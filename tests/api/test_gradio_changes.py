@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gradio as gr
-import gradio.utils
 import httpx
 import pytest
 from gradio.state_holder import SessionState
@@ -18,26 +17,6 @@ def changed_gradio() -> None:
     changes.change_gradio()
 
 
-def test_only_the_scale_accepts_a_number_that_is_not_a_choice():
-    assert gr.Radio([1, 2], elem_id="scale").preprocess(4) == 4
-    with pytest.raises(gr.Error):
-        gr.Radio([1, 2], elem_id="reduce").preprocess(4)
-
-
-def test_an_update_replaces_the_one_before_it():
-    new = {"__type__": "update"}
-    assert gradio.utils.diff({**new, "visible": True}, new) == [("replace", [], new)]
-    assert gradio.utils.diff(new, new) == []
-
-
-def test_hidden_progress_is_assigned_to_one_component():
-    with gr.Blocks() as demo:
-        text, button = gr.Textbox(), gr.Button()
-        button.click(str, text, text, show_progress="hidden")
-    changes.show_hidden_progress_on(demo, button)
-    assert [event.show_progress_on for event in demo.fns.values()] == [[button]]
-
-
 def test_a_session_has_no_copies_of_the_components():
     with gr.Blocks() as demo:
         gr.Textbox()
@@ -49,7 +28,7 @@ def test_a_session_has_no_copies_of_the_components():
 def test_the_time_for_a_shutdown_is_limited():
     with gr.Blocks() as demo:
         gr.Textbox()
-    demo.launch(server_port=free_port(), quiet=True, prevent_thread_lock=True)
+    demo.launch(server_port=free_port(), quiet=True, prevent_thread_lock=True, _frontend=False)
     changes.limit_shutdown(demo, 1)
     assert demo.server.config.timeout_graceful_shutdown == 1
     demo.close(verbose=False)

@@ -26,11 +26,10 @@ CALLS: list[tuple[str, Any, int, str]] = [
     ("call/nothing", {"data": []}, 404, "nothing"),
     ("call/open", {"data": []}, 404, "open"),
     ("run/enhance", {"data": []}, 404, "/gradio_api/call/enhance"),
-    ("run/presets", {"data": [], "fn_index": 99999}, 404, "99999"),
     ("queue/join", {"data": [], "fn_index": 99999, "session_hash": "a"}, 404, "fn_index"),
     ("queue/join", {"data": [], "session_hash": "a"}, 404, "fn_index"),
-    ("queue/join", {"data": VALUES, "fn_index": 0}, 400, ""),
-    ("queue/join", {"data": [], "fn_index": 0, "session_hash": "a"}, 400, COUNT),
+    ("queue/join", {"data": VALUES, "fn_index": "/enhance"}, 400, ""),
+    ("queue/join", {"data": [], "fn_index": "/enhance", "session_hash": "a"}, 400, COUNT),
     ("call/enhance", {"data": "x"}, 400, "data"),
     ("call/enhance", {"image": None}, 400, "data"),
     ("call/enhance", {"data": [None]}, 400, COUNT),
@@ -45,7 +44,9 @@ CALLS: list[tuple[str, Any, int, str]] = [
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize(("route", "body", "status", "word"), CALLS)
-def test_a_mistyped_call_is_rejected_with_a_message(http, route, body, status, word, language):
+def test_a_mistyped_call_is_rejected_with_a_message(http, indexes, route, body, status, word, language):
+    if isinstance(body, dict) and body.get("fn_index") in indexes:
+        body = {**body, "fn_index": indexes[body["fn_index"]]}
     answer = http.post(f"gradio_api/{route}", json=body, headers={"accept-language": language})
     detail = answer.json()["detail"]
     assert answer.status_code == status
@@ -53,6 +54,15 @@ def test_a_mistyped_call_is_rejected_with_a_message(http, route, body, status, w
     assert word in detail
     assert len(detail) < 400
     assert bool(re.search("[一-鿿]", detail)) == (language == "zh-CN")
+
+
+def test_the_queue_accepts_only_the_functions_of_endpoints(http, indexes):
+    config = http.get("config").json()
+    private = [one["id"] for one in config["dependencies"] if one["id"] not in indexes.values()]
+    assert private, "the events of the page"
+    for index in (*private, -1, 1.5, "enhance"):
+        call = {"data": [None] * 60, "fn_index": index, "session_hash": "a"}
+        assert http.post("gradio_api/queue/join", json=call).status_code == 404
 
 
 def test_an_unknown_event_is_rejected_with_a_message(site, http):

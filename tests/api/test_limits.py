@@ -104,7 +104,7 @@ def test_inputs_create_no_files(site):
     before = set(site.page.rglob("*"))
     assert '"failed": 200' in answer_to(site, "batch", data)
     assert "no preset" in answer_to(site, "batch", [data[0], "no preset", *data[2:]])
-    count = len(("images", *API_SETTINGS, "job"))
+    count = len(("images", *API_SETTINGS, "largest", "job"))
     assert f" {count} " in answer_to(site, "batch", data[:3])
     assert set(site.page.rglob("*")) == before
 

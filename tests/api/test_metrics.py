@@ -15,12 +15,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
-from enhance import PRESETS
+from enhance import PRESETS, Enhancer
 from enhance.config import Config, version
 from enhance.i18n import catalogue
 from enhance.logs import JsonFormatter
-from enhance.web.build import launch_options
-from enhance.web.metrics import METRICS, Metrics
+from enhance.web.build import build, launch_options
+from enhance.web.metrics import METRICS
 
 from ..site import wait_until
 from ..user_models import add_models
@@ -120,7 +120,10 @@ def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(http):
     assert values["reason"] <= catalogue().keys()
 
 
-def test_metrics_are_served_only_if_enabled():
+def test_metrics_are_served_only_if_enabled(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     for is_enabled in (True, False):
-        routes: list[Route] = launch_options(Config(), Metrics(is_enabled))["app_kwargs"]["routes"]
+        config = Config(tmp_path / "data", page_folder=tmp_path / "page", metrics=is_enabled)
+        demo = build(Enhancer("cpu", config=config))
+        routes: list[Route] = launch_options(demo)["app_kwargs"]["routes"]
         assert (METRICS in {route.path for route in routes}) is is_enabled

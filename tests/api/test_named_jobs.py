@@ -27,12 +27,9 @@ from PIL import Image
 
 from enhance.errors import MemoryShortError
 from enhance.output.thumbnails import srgb_image
-from enhance.store import Entry
 from enhance.store.jobs import JobStore
 from enhance.web import named_jobs
-from enhance.web.history import show_history
-from enhance.web.owners import KEY_HEADER, Owner
-from enhance.web.views import Call
+from enhance.web.owners import KEY_HEADER
 
 from ..site import Site, busy_device, photo, wait_until
 from ..unit.image_files import wide_profile
@@ -457,8 +454,9 @@ def test_a_result_that_a_client_shows_is_not_deleted(site: Site, owner: Client):
     with tasks.database.transaction() as db:
         db.execute("UPDATE files SET used = 0")
     set_age(48 * 3600, *own)
-    httpx.get(f"{site.url}{runs[0]['regions']['result']}?left=0&top=0&width=8&height=8&step=1")
-    read(site.url, "analyse", owner.headers, image=runs[0]["image"])
+    region = httpx.get(f"{site.url}{runs[0]['regions']['result']}?left=0&top=0&width=8&height=8&step=1")
+    assert region.status_code == 200
+    assert read(site.url, "analyse", owner.headers, image=runs[0]["image"])[-1][0] == "complete"
     tasks.clean()
     assert [path.exists() for path in files] == [True, False, True, False]
 
@@ -693,23 +691,6 @@ def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site:
     _, png = owner.predict(**call)
     assert [file["state"] for file in png["files"]] == ["done", "done"]
     assert png["files"][1]["info"]["task_id"] == webp["files"][1]["info"]["task_id"]
-
-
-def test_the_list_of_the_page_shows_named_jobs_in_every_state(call: Call):
-    tasks, states = call.services.enhancer.tasks, ("failed", "cancelled", "interrupted", "done")
-    call.session.client = Owner("user ada", "")
-    settings = {"preset": "anime-fast"}
-    for number, state in enumerate(states):
-        for batch in ("", "batch-of-files"):
-            facts = f"{batch}{state}", state, "2026", f"{state}.png", "b" * 64, 20, 10, settings, "", ""
-            tasks.save_entry(Entry(call.session.history, *facts, batch=batch, number=number))
-    html = show_history(call)[call.page.result.history_list]
-    texts = ("Processing failed.", "Cancelled.", "Interrupted.", "The result is no longer stored.")
-    assert [text for text in texts if text not in html] == []
-    assert html.count('data-entry="batch-of-files"') == 1
-
-
-# Processes
 
 
 def client_of(server: Any, headers: dict[str, str], folder: Path) -> Client:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -19,12 +18,13 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from enhance.i18n import translate
 from enhance.web import regions
 from enhance.web.addresses import Addresses, read_secret
-from enhance.web.layout import EXAMPLES
-from enhance.web.owners import Owner, owner_of
+from enhance.web.owners import Owner
 
 from ..site import Site, busy_device, wait_until
+from ..unit.pdf_text import text_of
 from .calls import FAST, answer_to, listen, status, submit, upload, upload_file, values_for
 
 Connect = Callable[..., Client]
@@ -148,14 +148,31 @@ def test_a_signed_address_sends_regions_without_a_header_and_not_to_another_owne
     assert {guess: region_of(site, guess).status_code for guess in guesses} == dict.fromkeys(guesses, 404)
 
 
-def test_every_photo_that_the_page_shows_has_an_address(call, tmp_path):
-    services, owner = call.services, owner_of(call.request)
-    stored = services.enhancer.tasks.upload_path("0" * 64, "photo.png")
-    for path in (*EXAMPLES, stored, services.downloads.root / "folder/photo.png"):
-        address = services.addresses.region_address(owner, "photo", path)
-        assert address is not None
-        assert services.addresses.find(*unquote(address).split("/", 4)[1:]) == (owner.digest, path)
-    assert services.addresses.region_address(owner, "photo", tmp_path / "photo.png") is None
+def test_only_the_user_of_a_result_can_see_its_report_and_that_it_was_cached(site, connect, tmp_path):
+    owner, stranger = connect(), connect()
+    image = handle_file(site.photo("old.png", 24, 28))
+    given = {"image": image, "preset": "anime-fast", "api_name": "/enhance"}
+    first = owner.predict(**given)[1]
+    for client, task_id in ((stranger, first["task_id"]), (owner, "0" * 32), (owner, "../secret")):
+        with pytest.raises(AppError):
+            client.predict(task_id=task_id, api_name="/report")
+    stored = site.enhancer.tasks.processed / f"{first['task_id']}.json"
+    stored.write_text(stored.read_text().replace(first["finished"], long_ago := "2020-02-02T02:02:02+00:00"))
+
+    infos = [client.predict(**given)[1] for client in (stranger, stranger, owner)]
+
+    assert [info["cached"] for info in infos] == [False, True, True]
+    assert not any(info["finished"] == long_ago for info in infos)
+    assert infos[0]["finished"] == infos[1]["finished"] >= first["finished"]
+    assert infos[2]["finished"] == first["finished"]
+    for client, info in zip((stranger, stranger, owner), infos, strict=True):
+        report = Path(client.predict(task_id=info["task_id"], api_name="/report"))
+        assert report.name == "old-4x-report.pdf"
+        words = text_of(report.read_bytes(), tmp_path)
+        assert (translate("en", "report_cached") in words) == info["cached"]
+        assert "2020" not in words
+    batch = {"images": [image], "preset": "anime-fast", "api_name": "/batch"}
+    assert connect().predict(**batch)[1]["files"][0]["info"]["cached"] is False
 
 
 def test_an_expired_address_and_one_of_a_deleted_file_are_not_found(site, monkeypatch):

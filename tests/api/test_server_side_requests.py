@@ -70,7 +70,7 @@ def target(request, site, elsewhere, stored) -> str:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_an_address_or_a_path_instead_of_an_upload_is_rejected(site, http, target, file):
+def test_an_address_or_a_path_instead_of_an_upload_is_rejected(site, http, indexes, target, file):
     image, calls = fill_in(file, target=target, site=site.url), site.enhancer.calls.copy()
     call, nested = {"data": [image, *VALUES]}, [{"a": [{"b": image}]}, *VALUES]
     for route, body in (
@@ -81,7 +81,7 @@ def test_an_address_or_a_path_instead_of_an_upload_is_rejected(site, http, targe
         ("call/batch", {"data": nested}),
         ("run/enhance", call),
         ("api/enhance", call),
-        ("queue/join", {**call, "fn_index": 0, "session_hash": "abc"}),
+        ("queue/join", {**call, "fn_index": indexes["/enhance"], "session_hash": "abc"}),
     ):
         answer = http.post(f"gradio_api/{route}", json=body)
         if answer.status_code == 200:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from ..site import Site, serve_site, site
+from ..site import Site, site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
@@ -24,6 +24,8 @@ if MISSING:
 
 BROWSERS = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
 """The tests take a sixth less time with Chromium's headless shell."""
+PATIENCE = 60_000
+"""How long a test waits for the page, in milliseconds."""
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
@@ -48,40 +50,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def page_site(tmp_path_factory) -> Iterator[Site]:
-    """The app of `site` with the new page."""
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("ENHANCE_NEW_PAGE", "1")
-        with serve_site(tmp_path_factory) as served_site:
-            yield served_site
-
-
-@pytest.fixture(autouse=True)
-def with_new_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the other apps of the new page's tests have it, too."""
-    if request.path.name.startswith("test_new_"):
-        monkeypatch.setenv("ENHANCE_NEW_PAGE", "1")
-
-
-@pytest.fixture(scope="session")
-def profiles(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Return a function that returns a browser context. A page in it stays open, so that its cache is kept."""
-    from .journey import PATIENCE
-
-    contexts: dict[str, BrowserContext] = {}
-
-    def profile(**options) -> BrowserContext:
-        key = repr(sorted(options.items()))
-        if key not in contexts:
-            contexts[key] = browser.new_context(**options)
-            contexts[key].set_default_timeout(PATIENCE)
-            contexts[key].new_page().goto(f"{site.url}healthz")
-        return contexts[key]
-
-    yield profile
-    for context in contexts.values():
-        assert context.cookies() == [], "the page sets cookies"
-        context.close()
+def page_site(site: Site) -> Site:
+    """The app."""
+    return site
 
 
 @pytest.fixture
@@ -90,58 +61,9 @@ def problems() -> list[str]:
     return []
 
 
-@pytest.fixture
-def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: list[str]):
-    """Open the page: `open_page("?preset=anime", locale="zh-CN", width=390)`. After the test, there are no problems."""
-    pages: list[Page] = []
-
-    def on_error(error: Error) -> None:
-        problems.append(str(error))
-
-    def on_message(message: ConsoleMessage) -> None:
-        if message.type == "error" and "olicy" in message.text:
-            problems.append(message.text)
-
-    def open_it(
-        query: str = "",
-        *,
-        url: str = "",
-        width: int = 1280,
-        height: int = 900,
-        color_scheme: Literal["light", "dark"] = "light",
-        reduced_motion: Literal["reduce", "no-preference"] = "reduce",
-        script: str = "",
-        wait: bool = True,
-        **options,
-    ) -> Page:
-        page = profiles(**{"locale": "en-US", **options}).new_page()
-        page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
-        page.on("pageerror", on_error)
-        page.on("console", on_message)
-        if script:
-            page.add_init_script(script)
-        page.goto((url or site.url) + query)
-        if wait:
-            page.locator("body.opened").wait_for()
-        pages.append(page)
-        return page
-
-    yield open_it
-    for page in pages:
-        if page.is_closed() and page.url.startswith(site.url):  # its settings are still stored in the browser
-            page = page.context.new_page()
-            page.goto(f"{site.url}healthz")
-        if not page.is_closed():
-            page.evaluate("localStorage.clear(), sessionStorage.clear()")
-            page.close()
-    assert problems == []
-
-
 @pytest.fixture(scope="session")
 def contexts(page_site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Return a function that returns a browser context. A page in it stays open, so that its cache is kept."""
-    from .new_journey import PATIENCE
 
     contexts: dict[str, BrowserContext] = {}
 

@@ -4,7 +4,6 @@ import csv
 import io
 import threading
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, StorageError
-from enhance.batch import Batch, BatchRun, Item, plan, with_own_size
+from enhance.batch import Batch, BatchRun, Item, plan, with_nearest_size
 from enhance.batch_archive import lines_of, pack
 from enhance.batch_inputs import with_targets
 from enhance.images import read_image
@@ -85,14 +84,14 @@ def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
 def test_the_progress_and_the_time_left_follow_the_expected_work_of_uncached_files(enhancer, sources, tmp_path):
     cached, first, second = sources[0], sources[2], sources[3]
     BatchRun(enhancer, RAW, batch_of(cached, folder=tmp_path / "out")).run()
-    work = {cached: 1000, first: 9, second: 1}
     seen: list[Batch] = []
 
     planned = batch_of(cached, first, second, folder=tmp_path / "out")
-    BatchRun(enhancer, RAW, planned, on_change=seen.append, work=lambda item: work[item.source]).run()
+    BatchRun(enhancer, RAW, planned, on_change=seen.append).run()
 
     after_the_first = [one for one in seen if one.count("done") == 2 and one.count("waiting") == 1][-1]
-    assert after_the_first.share == pytest.approx(1009 / 1010)
+    work = [item.pixels for item in after_the_first.items]
+    assert after_the_first.share == pytest.approx(sum(work[:2]) / sum(work))
     assert after_the_first.seconds_left
     assert [one.seconds_left for one in seen if one.count("done") == 1 and one.count("waiting") == 2] == [None] * 2
 
@@ -109,24 +108,6 @@ def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
 
     assert states(batch) == ["done", "failed", "cancelled", "cancelled"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
-
-
-def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp_path):
-    late, unwanted = batch_of(*sources[2:]).items
-
-    def while_the_first_runs(batch: Batch) -> None:
-        if batch.items[0].state == "running" and len(batch.items) == 1:
-            assert running.add([late, unwanted])
-            running.remove(unwanted.key)
-            running.remove(batch.items[0].key)
-
-    planned = batch_of(sources[0], folder=tmp_path / "out")
-    running = BatchRun(enhancer, RAW, planned, on_change=while_the_first_runs)
-    batch = running.run()
-
-    assert {item.name: item.state for item in batch.items} == {"a.png": "done", "b.png": "done"}
-    assert (batch.items[1].output, batch.share) == (tmp_path / "out" / "b.png", pytest.approx(1))
-    assert not running.add([unwanted])
 
 
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
@@ -194,9 +175,6 @@ def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sourc
         (Settings("gentle", scale=4), None),
     ],
 )
-def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(settings, own):
+def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one(settings, own):
     item = Item(Path("crew.png"), Path("crew.png"), size=(30, 120))
-    flexible = replace(item, is_flexible=True)
-    for chosen in (with_own_size(item, settings, is_flexible=True), with_own_size(flexible, settings)):
-        assert (chosen.settings, chosen.is_limited) == (own, own is not None)
-    assert with_own_size(item, settings).settings is None
+    assert with_nearest_size(item, settings).settings == own

@@ -33,7 +33,6 @@ _LANGUAGE = "language"
 """The script that is part of the page itself, because it runs before all others."""
 _STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
 _STEP = 0.05
-_WITHOUT_QUALITY = ("png", "tiff")
 
 
 @cache
@@ -78,7 +77,7 @@ def _constants(config: Config) -> dict[str, Any]:
             "name": form.name,
             "bits": form.bits,
             "alpha": form.alpha,
-            "quality": name not in _WITHOUT_QUALITY,
+            "quality": form.lossless > 1,
         }
         for name, form in FORMATS.items()
     }

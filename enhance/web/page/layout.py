@@ -17,12 +17,13 @@ from ...i18n import LANGUAGES, catalogue, primary_tag
 from ...images.metadata import CHOICES
 from ...output.formats import BACKGROUNDS, FORMATS, Encoding
 from ...settings import NEUTRAL, PAPERS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, SIZES, Settings
-from ..params import LIMITS, OWN_PRINT
+from ..params import LIMITS
 
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
 Controls = dict[str, Any]
 """Controls by the names that the scripts have for them."""
+_OWN_PRINT = "own"
 _SIZE_KINDS = ("2x", "4x", "web", "print", "custom")
 _STEPS = {"contrast": 0.01, "tile": 64, "quality": 1}
 _STEP = 0.05
@@ -113,7 +114,7 @@ def _build_size(texts: Texts) -> Controls:
         controls["by"] = _choice(texts, "by", kinds, SIZES[0], label=texts("size"))
         for name, label in zip(SIZES, ("scale", "long_side", "size_megapixels"), strict=True):
             controls[name] = _number(texts(label), name, None)
-        papers = [*PAPERS, OWN_PRINT]
+        papers = [*PAPERS, _OWN_PRINT]
         controls["paper"] = _choice(texts, "paper", papers, papers[0])
         for name in PRINT_SIDES:
             controls[name] = _number(texts(name), name, None)
