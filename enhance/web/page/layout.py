@@ -88,7 +88,15 @@ def _build_settings(texts: Texts) -> None:
 
 
 def _in_browser(event: Callable[..., Any], script: str, inputs: Iterable[Component] = ()) -> None:
-    event(None, [*inputs], None, js=script, api_visibility="private", show_progress="hidden")
+    event(
+        None,
+        [*inputs],
+        None,
+        js=script,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="multiple",  # Otherwise, Gradio drops what follows at once, such as keys.
+    )
 
 
 def _part(name: str) -> gr.HTML:

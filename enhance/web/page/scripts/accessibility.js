@@ -1,12 +1,14 @@
 // @ts-check
 // What the native controls of Gradio lack for keyboards and screen readers: the radio buttons of a
-// control are no group, and the inputs of a slider have English names.
+// control are no group, because Gradio gives a button another name when it is chosen, and the inputs
+// of a slider have English names.
 import { onChange } from "./store.js";
 
 /** Names the controls of the panel, also those that Gradio adds when a section is opened. */
 export function watchControls() {
   onChange(nameControls);
   document.addEventListener("focusin", nameControls);
+  document.addEventListener("keydown", nameControls, true); // Arrow keys move within a group.
   document.addEventListener("click", () => requestAnimationFrame(nameControls));
 }
 
@@ -14,9 +16,17 @@ function nameControls() {
   for (const input of document.querySelectorAll("#panel .block input")) {
     const block = /** @type {Element} */ (input.closest(".block"));
     const type = input.getAttribute("type") ?? "";
-    if (type === "radio" && !input.hasAttribute("name")) input.setAttribute("name", block.id);
+    if (type === "radio") groupRadio(input, block);
     if (type === "range" || type === "number") labelInput(input, block);
   }
+}
+
+/** @param {Element} radio @param {Element} group */
+function groupRadio(radio, group) {
+  if (radio.getAttribute("name") === group.id) return;
+  radio.setAttribute("name", group.id);
+  const label = group.querySelector("[data-testid=block-info]")?.textContent?.trim();
+  if (label) group.setAttribute("aria-label", label);
 }
 
 /** @param {Element} input @param {Element} block */

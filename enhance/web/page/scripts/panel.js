@@ -78,25 +78,10 @@ function describeFold(id, summary) {
   if (button instanceof HTMLElement) button.dataset.state = summary;
 }
 
-/**
- * Makes one group of the radio buttons of a control, with a name: arrow keys move within a group,
- * but Gradio gives each button a group of its own.
- */
-function groupRadios() {
-  for (const group of document.querySelectorAll("#panel .segments")) {
-    const label = group.querySelector("[data-testid=block-info]")?.textContent?.trim();
-    if (label) group.setAttribute("aria-label", label);
-    for (const radio of group.querySelectorAll("input")) {
-      if (radio.name !== group.id) radio.name = group.id;
-    }
-  }
-}
-
 onChange((state) => {
   markPanel(state);
   describeFold("tuning-fold", tuningSummary(state));
   describeFold("advanced-fold", `${word("tile")} ${valueOf(state, "tile") ?? ""}`);
-  groupRadios();
 });
 
 /** @param {HTMLElement} element */
