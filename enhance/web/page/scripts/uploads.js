@@ -1,6 +1,6 @@
 // @ts-check
 // The choice of photos, which are sent to the server one after the other.
-import { call, createName, Refused, upload } from "./client.js";
+import { createName, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
