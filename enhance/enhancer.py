@@ -44,7 +44,7 @@ from .output.png_reader import PngReader
 from .output.resample import Cut, has_second_pass, result_size
 from .output.thumbnails import most_detailed_point, small_size, whole_image
 from .parallel import work_in_parallel
-from .pipeline import Replaceable, Run, StripCallback
+from .pipeline import Replaceable, Run
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
@@ -183,7 +183,6 @@ class Enhancer:
         preview: Preview | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        watch: StripCallback | None = None,
         on_compute: Callable[[Run], object] | None = None,
         hold: ExitStack | None = None,
         ticket: Ticket | None = None,
@@ -202,8 +201,9 @@ class Enhancer:
           added.
         - `name`: the name of the input, by default the file name. `image`: the decoded input, if available.
         - `preview`: a preview of this image, which is compared with the result.
-        - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
-        - `on_compute`: called before a result is computed, but not for a cached result.
+        - `progress`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
+        - `on_compute`: called with the run before a result is computed, but not for a cached result. It can set the
+          `watch` of the run.
         - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is computed again.
         - `encoding`: the output format, by default from the extension of `output`, otherwise PNG. The PNG stays in
           the store; for an `output` it is temporary.
@@ -223,7 +223,7 @@ class Enhancer:
         pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
         with as_file(source, self.tasks.network) as (path, own_name), self.scheduler.queue_job(ticket, ahead=1):
             image = self.read(image or path, target, name=name or own_name)
-            run = self._start_run(image, settings, ticket, started, progress, watch, on_compute)
+            run = self._start_run(image, settings, ticket, started, progress, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
@@ -458,7 +458,6 @@ class Enhancer:
         ticket: Ticket,
         started: float,
         progress: Progress | None = None,
-        watch: StripCallback | None = None,
         on_compute: Callable[[Run], object] | None = None,
     ) -> Run:
         """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
@@ -476,9 +475,8 @@ class Enhancer:
             ticket,
             started,
             progress,
-            watch,
-            auto,
-            on_compute,
+            auto=auto,
+            on_compute=on_compute,
         )
 
     def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:

@@ -509,9 +509,7 @@ def run_as_task(
         hold.enter_context(tasks.using(path))
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
         tasks.keep_upload(source, image.name, image.sha256, image.bytes)
-        info = None
-        if run.watch is None:
-            info = _find_stored(run, tasks, path)
+        info = _find_stored(run, tasks, path)
         if info is None:
             info = run.create_result(path, None if tasks.temporary else network_path, preview)
         info["task_id"] = task_id

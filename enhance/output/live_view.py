@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.raw_store import streams_columns
 from ..images import downscaled_size
 from .result import ResultRows
-from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen
+from .thumbnails import LIST_SIDE, Thumbnail, resize_for_screen
 
 LIMIT = 720
 """The longest side of the view during a run, in pixels."""
@@ -19,10 +19,19 @@ class LiveView:
     """The result of a run as far as it has been computed, and at the end its `overview`.
 
     The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3
-    or 4]; it is shown darkened where there is no result yet.
+    or 4]; it is shown darkened where there is no result yet. `icc` is the profile of the image. The
+    overview has the size of a list entry.
     """
 
-    def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        factor: int,
+        backdrop: np.ndarray,
+        icc: bytes | None = None,
+    ):
+        self.icc = icc
         # Every second pixel or fewer is enough for a view this small. All pixels of 24 megapixels
         # at 4x would take 5 s.
         self._step = max(1, factor * max(width, height) // (2 * LIMIT))
@@ -38,7 +47,6 @@ class LiveView:
         self._has_changed = False
         self._shown = 0.0
         self.overview: Thumbnail | None = None
-        self.icc: bytes | None = None
 
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
@@ -63,8 +71,7 @@ class LiveView:
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
-        self.overview = Thumbnail(*rows.size, channels=rows.channels)
-        self.icc = icc_for_screen(rows.image)
+        self.overview = Thumbnail(*rows.size, channels=rows.channels, limit=LIST_SIDE)
         return self.overview
 
     def view(self, every: float) -> np.ndarray | None:

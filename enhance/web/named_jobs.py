@@ -324,7 +324,6 @@ class NamedRun(Job[None]):
         self._services = call.services
         self._settings = call.settings
         self._growing: LiveView | None = None
-        self._icc: bytes | None = None
         self._picture_lock = threading.Lock()
         self._picture: dict[str, Any] = {}
         self._picture_number = 0
@@ -365,7 +364,7 @@ class NamedRun(Job[None]):
             if pixels is not None:
                 edge = "x" if growing.columns else "y"
                 self._picture = {
-                    "live": data_url(pixels, icc=self._icc),
+                    "live": data_url(pixels, icc=growing.icc),
                     "live_share": growing.share,
                     "live_edge": edge,
                 }
@@ -387,13 +386,14 @@ class NamedRun(Job[None]):
         settings = run.request.settings
         height, width = downscaled_size(image.height, image.width, settings.reduce)
         backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
-        self._icc = icc_for_screen(image)
-        run.watch = self._growing = LiveView(width, height, settings.factor, backdrop)
+        icc = icc_for_screen(image)
+        run.watch = self._growing = LiveView(width, height, settings.factor, backdrop, icc)
 
     def _thumbnail(self, result: Result) -> str:
-        if self._growing is None or self._growing.overview is None:  # A cached result.
+        growing = self._growing
+        if growing is None or growing.overview is None:  # A cached result.
             return _thumbnail_of(result.path)
-        return data_url(self._growing.overview.pixels, LIST_SIDE, self._icc)
+        return data_url(growing.overview.pixels, LIST_SIDE, growing.icc)
 
 
 class NamedBatch(BatchJob):

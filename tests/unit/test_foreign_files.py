@@ -78,7 +78,7 @@ def test_runs_in_a_project_folder_delete_nothing(project, photo_file, monkeypatc
 @pytest.mark.parametrize("max_disk", [None, 1])
 def test_a_data_folder_in_a_project_folder_deletes_only_its_own_files(project, photo_file, max_disk):
     store = TaskStore(project / "data", hours=1, max_disk=max_disk)
-    page = PageFolder(project / "data" / "enhance-page")
+    page = PageFolder(project / "data" / "enhance-page", store)
     store.page_files = page.files
     with Enhancer("cpu", "fp32", data=project / "data") as enhancer:
         enhancer.tasks = store
