@@ -4,7 +4,7 @@
 import { draw, html, onPress } from "./dom.js";
 import { effectivePreset, presetInfo } from "./native.js";
 import { isRunning, photoOf, settingsDiffer, valueOf } from "./state.js";
-import { onChange, startNow } from "./store.js";
+import { change, onChange, startNow } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -86,11 +86,24 @@ onChange((state) => {
 
 /** @param {HTMLElement} element */
 export function mountNextRun(element) {
-  onPress(element, { start: () => startNow() });
+  onPress(element, { start: startAgain });
   onChange((state) => {
     const isNext = isRunning(state) && settingsDiffer(state);
     draw(element, html`${isNext && nextRun(state)}`);
   });
+}
+
+/** Starts a run with the settings of the controls. The button goes, so Cancel gets the focus. */
+async function startAgain() {
+  change({ isPanelOpen: false });
+  startNow();
+  await nextFrame();
+  await nextFrame();
+  document.getElementById("cancel")?.focus();
+}
+
+function nextFrame() {
+  return new Promise((done) => requestAnimationFrame(done));
 }
 
 /**
