@@ -17,7 +17,7 @@ from .cable import Cable, cable
 
 __all__ = ["start"]
 
-PATIENCE = 120_000
+PATIENCE = 180_000
 
 
 class Visit:
@@ -37,7 +37,7 @@ class Visit:
             )
             raise AssertionError(f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}") from error
 
-    def photo(self, name: str, copies: int = 2) -> Path:
+    def photo(self, name: str, copies: int = 1) -> Path:
         """Write a photo, which takes seconds to enhance."""
         path = self._files / f"{name}.png"
         Image.fromarray(np.tile(photo(400, 360), (copies, 1, 1))).save(path)

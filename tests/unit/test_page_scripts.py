@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "enhance/web/page/scripts").glob("*.js"))
 TESTS = sorted((ROOT / "tests/scripts").glob("*.test.js"))
 LONGEST_FUNCTION = 40
-FUNCTION = re.compile(r"^( *)(?:export )?(?:default )?(?:async )?function\b.*?^\1\}", re.MULTILINE | re.DOTALL)
+FUNCTION = re.compile(
+    r"^( *)(?:export )?(?:(?:async )?function\b|const \w+ = (?:async )?\([^()]*\) => \{$).*?^\1\}",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
