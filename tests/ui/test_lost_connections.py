@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
+from enhance import models
+
 from ..api.programs import Program, start
+from ..conftest import FAST
 from ..site import photo, wait_until
 from .cable import Cable, cable
 
@@ -82,7 +86,17 @@ def wait_for_components(page: Any) -> None:
 
 
 @pytest.fixture
-def visit(start, browser, tmp_path) -> Iterator[Visit]:
+def only_a_fast_network(tmp_path, monkeypatch) -> None:
+    """Start servers that do not time all the networks first."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for path in models.folder().glob(f"{FAST}.*"):
+        shutil.copy2(path, folder)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
+
+
+@pytest.fixture
+def visit(start, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
     server = start("app.py")
     wait_until(server.is_ready, 120)
     with cable(server.url) as relay, browser.new_context(locale="en-US") as context:

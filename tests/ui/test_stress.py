@@ -31,7 +31,6 @@ DELAYS = """
 PRESSED = (
     "#size input[value='2x']",
     "#size input[value='4x']",
-    "#size input[value='web']",
     "#presets input[value='auto']",
     "#presets input[value='precise']",
     "#presets input[value='anime-fast']",
@@ -46,30 +45,51 @@ PRESSED = (
 )
 SLIDERS = ("strength", "fidelity", "sharpen", "saturation")
 
-SETTLED = """() => {
-  const { state } = enhance, path = state.file?.path, plan = state.photos[path];
-  const chip = document.querySelector("#chip")?.dataset.state;
-  const isCurrent = chip === "matches" || chip === "result";
-  const isQuiet = Object.keys(state.requests).length === 0 && !state.run;
-  return isQuiet && plan && isCurrent && plan.signature;
+PRESS = "(one) => { const part = document.querySelector(one); if (part?.checkVisibility()) part.click(); }"
+SET_SLIDER = """([name, value]) => {
+  const input = document.querySelector(`#${name} input[type=number]`);
+  if (!input || input.disabled) return;
+  input.value = value;
+  for (const event of ["input", "change"]) input.dispatchEvent(new Event(event, { bubbles: true }));
 }"""
-SHOWN = """() => {
-  const { state } = enhance, plan = state.photos[state.file.path];
+PRESSED_IN_BATCH = (
+    *PRESSED[:7],
+    "#list .file:nth-of-type(1) [data-act=select]",
+    "#list .file:nth-of-type(2) [data-act=select]",
+    "#list .file:last-of-type [data-act=select]",
+    "#list .file:nth-of-type(2) [data-act=remove]",
+    "#batch-enhance",
+    "#batch-cancel",
+    "#tab-single",
+    "#tab-batch",
+    "#tab-batch",
+)
+
+LOOK = """
+const { state } = enhance, isBatch = state.tab === "batch";
+const file = isBatch ? state.batch.files.find(({ id }) => id === state.batch.selected) : state.file;
+const plan = state.photos[file?.path], chip = document.querySelector("#chip")?.dataset.state;
+"""
+SETTLED = f"""() => {{ {LOOK}
+  const isCurrent = chip === "matches" || chip === "result";
+  const isRunning = state.run || state.batch.isRunning || Object.keys(state.requests).length;
+  return !isRunning && plan?.signature && isCurrent;
+}}"""
+SHOWN = f"""() => {{ {LOOK}
   const value = (selector) => document.querySelector(selector)?.value;
-  const slider = (name) => Number(value(`#${name} input[type=number]`));
-  const isResult = document.querySelector("#chip").dataset.state === "result";
-  const shown = {
+  const image = chip === "result" ? state.results[file.path].info : state.preview;
+  const shown = {{
     size: value("#size input:checked"),
     preset: value("#presets input:checked"),
-    signature: isResult ? state.results[state.file.path].info.signature : state.preview.signature,
-  };
-  const wanted = { size: state.size.kind, preset: state.preset, signature: plan.signature };
-  for (const name of %s) {
-    shown[name] = slider(name);
+    signature: image.signature,
+  }};
+  const wanted = {{ size: state.size.kind, preset: state.preset, signature: plan.signature }};
+  for (const name of {[*SLIDERS]}) {{
+    shown[name] = Number(value(`#${{name}} input[type=number]`));
     wanted[name] = state.changed[name] ?? plan.settings[name];
-  }
-  return { shown, wanted };
-}""" % (list(SLIDERS),)  # noqa: UP031
+  }}
+  return {{ shown, wanted }};
+}}"""
 
 
 @pytest.fixture
@@ -85,10 +105,11 @@ def page(site, browser) -> Iterator[Any]:
 
 
 def choose(page: Any, photo: Path) -> None:
-    page.locator("#upload-input").first.set_input_files(photo)
+    is_batch = page.evaluate("enhance.state.tab === 'batch'")
+    page.locator("#batch-input" if is_batch else "#upload-input").first.set_input_files(photo)
 
 
-def press(page: Any, chance: random.Random, photos: list[Path]) -> str:
+def press(page: Any, chance: random.Random, photos: list[Path], pressed: tuple[str, ...]) -> str:
     """Do one random thing; return what it was."""
     kind = chance.random()
     if kind < 0.08:
@@ -97,54 +118,81 @@ def press(page: Any, chance: random.Random, photos: list[Path]) -> str:
         return photo.name
     if kind < 0.4:
         slider, value = chance.choice(SLIDERS), chance.choice([0, 0.25, 0.5, 1])
-        set_slider = """([name, value]) => {
-          const input = document.querySelector(`#${name} input[type=number]`);
-          if (!input || input.disabled) return;
-          input.value = value;
-          input.dispatchEvent(new Event("input", { bubbles: true }));
-          input.dispatchEvent(new Event("change", { bubbles: true }));
-        }"""
-        page.evaluate(set_slider, [slider, value])
+        page.evaluate(SET_SLIDER, [slider, value])
         return f"{slider} {value}"
-    selector = chance.choice(PRESSED)
-    click = "(one) => { const part = document.querySelector(one); if (part?.checkVisibility()) part.click(); }"
-    page.evaluate(click, selector)
+    selector = chance.choice(pressed)
+    page.evaluate(PRESS, selector)
     return selector
 
 
-def test_the_page_settles_after_random_presses(page, site):
-    play(page, site, range(5))
+def play(page: Any, chance: random.Random, photos: list[Path], pressed: tuple[str, ...]) -> list[str]:
+    """Do random things; return them when the page has settled."""
+    done = []
+    for _ in range(PRESSES):
+        done.append(press(page, chance, photos, pressed))
+        page.wait_for_timeout(chance.random() * 300)
+    return done
+
+
+def check(page: Any, done: Any) -> None:
+    """Check that the page settles, and that what it shows is its state."""
+    for _ in range(2):
+        try:
+            page.wait_for_function(SETTLED, timeout=PATIENCE)
+        except Exception as error:
+            state = f"() => {{ {LOOK} return JSON.stringify([chip, plan?.problem, state.requests, state.view]); }}"
+            raise AssertionError((done, page.evaluate(state))) from error
+        page.wait_for_timeout(500)
+    found = page.evaluate(SHOWN)
+    assert found["shown"] == pytest.approx(found["wanted"]), done
+
+
+def open_with(page: Any, photo: Path) -> None:
+    page.locator("gradio-app #chooser").wait_for()
+    choose(page, photo)
+    page.wait_for_function(SETTLED, timeout=PATIENCE)
+    page.locator("#tuning-fold button").first.click()
+
+
+def photos_of(site: Any) -> list[Path]:
+    return [site.photo(f"stress-{number}.png", 90 + 10 * number, 120) for number in range(3)]
+
+
+def single(page: Any, site: Any, seeds: range) -> None:
+    photos = photos_of(site)
+    open_with(page, photos[0])
+    for seed in seeds:
+        done = play(page, random.Random(seed), photos, PRESSED)
+        if page.evaluate("!enhance.state.file"):
+            choose(page, photos[0])
+        check(page, (seed, done))
+        if page.locator("#enhance").is_visible():
+            page.locator("#enhance").click(timeout=PATIENCE)
+        page.locator("#download").wait_for(timeout=PATIENCE)
+
+
+def batch(page: Any, site: Any, seeds: range) -> None:
+    photos = photos_of(site)
+    open_with(page, photos[0])
+    for seed in seeds:
+        page.locator("#tab-batch").click()
+        choose(page, photos[1])
+        done = play(page, random.Random(seed), photos, PRESSED_IN_BATCH)
+        page.locator("#tab-batch").click()
+        if page.evaluate("enhance.state.batch.files.length < 2"):
+            choose(page, photos[2])
+        check(page, (seed, done))
+        page.locator("#batch-enhance, #batch-download").first.click(timeout=PATIENCE)
+        page.wait_for_function("!enhance.state.batch.isRunning && enhance.state.batch.archive", timeout=PATIENCE)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [single, batch])
+def test_the_page_settles_after_random_presses(page, site, kind):
+    kind(page, site, range(5))
 
 
 @pytest.mark.long
-def test_the_page_settles_after_many_random_presses(page, site):
-    play(page, site, range(100, 130))
-
-
-def play(page: Any, site: Any, seeds: range) -> None:
-    photos = [site.photo(f"stress-{number}.png", 90 + 10 * number, 120) for number in range(3)]
-    page.locator("#chooser").first.wait_for()
-    choose(page, photos[0])
-    page.wait_for_function(SETTLED, timeout=PATIENCE)
-    page.locator("#tuning-fold button").first.click()
-    for seed in seeds:
-        chance = random.Random(seed)
-        done = []
-        for _ in range(PRESSES):
-            done.append(press(page, chance, photos))
-            page.wait_for_timeout(chance.random() * 300)
-        if page.evaluate("!enhance.state.file && !document.querySelector('.uploading')"):
-            choose(page, photos[0])
-        page.wait_for_function(SETTLED, timeout=PATIENCE)
-        page.wait_for_timeout(500)
-        page.wait_for_function(SETTLED, timeout=PATIENCE)
-        found = page.evaluate(SHOWN)
-        assert found["shown"] == pytest.approx(found["wanted"]), (seed, done)
-        check_buttons(page)
-
-
-def check_buttons(page: Any) -> None:
-    """Check that a run can be started, or its result be downloaded."""
-    if page.locator("#enhance").is_visible():
-        page.locator("#enhance").click(timeout=PATIENCE)
-    page.locator("#download").wait_for(timeout=PATIENCE)
+@pytest.mark.parametrize("kind", [single, batch])
+def test_the_page_settles_after_many_random_presses(page, site, kind):
+    kind(page, site, range(100, 130))
