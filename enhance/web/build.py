@@ -107,6 +107,8 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "mcp_server": False,
         "enable_monitoring": False,
         "ssr_mode": False,
+        # Otherwise Gradio requests its own page, and ends the server if that takes 3 s, as on a busy machine.
+        "_frontend": False,
         "app_kwargs": {
             "middleware": [
                 Middleware(SecurityHeaders, config.frame_ancestors),
