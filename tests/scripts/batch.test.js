@@ -231,3 +231,15 @@ test("a batch takes as many files as the server accepts", () => {
   assert.equal(state.batch.files.length, 200);
   assert.ok(state.problem);
 });
+
+test("a plan that the server has no time for is requested again", async () => {
+  set("tab", "batch");
+  store.addFiles([new File(["pixels"], "a.png", { type: "image/png" })]);
+  await settle();
+  await server.uploads[0].answer("/uploads/a.png");
+  await pass(500);
+  await server.last("analyse").refuse("The queue is full.", "queue_full");
+  await pass(2500);
+  await answerPlans();
+  assert.deepEqual(statesOf(), ["ready"]);
+});

@@ -12,7 +12,16 @@ const KEY_NAME = "enhance-key";
 const AWAY = [502, 503, 504];
 
 /** The server says no. The message is a sentence for the user. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  /**
+   * @param {string} message
+   * @param {string} [key] of the error, as far as the server has sent it
+   */
+  constructor(message, key = "") {
+    super(message);
+    this.key = key;
+  }
+}
 
 /** The connection was lost, so the request has no answer. */
 class Lost extends Error {}
@@ -287,7 +296,7 @@ function plainText(message) {
  */
 function errorFrom(data) {
   if (data?.title === "stopped") return new Lost();
-  return new Refused(plainText(data?.error ?? word("request_failed")));
+  return new Refused(plainText(data?.error ?? word("request_failed")), data?.title);
 }
 
 /**

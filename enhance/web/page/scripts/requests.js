@@ -17,6 +17,7 @@ import {
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
 
 const IDLE_MS = 250;
+const BUSY_MS = 2000;
 
 let timer = 0;
 let last = "";
@@ -66,6 +67,24 @@ function request() {
 }
 
 /**
+ * Calls an endpoint, and again after a while if the server has too much to do.
+ * @param {string} name
+ * @param {Record<string, any>} given
+ * @param {import("./client.js").CallOptions} options
+ * @returns {Promise<any[]>}
+ */
+async function callWhenFree(name, given, options) {
+  try {
+    return await call(name, given, options);
+  } catch (error) {
+    if (!(error instanceof Refused && error.key.startsWith("queue_"))) throw error;
+  }
+  await new Promise((done) => setTimeout(done, BUSY_MS));
+  options.signal?.throwIfAborted();
+  return await callWhenFree(name, given, options);
+}
+
+/**
  * Requests the plan of a file.
  * @param {ChosenFile} file
  * @param {string} path
@@ -81,7 +100,7 @@ export function analyse(file, path, slot = "photo") {
   const show = (/** @type {any[]} */ outputs) =>
     change({ photos: { ...state.photos, [path]: { ...outputs[0], for: key } } });
   const work = async (/** @type {AbortSignal} */ signal) => {
-    show(await call("analyse", given, { signal, onUpdate: show }));
+    show(await callWhenFree("analyse", given, { signal, onUpdate: show }));
     if (state.tab === "single") change({ problem: null });
   };
   return inSlot(slot, key, work, (error) =>
@@ -139,7 +158,7 @@ function preview(file, path) {
     if (outputs[2]) change({ preview: { ...previewOf(outputs, path), for: key, look } });
   };
   const work = async (/** @type {AbortSignal} */ signal) => {
-    show(await call("preview", given, { signal, onUpdate: show }));
+    show(await callWhenFree("preview", given, { signal, onUpdate: show }));
     change({ previewProblem: null });
   };
   inSlot("preview", key, work, (error) =>
