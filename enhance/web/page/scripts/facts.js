@@ -163,7 +163,7 @@ function resultFacts(state, { info, encoding, download }) {
     { label: word("row_time"), value: times(info.seconds) },
     { label: word("row_device"), value: word("row_device_of", { device, precision }) },
     { label: word("row_model"), value: word("row_model_of", model) },
-    { label: word("row_source"), value: model.source },
+    { label: word("row_source"), value: sources(model.source) },
     ...licence(state, info.preset),
     { label: word("row_signature"), value: info.signature },
     { label: word("row_task"), value: info.task_id },
@@ -180,6 +180,25 @@ function resultFacts(state, { info, encoding, download }) {
 export function fileText(format, bytes) {
   const { name } = constants.formats[format];
   return word("format_size", { format: name, size: formatBytes(bytes) });
+}
+
+/** The endings of a source of a model, as the server records it, with their texts. */
+const SOURCE_ENDINGS = {
+  " (fp16-rounded)": (/** @type {string} */ source) => word("report_rounded", { source }),
+  " (its cache)": (/** @type {string} */ source) => word("report_from_cache", { source }),
+  "official file (origin not recorded)": () => word("report_unrecorded"),
+};
+
+/**
+ * Returns the sources of a model and of the networks that are part of it.
+ * @param {string} recorded
+ */
+function sources(recorded) {
+  const texts = recorded.split(" · ").map((source) => {
+    const found = Object.entries(SOURCE_ENDINGS).find(([ending]) => source.endsWith(ending));
+    return found ? found[1](source.slice(0, -found[0].length)) : source;
+  });
+  return texts.join(" · ");
 }
 
 /** @param {Record<string, number>} seconds */
