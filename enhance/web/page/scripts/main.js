@@ -95,10 +95,13 @@ function markBody(now) {
   dataset.hasPhoto = String(state.photoOf(now) !== null);
 }
 
+let hasAskedForPresets = false;
+
 /** Before there is a photo, nothing shows the presets. @param {import("./state.js").State} now */
 function loadPresets(now) {
-  const hasPhoto = state.currentFile(now) !== null;
-  if (hasPhoto && now.presets.length === 0) store.loadPresets();
+  if (hasAskedForPresets || state.currentFile(now) === null) return;
+  hasAskedForPresets = true;
+  store.loadPresets();
 }
 
 /** What the components of Gradio call, and what tests read. */
