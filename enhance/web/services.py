@@ -38,22 +38,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """The enhancer, the limits and the files of one app. `queue` is the number of runs that can wait."""
+    """The enhancer and the files of one app."""
 
     enhancer: Enhancer
-    limits: Limits
     previews: Previews
     downloads: PageFolder
     owners: TaskOwners
-    queue: int
     metrics: Metrics
     addresses: Addresses
     planner: Planner
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
+    @property
+    def limits(self) -> Limits:
+        return self.enhancer.config.limits
+
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
-        limit = self.queue if kind in ("run", "batch") else None
+        limit = self.enhancer.config.queue if kind in ("run", "batch") else None
         return self.enhancer.scheduler.admit(caller, kind, limit)
 
     def start(self, request: gr.Request, kind: Kind, work: Callable[[Any], T], *sources: Path) -> Job[T]:
@@ -111,28 +113,13 @@ class Services:
 
 def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None) -> Services:
     """Return the services of an app, without endpoints, and prepare the folder of its files. Raises StorageError."""
-    config = enhancer.config
-    folder = page_folder(enhancer.config, enhancer.tasks)
-    previews = Previews(enhancer, metrics, images)
-    addresses = create_addresses(enhancer, folder)
-    return Services(
-        enhancer,
-        config.limits,
-        previews,
-        folder,
-        TaskOwners(enhancer.tasks),
-        config.queue,
-        metrics,
-        addresses,
-        Planner(enhancer, previews, addresses),
-    )
-
-
-def create_addresses(enhancer: Enhancer, folder: PageFolder) -> Addresses:
-    """Return the addresses for the images of uploads, stored inputs and results. Raises StorageError."""
     tasks = enhancer.tasks
-    folders = {"page": folder.root, "uploads": tasks.uploads, "processed": tasks.processed}
-    return Addresses(read_secret(tasks.folder), folders)
+    folder = page_folder(enhancer.config, tasks)
+    previews = Previews(enhancer, metrics, images)
+    shown = {"page": folder.root, "uploads": tasks.uploads, "processed": tasks.processed}
+    addresses = Addresses(read_secret(tasks.folder), shown)
+    planner = Planner(enhancer, previews, addresses)
+    return Services(enhancer, previews, folder, TaskOwners(tasks), metrics, addresses, planner)
 
 
 _OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
