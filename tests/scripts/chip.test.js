@@ -21,9 +21,10 @@ function pageWithPhoto() {
     has_alpha: false,
   };
   const settings = { preset: "gentle" };
+  const auto = { preset: "gentle" };
   state.file = { id: "1", name: "a.jpg", bytes: 1, path: "/a", blob: null, upload: null };
   state.photos = {
-    "/a": { for: "", photo, settings, result: { width: 800, height: 400 }, problem: null },
+    "/a": { for: "", auto, photo, settings, result: { width: 800, height: 400 }, problem: null },
   };
   state.view = [0, 0, 100, 100];
   return state;

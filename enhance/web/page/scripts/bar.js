@@ -7,19 +7,32 @@ import { comebackOf } from "./connection.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { factsLine, fileText, pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
-import { percentOf, progressBar, wholeSeconds } from "./progress.js";
-import { canEnhance, isResultCurrent, isRunning, isSame, photoOf, resultOf } from "./state.js";
-import { cancel, change, onChange, prepareDownload } from "./store.js";
-import { report, run, startOver, state } from "./store.js";
+import { announcedPercent, percentOf, progressBar, wholeSeconds } from "./progress.js";
+import {
+  canEnhance,
+  isResultCurrent,
+  isRunning,
+  isSame,
+  photoOf,
+  resultOf,
+  runPreset,
+} from "./state.js";
+import {
+  cancel,
+  change,
+  onChange,
+  prepareDownload,
+  report,
+  run,
+  startOver,
+  state,
+} from "./store.js";
 import { constants, formatDuration, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").Encoding} Encoding */
 /** @typedef {import("./state.js").Plan} Plan */
 /** @typedef {import("./state.js").Result} Result */
 /** @typedef {import("./state.js").Run} Run */
-
-/** A screen reader announces the progress each time that this share more is done. */
-const ANNOUNCED_PERCENT = 25;
 
 /** @param {Element} element */
 export function mountBar(element) {
@@ -110,13 +123,13 @@ function runningBar(run) {
   const { isOffline, progress } = state;
   const share = progress?.total ? progress.done / progress.total : 0;
   const size = run.plan && pixelSize(run.plan.result.width, run.plan.result.height);
-  const preset = nameOf("preset", presetOf(run));
+  const preset = nameOf("preset", runPreset(state));
   const about = word("run_text", { preset, format: formatName(run.encoding) });
   return html`<div class="bar running ${isOffline && "offline"}">
-    ${problem()} ${announcement(announcedProgress(run, share))}
+    ${problem()} ${announcement(announcedProgress(share))}
     ${settingsButton("sliders", word("settings"))}
     <div class="run" id="progress">
-      ${progressLine(run, share)} ${progressBar(share, word("enhancing"))}
+      ${progressLine(share)} ${progressBar(share, word("enhancing"))}
     </div>
     <div class="step">
       <div class="plan">
@@ -128,44 +141,33 @@ function runningBar(run) {
   </div>`;
 }
 
-/** @param {Run} run */
-const presetOf = (run) => run.plan?.settings.preset ?? run.settings.preset;
-
-/**
- * @param {Run} run
- * @param {number} share
- */
-function announcedProgress(run, share) {
-  const percent = ANNOUNCED_PERCENT * Math.floor(percentOf(share) / ANNOUNCED_PERCENT);
-  return `${sentenceOf(run)} ${word("share_done", { percent })}`;
+/** @param {number} share */
+function announcedProgress(share) {
+  const percent = announcedPercent(share);
+  return `${runSentence()} ${word("share_done", { percent })}`;
 }
 
-/** @param {Run} run */
-const sentenceOf = (run) => word("enhancing_with", { preset: nameOf("preset", presetOf(run)) });
+const runSentence = () => word("enhancing_with", { preset: nameOf("preset", runPreset(state)) });
 
-/**
- * @param {Run} run
- * @param {number} share
- */
-function progressLine(run, share) {
+/** @param {number} share */
+function progressLine(share) {
   const percent = word("share_done", { percent: percentOf(share) });
   if (state.isOffline) return offlineLine(percent);
   const comeback = comebackOf();
   if (comeback) return comebackLine(comeback, percent);
   return html`<p class="line">
     <b>${percent}</b>
-    <span class="full">${stepOf(run, sentenceOf(run))}</span>
-    <span class="brief">${stepOf(run, null)}</span>
+    <span class="full">${stepText(runSentence())}</span>
+    <span class="brief">${stepText(null)}</span>
     <span class="caption end">${word("run_stays")}</span>
   </p>`;
 }
 
 /**
- * Returns what the run does now, after its sentence if there is one.
- * @param {Run} run
+ * Returns what the run does now, after the sentence of the run if it is given.
  * @param {string | null} sentence
  */
-function stepOf({ name }, sentence) {
+function stepText(sentence) {
   const { progress } = state;
   if (progress?.ahead) return word("waiting_place", { ahead: progress.ahead });
   if (!progress?.total) return word("starting");

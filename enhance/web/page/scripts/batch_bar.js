@@ -11,13 +11,10 @@ import {
 import { comebackOf } from "./connection.js";
 import { html, icon } from "./dom.js";
 import { pixelSize } from "./facts.js";
-import { percentOf, progressBar, wholeSeconds } from "./progress.js";
+import { announcedPercent, progressBar, wholeSeconds } from "./progress.js";
 import { currentFile, isSame, photoOf, settingsOf } from "./state.js";
 import { cancelBatch, prepareArchive, runBatch, state } from "./store.js";
 import { formatDuration, nameOf, word } from "./words.js";
-
-/** A screen reader announces the progress each time that this share more is done. */
-const ANNOUNCED_PERCENT = 25;
 
 /** What the buttons of the bar do. */
 export const BATCH_ACTIONS = {
@@ -198,8 +195,7 @@ function runningBar() {
 
 /** @param {number} share */
 function announced(share) {
-  const percent = ANNOUNCED_PERCENT * Math.floor(percentOf(share) / ANNOUNCED_PERCENT);
-  return `${word("enhancing")} ${word("share_done", { percent })}`;
+  return `${word("enhancing")} ${word("share_done", { percent: announcedPercent(share) })}`;
 }
 
 /** Returns how many photos are done, or before the first one, which one is enhanced. */

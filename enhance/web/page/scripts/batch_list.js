@@ -1,6 +1,13 @@
 // @ts-check
 // The list of the batch: those files first that need attention, then the others, each with its state.
-import { fileState, isLimited, isSizeProblem, planOf, resultOfFile } from "./batch_state.js";
+import {
+  fileState,
+  isLimited,
+  isSizeProblem,
+  needsAttention,
+  planOf,
+  resultOfFile,
+} from "./batch_state.js";
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
@@ -16,7 +23,7 @@ import {
   selectFile,
   state,
 } from "./store.js";
-import { keepPictures, picture, pictureOf } from "./thumbnails.js";
+import { keepPictures, picture, pictureOf, reducedAddress } from "./thumbnails.js";
 import { problemOf } from "./uploads.js";
 import { word } from "./words.js";
 
@@ -26,13 +33,12 @@ import { word } from "./words.js";
  * @typedef {{ file: ChosenFile, now: FileState }} Row
  */
 
-const ATTENTION = ["unsent", "unreadable", "refused", "failed"];
 /** The fields of the state that the list shows. Others change much more often. */
 const SHOWN = /** @type {const} */ ([
   ...["tab", "batch", "photos", "results"],
   ...["preset", "size", "changed", "encoding", "largest"],
 ]);
-/** The side of a thumbnail in pixels, on a screen with two of them for each of the page. */
+/** The shorter side of a thumbnail in device pixels, on a screen with two of them for a CSS pixel. */
 const THUMBNAIL_SIDE = 88;
 
 /** @param {HTMLElement} element */
@@ -126,8 +132,8 @@ function drawList(element) {
   // Those of planned files come from the server.
   keepPictures([...files.filter((file) => !planOf(state, file)), state.file ?? { id: "" }]);
   const rows = files.map((file) => ({ file, now: fileState(state, file) }));
-  const bad = rows.filter(({ now }) => ATTENTION.includes(now));
-  const good = rows.filter(({ now }) => !ATTENTION.includes(now));
+  const bad = rows.filter(({ now }) => needsAttention(now));
+  const good = rows.filter(({ now }) => !needsAttention(now));
   draw(
     element,
     html`<nav class="batch" aria-label="${word("batch_list")}">
@@ -178,7 +184,7 @@ function attentionHead(count) {
 /** @param {Row} row */
 function shell({ file, now }) {
   const isSelected = file.id === state.batch.selected;
-  const kind = ATTENTION.includes(now) ? "attention" : "";
+  const kind = needsAttention(now) ? "attention" : "";
   return html`<li
     class="file ${kind} ${isSelected && "selected"}"
     data-key="${file.id}"
@@ -228,17 +234,10 @@ function selectButton({ file }, about) {
 function thumbnail(file) {
   const plan = planOf(state, file);
   if (!plan) return picture(pictureOf(file));
-  const address = thumbnailOf(plan.photo);
+  const address = reducedAddress(plan.photo, THUMBNAIL_SIDE);
   return html`<span class="thumbnail">
     <img src="${address}" alt="" loading="lazy" decoding="async" draggable="false" />
   </span>`;
-}
-
-/** @param {import("./state.js").Plan["photo"]} photo */
-function thumbnailOf({ address, width, height }) {
-  const reduction = Math.max(Math.min(width, height) / THUMBNAIL_SIDE, 1);
-  const step = 2 ** Math.floor(Math.log2(reduction));
-  return `${address}?left=0&top=0&width=${width}&height=${height}&step=${step}`;
 }
 
 /** Returns the size of the photo or its result, as soon as it is known. @param {Row} row */

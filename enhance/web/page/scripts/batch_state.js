@@ -1,6 +1,6 @@
 // @ts-check
 // What follows from the state of the batch: the states of its files, and what a run would do.
-import { isSame, planKey, settingsOf, sizeSettings } from "./state.js";
+import { isSame, planKey, settingsOf, SIZE_SETTINGS, sizeSettings } from "./state.js";
 
 /**
  * @typedef {import("./state.js").ChosenFile} ChosenFile
@@ -18,9 +18,6 @@ import { isSame, planKey, settingsOf, sizeSettings } from "./state.js";
  * @typedef {"queued" | "sending" | "unsent" | "unread" | "unreadable" | "refused" | "ready"
  *   | "waiting" | "running" | "done" | "failed" | "next"} FileState
  */
-
-/** The states that need the attention of the user. */
-const ATTENTION = ["unsent", "unreadable", "refused", "failed"];
 
 /**
  * @param {State} state
@@ -97,7 +94,7 @@ export function resultOfFile(state, file) {
  * @param {State} state
  * @param {ChosenFile} file
  */
-export function isFinished(state, file) {
+function isFinished(state, file) {
   const result = resultOfFile(state, file);
   if (!result) return false;
   if (isSame(result.settings, settingsOf(state))) return true;
@@ -107,11 +104,11 @@ export function isFinished(state, file) {
 }
 
 /**
- * @param {State} state
- * @param {ChosenFile} file
+ * Returns whether a file in this state needs the attention of the user.
+ * @param {FileState} now
  */
-export function needsAttention(state, file) {
-  return ATTENTION.includes(fileState(state, file));
+export function needsAttention(now) {
+  return ["unsent", "unreadable", "refused", "failed"].includes(now);
 }
 
 /**
@@ -197,16 +194,12 @@ export function isLimited(state, plan) {
   return wanted.some(([name, value]) => value !== null && plan.settings[name] !== value);
 }
 
-/** The settings of a size, of which the nearest possible one can be used. */
-const SIZE_NAMES = ["scale", "long_side", "megapixels", "print_width", "print_height", "dpi"];
-
 /**
  * Returns whether a smaller or larger size solves the problem of a plan.
  * @param {Plan} plan
  */
 export function isSizeProblem(plan) {
   const [solution] = plan.problem?.solutions ?? [];
-  return (
-    Boolean(solution) && Object.keys(solution.values).every((name) => SIZE_NAMES.includes(name))
-  );
+  if (!solution) return false;
+  return Object.keys(solution.values).every((name) => SIZE_SETTINGS.includes(name));
 }

@@ -8,6 +8,7 @@ import {
   previewKey,
   previewState,
   resultOf,
+  runPreset,
   stageMode,
   workShare,
 } from "./state.js";
@@ -16,8 +17,9 @@ import { formatDuration, nameOf, word } from "./words.js";
 /** @typedef {import("./state.js").State} State */
 
 /**
- * What the stage knows besides the state: `isMarked`, the preview covers a part of what is visible;
- * `isTooLarge`, too much is visible for a preview; `isNarrow`, long words have no room.
+ * What decides the chip in addition to the state: `isMarked`, the preview covers only a part of what
+ * is visible; `isTooLarge`, too much is visible for a preview; `isNarrow`, there is no room for long
+ * texts.
  * @typedef {{ isMarked: boolean, isTooLarge: boolean, isNarrow: boolean }} Look
  */
 
@@ -33,6 +35,7 @@ import { formatDuration, nameOf, word } from "./words.js";
 /** Of an area that takes longer, the server previews the middle. */
 const LONGEST_SECONDS = 8;
 
+/** The chip shows the remaining seconds only after this time, because most previews need less. */
 const PATIENT_SECONDS = 0.9;
 
 /** What is made, and since when. */
@@ -67,7 +70,6 @@ export function drawChip(element, state, look) {
   const chip = chipOf(state, look);
   const passed = passedSeconds(chip.isTimed ? previewKey(state) : "");
   const seconds = Math.round(expectedSeconds(state) - passed);
-  // The answer of a slider is there before that.
   const showsSeconds = chip.isTimed && passed > PATIENT_SECONDS && seconds > 0;
   const sign = chip.sign === "ring" ? "ring" : `dot ${chip.sign}`;
   element.dataset.state = chip.name;
@@ -98,17 +100,9 @@ export function chipOf(state, look) {
   const mode = stageMode(state);
   if (mode === "photo") return previewChip(state, look);
   if (mode === "result") return { name: "result", sign: "matches", text: word("chip_result") };
-  const preset = runPreset(state);
+  const preset = nameOf("preset", runPreset(state));
   if (state.isOffline) return { name: "live", sign: "ring", text: word("chip_offline") };
-  return { name: "live", sign: "ring", text: word("chip_enhancing", { preset }) };
-}
-
-/** @param {State} state */
-function runPreset(state) {
-  const run = state.run;
-  const chosen = run?.settings.preset;
-  const preset = chosen === "auto" ? run?.plan?.settings.preset : chosen;
-  return nameOf("preset", preset ?? photoOf(state)?.settings.preset ?? "auto");
+  return { name: "live", sign: "ring", text: word("enhancing_with", { preset }) };
 }
 
 /**

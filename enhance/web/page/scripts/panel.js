@@ -3,7 +3,7 @@
 // the settings of the next run.
 import { draw, html, onPress } from "./dom.js";
 import { effectivePreset, presetInfo } from "./native.js";
-import { isRunning, photoOf, settingsDiffer, valueOf } from "./state.js";
+import { isRunning, photoOf, runPreset, settingsDiffer, valueOf } from "./state.js";
 import { change, onChange, startNow } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
@@ -112,7 +112,7 @@ function nextFrame() {
  */
 function nextRun(state) {
   if (state.tab === "batch") return html`<p role="status">${word("next_batch")}</p>`;
-  const preset = state.run?.plan?.settings.preset ?? state.run?.settings.preset;
-  return html`<p role="status">${word("next_run", { preset: nameOf("preset", preset ?? "") })}</p>
+  const preset = nameOf("preset", runPreset(state));
+  return html`<p role="status">${word("next_run", { preset })}</p>
     <button type="button" class="button secondary" data-act="start">${word("start_new")}</button>`;
 }

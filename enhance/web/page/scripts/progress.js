@@ -6,6 +6,8 @@ import { formatDuration, word } from "./words.js";
 
 /** Up to this time, whole seconds are shown. */
 const SHORT_SECONDS = 90;
+/** A screen reader announces the progress each time that this much more is done. */
+const ANNOUNCED_PERCENT = 25;
 
 /**
  * @param {number} share from 0 to 1
@@ -29,6 +31,14 @@ export function progressBar(share, label) {
  */
 export function percentOf(share) {
   return Math.floor(100 * Math.min(share, 1));
+}
+
+/**
+ * Returns the percentage of a share that is announced.
+ * @param {number} share
+ */
+export function announcedPercent(share) {
+  return ANNOUNCED_PERCENT * Math.floor(percentOf(share) / ANNOUNCED_PERCENT);
 }
 
 /**

@@ -2,8 +2,10 @@
 // The list of recent results: a popover of the top bar, or a sheet on a phone.
 
 import { draw, html, icon, onPress } from "./dom.js";
+import { pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
 import { holdFocus } from "./focus.js";
+import { percentOf } from "./progress.js";
 import {
   cancelRecent,
   downloadRecent,
@@ -13,13 +15,14 @@ import {
   openRecent,
 } from "./recent_results.js";
 import { change, onChange, state } from "./store.js";
-import { constants, formatDuration, formatNumber, language, nameOf, word } from "./words.js";
+import { reducedAddress } from "./thumbnails.js";
+import { constants, formatDuration, language, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
 
 const RELOAD_MS = 2000;
-/** The pixels of the shorter side of a thumbnail on a screen with two device pixels a pixel. */
+/** The shorter side of a thumbnail in device pixels, on a screen with two of them for a CSS pixel. */
 const THUMBNAIL_SIDE = 112;
 
 /** The id of the entry whose Remove has been pressed once. */
@@ -164,9 +167,7 @@ function thumbnailOf({ thumbnail, regions, photo, files }) {
   if (thumbnail) return thumbnail;
   if (files) return thumbnailOf(files[0]);
   if (!regions?.photo || !photo) return null;
-  const { width, height } = photo;
-  const step = 2 ** Math.floor(Math.log2(Math.max(Math.min(width, height) / THUMBNAIL_SIDE, 1)));
-  return `${regions.photo}?left=0&top=0&width=${width}&height=${height}&step=${step}`;
+  return reducedAddress({ address: regions.photo, ...photo }, THUMBNAIL_SIDE);
 }
 
 /** @param {(string | null)[]} texts */
@@ -176,11 +177,7 @@ function joined(texts) {
 }
 
 /** @param {RecentEntry} entry */
-function sizeText({ size }) {
-  if (!size) return null;
-  const width = formatNumber(size.width);
-  return word("size_in_pixels", { width, height: formatNumber(size.height) });
-}
+const sizeText = ({ size }) => (size ? pixelSize(size.width, size.height) : null);
 
 /**
  * Returns the time of today, or the day.
@@ -209,9 +206,19 @@ function stateText(entry) {
     cancelled: word("history_cancelled"),
     gone: word("history_gone"),
   }[entry.state];
-  const counts = entry.files && entry.state !== "done" && word("history_finished", counted(entry));
   const kind = ["interrupted", "failed"].includes(entry.state) ? "warning" : "";
-  return html`<span class="caption ${kind}">${counts || text}</span>`;
+  return html`<span class="caption ${kind}">${batchText(entry) ?? text}</span>`;
+}
+
+/**
+ * Returns how far a batch came that has not ended well; null for other entries.
+ * @param {RecentEntry} entry
+ */
+function batchText(entry) {
+  if (!entry.files || entry.state === "done") return null;
+  const counts = counted(entry);
+  if (entry.state === "interrupted") return word("history_interrupted_batch", counts);
+  return word("batch_done_of", counts);
 }
 
 /** @param {RecentEntry} entry */
@@ -223,7 +230,7 @@ function counted({ files = [] }) {
 /** @param {RecentEntry} entry */
 function progressText(entry) {
   const { share, done = 0, total, seconds_left = null, ahead = 0 } = entry.progress ?? {};
-  const percent = Math.floor(100 * (share ?? done / (total || 1)));
+  const percent = percentOf(share ?? done / (total || 1));
   const parts = [word("share_done", { percent })];
   if (seconds_left !== null) parts.push(word("left", { time: formatDuration(seconds_left) }));
   const text = joined(parts);

@@ -287,6 +287,14 @@ export function settingsOf(state) {
 }
 
 /**
+ * Returns changed settings as they are for another photo: Downscale first is a choice for one photo.
+ * @param {Record<string, any>} changed
+ */
+export function withoutReduce({ reduce: _, ...changed }) {
+  return changed;
+}
+
+/**
  * Returns the control of the output size that has no number; null if none is empty.
  * @param {State} state
  */
@@ -432,6 +440,18 @@ export function isSame(first, second) {
 export function isRunning(state) {
   if (state.tab === "batch") return state.batch.isRunning;
   return state.run !== null && state.run.file === currentPath(state);
+}
+
+/**
+ * Returns the preset of the run: the chosen one, or that which Auto selects.
+ * @param {State} state
+ * @returns {string}
+ */
+export function runPreset(state) {
+  const chosen = state.run?.settings.preset ?? "auto";
+  if (chosen !== "auto") return chosen;
+  const plan = state.run?.plan ?? photoOf(state);
+  return plan?.auto.preset ?? chosen;
 }
 
 /**

@@ -1,5 +1,5 @@
 // @ts-check
-// The pictures of files that are still in the page.
+// Small pictures of photos: of files that are still in the page, or of images of the server.
 import { html, icon } from "./dom.js";
 
 /** @type {Map<string, string>} */
@@ -28,6 +28,17 @@ export function picture(address) {
   return html`<span class="thumbnail">
     ${icon("photo")} ${address && html`<i style="background-image: url('${address}')"></i>`}
   </span>`;
+}
+
+/**
+ * Returns the address of a whole photo or result, reduced to about `side` pixels on its shorter side.
+ * @param {import("./tiles.js").Source} source
+ * @param {number} side
+ */
+export function reducedAddress({ address, width, height }, side) {
+  const reduction = Math.max(Math.min(width, height) / side, 1);
+  const step = 2 ** Math.floor(Math.log2(reduction));
+  return `${address}?left=0&top=0&width=${width}&height=${height}&step=${step}`;
 }
 
 /**
