@@ -4,13 +4,13 @@ import { beforeEach, test } from "node:test";
 import { pass, server, settle } from "./browser.js";
 
 const folder = "../../enhance/web/page/scripts";
-const { change, state, stop } = await import(`${folder}/store.js`);
+const { change, runBatch, state, stop } = await import(`${folder}/store.js`);
 const { newState } = await import(`${folder}/state.js`);
 const recent = await import(`${folder}/recent_results.js`);
 const previews = await import(`${folder}/comparison_previews.js`);
 
 beforeEach(async () => {
-  stop("recent", "recentOpen", "run", "photo", "preview", "comparison");
+  stop("recent", "recentOpen", "run", "photo", "preview", "comparison", "batch", "archive", "plan");
   await pass(1000);
   change(newState());
   await pass(1000);
@@ -63,7 +63,36 @@ test("opening a result sets its photo, its settings and its job", async () => {
   assert.equal(server.last("enhance").given.job, "first");
 });
 
+test("opening a result on a new page loads the presets first", async () => {
+  recent.openRecent("first");
+  await settle();
+  await server.last("runs").answer([entry("first")]);
+  const presets = [{ name: "gentle", settings: { strength: 0.3, sharpen: 0.1 } }];
+  await server.last("presets").answer(presets);
+  assert.deepEqual(state.changed, { sharpen: 0.5 });
+});
+
+test("opening a batch ends the view of another one that runs", async () => {
+  const file = { id: "a", name: "a.png", bytes: 1, path: "/a", blob: null, upload: null };
+  change({ tab: "batch", presets: [{ name: "gentle", settings: {} }] });
+  change({ photos: { "/a": { settings: {}, photo: {} } } });
+  change({ batch: { ...newState().batch, files: [file] } });
+  runBatch();
+  await settle();
+  const running = server.last("batch");
+  const files = [entry("second.1")];
+  recent.openRecent("second");
+  await settle();
+  await server.last("runs").answer([entry("second", { files })]);
+  const progress = { share: 0.5, seconds_left: 1, ahead: 0, files: [] };
+  await running.update(null, { progress });
+  assert.equal(running.isAborted, true);
+  assert.equal(state.batch.job.name, "second");
+  assert.equal(state.batch.progress, null);
+});
+
 test("opening a failed result does not start it again", async () => {
+  change({ presets: [{ name: "gentle", settings: {} }] });
   recent.openRecent("first");
   await settle();
   await server.last("runs").answer([entry("first", { state: "failed" })]);

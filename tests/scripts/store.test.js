@@ -291,6 +291,20 @@ test("a photo that the server has lost is sent again once, with its run", async 
   assert.equal(state.problem, "file_lost");
 });
 
+test("a photo that the server has lost does not replace one that was chosen meanwhile", async () => {
+  await openPhoto("cat.jpg");
+  store.run();
+  await settle();
+  const chooseAnother = () => {
+    store.chooseFiles([photo("dog.jpg")]);
+    return true;
+  };
+  server.missing = /** @type {any} */ ({ has: chooseAnother });
+  await server.last("enhance").refuse("The image is missing.");
+  assert.equal(state.file.name, "dog.jpg");
+  assert.equal(server.uploads.length, 2);
+});
+
 function reload() {
   save();
   store.stop(...SLOTS);

@@ -1,20 +1,17 @@
 // @ts-check
 // What the bar of a photo and the bar of the batch have in common.
 import { html, icon } from "./dom.js";
+import { saveFile } from "./files.js";
 import { state } from "./store.js";
 import { word } from "./words.js";
 
 /**
- * Lets the browser save a file as soon as it is there.
+ * Makes the browser download a file as soon as it is ready.
  * @param {Promise<{ url: string, name: string } | null>} file
  */
 export async function save(file) {
   const found = await file;
-  if (!found) return;
-  const link = document.createElement("a");
-  link.href = found.url;
-  link.download = found.name;
-  link.click();
+  if (found) saveFile(found);
 }
 
 export function problem() {

@@ -5,7 +5,7 @@ import { addressOf, call, createName, fileOf } from "./client.js";
 import { applyValues, set } from "./controls.js";
 import { analyse, changeFile, explain, requestNow } from "./requests.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
-import { emptyControl, newBatch, planKey, settingsOf } from "./state.js";
+import { emptyControl, isSame, newBatch, planKey, settingsOf } from "./state.js";
 import { fileFrom, sendNext, stopSending } from "./uploads.js";
 
 /**
@@ -75,7 +75,7 @@ export function removeFile(id) {
   stopSending(id);
   changeBatch({ files: others });
   if (selected === id) select(others[Math.min(place, others.length - 1)]?.id ?? null);
-  if (job && isRunning && isUnderWay) cancelFile(job, id);
+  if (job && isRunning && isUnderWay) cancelFile(job, id).catch(showProblem);
   sendNext();
 }
 
@@ -104,7 +104,8 @@ async function cancelFile(job, id) {
 /** Removes all files. */
 export function clearFiles() {
   for (const { id } of state.batch.files) stopSending(id);
-  stop("plan", "archive", "preview", "photo");
+  // A run that is under way goes on without this list.
+  stop("plan", "archive", "preview", "photo", "batch");
   change({ batch: newBatch(), view: null, preview: null, problem: null });
 }
 
@@ -307,7 +308,12 @@ export async function cancelBatch() {
     progress: progress && { ...progress, files: Object.fromEntries(files) },
   });
   requestNow();
-  await call("cancel", { job: job.name });
+  await call("cancel", { job: job.name }).catch(showProblem);
+}
+
+/** @param {Error} error */
+function showProblem(error) {
+  change({ problem: error.message });
 }
 
 /**
@@ -319,20 +325,18 @@ export async function prepareArchive() {
   const { job, isRunning, archive } = state.batch;
   if (!job) return null;
   const encoding = isRunning ? job.encoding : state.encoding;
-  if (archive && JSON.stringify(archive.encoding) === JSON.stringify(encoding)) return archive;
+  if (archive && isSame(archive.encoding, encoding)) return archive;
   let made = null;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const [file, info] = await call("export", { id: job.name, ...encoding }, { signal });
     made = archiveOf(file, info, encoding);
     if (!state.batch.isRunning) changeBatch({ archive: made });
   };
-  await inSlot("archive", JSON.stringify([job.name, encoding]), work, (error) =>
-    change({ problem: error.message }),
-  );
+  await inSlot("archive", JSON.stringify([job.name, encoding]), work, showProblem);
   return made;
 }
 
-/** Continues with the batch after a reload of the page. */
+/** Continues with the last job of the batch, after a reload or from the recent results. */
 export function resumeBatch() {
   const { job, isRunning } = state.batch;
   if (job && isRunning) followBatch(job);

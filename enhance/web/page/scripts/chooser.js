@@ -5,9 +5,16 @@
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { chooseBatchFiles, choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
-import { photoOf } from "./state.js";
-import { stageMode } from "./state.js";
-import { cancelUpload, chooseFiles, onChange, removeFile, retryFile, state } from "./store.js";
+import { photoOf, stageMode } from "./state.js";
+import {
+  cancelUpload,
+  change,
+  chooseFiles,
+  onChange,
+  removeFile,
+  retryFile,
+  state,
+} from "./store.js";
 import { picture, pictureOf } from "./thumbnails.js";
 import { problemOf } from "./uploads.js";
 import { isArrived, shareOf, uploadOf } from "./upload_progress.js";
@@ -43,7 +50,8 @@ export function mountChooser(element) {
  * @param {string} name
  */
 async function chooseExample(name) {
-  const response = await fetch(assetAddress(`examples/${name}.jpg`));
+  const response = await fetch(assetAddress(`examples/${name}.jpg`)).catch(() => null);
+  if (!response?.ok) return change({ problem: word("request_failed") });
   chooseFiles([new File([await response.blob()], `${name}.jpg`, { type: "image/jpeg" })]);
 }
 
@@ -146,7 +154,11 @@ function photoUpload(file) {
 /** @param {ChosenFile[]} files */
 function batchUpload(files) {
   const upload = uploadOf(files);
-  const title = word("upload_of_many", { n: files.length, percent: percentOf(upload.share) });
+  const percent = percentOf(upload.share);
+  const title =
+    files.length === 1
+      ? word("upload_of", { name: files[0].name, percent })
+      : word("upload_of_many", { n: files.length, percent });
   return html`<div class="uploads">
       <div class="uploads-head">
         <div>

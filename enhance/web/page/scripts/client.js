@@ -11,7 +11,7 @@ const KEY_NAME = "enhance-key";
 /** The server, or a proxy in front of it, is not there at the moment. */
 const AWAY = [502, 503, 504];
 
-/** The server says no. The message is a sentence for the user. */
+/** The server has refused a request. The message is a sentence for the user. */
 export class Refused extends Error {
   /**
    * @param {string} message
@@ -329,7 +329,17 @@ async function uploadOnce(file, signal, onShare) {
   if (status === 0 || AWAY.includes(status)) throw new Lost();
   noteAnswer();
   if (status !== 200) throw new Refused(sentenceOf(body));
-  return JSON.parse(body)[0];
+  return pathIn(body);
+}
+
+/** @param {string} body the answer to an upload */
+function pathIn(body) {
+  try {
+    return JSON.parse(body)[0];
+  } catch {
+    // The answer of something in front of the server is no JSON.
+    throw new Refused(word("request_failed"));
+  }
 }
 
 /**

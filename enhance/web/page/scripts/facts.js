@@ -21,7 +21,7 @@ import {
 
 const CM_PER_INCH = 2.54;
 
-/** Lower resolutions, which cameras write into their files, have no meaning for a print. */
+/** Cameras write lower resolutions into their files, which are not meant for prints. */
 const LEAST_DPI = 300;
 
 /**
@@ -75,7 +75,7 @@ function mainFacts(state, plan, result) {
   if (!result) found.push({ label: word("fact_size"), value: photoSize(photo) });
   found.push(printSize(plan, result));
   if (photo.has_location) {
-    found.push({ label: word("fact_location"), value: location(state, result) });
+    found.push({ label: word("fact_location"), value: locationText(state, result) });
   }
   return found;
 }
@@ -111,7 +111,7 @@ function printSize(plan, result) {
  * @param {State} state
  * @param {Result | null} result
  */
-function location(state, result) {
+function locationText(state, result) {
   const isKept = (result ?? state).encoding.metadata === "keep";
   if (result) return isKept ? word("location_kept") : word("location_removed");
   return isKept ? word("location_in_photo") : word("location_will_be_removed");
@@ -156,10 +156,12 @@ function resultFacts(state, { info, encoding, download }) {
   const grade = gradeOf(info);
   const size = pixelSize(input.width, input.height);
   const source = [input.name, size, formatBytes(input.bytes)].join(" · ");
-  const facts = [
+  const fidelity = grade ? [{ label: word("fidelity"), value: gradeName(grade) }] : [];
+  return [
     { label: word("fact_result"), value: pixelSize(output.width, output.height) },
     { label: word("format"), value: fileText(encoding.format, download.bytes) },
     { label: word("row_input"), value: source },
+    ...fidelity,
     { label: word("row_time"), value: times(info.seconds) },
     { label: word("row_device"), value: word("row_device_of", { device, precision }) },
     { label: word("row_model"), value: word("row_model_of", model) },
@@ -168,8 +170,6 @@ function resultFacts(state, { info, encoding, download }) {
     { label: word("row_signature"), value: info.signature },
     { label: word("row_task"), value: info.task_id },
   ];
-  if (grade) facts.splice(3, 0, { label: word("fidelity"), value: gradeName(grade) });
-  return facts;
 }
 
 /**

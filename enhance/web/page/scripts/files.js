@@ -1,5 +1,5 @@
 // @ts-check
-// Files from the browser's dialog, and files that are dropped on the page or pasted.
+// Files from the browser's dialog, files that are dropped on the page or pasted, and downloads.
 
 import { addFiles, chooseFiles } from "./store.js";
 
@@ -46,6 +46,17 @@ export function chooseBatchFiles(take = null) {
   takeNext = take;
   batchInput.multiple = !take;
   batchInput.click();
+}
+
+/**
+ * Makes the browser download a file of the server.
+ * @param {{ url: string, name: string }} file
+ */
+export function saveFile({ url, name }) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
 }
 
 /** @param {DataTransfer | null} data */

@@ -289,7 +289,7 @@ export function neededTiles(source, unit, view, stage) {
  * @param {number} scale
  * @returns {Rectangle}
  */
-export function areaOf(preview, scale) {
+function areaOf(preview, scale) {
   const { window, region } = preview;
   const isSameSize = Math.abs(window[2] / region[2] / scale - 1) < SAME_SCALE;
   if (!isSameSize) return region;

@@ -3,6 +3,7 @@
 
 import { addressOf, call, createName } from "./client.js";
 import { resumeBatch } from "./batch.js";
+import { saveFile } from "./files.js";
 import { follow } from "./runs.js";
 import { newBatch, settingsOf } from "./state.js";
 import {
@@ -12,6 +13,7 @@ import {
   change,
   clearFiles,
   inSlot,
+  loadPresets,
   startOver,
   state,
 } from "./store.js";
@@ -60,6 +62,8 @@ async function readEntry(id, signal) {
 export async function openRecent(id) {
   const open = async (/** @type {AbortSignal} */ signal) => {
     const entry = await readEntry(id, signal);
+    // Before there is a photo, the page has no presets.
+    if (state.presets.length === 0) await loadPresets();
     applyValues(choicesOf(entry));
     if (entry.files) openBatch(entry, entry.files);
     else openPhoto(entry);
@@ -129,7 +133,7 @@ function choicesOf(entry) {
 export async function cancelRecent(id) {
   if (state.run?.name === id) await cancel();
   else if (state.batch.isRunning && state.batch.job?.name === id) await cancelBatch();
-  else await call("cancel", { job: id });
+  else await call("cancel", { job: id }).catch(explainRecent);
   await loadRecent();
 }
 
@@ -162,7 +166,7 @@ export async function forget(id) {
 export async function downloadRecent(id) {
   const load = async (/** @type {AbortSignal} */ signal) => {
     const [file] = await call("export", { id, ...state.encoding }, { signal });
-    saveFile(addressOf(file.path), file.orig_name ?? "");
+    saveFile({ url: addressOf(file.path), name: file.orig_name ?? "" });
   };
   change({ recentProblem: null });
   await inSlot("recentDownload", id, load, explainRecent);
@@ -175,16 +179,4 @@ export async function downloadRecent(id) {
 function settingsIn({ settings }) {
   const given = Object.entries(settings).filter(([, value]) => value !== null);
   return Object.fromEntries(given);
-}
-
-/**
- * Makes the browser download a file of the server.
- * @param {string} url
- * @param {string} name
- */
-function saveFile(url, name) {
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
 }

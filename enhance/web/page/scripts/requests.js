@@ -88,7 +88,7 @@ async function callWhenFree(name, given, options) {
  * Requests the plan of a file.
  * @param {ChosenFile} file
  * @param {string} path
- * @param {string} slot
+ * @param {"photo" | "plan"} [slot] of the request: that of the current file, or that of the batch
  */
 export function analyse(file, path, slot = "photo") {
   const key = planKey(state, path);
@@ -131,7 +131,7 @@ function rectangle({ left, top, width, height }) {
  * @param {any[]} outputs
  * @param {string} path
  */
-export function previewOf([before, after, info], path) {
+function previewOf([before, after, info], path) {
   return {
     file: path,
     before: addressOf(before.path),

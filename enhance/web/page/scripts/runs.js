@@ -7,10 +7,10 @@ import {
   canEnhance,
   currentFile,
   isResultCurrent,
+  isSame,
   photoOf,
   resultOf,
   settingsOf,
-  SIZE_SETTINGS,
 } from "./state.js";
 
 /** @typedef {import("./state.js").Run} Run */
@@ -50,6 +50,8 @@ export function follow(file, started) {
   stop("preview");
   const failed = (/** @type {Error} */ error) =>
     explain(error, file, (text) => {
+      // The user can have started another run meanwhile.
+      if (state.run?.name !== started.name) return;
       change({ run: null, progress: null, problem: text });
       requestNow();
     });
@@ -101,7 +103,7 @@ export async function cancel() {
 
 /** Cancels the run, and starts one with the settings of the controls. */
 export async function startNow() {
-  cancel();
+  cancel(); // The state has no run from here on. The server is informed meanwhile.
   await run();
 }
 
@@ -114,8 +116,7 @@ export async function prepareDownload() {
   const file = currentFile(state);
   if (!result || !file) return null;
   const { encoding } = state;
-  const isSameFormat = JSON.stringify(result.encoding) === JSON.stringify(encoding);
-  if (isSameFormat && result.download.url) return result.download;
+  if (isSame(result.encoding, encoding) && result.download.url) return result.download;
   let download = null;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const job = { ...result, name: result.job };

@@ -5,7 +5,7 @@ import { choicesFrom } from "./links.js";
 import { follow, refreshResult } from "./runs.js";
 import { requestNow } from "./requests.js";
 import { afterChange, change, state } from "./slots.js";
-import { CHOICES, currentFile, currentPath, newState } from "./state.js";
+import { CHOICES, currentFile, currentPath, newState, withoutReduce } from "./state.js";
 import { word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -24,7 +24,7 @@ afterChange(() => {
 export function save() {
   clearTimeout(timer);
   timer = 0;
-  const { reduce: _, ...changed } = state.changed;
+  const changed = withoutReduce(state.changed);
   const choices = Object.fromEntries(CHOICES.map((name) => [name, state[name]]));
   try {
     localStorage.setItem(OF_VISITS, JSON.stringify({ ...choices, changed }));

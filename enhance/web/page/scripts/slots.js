@@ -69,11 +69,11 @@ const slots = {};
 /**
  * Does the work of a slot. A request with the same key that is under way goes on; any other one
  * of the slot ends, and its answer is never seen. `work` gets the signal for its calls, and
- * `failed` its error.
+ * `failed` its error. The slot is free before `failed` is called.
  * @param {string} name
  * @param {string} key
  * @param {(signal: AbortSignal) => Promise<void>} work
- * @param {(error: Error) => void} failed
+ * @param {(error: Error) => void | Promise<void>} failed
  */
 export async function inSlot(name, key, work, failed) {
   if (slots[name]?.key === key) return;
@@ -88,7 +88,7 @@ export async function inSlot(name, key, work, failed) {
   } catch (error) {
     if (signal.aborted) return;
     release(name);
-    failed(/** @type {Error} */ (error));
+    await failed(/** @type {Error} */ (error));
   }
 }
 

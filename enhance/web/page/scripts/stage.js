@@ -54,7 +54,7 @@ export function mountStage(element) {
 }
 
 /** What tests read of the stage. */
-export function stageView() {
+function stageView() {
   return mounted?.describe() ?? null;
 }
 
@@ -350,7 +350,7 @@ class PhotoStage {
     );
   }
 
-  /** Tells the page which rectangle is visible, which decides the preview. */
+  /** Sets the visible rectangle in the state, which decides the preview. */
   requestView() {
     clearTimeout(this.restTimer);
     const { visible, isTooLarge } = this.photoView;

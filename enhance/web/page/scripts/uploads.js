@@ -4,6 +4,7 @@ import { createName, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
+import { withoutReduce } from "./state.js";
 import { constants, formatBytes, formatNumber, word } from "./words.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
@@ -55,7 +56,7 @@ function choosePhoto(file) {
   if (error) return change({ problem: error });
   // The photo that is shown comes back if the upload is cancelled.
   const previous = state.file?.path ? state.file : state.previous;
-  const { reduce: _, ...changed } = state.changed;
+  const changed = withoutReduce(state.changed);
   change({ file, previous, changed, view: null, problem: null });
   sendPhoto(file);
 }
@@ -64,9 +65,9 @@ function choosePhoto(file) {
 function sendPhoto(file) {
   const work = async (/** @type {AbortSignal} */ signal) => {
     const path = await send(file, signal, (patch) => change({ file: { ...file, ...patch } }));
-    const { reduce: _, ...changed } = state.changed;
     const sent = { ...file, path, upload: null };
-    change({ file: sent, changed, view: null });
+    // A slider can have been moved during the upload.
+    change({ file: sent, changed: withoutReduce(state.changed), view: null });
     // The run of another photo goes on without this page.
     if (state.run?.file === path) follow(sent, state.run);
     else detach();
@@ -109,11 +110,10 @@ export function cancelUpload() {
 /** Returns to the page without a photo. A run of the photo goes on. */
 export function startOver() {
   stop("upload", "photo", "preview", "run", "export");
-  const { reduce: _, ...changed } = state.changed;
   change({
     file: null,
     previous: null,
-    changed,
+    changed: withoutReduce(state.changed),
     view: null,
     preview: null,
     previewProblem: null,
@@ -209,6 +209,8 @@ function sendInSlot(slot, file) {
 const sentAgain = new Set();
 onLost((file) => {
   const isOfBatch = state.batch.files.some((one) => one.id === file.id);
+  // The user can have chosen another photo meanwhile.
+  if (!isOfBatch && state.file?.id !== file.id) return;
   const isHopeless = !file.blob || sentAgain.has(file.id);
   sentAgain.add(file.id);
   const sent = { share: 0, seconds: null, error: isHopeless ? word("file_lost") : null };

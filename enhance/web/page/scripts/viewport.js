@@ -20,7 +20,7 @@
 
 /** Space around a photo at Fit, in CSS pixels. The controls lie in the space below. */
 export const MARGIN = 16;
-export const MARGIN_BELOW = 76;
+const MARGIN_BELOW = 76;
 
 const LARGEST_ZOOM = 4;
 const SMALLEST_ZOOM = 0.001;
@@ -43,7 +43,7 @@ export function clamp(value, low, high) {
  * @param {View} view
  * @param {Stage} stage
  */
-export function pixelsPerPhotoPixel(view, stage) {
+function pixelsPerPhotoPixel(view, stage) {
   return view.zoom * stage.scale;
 }
 
