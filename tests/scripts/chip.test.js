@@ -4,7 +4,7 @@ import { test } from "node:test";
 import "./browser.js";
 
 const folder = "../../enhance/web/page/scripts";
-const { chipOf, expectedSeconds } = await import(`${folder}/chip.js`);
+const { chipOf, previewSeconds } = await import(`${folder}/chip.js`);
 const { sceneOf } = await import(`${folder}/scene.js`);
 const { lookOf, newState, planKey, previewKey, settingsOf } = await import(`${folder}/state.js`);
 
@@ -119,11 +119,11 @@ test("without a photo there is nothing on the stage", () => {
 
 test("the expected time of a preview follows from that of the run", () => {
   const state = pageWithPhoto();
-  assert.equal(expectedSeconds(state), 0);
+  assert.equal(previewSeconds(state), 0);
   const plan = { ...state.photos["/a"], for: planKey(state), estimated_seconds: 2 };
   plan.photo = { ...plan.photo, width: 2000, height: 1000 };
   state.photos = { "/a": plan };
-  assert.equal(expectedSeconds(state).toFixed(4), ((2 * 196 * 196) / 2e6).toFixed(4));
+  assert.equal(previewSeconds(state).toFixed(4), ((2 * 196 * 196) / 2e6).toFixed(4));
   state.photos = { "/a": { ...plan, estimated_seconds: 5000 } };
-  assert.equal(expectedSeconds(state), 8, "the server previews the middle of what takes longer");
+  assert.equal(previewSeconds(state), 8, "the server previews the middle of what takes longer");
 });

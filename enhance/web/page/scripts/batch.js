@@ -238,7 +238,7 @@ function addResults(job, files) {
   const results = { ...state.results };
   for (const { number, info, file } of files) {
     const { path, name } = job.files[number - 1] ?? {};
-    if (path) results[path] = resultOf(job, number, { path, name, info, file });
+    if (path) results[path] = batchResult(job, number, { path, name, info, file });
   }
   change({ results });
 }
@@ -249,7 +249,7 @@ function addResults(job, files) {
  * @param {{ path: string, name: string, info: any, file?: any }} done
  * @returns {Result}
  */
-function resultOf(job, number, { path, name, info, file }) {
+function batchResult(job, number, { path, name, info, file }) {
   return {
     file: path,
     job: job.name,

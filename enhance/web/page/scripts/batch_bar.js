@@ -14,7 +14,7 @@ import { pixelSize } from "./facts.js";
 import { announcedPercent, progressBar, wholeSeconds } from "./progress.js";
 import { currentFile, isSame, photoOf, settingsOf } from "./state.js";
 import { cancelBatch, prepareArchive, runBatch, state } from "./store.js";
-import { formatDuration, nameOf, word } from "./words.js";
+import { formatDuration, joinTexts, nameOf, word } from "./words.js";
 
 /** What the buttons of the bar do. */
 export const BATCH_ACTIONS = {
@@ -85,23 +85,16 @@ function ended() {
 /** Returns how the last run has ended. */
 function outcome() {
   const { done } = countStates(state);
-  return joined([done > 0 && word("batch_count_done", { n: done }), failures()]);
+  return joinTexts([done > 0 && word("batch_count_done", { n: done }), failures()]);
 }
 
 /** Returns how many photos of the last run are not done, or null. */
 function failures() {
   const { failed, cancelled } = countStates(state);
-  return joined([
+  return joinTexts([
     failed > 0 && word("batch_count_failed", { n: failed }),
     cancelled > 0 && word("batch_count_cancelled", { n: cancelled }),
   ]);
-}
-
-/** @param {(string | null | false)[]} texts */
-function joined(texts) {
-  const shown = /** @type {string[]} */ (texts.filter(Boolean));
-  if (shown.length === 0) return null;
-  return shown.reduce((names, name) => word("names_joined", { names, name }));
 }
 
 /** @param {number} count of the files that it enhances */
@@ -209,7 +202,7 @@ function progressLine() {
   const comeback = comebackOf();
   const { failed } = countStates(state);
   const failures = failed > 0 && word("batch_count_failed", { n: failed });
-  const end = html`<span class="caption end">${joined([stepText(), failures])}</span>`;
+  const end = html`<span class="caption end">${joinTexts([stepText(), failures])}</span>`;
   if (comeback) {
     const text = comeback === "restarted" ? word("server_restarted") : word("continues");
     return html`<p class="line comeback" role="status">

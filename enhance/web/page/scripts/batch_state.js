@@ -1,6 +1,7 @@
 // @ts-check
 // What follows from the state of the batch: the states of its files, and what a run would do.
 import { isSame, planKey, settingsOf, SIZE_SETTINGS, sizeSettings } from "./state.js";
+import { isOnItsWay } from "./upload_progress.js";
 
 /**
  * @typedef {import("./state.js").ChosenFile} ChosenFile
@@ -135,7 +136,7 @@ export function unfinishedFiles(state) {
  * @param {State} state
  */
 export function countUnsent(state) {
-  return state.batch.files.filter((file) => !file.path && !file.upload?.error).length;
+  return state.batch.files.filter(isOnItsWay).length;
 }
 
 /**

@@ -54,7 +54,7 @@ function passedSeconds(key) {
  * Returns the expected seconds of the preview of the view, from those of a run of the whole photo.
  * @param {State} state
  */
-export function expectedSeconds(state) {
+export function previewSeconds(state) {
   const plan = photoOf(state);
   if (!plan?.estimated_seconds || !state.view || !isPlanned(state)) return 0;
   const share = workShare(state.view, plan.photo);
@@ -69,7 +69,7 @@ export function expectedSeconds(state) {
 export function drawChip(element, state, look) {
   const chip = chipOf(state, look);
   const passed = passedSeconds(chip.isTimed ? previewKey(state) : "");
-  const seconds = Math.round(expectedSeconds(state) - passed);
+  const seconds = Math.round(previewSeconds(state) - passed);
   const showsSeconds = chip.isTimed && passed > PATIENT_SECONDS && seconds > 0;
   const sign = chip.sign === "ring" ? "ring" : `dot ${chip.sign}`;
   element.dataset.state = chip.name;

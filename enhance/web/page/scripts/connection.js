@@ -36,13 +36,13 @@ function leave() {
 
 /** @param {number} before */
 function comeBack(before) {
-  if (comeback === null) say("continues");
+  if (comeback === null) show("continues");
   // A server that was started again does the run once more.
-  if (comeback === "continues" && (jobProgress() ?? before) < before) say("restarted");
+  if (comeback === "continues" && (jobProgress() ?? before) < before) show("restarted");
 }
 
 /** @param {"continues" | "restarted"} what */
-function say(what) {
+function show(what) {
   comeback = what;
   clearTimeout(timer);
   timer = setTimeout(() => {

@@ -2,7 +2,7 @@
 // What the user chooses with the controls.
 import { requestNow } from "./requests.js";
 import { change, state } from "./slots.js";
-import { SIZE_SETTINGS } from "./state.js";
+import { COMMON_SIZES, SIZE_SETTINGS } from "./state.js";
 import { constants } from "./words.js";
 
 /**
@@ -41,10 +41,10 @@ export function sizeOf(values) {
   const by = /** @type {const} */ (["scale", "long_side", "megapixels"]).find(
     (name) => (values[name] ?? null) !== null,
   );
-  if (by === "scale" && [2, 4].includes(values.scale)) {
-    return { ...state.size, kind: values.scale === 2 ? "2x" : "4x" };
-  }
-  if (by === "long_side" && values.long_side === 2048) return { ...state.size, kind: "web" };
+  const common = /** @type {const} */ (["2x", "4x", "web"]).find(
+    (kind) => by && COMMON_SIZES[kind][by] === values[by],
+  );
+  if (common) return { ...state.size, kind: common };
   if (by) return { ...state.size, kind: "custom", by, [by]: values[by] };
   const sides = [values.print_width ?? null, values.print_height ?? null];
   if (sides[0] === null && sides[1] === null) return withResolution(values.dpi ?? null);

@@ -102,9 +102,17 @@ function photoSize({ width, height }) {
 function printSize(plan, result) {
   const { width, height } = result ? result.info.output : plan.result;
   const dpi = plan.settings.dpi ?? Math.max(Math.round(plan.photo.dpi ?? 0), LEAST_DPI);
-  const side = (/** @type {number} */ pixels) => ((CM_PER_INCH * pixels) / dpi).toFixed(1);
-  const size = { width: side(width), height: side(height) };
+  const size = { width: centimetres(width, dpi), height: centimetres(height, dpi) };
   return { label: word("fact_print", { dpi }), value: word("print_size_short", size) };
+}
+
+/**
+ * Returns the length of a printed side.
+ * @param {number} pixels
+ * @param {number} dpi
+ */
+export function centimetres(pixels, dpi) {
+  return ((CM_PER_INCH * pixels) / dpi).toFixed(1);
 }
 
 /**

@@ -2,7 +2,15 @@
 // Notices under the controls that they are about: what is not possible, what would be better, and
 // what the controls mean. A notice has a button for each solution.
 import { draw, html, icon, onPress } from "./dom.js";
-import { emptyControl, isPlanned, photoOf, previewState, SIZE_SETTINGS } from "./state.js";
+import { centimetres } from "./facts.js";
+import {
+  COMMON_SIZES,
+  emptyControl,
+  isPlanned,
+  photoOf,
+  previewState,
+  SIZE_SETTINGS,
+} from "./state.js";
 import { applyValues, onChange, set, state } from "./store.js";
 import { formatNumber, joinUnits, nameOf, word } from "./words.js";
 
@@ -10,7 +18,6 @@ import { formatNumber, joinUnits, nameOf, word } from "./words.js";
 /** @typedef {import("./state.js").Advice} Advice */
 
 const FORMAT_SETTINGS = ["format", "quality", "metadata", "background"];
-const CM_PER_INCH = 2.54;
 
 /**
  * Returns the place of a piece of advice: that of the controls which its solutions change.
@@ -168,15 +175,15 @@ function markRefused(state, place, notice) {
 /** @param {State} state */
 function sizeCaption(state) {
   if (state.size.kind === "web") {
-    return html`<p class="caption">${word("long_side_of", { pixels: formatNumber(2048) })}</p>`;
+    const pixels = formatNumber(COMMON_SIZES.web.long_side);
+    return html`<p class="caption">${word("long_side_of", { pixels })}</p>`;
   }
   const plan = photoOf(state);
   if (state.size.kind !== "print" || !plan || !isPlanned(state) || plan.problem) return null;
-  const centimetres = (/** @type {number} */ pixels) =>
-    ((pixels / (state.size.dpi ?? 300)) * CM_PER_INCH).toFixed(1);
+  const dpi = state.size.dpi ?? 300;
   const sides = {
-    width: centimetres(plan.result.width),
-    height: centimetres(plan.result.height),
+    width: centimetres(plan.result.width, dpi),
+    height: centimetres(plan.result.height, dpi),
   };
   return html`<p class="caption">${word("printed_at", sides)}</p>`;
 }

@@ -34,7 +34,7 @@ export function mountPresets(element, trigger) {
     },
   });
   onChange((state) => drawList(element, state));
-  followState(trigger);
+  followState(trigger); // The event "apply" of this component sets the native controls.
 }
 
 /**

@@ -16,7 +16,7 @@ import {
 } from "./recent_results.js";
 import { change, onChange, state } from "./store.js";
 import { reducedAddress } from "./thumbnails.js";
-import { constants, formatDuration, language, nameOf, word } from "./words.js";
+import { constants, formatDuration, joinTexts, language, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
@@ -146,13 +146,13 @@ function list(entries) {
 function line(entry) {
   const { id, files } = entry;
   const thumbnail = thumbnailOf(entry);
-  const name = files ? joined([entry.name, files[0].name]) : entry.name;
+  const name = files ? joinTexts([entry.name, files[0].name]) : entry.name;
   const facts = [sizeText(entry), nameOf("preset", entry.settings.preset), when(entry.began)];
   return html`<li class="entry" data-key="${id}" data-id="${id}" data-state="${entry.state}">
     ${thumbnail ? html`<img src="${thumbnail}" alt="" />` : html`<i class="thumbnail"></i>`}
     <div class="text">
       <strong title="${name}">${name}</strong>
-      <span class="caption facts">${joined(facts)}</span>
+      <span class="caption facts">${joinTexts(facts)}</span>
       ${stateText(entry)}
     </div>
     ${buttons(entry)}
@@ -168,12 +168,6 @@ function thumbnailOf({ thumbnail, regions, photo, files }) {
   if (files) return thumbnailOf(files[0]);
   if (!regions?.photo || !photo) return null;
   return reducedAddress({ address: regions.photo, ...photo }, THUMBNAIL_SIDE);
-}
-
-/** @param {(string | null)[]} texts */
-function joined(texts) {
-  const given = texts.filter((text) => text !== null);
-  return given.reduce((names, name) => word("names_joined", { names, name }));
 }
 
 /** @param {RecentEntry} entry */
@@ -233,7 +227,7 @@ function progressText(entry) {
   const percent = percentOf(share ?? done / (total || 1));
   const parts = [word("share_done", { percent })];
   if (seconds_left !== null) parts.push(word("left", { time: formatDuration(seconds_left) }));
-  const text = joined(parts);
+  const text = joinTexts(parts);
   return html`<span class="caption">${ahead ? word("waiting_place", { ahead }) : text}</span>
     <span class="progress"><i style="width: ${percent}%"></i></span>`;
 }

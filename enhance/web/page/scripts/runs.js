@@ -20,7 +20,10 @@ import {
 export async function run() {
   const file = currentFile(state);
   if (!file?.path || !canEnhance(state)) return;
-  if (isResultCurrent(state)) return void (await prepareDownload());
+  if (isResultCurrent(state)) {
+    await prepareDownload();
+    return;
+  }
   follow(file, {
     name: createName(),
     file: file.path,

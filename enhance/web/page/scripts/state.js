@@ -189,7 +189,7 @@ import { constants } from "./words.js";
 const PREVIEW_MARGIN = 48;
 
 /** The common sizes, as settings. `print` has the paper, `custom` the user's own number. */
-const COMMON_SIZES = { "2x": { scale: 2 }, "4x": { scale: 4 }, web: { long_side: 2048 } };
+export const COMMON_SIZES = { "2x": { scale: 2 }, "4x": { scale: 4 }, web: { long_side: 2048 } };
 
 /** The fields of the state that a visit leaves for the next one. */
 export const CHOICES = ["preset", "size", "changed", "encoding", "largest"];

@@ -6,6 +6,15 @@
 /** @param {ChosenFile} file */
 export const isArrived = (file) => file.path !== null;
 
+/**
+ * Returns whether the upload of a file waits or is under way. After a reload, the page no longer has
+ * the file, so its upload has ended.
+ * @param {ChosenFile} file
+ */
+export function isOnItsWay(file) {
+  return file.path === null && file.blob !== null && !file.upload?.error;
+}
+
 /** @param {ChosenFile} file */
 export const shareOf = (file) => (isArrived(file) ? 1 : (file.upload?.share ?? 0));
 

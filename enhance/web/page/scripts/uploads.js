@@ -1,10 +1,11 @@
 // @ts-check
-// The choice of photos, which are sent to the server one after the other.
+// The choice of photos, and their uploads.
 import { createName, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
 import { withoutReduce } from "./state.js";
+import { isOnItsWay } from "./upload_progress.js";
 import { constants, formatBytes, formatNumber, word } from "./words.js";
 
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
@@ -166,11 +167,6 @@ afterChange(() => {
   const isOpen = batch.files.length > 0 && (batch.isOpen || isSettled);
   if (isOpen !== batch.isOpen) change({ batch: { ...batch, isOpen } });
 });
-
-/** @param {ChosenFile} file */
-function isOnItsWay(file) {
-  return !file.path && file.blob && !file.upload?.error;
-}
 
 /** Ends the upload of a file of the batch. @param {string} id */
 export function stopSending(id) {

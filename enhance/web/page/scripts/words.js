@@ -40,6 +40,16 @@ export function nameOf(kind, name) {
   return texts[`${kind}_${name}`] ?? name;
 }
 
+/**
+ * Returns a list of texts as one text, without those that are null or false; null if there are none.
+ * @param {(string | null | false)[]} texts
+ */
+export function joinTexts(texts) {
+  const given = /** @type {string[]} */ (texts.filter(Boolean));
+  if (given.length === 0) return null;
+  return given.reduce((names, name) => word("names_joined", { names, name }));
+}
+
 /** @param {number} number */
 export function formatNumber(number) {
   return number.toLocaleString("en", { maximumFractionDigits: 2 });
