@@ -349,6 +349,19 @@ test("a reload during an upload says that it has ended", async () => {
   assert.equal(state.problem, "upload_ended");
 });
 
+test("a problem is shown until the user changes a setting", async () => {
+  await openPhoto();
+  store.chooseFiles([photo("dog.jpg")]);
+  await settle();
+  reload();
+  await settle();
+  await answerPlan();
+  assert.equal(state.file.name, "cat.jpg");
+  assert.equal(state.problem, "upload_ended");
+  set("strength", 0.5);
+  assert.equal(state.problem, null);
+});
+
 test("the next visit has the choices, but neither the photo nor its reduction", async () => {
   await openPreviewed();
   set("preset", "fast");

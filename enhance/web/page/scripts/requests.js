@@ -101,7 +101,6 @@ export function analyse(file, path, slot = "photo") {
     change({ photos: { ...state.photos, [path]: { ...outputs[0], for: key } } });
   const work = async (/** @type {AbortSignal} */ signal) => {
     show(await callWhenFree("analyse", given, { signal, onUpdate: show }));
-    if (state.tab === "single") change({ problem: null });
   };
   return inSlot(slot, key, work, (error) =>
     explain(error, file, (text) => {
