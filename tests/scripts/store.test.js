@@ -259,6 +259,7 @@ test("a run that ends because the server is shut down goes on", async () => {
   await settle();
   await server.last("enhance").refuse("Processing was stopped.", "stopped");
   assert.ok(selectors.isRunning(state));
+  assert.equal(state.problem, null);
   await pass(1000);
   const [first, second] = server.calls.filter((call) => call.name === "enhance");
   assert.equal(first.given.job, second.given.job);

@@ -291,11 +291,12 @@ function plainText(message) {
 }
 
 /**
- * Returns the error of a call. A call that ends because the server is shut down is sent again.
- * @param {{ error?: string, title?: string } | null} data
+ * Returns the error of a call. A call that ends because the server is shut down is sent again. An
+ * error of Gradio itself is only a string.
+ * @param {{ error?: string, title?: string } | string | null} data
  */
 function errorFrom(data) {
-  if (data?.title === "stopped") return new Lost();
+  if (typeof data === "string" || data?.title === "stopped") return new Lost();
   return new Refused(plainText(data?.error ?? word("request_failed")), data?.title);
 }
 
