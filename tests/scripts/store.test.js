@@ -166,6 +166,15 @@ test("a run has the settings of its start, and later changes are planned for the
   assert.equal(server.last("preview").given.strength, undefined);
 });
 
+test("a run that starts before its plan has arrived gets it then", async () => {
+  await openPhoto();
+  set("kind", "2x");
+  store.run();
+  await pass(250);
+  await answerPlan();
+  assert.equal(state.run.plan.signature, plan({ preset: "auto", scale: 2 }).signature);
+});
+
 test("another format of a finished run is the same job", async () => {
   await openPreviewed();
   store.run();

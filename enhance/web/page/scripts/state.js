@@ -66,7 +66,7 @@ import { constants } from "./words.js";
 
 /**
  * A run: the name of its job, its file, and its settings as they were at its start. `plan` is the
- * plan at that time, for the words of the bar.
+ * plan of these settings, for the words of the bar. Until it has arrived, it is the one before.
  * @typedef {{
  *   name: string, file: string, settings: Record<string, any>, encoding: Encoding, plan: Plan | null,
  * }} Run
@@ -340,7 +340,23 @@ export function photoOf(state) {
  * @param {string | null} [path]
  */
 export function lookOf(state, path = currentPath(state)) {
-  return JSON.stringify([path, settingsOf(state)]);
+  return lookKey(path, settingsOf(state));
+}
+
+/**
+ * @param {string | null} path of a file
+ * @param {Record<string, any>} settings
+ */
+function lookKey(path, settings) {
+  return JSON.stringify([path, settings]);
+}
+
+/**
+ * Returns the key of the file and the settings of a run.
+ * @param {Run} run
+ */
+export function runLook(run) {
+  return lookKey(run.file, run.settings);
 }
 
 /**
@@ -351,6 +367,14 @@ export function lookOf(state, path = currentPath(state)) {
  */
 export function planKey(state, path = currentPath(state)) {
   return JSON.stringify([lookOf(state, path), state.encoding.format]);
+}
+
+/**
+ * Returns the key of the plan of a run.
+ * @param {Run} run
+ */
+export function runPlanKey(run) {
+  return JSON.stringify([runLook(run), run.encoding.format]);
 }
 
 /**
