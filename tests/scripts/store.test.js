@@ -323,6 +323,18 @@ function reload() {
   restore();
 }
 
+test("a state that the page cannot read leaves an empty page with the choices", (context) => {
+  const errors = context.mock.method(console, "error", () => {});
+  set("preset", "fast");
+  save();
+  stored.session.set("enhance-page", JSON.stringify({ tab: "batch", preset: "fast" }));
+  change(selectors.newState());
+  performance.getEntriesByType = () => [{ type: "reload" }];
+  restore();
+  assert.equal(errors.mock.callCount(), 1);
+  assert.deepEqual([state.tab, state.file, state.preset], ["single", null, "fast"]);
+});
+
 test("a reload during a run follows the same job", async () => {
   await openPreviewed();
   set("strength", 0.3);

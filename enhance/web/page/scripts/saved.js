@@ -64,7 +64,14 @@ function pick(values, name) {
 export function restore() {
   change(/** @type {Partial<State>} */ (withKnown(read(localStorageOrNull(), OF_VISITS))));
   change(choicesFrom(new URLSearchParams(location.search), state));
-  if (wasReloaded()) restoreTab(read(sessionStorageOrNull(), OF_TAB));
+  if (!wasReloaded()) return;
+  try {
+    restoreTab(read(sessionStorageOrNull(), OF_TAB));
+  } catch (error) {
+    // An earlier version of the page can have saved its state in another form.
+    console.error(error);
+    change({ ...newState(), ...withKnown(state) });
+  }
 }
 
 /** A browser that blocks storage throws at the first look at it. */
