@@ -130,11 +130,10 @@ async function untilAnswered(request, signal) {
         signal?.throwIfAborted();
         if (!(error instanceof Lost)) throw error;
       }
-      if (answered > began) {
+      if (answered > began) pause = FIRST_WAIT_MS;
+      if (pause === FIRST_WAIT_MS) {
+        // The time without an answer begins with the first loss after an answer.
         endWatch();
-        pause = FIRST_WAIT_MS;
-        endWatch = watchForAnswer();
-      } else if (pause === FIRST_WAIT_MS) {
         endWatch = watchForAnswer();
       }
       await wait(pause, signal);
@@ -160,7 +159,7 @@ function sentenceOf(body) {
     const sentence = error ?? detail;
     if (typeof sentence === "string") return sentence;
   } catch {
-    // The answer of something in front of the server is no JSON.
+    // A proxy in front of the server answers without JSON.
   }
   return word("request_failed");
 }
@@ -338,7 +337,7 @@ function pathIn(body) {
   try {
     return JSON.parse(body)[0];
   } catch {
-    // The answer of something in front of the server is no JSON.
+    // A proxy in front of the server answers without JSON.
     throw new Refused(word("request_failed"));
   }
 }

@@ -185,13 +185,13 @@ import { constants } from "./words.js";
  * }} State
  */
 
-/** The pixels on each side of a region that a network reads too. */
+/** The pixels on each side of a region that a network reads in addition to it. */
 const PREVIEW_MARGIN = 48;
 
 /** The common sizes, as settings. `print` has the paper, `custom` the user's own number. */
 export const COMMON_SIZES = { "2x": { scale: 2 }, "4x": { scale: 4 }, web: { long_side: 2048 } };
 
-/** The fields of the state that a visit leaves for the next one. */
+/** The fields of the state that the next visit starts with. */
 export const CHOICES = ["preset", "size", "changed", "encoding", "largest"];
 
 /** The settings of the output size. */

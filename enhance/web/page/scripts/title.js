@@ -18,7 +18,7 @@ const NEXT = {
 
 let shown = "";
 
-/** Keeps the title and the focus as the state wants them. */
+/** Follows the state with the title and the focus. */
 export function watchTitle() {
   shown = currentStep();
   onChange(() => {
