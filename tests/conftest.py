@@ -38,10 +38,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rerun failed tests that use a browser or other processes, because a busy machine can make them fail."""
+    """Rerun failed tests that use other processes, because a busy machine can make them fail."""
     for item in items:
-        names = {*getattr(item, "fixturenames", ())}
-        if {"browser", "forks"} & names and "page_site" not in names:
+        if "forks" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 

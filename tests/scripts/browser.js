@@ -22,6 +22,7 @@ Object.assign(globalThis, {
     formats: { png: {}, webp: {} },
     ranges: { strength: { low: 0, high: 1, neutral: 1 }, reduce: { low: 1, high: 4 } },
     grades: { very: 22, good: 15, fair: 7, free: -Infinity },
+    presets: ["auto", "gentle", "fast"],
     backgrounds: ["white", "black"],
     metadata: ["keep", "none"],
     limits: { pixels: 1e8, bytes: 1000, files: 200, batch_bytes: 2e9 },

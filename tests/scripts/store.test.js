@@ -166,15 +166,6 @@ test("a run has the settings of its start, and later changes are planned for the
   assert.equal(server.last("preview").given.strength, undefined);
 });
 
-test("a run that starts before its plan has arrived gets it then", async () => {
-  await openPhoto();
-  set("kind", "2x");
-  store.run();
-  await pass(250);
-  await answerPlan();
-  assert.equal(state.run.plan.signature, plan({ preset: "auto", scale: 2 }).signature);
-});
-
 test("another format of a finished run is the same job", async () => {
   await openPreviewed();
   store.run();
@@ -268,7 +259,6 @@ test("a run that ends because the server is shut down goes on", async () => {
   await settle();
   await server.last("enhance").refuse("Processing was stopped.", "stopped");
   assert.ok(selectors.isRunning(state));
-  assert.equal(state.problem, null);
   await pass(1000);
   const [first, second] = server.calls.filter((call) => call.name === "enhance");
   assert.equal(first.given.job, second.given.job);
@@ -323,18 +313,6 @@ function reload() {
   restore();
 }
 
-test("a state that the page cannot read leaves an empty page with the choices", (context) => {
-  const errors = context.mock.method(console, "error", () => {});
-  set("preset", "fast");
-  save();
-  stored.session.set("enhance-page", JSON.stringify({ tab: "batch", preset: "fast" }));
-  change(selectors.newState());
-  performance.getEntriesByType = () => [{ type: "reload" }];
-  restore();
-  assert.equal(errors.mock.callCount(), 1);
-  assert.deepEqual([state.tab, state.file, state.preset], ["single", null, "fast"]);
-});
-
 test("a reload during a run follows the same job", async () => {
   await openPreviewed();
   set("strength", 0.3);
@@ -369,19 +347,6 @@ test("a reload during an upload says that it has ended", async () => {
   reload();
   assert.equal(state.file, null);
   assert.equal(state.problem, "upload_ended");
-});
-
-test("a problem is shown until the user changes a setting", async () => {
-  await openPhoto();
-  store.chooseFiles([photo("dog.jpg")]);
-  await settle();
-  reload();
-  await settle();
-  await answerPlan();
-  assert.equal(state.file.name, "cat.jpg");
-  assert.equal(state.problem, "upload_ended");
-  set("strength", 0.5);
-  assert.equal(state.problem, null);
 });
 
 test("the next visit has the choices, but neither the photo nor its reduction", async () => {

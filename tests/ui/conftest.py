@@ -49,12 +49,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def page_site(site: Site) -> Site:
-    """The app."""
-    return site
-
-
 @pytest.fixture
 def problems() -> list[str]:
     """Script errors and violations of the content security policy on the pages of a test."""
@@ -62,7 +56,7 @@ def problems() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def contexts(page_site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+def contexts(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Return a function that returns a browser context. A page in it stays open, so that its cache is kept."""
 
     contexts: dict[str, BrowserContext] = {}
@@ -72,7 +66,7 @@ def contexts(page_site: Site, browser: Browser) -> Iterator[Callable[..., Browse
         if key not in contexts:
             contexts[key] = browser.new_context(**options)
             contexts[key].set_default_timeout(PATIENCE)
-            contexts[key].new_page().goto(f"{page_site.url}healthz")
+            contexts[key].new_page().goto(f"{site.url}healthz")
         return contexts[key]
 
     yield context
@@ -86,7 +80,7 @@ IS_READY = "() => !document.querySelector('#early') && document.elementFromPoint
 
 
 @pytest.fixture
-def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: list[str]):
+def visit(site: Site, contexts: Callable[..., BrowserContext], problems: list[str]):
     """Open the page: `visit("?preset=anime", locale="zh-CN", width=390)`. After the test, there are no problems."""
     pages: list[Page] = []
 
@@ -113,7 +107,7 @@ def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: li
         page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
         page.on("pageerror", on_error)
         page.on("console", on_message)
-        page.goto((url or page_site.url) + query)
+        page.goto((url or site.url) + query)
         page.wait_for_function(IS_READY)
         return page
 
@@ -121,7 +115,7 @@ def visit(page_site: Site, contexts: Callable[..., BrowserContext], problems: li
     for page in pages:
         if page.is_closed():
             page = page.context.new_page()
-        page.goto(f"{page_site.url}healthz")  # A page saves its state when it is left.
+        page.goto(f"{site.url}healthz")  # A page saves its state when it is left.
         page.evaluate("localStorage.clear(), sessionStorage.clear()")
         page.close()
     assert problems == []

@@ -69,7 +69,6 @@ class Visit:
         self._start_server()
 
     def _start_server(self) -> None:
-        self._server.process.communicate()  # A dead process that nobody has waited for looks alive.
         self._server = self._start("app.py")
         wait_until(self._server.is_ready, 120)
         self._relay.connect_to(self._server.url)

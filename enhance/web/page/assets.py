@@ -21,7 +21,7 @@ from ...i18n import LANGUAGES, catalogue, pixel_units
 from ...images.metadata import CHOICES
 from ...output.fidelity import GRADES
 from ...output.formats import BACKGROUNDS, FORMATS
-from ...settings import NEUTRAL, PAPERS, RANGES
+from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
 
 _FOLDER = Path(__file__).parent
 _EXAMPLES = _FOLDER.parent / "examples"
@@ -31,6 +31,8 @@ _IMPORT = re.compile(r" from \"\./(\w+)\.js\"")
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _LANGUAGE = "language"
 """The script that is part of the page itself, because it runs before all others."""
+_STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
+_STEP = 0.05
 
 
 @cache
@@ -73,6 +75,7 @@ def _constants(config: Config) -> dict[str, Any]:
     formats = {
         name: {
             "name": form.name,
+            "bits": form.bits,
             "alpha": form.alpha,
             "quality": form.lossless > 1,
         }
@@ -83,6 +86,7 @@ def _constants(config: Config) -> dict[str, Any]:
         "formats": formats,
         "ranges": {name: _range(name) for name in RANGES} | {"quality": _quality()},
         "grades": GRADES,
+        "presets": [*PRESETS],
         "backgrounds": [*BACKGROUNDS],
         "metadata": [*CHOICES],
         "retentionHours": config.hours,
@@ -98,11 +102,12 @@ def _constants(config: Config) -> dict[str, Any]:
 
 def _range(name: str) -> dict[str, Any]:
     low, high = RANGES[name]
-    return {"low": low, "high": high, "neutral": NEUTRAL.get(name)}
+    step = _STEPS.get(name, _STEP)
+    return {"low": low, "high": high, "step": step, "neutral": NEUTRAL.get(name)}
 
 
 def _quality() -> dict[str, Any]:
-    return {"low": 1, "high": 100, "neutral": None}
+    return {"low": 1, "high": 100, "step": 1, "neutral": None}
 
 
 @cache

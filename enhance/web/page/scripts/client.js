@@ -130,10 +130,11 @@ async function untilAnswered(request, signal) {
         signal?.throwIfAborted();
         if (!(error instanceof Lost)) throw error;
       }
-      if (answered > began) pause = FIRST_WAIT_MS;
-      if (pause === FIRST_WAIT_MS) {
-        // The time without an answer begins with the first loss after an answer.
+      if (answered > began) {
         endWatch();
+        pause = FIRST_WAIT_MS;
+        endWatch = watchForAnswer();
+      } else if (pause === FIRST_WAIT_MS) {
         endWatch = watchForAnswer();
       }
       await wait(pause, signal);
@@ -159,7 +160,7 @@ function sentenceOf(body) {
     const sentence = error ?? detail;
     if (typeof sentence === "string") return sentence;
   } catch {
-    // A proxy in front of the server answers without JSON.
+    // The answer of something in front of the server is no JSON.
   }
   return word("request_failed");
 }
@@ -290,12 +291,11 @@ function plainText(message) {
 }
 
 /**
- * Returns the error of a call. A call that ends because the server is shut down is sent again. An
- * error of Gradio itself is only a string.
- * @param {{ error?: string, title?: string } | string | null} data
+ * Returns the error of a call. A call that ends because the server is shut down is sent again.
+ * @param {{ error?: string, title?: string } | null} data
  */
 function errorFrom(data) {
-  if (typeof data === "string" || data?.title === "stopped") return new Lost();
+  if (data?.title === "stopped") return new Lost();
   return new Refused(plainText(data?.error ?? word("request_failed")), data?.title);
 }
 
@@ -337,7 +337,7 @@ function pathIn(body) {
   try {
     return JSON.parse(body)[0];
   } catch {
-    // A proxy in front of the server answers without JSON.
+    // The answer of something in front of the server is no JSON.
     throw new Refused(word("request_failed"));
   }
 }

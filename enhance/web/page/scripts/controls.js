@@ -11,20 +11,12 @@ import { constants } from "./words.js";
  * @param {any} value
  */
 export function set(name, value) {
-  if (name === "tab") change({ tab: value, view: null });
-  else if (name === "preset") choose({ preset: value, changed: {} });
-  else if (name === "largest") choose({ largest: value });
-  else if (name in state.size) choose({ size: { ...state.size, [name]: value } });
-  else if (name in state.encoding) choose({ encoding: { ...state.encoding, [name]: value } });
-  else choose({ changed: { ...state.changed, [name]: value } });
-}
-
-/**
- * Changes what the user has chosen. A problem of the earlier choices is no longer shown.
- * @param {Partial<import("./state.js").State>} choices
- */
-function choose(choices) {
-  change({ ...choices, problem: null });
+  if (name === "preset") change({ preset: value, changed: {} });
+  else if (name === "tab") change({ tab: value, view: null });
+  else if (name === "largest") change({ largest: value });
+  else if (name in state.size) change({ size: { ...state.size, [name]: value } });
+  else if (name in state.encoding) change({ encoding: { ...state.encoding, [name]: value } });
+  else change({ changed: { ...state.changed, [name]: value } });
 }
 
 /**
@@ -34,7 +26,7 @@ function choose(choices) {
 export function applyValues(values) {
   if ("preset" in values) set("preset", values.preset);
   const size = sizeOf(values);
-  if (size) choose({ size });
+  if (size) change({ size });
   for (const [name, value] of Object.entries(values)) {
     if (name !== "preset" && !SIZE_SETTINGS.includes(name)) set(name, value);
   }
@@ -75,7 +67,7 @@ function withResolution(dpi) {
 
 /** Sets the sliders and switches to the values of the preset. */
 export function resetTuning() {
-  choose({ changed: {} });
+  change({ changed: {} });
 }
 
 /**

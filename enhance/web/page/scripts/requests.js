@@ -11,7 +11,6 @@ import {
   planKey,
   previewKey,
   previewState,
-  runPlanKey,
   settingsOf,
 } from "./state.js";
 
@@ -98,9 +97,11 @@ export function analyse(file, path, slot = "photo") {
     ...settingsOf(state),
     format: state.encoding.format,
   };
-  const show = (/** @type {any[]} */ outputs) => showPlan(path, { ...outputs[0], for: key });
+  const show = (/** @type {any[]} */ outputs) =>
+    change({ photos: { ...state.photos, [path]: { ...outputs[0], for: key } } });
   const work = async (/** @type {AbortSignal} */ signal) => {
     show(await callWhenFree("analyse", given, { signal, onUpdate: show }));
+    if (state.tab === "single") change({ problem: null });
   };
   return inSlot(slot, key, work, (error) =>
     explain(error, file, (text) => {
@@ -118,20 +119,6 @@ export function analyse(file, path, slot = "photo") {
       change({ problem: text });
     }),
   );
-}
-
-/**
- * Keeps the plan of a file. It is that of the run too if the run was started before the plan arrived.
- * @param {string} path
- * @param {import("./state.js").Plan} plan
- */
-function showPlan(path, plan) {
-  const { run } = state;
-  const isOfRun = run !== null && runPlanKey(run) === plan.for;
-  change({
-    photos: { ...state.photos, [path]: plan },
-    run: isOfRun ? { ...run, plan } : run,
-  });
 }
 
 /** @param {{ left: number, top: number, width: number, height: number }} box */

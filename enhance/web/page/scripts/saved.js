@@ -64,14 +64,7 @@ function pick(values, name) {
 export function restore() {
   change(/** @type {Partial<State>} */ (withKnown(read(localStorageOrNull(), OF_VISITS))));
   change(choicesFrom(new URLSearchParams(location.search), state));
-  if (!wasReloaded()) return;
-  try {
-    restoreTab(read(sessionStorageOrNull(), OF_TAB));
-  } catch (error) {
-    // An earlier version of the page can have saved its state in another form.
-    console.error(error);
-    change({ ...newState(), ...withKnown(state) });
-  }
+  if (wasReloaded()) restoreTab(read(sessionStorageOrNull(), OF_TAB));
 }
 
 /** A browser that blocks storage throws at the first look at it. */

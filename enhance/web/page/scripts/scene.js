@@ -1,7 +1,7 @@
 // @ts-check
 // What the stage shows of the state: the photo, its preview, the live image of a run or the result.
 
-import { currentFile, lookOf, photoOf, resultOf, runLook, stageMode } from "./state.js";
+import { currentFile, lookOf, photoOf, resultOf, stageMode } from "./state.js";
 
 /**
  * - `file`: the path of the upload, which identifies the photo.
@@ -41,7 +41,7 @@ export function sceneOf(state) {
     focus: plan.photo.focus,
     scale: size.width / width,
     result: mode === "live" ? null : result,
-    look: mode === "live" && state.run ? runLook(state.run) : lookOf(state),
+    look: mode === "live" ? runLook(state) : lookOf(state),
     preview: state.preview?.file === file.path ? state.preview : null,
     live: mode === "live" ? liveOf(state) : null,
   };
@@ -63,6 +63,11 @@ function resultSource(state) {
 function plannedResult(state, plan) {
   const isLive = stageMode(state) === "live";
   return (isLive && state.run?.plan?.result) || plan.result;
+}
+
+/** @param {State} state */
+function runLook(state) {
+  return JSON.stringify([state.run?.file, state.run?.settings]);
 }
 
 /** @param {State} state */

@@ -66,7 +66,7 @@ import { constants } from "./words.js";
 
 /**
  * A run: the name of its job, its file, and its settings as they were at its start. `plan` is the
- * plan of these settings, for the words of the bar. Until it has arrived, it is the one before.
+ * plan at that time, for the words of the bar.
  * @typedef {{
  *   name: string, file: string, settings: Record<string, any>, encoding: Encoding, plan: Plan | null,
  * }} Run
@@ -185,13 +185,13 @@ import { constants } from "./words.js";
  * }} State
  */
 
-/** The pixels on each side of a region that a network reads in addition to it. */
+/** The pixels on each side of a region that a network reads too. */
 const PREVIEW_MARGIN = 48;
 
 /** The common sizes, as settings. `print` has the paper, `custom` the user's own number. */
 export const COMMON_SIZES = { "2x": { scale: 2 }, "4x": { scale: 4 }, web: { long_side: 2048 } };
 
-/** The fields of the state that the next visit starts with. */
+/** The fields of the state that a visit leaves for the next one. */
 export const CHOICES = ["preset", "size", "changed", "encoding", "largest"];
 
 /** The settings of the output size. */
@@ -340,23 +340,7 @@ export function photoOf(state) {
  * @param {string | null} [path]
  */
 export function lookOf(state, path = currentPath(state)) {
-  return lookKey(path, settingsOf(state));
-}
-
-/**
- * @param {string | null} path of a file
- * @param {Record<string, any>} settings
- */
-function lookKey(path, settings) {
-  return JSON.stringify([path, settings]);
-}
-
-/**
- * Returns the key of the file and the settings of a run.
- * @param {Run} run
- */
-export function runLook(run) {
-  return lookKey(run.file, run.settings);
+  return JSON.stringify([path, settingsOf(state)]);
 }
 
 /**
@@ -367,14 +351,6 @@ export function runLook(run) {
  */
 export function planKey(state, path = currentPath(state)) {
   return JSON.stringify([lookOf(state, path), state.encoding.format]);
-}
-
-/**
- * Returns the key of the plan of a run.
- * @param {Run} run
- */
-export function runPlanKey(run) {
-  return JSON.stringify([runLook(run), run.encoding.format]);
 }
 
 /**

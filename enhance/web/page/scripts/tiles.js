@@ -19,7 +19,7 @@ const TILE_SIDE = 1024;
 /** The longest side of the tile of a whole source, in its own pixels. */
 const OVERVIEW_SIDE = 1024;
 const LARGEST_STEP = 4096;
-/** A zoom that differs from a step only by rounding counts as this step. */
+/** A zoom that is smaller than a step by rounding alone needs no larger tile. */
 const ROUNDING = 0.01;
 
 const CONNECTIONS = 2;

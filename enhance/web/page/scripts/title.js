@@ -18,7 +18,7 @@ const NEXT = {
 
 let shown = "";
 
-/** Follows the state with the title and the focus. */
+/** Keeps the title and the focus as the state wants them. */
 export function watchTitle() {
   shown = currentStep();
   onChange(() => {

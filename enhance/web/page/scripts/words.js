@@ -6,9 +6,9 @@
  * @type {{
  *   texts: Record<string, Record<string, string>>,
  *   papers: Record<string, [number, number]>,
- *   formats: Record<string, { name: string, alpha: boolean, quality: boolean }>,
- *   ranges: Record<string, { low: number, high: number, neutral: number | null }>,
- *   grades: Record<string, number>, backgrounds: string[], metadata: string[],
+ *   formats: Record<string, { name: string, bits: number, alpha: boolean, quality: boolean }>,
+ *   ranges: Record<string, { low: number, high: number, step: number, neutral: number | null }>,
+ *   grades: Record<string, number>, presets: string[], backgrounds: string[], metadata: string[],
  *   retentionHours: number,
  *   limits: { pixels: number, bytes: number, files: number, batch_bytes: number },
  *   pixelUnits: Record<string, Record<string, number>>,

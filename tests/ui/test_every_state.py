@@ -1,0 +1,133 @@
+"""Every state of the page in both languages and themes, on every screen: `make states`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from ..site import Site
+from .audit import faults, start_axe
+from .journey import (
+    add_files,
+    choose,
+    load,
+    number,
+    open_batch,
+    pick,
+    pick_preset,
+    press,
+    recent,
+    rows,
+    wait_for,
+    wait_for_chip,
+)
+
+pytestmark = pytest.mark.long
+
+
+def states(page: Page, site: Site) -> Iterator[str]:
+    """Set the page to one state after the other; yield their names."""
+    page.locator("#chooser [data-act=example]").first.wait_for()
+    yield "empty"
+    recent(page)
+    yield "recent results, empty"
+    page.keyboard.press("Escape")
+    choose(page, site.text("letter.png"))
+    expect(page.locator("#problem")).to_be_visible()
+    yield "refused file"
+    yield from uploads(page, site)
+    yield from photos(page, site)
+    yield from runs(page, site)
+    yield from batches(page, site)
+
+
+def uploads(page: Page, site: Site) -> Iterator[str]:
+    held: list[Route] = []
+    page.route("**/gradio_api/upload", held.append)
+    choose(page, site.photo("uploaded.png", 60, 48))
+    wait_for(page, "state.file?.upload")
+    yield "upload of one"
+    page.unroute("**/gradio_api/upload")
+    for route in held:
+        route.continue_()
+    wait_for_chip(page, "matches")
+
+
+def photos(page: Page, site: Site) -> Iterator[str]:
+    load(page, site.photo("states.png", 900, 720))
+    yield "photo"
+    pick(page, "size", "custom")
+    pick(page, "by", "long_side")
+    number(page, "long_side").fill("90000")
+    expect(page.locator("#size-notice [role=alert]")).to_be_visible()
+    yield "refused size"
+    pick(page, "size", "print")
+    pick_preset(page, "gentle")
+    wait_for(page, "plan.settings.preset === 'gentle'")
+    expect(page.locator("#preset-notice button").first).to_be_visible()
+    yield "warning, print"
+    press(page, "sharpen", "ArrowRight")
+    if (more := page.locator("#presets [data-act=more]")).get_attribute("aria-expanded") == "false":
+        more.click()
+    yield "everything in the panel open"
+    with site.enhancer.paused("preview"):
+        page.locator("#compare-presets").click()
+        expect(page.locator("#comparison .tile").nth(1)).to_be_visible()
+        yield "comparison, incomplete"
+        page.keyboard.press("Escape")
+    more.click()
+    pick(page, "size", "4x")
+    pick_preset(page, "anime-fast")
+    wait_for_chip(page, "matches")
+
+
+def runs(page: Page, site: Site) -> Iterator[str]:
+    with site.enhancer.paused("progress"):
+        page.locator("#enhance").click()
+        wait_for(page, "stage.mode === 'live'")
+        yield "running"
+        pick(page, "size", "2x")
+        expect(page.locator("#next-run button")).to_be_visible()
+        yield "running, with other settings"
+        page.context.set_offline(True)
+        wait_for(page, "state.isOffline")
+        yield "server away"
+        page.context.set_offline(False)
+        wait_for(page, "!state.isOffline")
+        yield "server back"
+        pick(page, "size", "4x")
+    expect(page.locator("#download")).to_be_visible()
+    wait_for(page, "stage.mode === 'result'")
+    yield "done"
+    recent(page).first.wait_for()
+    yield "recent results"
+    page.keyboard.press("Escape")
+    page.locator("#facts button").first.click()
+    yield "all facts"
+    page.keyboard.press("Escape")
+
+
+def batches(page: Page, site: Site) -> Iterator[str]:
+    open_batch(page)
+    yield "batch, empty"
+    add_files(page, *(site.photo(name, 40, 48) for name in ("1.png", "2.png", "3.png")), site.text("letter.png"))
+    wait_for(page, "file && chip === 'matches'")
+    yield "batch"
+    with site.enhancer.paused("run", of="2.png"):
+        page.locator("#batch-enhance").click()
+        expect(rows(page, "done")).to_have_count(1)
+        yield "batch, running"
+    expect(rows(page, "done")).to_have_count(3)
+    yield "batch, done"
+    recent(page).first.wait_for()
+    yield "recent results with a batch"
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_every_state_is_accessible_fits_and_is_in_one_language(site: Site, visit, language):
+    page = visit(f"?preset=anime-fast&lang={language}")
+    start_axe(page)
+    report = [f"{state}: {one}" for state in states(page, site) for one in faults(page, language)]
+    assert not report, "\n".join(report)

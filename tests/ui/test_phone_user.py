@@ -1,0 +1,109 @@
+"""A Chinese-speaking user enhances an example by touch on a phone, upright and on its side."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from ..site import Site
+from .audit import english, misplaced
+from .journey import (
+    box,
+    download,
+    has_focus,
+    load,
+    middle,
+    pick,
+    pick_preset,
+    press,
+    see,
+    wait_for,
+    wait_for_chip,
+)
+
+WIDTH, HEIGHT = 390, 844
+PHONE = {"locale": "zh-CN", "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+
+def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit, tmp_path):
+    page = visit("?preset=precise", width=WIDTH, height=HEIGHT, color_scheme="dark", **PHONE)
+
+    def has_no_faults() -> None:
+        found = [*english(page), *misplaced(page)]
+        assert not found, "\n".join(found)
+
+    page.locator("body.dark").wait_for()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    page.locator("#chooser [data-act=example]").first.wait_for()
+    has_no_faults()
+    page.locator("#chooser [data-act=example]").first.tap()
+    wait_for_chip(page, "matches")
+    has_no_faults()
+
+    # One finger pans and two fingers zoom. The stage shows every pixel of the screen.
+    canvas, first = page.locator("#stage canvas"), see(page, "stage")
+    assert page.evaluate("document.querySelector('#stage canvas').width") == 2 * box(canvas)["width"]
+    x, y = (part + 60 for part in middle(canvas))
+    touch = page.context.new_cdp_session(page)
+
+    def swipe(*moves: list[tuple[float, float]]) -> None:
+        for count, points in enumerate(moves):
+            kind = "touchMove" if count else "touchStart"
+            given = [{"x": at[0], "y": at[1], "id": number} for number, at in enumerate(points)]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    swipe([(x, y)], [(x + 20, y + 10)], [(x + 40, y + 20)])
+    wait_for(page, f"stage.x < {first['x']} && stage.y < {first['y']}")
+    swipe([(x, y), (x + 40, y)], [(x - 10, y), (x + 50, y)], [(x - 20, y), (x + 60, y)])
+    wait_for(page, f"stage.zoom > 1.5 * {first['zoom']}")
+    wait_for_chip(page, "matches")
+    assert page.evaluate("scrollY") == 0, "the photo moves, not the page"
+
+    # The settings are a sheet. Escape, a tap on the photo or a swipe closes it.
+    sheet, panel = page.locator("#settings"), page.locator("#panel")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(200, 90)):
+        sheet.tap()
+        wait_for(page, "state.isPanelOpen")
+        assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, "the photo stays visible above the sheet"
+        close()
+        wait_for(page, "!state.isPanelOpen")
+        has_focus(page, "#settings")
+    sheet.tap()
+    pick(page, "size", "2x")
+    pick_preset(page, "anime-fast")
+    press(page, "contrast", "ArrowRight")
+    has_no_faults()
+    page.keyboard.press("Escape")
+    wait_for_chip(page, "matches")
+
+    with site.enhancer.paused("progress"):
+        page.locator("#enhance").tap()
+        wait_for(page, "stage.mode === 'live'")
+        has_no_faults()
+    expect(page.locator("#download")).to_be_visible()
+    wait_for(page, "stage.mode === 'result'")
+    has_no_faults()
+    with Image.open(download(page, tmp_path)) as image:
+        assert image.size == (768, 768)
+
+    # On its side, and replaced by another photo.
+    page.set_viewport_size({"width": HEIGHT, "height": WIDTH})
+    has_no_faults()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#replace").tap()
+    chooser.value.set_files(site.photo("other.png", 120, 160))
+    wait_for(page, "file.name === 'other.png' && chip === 'matches'")
+    has_no_faults()
+
+
+@pytest.mark.parametrize("width", [320, 390, 844])
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_nothing_overlaps_on_small_screens(site: Site, visit, width, language):
+    height = 390 if width == 844 else 640
+    page = visit(f"?preset=anime-fast&lang={language}", width=width, height=height, has_touch=True, is_mobile=True)
+    page.locator("#chooser [data-act=example]").first.wait_for()
+    assert not (found := misplaced(page)), "\n".join(found)
+    load(page, site.photo("header.png", 20, 24))
+    assert not (found := misplaced(page)), "\n".join(found)
