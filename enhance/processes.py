@@ -42,6 +42,9 @@ def is_process_alive(process: str) -> bool:
         return False
     _, pid, start = process.split("-")
     try:
+        # A killed process stays a zombie in a container whose first process does not wait for it.
+        if psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE:
+            return False
         return _start_of(int(pid)) == int(start)
     except psutil.NoSuchProcess:
         return False

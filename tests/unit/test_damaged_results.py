@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -74,6 +78,19 @@ def test_malformed_process_names_are_not_alive(process, tmp_path):
     assert not is_process_alive(process)
     (tmp_path / f".enhance-{process}-0123456789ab.part").touch()
     assert remove_leftovers(tmp_path) == 0
+
+
+def test_a_killed_process_that_nobody_waits_for_is_not_alive():
+    program = "import sys; from enhance.processes import this_process; print(this_process(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=PIPE, stdout=PIPE, text=True) as started:
+        assert started.stdout
+        process = started.stdout.readline().strip()
+        assert is_process_alive(process)
+
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)  # It has ended, and stays a zombie.
+
+        assert not is_process_alive(process)
 
 
 def damage(path: Path) -> bytes:
