@@ -174,12 +174,14 @@ test("another format of a finished run is the same job", async () => {
   set("format", "webp");
   assert.equal(selectors.stageMode(state), "result");
   const download = store.prepareDownload();
+  const secondPress = store.prepareDownload();
   await settle();
   const [first, second] = server.calls.filter((call) => call.name === "enhance");
   assert.equal(first.given.job, second.given.job);
   assert.equal(second.given.format, "webp");
   await answerRun(second);
   assert.equal((await download).url, "gradio_api/file=/results/webp");
+  assert.equal((await secondPress).url, "gradio_api/file=/results/webp");
 });
 
 test("another photo leaves the run alone, and Cancel cancels it", async () => {

@@ -326,14 +326,13 @@ export async function prepareArchive() {
   if (!job) return null;
   const encoding = isRunning ? job.encoding : state.encoding;
   if (archive && isSame(archive.encoding, encoding)) return archive;
-  let made = null;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const [file, info] = await call("export", { id: job.name, ...encoding }, { signal });
-    made = archiveOf(file, info, encoding);
+    const made = archiveOf(file, info, encoding);
     if (!state.batch.isRunning) changeBatch({ archive: made });
+    return made;
   };
-  await inSlot("archive", JSON.stringify([job.name, encoding]), work, showProblem);
-  return made;
+  return inSlot("archive", JSON.stringify([job.name, encoding]), work, showProblem);
 }
 
 /** Continues with the last job of the batch, after a reload or from the recent results. */

@@ -120,7 +120,6 @@ export async function prepareDownload() {
   if (!result || !file) return null;
   const { encoding } = state;
   if (isSame(result.encoding, encoding) && result.download.url) return result.download;
-  let download = null;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const job = { ...result, name: result.job };
     const outputs = result.entry
@@ -128,12 +127,11 @@ export async function prepareDownload() {
       : await enhance(file, job, encoding, { signal });
     const exported = { ...result, ...resultFrom(outputs, job, encoding) };
     change({ results: { ...state.results, [result.file]: exported } });
-    download = exported.download;
+    return exported.download;
   };
-  await inSlot("export", JSON.stringify([result.job, encoding]), work, (error) =>
+  return inSlot("export", JSON.stringify([result.job, encoding]), work, (error) =>
     explain(error, file, (text) => change({ problem: text })),
   );
-  return download;
 }
 
 /**
@@ -146,8 +144,9 @@ export function refreshResult(file, result) {
   const job = { ...result, name: result.job };
   const work = async (/** @type {AbortSignal} */ signal) => {
     const outputs = await enhance(file, job, encoding, { signal });
-    const results = { ...state.results, [result.file]: resultFrom(outputs, job, encoding) };
-    change({ results });
+    const refreshed = resultFrom(outputs, job, encoding);
+    change({ results: { ...state.results, [result.file]: refreshed } });
+    return refreshed.download;
   };
   inSlot("export", JSON.stringify([result.job, encoding]), work, () => {
     const { [result.file]: _, ...results } = state.results;
@@ -163,13 +162,11 @@ export function refreshResult(file, result) {
 export async function report() {
   const result = resultOf(state);
   if (!result) return null;
-  let made = null;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const [file] = await call("report", { task_id: result.info.task_id }, { signal });
-    made = { url: addressOf(file.path), name: file.orig_name ?? file.path.split("/").pop() };
+    return { url: addressOf(file.path), name: file.orig_name ?? file.path.split("/").pop() };
   };
-  await inSlot("report", result.info.task_id, work, (error) => change({ problem: error.message }));
-  return made;
+  return inSlot("report", result.info.task_id, work, (error) => change({ problem: error.message }));
 }
 
 /** Loads the list of presets. */

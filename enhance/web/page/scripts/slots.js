@@ -63,32 +63,49 @@ function drawSafely(draw) {
 
 document.addEventListener("visibilitychange", drawAll);
 
-/** @type {Record<string, { key: string, control: AbortController }>} */
+/** @type {Record<string, { key: string, control: AbortController, answer: Promise<any> }>} */
 const slots = {};
 
 /**
- * Does the work of a slot. A request with the same key that is under way goes on; any other one
- * of the slot ends, and its answer is never seen. `work` gets the signal for its calls, and
+ * Does the work of a slot, and returns what it returns; null if it fails or ends early. A request
+ * with the same key that is under way goes on, and its answer is that of this call too; any other
+ * one of the slot ends, and its answer is never seen. `work` gets the signal for its calls, and
  * `failed` its error. The slot is free before `failed` is called.
+ * @template Answer
  * @param {string} name
  * @param {string} key
- * @param {(signal: AbortSignal) => Promise<void>} work
+ * @param {(signal: AbortSignal) => Promise<Answer>} work
+ * @param {(error: Error) => void | Promise<void>} failed
+ * @returns {Promise<Answer | null>}
+ */
+export function inSlot(name, key, work, failed) {
+  if (slots[name]?.key === key) return slots[name].answer;
+  stop(name);
+  const control = new AbortController();
+  const slot = { key, control, answer: Promise.resolve(null) };
+  slots[name] = slot;
+  change({ requests: { ...state.requests, [name]: key } });
+  slot.answer = answerOf(name, control.signal, work, failed);
+  return slot.answer;
+}
+
+/**
+ * @param {string} name
+ * @param {AbortSignal} signal
+ * @param {(signal: AbortSignal) => Promise<any>} work
  * @param {(error: Error) => void | Promise<void>} failed
  */
-export async function inSlot(name, key, work, failed) {
-  if (slots[name]?.key === key) return;
-  stop(name);
-  const own = { key, control: new AbortController() };
-  slots[name] = own;
-  change({ requests: { ...state.requests, [name]: key } });
-  const { signal } = own.control;
+async function answerOf(name, signal, work, failed) {
   try {
-    await work(signal);
-    if (!signal.aborted) release(name);
+    const answer = await work(signal);
+    if (signal.aborted) return null;
+    release(name);
+    return answer;
   } catch (error) {
-    if (signal.aborted) return;
+    if (signal.aborted) return null;
     release(name);
     await failed(/** @type {Error} */ (error));
+    return null;
   }
 }
 
