@@ -87,6 +87,8 @@ class Call {
 
 export const server = {
   isAway: false,
+  /** How many of the next event streams are refused, as by a server that was started again. */
+  refusedStreams: 0,
   /** @type {Set<string>} */
   missing: new Set(),
   /** @type {Call[]} */
@@ -105,7 +107,8 @@ export const server = {
   },
 
   clear() {
-    Object.assign(this, { isAway: false, missing: new Set(), calls: [], uploads: [] });
+    const empty = { missing: new Set(), calls: [], uploads: [] };
+    Object.assign(this, { isAway: false, refusedStreams: 0, ...empty });
   },
 };
 
@@ -121,6 +124,10 @@ globalThis.fetch = async (address, { method = "GET", body, signal } = {}) => {
     const call = new Call(name, JSON.parse(body), server.calls.length);
     server.calls.push(call);
     return Response.json({ event_id: String(call.number) });
+  }
+  if (server.refusedStreams > 0) {
+    server.refusedStreams -= 1;
+    return Response.json({ detail: "Not found" }, { status: 404 });
   }
   const call = server.calls[Number(event)];
   signal?.addEventListener("abort", () => {

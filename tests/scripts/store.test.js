@@ -266,6 +266,26 @@ test("a run that ends because the server is shut down goes on", async () => {
   assert.equal(first.given.job, second.given.job);
 });
 
+test("a run goes on with a server that was started again and does not know the call", async () => {
+  await openPreviewed();
+  server.refusedStreams = 2;
+  store.run();
+  for (let second = 0; second < 5; second++) await pass(1000);
+  assert.equal(server.refusedStreams, 0);
+  await answerRun();
+  assert.equal(selectors.stageMode(state), "result");
+});
+
+test("a run whose event stream is always refused fails", async () => {
+  await openPreviewed();
+  server.refusedStreams = Infinity;
+  store.run();
+  for (let second = 0; second < 20; second++) await pass(1000);
+  assert.equal(server.calls.filter((call) => call.name === "enhance").length, 3);
+  assert.equal(state.run, null);
+  assert.equal(state.problem, "Not found");
+});
+
 test("an upload that broke off is sent again", async () => {
   store.chooseFiles([photo()]);
   await settle();

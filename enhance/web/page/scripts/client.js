@@ -11,6 +11,9 @@ const KEY_NAME = "enhance-key";
 /** The server, or a proxy in front of it, is not there at the moment. */
 const AWAY = [502, 503, 504];
 
+/** A server that was started again does not know an earlier call, but it knows the next one. */
+const MOST_REFUSED_STREAMS = 3;
+
 /** The server has refused a request. The message is a sentence for the user. */
 export class Refused extends Error {
   /**
@@ -229,15 +232,17 @@ function isUnchanged(output) {
  * @returns {Promise<any[]>}
  */
 export function call(name, given, options = {}) {
-  return untilAnswered(() => callOnce(name, given, options), options.signal);
+  const streams = { refused: 0 };
+  return untilAnswered(() => callOnce(name, given, options, streams), options.signal);
 }
 
 /**
  * @param {string} name
  * @param {Record<string, any>} given
  * @param {CallOptions} options
+ * @param {{ refused: number }} streams how many of the call were refused one after the other
  */
-async function callOnce(name, given, { signal, onUpdate }) {
+async function callOnce(name, given, { signal, onUpdate }, streams) {
   const address = `gradio_api/call/v2/${name}`;
   const begun = await checked(
     await request(address, {
@@ -249,8 +254,22 @@ async function callOnce(name, given, { signal, onUpdate }) {
   );
   const { event_id: event } = await begun.json().catch(lose);
   const stream = await request(`${address}/${event}`, { headers: headers(), signal });
-  if (!stream.ok) throw new Lost(); // A server that was started again does not know the call.
+  await checkStream(stream, streams);
   return await readOutputs(stream, signal, onUpdate);
+}
+
+/**
+ * @param {Response} stream
+ * @param {{ refused: number }} streams
+ */
+async function checkStream(stream, streams) {
+  if (stream.ok) {
+    streams.refused = 0;
+    return;
+  }
+  if (!AWAY.includes(stream.status)) streams.refused += 1;
+  if (streams.refused < MOST_REFUSED_STREAMS) throw new Lost();
+  await checked(stream);
 }
 
 /** @returns {never} */
