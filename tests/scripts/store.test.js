@@ -416,6 +416,17 @@ test("several files go to the batch, two at a time, and its list opens with the 
   assert.equal(selectors.stageMode(state), "unread");
 });
 
+test("a part that is replaced draws no more", async () => {
+  const drawn = [];
+  const end = store.onChange(({ problem }) => drawn.push(problem));
+  change({ problem: "first" });
+  await pass(0);
+  end();
+  change({ problem: "second" });
+  await pass(0);
+  assert.deepEqual(drawn, [null, "first"]);
+});
+
 test("an empty field of the size starts nothing", async () => {
   await openPreviewed();
   const before = server.calls.length;

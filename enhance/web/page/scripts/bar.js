@@ -45,7 +45,7 @@ export function mountBar(element) {
     dismiss: () => change({ problem: null }),
     ...BATCH_ACTIONS,
   });
-  onChange(() => draw(element, state.tab === "batch" ? batchBar() : photoBar()));
+  return onChange(() => draw(element, state.tab === "batch" ? batchBar() : photoBar()));
 }
 
 function photoBar() {

@@ -55,7 +55,7 @@ export function mountList(element) {
   element.addEventListener("keydown", (event) => moveByKey(element, event));
   /** @type {any[]} */
   let shown = [];
-  onChange(() => {
+  return onChange(() => {
     const now = SHOWN.map((name) => /** @type {any} */ (state)[name]);
     if (now.every((value, place) => value === shown[place])) return;
     shown = now;

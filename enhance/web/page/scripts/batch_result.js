@@ -12,7 +12,7 @@ export function mountBatchResult(element) {
     report: () => save(report()),
     download: () => save(prepareDownload()),
   });
-  onChange(() => {
+  return onChange(() => {
     const isShown = state.tab === "batch" && stageMode(state) === "result" && !state.isComparing;
     draw(element, isShown ? buttons() : html``);
   });

@@ -38,7 +38,7 @@ export function mountChooser(element) {
     remove: (button) => removeFile(button.dataset.id ?? ""),
     retry: (button) => retryFile(button.dataset.id ?? ""),
   });
-  onChange(() => {
+  return onChange(() => {
     if (stageMode(state) !== "empty") return;
     draw(element, state.tab === "batch" ? batchChooser() : photoChooser());
     drawUploads(element);

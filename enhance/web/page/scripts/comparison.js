@@ -46,12 +46,17 @@ export function mountComparison(element) {
     draw(element, comparison(state));
     requestNext();
   };
-  onChange(update);
-  setInterval(() => isOpen && update(), 1000); // The seconds of the tiles count down.
+  const endDrawing = onChange(update);
+  const timer = setInterval(() => isOpen && update(), 1000); // The seconds of the tiles count down.
   onPress(element, { close, choose: (button) => choose(button.dataset.choice ?? "") });
   element.addEventListener("keydown", moveByKey);
   element.addEventListener("scroll", (event) => followScroll(event, update), true);
   addEventListener("keydown", closeByKey);
+  return () => {
+    endDrawing();
+    clearInterval(timer);
+    removeEventListener("keydown", closeByKey);
+  };
 }
 
 /**

@@ -45,7 +45,7 @@ function showTitle(element, name, titleOf, summaryOf) {
       drawTitle(state);
     },
   });
-  onChange(drawTitle);
+  return onChange(drawTitle);
 }
 
 /**

@@ -24,7 +24,10 @@ import { mountSummary } from "./summary.js";
 import { watchTitle } from "./title.js";
 import { mountHead } from "./top_bar.js";
 
-/** The function that mounts each part, which is an HTML component with this name. */
+/**
+ * The function that mounts each part, which is an HTML component with this name. It returns a function
+ * that ends what it has begun beside its element, such as drawing.
+ */
 const PARTS = {
   head: mountHead,
   chooser: mountChooser,
@@ -46,31 +49,39 @@ const PARTS = {
   recent: mountRecent,
 };
 
+/** The element in which each part is mounted, and the function that ends this.
+ * @type {Record<string, { element: HTMLElement, end: (() => void) | undefined }>} */
+const shown = {};
+
 /**
- * Mounts a part of the page in its element. The same element, or a new one, can come again.
+ * Mounts a part of the page in its element. The same element can come again, and a new one replaces
+ * the one before.
  * @param {string} name
  * @param {HTMLElement} element
  * @param {(event: string, data?: any) => void} trigger
  */
 function mount(name, element, trigger) {
-  if (name === "chooser") document.getElementById("early")?.remove();
-  PARTS[name]?.(element, trigger);
+  if (shown[name]?.element === element) return;
+  const early = document.getElementById("early");
+  if (name === "chooser" && !early?.contains(element)) early?.remove();
+  shown[name]?.end?.();
+  shown[name] = { element, end: PARTS[name](element, trigger) };
 }
 
 /** Shows the welcome until Gradio has loaded its components, which takes longer. */
 function showWelcome() {
   const early = document.createElement("div");
   early.id = "early";
-  const [head, chooser] = ["head", "chooser"].map(
+  const names = ["head", "chooser"];
+  const parts = names.map(
     (name) =>
       html`<div id="${name}" class="block">
         <div class="html-container"><div></div></div>
       </div>`,
   );
-  draw(early, html`<div id="app">${head} ${chooser}</div>`);
+  draw(early, html`<div id="app">${parts}</div>`);
   document.body.append(early);
-  mountHead(inside(early, "#head"));
-  mountChooser(inside(early, "#chooser"));
+  for (const name of names) mount(name, inside(early, `#${name}`), () => {});
 }
 
 /** @param {Element} early @param {string} part */

@@ -36,11 +36,11 @@ export function controlUpdates(names) {
 }
 
 /**
- * Sets the controls after changes of the state.
+ * Sets the controls after changes of the state. Returns a function that ends this.
  * @param {(event: string) => void} trigger
  */
 export function followState(trigger) {
-  onChange((state) => {
+  return onChange((state) => {
     const names = [...shown.keys()];
     const isApplied = names.length > 0;
     if (!isApplied || names.some((name) => isToChange(name, appearanceOf(state, name)))) {

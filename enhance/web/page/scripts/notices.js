@@ -204,7 +204,9 @@ function locationLine(state) {
 /** @param {HTMLElement} element */
 export function mountSizeNotice(element) {
   onPress(element, { solve: (button) => solve(button, "size") });
-  onChange((state) => draw(element, html`${sizeCaption(state)}${noticesHtml(state, "size")}`));
+  return onChange((state) =>
+    draw(element, html`${sizeCaption(state)}${noticesHtml(state, "size")}`),
+  );
 }
 
 /** @param {HTMLElement} element */
@@ -216,5 +218,7 @@ export function mountFormatNotice(element) {
       focusSoon(() => document.querySelector("#metadata input"));
     },
   });
-  onChange((state) => draw(element, html`${locationLine(state)}${noticesHtml(state, "format")}`));
+  return onChange((state) =>
+    draw(element, html`${locationLine(state)}${noticesHtml(state, "format")}`),
+  );
 }

@@ -87,7 +87,7 @@ onChange((state) => {
 /** @param {HTMLElement} element */
 export function mountNextRun(element) {
   onPress(element, { start: startAgain });
-  onChange((state) => {
+  return onChange((state) => {
     const isNext = isRunning(state) && settingsDiffer(state);
     draw(element, html`${isNext && nextRun(state)}`);
   });

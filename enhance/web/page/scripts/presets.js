@@ -33,8 +33,13 @@ export function mountPresets(element, trigger) {
       drawList(element, state);
     },
   });
-  onChange((state) => drawList(element, state));
-  followState(trigger); // The event "apply" of this component sets the native controls.
+  const endDrawing = onChange((state) => drawList(element, state));
+  // The event "apply" of this component sets the native controls.
+  const endFollowing = followState(trigger);
+  return () => {
+    endDrawing();
+    endFollowing();
+  };
 }
 
 /**

@@ -48,8 +48,8 @@ export function mountRecent(element) {
       release = null;
     }
   };
-  onChange(update);
-  setInterval(() => release && canReload(state) && loadRecent(), RELOAD_MS);
+  const endDrawing = onChange(update);
+  const timer = setInterval(() => release && canReload(state) && loadRecent(), RELOAD_MS);
   onPress(element, {
     close,
     open: (button) => openRecent(idOf(button)),
@@ -63,6 +63,11 @@ export function mountRecent(element) {
     if (!pressed) asked = "";
     update();
   });
+  return () => {
+    endDrawing();
+    clearInterval(timer);
+    release?.();
+  };
 }
 
 function close() {

@@ -9,19 +9,23 @@ export const state = newState();
 
 const HIDDEN_MS = 200;
 
-/** @type {((state: State) => void)[]} */
-const drawers = [];
+/** @type {Set<(state: State) => void>} */
+const drawers = new Set();
 /** @type {((state: State) => void)[]} */
 const followers = [];
 let isDrawn = true;
 
 /**
- * Calls `draw` with the state once a frame after changes, and a first time.
+ * Calls `draw` with the state once a frame after changes, and a first time. Returns a function that
+ * ends this.
  * @param {(state: State) => void} draw
  */
 export function onChange(draw) {
-  drawers.push(draw);
+  drawers.add(draw);
   drawSafely(draw);
+  return () => {
+    drawers.delete(draw);
+  };
 }
 
 /**

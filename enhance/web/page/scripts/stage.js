@@ -47,10 +47,10 @@ onChange((now) => mounted?.update(now));
  * @param {HTMLElement} element
  */
 export function mountStage(element) {
-  if (mounted?.element === element && element.childElementCount > 0) return;
-  mounted?.close();
-  mounted = new PhotoStage(element);
-  mounted.update(state);
+  const stage = new PhotoStage(element);
+  mounted = stage;
+  stage.update(state);
+  return () => stage.close();
 }
 
 /** What tests read of the stage. */

@@ -20,7 +20,7 @@ export function mountSummary(element) {
       showPlace(x, y);
     },
   });
-  onChange(() => {
+  return onChange(() => {
     const isShown = state.tab === "single" && stageMode(state) === "result";
     const result = isShown ? resultOf(state) : null;
     draw(element, html`${result && summary(result)} ${photoOf(state) && details()}`);

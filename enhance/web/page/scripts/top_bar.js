@@ -31,7 +31,7 @@ export function mountHead(element) {
     logout: logOut,
   });
   element.addEventListener("keydown", selectTabByKey);
-  onChange(() => draw(element, topBar(state)));
+  return onChange(() => draw(element, topBar(state)));
 }
 
 /** @param {State} state */
