@@ -81,7 +81,7 @@ _EQUALS = """async () => {
   const { state } = window.enhance;
   const { preview } = state;
   const view = window.enhance.stage();
-  const plan = state.photos[preview.file];
+  const plan = state.plans[preview.file];
   const shown = document.querySelector("#stage canvas");
   const image = new Image();
   image.src = preview.after;

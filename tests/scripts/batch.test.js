@@ -101,7 +101,7 @@ test("each file is planned, and those that cannot be read need attention", async
   set("preset", "gentle");
   await answerPlans();
   assert.ok(
-    ["a.png", "b.png"].every((name) => state.photos[`/uploads/${name}`].for.includes("gentle")),
+    ["a.png", "b.png"].every((name) => state.plans[`/uploads/${name}`].for.includes("gentle")),
   );
 });
 

@@ -6,7 +6,7 @@ import "./browser.js";
 const folder = "../../enhance/web/page/scripts";
 const { chipOf, previewSeconds } = await import(`${folder}/chip.js`);
 const { sceneOf } = await import(`${folder}/scene.js`);
-const { lookOf, newState, planKey, previewKey, settingsOf } = await import(`${folder}/state.js`);
+const { pixelsKey, newState, planKey, previewKey, settingsOf } = await import(`${folder}/state.js`);
 
 const EVERYTHING = { isMarked: false, isTooLarge: false, isNarrow: false };
 
@@ -23,7 +23,7 @@ function pageWithPhoto() {
   const settings = { preset: "gentle" };
   const auto = { preset: "gentle" };
   state.file = { id: "1", name: "a.jpg", bytes: 1, path: "/a", blob: null, upload: null };
-  state.photos = {
+  state.plans = {
     "/a": { for: "", auto, photo, settings, result: { width: 800, height: 400 }, problem: null },
   };
   state.view = [0, 0, 100, 100];
@@ -32,7 +32,7 @@ function pageWithPhoto() {
 
 function addPreview(state, isQuick = false) {
   const area = { region: [0, 0, 100, 100], window: [0, 0, 400, 400] };
-  const keys = { for: previewKey(state), look: lookOf(state), file: "/a" };
+  const keys = { for: previewKey(state), pixels: pixelsKey(state), file: "/a" };
   state.preview = { ...keys, ...area, before: "b", after: "a", signature: "s", isQuick };
 }
 
@@ -93,7 +93,7 @@ test("a run has the name of its own preset, also when another one is chosen", ()
     encoding: state.encoding,
     plan: null,
   };
-  state.run.plan = state.photos["/a"];
+  state.run.plan = state.plans["/a"];
   state.preset = "fast";
   const { name, sign } = chipOf(state, EVERYTHING);
   assert.deepEqual([name, sign], ["live", "ring"]);
@@ -103,9 +103,9 @@ test("a run has the name of its own preset, also when another one is chosen", ()
 test("the stage shows the size of the result, and during a run that of the run", () => {
   const state = pageWithPhoto();
   assert.equal(sceneOf(state).scale, 4);
-  const plan = state.photos["/a"];
+  const plan = state.plans["/a"];
   state.run = { name: "job", file: "/a", settings: {}, encoding: state.encoding, plan };
-  state.photos = { "/a": { ...plan, result: { width: 400, height: 200 } } };
+  state.plans = { "/a": { ...plan, result: { width: 400, height: 200 } } };
   assert.deepEqual([sceneOf(state).mode, sceneOf(state).scale], ["live", 4]);
   state.run = null;
   assert.deepEqual([sceneOf(state).mode, sceneOf(state).scale], ["photo", 2]);
@@ -120,10 +120,10 @@ test("without a photo there is nothing on the stage", () => {
 test("the expected time of a preview follows from that of the run", () => {
   const state = pageWithPhoto();
   assert.equal(previewSeconds(state), 0);
-  const plan = { ...state.photos["/a"], for: planKey(state), estimated_seconds: 2 };
+  const plan = { ...state.plans["/a"], for: planKey(state), estimated_seconds: 2 };
   plan.photo = { ...plan.photo, width: 2000, height: 1000 };
-  state.photos = { "/a": plan };
+  state.plans = { "/a": plan };
   assert.equal(previewSeconds(state).toFixed(4), ((2 * 196 * 196) / 2e6).toFixed(4));
-  state.photos = { "/a": { ...plan, estimated_seconds: 5000 } };
+  state.plans = { "/a": { ...plan, estimated_seconds: 5000 } };
   assert.equal(previewSeconds(state), 8, "the server previews the middle of what takes longer");
 });

@@ -21,7 +21,7 @@ const plan = { auto: { preset: "gentle" }, settings: { ...gentle, preset: "gentl
 const valuesOf = (updates) => updates.map(({ value }) => value);
 
 beforeEach(() => {
-  change({ ...newState(), presets, file: { id: "a", path: "/a" }, photos: { "/a": plan } });
+  change({ ...newState(), presets, file: { id: "a", path: "/a" }, plans: { "/a": plan } });
   controlUpdates(NAMES);
 });
 
@@ -55,7 +55,7 @@ test("sliders are disabled while tuning is off", () => {
 test("a value that the user has set stays with the next photo", () => {
   changeControl("strength", 0.2);
   const next = { ...plan, settings: { ...plan.settings, strength: 0.9, tuning: false } };
-  change({ file: { id: "b", path: "/b" }, photos: { "/b": next } });
+  change({ file: { id: "b", path: "/b" }, plans: { "/b": next } });
   const [, tuning, strength] = controlUpdates(NAMES);
   assert.deepEqual([tuning.value, strength.value], [false, 0.2]);
 });

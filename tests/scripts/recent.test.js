@@ -75,7 +75,7 @@ test("opening a result on a new page loads the presets first", async () => {
 test("opening a batch ends the view of another one that runs", async () => {
   const file = { id: "a", name: "a.png", bytes: 1, path: "/a", blob: null, upload: null };
   change({ tab: "batch", presets: [{ name: "gentle", settings: {} }] });
-  change({ photos: { "/a": { settings: {}, photo: {} } } });
+  change({ plans: { "/a": { settings: {}, photo: {} } } });
   change({ batch: { ...newState().batch, files: [file] } });
   runBatch();
   await settle();
@@ -108,7 +108,7 @@ function compare() {
   const file = { id: "a", name: "cat.jpg", bytes: 1, path: "/cat", blob: null, upload: null };
   const plan = { auto, presets, photo: size, tips: [], settings: {} };
   const known = ["fast", "gentle"].map((name) => ({ name, available: true, own: false }));
-  change({ file, photos: { "/cat": plan }, presets: known, isComparing: true });
+  change({ file, plans: { "/cat": plan }, presets: known, isComparing: true });
   change({ comparison: previews.comparisonOf(state, [10, 20, 128, 128]) });
 }
 

@@ -14,7 +14,7 @@ function imagesWith(...loaded) {
 }
 
 function sceneWith(after, options = {}) {
-  const preview = { before: "b", after, region: VISIBLE, look: "l", isQuick: false, ...options };
+  const preview = { before: "b", after, region: VISIBLE, pixels: "l", isQuick: false, ...options };
   return { mode: "photo", preview, live: null };
 }
 
@@ -35,9 +35,9 @@ test("previews of the same settings stay, those of others and quick ones do not"
   images.take(sceneWith("1"), VISIBLE);
   images.take(sceneWith("2"), VISIBLE);
   assert.deepEqual(shown(images), ["1", "2"]);
-  images.take(sceneWith("3", { look: "m", isQuick: true }), VISIBLE);
+  images.take(sceneWith("3", { pixels: "m", isQuick: true }), VISIBLE);
   assert.deepEqual(shown(images), ["1", "2", "3"]);
-  images.take(sceneWith("4", { look: "m" }), VISIBLE);
+  images.take(sceneWith("4", { pixels: "m" }), VISIBLE);
   assert.deepEqual(shown(images), ["4"]);
 });
 

@@ -114,7 +114,7 @@ test("the answer to an earlier request is never seen", async () => {
   assert.ok(late.isAborted);
   await answerPlan();
   await late.answer(plan({ preset: "auto", strength: 0.1 }));
-  assert.equal(selectors.photoOf(state).settings.strength, 0.9);
+  assert.equal(selectors.currentPlan(state).settings.strength, 0.9);
   assert.ok(selectors.isPlanned(state));
 });
 

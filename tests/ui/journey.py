@@ -18,7 +18,7 @@ const stage = window.enhance.stage?.() ?? {};
 const chip = document.querySelector("#chip")?.dataset.state;
 const isBatch = state.tab === "batch";
 const file = isBatch ? state.batch.files.find(({ id }) => id === state.batch.selected) : state.file;
-const plan = state.photos[file?.path], result = state.results[file?.path], preview = state.preview;
+const plan = state.plans[file?.path], result = state.results[file?.path], preview = state.preview;
 """
 """What the page shows, for the conditions of the tests. `file` is the one on the stage."""
 

@@ -68,7 +68,7 @@ PRESSED_IN_BATCH = (
 LOOK = """
 const { state } = enhance, isBatch = state.tab === "batch";
 const file = isBatch ? state.batch.files.find(({ id }) => id === state.batch.selected) : state.file;
-const plan = state.photos[file?.path], chip = document.querySelector("#chip")?.dataset.state;
+const plan = state.plans[file?.path], chip = document.querySelector("#chip")?.dataset.state;
 """
 SETTLED = f"""() => {{ {LOOK}
   const isCurrent = chip === "matches" || chip === "result";

@@ -10,10 +10,10 @@ import { gradeName, gradeOf } from "./fidelity.js";
 import { announcedPercent, percentOf, progressBar, wholeSeconds } from "./progress.js";
 import {
   canEnhance,
+  currentPlan,
   isResultCurrent,
   isRunning,
   isSame,
-  photoOf,
   resultOf,
   runPreset,
 } from "./state.js";
@@ -49,7 +49,7 @@ export function mountBar(element) {
 }
 
 function photoBar() {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!plan) return html``;
   if (state.run && isRunning(state)) return runningBar(state.run);
   const result = resultOf(state);

@@ -12,7 +12,7 @@ import { comebackOf } from "./connection.js";
 import { html, icon } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { announcedPercent, progressBar, wholeSeconds } from "./progress.js";
-import { currentFile, isSame, photoOf, settingsOf } from "./state.js";
+import { currentFile, currentPlan, isSame, settingsOf } from "./state.js";
 import { cancelBatch, prepareArchive, runBatch, state } from "./store.js";
 import { formatDuration, joinTexts, nameOf, word } from "./words.js";
 
@@ -135,7 +135,7 @@ function downloadButton(kind) {
 /** Returns what is known of the selected photo. */
 function selectedFacts() {
   const file = currentFile(state);
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!file || !plan) return html`<div class="facts-line"></div>`;
   const { photo, settings } = plan;
   const output = resultOfFile(state, file)?.info.output ?? plan.result;

@@ -35,7 +35,7 @@ import { word } from "./words.js";
 
 /** The fields of the state that the list shows. Others change much more often. */
 const SHOWN = /** @type {const} */ ([
-  ...["tab", "batch", "photos", "results"],
+  ...["tab", "batch", "plans", "results"],
   ...["preset", "size", "changed", "encoding", "largest"],
 ]);
 /** The shorter side of a thumbnail in device pixels, on a screen with two of them for a CSS pixel. */

@@ -78,7 +78,7 @@ function restingState(state, file) {
  * @returns {Plan | null}
  */
 export function planOf(state, file) {
-  return state.photos[file.path ?? ""] ?? null;
+  return state.plans[file.path ?? ""] ?? null;
 }
 
 /**

@@ -3,8 +3,8 @@
 
 import { draw, html } from "./dom.js";
 import {
+  currentPlan,
   isPlanned,
-  photoOf,
   previewKey,
   previewState,
   resultOf,
@@ -55,7 +55,7 @@ function passedSeconds(key) {
  * @param {State} state
  */
 export function previewSeconds(state) {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!plan?.estimated_seconds || !state.view || !isPlanned(state)) return 0;
   const share = workShare(state.view, plan.photo);
   return Math.min(share * plan.estimated_seconds, LONGEST_SECONDS);

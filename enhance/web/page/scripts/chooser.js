@@ -5,7 +5,7 @@
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { chooseBatchFiles, choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
-import { photoOf, stageMode } from "./state.js";
+import { currentPlan, stageMode } from "./state.js";
 import {
   cancelUpload,
   change,
@@ -98,7 +98,7 @@ function chooser(title, lead, content) {
 
 /** Why something could not be done. While a photo is on the stage, the bar shows it. */
 function problem() {
-  if (!state.problem || photoOf(state)) return null;
+  if (!state.problem || currentPlan(state)) return null;
   return html`<p id="problem" class="problem" role="alert">${state.problem}</p>`;
 }
 

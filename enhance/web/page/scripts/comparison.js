@@ -4,7 +4,7 @@
 import { comparisonOf, requestNext, tilesOf, waitingTiles } from "./comparison_previews.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { centreRectangle } from "./stage.js";
-import { currentPath, photoOf } from "./state.js";
+import { currentPath, currentPlan } from "./state.js";
 import { change, onChange, set, state, stop } from "./store.js";
 import { formatDuration, nameOf, word } from "./words.js";
 
@@ -113,7 +113,7 @@ function enlarged(state, tiles) {
   if (exact) return exact;
   const [left, top, width, height] = /** @type {Comparison} */ (state.comparison).region;
   const region = `left=${left}&top=${top}&width=${width}&height=${height}&step=1`;
-  return `${photoOf(state)?.photo.address}?${region}`;
+  return `${currentPlan(state)?.photo.address}?${region}`;
 }
 
 /**
@@ -144,7 +144,7 @@ function presetTile(state, tiles, tile) {
     </span>
     <span class="caption">
       <span>${nameOf("preset", preset)}</span>
-      <small>${photoOf(state)?.presets[preset]?.text}</small>
+      <small>${currentPlan(state)?.presets[preset]?.text}</small>
     </span>
   </button>`;
 }

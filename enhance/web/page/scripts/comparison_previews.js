@@ -2,7 +2,7 @@
 // The previews of the comparison of presets, which are requested one after the other.
 
 import { explain, settingsWith } from "./requests.js";
-import { currentFile, currentPath, photoOf, workShare } from "./state.js";
+import { currentFile, currentPath, currentPlan, workShare } from "./state.js";
 import { change, compareWith, inSlot, state } from "./store.js";
 import { suitablePresets } from "./suitable.js";
 
@@ -39,7 +39,7 @@ export function comparisonOf(state, region) {
  * @returns {Tile[]}
  */
 export function tilesOf(state) {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   const { comparison } = state;
   if (!plan || !comparison) return [];
   const share = workShare(comparison.region, plan.photo);

@@ -3,7 +3,7 @@
 
 import { html } from "./dom.js";
 import { gradeName, gradeOf } from "./fidelity.js";
-import { isResultCurrent, photoOf, resultOf } from "./state.js";
+import { currentPlan, isResultCurrent, resultOf } from "./state.js";
 import {
   constants,
   formatBytes,
@@ -29,7 +29,7 @@ const LEAST_DPI = 300;
  * @param {State} state
  */
 export function factsLine(state) {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!plan) return null;
   const main = mainFacts(state, plan, shownResult(state));
   return html`<div class="facts-line">
@@ -47,7 +47,7 @@ const shownResult = (state) => (isResultCurrent(state) ? resultOf(state) : null)
  * @param {State} state
  */
 export function allFacts(state) {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!plan) return null;
   const result = shownResult(state);
   const others = result ? resultFacts(state, result) : photoFacts(state, plan);

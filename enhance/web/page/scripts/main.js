@@ -103,7 +103,7 @@ function markBody(now) {
   dataset.stage = state.stageMode(now);
   dataset.running = String(state.isRunning(now));
   dataset.comparing = String(now.isComparing);
-  dataset.hasPhoto = String(state.photoOf(now) !== null);
+  dataset.hasPhoto = String(state.currentPlan(now) !== null);
 }
 
 let hasAskedForPresets = false;

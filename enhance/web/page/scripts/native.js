@@ -2,7 +2,7 @@
 // The native controls of Gradio. The state decides what they show, and one event sets those that
 // show something else.
 import { onChange, set, state } from "./store.js";
-import { photoOf, valueOf } from "./state.js";
+import { currentPlan, valueOf } from "./state.js";
 import { constants, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -87,7 +87,7 @@ function denoiseOf(state) {
  */
 function shownValue(state, name) {
   const value = valueOf(state, name);
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   const preset = effectivePreset(state);
   const isOfPreset = name in (plan?.settings ?? {}) && !(name in state.changed);
   if (!isOfPreset || plan?.settings.preset === preset) return value;
@@ -100,7 +100,7 @@ function shownValue(state, name) {
  */
 export function effectivePreset(state) {
   if (state.preset !== "auto") return state.preset;
-  return photoOf(state)?.auto.preset ?? "auto";
+  return currentPlan(state)?.auto.preset ?? "auto";
 }
 
 /**

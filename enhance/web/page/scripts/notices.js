@@ -5,9 +5,9 @@ import { draw, html, icon, onPress } from "./dom.js";
 import { centimetres } from "./facts.js";
 import {
   COMMON_SIZES,
+  currentPlan,
   emptyControl,
   isPlanned,
-  photoOf,
   previewState,
   SIZE_SETTINGS,
 } from "./state.js";
@@ -53,7 +53,7 @@ function emptyNotice(name) {
 function noticesOf(state, place) {
   const empty = emptyControl(state);
   if (empty !== null) return place === "size" ? [emptyNotice(empty)] : [];
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!plan || !isPlanned(state)) return [];
   const isProblem = plan.problem !== null;
   const found = plan.problem ? [plan.problem] : [...(plan.tips ?? []), ...previewTips(state)];
@@ -178,7 +178,7 @@ function sizeCaption(state) {
     const pixels = formatNumber(COMMON_SIZES.web.long_side);
     return html`<p class="caption">${word("long_side_of", { pixels })}</p>`;
   }
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (state.size.kind !== "print" || !plan || !isPlanned(state) || plan.problem) return null;
   const dpi = state.size.dpi ?? 300;
   const sides = {
@@ -190,7 +190,7 @@ function sizeCaption(state) {
 
 /** @param {State} state */
 function locationLine(state) {
-  if (!photoOf(state)?.photo.has_location) return null;
+  if (!currentPlan(state)?.photo.has_location) return null;
   const isKept = state.encoding.metadata === "keep";
   const button = html`<button type="button" class="button quiet" data-act="remove-location">
     ${nameOf("metadata", "no-location")}

@@ -175,7 +175,7 @@ export class Painter {
     const { previews, scene, stage } = picture;
     const newest = previews.at(-1);
     // During a run, those of its settings are a part of its result.
-    const shown = scene.mode === "photo" ? previews : previews.filter(hasLook(scene.look));
+    const shown = scene.mode === "photo" ? previews : previews.filter(hasPixels(scene.pixels));
     for (const one of shown) {
       if (one === newest && picture.isMarked) this.darken(picture, DARK_OUTSIDE_PREVIEW);
       const area = areaOf(one.preview, stage.scale);
@@ -296,9 +296,9 @@ function areaOf(preview, scale) {
   return /** @type {Rectangle} */ (window.map((value) => value / scale));
 }
 
-/** @param {string} look */
-function hasLook(look) {
-  return (/** @type {ShownPreview} */ { preview }) => preview.look === look && !preview.isQuick;
+/** @param {string} pixels */
+function hasPixels(pixels) {
+  return (/** @type {ShownPreview} */ { preview }) => preview.pixels === pixels && !preview.isQuick;
 }
 
 /**

@@ -3,7 +3,7 @@
 // the settings of the next run.
 import { draw, html, onPress } from "./dom.js";
 import { effectivePreset, presetInfo } from "./native.js";
-import { isRunning, photoOf, runPreset, settingsDiffer, valueOf } from "./state.js";
+import { currentPlan, isRunning, runPreset, settingsDiffer, valueOf } from "./state.js";
 import { change, onChange, startNow } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
@@ -53,8 +53,8 @@ function shownControls(state) {
 
 /** @param {State} state */
 function hasAlpha(state) {
-  if (state.tab === "single") return Boolean(photoOf(state)?.photo.has_alpha);
-  return state.batch.files.some(({ path }) => state.photos[path ?? ""]?.photo.has_alpha);
+  if (state.tab === "single") return Boolean(currentPlan(state)?.photo.has_alpha);
+  return state.batch.files.some(({ path }) => state.plans[path ?? ""]?.photo.has_alpha);
 }
 
 /**

@@ -5,7 +5,7 @@ import { presetSeconds } from "./batch_state.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { followState } from "./native.js";
 import { noticesHtml, solve } from "./notices.js";
-import { photoOf } from "./state.js";
+import { currentPlan } from "./state.js";
 import { onChange, set, state } from "./store.js";
 import { formatDuration, joinUnits, nameOf, word } from "./words.js";
 
@@ -152,7 +152,7 @@ function titleOf(state, name) {
  * @param {any} preset
  */
 function timeOf(state, preset) {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (!preset.available) return word("not_installed_short");
   if (preset.name !== "auto" && state.tab === "batch") return batchTime(state, preset.name);
   if (preset.name !== "auto") return plan?.presets?.[preset.name]?.text ?? "";
@@ -186,8 +186,8 @@ function aboutOf(state, preset) {
 
 /** @param {State} state */
 function aboutAuto(state) {
-  if (state.tab === "single") return photoOf(state)?.auto.text;
-  const plans = state.batch.files.map(({ path }) => state.photos[path ?? ""]).filter(Boolean);
+  if (state.tab === "single") return currentPlan(state)?.auto.text;
+  const plans = state.batch.files.map(({ path }) => state.plans[path ?? ""]).filter(Boolean);
   if (plans.length === 0) return null;
   const counts = new Map();
   let seconds = 0;

@@ -7,7 +7,7 @@ import {
   currentFile,
   emptyControl,
   isPlanned,
-  lookOf,
+  pixelsKey,
   planKey,
   previewKey,
   previewState,
@@ -98,7 +98,7 @@ export function analyse(file, path, slot = "photo") {
     format: state.encoding.format,
   };
   const show = (/** @type {any[]} */ outputs) =>
-    change({ photos: { ...state.photos, [path]: { ...outputs[0], for: key } } });
+    change({ plans: { ...state.plans, [path]: { ...outputs[0], for: key } } });
   const work = async (/** @type {AbortSignal} */ signal) => {
     show(await callWhenFree("analyse", given, { signal, onUpdate: show }));
     if (state.tab === "single") change({ problem: null });
@@ -109,10 +109,10 @@ export function analyse(file, path, slot = "photo") {
         changeFile(file.id, { problem: text });
         return;
       }
-      const known = state.photos[path];
+      const known = state.plans[path];
       if (known) {
         // The same request would fail again, so the plan of earlier settings counts for these.
-        change({ photos: { ...state.photos, [path]: { ...known, for: key } } });
+        change({ plans: { ...state.plans, [path]: { ...known, for: key } } });
       } else if (file === state.file) {
         change({ file: state.previous, previous: null });
       }
@@ -150,12 +150,12 @@ function previewOf([before, after, info], path) {
  */
 function preview(file, path) {
   const key = previewKey(state);
-  const look = lookOf(state);
+  const pixels = pixelsKey(state);
   const [left, top, width, height] = state.view ?? [0, 0, 0, 0];
   const region = { left, top, width, height };
   const given = { image: fileOf(path, file.name), ...region, ...settingsOf(state) };
   const show = (/** @type {any[]} */ outputs) => {
-    if (outputs[2]) change({ preview: { ...previewOf(outputs, path), for: key, look } });
+    if (outputs[2]) change({ preview: { ...previewOf(outputs, path), for: key, pixels } });
   };
   const work = async (/** @type {AbortSignal} */ signal) => {
     show(await callWhenFree("preview", given, { signal, onUpdate: show }));

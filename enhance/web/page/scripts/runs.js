@@ -6,9 +6,9 @@ import { change, inSlot, state, stop } from "./slots.js";
 import {
   canEnhance,
   currentFile,
+  currentPlan,
   isResultCurrent,
   isSame,
-  photoOf,
   resultOf,
   settingsOf,
 } from "./state.js";
@@ -29,7 +29,7 @@ export async function run() {
     file: file.path,
     settings: settingsOf(state),
     encoding: state.encoding,
-    plan: photoOf(state),
+    plan: currentPlan(state),
   });
 }
 

@@ -44,7 +44,7 @@ function ofTab() {
     run,
     file: withoutBlob(file),
     previous: withoutBlob(previous),
-    photos: pick(state.photos, path),
+    plans: pick(state.plans, path),
     results: pick(state.results, file?.path ?? ""),
     batch: { ...batch, progress: null, files: batch.files.map(withoutBlob) },
   };
@@ -118,14 +118,14 @@ function withKnown(saved) {
 /** @param {Record<string, any>} saved */
 function restoreTab(saved) {
   if (!saved.tab) return;
-  const { tab, view, results, batch, photos } = saved;
+  const { tab, view, results, batch, plans } = saved;
   change(/** @type {Partial<State>} */ (withKnown(saved)));
   const isSent = Boolean(saved.file?.path);
   const file = isSent ? saved.file : saved.previous;
   const problem = saved.file && !isSent ? word("upload_ended") : null;
   // Texts of the plan can be in another language than before.
-  for (const plan of Object.values(photos)) plan.for = "";
-  change({ tab, view, results, photos, file, problem, batch: batchFrom(batch) });
+  for (const plan of Object.values(plans)) plan.for = "";
+  change({ tab, view, results, plans, file, problem, batch: batchFrom(batch) });
   if (file && saved.run) follow(file, saved.run);
   else if (file && results[file.path]) refreshResult(file, results[file.path]);
   resumeBatch();

@@ -1,16 +1,17 @@
 // @ts-check
 // What the stage shows of the state: the photo, its preview, the live image of a run or the result.
 
-import { currentFile, lookOf, photoOf, resultOf, stageMode } from "./state.js";
+import { currentFile, currentPlan, pixelsKey, resultOf, stageMode } from "./state.js";
 
 /**
  * - `file`: the path of the upload, which identifies the photo.
- * - `look`: the key of the file and the settings, those of the run while there is one.
+ * - `pixels`: what decides the pixels of the result: `pixelsKey`, or the same of the run while there
+ *   is one.
  * - `scale`: pixels of the result for a pixel of the photo.
  * - `result`: the last result, which can be of earlier settings.
  * - `live`: the address of the live image of a run, and the share of it that is done.
  * @typedef {{
- *   file: string, look: string, mode: "photo" | "live" | "result", photo: import("./tiles.js").Source,
+ *   file: string, pixels: string, mode: "photo" | "live" | "result", photo: import("./tiles.js").Source,
  *   hasAlpha: boolean, focus: [number, number], scale: number,
  *   result: import("./tiles.js").Source | null,
  *   preview: import("./state.js").Preview | null,
@@ -27,7 +28,7 @@ import { currentFile, lookOf, photoOf, resultOf, stageMode } from "./state.js";
  */
 export function sceneOf(state) {
   const file = currentFile(state);
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   const mode = stageMode(state);
   if (!file?.path || !plan || mode === "empty" || mode === "unread") return null;
   const { address, width, height } = plan.photo;
@@ -41,7 +42,7 @@ export function sceneOf(state) {
     focus: plan.photo.focus,
     scale: size.width / width,
     result: mode === "live" ? null : result,
-    look: mode === "live" ? runLook(state) : lookOf(state),
+    pixels: mode === "live" ? runPixelsKey(state) : pixelsKey(state),
     preview: state.preview?.file === file.path ? state.preview : null,
     live: mode === "live" ? liveOf(state) : null,
   };
@@ -66,7 +67,7 @@ function plannedResult(state, plan) {
 }
 
 /** @param {State} state */
-function runLook(state) {
+function runPixelsKey(state) {
   return JSON.stringify([state.run?.file, state.run?.settings]);
 }
 

@@ -81,9 +81,9 @@ export class ShownImages {
     const after = this.cache.get(preview.after);
     if (!before || !after) return;
     const isPartial = requested !== null && !contains(preview.region, requested);
-    const isSameLook = (/** @type {ShownPreview} */ other) =>
-      !other.preview.isQuick && other.preview.look === preview.look;
-    const kept = preview.isQuick ? this.previews : this.previews.filter(isSameLook);
+    const hasSamePixels = (/** @type {ShownPreview} */ other) =>
+      !other.preview.isQuick && other.preview.pixels === preview.pixels;
+    const kept = preview.isQuick ? this.previews : this.previews.filter(hasSamePixels);
     const shown = { preview, before: before.image, after: after.image, isPartial };
     this.previews = [...kept.slice(1 - MOST_PREVIEWS), shown];
   }

@@ -263,7 +263,7 @@ class PhotoStage {
   showsResult() {
     if (!this.scene?.result) return false;
     if (this.scene.mode === "result" || this.photoView.isTooLarge) return true;
-    return this.images.newest?.preview.look !== this.scene.look;
+    return this.images.newest?.preview.pixels !== this.scene.pixels;
   }
 
   /** Whether the newest preview covers only a part of what is visible. */

@@ -30,7 +30,9 @@ import { constants } from "./words.js";
  */
 
 /**
- * What /analyse has answered for a file and settings; `for` is the key of the request.
+ * What /analyse has answered for a file and settings. `for` is the key of the request that it
+ * answers (`planKey`), or that of a later request that has failed. It is empty if the plan is
+ * requested again.
  * @typedef {{
  *   for: string,
  *   auto: { preset: string, reason: string, text: string, summary: string, analysis: any },
@@ -56,10 +58,12 @@ import { constants } from "./words.js";
 /**
  * A preview: the addresses of both images, the area of the photo that they show in its pixels
  * (`region`) and in pixels of the result (`window`). `isQuick` is one by a faster preset, and
- * `isApproximate` one that differs from the result, because the model uses the whole photo. `look` is
- * the key of the file and the settings, so a preview of another view has the same one.
+ * `isApproximate` one that differs from the result, because the model uses the whole photo. `for` is
+ * the key of the request that it answers (`previewKey`). `pixels` is the part of that key which decides
+ * the pixels of a result (`pixelsKey`), so a preview of another view of the same photo with the same
+ * settings has the same one.
  * @typedef {{
- *   for: string, look: string, file: string, before: string, after: string, region: Rectangle, window: Rectangle,
+ *   for: string, pixels: string, file: string, before: string, after: string, region: Rectangle, window: Rectangle,
  *   signature: string | null, isQuick: boolean, isApproximate: boolean,
  * }} Preview
  */
@@ -159,7 +163,7 @@ import { constants } from "./words.js";
  * - `tab`, `preset`, `size`, `changed`, `encoding`, `largest`: what the user has chosen. `changed`
  *   has only the sliders and switches that the user has moved.
  * - `file`: the photo of the tab Single. `previous` is the one before it while it is uploaded, which
- *   comes back if the upload is cancelled. `photos`, `results`: the last plan and the last result of
+ *   comes back if the upload is cancelled. `plans`, `results`: the last plan and the last result of
  *   each file, by the path of its upload.
  * - `view`: the visible region of the current photo. `preview`: the last preview.
  * - `run`, `progress`: the run of the tab Single.
@@ -174,7 +178,7 @@ import { constants } from "./words.js";
  *   tab: "single" | "batch", preset: string, size: Size, changed: Record<string, any>,
  *   encoding: Encoding, largest: boolean,
  *   file: ChosenFile | null, previous: ChosenFile | null,
- *   photos: Record<string, Plan>, results: Record<string, Result>,
+ *   plans: Record<string, Plan>, results: Record<string, Result>,
  *   view: Rectangle | null, preview: Preview | null, previewProblem: { for: string, text: string } | null,
  *   run: Run | null, progress: Progress | null, problem: string | null, isOffline: boolean,
  *   batch: Batch, presets: any[],
@@ -215,7 +219,7 @@ export function newState() {
     largest: true,
     file: null,
     previous: null,
-    photos: {},
+    plans: {},
     results: {},
     view: null,
     preview: null,
@@ -329,8 +333,8 @@ export function currentPath(state) {
  * @param {State} state
  * @returns {Plan | null}
  */
-export function photoOf(state) {
-  return state.photos[currentPath(state) ?? ""] ?? null;
+export function currentPlan(state) {
+  return state.plans[currentPath(state) ?? ""] ?? null;
 }
 
 /**
@@ -339,7 +343,7 @@ export function photoOf(state) {
  * @param {State} state
  * @param {string | null} [path]
  */
-export function lookOf(state, path = currentPath(state)) {
+export function pixelsKey(state, path = currentPath(state)) {
   return JSON.stringify([path, settingsOf(state)]);
 }
 
@@ -350,7 +354,7 @@ export function lookOf(state, path = currentPath(state)) {
  * @param {string | null} [path]
  */
 export function planKey(state, path = currentPath(state)) {
-  return JSON.stringify([lookOf(state, path), state.encoding.format]);
+  return JSON.stringify([pixelsKey(state, path), state.encoding.format]);
 }
 
 /**
@@ -358,7 +362,7 @@ export function planKey(state, path = currentPath(state)) {
  * @param {State} state
  */
 export function previewKey(state) {
-  return JSON.stringify([lookOf(state), state.view]);
+  return JSON.stringify([pixelsKey(state), state.view]);
 }
 
 /**
@@ -366,7 +370,7 @@ export function previewKey(state) {
  * @param {State} state
  */
 export function isPlanned(state) {
-  return photoOf(state)?.for === planKey(state);
+  return currentPlan(state)?.for === planKey(state);
 }
 
 /**
@@ -383,9 +387,9 @@ export function previewState(state) {
   if (own?.for === wanted && !own.isQuick) return "matches";
   if (state.previewProblem?.for === wanted) return "failed";
   if (own?.for === wanted) return "quick";
-  const isOfLook = own === null || own.look === lookOf(state);
+  const hasSamePixels = own === null || own.pixels === pixelsKey(state);
   const isRequested = state.requests.preview === wanted;
-  if (isRequested || (isOfLook && canPreview(state))) return "waiting";
+  if (isRequested || (hasSamePixels && canPreview(state))) return "waiting";
   return own === null ? "none" : "outdated";
 }
 
@@ -398,7 +402,7 @@ export function canPreview(state) {
   const isLive = state.tab === "single" && isRunning(state);
   if (state.isComparing || isLive || isResultCurrent(state)) return false;
   if (emptyControl(state) !== null) return false;
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   return plan !== null && !(isPlanned(state) && plan.problem !== null);
 }
 
@@ -419,7 +423,7 @@ export function isResultCurrent(state) {
   const result = resultOf(state);
   if (result === null) return false;
   if (isSame(result.settings, settingsOf(state))) return true;
-  const signature = isPlanned(state) ? photoOf(state)?.signature : null;
+  const signature = isPlanned(state) ? currentPlan(state)?.signature : null;
   return Boolean(signature) && signature === result.info.signature;
 }
 
@@ -450,7 +454,7 @@ export function isRunning(state) {
 export function runPreset(state) {
   const chosen = state.run?.settings.preset ?? "auto";
   if (chosen !== "auto") return chosen;
-  const plan = state.run?.plan ?? photoOf(state);
+  const plan = state.run?.plan ?? currentPlan(state);
   return plan?.auto.preset ?? chosen;
 }
 
@@ -459,7 +463,7 @@ export function runPreset(state) {
  * @param {State} state
  */
 export function canEnhance(state) {
-  const plan = photoOf(state);
+  const plan = currentPlan(state);
   if (plan === null || state.isOffline || isRunning(state)) return false;
   if (emptyControl(state) !== null) return false;
   return !(isPlanned(state) && plan.problem !== null);
@@ -474,7 +478,7 @@ export function canEnhance(state) {
 export function stageMode(state) {
   const isBatch = state.tab === "batch";
   if (isBatch && !state.batch.isOpen) return "empty";
-  if (photoOf(state) === null) return isBatch ? "unread" : "empty";
+  if (currentPlan(state) === null) return isBatch ? "unread" : "empty";
   if (state.tab === "single" && isRunning(state)) return "live";
   return isResultCurrent(state) ? "result" : "photo";
 }
@@ -489,7 +493,7 @@ export function valueOf(state, name) {
   if (name in state.size) return state.size[name];
   if (name in state.encoding) return state.encoding[name];
   if (name === "preset" || name === "largest" || name === "tab") return state[name];
-  return photoOf(state)?.settings[name];
+  return currentPlan(state)?.settings[name];
 }
 
 /**

@@ -6,7 +6,7 @@ import { allFacts, fileText, pixelSize } from "./facts.js";
 import { GRADES, gradeName, gradeOf } from "./fidelity.js";
 import { wholeSeconds } from "./progress.js";
 import { showPlace } from "./stage.js";
-import { photoOf, resultOf, stageMode } from "./state.js";
+import { currentPlan, resultOf, stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
@@ -23,7 +23,7 @@ export function mountSummary(element) {
   return onChange(() => {
     const isShown = state.tab === "single" && stageMode(state) === "result";
     const result = isShown ? resultOf(state) : null;
-    draw(element, html`${result && summary(result)} ${photoOf(state) && details()}`);
+    draw(element, html`${result && summary(result)} ${currentPlan(state) && details()}`);
   });
 }
 

@@ -3,7 +3,7 @@
 
 import { draw, html, icon, onPress } from "./dom.js";
 import { switchLanguage, switchTheme } from "./preferences.js";
-import { photoOf } from "./state.js";
+import { currentPlan } from "./state.js";
 import { change, onChange, set, state } from "./store.js";
 import { language, word } from "./words.js";
 
@@ -83,7 +83,7 @@ function tabButton(tab, isSelected) {
 
 /** @param {State} state */
 function canReplace(state) {
-  return state.tab === "single" && photoOf(state) !== null;
+  return state.tab === "single" && currentPlan(state) !== null;
 }
 
 function replaceButton() {
