@@ -5,6 +5,7 @@ import { pass, server, settle, stored } from "./browser.js";
 
 const folder = "../../enhance/web/page/scripts";
 const store = await import(`${folder}/store.js`);
+const { analyse } = await import(`${folder}/requests.js`);
 const { save, restore } = await import(`${folder}/saved.js`);
 const selectors = await import(`${folder}/state.js`);
 const { state, change, set } = store;
@@ -325,6 +326,46 @@ test("a photo that the server has lost does not replace one that was chosen mean
   await server.last("enhance").refuse("The image is missing.");
   assert.equal(state.file.name, "dog.jpg");
   assert.equal(server.uploads.length, 2);
+});
+
+test("the problem of a photo does not appear when another one is on the stage", async () => {
+  await openPreviewed();
+  store.run();
+  await settle();
+  await answerRun();
+  set("format", "webp");
+  store.prepareDownload();
+  await settle();
+  const chooseAnother = () => {
+    store.chooseFiles([photo("dog.jpg")]);
+    return false;
+  };
+  server.missing = /** @type {any} */ ({ has: chooseAnother });
+  await server.last("enhance").refuse("There is no room.");
+  assert.equal(state.file.name, "dog.jpg");
+  assert.equal(state.problem, null);
+});
+
+test("an error of the page itself has a sentence for the user", async (context) => {
+  const logged = context.mock.method(console, "error", () => {});
+  await openPreviewed();
+  store.run();
+  await settle();
+  await server.last("enhance").answer({ path: "/results/a" }, null);
+  assert.equal(state.problem, "request_failed");
+  assert.ok(logged.mock.calls[0].arguments[0] instanceof TypeError);
+});
+
+test("a request that waits for a busy server can end", async () => {
+  await openPhoto();
+  let isEnded = false;
+  analyse(state.file, state.file.path).then(() => (isEnded = true));
+  await settle();
+  await server.last("analyse").refuse("The queue is full.", "queue_full");
+  assert.equal(isEnded, false);
+  store.stop("photo");
+  await settle();
+  assert.equal(isEnded, true);
 });
 
 function reload() {

@@ -3,7 +3,8 @@
 import { filesToRun, fileState, isSizeProblem, planOf } from "./batch_state.js";
 import { addressOf, call, createName, fileOf } from "./client.js";
 import { applyValues, set } from "./controls.js";
-import { analyse, changeFile, explain, requestNow } from "./requests.js";
+import { analyse, changeFile, requestNow, sendAgainOrShow } from "./requests.js";
+import { showProblem } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
 import { emptyControl, isSame, newBatch, planKey, settingsOf } from "./state.js";
 import { fileFrom, sendNext, stopSending } from "./uploads.js";
@@ -205,9 +206,9 @@ async function explainBatch(job, error) {
   let lost = 0;
   for (const file of state.batch.files.filter(({ id }) => ids.has(id))) {
     lost += 1;
-    await explain(error, file, () => (lost -= 1));
+    await sendAgainOrShow(error, file, () => (lost -= 1));
   }
-  if (lost === 0) change({ problem: error.message });
+  if (lost === 0 && state.batch.job?.name === job.name) showProblem(error);
 }
 
 /**
@@ -309,11 +310,6 @@ export async function cancelBatch() {
   });
   requestNow();
   await call("cancel", { job: job.name }).catch(showProblem);
-}
-
-/** @param {Error} error */
-function showProblem(error) {
-  change({ problem: error.message });
 }
 
 /**

@@ -26,6 +26,17 @@ export class Refused extends Error {
   }
 }
 
+/**
+ * Returns why a request failed, for the user. Another error than a refusal is one of the page itself,
+ * whose message is not for the user.
+ * @param {Error} error
+ */
+export function reasonOf(error) {
+  if (error instanceof Refused) return error.message;
+  console.error(error);
+  return word("request_failed");
+}
+
 /** The connection was lost, so the request has no answer. */
 class Lost extends Error {}
 
@@ -90,10 +101,11 @@ function watchForAnswer() {
 }
 
 /**
+ * Waits until the time has passed, or the browser is online again.
  * @param {number} milliseconds
  * @param {AbortSignal | undefined} signal
  */
-function wait(milliseconds, signal) {
+export function wait(milliseconds, signal) {
   return new Promise((done, failed) => {
     const end = () => {
       clearTimeout(timer);

@@ -1,7 +1,7 @@
 // @ts-check
 // The previews of the comparison of presets, which are requested one after the other.
 
-import { explain, settingsWith } from "./requests.js";
+import { sendAgainOrShow, settingsWith } from "./requests.js";
 import { currentFile, currentPath, currentPlan, workShare } from "./state.js";
 import { change, compareWith, inSlot, state } from "./store.js";
 import { suitablePresets } from "./suitable.js";
@@ -73,7 +73,10 @@ export function requestNext() {
     "comparison",
     key,
     async (signal) => keep(key, await compareWith(choice, region, signal)),
-    (error) => explain(error, file, (problem) => keep(key, { problem })),
+    (error) =>
+      sendAgainOrShow(error, file, (problem) => {
+        if (state.comparison?.region === region) keep(key, { problem });
+      }),
   );
 }
 

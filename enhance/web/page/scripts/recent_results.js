@@ -1,7 +1,7 @@
 // @ts-check
 // The recent results of this browser: their list, and what can be done with each.
 
-import { addressOf, call, createName } from "./client.js";
+import { addressOf, call, createName, reasonOf } from "./client.js";
 import { resumeBatch } from "./batch.js";
 import { saveFile } from "./files.js";
 import { follow } from "./runs.js";
@@ -40,7 +40,7 @@ export function listed(state) {
 
 /** @param {Error} error */
 function explainRecent(error) {
-  change({ recentProblem: error.message });
+  change({ recentProblem: reasonOf(error) });
 }
 
 /**

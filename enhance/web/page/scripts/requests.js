@@ -1,6 +1,6 @@
 // @ts-check
 // What is missing for the present state is requested, a moment after the last change.
-import { addressOf, call, fileOf, isStored, Refused } from "./client.js";
+import { addressOf, call, fileOf, isStored, reasonOf, Refused, wait } from "./client.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
 import {
   canPreview,
@@ -79,8 +79,7 @@ async function callWhenFree(name, given, options) {
   } catch (error) {
     if (!(error instanceof Refused && error.key.startsWith("queue_"))) throw error;
   }
-  await new Promise((done) => setTimeout(done, BUSY_MS));
-  options.signal?.throwIfAborted();
+  await wait(BUSY_MS, options.signal);
   return await callWhenFree(name, given, options);
 }
 
@@ -104,19 +103,20 @@ export function analyse(file, path, slot = "photo") {
     if (state.tab === "single") change({ problem: null });
   };
   return inSlot(slot, key, work, (error) =>
-    explain(error, file, (text) => {
+    sendAgainOrShow(error, file, (text) => {
       if (state.batch.files.some(({ id }) => id === file.id)) {
         changeFile(file.id, { problem: text });
         return;
       }
+      const isChosen = file.id === state.file?.id;
       const known = state.plans[path];
       if (known) {
         // The same request would fail again, so the plan of earlier settings counts for these.
         change({ plans: { ...state.plans, [path]: { ...known, for: key } } });
-      } else if (file === state.file) {
+      } else if (isChosen) {
         change({ file: state.previous, previous: null });
       }
-      change({ problem: text });
+      if (isChosen) change({ problem: text });
     }),
   );
 }
@@ -162,7 +162,9 @@ function preview(file, path) {
     change({ previewProblem: null });
   };
   inSlot("preview", key, work, (error) =>
-    explain(error, file, (text) => change({ previewProblem: { for: key, text } })),
+    sendAgainOrShow(error, file, (text) => {
+      if (key === previewKey(state)) change({ previewProblem: { for: key, text } });
+    }),
   );
 }
 
@@ -195,15 +197,16 @@ export async function compareWith(preset, [left, top, width, height], signal) {
 }
 
 /**
- * Shows why a request failed, unless the server has lost its file: then that is sent again.
+ * Sends the file of a failed request again if the server has lost it, and shows why the request has
+ * failed otherwise. Whether it is lost is known late, so `show` must look whether the request still
+ * matters: the user can have chosen another photo.
  * @param {Error} error
  * @param {ChosenFile} file
  * @param {(text: string) => void} show
  */
-export async function explain(error, file, show) {
-  if (!(error instanceof Refused)) console.error(error);
+export async function sendAgainOrShow(error, file, show) {
   if (file.path && !(await isStored(file.path))) sendAgain(file);
-  else show(error.message);
+  else show(reasonOf(error));
 }
 
 /** Requests a preview that has failed again. */

@@ -1,7 +1,7 @@
 // @ts-check
 // Runs of the photo, and their results.
-import { addressOf, call, createName, fileOf } from "./client.js";
-import { explain, requestNow } from "./requests.js";
+import { addressOf, call, createName, fileOf, reasonOf } from "./client.js";
+import { requestNow, sendAgainOrShow } from "./requests.js";
 import { change, inSlot, state, stop } from "./slots.js";
 import {
   canEnhance,
@@ -52,7 +52,7 @@ export function follow(file, started) {
   };
   stop("preview");
   const failed = (/** @type {Error} */ error) =>
-    explain(error, file, (text) => {
+    sendAgainOrShow(error, file, (text) => {
       // The user can have started another run meanwhile.
       if (state.run?.name !== started.name) return;
       change({ run: null, progress: null, problem: text });
@@ -94,6 +94,11 @@ export function resultFrom([file, info], job, encoding) {
   };
 }
 
+/** Shows why a request has failed. @param {Error} error */
+export function showProblem(error) {
+  change({ problem: reasonOf(error) });
+}
+
 /** Cancels the run. */
 export async function cancel() {
   const { run } = state;
@@ -101,7 +106,7 @@ export async function cancel() {
   stop("run");
   change({ run: null, progress: null });
   requestNow();
-  await call("cancel", { job: run.name }).catch((error) => change({ problem: error.message }));
+  await call("cancel", { job: run.name }).catch(showProblem);
 }
 
 /** Cancels the run, and starts one with the settings of the controls. */
@@ -130,7 +135,9 @@ export async function prepareDownload() {
     return exported.download;
   };
   return inSlot("export", JSON.stringify([result.job, encoding]), work, (error) =>
-    explain(error, file, (text) => change({ problem: text })),
+    sendAgainOrShow(error, file, (text) => {
+      if (file.id === currentFile(state)?.id) change({ problem: text });
+    }),
   );
 }
 
@@ -166,7 +173,7 @@ export async function report() {
     const [file] = await call("report", { task_id: result.info.task_id }, { signal });
     return { url: addressOf(file.path), name: file.orig_name ?? file.path.split("/").pop() };
   };
-  return inSlot("report", result.info.task_id, work, (error) => change({ problem: error.message }));
+  return inSlot("report", result.info.task_id, work, showProblem);
 }
 
 /** Loads the list of presets. */
@@ -177,5 +184,5 @@ export async function loadPresets() {
     const isKnown = presets.some((/** @type {any} */ preset) => preset.name === state.preset);
     if (!isKnown) change({ preset: "auto", changed: {} });
   };
-  await inSlot("presets", "presets", work, (error) => change({ problem: error.message }));
+  await inSlot("presets", "presets", work, showProblem);
 }

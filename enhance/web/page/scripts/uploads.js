@@ -1,6 +1,6 @@
 // @ts-check
 // The choice of photos, and their uploads.
-import { createName, upload } from "./client.js";
+import { createName, reasonOf, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
@@ -76,7 +76,7 @@ function sendPhoto(file) {
   };
   stop("photo", "preview");
   inSlot("upload", file.id, work, (error) =>
-    change({ file: state.previous, previous: null, problem: error.message }),
+    change({ file: state.previous, previous: null, problem: reasonOf(error) }),
   );
 }
 
@@ -196,7 +196,7 @@ function sendInSlot(slot, file) {
     changeFile(file.id, { path, upload: null });
   };
   const failed = (/** @type {Error} */ error) =>
-    changeFile(file.id, { upload: { share: 0, seconds: null, error: error.message } });
+    changeFile(file.id, { upload: { share: 0, seconds: null, error: reasonOf(error) } });
   inSlot(slot, file.id, work, failed).then(sendNext);
 }
 
