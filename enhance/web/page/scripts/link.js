@@ -9,11 +9,13 @@ const CONFIRMED_MS = 4000;
 
 /** @param {HTMLElement} element */
 export function mountLink(element) {
+  let timer = 0;
   onPress(element, {
     copy: async () => {
       await copyText(linkOfSettings(state));
       showButton(element, true);
-      setTimeout(() => showButton(element, false), CONFIRMED_MS);
+      clearTimeout(timer);
+      timer = setTimeout(() => showButton(element, false), CONFIRMED_MS);
     },
   });
   showButton(element, false);

@@ -1,6 +1,5 @@
 // @ts-check
 // The entry point: mounts the parts of the page, and marks the body with the state for the styles.
-import { watchControls } from "./accessibility.js";
 import { mountBar } from "./bar.js";
 import { mountList } from "./batch_list.js";
 import { mountBatchResult } from "./batch_result.js";
@@ -11,7 +10,8 @@ import { draw, html } from "./dom.js";
 import { watchFiles } from "./files.js";
 import { mountFormatTitle, mountPresetTitle, mountSizeTitle } from "./folds.js";
 import { mountLink } from "./link.js";
-import { changeControl, controlUpdates } from "./native.js";
+import { changeControl, controlUpdates, watchNames } from "./native.js";
+import { watchSteps } from "./next_step.js";
 import { mountFormatNotice, mountSizeNotice } from "./notices.js";
 import { mountNextRun } from "./panel.js";
 import { mountPresets } from "./presets.js";
@@ -133,5 +133,6 @@ store.onChange(markBody);
 if (mounted.length === 0 && !state.currentFile(store.state)) showWelcome();
 for (const [name, element, trigger] of mounted) mount(name, element, trigger);
 watchTitle();
-watchControls();
+watchSteps();
+watchNames();
 store.onChange(loadPresets);

@@ -1,0 +1,46 @@
+// @ts-check
+// The focus goes to the control of the next step, unless the user works with something else.
+
+import { currentFile, stageMode } from "./state.js";
+import { onChange, state } from "./store.js";
+
+/** The control of the next step, by the step that the page is at. */
+const NEXT = {
+  empty: "#choose",
+  upload: "#chooser [data-act=cancel]",
+  photo: "#stage canvas",
+  live: "#cancel",
+  result: "#download",
+};
+
+let shown = "";
+
+/** Moves the focus after each step. */
+export function watchSteps() {
+  shown = currentStep();
+  // The parts of the page are drawn in the same frame. The next step is there after them.
+  onChange(() => queueMicrotask(moveFocus));
+}
+
+/** Returns what the stage shows, or that a photo for it is on its way. */
+function currentStep() {
+  const mode = stageMode(state);
+  return mode === "empty" && currentFile(state) ? "upload" : mode;
+}
+
+function moveFocus() {
+  const step = currentStep();
+  if (step === shown) return;
+  const isCancelled = shown === "live" && step === "photo";
+  shown = step;
+  if (isElsewhere()) return;
+  const next = document.querySelector(isCancelled ? "#enhance" : NEXT[step]);
+  if (next instanceof HTMLElement) next.focus({ preventScroll: true });
+}
+
+/** Returns whether the user works with something that is still there. */
+function isElsewhere() {
+  const { activeElement } = document;
+  const isNowhere = activeElement === null || activeElement === document.body;
+  return !isNowhere && activeElement.checkVisibility();
+}
