@@ -4,29 +4,39 @@
 const FOCUSABLE = 'button, a[href], input, select, textarea, summary, [tabindex="0"]';
 
 /**
- * Keeps the focus in an element that lies over the page, until the returned function is called. That
- * gives the focus back to where it was. Escape and a press outside call `close`.
+ * Keeps the focus in an element that lies over the page, and in what stays usable beside it, until the
+ * returned function is called. That gives the focus back to where it was. Escape and a press outside
+ * call `close`.
  * @param {HTMLElement} element
  * @param {() => void} close
+ * @param {HTMLElement | undefined} [first] what gets the focus
+ * @param {Element[]} [usable] beside the element
  */
-export function holdFocus(element, close) {
+export function holdFocus(element, close, first = firstFocusable(element), usable = []) {
   const before = document.activeElement;
-  const others = elementsBeside(element);
+  const others = elementsBeside(element).filter((other) => !usable.includes(other));
+  const isInside = (/** @type {Node | null} */ node) =>
+    [element, ...usable].some((part) => part.contains(node));
   for (const other of others) other.inert = true;
   const ending = new AbortController();
   document.addEventListener("keydown", (event) => closeByKey(event, close), ending);
   document.addEventListener(
     "pointerdown",
     (event) => {
-      if (!element.contains(/** @type {Node} */ (event.target))) close();
+      const target = /** @type {Node} */ (event.target);
+      // An open list of choices can be gone already.
+      if (target.isConnected && !isInside(target)) close();
     },
     ending,
   );
-  firstFocusable(element)?.focus();
+  first?.focus({ preventScroll: true });
   return () => {
     ending.abort();
     for (const other of others) other.inert = false;
-    if (before instanceof HTMLElement) before.focus();
+    // A press outside has taken the focus from the element.
+    const { activeElement } = document;
+    const isHeld = activeElement === document.body || element.contains(activeElement);
+    if (isHeld && before instanceof HTMLElement) before.focus({ preventScroll: true });
   };
 }
 

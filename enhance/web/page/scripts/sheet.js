@@ -2,6 +2,7 @@
 // The panel of a small screen: a drawer, or on a phone a sheet, which lies over the stage. The focus
 // stays in it and in the bar.
 import { draw, html, icon, onPress } from "./dom.js";
+import { holdFocus } from "./focus.js";
 import { change, onChange, state } from "./store.js";
 import { word } from "./words.js";
 
@@ -13,9 +14,8 @@ const large = matchMedia("(min-width: 1100px) and (min-height: 501px)");
 /** On a phone on its side, the drawer lies over the bar too. */
 const isOverBar = matchMedia("(max-height: 500px) and (min-width: 560px)");
 
-let isOpen = false;
-/** @type {HTMLElement | null} */
-let focusedBefore = null;
+/** Gives the focus back while the panel is open. @type {(() => void) | null} */
+let release = null;
 
 const panelElement = () => /** @type {HTMLElement} */ (document.getElementById("panel"));
 const close = () => change({ isPanelOpen: false });
@@ -69,49 +69,37 @@ function drag(start) {
   }
 }
 
-/** Returns the parts of the page that cannot be used while the panel is open. */
-function otherParts() {
-  const parts = [...(document.getElementById("app")?.children ?? [])];
-  const isUsable = (/** @type {Element} */ { id }) =>
-    id === "panel" || (id === "bar" && !isOverBar.matches);
-  return parts.filter((part) => !isUsable(part));
+/** @param {boolean} isOpen */
+function showPanel(isOpen) {
+  const panel = panelElement();
+  if (!panel || isOpen === (release !== null)) return;
+  document.body.dataset.panel = isOpen ? "open" : "closed";
+  if (isOpen) openPanel(panel);
+  else closePanel(panel);
 }
 
-/** @param {boolean} isNowOpen */
-function showPanel(isNowOpen) {
-  const panel = panelElement();
-  if (!panel || isNowOpen === isOpen) return;
-  isOpen = isNowOpen;
-  document.body.dataset.panel = isOpen ? "open" : "closed";
-  for (const part of document.querySelectorAll("#app > [inert]")) part.removeAttribute("inert");
-  if (isOpen) {
-    for (const part of otherParts()) part.setAttribute("inert", "");
-    focusedBefore = /** @type {HTMLElement | null} */ (document.activeElement);
-    panel.setAttribute("role", "dialog");
-    panel.setAttribute("aria-label", word("settings"));
-    panel.tabIndex = -1;
-    panel.scrollTop = 0;
-    panel.focus({ preventScroll: true });
-    return;
-  }
+/** @param {HTMLElement} panel */
+function openPanel(panel) {
+  panel.setAttribute("role", "dialog");
+  panel.setAttribute("aria-label", word("settings"));
+  panel.tabIndex = -1;
+  panel.scrollTop = 0;
+  const bar = document.getElementById("bar");
+  const usable = bar && !isOverBar.matches ? [bar] : [];
+  release = holdFocus(panel, close, panel, usable);
+}
+
+/** @param {HTMLElement} panel */
+function closePanel(panel) {
   panel.removeAttribute("role");
   panel.removeAttribute("aria-label");
-  // A tap beside the panel has taken the focus from it.
-  const focused = document.activeElement;
-  if (focused === document.body || panel.contains(focused))
-    focusedBefore?.focus({ preventScroll: true });
+  release?.();
+  release = null;
 }
 
 document.addEventListener("click", ({ target }) => {
-  if (!(target instanceof Element)) return;
-  if (target.closest("#settings")) change({ isPanelOpen: !state.isPanelOpen });
-  else if (isOpen && target.isConnected && !target.closest("#panel, #bar")) close();
-});
-document.addEventListener("keydown", (event) => {
-  // An open list of choices handles Escape itself.
-  if (event.key !== "Escape" || event.defaultPrevented || !isOpen) return;
-  event.preventDefault();
-  close();
+  const isSettings = target instanceof Element && target.closest("#settings");
+  if (isSettings) change({ isPanelOpen: !state.isPanelOpen });
 });
 large.addEventListener("change", close);
 onChange(({ isPanelOpen }) => showPanel(isPanelOpen));
