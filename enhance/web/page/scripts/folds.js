@@ -109,9 +109,11 @@ function keepPlace() {
 // A new result folds the sections again.
 onChange((state) => {
   const isNow = isFolded(state);
-  if (isNow === wasFolded) return;
-  if (isNow) opened = new Set();
-  wasFolded = isNow;
-  keepPlace();
+  if (isNow !== wasFolded) {
+    if (isNow) opened = new Set();
+    wasFolded = isNow;
+    keepPlace();
+  }
+  // Each time, because Gradio can build the panel after the state of an earlier visit was restored.
   document.getElementById("panel")?.classList.toggle("folded", isNow);
 });

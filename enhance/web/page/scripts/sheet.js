@@ -102,4 +102,6 @@ document.addEventListener("click", ({ target }) => {
   if (isSettings) change({ isPanelOpen: !state.isPanelOpen });
 });
 large.addEventListener("change", close);
+// After a rotation, the panel lies over other parts.
+isOverBar.addEventListener("change", close);
 onChange(({ isPanelOpen }) => showPanel(isPanelOpen));
