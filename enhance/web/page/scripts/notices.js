@@ -17,6 +17,8 @@ import { formatNumber, joinUnits, nameOf, word } from "./words.js";
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").Advice} Advice */
 
+/** The room between a notice that came into view and the end of the panel, in pixels. */
+const ROOM_BELOW = 16;
 const FORMAT_SETTINGS = ["format", "quality", "metadata", "background"];
 
 /**
@@ -201,11 +203,26 @@ function locationLine(state) {
   </div>`;
 }
 
+/**
+ * Draws notices. What is not possible comes into view, because the end of the panel can be hidden.
+ * @param {HTMLElement} element
+ * @param {import("./dom.js").Html} content
+ */
+function drawNotices(element, content) {
+  const hadProblem = element.querySelector(".danger") !== null;
+  draw(element, content);
+  const problem = element.querySelector(".danger");
+  const panel = element.closest("#panel");
+  if (!problem || hadProblem || !panel) return;
+  const hidden = problem.getBoundingClientRect().bottom - panel.getBoundingClientRect().bottom;
+  if (hidden > 0) panel.scrollTop += hidden + ROOM_BELOW;
+}
+
 /** @param {HTMLElement} element */
 export function mountSizeNotice(element) {
   onPress(element, { solve: (button) => solve(button, "size") });
   return onChange((state) =>
-    draw(element, html`${sizeCaption(state)}${noticesHtml(state, "size")}`),
+    drawNotices(element, html`${sizeCaption(state)}${noticesHtml(state, "size")}`),
   );
 }
 
@@ -219,6 +236,6 @@ export function mountFormatNotice(element) {
     },
   });
   return onChange((state) =>
-    draw(element, html`${locationLine(state)}${noticesHtml(state, "format")}`),
+    drawNotices(element, html`${locationLine(state)}${noticesHtml(state, "format")}`),
   );
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // The recent results of this browser: their list, and what can be done with each.
 
-import { addressOf, call, createName, reasonOf } from "./client.js";
+import { addressOf, call, createName, reasonOf, Refused } from "./client.js";
 import { resumeBatch } from "./batch.js";
 import { saveFile } from "./files.js";
 import { follow } from "./runs.js";
@@ -17,6 +17,7 @@ import {
   startOver,
   state,
 } from "./store.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").RecentEntry} RecentEntry */
@@ -39,8 +40,11 @@ export function listed(state) {
 }
 
 /** @param {Error} error */
-function explainRecent(error) {
-  change({ recentProblem: reasonOf(error) });
+async function explainRecent(error) {
+  // Another tab has removed the entry.
+  const isGone = error instanceof Refused && error.key === "api_not_your_run";
+  change({ recentProblem: isGone ? word("history_gone") : reasonOf(error) });
+  if (isGone) await loadRecent();
 }
 
 /**
