@@ -128,6 +128,8 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     if not handle.is_visible():
         open_section(page, "tuning")
         handle.wait_for()
+        shown = "Number(document.querySelector(`#${slider} input[type=number]`).value)"
+        wait_for(page, f"{shown} === (state.changed[slider] ?? plan.settings[slider])", slider=slider)
     handle.focus()
     for _ in range(times):
         page.keyboard.press(key)

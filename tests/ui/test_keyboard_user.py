@@ -148,7 +148,7 @@ def test_a_keyboard_user_enhances_an_example(site: Site, visit):
     assert found[at:] + found[:at] == parts
     tab_to(page, "#again")
     press_key("Enter")
-    wait_for(page, "stage.mode === 'empty' || !state.file")
+    wait_for(page, "!state.file")
     tab_to(page, "#head .page-buttons [data-act=language]")
     press_key("Enter")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")

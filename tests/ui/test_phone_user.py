@@ -63,7 +63,7 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
 
     # The settings are a sheet. Escape, a tap on the photo or a swipe closes it.
     sheet, panel = page.locator("#settings"), page.locator("#panel")
-    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(200, 90)):
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(90, 160)):
         sheet.tap()
         wait_for(page, "state.isPanelOpen")
         assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, "the photo stays visible above the sheet"

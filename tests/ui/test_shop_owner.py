@@ -9,7 +9,7 @@ import zipfile
 from PIL import Image
 from playwright.sync_api import expect
 
-from ..site import Site, photo
+from ..site import Site, photo, wait_until
 from .journey import (
     add_files,
     download,
@@ -118,6 +118,7 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
         expect(row(page, "late.png")).to_have_attribute("data-state", "done")
         expect(row(page, "stopped.png")).to_have_attribute("data-state", "running")
         page.locator("#batch-cancel").click()
+        wait_until(lambda: enhancer.status()["running"] == 0)
         expect(row(page, "stopped.png")).to_have_attribute("data-state", "ready")
     expect(rows(page, "done")).to_have_count(2)
     expect(page.locator("#batch-download")).to_be_enabled()

@@ -17,7 +17,8 @@ def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(site: S
 
     # Another photo during the upload and the analysis of the first. A slider moved meanwhile belongs to the new photo.
     choose(page, site.photo("first.png", 200, 160))
-    drop(page, "body", site.photo("second.png", 48, 40))
+    wait_for(page, "file?.name === 'first.png'")
+    drop(page, "body", site.photo("second.png", 300, 40))
     wait_for(page, "file?.name === 'second.png' && chip === 'matches'")
     wait_for(page, "plan.settings.reduce === 1 && state.changed.reduce === undefined")
 
@@ -42,17 +43,17 @@ def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(site: S
         wait_for(page, "state.run?.settings.scale === 2")
     expect(page.locator("#download")).to_be_visible()
     assert enhancer.calls["run"] == runs + 2
-    assert see(page, "[result.info.output.width, result.info.output.height]") == [80, 96]
+    assert see(page, "[result.info.output.width, result.info.output.height]") == [80, 600]
 
     # Cancel, pressed twice, leaves nothing. Another photo during a run detaches from the run, which goes on.
+    load(page, site.photo("long.png", 300, 60))
     files = set(enhancer.tasks.processed.glob("*"))
-    pick(page, "size", "4x")
     with enhancer.paused("progress"):
         page.locator("#enhance").click()
         wait_for(page, "stage.mode === 'live'")
         page.evaluate(CLICK, ["#cancel", "#cancel"])
         expect(page.locator("#enhance")).to_be_enabled()
-    wait_until(lambda: enhancer.status()["running"] == 0)
+        wait_until(lambda: enhancer.status()["running"] == 0)
     assert set(enhancer.tasks.processed.glob("*")) == files
     with enhancer.paused("progress"):
         page.locator("#enhance").click()
