@@ -22,7 +22,7 @@ from .page.theme import page_theme
 from .regions import regions_route
 from .security import Access, OriginCheck, RequestChecks, SecurityHeaders
 from .services import create_services, register, services_of, services_of_app
-from .storage import MARK_SECONDS, MIN_RETENTION
+from .storage import MARK_SECONDS
 
 _NO_STATISTICS = {
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -50,9 +50,8 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     enhancer.max_bytes = config.limits.bytes
     services = create_services(enhancer, Metrics(config.metrics))
     services.metrics.watch(enhancer.status, tasks.folder)
-    retention = max(MIN_RETENTION, int(config.hours * 3600))
-    # Gradio deletes its own copies of files after the same time as the app deletes the files of the page.
-    with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
+    # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
+    with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:
         build_page(gr.I18n())
     # On a page of their own, the endpoints are not part of what a browser loads.
     with demo.route("API", "endpoints", show_in_navbar=False):
