@@ -230,6 +230,12 @@ async function readPart(reader) {
   }
 }
 
+/**
+ * The event streams of a call: how many were refused one after the other, and how many ended with
+ * an error that had no message.
+ * @typedef {{ refused: number, unexplained: number }} Streams
+ */
+
 /** @param {any} output */
 function isUnchanged(output) {
   return output?.__type__ === "update";
@@ -244,7 +250,7 @@ function isUnchanged(output) {
  * @returns {Promise<any[]>}
  */
 export function call(name, given, options = {}) {
-  const streams = { refused: 0 };
+  const streams = { refused: 0, unexplained: 0 };
   return untilAnswered(() => callOnce(name, given, options, streams), options.signal);
 }
 
@@ -252,7 +258,7 @@ export function call(name, given, options = {}) {
  * @param {string} name
  * @param {Record<string, any>} given
  * @param {CallOptions} options
- * @param {{ refused: number }} streams how many of the call were refused one after the other
+ * @param {Streams} streams
  */
 async function callOnce(name, given, { signal, onUpdate }, streams) {
   const address = `gradio_api/call/v2/${name}`;
@@ -267,12 +273,12 @@ async function callOnce(name, given, { signal, onUpdate }, streams) {
   const { event_id: event } = await begun.json().catch(lose);
   const stream = await request(`${address}/${event}`, { headers: headers(), signal });
   await checkStream(stream, streams);
-  return await readOutputs(stream, signal, onUpdate);
+  return await readOutputs(stream, signal, onUpdate, streams);
 }
 
 /**
  * @param {Response} stream
- * @param {{ refused: number }} streams
+ * @param {Streams} streams
  */
 async function checkStream(stream, streams) {
   if (stream.ok) {
@@ -293,13 +299,14 @@ function lose() {
  * @param {Response} stream
  * @param {AbortSignal | undefined} signal
  * @param {((outputs: any[]) => void) | undefined} onUpdate
+ * @param {Streams} streams
  */
-async function readOutputs(stream, signal, onUpdate) {
+async function readOutputs(stream, signal, onUpdate, streams) {
   /** @type {any[]} */
   let last = [];
   for await (const { event, data } of readEvents(stream)) {
     signal?.throwIfAborted();
-    if (event === "error") throw errorFrom(data);
+    if (event === "error") throw errorFrom(data, streams);
     if (event === "heartbeat") continue;
     const isNews = data.some((/** @type {any} */ output) => !isUnchanged(output));
     last = data.map((/** @type {any} */ output, /** @type {number} */ place) =>
@@ -322,12 +329,17 @@ function plainText(message) {
 }
 
 /**
- * Returns the error of a call. A call that ends because the server is shut down is sent again.
+ * Returns the error of a call. A call that ends because the server is shut down is sent again: its
+ * error says so, or it has no message because Gradio has ended the call.
  * @param {{ error?: string, title?: string } | null} data
+ * @param {Streams} streams
  */
-function errorFrom(data) {
+function errorFrom(data, streams) {
   if (data?.title === "stopped") return new Lost();
-  return new Refused(plainText(data?.error ?? word("request_failed")), data?.title);
+  if (data?.error) return new Refused(plainText(data.error), data.title);
+  streams.unexplained += 1;
+  if (streams.unexplained < MOST_REFUSED_STREAMS) return new Lost();
+  return new Refused(word("request_failed"));
 }
 
 /**
