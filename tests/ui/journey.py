@@ -44,9 +44,8 @@ def wait_for(page: Page, condition: str, **values: Any) -> None:
     try:
         page.wait_for_function(_script(condition, values), arg=values, timeout=PATIENCE)
     except TimeoutError:
-        shown = (
-            "[chip, stage.mode, file?.name, state.problem, state.isOffline, state.progress, state.size, state.preset]"
-        )
+        parts = "chip, stage.mode, file?.name, state.problem, state.isOffline, state.progress"
+        shown = f"[{parts}, state.size, state.preset, state.changed]"
         raise AssertionError(f"not true in time: {condition}; the page shows {see(page, shown)}") from None
 
 

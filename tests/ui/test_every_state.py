@@ -45,7 +45,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
 
 def uploads(page: Page, site: Site) -> Iterator[str]:
     held: list[Route] = []
-    page.route("**/gradio_api/upload", held.append)
+    page.route("**/gradio_api/upload", lambda route: held.append(route))
     choose(page, site.photo("uploaded.png", 60, 48))
     wait_for(page, "state.file?.upload")
     yield "upload of one"

@@ -19,6 +19,7 @@ from .journey import (
     download,
     enhance,
     number,
+    open_section,
     press,
     see,
     wait_for,
@@ -73,6 +74,7 @@ def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(site: Site,
     wait_for(page, "chip === 'matches' && !preview.isQuick && preview.signature === plan.signature")
     monkeypatch.undo()
     expect_regions(page)
+    open_section(page, "tuning")
 
     # The stage shows the pixels of the preview at 1:1, and the result has the same.
     page.locator("#stage [data-act=actual]").click()
