@@ -122,7 +122,7 @@ def test_the_page_goes_on_without_a_press(visit, interruption):
     interrupt()
     visit.wait_for("chip === 'matches'")
     visit.page.locator("#enhance").click()
-    visit.wait_for("state.progress?.done > 0")
+    visit.wait_for("state.progress?.done > 0 || chip === 'result'")  # A fast machine can be done already.
     interrupt()
     visit.wait_for("chip === 'result' && state.results[file.path]")
     assert [one["state"] for one in visit.recent_results()] == ["done"]
@@ -152,7 +152,7 @@ def interrupt_batch(visit: Visit, interrupt: Callable[[], None]) -> None:
     visit.choose("c", "d", batch=True)
     visit.wait_for("state.batch.files.length === 2 && state.batch.files.every((one) => one.path)")
     page.locator("#batch-enhance").click()
-    visit.wait_for("state.batch.progress?.share > 0")
+    visit.wait_for("state.batch.progress?.share > 0 || state.batch.archive")
     interrupt()
     visit.wait_for("!state.batch.isRunning && state.batch.archive?.count === 2")
     batch, single = visit.recent_results()
