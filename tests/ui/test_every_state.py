@@ -90,12 +90,6 @@ def runs(page: Page, site: Site) -> Iterator[str]:
         pick(page, "size", "2x")
         expect(page.locator("#next-run button")).to_be_visible()
         yield "running, with other settings"
-        page.context.set_offline(True)
-        wait_for(page, "state.isOffline")
-        yield "server away"
-        page.context.set_offline(False)
-        wait_for(page, "!state.isOffline")
-        yield "server back"
         pick(page, "size", "4x")
     expect(page.locator("#download")).to_be_visible()
     wait_for(page, "stage.mode === 'result'")

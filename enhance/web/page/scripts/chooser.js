@@ -85,7 +85,7 @@ function batchChooser() {
 function chooser(title, lead, content) {
   return html`<div class="choice">
     <div class="welcome">
-      <h1>${title}</h1>
+      <h2>${title}</h2>
       <p class="lead">${lead}</p>
       ${problem()} ${content}
     </div>
