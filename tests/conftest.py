@@ -38,10 +38,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rerun failed tests that use a browser or other processes, because a busy machine can make them fail."""
+    """Rerun failed tests that use a server, a browser or other processes, because a busy machine can make them fail."""
     for item in items:
         names = getattr(item, "fixturenames", ())
-        if "forks" in names or "browser" in names:
+        if {"forks", "browser", "site", "start"} & {*names}:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
