@@ -31,8 +31,8 @@ from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
 from docs.measure_start import lines as start_lines
 from docs.measure_start import starts
-from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
+from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows
 from enhance.engine.phases import PhasedStream

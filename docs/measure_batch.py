@@ -12,9 +12,9 @@ from typing import Any, cast
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import BatchRun
-from enhance.batch_inputs import find_images
 from enhance.info import Result
+from enhance.jobs.batch import BatchRun
+from enhance.jobs.inputs import find_images
 
 
 class NullEnhancer:

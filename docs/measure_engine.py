@@ -13,8 +13,8 @@ import psutil
 import torch
 
 from enhance import models
-from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
+from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.info import PeakMemory
 

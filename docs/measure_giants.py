@@ -23,9 +23,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance.enhancer import Enhancer
+from enhance.formats.png import PngFormat, create_png
+from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
-from enhance.output.png import PngFormat, create_png
-from enhance.output.png_reader import PngReader
 from enhance.settings import Settings
 
 ROOT = Path(__file__).parents[1]

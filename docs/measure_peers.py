@@ -21,10 +21,10 @@ from PIL import Image
 
 from docs.measure_engine import MODEL, TILE, best_seconds, sample_image
 from enhance import models
-from enhance.device_thread import DEVICE_THREAD
+from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.enhancer import Enhancer
-from enhance.output.png import encode_png
+from enhance.formats.png import encode_png
 from enhance.settings import Settings
 
 PRESETS = ("original", "precise")

@@ -30,8 +30,8 @@ from PIL import Image
 from docs.measure_engine import MODEL, TILE
 from docs.measure_peers import import_reference
 from enhance import models
-from enhance.device_thread import DEVICE_THREAD
 from enhance.engine.device import PRECISIONS
+from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.engine.steps import RowNetwork
 from enhance.preview import MARGIN

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
         StorageError,
         WeightsError,
     )
+    from .formats.encoding import Encoding
     from .info import Info, Result
-    from .output.formats import Encoding
+    from .jobs.scheduler import Progress
     from .preview import Preview
-    from .scheduler import Progress
     from .settings import PRESETS, Settings, signature
 
 __all__ = [

@@ -11,16 +11,16 @@ import numpy as np
 
 from .errors import Cancelled, EnhanceError, expected_error, memory_errors
 from .files import write_atomically
+from .formats.png import encode_png
+from .formats.thumbnails import SRGB, icc_for_screen
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
 from .info import output_info, timestamp
-from .output.contact_sheet import SheetCell, draw_sheet
-from .output.fidelity import fidelity_grade
-from .output.png import encode_png
-from .output.provenance import Origin
-from .output.thumbnails import SRGB, icc_for_screen
+from .jobs.scheduler import Progress
+from .metadata.provenance import Origin
 from .preview import Preview
-from .scheduler import Progress
+from .report.contact_sheet import SheetCell, draw_sheet
+from .restore.fidelity import fidelity_grade
 from .settings import Settings, network_key
 
 _FROM_PREVIEW = ("signature", "settings", "model", "precision")

@@ -23,7 +23,7 @@ from .analysis import Analysis, analyse
 from .analysis.auto import LONG_SECONDS, choose, faster_preset
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
-from .device_thread import DEVICE_THREAD
+from .engine.device_thread import DEVICE_THREAD
 from .errors import (
     Cancelled,
     EnhanceError,
@@ -35,24 +35,24 @@ from .errors import (
     optional_packages,
 )
 from .files import write_atomically
+from .formats.encoding import Encoding, export
+from .formats.png_reader import PngReader
+from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
-from .output.formats import Encoding, export
-from .output.png_reader import PngReader
-from .output.resample import Cut, has_second_pass, result_size
-from .output.thumbnails import most_detailed_point, small_size, whole_image
-from .parallel import work_in_parallel
+from .jobs.parallel import work_in_parallel
+from .jobs.scheduler import Kind, Progress, Scheduler, Ticket
 from .pipeline import Replaceable, Run
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
-from .remote import Stored
-from .scenes.faces import RESTORER, FaceCache, FaceRestorer
-from .scheduler import Kind, Progress, Scheduler, Ticket
+from .restore.faces import RESTORER, FaceCache, FaceRestorer
+from .restore.resample import Cut, has_second_pass, result_size
 from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings, find_preset
 from .store import TaskStore
+from .store.remote import Stored
 
 if TYPE_CHECKING:
     from typing import Self
@@ -556,7 +556,7 @@ class Enhancer:
     ) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. `stop` cancels it. Raises EnhanceError."""
         with optional_packages("report"):
-            from .report import make_report
+            from .report.photo_report import make_report
 
         path, ticket = Path(path), _ticket("run", stop)
         ticket.check()

@@ -19,12 +19,12 @@ from typing_extensions import NotRequired
 
 from .errors import StorageError
 from .files import file_sha256
+from .formats.encoding import Encoding, export, notes_of
+from .formats.png_reader import PngReader
 from .images import SourceImage
 from .models import Located
-from .output.fidelity import Fidelity, fidelity_grade
-from .output.formats import Encoding, export, notes_of
-from .output.png_reader import PngReader
-from .output.resample import result_size
+from .restore.fidelity import Fidelity, fidelity_grade
+from .restore.resample import result_size
 from .settings import Settings, network_key, signature
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")

@@ -21,9 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias,
 import numpy as np
 
 from . import models
+from .analysis.haze import find_haze
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError, WeightsError
 from .files import check_writable, put_in_place
+from .formats.encoding import Encoding, export
+from .formats.png_reader import is_intact
+from .formats.thumbnails import Thumbnail
 from .images import Box, SourceImage
 from .info import (
     AutoInfo,
@@ -40,22 +44,18 @@ from .info import (
     output_info,
     timestamp,
 )
-from .output.fidelity import Fidelity, Photo
-from .output.formats import Encoding, export
-from .output.png_reader import is_intact
-from .output.provenance import Origin, check_replaceable, origin_of
-from .output.resample import Cut
-from .output.result import ResultRows, Scene, collect, write_png
-from .output.thumbnails import Thumbnail
+from .jobs.scheduler import Progress, Scheduler, Ticket
+from .metadata.provenance import Origin, check_replaceable, origin_of
 from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, agreement_db, render, result_rows, surroundings
 from .processes import temporary_path
-from .remote import Stored
-from .scenes.dehaze import find_haze
-from .scenes.faces import FaceCache
-from .scheduler import Progress, Scheduler, Ticket
+from .restore.faces import FaceCache
+from .restore.fidelity import Fidelity, Photo
+from .restore.resample import Cut
+from .restore.result import ResultRows, Scene, collect, write_png
 from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
 from .store import TaskStore
+from .store.remote import Stored
 
 if TYPE_CHECKING:
     from .engine.engine import Engine

@@ -17,10 +17,10 @@ from . import models
 from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
-from .output.fidelity import METER_HALO, Fidelity, Photo, Rows
-from .output.resample import Cut, Grid, enlarge, has_second_pass
-from .output.result import ResultRows, faces_over
-from .scenes.faces import FacePatch
+from .restore.faces import FacePatch
+from .restore.fidelity import METER_HALO, Fidelity, Photo, Rows
+from .restore.resample import Cut, Grid, enlarge, has_second_pass
+from .restore.result import ResultRows, faces_over
 from .settings import Settings
 
 MARGIN = 48

@@ -17,16 +17,16 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
+from enhance.formats.encoding import Encoding, export, notes_of
+from enhance.formats.thumbnails import srgb_image
 from enhance.images import Metadata, SourceImage, inspect, read_image
 from enhance.images.colour import profile_name
 from enhance.images.jxl import encode_jxl, is_available
 from enhance.images.limits import MAX_SIDE
 from enhance.images.png_chunks import SIGNATURE, make_chunk
 from enhance.images.source_type import label_of, with_source_type
-from enhance.output.formats import Encoding, export, notes_of
-from enhance.output.provenance import origin_of
-from enhance.output.result import encode_gain_map
-from enhance.output.thumbnails import srgb_image
+from enhance.metadata.provenance import origin_of
+from enhance.restore.result import encode_gain_map
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import ultra_hdr
 from tests.unit.hostile_metadata import flat_photo, packed_xmp, random_exif, random_xmp

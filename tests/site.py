@@ -23,7 +23,7 @@ from skimage import data
 from enhance import Enhancer
 from enhance.comparison import Cell
 from enhance.config import Config
-from enhance.scheduler import Scheduler, Ticket
+from enhance.jobs.scheduler import Scheduler, Ticket
 
 SETTINGS = {
     "preset": "auto",

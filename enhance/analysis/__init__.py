@@ -93,8 +93,8 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)), is_jpeg)
     noise, grain = noise_and_grain(samples, kind == "photo", is_jpeg)
     # Imported here, because other uses of the analysis do not need them.
-    from ..scenes.dehaze import haze_amount
-    from ..scenes.face_detection import find_faces
+    from ..analysis.haze import haze_amount
+    from .face_detection import find_faces
 
     if kind == "photo":
         quality = quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))

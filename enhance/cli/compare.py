@@ -19,7 +19,7 @@ def compare(options: Namespace) -> int:
     """Run the command and return its exit status."""
     from ..enhancer import Enhancer
     from ..files import check_writable
-    from ..output.provenance import check_replaceable
+    from ..metadata.provenance import check_replaceable
     from ..processes import remove_leftovers
 
     output = options.output

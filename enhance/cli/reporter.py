@@ -14,9 +14,9 @@ from .messages import discard_unread_output, print_error, print_message
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from ..batch import Batch, Item
     from ..enhancer import Enhancer
     from ..info import Info
+    from ..jobs.batch import Batch, Item
     from ..pipeline import Run
 
 PIPE = "-"
@@ -105,7 +105,7 @@ class Reporter(Progress):
             file.write(encoded)
 
     def _print_notes(self, item: Item, info: Info) -> None:
-        from ..output.formats import FORMATS
+        from ..formats.encoding import FORMATS
 
         output: Any = info["output"]
         form = FORMATS[output.get("format", "png")]

@@ -21,16 +21,16 @@ from .arguments import path_or_address, size_of
 from .reporter import PIPE, Reporter
 
 if TYPE_CHECKING:
-    from ..batch import Batch, Item
-    from ..batch_inputs import Shard
     from ..enhancer import Enhancer
-    from ..output.formats import Encoding
+    from ..formats.encoding import Encoding
+    from ..jobs.batch import Batch, Item
+    from ..jobs.inputs import Shard
 
 
 def run(options: Namespace) -> int:
     """Run the command and return its exit status."""
-    from ..batch_inputs import Shard
     from ..enhancer import Enhancer
+    from ..jobs.inputs import Shard
     from ..processes import temporary_folder
 
     if options.report:
@@ -83,8 +83,8 @@ def _process(
     reporter: Reporter,
 ) -> Batch:
     """Process the files on this machine or on a cluster, and return the batch at its end."""
-    from ..batch import BatchRun
-    from ..cluster import ClusterRun, connect
+    from ..jobs.batch import BatchRun
+    from ..jobs.cluster import ClusterRun, connect
 
     given: dict[str, Any] = {
         "encoding": encoding,
@@ -126,7 +126,7 @@ def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
 
 def _encoding(options: Namespace, file: Path | None = None) -> Encoding:
     """Return the output format, for a file by its extension. Raises SettingsError."""
-    from ..output.formats import Encoding
+    from ..formats.encoding import Encoding
 
     names = ("quality", "metadata", "label", "background")
     chosen = {name: getattr(options, name) for name in names}
@@ -140,9 +140,9 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
 
     Raises SettingsError if the output cannot be used.
     """
-    from ..batch import plan
+    from ..jobs.batch import plan
     from ..processes import remove_leftovers
-    from ..remote import RemoteFile, check_bucket
+    from ..store.remote import RemoteFile, check_bucket
 
     output = path_or_address(options.output) if options.output else None
     ends_as_folder = (options.output or "").endswith(("/", os.sep))
@@ -161,7 +161,7 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
 
 def _plan_folder(options: Namespace, output: Path | str | None, shard: Shard) -> tuple[Batch, Encoding]:
     """Return the files whose results go into a folder, or beside their photos if `output` is None."""
-    from ..batch_inputs import find_images, read_list
+    from ..jobs.inputs import find_images, read_list
     from ..processes import remove_leftovers
 
     encoding = _encoding(options)
@@ -182,9 +182,9 @@ def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item 
 
     An output at an address is a file if it has the extension of an image.
     """
-    from ..batch import Item
-    from ..batch_inputs import find_images
-    from ..output.formats import ENDINGS
+    from ..formats.encoding import ENDINGS
+    from ..jobs.batch import Item
+    from ..jobs.inputs import find_images
 
     if len(inputs) != 1 or output is None:
         return None

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..device_thread import DEVICE_THREAD
 from ..errors import EnhanceError, SettingsError, is_memory_short
+from .device_thread import DEVICE_THREAD
 from .kernels import RowReader
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,8 @@ import torch
 from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
 
 from .. import models
-from ..device_thread import DEVICE_THREAD, Step
 from ..errors import MemoryShortError, SettingsError
-from ..scheduler import Progress, Ticket
+from ..jobs.scheduler import Progress, Ticket
 from ..settings import WeightInterpolation
 from .device import (
     PRECISIONS,
@@ -30,6 +29,7 @@ from .device import (
     pick_device,
     pick_precision,
 )
+from .device_thread import DEVICE_THREAD, Step
 from .estimates import Estimator, run_clock
 from .kernels import ImageRows
 from .phases import PhasedStream, Statistics

@@ -13,9 +13,9 @@ import torch
 from enhance.models.graphs import Graph
 
 from .. import models
-from ..device_thread import DEVICE_THREAD
-from ..scheduler import Ticket
+from ..jobs.scheduler import Ticket
 from ..settings import WeightInterpolation
+from .device_thread import DEVICE_THREAD
 from .kernels import ImageRows
 from .phases import PhasedStream
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows

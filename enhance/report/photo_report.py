@@ -14,6 +14,16 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
+from ..formats.encoding import FORMATS
+from ..formats.thumbnails import (
+    FinishedRows,
+    Thumbnail,
+    icc_for_screen,
+    small_size,
+    srgb_image,
+    to_screen,
+    whole_image,
+)
 from ..i18n import (
     DEFAULT_LANGUAGE,
     PixelCount,
@@ -24,16 +34,6 @@ from ..i18n import (
 from ..images import SourceImage
 from ..images.colour import profile_name
 from ..info import Info, grade_in, settings_in
-from ..output.formats import FORMATS
-from ..output.thumbnails import (
-    FinishedRows,
-    Thumbnail,
-    icc_for_screen,
-    small_size,
-    srgb_image,
-    to_screen,
-    whole_image,
-)
 from ..presets import licence_text
 from ..store import result_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument

@@ -7,9 +7,9 @@ from pathlib import Path
 from ..i18n import strip_direction_marks
 from ..images import Size
 from ..info import Info, settings_in
-from ..output.names import MAX_NAME_BYTES, shorten
 from ..settings import Settings, network_scale
 from .entries import Entry
+from .names import MAX_NAME_BYTES, shorten
 from .tasks import Reservation, TaskStore
 
 __all__ = ["Entry", "Reservation", "TaskStore", "download_name", "report_name", "result_name"]

@@ -27,13 +27,13 @@ from tempfile import TemporaryDirectory
 
 from ..errors import StorageError
 from ..files import MARKER, check_writable, storage_errors
+from ..formats.encoding import Encoding
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag
-from ..output.formats import Encoding
-from ..output.names import shorten
 from ..processes import has_ended, remove_leftovers, this_process
 from .adoption import adopt_files
 from .database import Database
 from .listing import list_file, source_of
+from .names import shorten
 
 _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
 _REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES}

@@ -16,10 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..config import log_unknown_variables
-from ..device_thread import DEVICE_THREAD
+from ..engine.device_thread import DEVICE_THREAD
 from ..errors import StorageError, optional_packages
+from ..jobs.scheduler import Ticket
 from ..presets import available_presets
-from ..scheduler import Ticket
 from ..settings import AUTO, Settings
 
 if TYPE_CHECKING:

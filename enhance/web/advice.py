@@ -8,14 +8,14 @@ from typing import Any
 
 from ..analysis import Analysis
 from ..analysis.auto import LONG_SECONDS
+from ..analysis.haze import HAZY
 from ..enhancer import Enhancer, Faster
 from ..errors import EnhanceError, SettingsError
+from ..formats.encoding import FORMATS, Encoding
 from ..i18n import catalogue, format_duration, name_of, translate
 from ..images import SourceImage
-from ..output.formats import FORMATS, Encoding
-from ..output.resample import has_second_pass, result_size, with_largest_print, with_possible_size
 from ..presets import available_presets
-from ..scenes.dehaze import HAZY
+from ..restore.resample import has_second_pass, result_size, with_largest_print, with_possible_size
 from ..settings import SIZE_FIELDS, Settings, network_scale
 from .params import API_DEFAULTS, Values, call_settings
 

@@ -15,16 +15,16 @@ import gradio as gr
 from anyio import CapacityLimiter
 from gradio.components import Component
 
-from ..batch import Item, with_nearest_size, with_size
 from ..comparison import Cell, Comparison
 from ..enhancer import Status
 from ..errors import PictureError
+from ..formats.encoding import Encoding
+from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
-from ..output.formats import Encoding
-from ..output.resample import with_possible_size
-from ..output.thumbnails import icc_for_screen, save_png
+from ..jobs.batch import Item, with_nearest_size, with_size
 from ..presets import PresetInfo
 from ..preview import Preview
+from ..restore.resample import with_possible_size
 from ..settings import SIZES
 from ..store import report_name
 from . import gradio_changes

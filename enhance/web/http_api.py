@@ -23,8 +23,8 @@ from starlette.routing import Route
 
 from ..config import Limits
 from ..errors import EnhanceError, PictureError, SettingsError
+from ..formats.encoding import FORMATS, Encoding
 from ..i18n import DEFAULT_LANGUAGE, translate
-from ..output.formats import FORMATS, Encoding
 from ..settings import AUTO, Settings
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document

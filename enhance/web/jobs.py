@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 import gradio as gr
 
 from ..errors import EnhanceError
-from ..scheduler import Scheduler, Ticket
+from ..jobs.scheduler import Scheduler, Ticket
 from .gradio_changes import current_event
 
 T = TypeVar("T")

@@ -20,7 +20,6 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, checked, plan, with_nearest_size, with_size
 from ..errors import (
     Cancelled,
     EnhanceError,
@@ -30,13 +29,9 @@ from ..errors import (
     expected_error,
 )
 from ..files import file_sha256
-from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
-from ..images import downscaled_size
-from ..info import Info, Result, timestamp
-from ..output.formats import Encoding
-from ..output.live_view import LIMIT, LiveView
-from ..output.png_reader import PngReader
-from ..output.thumbnails import (
+from ..formats.encoding import Encoding
+from ..formats.png_reader import PngReader
+from ..formats.thumbnails import (
     LIST_SIDE,
     Thumbnail,
     data_url,
@@ -44,9 +39,14 @@ from ..output.thumbnails import (
     small_size,
     whole_image,
 )
+from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
+from ..images import downscaled_size
+from ..info import Info, Result, timestamp
+from ..jobs.batch import Batch, Item, checked, plan, with_nearest_size, with_size
+from ..jobs.scheduler import Ticket
 from ..pipeline import Run
 from ..processes import this_process
-from ..scheduler import Ticket
+from ..restore.live_view import LIMIT, LiveView
 from ..settings import Settings
 from ..store import Entry, result_name
 from ..store.jobs import JobRequest, JobStore, StoredJob, id_of_file

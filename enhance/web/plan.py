@@ -14,8 +14,8 @@ from ..errors import SettingsError
 from ..i18n import describe_choice, format_duration, name_of, translate
 from ..images import SourceImage, inspect
 from ..info import AutoInfo
-from ..output.resample import has_second_pass, result_size, with_possible_size
 from ..presets import available_presets, with_installed_models
+from ..restore.resample import has_second_pass, result_size, with_possible_size
 from ..settings import AUTO, Settings
 from .addresses import Addresses
 from .advice import possible_settings, smaller_size, tips

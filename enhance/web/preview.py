@@ -12,10 +12,10 @@ from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..images import Box, ImageCache, SourceImage
 from ..info import AutoInfo, InputInfo, PreviewInfo
-from ..output.resample import Cut, Grid, result_size
+from ..jobs.scheduler import Ticket
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST, Preview
-from ..scheduler import Ticket
+from ..restore.resample import Cut, Grid, result_size
 from ..settings import Settings
 from .kept_previews import KeptPreviews, Key
 from .metrics import Metrics

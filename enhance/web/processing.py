@@ -12,13 +12,13 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from ..batch import Batch, BatchRun, Item, plan
-from ..batch_archive import archive_names, pack
 from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
+from ..formats.encoding import Encoding
 from ..info import Result
-from ..output.formats import Encoding
-from ..scheduler import Ticket
+from ..jobs.archive import archive_names, pack
+from ..jobs.batch import Batch, BatchRun, Item, plan
+from ..jobs.scheduler import Ticket
 from ..settings import Settings
 from ..store import result_name
 from .jobs import Job, follow

@@ -14,7 +14,7 @@ from gradio.data_classes import FileData
 
 from ..errors import EnhanceError, SettingsError, StorageError
 from ..i18n import translate
-from ..output.resample import result_size
+from ..restore.resample import result_size
 from ..settings import Settings
 from ..store import Entry, TaskStore
 from ..store.jobs import JobStore

@@ -21,9 +21,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ..errors import EnhanceError
+from ..formats.png_reader import PngReader, read_region
+from ..formats.thumbnails import encode_for_screen, icc_for_screen, to_screen
 from ..images import Box
-from ..output.png_reader import PngReader, read_region
-from ..output.thumbnails import encode_for_screen, icc_for_screen, to_screen
 from .gradio_changes import client_request
 from .owners import owner_of
 from .services import Services, services_of

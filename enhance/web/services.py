@@ -20,8 +20,8 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, StorageError, WeightsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
+from ..jobs.scheduler import Kind, Ticket
 from ..presets import PresetInfo
-from ..scheduler import Kind, Ticket
 from .addresses import Addresses, read_secret
 from .calls import Endpoint
 from .gradio_changes import blocks_of

@@ -17,8 +17,8 @@ from typing import Any
 from ..config import Config
 from ..errors import EnhanceError, SettingsError, StorageError
 from ..files import MARKER, link_or_copy, storage_errors
+from ..formats.encoding import Encoding
 from ..info import timestamp
-from ..output.formats import Encoding
 from ..store import TaskStore
 from .jobs import JOBS
 from .owners import Owner

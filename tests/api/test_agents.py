@@ -16,7 +16,7 @@ from PIL import Image
 
 from enhance import Enhancer
 from enhance.config import Config, version
-from enhance.output.formats import FORMATS
+from enhance.formats.encoding import FORMATS
 from enhance.settings import RANGES, all_presets
 from enhance.web.owners import KEY_HEADER
 

@@ -14,7 +14,7 @@ import pytest
 from enhance import EnhanceError
 from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
-from enhance.scheduler import Scheduler
+from enhance.jobs.scheduler import Scheduler
 from enhance.web.jobs import Job
 
 from ..site import Site, wait_until

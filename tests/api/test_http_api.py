@@ -12,7 +12,7 @@ import pytest
 from openapi_spec_validator import validate
 from PIL import Image
 
-from enhance.output.formats import FORMATS
+from enhance.formats.encoding import FORMATS
 from enhance.settings import RANGES
 
 from ..site import ADDED_SETTINGS, SETTINGS, Site, busy_device, wait_until

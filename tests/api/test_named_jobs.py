@@ -26,7 +26,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance.errors import MemoryShortError
-from enhance.output.thumbnails import srgb_image
+from enhance.formats.thumbnails import srgb_image
 from enhance.store.jobs import JobStore
 from enhance.web import named_jobs
 from enhance.web.owners import KEY_HEADER

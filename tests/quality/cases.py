@@ -20,8 +20,8 @@ from PIL import Image
 
 from enhance import Enhancer, Settings, models
 from enhance.images import SourceImage
-from enhance.output.result import ResultRows, Scene
 from enhance.presets import with_installed_models
+from enhance.restore.result import ResultRows, Scene
 
 from .photos import Pixels
 

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from enhance import Settings
-from enhance.output.fidelity import fidelity_grade
 from enhance.presets import available_presets
+from enhance.restore.fidelity import fidelity_grade
 
 from .cases import Case, Networks, bicubic, jpeg_case, upscaled
 from .degradation import blurred, noisy

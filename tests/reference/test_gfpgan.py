@@ -8,7 +8,7 @@ import torch
 from skimage import data
 
 from enhance.errors import WeightsError
-from enhance.scenes.faces import FaceRestorer
+from enhance.restore.faces import FaceRestorer
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 LAUNCHER = """
 import importlib, json, os, sys
-import enhance.batch, enhance.engine.engine, enhance.enhancer, enhance.cli
+import enhance.jobs.batch, enhance.engine.engine, enhance.enhancer, enhance.cli
 
 def run(task):
     for number, path in ((1, task["output"]), (2, task["errors"])):

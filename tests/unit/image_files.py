@@ -15,11 +15,11 @@ import tifffile
 from PIL import Image, ImageCms
 
 from enhance import Encoding
+from enhance.formats.encoding import export
+from enhance.formats.png import PngFormat, create_png
 from enhance.images import Metadata
 from enhance.images.png_chunks import SIGNATURE, make_chunk
-from enhance.output.formats import export
-from enhance.output.png import PngFormat, create_png
-from enhance.output.provenance import Origin
+from enhance.metadata.provenance import Origin
 
 FILES = Path(__file__).with_name("files")
 """Photos, blocks of metadata and a profile that no library in the tests can write."""

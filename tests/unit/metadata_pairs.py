@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
+from enhance.formats.encoding import FORMATS
 from enhance.images import read_image
-from enhance.output.formats import FORMATS
-from enhance.output.result import encode_gain_map
+from enhance.restore.result import encode_gain_map
 from tests.unit.gain_map_files import VALUES, map_packet, with_gain_map
 from tests.unit.image_files import encode, exported, finished_png
 from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, photo_with_metadata, read_by_exiftool

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("models", "images", "scenes", "analysis", "engine", "output", "store", "report")
+STAGES = ("models", "images", "metadata", "formats", "analysis", "engine", "restore", "store", "report")
 """The stages of a run in order; none of these imports a later one."""
 
 
@@ -72,7 +72,8 @@ check("enhance.cli", "torch", "cv2", "PIL", "numpy", "huggingface_hub", "ray", "
 check("enhance.models", "torch", "numpy", "huggingface_hub", "gradio")
 check("enhance enhance.presets", "torch", "huggingface_hub", "gradio")
 from enhance import PRESETS, Enhancer, Settings
-check("enhance.scenes.dehaze enhance.scenes.faces enhance.batch enhance.cluster", "torch", "ray", "gradio", "fsspec")
+check("enhance.restore.dehaze enhance.restore.faces", "torch", "ray", "gradio", "fsspec")
+check("enhance.jobs.batch enhance.jobs.cluster", "torch", "ray", "gradio", "fsspec")
 check("app enhance.web", "gradio")
 """
 """Print what is imported too early, in one process."""

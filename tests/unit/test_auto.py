@@ -16,9 +16,9 @@ from skimage import data
 from enhance import Enhancer, Settings, SettingsError
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose, faster_preset
-from enhance.batch import BatchRun
-from enhance.batch_inputs import find_images
 from enhance.cli import main
+from enhance.jobs.batch import BatchRun
+from enhance.jobs.inputs import find_images
 from tests.conftest import psnr
 from tests.quality.degradation import as_jpeg, case_of
 from tests.quality.photos import REPORTED, TUNING, reference_of

@@ -18,11 +18,11 @@ from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows, prepare
 from enhance.engine.phases import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
+from enhance.jobs.scheduler import Ticket
 from enhance.models.graphs import Graph
 from enhance.models.networks.plksr import plksr
 from enhance.models.networks.realcugan import realcugan
 from enhance.models.user_models import add
-from enhance.scheduler import Ticket
 from tests.unit.hub_server import limit_file_size
 from tests.user_models import random_tensors, save_model
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, StorageError
-from enhance.batch import Batch, BatchRun, Item, plan, with_nearest_size
-from enhance.batch_archive import lines_of, pack
-from enhance.batch_inputs import with_targets
 from enhance.images import read_image
-from enhance.output.names import ResultNames
-from enhance.report import table
+from enhance.jobs.archive import lines_of, pack
+from enhance.jobs.batch import Batch, BatchRun, Item, plan, with_nearest_size
+from enhance.jobs.inputs import with_targets
+from enhance.report.batch_report import table
+from enhance.store.names import ResultNames
 
 from ..site import busy_device, wait_until
 

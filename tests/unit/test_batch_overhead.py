@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from enhance import Enhancer, Settings
-from enhance.batch import Batch, BatchRun
-from enhance.batch_inputs import find_images
 from enhance.cli.reporter import Reporter
 from enhance.info import Result
-from enhance.output.names import plan_names
+from enhance.jobs.batch import Batch, BatchRun
+from enhance.jobs.inputs import find_images
+from enhance.store.names import plan_names
 
 from .runs import image
 

@@ -9,7 +9,7 @@ import pytest
 from enhance import Enhancer
 from enhance.analysis import analyse
 from enhance.analysis.auto import choose
-from enhance.output.fidelity import fidelity_grade
+from enhance.restore.fidelity import fidelity_grade
 from tests.quality.cases import Networks
 from tests.quality.characters import PRINTS, Reading, Text, read
 

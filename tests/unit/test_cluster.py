@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from enhance import EnhanceError
-from enhance.batch import Item
 from enhance.cli import main
-from enhance.cluster import plan_workers, process_file
+from enhance.jobs.batch import Item
+from enhance.jobs.cluster import plan_workers, process_file
 
 from ..site import free_port, wait_until
 from .runs import FAST, contents, image, names, run

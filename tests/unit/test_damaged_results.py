@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings
-from enhance.batch import BatchRun
-from enhance.batch_inputs import find_images
-from enhance.output.provenance import Origin, origin_of
+from enhance.jobs.batch import BatchRun
+from enhance.jobs.inputs import find_images
+from enhance.metadata.provenance import Origin, origin_of
 from enhance.processes import is_process_alive, remove_leftovers, this_process
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}

@@ -13,8 +13,8 @@ from skimage import data
 from enhance import Enhancer, Settings
 from enhance.images import Box, SourceImage
 from enhance.images.worker import read_image
-from enhance.output.deblocking import deblocked_rows, has_blocks, without_steps
-from enhance.output.result import ResultRows, Scene
+from enhance.restore.deblocking import deblocked_rows, has_blocks, without_steps
+from enhance.restore.result import ResultRows, Scene
 from tests.conftest import psnr
 from tests.quality.degradation import as_jpeg
 from tests.quality.photos import REPORTED, TUNING, reference_of

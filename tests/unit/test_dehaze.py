@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.scenes.dehaze import HAZY, find_haze, remove_haze
+from enhance.analysis.haze import HAZY, find_haze
+from enhance.restore.dehaze import remove_haze
 from tests.conftest import psnr
 
 AIRLIGHTS = {"grey": (0.8, 0.8, 0.8), "light": (0.9, 0.9, 0.9), "white": (1.0, 1.0, 1.0), "warm": (0.95, 0.9, 0.84)}

@@ -12,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from enhance.device_thread import DeviceThread
+from enhance.engine.device_thread import DeviceThread
 from enhance.errors import Cancelled
-from enhance.scheduler import Kind, Ticket
+from enhance.jobs.scheduler import Kind, Ticket
 
 from ..site import wait_until
 
@@ -131,7 +131,7 @@ def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thre
 
 INTERRUPTED = """
 import threading
-from enhance.device_thread import DEVICE_THREAD
+from enhance.engine.device_thread import DEVICE_THREAD
 stop = threading.Event()
 try:
     DEVICE_THREAD.call(lambda: (print("begun", flush=True), stop.wait(60)))
@@ -142,8 +142,8 @@ except KeyboardInterrupt:
 
 FORKED = """
 import os, threading
-from enhance.device_thread import DEVICE_THREAD
-from enhance.scheduler import Scheduler, Ticket
+from enhance.engine.device_thread import DEVICE_THREAD
+from enhance.jobs.scheduler import Scheduler, Ticket
 begun, end, done, scheduler = threading.Event(), threading.Event(), [], Scheduler()
 DEVICE_THREAD.submit(lambda: (begun.set(), end.wait(60)))
 DEVICE_THREAD.submit(lambda: done.append(os.getpid()))

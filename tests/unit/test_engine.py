@@ -15,16 +15,16 @@ import pytest
 import torch
 
 from enhance import Enhancer, Settings
-from enhance.device_thread import DEVICE_THREAD
 from enhance.engine import device, steps
 from enhance.engine.device import pick_device, pick_precision
+from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
+from enhance.jobs.scheduler import Ticket
 from enhance.models.networks import SHIPPED
 from enhance.models.networks.realcugan import realcugan
-from enhance.scheduler import Ticket
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"

@@ -159,7 +159,7 @@ def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enha
     ],
 )
 def test_a_lack_of_memory_after_the_network_is_an_error(enhancer, photo_file, monkeypatch, allocate_too_much):
-    monkeypatch.setattr("enhance.output.tuning.Tuning.rows", allocate_too_much)
+    monkeypatch.setattr("enhance.restore.tuning.Tuning.rows", allocate_too_much)
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         enhancer.run(photo_file, RAW)
     assert partial_files(enhancer) == []

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from enhance import PRESETS, Settings, SettingsError
+from enhance.analysis.haze import find_haze
 from enhance.images import Box, read_image
-from enhance.output.resample import result_size
-from enhance.scenes.dehaze import find_haze, remove_haze
+from enhance.restore.dehaze import remove_haze
+from enhance.restore.resample import result_size
 from tests.conftest import psnr
 
 RAW = Settings.from_preset("anime-fast")

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.scenes.face_detection import MOST_FACES, TEMPLATE, align, find_faces, scale_of, similarity, transform
+from enhance.analysis.face_detection import (
+    MOST_FACES,
+    TEMPLATE,
+    align,
+    find_faces,
+    scale_of,
+    similarity,
+    transform,
+)
 
 
 @pytest.fixture(scope="module")

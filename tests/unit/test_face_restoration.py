@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from skimage import data
 
+from enhance.analysis.face_detection import TEMPLATE, Face, align
 from enhance.errors import Cancelled, EnhanceError
 from enhance.images import Box
-from enhance.output.resample import enlarge_rows
-from enhance.scenes.face_detection import TEMPLATE, Face, align
-from enhance.scenes.faces import FacePatch, FaceRestorer, Restore, blend_faces, restore_faces
+from enhance.restore.faces import FacePatch, FaceRestorer, Restore, blend_faces, restore_faces
+from enhance.restore.resample import enlarge_rows
 from tests.conftest import psnr
 
 ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])

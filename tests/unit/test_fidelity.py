@@ -6,10 +6,10 @@ import pytest
 from skimage import data
 
 from enhance.images import Degradation, SourceImage
-from enhance.output.fidelity import AreaAverage, Fidelity, FidelityMeter, Photo, fidelity_grade
-from enhance.output.resample import Grid
-from enhance.output.result import ResultRows
-from enhance.output.tuning import Tuning
+from enhance.restore.fidelity import AreaAverage, Fidelity, FidelityMeter, Photo, fidelity_grade
+from enhance.restore.resample import Grid
+from enhance.restore.result import ResultRows
+from enhance.restore.tuning import Tuning
 from enhance.settings import Settings
 from tests.conftest import psnr
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, StorageError
-from enhance.batch import BatchRun
-from enhance.batch_inputs import Shard, find_images
 from enhance.cli import main
-from enhance.output.provenance import origin_of
+from enhance.jobs.batch import BatchRun
+from enhance.jobs.inputs import Shard, find_images
+from enhance.metadata.provenance import origin_of
 
 from .forks import can_fork
 from .runs import FAST, cached, contents, image, names, run

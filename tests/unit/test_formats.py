@@ -18,12 +18,13 @@ import tifffile
 from PIL import Image
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, StorageError
+from enhance.formats import encoding as formats
+from enhance.formats import tiff
+from enhance.formats.encoding import export, notes_of
+from enhance.formats.png import PngFormat, create_png
+from enhance.formats.thumbnails import srgb_image
 from enhance.images import Metadata, jxl, read_image
-from enhance.output import formats, tiff
-from enhance.output.formats import export, notes_of
-from enhance.output.png import PngFormat, create_png
-from enhance.output.provenance import origin_of
-from enhance.output.thumbnails import srgb_image
+from enhance.metadata.provenance import origin_of
 from enhance.store import Entry
 
 from ..conftest import psnr

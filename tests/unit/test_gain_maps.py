@@ -17,14 +17,14 @@ from skimage import data
 
 from enhance import Result, Settings
 from enhance.errors import PictureError
+from enhance.formats.encoding import Encoding
+from enhance.formats.png import GAIN_MAP_CHUNK
+from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
 from enhance.images.gain_map import find_attached, segment
 from enhance.images.metadata import LOST
 from enhance.images.png_chunks import make_chunk
-from enhance.output import result as results
-from enhance.output.formats import Encoding
-from enhance.output.png import GAIN_MAP_CHUNK
-from enhance.output.png_reader import PngReader
+from enhance.restore import result as results
 from tests.conftest import psnr
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.scenes.dehaze import HAZY
+from enhance.analysis.haze import HAZY
 from tests.quality.photos import REPORTED, TUNING
 
 from .test_analysis import measure, page, photo

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from skimage import data
 
+from enhance.analysis.haze import find_haze
+from enhance.formats.thumbnails import resize_for_screen, whole_image
 from enhance.images import SourceImage, worker
-from enhance.output.result import Scene
-from enhance.output.thumbnails import resize_for_screen, whole_image
-from enhance.report import make_report
-from enhance.scenes.dehaze import find_haze, remove_haze
+from enhance.report.photo_report import make_report
+from enhance.restore.dehaze import remove_haze
+from enhance.restore.result import Scene
 from enhance.settings import Settings
 
 HEIGHT, WIDTH = 4000, 3000

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Settings, SettingsError
-from enhance.output.resample import result_size
+from enhance.restore.resample import result_size
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from enhance.engine.kernels import ImageRows
 from enhance.engine.raw_store import NetworkOutput, OutputShape
 from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, StorageError
+from enhance.jobs.scheduler import Ticket
 from enhance.models import graph_of
 from enhance.models.memory import divide_to_fit, longest_part, stream_bytes, weight_bytes
 from enhance.models.networks.srvgg import srvgg
-from enhance.scheduler import Ticket
 from tests.unit.hub_server import limit_file_size
 from tests.user_models import add_models
 

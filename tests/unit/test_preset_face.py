@@ -12,10 +12,10 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Result, Settings, models
+from enhance.analysis.face_detection import TEMPLATE, Face
 from enhance.errors import SettingsError
 from enhance.images import Box, read_image
-from enhance.scenes.face_detection import TEMPLATE, Face
-from enhance.scenes.faces import FaceCache
+from enhance.restore.faces import FaceCache
 
 PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
@@ -49,7 +49,7 @@ def restored(enhancer, portrait) -> Result:
 def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, photo_file):
     seen = replace(read_image(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
-    monkeypatch.setattr("enhance.scenes.faces.find_faces", lambda *_: two)
+    monkeypatch.setattr("enhance.restore.faces.find_faces", lambda *_: two)
     calls = []
 
     def restore(crops, stop):

@@ -16,7 +16,7 @@ from enhance.engine.engine import Engine
 from enhance.files import file_sha256
 from enhance.models.networks import SHIPPED
 from enhance.models.networks.srvgg import srvgg
-from enhance.output.resample import result_size
+from enhance.restore.resample import result_size
 from enhance.settings import scales
 from tests.user_models import random_tensors, reference_output
 

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings
-from enhance.batch import Batch, BatchRun
-from enhance.batch_inputs import find_images
 from enhance.cli import main
-from enhance.cluster import process_file
 from enhance.errors import EnhanceError
-from enhance.remote import upload
+from enhance.jobs.batch import Batch, BatchRun
+from enhance.jobs.cluster import process_file
+from enhance.jobs.inputs import find_images
+from enhance.store.remote import upload
 
 from ..site import wait_until
 from .forks import can_fork
@@ -252,7 +252,7 @@ def busy(monkeypatch, tmp_path) -> Iterator[tuple[BusyServer, Store]]:
     server = serving.make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr("enhance.remote._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("enhance.store.remote._PAUSES", (0.0, 0.0))
     connect_to_s3(monkeypatch, f"http://127.0.0.1:{server.server_port}")
     store = Store(f"s3://busy-{os.getpid()}/{tmp_path.name}")
     store.files.makedirs(store.source, exist_ok=True)

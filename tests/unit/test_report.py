@@ -11,12 +11,13 @@ from skimage import data
 
 import enhance.report
 from enhance import Enhancer
+from enhance.formats.png import encode_png
+from enhance.formats.png_reader import PngReader
 from enhance.i18n import LANGUAGES, catalogue
 from enhance.images import read_image
 from enhance.info import Info
-from enhance.output.png import encode_png
-from enhance.output.png_reader import PngReader
-from enhance.report import Line, make_report, summary, table
+from enhance.report.batch_report import Line, summary, table
+from enhance.report.photo_report import make_report
 from enhance.settings import Settings
 
 from .pdf_text import facts_of, images_of, text_of

@@ -15,12 +15,12 @@ from PIL import Image
 
 from enhance.cli import main
 from enhance.errors import PictureError
+from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
 from enhance.images import Metadata, inspect, jxl, read_image
 from enhance.images.exif import EMPTY
 from enhance.images.metadata import MAX_BLOCK, photoshop_resource
 from enhance.images.png_chunks import make_chunk, profile_text
-from enhance.output.formats import FORMATS, Encoding, export, notes_of
-from enhance.output.provenance import Origin, origin_of
+from enhance.metadata.provenance import Origin, origin_of
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import packet
 from tests.unit.hostile_metadata import flat_photo, located_xmp, overlapping_exif, packed_exif, packed_xmp

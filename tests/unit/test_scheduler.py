@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from enhance.errors import Cancelled, EnhanceError
-from enhance.scheduler import Scheduler, Ticket
+from enhance.jobs.scheduler import Scheduler, Ticket
 
 from ..site import wait_until
 

@@ -8,7 +8,7 @@ import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.models import graph_of
-from enhance.output.resample import result_size, with_possible_size
+from enhance.restore.resample import result_size, with_possible_size
 from enhance.settings import RANGES, network_key, print_sides
 
 LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}

@@ -15,10 +15,10 @@ import enhance.errors
 from enhance import PRESETS
 from enhance.errors import EnhanceError, StorageError, WeightsError
 from enhance.files import storage_error
+from enhance.formats.encoding import BACKGROUNDS
 from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
 from enhance.images.metadata import INPUT_NOTES
-from enhance.output.formats import BACKGROUNDS
 from enhance.settings import NEUTRAL, PAPERS
 from enhance.web.params import API_RECTANGLE
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from enhance.output.live_view import LiveView
-from enhance.output.thumbnails import Thumbnail, most_detailed_point, resize_for_screen
+from enhance.formats.thumbnails import Thumbnail, most_detailed_point, resize_for_screen
+from enhance.restore.live_view import LiveView
 from tests.conftest import psnr
 
 

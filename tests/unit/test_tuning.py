@@ -9,10 +9,10 @@ from PIL import Image
 from skimage import data
 
 from enhance.images import Box, Degradation, SourceImage, read_image
-from enhance.output.fidelity import Photo
-from enhance.output.resample import Cut, Grid
-from enhance.output.result import ResultRows, Scene
-from enhance.output.tuning import Tuning
+from enhance.restore.fidelity import Photo
+from enhance.restore.resample import Cut, Grid
+from enhance.restore.result import ResultRows, Scene
+from enhance.restore.tuning import Tuning
 from enhance.settings import Settings
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from enhance import EnhanceError, Enhancer, PictureError, Settings
 from enhance.config import Config
-from enhance.scheduler import Ticket
+from enhance.jobs.scheduler import Ticket
 
 RAW = Settings.from_preset("anime-fast")
 

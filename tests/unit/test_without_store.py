@@ -57,8 +57,8 @@ def test_copies_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo
     code = f"""
 import os
 from enhance import Enhancer, Settings
-from enhance.batch import BatchRun
-from enhance.batch_inputs import find_images
+from enhance.jobs.batch import BatchRun
+from enhance.jobs.inputs import find_images
 from enhance.cli import main
 if {copy!r} == "processed/*.png":
     Enhancer("cpu").run({str(photo_file)!r}, "anime-fast")

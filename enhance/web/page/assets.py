@@ -17,10 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...config import Config
+from ...formats.encoding import BACKGROUNDS, FORMATS
 from ...i18n import LANGUAGES, catalogue, pixel_units
 from ...images.metadata import CHOICES
-from ...output.fidelity import GRADES
-from ...output.formats import BACKGROUNDS, FORMATS
+from ...restore.fidelity import GRADES
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
 
 _FOLDER = Path(__file__).parent

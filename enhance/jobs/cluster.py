@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..enhancer import Enhancer
+from ..errors import Cancelled, EnhanceError, SettingsError, optional_packages
+from ..store.names import ResultNames
 from .batch import Batch, BatchRun, Item, plan
-from .enhancer import Enhancer
-from .errors import Cancelled, EnhanceError, SettingsError, optional_packages
-from .output.names import ResultNames
 
 _MAX_CORES = 8
 """The cores of one worker. With more cores, a second worker gains more than a faster first one."""

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
-from .errors import Cancelled
-from .scheduler import FairQueue, Ticket
+from ..errors import Cancelled
+from ..jobs.scheduler import FairQueue, Ticket
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from ..images.png_chunks import (
     profile_chunk,
     xmp_chunk,
 )
-from .provenance import marked_ending
+from ..metadata.provenance import marked_ending
 
 GAIN_MAP_CHUNK = b"enGM"
 """The name of the chunk that stores the gain map. Other programs ignore it."""
@@ -82,7 +82,7 @@ class PngFormat:
 class PngWriter:
     """Writes rows as a PNG into an open file, and counts its `length` and `sha256`.
 
-    `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.output.provenance`. `xmp`
+    `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.metadata.provenance`. `xmp`
     replaces the XMP of `form` and has its length. The `sha256` does not cover it.
     """
 

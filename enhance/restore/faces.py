@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ..analysis.face_detection import CROP, Face, align, find_faces, invert, scale_of, transform
 from ..errors import EnhanceError, WeightsError, check_stop, optional_packages
 from ..images import Box, SourceImage
 from ..settings import PRESETS
-from .face_detection import CROP, Face, align, find_faces, invert, scale_of, transform
 
 if TYPE_CHECKING:  # only the face network needs it
     import torch

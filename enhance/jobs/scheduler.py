@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 from weakref import WeakSet
 
-from .errors import Cancelled, EnhanceError
+from ..errors import Cancelled, EnhanceError
 
 Progress = Callable[[int, int, float | None], object]
 """Called between steps with the finished rows, all rows and the seconds left (None while unknown)."""

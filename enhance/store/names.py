@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..files import file_sha256
-from .provenance import origin_of
+from ..metadata.provenance import origin_of
 
 MAX_NAME_BYTES = 255
 """Bytes of a file name on common file systems."""

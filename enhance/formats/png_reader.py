@@ -25,7 +25,7 @@ _ZLIB_HEADER = 2
 
 
 class PngReader:
-    """A PNG that `enhance.output.png` wrote. Close it, or use it as a context manager.
+    """A PNG that `enhance.formats.png` wrote. Close it, or use it as a context manager.
 
     `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is
     missing, damaged or was saved again by another program.

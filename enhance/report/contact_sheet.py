@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..formats.thumbnails import resize_to_fit, srgb_image
 from ..i18n import wrap
-from .thumbnails import resize_to_fit, srgb_image
 
 _FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
 _MIN_WIDTH = 260

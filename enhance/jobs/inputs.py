@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import EnhanceError, PictureError, SettingsError
+from ..images import Listing, list_images
+from ..metadata.provenance import origin_of
+from ..settings import Settings
+from ..store.names import NamesBeside, ResultNames, plan_names
+from ..store.remote import RemoteNames, check_bucket, is_address, list_address, stored_at
 from .batch import Batch, Item, plan
-from .errors import EnhanceError, PictureError, SettingsError
-from .images import Listing, list_images
-from .output.names import NamesBeside, ResultNames, plan_names
-from .output.provenance import origin_of
-from .remote import RemoteNames, check_bucket, is_address, list_address, stored_at
-from .settings import Settings
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format, photoshop_res
 from ..images.png_chunks import END, SIGNATURE
 from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
+from ..metadata.provenance import Origin, marked_ending, origin_of
 from .png import PngFormat
 from .png_reader import PngReader
-from .provenance import Origin, marked_ending, origin_of
 from .thumbnails import srgb_image
 from .tiff import write_tiff
 

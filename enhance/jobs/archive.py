@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
+from ..settings import Settings
+from ..store import result_name
+from ..store.names import UniqueNames
 from .batch import Batch, Item
-from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
-from .output.names import UniqueNames
-from .settings import Settings
-from .store import result_name
 
 if TYPE_CHECKING:
-    from .report import Line
+    from ..report.batch_report import Line
 
 
 def archive_names(batch: Batch) -> dict[Item, str]:
@@ -30,7 +30,7 @@ def archive_name(item: Item) -> str:
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
     """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError."""
-    from .report import write_zip
+    from ..report.batch_report import write_zip
 
     size = translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
     return write_zip(path, lines_of(batch, language), settings.describe(language, size), language=language)
@@ -38,7 +38,7 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
 
 def lines_of(batch: Batch, language: str) -> list[Line]:
     """Return the lines of the summary and of the table."""
-    from .report import Line
+    from ..report.batch_report import Line
 
     names = archive_names(batch)
 

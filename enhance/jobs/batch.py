@@ -16,20 +16,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .enhancer import Enhancer
-from .errors import Cancelled, EnhanceError, MemoryShortError, StorageError, expected_error
-from .images import SourceImage, inspect
-from .info import Info, Result
-from .output.formats import Encoding
-from .output.names import NamesBeside, ResultNames
-from .output.resample import result_size, with_possible_size
+from ..enhancer import Enhancer
+from ..errors import Cancelled, EnhanceError, MemoryShortError, StorageError, expected_error
+from ..formats.encoding import Encoding
+from ..images import SourceImage, inspect
+from ..info import Info, Result
+from ..pipeline import Replaceable, Run
+from ..processes import temporary_folder
+from ..restore.resample import result_size, with_possible_size
+from ..settings import Settings
+from ..store import download_name
+from ..store.names import NamesBeside, ResultNames
+from ..store.remote import RemoteNames, Stored, download, stored_at, upload
 from .parallel import work_in_parallel
-from .pipeline import Replaceable, Run
-from .processes import temporary_folder
-from .remote import RemoteNames, Stored, download, stored_at, upload
 from .scheduler import Ticket
-from .settings import Settings
-from .store import download_name
 
 _LEAST_SHARE = 0.03
 """The share of the work, without cached files, after which the time left is estimated."""
@@ -439,6 +439,6 @@ def with_nearest_size(item: Item, settings: Settings) -> Item:
 
 
 def _report_path(result: Path, image: SourceImage) -> Path:
-    from .report import report_path_next_to
+    from ..report.photo_report import report_path_next_to
 
     return report_path_next_to(result, image.sha256)

@@ -13,21 +13,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..analysis.haze import Haze
 from ..errors import check_stop
 from ..files import file_sha256
+from ..formats.png import PngFormat, create_png
+from ..formats.thumbnails import Thumbnail
 from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
 from ..images.gain_map import MAX_PIXELS, encode_map
 from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
-from ..scenes.dehaze import Haze, remove_haze
-from ..scenes.faces import FacePatch, Faces, blend_faces
+from ..metadata.provenance import Origin
 from ..settings import Settings
 from .deblocking import deblocked_rows, has_blocks
+from .dehaze import remove_haze
+from .faces import FacePatch, Faces, blend_faces
 from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
-from .png import PngFormat, create_png
-from .provenance import Origin
 from .resample import Cut, Grid, enlarge
-from .thumbnails import Thumbnail
 from .tuning import Overlay, Tuning
 
 _STRIP = 64

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard, TypeVar
 
-from .errors import EnhanceError, PictureError, SettingsError, StorageError
-from .images.listing import OWN_PREFIX, SUFFIXES, Listing
-from .output.names import ResultNames
-from .output.provenance import Origin, origin_in, origin_of
-from .processes import temporary_path
+from ..errors import EnhanceError, PictureError, SettingsError, StorageError
+from ..images.listing import OWN_PREFIX, SUFFIXES, Listing
+from ..metadata.provenance import Origin, origin_in, origin_of
+from ..processes import temporary_path
+from .names import ResultNames
 
 T = TypeVar("T")
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}

@@ -1,0 +1,1 @@
+"""The output formats: PNG, JPEG, WebP, AVIF, TIFF and JPEG XL, and thumbnails."""

@@ -1,1 +1,0 @@
-"""The output stage: tuning, resampling, encoders, thumbnails, and the names of results."""

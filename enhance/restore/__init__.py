@@ -1,0 +1,1 @@
+"""What is done with the output of a network: tuning, resampling, faces, and haze removal."""
