@@ -17,7 +17,9 @@ def build_demo(enhancer: Enhancer | None = None) -> gr.Blocks:
     """The page and its endpoints, ready for `launch(**launch_options(...))`."""
     from enhance.config import read_config
     from enhance.enhancer import Enhancer
-    from enhance.web.build import build  # Gradio writes to its folder when it is imported: that is checked before
+    from enhance.web.build import (
+        build,
+    )  # Gradio writes to its folder when it is imported: that is checked before
 
     config = read_config()
     return build(enhancer or Enhancer(data=config.server_data, config=config))

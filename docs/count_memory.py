@@ -1,7 +1,8 @@
-"""The GPU memory of a run, counted from the network's graph: `python -m docs.count_memory` prints the table.
+"""The GPU memory of a run, counted from the network's graph: `python -m docs.count_memory` prints
+the table.
 
-It includes the weights, the waiting rows, the largest strip and the buffers at fp16. The GPU's own libraries need about
-0.5 GB more. The width is the shorter side of the image.
+It includes the weights, the waiting rows, the largest strip and the buffers at fp16. The GPU's own
+libraries need about 0.5 GB more. The width is the shorter side of the image.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ def megabytes(model: str, tile: int, width: int) -> int:
 
 def table() -> str:
     """Return the table of all models, tile sizes and widths in Markdown."""
-    lines = [f"| peak memory in MB | tile | {' | '.join(f'{width:,} px' for width in WIDTHS)} |", "| --- " * 7 + "|"]
+    lines = [
+        f"| peak memory in MB | tile | {' | '.join(f'{width:,} px' for width in WIDTHS)} |",
+        "| --- " * 7 + "|",
+    ]
     for model in MODELS:
         for tile in TILES:
             cells = " | ".join(f"{megabytes(model, tile, width):,}" for width in WIDTHS)

@@ -1,8 +1,9 @@
 """Benchmark of the engine: `make bench` writes .bench/bench.json and the chart .bench/bench.svg.
 
-Run it on an idle machine. With `--docs` the files go to docs/, and the tables in the READMEs and in docs/streaming.md
-are updated. It measures the engine, other programs, the share of the matrix product by width, the time and memory of
-larger images, the start of the program, and the simulated load of more cores.
+Run it on an idle machine. With `--docs` the files go to docs/, and the tables in the READMEs and in
+docs/streaming.md are updated. It measures the engine, other programs, the share of the matrix
+product by width, the time and memory of larger images, the start of the program, and the simulated
+load of more cores.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
 SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
-"""A smaller network of the default's kind and the fastest one, which reach their steady state sooner."""
+"""A smaller network of the default's kind and the fastest one, which reach their steady state
+sooner."""
 WIDTHS = (256, 384, 768, 1500, 2000)
 MEGAPIXELS = (0.1, 0.5, 1, 2, 4)
 HEIGHTS = (500, 1000, 2000, 4000)
@@ -58,7 +60,8 @@ _SIMULATION_SECONDS = 4.0
 
 
 def shares(precision: str) -> dict[int, float]:
-    """Return the share of the matrix-product peak that a run reaches in its steady state, by image width.
+    """Return the share of the matrix-product peak that a run reaches in its steady state, by image
+    width.
 
     The peak is measured before and after each run, and the higher one counts.
     """
@@ -82,7 +85,8 @@ def shares(precision: str) -> dict[int, float]:
 
 
 def barriers() -> dict[str, Any]:
-    """Return the time of RealPLKSR in phases and of spandrel's network on the whole image, and the size of its maps.
+    """Return the time of RealPLKSR in phases and of spandrel's network on the whole image, and the
+    size of its maps.
 
     The weights are random. The feature maps are in files.
     """
@@ -106,11 +110,16 @@ def barriers() -> dict[str, Any]:
 
     with patch("enhance.images.worker.IN_MEMORY", 0):
         times = [
-            [DEVICE_THREAD.call(lambda work=work: _duration(work)) for work in (stream, untiled)] for _ in range(3)
+            [DEVICE_THREAD.call(lambda work=work: _duration(work)) for work in (stream, untiled)]
+            for _ in range(3)
         ]
     streamed, whole = (min(several) for several in zip(*times, strict=True))
     stored = sum(slot.bytes(1000, 1000, dtype.itemsize) for slot in slots)
-    return {"streamed": round(streamed, 3), "untiled": round(whole, 3), "stored_bytes_per_megapixel": stored}
+    return {
+        "streamed": round(streamed, 3),
+        "untiled": round(whole, 3),
+        "stored_bytes_per_megapixel": stored,
+    }
 
 
 def _duration(work: Callable[[], object]) -> float:
@@ -124,12 +133,15 @@ def _rows_of(width: int) -> Any:
 
 
 def paces(precision: str) -> dict[float, float]:
-    """Return the seconds per megapixel of square images with the fastest network, by megapixels; the best of two."""
+    """Return the seconds per megapixel of square images with the fastest network, by megapixels;
+    the best of two."""
     engine, found = Engine("cpu", precision), dict[float, float]()
     _drain(engine.stream(_noise(16, 16), QUICK))
     for megapixels in MEGAPIXELS:
         image = _noise(round(1000 * megapixels**0.5), round(1000 * megapixels**0.5))
-        found[megapixels] = round(min(_seconds(engine, image) for _ in range(2)) / (image.size / 3e6), 2)
+        found[megapixels] = round(
+            min(_seconds(engine, image) for _ in range(2)) / (image.size / 3e6), 2
+        )
     return found
 
 
@@ -140,16 +152,23 @@ def _seconds(engine: Engine, image: np.ndarray) -> float:
 
 
 def peaks() -> dict[int, int]:
-    """Return the peak memory in MB of a process that upscales an image 500 px wide, by height, image included."""
+    """Return the peak memory in MB of a process that upscales an image 500 px wide, by height,
+    image included."""
     call = [sys.executable, "-m", "docs.make_bench", "--height"]
     return {
-        height: int(subprocess.run([*call, str(height)], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        height: int(
+            subprocess.run(
+                [*call, str(height)], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout
+        )
         for height in HEIGHTS
     }
 
 
 def _peak_of(height: int) -> int:
-    memory = PeakMemory()  # measured in the child: the kernel's peak of a child starts with the parent's
+    memory = (
+        PeakMemory()
+    )  # measured in the child: the kernel's peak of a child starts with the parent's
     _drain(Engine("cpu").stream(_noise(height, 500), QUICK, progress=lambda *_: memory.sample()))
     return round(memory.sample())
 
@@ -164,19 +183,28 @@ def _drain(strips: Iterator[np.ndarray]) -> None:
 
 
 def simulate_cores(rate: float) -> dict[str, Any]:
-    """Simulate machines with more cores of `rate` multiply-adds per second, and return the share of time each works.
+    """Simulate machines with more cores of `rate` multiply-adds per second, and return the share of
+    time each works.
 
     The threads and the Python code are real. Only the convolutions sleep instead of computing.
     """
     return {
-        str(count): DEVICE_THREAD.call(lambda count=count: _share_worked(Threads.for_cores(count), rate))
+        str(count): DEVICE_THREAD.call(
+            lambda count=count: _share_worked(Threads.for_cores(count), rate)
+        )
         for count in CORES
     }
 
 
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
-    rows, graph = strip_rows(384, TILE, torch.device("cpu"), threads), rrdbnet(6, features=2, growth=1)
-    kernels, true = {place: _SleepingConvolution(node) for place, node in _convolutions(graph)}, graph_of(SMALLER)
+    rows, graph = (
+        strip_rows(384, TILE, torch.device("cpu"), threads),
+        rrdbnet(6, features=2, growth=1),
+    )
+    kernels, true = (
+        {place: _SleepingConvolution(node) for place, node in _convolutions(graph)},
+        graph_of(SMALLER),
+    )
     stream = PhasedStream(ImageRows(graph, 10**6, 16, _rows_of(16)), torch.float32)
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
@@ -187,7 +215,11 @@ def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     while time.perf_counter() - started < _SIMULATION_SECONDS:
         made += stream.step(kernels, rows, strips=threads.strips).shape[0] // graph.scale
     worked = made * 384 * true.work / rate / (threads.strips * threads.cores)
-    return {"strips": threads.strips, "rows": rows, "worked": round(worked / (time.perf_counter() - started), 3)}
+    return {
+        "strips": threads.strips,
+        "rows": rows,
+        "worked": round(worked / (time.perf_counter() - started), 3),
+    }
 
 
 def _convolutions(graph: Graph) -> list[tuple[int, Conv]]:
@@ -196,7 +228,8 @@ def _convolutions(graph: Graph) -> list[tuple[int, Conv]]:
 
 @dataclass
 class _SleepingConvolution:
-    """A stand-in for a convolution that sleeps `seconds` for each output row and returns uninitialised rows."""
+    """A stand-in for a convolution that sleeps `seconds` for each output row and returns
+    uninitialised rows."""
 
     node: Conv
     seconds: float = 0.0
@@ -211,8 +244,12 @@ class _SleepingConvolution:
 
 def machine() -> dict[str, Any]:
     """Return the processor, the versions and the commit of this measurement."""
-    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    found = re.search(
+        r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE
+    )
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    )
     return {
         "processor": found[1] if found else platform.processor(),
         "system": platform.system(),
@@ -234,7 +271,8 @@ def lines(figures: dict[str, Any]) -> str:
     if one := figures.get("barriers"):
         share, stored = one["streamed"] / one["untiled"], one["stored_bytes_per_megapixel"] / 1e9
         text.append(
-            f"RealPLKSR fp32, in 29 phases         {share:.0%} of spandrel's time   {stored:.2f} GB per MP on disk"
+            f"RealPLKSR fp32, in 29 phases         {share:.0%} of spandrel's time   {stored:.2f} "
+            f"GB per MP on disk"
         )
     text += ["", *start_lines(figures["starts"]), ""]
     worked = {count: one["worked"] for count, one in figures["cores"].items()}
@@ -267,22 +305,39 @@ _ROWS = {
 def readme_table(figures: dict[str, Any], language: str = "en") -> str:
     """Return the main times as a Markdown table, each next to the time of a comparable program."""
     network, file, png, page, preview, compared, bare = _ROWS[language]
-    bench, starts, size = figures["bench"], figures["starts"], figures["bench"]["picture"].replace("x", "×")
+    bench, starts, size = (
+        figures["bench"],
+        figures["starts"],
+        figures["bench"]["picture"].replace("x", "×"),
+    )
     reference, whole, encoders = bench["reference"], bench["whole"], bench["png"]
     upscaler = f"RealESRGANer {reference.get('precision', '')}".strip()
     rows = [
-        (network.format(size=size, precision=precision), one["seconds"], upscaler, reference.get("seconds"))
+        (
+            network.format(size=size, precision=precision),
+            one["seconds"],
+            upscaler,
+            reference.get("seconds"),
+        )
         for precision, one in bench["engine"].items()
     ]
     megabytes = f"{encoders['ours']['bytes'] / 1e6:.1f}"
     rows += [
         (file.format(size=size), whole.get("precise"), "`original`", whole.get("original")),
-        (png.format(megabytes=megabytes), encoders["ours"]["seconds"], "Pillow", encoders["Pillow level 1"]["seconds"]),
+        (
+            png.format(megabytes=megabytes),
+            encoders["ours"]["seconds"],
+            "Pillow",
+            encoders["Pillow level 1"]["seconds"],
+        ),
         (page, starts["page"], bare, starts["bare_page"]),
         (preview, starts["first_preview"], "RealESRGANer", starts["reference_first"]),
     ]
     head = f"| {figures['machine']['processor']}, {_versions(figures)} | Enhance | {compared} |"
-    body = [f"| {label} | {_time(ours)} | {peer}: {_time(theirs)} |" for label, ours, peer, theirs in rows]
+    body = [
+        f"| {label} | {_time(ours)} | {peer}: {_time(theirs)} |"
+        for label, ours, peer, theirs in rows
+    ]
     return "\n".join([head, "| --- | ---: | --- |", *body])
 
 
@@ -302,7 +357,9 @@ def _row(values: dict[Any, Any], unit: str, form: str) -> str:
 def draw(figures: dict[str, Any], path: Path) -> None:
     """Draw the time by input size and the peak memory by input height into the SVG file `path`."""
     megapixels, heights = ([float(at) for at in figures[name]] for name in ("paces", "peaks"))
-    seconds = [size * pace for size, pace in zip(megapixels, figures["paces"].values(), strict=True)]
+    seconds = [
+        size * pace for size, pace in zip(megapixels, figures["paces"].values(), strict=True)
+    ]
     memory = list(figures["peaks"].values())
     style: dict[Any, Any] = {
         "svg.hashsalt": "enhance",
@@ -346,7 +403,8 @@ def main() -> None:
 
 
 def record(figures: dict[str, Any], folder: Path) -> None:
-    """Write the figures and the chart into `folder`. For docs/, also update the tables in the documents."""
+    """Write the figures and the chart into `folder`. For docs/, also update the tables in the
+    documents."""
     folder.mkdir(exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     draw(figures, folder / "bench.svg")
@@ -355,7 +413,8 @@ def record(figures: dict[str, Any], folder: Path) -> None:
 
 
 def write_documents(figures: dict[str, Any]) -> None:
-    """Put the tables between the `bench` marks of both READMEs, and all figures into docs/streaming.md."""
+    """Put the tables between the `bench` marks of both READMEs, and all figures into
+    docs/streaming.md."""
     texts = {
         ROOT / "README.md": readme_table(figures),
         ROOT / "README.zh-CN.md": readme_table(figures, "zh-CN"),

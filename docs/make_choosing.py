@@ -1,8 +1,9 @@
 """Make the images of docs/choosing.md: `python docs/make_choosing.py`.
 
-Photos of skimage.data, which are free to use (see NOTICE), are downscaled by 4, so that the original is known. One of
-them is then degraded like a small JPEG of a phone. Each image shows an area with several presets or settings. Two
-images show an example of each rule of Auto. Their drawings and pages are those of the tests.
+Photos of skimage.data, which are free to use (see NOTICE), are downscaled by 4, so that the
+original is known. One of them is then degraded like a small JPEG of a phone. Each image shows an
+area with several presets or settings. Two images show an example of each rule of Auto. Their
+drawings and pages are those of the tests.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ SLIDERS: Cells = {
 
 @dataclass(frozen=True)
 class Example:
-    """An image to which a rule of Auto applies, the centre of the area shown, and a preset to compare with Auto."""
+    """An image to which a rule of Auto applies, the centre of the area shown, and a preset to
+    compare with Auto."""
 
     reason: str
     label: str
@@ -50,7 +52,12 @@ class Example:
 
 def examples() -> tuple[list[Example], list[Example]]:
     """Return the examples of the rules for photos, and for drawings and text."""
-    cat, face, drawn, print_ = downscale(data.chelsea()), downscale(data.astronaut()), drawing(2, 200), page(size=20)
+    cat, face, drawn, print_ = (
+        downscale(data.chelsea()),
+        downscale(data.astronaut()),
+        drawing(2, 200),
+        page(size=20),
+    )
     eye, eyes, shape, words = (48, 32), (55, 32), (112, 110), (70, 60)
     small = cv2.resize(print_, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     faint = 255 - (255 - small) // 2
@@ -77,7 +84,9 @@ def examples() -> tuple[list[Example], list[Example]]:
 def downscale(photo: np.ndarray) -> np.ndarray:
     """Return the photo downscaled by 4, cropped to whole blocks of 4 x 4 px."""
     height, width = (side - side % SCALE for side in photo.shape[:2])
-    return cv2.resize(photo[:height, :width], (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        photo[:height, :width], (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA
+    )
 
 
 def degrade(image: np.ndarray) -> np.ndarray:
@@ -95,7 +104,8 @@ def original_area(photo: np.ndarray, x: int, y: int) -> np.ndarray:
 
 
 def make_rules(enhancer: Enhancer, name: str, wanted: list[Example]) -> None:
-    """Write docs/choosing-NAME.jpg: each example with bicubic upscaling, with Auto and with another preset."""
+    """Write docs/choosing-NAME.jpg: each example with bicubic upscaling, with Auto and with another
+    preset."""
     rows = []
     for one in wanted:
         with tempfile.TemporaryDirectory() as folder:
@@ -131,8 +141,17 @@ def sheet(cells: dict[str, np.ndarray]) -> Image.Image:
     return image
 
 
-def make(enhancer: Enhancer, name: str, photo: np.ndarray, given: np.ndarray, x: int, y: int, wanted: Cells) -> None:
-    """Write docs/choosing-NAME.jpg: the area with bicubic upscaling, with each of `wanted`, and in the original."""
+def make(
+    enhancer: Enhancer,
+    name: str,
+    photo: np.ndarray,
+    given: np.ndarray,
+    x: int,
+    y: int,
+    wanted: Cells,
+) -> None:
+    """Write docs/choosing-NAME.jpg: the area with bicubic upscaling, with each of `wanted`, and in
+    the original."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "photo.png"
         Image.fromarray(given).save(source)

@@ -16,7 +16,8 @@ LEGEND = {
 }
 STYLE = """
 text { font: 14px ui-sans-serif, system-ui, sans-serif; fill: #1c1917 }
-.gone { fill: #d6d3d1 } .kept { fill: #5eead4 } .now { fill: #0f766e } .later { fill: none; stroke: #a8a29e }
+.gone { fill: #d6d3d1 } .kept { fill: #5eead4 } .now { fill: #0f766e }
+.later { fill: none; stroke: #a8a29e }
 path { stroke: #57534e; fill: none; stroke-width: 1.5 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f5f5f4 } .gone { fill: #44403c } .kept { fill: #115e59 } .now { fill: #2dd4bf }
@@ -27,7 +28,8 @@ path { stroke: #57534e; fill: none; stroke-width: 1.5 }
 
 
 def state_of(row: int, layer: int) -> str:
-    """Return the state of a layer's row in this step. Each layer is one row behind the previous one."""
+    """Return the state of a layer's row in this step. Each layer is one row behind the previous
+    one."""
     done = ROWS - 3 - layer
     if row >= done:
         return "later"
@@ -42,11 +44,14 @@ def box(kind: str, x: int, y: int, width: int) -> str:
 
 
 def drawing() -> str:
-    """Return the SVG: layers from left to right, rows from top to bottom, in light or dark colours like the page."""
+    """Return the SVG: layers from left to right, rows from top to bottom, in light or dark colours
+    like the page."""
     wide, parts = 78, list[str]()
     for layer, name in enumerate(LAYERS):
         x = LEFT + layer * (wide + GAP)
-        parts.append(f'<text x="{x + wide / 2:g}" y="{TOP - 14}" text-anchor="middle">{name}</text>')
+        parts.append(
+            f'<text x="{x + wide / 2:g}" y="{TOP - 14}" text-anchor="middle">{name}</text>'
+        )
         parts += [box(state_of(row, layer), x, TOP + row * CELL, wide) for row in range(ROWS)]
         if layer:
             y = TOP + (ROWS - 4 - layer) * CELL + CELL // 2
@@ -56,8 +61,14 @@ def drawing() -> str:
         x, y = LEFT + (place % 2) * 340, TOP + ROWS * CELL + 20 + (place // 2) * 28
         parts += [box(kind, x, y, 30), f'<text x="{x + 40}" y="{y + 14}">{words}</text>']
     width, height = LEFT * 2 + len(LAYERS) * (wide + GAP) - GAP, TOP + ROWS * CELL + 84
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">'
-    title = "<title>A step of row streaming: each layer computes a few rows, one row behind the previous layer</title>"
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" role="img">'
+    )
+    title = (
+        "<title>A step of row streaming: each layer computes a few rows, one row behind the "
+        "previous layer</title>"
+    )
     return "\n".join([head, title, f"<style>{STYLE}</style>", *parts, "</svg>", ""])
 
 

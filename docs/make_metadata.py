@@ -1,4 +1,5 @@
-"""Update the table of metadata in docs/files.md: `python -m docs.make_metadata`. It needs exiftool and pyjpegxl."""
+"""Update the table of metadata in docs/files.md: `python -m docs.make_metadata`. It needs exiftool
+and pyjpegxl."""
 
 from __future__ import annotations
 
@@ -15,5 +16,8 @@ if __name__ == "__main__":
         rows = table(Path(folder))
     text = _FILES.read_text("utf-8")
     _FILES.write_text(
-        re.sub(r"(<!-- metadata -->\n).*?(<!-- /metadata -->)", rf"\1{rows}\n\2", text, flags=re.DOTALL), "utf-8"
+        re.sub(
+            r"(<!-- metadata -->\n).*?(<!-- /metadata -->)", rf"\1{rows}\n\2", text, flags=re.DOTALL
+        ),
+        "utf-8",
     )

@@ -30,7 +30,8 @@ CARD = 458, 268
 
 
 def make_card(enhancer: Enhancer, example: Path) -> None:
-    """Save the card of an example: the left half enlarged by bicubic interpolation, the right half by Auto."""
+    """Save the card of an example: the left half enlarged by bicubic interpolation, the right half
+    by Auto."""
     with Image.open(example) as file:
         photo = file.convert("RGB")
     result = enhancer.run(example).image

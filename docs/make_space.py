@@ -1,7 +1,9 @@
-"""Upload the project to a Hugging Face Space: `make space REPO=owner/name`. SPACE=--dry-run only lists the files.
+"""Upload the project to a Hugging Face Space: `make space REPO=owner/name`. SPACE=--dry-run only
+lists the files.
 
-Only files that git tracks are uploaded, so that photos, results and passwords in the folder stay private, and of those
-only what a Space needs. The upload is one commit. Other files in the Space are deleted. A dry run needs no packages.
+Only files that git tracks are uploaded, so that photos, results and passwords in the folder stay
+private, and of those only what a Space needs. The upload is one commit. Other files in the Space
+are deleted. A dry run needs no packages.
 """
 
 from __future__ import annotations
@@ -13,8 +15,17 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-IGNORED = (".ci/*", ".dockerignore", "Dockerfile", "compose.yaml", "tests/*", "docs/*.py", "requirements.lock")
-"""Files that a Space does not need. It is built from the head of README.md, requirements.txt and packages.txt."""
+IGNORED = (
+    ".ci/*",
+    ".dockerignore",
+    "Dockerfile",
+    "compose.yaml",
+    "tests/*",
+    "docs/*.py",
+    "requirements.lock",
+)
+"""Files that a Space does not need. It is built from the head of README.md, requirements.txt and
+packages.txt."""
 _KEPT_THERE = {".gitattributes"}
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -44,20 +55,27 @@ def send(repo: str, names: list[str], *, private: bool) -> str:
     api.create_repo(repo, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
     there = set(api.list_repo_files(repo, repo_type="space")) - _KEPT_THERE
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        CommitOperationAdd(name, readme_of(repo).encode() if name == "README.md" else ROOT / name) for name in names
+        CommitOperationAdd(name, readme_of(repo).encode() if name == "README.md" else ROOT / name)
+        for name in names
     ]
     operations += [CommitOperationDelete(name) for name in sorted(there - set(names))]
-    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
+    commit = subprocess.check_output(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True
+    ).strip()
     api.create_commit(repo, operations, commit_message=f"Update to {commit}", repo_type="space")
     return f"https://huggingface.co/spaces/{repo}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Upload the project to a Hugging Face Space.")
-    repo_help = "owner/name; needs a write token from `hf auth login` or HF_TOKEN. A dry run needs no name"
+    repo_help = (
+        "owner/name; needs a write token from `hf auth login` or HF_TOKEN. A dry run needs no name"
+    )
     parser.add_argument("repo", nargs="?", help=repo_help)
     parser.add_argument("--private", action="store_true", help="create the Space as private")
-    parser.add_argument("--dry-run", action="store_true", help="only list the files that would be uploaded")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only list the files that would be uploaded"
+    )
     options = parser.parse_args()
     if not options.repo and not options.dry_run:
         parser.error("Give the name of the Space: owner/name.")

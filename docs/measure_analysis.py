@@ -1,7 +1,8 @@
-"""Print the error of each estimate of `enhance.analysis` as Markdown: `python docs/measure_analysis.py`.
+"""Print the error of each estimate of `enhance.analysis` as Markdown: `python
+docs/measure_analysis.py`.
 
-The images are photos of scikit-image, downscaled by 2 if not stated otherwise, and drawings and pages that
-the tests create.
+The images are photos of scikit-image, downscaled by 2 if not stated otherwise, and drawings and
+pages that the tests create.
 """
 
 from __future__ import annotations
@@ -51,16 +52,25 @@ def interface() -> np.ndarray:
         canvas.rounded_rectangle((8, top, 152, top + 28), 6, outline=(200, 200, 205))
         canvas.text((16, top + 5), f"Menu item {row}", fill=(30, 30, 40), font=font)
         canvas.line((176, top + 30, 624, top + 30), fill=(210, 210, 215))
-        canvas.text((180, top + 6), f"Row {row}: total {row * 137} of {row * 911} files", fill=(30, 30, 40), font=font)
+        canvas.text(
+            (180, top + 6),
+            f"Row {row}: total {row * 137} of {row * 911} files",
+            fill=(30, 30, 40),
+            font=font,
+        )
     return np.asarray(image)
 
 
-GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), page(size=30), interface()]
+GRAPHICS = (
+    [drawing(seed) for seed in range(4)],
+    [page(), page((25, 25, 30)), page(size=30), interface()],
+)
 PHOTOS = [photo(name) for name in (*CLEAN, "cell")]
 
 
 def add_equal_shot_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
-    """Add noise that is equal in all channels and whose variance is proportional to the brightness."""
+    """Add noise that is equal in all channels and whose variance is proportional to the
+    brightness."""
     light = cv2.GaussianBlur(rgb, (0, 0), 0.5).astype(np.float32).mean(2, keepdims=True) + 1
     noise = np.random.default_rng(6).normal(0, 1, light.shape) * np.sqrt(light / light.mean())
     return as_pixels(rgb + sigma * noise)
@@ -72,12 +82,18 @@ def row(
     value: Callable[[Analysis], float | None],
     right: float | Sequence[float],
 ) -> str:
-    found = [analyse(image) if isinstance(image, SourceImage) else measure(image) for image in images]
+    found = [
+        analyse(image) if isinstance(image, SourceImage) else measure(image) for image in images
+    ]
     values = [value(one) for one in found]
     expected = np.broadcast_to(right, len(values))
-    numbers = [abs(one - other) for one, other in zip(values, expected, strict=True) if one is not None]
+    numbers = [
+        abs(one - other) for one, other in zip(values, expected, strict=True) if one is not None
+    ]
     error = f"{np.mean(numbers):.2f}" if numbers else "-"
-    clean = sum(one.noise < CLEAN_NOISE and (one.jpeg_quality or 100) >= CLEAN_QUALITY for one in found)
+    clean = sum(
+        one.noise < CLEAN_NOISE and (one.jpeg_quality or 100) >= CLEAN_QUALITY for one in found
+    )
     presets = [choose(one, {*ALL_PRESETS, "balanced"}).preset for one in found]
     chosen = ", ".join(f"{presets.count(name)} {name}" for name in sorted(set(presets)))
     kinds = [one.kind for one in found]
@@ -91,10 +107,15 @@ def row_of_format(file_format: str, quality: int) -> str:
     errors = [psnr(decode(code), one) for code, one in zip(coded, PHOTOS, strict=True)]
     qualities = range(20, 97, 4)
     right = [
-        np.interp(error, [psnr(decode(encode(one, "JPEG", other)), one) for other in qualities], qualities)
+        np.interp(
+            error, [psnr(decode(encode(one, "JPEG", other)), one) for other in qualities], qualities
+        )
         for error, one in zip(errors, PHOTOS, strict=True)
     ]
-    images = [SourceImage("a", "", len(code), file_format, "RGB", decode(code), None, False, None) for code in coded]
+    images = [
+        SourceImage("a", "", len(code), file_format, "RGB", decode(code), None, False, None)
+        for code in coded
+    ]
     return row(f"{file_format} {quality}", images, lambda one: one.jpeg_quality, right)
 
 
@@ -121,7 +142,14 @@ def main() -> None:
         noisy = [add_noise(one, 3) for one in smaller]
         rows.append(row(f"noise 3, downscaled by {factor}", noisy, lambda one: one.noise, 3))
     for sigma in (1.5, 2, 3, 6):
-        rows.append(row(f"noise {sigma}", [add_noise(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
+        rows.append(
+            row(
+                f"noise {sigma}",
+                [add_noise(one, sigma) for one in PHOTOS],
+                lambda one: one.noise,
+                sigma,
+            )
+        )
     other_noise = {
         "shot noise 3": lambda rgb: add_shot_noise(rgb, 3),
         "noise 3, 1 px": lambda rgb: add_grain(rgb, 3, 0.5, is_grey=False),
@@ -133,23 +161,58 @@ def main() -> None:
     }
     for name, degrade in other_noise.items():
         rows.append(row(name, [degrade(one) for one in PHOTOS], lambda one: one.noise, 3))
-    rows.append(row("blur and grain 5", [soften_with_grain(one) for one in PHOTOS], lambda one: one.noise, 5))
-    rows.append(row("grain 5, 2 px", [add_grain(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5))
+    rows.append(
+        row(
+            "blur and grain 5", [soften_with_grain(one) for one in PHOTOS], lambda one: one.noise, 5
+        )
+    )
+    rows.append(
+        row("grain 5, 2 px", [add_grain(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5)
+    )
     for quality in (95, 87, 75, 50, 25):
         images = [as_jpeg(one, quality) for one in PHOTOS]
         rows.append(row(f"JPEG {quality}", images, lambda one: one.jpeg_quality, quality))
-    for file_format, qualities in (("WEBP", (90, 75, 50)), ("AVIF", (80, 65, 50)), ("HEIF", (65, 50, 35))):
+    for file_format, qualities in (
+        ("WEBP", (90, 75, 50)),
+        ("AVIF", (80, 65, 50)),
+        ("HEIF", (65, 50, 35)),
+    ):
         for quality in qualities:
             rows.append(row_of_format(file_format, quality))
-    rows.append(row("haze 0.4", [add_haze(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4))
+    rows.append(
+        row("haze 0.4", [add_haze(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4)
+    )
     for name, images in zip(("drawing", "text"), GRAPHICS, strict=True):
         rows.append(row(name, images, lambda one: one.noise, 0))
-        rows.append(row(f"{name}, JPEG 60", [as_jpeg(one, 60) for one in images], lambda one: one.jpeg_quality, 60))
-        small = [np.ascontiguousarray(one[top : top + 72, 160:232]) for one in images for top in (90, 200, 310)]
-        rows.append(row(f"{name}, 72 px", small, lambda one: one.noise, 0))
-        rows.append(row(f"{name}, 72 px, noise 4", [add_noise(one, 4) for one in small], lambda one: one.noise, 4))
         rows.append(
-            row(f"{name}, 72 px, JPEG 60", [as_jpeg(one, 60) for one in small], lambda one: one.jpeg_quality, 60)
+            row(
+                f"{name}, JPEG 60",
+                [as_jpeg(one, 60) for one in images],
+                lambda one: one.jpeg_quality,
+                60,
+            )
+        )
+        small = [
+            np.ascontiguousarray(one[top : top + 72, 160:232])
+            for one in images
+            for top in (90, 200, 310)
+        ]
+        rows.append(row(f"{name}, 72 px", small, lambda one: one.noise, 0))
+        rows.append(
+            row(
+                f"{name}, 72 px, noise 4",
+                [add_noise(one, 4) for one in small],
+                lambda one: one.noise,
+                4,
+            )
+        )
+        rows.append(
+            row(
+                f"{name}, 72 px, JPEG 60",
+                [as_jpeg(one, 60) for one in small],
+                lambda one: one.jpeg_quality,
+                60,
+            )
         )
     sys.stdout.write("\n".join(rows) + "\n")
 

@@ -1,4 +1,5 @@
-"""Overhead of a batch without its images: `python -m docs.measure_batch 10000` prints it for 10,000 files."""
+"""Overhead of a batch without its images: `python -m docs.measure_batch 10000` prints it for 10,000
+files."""
 
 from __future__ import annotations
 
@@ -45,4 +46,6 @@ def measure(files: int) -> tuple[float, float]:
 if __name__ == "__main__":
     for count in map(int, sys.argv[1:] or ("1000", "10000")):
         listing, running = measure(count)
-        sys.stdout.write(f"{count:,} files: listed in {listing:.2f} s, processed in {running:.2f} s\n")
+        sys.stdout.write(
+            f"{count:,} files: listed in {listing:.2f} s, processed in {running:.2f} s\n"
+        )

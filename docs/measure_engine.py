@@ -1,4 +1,5 @@
-"""The peak speed of this computer and the share of it that the engine reaches on the CPU, for `make bench`."""
+"""The peak speed of this computer and the share of it that the engine reaches on the CPU, for `make
+bench`."""
 
 from __future__ import annotations
 
@@ -24,12 +25,14 @@ TILE = 192
 
 
 def measure() -> dict[str, Any]:
-    """Measure this computer. The figures are in seconds, shares of 1, MB and 1e9 multiply-adds per second."""
+    """Measure this computer. The figures are in seconds, shares of 1, MB and 1e9 multiply-adds per
+    second."""
     image, automatic = sample_image(), Engine("cpu")
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     threads = DEVICE_THREAD.call(torch.get_num_threads)
     figures: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {cores} cores, {threads} threads, device {automatic.device}",
+        "machine": f"{platform.machine()}, {cores} cores, {threads} threads, device "
+        f"{automatic.device}",
         "picture": f"{SIDE} x {SIDE}",
         "peak": {},
         "engine": {},
@@ -39,7 +42,10 @@ def measure() -> dict[str, Any]:
         expected = engine.estimate(MODEL, SIDE, SIDE)
         seconds, memory = _run(engine, image)
         engine.release()
-        peak, reached = matrix_peak(PRECISIONS[name]), models.graph_of(MODEL).work * SIDE**2 / seconds
+        peak, reached = (
+            matrix_peak(PRECISIONS[name]),
+            models.graph_of(MODEL).work * SIDE**2 / seconds,
+        )
         figures["peak"][name] = round(peak / 1e9, 1)
         figures["engine"][name] = {
             "seconds": round(seconds, 2),
@@ -53,20 +59,27 @@ def measure() -> dict[str, Any]:
 def table(figures: dict[str, Any]) -> str:
     """Return the figures as text."""
     lines = [f"{figures['machine']}, image {figures['picture']}, model {MODEL}, tile {TILE}", ""]
-    lines += [f"matrix-product peak {name:<5} {peak:8.1f} GMAC/s" for name, peak in figures["peak"].items()]
+    lines += [
+        f"matrix-product peak {name:<5} {peak:8.1f} GMAC/s"
+        for name, peak in figures["peak"].items()
+    ]
     lines.append("")
     for name, one in figures["engine"].items():
         lines.append(
-            f"row streaming {name:<11} {one['seconds']:8.2f} s   {one['share_of_peak']:4.0%} of peak   "
+            f"row streaming {name:<11} {one['seconds']:8.2f} s   {one['share_of_peak']:4.0%} of "
+            f"peak   "
             f"{one['peak_memory_mb']} MB peak memory   {one['expected_seconds']:.2f} s estimated"
         )
     return "\n".join(lines)
 
 
 def sample_image() -> np.ndarray:
-    """Return a smooth image with some noise, uint8 [384, 384, 3]. The content does not affect the time."""
+    """Return a smooth image with some noise, uint8 [384, 384, 3]. The content does not affect the
+    time."""
     random = np.random.default_rng(7)
-    soft = cv2.resize(random.integers(0, 256, (12, 12, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    soft = cv2.resize(
+        random.integers(0, 256, (12, 12, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC
+    )
     return cv2.add(soft, random.integers(0, 12, soft.shape, np.uint8))
 
 

@@ -1,9 +1,11 @@
-"""Memory and time of very large images, processed by the command line: `python docs/measure_giants.py`.
+"""Memory and time of very large images, processed by the command line: `python
+docs/measure_giants.py`.
 
-For each image it prints the peak memory of all processes together, and how much of it is not file-backed, so that the
-system cannot release it. It then compares areas of the result with previews. `--sizes 2000x40000 1x5000` selects
-sizes, and `--alpha --bits 16 --more report` adds work. The largest image takes many minutes and 15 GB of disk, or
-40 GB with transparency and 16 bits.
+For each image it prints the peak memory of all processes together, and how much of it is not
+file-backed, so that the system cannot release it. It then compares areas of the result with
+previews. `--sizes 2000x40000 1x5000` selects sizes, and `--alpha --bits 16 --more report` adds
+work. The largest image takes many minutes and 15 GB of disk, or 40 GB with transparency and 16
+bits.
 """
 
 from __future__ import annotations
@@ -34,16 +36,26 @@ _AREA, _STRIP = 64, 256
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the memory and time of very large images.")
+    parser = argparse.ArgumentParser(
+        description="Measure the memory and time of very large images."
+    )
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
-    parser.add_argument("--ending", default=".jpg", help="format of the input: .jpg (default), .png or another")
+    parser.add_argument(
+        "--ending", default=".jpg", help="format of the input: .jpg (default), .png or another"
+    )
     parser.add_argument("--alpha", action="store_true", help="with transparency, as PNG")
-    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bit depth; 16 for PNG only")
+    parser.add_argument(
+        "--bits", type=int, choices=(8, 16), default=8, help="bit depth; 16 for PNG only"
+    )
     parser.add_argument("--preset", default="anime-fast")
     parser.add_argument("--reduce", type=int, choices=(1, 2, 4), default=1)
-    parser.add_argument("--more", nargs="+", default=[], help="options of `enhance run`, without dashes")
     parser.add_argument(
-        "--folder", type=Path, help="folder for the files (default: the temporary folder of the system)"
+        "--more", nargs="+", default=[], help="options of `enhance run`, without dashes"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="folder for the files (default: the temporary folder of the system)",
     )
     options = parser.parse_args()
     ending = ".png" if options.alpha or options.bits == 16 else options.ending
@@ -53,12 +65,23 @@ def main() -> None:
             width, height = map(int, size.split("x"))
             source, result = Path(folder, f"input{ending}"), Path(folder, "result.png")
             _draw(source, width, height, 4 if options.alpha else 3, options.bits)
-            command = [sys.executable, "-m", "enhance", "run", source, "-o", result, "--preset", options.preset]
+            command = [
+                sys.executable,
+                "-m",
+                "enhance",
+                "run",
+                source,
+                "-o",
+                result,
+                "--preset",
+                options.preset,
+            ]
             command += ["--reduce", options.reduce, *(f"--{option}" for option in options.more)]
             peak, kept, seconds = _watched([str(word) for word in command])
             worst = _largest_difference(source, result, settings)
             sys.stdout.write(
-                f"{size}{ending}: {peak / 1e6:,.0f} MB peak memory, {kept / 1e6:,.0f} MB of it not file-backed, "
+                f"{size}{ending}: {peak / 1e6:,.0f} MB peak memory, {kept / 1e6:,.0f} MB of it "
+                f"not file-backed, "
                 f"{seconds:,.0f} s; largest difference {worst:.2g} of 255\n"
             )
             sys.stdout.flush()
@@ -80,7 +103,8 @@ def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None
 
 
 def _watched(command: Sequence[str]) -> tuple[int, int, float]:
-    """Run the command and return its peak memory, the part of it that is not file-backed, and the seconds."""
+    """Run the command and return its peak memory, the part of it that is not file-backed, and the
+    seconds."""
     started, peak, kept = time.perf_counter(), 0, 0
     with subprocess.Popen(command, cwd=ROOT) as process:
         parent = psutil.Process(process.pid)
@@ -116,7 +140,9 @@ def _largest_difference(source: Path, result: Path, settings: Settings) -> float
             raise ValueError(f"The result has the size {rows.size}.")
         worst = 0.0
         for top, left in places:
-            preview = enhancer.preview(image, settings, x=left + _AREA / 2, y=top + _AREA / 2, size=_AREA)
+            preview = enhancer.preview(
+                image, settings, x=left + _AREA / 2, y=top + _AREA / 2, size=_AREA
+            )
             box = preview.region.box
             columns = slice(scale * box.left, scale * (box.left + box.width))
             part = rows.rows(scale * box.top, scale * (box.top + box.height))[:, columns]

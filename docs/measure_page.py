@@ -1,7 +1,7 @@
 """Response times of the page with a photo of 24 megapixels: `make page`.
 
-It needs the dependencies of the browser tests. The times are those of a running server with a loaded quick model, in a
-window of 1280 × 800 px:
+It needs the dependencies of the browser tests. The times are those of a running server with a
+loaded quick model, in a window of 1280 × 800 px:
 
 - from the navigation to the first paint, and to the first click that has an effect
 - from the end of the upload to the photo and to the first enhanced region on the stage
@@ -9,7 +9,8 @@ window of 1280 × 800 px:
 - from a key press, a turn of the wheel or a movement of the pointer to the next drawn frame
 - the share of the stage's shorter side that the first region fills
 - whether a pixel of the region is a device pixel at 1:1
-- the plan of a known photo, and a preview of a known region with another value of a slider, both over HTTP
+- the plan of a known photo, and a preview of a known region with another value of a slider, both
+  over HTTP
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ _LIMITS = {"analyse": 72, "preview": 122}
 """Twice the milliseconds that a prototype of the page needed on two cores."""
 _SLIDER_STEPS = 15
 _SLIDES = 7
-_IS_DRAWN = """() => document.querySelector("#chip").dataset.state === "matches" && !window.enhance.stage().isLoading"""
+_IS_DRAWN = """() => document.querySelector("#chip").dataset.state === "matches"
+  && !window.enhance.stage().isLoading"""
 _WATCH = """
 const seen = (window.seen = { delays: [] });
 const look = () => {
@@ -61,13 +63,17 @@ requestAnimationFrame(look);
 for (const type of ["keydown", "wheel", "pointermove"]) {
   addEventListener(type, ({ timeStamp }) => {
     const drawn = () => seen.delays.push(performance.now() - timeStamp);
-    requestAnimationFrame(() => setTimeout(drawn));  // The stage draws in the same frame, before this timer.
+    // The stage draws in the same frame, before this timer.
+    requestAnimationFrame(() => setTimeout(drawn));
   }, { capture: true, passive: true });
 }
 """
-_FIRST_PAINT = """() => performance.getEntriesByName("first-contentful-paint")[0].startTime / 1000"""
+_FIRST_PAINT = (
+    """() => performance.getEntriesByName("first-contentful-paint")[0].startTime / 1000"""
+)
 _TIMES = """() => {
-  const uploads = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/upload"));
+  const loaded = performance.getEntriesByType("resource");
+  const uploads = loaded.filter(({ name }) => name.includes("/upload"));
   const ended = Math.max(...uploads.map(({ responseEnd }) => responseEnd));
   return [window.seen.photo, window.seen.region].map((time) => (time - ended) / 1000);
 }"""
@@ -86,7 +92,9 @@ _EQUALS = """async () => {
   const image = new Image();
   image.src = preview.after;
   await image.decode();
-  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const canvas = document.createElement("canvas");
+  canvas.width = image.width;
+  canvas.height = image.height;
   canvas.getContext("2d").drawImage(image, 0, 0);
   const scale = plan.result.width / plan.photo.width;
   const left = Math.round(shown.width / 2 - view.x * scale);
@@ -100,13 +108,16 @@ _EQUALS = """async () => {
 _SLIDE = """async (value) => {
   const shown = () => window.enhance.state.preview?.after;
   const isDrawn = () => document.querySelector("#chip").dataset.state === "matches";
-  const [range, before, started] = [document.querySelector("#contrast input[type=range]"), shown(), performance.now()];
+  const range = document.querySelector("#contrast input[type=range]");
+  const before = shown();
+  const started = performance.now();
   range.value = value;
   range.dispatchEvent(new Event("input", { bubbles: true }));
   while (shown() === before || !isDrawn()) await new Promise(requestAnimationFrame);
   return (performance.now() - started) / 1000;
 }"""
-"""The seconds from the movement of a slider to the preview with its value, which include the pause after it."""
+"""The seconds from the movement of a slider to the preview with its value, which include the pause
+after it."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +140,12 @@ class Response:
         delays = "{:.0f} ms, 90% within {:.0f} ms".format(*np.quantile(self.delays, (0.5, 0.9)))
         return (
             f"first paint {self.paint:.2f} s, first working click {self.click:.2f} s, "
-            f"photo {self.photo:.2f} s, first enhanced region {self.region:.2f} s after the upload, "
-            f"{100 * self.fills:.0f}% of the shorter side, pixels {'equal' if self.is_exact else 'DIFFERENT'}, "
-            f"slider {np.median(self.slides):.2f} s, pan and zoom {delays}, load {os.getloadavg()[0]:.1f}"
+            f"photo {self.photo:.2f} s, first enhanced region {self.region:.2f} s after the "
+            f"upload, "
+            f"{100 * self.fills:.0f}% of the shorter side, pixels "
+            f"{'equal' if self.is_exact else 'DIFFERENT'}, "
+            f"slider {np.median(self.slides):.2f} s, pan and zoom {delays}, load "
+            f"{os.getloadavg()[0]:.1f}"
         )
 
 
@@ -139,7 +153,9 @@ def large_photo(path: Path) -> Path:
     """Write a photo of 24 megapixels with noise as JPEG."""
     image = Image.fromarray(data.coffee()).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     noise = np.random.default_rng(1).normal(0, _NOISE, (HEIGHT, WIDTH, 3)).astype(np.float32)
-    Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8)).save(path, quality=_QUALITY)
+    Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8)).save(
+        path, quality=_QUALITY
+    )
     return path
 
 
@@ -165,12 +181,22 @@ def measure(page: Page, url: str, photo: Path) -> Response:
 
 
 def pan_and_zoom(page: Page, canvas: Locator) -> list[float]:
-    """Return the delays in ms from key presses, turns of the wheel and movements to the next frame."""
+    """Return the delays in ms from key presses, turns of the wheel and movements to the next
+    frame."""
     rect = canvas.bounding_box()
     assert rect is not None
     canvas.focus()
     page.evaluate("window.seen.delays = []")
-    for key in ("ArrowRight", "ArrowDown", "+", "-", "0", "1", "Shift+ArrowLeft", "Shift+ArrowRight"):
+    for key in (
+        "ArrowRight",
+        "ArrowDown",
+        "+",
+        "-",
+        "0",
+        "1",
+        "Shift+ArrowLeft",
+        "Shift+ArrowRight",
+    ):
         page.keyboard.press(key)
         page.wait_for_timeout(400)
     x, y = rect["x"] + 0.3 * rect["width"], rect["y"] + 0.4 * rect["height"]
@@ -203,7 +229,10 @@ def interactions(url: str, photo: Path) -> str:
         path = client.post("gradio_api/upload", files={"files": photo.open("rb")}).json()[0]
         image = {"path": path, "meta": {"_type": "gradio.FileData"}}
         _, (plan,) = call(client, "analyse", image=image)
-        x, y = (round(share * side) for share, side in zip(plan["photo"]["focus"], (WIDTH, HEIGHT), strict=True))
+        x, y = (
+            round(share * side)
+            for share, side in zip(plan["photo"]["focus"], (WIDTH, HEIGHT), strict=True)
+        )
         view = dict(zip(("left", "top", "width", "height"), (x - 155, y - 75, *_VIEW), strict=True))
         call(client, "preview", image=image, **view)
         times: dict[str, list[float]] = {name: [] for name in _LIMITS}
@@ -212,7 +241,10 @@ def interactions(url: str, photo: Path) -> str:
             for name, more in (("analyse", {}), ("preview", view)):
                 seconds, _ = call(client, name, **given, **more)
                 times[name].append(1000 * seconds)
-    texts = [f"{name} {np.median(times[name]):.0f} ms (limit {limit} ms)" for name, limit in _LIMITS.items()]
+    texts = [
+        f"{name} {np.median(times[name]):.0f} ms (limit {limit} ms)"
+        for name, limit in _LIMITS.items()
+    ]
     return f"known photo: {', '.join(texts)}, load {os.getloadavg()[0]:.1f}"
 
 
@@ -223,7 +255,9 @@ def main() -> None:
         photo, small = large_photo(folder / "photo.jpg"), folder / "small.png"
         Image.fromarray(data.coffee()[:96, :96]).save(small)
         with served_app([sys.executable, "app.py"], folder) as (url, _):
-            Client(url, verbose=False).predict(image=handle_file(small), preset="precise", api_name="/preview")
+            Client(url, verbose=False).predict(
+                image=handle_file(small), preset="precise", api_name="/preview"
+            )
             sys.stdout.write(f"{interactions(url, photo)}\n")
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for _ in range(times):

@@ -1,4 +1,5 @@
-"""Comparisons with RealESRGANer and other PNG encoders, and whole runs of two presets. `make bench` includes them."""
+"""Comparisons with RealESRGANer and other PNG encoders, and whole runs of two presets. `make bench`
+includes them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ _TIMES = 2
 
 
 def measure_peers(seconds: dict[str, float]) -> dict[str, Any]:
-    """Measure the other programs on the CPU; `seconds` are those of the engine by precision, for the same image."""
+    """Measure the other programs on the CPU; `seconds` are those of the engine by precision, for
+    the same image."""
     image, engine = sample_image(), Engine("cpu")
     enlarged = engine.enlarge(image, MODEL, tile=TILE)
     engine.release()
@@ -48,8 +50,12 @@ def table(figures: dict[str, Any]) -> str:
     """Return the figures as text."""
     reference, whole = figures["reference"], figures["whole"]
     if "seconds" in reference:
-        ratios = ", ".join(f"{ratio} times as long as {name}" for name, ratio in reference["ratio"].items())
-        lines = [f"RealESRGANer {reference['precision']:<12} {reference['seconds']:8.2f} s   {ratios}"]
+        ratios = ", ".join(
+            f"{ratio} times as long as {name}" for name, ratio in reference["ratio"].items()
+        )
+        lines = [
+            f"RealESRGANer {reference['precision']:<12} {reference['seconds']:8.2f} s   {ratios}"
+        ]
     else:
         lines = [f"RealESRGANer              not measured: {reference['reason']}"]
     if "ratio" in whole:
@@ -65,14 +71,16 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def import_reference() -> tuple[Any, Any]:
-    """Return RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError if they are not installed."""
+    """Return RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError if they are not
+    installed."""
     supply_functional_tensor()
     network = importlib.import_module("basicsr.archs.rrdbnet_arch").RRDBNet
     return network, importlib.import_module("realesrgan").RealESRGANer
 
 
 def supply_functional_tensor() -> None:
-    """Add the module that basicsr imports and torchvision removed in 0.17, with the one function that it needs.
+    """Add the module that basicsr imports and torchvision removed in 0.17, with the one function
+    that it needs.
 
     Raises ImportError if torchvision is not installed.
     """
@@ -87,9 +95,12 @@ def supply_functional_tensor() -> None:
 def _reference(image: np.ndarray, ours: dict[str, float]) -> dict[str, Any]:
     try:
         network, upscaler = import_reference()
-    except Exception as error:  # basicsr raises many errors with incompatible packages, not only ImportError
+    except (
+        Exception
+    ) as error:  # basicsr raises many errors with incompatible packages, not only ImportError
         return {"reason": f"basicsr and realesrgan are not installed ({type(error).__name__})"}
-    # On the thread of the engine, because the OpenMP threads of a second one would slow this one down.
+    # On the thread of the engine, because the OpenMP threads of a second one would slow this one
+    # down.
     seconds, _ = DEVICE_THREAD.call(lambda: run_reference(image, network, upscaler))
     ratio = {name: round(seconds / one, 2) for name, one in ours.items()}
     return {"seconds": round(seconds, 2), "precision": "fp32", "ratio": ratio}
@@ -110,14 +121,17 @@ def run_reference(image: np.ndarray, network: Any, upscaler: Any) -> tuple[float
 
 
 def _whole_runs(image: np.ndarray) -> dict[str, Any]:
-    """Measure the time from the input file to the PNG with the presets of PRESETS, each as the best of a few runs."""
+    """Measure the time from the input file to the PNG with the presets of PRESETS, each as the best
+    of a few runs."""
     names = {preset: Settings.from_preset(preset).model for preset in PRESETS}
     if missing := [name for name in names.values() if models.locate(name) is None]:
         return {"reason": f"{', '.join(missing)} not installed"}
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer("cpu", data=folder)
-        small, large, result = (Path(folder) / name for name in ("small.png", "large.png", "result.png"))
+        small, large, result = (
+            Path(folder) / name for name in ("small.png", "large.png", "result.png")
+        )
         Image.fromarray(image[:16, :16]).save(small)
         Image.fromarray(image).save(large)
         for preset in PRESETS * _TIMES:
@@ -129,7 +143,10 @@ def _whole_runs(image: np.ndarray) -> dict[str, Any]:
             seconds[preset] = min(taken, seconds.get(preset, taken))
         enhancer.release()
     slow, quick = (seconds[preset] for preset in PRESETS)
-    return {**{preset: round(one, 2) for preset, one in seconds.items()}, "ratio": round(slow / quick, 1)}
+    return {
+        **{preset: round(one, 2) for preset, one in seconds.items()},
+        "ratio": round(slow / quick, 1),
+    }
 
 
 def _encoders(pixels: np.ndarray) -> dict[str, Any]:
@@ -141,7 +158,9 @@ def _encoders(pixels: np.ndarray) -> dict[str, Any]:
     encoders: dict[str, Callable[[], bytes]] = {
         "ours": lambda: encode_png(pixels),
         "Pillow level 1": pillow,
-        "OpenCV level 1": lambda: cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes(),
+        "OpenCV level 1": lambda: cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[
+            1
+        ].tobytes(),
     }
     logging.getLogger("PIL").setLevel(logging.WARNING)
     return {

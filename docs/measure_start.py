@@ -1,7 +1,9 @@
-"""Start times compared with other programs: `python -m docs.measure_start`. `make bench` includes them.
+"""Start times compared with other programs: `python -m docs.measure_start`. `make bench` includes
+them.
 
 - the start of the page, compared with an empty Gradio page
-- the start and the first preview, compared with a process that upscales the same area by RealESRGANer
+- the start and the first preview, compared with a process that upscales the same area by
+  RealESRGANer
 - loading another model, compared with constructing a RealESRGANer
 - a preview on a running page, compared with the network alone on the same area
 """
@@ -42,11 +44,15 @@ OTHER = "realesrgan-x4plus-anime"
 _PRESET, _SQUARE, _SIDE = "original", 128, 512
 _TIMES = 3
 _PATIENCE = 120.0
-_BARE = "import gradio; page = gradio.Blocks(); page.__enter__(); gradio.Image(); page.__exit__(); page.launch()"
+_BARE = (
+    "import gradio; page = gradio.Blocks(); page.__enter__(); gradio.Image(); "
+    "page.__exit__(); page.launch()"
+)
 
 
 def starts() -> dict[str, float | None]:
-    """Measure all times in seconds, by name. A time is None if the package that it needs is not installed."""
+    """Measure all times in seconds, by name. A time is None if the package that it needs is not
+    installed."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         photo = np.random.default_rng(7).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
@@ -69,8 +75,10 @@ def lines(found: dict[str, float | None]) -> list[str]:
     ratio = f"ratio {warm / network:.2f}" if warm and network else ""
     return [
         f"page, empty Gradio page   {pair('page', 'bare_page')}",
-        f"process to first preview  {pair('first_preview', 'reference_first')}   RealESRGANer, the area alone",
-        f"another model             {pair('switch', 'reference_made')}   construction of RealESRGANer",
+        f"process to first preview  {pair('first_preview', 'reference_first')}   RealESRGANer, "
+        f"the area alone",
+        f"another model             {pair('switch', 'reference_made')}   construction of "
+        f"RealESRGANer",
         f"warm preview, its network {pair('warm_preview', 'its_network')}   {ratio}",
     ]
 
@@ -88,12 +96,18 @@ def _page(folder: Path) -> dict[str, float | None]:
         def preview(at: int) -> float:
             asked = time.perf_counter()
             photo = handle_file(folder / "photo.png")
-            client.predict(image=photo, preset=_PRESET, x=at, y=at, size=_SQUARE, api_name="/preview")
+            client.predict(
+                image=photo, preset=_PRESET, x=at, y=at, size=_SQUARE, api_name="/preview"
+            )
             return time.perf_counter() - asked
 
         preview(_SIDE // 2)
         first = time.perf_counter() - started
-        return {"page": page, "first_preview": first, "warm_preview": min(preview(200 + at) for at in range(_TIMES))}
+        return {
+            "page": page,
+            "first_preview": first,
+            "warm_preview": min(preview(200 + at) for at in range(_TIMES)),
+        }
 
 
 @contextlib.contextmanager
@@ -102,10 +116,15 @@ def served_app(command: list[str], folder: Path) -> Iterator[tuple[str, float]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "ENHANCE_DATA": str(folder / "data")}
+    environment = os.environ | {
+        "GRADIO_SERVER_PORT": str(port),
+        "ENHANCE_DATA": str(folder / "data"),
+    }
     environment |= {"GRADIO_ANALYTICS_ENABLED": "False"}
     started, url = time.perf_counter(), f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while not _answers(url):
             if server.poll() is not None or time.perf_counter() - started > _PATIENCE:
@@ -126,7 +145,8 @@ def _answers(url: str) -> bool:
 
 
 def _engine(photo: np.ndarray) -> dict[str, float | None]:
-    """Measure the network alone on the area of a preview with its margin, and loading another model."""
+    """Measure the network alone on the area of a preview with its margin, and loading another
+    model."""
     engine, side = Engine(), _SQUARE + 2 * MARGIN
     square = photo[:side, :side]
     engine.enlarge(photo[:16, :16], MODEL)
@@ -154,9 +174,12 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
 
 
 def _peers(folder: Path) -> dict[str, float | None]:
-    """Measure RealESRGANer in its own process: its construction, and the time from the start to the first area."""
+    """Measure RealESRGANer in its own process: its construction, and the time from the start to the
+    first area."""
     for name, model in (("default", MODEL), ("other", OTHER)):
-        torch.save({"params_ema": models.read_state_dict(models.ensure(model))}, folder / f"{name}.pth")
+        torch.save(
+            {"params_ema": models.read_state_dict(models.ensure(model))}, folder / f"{name}.pth"
+        )
     started = time.perf_counter()
     call = [sys.executable, "-m", "docs.measure_start", "--peer", str(folder)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
@@ -170,13 +193,25 @@ def _peer(folder: Path) -> dict[str, float]:
     network, upscaler = import_reference()
     photo = np.asarray(Image.open(folder / "photo.png"))
     with contextlib.redirect_stdout(io.StringIO()):
-        default = upscaler(4, str(folder / "default.pth"), model=network(3, 3, num_block=23), tile=TILE, device="cpu")
+        default = upscaler(
+            4,
+            str(folder / "default.pth"),
+            model=network(3, 3, num_block=23),
+            tile=TILE,
+            device="cpu",
+        )
         default.enhance(photo[:_SQUARE, :_SQUARE, ::-1])
         ended = time.perf_counter()
 
         def construct() -> float:
             began = time.perf_counter()
-            upscaler(4, str(folder / "other.pth"), model=network(3, 3, num_block=6), tile=TILE, device="cpu")
+            upscaler(
+                4,
+                str(folder / "other.pth"),
+                model=network(3, 3, num_block=6),
+                tile=TILE,
+                device="cpu",
+            )
             return time.perf_counter() - began
 
         return {"ended": ended, "made": min(construct() for _ in range(_TIMES))}

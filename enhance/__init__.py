@@ -4,8 +4,8 @@
     large = enhance(image, scale=4)  # an array, a tensor, a Pillow image or a path
     result = Enhancer().run("photo.jpg", Settings("gentle", strength=0.5))
 
-The names below are the public ones. They are loaded when first used, so that importing the package costs nothing;
-PyTorch is not imported before the first image.
+The names below are the public ones. They are loaded when first used, so that importing the package
+costs nothing; PyTorch is not imported before the first image.
 """
 
 from __future__ import annotations

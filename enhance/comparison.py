@@ -32,7 +32,8 @@ _STEPS = 1000
 class Cell:
     """The preview of one preset, or the error that prevented it.
 
-    `seconds` is the preset's time for the region; it includes the network's even if another cell has the same network.
+    `seconds` is the preset's time for the region; it includes the network's even if another cell
+    has the same network.
     """
 
     settings: Settings
@@ -43,14 +44,17 @@ class Cell:
     error: EnhanceError | None = None
 
     def describe(self, language: str) -> str:
-        """Return time and fidelity, or the error. A result that is smaller than the photo has no fidelity."""
+        """Return time and fidelity, or the error. A result that is smaller than the photo has no
+        fidelity."""
         if self.error is not None:
             return self.error.message(language)
         assert self.seconds is not None
         if self.fidelity_worst_db is None:
             return format_seconds(language, self.seconds)
         word = translate(language, f"fidelity_{fidelity_grade(self.fidelity_worst_db)}")
-        fidelity = translate(language, "fidelity_in_db", db=f"{self.fidelity_worst_db:.1f}", word=word)
+        fidelity = translate(
+            language, "fidelity_in_db", db=f"{self.fidelity_worst_db:.1f}", word=word
+        )
         return f"{format_seconds(language, self.seconds)} · {fidelity}"
 
     def facts(self, language: str) -> dict[str, Any]:
@@ -71,7 +75,8 @@ class Cell:
 
 
 Create = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
-"""Computes a preview. The mapping has the finished previews of the region, by the key of their network's output."""
+"""Computes a preview. The mapping has the finished previews of the region, by the key of their
+network's output."""
 
 
 def compare(
@@ -83,19 +88,28 @@ def compare(
 ) -> tuple[Cell, ...]:
     """Return a cell for each of the settings, computed model by model, quick ones first.
 
-    `estimate` returns the seconds of a network, for the order and the progress. `on_cell` is called with each finished
-    cell. Raises Cancelled, and the first error if all fail.
+    `estimate` returns the seconds of a network, for the order and the progress. `on_cell` is called
+    with each finished cell. Raises Cancelled, and the first error if all fail.
     """
-    remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}  # Without a network, the estimate is 0.
+    remaining = {
+        _network(one): max(estimate(one), 1e-3) for one in settings
+    }  # Without a network, the estimate is 0.
     total_seconds = sum(remaining.values())
     cells: dict[Settings, Cell] = {}
     previews: dict[str, Preview] = {}
-    # Presets with the same model have the same estimate, so each is loaded once. Faces unload it and are last.
+    # Presets with the same model have the same estimate, so each is loaded once. Faces unload it
+    # and are last.
     for one in sorted(settings, key=lambda one: (remaining[_network(one)], one.scene == "face")):
         seconds = remaining.pop(_network(one), 0.0)
         later = sum(remaining.values())
 
-        def report(done: int, total: int, left: float | None, seconds: float = seconds, later: float = later) -> None:
+        def report(
+            done: int,
+            total: int,
+            left: float | None,
+            seconds: float = seconds,
+            later: float = later,
+        ) -> None:
             if progress is None:
                 return
             own = seconds * (1 - done / total)
@@ -116,18 +130,25 @@ def compare(
     return ordered
 
 
-def _create_cell(settings: Settings, create: Create, previews: Mapping[str, Preview], progress: Progress) -> Cell:
+def _create_cell(
+    settings: Settings, create: Create, previews: Mapping[str, Preview], progress: Progress
+) -> Cell:
     try:
         with memory_errors():
             preview = create(settings, previews, progress)
     except Cancelled:
         raise
     except Exception as error:
-        return Cell(settings, error=expected_error(error, f"The preset {settings.preset} could not be compared"))
+        return Cell(
+            settings,
+            error=expected_error(error, f"The preset {settings.preset} could not be compared"),
+        )
     info = preview.info
     spent = info["seconds"]
     seconds = spent.get("scene", 0.0) + spent["network"] + spent["tuning"]
-    return Cell(settings, preview, round(seconds, 3), info["fidelity_db"], info["fidelity_worst_db"])
+    return Cell(
+        settings, preview, round(seconds, 3), info["fidelity_db"], info["fidelity_worst_db"]
+    )
 
 
 def _network(settings: Settings) -> str:
@@ -136,7 +157,8 @@ def _network(settings: Settings) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One region by several presets; at least one cell has a preview. `seconds` has those of decoding and in total."""
+    """One region by several presets; at least one cell has a preview. `seconds` has those of
+    decoding and in total."""
 
     box: Box
     cells: tuple[Cell, ...]
@@ -164,7 +186,10 @@ class Comparison:
         for stage in ("wait", "scene", "tuning", "encode"):
             seconds[stage] = float(sum(info["seconds"].get(stage, 0) for info in infos))
         # Several presets can share the output of a network.
-        by_network = {preview.region.network_key: preview.info["seconds"]["network"] for preview in self.previews}
+        by_network = {
+            preview.region.network_key: preview.info["seconds"]["network"]
+            for preview in self.previews
+        }
         seconds["network"] = sum(by_network.values())
         seconds |= self.seconds
         return {
@@ -182,7 +207,8 @@ class Comparison:
         }
 
     def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
-        """Write the contact sheet as a PNG atomically; return the facts with those of the file. Raises StorageError."""
+        """Write the contact sheet as a PNG atomically; return the facts with those of the file.
+        Raises StorageError."""
         sheet = self.sheet(language)
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
@@ -192,7 +218,9 @@ class Comparison:
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
         before = self.first.before
-        cells: list[SheetCell] = [(translate(language, "before"), translate(language, "compare_before"), before)]
+        cells: list[SheetCell] = [
+            (translate(language, "before"), translate(language, "compare_before"), before)
+        ]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
             after = cell.preview.after if cell.preview else None

@@ -28,7 +28,9 @@ _OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
 _MIN_KEY_LENGTH = 16
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
-_ANCESTORS = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*", re.IGNORECASE)
+_ANCESTORS = re.compile(
+    r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*", re.IGNORECASE
+)
 _SPACE_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -36,8 +38,8 @@ _SPACE_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
 class Limits:
     """Upload limits of the page.
 
-    `pixels` and `bytes` apply to one image, `files` and `batch_bytes` to one request, `request_bytes` to the JSON of an
-    event.
+    `pixels` and `bytes` apply to one image, `files` and `batch_bytes` to one request,
+    `request_bytes` to the JSON of an event.
     """
 
     pixels: int = 100_000_000
@@ -58,7 +60,8 @@ class Limits:
             raise PictureError("upload_too_large", limit=f"{self.batch_bytes / 1e6:g}")
 
 
-# Each parser returns the value of a variable from its name and its text, which is not empty. It raises SettingsError.
+# Each parser returns the value of a variable from its name and its text, which is not empty. It
+# raises SettingsError.
 
 
 def _folder(name: str, text: str) -> Path:
@@ -79,7 +82,8 @@ def _matching(pattern: str | re.Pattern[str], key: str) -> Callable[[str, str], 
 
 
 def _equal_to(value: str, pattern: str = ".*", key: str = "") -> Callable[[str, str], bool]:
-    """Return a parser that returns whether a text that matches `pattern` is `value`, ignoring case."""
+    """Return a parser that returns whether a text that matches `pattern` is `value`, ignoring
+    case."""
     parse = _matching(f"(?i:{pattern})", key)
     return lambda name, text: parse(name, text) == value
 
@@ -91,7 +95,9 @@ def _number(name: str, text: str, key: str = "config_number") -> float:
     raise SettingsError(key, variable=name, value=text)
 
 
-def _whole_number(name: str, text: str, key: str = "config_whole_number", largest: float = float("inf")) -> int:
+def _whole_number(
+    name: str, text: str, key: str = "config_whole_number", largest: float = float("inf")
+) -> int:
     """Return a whole number from 1 to `largest`, also written as 1e8 or 100_000_000."""
     number = _number(name, text, key)
     if number != int(number) or number > largest:
@@ -113,7 +119,9 @@ def _login(_: str, text: str) -> tuple[str, str]:
     return user, password
 
 
-def _variable(name: str, parse: Callable[[str, str], Any], default: Any = None, *, shown: bool = True) -> Any:
+def _variable(
+    name: str, parse: Callable[[str, str], Any], default: Any = None, *, shown: bool = True
+) -> Any:
     return field(default=default, metadata={"variable": name, "parse": parse}, repr=shown)
 
 
@@ -121,14 +129,18 @@ def _variable(name: str, parse: Callable[[str, str], Any], default: Any = None, 
 class Config:
     """The validated environment variables. The defaults apply to an empty environment.
 
-    - `data`: folder for inputs and results; None selects `data/` for a server. `device`: a PyTorch device or "auto".
-    - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line (400 million px) or of
-      the page (100 million px, 200 MB).
-    - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no limit.
+    - `data`: folder for inputs and results; None selects `data/` for a server. `device`: a PyTorch
+      device or "auto".
+    - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line
+      (400 million px) or of the page (100 million px, 200 MB).
+    - `hours`: retention period. `max_disk`: maximum bytes of all inputs and results, None for no
+      limit.
     - `api_keys`: keys of programs, instead of the login. `queue`: maximum number of waiting runs.
-    - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces set both.
+    - `public_host`: host name in browsers. `frame_ancestors`: sites that can embed the page. Spaces
+      set both.
     - `metrics`: whether to serve counters.
-    - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of agents (MCP).
+    - `json_log`: whether lines of the log are JSON. `agents`: whether the endpoints are tools of
+      agents (MCP).
     """
 
     data: Path | None = _variable("ENHANCE_DATA", _folder)
@@ -141,10 +153,14 @@ class Config:
     api_keys: tuple[str, ...] = _variable("ENHANCE_API_KEYS", _keys, (), shown=False)
     queue: int = _variable("ENHANCE_QUEUE", _whole_number, 20)
     host: str | None = _variable("GRADIO_SERVER_NAME", lambda _, text: text)
-    port: int = _variable("GRADIO_SERVER_PORT", partial(_whole_number, key="config_port", largest=65_535), 7860)
+    port: int = _variable(
+        "GRADIO_SERVER_PORT", partial(_whole_number, key="config_port", largest=65_535), 7860
+    )
     page_folder: Path | None = _variable("GRADIO_TEMP_DIR", _folder)
     public_host: str | None = _variable("ENHANCE_PUBLIC_HOST", _matching(_HOST, "config_host"))
-    frame_ancestors: str = _variable("ENHANCE_FRAME_ANCESTORS", _matching(_ANCESTORS, "config_frames"), "'self'")
+    frame_ancestors: str = _variable(
+        "ENHANCE_FRAME_ANCESTORS", _matching(_ANCESTORS, "config_frames"), "'self'"
+    )
     metrics: bool = _variable("ENHANCE_METRICS", _equal_to("1", "[01]", "config_switch"), False)
     agents: bool = _variable("GRADIO_MCP_SERVER", _equal_to("true"), False)
     json_log: bool = _variable("ENHANCE_LOG", _equal_to("json", "text|json", "config_log"), False)
@@ -166,9 +182,16 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
 
     Logs a warning about unknown variables.
     """
-    given = {name: text.strip() for name, text in (os.environ if environment is None else environment).items()}
+    given = {
+        name: text.strip()
+        for name, text in (os.environ if environment is None else environment).items()
+    }
     variables = {one.metadata["variable"]: one for one in fields(Config)}
-    values = {one.name: one.metadata["parse"](name, given[name]) for name, one in variables.items() if given.get(name)}
+    values = {
+        one.name: one.metadata["parse"](name, given[name])
+        for name, one in variables.items()
+        if given.get(name)
+    }
     if host := given.get("SPACE_HOST", "").lower():
         values = {"public_host": host, "frame_ancestors": _SPACE_ANCESTORS, **values}
     if removed := [name for name in given if name.startswith("ENHANCE_C2PA_") and given[name]]:
@@ -178,7 +201,8 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """Return the names in `environment` that begin with ENHANCE_ but are not used by the program."""
+    """Return the names in `environment` that begin with ENHANCE_ but are not used by the
+    program."""
     known = {one.metadata["variable"] for one in fields(Config)} | _OTHER_VARIABLES
     return sorted(name for name in environment if name.startswith("ENHANCE_") and name not in known)
 
@@ -200,4 +224,6 @@ def version() -> str:
 
 def terminal_language() -> str:
     """Return the supported language that matches the locale of the terminal."""
-    return match_language(os.environ.get("LC_ALL") or os.environ.get("LANG") or "") or DEFAULT_LANGUAGE
+    return (
+        match_language(os.environ.get("LC_ALL") or os.environ.get("LANG") or "") or DEFAULT_LANGUAGE
+    )

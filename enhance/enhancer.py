@@ -50,7 +50,15 @@ from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
 from .restore.faces import RESTORER, FaceCache, FaceRestorer
 from .restore.resample import Cut, has_second_pass, result_size
-from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, all_presets, as_settings, find_preset
+from .settings import (
+    AUTO,
+    REFERENCE_PRESET,
+    SECOND_MODEL,
+    Settings,
+    all_presets,
+    as_settings,
+    find_preset,
+)
 from .store import TaskStore
 from .store.remote import Stored
 
@@ -64,7 +72,8 @@ Source: TypeAlias = "Path | str | InMemory | SourceImage"
 """An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
-"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the network."""
+"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the
+network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
 _CACHED_ANALYSES = 64
@@ -94,7 +103,8 @@ class Recommendation(TypedDict):
 
 
 class Status(TypedDict):
-    """The device, the precision, the model in memory with its size, and the numbers of jobs, as JSON."""
+    """The device, the precision, the model in memory with its size, and the numbers of jobs, as
+    JSON."""
 
     device: str
     precision: str
@@ -107,11 +117,12 @@ class Status(TypedDict):
 class Enhancer:
     """Enhances images with one engine; safe to call from several threads.
 
-    `device` is auto (`ENHANCE_DEVICE`, otherwise the fastest available), cpu, cuda or mps; `precision` is auto, fp32,
-    bf16 or fp16. `data` is the folder for inputs and results (default: `ENHANCE_DATA`). Without one, results without
-    an `output` are temporary files until `close`, which a `with` block calls at its end. PyTorch is imported with the
-    first image. `max_pixels` and `max_bytes` limit an input. Raises SettingsError if an environment variable has an
-    unusable value.
+    `device` is auto (`ENHANCE_DEVICE`, otherwise the fastest available), cpu, cuda or mps;
+    `precision` is auto, fp32, bf16 or fp16. `data` is the folder for inputs and results (default:
+    `ENHANCE_DATA`). Without one, results without an `output` are temporary files until `close`,
+    which a `with` block calls at its end. PyTorch is imported with the first image. `max_pixels`
+    and `max_bytes` limit an input. Raises SettingsError if an environment variable has an unusable
+    value.
     """
 
     def __init__(
@@ -136,11 +147,14 @@ class Enhancer:
 
     @property
     def tasks(self) -> TaskStore:
-        """The store of inputs and results. Without a data folder, its temporary folder is created at first use."""
+        """The store of inputs and results. Without a data folder, its temporary folder is created
+        at first use."""
         with self._lock:
             if self._tasks is None:
                 folder = self._data or temporary_folder()
-                self._tasks = TaskStore(folder, hours=self.config.hours, max_disk=self.config.max_disk)
+                self._tasks = TaskStore(
+                    folder, hours=self.config.hours, max_disk=self.config.max_disk
+                )
             return self._tasks
 
     @tasks.setter
@@ -154,7 +168,8 @@ class Enhancer:
         self.close()
 
     def close(self) -> None:
-        """Free the memory of the model and delete temporary results. The object can still be used afterwards."""
+        """Free the memory of the model and delete temporary results. The object can still be used
+        afterwards."""
         self.release()
         with self._lock:
             if self._tasks is not None:
@@ -190,44 +205,61 @@ class Enhancer:
         replaces: Replaceable = "result",
         stored: Stored | None = None,
     ) -> Result:
-        """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the result.
+        """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the
+        result.
 
         `settings` can be the name of a preset. Without `output`, the result is stored as a task:
-        `processed/<task_id>.png` and `.json`, with the input under `uploads/`. A data folder also holds the network's
-        output for further tuning. A result with the same signature, stored or at `output`, is not computed again. A
-        damaged PNG at `output` is replaced.
+        `processed/<task_id>.png` and `.json`, with the input under `uploads/`. A data folder also
+        holds the network's output for further tuning. A result with the same signature, stored or
+        at `output`, is not computed again. A damaged PNG at `output` is replaced.
 
-        - `model`: the file of a user model, instead of a preset. It is checked as by `enhance weights add`, but not
-          added.
-        - `name`: the name of the input, by default the file name. `image`: the decoded input, if available.
+        - `model`: the file of a user model, instead of a preset. It is checked as by `enhance
+          weights add`, but not added.
+        - `name`: the name of the input, by default the file name. `image`: the decoded input, if
+          available.
         - `preview`: a preview of this image, which is compared with the result.
-        - `progress`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
-        - `on_compute`: called with the run before a result is computed, but not for a cached result. It can set the
-          `watch` of the run.
-        - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is computed again.
-        - `encoding`: the output format, by default from the extension of `output`, otherwise PNG. The PNG stays in
-          the store; for an `output` it is temporary.
-        - `replaces`: which file at `output` is replaced: any `result`, or only one of the same `input` or `request`.
-          Any other file raises StorageError.
+        - `progress`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its
+          own.
+        - `on_compute`: called with the run before a result is computed, but not for a cached
+          result. It can set the `watch` of the run.
+        - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is
+          computed again.
+        - `encoding`: the output format, by default from the extension of `output`, otherwise PNG.
+          The PNG stays in the store; for an `output` it is temporary.
+        - `replaces`: which file at `output` is replaced: any `result`, or only one of the same
+          `input` or `request`. Any other file raises StorageError.
         - `stored`: the file at an address that `output` will be uploaded to.
 
-        Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
+        Raises EnhanceError, before any work if the format cannot hold the result, and leaves no
+        partial file.
         """
-        target, settings = None if output is None else Path(output), _with_model(as_settings(settings), model)
+        target, settings = (
+            None if output is None else Path(output),
+            _with_model(as_settings(settings), model),
+        )
         if target is not None:
-            by_name = Encoding.of_file(target, format=encoding and encoding.format)  # Raises if they contradict.
+            by_name = Encoding.of_file(
+                target, format=encoding and encoding.format
+            )  # Raises if they contradict.
             encoding = encoding or by_name
         encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
         self.check()  # first, because this imports PyTorch
         started = time.perf_counter()
-        pipeline.install_models(settings, ticket.stop)  # before the queue, because downloads can take minutes
-        with as_file(source, self.tasks.network) as (path, own_name), self.scheduler.queue_job(ticket, ahead=1):
+        pipeline.install_models(
+            settings, ticket.stop
+        )  # before the queue, because downloads can take minutes
+        with (
+            as_file(source, self.tasks.network) as (path, own_name),
+            self.scheduler.queue_job(ticket, ahead=1),
+        ):
             image = self.read(image or path, target, name=name or own_name)
             run = self._start_run(image, settings, ticket, started, progress, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                return pipeline.run_to_path(run, target, encoding, path, self.tasks, hold, replaces, stored)
+                return pipeline.run_to_path(
+                    run, target, encoding, path, self.tasks, hold, replaces, stored
+                )
             result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
         return self.export(result, encoding, stop=ticket.stop, hold=hold)
 
@@ -239,10 +271,12 @@ class Enhancer:
         stop: threading.Event | None = None,
         on_error: Callable[[Path | str | InMemory, EnhanceError], object] | None = None,
     ) -> Iterator[Result]:
-        """Yield the result of each image, in order, as `run` stores it. The next image is decoded during a run.
+        """Yield the result of each image, in order, as `run` stores it. The next image is decoded
+        during a run.
 
-        `sources` is read as needed. Without `on_error`, the first error ends the iteration; with it, `on_error` is
-        called and the image is left out. Closing the generator or setting `stop` cancels the runs. Raises EnhanceError.
+        `sources` is read as needed. Without `on_error`, the first error ends the iteration; with
+        it, `on_error` is called and the image is left out. Closing the generator or setting `stop`
+        cancels the runs. Raises EnhanceError.
         """
         stop = stop or threading.Event()
         run = partial(self.run, settings=settings, stop=stop)
@@ -259,9 +293,15 @@ class Enhancer:
 
     @memory_errors()
     def export(
-        self, result: Result, encoding: Encoding, *, stop: threading.Event | None = None, hold: ExitStack | None = None
+        self,
+        result: Result,
+        encoding: Encoding,
+        *,
+        stop: threading.Event | None = None,
+        hold: ExitStack | None = None,
     ) -> Result:
-        """Return the result of a task as a file in another format, which is stored for the next call.
+        """Return the result of a task as a file in another format, which is stored for the next
+        call.
 
         The file is not deleted until `hold` is closed. Raises EnhanceError.
         """
@@ -291,17 +331,21 @@ class Enhancer:
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Preview:
-        """Return a preview of the square of `size` px around x, y (default: the centre), computed as `run` would.
+        """Return a preview of the square of `size` px around x, y (default: the centre), computed
+        as `run` would.
 
-        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, instead of the square.
+        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, instead of the
+        square.
 
-        Its steps run before the steps of a run, which gets at least every third step. Its `info` has the signature
-        of the complete run. Raises EnhanceError.
+        Its steps run before the steps of a run, which gets at least every third step. Its `info`
+        has the signature of the complete run. Raises EnhanceError.
         """
         self.check()
         started = time.perf_counter()
         image = self.read(source)
-        run = self._start_run(image, as_settings(settings), ticket or _ticket("preview", stop), started, progress)
+        run = self._start_run(
+            image, as_settings(settings), ticket or _ticket("preview", stop), started, progress
+        )
         return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
 
     @memory_errors()
@@ -318,10 +362,11 @@ class Enhancer:
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Comparison:
-        """Return previews of one square, as in `preview`, with all available presets or with several `settings`.
+        """Return previews of one square, as in `preview`, with all available presets or with
+        several `settings`.
 
-        The comparison waits for no run; their steps alternate. `on_cell` is called with each finished cell. A cell
-        holds the error of its preset; EnhanceError is raised if all fail.
+        The comparison waits for no run; their steps alternate. `on_cell` is called with each
+        finished cell. A cell holds the error of its preset; EnhanceError is raised if all fail.
         """
         self.check()
         started = time.perf_counter()
@@ -330,24 +375,34 @@ class Enhancer:
         decoded = time.perf_counter() - started
         box = choose_box(image.width, image.height, x, y, size)
 
-        def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
+        def create(
+            settings: Settings, earlier: Mapping[str, Preview], progress: Progress
+        ) -> Preview:
             own = replace(ticket, wait_seconds=0.0)
             run = self._start_run(image, settings, own, time.perf_counter(), progress)
             return run.create_preview(box, earlier)
 
-        wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
+        wanted = settings or [
+            Settings(name) for name in presets.available_presets() if name != AUTO
+        ]
         chosen = [self.resolve(image, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
-        cells = compare(chosen, create, lambda one: self.estimate_preview(image, one, box), progress, on_cell)
+        cells = compare(
+            chosen, create, lambda one: self.estimate_preview(image, one, box), progress, on_cell
+        )
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
 
     @memory_errors()
     def analyse(self, source: Source) -> Analysis:
-        """Return the properties of an image, measured in at most a second without a network. Raises EnhanceError.
+        """Return the properties of an image, measured in at most a second without a network. Raises
+        EnhanceError.
 
         Faces are counted if the face detector is installed. Nothing is downloaded.
         """
         image, detector = self.read(source), models.locate(_DETECTOR)
-        key = image.sha256, detector is not None  # The detector can be installed after the first analysis.
+        key = (
+            image.sha256,
+            detector is not None,
+        )  # The detector can be installed after the first analysis.
         with self._lock:
             known = self._analyses.get(key)
         if known is not None:
@@ -360,20 +415,25 @@ class Enhancer:
         return analysis
 
     def focus(self, image: SourceImage) -> tuple[float, float]:
-        """Return where to look at an image first: at its largest face, otherwise at its most detailed point.
+        """Return where to look at an image first: at its largest face, otherwise at its most
+        detailed point.
 
         The place is in shares of the width and height. Raises EnhanceError.
         """
         face = self.analyse(image).face
         if face is not None:
             return face
-        return most_detailed_point(whole_image(image, small_size(image.width, image.height, _FOCUS_SIDE)))
+        return most_detailed_point(
+            whole_image(image, small_size(image.width, image.height, _FOCUS_SIDE))
+        )
 
     def choose(self, source: Source, *, format: str = "png", **size: Any) -> Settings:
-        """Return the settings that `auto` selects for an image and an output size. `resolve` also returns the reason.
+        """Return the settings that `auto` selects for an image and an output size. `resolve` also
+        returns the reason.
 
-        `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`, `print_width`,
-        `print_height`, `dpi`. Raises EnhanceError, also if `format` does not support the size.
+        `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`,
+        `print_width`, `print_height`, `dpi`. Raises EnhanceError, also if `format` does not support
+        the size.
         """
         image = self.read(source)
         settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
@@ -382,7 +442,8 @@ class Enhancer:
         return settings
 
     def resolve(self, image: SourceImage, settings: Settings) -> tuple[Settings, AutoInfo | None]:
-        """Return the settings as a run of the image has them and, if their preset is `auto`, what was chosen and why.
+        """Return the settings as a run of the image has them and, if their preset is `auto`, what
+        was chosen and why.
 
         Raises EnhanceError.
         """
@@ -403,7 +464,8 @@ class Enhancer:
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": facts}
 
     def recommend(self, image: SourceImage, settings: Settings) -> Recommendation:
-        """Return the recommendation of `auto` for an image and the size of `settings`. Raises EnhanceError."""
+        """Return the recommendation of `auto` for an image and the size of `settings`. Raises
+        EnhanceError."""
         analysis = self.analyse(image)
         chosen, auto = self.resolve_for(settings, analysis)
         seconds = self.estimate(image.width, image.height, chosen, image.bits)
@@ -412,13 +474,16 @@ class Enhancer:
             "auto": auto,
             "settings": chosen.as_dict(),
             "estimated_seconds": round(seconds, 2),
-            "faster": {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)} if faster else None,
+            "faster": {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)}
+            if faster
+            else None,
         }
 
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
         """Return the preset to suggest for a run of more than two minutes, or None.
 
-        Its HaarPSI is at most 1 lower than with the selected preset, and it is at least twice as fast.
+        Its HaarPSI is at most 1 lower than with the selected preset, and it is at least twice as
+        fast.
         """
         size = analysis.width, analysis.height
         seconds = self.estimate(*size, settings, analysis.bits)
@@ -438,16 +503,20 @@ class Enhancer:
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
     def request(self, image: SourceImage, settings: Settings) -> Request | None:
-        """Return the request of a run with resolved settings, None if one of their models is not installed.
+        """Return the request of a run with resolved settings, None if one of their models is not
+        installed.
 
-        Nothing is downloaded. Raises SettingsError if the image cannot have the size of the settings.
+        Nothing is downloaded. Raises SettingsError if the image cannot have the size of the
+        settings.
         """
         needed = settings.weights.models
         if has_second_pass(settings, image.height, image.width):
             needed = *needed, SECOND_MODEL
         return self._request_of(image, settings) if all(map(presets.is_installed, needed)) else None
 
-    def _request_of(self, image: SourceImage, settings: Settings, stop: threading.Event | None = None) -> Request:
+    def _request_of(
+        self, image: SourceImage, settings: Settings, stop: threading.Event | None = None
+    ) -> Request:
         precision = self.engine.precision(image.bits, settings.model) if settings.model else "fp32"
         return _request(image, settings, precision, stop)
 
@@ -460,9 +529,11 @@ class Enhancer:
         progress: Progress | None = None,
         on_compute: Callable[[Run], object] | None = None,
     ) -> Run:
-        """Return a run at the end of step 1: its image is decoded, its preset chosen and its models are installed.
+        """Return a run at the end of step 1: its image is decoded, its preset chosen and its models
+        are installed.
 
-        Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
+        Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested
+        size.
         """
         settings, auto = self.resolve(image, settings)
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
@@ -479,18 +550,23 @@ class Enhancer:
             on_compute=on_compute,
         )
 
-    def read(self, source: Source, output: Path | None = None, *, name: str | None = None) -> SourceImage:
-        """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
+    def read(
+        self, source: Source, output: Path | None = None, *, name: str | None = None
+    ) -> SourceImage:
+        """Return the decoded image, with another `name` if given. An image that is decoded already
+        is not read.
 
-        The pixels of a large image are a temporary file in the folder of `output`, by default in the store.
-        Raises PictureError, StorageError.
+        The pixels of a large image are a temporary file in the folder of `output`, by default in
+        the store. Raises PictureError, StorageError.
         """
         if not isinstance(source, SourceImage):
             folder = output.parent if output else self.tasks.folder
             with as_file(source, self.tasks.network) as (path, own_name):
                 name = name or own_name
                 try:
-                    source = read_image(path, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder)
+                    source = read_image(
+                        path, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder
+                    )
                 except PictureError as error:
                     error.values |= {"name": name} if error.values.get("name") == path.name else {}
                     raise
@@ -500,8 +576,8 @@ class Enhancer:
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
         """Return a preview of the same region with other sliders, without running the network.
 
-        Raises SettingsError if the settings need another network output than the preview has, or if its output was
-        approximate and an exact one is possible now.
+        Raises SettingsError if the settings need another network output than the preview has, or if
+        its output was approximate and an exact one is possible now.
         """
         info, image, settings = preview.info, preview.region.image, as_settings(settings)
         if settings.is_auto and info["auto"]:
@@ -510,8 +586,12 @@ class Enhancer:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
         request = _request(image, settings, info["precision"], whole=preview.region.cut)
-        is_outdated = info["approximate"] and self.engine.is_exact(settings.weights, request.network_key)
-        has_other_scene = settings.scene != find_preset(info["preset"]).scene  # The output is without its faces.
+        is_outdated = info["approximate"] and self.engine.is_exact(
+            settings.weights, request.network_key
+        )
+        has_other_scene = (
+            settings.scene != find_preset(info["preset"]).scene
+        )  # The output is without its faces.
         if request.network_key != preview.region.network_key or is_outdated or has_other_scene:
             raise SettingsError("new_preview", preset=settings.preset)
         before, after, fidelity = render(preview.region, settings)
@@ -529,9 +609,10 @@ class Enhancer:
     ) -> Path:
         """Return the PDF report of a finished task, which is stored for the next call.
 
-        `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides` replace keys of the
-        stored `info`. `encoding` describes the file of the report, by default the stored PNG. `stop`
-        cancels it. Raises EnhanceError if the task or one of its files no longer exists.
+        `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides`
+        replace keys of the stored `info`. `encoding` describes the file of the report, by default
+        the stored PNG. `stop` cancels it. Raises EnhanceError if the task or one of its files no
+        longer exists.
         """
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
         encoding = encoding or Encoding()
@@ -554,7 +635,8 @@ class Enhancer:
         *,
         stop: threading.Event | None = None,
     ) -> Path:
-        """Write the PDF report of a result of the input `source` to `path`. `stop` cancels it. Raises EnhanceError."""
+        """Write the PDF report of a result of the input `source` to `path`. `stop` cancels it.
+        Raises EnhanceError."""
         with optional_packages("report"):
             from .report.photo_report import make_report
 
@@ -571,38 +653,57 @@ class Enhancer:
         return path
 
     @memory_errors()
-    def upscale(self, rgb: np.ndarray, model: str = "realesrgan-x4plus", tile: int = 192) -> np.ndarray:
-        """Return the output of the network, [4H, 4W, 3], for an RGB image of uint8 or uint16, [H, W, 3].
+    def upscale(
+        self, rgb: np.ndarray, model: str = "realesrgan-x4plus", tile: int = 192
+    ) -> np.ndarray:
+        """Return the output of the network, [4H, 4W, 3], for an RGB image of uint8 or uint16, [H,
+        W, 3].
 
         Raises EnhanceError.
         """
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
+        if (
+            rgb.ndim != 3
+            or rgb.shape[2] != 3
+            or rgb.dtype not in (np.uint8, np.uint16)
+            or 0 in rgb.shape
+        ):
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
         ticket = Ticket()
         with self.scheduler.queue_job(ticket):
             return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, ticket=ticket)
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
-        """Return the expected seconds of a run on this machine for an image of this size, from measurements.
+        """Return the expected seconds of a run on this machine for an image of this size, from
+        measurements.
 
         With `auto`, this is the time of `gentle`, the slowest preset that it chooses for a photo.
         """
         settings = as_settings(settings)
         settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-        networks = [(settings.model, *downscaled_size(height, width, settings.reduce))] if settings.model else []
+        networks = (
+            [(settings.model, *downscaled_size(height, width, settings.reduce))]
+            if settings.model
+            else []
+        )
         if has_second_pass(settings, height, width):
             networks.append((SECOND_MODEL, settings.factor * height, settings.factor * width))
         seconds = sum(self.engine.estimate(*network, bits) for network in networks)
-        return seconds + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
+        return (
+            seconds + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
+        )
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
-        """Return all presets with their settings, their availability (or the reason against it) and relative time."""
+        """Return all presets with their settings, their availability (or the reason against it) and
+        relative time."""
         return [presets.describe(preset, language) for preset in all_presets().values()]
 
     def status(self) -> Status:
         """Return the state of the device and of the queue."""
         engine = self._engine
-        loaded, running = engine.loaded() if engine else None, min(self.scheduler.count(admitted=False), 1)
+        loaded, running = (
+            engine.loaded() if engine else None,
+            min(self.scheduler.count(admitted=False), 1),
+        )
         return {
             "device": str(engine.device) if engine else self._device,
             "precision": engine.precision() if engine else self._precision,
@@ -622,7 +723,8 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free the memory of a model that is idle for five minutes and of decoding processes idle for ten seconds.
+        """Free the memory of a model that is idle for five minutes and of decoding processes idle
+        for ten seconds.
 
         A server calls this regularly.
         """
@@ -639,8 +741,11 @@ class Enhancer:
             self._engine = Engine(self._device, self._precision)
         return self._engine
 
-    def _restore_faces(self, crops: Sequence[np.ndarray], ticket: Ticket | None) -> list[np.ndarray]:
-        """Restore all faces of an image in one step of the engine, so that the models are swapped once."""
+    def _restore_faces(
+        self, crops: Sequence[np.ndarray], ticket: Ticket | None
+    ) -> list[np.ndarray]:
+        """Restore all faces of an image in one step of the engine, so that the models are swapped
+        once."""
         ticket = ticket or Ticket()
         located = models.ensure(RESTORER, stop=ticket.stop)
         return self.engine.use(
@@ -652,7 +757,8 @@ class Enhancer:
 
 
 def _return_free_memory() -> None:
-    """Return freed memory to the system. Otherwise, glibc keeps it for each thread: 130 MB after a busy minute."""
+    """Return freed memory to the system. Otherwise, glibc keeps it for each thread: 130 MB after a
+    busy minute."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
@@ -670,19 +776,25 @@ def enhance(
     model: Path | str | None = None,
     enhancer: Enhancer | None = None,
 ) -> T:
-    """Return an enlarged image of the same kind as `image`, with a preset's name or complete settings.
+    """Return an enlarged image of the same kind as `image`, with a preset's name or complete
+    settings.
 
-    - A path: the path of the result, a PNG. Without a data folder, it is a temporary file until the program ends.
+    - A path: the path of the result, a PNG. Without a data folder, it is a temporary file until the
+      program ends.
     - `bytes` or a binary file object: the content of a PNG.
-    - A Pillow image: mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit images are returned with 8 bits.
-    - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]: the same type, range,
-      channels and order of axes.
+    - A Pillow image: mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit images are
+      returned with 8 bits.
+    - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]:
+      the same type, range, channels and order of axes.
 
-    `scale` defaults to the scale of the network. `model` is the file of a user model instead of a preset, as in
-    `Enhancer.run`. `enhancer` defaults to one that is shared by all calls. Raises
+    `scale` defaults to the scale of the network. `model` is the file of a user model instead of a
+    preset, as in `Enhancer.run`. `enhancer` defaults to one that is shared by all calls. Raises
     EnhanceError; the message names the argument.
     """
-    settings, enhancer = _with_model(as_settings(preset).changed(scale=scale), model), enhancer or _shared_enhancer()
+    settings, enhancer = (
+        _with_model(as_settings(preset).changed(scale=scale), model),
+        enhancer or _shared_enhancer(),
+    )
     if isinstance(image, str | Path):
         return cast(T, type(image)(enhancer.run(image, settings).path))
     if is_batch(image):
@@ -706,7 +818,8 @@ def _same_kind(result: Result, image: Any) -> Any:
 
 
 def _with_model(settings: Settings, model: Path | str | None) -> Settings:
-    """Return the settings with the model in a file instead of `auto`. Raises SettingsError, StorageError."""
+    """Return the settings with the model in a file instead of `auto`. Raises SettingsError,
+    StorageError."""
     if model is None:
         return settings
     if not settings.is_auto:
@@ -728,7 +841,13 @@ def _request(
     model = models.ensure(settings.model) if settings.model else NO_MODEL
     size = whole or image
     is_large = has_second_pass(settings, size.height, size.width)
-    return Request(image, settings, model, precision, models.ensure(SECOND_MODEL, stop=stop) if is_large else None)
+    return Request(
+        image,
+        settings,
+        model,
+        precision,
+        models.ensure(SECOND_MODEL, stop=stop) if is_large else None,
+    )
 
 
 def _ticket(kind: Kind, stop: threading.Event | None) -> Ticket:

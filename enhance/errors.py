@@ -1,4 +1,5 @@
-"""The expected errors. Each has the key of a text in `enhance.i18n` and the values of its placeholders.
+"""The expected errors. Each has the key of a text in `enhance.i18n` and the values of its
+placeholders.
 
 The text states the problem and the solution. The command line and the page show it unchanged.
 """
@@ -40,7 +41,8 @@ class EnhanceError(Exception):
         return self.message()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are pickled without keyword arguments. Decoding processes and cluster workers return errors.
+        # Exceptions are pickled without keyword arguments. Decoding processes and cluster workers
+        # return errors.
         return partial(type(self), self.key, **self.values), ()
 
 
@@ -62,7 +64,9 @@ def optional_packages(extra: str) -> Iterator[None]:
 def _has_path(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_has_path, value))
-    if isinstance(value, OSError):  # Libraries raise it without an error number, but with the path in the text.
+    if isinstance(
+        value, OSError
+    ):  # Libraries raise it without an error number, but with the path in the text.
         return value.strerror is None
     return value.has_path if isinstance(value, EnhanceError) else isinstance(value, PurePath)
 
@@ -98,7 +102,8 @@ def check_stop(stop: threading.Event | None) -> None:
 
 
 _MEMORY_SHORT = re.compile(
-    "bad_?alloc|out of memory|insufficient memory|not enough memory|(can.t|cannot|failed to) allocate|memory alloc",
+    "bad_?alloc|out of memory|insufficient memory|not enough memory|(can.t|cannot|failed to) "
+    "allocate|memory alloc",
     re.IGNORECASE,
 )
 """Messages of libraries that report a lack of memory without an exception type for it."""
@@ -112,7 +117,8 @@ def is_memory_short(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Convert out-of-memory errors to `MemoryShortError`. Works as a context manager and as a decorator."""
+    """Convert out-of-memory errors to `MemoryShortError`. Works as a context manager and as a
+    decorator."""
     try:
         yield
     except Exception as error:
@@ -122,7 +128,8 @@ def memory_errors() -> Iterator[None]:
 
 
 def expected_error(error: Exception, what: str) -> EnhanceError:
-    """Return an expected error as it is, and log any other error as `what` and return a general error for it."""
+    """Return an expected error as it is, and log any other error as `what` and return a general
+    error for it."""
     if isinstance(error, EnhanceError):
         return error
     log.error(what, exc_info=error)

@@ -28,7 +28,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class AtomicFile:
     """Context manager for atomic writes: a temporary file that is renamed to `path` when complete.
 
-    Without `keep`, the temporary file is removed and an earlier file at `path` stays. Raises StorageError.
+    Without `keep`, the temporary file is removed and an earlier file at `path` stays. Raises
+    StorageError.
     """
 
     def __init__(self, path: Path):
@@ -42,7 +43,9 @@ class AtomicFile:
         with self.storage_errors():
             if self.path.is_dir():  # The rename would fail too, but only after all the work.
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            if self.path.exists() and not self.path.is_file():  # The rename would replace /dev/null by a file.
+            if (
+                self.path.exists() and not self.path.is_file()
+            ):  # The rename would replace /dev/null by a file.
                 raise OSError(errno.ENXIO, "it is a device or a pipe")
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return self
@@ -63,8 +66,8 @@ class AtomicFile:
     def keep(self, *, durable: bool = False) -> None:
         """Rename the closed file to `path`.
 
-        With `durable`, all bytes are synced before the file is renamed. After a power failure, `path` is then either
-        the complete file or what it was before.
+        With `durable`, all bytes are synced before the file is renamed. After a power failure,
+        `path` is then either the complete file or what it was before.
         """
         with self.storage_errors():
             if durable:
@@ -80,7 +83,8 @@ class AtomicFile:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
-    """Write a file with `write(temporary_path)` and rename it when complete; `durable` as in `AtomicFile.keep`.
+    """Write a file with `write(temporary_path)` and rename it when complete; `durable` as in
+    `AtomicFile.keep`.
 
     Raises StorageError and leaves no partial file.
     """
@@ -91,7 +95,8 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
 
 
 def put_in_place(file: Path, path: Path, check: Callable[[], object]) -> None:
-    """Move a complete file to `path` in the same folder. `check` raises an error if a file there is not replaced.
+    """Move a complete file to `path` in the same folder. `check` raises an error if a file there is
+    not replaced.
 
     The file there can be a new one, which appeared while `file` was written. Raises StorageError.
     """
@@ -117,7 +122,8 @@ def _move_to_new(file: Path, path: Path) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether `path` is a folder. An unusable path is none, and its error is reported when it is opened."""
+    """Return whether `path` is a folder. An unusable path is none, and its error is reported when
+    it is opened."""
     try:
         return path.is_dir()
     except OSError:  # The name is too long, for example.
@@ -125,7 +131,8 @@ def is_folder(path: Path) -> bool:
 
 
 def check_writable(path: Path, source: Path | None = None) -> None:
-    """Raise StorageError if a file cannot be written at `path`, or if `path` is the file `source`. Changes nothing."""
+    """Raise StorageError if a file cannot be written at `path`, or if `path` is the file `source`.
+    Changes nothing."""
     with suppress(OSError):  # A file does not exist, or its error is reported when it is opened.
         if source is not None and path.samefile(source):
             raise StorageError("own_input", output=path)
@@ -137,7 +144,9 @@ def check_disk_space(folder: Path, needed: int) -> None:
     """Raise StorageError if fewer than `needed` bytes are free on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise StorageError("disk_short", folder=folder, free=format_bytes(free), needed=format_bytes(needed))
+        raise StorageError(
+            "disk_short", folder=folder, free=format_bytes(free), needed=format_bytes(needed)
+        )
 
 
 @contextmanager
@@ -168,7 +177,8 @@ def file_sha256(path: Path) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Create `target` as a hard link to `source`, or as a copy if links are not supported. Raises OSError."""
+    """Create `target` as a hard link to `source`, or as a copy if links are not supported. Raises
+    OSError."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links

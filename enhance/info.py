@@ -1,4 +1,5 @@
-"""The facts of a run, `info`, with the keys that the library, the API, the command line and the report share."""
+"""The facts of a run, `info`, with the keys that the library, the API, the command line and the
+report share."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ class InputInfo(TypedDict):
 class ModelInfo(TypedDict):
     """The model, with the checksum of its weights, their source and their licence.
 
-    `licence` is an SPDX identifier or the text that the administrator gave, “unknown” if there is none. Results of
-    earlier versions lack it.
+    `licence` is an SPDX identifier or the text that the administrator gave, “unknown” if there is
+    none. Results of earlier versions lack it.
     """
 
     name: str
@@ -56,7 +57,8 @@ class ModelInfo(TypedDict):
 
 
 class OutputInfo(TypedDict):
-    """The output file. `format` and `quality` are missing for a stored PNG, and `notes` if nothing was lost."""
+    """The output file. `format` and `quality` are missing for a stored PNG, and `notes` if nothing
+    was lost."""
 
     path: str
     sha256: str
@@ -102,8 +104,8 @@ class _RunInfo(TypedDict):
 class Info(_RunInfo):
     """The facts of a run with an output file. `task_id` is set at the end of the run.
 
-    `fidelity_worst_place` is the centre of the area with the lowest fidelity, x and y in input pixels. It is missing if
-    the fidelity was not measured in this run.
+    `fidelity_worst_place` is the centre of the area with the lowest fidelity, x and y in input
+    pixels. It is missing if the fidelity was not measured in this run.
     """
 
     task_id: str
@@ -114,7 +116,8 @@ class Info(_RunInfo):
 class PreviewInfo(_RunInfo):
     """The facts of a preview. `preview` is its region: left, top, width and height in input pixels.
 
-    It is `approximate` if the network needs statistics of the whole image that no run has measured yet.
+    It is `approximate` if the network needs statistics of the whole image that no run has measured
+    yet.
     """
 
     task_id: None
@@ -124,10 +127,11 @@ class PreviewInfo(_RunInfo):
 
 
 class PeakMemory:
-    """The peak memory since this object was created: of the GPU for CUDA, otherwise of this process.
+    """The peak memory since this object was created: of the GPU for CUDA, otherwise of this
+    process.
 
-    The memory of a process is measured when `sample` is called, between steps. CUDA has one count for all runs of a
-    process: only a run can `reset` it, not a preview in between.
+    The memory of a process is measured when `sample` is called, between steps. CUDA has one count
+    for all runs of a process: only a run can `reset` it, not a preview in between.
     """
 
     def __init__(self, device_type: str = "cpu", *, reset: bool = True):
@@ -148,7 +152,8 @@ class PeakMemory:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Everything that determines the pixels of a result: the image, the settings, the models and the precision.
+    """Everything that determines the pixels of a result: the image, the settings, the models and
+    the precision.
 
     `second` is the model of the second network, if there is one.
     """
@@ -161,7 +166,8 @@ class Request:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the result. Raises SettingsError if the image cannot have this size."""
+        """Height and width of the result. Raises SettingsError if the image cannot have this
+        size."""
         return result_size(self.settings, self.image.height, self.image.width)
 
     @property
@@ -215,7 +221,8 @@ class Result:
 
     @property
     def array(self) -> np.ndarray:
-        """The pixels of the lossless result, uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB, or RGB and alpha.
+        """The pixels of the lossless result, uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB,
+        or RGB and alpha.
 
         Raises StorageError if the PNG was deleted.
         """
@@ -226,24 +233,37 @@ class Result:
     def image(self) -> Image:
         """The lossless result as a Pillow image, which reads the pixels when they are needed.
 
-        Pillow has no mode for 16-bit colour, which becomes 8-bit. Raises StorageError if the PNG was deleted.
+        Pillow has no mode for 16-bit colour, which becomes 8-bit. Raises StorageError if the PNG
+        was deleted.
         """
         return PngImageFile(self._existing_png())
 
     def save(
-        self, path: Path | str, quality: int = 92, metadata: str = "keep", label: bool = True, background: str = "white"
+        self,
+        path: Path | str,
+        quality: int = 92,
+        metadata: str = "keep",
+        label: bool = True,
+        background: str = "white",
     ) -> Result:
-        """Write the result to `path` in the format of its extension (.png, .jpg and others), replacing any file.
+        """Write the result to `path` in the format of its extension (.png, .jpg and others),
+        replacing any file.
 
-        `quality`, `metadata`, `label` and `background` are fields of `Encoding`. The `notes` in the output of the
-        returned `info` state what the format cannot hold. Raises SettingsError, PictureError or MemoryShortError if
-        the format cannot be written, and StorageError.
+        `quality`, `metadata`, `label` and `background` are fields of `Encoding`. The `notes` in the
+        output of the returned `info` state what the format cannot hold. Raises SettingsError,
+        PictureError or MemoryShortError if the format cannot be written, and StorageError.
         """
         path = Path(path)
-        encoding = Encoding.of_file(path, quality=quality, metadata=metadata, label=label, background=background)
+        encoding = Encoding.of_file(
+            path, quality=quality, metadata=metadata, label=label, background=background
+        )
         png = self._existing_png()
         given = self.info["input"]
-        if path.is_file() and path.stat().st_size == given["bytes"] and file_sha256(path) == given["sha256"]:
+        if (
+            path.is_file()
+            and path.stat().st_size == given["bytes"]
+            and file_sha256(path) == given["sha256"]
+        ):
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(png)):
             export(png, path, encoding)
@@ -266,11 +286,17 @@ class Result:
 
 def model_info(located: Located) -> ModelInfo:
     """Return the facts of a model."""
-    return {"name": located.name, "sha256": located.sha256, "source": located.source, "licence": located.licence}
+    return {
+        "name": located.name,
+        "sha256": located.sha256,
+        "source": located.source,
+        "licence": located.licence,
+    }
 
 
 def output_info(path: Path, size: tuple[int, int], sha256: str | None = None) -> OutputInfo:
-    """Return the facts of a file of `size` (height, width). Its checksum is computed if it is not given."""
+    """Return the facts of a file of `size` (height, width). Its checksum is computed if it is not
+    given."""
     height, width = size
     return {
         "path": str(path),
@@ -288,7 +314,8 @@ def exported_output_info(output: OutputInfo, encoding: Encoding, notes: list[str
 
 
 def fidelity_info(fidelity: Fidelity | None) -> dict[str, float | None]:
-    """Return the facts of a fidelity, None if it was not measured: on average, and in the areas that differ most."""
+    """Return the facts of a fidelity, None if it was not measured: on average, and in the areas
+    that differ most."""
     if fidelity is None:
         return {"fidelity_db": None, "fidelity_worst_db": None}
     return {"fidelity_db": fidelity.average_db, "fidelity_worst_db": fidelity.worst_db}

@@ -1,4 +1,5 @@
-"""A log without the messages of exceptions, which can contain names and contents of users' files."""
+"""A log without the messages of exceptions, which can contain names and contents of users'
+files."""
 
 from __future__ import annotations
 
@@ -17,11 +18,19 @@ log = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON: time, level, logger, message, and the `facts` of the record."""
+    """Formats a record as one line of JSON: time, level, logger, message, and the `facts` of the
+    record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
-        facts = {"time": time, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(
+            timespec="milliseconds"
+        )
+        facts = {
+            "time": time,
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         if record.exc_text:
             facts["traceback"] = record.exc_text
         return json.dumps(facts | getattr(record, "facts", {}), ensure_ascii=False)
@@ -34,16 +43,21 @@ def hide_messages() -> None:
     def without_message(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = create(*args, **kwargs)
         if isinstance(record.args, tuple):
-            record.args = tuple(_kind(one) if isinstance(one, BaseException) else one for one in record.args)
+            record.args = tuple(
+                _kind(one) if isinstance(one, BaseException) else one for one in record.args
+            )
         if record.exc_info and record.exc_info[1]:
-            record.exc_text = "\n".join(_traceback_lines(record.exc_info[1]))  # Formatters use this text if it is set.
+            record.exc_text = "\n".join(
+                _traceback_lines(record.exc_info[1])
+            )  # Formatters use this text if it is set.
         return record
 
     logging.setLogRecordFactory(without_message)
 
 
 def log_printed_exceptions() -> None:
-    """Log exceptions that end a thread, and those that Gradio would print with the arguments of a handler."""
+    """Log exceptions that end a thread, and those that Gradio would print with the arguments of a
+    handler."""
 
     def log_exception(*_: Any, **__: Any) -> None:
         log.error("A request failed", exc_info=sys.exc_info()[1])
@@ -68,6 +82,7 @@ def _traceback_lines(error: BaseException) -> Iterator[str]:
 
 
 def _kind(error: BaseException) -> str:
-    """Return the type of an error, with the key of an expected error or the reason of a system error."""
+    """Return the type of an error, with the key of an expected error or the reason of a system
+    error."""
     detail = error.key if isinstance(error, EnhanceError) else getattr(error, "strerror", None)
     return f"{type(error).__name__} ({detail})" if detail else type(error).__name__

@@ -2,8 +2,8 @@
 
     1 decode    2 look up a cached result    3 scene    4 network    5 tune    6 write    7 describe
 
-An image is decoded once, and all later steps use its pixels. A long run decodes when it is next on the device, so that
-no run holds an image while it is queued.
+An image is decoded once, and all later steps use its pixels. A long run decodes when it is next on
+the device, so that no run holds an image while it is queued.
 """
 
 from __future__ import annotations
@@ -68,17 +68,20 @@ _MEASURED_ONCE += ["seconds", "megapixels_per_second", "peak_memory_mb", "finish
 """The measurements that a cached result takes from the run that computed it."""
 
 Replaceable: TypeAlias = Literal["result", "input", "request"]
-"""The files at an output path that a run replaces: any result, those of the same input, or of the same request."""
+"""The files at an output path that a run replaces: any result, those of the same input, or of the
+same request."""
 
 
 class StripCallback(Protocol):
     """Receives a result while it is computed."""
 
     def strip(self, strip: np.ndarray) -> None:
-        """Receive the next strip of the network's output: [n, W, 3], or [H, n, 3] if the image is wider than high."""
+        """Receive the next strip of the network's output: [n, W, 3], or [H, n, 3] if the image is
+        wider than high."""
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail | None:
-        """Return a thumbnail that the rows of the result are added to while they are written, or None."""
+        """Return a thumbnail that the rows of the result are added to while they are written, or
+        None."""
 
 
 class Part(NamedTuple):
@@ -96,7 +99,8 @@ class Part(NamedTuple):
 
 
 def install_models(settings: Settings, stop: threading.Event) -> Settings:
-    """Download missing models and return the settings, with `denoise` 1 if the second model is not available.
+    """Download missing models and return the settings, with `denoise` 1 if the second model is not
+    available.
 
     Raises WeightsError, Cancelled.
     """
@@ -113,10 +117,11 @@ def install_models(settings: Settings, stop: threading.Event) -> Settings:
 
 @dataclass(eq=False)
 class Run:
-    """One run or preview: its request, its callbacks and its measurements so far. `info` is built from these.
+    """One run or preview: its request, its callbacks and its measurements so far. `info` is built
+    from these.
 
-    `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket` counts the time in the queue
-    since then.
+    `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket` counts the
+    time in the queue since then.
     """
 
     request: Request
@@ -141,7 +146,9 @@ class Run:
         self.seconds = {"wait": wait, "decode": self._stage_start - self.started - wait}
         """The seconds of each stage."""
 
-    def create_result(self, path: Path, network_path: Path | None = None, preview: Preview | None = None) -> Info:
+    def create_result(
+        self, path: Path, network_path: Path | None = None, preview: Preview | None = None
+    ) -> Info:
         """Steps 3 to 7: write the result to `path` and return its info, without the id of a task.
 
         The network's output is read from `network_path` or stored there.
@@ -187,8 +194,8 @@ class Run:
     def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
         """Steps 3 to 7 for the region `box`, in memory.
 
-        `earlier` has previews of the same region by network key. One with the same key saves running the network, and
-        its network seconds are reported again.
+        `earlier` has previews of the same region by network key. One with the same key saves
+        running the network, and its network seconds are reported again.
         """
         self.memory = PeakMemory(self.engine.device.type, reset=False)
         image = self.request.image
@@ -201,7 +208,9 @@ class Run:
             is_exact = self.engine.is_exact(settings.weights, network_key)
         scene = self._find_scene(part.box)
         known = (earlier or {}).get(network_key)
-        if known and is_exact and known.info["approximate"]:  # A run has measured the statistics since then.
+        if (
+            known and is_exact and known.info["approximate"]
+        ):  # A run has measured the statistics since then.
             known = None
         if known is None:
             with self._network_output(scene, part) as output:
@@ -210,15 +219,20 @@ class Run:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]
         photo = self._photo(scene, part)
-        region = PreviewRegion(part.image, photo, network, box, part.cut, network_key, scene.patches)
+        region = PreviewRegion(
+            part.image, photo, network, box, part.cut, network_key, scene.patches
+        )
         before, after, fidelity = render(region, settings)
         self.measurements |= fidelity_info(fidelity)
         self._end_stage("tuning")
         info = self._facts() | {"preview": asdict(box), "approximate": not is_exact}
         return Preview(before, after, region, cast(PreviewInfo, info))
 
-    def info(self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None) -> Info:
-        """Return the facts of a run with its output file; `cached` is True if the result existed before.
+    def info(
+        self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None
+    ) -> Info:
+        """Return the facts of a run with its output file; `cached` is True if the result existed
+        before.
 
         `encoding` describes the file, None for the PNG that the run wrote.
         """
@@ -230,7 +244,9 @@ class Run:
         return cast(Info, self._facts() | {"output": output, "cached": cached})
 
     def _facts(self) -> dict[str, Any]:
-        stages = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
+        stages = (
+            dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
+        )
         seconds = stages | {"total": time.perf_counter() - self.started}
         image = self.request.image
         second = self.request.second
@@ -263,7 +279,8 @@ class Run:
         return round(megapixels / network_seconds, 4)
 
     def _end_stage(self, name: str) -> None:
-        """Record the time since the end of the last stage as stage `name`, without the time in the queue."""
+        """Record the time since the end of the last stage as stage `name`, without the time in the
+        queue."""
         now = time.perf_counter()
         wait = self.ticket.wait_seconds
         waited = wait - self.seconds["wait"]
@@ -272,7 +289,8 @@ class Run:
         self._stage_start = now
 
     def _find_scene(self, box: Box | None = None) -> Scene:
-        """Step 3: return the haze of the network's input, or its faces, for a preset that uses them.
+        """Step 3: return the haze of the network's input, or its faces, for a preset that uses
+        them.
 
         Only faces that are visible in `box` are restored.
         """
@@ -302,9 +320,13 @@ class Run:
         degradation = self.request.network_input.degradation
         return scene.photo(part.network_input, self.request.settings, degradation, part.box)
 
-    def _rows(self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part) -> ResultRows:
+    def _rows(
+        self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part
+    ) -> ResultRows:
         """Step 5: return a finished result as rows on demand."""
-        return result_rows(part.image, output.rows, settings, self._photo(scene, part), part.cut, scene.patches)
+        return result_rows(
+            part.image, output.rows, settings, self._photo(scene, part), part.cut, scene.patches
+        )
 
     @contextmanager
     def _network_output(
@@ -312,8 +334,8 @@ class Run:
     ) -> Iterator[NetworkOutput]:
         """Step 4: yield the output of the last network for an image or a part of it.
 
-        It is read from `network_path` if it is stored there, and stored there if not. A large output that is not stored
-        is a temporary file in `folder`.
+        It is read from `network_path` if it is stored there, and stored there if not. A large
+        output that is not stored is a temporary file in `folder`.
         """
         settings = self.request.settings
         second = self.request.second
@@ -321,7 +343,9 @@ class Run:
         scale = settings.factor
         if second:
             scale *= SECOND_SCALE
-        with _stored_output(network_path) or _empty_output(image, scale, folder, network_path) as output:
+        with _stored_output(network_path) or _empty_output(
+            image, scale, folder, network_path
+        ) as output:
             if output.filled < output.shape.along:
                 self.has_run_network = bool(settings.model)
                 if not settings.model:
@@ -331,22 +355,29 @@ class Run:
                     self._run_network(output, rgb, settings.weights, folder, region=part.is_region)
                 else:
                     rgb = self._first_result(scene, part, folder)
-                    self._run_network(output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0))
+                    self._run_network(
+                        output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0)
+                    )
                 if network_path:
                     output.keep()
-            self.scheduler.leave_queue(self.ticket)  # The next run can use the device during tuning and saving.
+            self.scheduler.leave_queue(
+                self.ticket
+            )  # The next run can use the device during tuning and saving.
             self._end_stage("network")
             yield output
 
     def _first_result(self, scene: Scene, part: Part, folder: Path | None) -> np.ndarray:
-        """Return the colour of the result at the scale of the first network, the input of the second one: [H, W, 3].
+        """Return the colour of the result at the scale of the first network, the input of the
+        second one: [H, W, 3].
 
         A large one is an unnamed file in `folder`.
         """
         settings = self.request.settings.changed(scale=network_scale(self.request.settings))
         with _empty_output(part.image, settings.factor, folder) as output:
             rgb = scene.network_pixels(part.image, settings, part.box, folder)
-            self._run_network(output, rgb, settings.weights, folder, (0.0, 0.5), region=part.is_region)
+            self._run_network(
+                output, rgb, settings.weights, folder, (0.0, 0.5), region=part.is_region
+            )
             colour = part._replace(image=replace(part.image, grey=False))
             result = self._rows(output, settings, scene, colour)
 
@@ -368,8 +399,8 @@ class Run:
     ) -> None:
         """Run a network for `rgb`, the image or a `region` of it, and add its strips to `output`.
 
-        `shares` are the shares of all networks' work that are done at its start and at its end. `watch` receives only
-        the strips of the first network.
+        `shares` are the shares of all networks' work that are done at its start and at its end.
+        `watch` receives only the strips of the first network.
         """
         before, after = shares
         queued = nullcontext()
@@ -422,7 +453,9 @@ def _stored_output(path: Path | None) -> NetworkOutput | None:
     return None
 
 
-def _empty_output(image: SourceImage, scale: int, folder: Path | None, path: Path | None = None) -> NetworkOutput:
+def _empty_output(
+    image: SourceImage, scale: int, folder: Path | None, path: Path | None = None
+) -> NetworkOutput:
     shape = _output_shape(image.height, image.width, scale, image.rgb.dtype.name)
     return NetworkOutput.create(shape, path=path, folder=folder)
 
@@ -432,7 +465,8 @@ def _output_shape(height: int, width: int, scale: int, dtype: str) -> OutputShap
 
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
-    """Step 2 of a task: link or copy a cached result of the same request to `path` and return its info, or None."""
+    """Step 2 of a task: link or copy a cached result of the same request to `path` and return its
+    info, or None."""
     cached = tasks.find(run.request.signature, run.request.settings.dpi)
     if cached is None:
         return None
@@ -445,17 +479,24 @@ def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
 
 
 def _find_at_path(run: Run, path: Path, encoding: Encoding, stored: Stored | None) -> Info | None:
-    """Step 2 of a run to `path`: return the info of the result at this path, or None if it belongs to another run.
+    """Step 2 of a run to `path`: return the info of the result at this path, or None if it belongs
+    to another run.
 
-    All its bytes are read, for its checksum and for the checksums inside a PNG. The result can be `stored` at an
-    address instead, where its bytes are not read.
+    All its bytes are read, for its checksum and for the checksums inside a PNG. The result can be
+    `stored` at an address instead, where its bytes are not read.
     """
     origin = stored.origin if stored else origin_of(path)
     if not _is_result_of(origin, run.request, encoding):
         return None
     if stored:
         height, width = run.request.size
-        output: OutputInfo = {"path": str(path), "sha256": "", "width": width, "height": height, "bytes": stored.bytes}
+        output: OutputInfo = {
+            "path": str(path),
+            "sha256": "",
+            "width": width,
+            "height": height,
+            "bytes": stored.bytes,
+        }
     elif encoding.format == "png" and not is_intact(path):
         return None
     else:
@@ -474,7 +515,8 @@ def _is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
 
 
 def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
-    """Return the facts of a run whose result exists as the file `output`, with the measurements of its origin."""
+    """Return the facts of a run whose result exists as the file `output`, with the measurements of
+    its origin."""
     if not encoding.is_stored:
         image = run.request.image
         notes = encoding.notes(
@@ -494,9 +536,14 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
 
 
 def run_as_task(
-    run: Run, source: Path, tasks: TaskStore, preview: Preview | None = None, hold: ExitStack | None = None
+    run: Run,
+    source: Path,
+    tasks: TaskStore,
+    preview: Preview | None = None,
+    hold: ExitStack | None = None,
 ) -> Result:
-    """Steps 2 to 7 of a run whose result is stored, together with its input and the network's output.
+    """Steps 2 to 7 of a run whose result is stored, together with its input and the network's
+    output.
 
     A temporary store has no network outputs, which are large.
     """
@@ -527,7 +574,8 @@ def run_to_path(
     replaces: Replaceable = "result",
     stored: Stored | None = None,
 ) -> Result:
-    """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored.
+    """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else
+    is stored.
 
     For another format, the PNG is temporary. With `hold`, it exists until that is closed.
     """

@@ -1,4 +1,5 @@
-"""The presets as a user sees them: their purpose, their settings, and whether their models are installed."""
+"""The presets as a user sees them: their purpose, their settings, and whether their models are
+installed."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_pre
 class PresetInfo(TypedDict):
     """A preset as a user sees it, as JSON.
 
-    `own` is true for a user model. `reason` says why the preset is not available. `relative_time` is the network's work
-    per pixel, compared with `gentle`; it is None without a network and for a user model whose file is missing.
+    `own` is true for a user model. `reason` says why the preset is not available. `relative_time`
+    is the network's work per pixel, compared with `gentle`; it is None without a network and for a
+    user model whose file is missing.
     """
 
     name: str
@@ -50,8 +52,13 @@ def is_installed(model: str) -> bool:
 
 
 def has_fixed_denoise(preset: Preset) -> bool:
-    """Return whether only the model for `denoise` 1 is installed, of a preset whose network can interpolate."""
-    return preset.partner is not None and is_installed(preset.model) and not is_installed(preset.partner)
+    """Return whether only the model for `denoise` 1 is installed, of a preset whose network can
+    interpolate."""
+    return (
+        preset.partner is not None
+        and is_installed(preset.model)
+        and not is_installed(preset.partner)
+    )
 
 
 def with_installed_models(settings: Settings) -> Settings:
@@ -81,7 +88,8 @@ def _missing_package(preset: Preset) -> dict[str, str] | None:
 
 
 def missing_models(preset: Preset) -> list[str]:
-    """Return the models of a preset that are not installed; for `auto` of the preset that it falls back to."""
+    """Return the models of a preset that are not installed; for `auto` of the preset that it falls
+    back to."""
     if preset.name == AUTO:
         preset = PRESETS[REFERENCE_PRESET]
     return [name for name in _models_of(preset) if not is_installed(name)]
@@ -123,17 +131,22 @@ def _summary(preset: Preset, language: str) -> str:
         return translate(language, f"about_{preset.name}")
     model = models.Store().find(preset.model)
     about = "about_own" if preset.scale > 1 else "about_own_1x"
-    return translate(language, about, network=_network_name(model.network), scale=preset.scale, file=model.origin)
+    return translate(
+        language, about, network=_network_name(model.network), scale=preset.scale, file=model.origin
+    )
 
 
 def _licence(preset: Preset, language: str) -> str | None:
-    """Return a sentence on the licences of the models of a preset, None if it has no model of its own."""
+    """Return a sentence on the licences of the models of a preset, None if it has no model of its
+    own."""
     if not preset.model:
         return None
     found = [models.Store().find(name) for name in _models_of(preset)]
     licences = dict.fromkeys(licence_text(language, one.licence) for one in found)
     author = found[0].author
-    return translate(language, "licence_by" if author else "licence", licence=" · ".join(licences), author=author)
+    return translate(
+        language, "licence_by" if author else "licence", licence=" · ".join(licences), author=author
+    )
 
 
 def licence_text(language: str, licence: str) -> str:
@@ -185,5 +198,6 @@ def _work_of(model: str) -> float:
 
 @lru_cache(maxsize=64)
 def _work(name: str, sha256: str) -> float:
-    """Return the multiply-adds per pixel of a model; the checksum of its file is part of the cache key."""
+    """Return the multiply-adds per pixel of a model; the checksum of its file is part of the cache
+    key."""
     return models.graph_of(name).work

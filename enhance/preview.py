@@ -1,7 +1,7 @@
 """Previews: a region of the image by the same engine and the same tuning as the whole run.
 
-The region has a margin around it, because the network needs the surroundings. With a margin of 48 px, the preview
-agrees with the whole result to 57 dB and more at fp32.
+The region has a margin around it, because the network needs the surroundings. With a margin of 48
+px, the preview agrees with the whole result to 57 dB and more at fp32.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ LARGEST = 512
 class PreviewRegion:
     """The network's output for a region, enough to adjust it without running the network again.
 
-    `image` is the region with its margin, cut out of the input at `cut`, `photo` the network's input for it and
-    `network` the network's output, [s * height, s * width, 3]. `box` is the region in pixels of the input.
-    `network_key` identifies the output for the whole image. `patches` are the restored faces.
+    `image` is the region with its margin, cut out of the input at `cut`, `photo` the network's
+    input for it and `network` the network's output, [s * height, s * width, 3]. `box` is the region
+    in pixels of the input. `network_key` identifies the output for the whole image. `patches` are
+    the restored faces.
     """
 
     image: SourceImage
@@ -49,7 +50,9 @@ class PreviewRegion:
     @property
     def nbytes(self) -> int:
         """Bytes of its pixels."""
-        return self.image.nbytes + self.network.nbytes + sum(one.pixels.nbytes for one in self.patches)
+        return (
+            self.image.nbytes + self.network.nbytes + sum(one.pixels.nbytes for one in self.patches)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,8 @@ class Preview:
 
 
 def choose_box(width: int, height: int, x: float | None, y: float | None, size: int) -> Box:
-    """Return the square of `size` px around x, y (by default the centre), moved and cut to lie inside the image.
+    """Return the square of `size` px around x, y (by default the centre), moved and cut to lie
+    inside the image.
 
     Raises SettingsError if a value is not a number or out of range.
     """
@@ -88,16 +92,20 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
 
 def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
-    """Return the region with its margin, aligned to the network's grid after `reduce`, in an image of this size."""
+    """Return the region with its margin, aligned to the network's grid after `reduce`, in an image
+    of this size."""
     total = MARGIN * settings.reduce
-    if has_second_pass(settings, height, width):  # The second network reads a margin of the first result.
+    if has_second_pass(
+        settings, height, width
+    ):  # The second network reads a margin of the first result.
         total += MARGIN // settings.factor
     grid = models.graph_of(settings.model).unshuffle if settings.model else 1
     return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
 def upscale(image: SourceImage, settings: Settings, box: Box) -> np.ndarray:
-    """Return a region upscaled bicubically, as it is before in a preview with these settings. Raises SettingsError."""
+    """Return a region upscaled bicubically, as it is before in a preview with these settings.
+    Raises SettingsError."""
     outer = surroundings(box, image.width, image.height, settings)
     grid = Grid.of(settings, image.height, image.width, Cut(outer, image.height, image.width))
     return _upscaled(image.crop(outer), grid, box)
@@ -108,7 +116,9 @@ def _upscaled(part: SourceImage, grid: Grid, box: Box) -> np.ndarray:
     return enlarge(_channels(part), grid, down.start, down.stop)[:, across]
 
 
-def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
+def render(
+    region: PreviewRegion, settings: Settings
+) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity.
 
     The fidelity is None if the result is smaller than the photo.
@@ -151,13 +161,21 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
 
 
 def result_rows(
-    image: SourceImage, network: Rows, settings: Settings, photo: Photo, cut: Cut, patches: Sequence[FacePatch] = ()
+    image: SourceImage,
+    network: Rows,
+    settings: Settings,
+    photo: Photo,
+    cut: Cut,
+    patches: Sequence[FacePatch] = (),
 ) -> ResultRows:
-    """Return the result of an image, which is the part `cut` of a larger one or all of it, as rows on demand.
+    """Return the result of an image, which is the part `cut` of a larger one or all of it, as rows
+    on demand.
 
     `network` returns rows of the output of the last network, `photo` is the input of the first one.
     """
-    if has_second_pass(settings, cut.height, cut.width):  # its input is tuned already and has the faces
+    if has_second_pass(
+        settings, cut.height, cut.width
+    ):  # its input is tuned already and has the faces
         settings = replace(settings, tuning=False)
         patches = ()
     seen = cut.box.downscale(settings.reduce)

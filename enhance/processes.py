@@ -1,4 +1,5 @@
-"""Names of processes, and the temporary files that contain them, so that files of ended processes can be removed."""
+"""Names of processes, and the temporary files that contain them, so that files of ended processes
+can be removed."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _OTHER_MACHINE_SECONDS = 24 * 3600
 
 @functools.cache
 def this_process() -> str:
-    """Return a name for this process that is unique across machines and restarts: host-pid-start."""
+    """Return a name for this process that is unique across machines and restarts:
+    host-pid-start."""
     host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
     return f"{host}-{os.getpid()}-{_start_of(os.getpid())}"
 
@@ -53,7 +55,8 @@ def is_process_alive(process: str) -> bool:
 
 
 def has_ended(process: str, began: float) -> bool:
-    """Return whether the owner of a file or a lease has ended, by the time at which it began to use it.
+    """Return whether the owner of a file or a lease has ended, by the time at which it began to use
+    it.
 
     A process of another machine counts as ended after a day.
     """
@@ -63,7 +66,8 @@ def has_ended(process: str, began: float) -> bool:
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a new temporary path in the folder of `path` that contains the name of this process."""
+    """Return a new temporary path in the folder of `path` that contains the name of this
+    process."""
     return path.with_name(f".enhance-{this_process()}-{secrets.token_hex(6)}.part")
 
 
@@ -71,18 +75,23 @@ def remove_leftovers(folder: Path) -> int:
     """Remove the temporary files of ended processes in `folder` and return their number."""
     removed = 0
     paths: list[Path] = []
-    with suppress(OSError):  # The error of an unusable folder is reported when a file in it is written.
+    with suppress(
+        OSError
+    ):  # The error of an unusable folder is reported when a file in it is written.
         paths.extend(folder.glob(".enhance-*.part"))
     for path in paths:
         if _is_abandoned(path):
-            with suppress(OSError):  # a file that is open in another process is removed the next time
+            with suppress(
+                OSError
+            ):  # a file that is open in another process is removed the next time
                 path.unlink()
                 removed += 1
     return removed
 
 
 def temporary_folder() -> TemporaryDirectory[str]:
-    """Return a new temporary folder named after this process. Remove the folders of ended processes."""
+    """Return a new temporary folder named after this process. Remove the folders of ended
+    processes."""
     for path in Path(gettempdir()).glob("enhance-*"):
         match = _TEMPORARY_FOLDER.fullmatch(path.name)
         if match and is_local_process(match[1]) and not is_process_alive(match[1]):
@@ -102,15 +111,17 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _start_of(pid: int) -> int:
-    """Return a number for the start of a process, which stays the same when the system clock is set.
+    """Return a number for the start of a process, which stays the same when the system clock is
+    set.
 
-    On Linux, psutil computes the start time from the system clock, so the number comes from the boot and the ticks
-    since then. Other systems store the start time. Raises psutil.Error.
+    On Linux, psutil computes the start time from the system clock, so the number comes from the
+    boot and the ticks since then. Other systems store the start time. Raises psutil.Error.
     """
     process = psutil.Process(pid)
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
-        # Field 22 of proc(5). The second one is the name of the program in brackets, which can contain spaces.
+        # Field 22 of proc(5). The second one is the name of the program in brackets, which can
+        # contain spaces.
         ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
     except FileNotFoundError:
         return int(process.create_time())

@@ -1,8 +1,9 @@
 """The settings of a run, the presets that fill them in, and the signature that identifies a result.
 
-A setting is declared once, as a field of `Settings`: its range, whether it is a whole number, its neutral value and its
-value in a preset that does not name it. The command line, the API, the controls of the page and the report derive from
-these fields. Texts about a setting have its name as their key.
+A setting is declared once, as a field of `Settings`: its range, whether it is a whole number, its
+neutral value and its value in a preset that does not name it. The command line, the API, the
+controls of the page and the report derive from these fields. Texts about a setting have its name as
+their key.
 """
 
 from __future__ import annotations
@@ -23,21 +24,32 @@ from .i18n import name_of, translate
 log = logging.getLogger(__name__)
 
 PIPELINE = 16
-"""Part of every signature. Increase it whenever the same request produces other pixels or measurements than before."""
+"""Part of every signature. Increase it whenever the same request produces other pixels or
+measurements than before."""
 
 AUTO = "auto"
 """The preset that is replaced by the one that suits the image."""
 RESIZE = "resize"
-"""The preset without a network, which only `auto` chooses: for results that are no larger than the image."""
+"""The preset without a network, which only `auto` chooses: for results that are no larger than the
+image."""
 DEFAULT_PRESET = AUTO
 REFERENCE_PRESET = "gentle"
-"""The preset whose time is 1 in relative times. It is used to estimate the time of `auto` before a photo is loaded."""
+"""The preset whose time is 1 in relative times. It is used to estimate the time of `auto` before a
+photo is loaded."""
 
 SIZES = ("scale", "long_side", "megapixels")
-"""The settings for the size of the result. At most one of them is given, or a print size in their place."""
+"""The settings for the size of the result. At most one of them is given, or a print size in their
+place."""
 PRINT_SIDES = ("print_width", "print_height")
-PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "a4": (29.7, 21.0), "a3": (42.0, 29.7)}
-"""Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO 216."""
+PAPERS = {
+    "10x15": (15.2, 10.2),
+    "13x18": (17.8, 12.7),
+    "20x30": (30.5, 20.3),
+    "a4": (29.7, 21.0),
+    "a3": (42.0, 29.7),
+}
+"""Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO
+216."""
 _PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(?:cm)?")
 PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""
@@ -45,7 +57,8 @@ SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi")
 """The fields of `Settings` for the output size."""
 
 SECOND_MODEL = "span-x4"
-"""The model that enlarges a result beyond the scale of its network; made for clean images, as results are."""
+"""The model that enlarges a result beyond the scale of its network; made for clean images, as
+results are."""
 SECOND_SCALE = 4
 
 _MAX_SIZE = 999_999
@@ -54,9 +67,11 @@ _MAX_SIZE = 999_999
 
 @dataclass(frozen=True)
 class Preset:
-    """A model, with the settings that suit one kind of image. Settings that are not named have their usual value.
+    """A model, with the settings that suit one kind of image. Settings that are not named have
+    their usual value.
 
-    `model` is empty for `auto`, whose settings depend on the image, and for `resize`, which has no network.
+    `model` is empty for `auto`, whose settings depend on the image, and for `resize`, which has no
+    network.
     """
 
     name: str
@@ -67,7 +82,8 @@ class Preset:
     scale: int = 4
     """Enlargement by the network."""
     partner: str | None = None
-    """The model for `denoise` 0, of a network that can interpolate; `model` is the one for `denoise` 1."""
+    """The model for `denoise` 0, of a network that can interpolate; `model` is the one for
+    `denoise` 1."""
     own: bool = False
     """Whether this is the preset of a user model."""
 
@@ -89,7 +105,12 @@ PRESETS: dict[str, Preset] = {
         Preset("anime-fast", "realesr-animevideov3"),
         Preset("face", "realesrgan-x4plus", _FAITHFUL, scene="face"),
         Preset("dehaze", "realesrgan-x4plus", _FAITHFUL, scene="dehaze"),
-        Preset("fast", "realesr-general-x4v3", {**_GENTLE, "denoise": 0.5}, partner="realesr-general-wdn-x4v3"),
+        Preset(
+            "fast",
+            "realesr-general-x4v3",
+            {**_GENTLE, "denoise": 0.5},
+            partner="realesr-general-wdn-x4v3",
+        ),
         Preset("precise", "span-x4", {"strength": 0.8, "fidelity": 1.0}),
         Preset("balanced", "balanced", {"strength": 0.65}),
         Preset("gentle-2x", "realesrgan-x2plus", _GENTLE, scale=2),
@@ -102,7 +123,8 @@ _RESIZE = Preset(RESIZE, "", {"sharpen": 0.1}, scale=1)
 
 @dataclass(frozen=True)
 class WeightInterpolation:
-    """The weights of one run: those of `model`, or `share` of them and the rest of its partner's, tensor by tensor.
+    """The weights of one run: those of `model`, or `share` of them and the rest of its partner's,
+    tensor by tensor.
 
     Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", 2019.
     """
@@ -132,7 +154,14 @@ class Range:
     is_tuning: bool = False
 
 
-def _number(low: float, high: float, usual: float | None = None, *, whole: bool = False, tuning: bool = False) -> Any:
+def _number(
+    low: float,
+    high: float,
+    usual: float | None = None,
+    *,
+    whole: bool = False,
+    tuning: bool = False,
+) -> Any:
     return field(default=None, metadata={"range": Range(low, high, usual, whole, tuning)})
 
 
@@ -140,19 +169,25 @@ def _number(low: float, high: float, usual: float | None = None, *, whole: bool 
 class Settings:
     """The settings of one run. A setting that is None takes the value of the preset.
 
-    With the preset `auto`, such a setting stays None until `resolved` replaces the preset by one that suits the image.
+    With the preset `auto`, such a setting stays None until `resolved` replaces the preset by one
+    that suits the image.
 
-    - `strength`: share of the network's output, 0 to 1; the rest is the denoised photo, enlarged by bicubic upscaling.
+    - `strength`: share of the network's output, 0 to 1; the rest is the denoised photo, enlarged by
+      bicubic upscaling.
     - `fidelity`: how far the result is corrected towards the photo, 0 to 1.
-    - `tuning`: False bypasses strength, fidelity, sharpen, saturation and contrast; the result is the network's output.
-    - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The default is the scale of
-      the network. A larger result, up to four times that, runs a second network (`largest_scale`).
-    - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of those. With both,
-      the whole photo fits on the paper, which is turned like the photo.
-    - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
+    - `tuning`: False bypasses strength, fidelity, sharpen, saturation and contrast; the result is
+      the network's output.
+    - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The
+      default is the scale of the network. A larger result, up to four times that, runs a second
+      network (`largest_scale`).
+    - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of
+      those. With both, the whole photo fits on the paper, which is turned like the photo.
+    - `reduce`: average the photo down by this factor before the network. The size still counts from
+      the photo.
     - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
-    - `dpi`: resolution stated in the file, by default the resolution of the photo. Changes no pixel.
+    - `dpi`: resolution stated in the file, by default the resolution of the photo. Changes no
+      pixel.
 
     Raises SettingsError if a setting is unknown, not a number or out of range.
     """
@@ -180,7 +215,9 @@ class Settings:
         is_unset = self.is_auto and self.tuning is None
         if not isinstance(self.tuning, bool) and not is_unset:
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        self._check_number("reduce", _RANGES["reduce"])  # First, because `largest_scale` divides by it.
+        self._check_number(
+            "reduce", _RANGES["reduce"]
+        )  # First, because `largest_scale` divides by it.
         # The range of `scale` is the only one that depends on other settings.
         largest = largest_scale(self)
         is_reduced = self.reduce not in (None, 1)
@@ -208,7 +245,8 @@ class Settings:
             raise SettingsError("setting_one_size", given=", ".join(sizes))
 
     def _check_number(self, name: str, allowed: Range) -> None:
-        """Convert a setting to int or float. Raises SettingsError if it is no number in its range."""
+        """Convert a setting to int or float. Raises SettingsError if it is no number in its
+        range."""
         value = getattr(self, name)
         if value is not None:
             object.__setattr__(self, name, _check_value(name, value, allowed))
@@ -228,7 +266,8 @@ class Settings:
         return self.print_width is not None or self.print_height is not None
 
     def resolution(self, stated: float | None = None) -> int:
-        """Return the dots per inch of a print: as set, otherwise as `stated` by the photo, but then at least 300.
+        """Return the dots per inch of a print: as set, otherwise as `stated` by the photo, but then
+        at least 300.
 
         Lower values that cameras state, such as 72 dpi, have no meaning.
         """
@@ -262,7 +301,8 @@ class Settings:
 
     @property
     def blend(self) -> float:
-        """Share of the network in the tuned image. A scene uses `strength` itself and has the share of `gentle`."""
+        """Share of the network in the tuned image. A scene uses `strength` itself and has the share
+        of `gentle`."""
         if self.scene:
             return _GENTLE["strength"]
         return self.strength
@@ -277,7 +317,8 @@ class Settings:
 
     @classmethod
     def from_preset(cls, name: str = DEFAULT_PRESET, **changes: Any) -> Settings:
-        """Return the settings of a preset with some of them changed. Same as `Settings(name, **changes)`."""
+        """Return the settings of a preset with some of them changed. Same as `Settings(name,
+        **changes)`."""
         _check_names(changes)
         return cls(name, **changes)
 
@@ -289,9 +330,10 @@ class Settings:
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed; None leaves one as it is.
 
-        A new size replaces the previous one, whichever setting stated it. `dpi` stays, except that the resolution of a
-        print ends with its size. With a changed `reduce`, the scale of the network is that of the new settings again,
-        and any other scale is limited to the new maximum.
+        A new size replaces the previous one, whichever setting stated it. `dpi` stays, except that
+        the resolution of a print ends with its size. With a changed `reduce`, the scale of the
+        network is that of the new settings again, and any other scale is limited to the new
+        maximum.
         """
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
@@ -309,15 +351,18 @@ class Settings:
         return replace(self, **given)
 
     def resolved(self, preset: str, **usual: Any) -> Settings:
-        """Return these settings with another preset than `auto`; fields that are None get `usual` or its values."""
+        """Return these settings with another preset than `auto`; fields that are None get `usual`
+        or its values."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return Settings(**{**usual, **given, "preset": preset})
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:
-        """Return the settings of an earlier run, even if its user model was removed or now has another scale.
+        """Return the settings of an earlier run, even if its user model was removed or now has
+        another scale.
 
-        `factor` is the enlargement of such a model. These settings can be displayed but not run. Raises SettingsError.
+        `factor` is the enlargement of such a model. These settings can be displayed but not run.
+        Raises SettingsError.
         """
         try:
             return cls(**values)
@@ -355,7 +400,9 @@ class Settings:
         if self.megapixels is not None:
             return translate(language, "megapixels_of", number=f"{self.megapixels:,g}")
         if self.is_print:
-            return translate(language, "print_size_of", name=self._describe_print(language), dpi=self.dpi)
+            return translate(
+                language, "print_size_of", name=self._describe_print(language), dpi=self.dpi
+            )
         scale = self.scale or network_scale(self)
         return translate(language, "scale_of", scale=f"{scale:.3g}")
 
@@ -366,7 +413,9 @@ class Settings:
         return translate(language, "print_sides", sides=" × ".join(sides))
 
 
-_RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
+_RANGES: dict[str, Range] = {
+    one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata
+}
 USUAL = {name: one.usual for name, one in _RANGES.items() if one.usual is not None}
 """The values of settings that a preset does not name."""
 RANGES = {name: (_RANGES[name].low, _RANGES[name].high) for name in USUAL}
@@ -378,7 +427,8 @@ WHOLE = tuple(name for name, one in _RANGES.items() if one.is_whole)
 
 
 def print_sides(text: str) -> tuple[float | None, float | None]:
-    """Return width and height in cm of a print size such as 29.7x42cm, x20cm or a4. Raises SettingsError."""
+    """Return width and height in cm of a print size such as 29.7x42cm, x20cm or a4. Raises
+    SettingsError."""
     if text.lower() in PAPERS:
         return PAPERS[text.lower()]
     match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
@@ -390,21 +440,24 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
 
 
 def as_settings(given: Settings | str | None) -> Settings:
-    """Return settings unchanged, or the settings of the preset with this name; None means the default preset."""
+    """Return settings unchanged, or the settings of the preset with this name; None means the
+    default preset."""
     if isinstance(given, Settings):
         return given
     return Settings(DEFAULT_PRESET if given is None else given)
 
 
 def network_scale(settings: Settings) -> float:
-    """Return the scale of a result without a size: the scale of the network, for the photo before `reduce`."""
+    """Return the scale of a result without a size: the scale of the network, for the photo before
+    `reduce`."""
     if settings.reduce in (None, 1):
         return settings.factor
     return settings.factor / settings.reduce
 
 
 def largest_scale(settings: Settings) -> float:
-    """Return the maximum scale of a result; a second network can enlarge the first result up to 4 times."""
+    """Return the maximum scale of a result; a second network can enlarge the first result up to 4
+    times."""
     scale = network_scale(settings)
     can_repeat = settings.factor == 4 and settings.reduce in (None, 1) and not settings._preset.own
     if can_repeat:
@@ -413,7 +466,8 @@ def largest_scale(settings: Settings) -> float:
 
 
 def scales(settings: Settings) -> list[float]:
-    """Return the scales to select from: whole ones up to that of the network, that one, and two beyond it."""
+    """Return the scales to select from: whole ones up to that of the network, that one, and two
+    beyond it."""
     own = network_scale(settings)
     found = {*range(1, int(own) + 1), own}
     for scale in (2 * own, 4 * own):
@@ -423,10 +477,13 @@ def scales(settings: Settings) -> list[float]:
 
 
 def find_preset(name: str) -> Preset:
-    """Return the preset called `name`, including presets of user models. Raises SettingsError if there is none."""
+    """Return the preset called `name`, including presets of user models. Raises SettingsError if
+    there is none."""
     if name == RESIZE:
         return _RESIZE
-    if isinstance(name, str):  # JSON can contain a list or an object, which cannot be a dictionary key.
+    if isinstance(
+        name, str
+    ):  # JSON can contain a list or an object, which cannot be a dictionary key.
         if model := models.USED.get(name):
             return _own_preset(model)
         if preset := PRESETS.get(name) or all_presets().get(name):
@@ -439,7 +496,9 @@ def all_presets() -> dict[str, Preset]:
     try:
         user_models = models.own_models(models.folder())
     except EnhanceError as error:  # the presets that ship are available without the folder
-        log.warning("%s", str(error))  # the log hides messages of exceptions, but this one is for the administrator
+        log.warning(
+            "%s", str(error)
+        )  # the log hides messages of exceptions, but this one is for the administrator
         user_models = {}
     own = map(_own_preset, user_models.values())
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
@@ -450,14 +509,20 @@ def _own_preset(model: models.Model) -> Preset:
 
 
 def signature(
-    input_sha256: str, settings: Settings, model_sha256: str, precision: str, second_sha256: str | None = None
+    input_sha256: str,
+    settings: Settings,
+    model_sha256: str,
+    precision: str,
+    second_sha256: str | None = None,
 ) -> str:
     """Return 64 hex digits that are equal for two runs if and only if their pixels are.
 
-    `second_sha256` is the checksum of the second model, for a result beyond the scale of the network.
+    `second_sha256` is the checksum of the second model, for a result beyond the scale of the
+    network.
 
-    This is the SHA-256 of canonical JSON of everything that can change a pixel. Settings at their neutral value are
-    left out, so that a new setting does not change the signatures of earlier results.
+    This is the SHA-256 of canonical JSON of everything that can change a pixel. Settings at their
+    neutral value are left out, so that a new setting does not change the signatures of earlier
+    results.
     """
     return _digest(
         network=network_key(input_sha256, settings, model_sha256, precision, second_sha256),
@@ -479,7 +544,8 @@ def _size_key(settings: Settings) -> dict[str, object]:
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     if settings.is_print:
-        # The resolution of a print determines its pixels. For other results, it is only stated in the file.
+        # The resolution of a print determines its pixels. For other results, it is only stated in
+        # the file.
         return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
     scale = float(settings.scale or network_scale(settings))
     if scale == network_scale(settings):
@@ -488,9 +554,14 @@ def _size_key(settings: Settings) -> dict[str, object]:
 
 
 def network_key(
-    input_sha256: str, settings: Settings, model_sha256: str, precision: str, second_sha256: str | None = None
+    input_sha256: str,
+    settings: Settings,
+    model_sha256: str,
+    precision: str,
+    second_sha256: str | None = None,
 ) -> str:
-    """Return 64 hex digits that are equal for two runs if and only if the last network's outputs are.
+    """Return 64 hex digits that are equal for two runs if and only if the last network's outputs
+    are.
 
     A second network receives the first result after tuning.
     """
@@ -500,7 +571,9 @@ def network_key(
         model=model_sha256,
         precision=precision,
         denoise=settings.denoise if settings.denoises else None,
-        dehaze=settings.strength if settings.scene == "dehaze" else None,  # Haze is removed before the network.
+        dehaze=settings.strength
+        if settings.scene == "dehaze"
+        else None,  # Haze is removed before the network.
         reduce=settings.reduce,
     )
     if second_sha256 is None:
@@ -509,7 +582,9 @@ def network_key(
 
 
 def _digest(**parts: object) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -522,7 +597,12 @@ def _check_names(changes: Mapping[str, Any]) -> None:
 
 def _check_value(name: str, value: object, allowed: Range) -> float | int:
     """Return the number as int or float. Raises SettingsError."""
-    values = {"setting": name, "low": f"{allowed.low:g}", "high": f"{allowed.high:g}", "value": repr(value)}
+    values = {
+        "setting": name,
+        "low": f"{allowed.low:g}",
+        "high": f"{allowed.high:g}",
+        "value": repr(value),
+    }
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError("setting_range", **values)
     if not allowed.low <= value <= allowed.high:

@@ -1,7 +1,7 @@
 """Check the releases in requirements.lock for known vulnerabilities: `python -m tests.audit`.
 
-A vulnerability that a later release fixes is an error, unless pyproject.toml excuses it with a reason. Without an
-answer of the public list in time, the check prints a message and succeeds.
+A vulnerability that a later release fixes is an error, unless pyproject.toml excuses it with a
+reason. Without an answer of the public list in time, the check prints a message and succeeds.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ _SECONDS = 60
 
 
 def read_excuses() -> dict[str, str]:
-    """Return the vulnerabilities in `[tool.audit.excused]` of pyproject.toml, each with its reason."""
+    """Return the vulnerabilities in `[tool.audit.excused]` of pyproject.toml, each with its
+    reason."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["audit"]["excused"]
 
 
 def ask() -> dict[str, Any] | str:
-    """Return the answer of pip-audit for the releases of the lock, or the reason why there is none."""
+    """Return the answer of pip-audit for the releases of the lock, or the reason why there is
+    none."""
     options = ("--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), *options]
     try:
@@ -49,7 +51,8 @@ def ask() -> dict[str, Any] | str:
 def fixable(answer: Mapping[str, Any], excused: Collection[str]) -> list[str]:
     """Return a line for each vulnerability that a later release fixes and that is not excused."""
     return [
-        f"{one['name']} {one['version']}: {found['id']} is fixed in {' or '.join(found['fix_versions'])}"
+        f"{one['name']} {one['version']}: {found['id']} is fixed in "
+        f"{' or '.join(found['fix_versions'])}"
         for one in answer["dependencies"]
         for found in one.get("vulns", ())
         if found["fix_versions"] and not {found["id"], *found["aliases"]} & set(excused)
@@ -64,7 +67,10 @@ def main() -> int:
     lines = fixable(answer, read_excuses())
     print(*lines, sep="\n", end="\n" if lines else "")
     skipped = sum("skip_reason" in one for one in answer["dependencies"])
-    print(f"{LOCK.name}: {len(answer['dependencies']) - skipped} releases audited, {skipped} unknown to the list.")
+    print(
+        f"{LOCK.name}: {len(answer['dependencies']) - skipped} releases audited, {skipped} "
+        f"unknown to the list."
+    )
     return 1 if lines else 0
 
 

@@ -23,7 +23,8 @@ from enhance.errors import WeightsError
 if TYPE_CHECKING:
     from enhance.models.graphs import Graph
 
-# Tests do not use the Hugging Face cache of this computer. The package reads this variable when it is imported.
+# Tests do not use the Hugging Face cache of this computer. The package reads this variable when it
+# is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
 
 # No test downloads an npm package.
@@ -33,12 +34,14 @@ os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.dev
 for part in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
 
-# A shell starts background jobs with SIGINT ignored, and the programs that the tests start would inherit that.
+# A shell starts background jobs with SIGINT ignored, and the programs that the tests start would
+# inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rerun failed tests that use a server, a browser or other processes, because a busy machine can make them fail."""
+    """Rerun failed tests that use a server, a browser or other processes, because a busy machine
+    can make them fail."""
     for item in items:
         names = getattr(item, "fixturenames", ())
         if {"forks", "browser", "site", "start"} & {*names}:
@@ -46,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt the imported modules from garbage collection, which would otherwise take half a second each time."""
+    """Exempt the imported modules from garbage collection, which would otherwise take half a second
+    each time."""
     gc.collect()
     gc.freeze()
 
@@ -59,13 +63,19 @@ FAST = "realesr-animevideov3"
 def own_data_folder(tmp_path, monkeypatch):
     """Give each test its own data folder, and default limits."""
     monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
-    for name in ("ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_RETENTION_HOURS"):
+    for name in (
+        "ENHANCE_MAX_PIXELS",
+        "ENHANCE_MAX_BYTES",
+        "ENHANCE_MAX_DISK",
+        "ENHANCE_RETENTION_HOURS",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def certificates_read_once():
-    """Read the certificates for TLS once and not for every request, which takes longer than most requests."""
+    """Read the certificates for TLS once and not for every request, which takes longer than most
+    requests."""
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         yield
@@ -135,14 +145,19 @@ def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
 def model_files() -> Callable[[str], Path]:
     """Return a function that finds a model file that the project does not ship, or skips the test.
 
-    It searches `ENHANCE_TEST_MODELS`, or the weights folder and folders called models next to the checkout.
+    It searches `ENHANCE_TEST_MODELS`, or the weights folder and folders called models next to the
+    checkout.
     """
     named = os.environ.get("ENHANCE_TEST_MODELS")
-    folders = [Path(named)] if named else [models.folder(), *Path(__file__).parents[2].glob("*/models")]
+    folders = (
+        [Path(named)] if named else [models.folder(), *Path(__file__).parents[2].glob("*/models")]
+    )
 
     def find(name: str) -> Path:
         found = next((folder / name for folder in folders if (folder / name).is_file()), None)
-        return found or pytest.skip(f"{name} is not on this computer. Set ENHANCE_TEST_MODELS to its folder.")
+        return found or pytest.skip(
+            f"{name} is not on this computer. Set ENHANCE_TEST_MODELS to its folder."
+        )
 
     return find
 
@@ -155,7 +170,8 @@ def detector_file(model_files) -> Path:
 
 @pytest.fixture
 def with_fast_weights(model_files) -> Iterator[None]:
-    """Provide the preset `fast` with its real weights, as the authors published them, rounded to fp16."""
+    """Provide the preset `fast` with its real weights, as the authors published them, rounded to
+    fp16."""
     from tests.fast_network import use_fast_files
 
     with use_fast_files(model_files):

@@ -1,7 +1,9 @@
-"""The container image, built by buildah and run as compose.yaml and docs/cluster.md configure it: `make container`.
+"""The container image, built by buildah and run as compose.yaml and docs/cluster.md configure it:
+`make container`.
 
-Needs root on Debian, but not Docker Hub: debootstrap makes a stand-in for the base image python:3.13-slim. It stays in
-buildah's store with the layers of the image. `buildah rmi --all` deletes both.
+Needs root on Debian, but not Docker Hub: debootstrap makes a stand-in for the base image
+python:3.13-slim. It stays in buildah's store with the layers of the image. `buildah rmi --all`
+deletes both.
 """
 
 from __future__ import annotations
@@ -23,23 +25,37 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 BASE, NAME = "localhost/enhance-base", "localhost/enhance-test"
-PRIVATE = (".env", ".venv/bin/python", "data/uploads/me.jpg", "weights/own.toml", "weights/x.bin", "weights/x.bin.part")
+PRIVATE = (
+    ".env",
+    ".venv/bin/python",
+    "data/uploads/me.jpg",
+    "weights/own.toml",
+    "weights/x.bin",
+    "weights/x.bin.part",
+)
 """Files in a checkout that are not for the image."""
 EXAMPLE = ROOT / "enhance/web/examples"
 
 
 def buildah(*words: object) -> str:
-    done = subprocess.run(["buildah", *map(str, words)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["buildah", *map(str, words)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Iterator[str]:
-    """The stand-in: Python and pip have the names of the official image, and no packages of Debian."""
+    """The stand-in: Python and pip have the names of the official image, and no packages of
+    Debian."""
     # buildah's own limits are higher than those that root can set in every container.
     kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    limits = [f"{name}={value}:{value}" for name, kind in kinds.items() if (value := resource.getrlimit(kind)[1]) > 0]
+    limits = [
+        f"{name}={value}:{value}"
+        for name, kind in kinds.items()
+        if (value := resource.getrlimit(kind)[1]) > 0
+    ]
     file = tmp_path_factory.mktemp("buildah") / "containers.conf"
     file.write_text(f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -48,10 +64,18 @@ def base(tmp_path_factory) -> Iterator[str]:
             container = buildah("from", "scratch")
             folder = buildah("mount", container)
             packages = "--include=ca-certificates,python3,python3-pip-whl"
-            subprocess.run(["debootstrap", "--variant=minbase", packages, "trixie", folder], check=True)
+            subprocess.run(
+                ["debootstrap", "--variant=minbase", packages, "trixie", folder], check=True
+            )
             wheels = "/usr/share/python-wheels"
-            pip = f"PYTHONPATH=$(echo {wheels}/pip-*) python3 -m pip install --no-index --find-links {wheels} pip"
-            script = f"rm /usr/lib/python3*/EXTERNALLY-MANAGED && {pip} && ln -s /usr/bin/python3 /usr/local/bin/python"
+            pip = (
+                f"PYTHONPATH=$(echo {wheels}/pip-*) python3 -m pip install --no-index "
+                f"--find-links {wheels} pip"
+            )
+            script = (
+                f"rm /usr/lib/python3*/EXTERNALLY-MANAGED && {pip} && ln -s "
+                f"/usr/bin/python3 /usr/local/bin/python"
+            )
             buildah("run", "--isolation=chroot", container, "--", "sh", "-c", script)
             buildah("commit", "--quiet", container, BASE)
             buildah("rm", container)
@@ -87,7 +111,9 @@ def build(base: str, folder: Path, *options: str) -> subprocess.CompletedProcess
         f"--tag={NAME}",
     ]
     command += [*(f"--volume={path}:{path}:ro" for path in settings), *options, str(folder)]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
 
 
 @dataclass(frozen=True)
@@ -98,18 +124,38 @@ class Container:
     config: Mapping
 
     def start(
-        self, command: Sequence[str] = (), *, mounts: Mapping[str, Path], root: str = "ro", **variables: str
+        self,
+        command: Sequence[str] = (),
+        *,
+        mounts: Mapping[str, Path],
+        root: str = "ro",
+        **variables: str,
     ) -> subprocess.Popen[str]:
-        """Start the command of the image, or another one, as its user in a root that is read-only."""
-        script = 'mount --bind "$0" "$0"; for name in dev proc; do mount --rbind /$name "$0/$name"; done\n'
-        script += "".join(f'mount --bind "{folder}" "$0{target}"\n' for target, folder in mounts.items())
-        script += f'mount -o "remount,bind,{root}" "$0"; exec chroot --userspec={self.config["User"]} "$0" env -i "$@"'
+        """Start the command of the image, or another one, as its user in a root that is
+        read-only."""
+        script = (
+            'mount --bind "$0" "$0"; for name in dev proc; do mount --rbind /$name '
+            '"$0/$name"; done\n'
+        )
+        script += "".join(
+            f'mount --bind "{folder}" "$0{target}"\n' for target, folder in mounts.items()
+        )
+        script += (
+            f'mount -o "remount,bind,{root}" "$0"; exec chroot '
+            f'--userspec={self.config["User"]} "$0" env -i "$@"'
+        )
         environment = [
             *self.config["Env"],
             "HOME=/home/user",
             *(f"{name}={value}" for name, value in variables.items()),
         ]
-        program = ["sh", "-c", f'cd {self.config["WorkingDir"]} && exec "$@"', "sh", *self.config["Entrypoint"]]
+        program = [
+            "sh",
+            "-c",
+            f'cd {self.config["WorkingDir"]} && exec "$@"',
+            "sh",
+            *self.config["Entrypoint"],
+        ]
         words = ["unshare", "--mount", "sh", "-ec", script, str(self.root)]
         words += [*environment, *program, *(command or self.config["Cmd"])]
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -181,7 +227,9 @@ def test_the_models_of_the_image_are_verified_and_the_volume_keeps_others(image,
     assert shipped <= {name for name, status in listed().items() if status == "verified"}
     added = mounts["/home/user/data"] / "weights" / "added.bin"
     added.write_bytes(b"added")
-    assert shipped <= {name for name, status in listed().items() if status == "verified"}, "a second start"
+    assert shipped <= {name for name, status in listed().items() if status == "verified"}, (
+        "a second start"
+    )
     assert added.read_bytes() == b"added"
 
 
@@ -189,7 +237,11 @@ def test_the_server_is_healthy_and_enhances_a_photo_in_a_read_only_image(image, 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    variables = {"GRADIO_SERVER_PORT": str(port), "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+    variables = {
+        "GRADIO_SERVER_PORT": str(port),
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
     check = image.config["Healthcheck"]["Test"][1:]
     address = f"http://127.0.0.1:{port}"
     with image.start(mounts=mounts, **variables) as server:
@@ -201,7 +253,9 @@ def test_the_server_is_healthy_and_enhances_a_photo_in_a_read_only_image(image, 
             image.run(*check, mounts=mounts, **variables)
             with photo(tmp_path / "photo.jpg").open("rb") as file:
                 data = {"preset": "original", "format": "png"}
-                response = httpx.post(f"{address}/api/enhance", files={"image": file}, data=data, timeout=200)
+                response = httpx.post(
+                    f"{address}/api/enhance", files={"image": file}, data=data, timeout=200
+                )
             assert response.status_code == 200, response.text
             assert response.content.startswith(b"\x89PNG")
             assert response.headers["enhance-preset"] == "original"

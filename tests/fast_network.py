@@ -1,4 +1,5 @@
-"""The two networks of the preset `fast` from the authors' ncnn files, if the official files are not installed."""
+"""The two networks of the preset `fast` from the authors' ncnn files, if the official files are not
+installed."""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ STEMS = {
 
 
 def use_fast_files(find: Callable[[str], Path]) -> AbstractContextManager[object]:
-    """Run the preset `fast` with these files, which are not in the manifest. `find` returns the path of a file."""
+    """Run the preset `fast` with these files, which are not in the manifest. `find` returns the
+    path of a file."""
     paths = {name: find(f"{stem}.bin") for name, stem in STEMS.items()}
     manifest = cast(dict[str, models.Model], models.manifest())
     found = {
-        name: replace(manifest[name], file=str(path), sha256=digest(path), sources=()) for name, path in paths.items()
+        name: replace(manifest[name], file=str(path), sha256=digest(path), sources=())
+        for name, path in paths.items()
     }
     return mock.patch.dict(manifest, found)

@@ -1,4 +1,5 @@
-"""Damaged image files of every format, and how the reader handles them: `python -m tests.fuzz FILE...`"""
+"""Damaged image files of every format, and how the reader handles them: `python -m tests.fuzz
+FILE...`"""
 
 from __future__ import annotations
 
@@ -30,13 +31,24 @@ from enhance.restore.result import encode_gain_map
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import ultra_hdr
 from tests.unit.hostile_metadata import flat_photo, packed_xmp, random_exif, random_xmp
-from tests.unit.image_files import FILES, camera_raw, encode, exif_block, finished_png, flat_png, png, rgb_profile, tiff
+from tests.unit.image_files import (
+    FILES,
+    camera_raw,
+    encode,
+    exif_block,
+    finished_png,
+    flat_png,
+    png,
+    rgb_profile,
+    tiff,
+)
 
 MOST_SECONDS = 25.0
 """The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""
 
 MOST_SERVER_SECONDS = 3.0
-"""The limit in processor time for one step of the work on a photo's bytes that a server does itself.
+"""The limit in processor time for one step of the work on a photo's bytes that a server does
+itself.
 
 The worst blocks of 1 MB take a second, when EXIF is shortened for a JPEG.
 """
@@ -80,7 +92,8 @@ RANDOM: Mapping[str, Callable[[Generator], bytes]] = {
 
 
 def damage(kind: str, random: Generator) -> bytes:
-    """Return the original of this kind with one to three damages. The checksums of a PNG are often corrected."""
+    """Return the original of this kind with one to three damages. The checksums of a PNG are often
+    corrected."""
     if kind in RANDOM:
         return RANDOM[kind](random)
     data = bytearray(originals()[kind])
@@ -92,10 +105,11 @@ def damage(kind: str, random: Generator) -> bytes:
 
 
 def read_file(path: Path) -> str:
-    """Read a file and return "image" or the key of the error, which is a sentence with the file's name.
+    """Read a file and return "image" or the key of the error, which is a sentence with the file's
+    name.
 
-    Raises any other error of the reader, and AssertionError if the work of a reader or of a server fails or takes too
-    long.
+    Raises any other error of the reader, and AssertionError if the work of a reader or of a server
+    fails or takes too long.
     """
     begun = time.perf_counter()
     end = "image"
@@ -122,7 +136,8 @@ def read_file(path: Path) -> str:
 
 
 def _serve(path: Path, image: SourceImage, folder: Path) -> Iterator[str]:
-    """Do all that a server does itself with a photo's file, metadata and profile; yield the name of each step.
+    """Do all that a server does itself with a photo's file, metadata and profile; yield the name of
+    each step.
 
     The result has only a few of the pixels.
     """
@@ -136,7 +151,9 @@ def _serve(path: Path, image: SourceImage, folder: Path) -> Iterator[str]:
     xmp = with_source_type(metadata.xmp, label_of(metadata.xmp, generated=False))
     yield "label"
     gain_map = encode_gain_map(image, (image.height, image.width))
-    png = finished_png(folder / "result.png", pixels, image.icc, replace(metadata, xmp=xmp), gain_map)
+    png = finished_png(
+        folder / "result.png", pixels, image.icc, replace(metadata, xmp=xmp), gain_map
+    )
     yield "result"
     for name, choice in _OUTPUTS:
         encoding = Encoding(name, metadata=choice)
@@ -162,7 +179,8 @@ def _copy(data: bytearray, random: Generator) -> None:
 
 
 def _forge_number(data: bytearray, random: Generator) -> None:
-    """Write a number of two or four bytes where a length could be, more often near the beginning."""
+    """Write a number of two or four bytes where a length could be, more often near the
+    beginning."""
     form = np.dtype(str(random.choice(["<u2", ">u2", "<u4", ">u4"])))
     place = int(random.integers(0, random.choice([len(data), min(len(data), 400)])))
     number = int(random.choice([*_NUMBERS, int(random.integers(2 * len(data) + 1))]))
@@ -173,7 +191,8 @@ _DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _co
 
 
 def _correct_checksums(data: bytearray) -> None:
-    """Correct the checksum of each chunk of a PNG, so that damage is not only detected by checksums."""
+    """Correct the checksum of each chunk of a PNG, so that damage is not only detected by
+    checksums."""
     place = len(SIGNATURE)
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")

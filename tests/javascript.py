@@ -1,7 +1,8 @@
 """Check the scripts and styles of the page: `python -m tests.javascript`.
 
-Prettier checks their format and TypeScript their types. npm, which comes with pyright, installs both into the virtual
-environment. Without an answer of npm's registry, the check prints a message and succeeds.
+Prettier checks their format and TypeScript their types. npm, which comes with pyright, installs
+both into the virtual environment. Without an answer of npm's registry, the check prints a message
+and succeeds.
 """
 
 from __future__ import annotations
@@ -54,7 +55,14 @@ def install() -> str:
 
 def check() -> int:
     """Return 0 if the format and the types are correct, after printing what is not."""
-    prettier = [str(_MODULES / "prettier/bin/prettier.cjs"), "--check", "--print-width", "100", "--log-level", "warn"]
+    prettier = [
+        str(_MODULES / "prettier/bin/prettier.cjs"),
+        "--check",
+        "--print-width",
+        "100",
+        "--log-level",
+        "warn",
+    ]
     is_formatted = node([*prettier, *_FILES], cwd=ROOT) == 0
     typescript = [str(_MODULES / "typescript/bin/tsc"), "--project", "tests/scripts/tsconfig.json"]
     is_typed = node(typescript, cwd=ROOT) == 0

@@ -44,7 +44,13 @@ SETTINGS = {
     "metadata": "keep",
 }
 """The settings of /enhance, /preview and /batch in their order, with their defaults."""
-ADDED_SETTINGS = {"print_width": None, "print_height": None, "dpi": None, "label": True, "background": "white"}
+ADDED_SETTINGS = {
+    "print_width": None,
+    "print_height": None,
+    "dpi": None,
+    "label": True,
+    "background": "white",
+}
 """The settings after those, which earlier clients do not send."""
 
 LOGIN = {"username": "ada", "password": "secret"}
@@ -63,10 +69,12 @@ class WatchedEnhancer(Enhancer):
 
     @contextmanager
     def paused(self, point: str, of: str = "") -> Iterator[None]:
-        """Pause calls for files with `of` in their path until the block ends or the call is stopped.
+        """Pause calls for files with `of` in their path until the block ends or the call is
+        stopped.
 
-        `point` is "run" or "preview" for the start of a call, "progress" and "end" for a third and the end of
-        a run, "cell" for each preset of a comparison, and "report" for the start of a report.
+        `point` is "run" or "preview" for the start of a call, "progress" and "end" for a third and
+        the end of a run, "cell" for each preset of a comparison, and "report" for the start of a
+        report.
         """
         self._pauses[point] = of
         try:
@@ -76,7 +84,8 @@ class WatchedEnhancer(Enhancer):
 
     @contextmanager
     def failing(self, call: str, error: Exception) -> Iterator[None]:
-        """Let every call, such as `run`, raise this error, or each "cell" of a comparison with `anime-fast` have it."""
+        """Let every call, such as `run`, raise this error, or each "cell" of a comparison with
+        `anime-fast` have it."""
         self._errors[call] = error
         try:
             yield
@@ -104,7 +113,11 @@ class WatchedEnhancer(Enhancer):
 
         def checked(cell: Cell) -> Cell:
             error = self._errors.get("cell")
-            return Cell(cell.settings, error=error) if error and cell.settings.preset == "anime-fast" else cell
+            return (
+                Cell(cell.settings, error=error)
+                if error and cell.settings.preset == "anime-fast"
+                else cell
+            )
 
         def show(cell: Cell) -> None:
             if on_cell is not None:
@@ -144,7 +157,8 @@ class WatchedEnhancer(Enhancer):
 
 @dataclass
 class Site:
-    """A running app: its URL, its enhancer, a folder for the tests' own files, and the folder of the page."""
+    """A running app: its URL, its enhancer, a folder for the tests' own files, and the folder of
+    the page."""
 
     url: str
     enhancer: WatchedEnhancer
@@ -180,7 +194,9 @@ def wait_until(condition, seconds: float = 60) -> None:
 def is_ready(url: str) -> bool:
     """Return whether a server at this address has started."""
     try:
-        return httpx.get(f"{url}healthz", verify=False).json()["ready"]  # Loading the certificates would take long.
+        return httpx.get(f"{url}healthz", verify=False).json()[
+            "ready"
+        ]  # Loading the certificates would take long.
     except (httpx.HTTPError, OSError, ValueError):
         return False
 
@@ -192,7 +208,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, **options: Any) -> Iterator[str]:
+def served(
+    enhancer: Enhancer, *, port: int | None = None, agents: bool = True, **options: Any
+) -> Iterator[str]:
     """Serve the app in this process and yield its URL. `options` replace those of the launch."""
     from app import build_demo
     from enhance.web.build import launch_options
@@ -200,10 +218,18 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
     has_agents = agents and bool(importlib.util.find_spec("mcp"))
     enhancer.config = replace(enhancer.config, agents=has_agents)
     with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("GRADIO_TEMP_DIR", "")  # Another app of the tests can be running, with the same folder.
+        changed.setenv(
+            "GRADIO_TEMP_DIR", ""
+        )  # Another app of the tests can be running, with the same folder.
         demo = build_demo(enhancer)
-        # A port of our own: Gradio's search for one leaves a thread with an error for each port in use.
-        options = {"server_port": port or free_port(), "quiet": True, "prevent_thread_lock": True, **options}
+        # A port of our own: Gradio's search for one leaves a thread with an error for each port in
+        # use.
+        options = {
+            "server_port": port or free_port(),
+            "quiet": True,
+            "prevent_thread_lock": True,
+            **options,
+        }
         _, url, _ = demo.launch(**launch_options(demo) | options)
         try:
             yield url
@@ -213,7 +239,8 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Iterator[Site]:
-    """The app with its own data and only with weights from Python packages: the preset `fast` is unavailable."""
+    """The app with its own data and only with weights from Python packages: the preset `fast` is
+    unavailable."""
     with serve_site(tmp_path_factory) as served_site:
         yield served_site
 
@@ -245,7 +272,9 @@ def serve_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def guarded_site(folder: Path, *keys: str, login: bool = True) -> Iterator[Site]:
     """Serve an app with metrics, with these API keys and with a login."""
     auth = (LOGIN["username"], LOGIN["password"]) if login else None
-    config = Config(folder / "data", page_folder=folder / "page", auth=auth, api_keys=keys, metrics=True)
+    config = Config(
+        folder / "data", page_folder=folder / "page", auth=auth, api_keys=keys, metrics=True
+    )
     enhancer = WatchedEnhancer("cpu", config=config)
     with served(enhancer) as url:
         yield Site(url, enhancer, folder, folder / "page" / "enhance-page")

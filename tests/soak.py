@@ -29,7 +29,8 @@ from .soak_clients import ANONYMOUS, BUSY, NAMED, Client, Known, Tally, known_im
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 MOST_MORE = {"server_mb": 250, "workers_mb": 300, "threads": 20, "connections": 5}
-"""How much more the server can use after the requests than before. Idle workers end after a while."""
+"""How much more the server can use after the requests than before. Idle workers end after a
+while."""
 ROWS = 10
 """The number of measurements during the load."""
 
@@ -38,8 +39,8 @@ ROWS = 10
 class Plan:
     """The load. Half of the clients follow jobs by their names.
 
-    `seconds` and `rest` are the durations of the load and of the pause after it. `warm` is the number of requests of
-    each kind before the first measurement.
+    `seconds` and `rest` are the durations of the load and of the pause after it. `warm` is the
+    number of requests of each kind before the first measurement.
     """
 
     seconds: float
@@ -51,7 +52,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Use:
-    """The memory of the server and its workers in MB, and the threads and connections of the server.
+    """The memory of the server and its workers in MB, and the threads and connections of the
+    server.
 
     `requests` is the number of requests until then.
     """
@@ -65,7 +67,8 @@ class Use:
 
 @dataclass
 class Outcome:
-    """The measurements. `uses` are in the order of time. `broken` has a sentence for each failure."""
+    """The measurements. `uses` are in the order of time. `broken` has a sentence for each
+    failure."""
 
     plan: Plan
     uses: list[Use] = field(default_factory=list)
@@ -83,7 +86,11 @@ class Server:
         self.url = f"http://{HOST}:{port}/"
         self.data = folder / "data"
         self._log = folder / "server.log"
-        own = {"ENHANCE_DATA": str(self.data), "GRADIO_SERVER_NAME": HOST, "GRADIO_SERVER_PORT": str(port)}
+        own = {
+            "ENHANCE_DATA": str(self.data),
+            "GRADIO_SERVER_NAME": HOST,
+            "GRADIO_SERVER_PORT": str(port),
+        }
         own |= {"GRADIO_TEMP_DIR": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(ROOT / "app.py")]
         with self._log.open("wb") as log:
@@ -118,7 +125,9 @@ class Server:
         for child in self._process.children(recursive=True):
             with suppress(psutil.Error):  # It can end meanwhile.
                 workers += child.memory_info().rss
-        connections = sum(one.status == psutil.CONN_ESTABLISHED for one in self._process.net_connections("tcp"))
+        connections = sum(
+            one.status == psutil.CONN_ESTABLISHED for one in self._process.net_connections("tcp")
+        )
         own = self._process.memory_info().rss
         return Use(own / 1e6, workers / 1e6, self._process.num_threads(), connections, requests)
 
@@ -141,10 +150,15 @@ async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     tally = Tally()
     quiet = Tally()
     await _send_each(server, known, quiet, plan.warm)
-    await asyncio.sleep(min(plan.rest, 10))  # Otherwise the last requests would count, and hide a leak.
+    await asyncio.sleep(
+        min(plan.rest, 10)
+    )  # Otherwise the last requests would count, and hide a leak.
     outcome.uses.append(server.use())
 
-    clients = [Client(server.url, number, known, tally, named=number % 2 == 1) for number in range(plan.clients)]
+    clients = [
+        Client(server.url, number, known, tally, named=number % 2 == 1)
+        for number in range(plan.clients)
+    ]
     until = time.monotonic() + plan.seconds
     measuring = asyncio.create_task(_measure(outcome, server, tally))
     await asyncio.gather(*(client.send_until(until) for client in clients))
@@ -183,7 +197,9 @@ def exceeded_limits(before: Use, after: Use) -> Iterator[str]:
 
 def _judge(outcome: Outcome, tally: Tally, quiet: Tally, server: Server) -> None:
     for kind, seconds in tally.seconds.items():
-        twentieths = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
+        twentieths = (
+            quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
+        )
         outcome.waits[kind] = {"n": len(seconds), "p50": twentieths[9], "p95": twentieths[18]}
     outcome.refused = dict(tally.refused.most_common())
     outcome.jobs = len(tally.signatures)
@@ -202,7 +218,9 @@ def _judge(outcome: Outcome, tally: Tally, quiet: Tally, server: Server) -> None
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Prove the served app under load.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description="Prove the served app under load."
+    )
     parser.add_argument("--seconds", type=float, default=600, help="default 600")
     parser.add_argument("--clients", type=int, default=50, help="default 50")
     parser.add_argument("--rest", type=float, default=60, help="seconds after the load, default 60")

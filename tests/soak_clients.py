@@ -39,13 +39,17 @@ TUNED: tuple[dict[str, Any], ...] = (
 )
 BROKEN = (b"no image at all", b"\x89PNG\r\n\x1a\n" + bytes(40), b"GIF89a\xff\xff\xff\xff", b"")
 PATIENCE = 300.0
-BUSY = {re.sub(r"{\w+}", "N", catalogue("en")[key]) for key in ("queue_full", "queue_share", "queue_address")}
+BUSY = {
+    re.sub(r"{\w+}", "N", catalogue("en")[key])
+    for key in ("queue_full", "queue_share", "queue_address")
+}
 """The messages of a busy server, with N for each number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """An image and its expected results by settings, computed in this process: the whole and the central square.
+    """An image and its expected results by settings, computed in this process: the whole and the
+    central square.
 
     `place` is the square as a rectangle.
     """
@@ -56,7 +60,8 @@ class Known:
     place: dict[str, int] = field(default_factory=dict)
 
     def file(self, mark: str = "") -> bytes:
-        """Return the image as a PNG. With another `mark` it is another file, so that no result is cached."""
+        """Return the image as a PNG. With another `mark` it is another file, so that no result is
+        cached."""
         written, info = io.BytesIO(), PngImagePlugin.PngInfo()
         info.add_text("Comment", mark)
         Image.fromarray(self.pixels).save(written, "PNG", pnginfo=info)
@@ -64,7 +69,8 @@ class Known:
 
 
 def known_images(folder: Path, count: int = len(SIZES)) -> list[Known]:
-    """Return parts of a photo with all results that the clients request, computed in this process."""
+    """Return parts of a photo with all results that the clients request, computed in this
+    process."""
     enhancer = Enhancer(data=folder / "known")
     photo = data.astronaut()
     known = []
@@ -75,7 +81,9 @@ def known_images(folder: Path, count: int = len(SIZES)) -> list[Known]:
         path.write_bytes(one.file())
         for changes in TUNED:
             settings = settings_from_call(PRESET, **changes)
-            one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
+            one.wholes[json.dumps(changes)] = _pixels(
+                enhancer.run(path, settings).path.read_bytes()
+            )
             preview = enhancer.preview(path, settings, size=SQUARE)
             one.squares[json.dumps(changes)] = preview.after
             one.place.update(preview.info["preview"])
@@ -91,9 +99,11 @@ def _pixels(file: bytes) -> np.ndarray:
 
 @dataclass
 class Tally:
-    """The observations of all clients: seconds by kind of request, rejections by message, and failures.
+    """The observations of all clients: seconds by kind of request, rejections by message, and
+    failures.
 
-    `names` are the jobs that clients have started, `signatures` those of the jobs that have ended with a result.
+    `names` are the jobs that clients have started, `signatures` those of the jobs that have ended
+    with a result.
     """
 
     seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -118,17 +128,22 @@ class Client:
     A `named` client has a key, starts jobs with names and reconnects to them.
     """
 
-    def __init__(self, url: str, number: int, known: list[Known], tally: Tally, *, named: bool = False):
+    def __init__(
+        self, url: str, number: int, known: list[Known], tally: Tally, *, named: bool = False
+    ):
         address = f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"
         headers = {"x-forwarded-for": address}
         if named:
             headers["x-enhance-key"] = secrets.token_hex(16)
         self.jobs: dict[str, bool] = {}
-        """The names of the client's jobs, in the order of their starts, and whether they have a result."""
+        """The names of the client's jobs, in the order of their starts, and whether they have a
+        result."""
         self._mix = NAMED if named else ANONYMOUS
         self._known, self._tally = known, tally
         self._random = random.Random(number)
-        self._http = httpx.AsyncClient(base_url=url, timeout=PATIENCE, headers=headers, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=PATIENCE, headers=headers, trust_env=False
+        )
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -228,7 +243,8 @@ class Client:
         await self._call("cancel", job=name)
 
     async def check_list(self) -> None:
-        """Check that the list of recent results has the newest jobs of this client once, and no others."""
+        """Check that the list of recent results has the newest jobs of this client once, and no
+        others."""
         (runs,) = await self._call("runs")
         listed = [run["id"] for run in runs]
         newest = [name for name in list(self.jobs)[-MAX_RESULTS:] if self.jobs[name]]
@@ -268,8 +284,11 @@ class Client:
             for _ in range(lines):
                 await anext(received, None)
 
-    async def request_regions(self, address: str, size: tuple[int, int], count: int) -> list[httpx.Response]:
-        """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times at once."""
+    async def request_regions(
+        self, address: str, size: tuple[int, int], count: int
+    ) -> list[httpx.Response]:
+        """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times
+        at once."""
         box = {"left": 0, "top": 0, "width": size[0], "height": size[1], "step": 4}
         return await asyncio.gather(*(self._http.get(address, params=box) for _ in range(count)))
 
@@ -290,10 +309,17 @@ class Client:
         return {"image": await self._upload(known.file(secrets.token_hex(4))), "preset": PRESET}
 
     async def _batch_request(self) -> tuple[dict[str, Any], list[int]]:
-        """Return the parameters of a batch with a damaged file, and the numbers of its other images."""
+        """Return the parameters of a batch with a damaged file, and the numbers of its other
+        images."""
         chosen = self._random.sample(range(len(self._known)), 2)
-        files = {f"batch-{number}.png": self._known[number].file(secrets.token_hex(4)) for number in chosen}
-        images = [await self._upload(file, name) for name, file in (files | {"broken.png": BROKEN[0]}).items()]
+        files = {
+            f"batch-{number}.png": self._known[number].file(secrets.token_hex(4))
+            for number in chosen
+        }
+        images = [
+            await self._upload(file, name)
+            for name, file in (files | {"broken.png": BROKEN[0]}).items()
+        ]
         return {"images": images, "preset": PRESET}, chosen
 
     async def _check_batch(self, request: dict[str, Any], chosen: list[int]) -> dict[str, Any]:
@@ -304,11 +330,15 @@ class Client:
             return info
         with zipfile.ZipFile(io.BytesIO(await self._download(archive))) as packed:
             for number in chosen:
-                self._compare("batch", packed.read(f"batch-{number}-4x.png"), self._known[number].wholes["{}"])
+                self._compare(
+                    "batch", packed.read(f"batch-{number}-4x.png"), self._known[number].wholes["{}"]
+                )
         return info
 
     async def _upload(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
-        answer = self._check(await self._http.post("gradio_api/upload", files={"files": (name, file)}))
+        answer = self._check(
+            await self._http.post("gradio_api/upload", files={"files": (name, file)})
+        )
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
     async def _post(self, endpoint: str, request: dict[str, Any]) -> str:
@@ -340,7 +370,8 @@ class Client:
             yield answer.aiter_lines()
 
     def _check(self, answer: httpx.Response) -> httpx.Response:
-        """Return the response. Raises Rejection for an error message, httpx.HTTPStatusError for other errors."""
+        """Return the response. Raises Rejection for an error message, httpx.HTTPStatusError for
+        other errors."""
         if 400 <= answer.status_code < 500 and (message := answer.json().get("detail")):
             raise Rejection(message)
         return answer.raise_for_status()

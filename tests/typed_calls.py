@@ -18,15 +18,27 @@ from enhance import Encoding, Enhancer, Info, Preview, Progress, Result, Setting
 def right() -> tuple[Enhancer, Settings, Result, Preview]:
     enhancer = Enhancer("cpu", precision="fp32", data=Path("data"))
     settings = Settings.from_preset("gentle", strength=0.5, long_side=None).changed(tile=128)
-    result = enhancer.run("a.jpg", settings, output=Path("a.webp"), encoding=Encoding("webp", quality=80))
+    result = enhancer.run(
+        "a.jpg", settings, output=Path("a.webp"), encoding=Encoding("webp", quality=80)
+    )
     return enhancer, settings, result, enhancer.preview("a.jpg", "gentle", x=10, y=20.5, size=64)
 
 
-def kinds(array: np.ndarray, tensor: torch.Tensor, image: Image) -> tuple[np.ndarray, torch.Tensor, Image, bytes, Path]:
-    return enhance(array), enhance(tensor, "fast"), enhance(image, scale=2), enhance(b""), enhance(Path("a.jpg"))
+def kinds(
+    array: np.ndarray, tensor: torch.Tensor, image: Image
+) -> tuple[np.ndarray, torch.Tensor, Image, bytes, Path]:
+    return (
+        enhance(array),
+        enhance(tensor, "fast"),
+        enhance(image, scale=2),
+        enhance(b""),
+        enhance(Path("a.jpg")),
+    )
 
 
-def many(enhancer: Enhancer, array: np.ndarray, progress: Progress) -> tuple[Info, list[np.ndarray]]:
+def many(
+    enhancer: Enhancer, array: np.ndarray, progress: Progress
+) -> tuple[Info, list[np.ndarray]]:
     info = enhancer.run(array, progress=progress).info
     return info, [result.array for result in enhancer.run_many(["a.jpg", array, b""], "fast")]
 

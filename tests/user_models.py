@@ -27,8 +27,11 @@ from enhance.models.user_models import add, remove
 State = dict[str, torch.Tensor]
 
 
-def small(network: type[torch.nn.Module], **defaults: Any) -> Callable[..., Callable[[], torch.nn.Module]]:
-    """Return a function that accepts further options and returns a constructor of the network without parameters."""
+def small(
+    network: type[torch.nn.Module], **defaults: Any
+) -> Callable[..., Callable[[], torch.nn.Module]]:
+    """Return a function that accepts further options and returns a constructor of the network
+    without parameters."""
     return lambda **options: lambda: network(**defaults | options)
 
 
@@ -53,9 +56,15 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"span-{scale}x": span(upscale=scale) for scale in (2, 4)},
     "span-no-norm": span(upscale=2, norm=False),
     "span-grey": span(upscale=2, norm=False, num_in_ch=1, num_out_ch=1),
-    **{f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2) for kind in ("CCM", "ICCM", "DCCM")},
+    **{
+        f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2)
+        for kind in ("CCM", "ICCM", "DCCM")
+    },
     "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1, kernel_size=17),
-    **{f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale) for scale in (1, 4)},
+    **{
+        f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale)
+        for scale in (1, 4)
+    },
     **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (2, 3)},
     "real-plksr-dysample": real_plksr(dysample=True),
     "real-plksr-dysample-1x": real_plksr(dysample=True, upscaling_factor=1, layer_norm=True),
@@ -75,9 +84,12 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 
 
 def random_state(network: torch.nn.Module) -> State:
-    """Return random weights that keep the range of values, with an output in the middle of the range."""
+    """Return random weights that keep the range of values, with an output in the middle of the
+    range."""
     state = network.state_dict()
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()}
+    shapes = {
+        name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()
+    }
     return {**state, **random_tensors(shapes)}
 
 
@@ -112,7 +124,8 @@ def save_model(kind: str, file: Path) -> Path:
 
 @contextmanager
 def add_models(*kinds: str) -> Iterator[None]:
-    """Add user models of these kinds, named after the kind, to the weights folder of the program."""
+    """Add user models of these kinds, named after the kind, to the weights folder of the
+    program."""
     with TemporaryDirectory() as place:
         for kind in kinds:
             add(save_model(kind, Path(place) / f"{kind}.pth"), kind, models.folder())
@@ -127,7 +140,8 @@ def add_models(*kinds: str) -> Iterator[None]:
 def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
     """Return the result of a network for uint8 [H, W, 3] in one piece, [s * H, s * W, 3] in levels.
 
-    The image is padded to the multiple that the network needs. A network of one channel gets the image in grey.
+    The image is padded to the multiple that the network needs. A network of one channel gets the
+    image in grey.
     """
     (height, width), names = rgb.shape[:2], ("shuffle_factor", "downscale_factor")
     fold = next((fold for name in names if (fold := getattr(network, name, None))), 1)
@@ -138,4 +152,6 @@ def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         output = network(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
     scale = len(output) // padded.shape[2]
-    return np.broadcast_to(output[: height * scale, : width * scale].numpy(), (height * scale, width * scale, 3))
+    return np.broadcast_to(
+        output[: height * scale, : width * scale].numpy(), (height * scale, width * scale, 3)
+    )

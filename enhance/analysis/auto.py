@@ -15,22 +15,29 @@ BALANCED = "balanced"
 BALANCED_NOISE = 4.0
 """The noise from which `fast` is better than `balanced`."""
 BALANCED_QUALITY = 80
-"""The JPEG quality from which `balanced` is better than `fast` with the values for compressed photos."""
+"""The JPEG quality from which `balanced` is better than `fast` with the values for compressed
+photos."""
 SMOOTH = 0.83
-"""The smoothness from which the noise that `balanced` keeps is worse than the detail that `fast` loses."""
+"""The smoothness from which the noise that `balanced` keeps is worse than the detail that `fast`
+loses."""
 COMPRESSED_NOISE = 1.0
-"""The noise from which `balanced` is worse for a compressed photo, because compression removed a part of the noise."""
+"""The noise from which `balanced` is worse for a compressed photo, because compression removed a
+part of the noise."""
 CLEAN_BLUR = 0.35
-"""The blur from which `fast` is better than `precise`: a Gaussian blur of 0.6 px. At 0.5 px, `precise` is better."""
+"""The blur from which `fast` is better than `precise`: a Gaussian blur of 0.6 px. At 0.5 px,
+`precise` is better."""
 BLURRED_NOISE = 0.8
 """Noise of a blurred photo that only correlated grain explains: the blur removes white noise."""
 GRAIN_NOISE = 3.0
 STRONG_NOISE = 7.0
-"""The noise from which `gentle` is chosen instead of `fast`, which is better at 6 and worse at 10."""
+"""The noise from which `gentle` is chosen instead of `fast`, which is better at 6 and worse at
+10."""
 LINES = 0.74
-"""The coherence from which the network of `fast` misses lines of a compressed photo: see docs/fidelity.md."""
+"""The coherence from which the network of `fast` misses lines of a compressed photo: see
+docs/fidelity.md."""
 SMALL_PIXELS = 1_000_000
-"""The largest photo for whose lines the network of `gentle` is worth its time, about a minute on two cores."""
+"""The largest photo for whose lines the network of `gentle` is worth its time, about a minute on
+two cores."""
 SOFT = 3
 """Downscaling a photo that is soft by 2 measured worse than bicubic upscaling."""
 REDUCE = 2
@@ -55,7 +62,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rule:
-    """The preset for images of these kinds that meet a condition, and settings that differ from those of the preset."""
+    """The preset for images of these kinds that meet a condition, and settings that differ from
+    those of the preset."""
 
     kinds: tuple[str, ...]
     condition: Callable[[Analysis], bool]
@@ -78,9 +86,15 @@ def _has_compressed_lines(analysis: Analysis) -> bool:
 
 
 def _is_slightly_compressed(analysis: Analysis) -> bool:
-    """Return whether a compressed photo is so good that `balanced` does not enlarge its artifacts or its noise."""
+    """Return whether a compressed photo is so good that `balanced` does not enlarge its artifacts
+    or its noise."""
     is_good = analysis.jpeg_quality is not None and analysis.jpeg_quality >= BALANCED_QUALITY
-    return is_good and is_compressed(analysis) and analysis.noise < COMPRESSED_NOISE and not _is_soft(analysis)
+    return (
+        is_good
+        and is_compressed(analysis)
+        and analysis.noise < COMPRESSED_NOISE
+        and not _is_soft(analysis)
+    )
 
 
 def _is_soft(analysis: Analysis) -> bool:
@@ -88,7 +102,8 @@ def _is_soft(analysis: Analysis) -> bool:
 
 
 def _is_slightly_noisy(analysis: Analysis) -> bool:
-    """Return whether an uncompressed photo has so little noise, and so much detail, that `balanced` is better."""
+    """Return whether an uncompressed photo has so little noise, and so much detail, that `balanced`
+    is better."""
     has_little_noise = CLEAN_NOISE <= analysis.noise < BALANCED_NOISE
     return analysis.jpeg_quality is None and has_little_noise and analysis.smoothness < SMOOTH
 
@@ -107,15 +122,16 @@ def _has_grain(analysis: Analysis) -> bool:
 
 _PHOTO = ("photo",)
 _COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
-"""The networks keep the blocks of a JPEG, and Fidelity adds its other artifacts (docs/fidelity.md)."""
+"""The networks keep the blocks of a JPEG, and Fidelity adds its other artifacts
+(docs/fidelity.md)."""
 _NEARLY_CLEAN = {"strength": 0.7, "fidelity": 1.0}
 """With the values of `balanced`, such a photo loses detail that `precise` keeps."""
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
-    # All text gets `precise`, because other networks change characters. In faint print at JPEG 75, `precise` changes 3
-    # of 298 characters, `gentle` 43 and `fast` 50. With noise 8 instead, they change 2, 49 and 24 of 367. However,
-    # `precise` keeps the noise (docs/fidelity.md).
+    # All text gets `precise`, because other networks change characters. In faint print at JPEG 75,
+    # `precise` changes 3 of 298 characters, `gentle` 43 and `fast` 50. With noise 8 instead, they
+    # change 2, 49 and 24 of 367. However, `precise` keeps the noise (docs/fidelity.md).
     Rule(("text",), is_compressed, "precise", "compressed_text"),
     Rule(("drawing",), _is_noisy, "fast", "noisy_drawing"),
     Rule(("text",), _is_noisy, "precise", "noisy_text"),
@@ -123,8 +139,15 @@ RULES = (
     Rule(("text",), lambda analysis: True, "precise", "clean_text"),
     Rule(_PHOTO, _has_grain, "gentle", "grainy_photo"),
     Rule(_PHOTO, _is_slightly_compressed, BALANCED, "slightly_compressed_photo"),
-    Rule(_PHOTO, _has_compressed_lines, "gentle", "compressed_lines", _COMPRESSED | {"strength": 0.75}),
-    # Compression removes noise. Strong noise in a compressed photo is therefore texture that `gentle` would replace.
+    Rule(
+        _PHOTO,
+        _has_compressed_lines,
+        "gentle",
+        "compressed_lines",
+        _COMPRESSED | {"strength": 0.75},
+    ),
+    # Compression removes noise. Strong noise in a compressed photo is therefore texture that
+    # `gentle` would replace.
     Rule(_PHOTO, is_compressed, "fast", "compressed_photo", _COMPRESSED),
     Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
     Rule(_PHOTO, _is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
@@ -136,29 +159,40 @@ RULES = (
 """The first rule that applies decides. If `balanced` is not available, its rules do not apply."""
 
 
-def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None) -> Choice:
-    """Return what to run for an image, with the presets that are available; `gentle` replaces another one.
+def choose(
+    analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None
+) -> Choice:
+    """Return what to run for an image, with the presets that are available; `gentle` replaces
+    another one.
 
-    `size` is the height and width of the result, by default four times those of the image. A result that is no larger
-    than the image needs no network. A soft photo is downscaled first if the result is small enough.
+    `size` is the height and width of the result, by default four times those of the image. A result
+    that is no larger than the image needs no network. A soft photo is downscaled first if the
+    result is small enough.
     """
     height, width = size or (4 * analysis.height, 4 * analysis.width)
     if height <= analysis.height and width <= analysis.width:
         return Choice(RESIZE, "large_enough")
     rules = (rule for rule in RULES if rule.preset != BALANCED or BALANCED in available)
     rule = next(rule for rule in rules if analysis.kind in rule.kinds and rule.condition(analysis))
-    preset, tuning = (rule.preset, rule.tuning) if rule.preset in available else (REFERENCE_PRESET, {})
-    is_reduced = analysis.kind == "photo" and analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width
+    preset, tuning = (
+        (rule.preset, rule.tuning) if rule.preset in available else (REFERENCE_PRESET, {})
+    )
+    is_reduced = (
+        analysis.kind == "photo"
+        and analysis.softness >= SOFT
+        and width <= 4 / REDUCE * analysis.width
+    )
     return Choice(preset, rule.reason, REDUCE if is_reduced else 1, tuning)
 
 
 def faster_preset(preset: str, analysis: Analysis, available: Collection[str]) -> str | None:
-    """Return a faster preset of those `available` whose HaarPSI is at most 1 lower, or None if there is none.
+    """Return a faster preset of those `available` whose HaarPSI is at most 1 lower, or None if
+    there is none.
 
-    `anime-fast` is 3 lower than `anime` on compressed drawings. `fast` is 2 lower than `gentle` on photos with grain
-    and 4.9 lower on compressed photos of lines. For text, `precise` is suggested although it is more than 1 lower on
-    faint compressed print, because it changes fewer characters. It keeps the noise, so `fast` is suggested for noisy
-    text.
+    `anime-fast` is 3 lower than `anime` on compressed drawings. `fast` is 2 lower than `gentle` on
+    photos with grain and 4.9 lower on compressed photos of lines. For text, `precise` is suggested
+    although it is more than 1 lower on faint compressed print, because it changes fewer characters.
+    It keeps the noise, so `fast` is suggested for noisy text.
     """
     choice = choose(analysis, available)
     is_best = choice.reason in ("grainy_photo", "compressed_lines")

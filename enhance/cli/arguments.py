@@ -33,8 +33,12 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
     run = command("run", "upscale files and folders")
     _add_run(run)
-    _add_analyse(command("analyse", "print the properties of images and the preset that Auto selects"))
-    _add_compare(command("compare", "save an image that shows an area of a photo with every preset"))
+    _add_analyse(
+        command("analyse", "print the properties of images and the preset that Auto selects")
+    )
+    _add_compare(
+        command("compare", "save an image that shows an area of a photo with every preset")
+    )
     app = command("app", "serve the page on port 7860")
     share = "also create a public link at gradio.live for up to one week"
     app.add_argument("--share", action="store_true", help=share)
@@ -51,7 +55,9 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 def _reject_withdrawn(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """Exit with what to use in place of a command or option of an earlier version."""
     if arguments[:1] == ["bench"]:
-        parser.error("The command bench was removed. Use `make bench` in a checkout of the project.")
+        parser.error(
+            "The command bench was removed. Use `make bench` in a checkout of the project."
+        )
     for given in arguments:
         option = given.partition("=")[0]
         if option in _WITHDRAWN:
@@ -64,13 +70,16 @@ def _add_run(run: ArgumentParser) -> None:
         nargs="*",
         type=path_or_address,
         metavar="INPUT",
-        help="image files or folders, fsspec addresses such as s3://bucket/folder, or - for standard input",
+        help="image files or folders, fsspec addresses such as s3://bucket/folder, or - for "
+        "standard input",
     )
     run.add_argument(
         "-o",
         "--output",
-        help="output file for a single input, otherwise output folder; each can be an address, and a path that ends in "
-        "/ is a folder (default: photo-4x.png next to each photo). Only earlier results are replaced, and nothing "
+        help="output file for a single input, otherwise output folder; each can be an address, "
+        "and a path that ends in "
+        "/ is a folder (default: photo-4x.png next to each photo). Only earlier results are "
+        "replaced, and nothing "
         "without -o. - writes a single result to standard output",
     )
     names = ", ".join(PRESETS)
@@ -95,7 +104,8 @@ def _add_run(run: ArgumentParser) -> None:
         "--progress",
         choices=("bar", "json", "none"),
         default="bar",
-        help="progress on standard error: a bar if it is a terminal (default), or one JSON object per line for other "
+        help="progress on standard error: a bar if it is a terminal (default), or one JSON "
+        "object per line for other "
         "programs, with file, share (0 to 1) and seconds_left",
     )
 
@@ -111,7 +121,8 @@ def _add_sliders(run: ArgumentParser) -> None:
 def _add_format(run: ArgumentParser) -> None:
     run.add_argument(
         "--format",
-        help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, otherwise png)",
+        help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, "
+        "otherwise png)",
     )
     run.add_argument(
         "--quality",
@@ -122,7 +133,8 @@ def _add_format(run: ArgumentParser) -> None:
     run.add_argument(
         "--metadata",
         default="keep",
-        help="keep: all metadata, including a GPS location (default). no-location: no GPS location in EXIF, XMP, IPTC "
+        help="keep: all metadata, including a GPS location (default). no-location: no GPS "
+        "location in EXIF, XMP, IPTC "
         "and text. none: only the colour profile, the resolution and the label",
     )
     run.add_argument(
@@ -134,7 +146,8 @@ def _add_format(run: ArgumentParser) -> None:
     run.add_argument(
         "--background",
         default="white",
-        help="white (default) or black: the colour of transparent areas in a JPEG, which has no transparency",
+        help="white (default) or black: the colour of transparent areas in a JPEG, which has no "
+        "transparency",
     )
 
 
@@ -160,7 +173,8 @@ def _add_batch(run: ArgumentParser) -> None:
     run.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
+        help="process the files on a Ray cluster: host:port of its head node, auto for the "
+        "cluster of this machine, or "
         "local to start one on this machine. All machines need the folders at the same paths",
     )
 
@@ -187,7 +201,8 @@ def _add_size(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--print",
         metavar="SIZE",
-        help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or xHEIGHT for one side, "
+        help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or "
+        "xHEIGHT for one side, "
         f"or {papers}. The whole photo fits on the paper, in either orientation",
     )
     dpi = "resolution of the result (default: 300 for --print, or the photo's)"
@@ -195,7 +210,8 @@ def _add_size(parser: ArgumentParser) -> None:
 
 
 def size_of(options: Namespace) -> dict[str, Any]:
-    """Return the settings of the output size. Raises SettingsError for a print size that is none."""
+    """Return the settings of the output size. Raises SettingsError for a print size that is
+    none."""
     given = {name: getattr(options, name) for name in (*SIZES, "dpi")}
     width = None
     height = None
@@ -231,4 +247,6 @@ def _add_compare(compare: ArgumentParser) -> None:
 
 def _add_device(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default auto)")
+    parser.add_argument(
+        "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default auto)"
+    )

@@ -16,7 +16,8 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
 
 
 class _StandardError:
-    """Standard error for a progress bar. tqdm would keep its lock after an error of a closed pipe."""
+    """Standard error for a progress bar. tqdm would keep its lock after an error of a closed
+    pipe."""
 
     def write(self, text: str) -> None:
         with suppress(BrokenPipeError):
@@ -57,8 +58,11 @@ class Progress:
         """Clear the line of the bar, before other text is printed."""
         self._bar.clear()
 
-    def update(self, share: float, seconds_left: float | None, file: str = "", position: str = "") -> None:
-        """Show the share that is done, 0 to 1, the seconds left, and the current file with its position."""
+    def update(
+        self, share: float, seconds_left: float | None, file: str = "", position: str = ""
+    ) -> None:
+        """Show the share that is done, 0 to 1, the seconds left, and the current file with its
+        position."""
         if self._is_json:
             self._print_line(share, seconds_left, file)
         else:

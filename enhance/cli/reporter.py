@@ -136,7 +136,9 @@ def _line_of(info: Info) -> str:
     return f"{line}, {auto['preset']} ({reason})"
 
 
-def faster_text(language: str, preset: str, seconds: float, faster: str, faster_seconds: float) -> str:
+def faster_text(
+    language: str, preset: str, seconds: float, faster: str, faster_seconds: float
+) -> str:
     """Return the suggestion of a faster preset, with the expected seconds of both."""
     return translate(
         language,

@@ -159,8 +159,11 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     return plan([item], RemoteFile(address)), _encoding(options, Path(address))
 
 
-def _plan_folder(options: Namespace, output: Path | str | None, shard: Shard) -> tuple[Batch, Encoding]:
-    """Return the files whose results go into a folder, or beside their photos if `output` is None."""
+def _plan_folder(
+    options: Namespace, output: Path | str | None, shard: Shard
+) -> tuple[Batch, Encoding]:
+    """Return the files whose results go into a folder, or beside their photos if `output` is
+    None."""
     from ..jobs.inputs import find_images, read_list
     from ..processes import remove_leftovers
 

@@ -1,9 +1,10 @@
 """The device thread: one thread for each process, which runs all work of PyTorch in steps.
 
-OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling thread. With two
-sets there are more threads than cores, and everything takes 50% longer. So all enhancers of a process share this
-thread. The steps of previews run before the steps of runs, and callers are served in rotation. The jobs to which the
-steps belong are queued by the `Scheduler` of each enhancer.
+OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling
+thread. With two sets there are more threads than cores, and everything takes 50% longer. So all
+enhancers of a process share this thread. The steps of previews run before the steps of runs, and
+callers are served in rotation. The jobs to which the steps belong are queued by the `Scheduler` of
+each enhancer.
 """
 
 from __future__ import annotations
@@ -48,13 +49,16 @@ class DeviceThread:
         return self.wait_for(self.submit(work, ticket))
 
     def submit(self, work: Callable[[], T], ticket: Ticket | None = None) -> Step[T]:
-        """Queue `work` for the device's thread. Use `wait_for` or `withdraw` with the step that is returned."""
+        """Queue `work` for the device's thread. Use `wait_for` or `withdraw` with the step that is
+        returned."""
         step = Step(work, ticket or Ticket("preview"))
         with self._changed:
             self._queue_of(step).add(step.ticket.caller, step)
             if self._thread is None or not self._thread.is_alive():
                 self._is_closing = False
-                self._thread = threading.Thread(target=self._run_steps, name="enhance-device", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run_steps, name="enhance-device", daemon=True
+                )
                 self._thread.start()
             self._changed.notify_all()
         return step
@@ -85,7 +89,8 @@ class DeviceThread:
             raise Cancelled("stopped")
 
     def close(self) -> None:
-        """End the thread after the current step, which `check` interrupts. The next step starts a new thread."""
+        """End the thread after the current step, which `check` interrupts. The next step starts a
+        new thread."""
         with self._changed:
             thread = self._thread
             self._is_closing = True
@@ -151,11 +156,14 @@ class Step(Generic[T]):
         try:
             raise error
         finally:
-            del error  # Its traceback references this frame and would keep the failed step's rows in memory.
+            # Its traceback references this frame and would keep the failed step's rows in memory.
+            del error
 
 
 DEVICE_THREAD = DeviceThread()
 # A thread inside PyTorch while the interpreter exits would crash the process.
 atexit.register(DEVICE_THREAD.close)
-if hasattr(os, "register_at_fork"):  # A forked process has none of the threads, and their locks stay locked.
+if hasattr(
+    os, "register_at_fork"
+):  # A forked process has none of the threads, and their locks stay locked.
     os.register_at_fork(after_in_child=DEVICE_THREAD.__init__)

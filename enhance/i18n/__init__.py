@@ -1,7 +1,8 @@
-"""All texts for users in English and Simplified Chinese, loaded from one TOML file for each language.
+"""All texts for users in English and Simplified Chinese, loaded from one TOML file for each
+language.
 
-Each file has the same sections and keys. `{name}` in a text is replaced by a value. The section `language` has the name
-of the language and its rules.
+Each file has the same sections and keys. `{name}` in a text is replaced by a value. The section
+`language` has the name of the language and its rules.
 """
 
 from __future__ import annotations
@@ -30,23 +31,30 @@ _SOURCES = {
 """Suffixes of the source of a model, as the model store records it, and the keys of their texts."""
 
 _WIDE, _OPENING, _CLOSING = "\u2e80-\uffef□", "（《“‘", "，。；：！？、）》”’…%"
-"""Characters next to which a line can be broken, those that end no line, and those that begin none."""
-_WORDS = re.compile(rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL)
-"""The parts between which a line can be broken: a word or a Chinese character, with its punctuation and spaces."""
+"""Characters next to which a line can be broken, those that end no line, and those that begin
+none."""
+_WORDS = re.compile(
+    rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL
+)
+"""The parts between which a line can be broken: a word or a Chinese character, with its punctuation
+and spaces."""
 _DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def translate(language: str, key: str, **values: object) -> str:
     """Return the text of `key` in `language`, one of LANGUAGES, with `values` in its placeholders.
 
-    Errors among the values are translated, including common ones of the operating system. The values in a list are
-    joined as sentences. Raises KeyError for an unknown key.
+    Errors among the values are translated, including common ones of the operating system. The
+    values in a list are joined as sentences. Raises KeyError for an unknown key.
     """
-    return catalogue(language)[key].format(**{name: _localise(language, value) for name, value in values.items()})
+    return catalogue(language)[key].format(
+        **{name: _localise(language, value) for name, value in values.items()}
+    )
 
 
 def name_of(language: str, kind: str, name: str) -> str:
-    """Return the text of the key "{kind}_{name}", such as the name of a preset. Without one, return `name` itself."""
+    """Return the text of the key "{kind}_{name}", such as the name of a preset. Without one, return
+    `name` itself."""
     key = f"{kind}_{name}"
     return translate(language, key) if key in catalogue() else name
 
@@ -54,11 +62,16 @@ def name_of(language: str, kind: str, name: str) -> str:
 def translate_source(language: str, source: str) -> str:
     """Return the source of a model with its suffix translated."""
     ending = next((ending for ending in _SOURCES if source.endswith(ending)), None)
-    return translate(language, _SOURCES[ending], source=source.removesuffix(ending)) if ending else source
+    return (
+        translate(language, _SOURCES[ending], source=source.removesuffix(ending))
+        if ending
+        else source
+    )
 
 
 def match_language(tag: str | None) -> str | None:
-    """Return the one of LANGUAGES that matches a tag such as "zh-Hans-CN" or "en_GB.UTF-8", else None."""
+    """Return the one of LANGUAGES that matches a tag such as "zh-Hans-CN" or "en_GB.UTF-8", else
+    None."""
     primary = primary_tag(tag or "")
     return next((language for language in LANGUAGES if primary_tag(language) == primary), None)
 
@@ -74,7 +87,8 @@ def sentence_space(language: str) -> str:
 
 
 def strip_direction_marks(text: str) -> str:
-    """Remove the invisible marks that reverse the order of the following letters, as in forged file names."""
+    """Remove the invisible marks that reverse the order of the following letters, as in forged file
+    names."""
     return _DIRECTION_MARKS.sub("", text)
 
 
@@ -86,7 +100,8 @@ def catalogue(language: str = DEFAULT_LANGUAGE) -> Mapping[str, str]:
 
 
 def pixel_units(language: str) -> Mapping[str, float]:
-    """Return the numbers of pixels that a language counts in, the largest first, by the key of their text."""
+    """Return the numbers of pixels that a language counts in, the largest first, by the key of
+    their text."""
     return _file(language)["language"]["pixel_units"]
 
 
@@ -104,9 +119,14 @@ class PixelCount:
 
 
 def format_duration(language: str, seconds: float) -> str:
-    """Format an expected time with the precision of an estimate: "8 s", "45 s", "3 min" or "1 h 20 min"."""
+    """Format an expected time with the precision of an estimate: "8 s", "45 s", "3 min" or "1 h 20
+    min"."""
     if seconds < 90:
-        return translate(language, "seconds", n=max(1, round(seconds) if seconds < 20 else 5 * round(seconds / 5)))
+        return translate(
+            language,
+            "seconds",
+            n=max(1, round(seconds) if seconds < 20 else 5 * round(seconds / 5)),
+        )
     minutes = round(seconds / 60)
     if minutes < 60:
         return translate(language, "minutes", n=minutes)
@@ -116,14 +136,18 @@ def format_duration(language: str, seconds: float) -> str:
 
 
 def describe_preset(language: str, preset: str, choice: Mapping[str, Any] | None) -> str:
-    """Return the name of the preset of a result and, if `auto` selected it, the reason. `choice` is `info["auto"]`."""
+    """Return the name of the preset of a result and, if `auto` selected it, the reason. `choice` is
+    `info["auto"]`."""
     name = name_of(language, "preset", preset)
     reason = choice and translate(language, f"auto_{choice['reason']}")
     return translate(language, "report_auto", preset=name, reason=reason) if reason else name
 
 
-def describe_choice(language: str, choice: Mapping[str, Any], seconds: float, flags: str = "") -> str:
-    """Return the preset that `auto` selected, with reason and time: "Sharp and clean, so Precise, about 4 s."
+def describe_choice(
+    language: str, choice: Mapping[str, Any], seconds: float, flags: str = ""
+) -> str:
+    """Return the preset that `auto` selected, with reason and time: "Sharp and clean, so Precise,
+    about 4 s."
 
     `choice` is `info["auto"]`. `flags` of the command line are added to the name of the preset.
     """
@@ -143,10 +167,15 @@ def format_seconds(language: str, seconds: float) -> str:
     return translate(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
 
 
-def format_print_size(language: str, width: int, height: int, *, dpi: int = 300, short: bool = False) -> str:
-    """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"; `short` omits the inches."""
+def format_print_size(
+    language: str, width: int, height: int, *, dpi: int = 300, short: bool = False
+) -> str:
+    """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"; `short` omits the
+    inches."""
     inches = width / dpi, height / dpi
-    (wide, high), (across, down) = ([f"{unit * side:,.1f}" for side in inches] for unit in (1, 2.54))
+    (wide, high), (across, down) = (
+        [f"{unit * side:,.1f}" for side in inches] for unit in (1, 2.54)
+    )
     if short:
         return translate(language, "print_size_short", width=across, height=down)
     return translate(language, "print_size", width=across, height=down, wide=wide, high=high)
@@ -181,7 +210,8 @@ def _localise(language: str, value: object) -> object:
 
 
 def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str]:
-    """Break text into lines of at most `max_width`, after spaces and hyphens, and anywhere in Chinese and long words.
+    """Break text into lines of at most `max_width`, after spaces and hyphens, and anywhere in
+    Chinese and long words.
 
     `width(text)` is the width of a text, in the unit of `max_width`.
     """

@@ -29,11 +29,16 @@ def archive_name(item: Item) -> str:
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
-    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError."""
+    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises
+    StorageError."""
     from ..report.batch_report import write_zip
 
-    size = translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
-    return write_zip(path, lines_of(batch, language), settings.describe(language, size), language=language)
+    size = (
+        translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
+    )
+    return write_zip(
+        path, lines_of(batch, language), settings.describe(language, size), language=language
+    )
 
 
 def lines_of(batch: Batch, language: str) -> list[Line]:
@@ -46,6 +51,12 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
         return strip_direction_marks(item.error.message(language)) if item.error else ""
 
     return [
-        Line(strip_direction_marks(item.name), item.state, reason(item), names.get(item, ""), item.info)
+        Line(
+            strip_direction_marks(item.name),
+            item.state,
+            reason(item),
+            names.get(item, ""),
+            item.info,
+        )
         for item in batch.items
     ]

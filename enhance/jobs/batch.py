@@ -1,4 +1,5 @@
-"""Batches: files processed one after the other. A failed file does not stop the others, finished files are skipped.
+"""Batches: files processed one after the other. A failed file does not stop the others, finished
+files are skipped.
 
 A change of one file takes the same time for any number of files.
 """
@@ -34,7 +35,8 @@ from .scheduler import Ticket
 _LEAST_SHARE = 0.03
 """The share of the work, without cached files, after which the time left is estimated."""
 _REMOTE_AT_ONCE = 3
-"""Files of addresses at once: one has the device, while others are downloaded, decoded and uploaded."""
+"""Files of addresses at once: one has the device, while others are downloaded, decoded and
+uploaded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,8 @@ class Item:
 
     @property
     def named_after(self) -> Path:
-        """The path after which `target` is named, from a list or the file itself. Its extension has no effect."""
+        """The path after which `target` is named, from a list or the file itself. Its extension has
+        no effect."""
         return Path((self.entry or {}).get("output") or self.relative_path)
 
     @property
@@ -101,8 +104,9 @@ class Item:
 class Batch:
     """The files of a batch and its progress.
 
-    `share` is the finished part of the work, 0 to 1. `share_of_file` and `seconds_left_of_file` belong to the current
-    file. All `Batch` objects of one run share `files`, which changes during the run.
+    `share` is the finished part of the work, 0 to 1. `share_of_file` and `seconds_left_of_file`
+    belong to the current file. All `Batch` objects of one run share `files`, which changes during
+    the run.
     """
 
     files: dict[str, Item]
@@ -173,7 +177,8 @@ class BatchRun:
             self._work[item.state] += item.pixels
 
     def run(self) -> Batch:
-        """Process the files in order and return the batch at its end. After `stop`, finished results are kept."""
+        """Process the files in order and return the batch at its end. After `stop`, finished
+        results are kept."""
         self._started = time.perf_counter()
         with self._lock:
             self._waiting.clear()
@@ -183,7 +188,9 @@ class BatchRun:
                 is_unchecked = item.state == "waiting" and not item.address
                 checked = self._check(item) if is_unchecked else item
                 self._put(checked)
-        with closing(work_in_parallel(self._process, iter(self._next, None), self._at_once, self.stop)) as ended:
+        with closing(
+            work_in_parallel(self._process, iter(self._next, None), self._at_once, self.stop)
+        ) as ended:
             for _, future in ended:
                 self._end(future.result())
         return self.batch
@@ -200,13 +207,15 @@ class BatchRun:
                 self._stops[key].set()
 
     def _check(self, item: Item) -> Item:
-        """Return the file with its size, or as failed if it cannot have the requested size or format."""
+        """Return the file with its size, or as failed if it cannot have the requested size or
+        format."""
         if not item.size:
             item = with_size(item, self.enhancer.max_pixels, self.enhancer.max_bytes)
         return checked(item, self.settings, self.encoding)
 
     def _is_remote(self, item: Item) -> bool:
-        """Return whether the file or its result has an address. Its result is named after the download."""
+        """Return whether the file or its result has an address. Its result is named after the
+        download."""
         return bool(item.address) or isinstance(self.batch.names, RemoteNames)
 
     def _next(self) -> Item | None:
@@ -245,13 +254,18 @@ class BatchRun:
                 source = Path(folder, item.key).with_suffix(item.relative_path.suffix)
                 local = self._check(replace(item, source=download(item.address, source)))
                 if local.error is not None:
-                    local.error.values |= {"name": item.name} if local.error.values.get("name") == source.name else {}
+                    local.error.values |= (
+                        {"name": item.name} if local.error.values.get("name") == source.name else {}
+                    )
                     raise local.error
             ended = self._write_result(replace(local, size=None))  # Progress counts bytes.
-        return replace(item, state=ended.state, output=ended.output, info=ended.info, error=ended.error)
+        return replace(
+            item, state=ended.state, output=ended.output, info=ended.info, error=ended.error
+        )
 
     def _write_result(self, item: Item) -> Item:
-        """Enhance a local file. At the end of the run, its result gets the first name that is still free."""
+        """Enhance a local file. At the end of the run, its result gets the first name that is still
+        free."""
         names = self.batch.names
         if names is None or item.output:
             return self._enhance(item, item.output)
@@ -266,7 +280,9 @@ class BatchRun:
             try:
                 if isinstance(names, RemoteNames):
                     return self._enhance_for(names, item, output)
-                return self._enhance(item, output, image=image, replaces="request" if is_beside else "input")
+                return self._enhance(
+                    item, output, image=image, replaces="request" if is_beside else "input"
+                )
             except StorageError as error:
                 if is_beside and error.key == "not_permitted":
                     raise StorageError("beside_not_permitted", folder=output.parent) from error
@@ -275,13 +291,16 @@ class BatchRun:
         raise AssertionError("unreachable")
 
     def _enhance_for(self, names: RemoteNames, item: Item, output: Path) -> Item:
-        """Enhance a local file and upload its result and report. Skip a file whose result and report exist."""
+        """Enhance a local file and upload its result and report. Skip a file whose result and
+        report exist."""
         address, stored = names.address_of(output), names.stored.pop(output)
         report = f"{address.rpartition('.')[0]}.pdf"
         is_complete = stored and (not self.report or stored_at(report))
         with temporary_folder() as folder:
             result = Path(folder, output.name)
-            ended = replace(self._enhance(item, result, stored if is_complete else None), output=None)
+            ended = replace(
+                self._enhance(item, result, stored if is_complete else None), output=None
+            )
             if ended.info:
                 ended.info["output"]["path"] = address
             if result.exists():
@@ -325,14 +344,21 @@ class BatchRun:
                 stored=stored,
             )
             error = self._write_report(output, result, image) if image else None
-        return replace(item, state="done", output=output, info=result.info, error=error, png=result.png)
+        return replace(
+            item, state="done", output=output, info=result.info, error=error, png=result.png
+        )
 
-    def _write_report(self, output: Path | None, result: Result, image: SourceImage) -> EnhanceError | None:
-        """Write the report and return its error. Without a PNG, the result and its report already existed."""
+    def _write_report(
+        self, output: Path | None, result: Result, image: SourceImage
+    ) -> EnhanceError | None:
+        """Write the report and return its error. Without a PNG, the result and its report already
+        existed."""
         if self.report is None or result.png is None:
             return None
         try:
-            self.enhancer.write_report(result, image, _report_path(output or result.png, image), self.report)
+            self.enhancer.write_report(
+                result, image, _report_path(output or result.png, image), self.report
+            )
         except Exception as error:
             return expected_error(error, "The report of a file could not be written")
         return None
@@ -366,7 +392,8 @@ class BatchRun:
                 self._change(ahead=ahead, latest=None)
 
     def _update_progress(self, item: Item, share: float, left_of_file: float | None = None) -> None:
-        """Update the progress by the `share` of the current file, which is 0 after its end, and the time left."""
+        """Update the progress by the `share` of the current file, which is 0 after its end, and the
+        time left."""
         with self._lock:
             self._running_work.pop(item.key, None)
             if share:
@@ -412,7 +439,8 @@ def _as_failed(item: Item, error: Exception) -> Item:
 
 
 def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
-    """Return the file with the size from its header, or as failed if it is not a supported image."""
+    """Return the file with the size from its header, or as failed if it is not a supported
+    image."""
     try:
         facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
     except EnhanceError as error:

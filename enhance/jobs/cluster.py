@@ -1,6 +1,8 @@
-"""A batch on a Ray cluster, where each file is a task of Ray. File paths are sent to the workers, pixels are not.
+"""A batch on a Ray cluster, where each file is a task of Ray. File paths are sent to the workers,
+pixels are not.
 
-When a worker's process dies, Ray processes the file again in another one. Ray is imported only when a cluster is used.
+When a worker's process dies, Ray processes the file again in another one. Ray is imported only when
+a cluster is used.
 """
 
 from __future__ import annotations
@@ -31,15 +33,22 @@ _STOP_SECONDS = 4.0
 """How long workers can take to cancel; less than the command line's own limit."""
 
 
-def plan_workers(nodes: Sequence[Mapping[str, float]], device: str = "auto") -> tuple[int, int, int]:
+def plan_workers(
+    nodes: Sequence[Mapping[str, float]], device: str = "auto"
+) -> tuple[int, int, int]:
     """Return the number of workers, and the cores and GPUs of each.
 
-    There is one worker for each GPU with a core, or without GPUs for each group of cores. `nodes` are the resources of
-    the machines as Ray names them. Raises EnhanceError if they have no cores, or if no machine with GPUs has any.
+    There is one worker for each GPU with a core, or without GPUs for each group of cores. `nodes`
+    are the resources of the machines as Ray names them. Raises EnhanceError if they have no cores,
+    or if no machine with GPUs has any.
     """
     gpus, cores = ([int(node.get(name, 0)) for node in nodes] for name in ("GPU", "CPU"))
     if any(gpus) and device != "cpu":
-        count, each, gpu = sum(map(min, gpus, cores)), 1, 1  # Ray never starts a worker that no machine has room for.
+        count, each, gpu = (
+            sum(map(min, gpus, cores)),
+            1,
+            1,
+        )  # Ray never starts a worker that no machine has room for.
     else:
         each, gpu = min(filter(None, [_MAX_CORES, *cores])), 0
         count = sum(core // each for core in cores)
@@ -50,10 +59,11 @@ def plan_workers(nodes: Sequence[Mapping[str, float]], device: str = "auto") -> 
 
 @contextmanager
 def connect(address: str) -> Iterator[Any]:
-    """Connect to the Ray cluster at `address` (host:port or auto), or start one on this machine: local. Yields `ray`.
+    """Connect to the Ray cluster at `address` (host:port or auto), or start one on this machine:
+    local. Yields `ray`.
 
-    Ray's own output to `sys.stdout` is discarded meanwhile. Raises SettingsError if Ray is not installed or the address
-    is malformed, EnhanceError if no cluster answers.
+    Ray's own output to `sys.stdout` is discarded meanwhile. Raises SettingsError if Ray is not
+    installed or the address is malformed, EnhanceError if no cluster answers.
     """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()) and address not in ("auto", "local"):
@@ -65,17 +75,24 @@ def connect(address: str) -> Iterator[Any]:
         from ray.exceptions import RayError
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
-        options |= {"include_dashboard": False, "object_store_memory": 80 << 20}  # the smallest that Ray accepts
+        options |= {
+            "include_dashboard": False,
+            "object_store_memory": 80 << 20,
+        }  # the smallest that Ray accepts
     handler = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     # A thread of Ray prints which workers died until the shutdown has ended it.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         try:
             try:
                 if host:
-                    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+                    socket.create_connection(
+                        (host.strip("[]"), int(port)), _CONNECT_SECONDS
+                    ).close()
                 ray.init(**options)
             except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
-                raise EnhanceError("cluster_unreached", address=address, reason=str(error).split("\n")[0]) from error
+                raise EnhanceError(
+                    "cluster_unreached", address=address, reason=str(error).split("\n")[0]
+                ) from error
             finally:
                 if threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, handler)  # Ray replaces it.
@@ -85,8 +102,11 @@ def connect(address: str) -> Iterator[Any]:
 
 
 @functools.cache
-def _enhancer(device: str, precision: str, folder: Path, variables: tuple[tuple[str, str], ...]) -> Enhancer:
-    """Return the `Enhancer` of this worker, with the folder and the missing environment variables of the sender."""
+def _enhancer(
+    device: str, precision: str, folder: Path, variables: tuple[tuple[str, str], ...]
+) -> Enhancer:
+    """Return the `Enhancer` of this worker, with the folder and the missing environment variables
+    of the sender."""
     for name, value in variables:
         os.environ.setdefault(name, value)
     with suppress(OSError):  # Only relative paths need this folder.
@@ -94,11 +114,16 @@ def _enhancer(device: str, precision: str, folder: Path, variables: tuple[tuple[
     return Enhancer(device, precision)
 
 
-def process_file(item: Item, names: ResultNames | None, worker: tuple[Any, ...], **options: Any) -> tuple[Item, str]:
-    """Return a file with its result or its error, and the name of this machine. `options` are those of `BatchRun`."""
+def process_file(
+    item: Item, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
+) -> tuple[Item, str]:
+    """Return a file with its result or its error, and the name of this machine. `options` are those
+    of `BatchRun`."""
     enhancer, machine = _enhancer(*worker), socket.gethostname()
     if not item.address and not item.source.exists():
-        unseen = EnhanceError("cluster_unseen", machine=machine, folder=item.source.absolute().parent)
+        unseen = EnhanceError(
+            "cluster_unseen", machine=machine, folder=item.source.absolute().parent
+        )
         return replace(item, state="failed", error=unseen), machine
     batch = plan([replace(item, state="waiting")], names)
     (ended,) = BatchRun(enhancer, batch=batch, **options).run().items
@@ -117,7 +142,12 @@ class ClusterRun(BatchRun):
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         workers, cores, gpus = plan_workers(nodes, self.device)
         # By default, a worker with a GPU would end after each file.
-        options = {"num_cpus": cores, "num_gpus": gpus, "max_calls": 0, "max_retries": _MAX_ATTEMPTS - 1}
+        options = {
+            "num_cpus": cores,
+            "num_gpus": gpus,
+            "max_calls": 0,
+            "max_retries": _MAX_ATTEMPTS - 1,
+        }
         self._process_file = self.ray.remote(**options)(process_file)
         self._at_once = 2 * workers  # so that each worker finds its next file
         return super().run()
@@ -139,5 +169,7 @@ class ClusterRun(BatchRun):
         except self.ray.exceptions.RayError as error:
             raise EnhanceError("cluster_died", count=_MAX_ATTEMPTS) from error
         if ended.output and not ended.output.exists():
-            raise EnhanceError("cluster_unseen", machine=machine, folder=ended.output.absolute().parent)
+            raise EnhanceError(
+                "cluster_unseen", machine=machine, folder=ended.output.absolute().parent
+            )
         return ended

@@ -54,9 +54,10 @@ def find_images(
 ) -> Batch:
     """Return a batch of the files in `inputs`, the images in its folders and the files in `listed`.
 
-    Inputs and `output` can be fsspec addresses. Without an output, each result is put next to its file. Results of
-    this program in folders are not inputs. `shard` selects a part of the files. A folder that cannot be read is a
-    failed item. Raises StorageError, PictureError if there is nothing at an address, EnhanceError if nothing is found.
+    Inputs and `output` can be fsspec addresses. Without an output, each result is put next to its
+    file. Results of this program in folders are not inputs. `shard` selects a part of the files. A
+    folder that cannot be read is a failed item. Raises StorageError, PictureError if there is
+    nothing at an address, EnhanceError if nothing is found.
     """
     addresses: list[str] = []
     paths: list[Path] = []
@@ -106,10 +107,11 @@ def _result_names(output: Path | str | None) -> ResultNames:
 
 
 def read_list(path: Path) -> list[Item]:
-    """Return the files of a list: a path or address in each line, or in a .jsonl file an object in each line.
+    """Return the files of a list: a path or address in each line, or in a .jsonl file an object in
+    each line.
 
-    The keys of an object are `input`, and optionally `output`, a path below the output folder, and `settings`, which
-    replace the settings of the batch for this file. Raises SettingsError.
+    The keys of an object are `input`, and optionally `output`, a path below the output folder, and
+    `settings`, which replace the settings of the batch for this file. Raises SettingsError.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -142,7 +144,9 @@ def _listed_item(path: Path, number: int, line: str) -> Item:
     return replace(item, source=Path(item.name), address=name, bytes=1)
 
 
-def _list_addresses(addresses: Iterable[str], output: Path | str | None, listing: Listing) -> list[Item]:
+def _list_addresses(
+    addresses: Iterable[str], output: Path | str | None, listing: Listing
+) -> list[Item]:
     """Return the images at the addresses, each once, and add everything else to the listing."""
 
     def is_result(address: str) -> bool:

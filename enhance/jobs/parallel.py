@@ -13,11 +13,18 @@ T = TypeVar("T")
 
 
 def work_in_parallel(
-    work: Callable[[S], T], items: Iterable[S], count: int, stop: threading.Event, *, in_order: bool = False
+    work: Callable[[S], T],
+    items: Iterable[S],
+    count: int,
+    stop: threading.Event,
+    *,
+    in_order: bool = False,
 ) -> Generator[tuple[S, Future[T]], None, None]:
-    """Yield each item with its finished `work(item)`, as it ends or `in_order`. At most `count` are worked on.
+    """Yield each item with its finished `work(item)`, as it ends or `in_order`. At most `count` are
+    worked on.
 
-    An item is taken when its work can begin. Closing the generator while any work runs sets `stop` and waits for it.
+    An item is taken when its work can begin. Closing the generator while any work runs sets `stop`
+    and waits for it.
     """
     items = iter(items)
     running: dict[Future[T], S] = {}

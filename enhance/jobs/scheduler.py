@@ -1,7 +1,9 @@
-"""The scheduler of an enhancer: admits jobs, limits their number and decides which job uses the device next.
+"""The scheduler of an enhancer: admits jobs, limits their number and decides which job uses the
+device next.
 
-Each enhancer has its own, so its jobs, limits and counts are independent of other enhancers in the same process. The
-jobs of all enhancers run their steps on the thread of the device, see `device_thread`.
+Each enhancer has its own, so its jobs, limits and counts are independent of other enhancers in the
+same process. The jobs of all enhancers run their steps on the thread of the device, see
+`device_thread`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from weakref import WeakSet
 from ..errors import Cancelled, EnhanceError
 
 Progress = Callable[[int, int, float | None], object]
-"""Called between steps with the finished rows, all rows and the seconds left (None while unknown)."""
+"""Called between steps with the finished rows, all rows and the seconds left (None while
+unknown)."""
 
 Kind = Literal["run", "batch", "comparison", "preview"]
 T = TypeVar("T")
@@ -27,7 +30,8 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.1
 """How often a waiting thread checks whether its job was cancelled."""
 _ACTIVE_JOBS = 2
-"""Jobs of one queue that can hold a decoded image: the one that has the device, and the next one."""
+"""Jobs of one queue that can hold a decoded image: the one that has the device, and the next
+one."""
 _MAX_JOBS = {"run": 20, "batch": 20, "comparison": 16, "preview": 16}
 """Jobs that can wait. Runs and batches are counted together."""
 _MAX_BATCHES = 8
@@ -39,12 +43,13 @@ _TYPICAL_SECONDS = 30.0
 class Ticket:
     """A job of the scheduler.
 
-    Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after the other, and so do
-    comparisons, whose steps alternate with the steps of the run.
+    Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after
+    the other, and so do comparisons, whose steps alternate with the steps of the run.
 
-    - `caller`: callers are served in rotation. In a tuple such as address and session, the addresses are served in
-      rotation, then the sessions of an address.
-    - `stop`: cancels the job. `queued(count)`: called regularly with the number of jobs ahead while the job waits.
+    - `caller`: callers are served in rotation. In a tuple such as address and session, the
+      addresses are served in rotation, then the sessions of an address.
+    - `stop`: cancels the job. `queued(count)`: called regularly with the number of jobs ahead while
+      the job waits.
     - `wait_seconds`: the time that the job has waited in total.
     """
 
@@ -79,16 +84,20 @@ class Scheduler:
         _SCHEDULERS.add(self)
 
     @contextmanager
-    def admit(self, caller: Hashable, kind: Kind = "run", limit: int | None = None) -> Iterator[Ticket]:
+    def admit(
+        self, caller: Hashable, kind: Kind = "run", limit: int | None = None
+    ) -> Iterator[Ticket]:
         """Admit a job and yield its ticket. The job ends with the block and the last `hold`.
 
-        At most `limit` jobs can wait. One caller can have a quarter of them, and all callers of one address three
-        quarters. Raises EnhanceError if a limit is reached.
+        At most `limit` jobs can wait. One caller can have a quarter of them, and all callers of one
+        address three quarters. Raises EnhanceError if a limit is reached.
         """
         ticket = Ticket(kind, caller)
         with self._changed:
             self._check_limits(ticket, _MAX_JOBS[kind] if limit is None else limit)
-            self._holders[ticket] = 0  # Under the same lock as the check, so that two jobs cannot get the last place.
+            self._holders[ticket] = (
+                0  # Under the same lock as the check, so that two jobs cannot get the last place.
+            )
         with self.hold(ticket):
             yield ticket
 
@@ -110,8 +119,9 @@ class Scheduler:
     def queue_job(self, ticket: Ticket, ahead: int = 0) -> Iterator[None]:
         """Queue a job and wait until at most `ahead` jobs of its queue are ahead of it.
 
-        With `ahead` 1 the job is next and can decode its image. A job that is queued already keeps its position. It
-        leaves the queue at the end of the block, or by `leave_queue`. Raises Cancelled if the job is cancelled.
+        With `ahead` 1 the job is next and can decode its image. A job that is queued already keeps
+        its position. It leaves the queue at the end of the block, or by `leave_queue`. Raises
+        Cancelled if the job is cancelled.
         """
         with self._changed:
             queue = self._queues[ticket.queue_name]
@@ -131,7 +141,9 @@ class Scheduler:
             queue.waiting.remove(ticket)
             if ticket in queue.active:
                 queue.active.remove(ticket)
-            if ticket.began is not None:  # Recent jobs count most: each older one counts 3/4 of the next.
+            if (
+                ticket.began is not None
+            ):  # Recent jobs count most: each older one counts 3/4 of the next.
                 queue.seconds += (time.monotonic() - ticket.began - queue.seconds) / 4
                 ticket.began = None
             self._advance(queue)
@@ -147,7 +159,8 @@ class Scheduler:
             return len(queue.active) + list(queue.waiting.in_order()).index(ticket)
 
     def count(self, name: str = "run", *, admitted: bool = True) -> int:
-        """Return the number of jobs in a queue, or the number of `admitted` jobs if it is larger."""
+        """Return the number of jobs in a queue, or the number of `admitted` jobs if it is
+        larger."""
         with self._changed:
             queued = len(self._queues[name].active) + len(self._queues[name].waiting)
             if not admitted:
@@ -175,7 +188,9 @@ class Scheduler:
         for key, is_reached in reached.items():
             if is_reached:
                 minutes = max(1, round(len(jobs) * self._queues[ticket.queue_name].seconds / 60))
-                raise EnhanceError(key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address)
+                raise EnhanceError(
+                    key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address
+                )
 
     def _wait_in_queue(self, ticket: Ticket, ahead: int) -> None:
         started = time.perf_counter()
@@ -208,7 +223,8 @@ class FairQueue(Generic[T]):
     def __init__(self) -> None:
         self._items: list[tuple[Hashable, T]] = []
         self._served: dict[tuple[Hashable, ...], int] = {}
-        """The number of the event at which each waiting caller, and each prefix of its tuple, was served or came."""
+        """The number of the event at which each waiting caller, and each prefix of its tuple, was
+        served or came."""
         self._events = 0
         self._last: Hashable = ()
 
@@ -226,14 +242,17 @@ class FairQueue(Generic[T]):
     def take(self) -> T:
         """Remove and return the next item, of the caller who was served the longest time ago."""
         self._events += 1
-        last = self._served.keys() & _prefixes(self._last)  # behind all callers that arrived in the meantime
+        last = self._served.keys() & _prefixes(
+            self._last
+        )  # behind all callers that arrived in the meantime
         self._served = self._served | dict.fromkeys(last, self._events)
         self._last, item = min(self._items, key=self._turn)
         self.remove(item)
         return item
 
     def _turn(self, entry: tuple[Hashable, T]) -> list[int]:
-        """Return when the caller of an item was served, and before that each prefix of its tuple."""
+        """Return when the caller of an item was served, and before that each prefix of its
+        tuple."""
         caller, _ = entry
         return [self._served[part] for part in _prefixes(caller)]
 
@@ -254,7 +273,8 @@ class FairQueue(Generic[T]):
 
 @dataclass
 class _JobQueue:
-    """Jobs that get the device one after the other. The first `active` job has it, the next one can prepare."""
+    """Jobs that get the device one after the other. The first `active` job has it, the next one can
+    prepare."""
 
     active: list[Ticket] = field(default_factory=list)
     waiting: FairQueue[Ticket] = field(default_factory=FairQueue)
@@ -277,7 +297,8 @@ _SCHEDULERS = WeakSet[Scheduler]()
 
 
 def _start_anew() -> None:
-    """Reset all schedulers in a forked process, which has no threads of the jobs, so locks would never be released."""
+    """Reset all schedulers in a forked process, which has no threads of the jobs, so locks would
+    never be released."""
     for scheduler in list(_SCHEDULERS):
         scheduler.__init__()
 

@@ -1,4 +1,5 @@
-"""Models made of two shipped networks, which read the same image. The result is the weighted mean of their outputs."""
+"""Models made of two shipped networks, which read the same image. The result is the weighted mean
+of their outputs."""
 
 from __future__ import annotations
 
@@ -21,12 +22,14 @@ PAIRS: Mapping[str, Pair] = {"balanced": Pair(("span-x4", "realesr-general-x4v3"
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """Return the models whose weight files a model needs: the models of a pair, otherwise only itself."""
+    """Return the models whose weight files a model needs: the models of a pair, otherwise only
+    itself."""
     return PAIRS[name].models if name in PAIRS else (name,)
 
 
 def weighted_mean(first: Graph, second: Graph, share: float) -> Graph:
-    """Return the network whose output is the weighted mean of two outputs; `share` is the weight of the first.
+    """Return the network whose output is the weighted mean of two outputs; `share` is the weight of
+    the first.
 
     The networks have the same input and scale, and no tensors of the same name.
     """

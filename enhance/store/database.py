@@ -77,8 +77,9 @@ _MIGRATIONS = (
     """
     -- `request` is a checksum, `process` runs the job, and `progress` is JSON.
     CREATE TABLE jobs (
-        whose TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL, process TEXT NOT NULL,
-        seen REAL NOT NULL, read REAL NOT NULL, progress TEXT NOT NULL, PRIMARY KEY (whose, name)
+        whose TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL,
+        process TEXT NOT NULL, seen REAL NOT NULL, read REAL NOT NULL, progress TEXT NOT NULL,
+        PRIMARY KEY (whose, name)
     );
     """,
 )
@@ -116,7 +117,8 @@ class Database:
         """
         try:
             with self._lock:
-                # Python can close an abandoned generator, which ends its leases, during a transaction.
+                # Python can close an abandoned generator, which ends its leases, during a
+                # transaction.
                 if self._connection is not None and self._connection.in_transaction:
                     yield self._connection
                     return

@@ -18,7 +18,8 @@ from ..settings import Settings
 class Entry:
     """One run in the recent results of a user.
 
-    - `state`: running, done, failed, cancelled, or interrupted if the server ended or the page was closed.
+    - `state`: running, done, failed, cancelled, or interrupted if the server ended or the page was
+      closed.
     - `process`: the process of the run. A running entry of an ended process counts as interrupted.
     - `thumbnail`: a `data:` URL.
     - `batch`, `number`: the batch of the file and its position there.
@@ -26,7 +27,8 @@ class Entry:
     - `visible`: values of the result's `info` that are different for this user.
     - `encoding`: the output file that the user requested first, as the values of an `Encoding`.
     - `fidelity_worst_db`: the value of the result's `info`, None if it was not measured.
-    - `call`: the settings of a whole batch, and whether it uses the `largest` size for small photos.
+    - `call`: the settings of a whole batch, and whether it uses the `largest` size for small
+      photos.
     """
 
     whose: str
@@ -58,7 +60,14 @@ _FIELDS = {one.name for one in fields(Entry)}
 def save_entry(db: sqlite3.Connection, entry: Entry) -> None:
     db.execute(
         "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)",
-        (entry.whose, entry.id, entry.sha256, entry.task_id, time.time(), json.dumps(asdict(entry))),
+        (
+            entry.whose,
+            entry.id,
+            entry.sha256,
+            entry.task_id,
+            time.time(),
+            json.dumps(asdict(entry)),
+        ),
     )
 
 
@@ -84,4 +93,6 @@ def group_runs(entries: Iterable[Entry]) -> list[list[Entry]]:
         runs.setdefault(entry.batch or entry.id, []).append(entry)
     for files in runs.values():
         files.sort(key=lambda one: (one.number, one.id))
-    return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)
+    return sorted(
+        runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True
+    )

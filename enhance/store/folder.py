@@ -4,7 +4,8 @@
 - `processed/<task_id>.png` and `.json`: a result and its `info`
 - `network/<sha256 of the input>-<key>.raw`: the output of the network, to be tuned again
 - `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
-- `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the checksum of its PNG
+- `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the
+  checksum of its PNG
 - `enhance-<time>.sqlite`: the database of these files and of the recent results
 
 All of them can be deleted at any time. The program deletes only files that the database lists.
@@ -36,7 +37,9 @@ from .listing import list_file, source_of
 from .names import shorten
 
 _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
-_REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES}
+_REPORT_SUFFIXES = {
+    one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES
+}
 _LONGEST_NAME = 120
 _PARTIAL_FILES = ".enhance-*.part"
 _IN_USE_SECONDS = 60
@@ -58,9 +61,17 @@ class DataFolder:
     last use.
     """
 
-    def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
+    def __init__(
+        self,
+        folder: Path | str | TemporaryDirectory[str],
+        *,
+        hours: float = 24,
+        max_disk: int | None = None,
+    ):
         self.temporary = folder if isinstance(folder, TemporaryDirectory) else None
-        self.folder = Path(folder.name if isinstance(folder, TemporaryDirectory) else folder).absolute()
+        self.folder = Path(
+            folder.name if isinstance(folder, TemporaryDirectory) else folder
+        ).absolute()
         self.retention_seconds = hours * 3600
         self._max_disk = math.inf if max_disk is None else max_disk
         self.is_limited = max_disk is not None
@@ -114,7 +125,10 @@ class DataFolder:
 
         The name is sanitised to one path component of limited length.
         """
-        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name).strip(". ") or "image"
+        plain = (
+            re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name).strip(". ")
+            or "image"
+        )
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (shorten(stem, _LONGEST_NAME) + shorten(suffix, 12))
 
@@ -196,7 +210,8 @@ class DataFolder:
         return fits and total <= self._max_disk
 
     def _found_files(self) -> Iterator[tuple[Path, float]]:
-        """Yield the files that are not listed at their creation, with the times of their last use."""
+        """Yield the files that are not listed at their creation, with the times of their last
+        use."""
         in_use = time.time() + _IN_USE_SECONDS
         for folder in self._writable_folders():
             yield from ((path, in_use) for path in folder.glob(_PARTIAL_FILES))
@@ -216,7 +231,8 @@ class DataFolder:
         yield from (path for path in self.uploads.glob("*") if not path.is_symlink())
 
     def _key(self, path: Path) -> str:
-        """Return the path of a file as the database has it, relative to the data folder if possible."""
+        """Return the path of a file as the database has it, relative to the data folder if
+        possible."""
         relative = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
         return relative.as_posix().encode("utf-8", "backslashreplace").decode()
 

@@ -105,7 +105,9 @@ class JobStore:
             job = self._find(db, request, runs_here)
             if job is not None:
                 return job
-            new = StoredJob(request.whose, request.name, request.checksum, "running", this_process())
+            new = StoredJob(
+                request.whose, request.name, request.checksum, "running", this_process()
+            )
             _save(db, new)
             for entry in request.entries:
                 if not self._has_ended(db, entry):
@@ -127,7 +129,9 @@ class JobStore:
             found = db.execute(query, (whose,)).fetchall()
         return {name: json.loads(progress) for name, progress in found}
 
-    def report(self, progress: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[tuple[str, str], StoredJob | None]:
+    def report(
+        self, progress: Mapping[tuple[str, str], Mapping[str, Any]]
+    ) -> dict[tuple[str, str], StoredJob | None]:
         """Record the progress of jobs of this process, by owner and name, and return the jobs."""
         now = time.time()
         query = """UPDATE jobs SET progress = ?1, seen = ?2
@@ -205,11 +209,14 @@ class JobStore:
     def cancelled_files(self, whose: str, name: str) -> list[str]:
         """Return the ids of the cancelled files of a batch."""
         query = """SELECT id FROM entries WHERE whose = ?
-            AND json_extract(facts, '$.batch') = ? AND json_extract(facts, '$.state') = 'cancelled'"""
+            AND json_extract(facts, '$.batch') = ?
+            AND json_extract(facts, '$.state') = 'cancelled'"""
         with self._database.transaction() as db:
             return [id for (id,) in db.execute(query, (whose, name)).fetchall()]
 
-    def _find(self, db: sqlite3.Connection, request: JobRequest, runs_here: bool) -> StoredJob | None:
+    def _find(
+        self, db: sqlite3.Connection, request: JobRequest, runs_here: bool
+    ) -> StoredJob | None:
         job = _load(db, request.whose, request.name)
         if job is None or job.is_forgotten:
             return None

@@ -1,4 +1,5 @@
-"""Files at fsspec addresses such as `s3://bucket/folder`: listing, transfer, and the names of results.
+"""Files at fsspec addresses such as `s3://bucket/folder`: listing, transfer, and the names of
+results.
 
 fsspec is imported only when an address is used.
 """
@@ -21,12 +22,28 @@ from .names import ResultNames
 
 T = TypeVar("T")
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
-"""Stores in which a file appears when its upload is complete, and whose uploads can require that no file exists.
+"""Stores in which a file appears when its upload is complete, and whose uploads can require that no
+file exists.
 
 A store in memory counts as one, because no other process sees it.
 """
-_BUSY = {"SlowDown", "ServiceUnavailable", "503", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429"}
-_BUSY |= {"TooManyRequests", "InternalError", "500", "OperationAborted", "ConditionalRequestConflict", "409"}
+_BUSY = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "503",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "429",
+}
+_BUSY |= {
+    "TooManyRequests",
+    "InternalError",
+    "500",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "409",
+}
 """Error codes of S3 for a request that can be repeated."""
 _EXISTS = {"PreconditionFailed", "412"}
 """Error codes of S3 for the upload of a new file whose name is taken."""
@@ -48,7 +65,8 @@ def is_address(path: object) -> TypeGuard[str]:
 
 
 def open_address(address: str) -> tuple[Any, str]:
-    """Return the fsspec file system of an address and the path in it. Raises SettingsError, StorageError."""
+    """Return the fsspec file system of an address and the path in it. Raises SettingsError,
+    StorageError."""
     from fsspec.core import url_to_fs
     from fsspec.registry import known_implementations, registry
 
@@ -56,7 +74,9 @@ def open_address(address: str) -> tuple[Any, str]:
     if scheme not in registry and scheme not in known_implementations:
         raise SettingsError("remote_scheme", address=address, scheme=scheme)
     try:
-        return url_to_fs(address, use_listings_cache=False)  # Other processes change the same folders.
+        return url_to_fs(
+            address, use_listings_cache=False
+        )  # Other processes change the same folders.
     except ImportError as error:
         package = getattr(error.__cause__, "name", None) or scheme
         raise SettingsError("remote_package", address=address, package=package) from error
@@ -64,11 +84,15 @@ def open_address(address: str) -> tuple[Any, str]:
         raise _remote_error(address, error) from error
 
 
-def list_address(address: str, is_result: Callable[[str], bool], listing: Listing) -> Iterator[tuple[str, Path, int]]:
-    """Yield the file at an address or the images below it, by the rules of `enhance.images.listing.list_images`.
+def list_address(
+    address: str, is_result: Callable[[str], bool], listing: Listing
+) -> Iterator[tuple[str, Path, int]]:
+    """Yield the file at an address or the images below it, by the rules of
+    `enhance.images.listing.list_images`.
 
-    Each is an address, its path below the listed one (its name, if it was named itself), and its size in bytes. Skipped
-    files are counted in `listing`. Raises PictureError if there is no file, StorageError.
+    Each is an address, its path below the listed one (its name, if it was named itself), and its
+    size in bytes. Skipped files are counted in `listing`. Raises PictureError if there is no file,
+    StorageError.
     """
     files, root = open_address(address)
     try:
@@ -80,7 +104,8 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
     hidden = set[Path]()
     for name, facts in sorted(entries.items()):
         path = Path(PurePosixPath(name).relative_to(root))
-        # A store can have names such as ".." or a root. In a local folder of results, they would be outside the folder.
+        # A store can have names such as ".." or a root. In a local folder of results, they would be
+        # outside the folder.
         dots = next((count for count, part in enumerate(path.parts, 1) if part.startswith(".")), 0)
         if path.anchor or dots:
             if not path.parts[dots - 1].startswith(OWN_PREFIX):
@@ -93,7 +118,8 @@ def list_address(address: str, is_result: Callable[[str], bool], listing: Listin
 
 
 def stored_at(address: str) -> Stored | None:
-    """Return the facts of the file at an address, or None if there is none. Two short parts of the file are read."""
+    """Return the facts of the file at an address, or None if there is none. Two short parts of the
+    file are read."""
     files, path = open_address(address)
 
     def read() -> Stored:
@@ -131,9 +157,12 @@ def download(address: str, path: Path) -> Path:
 
 
 def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
-    """Upload a file to an address atomically. Only the file `replaced` is overwritten. Raises StorageError."""
+    """Upload a file to an address atomically. Only the file `replaced` is overwritten. Raises
+    StorageError."""
     files, path = open_address(address)
-    is_atomic = _ATOMIC.intersection([files.protocol] if isinstance(files.protocol, str) else files.protocol)
+    is_atomic = _ATOMIC.intersection(
+        [files.protocol] if isinstance(files.protocol, str) else files.protocol
+    )
     put = _put if is_atomic else _put_and_rename
     try:
         _attempt(address, lambda: put(files, file, path, replaces=bool(replaced)))
@@ -173,8 +202,8 @@ def _put_and_rename(files: Any, file: Path, path: str, *, replaces: bool) -> Non
 def _attempt(address: str, action: Callable[[], T]) -> T:
     """Return the result of `action`, which is repeated after a pause if the store is busy.
 
-    FileNotFoundError and FileExistsError are raised unchanged, and any other error as StorageError, because the
-    packages of the stores raise their own types.
+    FileNotFoundError and FileExistsError are raised unchanged, and any other error as StorageError,
+    because the packages of the stores raise their own types.
     """
     for pause in (*_PAUSES, None):
         try:

@@ -42,7 +42,9 @@ def read_info(png: Path) -> Info | None:
     """Return the info of a finished task; None if a file is damaged or written by a version with
     other values."""
     facts: Any = read_facts(png)
-    with suppress(OSError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError, EnhanceError):
+    with suppress(
+        OSError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError, EnhanceError
+    ):
         if facts["settings"].pop("print_fit", None) in ("border", "crop"):
             return None  # A print of an earlier version.
         # Raises an error without the values that a later run or a deletion needs.

@@ -44,7 +44,13 @@ class Reservation:
 class TaskStore(DataFolder):
     """The inputs, the results and the recent results of a data folder."""
 
-    def __init__(self, folder: Path | str | TemporaryDirectory[str], *, hours: float = 24, max_disk: int | None = None):
+    def __init__(
+        self,
+        folder: Path | str | TemporaryDirectory[str],
+        *,
+        hours: float = 24,
+        max_disk: int | None = None,
+    ):
         super().__init__(folder, hours=hours, max_disk=max_disk)
         self.running = set[tuple[str, str]]()
         """The entries that this process runs, by the digest of the owner and the id."""
@@ -179,18 +185,21 @@ class TaskStore(DataFolder):
         return group_runs(entry for entry in entries if entry is not None)
 
     def expiry_of(self, whose: str) -> dict[str, float]:
-        """Return when the entries of a user are deleted, by their id, in seconds since the epoch."""
+        """Return when the entries of a user are deleted, by their id, in seconds since the
+        epoch."""
         with self.database.transaction() as db:
             found = db.execute("SELECT id, used FROM entries WHERE whose = ?", (whose,)).fetchall()
         return {id: used + self.retention_seconds for id, used in found}
 
     def remove(self, entries: Sequence[Entry]) -> None:
-        """Delete entries, their inputs and all files made from them, unless other entries or results
-        need these files.
+        """Delete entries, their inputs and all files made from them, unless other entries or
+        results need these files.
 
         Their links in the page's folder are also deleted. Raises StorageError.
         """
-        sources = {one for entry in entries for one in (entry.id, entry.sha256, entry.task_id) if one}
+        sources = {
+            one for entry in entries for one in (entry.id, entry.sha256, entry.task_id) if one
+        }
         found = list(self.page_files())
         with self.database.transaction() as db:
             self._list_found(db, found)
@@ -199,5 +208,8 @@ class TaskStore(DataFolder):
                 outputs = db.execute(query, (entry.task_id,)).fetchall()
                 sources |= {output for (output,) in outputs}
                 delete_entry(db, entry)
-                db.execute("DELETE FROM jobs WHERE whose = ? AND name = ?", (entry.whose, entry.batch or entry.id))
+                db.execute(
+                    "DELETE FROM jobs WHERE whose = ? AND name = ?",
+                    (entry.whose, entry.batch or entry.id),
+                )
             self._delete_sources(db, sources)

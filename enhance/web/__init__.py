@@ -1,9 +1,10 @@
 """The page and the API. No other part imports Gradio.
 
-`build` creates the app. `page` has the page, whose state is in the browser, and `api` has the endpoints that it and all
-other clients call. `plan` and `preview` have the answers before a run, `named_jobs` and `processing` the runs, `recent`
-the list of results, and `regions` the images that the page shows. `storage` has the files, `security` and `connections`
-protect the server, and `gradio_changes` has every use of Gradio's private parts.
+`build` creates the app. `page` has the page, whose state is in the browser, and `api` has the
+endpoints that it and all other clients call. `plan` and `preview` have the answers before a run,
+`named_jobs` and `processing` the runs, `recent` the list of results, and `regions` the images that
+the page shows. `storage` has the files, `security` and `connections` protect the server, and
+`gradio_changes` has every use of Gradio's private parts.
 """
 
 from __future__ import annotations
@@ -34,16 +35,21 @@ _STREAM_SECONDS = 1
 
 
 def warm_up(enhancer: Enhancer) -> None:
-    """Load PyTorch and time the networks on the device's thread, while the page is already served."""
+    """Load PyTorch and time the networks on the device's thread, while the page is already
+    served."""
 
     def load(preset: str) -> None:
         try:
             enhancer.estimate(512, 512, Settings(preset))
         except Exception as error:  # The first run reports it to the user.
-            log.warning("The engine is not ready: %s", str(error))  # The message contains nothing of a user.
+            log.warning(
+                "The engine is not ready: %s", str(error)
+            )  # The message contains nothing of a user.
 
     DEVICE_THREAD.submit(partial(load, AUTO))
-    for preset in available_presets():  # Otherwise the first photo would wait for these measurements.
+    for (
+        preset
+    ) in available_presets():  # Otherwise the first photo would wait for these measurements.
         DEVICE_THREAD.submit(partial(load, preset), Ticket())  # Steps of previews go first.
 
 
@@ -60,7 +66,8 @@ def stop_all(enhancer: Enhancer, seconds: float) -> None:
 
 
 def serve_agents(enhancer: Enhancer) -> None:
-    """Serve agents over standard input and output until the input ends. Raises SettingsError without mcp."""
+    """Serve agents over standard input and output until the input ends. Raises SettingsError
+    without mcp."""
     with optional_packages("app"):
         from .agents import serve_stdio
 
@@ -70,11 +77,14 @@ def serve_agents(enhancer: Enhancer) -> None:
 def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     """Serve the page until an exception such as KeyboardInterrupt, and cancel all jobs then.
 
-    With `share`, also serve it at a public address of Gradio. Raises StorageError if the address cannot be used, and
-    SettingsError if the packages of the page are not installed.
+    With `share`, also serve it at a public address of Gradio. Raises StorageError if the address
+    cannot be used, and SettingsError if the packages of the page are not installed.
     """
     with optional_packages("app"):
-        from .build import build, launch_options  # Importing Gradio writes to its folder, which must have been checked.
+        from .build import (
+            build,
+            launch_options,
+        )  # Importing Gradio writes to its folder, which must have been checked.
         from .connections import limit_connections
         from .gradio_changes import limit_shutdown
         from .metrics import quiet_logs
@@ -90,7 +100,9 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
             demo.launch(**launch_options(demo), share=share, prevent_thread_lock=True)
         except OSError as error:
             address = f"{config.host or '127.0.0.1'}:{config.port}"
-            raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error
+            raise StorageError(
+                "not_served", address=address, reason=str(error).splitlines()[0]
+            ) from error
         warm_up(enhancer)
         threading.Event().wait()
     finally:

@@ -1,7 +1,8 @@
-"""Signed addresses of images, because a browser's requests for images cannot contain a key in a header.
+"""Signed addresses of images, because a browser's requests for images cannot contain a key in a
+header.
 
-An address belongs to one owner and one file, and it expires. The servers of a data folder share the secret of the
-signatures, so each of them accepts the addresses of the others.
+An address belongs to one owner and one file, and it expires. The servers of a data folder share the
+secret of the signatures, so each of them accepts the addresses of the others.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Addresses:
     def region_address(self, owner: Owner, kind: str, path: Path) -> str | None:
         """Return the address of regions of a `photo` or a `result`, relative to the page.
 
-        Return None for a file outside the folders. The address stays the same for hours, so that browsers can cache
-        the regions.
+        Return None for a file outside the folders. The address stays the same for hours, so that
+        browsers can cache the regions.
         """
         real = _real(path)
         for name, folder in self._folders.items():
@@ -50,7 +51,8 @@ class Addresses:
         return None
 
     def find(self, token: str, kind: str, name: str, file: str) -> tuple[str, Path] | None:
-        """Return the digest of the owner and the path of the file for a valid address, None for any other."""
+        """Return the digest of the owner and the path of the file for a valid address, None for any
+        other."""
         digest, _, rest = token.partition(".")
         expires = rest.partition(".")[0]
         expected = self._token(digest, expires, kind, name, file)
@@ -68,7 +70,8 @@ class Addresses:
 
 
 def read_secret(folder: Path) -> str:
-    """Return the secret of a data folder, which is created if missing or damaged. Raises StorageError."""
+    """Return the secret of a data folder, which is created if missing or damaged. Raises
+    StorageError."""
     path = folder / _SECRET_NAME
     with storage_errors(path):
         if path.exists() and _intact(path) is None:
@@ -92,7 +95,8 @@ def _create(path: Path) -> None:
 
 
 def _intact(path: Path) -> str | None:
-    """Return the secret in a file; None if it is missing or damaged, because anyone could guess an empty one."""
+    """Return the secret in a file; None if it is missing or damaged, because anyone could guess an
+    empty one."""
     with suppress(FileNotFoundError, ValueError):
         text = path.read_text("ascii")
         return text if _SECRET.fullmatch(text) else None

@@ -32,7 +32,8 @@ _SETTINGS_OF_ERRORS = {
 
 @dataclass(frozen=True)
 class Solution:
-    """The text of a button, and the values of settings that it changes. None stands for the default of a setting."""
+    """The text of a button, and the values of settings that it changes. None stands for the default
+    of a setting."""
 
     text: str
     values: dict[str, Any]
@@ -46,7 +47,9 @@ class Advice:
     solutions: tuple[Solution, ...] = ()
 
 
-def tips(analysis: Analysis, settings: Settings, faster: Faster | None, language: str) -> list[Advice]:
+def tips(
+    analysis: Analysis, settings: Settings, faster: Faster | None, language: str
+) -> list[Advice]:
     """Return the suggestions for haze and faces, and for the `faster` preset of a slow run."""
     found = []
     available = available_presets()
@@ -66,14 +69,19 @@ def tips(analysis: Analysis, settings: Settings, faster: Faster | None, language
 def smaller_size(
     enhancer: Enhancer, analysis: Analysis, settings: Settings, seconds: float, language: str
 ) -> Advice | None:
-    """Return the suggestion of 4x, if a larger size takes long. A run with the settings takes `seconds`."""
-    is_large = network_scale(settings) == 4 and has_second_pass(settings, analysis.height, analysis.width)
+    """Return the suggestion of 4x, if a larger size takes long. A run with the settings takes
+    `seconds`."""
+    is_large = network_scale(settings) == 4 and has_second_pass(
+        settings, analysis.height, analysis.width
+    )
     if not is_large or seconds <= LONG_SECONDS:
         return None
     smaller = settings.changed(scale=4)
     less = enhancer.estimate(analysis.width, analysis.height, smaller, analysis.bits)
     label = _use_faster(language, translate(language, "scale_of", scale=4), less, seconds)
-    return Advice(translate(language, "slow_size"), (Solution(label, changed_size(settings, smaller)),))
+    return Advice(
+        translate(language, "slow_size"), (Solution(label, changed_size(settings, smaller)),)
+    )
 
 
 def size_solutions(
@@ -92,17 +100,25 @@ def size_solutions(
     yield translate(language, "use_dpi", dpi=possible.dpi), possible
     if is_large:
         largest = with_largest_print(settings, height, width)
-        sides = " × ".join(f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side)
+        sides = " × ".join(
+            f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side
+        )
         size = translate(language, "print_sides", sides=sides)
         yield translate(language, "use_largest_print", size=size), largest
 
 
 def changed_size(before: Settings, after: Settings) -> dict[str, Any]:
     """Return the values of the output size that differ."""
-    return {name: getattr(after, name) for name in SIZE_FIELDS if getattr(after, name) != getattr(before, name)}
+    return {
+        name: getattr(after, name)
+        for name in SIZE_FIELDS
+        if getattr(after, name) != getattr(before, name)
+    }
 
 
-def possible_settings(given: Values, image: SourceImage, language: str) -> tuple[Settings, Advice | None]:
+def possible_settings(
+    given: Values, image: SourceImage, language: str
+) -> tuple[Settings, Advice | None]:
     """Return the settings of an API call, and the problem of the first one that is not possible.
 
     The settings then contain its first solution. Raises EnhanceError if no solution helps.
@@ -167,14 +183,19 @@ def _solution(error: SettingsError, asked: Values, language: str) -> Solution:
     if error.key == "format_unknown":
         return _use_png(language)
     name = error.values.get("setting") or _SETTINGS_OF_ERRORS[error.key]
-    value = _nearest(asked[name], error.values) if error.key in ("setting_range", "setting_whole") else None
+    value = (
+        _nearest(asked[name], error.values)
+        if error.key in ("setting_range", "setting_whole")
+        else None
+    )
     if value is None:
         return Solution(translate(language, "use_default"), {name: API_DEFAULTS.get(name)})
     return Solution(translate(language, "use_instead", name=f"{value:g}"), {name: value})
 
 
 def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
-    """Return the number between two limits that is nearest to a value, or None if the value is not a number."""
+    """Return the number between two limits that is nearest to a value, or None if the value is not
+    a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
     low = float(limits["low"])

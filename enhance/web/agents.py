@@ -1,6 +1,8 @@
-"""The endpoints as tools of the Model Context Protocol, over HTTP and over standard input and output.
+"""The endpoints as tools of the Model Context Protocol, over HTTP and over standard input and
+output.
 
-Over standard input and output, the agent has the rights of the user who starts it. Only there, tools accept paths.
+Over standard input and output, the agent has the rights of the user who starts it. Only there,
+tools accept paths.
 """
 
 from __future__ import annotations
@@ -47,11 +49,13 @@ from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
 
 _INSTRUCTIONS = (
-    "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the preset that suits it "
+    "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the "
+    "preset that suits it "
     "and the expected time. Call `preview` to see an area before a long run. `enhance` {}."
 )
 _REMOTE = (
-    "Send an image as a data: URL of up to 20 MB, or upload it to /gradio_api/upload and send the path.",
+    "Send an image as a data: URL of up to 20 MB, or upload it to /gradio_api/upload and send "
+    "the path.",
     "returns the address of the result",
 )
 _LOCAL = "Send the path of an image file.", "writes a file and never changes the photo"
@@ -95,7 +99,9 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
 
         async def report() -> None:
             if token is not None:
-                await context.session.send_progress_notification(token, *latest, str(context.request_id))
+                await context.session.send_progress_notification(
+                    token, *latest, str(context.request_id)
+                )
 
         try:
             with (
@@ -105,14 +111,19 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
             ):
                 check_endpoint(name, services.endpoints)
                 endpoint = services.endpoints[name]
-                known = {**_input_schema(name, endpoint, local)["properties"], **dict.fromkeys(endpoint.ignored)}
+                known = {
+                    **_input_schema(name, endpoint, local)["properties"],
+                    **dict.fromkeys(endpoint.ignored),
+                }
                 check_parameters(name, known, arguments)
                 limit = services.limits.files
                 text = json.dumps(arguments)
                 with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
                     if '"data:' in text and not await to_thread.run_sync(space.extend, len(text)):
                         raise EnhanceError("upload_no_room")
-                    given = {one: _convert(one, value, limit, local) for one, value in arguments.items()}
+                    given = {
+                        one: _convert(one, value, limit, local) for one, value in arguments.items()
+                    }
                 outputs = await _call(endpoint, given, report, request=request, progress=progress)
                 if local:
                     return _result(endpoint, outputs, str)
@@ -127,14 +138,18 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
 async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one request of an agent. A tool call is cancelled if its client disconnects."""
     server = create_server(services_of(scope))
-    manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=sys.maxsize)
+    manager = StreamableHTTPSessionManager(
+        server, stateless=True, max_request_body_size=sys.maxsize
+    )
     async with manager.run():
         await manager.handle_request(scope, receive, send)
 
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
-    services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))  # Local files can change between calls.
+    services = create_services(
+        enhancer, Metrics(), ImageCache(max_bytes=0)
+    )  # Local files can change between calls.
     start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean), (0, services.previews.kept.sweep))
     with gr.Blocks(analytics_enabled=False):
         add_endpoints(services)
@@ -148,7 +163,8 @@ def serve_stdio(enhancer: Enhancer) -> None:
 
 
 def _remote_request(request: Request) -> gr.Request:
-    """Return the request with the login, or else a session that belongs to the address and that others cannot guess."""
+    """Return the request with the login, or else a session that belongs to the address and that
+    others cannot guess."""
     return client_request(request, _session_of(request.client.host if request.client else ""))
 
 
@@ -164,7 +180,10 @@ def _local_request() -> gr.Request:
 
 
 def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
-    outputs = {label: {"type": ["string", "null"]} if is_file else {} for label, is_file in endpoint.outputs.items()}
+    outputs = {
+        label: {"type": ["string", "null"]} if is_file else {}
+        for label, is_file in endpoint.outputs.items()
+    }
     return types.Tool(
         name=name,
         description=getdoc(endpoint.function),
@@ -180,7 +199,9 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
 
 
 def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
-    properties = {one: parameter_schema(one) for one in endpoint.parameters if one not in endpoint.ignored}
+    properties = {
+        one: parameter_schema(one) for one in endpoint.parameters if one not in endpoint.ignored
+    }
     if local:
         if name == "enhance":
             properties["output"] = {"type": "string"}
@@ -196,18 +217,25 @@ def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
 async def _call(
     endpoint: Endpoint, given: dict[str, Any], report: Callable[[], Awaitable[None]], **context: Any
 ) -> tuple[Any, ...]:
-    """Return the outputs of an endpoint, which gets the request and the progress if it accepts them.
+    """Return the outputs of an endpoint, which gets the request and the progress if it accepts
+    them.
 
     `report` is called while it runs.
     """
     run = partial(to_thread.run_sync, limiter=endpoint.limiter)
-    context = {name: value for name, value in context.items() if name in signature(endpoint.function).parameters}
+    context = {
+        name: value
+        for name, value in context.items()
+        if name in signature(endpoint.function).parameters
+    }
     defaults = {name: API_DEFAULTS.get(name) for name in endpoint.parameters}
     outputs = await run(partial(endpoint.function, **defaults | given, **context))
     if isinstance(outputs, Generator):
         steps = outputs
         try:
-            while (step := await run(next, steps, None)) is not None:  # A thread's future cannot raise StopIteration.
+            while (
+                step := await run(next, steps, None)
+            ) is not None:  # A thread's future cannot raise StopIteration.
                 outputs = step
                 await report()
         finally:
@@ -215,7 +243,9 @@ async def _call(
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str], str]) -> types.CallToolResult:
+def _result(
+    endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str], str]
+) -> types.CallToolResult:
     """Return files as addresses, and small PNG files as images too."""
     content = []
     structured = {}
@@ -227,7 +257,9 @@ def _result(endpoint: Endpoint, outputs: tuple[Any, ...], address: Callable[[str
                 image = b64encode(path.read_bytes()).decode()
                 content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
         value = traverse(value, lambda file: address(file["path"]), is_file_obj_with_meta)
-        value = traverse(value, lambda _: None, _is_data_url)  # Models would read every byte of a thumbnail.
+        value = traverse(
+            value, lambda _: None, _is_data_url
+        )  # Models would read every byte of a thumbnail.
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         content.append(types.TextContent(type="text", text=text))
         structured[label] = value
@@ -254,12 +286,17 @@ def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:
 
 
 def _image_path(value: object, local: bool) -> str:
-    """Return the file of a data: URL, of an upload's address, or of a `local` path. Raises EnhanceError."""
+    """Return the file of a data: URL, of an upload's address, or of a `local` path. Raises
+    EnhanceError."""
     root = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
     text = value if isinstance(value, str) else ""
     try:
         if text.startswith("data:"):
-            return str(_save_data_url(root / secrets.token_hex(32), *text.removeprefix("data:").split(",", 1)))
+            return str(
+                _save_data_url(
+                    root / secrets.token_hex(32), *text.removeprefix("data:").split(",", 1)
+                )
+            )
         if local and text:
             return text
         path = Path(unquote(text.rpartition(f"{API}/file=")[2])).resolve()
@@ -272,7 +309,8 @@ def _image_path(value: object, local: bool) -> str:
 
 
 def _save_data_url(folder: Path, head: str, body: str) -> Path:
-    """Write the file of a data: URL, named by its `name=` parameter, into a folder that the request deletes."""
+    """Write the file of a data: URL, named by its `name=` parameter, into a folder that the request
+    deletes."""
     kind, *options = head.split(";")
     names = [unquote(one.removeprefix("name=")) for one in options if one.startswith("name=")]
     path = folder / (Path(*names[:1]).name or f"image{guess_extension(kind) or ''}")

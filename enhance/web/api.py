@@ -1,4 +1,5 @@
-"""The public API for `gradio_client`, HTTP and MCP clients. Its documentation comes from the docstrings here.
+"""The public API for `gradio_client`, HTTP and MCP clients. Its documentation comes from the
+docstrings here.
 
 No endpoint accepts a path of the server: images are uploads.
 """
@@ -81,14 +82,16 @@ class Endpoints:
     ) -> Outputs:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
-        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the model. `output` in
-        `info` describes the returned file. Its `notes` list what was lost. on_white, on_black (transparency),
-        eight_bits, ten_bits, exif_short, xmp_left, iptc_left and texts_left: the format cannot hold it. location_left:
-        XMP or IPTC had a location. gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
-        xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and large_iptc_left: the input has
-        more than 1 MB of it. Progress counts rows. Cancelling the job stops the engine. If the call has a `job`, send
-        it again to follow the same run, for example after a lost connection. Until the end of the run, `info` has its
-        `progress`, and then the addresses of `regions` of the photo and the result.
+        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the
+        model. `output` in `info` describes the returned file. Its `notes` list what was lost.
+        on_white, on_black (transparency), eight_bits, ten_bits, exif_short, xmp_left, iptc_left and
+        texts_left: the format cannot hold it. location_left: XMP or IPTC had a location.
+        gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
+        xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and
+        large_iptc_left: the input has more than 1 MB of it. Progress counts rows. Cancelling the
+        job stops the engine. If the call has a `job`, send it again to follow the same run, for
+        example after a lost connection. Until the end of the run, `info` has its `progress`, and
+        then the addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -97,24 +100,32 @@ class Endpoints:
             path = Path(output) if output else None
             if given["job"]:
                 files = [(source, source.name)]
-                yield from run_named(services, request, given["job"], files, settings, encoding, is_batch=False)
+                yield from run_named(
+                    services, request, given["job"], files, settings, encoding, is_batch=False
+                )
                 if path is None:
                     return
                 # Only a local agent has an output. The run below finds the stored result.
             if path is not None:
                 encoding = replace(encoding, format=Encoding.of_file(path).format)
-            yield from enhance_once(services, request, source, source.name, settings, encoding, progress, path)
+            yield from enhance_once(
+                services, request, source, source.name, settings, encoding, progress, path
+            )
 
-    @gradio_changes.name_parameters((*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS)
+    @gradio_changes.name_parameters(
+        (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS
+    )
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
         """Preview a region of an image. Returns before and after as PNG files, and `info`.
 
-        The region is a square (`x`, `y` and `size`) or a rectangle (`left`, `top`, `width` and `height`). Only the
-        middle of a large rectangle is previewed. If the result is smaller than the image and needs no network, the
-        whole rectangle is previewed, and before and after have fewer pixels than `window`. Previews run between the
-        steps of longer runs. `info` describes the whole run with its signature, as far as it is known in advance, and
-        the region as `preview`. For a rectangle, `info` also has the region in pixels of the result, as `window`. If
-        the settings are slow, a quick preview comes first. In its `info`, `quick` is true and the signature is null.
+        The region is a square (`x`, `y` and `size`) or a rectangle (`left`, `top`, `width` and
+        `height`). Only the middle of a large rectangle is previewed. If the result is smaller than
+        the image and needs no network, the whole rectangle is previewed, and before and after have
+        fewer pixels than `window`. Previews run between the steps of longer runs. `info` describes
+        the whole run with its signature, as far as it is known in advance, and the region as
+        `preview`. For a rectangle, `info` also has the region in pixels of the result, as `window`.
+        If the settings are slow, a quick preview comes first. In its `info`, `quick` is true and
+        the signature is null.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -130,11 +141,15 @@ class Endpoints:
                 if given["largest"]:
                     wanted = with_possible_size(settings, decoded.height, decoded.width)
                 if rectangle is None:
-                    return self._previewed(services.previews.run(decoded, wanted, **region, ticket=job.ticket))
+                    return self._previewed(
+                        services.previews.run(decoded, wanted, **region, ticket=job.ticket)
+                    )
                 outputs = None
                 view = View(owner_of(request), decoded, rectangle, wanted)
                 for preview, is_quick in services.previews.steps(view, job.ticket):
-                    outputs = self._previewed(preview, **_facts_of_rectangle(preview, is_quick=is_quick))
+                    outputs = self._previewed(
+                        preview, **_facts_of_rectangle(preview, is_quick=is_quick)
+                    )
                     if is_quick:
                         quick.append(outputs)
                 return outputs
@@ -147,7 +162,8 @@ class Endpoints:
             yield job.result()
 
     def _upload(self, image: str | None) -> Path:
-        """Return the path of an uploaded image, whose retention period begins again. Raises PictureError."""
+        """Return the path of an uploaded image, whose retention period begins again. Raises
+        PictureError."""
         if not image:
             raise PictureError("api_no_image")
         self._services.downloads.note_use(Path(image))
@@ -165,12 +181,17 @@ class Endpoints:
 
     @gradio_changes.name_parameters(API_REGION, API_DEFAULTS)
     def compare(
-        self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any
+        self,
+        request: gr.Request,
+        image: str | None,
+        progress: gr.Progress = _PROGRESS,
+        **given: Any,
     ) -> Outputs:
-        """Compare all available presets on a square region of an image. Returns a PNG sheet and `info`.
+        """Compare all available presets on a square region of an image. Returns a PNG sheet and
+        `info`.
 
-        `info` has for each of its `presets` the seconds, the fidelity in dB and, if it failed, the error. Previews have
-        priority. Cancelling the job stops the engine.
+        `info` has for each of its `presets` the seconds, the fidelity in dB and, if it failed, the
+        error. Previews have priority. Cancelling the job stops the engine.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -178,7 +199,9 @@ class Endpoints:
             region = call_region(given)
 
             def visible(cell: Cell) -> Cell:
-                return replace(cell, error=cell.error and services.visible_error(request, cell.error))
+                return replace(
+                    cell, error=cell.error and services.visible_error(request, cell.error)
+                )
 
             def work(job: Job[Comparison]) -> Comparison:
                 comparison = compare(services, source, job, **region)
@@ -191,15 +214,21 @@ class Endpoints:
 
     @gradio_changes.name_parameters((*API_SETTINGS, "largest", "job"), API_DEFAULTS)
     def batch(
-        self, request: gr.Request, images: list[str] | None, progress: gr.Progress = _PROGRESS, **given: Any
+        self,
+        request: gr.Request,
+        images: list[str] | None,
+        progress: gr.Progress = _PROGRESS,
+        **given: Any,
     ) -> Outputs:
-        """Enhance several images. Returns a ZIP file of the results with report.csv and summary.pdf, and `info`.
+        """Enhance several images. Returns a ZIP file of the results with report.csv and
+        summary.pdf, and `info`.
 
-        `info` counts the files that are done, failed and cancelled. For each file it has the name, the state, the error
-        and the facts of its run. A file that cannot be read does not stop the others. Cancelling stops the engine. If
-        there is no space for the ZIP file, `error` has the message, the ZIP file is null, and each finished file is in
-        `info` as `file`. With `job`, the same call follows the same batch, and `info` has its `progress` until its end.
-        The facts of each file then have the addresses of `regions` of the photo and the result.
+        `info` counts the files that are done, failed and cancelled. For each file it has the name,
+        the state, the error and the facts of its run. A file that cannot be read does not stop the
+        others. Cancelling stops the engine. If there is no space for the ZIP file, `error` has the
+        message, the ZIP file is null, and each finished file is in `info` as `file`. With `job`,
+        the same call follows the same batch, and `info` has its `progress` until its end. The facts
+        of each file then have the addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -211,7 +240,9 @@ class Endpoints:
             options = {"is_batch": True, "largest": bool(given["largest"])}
             if given["job"]:
                 files = [(item.source, item.name) for item in items]
-                yield from run_named(services, request, given["job"], files, settings, encoding, **options)
+                yield from run_named(
+                    services, request, given["job"], files, settings, encoding, **options
+                )
                 return
             if given["largest"]:
                 limits = services.limits
@@ -231,13 +262,15 @@ class Endpoints:
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
-        """Return the properties of an image and the plan of a run: its settings, its size, its time and its signature.
+        """Return the properties of an image and the plan of a run: its settings, its size, its time
+        and its signature.
 
-        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the size. `auto` has the
-        preset that Auto selects, the key of its reason, the reason as `text` and the `analysis`: noise, grain,
-        jpeg_quality, softness, blur, coherence, smoothness, kind, haze, faces and transparency. `faster` is a preset to
-        use instead if the run takes more than two minutes, or null. If a setting is not possible, `problem` has the
-        reason and possible values, and the other values describe the run with its first solution. Nothing is enhanced.
+        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the
+        size. `auto` has the preset that Auto selects, the key of its reason, the reason as `text`
+        and the `analysis`: noise, grain, jpeg_quality, softness, blur, coherence, smoothness, kind,
+        haze, faces and transparency. `faster` is a preset to use instead if the run takes more than
+        two minutes, or null. If a setting is not possible, `problem` has the reason and possible
+        values, and the other values describe the run with its first solution. Nothing is enhanced.
         """
         services = self._services
         planner = self._services.planner
@@ -255,8 +288,11 @@ class Endpoints:
                     yield early.pop() if early else gr.skip()
                 yield job.result()
 
-    def report(self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS) -> Outputs:
-        """Return the PDF report of a finished run, for the file that the run returned. It can be cancelled."""
+    def report(
+        self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS
+    ) -> Outputs:
+        """Return the PDF report of a finished run, for the file that the run returned. It can be
+        cancelled."""
         services = self._services
         enhancer = services.enhancer
         language = language_of(request)
@@ -264,46 +300,64 @@ class Endpoints:
             task, visible, encoding = services.owners.check(owner_of(request), task_id)
 
             def work(job: Job[Path]) -> Path:
-                return enhancer.report(task, language, overrides=visible, encoding=encoding, stop=job.stop)
+                return enhancer.report(
+                    task, language, overrides=visible, encoding=encoding, stop=job.stop
+                )
 
             report = yield from follow(services.start(request, "preview", work), request, progress)
-            yield str(services.downloads.link(report, report_name(enhancer.tasks.finished_info(task))))
+            yield str(
+                services.downloads.link(report, report_name(enhancer.tasks.finished_info(task)))
+            )
 
     def cancel(self, request: gr.Request, job: str, file: int | None = None) -> dict[str, Any]:
         """Cancel your job of this name. Returns whether it is `known`, and its `state`.
 
-        A job that does not exist yet is cancelled if a call starts it within an hour. A job that has ended does not
-        change. With `file`, only this file of a batch is cancelled, and `state` is the state of the file.
+        A job that does not exist yet is cancelled if a call starts it within an hour. A job that
+        has ended does not change. With `file`, only this file of a batch is cancelled, and `state`
+        is the state of the file.
         """
         with self._services.errors_as_messages(request):
             return cancel_named(self._services, owner_of(request), job, call_file(file))
 
     @gradio_changes.name_parameters(("id",), API_DEFAULTS)
     def runs(self, request: gr.Request, **given: Any) -> list[dict[str, Any]]:
-        """List your recent results, newest first, with their names, states, times, sizes, settings and task_ids.
+        """List your recent results, newest first, with their names, states, times, sizes, settings
+        and task_ids.
 
-        The state is running, done, failed, interrupted, cancelled, or gone if the result is no longer stored. `id` is
-        the name of the job, if it has one. A batch has `files`. `regions` has the addresses of regions of the photo and
-        the result, `encoding` the output file that was requested first, and `progress` that of a running job. With an
-        `id`, only this result is returned, with its photo as `image` for further calls.
+        The state is running, done, failed, interrupted, cancelled, or gone if the result is no
+        longer stored. `id` is the name of the job, if it has one. A batch has `files`. `regions`
+        has the addresses of regions of the photo and the result, `encoding` the output file that
+        was requested first, and `progress` that of a running job. With an `id`, only this result is
+        returned, with its photo as `image` for further calls.
         """
         with self._services.errors_as_messages(request):
-            return describe_runs(self._services, owner_of(request), language_of(request), given["id"])
+            return describe_runs(
+                self._services, owner_of(request), language_of(request), given["id"]
+            )
 
     @gradio_changes.name_parameters(("id", *ENCODING_PARAMETERS), API_DEFAULTS)
-    def export(self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any) -> Outputs:
-        """Export one of your recent results. Returns the file and `info`, as the call that created it does.
+    def export(
+        self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any
+    ) -> Outputs:
+        """Export one of your recent results. Returns the file and `info`, as the call that created
+        it does.
 
-        Nothing is computed again. `id` can also be that of a file of a batch. For a batch that runs or was cancelled,
-        the ZIP file has the results so far. `info` then has the `number` of each file in the call of the batch.
+        Nothing is computed again. `id` can also be that of a file of a batch. For a batch that runs
+        or was cancelled, the ZIP file has the results so far. `info` then has the `number` of each
+        file in the call of the batch.
         """
         services = self._services
         with services.errors_as_messages(request):
             work = export_of(services, request, given["id"], call_encoding(given))
-            yield (yield from follow(services.start(request, "preview", lambda _: work()), request, progress))
+            yield (
+                yield from follow(
+                    services.start(request, "preview", lambda _: work()), request, progress
+                )
+            )
 
     def forget(self, request: gr.Request, id: str) -> list[str]:
-        """Delete one of your recent results, or a file of a batch, with everything that was made from it.
+        """Delete one of your recent results, or a file of a batch, with everything that was made
+        from it.
 
         Returns the ids of the deleted results.
         """
@@ -311,11 +365,13 @@ class Endpoints:
             return forget(self._services.enhancer.tasks, owner_of(request).digest, id)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
-        """List the presets: name, summary, model, settings, availability, and the time relative to gentle."""
+        """List the presets: name, summary, model, settings, availability, and the time relative to
+        gentle."""
         return self._services.presets(request)
 
     def status(self) -> Status:
-        """Return the device, the precision, the loaded model, and the numbers of running and waiting jobs."""
+        """Return the device, the precision, the loaded model, and the numbers of running and
+        waiting jobs."""
         return self._services.enhancer.status()
 
 
@@ -335,7 +391,11 @@ def add_endpoints(services: Services) -> None:
         button = gr.Button()
 
     def add(
-        name: str, parameters: tuple[str, ...], later: tuple[str, ...], outputs: list[Component], **options: Any
+        name: str,
+        parameters: tuple[str, ...],
+        later: tuple[str, ...],
+        outputs: list[Component],
+        **options: Any,
     ) -> None:
         """Add an endpoint. Earlier clients do not send the `later` parameters."""
         without = ignored if name == "preview" else {}
@@ -374,7 +434,8 @@ def add_endpoints(services: Services) -> None:
 
 
 def _input(name: str, *, is_ignored: bool = False) -> Component:
-    """Return the hidden component of a parameter. One that is ignored is deprecated in its schema."""
+    """Return the hidden component of a parameter. One that is ignored is deprecated in its
+    schema."""
     schema: dict[str, Any] = parameter_schema(name)
     if is_ignored:
         schema["deprecated"] = True
@@ -394,7 +455,8 @@ def _input(name: str, *, is_ignored: bool = False) -> Component:
 
 
 def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
-    """Return the facts of the preview of a rectangle. A quick one lacks the signature of the requested run."""
+    """Return the facts of the preview of a rectangle. A quick one lacks the signature of the
+    requested run."""
     facts: dict[str, Any] = {"quick": is_quick, "window": asdict(window_of(preview))}
     if is_quick:
         facts["signature"] = None

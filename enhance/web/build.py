@@ -28,12 +28,14 @@ _NO_STATISTICS = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
 }
-"""Gradio sends nothing, and does not sum up all events after each one for a route that is closed."""
+"""Gradio sends nothing, and does not sum up all events after each one for a route that is
+closed."""
 _TRIM_SECONDS = 60
 _THREADS = 60
 """Threads for everything but the waiting runs, each of which needs another one."""
 _MAX_EVENTS = 1000
-"""Far above what the app's own queue admits: a full queue rejects runs, but no plan and no preview."""
+"""Far above what the app's own queue admits: a full queue rejects runs, but no plan and no
+preview."""
 _MAX_SESSIONS = 200
 """The number of sessions whose state Gradio keeps. Each page and each call is a session."""
 
@@ -74,7 +76,8 @@ def _head_of(scope: Scope) -> str:
 
 
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
-    """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the environment."""
+    """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the
+    environment."""
     services = services_of_app(demo)
     config = services.enhancer.config
     metrics = services.metrics
@@ -85,7 +88,9 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         Route("/healthz", healthz, methods=["GET", "HEAD"]),
     ]
     if config.agents:
-        from .agents import serve_http  # Only a server with agents spends the time to import the package mcp.
+        from .agents import (
+            serve_http,
+        )  # Only a server with agents spends the time to import the package mcp.
 
         routes.append(Mount(f"{API}/mcp", serve_http))
     if metrics.is_served:
@@ -106,7 +111,8 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "mcp_server": False,
         "enable_monitoring": False,
         "ssr_mode": False,
-        # Otherwise Gradio requests its own page, and ends the server if that takes 3 s, as on a busy machine.
+        # Otherwise Gradio requests its own page, and ends the server if that takes 3 s, as on a
+        # busy machine.
         "_frontend": False,
         "app_kwargs": {
             "middleware": [

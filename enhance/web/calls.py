@@ -12,7 +12,14 @@ from typing import Any
 from anyio import CapacityLimiter
 from starlette.types import Scope
 
-from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError, StorageError, WeightsError
+from ..errors import (
+    Cancelled,
+    EnhanceError,
+    MemoryShortError,
+    SettingsError,
+    StorageError,
+    WeightsError,
+)
 from ..i18n import DEFAULT_LANGUAGE
 from . import gradio_changes
 from .params import API_DEFAULTS
@@ -67,8 +74,12 @@ _STATUSES_OF_KEYS = {
     **dict.fromkeys(("nothing_here", "result_gone"), 404),
     "logout_is_post": 405,
     **dict.fromkeys(("entry_running", "job_cancelled", "job_other"), 409),
-    **dict.fromkeys(("name_too_long", "request_too_large", "too_many_files", "upload_too_large"), 413),
-    **dict.fromkeys(("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"), 429),
+    **dict.fromkeys(
+        ("name_too_long", "request_too_large", "too_many_files", "upload_too_large"), 413
+    ),
+    **dict.fromkeys(
+        ("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"), 429
+    ),
     "unexpected": 500,
     "upload_no_room": 507,
 }
@@ -86,9 +97,9 @@ def status_of(error: EnhanceError) -> int:
 class Endpoint:
     """An endpoint.
 
-    `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of agents.
-    Calls wait in Gradio's queue if it `is_queued`. Earlier clients send only the first `least`
-    parameters. Those in `ignored` are accepted, but not documented.
+    `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of
+    agents. Calls wait in Gradio's queue if it `is_queued`. Earlier clients send only the first
+    `least` parameters. Those in `ignored` are accepted, but not documented.
     """
 
     function: Callable[..., Any]
@@ -101,7 +112,8 @@ class Endpoint:
 
 
 def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given: Any) -> None:
-    """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle it.
+    """Check the JSON of a POST request to `path`. Raises EnhanceError if Gradio could not handle
+    it.
 
     `endpoints` belong to the app. The list of values of an earlier client is completed with
     defaults.
@@ -134,7 +146,9 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
         raise EnhanceError("api_value_count", name=name, count=count, given=len(data))
 
 
-def _joined_endpoint(scope: Scope, endpoints: Mapping[str, Endpoint], given: Mapping[str, Any]) -> str:
+def _joined_endpoint(
+    scope: Scope, endpoints: Mapping[str, Endpoint], given: Mapping[str, Any]
+) -> str:
     """Return the endpoint of a call by the queue, which other functions of the app do not accept.
 
     Raises EnhanceError.
@@ -152,7 +166,8 @@ def _joined_endpoint(scope: Scope, endpoints: Mapping[str, Endpoint], given: Map
 
 
 def check_event(scope: Scope, path: str) -> None:
-    """Check the event of a GET request to `path`. Raises UnknownEndpointError if it does not exist."""
+    """Check the event of a GET request to `path`. Raises UnknownEndpointError if it does not
+    exist."""
     route, _, event = path.removeprefix(f"{API}/").rpartition("/")
     if route.startswith("call/") and not gradio_changes.has_event(scope, event):
         raise UnknownEndpointError("api_unknown_event", event=_quote(event))
@@ -161,7 +176,9 @@ def check_event(scope: Scope, path: str) -> None:
 def check_endpoint(name: str, known: Collection[str]) -> None:
     """Raise UnknownEndpointError if `name` is not one of the `known` endpoints."""
     if name not in known:
-        raise UnknownEndpointError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
+        raise UnknownEndpointError(
+            "api_unknown_endpoint", name=_quote(name), known=", ".join(known)
+        )
 
 
 def is_required(endpoint: str, parameter: str) -> bool:
@@ -170,7 +187,8 @@ def is_required(endpoint: str, parameter: str) -> bool:
 
 
 def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -> None:
-    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a required one.
+    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a
+    required one.
 
     Parameters of earlier versions are removed from `given` if they have their former default value.
     """
@@ -185,13 +203,16 @@ def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -
 
 
 def is_uploaded(path: Path) -> bool:
-    """Return whether the file lies in the folder of uploads and results. Raises ValueError for an impossible path."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(os.environ["GRADIO_TEMP_DIR"]))
+    """Return whether the file lies in the folder of uploads and results. Raises ValueError for an
+    impossible path."""
+    return Path(os.path.realpath(path)).is_relative_to(
+        os.path.realpath(os.environ["GRADIO_TEMP_DIR"])
+    )
 
 
 def check_files(given: Any, limit: int) -> None:
-    """Check the files in the JSON of a call. Raises EnhanceError for more than `limit` files, a long name, or a file
-    that was not uploaded. Gradio would raise an error without a message."""
+    """Check the files in the JSON of a call. Raises EnhanceError for more than `limit` files, a
+    long name, or a file that was not uploaded. Gradio would raise an error without a message."""
     files = [one for one in _objects_in(given) if one.keys() & {*_FILE_NAMES, "meta"}]
     if len(files) > limit:
         raise EnhanceError("too_many_files", limit=limit)

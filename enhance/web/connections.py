@@ -1,6 +1,8 @@
-"""Limits for the server's connections: how slowly a request can arrive, and how many connections can be open.
+"""Limits for the server's connections: how slowly a request can arrive, and how many connections
+can be open.
 
-uvicorn itself waits for the rest of a request for ever, and each open connection holds a file descriptor.
+uvicorn itself waits for the rest of a request for ever, and each open connection holds a file
+descriptor.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ with suppress(ImportError):  # Windows has no limit for file descriptors.
 
 SLACK_SECONDS = 30
 BYTES_PER_SECOND = 500
-"""A request must arrive at this rate and can fall behind by SLACK_SECONDS. Apache's limits are similar."""
+"""A request must arrive at this rate and can fall behind by SLACK_SECONDS. Apache's limits are
+similar."""
 _CHECK_SECONDS = 5.0
 MOST_CONNECTIONS = 4_000
 _MAX_FILES = 65_536
@@ -34,10 +37,11 @@ _Protocol: Any = AutoHTTPProtocol
 
 
 class LimitedProtocol(_Protocol):
-    """An HTTP connection that closes if its request arrives too slowly, or if there are too many connections.
+    """An HTTP connection that closes if its request arrives too slowly, or if there are too many
+    connections.
 
-    If there are too many, a new connection replaces the oldest one whose request is incomplete. So a client that sends
-    its request at once is served even while others hold all connections open.
+    If there are too many, a new connection replaces the oldest one whose request is incomplete. So
+    a client that sends its request at once is served even while others hold all connections open.
     """
 
     most = MOST_CONNECTIONS
@@ -75,7 +79,8 @@ class LimitedProtocol(_Protocol):
         return not self._has_head or self.cycle.more_body
 
     def _check_deadline(self) -> None:
-        """Close the connection if its request is late. A request is not late while the server does not read."""
+        """Close the connection if its request is late. A request is not late while the server does
+        not read."""
         now = self.loop.time()
         if self.flow.read_paused or not self._is_incomplete:
             self._deadline = now + SLACK_SECONDS
@@ -85,14 +90,19 @@ class LimitedProtocol(_Protocol):
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadline)
 
     def _make_room(self) -> None:
-        """Close one of too many connections: the oldest with an incomplete request, or else this new one."""
+        """Close one of too many connections: the oldest with an incomplete request, or else this
+        new one."""
         if len(self.connections) <= self.most:
             return
         connections = [one for one in self.connections if not one.transport.is_closing()]
         if len(connections) <= self.most:
             return
-        incomplete = [one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete]
-        if len(incomplete) > 1:  # This connection is one of them, and its request has not arrived yet.
+        incomplete = [
+            one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete
+        ]
+        if (
+            len(incomplete) > 1
+        ):  # This connection is one of them, and its request has not arrived yet.
             incomplete.remove(self)
             min(incomplete, key=lambda one: (one._has_head, one._opened)).transport.abort()
         else:
@@ -102,7 +112,10 @@ class LimitedProtocol(_Protocol):
         self.metrics.count_error(error)
         sentence = error.message(DEFAULT_LANGUAGE)
         body = json.dumps({"error": sentence, "detail": sentence}).encode()
-        head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: "
+            "application/json\r\nconnection: close\r\n"
+        )
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
 
@@ -112,7 +125,8 @@ class LimitedServer(gradio.http_server.Server):
 
     def __init__(self, config: uvicorn.Config, *given: Any, **options: Any):
         config.http = LimitedProtocol
-        # uvicorn's default is 5 s, for which httpx uses an idle connection: a request at that moment would be lost.
+        # uvicorn's default is 5 s, for which httpx uses an idle connection: a request at that
+        # moment would be lost.
         config.timeout_keep_alive = SLACK_SECONDS
         # asyncio accepts this many at once, before any protocol can close one.
         config.backlog = max(8, LimitedProtocol.most // 8)

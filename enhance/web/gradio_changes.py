@@ -1,4 +1,5 @@
-"""Every private part of Gradio 6.31 that this app changes or reads. Each docstring states what breaks without it."""
+"""Every private part of Gradio 6.31 that this app changes or reads. Each docstring states what
+breaks without it."""
 
 from __future__ import annotations
 
@@ -43,24 +44,27 @@ _GRADIO_LOADER: Any = _PAGES.loader
 
 def change_gradio() -> None:
     """Make the changes that apply to every app of this process."""
-    # Gradio fetches addresses that clients name through these functions: one in place of a file, and the one in the
-    # path of /file= and /file/. Without this, clients can use the server as an open proxy.
+    # Gradio fetches addresses that clients name through these functions: one in place of a file,
+    # and the one in the path of /file= and /file/. Without this, clients can use the server as an
+    # open proxy.
     safehttpx.get = safehttpx.async_validate_url = _reject_fetch
-    # Gradio allows every site to read the responses of a server with a public name, also with its users' credentials.
-    # Without this, `OriginCheck` protects only requests that change something.
+    # Gradio allows every site to read the responses of a server with a public name, also with its
+    # users' credentials. Without this, `OriginCheck` protects only requests that change something.
     gradio.routes.CustomCORSMiddleware = _without_foreign_origins  # type: ignore[assignment,misc]
-    # Gradio makes an empty temporary file for each file input and never deletes it. Without this, small requests use
-    # up the inodes of the disk.
+    # Gradio makes an empty temporary file for each file input and never deletes it. Without this,
+    # small requests use up the inodes of the disk.
     gr.File.preprocess = _file_paths
     route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
-    # Gradio's own `head=` is part of the configuration, which the page adds after it has started. Without this, the
-    # scripts of the page run too late, and the language and the theme of the link have no effect.
+    # Gradio's own `head=` is part of the configuration, which the page adds after it has started.
+    # Without this, the scripts of the page run too late, and the language and the theme of the link
+    # have no effect.
     _PAGES.loader = FunctionLoader(_template_with_head)
-    # On a Space, Gradio starts a thread that reloads changed code with the package `spaces`, which is not installed.
-    # Without this, each start logs an error.
+    # On a Space, Gradio starts a thread that reloads changed code with the package `spaces`, which
+    # is not installed. Without this, each start logs an error.
     gradio.http_server.watchfn_spaces = lambda _: None  # type: ignore[attr-defined]
-    # Gradio copies the properties of all components for each session. Only deep links use them, and these are closed.
-    # Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call is a session.
+    # Gradio copies the properties of all components for each session. Only deep links use them, and
+    # these are closed. Without this, a session takes 0.4 MB instead of 0.02 MB, and each API call
+    # is a session.
     SessionState.config_values = property(lambda _: defaultdict(dict), lambda *_: None)  # type: ignore[assignment]
 
 
@@ -89,7 +93,8 @@ def _template_with_head(name: str) -> str:
 
 
 def add_page_head(of_page: Callable[[Scope], str], of_others: Callable[[], str]) -> None:
-    """Set the first tags in the head of the page, and those of the login and of the documentation."""
+    """Set the first tags in the head of the page, and those of the login and of the
+    documentation."""
 
     def page_head(request: Request, config: Mapping[str, Any]) -> str:
         is_other = config.get("auth_required") or config.get("current_page")
@@ -110,7 +115,8 @@ def delete_files_of_request() -> Iterator[None]:
 
 
 def after_request(function: Callable[..., object], *given: Any, **options: Any) -> None:
-    """Call a function at the end of the current request, in the block of `delete_files_of_request`."""
+    """Call a function at the end of the current request, in the block of
+    `delete_files_of_request`."""
     if (stack := _REQUEST_FILES.get(None)) is not None:
         stack.callback(function, *given, **options)
 
@@ -118,8 +124,8 @@ def after_request(function: Callable[..., object], *given: Any, **options: Any) 
 class UploadParser(route_utils.GradioMultiPartParser):
     """Gradio's parser of uploads, which accepts `max_upload_files` complete files and nothing else.
 
-    Without it, Gradio accepts 1000 files, keeps other fields in memory, accepts an incomplete upload as complete,
-    and keeps the temporary files if the client disconnects or the disk is full.
+    Without it, Gradio accepts 1000 files, keeps other fields in memory, accepts an incomplete
+    upload as complete, and keeps the temporary files if the client disconnects or the disk is full.
     """
 
     max_upload_files = Limits.files
@@ -160,7 +166,8 @@ class UploadParser(route_utils.GradioMultiPartParser):
 
 
 class FormParser(UploadParser):
-    """The same parser for a form with the file `image` and short text fields. Files are in the folder of uploads."""
+    """The same parser for a form with the file `image` and short text fields. Files are in the
+    folder of uploads."""
 
     max_upload_files = 1
     file_field = "image"
@@ -176,34 +183,40 @@ class FormParser(UploadParser):
 
 
 def use_server_class(server: type) -> None:
-    """Launch apps with this subclass of Gradio's server. Without it, uvicorn has no limits for connections."""
+    """Launch apps with this subclass of Gradio's server. Without it, uvicorn has no limits for
+    connections."""
     gradio.http_server.Server = server  # type: ignore[misc]
 
 
 def current_event() -> str | None:
-    """Return the id of the queue event that runs in this context. Without it, jobs of curl clients seem abandoned."""
+    """Return the id of the queue event that runs in this context. Without it, jobs of curl clients
+    seem abandoned."""
     return LocalContext.event_id.get(None)
 
 
 def limit_shutdown(demo: gr.Blocks, seconds: int) -> None:
-    """Wait at most so long for open streams when the app closes. Without it, the server waits for every client."""
+    """Wait at most so long for open streams when the app closes. Without it, the server waits for
+    every client."""
     if demo.is_running:
         demo.server.config.timeout_graceful_shutdown = seconds
 
 
 def blocks_of(scope: Scope) -> gr.Blocks | None:
-    """Return the app of a request. Without it, the middleware cannot find the functions of the app."""
+    """Return the app of a request. Without it, the middleware cannot find the functions of the
+    app."""
     return getattr(scope.get("app"), "blocks", None)
 
 
 def names_of_functions(scope: Scope) -> dict[int, str]:
-    """Return the names of the functions of an app by index. Without them, private functions could be called."""
+    """Return the names of the functions of an app by index. Without them, private functions could
+    be called."""
     functions = getattr(blocks_of(scope), "fns", {})
     return {index: str(function.api_name or "") for index, function in functions.items()}
 
 
 def has_event(scope: Scope, event: str) -> bool:
-    """Return whether an event has no response yet. Without it, Gradio fails or waits after the start of a response."""
+    """Return whether an event has no response yet. Without it, Gradio fails or waits after the
+    start of a response."""
     blocks = blocks_of(scope)
     if blocks is None:
         return False
@@ -211,7 +224,8 @@ def has_event(scope: Scope, event: str) -> bool:
 
 
 def without_other_ranges(scope: Scope) -> Scope:
-    """Return the request without a Range header of several ranges or none, with which Gradio returns status 500.
+    """Return the request without a Range header of several ranges or none, with which Gradio
+    returns status 500.
 
     HTTP allows a server to ignore the header.
     """
@@ -224,7 +238,8 @@ def without_other_ranges(scope: Scope) -> Scope:
 
 
 def share_url(scope: Scope) -> str:
-    """Return the address of Gradio's tunnel; "" if there is none. Without it, requests by `--share` are rejected."""
+    """Return the address of Gradio's tunnel; "" if there is none. Without it, requests by `--share`
+    are rejected."""
     return getattr(blocks_of(scope), "share_url", None) or ""
 
 
@@ -239,22 +254,27 @@ def has_login(scope: Scope) -> bool:
 
 
 def user_of(scope: Scope) -> str | None:
-    """Return the name of the user whose cookie the request has. Without it, uploads and metrics are public."""
+    """Return the name of the user whose cookie the request has. Without it, uploads and metrics are
+    public."""
     app = scope["app"]
     cookies = Request(scope).cookies
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-    return next((app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None)
+    return next(
+        (app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None
+    )
 
 
 def client_request(request: Request, session: str) -> gr.Request:
-    """Return the request in the form that endpoints expect, so that routes other than Gradio's can call them."""
+    """Return the request in the form that endpoints expect, so that routes other than Gradio's can
+    call them."""
     return gr.Request(request, username=user_of(request.scope), session_hash=session)  # type: ignore[arg-type]
 
 
 def as_user(scope: Scope, user: str) -> Scope:
     """Return the request with a login cookie of this user, so that all routes accept an API key.
 
-    Gradio checks the cookie at each route if the app has a login, and names the user of a job by it.
+    Gradio checks the cookie at each route if the app has a login, and names the user of a job by
+    it.
     """
     app = scope["app"]
     token = blake2b(user.encode(), key=_SECRET).hexdigest()
@@ -265,25 +285,32 @@ def as_user(scope: Scope, user: str) -> Scope:
 
 
 def root_url(request: Request, path: str) -> str:
-    """Return the public URL of the app without the request's `path`. Without it, agents cannot download results."""
+    """Return the public URL of the app without the request's `path`. Without it, agents cannot
+    download results."""
     blocks = blocks_of(request.scope)
     return route_utils.get_root_url(request, path, blocks and blocks.root_path)  # type: ignore[arg-type]
 
 
 def openapi_document(request: Request) -> dict[str, Any]:
     """Return Gradio's OpenAPI document. Without it, a document cannot describe all endpoints."""
-    routers = (getattr(one, "original_router", request.app) for one in request.app.routes)  # of FastAPI from 0.130
+    routers = (
+        getattr(one, "original_router", request.app) for one in request.app.routes
+    )  # of FastAPI from 0.130
     routes = (one for router in routers for one in router.routes)
-    return next(one for one in routes if getattr(one, "name", "") == "openapi_schema").endpoint(request)
+    return next(one for one in routes if getattr(one, "name", "") == "openapi_schema").endpoint(
+        request
+    )
 
 
 def describe_input(component: Any, schema: Mapping[str, Any]) -> None:
-    """Set the JSON schema of an API parameter. Without it, the documentation has neither ranges nor meanings."""
+    """Set the JSON schema of an API parameter. Without it, the documentation has neither ranges nor
+    meanings."""
     component.api_info_as_input = lambda: dict(schema)
 
 
 def accept_any_file_value(component: gr.File) -> None:
-    """Pass None for a value that is no upload. Without it, Gradio answers such a call with status 500."""
+    """Pass None for a value that is no upload. Without it, Gradio answers such a call with status
+    500."""
     files: Any = component.data_model
 
     class FilesOrNone(files):
@@ -296,12 +323,15 @@ def accept_any_file_value(component: gr.File) -> None:
 
 
 def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Replace `**given` in a function's signature. Without it, Gradio rejects the named inputs of an endpoint."""
+    """Replace `**given` in a function's signature. Without it, Gradio rejects the named inputs of
+    an endpoint."""
 
     def decorate(function: Any) -> Any:
         known = signature(function)
         parameters = [one for one in known.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        parameters += [Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in names]
+        parameters += [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in names
+        ]
         function.__signature__ = known.replace(parameters=parameters)
         return function
 

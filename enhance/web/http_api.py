@@ -1,4 +1,5 @@
-"""`POST /api/enhance`: a form with an image in, the result out, for programs without a client library."""
+"""`POST /api/enhance`: a form with an image in, the result out, for programs without a client
+library."""
 
 from __future__ import annotations
 
@@ -38,18 +39,24 @@ _RUNS = CapacityLimiter(1000)
 """Each run has a thread of its own. The app's own queue limits their number."""
 _BINARY = {"type": "string", "format": "binary"}
 _LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
-_ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "detail")}}
+_ERROR = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("error", "detail")},
+}
 _FOLDER = re.compile("[0-9a-f]{32}")
 
 
 async def enhance_form(request: Request) -> Response:
-    """Respond with the result of the image and the settings in a form, or with JSON if the client accepts only that.
+    """Respond with the result of the image and the settings in a form, or with JSON if the client
+    accepts only that.
 
-    Fields have the names of the parameters of /enhance. The run is cancelled if the client disconnects, unless it has a
-    name. Raises EnhanceError.
+    Fields have the names of the parameters of /enhance. The run is cancelled if the client
+    disconnects, unless it has a name. Raises EnhanceError.
     """
     services = services_of(request.scope)
-    client = client_request(request, secrets.token_hex(16))  # Without a login, each request is a session of its own.
+    client = client_request(
+        request, secrets.token_hex(16)
+    )  # Without a login, each request is a session of its own.
     try:
         source, name, settings, encoding, job = await _read_form(request, services.limits)
         if job:
@@ -65,8 +72,11 @@ async def enhance_form(request: Request) -> Response:
         raise services.visible_error(client, error) from error
 
 
-async def _last_step(request: Request, client: gr.Request, steps: Generator[Outputs, None, None]) -> Outputs | None:
-    """Return the outputs of a job, which ends early if it has no name, or None if its client disconnects."""
+async def _last_step(
+    request: Request, client: gr.Request, steps: Generator[Outputs, None, None]
+) -> Outputs | None:
+    """Return the outputs of a job, which ends early if it has no name, or None if its client
+    disconnects."""
     run = partial(anyio.to_thread.run_sync, limiter=_RUNS)
     outputs = None
     try:
@@ -91,16 +101,28 @@ async def send_result(request: Request) -> Response:
 
 
 async def describe(request: Request) -> Response:
-    """Respond with Gradio's OpenAPI document of the endpoints, which also describes `POST /api/enhance`."""
+    """Respond with Gradio's OpenAPI document of the endpoints, which also describes `POST
+    /api/enhance`."""
     document = await anyio.to_thread.run_sync(openapi_document, request)
     for name, endpoint in services_of(request.scope).endpoints.items():
         for ignored in endpoint.ignored:
             body = document["paths"][f"{API}/call/v2/{name}"]["post"]["requestBody"]
             del body["content"]["application/json"]["schema"]["properties"][ignored]
     fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS, "job")}
-    form = {"type": "object", "properties": fields, "required": ["image"], "additionalProperties": False}
-    fields["image"] |= {"format": "binary", "description": translate(DEFAULT_LANGUAGE, "takes_form_image")}
-    result = {media_type: {"schema": _BINARY} for media_type in (Encoding(one).media_type for one in FORMATS)}
+    form = {
+        "type": "object",
+        "properties": fields,
+        "required": ["image"],
+        "additionalProperties": False,
+    }
+    fields["image"] |= {
+        "format": "binary",
+        "description": translate(DEFAULT_LANGUAGE, "takes_form_image"),
+    }
+    result = {
+        media_type: {"schema": _BINARY}
+        for media_type in (Encoding(one).media_type for one in FORMATS)
+    }
     document["paths"][HTTP_API] = {
         "post": {
             "operationId": "enhance_form",
@@ -108,12 +130,16 @@ async def describe(request: Request) -> Response:
             "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
             "responses": {
                 "200": {
-                    "description": "The result, or with `Accept: application/json` its address and info.",
+                    "description": "The result, or with `Accept: application/json` its address "
+                    "and info.",
                     "content": result | {"application/json": {"schema": _LINK}},
                 },
                 "default": {
-                    "description": "The reason for a rejection in one sentence. After status 429, try again later.",
-                    "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+                    "description": "The reason for a rejection in one sentence. After status "
+                    "429, try again later.",
+                    "headers": {
+                        "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
+                    },
                     "content": {"application/json": {"schema": _ERROR}},
                 },
             },
@@ -128,7 +154,9 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
     The file is deleted with the request.
     """
     try:
-        form = await FormParser(request.headers, request.stream(), max_file_size=limits.bytes).parse()  # type: ignore[arg-type]
+        form = await FormParser(
+            request.headers, request.stream(), max_file_size=limits.bytes
+        ).parse()  # type: ignore[arg-type]
     except (MultiPartException, KeyError) as error:
         raise EnhanceError("form_malformed") from error
     upload = form.get("image")
@@ -164,7 +192,8 @@ def _parse(name: str, text: str) -> Any:
 def _response(request: Request, file: Path, info: Mapping[str, Any], media_type: str) -> Response:
     accepted = request.headers.get("accept", "")
     if "application/json" in accepted and "image/" not in accepted and "*/*" not in accepted:
-        url = f"{request.scope.get('root_path', '')}/api/results/{file.parent.name}/{quote(file.name)}"
+        root = request.scope.get("root_path", "")
+        url = f"{root}/api/results/{file.parent.name}/{quote(file.name)}"
         return JSONResponse({"url": url, "info": without_path(info)})
     headers = {
         "enhance-task-id": info["task_id"],

@@ -1,4 +1,5 @@
-"""Jobs: work in threads of their own, their progress, and whether a client still reads their events."""
+"""Jobs: work in threads of their own, their progress, and whether a client still reads their
+events."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ UNREAD_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class RunState:
-    """The progress of a run: finished rows, all rows, the expected seconds left, and the jobs ahead in the queue."""
+    """The progress of a run: finished rows, all rows, the expected seconds left, and the jobs ahead
+    in the queue."""
 
     done: int = 0
     total: int = 0
@@ -39,12 +41,15 @@ class RunState:
 
 
 class Job(Generic[T]):
-    """Work in a thread, which starts at once and gets the job. The job keeps its ticket until its end.
+    """Work in a thread, which starts at once and gets the job. The job keeps its ticket until its
+    end.
 
     The `scheduler` has admitted the job, which reads the files `sources`.
     """
 
-    def __init__(self, scheduler: Scheduler, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
+    def __init__(
+        self, scheduler: Scheduler, work: Callable[[Any], T], ticket: Ticket, *sources: Path
+    ):
         self.scheduler = scheduler
         self.ticket = ticket
         self._sources = sources
@@ -57,7 +62,9 @@ class Job(Generic[T]):
         self._held.callback(JOBS.discard, self)
         JOBS.add(self)
         try:
-            threading.Thread(target=self._work, args=(work,), name="enhance-job", daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(work,), name="enhance-job", daemon=True
+            ).start()
         except BaseException:  # Without a thread, nothing else would remove the job from the queue.
             self._held.close()
             raise
@@ -100,7 +107,8 @@ class Job(Generic[T]):
         self.close()
 
     def poll(self, seconds: float, longest: float = 0.0) -> Iterator[None]:
-        """Yield at this interval until the job ends. The interval grows to `longest`, if that is longer."""
+        """Yield at this interval until the job ends. The interval grows to `longest`, if that is
+        longer."""
         while not self.wait(seconds):
             yield
             seconds = max(seconds, min(1.2 * seconds, longest))
@@ -127,7 +135,8 @@ JOBS: set[Job[Any]] = set()
 """All jobs of this process that have not ended."""
 
 _streams: Counter[str] = Counter()
-"""The number of open event streams by the name of a session or an event. Only the event loop's thread changes it."""
+"""The number of open event streams by the name of a session or an event. Only the event loop's
+thread changes it."""
 
 
 @contextmanager
@@ -143,7 +152,8 @@ def listening(name: str) -> Iterator[None]:
 
 
 class EventReader:
-    """The client of the current call, which can have closed its event stream or never have opened it.
+    """The client of the current call, which can have closed its event stream or never have opened
+    it.
 
     Gradio runs a call even if nobody reads its events.
     """
@@ -153,7 +163,8 @@ class EventReader:
         self._last_read = time.monotonic()
 
     def is_reading(self) -> bool:
-        """Return whether the client reads the events. Raises EnhanceError if it has not read them for a while."""
+        """Return whether the client reads the events. Raises EnhanceError if it has not read them
+        for a while."""
         now = time.monotonic()
         if any(name in _streams for name in self._names):
             self._last_read = now
@@ -172,8 +183,8 @@ def follow(
 ) -> Generator[Any, None, T]:
     """Send the progress of a job to its client until it ends, and return its result.
 
-    Yields unchanged outputs, at the latest after `longest` seconds. The job is cancelled if its client leaves. Raises
-    EnhanceError if the client does not read the events.
+    Yields unchanged outputs, at the latest after `longest` seconds. The job is cancelled if its
+    client leaves. Raises EnhanceError if the client does not read the events.
     """
     reader = EventReader(request)
     with closing(job):

@@ -1,6 +1,7 @@
 """A cache of the network outputs of previews.
 
-Most requests differ from the previous one only in the value of a slider, so the network does not have to run again.
+Most requests differ from the previous one only in the value of a slider, so the network does not
+have to run again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from ..preview import Preview
 from .owners import Owner
 
 _REGIONS = 2
-"""The number of rectangles that are cached for an owner, each with the outputs of all its networks."""
+"""The number of rectangles that are cached for an owner, each with the outputs of all its
+networks."""
 
 
 class Key(NamedTuple):
-    """The key of a network output. `rectangle` is the requested one, of which possibly only the middle is previewed."""
+    """The key of a network output. `rectangle` is the requested one, of which possibly only the
+    middle is previewed."""
 
     owner: Owner
     photo: str
@@ -39,15 +42,18 @@ class Key(NamedTuple):
 class KeptPreviews:
     """A thread-safe cache of the network outputs of previews, each for its owner only.
 
-    The outputs have at most `max_bytes`. Beyond that, the least recently used output of the user or address with the
-    most bytes is dropped, so inventing owners gives no advantage. Outputs are also dropped after `seconds` without use.
+    The outputs have at most `max_bytes`. Beyond that, the least recently used output of the user or
+    address with the most bytes is dropped, so inventing owners gives no advantage. Outputs are also
+    dropped after `seconds` without use.
     """
 
     def __init__(self, max_bytes: int = 256_000_000, seconds: float = 300):
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, tuple[Preview, float]] = OrderedDict()  # with the time of the last use
+        self._entries: OrderedDict[Key, tuple[Preview, float]] = (
+            OrderedDict()
+        )  # with the time of the last use
 
     @property
     def nbytes(self) -> int:

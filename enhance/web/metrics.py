@@ -34,7 +34,17 @@ CLEAN_SECONDS = 600
 """How often expired files are deleted."""
 _CLEANING_SECONDS = 5.0
 _VERBOSE_LOGGERS = (
-    *("httpx", "httpcore", "uvicorn.access", "mcp", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub"),
+    *(
+        "httpx",
+        "httpcore",
+        "uvicorn.access",
+        "mcp",
+        "PIL",
+        "asyncio",
+        "fontTools",
+        "fpdf",
+        "huggingface_hub",
+    ),
     "filelock",
 )
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
@@ -44,29 +54,40 @@ _PROXY_HEADERS = {b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"}
 
 
 class Metrics:
-    """Logs every image and counts it for Prometheus, in a registry of its own. `is_served`: at /metrics.
+    """Logs every image and counts it for Prometheus, in a registry of its own. `is_served`: at
+    /metrics.
 
-    `kind` is task (a run), file (of a batch), preview or comparison. The outcome is done, failed or cancelled.
+    `kind` is task (a run), file (of a batch), preview or comparison. The outcome is done, failed or
+    cancelled.
     """
 
     def __init__(self, is_served: bool = False):
         self.is_served = is_served
         self._registry = registry = CollectorRegistry()
         text = "Runs (task), files of batches (file) and previews by outcome"
-        self._images = Counter("enhance_pictures", text, ("kind", "preset", "outcome"), registry=registry)
+        self._images = Counter(
+            "enhance_pictures", text, ("kind", "preset", "outcome"), registry=registry
+        )
         text = "Seconds that an image took in each stage, without cached results"
         labels = ("kind", "stage")
-        self._seconds = Histogram("enhance_stage_seconds", text, labels, buckets=_BUCKETS, registry=registry)
+        self._seconds = Histogram(
+            "enhance_stage_seconds", text, labels, buckets=_BUCKETS, registry=registry
+        )
         text = "Rejected requests and failed jobs by the key of the error message"
         self._refusals = Counter("enhance_refusals", text, ("reason",), registry=registry)
         self._running = Gauge("enhance_running", "Runs on the device", registry=registry)
         self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
         ProcessCollector(registry=registry)
-        Info("enhance_build", "Version of the server", registry=registry).info({"version": version()})
-        self._disk_free = Gauge("enhance_disk_free_bytes", "Free space of the data folder", registry=registry)
+        Info("enhance_build", "Version of the server", registry=registry).info(
+            {"version": version()}
+        )
+        self._disk_free = Gauge(
+            "enhance_disk_free_bytes", "Free space of the data folder", registry=registry
+        )
 
     def watch(self, status: Callable[[], Mapping[str, Any]], data: Path) -> None:
-        """Read the numbers of jobs from `status`, and the free space of the folder `data`, at each request."""
+        """Read the numbers of jobs from `status`, and the free space of the folder `data`, at each
+        request."""
         folder = next(one for one in (data, *data.parents) if one.exists())
         self._disk_free.set_function(lambda: psutil.disk_usage(str(folder)).free)
         self._running.set_function(lambda: status()["running"])
@@ -93,12 +114,19 @@ class Metrics:
         info: Mapping[str, Any] | None = None,
         error: Exception | None = None,
     ) -> None:
-        """Record the outcome of an image. Previews are logged at level DEBUG; the reason is the key of an error."""
+        """Record the outcome of an image. Previews are logged at level DEBUG; the reason is the key
+        of an error."""
         reason = error and _key_of(error)
         task = (info or {}).get("task_id") or "-"
         size = "{width}x{height}".format_map(info["input"]) if info else "-"
         level = logging.DEBUG if kind == "preview" else logging.INFO
-        values = {"kind": kind, "task": task, "size": size, "preset": preset, "seconds": round(seconds, 1)}
+        values = {
+            "kind": kind,
+            "task": task,
+            "size": size,
+            "preset": preset,
+            "seconds": round(seconds, 1),
+        }
         facts = values | {"outcome": outcome, "reason": reason}
         text = "%s id=%s size=%s preset=%s seconds=%.1f outcome=%s"
         log.log(level, text, *values.values(), outcome, extra={"facts": facts})
@@ -117,7 +145,8 @@ class Metrics:
             self._refusals.labels(_key_of(error)).inc()
 
     def show(self, request: Request) -> Response:
-        """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts it."""
+        """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts
+        it."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._registry), headers={"content-type": media_type})
 
@@ -136,7 +165,9 @@ def quiet_logs(*, as_json: bool) -> None:
     """
     hide_messages()
     log_printed_exceptions()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     if as_json:
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter())
@@ -150,7 +181,8 @@ async def healthz(request: Request) -> JSONResponse:
 
 
 def is_local_request(scope: Scope) -> bool:
-    """Return whether a program of this machine sent the request, and not a proxy for another client."""
+    """Return whether a program of this machine sent the request, and not a proxy for another
+    client."""
     if any(name.lower() in _PROXY_HEADERS for name, _ in scope["headers"]):
         return False
     try:
@@ -160,8 +192,11 @@ def is_local_request(scope: Scope) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def start_cleaning(*tasks: tuple[float, Callable[[], object]], step: float = _CLEANING_SECONDS) -> None:
-    """Start the thread that calls each function at its interval in seconds, with a resolution of `step`."""
+def start_cleaning(
+    *tasks: tuple[float, Callable[[], object]], step: float = _CLEANING_SECONDS
+) -> None:
+    """Start the thread that calls each function at its interval in seconds, with a resolution of
+    `step`."""
 
     def clean() -> None:
         last = [time.monotonic()] * len(tasks)

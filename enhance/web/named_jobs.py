@@ -73,7 +73,8 @@ _MAX_THUMBNAIL_PIXELS = 100_000_000
 
 
 def _recorded(services: Services, error: EnhanceError) -> dict[str, str]:
-    """Return the key, the status and the messages of an error, as a client on another computer can see them."""
+    """Return the key, the status and the messages of an error, as a client on another computer can
+    see them."""
     visible = services.visible_error(None, error)
     messages = {language: visible.message(language) for language in LANGUAGES}
     return {"key": visible.key, "status": str(status_of(visible)), **messages}
@@ -166,7 +167,9 @@ def _read_item(services: Services, number: int, source: Path, name: str) -> Item
     return item
 
 
-def _entry(whose: str, name: str, item: Item, sha256: str, settings: Settings, is_batch: bool) -> Entry:
+def _entry(
+    whose: str, name: str, item: Item, sha256: str, settings: Settings, is_batch: bool
+) -> Entry:
     assert item.size
     height, width = item.size
     return Entry(
@@ -283,7 +286,9 @@ class NamedJob:
 
     def fail(self, entry: Entry, error: EnhanceError) -> None:
         """Set the error of a file."""
-        self.entries[entry.id] = replace(entry, state="failed", error=_recorded(self.services, error))
+        self.entries[entry.id] = replace(
+            entry, state="failed", error=_recorded(self.services, error)
+        )
 
     @contextmanager
     def recorded(self, job: Job[Any]) -> Iterator[None]:
@@ -313,7 +318,8 @@ class NamedJob:
 _RUNNING: dict[tuple[Path, str, str], NamedJob] = {}
 """The named jobs that this process runs, by data folder, owner and name."""
 _STARTING = threading.RLock()
-"""Held while a job is started, found or released, so that two calls in this process do not start it twice."""
+"""Held while a job is started, found or released, so that two calls in this process do not start it
+twice."""
 
 
 class NamedRun(Job[None]):
@@ -327,7 +333,9 @@ class NamedRun(Job[None]):
         self._picture_lock = threading.Lock()
         self._picture: dict[str, Any] = {}
         self._picture_number = 0
-        super().__init__(call.services.enhancer.scheduler, NamedRun._run, ticket, *named.sources.values())
+        super().__init__(
+            call.services.enhancer.scheduler, NamedRun._run, ticket, *named.sources.values()
+        )
 
     @property
     def is_waiting(self) -> bool:
@@ -347,7 +355,8 @@ class NamedRun(Job[None]):
     def news(self, call: NamedCall, shown: set[int]) -> dict[str, Any]:
         """Return the result so far, unless its number is one of `shown`, to which it is added.
 
-        Its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the top.
+        Its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the
+        top.
         """
         number, picture = self._picture_so_far()
         if number in shown:
@@ -407,7 +416,9 @@ class NamedBatch(BatchJob):
         done = [item.png for item in items if item.png]
         named.hold.enter_context(named.tasks.using(*done))
         options = {"encoding": Encoding(), "hold": named.hold}
-        super().__init__(call.services, None, items, call.settings, DEFAULT_LANGUAGE, ticket, **options)
+        super().__init__(
+            call.services, None, items, call.settings, DEFAULT_LANGUAGE, ticket, **options
+        )
 
     @property
     def is_waiting(self) -> bool:
@@ -418,7 +429,8 @@ class NamedBatch(BatchJob):
         return [*self._named.sources.values()]
 
     def facts(self, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
-        """Return the progress: the files, the finished share, the seconds left and the jobs ahead."""
+        """Return the progress: the files, the finished share, the seconds left and the jobs
+        ahead."""
         batch = self.batch
         return {
             "files": [self._facts_of(item, language) for item in batch.items],
@@ -436,7 +448,8 @@ class NamedBatch(BatchJob):
         return facts
 
     def news(self, call: NamedCall, shown: set[int]) -> dict[str, Any]:
-        """Return the results of the files that are done and not in `shown`, to which they are added."""
+        """Return the results of the files that are done and not in `shown`, to which they are
+        added."""
         return _new_results(call, self._named.entries.values(), shown)
 
     def cancel_file(self, id: str) -> None:
@@ -448,7 +461,10 @@ class NamedBatch(BatchJob):
     def recorded(self) -> Iterator[None]:
         with self._named.recorded(self):
             yield
-            if any(item.state == "cancelled" and item.key not in self._cancelled for item in self.batch.items):
+            if any(
+                item.state == "cancelled" and item.key not in self._cancelled
+                for item in self.batch.items
+            ):
                 raise Cancelled("stopped")
 
     def pack(self, batch: Batch) -> Packed:
@@ -726,7 +742,9 @@ def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
     return archive, batch_info(packed, infos, call.language)
 
 
-def export_of(services: Services, request: gr.Request, wanted: object, encoding: Encoding) -> Callable[[], Outputs]:
+def export_of(
+    services: Services, request: gr.Request, wanted: object, encoding: Encoding
+) -> Callable[[], Outputs]:
     """Return the work that exports a recent result, or the results of a batch so far, in a format.
 
     Raises EnhanceError.
@@ -740,7 +758,9 @@ def export_of(services: Services, request: gr.Request, wanted: object, encoding:
     name = first.batch or first.id
     is_batch = wanted == first.batch
     job = JobRequest(owner.digest, name, "", tuple(entries))
-    items = tuple(Item(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries)
+    items = tuple(
+        Item(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries
+    )
     settings = Settings.from_stored(first.settings)
     call = NamedCall(services, request, job, items, settings, encoding, is_batch)
     if is_batch:
@@ -748,7 +768,9 @@ def export_of(services: Services, request: gr.Request, wanted: object, encoding:
     return lambda: _export_result(call, {1: first})
 
 
-def cancel_named(services: Services, owner: Owner, name: object, number: int | None = None) -> dict[str, Any]:
+def cancel_named(
+    services: Services, owner: Owner, name: object, number: int | None = None
+) -> dict[str, Any]:
     """Cancel the job of this name, even if it has not been started yet, or one file of a batch.
 
     Return whether the job or the file is known, and its state. Raises SettingsError.
@@ -783,7 +805,9 @@ def report_jobs(services: Services) -> None:
         stored = JobStore(tasks).report({key: one.job.facts() for key, one in running.items()})
         for key, named in running.items():
             if isinstance(named.job, NamedBatch):
-                for id in JobStore(tasks).cancelled_files(*key):  # Also those that another process has cancelled.
+                for id in JobStore(tasks).cancelled_files(
+                    *key
+                ):  # Also those that another process has cancelled.
                     named.job.cancel_file(id)
             job = stored[key]
             if job is None or job.state == "cancelled" or job.process != this_process():

@@ -12,27 +12,31 @@ import gradio as gr
 from ..errors import EnhanceError
 
 KEY_HEADER = "x-enhance-key"
-"""The header with a client's own key. Every client that has the key owns everything that was made with it."""
+"""The header with a client's own key. Every client that has the key owns everything that was made
+with it."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The client of a request: `name` is its user, its key or its session, `address` its IP address."""
+    """The client of a request: `name` is its user, its key or its session, `address` its IP
+    address."""
 
     name: str
     address: str
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """The party for limits. The user or IP address is first, because clients can only invent keys and sessions."""
+        """The party for limits. The user or IP address is first, because clients can only invent
+        keys and sessions."""
         if self.is_user:
             return (self.name,)
         return f"address {self.address}", self.name
 
     @property
     def digest(self) -> str:
-        """The checksum that identifies the owner in files and databases, which must not contain a key."""
+        """The checksum that identifies the owner in files and databases, which must not contain a
+        key."""
         # A client can give its session a name that is no text.
         return hashlib.sha256(self.name.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -43,12 +47,14 @@ class Owner:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether the client can prove in another session, and after a restart, that it is the owner."""
+        """Whether the client can prove in another session, and after a restart, that it is the
+        owner."""
         return not self.name.startswith("session ")
 
 
 def owner_of(request: gr.Request) -> Owner:
-    """Return the owner of a request. Raises EnhanceError if the format of its key is not allowed."""
+    """Return the owner of a request. Raises EnhanceError if the format of its key is not
+    allowed."""
     address = request.client.host if request.client else ""
     if request.username:
         return Owner(f"user {request.username}", address)
@@ -58,7 +64,8 @@ def owner_of(request: gr.Request) -> Owner:
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """Return the key of a request; "" if it has none. Raises EnhanceError if its format is not allowed."""
+    """Return the key of a request; "" if it has none. Raises EnhanceError if its format is not
+    allowed."""
     key = headers.get(KEY_HEADER)
     if key is None:
         return ""

@@ -29,17 +29,36 @@ ENCODING_PARAMETERS = tuple(field.name for field in fields(Encoding))
 """The parameters of the output file."""
 
 FIRST_SETTINGS = (
-    *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
+    *(
+        "preset",
+        "scale",
+        "tuning",
+        "strength",
+        "denoise",
+        "sharpen",
+        "saturation",
+        "contrast",
+        "tile",
+        "fidelity",
+    ),
     *("reduce", "long_side", "megapixels", "format", "quality", "metadata"),
 )
-_LATER_PARAMETERS = (*PRINT_SIDES, "dpi", "label", "background", *(one.name for one in fields(Settings)))
+_LATER_PARAMETERS = (
+    *PRINT_SIDES,
+    "dpi",
+    "label",
+    "background",
+    *(one.name for one in fields(Settings)),
+)
 API_SETTINGS = tuple(dict.fromkeys((*FIRST_SETTINGS, *_LATER_PARAMETERS)))
-"""The settings that API endpoints accept, in the order of their parameters. New settings are the last ones.
+"""The settings that API endpoints accept, in the order of their parameters. New settings are the
+last ones.
 
 Earlier clients send only the FIRST_SETTINGS.
 """
 API_PLAN = (*dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)), "largest")
-"""The same settings in the order of /analyse. Earlier clients send only the SIZES, or the SIZE_FIELDS."""
+"""The same settings in the order of /analyse. Earlier clients send only the SIZES, or the
+SIZE_FIELDS."""
 API_REGION = ("x", "y", "size")
 API_RECTANGLE = ("left", "top", "width", "height")
 API_DEFAULTS: dict[str, Any] = {
@@ -55,7 +74,9 @@ API_DEFAULTS: dict[str, Any] = {
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _TYPES = {
-    **dict.fromkeys(("image", "task_id", "job", "id", "preset", "format", "metadata", "background"), "string"),
+    **dict.fromkeys(
+        ("image", "task_id", "job", "id", "preset", "format", "metadata", "background"), "string"
+    ),
     **dict.fromkeys((*WHOLE, "size", "quality", *API_RECTANGLE, "file"), "integer"),
     "images": "array",
     **dict.fromkeys(("tuning", "label", "largest"), "boolean"),
@@ -103,7 +124,9 @@ def call_settings(given: Values) -> tuple[Settings, Encoding]:
 
 def call_encoding(given: Values) -> Encoding:
     """Return the file format of an API call. Raises SettingsError."""
-    return Encoding(**{name: given[name] for name in ENCODING_PARAMETERS if given[name] is not None})
+    return Encoding(
+        **{name: given[name] for name in ENCODING_PARAMETERS if given[name] is not None}
+    )
 
 
 def call_region(given: Values) -> dict[str, Any]:

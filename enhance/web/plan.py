@@ -27,17 +27,20 @@ from .preview import Previews
 class Plan(TypedDict):
     """The plan of a run, as JSON. Texts are in the language of the client. Times can be missing.
 
-    - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter `summary`.
+    - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter
+      `summary`.
     - `settings`: the values of all settings that the run uses.
     - `faster`: a preset to use instead if the run takes more than two minutes, or None.
-    - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares of width and height),
-      and the `address` of its regions, relative to the page, which is None for a file that the server did not receive.
+    - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares of
+      width and height), and the `address` of its regions, relative to the page, which is None for a
+      file that the server did not receive.
     - `result`: the width and height of the result.
     - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
     - `time`: the time of the run, also for a run with two networks and for a queue.
-    - `tips`: sentences, each with `solutions`: the text of a button and the values of the settings that it changes.
-    - `problem`: why the run is not possible with these settings, in the form of a tip, or None. The other values are
-      those of a run with its first solution, without a signature.
+    - `tips`: sentences, each with `solutions`: the text of a button and the values of the settings
+      that it changes.
+    - `problem`: why the run is not possible with these settings, in the form of a tip, or None. The
+      other values are those of a run with its first solution, without a signature.
     - `signature`: the signature of the run. None if a model is not installed.
     """
 
@@ -55,7 +58,8 @@ class Plan(TypedDict):
 
 
 class Planner:
-    """Creates plans. Decoded photos, their analyses and their facts are cached for the next plan."""
+    """Creates plans. Decoded photos, their analyses and their facts are cached for the next
+    plan."""
 
     def __init__(self, enhancer: Enhancer, previews: Previews, addresses: Addresses):
         self._enhancer = enhancer
@@ -64,10 +68,14 @@ class Planner:
         self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self.has_times = False
-        """Whether a plan has had times. For the first such plan, each network is timed, which takes seconds."""
+        """Whether a plan has had times. For the first such plan, each network is timed, which takes
+        seconds."""
 
-    def plan(self, owner: Owner, path: Path, given: Values, language: str, *, is_timed: bool = True) -> Plan:
-        """Return the plan of a run of the file with the settings of an API call, with its times or without them.
+    def plan(
+        self, owner: Owner, path: Path, given: Values, language: str, *, is_timed: bool = True
+    ) -> Plan:
+        """Return the plan of a run of the file with the settings of an API call, with its times or
+        without them.
 
         Raises EnhanceError if the file is not an image.
         """
@@ -101,7 +109,10 @@ class Planner:
             advice.append(smaller)
         plan["auto"] |= self._auto_texts(choice, self._seconds(analysis, chosen), language)
         plan["estimated_seconds"] = round(seconds, 2)
-        plan["faster"] = faster and {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)}
+        plan["faster"] = faster and {
+            "preset": faster.preset,
+            "estimated_seconds": round(faster.seconds, 2),
+        }
         plan["presets"] = self._presets(analysis, wanted, {settings.preset: seconds}, language)
         plan["time"] = self._time(analysis, settings, seconds, language)
         plan["tips"] = [asdict(one) for one in advice]
@@ -111,7 +122,9 @@ class Planner:
     def _resolve_auto(self, analysis: Analysis, wanted: Settings) -> tuple[Settings, AutoInfo]:
         """Return what Auto selects for the requested size, even if another preset is requested."""
         if not wanted.is_auto:
-            wanted = with_possible_size(Settings(AUTO, **wanted.output_size), analysis.height, analysis.width)
+            wanted = with_possible_size(
+                Settings(AUTO, **wanted.output_size), analysis.height, analysis.width
+            )
         chosen, choice = self._enhancer.resolve_for(wanted, analysis)
         return with_installed_models(chosen), choice
 
@@ -126,7 +139,8 @@ class Planner:
     def _presets(
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str
     ) -> dict[str, dict[str, Any]]:
-        """Return the expected seconds of each installed preset at the requested size, or at its largest size."""
+        """Return the expected seconds of each installed preset at the requested size, or at its
+        largest size."""
         presets: dict[str, dict[str, Any]] = {}
         for name in available_presets():
             if name == AUTO:
@@ -134,7 +148,10 @@ class Planner:
             seconds = known.get(name)
             if seconds is None:
                 seconds = self._seconds(analysis, _with_preset(wanted, name, analysis))
-            presets[name] = {"estimated_seconds": round(seconds, 2), "text": format_duration(language, seconds)}
+            presets[name] = {
+                "estimated_seconds": round(seconds, 2),
+                "text": format_duration(language, seconds),
+            }
         return presets
 
     def _seconds(self, analysis: Analysis, settings: Settings) -> float:
@@ -151,7 +168,10 @@ class Planner:
         with self._lock:
             facts = self._facts.get(image)
         if facts is None:
-            limits = {"max_pixels": self._enhancer.max_pixels, "max_bytes": self._enhancer.max_bytes}
+            limits = {
+                "max_pixels": self._enhancer.max_pixels,
+                "max_bytes": self._enhancer.max_bytes,
+            }
             facts = {**asdict(inspect(path, **limits)), "focus": self._enhancer.focus(image)}
             with self._lock:
                 self._facts[image] = facts
@@ -159,7 +179,8 @@ class Planner:
 
 
 def _with_preset(wanted: Settings, preset: str, analysis: Analysis) -> Settings:
-    """Return settings with another preset, at the requested size or at the largest size of this preset."""
+    """Return settings with another preset, at the requested size or at the largest size of this
+    preset."""
     try:
         settings = Settings(preset, reduce=wanted.reduce, **wanted.output_size)
         result_size(settings, analysis.height, analysis.width)

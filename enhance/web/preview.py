@@ -39,7 +39,8 @@ _QUICK_SECONDS = 1.5
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A rectangle of a photo that a client shows, and the settings that the client has requested."""
+    """A rectangle of a photo that a client shows, and the settings that the client has
+    requested."""
 
     owner: Owner
     image: SourceImage
@@ -73,7 +74,8 @@ class Previews:
         return self._metrics.follow("preview", settings.preset, work)
 
     def steps(self, view: View, ticket: Ticket) -> Iterator[tuple[Preview, bool]]:
-        """Yield the preview, after a quick one if the network is slow, each with whether it is a quick one.
+        """Yield the preview, after a quick one if the network is slow, each with whether it is a
+        quick one.
 
         Raises EnhanceError, also if the rectangle is outside the photo.
         """
@@ -97,10 +99,13 @@ class Previews:
         self.kept.keep(view.key(preview.region.network_key), preview)
         yield preview, False
 
-    def _reduction(self, view: View, settings: Settings, auto: AutoInfo | None, ticket: Ticket) -> Preview:
+    def _reduction(
+        self, view: View, settings: Settings, auto: AutoInfo | None, ticket: Ticket
+    ) -> Preview:
         """Return the preview of a whole rectangle without a network.
 
-        For a large rectangle, it is the preview of the photo averaged down, which a screen shows in the same way.
+        For a large rectangle, it is the preview of the photo averaged down, which a screen shows in
+        the same way.
         """
         image = view.image
         rectangle = view.rectangle
@@ -111,8 +116,12 @@ class Previews:
             return self.run(image, view.settings, box=rectangle, ticket=ticket)
         rectangle = rectangle.align_to_grid(step, image.width, image.height)
         size = max(result_size(settings, image.height, image.width))
-        small = settings.changed(long_side=max(1, size // step), reduce=max(1, settings.reduce // step))
-        preview = self.run(image.downscale(step), small, box=rectangle.downscale(step), ticket=ticket)
+        small = settings.changed(
+            long_side=max(1, size // step), reduce=max(1, settings.reduce // step)
+        )
+        preview = self.run(
+            image.downscale(step), small, box=rectangle.downscale(step), ticket=ticket
+        )
         whole = Cut.whole(image.height, image.width)
         request = self._enhancer.request(image, settings)
         facts = {
@@ -141,19 +150,24 @@ class Previews:
         return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
 
     def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
-        """Return the middle of the visible region for which the network needs a few seconds at most."""
+        """Return the middle of the visible region for which the network needs a few seconds at
+        most."""
         region = _middle(view, LARGEST, LARGEST)
         while min(region.width, region.height) > _MIN_SIDE:
-            share = _MAX_SECONDS / max(self._enhancer.estimate_preview(image, settings, region), 1e-6)
+            share = _MAX_SECONDS / max(
+                self._enhancer.estimate_preview(image, settings, region), 1e-6
+            )
             if share >= 1:
                 break
-            # The time is about proportional to the area. But the margin around the region does not shrink with it, so
-            # each step removes at least a twentieth of each side.
+            # The time is about proportional to the area. But the margin around the region does not
+            # shrink with it, so each step removes at least a twentieth of each side.
             smaller = min(0.95, math.sqrt(share))
             region = _middle(region, int(smaller * region.width), int(smaller * region.height))
         return region
 
-    def _quick_settings(self, image: SourceImage, settings: Settings, region: Box) -> Settings | None:
+    def _quick_settings(
+        self, image: SourceImage, settings: Settings, region: Box
+    ) -> Settings | None:
         """Return the settings of a quick preview to show first.
 
         Return None if it is not possible or would not be quicker.

@@ -29,10 +29,15 @@ from .storage import PageFolder
 ZIP_NAME = "enhanced.zip"
 
 
-def enhance(services: Services, source: Path, settings: Settings, job: Job[Any], **options: Any) -> Result:
-    """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises EnhanceError."""
+def enhance(
+    services: Services, source: Path, settings: Settings, job: Job[Any], **options: Any
+) -> Result:
+    """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises
+    EnhanceError."""
     options |= {"progress": job.progress, "ticket": job.ticket}
-    return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **options))
+    return services.metrics.follow(
+        "task", settings.preset, lambda: services.enhancer.run(source, settings, **options)
+    )
 
 
 def enhance_once(
@@ -45,7 +50,8 @@ def enhance_once(
     progress: gr.Progress | None = None,
     output: Path | None = None,
 ) -> Generator[Any, None, None]:
-    """Run a job without a name: yield unchanged outputs until its end, and then the file and its `info`.
+    """Run a job without a name: yield unchanged outputs until its end, and then the file and its
+    `info`.
 
     The job ends with its client. `output` is the path of the file that a local client wants. Raises
     EnhanceError.
@@ -67,11 +73,14 @@ def enhance_once(
 
 
 def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
-    """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises EnhanceError."""
+    """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises
+    EnhanceError."""
     with services.enhancer.scheduler.queue_job(job.ticket):
         image = services.previews.image(source)
         options |= {"progress": job.progress, "ticket": job.ticket}
-        return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(image, **options))
+        return services.metrics.follow(
+            "comparison", "all", lambda: services.enhancer.compare(image, **options)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +114,15 @@ def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language
 def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return an `info` without the path on this server.
 
-    `gradio_client` would also take any object with a string called path for a file, and insert a local path.
+    `gradio_client` would also take any object with a string called path for a file, and insert a
+    local path.
     """
     return {**info, "output": {**info["output"], "path": None}}
 
 
-def batch_info(packed: Packed, infos: Mapping[Item, Mapping[str, Any]], language: str) -> dict[str, Any]:
+def batch_info(
+    packed: Packed, infos: Mapping[Item, Mapping[str, Any]], language: str
+) -> dict[str, Any]:
     """Return the facts of a batch for its client, with the `infos` of its finished files."""
 
     def message(error: EnhanceError | None) -> str | None:
@@ -120,7 +132,12 @@ def batch_info(packed: Packed, infos: Mapping[Item, Mapping[str, Any]], language
     for item in packed.batch.items:
         loose = packed.loose.get(item)
         file = FileData(path=str(loose), orig_name=loose.name).model_dump() if loose else None
-        facts = {"name": item.name, "state": item.state, "error": message(item.error), "info": infos.get(item)}
+        facts = {
+            "name": item.name,
+            "state": item.state,
+            "error": message(item.error),
+            "info": infos.get(item),
+        }
         if item.number:
             facts["number"] = item.number
         files.append(facts | {"file": file})
@@ -174,12 +191,15 @@ class BatchJob(Job[Packed]):
         progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
 
     def recorded(self) -> AbstractContextManager[Any]:
-        """Return a context in which the batch runs and is packed, and its results are kept. A subclass records them."""
+        """Return a context in which the batch runs and is packed, and its results are kept. A
+        subclass records them."""
         return self.running.hold
 
     def pack(self, batch: Batch) -> Packed:
         """Return the files to download of a batch that has ended."""
-        visible = {key: replace(item, error=self._visible(item.error)) for key, item in batch.files.items()}
+        visible = {
+            key: replace(item, error=self._visible(item.error)) for key, item in batch.files.items()
+        }
         batch = replace(batch, files=visible)
         packed = pack_batch(self._services.downloads, batch, self.running.settings, self.language)
         return replace(packed, error=self._visible(packed.error))
@@ -188,7 +208,9 @@ class BatchJob(Job[Packed]):
         """Count a file that has ended."""
         seconds = time.monotonic() - (self._started or time.monotonic())
         self._started = None
-        self._services.metrics.record("file", self._preset, seconds, item.state, item.info, item.error)
+        self._services.metrics.record(
+            "file", self._preset, seconds, item.state, item.info, item.error
+        )
         if item.error is not None:
             self._services.metrics.count_error(item.error)
 

@@ -76,11 +76,14 @@ def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
     return [entry.id for entry in entries]
 
 
-def describe_runs(services: Services, owner: Owner, language: str, wanted: object = "") -> list[dict[str, Any]]:
+def describe_runs(
+    services: Services, owner: Owner, language: str, wanted: object = ""
+) -> list[dict[str, Any]]:
     """Return the recent results of an owner as JSON, newest first.
 
-    With the id `wanted`, return only this result, and each of its photos as an upload for further calls. Raises
-    EnhanceError, with the same text for an unknown entry and for one of another owner.
+    With the id `wanted`, return only this result, and each of its photos as an upload for further
+    calls. Raises EnhanceError, with the same text for an unknown entry and for one of another
+    owner.
     """
     description = _Description(services, owner, language, is_opened=bool(wanted))
     if wanted:
@@ -91,7 +94,8 @@ def describe_runs(services: Services, owner: Owner, language: str, wanted: objec
 
 
 class _Description:
-    """Describes recent results of an owner as JSON. With `is_opened`, their photos can be used in further calls."""
+    """Describes recent results of an owner as JSON. With `is_opened`, their photos can be used in
+    further calls."""
 
     def __init__(self, services: Services, owner: Owner, language: str, *, is_opened: bool):
         self._services = services
@@ -160,7 +164,8 @@ class _Description:
 
 
 def regions_of(services: Services, owner: Owner, entry: Entry) -> dict[str, str | None]:
-    """Return the addresses of regions of an entry's `photo` and `result`, as far as they are stored."""
+    """Return the addresses of regions of an entry's `photo` and `result`, as far as they are
+    stored."""
     tasks = services.enhancer.tasks
     addresses = services.addresses
     photo = tasks.input_of(entry)

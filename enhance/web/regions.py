@@ -1,7 +1,7 @@
 """Regions of photos and results at the resolution of the screen.
 
-A client requests only the regions that it shows, so it never loads a whole large image. `addresses` signs their
-addresses.
+A client requests only the regions that it shows, so it never loads a whole large image. `addresses`
+signs their addresses.
 """
 
 from __future__ import annotations
@@ -40,23 +40,30 @@ _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class _Regions:
-    """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is sent.
+    """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is
+    sent.
 
-    A party is an owner, an address or, if empty, all clients. For each party, at most two regions are created at a
-    time, so that they do not slow down the network. Only the event loop's thread uses the counts, so they need no lock.
+    A party is an owner, an address or, if empty, all clients. For each party, at most two regions
+    are created at a time, so that they do not slow down the network. Only the event loop's thread
+    uses the counts, so they need no lock.
     """
 
     def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()
-        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](partial(CapacityLimiter, _CONCURRENT))
+        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](
+            partial(CapacityLimiter, _CONCURRENT)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and EnhanceError."""
+        """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and
+        EnhanceError."""
         request = Request(scope, receive)
         services = services_of(scope)
         caller, path = _signed(services, request)
         parties = {caller: _PER_OWNER, caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
-        async with self._admit(parties):  # It counts until it is sent, because a slow client keeps it in memory.
+        async with self._admit(
+            parties
+        ):  # It counts until it is sent, because a slow client keeps it in memory.
             async with AsyncExitStack() as limited:
                 for party in parties:
                     await limited.enter_async_context(self._limiters[party])
@@ -65,11 +72,14 @@ class _Regions:
                 except EnhanceError as error:  # The file was deleted.
                     raise HTTPException(404) from error
             headers = {"cache-control": "private, max-age=3600, immutable"}
-            await Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)(scope, receive, send)
+            await Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)(
+                scope, receive, send
+            )
 
     @asynccontextmanager
     async def _admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
-        """Count a request for these parties, each with its limit, inside the block. Raises EnhanceError."""
+        """Count a request for these parties, each with its limit, inside the block. Raises
+        EnhanceError."""
         for party, limit in parties.items():
             if self._open[party] >= limit:
                 raise EnhanceError("regions_full", limit=limit)
@@ -85,8 +95,11 @@ class _Regions:
 
 
 def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path]:
-    """Return the caller and the path of the file. Raises HTTPException if the address does not belong to the client."""
-    signed = services.addresses.find(*(request.path_params[name] for name in ("token", "kind", "folder", "file")))
+    """Return the caller and the path of the file. Raises HTTPException if the address does not
+    belong to the client."""
+    signed = services.addresses.find(
+        *(request.path_params[name] for name in ("token", "kind", "folder", "file"))
+    )
     if signed is None:
         raise HTTPException(404)
     digest, path = signed
@@ -103,7 +116,9 @@ def _region(services: Services, path: Path, request: Request) -> tuple[bytes, st
             raise HTTPException(404)
         image = services.previews.image(path)
         box, step = _region_in(request, image.width, image.height)
-        return encode_for_screen(to_screen(read_region(image.rows, box, step)), icc_for_screen(image))
+        return encode_for_screen(
+            to_screen(read_region(image.rows, box, step)), icc_for_screen(image)
+        )
     with PngReader(path) as png:
         height, width = png.size
         box, step = _region_in(request, width, height)
@@ -112,7 +127,8 @@ def _region(services: Services, path: Path, request: Request) -> tuple[bytes, st
 
 
 def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
-    """Return the region of a request in an image of this size, and the step. Raises HTTPException."""
+    """Return the region of a request in an image of this size, and the step. Raises
+    HTTPException."""
     try:
         left, top, across, down, step = (
             int(request.query_params[name]) for name in ("left", "top", "width", "height", "step")

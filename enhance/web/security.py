@@ -1,6 +1,8 @@
-"""ASGI middleware in front of Gradio: response headers, origin checks, the login and limits for every request.
+"""ASGI middleware in front of Gradio: response headers, origin checks, the login and limits for
+every request.
 
-A rejected request gets JSON with one sentence in the client's language. Gradio and the handlers never see it.
+A rejected request gets JSON with one sentence in the client's language. Gradio and the handlers
+never see it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,16 @@ _MCP_BODY_FACTOR = 20
 """MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
 _HTTP_FOLDER = HTTP_API.rpartition("/")[0] + "/"
 _DEVELOPER_NAMES = (
-    *("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link"),
+    *(
+        "dev",
+        "token",
+        "proxy=",
+        "runs",
+        "run-history",
+        "profiling",
+        "process_recording",
+        "deep_link",
+    ),
     *("component_server", "vibe", "undo-vibe"),
 )
 _DEVELOPER_ROUTES = ("/monitoring", *(f"{API}/{name}" for name in _DEVELOPER_NAMES))
@@ -55,7 +66,8 @@ _FAILURE_SECONDS = 60.0
 _MAX_FAILURES = 5
 
 _PUBLIC_PATHS = {"/healthz", "/robots.txt", f"{API}/startup-events"}
-"""Paths that never require a login. Gradio requests startup-events itself, which only has an effect once."""
+"""Paths that never require a login. Gradio requests startup-events itself, which only has an effect
+once."""
 _LOGIN_PATHS = {"/", "/theme.css", "/favicon.ico", "/manifest.json"}
 _LOGIN_FOLDERS = ("/assets/", "/static/")
 """Files of Gradio's login page, which are the same for every app."""
@@ -71,7 +83,8 @@ _POLICIES = {
 
 
 class _Middleware:
-    """Middleware that changes the response to HTTP requests. It closes web sockets, which no route uses."""
+    """Middleware that changes the response to HTTP requests. It closes web sockets, which no route
+    uses."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -88,11 +101,15 @@ class _Middleware:
 
 
 class SecurityHeaders(_Middleware):
-    """Middleware that sets the content security policy. Uploaded files and results can run nothing."""
+    """Middleware that sets the content security policy. Uploaded files and results can run
+    nothing."""
 
     def __init__(self, app: ASGIApp, frame_ancestors: str):
         super().__init__(app)
-        self._policies = {kind: f"{policy}; frame-ancestors {frame_ancestors}" for kind, policy in _POLICIES.items()}
+        self._policies = {
+            kind: f"{policy}; frame-ancestors {frame_ancestors}"
+            for kind, policy in _POLICIES.items()
+        }
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_file = path_of(scope).startswith((f"{API}/file", f"{API}/stream", _HTTP_FOLDER))
@@ -111,7 +128,8 @@ class SecurityHeaders(_Middleware):
 
 
 class OriginCheck(_Middleware):
-    """Middleware that rejects requests of other sites, closes developer routes and turns every error into JSON."""
+    """Middleware that rejects requests of other sites, closes developer routes and turns every
+    error into JSON."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, public_host: str | None = None):
         super().__init__(app)
@@ -184,18 +202,20 @@ def _host_name(authority: str) -> str:
 
 
 def _is_local_name(host: str) -> bool:
-    """Return whether no foreign name server can control this name: an IP address, or a name of the local network."""
+    """Return whether no foreign name server can control this name: an IP address, or a name of the
+    local network."""
     with suppress(ValueError):
         return bool(ip_address(host))
     return "." not in host or host.endswith((".local", ".localhost"))
 
 
 class Access(_Middleware):
-    """Middleware that requires Gradio's login or an API key, if the server has any, and slows down password guessing.
+    """Middleware that requires Gradio's login or an API key, if the server has any, and slows down
+    password guessing.
 
-    For programs, a key replaces the login. The page requires the login. A server with keys alone has no page.
-    An address can send _MAX_FAILURES wrong passwords per minute. A POST to /logout ends one session. The metrics are
-    also for programs of this machine.
+    For programs, a key replaces the login. The page requires the login. A server with keys alone
+    has no page. An address can send _MAX_FAILURES wrong passwords per minute. A POST to /logout
+    ends one session. The metrics are also for programs of this machine.
     """
 
     def __init__(self, app: ASGIApp, keys: Collection[str] = ()):
@@ -212,7 +232,11 @@ class Access(_Middleware):
             await app(scope, receive, send)
             return
         is_user = gradio_changes.user_of(scope) is not None
-        if not is_user and path != "/" and (client := _client_of_key(Headers(scope=scope), self._keys)):
+        if (
+            not is_user
+            and path != "/"
+            and (client := _client_of_key(Headers(scope=scope), self._keys))
+        ):
             scope = gradio_changes.as_user(scope, client)
             is_user = True
         if path == "/" and not has_login and method in ("GET", "HEAD"):
@@ -222,7 +246,8 @@ class Access(_Middleware):
         elif has_login and path == "/logout":
             if method != "POST":
                 raise EnhanceError("logout_is_post")
-            # Gradio's own route accepts GET, so a link on another site could log a user out of all sessions.
+            # Gradio's own route accepts GET, so a link on another site could log a user out of all
+            # sessions.
             scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
         elif not (is_user or _is_public(scope, path, has_login)):
             if not has_login:
@@ -241,7 +266,9 @@ class Access(_Middleware):
             seconds = math.ceil(own[-_MAX_FAILURES] + _FAILURE_SECONDS - now)
             raise EnhanceError("login_too_often", seconds=seconds)
         attempt = now, address
-        self._failures.append(attempt)  # Counted before the response, so that concurrent attempts count.
+        self._failures.append(
+            attempt
+        )  # Counted before the response, so that concurrent attempts count.
 
         async def send_login_response(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -249,7 +276,12 @@ class Access(_Middleware):
                     with suppress(ValueError):  # It has expired during a slow response.
                         self._failures.remove(attempt)
                 headers = [
-                    (name, _strict_cookie(value, scope["scheme"]) if name.lower() == b"set-cookie" else value)
+                    (
+                        name,
+                        _strict_cookie(value, scope["scheme"])
+                        if name.lower() == b"set-cookie"
+                        else value,
+                    )
                     for name, value in message["headers"]
                 ]
                 message = {**message, "headers": headers}
@@ -260,7 +292,9 @@ class Access(_Middleware):
 
 def _is_public(scope: Scope, path: str, has_login: bool) -> bool:
     """Return whether a request needs neither a login nor a key, although the server has them."""
-    if path in _PUBLIC_PATHS or (has_login and (path in _LOGIN_PATHS or path.startswith(_LOGIN_FOLDERS))):
+    if path in _PUBLIC_PATHS or (
+        has_login and (path in _LOGIN_PATHS or path.startswith(_LOGIN_FOLDERS))
+    ):
         return True
     return path == METRICS and is_local_request(scope)
 
@@ -280,9 +314,12 @@ def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:
 
 
 def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
-    """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by TLS."""
+    """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by
+    TLS."""
     parts = [part.strip() for part in cookie.split(b";")]
-    kept = [part for part in parts if not part.lower().startswith((b"samesite", b"secure", b"httponly"))]
+    kept = [
+        part for part in parts if not part.lower().startswith((b"samesite", b"secure", b"httponly"))
+    ]
     kept += [b"HttpOnly", b"SameSite=Lax"]
     if scheme == "https":
         kept.append(b"Secure")
@@ -304,7 +341,9 @@ class RequestChecks(_Middleware):
         path = path_of(scope)
         method = scope["method"]
         key_of(Headers(scope=scope))
-        if path.startswith(f"{API}/file") and any(part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)):
+        if path.startswith(f"{API}/file") and any(
+            part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)
+        ):
             raise EnhanceError("result_gone")  # A marker or a partial file of the program.
         if method == "POST" and path in _UPLOADS:
             with Reservation(self._tasks) as space:
@@ -351,13 +390,16 @@ class RequestChecks(_Middleware):
             json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise EnhanceError("api_no_json") from error
-        if not path.startswith(f"{API}/mcp"):  # A tool checks its arguments itself, because it returns their errors.
+        if not path.startswith(
+            f"{API}/mcp"
+        ):  # A tool checks its arguments itself, because it returns their errors.
             check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
             check_files(given, self._limits.files)
         return json.dumps(given).encode() if body else body
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
-        """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
+        """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is
+        full."""
         no_space = EnhanceError("upload_no_room")
         limit = self._limits.batch_bytes
         size = _content_length(Headers(scope=scope))
@@ -390,10 +432,13 @@ def path_of(scope: Scope) -> str:
 
 
 def _stream_name(scope: Scope, path: str) -> str | None:
-    """Return the session or the event whose messages this request reads; None for other requests."""
+    """Return the session or the event whose messages this request reads; None for other
+    requests."""
     if path == f"{API}/queue/data":
         return Request(scope).query_params.get("session_hash")
-    return path.rpartition("/")[2] if path.startswith((f"{API}/call/", f"{API}/heartbeat/")) else None
+    return (
+        path.rpartition("/")[2] if path.startswith((f"{API}/call/", f"{API}/heartbeat/")) else None
+    )
 
 
 def _content_length(headers: Headers) -> int:
@@ -402,7 +447,8 @@ def _content_length(headers: Headers) -> int:
 
 
 async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Return the body of the request. Raises EnhanceError as soon as more than `limit` bytes are expected."""
+    """Return the body of the request. Raises EnhanceError as soon as more than `limit` bytes are
+    expected."""
     size = _content_length(Headers(scope=scope))
     body = bytearray()
     while max(size, len(body)) <= limit:
@@ -414,7 +460,8 @@ async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that returns the body that was read already, then the following messages."""
+    """Return a `receive` that returns the body that was read already, then the following
+    messages."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

@@ -58,8 +58,11 @@ class Services:
         limit = self.enhancer.config.queue if kind in ("run", "batch") else None
         return self.enhancer.scheduler.admit(caller, kind, limit)
 
-    def start(self, request: gr.Request, kind: Kind, work: Callable[[Any], T], *sources: Path) -> Job[T]:
-        """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the queue is full."""
+    def start(
+        self, request: gr.Request, kind: Kind, work: Callable[[Any], T], *sources: Path
+    ) -> Job[T]:
+        """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the
+        queue is full."""
         with self.enter(owner_of(request).caller, kind) as ticket:
             return Job(self.enhancer.scheduler, work, ticket, *sources)
 
@@ -74,7 +77,8 @@ class Services:
         return presets
 
     def visible_error(self, request: gr.Request | None, error: EnhanceError) -> EnhanceError:
-        """Return the error to show. Only an administrator sees paths of the server and commands for its models."""
+        """Return the error to show. Only an administrator sees paths of the server and commands for
+        its models."""
         if _is_administrator(request):
             return error
         if isinstance(error, WeightsError) or error.key.startswith("weights_"):
@@ -82,7 +86,9 @@ class Services:
         if not error.has_path:
             return error
         if error.key == "disk_short":
-            return StorageError("server_disk_short", free=error.values["free"], needed=error.values["needed"])
+            return StorageError(
+                "server_disk_short", free=error.values["free"], needed=error.values["needed"]
+            )
         if isinstance(error, StorageError):
             return StorageError("server_storage")
         return EnhanceError("unexpected")
@@ -108,11 +114,16 @@ class Services:
         except Exception as error:
             message = strip_direction_marks(self.message(request, error, "A request failed"))
             title = error.key if isinstance(error, EnhanceError) else "unexpected"
-            raise gr.Error(escape(message, quote=False), title=title, print_exception=False) from error
+            raise gr.Error(
+                escape(message, quote=False), title=title, print_exception=False
+            ) from error
 
 
-def create_services(enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None) -> Services:
-    """Return the services of an app, without endpoints, and prepare the folder of its files. Raises StorageError."""
+def create_services(
+    enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None
+) -> Services:
+    """Return the services of an app, without endpoints, and prepare the folder of its files. Raises
+    StorageError."""
     tasks = enhancer.tasks
     folder = page_folder(enhancer.config, tasks)
     previews = Previews(enhancer, metrics, images)

@@ -35,8 +35,8 @@ _MAX_TASKS = 20_000
 class PageFolder:
     """The folder of uploads and downloads, all of whose files belong to the program.
 
-    `tasks` is the store whose results it links to. `earlier` is the folder of an earlier version, where others can
-    have files, too.
+    `tasks` is the store whose results it links to. `earlier` is the folder of an earlier version,
+    where others can have files, too.
     """
 
     def __init__(self, root: Path, tasks: TaskStore, earlier: Path | None = None):
@@ -46,11 +46,13 @@ class PageFolder:
         self._read = set[Path]()
 
     def note_use(self, path: Path) -> None:
-        """Note that a client reads a file, here or in the store, whose retention period then begins again."""
+        """Note that a client reads a file, here or in the store, whose retention period then begins
+        again."""
         self._read.add(path)
 
     def mark_used(self) -> None:
-        """Begin the retention period of files again that clients have read or that running jobs read."""
+        """Begin the retention period of files again that clients have read or that running jobs
+        read."""
         used = self._read
         self._read = set()
         for job in list(JOBS):
@@ -113,7 +115,8 @@ class PageFolder:
         return path
 
     def tie(self, download: Path, source: Path) -> None:
-        """Let the deletion of a stored file also delete a download that contains it, which it does for links."""
+        """Let the deletion of a stored file also delete a download that contains it, which it does
+        for links."""
         with suppress(OSError):  # Another file system has no links.
             os.link(source, download.parent / secrets.token_hex(8))
 
@@ -131,7 +134,11 @@ def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
     the first app would lose its uploads.
     """
     root = (config.page_folder or tasks.folder).absolute() / "enhance-page"
-    if _apps and os.environ.get(_VARIABLE) == str(_apps[-1][0]) and _apps[-1] != (root, tasks.folder):
+    if (
+        _apps
+        and os.environ.get(_VARIABLE) == str(_apps[-1][0])
+        and _apps[-1] != (root, tasks.folder)
+    ):
         raise SettingsError("second_app", folder=_apps[-1][1])
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
@@ -143,7 +150,8 @@ def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
 
 
 def _earlier_files(root: Path | None) -> Iterator[Path]:
-    """Yield the page's files of an earlier version, which listed the files of others in its folder."""
+    """Yield the page's files of an earlier version, which listed the files of others in its
+    folder."""
     names: dict[str, list[str]] = {}
     if root is None:
         return
@@ -151,12 +159,17 @@ def _earlier_files(root: Path | None) -> Iterator[Path]:
         names = dict(json.loads((root / MARKER).read_text("utf-8"))["not its own"])
     for name, foreign in names.items():
         for path in (root / name).glob("*"):
-            if _EARLIER_NAME.fullmatch(path.name) and path.name not in foreign and not path.is_symlink():
+            if (
+                _EARLIER_NAME.fullmatch(path.name)
+                and path.name not in foreign
+                and not path.is_symlink()
+            ):
                 yield from (path, *path.rglob("*"))
 
 
 class TaskOwners:
-    """The owner of each task of this process, the oldest forgotten first, and of the recent results in the store."""
+    """The owner of each task of this process, the oldest forgotten first, and of the recent results
+    in the store."""
 
     def __init__(self, tasks: TaskStore) -> None:
         self._tasks = tasks
@@ -164,7 +177,9 @@ class TaskOwners:
         self._owners: OrderedDict[str, tuple[str, dict[str, Any], Encoding | None]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def remember(self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None) -> dict[str, Any]:
+    def remember(
+        self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None
+    ) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
         `encoding` describes the file that the client gets and its report describes. Only a client
@@ -197,6 +212,8 @@ class TaskOwners:
             if name == owner.digest:
                 return task_id, visible, encoding
             for entry in (entry for run in self._tasks.runs(owner.digest) for entry in run):
-                if entry.task_id == task_id:  # A process that has ended, or another one, has made it.
+                if (
+                    entry.task_id == task_id
+                ):  # A process that has ended, or another one, has made it.
                     return task_id, entry.visible, None
         raise EnhanceError("api_not_your_task")

@@ -16,7 +16,16 @@ T = TypeVar("T")
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST = {"preset": "anime-fast"}
-ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
+ENDPOINTS = {
+    "/enhance",
+    "/preview",
+    "/compare",
+    "/batch",
+    "/analyse",
+    "/report",
+    "/presets",
+    "/status",
+}
 ENDPOINTS |= {"/cancel", "/runs", "/export", "/forget"}
 REMOTE = {"x-forwarded-for": "203.0.113.7"}
 """The header of a trusted proxy for a client on another computer."""
@@ -30,12 +39,15 @@ def upload(site: Site, name: str, side: int = 16) -> dict[str, Any]:
 
 def upload_file(url: str, name: str, content: bytes, **headers: str) -> dict[str, Any]:
     """Upload a file to the server at `url`; return it as an input of an endpoint."""
-    answer = httpx.post(f"{url}gradio_api/upload", files={"files": (name, content)}, headers=headers)
+    answer = httpx.post(
+        f"{url}gradio_api/upload", files={"files": (name, content)}, headers=headers
+    )
     return {"path": answer.json()[0], "meta": META}
 
 
 def values_for(endpoint: str, image: Any, **given: Any) -> list[Any]:
-    """Return the values of an endpoint's parameters: an image, its central 16 px and fast settings, or those given."""
+    """Return the values of an endpoint's parameters: an image, its central 16 px and fast settings,
+    or those given."""
     region = {"x": None, "y": None, "size": 16} if endpoint in ("preview", "compare") else {}
     settings = {} if endpoint == "compare" else SETTINGS | FAST
     return [[image] if endpoint == "batch" else image, *(region | settings | given).values()]
@@ -44,17 +56,33 @@ def values_for(endpoint: str, image: Any, **given: Any) -> list[Any]:
 def part(field: bytes, content: bytes = b"x", name: bytes | None = None) -> bytes:
     """Return a part of a form with the boundary x. It is a file if it has a name."""
     file = b"" if name is None else b'; filename="' + name + b'"'
-    return b'--x\r\nContent-Disposition: form-data; name="' + field + b'"' + file + b"\r\n\r\n" + content + b"\r\n"
+    return (
+        b'--x\r\nContent-Disposition: form-data; name="'
+        + field
+        + b'"'
+        + file
+        + b"\r\n\r\n"
+        + content
+        + b"\r\n"
+    )
 
 
 def post_form(
-    http: httpx.Client, route: str, parts: bytes, options: str = "; boundary=x", end: bytes = b"--x--\r\n"
+    http: httpx.Client,
+    route: str,
+    parts: bytes,
+    options: str = "; boundary=x",
+    end: bytes = b"--x--\r\n",
 ) -> httpx.Response:
     """Send the parts of a form. `options` of its media type follow the name."""
-    return http.post(route, content=parts + end, headers={"content-type": f"multipart/form-data{options}"})
+    return http.post(
+        route, content=parts + end, headers={"content-type": f"multipart/form-data{options}"}
+    )
 
 
-def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str) -> str:
+def begin(
+    site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str
+) -> str:
     """Call an endpoint; return the id of the event with its response."""
     url = f"{site.url}gradio_api/call/{endpoint}"
     answer = httpx.post(url, json={"data": data, **more}, headers=headers, timeout=20)
@@ -64,7 +92,9 @@ def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | 
 
 def listen(site: Site, endpoint: str, event: str, headers: dict[str, str] | None = None) -> str:
     """Return the events of a call as text, to its end."""
-    return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", headers=headers, timeout=60).text
+    return httpx.get(
+        f"{site.url}gradio_api/call/{endpoint}/{event}", headers=headers, timeout=60
+    ).text
 
 
 def submit(
@@ -75,9 +105,13 @@ def submit(
     return _READERS.submit(listen, site, endpoint, event, headers)
 
 
-def answer_to(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None) -> str:
+def answer_to(
+    site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None
+) -> str:
     """Return the events of a call as text, or the error of the request."""
-    called = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=20)
+    called = httpx.post(
+        f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=20
+    )
     if called.status_code != 200:
         return called.text
     return listen(site, endpoint, called.json()["event_id"], headers)
@@ -88,7 +122,8 @@ def status(site: Site) -> dict[str, Any]:
 
 
 def run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in another thread, because Playwright may have left its event loop in this one."""
+    """Run a coroutine in another thread, because Playwright may have left its event loop in this
+    one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 

@@ -20,8 +20,11 @@ __all__ = ["site", "start"]
 
 @pytest.fixture(scope="session")
 def http(site: Site) -> Iterator[httpx.Client]:
-    """Plain requests to the app. The server closes idle connections after 5 s, so they are not used for so long."""
-    with httpx.Client(base_url=site.url, timeout=60, limits=httpx.Limits(keepalive_expiry=1)) as client:
+    """Plain requests to the app. The server closes idle connections after 5 s, so they are not used
+    for so long."""
+    with httpx.Client(
+        base_url=site.url, timeout=60, limits=httpx.Limits(keepalive_expiry=1)
+    ) as client:
         yield client
 
 
@@ -33,19 +36,26 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @pytest.fixture(scope="session")
 def closing_threads() -> Iterator[Executor]:
-    """Threads that close clients while the tests continue. Each client waits a second for its heartbeat."""
+    """Threads that close clients while the tests continue. Each client waits a second for its
+    heartbeat."""
     with ThreadPoolExecutor(8) as threads:
         yield threads
 
 
 @pytest.fixture
-def connect(site: Site, tmp_path: Path, closing_threads: Executor) -> Iterator[Callable[..., Client]]:
+def connect(
+    site: Site, tmp_path: Path, closing_threads: Executor
+) -> Iterator[Callable[..., Client]]:
     """Create clients of the app, each with its own download folder."""
     clients: list[Client] = []
 
     def make(**options) -> Client:
         folder = tmp_path / f"client-{len(clients)}"
-        clients.append(Client(site.url, download_files=folder, verbose=False, analytics_enabled=False, **options))
+        clients.append(
+            Client(
+                site.url, download_files=folder, verbose=False, analytics_enabled=False, **options
+            )
+        )
         return clients[-1]
 
     yield make
@@ -63,7 +73,11 @@ def indexes(site: Site) -> dict[str, int]:
     """The indexes of the functions of the endpoints, by their names."""
     client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
     client.close()
-    return {str(one.api_name): index for index, one in client.endpoints.items() if one.api_name in ENDPOINTS}
+    return {
+        str(one.api_name): index
+        for index, one in client.endpoints.items()
+        if one.api_name in ENDPOINTS
+    }
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,8 @@ class Program:
         return False
 
     def end(self, signal: int, seconds: float = 25) -> tuple[int, str, str]:
-        """Send a signal; return exit status, output and errors when the program and all its workers have ended."""
+        """Send a signal; return exit status, output and errors when the program and all its workers
+        have ended."""
         processes = psutil.Process(self.process.pid).children(recursive=True)
         is_wrapped = self.process.args[0] == "unshare"  # type: ignore[index]
         (processes[0] if is_wrapped else psutil.Process(self.process.pid)).send_signal(signal)
@@ -55,7 +56,8 @@ class Program:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start Python programs with one data folder: `start("app.py")`. They are killed after the test.
+    """Start Python programs with one data folder: `start("app.py")`. They are killed after the
+    test.
 
     `wrapper` is a command that runs the program.
     """
@@ -63,7 +65,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
     def start_program(*arguments: str | Path, wrapper: list[str] | None = None) -> Program:
         port = free_port()
-        environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": "", "LC_ALL": "C.UTF-8"}
+        environment = os.environ | {
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_TEMP_DIR": "",
+            "LC_ALL": "C.UTF-8",
+        }
         command = [*(wrapper or []), sys.executable, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]

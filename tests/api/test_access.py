@@ -1,4 +1,5 @@
-"""The login and API keys: nothing is served without one, passwords cannot be guessed, and each key is a user."""
+"""The login and API keys: nothing is served without one, passwords cannot be guessed, and each key
+is a user."""
 
 from __future__ import annotations
 
@@ -73,7 +74,13 @@ def routes(tmp_path_factory) -> set[str]:
     app = App.create_app(demo, app_kwargs=launch_options(demo)["app_kwargs"])
     routers = (getattr(one, "original_router", app) for one in app.routes)
     found = {getattr(one, "path", "/") for router in routers for one in router.routes}
-    assert {"/config", "/gradio_api/upload", "/gradio_api/queue/join", "/api/enhance", "/metrics"} <= found
+    assert {
+        "/config",
+        "/gradio_api/upload",
+        "/gradio_api/queue/join",
+        "/api/enhance",
+        "/metrics",
+    } <= found
     return {re.sub(r"\{[^}]*\}", "a", path) for path in found} - {"/", *PUBLIC}
 
 
@@ -97,7 +104,9 @@ def test_no_route_is_open_without_a_login_or_a_key(server, routes, headers):
                     answer = client.request(method, server.url.rstrip("/") + spelling)
                     assert answer.status_code in (401, 404), (method, spelling)
                     # A response of Gradio itself has only "detail".
-                    assert method == "HEAD" or re.search("[一-鿿]", answer.json()["error"]), spelling
+                    assert method == "HEAD" or re.search("[一-鿿]", answer.json()["error"]), (
+                        spelling
+                    )
 
 
 def test_web_sockets_are_rejected():
@@ -115,10 +124,16 @@ def test_web_sockets_are_rejected():
 
 
 def test_without_a_login_the_page_is_replaced_by_a_message(programs, errors):
-    for headers, sentence in (({}, "only for programs"), ({"accept-language": "zh-CN"}, "仅供程序使用")):
+    for headers, sentence in (
+        ({}, "only for programs"),
+        ({"accept-language": "zh-CN"}, "仅供程序使用"),
+    ):
         for key in ({}, bearer(FIRST)):
             answer = httpx.get(programs.url, headers=headers | key)
-            assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+            assert (answer.status_code, answer.headers["content-type"]) == (
+                200,
+                "text/plain; charset=utf-8",
+            )
             assert sentence in answer.text
             assert len(answer.text.splitlines()) == 1
     for method in (*METHODS[2:], "CONNECT"):
@@ -130,7 +145,13 @@ def test_without_a_login_the_page_is_replaced_by_a_message(programs, errors):
 @pytest.mark.usefixtures("with_uploads")
 def test_a_run_belongs_to_its_key_in_every_session(programs, tmp_path):
     def connect(headers: dict[str, str]) -> Client:
-        return Client(programs.url, headers=headers, download_files=tmp_path, verbose=False, analytics_enabled=False)
+        return Client(
+            programs.url,
+            headers=headers,
+            download_files=tmp_path,
+            verbose=False,
+            analytics_enabled=False,
+        )
 
     own = {"x-enhance-key": "a" * 32}  # An API key comes first.
     keys = (bearer(FIRST) | own, {"x-api-key": FIRST}, bearer(SECOND) | own)
@@ -155,9 +176,16 @@ def test_agents_and_forms_with_a_key_get_results_that_need_a_key(programs):
     )
     headers = {"accept": "application/json", **bearer(FIRST)}
     form = httpx.post(
-        f"{programs.url}api/enhance", files={"image": photo.read_bytes()}, data=FAST, headers=headers, timeout=60
+        f"{programs.url}api/enhance",
+        files={"image": photo.read_bytes()},
+        data=FAST,
+        headers=headers,
+        timeout=60,
     )
-    for address in (answer.structuredContent["result"], programs.url.rstrip("/") + form.json()["url"]):
+    for address in (
+        answer.structuredContent["result"],
+        programs.url.rstrip("/") + form.json()["url"],
+    ):
         assert httpx.get(address, headers=bearer(SECOND)).content.startswith(b"\x89PNG")
         assert httpx.get(address).status_code == 401
 
@@ -233,21 +261,36 @@ def test_wrong_passwords_are_limited_for_their_address_only(guarded):
     assert [one.status_code for one in tries] == [400] * 5 + [429] * 15
     assert tries[-1].json()["detail"]
     assert log_in(guarded, "10.0.0.1", data=LOGIN).status_code == 429
-    assert {log_in(guarded, f"10.0.1.{number}", data=WRONG).status_code for number in range(40)} == {400}
+    assert {
+        log_in(guarded, f"10.0.1.{number}", data=WRONG).status_code for number in range(40)
+    } == {400}
     assert log_in(guarded, "10.9.9.9", data=LOGIN).status_code == 200
 
 
 def test_a_link_to_the_login_does_not_count_as_a_wrong_password(guarded):
     for method in ("GET", "HEAD", "OPTIONS", "PUT", "GET", "GET"):
-        answer = httpx.request(method, f"{guarded.url}login", headers={"x-forwarded-for": "10.0.0.3"})
+        answer = httpx.request(
+            method, f"{guarded.url}login", headers={"x-forwarded-for": "10.0.0.3"}
+        )
         assert answer.status_code == 401
     assert log_in(guarded, "10.0.0.3", data=LOGIN).status_code == 200
 
 
 ODD_LOGINS: list[dict[str, Any]] = [
-    *({"data": {"username": "ada"}}, {"data": {"username": ["ada", "ada"], "password": ["guess"] * 2}}, {"json": []}),
-    *({"data": {"username": "\0", "password": "\0"}}, {"content": b"username=%ff&password=%ed%a0%80"}, {}),
-    *({"files": {"username": b"ada", "password": b"secret"}}, {"data": {"username": "x" * 5000, "password": "x"}}),
+    *(
+        {"data": {"username": "ada"}},
+        {"data": {"username": ["ada", "ada"], "password": ["guess"] * 2}},
+        {"json": []},
+    ),
+    *(
+        {"data": {"username": "\0", "password": "\0"}},
+        {"content": b"username=%ff&password=%ed%a0%80"},
+        {},
+    ),
+    *(
+        {"files": {"username": b"ada", "password": b"secret"}},
+        {"data": {"username": "x" * 5000, "password": "x"}},
+    ),
 ]
 
 
@@ -262,4 +305,6 @@ def test_metrics_are_for_users_and_for_programs_on_the_same_machine(guarded):
     for headers in (REMOTE, {"x-forwarded-for": "127.0.0.1"}, {"via": "1.1 proxy"}):
         assert httpx.get(f"{guarded.url}metrics", headers=headers).status_code == 401
     assert logged_in(guarded).get("metrics", headers=REMOTE).status_code == 200
-    assert 'enhance_refusals_total{reason="login_or_key"}' in httpx.get(f"{guarded.url}metrics").text
+    assert (
+        'enhance_refusals_total{reason="login_or_key"}' in httpx.get(f"{guarded.url}metrics").text
+    )

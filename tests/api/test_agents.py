@@ -30,18 +30,26 @@ __all__ = ["elsewhere"]
 
 
 def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
-    """Return what each of these steps returns, in one session of a client. A name is a field of the server's start."""
+    """Return what each of these steps returns, in one session of a client. A name is a field of the
+    server's start."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
     async def run_steps() -> list[Any]:
         async with (
             httpx.AsyncClient(headers=headers, timeout=60) as client,
-            streamable_http_client(f"{server}gradio_api/mcp/", http_client=client) as (read, write, _),
+            streamable_http_client(f"{server}gradio_api/mcp/", http_client=client) as (
+                read,
+                write,
+                _,
+            ),
             ClientSession(read, write) as session,
         ):
             started = await session.initialize()
-            return [getattr(started, step) if isinstance(step, str) else await step(session) for step in steps]
+            return [
+                getattr(started, step) if isinstance(step, str) else await step(session)
+                for step in steps
+            ]
 
     return asyncio.run(run_steps())
 
@@ -52,7 +60,8 @@ def answer_to(server: str, tool: str, arguments: dict[str, Any], **headers: str)
 
 
 def call(server: str, tool: str, **arguments: Any) -> dict[str, Any]:
-    """Call a tool; return its outputs by name, and the bytes of the images in its answer as `images`."""
+    """Call a tool; return its outputs by name, and the bytes of the images in its answer as
+    `images`."""
     answer = answer_to(server, tool, arguments)
     assert not answer.isError, answer.content
     images = [base64.b64decode(part.data) for part in answer.content if part.type == "image"]
@@ -77,7 +86,9 @@ def check_description(server: Any, tools: dict[str, Any]) -> None:
     for name, tool in tools.items():
         assert tool.description, name
         assert tool.annotations.idempotentHint
-        assert tool.annotations.readOnlyHint == (name not in ("enhance", "batch", "cancel", "forget"))
+        assert tool.annotations.readOnlyHint == (
+            name not in ("enhance", "batch", "cancel", "forget")
+        )
         for parameter, schema in tool.inputSchema["properties"].items():
             assert schema.get("description") or parameter == "output", (name, parameter)
 
@@ -93,7 +104,9 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(site):
     assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
     assert tools["cancel"].inputSchema["required"] == ["job"]
     assert tools["enhance"].inputSchema["required"] == ["image"]
-    assert {"left", "print_width"} <= (of_preview := tools["preview"].inputSchema["properties"]).keys()
+    assert {"left", "print_width"} <= (
+        of_preview := tools["preview"].inputSchema["properties"]
+    ).keys()
     assert "format" not in of_preview
     assert tools["enhance"].outputSchema["required"] == ["result", "info"]
     for name, limits in RANGES.items():
@@ -105,20 +118,29 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(site):
 
 
 def test_an_agent_follows_lists_cancels_and_forgets_its_jobs(site):
-    owner, image = {KEY_HEADER: "k" * 40}, as_data(site.photo("agent-job.png", 24, 20), "agent-job.png")
+    owner, image = (
+        {KEY_HEADER: "k" * 40},
+        as_data(site.photo("agent-job.png", 24, 20), "agent-job.png"),
+    )
     arguments = {"image": image, "job": "agent-job-1", **FAST}
     answers = [answer_to(site.url, "enhance", arguments, **owner) for _ in range(2)]
     infos = [answer.structuredContent["info"] for answer in answers]
     assert infos[0] == infos[1]
 
     (entry,) = answer_to(site.url, "runs", {}, **owner).structuredContent["answer"]
-    assert (entry["id"], entry["state"], entry["task_id"]) == ("agent-job-1", "done", infos[0]["task_id"])
+    assert (entry["id"], entry["state"], entry["task_id"]) == (
+        "agent-job-1",
+        "done",
+        infos[0]["task_id"],
+    )
     assert entry["thumbnail"] is None, "models would read every byte"
     assert answer_to(site.url, "runs", {}).structuredContent["answer"] == []
     assert "has this id" in error_of(site.url, "forget", {"id": "agent-job-1"})
     cancelled = answer_to(site.url, "cancel", {"job": "agent-job-2"}, **owner)
     assert cancelled.structuredContent["answer"]["state"] == "cancelled"
-    assert "was cancelled" in error_of(site.url, "enhance", {**arguments, "job": "agent-job-2"}, **owner)
+    assert "was cancelled" in error_of(
+        site.url, "enhance", {**arguments, "job": "agent-job-2"}, **owner
+    )
     forgotten = answer_to(site.url, "forget", {"id": "agent-job-1"}, **owner)
     assert forgotten.structuredContent["answer"] == ["agent-job-1"]
     assert answer_to(site.url, "runs", {}, **owner).structuredContent["answer"] == []
@@ -150,7 +172,9 @@ def test_an_agent_gets_the_plan_of_a_run(site):
     image = as_data(site.photo("plan.png", 24, 32))
     answer = call(site.url, "analyse", image=image, preset="anime-fast", scale=99)["answer"]
     (solution,) = answer["problem"]["solutions"]
-    plan = call(site.url, "analyse", image=image, preset="anime-fast", **solution["values"])["answer"]
+    plan = call(site.url, "analyse", image=image, preset="anime-fast", **solution["values"])[
+        "answer"
+    ]
     run = call(site.url, "enhance", image=image, preset="anime-fast", **solution["values"])["info"]
     assert plan["signature"] == run["signature"]
     assert plan["result"] == {"width": 512, "height": 384}
@@ -168,12 +192,18 @@ def test_an_upload_is_enhanced_and_has_a_report(site):
         assert np.array_equal(np.asarray(Image.open(result_file)), expected)
         assert answer["images"] == [result_file.read_bytes()]
         info = answer["info"]
-        assert (info["status"], info["output"]["path"], info["output"]["width"]) == ("done", None, 96)
+        assert (info["status"], info["output"]["path"], info["output"]["width"]) == (
+            "done",
+            None,
+            96,
+        )
     task = {"task_id": info["task_id"]}
     report = call(site.url, "report", **task)["pdf"]
     assert report.endswith("by%20agent-4x-report.pdf")
     assert httpx.get(report).content.startswith(b"%PDF")
-    assert error_of(site.url, "report", task, **REMOTE), "a report is available only to the client of the run"
+    assert error_of(site.url, "report", task, **REMOTE), (
+        "a report is available only to the client of the run"
+    )
 
 
 def test_a_run_ends_when_its_client_disconnects(site, http):
@@ -196,7 +226,9 @@ def test_a_batch_reports_progress_and_returns_its_files_and_info(site):
 
     images = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
     arguments = {"images": images, **FAST}
-    (answer,) = in_session(site.url, lambda one: one.call_tool("batch", arguments, progress_callback=receive))
+    (answer,) = in_session(
+        site.url, lambda one: one.call_tool("batch", arguments, progress_callback=receive)
+    )
     info = answer.structuredContent["info"]
     assert received
     assert httpx.get(answer.structuredContent["zip"]).content.startswith(b"PK")
@@ -243,7 +275,8 @@ def test_files_of_the_server_are_not_read(site):
 
 
 def wrong_arguments(url: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return tools with arguments that each have a mistake. `url` is an address that a client names."""
+    """Return tools with arguments that each have a mistake. `url` is an address that a client
+    names."""
     odd: list[Any] = [
         url,
         f" {url}",
@@ -256,13 +289,39 @@ def wrong_arguments(url: str) -> list[tuple[str, dict[str, Any]]]:
         "data:,\0",
         "data:image/png;base64,A",
     ]
-    odd += ["data:;name=\0;base64,AA==", 0, -1, 1.5, True, None, {}, {"path": url, "meta": META}, {"url": url}, []]
-    odd += [[[]], [url], [{"path": url}], f"{url}?/gradio_api/file={url}", f"data:{url}", [{"path": "x"}] * 201]
+    odd += [
+        "data:;name=\0;base64,AA==",
+        0,
+        -1,
+        1.5,
+        True,
+        None,
+        {},
+        {"path": url, "meta": META},
+        {"url": url},
+        [],
+    ]
+    odd += [
+        [[]],
+        [url],
+        [{"path": url}],
+        f"{url}?/gradio_api/file={url}",
+        f"data:{url}",
+        [{"path": "x"}] * 201,
+    ]
     parameters = (("enhance", "image"), ("batch", "images"), ("report", "task_id"))
-    calls: list[tuple[str, dict[str, Any]]] = [(tool, {name: one}) for tool, name in parameters for one in odd]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        (tool, {name: one}) for tool, name in parameters for one in odd
+    ]
     for name in ("preset", "size"):
         calls += [("preview", {"image": "x", name: one}) for one in odd]
-    return [*calls, ("enhance", {}), ("status", {"a": 1}), ("nothing", {}), ("enhance", {"a" * 5000: 1})]
+    return [
+        *calls,
+        ("enhance", {}),
+        ("status", {"a": 1}),
+        ("nothing", {}),
+        ("enhance", {"a" * 5000: 1}),
+    ]
 
 
 async def check_wrong_arguments(session: Any, calls: list[tuple[str, dict[str, Any]]]) -> None:
@@ -283,7 +342,10 @@ def test_every_wrong_argument_is_an_error_of_the_tool_and_no_address_is_fetched(
 def test_an_image_for_which_the_disk_has_no_space_is_an_error_of_the_tool(tmp_path):
     image = f"data:image/png;base64,{'A' * 10_000_000}"
     with served(Enhancer("cpu", config=Config(data=tmp_path / "data", max_disk=4_000_000))) as url:
-        for tool, arguments in (("enhance", {"image": image}), ("batch", {"images": ["data:,QUJD", image]})):
+        for tool, arguments in (
+            ("enhance", {"image": image}),
+            ("batch", {"images": ["data:,QUJD", image]}),
+        ):
             assert "disk space" in error_of(url, tool, arguments)
         assert (tmp_path / "data").is_dir()
         assert not list((tmp_path / "data").rglob("*/image*"))

@@ -25,7 +25,9 @@ def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, client):
     assert all(one["seconds"] > 0 and one["fidelity_db"] > 20 for one in info["presets"])
     assert (info["input"]["name"], info["output"]["path"]) == ("compared.png", None)
     first = info["presets"][0]["name"]
-    before, after, _ = client.predict(image=file, x=20, y=20, size=16, preset=first, api_name="/preview")
+    before, after, _ = client.predict(
+        image=file, x=20, y=20, size=16, preset=first, api_name="/preview"
+    )
     assert np.array_equal(pixels[24:88, 24:88], np.asarray(Image.open(before)))
     assert np.array_equal(pixels[24:88, 308:372], np.asarray(Image.open(after)))
 
@@ -35,9 +37,15 @@ def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(sit
     results = Path(site.page) / "results"
     before = set(results.glob("*/*-presets.png"))
     with site.enhancer.paused("cell"):
-        job = slow.submit(image=handle_file(site.photo("going.png", 40, 40)), size=32, api_name="/compare")
+        job = slow.submit(
+            image=handle_file(site.photo("going.png", 40, 40)), size=32, api_name="/compare"
+        )
         wait_until(lambda: job.status().progress_data)
-        quick.predict(image=handle_file(site.photo("meanwhile.png", 24, 24)), preset="anime-fast", api_name="/preview")
+        quick.predict(
+            image=handle_file(site.photo("meanwhile.png", 24, 24)),
+            preset="anime-fast",
+            api_name="/preview",
+        )
         assert not job.done(), "the preview waited for the comparison"
         job.cancel()
         wait_until(lambda: site.enhancer.scheduler.count("comparison") == 0, seconds=30)

@@ -25,7 +25,8 @@ UPLOAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
 
 
 class App:
-    """Responds to /events without an end, to /slow after a delay, and otherwise when the body is complete."""
+    """Responds to /events without an end, to /slow after a delay, and otherwise when the body is
+    complete."""
 
     def __init__(self) -> None:
         self.ends: list[str] = []
@@ -41,7 +42,9 @@ class App:
         if scope["path"] == "/slow":
             await asyncio.sleep(1.5 * connections.SLACK_SECONDS)
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"done", "more_body": scope["path"] == "/events"})
+        await send(
+            {"type": "http.response.body", "body": b"done", "more_body": scope["path"] == "/events"}
+        )
         while scope["path"] == "/events" and (await receive())["type"] != "http.disconnect":
             pass
 
@@ -64,7 +67,9 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
             monkeypatch.setattr("gradio.http_server.Server", None)
             limit_connections(Metrics())
             served: Any = app
-            config = uvicorn.Config(served, port=0, log_level="warning", lifespan="off", timeout_keep_alive=0)
+            config = uvicorn.Config(
+                served, port=0, log_level="warning", lifespan="off", timeout_keep_alive=0
+            )
             server = gradio.http_server.Server(config)
             ends.callback(server.close)
             server.run_in_thread()
@@ -138,7 +143,9 @@ def test_a_new_request_is_rejected_if_every_connection_has_a_complete_one(serve)
     port = serve(MOST_CONNECTIONS=3)
     with ExitStack() as stack:
         for _ in range(3):
-            connection = stack.enter_context(connected(port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            connection = stack.enter_context(
+                connected(port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            )
             assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=30)
     assert (answer.status_code, "The limit is 3" in answer.json()["error"]) == (503, True)

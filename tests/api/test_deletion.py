@@ -62,9 +62,16 @@ def test_a_deleted_result_leaves_the_downloads_of_other_results(site: Site, owne
 
 
 def test_a_deleted_file_of_a_batch_leaves_no_archive_that_contains_it(site: Site, owner: Client):
-    images, job = [handle_file(site.photo(f"packed-{side}.png", side, side)) for side in (30, 31)], "batch-to-delete"
+    images, job = (
+        [handle_file(site.photo(f"packed-{side}.png", side, side)) for side in (30, 31)],
+        "batch-to-delete",
+    )
     owner.predict(images=images, job=job, api_name="/batch", **OPTIONS)
-    archives = {path for path in (site.page / "results").rglob("enhanced.zip") if b"packed-30" in path.read_bytes()}
+    archives = {
+        path
+        for path in (site.page / "results").rglob("enhanced.zip")
+        if b"packed-30" in path.read_bytes()
+    }
     assert archives
 
     owner.predict(id=f"{job}.1", api_name="/forget")

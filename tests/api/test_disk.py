@@ -1,4 +1,5 @@
-"""ENHANCE_MAX_DISK limits uploads, results and other files of the page together, and deletes no file in use."""
+"""ENHANCE_MAX_DISK limits uploads, results and other files of the page together, and deletes no
+file in use."""
 
 from __future__ import annotations
 
@@ -36,10 +37,14 @@ class Limited:
     """Files that Gradio writes at the start: the examples of the page."""
 
     def upload(self, size: int) -> httpx.Response:
-        return httpx.post(f"{self.url}gradio_api/upload", files={"files": ("a.png", os.urandom(size))}, timeout=60)
+        return httpx.post(
+            f"{self.url}gradio_api/upload", files={"files": ("a.png", os.urandom(size))}, timeout=60
+        )
 
     def enhance(self, photo: Path) -> Job:
-        client = Client(self.url, verbose=False, analytics_enabled=False, download_files=photo.with_name("got"))
+        client = Client(
+            self.url, verbose=False, analytics_enabled=False, download_files=photo.with_name("got")
+        )
         return client.submit(handle_file(photo), preset="anime-fast", api_name="/enhance")
 
     def used(self) -> int:
@@ -60,8 +65,13 @@ class Limited:
 @pytest.fixture(params=["own folder"])
 def limited(request, tmp_path) -> Iterator[Limited]:
     """The app with a limit. With "named folder", the page has its own folder."""
-    root, named = tmp_path / "root", tmp_path / "root" / "page" if request.param == "named folder" else None
-    enhancer = WatchedEnhancer("cpu", config=Config(data=root / "data", page_folder=named, max_disk=LIMIT))
+    root, named = (
+        tmp_path / "root",
+        tmp_path / "root" / "page" if request.param == "named folder" else None,
+    )
+    enhancer = WatchedEnhancer(
+        "cpu", config=Config(data=root / "data", page_folder=named, max_disk=LIMIT)
+    )
     with served(enhancer) as url:
         limited = Limited(url, enhancer, root, (named or root / "data") / "enhance-page")
         yield replace(limited, before=limited.files())
@@ -88,7 +98,9 @@ def test_uploads_count_and_one_that_does_not_fit_is_rejected(limited):
     third = limited.upload(8_000_000)
 
     assert third.status_code == 200
-    assert [Path(path).exists() for path in (third.json()[0], *sorted((first, second)))].count(True) == 2
+    assert [Path(path).exists() for path in (third.json()[0], *sorted((first, second)))].count(
+        True
+    ) == 2
     assert limited.used() <= LIMIT
     assert list(limited.page.glob("tmp*")) == []
 
@@ -106,7 +118,9 @@ def test_an_upload_of_unknown_size_is_rejected_as_soon_as_it_is_too_large(limite
 
     headers = {"content-type": "multipart/form-data; boundary=x"}
     try:
-        answer = httpx.post(f"{limited.url}gradio_api/upload", content=body(), headers=headers, timeout=60)
+        answer = httpx.post(
+            f"{limited.url}gradio_api/upload", content=body(), headers=headers, timeout=60
+        )
         assert answer.status_code == 507
     except httpx.WriteError:  # The server closed the connection during the upload.
         pass
@@ -135,7 +149,9 @@ def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_pa
     limited.age()
     for hours, path in enumerate(results, start=2):
         set_age(3600 * hours, path, path.parent)
-        stored = next(png for png in limited.enhancer.tasks.processed.glob("*.png") if png.samefile(path))
+        stored = next(
+            png for png in limited.enhancer.tasks.processed.glob("*.png") if png.samefile(path)
+        )
         set_last_use(limited.enhancer.tasks, hours, stored)
     limited.enhancer.tasks._max_disk = replace(limited, before=frozenset()).used() - 10_000
     limited.enhancer.tasks.clean()

@@ -33,13 +33,25 @@ def test_enhance_returns_the_pixels_of_the_network_and_the_info(site, client):
     assert path.endswith("api-4x.png")
     assert np.array_equal(pixels(path), site.enhancer.upscale(photo(20, 24)))
     assert info["status"] == "done"
-    source = {"name": "api.png", "width": 24, "height": 20, "mode": "RGB", "bytes": file.stat().st_size}
+    source = {
+        "name": "api.png",
+        "width": 24,
+        "height": 20,
+        "mode": "RGB",
+        "bytes": file.stat().st_size,
+    }
     assert info["input"] == source | {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    assert (info["output"]["width"], info["output"]["height"], info["output"]["path"]) == (96, 80, None)
+    assert (info["output"]["width"], info["output"]["height"], info["output"]["path"]) == (
+        96,
+        80,
+        None,
+    )
     assert len(info["signature"]) == 64
     assert set(info["seconds"]) == {"wait", "decode", "network", "tuning", "encode", "total"}
     assert info["settings"]["tuning"] is False
-    *_, preview = client.predict(image=handle_file(file), preset="original", size=16, api_name="/preview")
+    *_, preview = client.predict(
+        image=handle_file(file), preset="original", size=16, api_name="/preview"
+    )
     assert preview["signature"] == info["signature"]
 
 
@@ -53,7 +65,9 @@ def test_enhance_returns_the_pixels_of_the_network_and_the_info(site, client):
         ({"print_width": 1.016, "print_height": 1.27, "dpi": 150}, "sized-1.3x0.8cm.png", (75, 50)),
     ],
 )
-def test_the_size_decides_the_name_and_a_preview_has_the_signature_of_the_run(site, client, given, name, size):
+def test_the_size_decides_the_name_and_a_preview_has_the_signature_of_the_run(
+    site, client, given, name, size
+):
     file = handle_file(site.photo("sized.png", 20, 30))
     path, info = client.predict(image=file, **given, **ENHANCE)
     before, after, preview = client.predict(image=file, size=12, **given, **PREVIEW)
@@ -65,7 +79,9 @@ def test_the_size_decides_the_name_and_a_preview_has_the_signature_of_the_run(si
     assert preview["signature"] == info["signature"]
 
 
-def test_a_result_in_another_format_is_cached_and_keeps_the_metadata_that_are_requested(site, client):
+def test_a_result_in_another_format_is_cached_and_keeps_the_metadata_that_are_requested(
+    site, client
+):
     exif, path = Image.Exif(), site.files / "IMG_0042.jpg"
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 24.0)})
     Image.fromarray(np.full((12, 16, 3), 99, np.uint8)).save(path, exif=exif)
@@ -75,10 +91,17 @@ def test_a_result_in_another_format_is_cached_and_keeps_the_metadata_that_are_re
         result_file, info = client.predict(image=handle_file(path), **options, **ENHANCE)
         content = Path(result_file).read_bytes()
         with Image.open(result_file) as image:
-            assert (Path(result_file).name, image.format, image.size) == ("IMG_0042-4x.jpg", "JPEG", (64, 48))
+            assert (Path(result_file).name, image.format, image.size) == (
+                "IMG_0042-4x.jpg",
+                "JPEG",
+                (64, 48),
+            )
             assert bool(image.getexif().get_ifd(0x8825)) == (metadata == "keep")
         facts = {"path": None, "bytes": len(content), "format": "jpeg", "quality": 80, "notes": []}
-        assert info["output"] | facts | {"sha256": hashlib.sha256(content).hexdigest()} == info["output"]
+        assert (
+            info["output"] | facts | {"sha256": hashlib.sha256(content).hexdigest()}
+            == info["output"]
+        )
         assert "gps" not in str(info).lower()
         made.append(info)
     first, second = made
@@ -94,7 +117,9 @@ def test_presets_and_status_describe_the_server(client, http):
     status = client.predict(api_name="/status")
     assert (status["device"], status["running"]) == ("cpu", 0)
 
-    answer = http.post("gradio_api/run/presets", json={"data": []}, headers=REMOTE).json()["data"][0]
+    answer = http.post("gradio_api/run/presets", json={"data": []}, headers=REMOTE).json()["data"][
+        0
+    ]
     (reason,) = {preset["reason"] for preset in answer if not preset["available"]}
     own = presets["face"]["reason"]
     assert own
@@ -122,7 +147,9 @@ def test_simultaneous_clients_get_their_own_images(site, connect):
     for job, (height, width) in zip(jobs, sizes, strict=True):
         path, info = job.result(timeout=60)
         assert info["input"]["name"] == f"{height}.png"
-        assert np.array_equal(pixels(path), site.enhancer.upscale(photo(height, width), model="realesr-animevideov3"))
+        assert np.array_equal(
+            pixels(path), site.enhancer.upscale(photo(height, width), model="realesr-animevideov3")
+        )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +185,9 @@ def test_a_bad_setting_or_region_is_an_error_message(site, endpoint, given, word
     ],
 )
 def test_a_file_name_in_an_error_is_escaped_in_every_language(site, monkeypatch, name, shown):
-    monkeypatch.setattr("gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name)
+    monkeypatch.setattr(
+        "gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name
+    )
     values = values_for("enhance", upload_file(site.url, name, b"no image"))
     for language, letters in (("en", "unsupported format"), ("zh-CN", "格式")):
         answer = answer_to(site, "enhance", values, {"accept-language": language})
@@ -173,11 +202,16 @@ def test_analyse_returns_the_choice_of_auto(site, client):
     _, info = client.predict(image=file, api_name="/enhance")
 
     assert answer["auto"]["preset"] == info["preset"] == info["auto"]["preset"]
-    assert (answer["auto"]["analysis"]["width"], answer["auto"]["analysis"]["kind"]) == (70, "photo")
+    assert (answer["auto"]["analysis"]["width"], answer["auto"]["analysis"]["kind"]) == (
+        70,
+        "photo",
+    )
     assert answer["estimated_seconds"] > 0
     small = client.predict(image=file, long_side=35, api_name="/analyse")
     assert (small["settings"]["preset"], small["auto"]["reason"]) == ("resize", "large_enough")
     for side, enlarges in ((0.65, False), (0.75, True)):
         paper = {"print_width": side, "print_height": side, "dpi": 254}
         answer = client.predict(image=file, **paper, api_name="/analyse")
-        assert (answer["settings"]["preset"] != "resize") is enlarges, "the photo is 70 px wide, the paper 65 or 75"
+        assert (answer["settings"]["preset"] != "resize") is enlarges, (
+            "the photo is 70 px wide, the paper 65 or 75"
+        )

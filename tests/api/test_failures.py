@@ -1,4 +1,5 @@
-"""Calls that fail: the client gets a message without paths, the queue is free, and the next call works."""
+"""Calls that fail: the client gets a message without paths, the queue is free, and the next call
+works."""
 
 from __future__ import annotations
 
@@ -28,10 +29,16 @@ ERRORS: dict[str, EnhanceError] = {
     "not_written": StorageError("not_written", name="a.png", folder=ROOT, reason=OSError(5, "?")),
     "own_input": StorageError("own_input", output=ROOT / "a.png"),
     "faces_detector_missing": WeightsError("faces_detector_missing", path=ROOT / "a.onnx"),
-    "weights_unreadable": WeightsError("weights_unreadable", path=ROOT / "a.bin", name="span-x4", reason="?"),
+    "weights_unreadable": WeightsError(
+        "weights_unreadable", path=ROOT / "a.bin", name="span-x4", reason="?"
+    ),
     "weights_folder_full": StorageError("weights_folder_full", folder=ROOT),
-    "an error without a number": PictureError("image_unopened", name="a.png", reason=OSError(f"'{ROOT}/a.png'")),
-    "an error inside": SettingsError("model_unusable", reason=WeightsError("weights_changed", name="a", path=ROOT)),
+    "an error without a number": PictureError(
+        "image_unopened", name="a.png", reason=OSError(f"'{ROOT}/a.png'")
+    ),
+    "an error inside": SettingsError(
+        "model_unusable", reason=WeightsError("weights_changed", name="a", path=ROOT)
+    ),
     "errors in a list": EnhanceError(
         "weights_skipped", name="a", reason=[StorageError("weights_folder_none", folder=ROOT)]
     ),
@@ -50,7 +57,9 @@ ERRORS: dict[str, EnhanceError] = {
 )
 def test_a_failed_call_leaves_the_queue(site: Site, endpoint, method, error):
     values = values_for(endpoint, upload(site, "fails.png"))
-    failed, done = ('"failed": 1', '"done": 1') if endpoint == "batch" else ("event: error", "event: complete")
+    failed, done = (
+        ('"failed": 1', '"done": 1') if endpoint == "batch" else ("event: error", "event: complete")
+    )
     with site.enhancer.failing(method, error):
         answer = answer_to(site, endpoint, values)
     assert failed in answer
@@ -73,7 +82,9 @@ def by_form(site: Site, photo: Path, headers: dict[str, str]) -> str:
 
 def by_agent(site: Site, photo: Path, headers: dict[str, str]) -> str:
     pytest.importorskip("mcp")
-    answer = test_agents.answer_to(site.url, "enhance", {"image": test_agents.as_data(photo)}, **headers)
+    answer = test_agents.answer_to(
+        site.url, "enhance", {"image": test_agents.as_data(photo)}, **headers
+    )
     return json.dumps(answer.content[0].text)
 
 
@@ -88,12 +99,15 @@ WAYS: dict[str, tuple[Callable[..., str], str]] = {
 
 
 @pytest.mark.parametrize(
-    ("way", "name"), [*(("enhance", name) for name in ERRORS), *((way, "weights_unreadable") for way in WAYS)]
+    ("way", "name"),
+    [*(("enhance", name) for name in ERRORS), *((way, "weights_unreadable") for way in WAYS)],
 )
 def test_only_an_administrator_sees_paths_and_commands(site: Site, way: str, name: str):
     (call, failing), photo, error = WAYS[way], site.photo("paths.png", 16, 16), ERRORS[name]
     with site.enhancer.failing(failing, error):
-        answers = [call(site, photo, {**REMOTE, "accept-language": language}) for language in LANGUAGES]
+        answers = [
+            call(site, photo, {**REMOTE, "accept-language": language}) for language in LANGUAGES
+        ]
         administrator = call(site, photo, {})
     assert "secret-data" not in str(answers)
     assert str(ROOT) in administrator
@@ -102,9 +116,12 @@ def test_only_an_administrator_sees_paths_and_commands(site: Site, way: str, nam
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("faces_detector_missing", 503), ("disk_short", 507), ("not_permitted", 507)]
+    ("name", "status"),
+    [("faces_detector_missing", 503), ("disk_short", 507), ("not_permitted", 507)],
 )
-def test_an_error_of_the_server_has_the_same_status_for_every_client(site: Site, http, name: str, status: int):
+def test_an_error_of_the_server_has_the_same_status_for_every_client(
+    site: Site, http, name: str, status: int
+):
     files = {"image": site.photo("status.png", 16, 16).read_bytes()}
     with site.enhancer.failing("run", ERRORS[name]):
         for headers in ({}, REMOTE):
@@ -114,7 +131,8 @@ def test_an_error_of_the_server_has_the_same_status_for_every_client(site: Site,
 def test_a_remote_user_learns_how_much_space_is_missing(site: Site):
     with site.enhancer.failing("run", ERRORS["disk_short"]):
         answers = [
-            by_form(site, site.photo("full.png", 16, 16), {**REMOTE, "accept-language": one}) for one in LANGUAGES
+            by_form(site, site.photo("full.png", 16, 16), {**REMOTE, "accept-language": one})
+            for one in LANGUAGES
         ]
     for answer in answers:
         assert {"1 MB", "2 MB"} <= set(re.findall(r"\d MB", answer))
@@ -124,7 +142,9 @@ def test_answers_contain_no_paths_of_the_server(site: Site, http):
     private = [str(folder) for folder in (Path.cwd(), site.files.parent, site.page)]
     files = [{"path": path, "meta": META} for path in ("x.png", "/etc/passwd", "../x")]
     answers = [answer_to(site, "enhance", [file, *VALUES]) for file in files]
-    answers += [http.get(path).text for path in ("gradio_api/info", "gradio_api/file=x", "gradio_api/none")]
+    answers += [
+        http.get(path).text for path in ("gradio_api/info", "gradio_api/file=x", "gradio_api/none")
+    ]
     answers += [http.get("config").text.replace(str(site.page), "")]
     for answer in answers:
         assert [path for path in private if path in answer] == [], answer[:300]

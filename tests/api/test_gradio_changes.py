@@ -1,4 +1,5 @@
-"""The private parts of Gradio that no other test covers. If one fails after an upgrade, it names what changed."""
+"""The private parts of Gradio that no other test covers. If one fails after an upgrade, it names
+what changed."""
 
 from __future__ import annotations
 

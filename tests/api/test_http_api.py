@@ -23,9 +23,15 @@ Post = Callable[..., httpx.Response]
 
 @pytest.fixture
 def post(http: httpx.Client) -> Post:
-    def post_form(path: Path | None, headers: dict[str, str] | None = None, /, **fields: object) -> httpx.Response:
-        files = {"image": (path.name, path.read_bytes())} if path else {"nothing": ("nothing.png", b"")}
-        return http.post("api/enhance", files=files, data={k: str(v) for k, v in fields.items()}, headers=headers)
+    def post_form(
+        path: Path | None, headers: dict[str, str] | None = None, /, **fields: object
+    ) -> httpx.Response:
+        files = (
+            {"image": (path.name, path.read_bytes())} if path else {"nothing": ("nothing.png", b"")}
+        )
+        return http.post(
+            "api/enhance", files=files, data={k: str(v) for k, v in fields.items()}, headers=headers
+        )
 
     return post_form
 
@@ -55,11 +61,18 @@ def test_the_response_is_the_result_in_the_requested_format(site, post):
 def test_json_has_info_and_a_link(site, http, post):
     answer = post(site.photo("linked.png", 16, 16), {"accept": "application/json"}, **FAST).json()
 
-    assert (answer["info"]["input"]["name"], answer["info"]["output"]["width"]) == ("linked.png", 64)
+    assert (answer["info"]["input"]["name"], answer["info"]["output"]["width"]) == (
+        "linked.png",
+        64,
+    )
     assert str(site.page) not in str(answer)
     with Image.open(io.BytesIO(http.get(answer["url"]).content)) as image:
         assert image.size == (64, 64)
-    for wrong in ("/api/results/x/y.png", f"/api/results/{'0' * 32}/linked-4x.png", answer["url"] + "/../../x"):
+    for wrong in (
+        "/api/results/x/y.png",
+        f"/api/results/{'0' * 32}/linked-4x.png",
+        answer["url"] + "/../../x",
+    ):
         assert http.get(wrong).status_code == 404
 
 
@@ -91,7 +104,9 @@ def test_the_form_is_described_in_the_openapi_document(site, http, post):
     document = http.get("gradio_api/openapi.json").json()
 
     path = document["paths"]["/api/enhance"]
-    validate(document | {"paths": {"/api/enhance": path}})  # Gradio's own path of /batch is not valid.
+    validate(
+        document | {"paths": {"/api/enhance": path}}
+    )  # Gradio's own path of /batch is not valid.
     assert "/gradio_api/call/v2/enhance" in document["paths"]
     form = path["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     fields = form["properties"]
@@ -99,14 +114,20 @@ def test_the_form_is_described_in_the_openapi_document(site, http, post):
     assert [*fields] == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
     assert (fields["contrast"]["minimum"], fields["contrast"]["maximum"]) == RANGES["contrast"]
     assert fields["format"]["enum"] == [*FORMATS]
-    given = {name: one["default"] for name, one in fields.items() if "default" in one} | FAST | {"tuning": "false"}
+    given = (
+        {name: one["default"] for name, one in fields.items() if "default" in one}
+        | FAST
+        | {"tuning": "false"}
+    )
     assert post(site.photo("described.png", 16, 16), **given).status_code == 200
 
 
 def test_a_full_queue_is_status_429_with_a_time(site, post):
     with ExitStack() as stack:
         for count in range(15):
-            stack.enter_context(site.enhancer.scheduler.admit(("address 127.0.0.1", f"session {count}"), "run", 20))
+            stack.enter_context(
+                site.enhancer.scheduler.admit(("address 127.0.0.1", f"session {count}"), "run", 20)
+            )
         answer = post(site.photo("late.png", 16, 16), **FAST)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 60
@@ -117,6 +138,11 @@ def test_a_run_is_cancelled_when_its_client_disconnects(site):
     waits_briefly = httpx.Timeout(60, read=1)
     with busy_device(site.enhancer.scheduler):
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{site.url}api/enhance", files={"image": path.read_bytes()}, data=FAST, timeout=waits_briefly)
+            httpx.post(
+                f"{site.url}api/enhance",
+                files={"image": path.read_bytes()},
+                data=FAST,
+                timeout=waits_briefly,
+            )
         wait_until(lambda: status(site)["waiting"] == 0)
     wait_until(lambda: uploads(site) == before)

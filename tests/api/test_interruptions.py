@@ -33,21 +33,30 @@ def write_photo(path: Path, height: int, width: int, copies: int = 1) -> Path:
 
 
 def test_a_stopped_batch_keeps_finished_files_and_resumes(start, tmp_path):
-    quick, slow = write_photo(tmp_path / "a.png", 24, 32), write_photo(tmp_path / "b.png", 400, 360, 5)
+    quick, slow = (
+        write_photo(tmp_path / "a.png", 24, 32),
+        write_photo(tmp_path / "b.png", 400, 360, 5),
+    )
     out, times = tmp_path / "out", []
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         batch = start("-m", "enhance", "run", quick, slow, "-o", out, *FAST)
-        wait_until(lambda: (out / "a.png").exists() and len(list(out.iterdir())) == 2)  # the other file has begun
+        wait_until(
+            lambda: (out / "a.png").exists() and len(list(out.iterdir())) == 2
+        )  # the other file has begun
         status, _, errors = batch.end(number)
         assert status == expected
         assert "Traceback" not in errors
-        assert [path.name for path in out.iterdir()] == ["a.png"], "the other photo was not finished"
+        assert [path.name for path in out.iterdir()] == ["a.png"], (
+            "the other photo was not finished"
+        )
         times.append((out / "a.png").stat().st_mtime_ns)
     assert times[0] == times[1], "the finished file is not written again"
 
 
 def can_be_first_process() -> bool:
-    tried = shutil.which("unshare") and subprocess.run([*AS_FIRST_PROCESS, "true"], capture_output=True, check=False)
+    tried = shutil.which("unshare") and subprocess.run(
+        [*AS_FIRST_PROCESS, "true"], capture_output=True, check=False
+    )
     return bool(tried) and tried.returncode == 0
 
 
@@ -79,13 +88,17 @@ def test_a_server_whose_port_is_in_use_ends_with_one_sentence(start):
 
 
 def make_read_only(folder: Path) -> list[str]:
-    """Make a folder read-only. Return a command prefix that makes it so even for programs of root."""
+    """Make a folder read-only. Return a command prefix that makes it so even for programs of
+    root."""
     if os.geteuid() != 0:
         folder.chmod(0o555)
         return []
     script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
     wrapper = ["unshare", "--mount", "sh", "-c", script, str(folder)]
-    if not shutil.which("unshare") or subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("mounting is not allowed")
     return wrapper
 
@@ -112,5 +125,8 @@ def test_a_read_only_folder_of_weights_and_data_is_used_as_far_as_possible(tmp_p
     assert presets["gentle"]["reason"]
     assert statuses == "0 1"
     assert (tmp_path / "a-4x.png").exists()
-    assert f"No permission to save the result in {folder}. Use -o to choose another folder." in ended.stderr
+    assert (
+        f"No permission to save the result in {folder}. Use -o to choose another folder."
+        in ended.stderr
+    )
     assert "Traceback" not in ended.stderr

@@ -44,7 +44,9 @@ CALLS: list[tuple[str, Any, int, str]] = [
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize(("route", "body", "status", "word"), CALLS)
-def test_a_mistyped_call_is_rejected_with_a_message(http, indexes, route, body, status, word, language):
+def test_a_mistyped_call_is_rejected_with_a_message(
+    http, indexes, route, body, status, word, language
+):
     if isinstance(body, dict) and body.get("fn_index") in indexes:
         body = {**body, "fn_index": indexes[body["fn_index"]]}
     answer = http.post(f"gradio_api/{route}", json=body, headers={"accept-language": language})

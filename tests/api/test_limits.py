@@ -28,13 +28,18 @@ def start_request(site: Site, route: str, *headers: str) -> Iterator[socket.sock
     address = urlsplit(site.url)
     head = [f"POST /{route} HTTP/1.1", "Host: localhost", *headers]
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
-        connection.sendall("\r\n".join([*head, "Content-Type: multipart/form-data; boundary=x", "\r\n"]).encode())
+        connection.sendall(
+            "\r\n".join([*head, "Content-Type: multipart/form-data; boundary=x", "\r\n"]).encode()
+        )
         yield connection
 
 
 def test_a_body_without_a_length_is_not_read_beyond_the_limit(site):
     before, sent = psutil.Process().memory_info().rss, 0
-    with start_request(site, "gradio_api/call/enhance", "Transfer-Encoding: chunked") as connection, suppress(OSError):
+    with (
+        start_request(site, "gradio_api/call/enhance", "Transfer-Encoding: chunked") as connection,
+        suppress(OSError),
+    ):
         for _ in range(100):
             connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
             sent += 1
@@ -42,7 +47,9 @@ def test_a_body_without_a_length_is_not_read_beyond_the_limit(site):
     assert psutil.Process().memory_info().rss - before < 100e6
 
 
-@pytest.mark.parametrize("route", ["call/enhance", "call/v2/enhance", "run/presets", "queue/join", "cancel"])
+@pytest.mark.parametrize(
+    "route", ["call/enhance", "call/v2/enhance", "run/presets", "queue/join", "cancel"]
+)
 def test_a_body_with_a_length_above_the_limit_is_rejected(http, route):
     answer = http.post(f"gradio_api/{route}", content=b" " * 1_500_000)
     assert answer.status_code == 413
@@ -63,7 +70,9 @@ FILE = part(b"files", name=b"a.png")
 END = b"--x--\r\n"
 
 
-@pytest.mark.parametrize("boundary", ["boundary=x", 'BOUNDARY ="x"', 'a="boundary=y"; charset=utf-8; boundary=x'])
+@pytest.mark.parametrize(
+    "boundary", ["boundary=x", 'BOUNDARY ="x"', 'a="boundary=y"; charset=utf-8; boundary=x']
+)
 def test_an_upload_of_many_files_is_rejected_for_every_form_of_boundary(http, boundary):
     answer = post_form(http, "gradio_api/upload", FILE * 201, f"; {boundary}")
     assert answer.status_code == 413
@@ -88,7 +97,9 @@ def test_a_malformed_upload_is_rejected_and_leaves_no_file(site, http, body):
         answer = post_form(http, f"gradio_api/upload{query}", body, end=b"")
         assert answer.status_code == 400
         assert answer.json()["detail"]
-    wait_until(lambda: set(site.page.glob("tmp*")) == before)  # the file can be deleted after the response
+    wait_until(
+        lambda: set(site.page.glob("tmp*")) == before
+    )  # the file can be deleted after the response
 
 
 def test_an_upload_without_a_boundary_is_rejected(http):
@@ -127,7 +138,9 @@ def test_a_batch_has_limits_of_files_and_bytes(tmp_path: Path, site):
         Limits(batch_bytes=29).check_together(files)
 
 
-UPLOADS = pytest.mark.parametrize(("route", "field"), [("gradio_api/upload", "files"), ("api/enhance", "image")])
+UPLOADS = pytest.mark.parametrize(
+    ("route", "field"), [("gradio_api/upload", "files"), ("api/enhance", "image")]
+)
 
 
 @UPLOADS
@@ -150,7 +163,9 @@ def test_an_upload_to_a_full_disk_is_rejected_and_leaves_no_file(http, monkeypat
 
 
 @UPLOADS
-def test_an_interrupted_upload_leaves_no_file_and_no_error_in_the_log(site, http, errors, route, field):
+def test_an_interrupted_upload_leaves_no_file_and_no_error_in_the_log(
+    site, http, errors, route, field
+):
     before = set(site.page.glob("tmp*"))
     with start_request(site, route, "Content-Length: 9000000") as connection:
         connection.sendall(part(field.encode(), b"0" * 1_000_000, b"a.png"))

@@ -69,7 +69,9 @@ def test_an_exception_is_logged_with_its_locations_but_without_its_message(logge
     assert "private" not in text
 
 
-def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_with_ctrl_c(start, tmp_path):
+def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_with_ctrl_c(
+    start, tmp_path
+):
     """Calls that fail before a run, and files that cannot be decoded, leave no name in the log."""
     server = start("-m", "enhance", "app", wrapper=["sh", "-c", 'ulimit -n 200; exec "$@"', "sh"])
     files = [tmp_path / f"private-{name}" for name in ("text.png", "cut.jpg", "cut.tif")]
@@ -91,8 +93,13 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     client.close()
     for data in (["private-1.png"], [{"path": "private-2.png", "meta": META}] * 17):
         for route in ("call/enhance", "call/batch", "run/status"):
-            assert httpx.post(f"{server.url}gradio_api/{route}", json={"data": data}).status_code == 400
-    assert httpx.post(f"{server.url}gradio_api/cancel", json={"private-3.png": 1}).status_code == 400
+            assert (
+                httpx.post(f"{server.url}gradio_api/{route}", json={"data": data}).status_code
+                == 400
+            )
+    assert (
+        httpx.post(f"{server.url}gradio_api/cancel", json={"private-3.png": 1}).status_code == 400
+    )
     assert httpx.get(f"{server.url}gradio_api/file=/private-4.png").status_code == 403
     status, output, errors = server.end(signal.SIGINT)
     assert status == 130
@@ -102,7 +109,12 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
 
 
 def test_the_start_on_a_space_logs_unknown_variables_and_no_error(start):
-    variables = ["SYSTEM=spaces", "SPACE_ID=someone/enhance", "ENHANCE_MAX_PIXEL=1", "ENHANCE_LOG=json"]
+    variables = [
+        "SYSTEM=spaces",
+        "SPACE_ID=someone/enhance",
+        "ENHANCE_MAX_PIXEL=1",
+        "ENHANCE_LOG=json",
+    ]
     server = start("app.py", wrapper=["env", *variables])
     wait_until(server.is_ready)
     _, _, errors = server.end(signal.SIGTERM)
@@ -120,7 +132,10 @@ def test_a_decoder_that_crashes_is_logged_without_the_name_of_its_file(caplog, t
         "parent = _Parent(); parent.send('ready'); parent.receive(); os._exit(3)"
     )
     workers = Workers(1, dies)
-    with caplog.at_level(logging.INFO, logger="enhance"), pytest.raises(PictureError, match=r"private-name\.png"):
+    with (
+        caplog.at_level(logging.INFO, logger="enhance"),
+        pytest.raises(PictureError, match=r"private-name\.png"),
+    ):
         workers.request("inspect", tmp_path / "private-name.png", None, None)
     workers.end_idle()
     assert "ended with 3" in caplog.text

@@ -30,8 +30,15 @@ __all__ = ["elsewhere"]
 
 def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> None:
     """Start the server and call `work` with a session and the server's answer to its start."""
-    environment = {**os.environ, "ENHANCE_DATA": str(folder / "data"), "ENHANCE_DEVICE": "cpu", "LC_ALL": "C.UTF-8"}
-    command = StdioServerParameters(command=sys.executable, args=["-m", "enhance", "mcp"], env=environment)
+    environment = {
+        **os.environ,
+        "ENHANCE_DATA": str(folder / "data"),
+        "ENHANCE_DEVICE": "cpu",
+        "LC_ALL": "C.UTF-8",
+    }
+    command = StdioServerParameters(
+        command=sys.executable, args=["-m", "enhance", "mcp"], env=environment
+    )
 
     async def run() -> None:
         async with stdio_client(command) as (read, write), ClientSession(read, write) as session:
@@ -40,7 +47,9 @@ def in_session(folder: Path, work: Callable[[Any, Any], Awaitable[None]]) -> Non
     anyio.run(run)
 
 
-def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(tmp_path, elsewhere):
+def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(
+    tmp_path, elsewhere
+):
     source, output, foreign = tmp_path / "photo.png", tmp_path / "large.jpg", tmp_path / "mine.png"
     for path in (source, foreign):
         Image.fromarray(photo(40, 48)).save(path)
@@ -51,7 +60,10 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(
         tools = {tool.name: tool for tool in (await session.list_tools()).tools}
         check_description(server.serverInfo, tools)
         properties = tools["enhance"].inputSchema["properties"]
-        assert (properties["image"]["description"], "output" in properties) == ("Path of an image file.", True)
+        assert (properties["image"]["description"], "output" in properties) == (
+            "Path of an image file.",
+            True,
+        )
 
         async def call(tool: str, progress_callback: Any = None, **arguments: Any) -> Any:
             return await session.call_tool(
@@ -95,7 +107,9 @@ def test_an_agent_analyses_previews_and_enhances_a_file_and_gets_error_messages(
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
 
 
-def test_named_jobs_skip_a_missing_file_write_the_output_and_belong_to_no_client_of_a_server(tmp_path):
+def test_named_jobs_skip_a_missing_file_write_the_output_and_belong_to_no_client_of_a_server(
+    tmp_path,
+):
     source = tmp_path / "photo.png"
     Image.fromarray(photo(20, 24)).save(source)
     images = [str(source), str(tmp_path / "none.png")]

@@ -31,8 +31,17 @@ def counts(site) -> Counter[tuple[str, ...]]:
     """Return every number by its name and the values of its labels."""
     answer = httpx.get(f"{site.url}metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
-    return Counter({(one.name, *(one.labels[name] for name in sorted(one.labels))): one.value for one in samples})
+    samples = [
+        sample
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    ]
+    return Counter(
+        {
+            (one.name, *(one.labels[name] for name in sorted(one.labels))): one.value
+            for one in samples
+        }
+    )
 
 
 def test_images_are_counted_and_logged_by_outcome_without_their_names(site, client, caplog):
@@ -61,8 +70,14 @@ def test_images_are_counted_and_logged_by_outcome_without_their_names(site, clie
         assert new["enhance_stage_seconds_count", "task", stage] == 1
     assert counts(site)["process_resident_memory_bytes",] > 1e7
 
-    lines = [json.loads(JsonFormatter().format(one)) for one in caplog.records if "outcome=" in one.getMessage()]
-    facts = Counter((one["level"], one["kind"], one["size"], one["outcome"], one.get("reason")) for one in lines)
+    lines = [
+        json.loads(JsonFormatter().format(one))
+        for one in caplog.records
+        if "outcome=" in one.getMessage()
+    ]
+    facts = Counter(
+        (one["level"], one["kind"], one["size"], one["outcome"], one.get("reason")) for one in lines
+    )
     assert facts == {
         ("DEBUG", "preview", "33x21", "done", None): 1,
         ("INFO", "task", "33x21", "done", None): 2,
@@ -92,10 +107,22 @@ def test_rejected_requests_are_counted_by_reason(site, http):
     )
     assert http.get("monitoring").status_code == 404
     for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
-        assert http.post("gradio_api/call/presets", json={"data": []}, headers=headers).status_code == 403
+        assert (
+            http.post("gradio_api/call/presets", json={"data": []}, headers=headers).status_code
+            == 403
+        )
 
-    refused = {key[1]: n for key, n in (counts(site) - before).items() if key[0] == "enhance_refusals_total"}
-    assert refused == {"preset_unknown": 1, "nothing_here": 1, "origin_foreign": 1, "host_unknown": 1}
+    refused = {
+        key[1]: n
+        for key, n in (counts(site) - before).items()
+        if key[0] == "enhance_refusals_total"
+    }
+    assert refused == {
+        "preset_unknown": 1,
+        "nothing_here": 1,
+        "origin_foreign": 1,
+        "host_unknown": 1,
+    }
 
 
 def test_waiting_jobs_are_counted(site):
@@ -113,7 +140,12 @@ def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(http):
     families = {family.name: family for family in openmetrics(answer.text)}
     assert families["enhance_build"].samples[0].labels == {"version": version()}
     assert families["enhance_disk_free_bytes"].samples[0].value > 0
-    labels = [one for family in families.values() for sample in family.samples for one in sample.labels.items()]
+    labels = [
+        one
+        for family in families.values()
+        for sample in family.samples
+        for one in sample.labels.items()
+    ]
     values = {name: {value for label, value in labels if label == name} for name, _ in labels}
     assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason", "version"}
     assert values["preset"] <= PRESETS.keys() | {"own", "all"}  # user models, and comparisons

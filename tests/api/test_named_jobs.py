@@ -1,4 +1,5 @@
-"""Jobs with names: the same call with the same name follows the same job, from any client of its owner."""
+"""Jobs with names: the same call with the same name follows the same job, from any client of its
+owner."""
 
 from __future__ import annotations
 
@@ -82,7 +83,9 @@ def read(url: str, endpoint: str, headers: dict[str, str], **given: Any) -> list
     return list(zip(names, data, strict=True))
 
 
-def test_a_second_client_of_the_owner_follows_the_same_run(site: Site, owner: Client, connect: Connect):
+def test_a_second_client_of_the_owner_follows_the_same_run(
+    site: Site, owner: Client, connect: Connect
+):
     image, name = handle_file(site.photo("follow.png", 420, 360)), new_name()
     other, runs = again(connect, owner), site.enhancer.calls["run"]
     with site.enhancer.paused("progress"):
@@ -123,7 +126,11 @@ def test_the_picture_of_a_run_has_the_colours_of_the_result_in_srgb(site: Site, 
     with site.enhancer.paused("progress"):
         job = owner.submit(image=handle_file(path), job=new_name(), api_name="/enhance", **OPTIONS)
         wait_until(lambda: any("live" in output[1]["progress"] for output in job.outputs()))
-        live = next(output[1]["progress"]["live"] for output in job.outputs() if "live" in output[1]["progress"])
+        live = next(
+            output[1]["progress"]["live"]
+            for output in job.outputs()
+            if "live" in output[1]["progress"]
+        )
     job.result()
     pictures = live, entries(owner)[0]["thumbnail"]
     shown = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))) for one in pictures]
@@ -134,7 +141,10 @@ def test_the_picture_of_a_run_has_the_colours_of_the_result_in_srgb(site: Site, 
 def test_two_starts_at_the_same_moment_give_one_run(site: Site):
     headers, name, runs = new_owner(), new_name(), site.enhancer.calls["run"]
     image = upload(site, "twice.png", 40)
-    calls = [THREADS.submit(read, site.url, "enhance", headers, image=image, job=name, **OPTIONS) for _ in range(6)]
+    calls = [
+        THREADS.submit(read, site.url, "enhance", headers, image=image, job=name, **OPTIONS)
+        for _ in range(6)
+    ]
     ends = [call.result()[-1] for call in calls]
     assert {event for event, _ in ends} == {"complete"}
     assert len({data[1]["task_id"] for _, data in ends}) == 1
@@ -144,7 +154,9 @@ def test_two_starts_at_the_same_moment_give_one_run(site: Site):
 def test_plain_http_gets_the_progress_and_then_the_same_result_as_without_a_name(site: Site):
     headers, image = new_owner(), upload(site, "plain-named.png", 38)
     with site.enhancer.paused("run"):
-        call = THREADS.submit(read, site.url, "enhance", headers, image=image, job=new_name(), **OPTIONS)
+        call = THREADS.submit(
+            read, site.url, "enhance", headers, image=image, job=new_name(), **OPTIONS
+        )
         time.sleep(2.5)
     *steps, (event, (file, info)) = call.result()
     first = steps[0][1]
@@ -154,7 +166,15 @@ def test_plain_http_gets_the_progress_and_then_the_same_result_as_without_a_name
     assert event == "complete"
     assert file["path"].endswith("plain-named-4x.png")
     (*_, (_, (_, unnamed))) = read(site.url, "enhance", new_owner(), image=image, **OPTIONS)
-    own = ("task_id", "seconds", "finished", "cached", "peak_memory_mb", "megapixels_per_second", "regions")
+    own = (
+        "task_id",
+        "seconds",
+        "finished",
+        "cached",
+        "peak_memory_mb",
+        "megapixels_per_second",
+        "regions",
+    )
     assert {key: value for key, value in info.items() if key not in own} == {
         key: value for key, value in unnamed.items() if key not in own
     }
@@ -171,7 +191,9 @@ def test_a_form_with_a_name_follows_the_same_run(site: Site, http: httpx.Client)
 
     def post(**more: str) -> httpx.Response:
         files = {"image": (path.name, path.read_bytes())}
-        return http.post("api/enhance", files=files, data={**OPTIONS, "job": name, **more}, headers=headers)
+        return http.post(
+            "api/enhance", files=files, data={**OPTIONS, "job": name, **more}, headers=headers
+        )
 
     with site.enhancer.paused("run"), pytest.raises(httpx.ReadTimeout):
         http.post(
@@ -200,12 +222,16 @@ def test_a_name_belongs_to_its_images_and_settings(site: Site, owner: Client):
     ]
     for changed in different:
         with pytest.raises(AppError, match="other images or settings"):
-            owner.predict(**{"image": image, "job": name, "api_name": "/enhance", **OPTIONS, **changed})
+            owner.predict(
+                **{"image": image, "job": name, "api_name": "/enhance", **OPTIONS, **changed}
+            )
     with pytest.raises(AppError, match="other images or settings"):
         owner.predict(images=[image], job=name, api_name="/batch", **OPTIONS)
 
 
-@pytest.mark.parametrize("name", ["short12", "x" * 65, "with space", "ümlaut-name", "slash/slash", "dot.dot.dot"])
+@pytest.mark.parametrize(
+    "name", ["short12", "x" * 65, "with space", "ümlaut-name", "slash/slash", "dot.dot.dot"]
+)
 def test_a_name_has_8_to_64_plain_characters(site: Site, owner: Client, name: str):
     image = handle_file(site.photo("named.png", 12, 12))
     calls: list[dict[str, Any]] = [
@@ -228,7 +254,9 @@ def test_another_format_of_a_finished_run_is_an_export(site: Site, owner: Client
         ({"format": "webp"}, "WEBP"),
         ({}, "PNG"),
     ):
-        path, info = owner.predict(image=image, job=name, tile=256, **options, api_name="/enhance", **OPTIONS)
+        path, info = owner.predict(
+            image=image, job=name, tile=256, **options, api_name="/enhance", **OPTIONS
+        )
         with Image.open(path) as result:
             assert (result.format, result.size) == (kind, (184, 136))
         assert info["task_id"] == first["task_id"]
@@ -249,7 +277,9 @@ def test_a_finished_run_runs_again_only_if_its_result_was_deleted(site: Site, ow
     path, second = owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)
     assert site.enhancer.calls["run"] == runs + 1
     assert Path(path).exists()
-    assert [(one["state"], one["task_id"]) for one in entries(owner)] == [("done", second["task_id"])]
+    assert [(one["state"], one["task_id"]) for one in entries(owner)] == [
+        ("done", second["task_id"])
+    ]
 
 
 def test_a_failed_job_fails_again_with_the_same_error(site: Site, owner: Client, connect: Connect):
@@ -279,7 +309,10 @@ def upload_of(site: Site, name: str, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def test_a_failed_form_fails_again_with_the_same_status(site: Site, http: httpx.Client):
-    files, data = {"image": site.photo("fails.png", 32, 45).read_bytes()}, {**OPTIONS, "job": new_name()}
+    files, data = (
+        {"image": site.photo("fails.png", 32, 45).read_bytes()},
+        {**OPTIONS, "job": new_name()},
+    )
     headers = new_owner()
     with site.enhancer.failing("run", MemoryShortError("memory_short")):
         first = http.post("/api/enhance", files=files, data=data, headers=headers)
@@ -304,7 +337,9 @@ def test_a_refused_image_or_a_full_queue_starts_no_job(site: Site, owner: Client
         assert len(entries(owner)) == 5
     for job in waiting:
         job.result()
-    assert owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)[1]["status"] == "done"
+    assert (
+        owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)[1]["status"] == "done"
+    )
 
 
 def test_a_cancelled_job_stays_cancelled(site: Site, owner: Client, connect: Connect):
@@ -323,7 +358,9 @@ def test_a_cancelled_job_stays_cancelled(site: Site, owner: Client, connect: Con
     assert [(entry["id"], entry["state"]) for entry in entries(owner)] == [(name, "cancelled")]
 
 
-def test_a_cancel_can_arrive_before_the_start_and_is_remembered_for_an_hour(site: Site, owner: Client, monkeypatch):
+def test_a_cancel_can_arrive_before_the_start_and_is_remembered_for_an_hour(
+    site: Site, owner: Client, monkeypatch
+):
     image, name, runs = (
         handle_file(site.photo("early.png", 30, 31)),
         new_name(),
@@ -338,7 +375,9 @@ def test_a_cancel_can_arrive_before_the_start_and_is_remembered_for_an_hour(site
     assert entries(owner) == []
     now = time.time()
     monkeypatch.setattr("enhance.store.jobs.time.time", lambda: now + 3700)
-    assert owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)[1]["status"] == "done"
+    assert (
+        owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)[1]["status"] == "done"
+    )
 
 
 def test_cancelling_a_finished_job_changes_nothing(site: Site, owner: Client):
@@ -367,7 +406,9 @@ def test_nobody_else_can_follow_cancel_or_forget_a_job(site: Site, owner: Client
     for other in (stranger, without_key):
         with pytest.raises(AppError, match="has this id"):
             other.predict(id=name, api_name="/forget")
-        with pytest.raises(AppError, match="was cancelled"):  # Their own job of this name, which they cancelled.
+        with pytest.raises(
+            AppError, match="was cancelled"
+        ):  # Their own job of this name, which they cancelled.
             other.predict(image=image, job=name, api_name="/enhance", **OPTIONS)
     own = stranger.predict(image=image, job=new_name(), api_name="/enhance", **OPTIONS)[1]
     assert own["task_id"] != info["task_id"]
@@ -375,7 +416,9 @@ def test_nobody_else_can_follow_cancel_or_forget_a_job(site: Site, owner: Client
     assert site.enhancer.tasks.info(info["task_id"])
 
 
-def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(site: Site, owner: Client):
+def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(
+    site: Site, owner: Client
+):
     image, name, tasks = (
         handle_file(site.photo("forgotten.png", 37, 45)),
         new_name(),
@@ -413,19 +456,29 @@ def test_a_forgotten_result_is_deleted_with_everything_that_was_made_from_it(sit
 
 def opened(site: Site, client: Client, id: str) -> dict[str, Any]:
     """Return the recent result of this id, with its photo as an upload."""
-    answer = httpx.post(f"{site.url}gradio_api/run/runs", json={"data": [id]}, headers=client.headers)
+    answer = httpx.post(
+        f"{site.url}gradio_api/run/runs", json={"data": [id]}, headers=client.headers
+    )
     (run,) = answer.json()["data"][0]
     return run
 
 
-def test_a_recent_result_is_opened_with_its_photo_and_only_by_its_owner(site: Site, owner: Client, connect: Connect):
+def test_a_recent_result_is_opened_with_its_photo_and_only_by_its_owner(
+    site: Site, owner: Client, connect: Connect
+):
     image, name = handle_file(site.photo("opened.png", 40, 44)), new_name()
     with site.enhancer.paused("progress"):
-        job = owner.submit(image=image, job=name, api_name="/enhance", **OPTIONS, format="webp", quality=80)
+        job = owner.submit(
+            image=image, job=name, api_name="/enhance", **OPTIONS, format="webp", quality=80
+        )
         wait_until(lambda: any((run["progress"] or {}).get("done") for run in entries(owner)))
     _, info = job.result()
     (listed,) = entries(owner)
-    assert (listed["progress"], listed["encoding"]["format"], listed["encoding"]["quality"]) == (None, "webp", 80)
+    assert (listed["progress"], listed["encoding"]["format"], listed["encoding"]["quality"]) == (
+        None,
+        "webp",
+        80,
+    )
     hours = datetime.fromisoformat(listed["expires"]) - datetime.fromisoformat(listed["began"])
     assert hours.total_seconds() == pytest.approx(24 * 3600, abs=60)
     assert "image" not in listed
@@ -454,7 +507,9 @@ def test_a_result_that_a_client_shows_is_not_deleted(site: Site, owner: Client):
     with tasks.database.transaction() as db:
         db.execute("UPDATE files SET used = 0")
     set_age(48 * 3600, *own)
-    region = httpx.get(f"{site.url}{runs[0]['regions']['result']}?left=0&top=0&width=8&height=8&step=1")
+    region = httpx.get(
+        f"{site.url}{runs[0]['regions']['result']}?left=0&top=0&width=8&height=8&step=1"
+    )
     assert region.status_code == 200
     assert read(site.url, "analyse", owner.headers, image=runs[0]["image"])[-1][0] == "complete"
     tasks.clean()
@@ -466,7 +521,9 @@ def made_from(path: Path, info: dict[str, Any]) -> bool:
     return any(path.name.startswith(source) for source in sources)
 
 
-def test_a_job_of_a_key_continues_without_a_reader_unless_it_only_waits(site: Site, owner: Client, monkeypatch):
+def test_a_job_of_a_key_continues_without_a_reader_unless_it_only_waits(
+    site: Site, owner: Client, monkeypatch
+):
     running, waiting = new_name(), new_name()
     images = {
         name: handle_file(site.photo(f"{side}-unread.png", side, 360))
@@ -476,7 +533,9 @@ def test_a_job_of_a_key_continues_without_a_reader_unless_it_only_waits(site: Si
         for name in (running, waiting):
             job = owner.submit(image=images[name], job=name, api_name="/enhance", **OPTIONS)
             wait_until(lambda job=job: job.outputs())
-            wait_until(lambda job=job, key="done" if name == running else "ahead": progress(job).get(key))
+            wait_until(
+                lambda job=job, key="done" if name == running else "ahead": progress(job).get(key)
+            )
             job.cancel()
         monkeypatch.setattr(named_jobs, "UNREAD_JOB_SECONDS", 0.5)
         states = lambda: {entry["id"]: entry["state"] for entry in entries(owner)}  # noqa: E731
@@ -484,7 +543,10 @@ def test_a_job_of_a_key_continues_without_a_reader_unless_it_only_waits(site: Si
     wait_until(lambda: states()[running] == "done")
     monkeypatch.undo()
     for name in (running, waiting):
-        assert owner.predict(image=images[name], job=name, api_name="/enhance", **OPTIONS)[1]["status"] == "done"
+        assert (
+            owner.predict(image=images[name], job=name, api_name="/enhance", **OPTIONS)[1]["status"]
+            == "done"
+        )
     assert states() == {running: "done", waiting: "done"}
 
 
@@ -500,8 +562,14 @@ def test_a_job_of_a_session_ends_without_a_reader(site: Site, client: Client, mo
         wait_until(lambda: [entry["state"] for entry in entries(client)] == ["interrupted"])
 
 
-def test_a_job_that_starts_again_is_not_released_by_its_interrupted_run(site: Site, client: Client, monkeypatch):
-    call = {"image": handle_file(site.photo("restarted.png", 407, 360)), "job": new_name(), **OPTIONS}
+def test_a_job_that_starts_again_is_not_released_by_its_interrupted_run(
+    site: Site, client: Client, monkeypatch
+):
+    call = {
+        "image": handle_file(site.photo("restarted.png", 407, 360)),
+        "job": new_name(),
+        **OPTIONS,
+    }
     interrupted, restarted, end = Event(), Event(), JobStore.end
 
     def slow_end(*given: Any) -> None:
@@ -550,7 +618,9 @@ def test_a_job_that_another_process_has_just_started_has_the_usual_progress(
         job.result()
 
 
-def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Client, connect: Connect):
+def test_a_batch_with_a_name_has_the_state_of_each_file(
+    site: Site, owner: Client, connect: Connect
+):
     paths = [
         site.photo("first.png", 24, 30),
         site.text("second.png"),
@@ -588,9 +658,16 @@ def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Clien
     (archive, info), (_, other) = job.result(), followed.result()
     assert [file["state"] for file in info["files"]] == ["done", "failed", "done"]
     for client in (job, followed):
-        results = [one for _, facts in client.outputs() for one in facts.get("progress", {}).get("results", ())]
+        results = [
+            one
+            for _, facts in client.outputs()
+            for one in facts.get("progress", {}).get("results", ())
+        ]
         first, *others = results
-        assert (first["number"], first["info"]["task_id"]) == (1, info["files"][0]["info"]["task_id"])
+        assert (first["number"], first["info"]["task_id"]) == (
+            1,
+            info["files"][0]["info"]["task_id"],
+        )
         assert [one["number"] for one in others] in ([], [3]), "each result is sent once"
     assert (info["done"], info["failed"], info["error"]) == (2, 1, None)
     assert info == other
@@ -610,7 +687,9 @@ def test_a_batch_with_a_name_has_the_state_of_each_file(site: Site, owner: Clien
         assert {"first-4x.jpg", "third-4x.jpg"} < {*packed.namelist()}
     assert info["files"][0]["info"]["output"]["format"] == "jpeg"
     assert site.enhancer.calls["run"] == runs
-    assert owner.predict(id=batch["files"][0]["id"], api_name="/forget") == [batch["files"][0]["id"]]
+    assert owner.predict(id=batch["files"][0]["id"], api_name="/forget") == [
+        batch["files"][0]["id"]
+    ]
     assert [file["name"] for file in entries(owner)[0]["files"]] == ["third.png"]
 
 
@@ -629,7 +708,10 @@ def test_a_cancelled_batch_keeps_its_finished_files(site: Site, owner: Client):
     archive, info = owner.predict(id=name, api_name="/export", format="webp")
     with zipfile.ZipFile(archive) as packed:
         assert {"kept-4x.webp", "report.csv", "summary.pdf"} == {*packed.namelist()}
-    assert [(file["number"], file["state"]) for file in info["files"]] == [(1, "done"), (2, "cancelled")]
+    assert [(file["number"], file["state"]) for file in info["files"]] == [
+        (1, "done"),
+        (2, "cancelled"),
+    ]
     (batch,) = entries(owner)
     assert batch["state"] == "cancelled"
     assert [file["state"] for file in batch["files"]] == ["done", "cancelled"]
@@ -637,7 +719,10 @@ def test_a_cancelled_batch_keeps_its_finished_files(site: Site, owner: Client):
 
 def test_one_file_of_a_batch_can_be_cancelled(site: Site, owner: Client):
     names = ("running.png", "waiting.png", "stays.png")
-    images = [handle_file(site.photo(name, 397, side)) for name, side in zip(names, (360, 30, 31), strict=True)]
+    images = [
+        handle_file(site.photo(name, 397, side))
+        for name, side in zip(names, (360, 30, 31), strict=True)
+    ]
     call: dict[str, Any] = {"images": images, "job": new_name(), "api_name": "/batch", **OPTIONS}
 
     def cancel(number: int) -> tuple[bool, str]:
@@ -648,7 +733,11 @@ def test_one_file_of_a_batch_can_be_cancelled(site: Site, owner: Client):
     with site.enhancer.paused("progress", of="running.png"):
         job = owner.submit(**call)
         wait_until(lambda: progress(job).get("share", 0) > 0.1)
-        assert [cancel(2), cancel(1), cancel(4)] == [(True, "cancelled"), (True, "cancelled"), (False, "unknown")]
+        assert [cancel(2), cancel(1), cancel(4)] == [
+            (True, "cancelled"),
+            (True, "cancelled"),
+            (False, "unknown"),
+        ]
         archive, info = job.result()
     assert [file["state"] for file in info["files"]] == ["cancelled", "cancelled", "done"]
     with zipfile.ZipFile(archive) as packed:
@@ -659,13 +748,21 @@ def test_one_file_of_a_batch_can_be_cancelled(site: Site, owner: Client):
     assert site.enhancer.calls["run"] == runs
 
 
-def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(site: Site, owner: Client):
-    images = [handle_file(site.photo(name, *size)) for name, size in (("a.png", (20, 30)), ("b.png", (100, 400)))]
+def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(
+    site: Site, owner: Client
+):
+    images = [
+        handle_file(site.photo(name, *size))
+        for name, size in (("a.png", (20, 30)), ("b.png", (100, 400)))
+    ]
     call: dict[str, Any] = {"images": images, "long_side": 1000, "api_name": "/batch", **OPTIONS}
     name = new_name()
     for job in ("", name):
         _, info = owner.predict(**call, job=job, largest=True)
-        sizes = [(file["info"]["output"]["width"], file["info"]["output"]["height"]) for file in info["files"]]
+        sizes = [
+            (file["info"]["output"]["width"], file["info"]["output"]["height"])
+            for file in info["files"]
+        ]
         assert sizes == [(480, 320), (1000, 250)]
     batch = opened(site, owner, name)
     assert [file["size"]["width"] for file in batch["files"]] == [480, 1000]
@@ -678,7 +775,9 @@ def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chose
     assert [file["state"] for file in info["files"]] == ["failed", "done"]
 
 
-def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site: Site, owner: Client):
+def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(
+    site: Site, owner: Client
+):
     Image.fromarray(np.tile(photo(20, 320), (1, 13, 1))).save(site.files / "wide.png")
     images, name = (
         [handle_file(site.files / "wide.png"), handle_file(site.photo("narrow.png", 20, 20))],
@@ -695,7 +794,9 @@ def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site:
 
 def client_of(server: Any, headers: dict[str, str], folder: Path) -> Client:
     wait_until(server.is_ready)
-    return Client(server.url, headers=headers, download_files=folder, verbose=False, analytics_enabled=False)
+    return Client(
+        server.url, headers=headers, download_files=folder, verbose=False, analytics_enabled=False
+    )
 
 
 def results(server: Any) -> set[str]:

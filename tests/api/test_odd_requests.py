@@ -1,4 +1,5 @@
-"""No request of a client is a server error, whatever its values are, and none leaves a traceback in the log."""
+"""No request of a client is a server error, whatever its values are, and none leaves a traceback in
+the log."""
 
 from __future__ import annotations
 
@@ -20,18 +21,87 @@ from .calls import META, VALUES, listen, part, post_form, upload
 
 ODD_VALUES = [
     *("", "\0", "a\0b", "é", "x" * 5000, "\ud800", "..", "NaN"),
-    *(0, -1, 2**70, 1.5, True, None, [], {}, [[]], {"a": 1}, {"path": "\0"}, [{"path": "x", "meta": META}]),
+    *(
+        0,
+        -1,
+        2**70,
+        1.5,
+        True,
+        None,
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        {"path": "\0"},
+        [{"path": "x", "meta": META}],
+    ),
 ]
 ODD_NAMES = [
-    *(b"", b" ", b"\0", b"a\0b.png", b"\xff.png", b"\xed\xa0\x80.png", b"..", b"/", b"\\", b"a/b.png", b"\r", b"\x7f"),
-    *(b"con", b"%00.png", "\u202eb.png".encode(), "é".encode() * 200 + b".png", b"x" * 300 + b".png", b"x" * 3000),
+    *(
+        b"",
+        b" ",
+        b"\0",
+        b"a\0b.png",
+        b"\xff.png",
+        b"\xed\xa0\x80.png",
+        b"..",
+        b"/",
+        b"\\",
+        b"a/b.png",
+        b"\r",
+        b"\x7f",
+    ),
+    *(
+        b"con",
+        b"%00.png",
+        "\u202eb.png".encode(),
+        "é".encode() * 200 + b".png",
+        b"x" * 300 + b".png",
+        b"x" * 3000,
+    ),
 ]
-ODD_FIELDS = [b"", b"\0", b"\xff", b"x" * 999, b"x" * 1500, b"nan", b"inf", b"1e400", b"1e20", b"-1", b"[]", b"0x10"]
+ODD_FIELDS = [
+    b"",
+    b"\0",
+    b"\xff",
+    b"x" * 999,
+    b"x" * 1500,
+    b"nan",
+    b"inf",
+    b"1e400",
+    b"1e20",
+    b"-1",
+    b"[]",
+    b"0x10",
+]
 ODD_PARTS = [
-    *("", "%00", "%0a", "a%00b", "%ff", "%ed%a0%80", "x" * 3000, "..", "%2e%2e", "%2f", "a:b", "http:%2f%2fx"),
+    *(
+        "",
+        "%00",
+        "%0a",
+        "a%00b",
+        "%ff",
+        "%ed%a0%80",
+        "x" * 3000,
+        "..",
+        "%2e%2e",
+        "%2f",
+        "a:b",
+        "http:%2f%2fx",
+    ),
 ]
 PATHS = [
-    *("", "?deep_link=", "?lang=", "config?page=", "config?deep_link=", "static/", "assets/", "svelte/", "pwa_icon/"),
+    *(
+        "",
+        "?deep_link=",
+        "?lang=",
+        "config?page=",
+        "config?deep_link=",
+        "static/",
+        "assets/",
+        "svelte/",
+        "pwa_icon/",
+    ),
     *(
         "regions/",
         "regions/x/photo/page/",
@@ -40,12 +110,26 @@ PATHS = [
         "gradio_api/",
         "gradio_api/file=",
     ),
-    *("gradio_api/file/", "gradio_api/call/status/", "gradio_api/call/v2/status/", "gradio_api/heartbeat/"),
+    *(
+        "gradio_api/file/",
+        "gradio_api/call/status/",
+        "gradio_api/call/v2/status/",
+        "gradio_api/heartbeat/",
+    ),
     *("gradio_api/queue/data?session_hash=", "gradio_api/info?page=", "gradio_api/queue/"),
     *("gradio_api/custom_component/x/client/y/", "gradio_api/stream/a/b/1/", "gradio_api/mcp/"),
 ]
 HEADERS = {
-    "Range": ["bytes=", "bytes=-", "bytes=0-1-2", "bytes=5-1", "bytes=-5", f"bytes=0-{9**30}", "x", "bytes=1-2,4-5"],
+    "Range": [
+        "bytes=",
+        "bytes=-",
+        "bytes=0-1-2",
+        "bytes=5-1",
+        "bytes=-5",
+        f"bytes=0-{9**30}",
+        "x",
+        "bytes=1-2,4-5",
+    ],
     "If-Range": ["x", "\xff"],
     "Cookie": ["\xff", "=", ";;;", 'a="'],
     "Accept": ["\xff", "*/*;q=", "a/b/c"],
@@ -58,19 +142,52 @@ HEADERS = {
     "X-Forwarded-Host": ["\xff", "[", "a b"],
     "X-Forwarded-Proto": ["\xff", "x", ""],
     "Authorization": ["\xff", "Bearer", "Bearer \xff"],
-    "Content-Type": ["\xff", "multipart/form-data; boundary=\xff", "application/json; charset=\xff"],
+    "Content-Type": [
+        "\xff",
+        "multipart/form-data; boundary=\xff",
+        "application/json; charset=\xff",
+    ],
 }
 BODIES = [
-    *(b"", b"null", b"[]", b"{}", b"1", b'"x"', b"\xff\xfe\xfa", b"\0", b"{", b"[" * 5000, b'{"data": NaN}'),
-    *(b'{"data": 1e400}', b'{"data": "\\ud800"}', b'{"data": [], "data": 1}', '{"data": []}'.encode("utf-16")),
+    *(
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"1",
+        b'"x"',
+        b"\xff\xfe\xfa",
+        b"\0",
+        b"{",
+        b"[" * 5000,
+        b'{"data": NaN}',
+    ),
+    *(
+        b'{"data": 1e400}',
+        b'{"data": "\\ud800"}',
+        b'{"data": [], "data": 1}',
+        '{"data": []}'.encode("utf-16"),
+    ),
 ]
 CALLS: dict[str, dict[str, Any]] = {
     "call/enhance": {"data": [None, *VALUES], "session_hash": "a"},
     "call/report": {"data": ["x"]},
     "call/v2/enhance": {"image": None, "preset": "gentle"},
     "call/v2/batch": {"images": None},
-    "run/status": {"data": [], "session_hash": "a", "fn_index": None, "event_id": None, "event_data": None},
-    "queue/join": {"data": [], "session_hash": "a", "fn_index": "/status", "trigger_id": None, "simple_format": False},
+    "run/status": {
+        "data": [],
+        "session_hash": "a",
+        "fn_index": None,
+        "event_id": None,
+        "event_data": None,
+    },
+    "queue/join": {
+        "data": [],
+        "session_hash": "a",
+        "fn_index": "/status",
+        "trigger_id": None,
+        "simple_format": False,
+    },
     "cancel": {"session_hash": "a", "fn_index": 0, "event_id": "a"},
     "reset": {"event_id": "a"},
     "stream/a": {"data": []},
@@ -86,11 +203,14 @@ def no_errors(errors) -> Iterator[None]:
 
 
 def status_of(site: Site, method: str, path: str, name: str = "", value: str = "") -> int:
-    """Send a request without a body and with one header, as it is; return the status of the response."""
+    """Send a request without a body and with one header, as it is; return the status of the
+    response."""
     address = urlsplit(site.url)
     with closing(HTTPConnection(str(address.hostname), address.port, timeout=60)) as connection:
         connection.putrequest(method, f"/{path}", skip_host=True)
-        for one, text in ({"Host": "localhost", "Content-Length": "0"} | ({name: value} if name else {})).items():
+        for one, text in (
+            {"Host": "localhost", "Content-Length": "0"} | ({name: value} if name else {})
+        ).items():
             connection.putheader(one, text)
         connection.endheaders()
         return connection.getresponse().status
@@ -135,7 +255,10 @@ def test_odd_parameters_get_a_sentence(site, http, endpoint):
                 events = listen(site, endpoint, answer.json()["event_id"])
                 assert "event: error" in events
                 assert "unexpected" not in events, (one["parameter_name"], odd)
-                assert "null" not in events.partition("event: error")[2], (one["parameter_name"], odd)
+                assert "null" not in events.partition("event: error")[2], (
+                    one["parameter_name"],
+                    odd,
+                )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
@@ -148,35 +271,66 @@ def test_odd_paths(site, method):
 def test_odd_headers(site):
     file = f"gradio_api/file={quote(upload(site, 'odd-header.png')['path'])}"
     paths = {
-        "GET": ["", "config", file, "healthz", "gradio_api/info", "gradio_api/startup-events", "static/img/logo.svg"],
-        "POST": ["gradio_api/call/status", "gradio_api/upload", "api/enhance", "gradio_api/queue/join", "login"],
+        "GET": [
+            "",
+            "config",
+            file,
+            "healthz",
+            "gradio_api/info",
+            "gradio_api/startup-events",
+            "static/img/logo.svg",
+        ],
+        "POST": [
+            "gradio_api/call/status",
+            "gradio_api/upload",
+            "api/enhance",
+            "gradio_api/queue/join",
+            "login",
+        ],
     }
     for method, addresses in paths.items():
         for path in addresses:
             for name, values in HEADERS.items():
                 for value in values:
-                    assert status_of(site, method, path, name, value) < 500, (method, path, name, value)
+                    assert status_of(site, method, path, name, value) < 500, (
+                        method,
+                        path,
+                        name,
+                        value,
+                    )
 
 
 def test_several_ranges_return_the_whole_file(site, http):
     file = upload(site, "ranges.png")["path"]
     whole, first = (
-        http.get(f"gradio_api/file={file}", headers={"range": f"bytes={one}"}) for one in ("0-1,4-5", "0-3")
+        http.get(f"gradio_api/file={file}", headers={"range": f"bytes={one}"})
+        for one in ("0-1,4-5", "0-3")
     )
     assert (whole.status_code, whole.content) == (200, Path(file).read_bytes())
     assert (first.status_code, first.content) == (206, Path(file).read_bytes()[:4])
 
 
-@pytest.mark.parametrize(("route", "field"), [("gradio_api/upload", b"files"), ("api/enhance", b"image")])
+@pytest.mark.parametrize(
+    ("route", "field"), [("gradio_api/upload", b"files"), ("api/enhance", b"image")]
+)
 def test_odd_forms(site, http, route, field):
     photo = site.photo("odd-form.png", 8, 8).read_bytes()
     image, preset = part(field, photo, b"a.png"), FAST if field == b"image" else b""
-    forms = [b"", image * 2, image * 3, part(field), part(b"", photo, b"a.png"), b"--x\r\n\r\nx\r\n"]
+    forms = [
+        b"",
+        image * 2,
+        image * 3,
+        part(field),
+        part(b"", photo, b"a.png"),
+        b"--x\r\n\r\nx\r\n",
+    ]
     for name in ODD_NAMES:
         forms += [preset + part(field, photo, name), preset + part(name, photo, b"a.png")]
     for body in forms:
         for charset in ("", "; charset=nope", "; charset=utf-16"):
-            assert_no_server_error(post_form(http, route, body, f"; boundary=x{charset}"), body[:200], charset)
+            assert_no_server_error(
+                post_form(http, route, body, f"; boundary=x{charset}"), body[:200], charset
+            )
 
 
 def test_two_images_are_rejected(site, http):
@@ -187,7 +341,10 @@ def test_two_images_are_rejected(site, http):
 
 def test_the_name_of_an_image_is_shortened_and_cleaned_as_that_of_an_upload(site, http):
     photo = site.photo("named.png", 8, 8).read_bytes()
-    for name, title in ((b"my (1)\0.png", "my (1)-4x.png"), ("é".encode() * 200 + b".png", f"{'é' * 98}-4x.png")):
+    for name, title in (
+        (b"my (1)\0.png", "my (1)-4x.png"),
+        ("é".encode() * 200 + b".png", f"{'é' * 98}-4x.png"),
+    ):
         answer = post_form(http, "api/enhance", FAST + part(b"image", photo, name))
         assert answer.status_code == 200
         assert title in unquote(answer.headers["content-disposition"])

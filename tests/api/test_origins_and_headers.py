@@ -27,13 +27,22 @@ def test_every_response_has_security_headers(site, http):
         policy = headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "frame-ancestors 'self'" in policy
-    policy = http.get(f"gradio_api/file={upload(site, 'shown.png')['path']}").headers["content-security-policy"]
+    policy = http.get(f"gradio_api/file={upload(site, 'shown.png')['path']}").headers[
+        "content-security-policy"
+    ]
     assert policy.startswith("default-src 'none'")
     assert "sandbox" in policy, "an uploaded file cannot run scripts"
 
 
 def test_developer_routes_are_closed(http):
-    closed = ["dev/reload", "token", "token/", "vibe-code", "run-history/records", "proxy=http://127.0.0.1/"]
+    closed = [
+        "dev/reload",
+        "token",
+        "token/",
+        "vibe-code",
+        "run-history/records",
+        "proxy=http://127.0.0.1/",
+    ]
     paths = [f"gradio_api/{path}" for path in [*closed, "component_server"]]
     for path in [*paths, "monitoring", "monitoring/summary", "monitoring/abc"]:
         answer = http.get(path)
@@ -42,7 +51,8 @@ def test_developer_routes_are_closed(http):
 
 
 @pytest.mark.parametrize(
-    "route", ["upload", "call/presets", "queue/join", "cancel", "run/presets", "call/v2/presets", "reset"]
+    "route",
+    ["upload", "call/presets", "queue/join", "cancel", "run/presets", "call/v2/presets", "reset"],
 )
 def test_only_the_page_itself_can_change_anything(site, http, route):
     for headers in (
@@ -60,16 +70,26 @@ def test_only_the_page_itself_can_change_anything(site, http, route):
         {"origin": site.url.rstrip("/").upper()},
         {"host": "localhost:7860", "origin": "http://localhost:7860"},
     ):
-        assert http.post(f"gradio_api/{route}", json={"data": []}, headers=headers).status_code != 403
+        assert (
+            http.post(f"gradio_api/{route}", json={"data": []}, headers=headers).status_code != 403
+        )
 
 
 def test_no_response_allows_another_site_to_read_it_or_to_send_a_key(http):
-    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-enhance-key"}
+    asked = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-enhance-key",
+    }
     for host in ("enhance.example", "computer:7860", "127.0.0.1:7860"):
         for origin in ("https://evil.example", "null", "http://localhost:1"):
             headers = {"host": host, "origin": origin}
-            answers = [http.get(path, headers=headers) for path in ("config", "healthz", "gradio_api/info")]
-            answers += [http.options(path, headers=headers | asked) for path in ("config", "gradio_api/call/status")]
+            answers = [
+                http.get(path, headers=headers) for path in ("config", "healthz", "gradio_api/info")
+            ]
+            answers += [
+                http.options(path, headers=headers | asked)
+                for path in ("config", "gradio_api/call/status")
+            ]
             for answer in answers:
                 assert [name for name in answer.headers if name.startswith("access-control-")] == []
 
@@ -80,7 +100,9 @@ def test_a_shared_page_allows_only_the_host_of_its_tunnel():
 
     guard = Middleware(OriginCheck, Metrics())
     app: Any = Starlette(routes=[Route("/change", changed, methods=["POST"])], middleware=[guard])
-    tunnel = TestClient(app, base_url="https://a1b2.gradio.live", headers={"origin": "https://a1b2.gradio.live"})
+    tunnel = TestClient(
+        app, base_url="https://a1b2.gradio.live", headers={"origin": "https://a1b2.gradio.live"}
+    )
     assert tunnel.post("/change").status_code == 403
     app.blocks = SimpleNamespace(share_url="https://a1b2.gradio.live")
     assert tunnel.post("/change").text == "changed"

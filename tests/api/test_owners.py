@@ -1,4 +1,5 @@
-"""Owners: a client with a key owns its results in every session and through every interface, and nobody else does."""
+"""Owners: a client with a key owns its results in every session and through every interface, and
+nobody else does."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def new_key() -> dict[str, str]:
 
 def with_client(site: Site, connect: Connect, photo: Path, key: dict[str, str]) -> str:
     """Enhance a photo with `gradio_client` and return the id of the task."""
-    _, info = connect(headers=key).predict(image=handle_file(photo), preset="anime-fast", api_name="/enhance")
+    _, info = connect(headers=key).predict(
+        image=handle_file(photo), preset="anime-fast", api_name="/enhance"
+    )
     return info["task_id"]
 
 
@@ -44,13 +47,17 @@ def with_named_parameters(site: Site, connect: Connect, photo: Path, key: dict[s
     """Enhance a photo with `call/v2` and return the id of the task."""
     given = {"image": upload_file(site.url, photo.name, photo.read_bytes()), **FAST}
     called = httpx.post(f"{site.url}gradio_api/call/v2/enhance", json=given, headers=key)
-    return json.loads(listen(site, "enhance", called.json()["event_id"]).split("data: ")[-1])[1]["task_id"]
+    return json.loads(listen(site, "enhance", called.json()["event_id"]).split("data: ")[-1])[1][
+        "task_id"
+    ]
 
 
 def with_form(site: Site, connect: Connect, photo: Path, key: dict[str, str]) -> str:
     """Enhance a photo with a form and return the id of the task."""
     headers, files = {"accept": "application/json", **key}, {"image": photo.read_bytes()}
-    answer = httpx.post(f"{site.url}api/enhance", files=files, data=FAST, headers=headers, timeout=60)
+    answer = httpx.post(
+        f"{site.url}api/enhance", files=files, data=FAST, headers=headers, timeout=60
+    )
     return answer.json()["info"]["task_id"]
 
 
@@ -58,11 +65,15 @@ def with_agent(site: Site, connect: Connect, photo: Path, key: dict[str, str]) -
     """Enhance a photo as an agent and return the id of the task."""
     test_agents = pytest.importorskip("tests.api.test_agents")
     arguments = {"image": test_agents.as_data(photo), **FAST}
-    return test_agents.answer_to(site.url, "enhance", arguments, **key).structuredContent["info"]["task_id"]
+    return test_agents.answer_to(site.url, "enhance", arguments, **key).structuredContent["info"][
+        "task_id"
+    ]
 
 
 @pytest.mark.parametrize("enhance", [with_client, with_named_parameters, with_form, with_agent])
-def test_a_key_gets_the_report_of_its_runs_in_another_session_and_others_do_not(site, connect, enhance):
+def test_a_key_gets_the_report_of_its_runs_in_another_session_and_others_do_not(
+    site, connect, enhance
+):
     key, photo = new_key(), site.photo(f"{enhance.__name__}.png", 20, 24)
     task_id = enhance(site, connect, photo, key)
 
@@ -78,11 +89,16 @@ def test_an_agent_gets_a_report_by_its_key(site, connect):
     test_agents = pytest.importorskip("tests.api.test_agents")
     key = new_key()
     task_id = with_client(site, connect, site.photo("agent-key.png", 20, 24), key)
-    answers = [test_agents.answer_to(site.url, "report", {"task_id": task_id}, **one) for one in (key, new_key(), {})]
+    answers = [
+        test_agents.answer_to(site.url, "report", {"task_id": task_id}, **one)
+        for one in (key, new_key(), {})
+    ]
     assert [answer.isError for answer in answers] == [False, True, True]
 
 
-@pytest.mark.parametrize("key", ["", "short", "a" * 129, "a" * 31 + ".", "a" * 40 + "/..", "é" * 32])
+@pytest.mark.parametrize(
+    "key", ["", "short", "a" * 129, "a" * 31 + ".", "a" * 40 + "/..", "é" * 32]
+)
 def test_a_key_that_is_not_valid_is_rejected_with_one_sentence(site, http, errors, key):
     headers = {b"x-enhance-key": key.encode("latin-1"), b"accept-language": b"zh-CN"}
     image = ("photo.png", b"x")
@@ -145,10 +161,14 @@ def test_a_signed_address_sends_regions_without_a_header_and_not_to_another_owne
         f"regions/{token}/{kind}/{folder}/..%2f..%2f{secret.name}",
         f"regions/{token}/{kind}/{folder}/{secret}",
     ]
-    assert {guess: region_of(site, guess).status_code for guess in guesses} == dict.fromkeys(guesses, 404)
+    assert {guess: region_of(site, guess).status_code for guess in guesses} == dict.fromkeys(
+        guesses, 404
+    )
 
 
-def test_only_the_user_of_a_result_can_see_its_report_and_that_it_was_cached(site, connect, tmp_path):
+def test_only_the_user_of_a_result_can_see_its_report_and_that_it_was_cached(
+    site, connect, tmp_path
+):
     owner, stranger = connect(), connect()
     image = handle_file(site.photo("old.png", 24, 28))
     given = {"image": image, "preset": "anime-fast", "api_name": "/enhance"}
@@ -157,7 +177,9 @@ def test_only_the_user_of_a_result_can_see_its_report_and_that_it_was_cached(sit
         with pytest.raises(AppError):
             client.predict(task_id=task_id, api_name="/report")
     stored = site.enhancer.tasks.processed / f"{first['task_id']}.json"
-    stored.write_text(stored.read_text().replace(first["finished"], long_ago := "2020-02-02T02:02:02+00:00"))
+    stored.write_text(
+        stored.read_text().replace(first["finished"], long_ago := "2020-02-02T02:02:02+00:00")
+    )
 
     infos = [client.predict(**given)[1] for client in (stranger, stranger, owner)]
 
@@ -195,18 +217,24 @@ def test_invented_keys_and_sessions_get_no_larger_share_of_the_queue(site):
     values = values_for("enhance", upload(site, "keys.png", 36))
     with busy_device(site.enhancer.scheduler):
         sessions = [f"invented {number}" for number in range(15)]
-        answers = [submit(site, "enhance", values, new_key(), session_hash=name) for name in sessions]
+        answers = [
+            submit(site, "enhance", values, new_key(), session_hash=name) for name in sessions
+        ]
         wait_until(lambda: status(site)["waiting"] == 15)
         extra = answer_to(site, "enhance", values, new_key())
         assert "event: error" in extra
-        answers.append(submit(site, "enhance", values, {**new_key(), "x-forwarded-for": "203.0.113.9"}))
+        answers.append(
+            submit(site, "enhance", values, {**new_key(), "x-forwarded-for": "203.0.113.9"})
+        )
         wait_until(lambda: status(site)["waiting"] == 16)
     assert all("event: complete" in answer.result() for answer in answers)
 
 
 def test_invented_owners_get_no_larger_share_of_the_regions(site, monkeypatch):
     photo, signing = Path(upload(site, "owners.png", 18)["path"]), addresses_of(site)
-    addresses = [signing.region_address(Owner(f"session {n}", ""), "photo", photo) for n in range(60)]
+    addresses = [
+        signing.region_address(Owner(f"session {n}", ""), "photo", photo) for n in range(60)
+    ]
     released, create = threading.Event(), regions.encode_for_screen
 
     def create_later(*given: Any) -> Any:

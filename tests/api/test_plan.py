@@ -1,4 +1,5 @@
-"""The plan of a run from /analyse: settings, size, times, suggestions, problems and the signature."""
+"""The plan of a run from /analyse: settings, size, times, suggestions, problems and the
+signature."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ KEY = secrets.token_hex(16)
 
 def plan_of(site: Site, image: Any, language: str = "en", **given: Any) -> dict[str, Any]:
     """Return the plan of an uploaded image by plain HTTP."""
-    url, headers = f"{site.url}gradio_api/call/v2/analyse", {"accept-language": language, "x-enhance-key": KEY}
+    url, headers = (
+        f"{site.url}gradio_api/call/v2/analyse",
+        {"accept-language": language, "x-enhance-key": KEY},
+    )
     event = httpx.post(url, json={"image": image, **given}, headers=headers).json()["event_id"]
     answer = httpx.get(f"{url}/{event}", timeout=60, headers=headers).text
     assert "event: complete" in answer, answer
@@ -45,7 +49,14 @@ def test_a_plan_states_the_photo_the_size_and_the_times(site, client):
     plan = client.predict(image=handle_file(path), preset="precise", scale=2, **PLAN)
 
     photo = plan["photo"]
-    expected = {"name": "located.jpg", "width": 90, "height": 60, "bits": 8, "format": "JPEG", "has_location": True}
+    expected = {
+        "name": "located.jpg",
+        "width": 90,
+        "height": 60,
+        "bits": 8,
+        "format": "JPEG",
+        "has_location": True,
+    }
     assert photo | expected == photo
     assert photo["bytes"] == path.stat().st_size
     assert np.allclose(photo["focus"], (65 / 90, 25 / 60), atol=0.1)
@@ -75,7 +86,15 @@ def test_a_plan_without_settings_is_that_of_auto(site, client):
 
 @pytest.mark.parametrize("preset", ["auto", "precise", "anime-fast", "original"])
 @pytest.mark.parametrize(
-    "size", [{}, {"scale": 2}, {"scale": 8}, {"long_side": 50}, {"print_width": 1.016, "dpi": 150}, {"reduce": 2}]
+    "size",
+    [
+        {},
+        {"scale": 2},
+        {"scale": 8},
+        {"long_side": 50},
+        {"print_width": 1.016, "dpi": 150},
+        {"reduce": 2},
+    ],
 )
 def test_plan_and_preview_and_run_have_the_same_signature(site, client, preset, size):
     file = handle_file(site.photo("signed.png", 20, 30))
@@ -86,7 +105,10 @@ def test_plan_and_preview_and_run_have_the_same_signature(site, client, preset, 
 
     assert plan["signature"] == preview["signature"] == run["signature"]
     assert plan["settings"] == run["settings"] | {"preset": run["preset"], "tile": run["tile"]}
-    assert (plan["result"]["width"], plan["result"]["height"]) == (run["output"]["width"], run["output"]["height"])
+    assert (plan["result"]["width"], plan["result"]["height"]) == (
+        run["output"]["width"],
+        run["output"]["height"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +134,9 @@ def test_plan_and_preview_and_run_have_the_same_signature(site, client, preset, 
         ({"background": "pink"}, {"background": "white"}),
     ],
 )
-def test_a_setting_that_is_not_possible_is_a_problem_with_the_values_that_solve_it(site, given, changed):
+def test_a_setting_that_is_not_possible_is_a_problem_with_the_values_that_solve_it(
+    site, given, changed
+):
     image = upload(site, "problem.png", 60)
     for language in ("en", "zh-CN"):
         plan = plan_of(site, image, language, **given)
@@ -124,11 +148,16 @@ def test_a_setting_that_is_not_possible_is_a_problem_with_the_values_that_solve_
         assert plan["presets"]
     solved = plan_of(site, image, **given | changed)
     assert solved["problem"] is None
-    assert {**solved, "signature": None, "problem": None} == {**plan_of(site, image, **given), "problem": None}
+    assert {**solved, "signature": None, "problem": None} == {
+        **plan_of(site, image, **given),
+        "problem": None,
+    }
 
 
 @pytest.mark.parametrize("given", [{"long_side": 99_999}, {"long_side": 2}, {"print_width": 100.0}])
-def test_with_largest_a_size_that_is_not_possible_is_replaced_by_the_nearest_one(site, client, given):
+def test_with_largest_a_size_that_is_not_possible_is_replaced_by_the_nearest_one(
+    site, client, given
+):
     image = upload(site, "nearest.png", 60)
     plan = plan_of(site, image, **given, largest=True)
     solution = plan_of(site, image, **given)["problem"]["solutions"][0]["values"]
@@ -157,12 +186,17 @@ def test_a_file_that_is_no_image_is_an_error(site):
 
 def test_a_hazy_photo_gets_a_tip_with_the_values_that_carry_it_out(site, client, monkeypatch):
     veil = np.linspace(0.3, 0.7, 120)[:, None, None]
-    hazy = np.asarray(Image.open(site.photo("clear.png", 120, 160)), float) * (1 - veil) + 235 * veil
+    hazy = (
+        np.asarray(Image.open(site.photo("clear.png", 120, 160)), float) * (1 - veil) + 235 * veil
+    )
     Image.fromarray(np.rint(hazy).astype(np.uint8)).save(path := site.files / "hazy.png")
     (tip,) = client.predict(image=handle_file(path), **PLAN)["tips"]
     assert "hazy" in tip["text"]
     assert [one["values"] for one in tip["solutions"]] == [{"preset": "dehaze"}]
-    assert client.predict(image=handle_file(path), **tip["solutions"][0]["values"], **PLAN)["tips"] == []
+    assert (
+        client.predict(image=handle_file(path), **tip["solutions"][0]["values"], **PLAN)["tips"]
+        == []
+    )
 
     monkeypatch.setattr("enhance.enhancer.LONG_SECONDS", 0)
     monkeypatch.setattr("enhance.web.advice.LONG_SECONDS", 0)
@@ -173,14 +207,21 @@ def test_a_hazy_photo_gets_a_tip_with_the_values_that_carry_it_out(site, client,
 
 
 def test_the_first_plan_of_a_server_comes_without_times_before_it_is_complete(site, tmp_path):
-    enhancer, content = WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")), site.photo("1.png", 40, 40)
+    enhancer, content = (
+        WatchedEnhancer("cpu", config=Config(data=tmp_path / "data")),
+        site.photo("1.png", 40, 40),
+    )
     with served(enhancer) as url, ExitStack() as pause:
         pause.enter_context(enhancer.paused("estimate"))
         image = upload_file(url, "1.png", content.read_bytes())
         address = f"{url}gradio_api/call/v2/analyse"
         event = httpx.post(address, json={"image": image}).json()["event_id"]
         with httpx.stream("GET", f"{address}/{event}", timeout=60) as stream:
-            lines = (line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith("data: "))
+            lines = (
+                line.removeprefix("data: ")
+                for line in stream.iter_lines()
+                if line.startswith("data: ")
+            )
             plans = (plan for line in lines if "photo" in (plan := json.loads(line)[0]))
             first = next(plans)
             pause.close()
@@ -217,7 +258,9 @@ def test_earlier_clients_get_what_they_got_before(site, count):
     image = upload(site, "before.png", 40)
     answer = answer_to(site, "analyse", [image, 2, None, None, None, None, None][:count])
     plan = json.loads(answer.rpartition("data: ")[2])[0]
-    before = site.enhancer.recommend(site.enhancer.read(site.files / "before.png"), Settings(scale=2))
+    before = site.enhancer.recommend(
+        site.enhancer.read(site.files / "before.png"), Settings(scale=2)
+    )
     assert plan["auto"] | before["auto"] == plan["auto"]
     assert plan["settings"] == before["settings"]
     assert plan["faster"] == before["faster"]

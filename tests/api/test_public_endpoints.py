@@ -57,7 +57,9 @@ def test_parameters_have_their_names_and_defaults(client, endpoint, image, first
 
 def test_a_user_model_is_one_of_the_presets(site):
     with add_models("compact-2x"):
-        parameters = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
+        parameters = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"][
+            "parameters"
+        ]
     assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
@@ -66,13 +68,25 @@ def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, sto
     path, page = stored[kind], site.page
     assert path.is_file()
     through = f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E")
-    forms = [path, os.path.relpath(path), f"/{path}", f"%2F{quote(str(path)[1:], safe='')}", through]
-    forms += [f"{page}/results/../{os.path.relpath(path, page)}", f"{path}/.", str(path).replace(".", "%2e")]
+    forms = [
+        path,
+        os.path.relpath(path),
+        f"/{path}",
+        f"%2F{quote(str(path)[1:], safe='')}",
+        through,
+    ]
+    forms += [
+        f"{page}/results/../{os.path.relpath(path, page)}",
+        f"{path}/.",
+        str(path).replace(".", "%2e"),
+    ]
     for form in forms:
         for route in ("file=", "file/"):
             answer = http.get(f"gradio_api/{route}{form}", follow_redirects=True)
             assert answer.status_code in (400, 403, 404), answer.url
-    assert http.get(f"gradio_api/file={path}").status_code == (404 if kind in ("marker", "secret") else 403)
+    assert http.get(f"gradio_api/file={path}").status_code == (
+        404 if kind in ("marker", "secret") else 403
+    )
     for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
         assert "event: error" in answer_to(site, "report", [task_id])
 

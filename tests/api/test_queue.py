@@ -42,7 +42,9 @@ def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site)
 def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client, http):
     values = values_for("enhance", upload(site, "left.png", 32))
     with busy_device(site.enhancer.scheduler):
-        job = client.submit(handle_file(site.photo("left.png", 32, 32)), preset="anime-fast", api_name="/enhance")
+        job = client.submit(
+            handle_file(site.photo("left.png", 32, 32)), preset="anime-fast", api_name="/enhance"
+        )
         wait_until(lambda: waiting(site) == 1)
         for _ in range(2):
             event = begin(site, "enhance", values)
@@ -59,7 +61,10 @@ def test_a_job_whose_events_no_client_reads_ends(site, is_waiting):
     values = values_for("enhance", upload(site, "unheard.png", 33))
     with busy_device(site.enhancer.scheduler) if is_waiting else site.enhancer.paused("run"):
         unread = begin(site, "enhance", values)
-        read = [submit(site, "enhance", values), submit(site, "enhance", values, session_hash="own")]
+        read = [
+            submit(site, "enhance", values),
+            submit(site, "enhance", values, session_hash="own"),
+        ]
         wait_until(lambda: waiting(site) == 3)
         wait_until(lambda: waiting(site) == 2, seconds=20)
         assert "event: error" in listen(site, "enhance", unread)
@@ -79,7 +84,9 @@ def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeyp
         for count in range(9):
             image, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
             values, headers = values_for("enhance", image), {"x-forwarded-for": address}
-            answers.append(submit(site, "enhance", values, headers, session_hash=f"session {count}"))
+            answers.append(
+                submit(site, "enhance", values, headers, session_hash=f"session {count}")
+            )
             wait_until(lambda count=count: waiting(site) == count + 1)
     assert all("event: complete" in answer.result() for answer in answers)
     assert decoded.index("small.png") <= 2, "one run was next in the queue when it came"

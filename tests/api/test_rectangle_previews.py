@@ -1,4 +1,5 @@
-"""Previews of rectangles: their pixels, the network outputs that are kept for sliders, and their end."""
+"""Previews of rectangles: their pixels, the network outputs that are kept for sliders, and their
+end."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def owner() -> dict[str, str]:
     return {"x-enhance-key": secrets.token_hex(16)}
 
 
-@pytest.mark.parametrize("size", [{}, {"scale": 2}, {"long_side": 150}, {"scale": 6}, {"reduce": 2}])
+@pytest.mark.parametrize(
+    "size", [{}, {"scale": 2}, {"long_side": 150}, {"scale": 6}, {"reduce": 2}]
+)
 def test_a_rectangle_has_the_signature_and_the_pixels_of_the_run(site, client, size):
     file = handle_file(site.photo("rectangle.png", 70, 90))
     given = {"preset": "anime-fast", "sharpen": 0.3, **size}
@@ -76,12 +79,19 @@ def test_the_part_of_a_rectangle_inside_the_photo_and_its_middle_are_previewed(s
 
 
 @pytest.mark.parametrize("photo_size", [(700, 900), (2000, 2400)])
-def test_a_result_smaller_than_the_photo_is_previewed_everywhere(site, client, tmp_path, photo_size):
+def test_a_result_smaller_than_the_photo_is_previewed_everywhere(
+    site, client, tmp_path, photo_size
+):
     height, width = photo_size
     levels = np.add.outer(np.arange(height) // 20, np.arange(width) // 20) % 50 * 5
     photo = tmp_path / "large.png"
     Image.fromarray(levels.astype(np.uint8)).convert("RGB").save(photo)
-    given = {"image": handle_file(photo), "preset": "resize", "long_side": width // 2, "contrast": 1.2}
+    given = {
+        "image": handle_file(photo),
+        "preset": "resize",
+        "long_side": width // 2,
+        "contrast": 1.2,
+    }
     path, run = client.predict(**given, api_name="/enhance")
     everything = {"left": 0, "top": 0, "width": width, "height": height}
     before, after, info = client.predict(**given, **everything, api_name="/preview")
@@ -122,7 +132,9 @@ def test_a_slider_needs_no_network_and_nobody_else_gets_the_kept_output(site, co
     assert networks(one, **PLACE) == 0
     assert networks(one, **THIRD) == 1
     assert networks(one, **PLACE) == 0
-    assert networks(one, **OTHER) == 1, "the third region has replaced the one that was used least recently"
+    assert networks(one, **OTHER) == 1, (
+        "the third region has replaced the one that was used least recently"
+    )
 
 
 def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
@@ -132,7 +144,9 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
         return kept
 
     def keys() -> Iterator[Key]:
-        yield from (Key(Owner(f"key {n}", "a"), "photo", Box(0, 0, 8, 8), "network") for n in range(100))
+        yield from (
+            Key(Owner(f"key {n}", "a"), "photo", Box(0, 0, 8, 8), "network") for n in range(100)
+        )
 
     kept = KeptPreviews()
     for key in keys():
@@ -219,15 +233,23 @@ def test_a_wrong_rectangle_is_a_message(site, given, words):
     assert words in str(message)
 
 
-def test_calls_of_earlier_clients_stay_valid_and_the_format_is_ignored_but_not_documented(site, http):
+def test_calls_of_earlier_clients_stay_valid_and_the_format_is_ignored_but_not_documented(
+    site, http
+):
     image = upload(site, "earlier.png", 24)
-    assert "event: complete" in answer_to(site, "preview", values_for("preview", image, format="jpeg"))
+    assert "event: complete" in answer_to(
+        site, "preview", values_for("preview", image, format="jpeg")
+    )
     received = events(site, image=image, **FAST, format="jpeg", label=False, size=16)
     assert received[-1][1][0]["path"].endswith("before.png")
-    assert "event: complete" in listen(site, "analyse", begin(site, "analyse", [image, 2, *[None] * 5]))
+    assert "event: complete" in listen(
+        site, "analyse", begin(site, "analyse", [image, 2, *[None] * 5])
+    )
 
     paths = http.get("gradio_api/openapi.json").json()["paths"]
     encoding = {"format", "quality", "metadata", "label", "background"}
     for endpoint, documented in (("enhance", encoding), ("preview", set())):
-        body = paths[f"/gradio_api/call/v2/{endpoint}"]["post"]["requestBody"]["content"]["application/json"]
+        body = paths[f"/gradio_api/call/v2/{endpoint}"]["post"]["requestBody"]["content"][
+            "application/json"
+        ]
         assert body["schema"]["properties"].keys() & encoding == documented

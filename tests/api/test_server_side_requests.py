@@ -31,7 +31,8 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere(monkeypatch) -> Iterator[str]:
-    """Address of a server that records its requests. Gradio's own check would allow this address."""
+    """Address of a server that records its requests. Gradio's own check would allow this
+    address."""
     for module in ("safehttpx", "gradio.processing_utils"):
         monkeypatch.setattr(f"{module}.is_public_ip", lambda _: True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
@@ -66,7 +67,11 @@ FILES = [
 @pytest.fixture(params=["address", "secret", "result", "upload", "network", "report"])
 def target(request, site, elsewhere, stored) -> str:
     """An address, or a file of the server: any, or of another user's run."""
-    return str({"address": elsewhere, "secret": site.photo("../secret.png", 16, 16), **stored}[request.param])
+    return str(
+        {"address": elsewhere, "secret": site.photo("../secret.png", 16, 16), **stored}[
+            request.param
+        ]
+    )
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -74,7 +79,10 @@ def test_an_address_or_a_path_instead_of_an_upload_is_rejected(site, http, index
     image, calls = fill_in(file, target=target, site=site.url), site.enhancer.calls.copy()
     call, nested = {"data": [image, *VALUES]}, [{"a": [{"b": image}]}, *VALUES]
     for route, body in (
-        *((f"call/{name}", {"data": values_for(name, image)}) for name in ("enhance", "preview", "compare", "batch")),
+        *(
+            (f"call/{name}", {"data": values_for(name, image)})
+            for name in ("enhance", "preview", "compare", "batch")
+        ),
         ("call/enhance/", call),
         ("call/v2/enhance", {"image": image}),
         ("call/v2/batch", {"images": [image]}),
@@ -95,12 +103,16 @@ def test_an_address_or_a_path_instead_of_an_upload_is_rejected(site, http, index
     assert Elsewhere.requests == []
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "escapes"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "escapes"]
+)
 def test_an_address_is_rejected_in_every_encoding_of_json(http, elsewhere, encoding):
     text = " \r\n\t" + json.dumps({"data": [{"path": elsewhere, "meta": META}, *VALUES]})
     body = text.replace("h", "\\u0068").encode() if encoding == "escapes" else text.encode(encoding)
     for content_type in ("application/json", "application/json; charset=utf-16", "text/plain"):
-        answer = http.post("gradio_api/call/enhance", content=body, headers={"content-type": content_type})
+        answer = http.post(
+            "gradio_api/call/enhance", content=body, headers={"content-type": content_type}
+        )
         assert (answer.status_code, "not uploaded" in answer.json()["detail"]) == (400, True)
     assert Elsewhere.requests == []
 
@@ -110,11 +122,16 @@ def test_file_routes_fetch_nothing(http, unguarded, elsewhere):
         for address in (elsewhere, elsewhere.replace("http", "HTTP")):
             assert http.get(f"gradio_api/{route}{address}").status_code in (403, 404)
         for method in ("GET", "HEAD"):
-            assert httpx.request(method, f"{unguarded}gradio_api/{route}{elsewhere}").status_code >= 400
+            assert (
+                httpx.request(method, f"{unguarded}gradio_api/{route}{elsewhere}").status_code
+                >= 400
+            )
     assert Elsewhere.requests == []
 
 
-def test_an_address_instead_of_a_file_is_not_fetched_even_without_the_middleware(unguarded, elsewhere):
+def test_an_address_instead_of_a_file_is_not_fetched_even_without_the_middleware(
+    unguarded, elsewhere
+):
     for file in fill_in(FILES, target=elsewhere, site=unguarded):
         for endpoint, image in (("enhance", file), ("batch", [file])):
             address = f"{unguarded}gradio_api/call/{endpoint}"

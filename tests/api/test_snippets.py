@@ -34,15 +34,25 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 def snippets(begins: str) -> list[str]:
     """Return the different blocks of all documents that begin with this text."""
-    found = {block: None for document in DOCUMENTS for block in blocks(document) if block.startswith(begins)}
+    found = {
+        block: None
+        for document in DOCUMENTS
+        for block in blocks(document)
+        if block.startswith(begins)
+    }
     assert found, begins
     return list(found)
 
 
 def cookbook(document: str, language: str, address: str = PAGE) -> list[str]:
-    """Return the blocks of a language for the server at this address, with a preset that is installed."""
+    """Return the blocks of a language for the server at this address, with a preset that is
+    installed."""
     text = (DOCS / document).read_text("utf-8").replace(PAGE, address.rstrip("/"))
-    return re.findall(rf"^```{language}\n(.*?)^```", text.replace('"fast', '"anime-fast'), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```",
+        text.replace('"fast', '"anime-fast'),
+        re.MULTILINE | re.DOTALL,
+    )
 
 
 def execute(*snippets: str) -> dict[str, Any]:
@@ -111,7 +121,12 @@ def test_the_javascript_runs_in_node(site, folder):
         pytest.skip("node and npm are not installed")
     options = ("--silent", "--prefer-offline", "--no-audit", "--no-fund", "--fetch-retries=0")
     try:
-        subprocess.run(["npm", "install", *options, "@gradio/client"], check=True, timeout=60, capture_output=True)
+        subprocess.run(
+            ["npm", "install", *options, "@gradio/client"],
+            check=True,
+            timeout=60,
+            capture_output=True,
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip("npm cannot fetch @gradio/client here")
     (folder / "cookbook.mjs").write_text(cookbook("api.md", "javascript", site.url)[0])
@@ -121,9 +136,14 @@ def test_the_javascript_runs_in_node(site, folder):
 
 
 def test_the_agent_connects_to_the_documented_server(site, capsys):
-    (settings, _), agent = cookbook("api.md", "json", site.url), cookbook("api.md", "python", site.url)[-1]
+    (settings, _), agent = (
+        cookbook("api.md", "json", site.url),
+        cookbook("api.md", "python", site.url)[-1],
+    )
     assert json.loads(settings)["mcpServers"]["enhance"]["url"] in agent
-    with ThreadPoolExecutor(1) as apart:  # Earlier browser tests leave an event loop in this thread.
+    with ThreadPoolExecutor(
+        1
+    ) as apart:  # Earlier browser tests leave an event loop in this thread.
         apart.submit(exec, compile(agent, "docs/api.md", "exec"), {}).result()
     address, width = capsys.readouterr().out.split()
     assert address.endswith("photo-2x.png")

@@ -11,7 +11,9 @@ from enhance import Enhancer, SettingsError
 from enhance.config import Config
 
 
-def test_a_second_app_with_other_folders_is_rejected_and_leaves_the_first_unchanged(tmp_path, monkeypatch):
+def test_a_second_app_with_other_folders_is_rejected_and_leaves_the_first_unchanged(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     first = Enhancer("cpu", config=Config(tmp_path / "first"))
     build_demo(first)

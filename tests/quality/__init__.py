@@ -1,1 +1,2 @@
-"""Quality of the presets: photos are downscaled, degraded, upscaled and compared with the originals."""
+"""Quality of the presets: photos are downscaled, degraded, upscaled and compared with the
+originals."""

@@ -1,7 +1,7 @@
 """Quality of the presets and of the analysis, `make quality`: the tables in the READMEs and docs/.
 
-`--docs` writes them to the documents. Outputs of the networks are cached in `.quality/`, so that a run with other
-values takes seconds.
+`--docs` writes them to the documents. Outputs of the networks are cached in `.quality/`, so that a
+run with other values takes seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PARTS = ("presets", "kinds", "text")
 
 
 def _fast_weights(stack: ExitStack) -> None:
-    """Use ncnn files for the preset `fast` if its weights are not installed and these files are found."""
+    """Use ncnn files for the preset `fast` if its weights are not installed and these files are
+    found."""
     named = os.environ.get("ENHANCE_TEST_MODELS")
     folders = [Path(named)] if named else [models.folder(), *ROOT.glob("../*/models")]
     for folder in folders:

@@ -35,13 +35,16 @@ class Case:
     reference: Pixels
     degraded: Pixels
     tables: tuple[tuple[int, ...], ...] = ((), ())
-    """The quantisation tables of luminance and chrominance, if the degraded photo was saved as JPEG."""
+    """The quantisation tables of luminance and chrominance, if the degraded photo was saved as
+    JPEG."""
 
     @cached_property
     def image(self) -> SourceImage:
         light, colour = self.tables
         file = "photo", "0" * 64, 0, "JPEG" if light else "PNG", "RGB"
-        return SourceImage(*file, self.degraded, None, False, None, jpeg_table=light, jpeg_chroma_table=colour)
+        return SourceImage(
+            *file, self.degraded, None, False, None, jpeg_table=light, jpeg_chroma_table=colour
+        )
 
 
 def jpeg_case(reference: Pixels, degraded: Pixels, quality: int) -> Case:
@@ -49,12 +52,15 @@ def jpeg_case(reference: Pixels, degraded: Pixels, quality: int) -> Case:
     code = io.BytesIO()
     Image.fromarray(degraded).save(code, "JPEG", quality=quality)
     image: Any = Image.open(code)
-    return Case(reference, np.asarray(image), tuple(tuple(image.quantization[number]) for number in (0, 1)))
+    return Case(
+        reference, np.asarray(image), tuple(tuple(image.quantization[number]) for number in (0, 1))
+    )
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The outputs of the networks. The engine computes each once; after that, the folder `cache` has it."""
+    """The outputs of the networks. The engine computes each once; after that, the folder `cache`
+    has it."""
 
     enhancer: Enhancer
     cache: Path = CACHE
@@ -87,7 +93,8 @@ class Networks:
 
 @dataclass(frozen=True, eq=False)
 class Upscaled:
-    """A result and its fidelity in dB, on average and at its worst, which are NaN without a network."""
+    """A result and its fidelity in dB, on average and at its worst, which are NaN without a
+    network."""
 
     pixels: Pixels
     fidelity_db: float = math.nan
@@ -95,7 +102,8 @@ class Upscaled:
 
 
 def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
-    """Return the program's result for a case, with a preset that neither restores faces nor removes haze."""
+    """Return the program's result for a case, with a preset that neither restores faces nor removes
+    haze."""
     image, settings = case.image, with_installed_models(settings)
     photo = Scene().photo(image, settings, image.degradation)
     network = networks.output(image.rgb, settings)
@@ -108,4 +116,6 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
 
 def bicubic(case: Case) -> Upscaled:
     """Return the bicubic upscaling of the degraded photo."""
-    return Upscaled(cv2.resize(case.degraded, case.reference.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+    return Upscaled(
+        cv2.resize(case.degraded, case.reference.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    )

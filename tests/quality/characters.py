@@ -1,7 +1,7 @@
 """Which presets change characters: rendered text is degraded, upscaled and read again.
 
-A character is read by comparing its place with all characters of its font. It counts as changed if a result shows
-another character although bicubic upscaling shows the right one.
+A character is read by comparing its place with all characters of its font. It counts as changed if
+a result shows another character although bicubic upscaling shows the right one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ class Text:
         height, width = self._cell
         for number, line in enumerate(self.lines):
             for column, character in enumerate(line):
-                yield character, _FACTOR * _MARGIN + number * height, _FACTOR * _MARGIN + column * width
+                yield (
+                    character,
+                    _FACTOR * _MARGIN + number * height,
+                    _FACTOR * _MARGIN + column * width,
+                )
 
     def _glyph(self, character: str) -> np.ndarray:
         """Return the ink of one character in its place, float32 0..1."""
@@ -83,14 +87,24 @@ class Text:
     def read(self, pixels: Pixels) -> np.ndarray:
         """Return how much more each place resembles its own character than the nearest other one.
 
-        This is a difference of correlations, float64 [rows * columns]. It is negative if another character is read.
+        This is a difference of correlations, float64 [rows * columns]. It is negative if another
+        character is read.
         """
-        grey, (height, width) = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32), self._cell
-        templates = _normalised(np.stack([-self._glyph(character).ravel() for character in CHARACTERS]))
+        grey, (height, width) = (
+            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32),
+            self._cell,
+        )
+        templates = _normalised(
+            np.stack([-self._glyph(character).ravel() for character in CHARACTERS])
+        )
         advantages = []
         for character, top, left in self._places():
-            place = grey[top - _SHIFT : top + height + _SHIFT, left - _SHIFT : left + width + _SHIFT]
-            views = np.lib.stride_tricks.sliding_window_view(place, (height, width)).reshape(-1, height * width)
+            place = grey[
+                top - _SHIFT : top + height + _SHIFT, left - _SHIFT : left + width + _SHIFT
+            ]
+            views = np.lib.stride_tricks.sliding_window_view(place, (height, width)).reshape(
+                -1, height * width
+            )
             found = (_normalised(views) @ templates.T).max(axis=0)
             own = CHARACTERS.index(character)
             advantages.append(float(found[own] - np.delete(found, own).max()))
@@ -117,7 +131,11 @@ class Print:
         degraded = downscaled(reference)
         degraded = blurred(degraded, self.blur) if self.blur else degraded
         degraded = noisy(degraded, self.noise) if self.noise else degraded
-        return jpeg_case(reference, degraded, self.quality) if self.quality else Case(reference, degraded)
+        return (
+            jpeg_case(reference, degraded, self.quality)
+            if self.quality
+            else Case(reference, degraded)
+        )
 
 
 GRADES = {"free": "low", "fair": "fair", "good": "high", "very": "very high"}
@@ -136,7 +154,8 @@ PRINTS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How many of the characters that bicubic upscaling shows clearly a result changed, and its fidelity."""
+    """How many of the characters that bicubic upscaling shows clearly a result changed, and its
+    fidelity."""
 
     clear: int
     changed: int
@@ -145,13 +164,17 @@ class Reading:
 
 def read(text: Text, case: Case, preset: str, networks: Networks) -> Reading:
     """Return the reading of the result of a preset."""
-    is_clear, result = text.read(bicubic(case).pixels) > _CLEAR, upscaled(case, Settings(preset), networks)
+    is_clear, result = (
+        text.read(bicubic(case).pixels) > _CLEAR,
+        upscaled(case, Settings(preset), networks),
+    )
     is_changed = is_clear & (text.read(result.pixels) < -_CLEAR)
     return Reading(int(is_clear.sum()), int(is_changed.sum()), result.fidelity_worst_db)
 
 
 def tables(networks: Networks) -> tuple[str, str]:
-    """Return two tables in Markdown: the characters that each preset changes, and the fidelity of these results."""
+    """Return two tables in Markdown: the characters that each preset changes, and the fidelity of
+    these results."""
     presets = [name for name in PRESETS if name in available_presets()]
     readings: dict[str, dict[str, list[Reading]]] = {preset: {} for preset in presets}
     for name, form in PRINTS.items():
@@ -173,8 +196,11 @@ def _changes_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
 
 
 def _grades_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
-    """Return the share of results with changed characters, and of changed characters, by the grade of the results."""
-    results = [one for columns in readings.values() for column in columns.values() for one in column]
+    """Return the share of results with changed characters, and of changed characters, by the grade
+    of the results."""
+    results = [
+        one for columns in readings.values() for column in columns.values() for one in column
+    ]
     lines = [row("", "results", "with changed characters", "changed characters"), rule(1, 3)]
     for grade, label in GRADES.items():
         group = [one for one in results if fidelity_grade(one.worst_db) == grade]

@@ -56,7 +56,9 @@ def _web(pixels: Pixels) -> bytes:
 
 def _soft(pixels: Pixels) -> bytes:
     """Blur and correlated grain."""
-    grain = cv2.GaussianBlur(np.random.default_rng(_SEED).normal(size=pixels.shape[:2]), (0, 0), 0.8)
+    grain = cv2.GaussianBlur(
+        np.random.default_rng(_SEED).normal(size=pixels.shape[:2]), (0, 0), 0.8
+    )
     return as_png(_rounded(blurred(pixels, 1.1) + (5 * grain / grain.std())[..., None]))
 
 

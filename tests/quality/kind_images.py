@@ -1,7 +1,7 @@
 """Images of a known kind for the table of kinds: photos, cut-outs, drawings, pages and screenshots.
 
-Everything comes from packages that the tests need anyway, or is drawn here. The thresholds were chosen on other images,
-except that of the constant areas.
+Everything comes from packages that the tests need anyway, or is drawn here. The thresholds were
+chosen on other images, except that of the constant areas.
 """
 
 from __future__ import annotations
@@ -46,7 +46,15 @@ def _in_colour(grey: np.ndarray) -> Pixels:
 
 def _scenes() -> dict[str, Pixels]:
     """Return whole photos by name."""
-    colour = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "retina", "rocket")
+    colour = (
+        "astronaut",
+        "chelsea",
+        "coffee",
+        "hubble_deep_field",
+        "immunohistochemistry",
+        "retina",
+        "rocket",
+    )
     grey = ("brick", "camera", "cell", "coins", "grass", "gravel", "moon")
     return {
         **{name: getattr(data, name)() for name in colour},
@@ -103,7 +111,8 @@ PARTS: dict[str, tuple[str, tuple[slice, slice], tuple[int, int, int, int]]] = {
 
 
 def cut_outs() -> Iterator[Pixels]:
-    """Return 16 objects, each on white, on light grey with a soft edge, and on white with a shadow or on black."""
+    """Return 16 objects, each on white, on light grey with a soft edge, and on white with a shadow
+    or on black."""
     scenes = _scenes()
     objects = [(scenes[name], box) for name, box in OBJECTS.items()]
     objects += [(scenes[name][part], box) for name, part, box in PARTS.values()]
@@ -139,7 +148,8 @@ def _object(scene: Pixels, box: tuple[int, int, int, int]) -> tuple[Pixels, np.n
 
 
 def _placed(rgb: Pixels, mask: np.ndarray, ground: int, edge: float, shadow: float = 0.0) -> Pixels:
-    """Return an object on a grey level. The mask is blurred by `edge` px. A `shadow` is soft, and darker if larger."""
+    """Return an object on a grey level. The mask is blurred by `edge` px. A `shadow` is soft, and
+    darker if larger."""
     alpha = cv2.GaussianBlur(mask, (0, 0), edge)[..., None]
     moved = np.roll(mask, (mask.shape[0] // 24, mask.shape[1] // 40), (0, 1))
     darkness = shadow * cv2.GaussianBlur(moved, (0, 0), max(mask.shape) / 40)[..., None]
@@ -157,20 +167,30 @@ class _Canvas:
     def points(self, *coordinates: float) -> list[float]:
         return [one * self.unit for one in coordinates]
 
-    def ellipse(self, x: float, y: float, w: float, h: float, fill: Colour | None, line: float = 1.0) -> None:
+    def ellipse(
+        self, x: float, y: float, w: float, h: float, fill: Colour | None, line: float = 1.0
+    ) -> None:
         box = self.points(x - w, y - h, x + w, y + h)
-        self.draw.ellipse(box, fill=fill, outline=_INK if line else None, width=round(line * self.unit))
+        self.draw.ellipse(
+            box, fill=fill, outline=_INK if line else None, width=round(line * self.unit)
+        )
 
     def polygon(self, *coordinates: float, fill: Colour | None, line: float = 1.0) -> None:
         corners = self.points(*coordinates)
         self.draw.polygon(corners, fill=fill)
         if line:
-            self.draw.line(corners + corners[:4], fill=_INK, width=round(line * self.unit), joint="curve")
+            self.draw.line(
+                corners + corners[:4], fill=_INK, width=round(line * self.unit), joint="curve"
+            )
 
     def line(self, *coordinates: float, width: float = 1.0, colour: Colour = _INK) -> None:
-        self.draw.line(self.points(*coordinates), fill=colour, width=round(width * self.unit), joint="curve")
+        self.draw.line(
+            self.points(*coordinates), fill=colour, width=round(width * self.unit), joint="curve"
+        )
 
-    def text(self, x: float, y: float, text: str, size: float, fill: Colour, font: str = "DejaVuSans") -> None:
+    def text(
+        self, x: float, y: float, text: str, size: float, fill: Colour, font: str = "DejaVuSans"
+    ) -> None:
         face = ImageFont.truetype(_FONTS / f"{font}.ttf", round(size * self.unit))
         self.draw.text((x * self.unit, y * self.unit), text, fill=fill, font=face, anchor="mm")
 
@@ -241,14 +261,22 @@ def _chart(random: np.random.Generator, form: int) -> Pixels:
     if form == 0:
         axes.bar(range(6), random.uniform(1, 5, 6), color=colours, edgecolor="black")
     elif form == 1:
-        axes.pie(random.uniform(1, 3, 6), colors=colours, wedgeprops={"edgecolor": "white", "linewidth": 2})
+        axes.pie(
+            random.uniform(1, 3, 6),
+            colors=colours,
+            wedgeprops={"edgecolor": "white", "linewidth": 2},
+        )
     elif form == 2:
-        axes.stackplot(x, [2 + np.sin(x * rate) for rate in random.uniform(0.5, 2, 4)], colors=colours)
+        axes.stackplot(
+            x, [2 + np.sin(x * rate) for rate in random.uniform(0.5, 2, 4)], colors=colours
+        )
     elif form == 3:
         axes.barh(range(9), random.uniform(1, 5, 9), color=colours[0])
         axes.grid(True)
     elif form == 4:
-        axes.pcolormesh(random.integers(0, 8, (9, 12)), cmap="tab10", edgecolors="white", linewidth=2)
+        axes.pcolormesh(
+            random.integers(0, 8, (9, 12)), cmap="tab10", edgecolors="white", linewidth=2
+        )
     else:
         for colour in colours:
             axes.plot(x, np.cumsum(random.normal(0, 1, 60)), color=colour, linewidth=3)
@@ -264,7 +292,9 @@ def _symbols(random: np.random.Generator) -> Pixels:
     symbols = random.choice(list("☂♞✈☎♻⚓☀☁★☯♥♫⚡✂✿☃♛⚙"), 6, replace=False)
     for place, (symbol, colour) in enumerate(zip(symbols, colours, strict=True)):
         x, y = 27 + 48 * (place % 3), 27 + 46 * (place // 3)
-        canvas.draw.rounded_rectangle(canvas.points(x - 19, y - 19, x + 19, y + 19), 4 * canvas.unit, fill=colour)
+        canvas.draw.rounded_rectangle(
+            canvas.points(x - 19, y - 19, x + 19, y + 19), 4 * canvas.unit, fill=colour
+        )
         canvas.text(x, y, symbol, 26, _WHITE if place % 2 else _INK)
     return canvas.pixels()
 
@@ -300,9 +330,29 @@ def _comic(random: np.random.Generator) -> Pixels:
             x, y = 3 + 66 * column, 3 + 48 * row
             canvas.polygon(x, y, x + 62, y, x + 62, y + 44, x, y + 44, fill=ground, line=1.5)
             middle = x + random.uniform(15, 30)
-            canvas.polygon(middle - 9, y + 43, middle - 5, y + 24, middle + 5, y + 24, middle + 9, y + 43, fill=coat)
+            canvas.polygon(
+                middle - 9,
+                y + 43,
+                middle - 5,
+                y + 24,
+                middle + 5,
+                y + 24,
+                middle + 9,
+                y + 43,
+                fill=coat,
+            )
             shade = int(0.7 * coat[0]), int(0.7 * coat[1]), int(0.7 * coat[2])
-            canvas.polygon(middle + 1, y + 43, middle + 1, y + 24, middle + 5, y + 24, middle + 9, y + 43, fill=shade)
+            canvas.polygon(
+                middle + 1,
+                y + 43,
+                middle + 1,
+                y + 24,
+                middle + 5,
+                y + 24,
+                middle + 9,
+                y + 43,
+                fill=shade,
+            )
             canvas.ellipse(middle, y + 17, 7, 8, skin)
             canvas.ellipse(middle + 3, y + 16, 1.2, 1.8, _INK, 0)
             canvas.ellipse(x + 47, y + 12, 12, 8, _WHITE)
@@ -351,7 +401,10 @@ def shaded_drawings() -> Iterator[Pixels]:
         flat = (_comic, _face, _landscape)[seed % 3](random)
         height, width = flat.shape[:2]
         angle = random.uniform(0, 2 * np.pi)
-        ramp = np.cos(angle) * np.linspace(-1, 1, width) + np.sin(angle) * np.linspace(-1, 1, height)[:, None]
+        ramp = (
+            np.cos(angle) * np.linspace(-1, 1, width)
+            + np.sin(angle) * np.linspace(-1, 1, height)[:, None]
+        )
         # Each colour has a gradient of its own, so that the outlines remain hard.
         phase = flat.astype(float).sum(2) % 97 / 97
         light = 1 + 0.25 * np.sin(2.5 * ramp + 6 * cv2.medianBlur(phase.astype(np.float32), 5))
@@ -361,8 +414,10 @@ def shaded_drawings() -> Iterator[Pixels]:
 
 
 _TEXT = (
-    "the report of last year shows that most of the items were sent in time and without any damage while a few of "
-    "them had to be returned because their size was wrong or the address could not be found on the map"
+    "the report of last year shows that most of the items were sent in time and without any "
+    "damage while a few of "
+    "them had to be returned because their size was wrong or the address could not be found on "
+    "the map"
 )
 _WORDS = _TEXT.split()
 
@@ -371,7 +426,9 @@ def _sentence(random: np.random.Generator, words: int) -> str:
     return " ".join(random.choice(_WORDS, words)).capitalize()
 
 
-def _page(random: np.random.Generator, font: str, size: int, ink: Colour, paper: Colour, columns: int = 1) -> Pixels:
+def _page(
+    random: np.random.Generator, font: str, size: int, ink: Colour, paper: Colour, columns: int = 1
+) -> Pixels:
     """Write paragraphs on paper."""
     image = Image.new("RGB", (620, 700), paper)
     canvas, face = ImageDraw.Draw(image), ImageFont.truetype(_FONTS / f"{font}.ttf", size)
@@ -382,7 +439,9 @@ def _page(random: np.random.Generator, font: str, size: int, ink: Colour, paper:
             while canvas.textlength(text, font=face) > width - 20:
                 text = text.rpartition(" ")[0]
             if line % 9 < 8:
-                canvas.text((30 + column * width, 30 + line * size * 3 // 2), text, fill=ink, font=face)
+                canvas.text(
+                    (30 + column * width, 30 + line * size * 3 // 2), text, fill=ink, font=face
+                )
     return np.asarray(image)
 
 
@@ -403,7 +462,11 @@ def _table(random: np.random.Generator, ink: Colour, paper: Colour) -> Pixels:
 
 def _window(random: np.random.Generator, is_dark: bool) -> Pixels:
     """Draw the window of a program: a menu, a sidebar, rows, buttons and fields."""
-    ground, panel, ink = ((32, 33, 36), (48, 50, 54), (232, 232, 232)) if is_dark else (_WHITE, (241, 243, 246), _INK)
+    ground, panel, ink = (
+        ((32, 33, 36), (48, 50, 54), (232, 232, 232))
+        if is_dark
+        else (_WHITE, (241, 243, 246), _INK)
+    )
     accent = _colours(random, 1)[0]
     image = Image.new("RGB", (760, 520), ground)
     canvas, face = ImageDraw.Draw(image), ImageFont.truetype(_FONTS / "DejaVuSans.ttf", 14)
@@ -416,7 +479,9 @@ def _window(random: np.random.Generator, is_dark: bool) -> Pixels:
     for place, word in enumerate(("Cancel", "Apply", "Save")):
         box = (470 + 92 * place, 480, 550 + 92 * place, 508)
         canvas.rounded_rectangle(box, 5, fill=accent if place == 2 else panel, outline=accent)
-        canvas.text((box[0] + 40, 494), word, fill=_WHITE if place == 2 else ink, font=face, anchor="mm")
+        canvas.text(
+            (box[0] + 40, 494), word, fill=_WHITE if place == 2 else ink, font=face, anchor="mm"
+        )
     return np.asarray(image)
 
 
@@ -455,7 +520,11 @@ def pages() -> Iterator[Pixels]:
         yield _page(random, font, 14, (40, 40, 60), (246, 240, 225), columns=2)
     yield _page(random, "DejaVuSans", 16, (230, 230, 230), (24, 26, 30))
     yield _page(random, "DejaVuSerif", 24, (90, 30, 20), (255, 250, 240))
-    for ink, paper in ((_INK, _WHITE), ((20, 60, 30), (240, 250, 240)), ((225, 225, 225), (40, 40, 44))):
+    for ink, paper in (
+        (_INK, _WHITE),
+        ((20, 60, 30), (240, 250, 240)),
+        ((225, 225, 225), (40, 40, 44)),
+    ):
         yield _table(random, ink, paper)
     for is_dark in (False, True):
         for _ in range(3):

@@ -45,7 +45,8 @@ def _files(image: Pixels) -> Iterator[tuple[str, Case]]:
 
 
 def table() -> str:
-    """Return a table with the number of images of each set, and how many of them have a wrong kind."""
+    """Return a table with the number of images of each set, and how many of them have a wrong
+    kind."""
     counts, errors = Counter[tuple[str, str]](), Counter[tuple[str, str, str]]()
     for name, (kind, images) in SETS.items():
         for image in images():
@@ -54,7 +55,12 @@ def table() -> str:
                 for file, case in _files(resized):
                     errors[name, size, file] += analyse(case.image).kind != kind
     files = ("PNG", *(f"JPEG {quality}" for quality in _QUALITIES))
-    lines = [row("set", "size", "images", *(f"wrong, {file}" for file in files)), rule(2, 1 + len(files))]
+    lines = [
+        row("set", "size", "images", *(f"wrong, {file}" for file in files)),
+        rule(2, 1 + len(files)),
+    ]
     for (name, size), count in counts.items():
-        lines.append(row(name, size, str(count), *(str(errors[name, size, file]) for file in files)))
+        lines.append(
+            row(name, size, str(count), *(str(errors[name, size, file]) for file in files))
+        )
     return "\n".join(lines)

@@ -27,7 +27,8 @@ def auto_settings(case: Case) -> Settings:
 
 
 def _results(case: Case, networks: Networks) -> Iterator[tuple[str, str, Upscaled]]:
-    """Yield each result with the name of its row and of its preset, which is empty without a network."""
+    """Yield each result with the name of its row and of its preset, which is empty without a
+    network."""
     yield "bicubic", "", bicubic(case)
     for preset in _PRESETS:
         yield preset, preset, upscaled(case, Settings(preset), networks)
@@ -36,16 +37,23 @@ def _results(case: Case, networks: Networks) -> Iterator[tuple[str, str, Upscale
 
 
 def table(networks: Networks) -> str:
-    """Return the mean HaarPSI of the results in Markdown, and the work of their networks compared with `gentle`."""
-    photos = [reference_of(source) for name, source in (TUNING | REPORTED).items() if name not in GREY]
-    times = {preset["name"]: preset["relative_time"] or 0.0 for preset in networks.enhancer.presets()}
+    """Return the mean HaarPSI of the results in Markdown, and the work of their networks compared
+    with `gentle`."""
+    photos = [
+        reference_of(source) for name, source in (TUNING | REPORTED).items() if name not in GREY
+    ]
+    times = {
+        preset["name"]: preset["relative_time"] or 0.0 for preset in networks.enhancer.presets()
+    }
     scores: dict[str, dict[str, list[float]]] = {}
     work: dict[str, list[float]] = {}
     for degradation, degrade in DEGRADATIONS.items():
         for photo in photos:
             case = case_of(photo, degrade)
             for name, preset, result in _results(case, networks):
-                scores.setdefault(name, {}).setdefault(degradation, []).append(haarpsi(case, result))
+                scores.setdefault(name, {}).setdefault(degradation, []).append(
+                    haarpsi(case, result)
+                )
                 work.setdefault(name, []).append(times.get(preset, 0.0))
     lines = [row("HaarPSI", *DEGRADATIONS, "mean", "work"), rule(1, len(DEGRADATIONS) + 2)]
     for name, columns in scores.items():

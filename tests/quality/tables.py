@@ -24,7 +24,9 @@ def values_table() -> str:
     lines = [row("preset", "network", *names), rule(2, len(names))]
     for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
-        values = (f"{getattr(settings, name):g}" if _applies(settings, name) else "" for name in names)
+        values = (
+            f"{getattr(settings, name):g}" if _applies(settings, name) else "" for name in names
+        )
         lines.append(row(preset.name, " and ".join(parts_of(preset.model)), *values))
     return "\n".join(lines)
 

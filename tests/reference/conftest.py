@@ -1,4 +1,5 @@
-"""Fixtures for the tests against other implementations. basicsr needs a module that torchvision removed."""
+"""Fixtures for the tests against other implementations. basicsr needs a module that torchvision
+removed."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ with suppress(ImportError):
 
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the test its own weights folder, and one thread, which is fastest for networks as small as these."""
+    """Give the test its own weights folder, and one thread, which is fastest for networks as small
+    as these."""
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     before = torch.get_num_threads()
     torch.set_num_threads(1)

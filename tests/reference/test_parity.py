@@ -1,4 +1,5 @@
-"""The streamed engine gives the output of the untiled reference networks with the same real weights."""
+"""The streamed engine gives the output of the untiled reference networks with the same real
+weights."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ PHOTOS = {
     "coffee": data.coffee()[60:97, 250:271],  # portrait
 }
 TILES = (16, 192)
-"""The first one, which is smaller than settings allow, makes the strips of these photos lower on any computer."""
+"""The first one, which is smaller than settings allow, makes the strips of these photos lower on
+any computer."""
 
 
 @cache
@@ -47,19 +49,29 @@ def run_untiled(network: Callable[[torch.Tensor], torch.Tensor], rgb: np.ndarray
 
 
 @pytest.mark.parametrize("photo", [*PHOTOS, (1, 1), (2, 1), (1, 37), (41, 2)], ids=str)
-@pytest.mark.parametrize("name", ["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"])
+@pytest.mark.parametrize(
+    "name", ["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"]
+)
 def test_fp32_equals_the_untiled_reference_for_every_tile(name, photo):
-    given = PHOTOS[photo] if photo in PHOTOS else data.astronaut()[100 : 100 + photo[0], 200 : 200 + photo[1]]
+    given = (
+        PHOTOS[photo]
+        if photo in PHOTOS
+        else data.astronaut()[100 : 100 + photo[0], 200 : 200 + photo[1]]
+    )
     rgb = np.ascontiguousarray(given)
 
     expected = run_untiled(reference_network(name), rgb)
 
     for tile in TILES:
-        assert np.abs(Engine("cpu", "fp32").enlarge(rgb, name, tile=tile).astype(int) - expected).max() <= 1
+        assert (
+            np.abs(Engine("cpu", "fp32").enlarge(rgb, name, tile=tile).astype(int) - expected).max()
+            <= 1
+        )
 
 
 def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path, monkeypatch):
-    """The weights are random but in the official file format, because only Hugging Face has the real ones."""
+    """The weights are random but in the official file format, because only Hugging Face has the
+    real ones."""
     srvgg = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact
     upscaler = pytest.importorskip("realesrgan").RealESRGANer
     names = ["realesr-general-x4v3", "realesr-general-wdn-x4v3"]
@@ -67,25 +79,33 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
     torch.manual_seed(0)
     for file in files:
         torch.save({"params": srvgg(num_conv=32).state_dict()}, file)
-    located = {n: models.Located(n, f, digest(f), "random") for n, f in zip(names, files, strict=True)}
+    located = {
+        n: models.Located(n, f, digest(f), "random") for n, f in zip(names, files, strict=True)
+    }
     monkeypatch.setattr(models, "ensure", lambda name, *_: located[name])
 
     ours = Engine("cpu", "fp32").enlarge(photo, Settings.from_preset("fast", denoise=0.3).weights)
 
-    reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
+    reference = upscaler(
+        4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32)
+    )
     assert np.abs(ours.astype(int) - run_untiled(reference.model, photo)).max() <= 1
 
 
 def test_bf16_is_visually_lossless():
     rgb = np.ascontiguousarray(PHOTOS["astronaut"])
 
-    rounded, exact = (Engine("cpu", precision).enlarge(rgb, "realesrgan-x4plus") for precision in ("bf16", "fp32"))
+    rounded, exact = (
+        Engine("cpu", precision).enlarge(rgb, "realesrgan-x4plus") for precision in ("bf16", "fp32")
+    )
 
     assert psnr(rounded, exact) >= 51
     assert np.abs(rounded.astype(int) - exact).max() <= 16
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 55), pytest.param("bf16", 48, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("precision", "least"), [("fp32", 55), pytest.param("bf16", 48, marks=pytest.mark.long)]
+)
 def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(data.coffee()[110:150, 260:326]).save(path)
@@ -94,5 +114,7 @@ def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     preview = enhancer.preview(path, "gentle", x=0, y=0, size=16)
     result = enhancer.run(path, "gentle", preview=preview)
 
-    assert (preview.region.cut.box.width, preview.region.cut.box.height) == (64, 40), "it sees less at the right"
+    assert (preview.region.cut.box.width, preview.region.cut.box.height) == (64, 40), (
+        "it sees less at the right"
+    )
     assert (result.info["agreement_db"] or 0) >= least

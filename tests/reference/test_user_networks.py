@@ -30,13 +30,20 @@ from tests.user_models import (
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
-RUNS = [(1, 9, "fp32", 8, 64), (6, 7, "bf16", 8, 64), (6, 33, "fp32", 16, 1024), (33, 6, "fp32", 8, 192)]
-"""Height, width, precision, bits and tile. The images are wide and tall, and some need several strips."""
+RUNS = [
+    (1, 9, "fp32", 8, 64),
+    (6, 7, "bf16", 8, 64),
+    (6, 33, "fp32", 16, 1024),
+    (33, 6, "fp32", 8, 192),
+]
+"""Height, width, precision, bits and tile. The images are wide and tall, and some need several
+strips."""
 LARGER = {
     "real-cugan": [(21, 33, "fp32", 8, 64), (38, 24, "fp32", 16, 1024)],
     "real-cugan-fast": [(44, 40, "fp32", 8, 64), (40, 60, "fp32", 16, 1024)],
 }
-"""Real-CUGAN needs images larger than the border that it reflects. The fast one also needs multiples of 4."""
+"""Real-CUGAN needs images larger than the border that it reflects. The fast one also needs
+multiples of 4."""
 
 ASTRONAUT = data.astronaut()
 
@@ -47,16 +54,30 @@ def image(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_each_network_matches_the_reference(kind: str, tmp_path: Path, own_folder: Path):
-    model, network = add(save_model(kind, tmp_path / "model.pth"), kind, own_folder), random_network(kind)
+    model, network = (
+        add(save_model(kind, tmp_path / "model.pth"), kind, own_folder),
+        random_network(kind),
+    )
     family, spread = "real-cugan" if kind.startswith("real-cugan") else kind, 0.0
 
     for height, width, precision, bits, tile in LARGER.get(kind) or LARGER.get(family, RUNS):
         rgb, levels = image(height, width), 257 if bits == 16 else 1
         expected = reference_output(network, rgb)
-        result = Engine("cpu", precision).enlarge(rgb.astype(f"uint{bits}") * levels, kind, tile=tile) / levels
-        assert result.shape == (height * (model.scale or 0), width * (model.scale or 0), 3) == expected.shape
+        result = (
+            Engine("cpu", precision).enlarge(rgb.astype(f"uint{bits}") * levels, kind, tile=tile)
+            / levels
+        )
+        assert (
+            result.shape
+            == (height * (model.scale or 0), width * (model.scale or 0), 3)
+            == expected.shape
+        )
         error = np.abs(result - expected)
-        assert error.mean() <= 1.5 if precision == "bf16" else error.max() <= (0.02 if bits == 16 else 1)
+        assert (
+            error.mean() <= 1.5
+            if precision == "bf16"
+            else error.max() <= (0.02 if bits == 16 else 1)
+        )
         spread = max(spread, result.std())
     assert spread > 5, "a flat result proves nothing"
 
@@ -87,7 +108,9 @@ BSRGAN = {
 
 
 @pytest.mark.parametrize("names", [{}, BSRGAN], ids=["real-esrgan", "bsrgan"])
-@pytest.mark.parametrize(("wrapper", "prefix"), [(None, ""), ("params_ema", "module."), ("state_dict", "netG.")])
+@pytest.mark.parametrize(
+    ("wrapper", "prefix"), [(None, ""), ("params_ema", "module."), ("state_dict", "netG.")]
+)
 def test_all_names_and_wrappers_are_read(
     wrapper: str | None, prefix: str, names: dict[str, str], tmp_path: Path, own_folder: Path
 ):
@@ -117,8 +140,13 @@ def test_a_half_precision_safetensors_file_matches(tmp_path: Path, own_folder: P
 
 
 UNSUPPORTED = {
-    "PLKSR (SparsePLK)": lambda: random_state(PLKSR(dim=8, n_blocks=1, kernel_size=9, lk_type="SparsePLK")),
-    "MoSRv2": lambda: {"gblocks.0.weight": torch.ones(16, 3, 3, 3), "gblocks.1.gamma": torch.ones(1, 16, 1, 1)},
+    "PLKSR (SparsePLK)": lambda: random_state(
+        PLKSR(dim=8, n_blocks=1, kernel_size=9, lk_type="SparsePLK")
+    ),
+    "MoSRv2": lambda: {
+        "gblocks.0.weight": torch.ones(16, 3, 3, 3),
+        "gblocks.1.gamma": torch.ones(1, 16, 1, 1),
+    },
     "SPANPlus": lambda: {
         "feats.0.sk.weight": torch.ones(8, 3, 1, 1),
         "feats.1.conv_cat.weight": torch.ones(8, 32, 1, 1),
@@ -127,7 +155,9 @@ UNSUPPORTED = {
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_a_network_that_is_not_supported_is_rejected_by_name(name: str, tmp_path: Path, own_folder: Path):
+def test_a_network_that_is_not_supported_is_rejected_by_name(
+    name: str, tmp_path: Path, own_folder: Path
+):
     torch.save(UNSUPPORTED[name](), tmp_path / "model.pth")
 
     with pytest.raises(WeightsError) as error:
@@ -143,8 +173,12 @@ def test_a_network_that_is_not_supported_is_rejected_by_name(name: str, tmp_path
         ("mosr-4x", "gblocks.2.conv.weight", (1, 1, 1, 11)),
     ],
 )
-def test_a_tensor_of_another_shape_is_rejected(kind: str, name: str, shape: tuple[int, ...], tmp_path, own_folder):
-    torch.save({**random_network(kind).state_dict(), name: torch.zeros(shape)}, tmp_path / "model.pth")
+def test_a_tensor_of_another_shape_is_rejected(
+    kind: str, name: str, shape: tuple[int, ...], tmp_path, own_folder
+):
+    torch.save(
+        {**random_network(kind).state_dict(), name: torch.zeros(shape)}, tmp_path / "model.pth"
+    )
 
     with pytest.raises(WeightsError) as error:
         add(tmp_path / "model.pth", "model", own_folder)
@@ -152,7 +186,9 @@ def test_a_tensor_of_another_shape_is_rejected(kind: str, name: str, shape: tupl
 
 
 @pytest.mark.parametrize("change", [{"rms": True}, {"kind": "Bilinear"}])
-def test_a_stored_model_with_an_operation_of_an_earlier_version_is_reported(change, tmp_path, own_folder):
+def test_a_stored_model_with_an_operation_of_an_earlier_version_is_reported(
+    change, tmp_path, own_folder
+):
     model = add(save_model("mosr-4x", tmp_path / "model.pth"), "model", own_folder)
     located = locate("model")
     assert located

@@ -1,4 +1,5 @@
-"""Faults of the page in its current state: accessibility, what is covered or outside, and texts in another language."""
+"""Faults of the page in its current state: accessibility, what is covered or outside, and texts in
+another language."""
 
 from __future__ import annotations
 
@@ -16,13 +17,15 @@ TARGET = 44
 """The least height and width of everything that can be pressed, in pixels."""
 
 RUN_AXE = """async (rules) => {
-  const found = await axe.run(document, { runOnly: { type: "tag", values: rules }, resultTypes: ["violations"] });
+  const runOnly = { type: "tag", values: rules };
+  const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
   const describe = (id, one) => `${id}: ${one.target} ${one.any[0]?.message ?? ""}`;
   return found.violations.flatMap(({ id, nodes }) => nodes.map((one) => describe(id, one)));
 }"""
 
 HEADINGS = """() => {
-  const seen = [...document.querySelectorAll("h1, h2, h3, h4")].filter((one) => one.checkVisibility());
+  const headings = [...document.querySelectorAll("h1, h2, h3, h4")];
+  const seen = headings.filter((one) => one.checkVisibility());
   const levels = seen.map((one) => Number(one.tagName[1]));
   const jumps = levels.filter((level, at) => at && level > levels[at - 1] + 1);
   const fine = levels[0] === 1 && levels.lastIndexOf(1) === 0 && !jumps.length;
@@ -33,7 +36,9 @@ TEXTS = """() => {
   const texts = [];
   for (const part of document.body.querySelectorAll("*")) {
     if (["SCRIPT", "STYLE"].includes(part.tagName) || !part.checkVisibility()) continue;
-    for (const name of ["aria-label", "title", "alt", "placeholder"]) texts.push(part.getAttribute(name) ?? "");
+    for (const name of ["aria-label", "title", "alt", "placeholder"]) {
+      texts.push(part.getAttribute(name) ?? "");
+    }
     for (const text of part.childNodes) if (text.nodeType === Node.TEXT_NODE) texts.push(text.data);
   }
   return texts.map((text) => text.trim()).filter(Boolean);
@@ -43,10 +48,13 @@ TEXTS = """() => {
 MISPLACED = """(least) => {
   const found = [];
   const { clientWidth: width, clientHeight: height } = document.documentElement;
-  if (document.documentElement.scrollWidth > width) found.push(`${document.documentElement.scrollWidth} px wide`);
-  if (document.documentElement.scrollHeight > height) found.push(`${document.documentElement.scrollHeight} px high`);
-  const selector = "button, a[href], input, select, textarea, summary, [role=button], [role=slider], [role=tab]";
-  const areaOf = (part) => part.matches("[type=radio], [type=checkbox]") ? part.closest("label") ?? part : part;
+  const { scrollWidth, scrollHeight } = document.documentElement;
+  if (scrollWidth > width) found.push(`${scrollWidth} px wide`);
+  if (scrollHeight > height) found.push(`${scrollHeight} px high`);
+  const selector = "button, a[href], input, select, textarea, summary, "
+    + "[role=button], [role=slider], [role=tab]";
+  const isChoice = (part) => part.matches("[type=radio], [type=checkbox]");
+  const areaOf = (part) => isChoice(part) ? part.closest("label") ?? part : part;
   const nameOf = (part) => {
     const text = part.getAttribute("aria-label") ?? part.textContent.trim().slice(0, 30);
     return `${part.tagName.toLowerCase()}#${part.id || part.closest("[id]")?.id} “${text}”`;
@@ -70,13 +78,15 @@ MISPLACED = """(least) => {
     || rect.left < clip.left - 1 || rect.right > clip.right + 1;
   const hits = (part, x, y) => {
     const hit = document.elementFromPoint(x, y);
-    return Boolean(hit) && (part.contains(hit) || hit.contains(part) && !hit.matches("#app, body, html")
+    return Boolean(hit) && (part.contains(hit)
+      || hit.contains(part) && !hit.matches("#app, body, html")
       || hit.closest("label")?.contains(part));
   };
   const areas = new Set([...document.querySelectorAll(selector)].filter(isSeen).map(areaOf));
   for (const area of areas) {
     const rect = area.getBoundingClientRect(), clip = clipOf(area);
-    if (rect.width < 2 || rect.height < 2 || getComputedStyle(area).pointerEvents === "none") continue;
+    if (rect.width < 2 || rect.height < 2) continue;
+    if (getComputedStyle(area).pointerEvents === "none") continue;
     if (isScrolledAway(rect, clip)) {
       if (clip.left === 0 && clip.top === 0 && clip.right === width && clip.bottom === height) {
         found.push(`${nameOf(area)} is outside: ${JSON.stringify(rect)}`);
@@ -90,29 +100,37 @@ MISPLACED = """(least) => {
     }
     const far = least / 2 - 1;
     const reach = [[x - far, y], [x + far, y], [x, y - far], [x, y + far]];
-    const small = reach.some(([x, y]) => x >= 0 && y >= 0 && x < width && y < height && !hits(area, x, y));
+    const isInside = (x, y) => x >= 0 && y >= 0 && x < width && y < height;
+    const small = reach.some(([x, y]) => isInside(x, y) && !hits(area, x, y));
     if (least && small) found.push(`${nameOf(area)} is small: ${rect.width} × ${rect.height}`);
   }
   for (const part of document.body.querySelectorAll("*")) {
-    const isText = [...part.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim());
+    const isTextNode = (one) => one.nodeType === Node.TEXT_NODE && one.data.trim();
+    const isText = [...part.childNodes].some(isTextNode);
     if (!isText || !isSeen(part) || part.closest("svg, script, style")) continue;
     const rect = part.getBoundingClientRect();
     if (rect.width < 2 || rect.height < 2 || isScrolledAway(rect, clipOf(part))) continue;
     const { pointerEvents, clipPath } = getComputedStyle(part);
     if (pointerEvents === "none" || clipPath !== "none") continue;
     const hit = document.elementFromPoint(rect.left + rect.width / 2, rect.top + rect.height / 2);
-    if (hit && !part.contains(hit) && !hit.contains(part)) found.push(`${nameOf(part)} lies under ${nameOf(hit)}`);
+    if (hit && !part.contains(hit) && !hit.contains(part)) {
+      found.push(`${nameOf(part)} lies under ${nameOf(hit)}`);
+    }
     const style = getComputedStyle(part);
     const isLong = part.scrollWidth > part.clientWidth + 1;
     const isCut = isLong && style.overflow !== "visible" && style.textOverflow !== "ellipsis";
-    if (isCut && part.clientWidth) found.push(`${nameOf(part)} is cut: ${part.scrollWidth} > ${part.clientWidth}`);
+    if (isCut && part.clientWidth) {
+      found.push(`${nameOf(part)} is cut: ${part.scrollWidth} > ${part.clientWidth}`);
+    }
   }
   return found;
 }"""
-"""Return what is covered, cut, outside of the screen, or smaller than `least` pixels around its centre."""
+"""Return what is covered, cut, outside of the screen, or smaller than `least` pixels around its
+centre."""
 
 NAMES = re.compile(
-    r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
+    r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der "
+    r"Walt|Rachel Michetti"
     r"|PyPI [\w.-]+ [\d.]+|fp16-rounded|report\.csv"
     r"|JPEG XL|Apache-2.0|BSD-3-Clause|MIT"
     r"|\b(RAW|PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|ID|Enhance|English)\b"
@@ -125,7 +143,9 @@ def start_axe(page: Page) -> None:
     page.evaluate(AXE + ";0")
 
 
-def faults(page: Page, language: str, screens: tuple[tuple[int, int], ...] = SCREENS) -> Iterator[str]:
+def faults(
+    page: Page, language: str, screens: tuple[tuple[int, int], ...] = SCREENS
+) -> Iterator[str]:
     """Yield the faults of the page in its current state, on these screens and in both themes."""
     size = page.viewport_size
     assert size is not None
@@ -133,7 +153,9 @@ def faults(page: Page, language: str, screens: tuple[tuple[int, int], ...] = SCR
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
-            yield from (f"{width} × {height}, {theme}: {one}" for one in page.evaluate(RUN_AXE, RULES))
+            yield from (
+                f"{width} × {height}, {theme}: {one}" for one in page.evaluate(RUN_AXE, RULES)
+            )
         yield from (f"{width} × {height}: {one}" for one in misplaced(page))
     page.set_viewport_size(size)
     page.evaluate("document.body.classList.remove('dark')")

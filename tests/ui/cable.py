@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 
 class Cable:
-    """A TCP relay to a server at `url`. Once it is cut, all connections are closed and new ones refused."""
+    """A TCP relay to a server at `url`. Once it is cut, all connections are closed and new ones
+    refused."""
 
     def __init__(self, url: str):
         self._server = _address(url)

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["site"]
 
-MISSING = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
+MISSING = [
+    name
+    for name in ("playwright", "axe_playwright_python")
+    if importlib.util.find_spec(name) is None
+]
 collect_ignore_glob = ["test_*.py"] if MISSING else []
 if MISSING:
-    warnings.warn(f"The tests of the page are skipped: {', '.join(MISSING)} not installed", stacklevel=1)
+    warnings.warn(
+        f"The tests of the page are skipped: {', '.join(MISSING)} not installed", stacklevel=1
+    )
 
 BROWSERS = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
 """The tests take a sixth less time with Chromium's headless shell."""
@@ -57,7 +63,8 @@ def problems() -> list[str]:
 
 @pytest.fixture(scope="session")
 def contexts(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Return a function that returns a browser context. A page in it stays open, so that its cache is kept."""
+    """Return a function that returns a browser context. A page in it stays open, so that its cache
+    is kept."""
 
     contexts: dict[str, BrowserContext] = {}
 
@@ -75,13 +82,16 @@ def contexts(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserCont
         one.close()
 
 
-IS_READY = "() => !document.querySelector('#early') && document.elementFromPoint(40, 20)?.closest('#app')"
+IS_READY = (
+    "() => !document.querySelector('#early') && document.elementFromPoint(40, 20)?.closest('#app')"
+)
 """Return whether Gradio has shown the page."""
 
 
 @pytest.fixture
 def visit(site: Site, contexts: Callable[..., BrowserContext], problems: list[str]):
-    """Open the page: `visit("?preset=anime", locale="zh-CN", width=390)`. After the test, there are no problems."""
+    """Open the page: `visit("?preset=anime", locale="zh-CN", width=390)`. After the test, there are
+    no problems."""
     pages: list[Page] = []
 
     def on_error(error: Error) -> None:

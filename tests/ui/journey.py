@@ -30,12 +30,14 @@ _DROP = """([how, target, ...files]) => {
   const event = (kind) => how === "paste"
     ? new ClipboardEvent(kind, { clipboardData: data, ...way })
     : new DragEvent(kind, { dataTransfer: data, ...way });
-  return kinds.map((kind) => document.querySelector(target).dispatchEvent(event(kind))).some(Boolean);
+  const send = (kind) => document.querySelector(target).dispatchEvent(event(kind));
+  return kinds.map(send).some(Boolean);
 }"""
 
 
 def see(page: Page, expression: str, **values: Any) -> Any:
-    """Return the value of a JavaScript expression of `state`, `stage`, `chip`, `file`, `plan`, `result`, `preview`."""
+    """Return the value of a JavaScript expression of `state`, `stage`, `chip`, `file`, `plan`,
+    `result`, `preview`."""
     return page.evaluate(_script(expression, values), values)
 
 
@@ -46,7 +48,9 @@ def wait_for(page: Page, condition: str, **values: Any) -> None:
     except TimeoutError:
         parts = "chip, stage.mode, file?.name, state.problem, state.isOffline, state.progress"
         shown = f"[{parts}, state.size, state.preset, state.changed]"
-        raise AssertionError(f"not true in time: {condition}; the page shows {see(page, shown)}") from None
+        raise AssertionError(
+            f"not true in time: {condition}; the page shows {see(page, shown)}"
+        ) from None
 
 
 def _script(expression: str, values: dict[str, Any]) -> str:
@@ -59,7 +63,8 @@ def choose(page: Page, file: Path) -> None:
 
 
 def drop(page: Page, target: str, *files: Path, how: str = "drop") -> None:
-    """Drop files on an element, or paste them, and check that the browser does not open them instead."""
+    """Drop files on an element, or paste them, and check that the browser does not open them
+    instead."""
     contents = ([file.name, list(file.read_bytes())] for file in files)
     assert not page.evaluate(_DROP, [how, target, *contents])
 
@@ -128,7 +133,9 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
         open_section(page, "tuning")
         handle.wait_for()
         shown = "Number(document.querySelector(`#${slider} input[type=number]`).value)"
-        wait_for(page, f"{shown} === (state.changed[slider] ?? plan.settings[slider])", slider=slider)
+        wait_for(
+            page, f"{shown} === (state.changed[slider] ?? plan.settings[slider])", slider=slider
+        )
     handle.focus()
     for _ in range(times):
         page.keyboard.press(key)

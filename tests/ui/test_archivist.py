@@ -1,4 +1,5 @@
-"""An archivist enhances scans of 16 bits without loss, by keyboard, and comes back for the result."""
+"""An archivist enhances scans of 16 bits without loss, by keyboard, and comes back for the
+result."""
 
 from __future__ import annotations
 
@@ -31,10 +32,18 @@ MAKE, RESOLUTION, ICC = 271, (600, 600), 34675
 
 
 def scan(path: Path, pixels: np.ndarray) -> Path:
-    """Write a scan of 16 bits for uint8 [H, W, 3], with a resolution, a scanner and a colour profile."""
-    options = {"resolution": RESOLUTION, "resolutionunit": 2, "iccprofile": rgb_profile(), "metadata": None}
+    """Write a scan of 16 bits for uint8 [H, W, 3], with a resolution, a scanner and a colour
+    profile."""
+    options = {
+        "resolution": RESOLUTION,
+        "resolutionunit": 2,
+        "iccprofile": rgb_profile(),
+        "metadata": None,
+    }
     extra = [(MAKE, "s", 0, "Lantern", True)]
-    tifffile.imwrite(path, pixels.astype(np.uint16) * 257, photometric="rgb", extratags=extra, **options)
+    tifffile.imwrite(
+        path, pixels.astype(np.uint16) * 257, photometric="rgb", extratags=extra, **options
+    )
     return path
 
 
@@ -92,7 +101,9 @@ def test_an_archivist_keeps_16_bits_and_every_pixel(site: Site, visit, tmp_path)
 def expect_pixels(page: Page, pixels: np.ndarray) -> None:
     """Check that the stage shows these pixels [H, W, 3] of the whole result at 1:1."""
     rect, view = box(page.locator("#stage canvas")), see(page, "stage")
-    left, top = (round(4 * view[axis] - rect[side] / 2) for axis, side in (("x", "width"), ("y", "height")))
+    left, top = (
+        round(4 * view[axis] - rect[side] / 2) for axis, side in (("x", "width"), ("y", "height"))
+    )
     inside: Any = {"x": rect["x"] + 200, "y": rect["y"] + 200, "width": 300, "height": 200}
     seen = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=inside))).convert("RGB"), float)
     expected = pixels[top + 200 : top + 400, left + 200 : left + 500]

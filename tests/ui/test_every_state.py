@@ -105,7 +105,11 @@ def runs(page: Page, site: Site) -> Iterator[str]:
 def batches(page: Page, site: Site) -> Iterator[str]:
     open_batch(page)
     yield "batch, empty"
-    add_files(page, *(site.photo(name, 40, 48) for name in ("1.png", "2.png", "3.png")), site.text("letter.png"))
+    add_files(
+        page,
+        *(site.photo(name, 40, 48) for name in ("1.png", "2.png", "3.png")),
+        site.text("letter.png"),
+    )
     wait_for(page, "file && chip === 'matches'")
     yield "batch"
     with site.enhancer.paused("run", of="2.png"):

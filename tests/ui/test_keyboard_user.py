@@ -1,4 +1,5 @@
-"""A user without a mouse enhances an example: the focus is never lost, and progress is announced."""
+"""A user without a mouse enhances an example: the focus is never lost, and progress is
+announced."""
 
 from __future__ import annotations
 
@@ -32,12 +33,18 @@ def tab_to(page: Page, part: str, key: str = "Tab") -> None:
         if page.evaluate("(part) => Boolean(document.activeElement?.matches(part))", part):
             return
         page.keyboard.press(key)
-    raise AssertionError(f"the Tab key does not reach {part}: {see(page, '[state.size, chip, file.name]')}")
+    raise AssertionError(
+        f"the Tab key does not reach {part}: {see(page, '[state.size, chip, file.name]')}"
+    )
 
 
 def parts_in_order(page: Page, parts: list[str]) -> list[str]:
-    """Press Tab until each of these parts of the page had the focus, and return them in that order."""
-    inside, passed = "(parts) => parts.find((part) => document.activeElement.closest(part)) ?? ''", list[str]()
+    """Press Tab until each of these parts of the page had the focus, and return them in that
+    order."""
+    inside, passed = (
+        "(parts) => parts.find((part) => document.activeElement.closest(part)) ?? ''",
+        list[str](),
+    )
     while not set(parts) <= set(passed):
         assert len(passed) < 80, set(parts) - set(passed)
         page.keyboard.press("Tab")
@@ -121,7 +128,8 @@ def test_a_keyboard_user_enhances_an_example(site: Site, visit):
     press_key("ArrowLeft")
     wait_for(page, "plan.result.width === 768 && chip === 'matches'")
 
-    # The run is cancelled and started again. Its progress is announced, and the result is downloaded.
+    # The run is cancelled and started again. Its progress is announced, and the result is
+    # downloaded.
     page.evaluate(LISTEN)
     tab_to(page, "#enhance")
     with site.enhancer.paused("progress"):

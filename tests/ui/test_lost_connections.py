@@ -1,4 +1,5 @@
-"""A page that is reloaded, loses its connection, or whose server is killed: it goes on without a press."""
+"""A page that is reloaded, loses its connection, or whose server is killed: it goes on without a
+press."""
 
 from __future__ import annotations
 
@@ -27,19 +28,36 @@ PATIENCE = 180_000
 class Visit:
     """A page whose connection to a server of its own can be cut."""
 
-    def __init__(self, page: Any, relay: Cable, start: Callable[..., Program], server: Program, files: Path):
-        self.page, self._relay, self._start, self._server, self._files = page, relay, start, server, files
+    def __init__(
+        self, page: Any, relay: Cable, start: Callable[..., Program], server: Program, files: Path
+    ):
+        self.page, self._relay, self._start, self._server, self._files = (
+            page,
+            relay,
+            start,
+            server,
+            files,
+        )
 
     def wait_for(self, condition: str) -> None:
-        """Wait for a condition of the page's `state`, of the `chip`, and of the `file` in Single."""
-        found = "const { state } = enhance, { file } = state, chip = document.querySelector('#chip')?.dataset.state;"
+        """Wait for a condition of the page's `state`, of the `chip`, and of the `file` in
+        Single."""
+        found = (
+            "const { state } = enhance, { file } = state, chip = "
+            "document.querySelector('#chip')?.dataset.state;"
+        )
         try:
-            self.page.wait_for_function(f"() => {{ {found} return {condition}; }}", timeout=PATIENCE)
+            self.page.wait_for_function(
+                f"() => {{ {found} return {condition}; }}", timeout=PATIENCE
+            )
         except Exception as error:
             shown = (
-                "[enhance.state.problem, enhance.state.requests, document.body.dataset, enhance.state.progress?.done]"
+                "[enhance.state.problem, enhance.state.requests, document.body.dataset, "
+                "enhance.state.progress?.done]"
             )
-            raise AssertionError(f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}") from error
+            raise AssertionError(
+                f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}"
+            ) from error
 
     def photo(self, name: str, copies: int = 1) -> Path:
         """Write a photo, which takes seconds to enhance."""
@@ -75,7 +93,9 @@ class Visit:
 
     def recent_results(self) -> list[dict[str, Any]]:
         key = self.page.evaluate("localStorage['enhance-key']")
-        client = Client(self._server.url, headers={"x-enhance-key": key}, verbose=False, analytics_enabled=False)
+        client = Client(
+            self._server.url, headers={"x-enhance-key": key}, verbose=False, analytics_enabled=False
+        )
         return client.predict("", api_name="/runs")
 
 
@@ -110,7 +130,9 @@ def visit(start, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("interruption", ["reload", "lose_connection", "stop_server", "kill_server"])
+@pytest.mark.parametrize(
+    "interruption", ["reload", "lose_connection", "stop_server", "kill_server"]
+)
 def test_the_page_goes_on_without_a_press(visit, interruption):
     interrupt = getattr(visit, interruption)
     if interruption == "reload":
@@ -122,7 +144,9 @@ def test_the_page_goes_on_without_a_press(visit, interruption):
     interrupt()
     visit.wait_for("chip === 'matches'")
     visit.page.locator("#enhance").click()
-    visit.wait_for("state.progress?.done > 0 || chip === 'result'")  # A fast machine can be done already.
+    visit.wait_for(
+        "state.progress?.done > 0 || chip === 'result'"
+    )  # A fast machine can be done already.
     interrupt()
     visit.wait_for("chip === 'result' && state.results[file.path]")
     assert [one["state"] for one in visit.recent_results()] == ["done"]

@@ -43,7 +43,9 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
 
     # One finger pans and two fingers zoom. The stage shows every pixel of the screen.
     canvas, first = page.locator("#stage canvas"), see(page, "stage")
-    assert page.evaluate("document.querySelector('#stage canvas').width") == 2 * box(canvas)["width"]
+    assert (
+        page.evaluate("document.querySelector('#stage canvas').width") == 2 * box(canvas)["width"]
+    )
     x, y = (part + 60 for part in middle(canvas))
     touch = page.context.new_cdp_session(page)
 
@@ -66,7 +68,9 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
     for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(90, 160)):
         sheet.tap()
         wait_for(page, "state.isPanelOpen")
-        assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, "the photo stays visible above the sheet"
+        assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, (
+            "the photo stays visible above the sheet"
+        )
         close()
         wait_for(page, "!state.isPanelOpen")
         has_focus(page, "#settings")
@@ -102,7 +106,13 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_nothing_overlaps_on_small_screens(site: Site, visit, width, language):
     height = 390 if width == 844 else 640
-    page = visit(f"?preset=anime-fast&lang={language}", width=width, height=height, has_touch=True, is_mobile=True)
+    page = visit(
+        f"?preset=anime-fast&lang={language}",
+        width=width,
+        height=height,
+        has_touch=True,
+        is_mobile=True,
+    )
     page.locator("#chooser [data-act=example]").first.wait_for()
     assert not (found := misplaced(page)), "\n".join(found)
     load(page, site.photo("header.png", 20, 24))

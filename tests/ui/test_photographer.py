@@ -53,7 +53,8 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, vi
     canvas, fit = page.locator("#stage canvas"), page.locator("#stage [data-act=fit]")
     preview = see(page, "preview.after")
 
-    # She looks at the whole photo. The wheel zooms to actual pixels at the pointer, and what is visible is previewed.
+    # She looks at the whole photo. The wheel zooms to actual pixels at the pointer, and what is
+    # visible is previewed.
     fit.click()
     wait_for(page, "stage.zoom < 0.1")
     expect(fit).to_have_attribute("aria-pressed", "true")
@@ -79,11 +80,14 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, vi
     preview = wait_for_new_preview(page, preview)
     assert see(page, "[stage.x, stage.y]") == pytest.approx([corner[0] + 20, corner[1] - 10])
     overview = box(page.locator("#stage .overview"))
-    page.mouse.click(overview["x"] + 0.9 * overview["width"], overview["y"] + 0.5 * overview["height"])
+    page.mouse.click(
+        overview["x"] + 0.9 * overview["width"], overview["y"] + 0.5 * overview["height"]
+    )
     wait_for(page, "stage.x > 5000")
     preview = wait_for_new_preview(page, preview)
 
-    # A slider changes the preview, but the network does not run again. Until then the old preview stays.
+    # A slider changes the preview, but the network does not run again. Until then the old preview
+    # stays.
     previews = calls["preview"]
     with site.enhancer.paused("retune"):
         press(page, "contrast", "ArrowRight")
@@ -131,7 +135,11 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, vi
     path = download(page, tmp_path)
     with Image.open(path) as file:
         exif = file.getexif()
-        assert (path.name, file.format, file.size) == ("DSC_0412-15.2x10.2cm.jpg", "JPEG", (900, 600))
+        assert (path.name, file.format, file.size) == (
+            "DSC_0412-15.2x10.2cm.jpg",
+            "JPEG",
+            (900, 600),
+        )
         assert [round(one) for one in file.info["dpi"]] == [150, 150]
         assert (exif[MAKE], exif.get_ifd(GPS)) == ("Lantern", {})
         assert file.info["icc_profile"] == rgb_profile()
@@ -139,7 +147,12 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, vi
     # The report is that of the file that she downloaded.
     report = text_of(download(page, tmp_path, "#report"), tmp_path, page=2)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    for fact in (path.name, f"{path.stat().st_size:,} bytes · JPEG, quality 92", sha256[:32], sha256[32:]):
+    for fact in (
+        path.name,
+        f"{path.stat().st_size:,} bytes · JPEG, quality 92",
+        sha256[:32],
+        sha256[32:],
+    ):
         assert fact in report
 
     # With a slider moved and put back, the result is that of the controls again.

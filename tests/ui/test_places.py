@@ -1,4 +1,5 @@
-"""The page where it is served: in a frame, at an address without TLS, behind a proxy, with a login."""
+"""The page where it is served: in a frame, at an address without TLS, behind a proxy, with a
+login."""
 
 from __future__ import annotations
 
@@ -21,7 +22,16 @@ from playwright.sync_api import expect
 from enhance import Enhancer
 from enhance.config import Config
 
-from ..site import LOGIN, Site, WatchedEnhancer, free_port, guarded_site, is_ready, served, wait_until
+from ..site import (
+    LOGIN,
+    Site,
+    WatchedEnhancer,
+    free_port,
+    guarded_site,
+    is_ready,
+    served,
+    wait_until,
+)
 from .journey import download, enhance, load, recent, remove, see
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +39,9 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 BLOCKED = """if (window !== top) {
-  const block = { get() { throw new DOMException("Access is denied for this document.", "SecurityError"); } };
+  const block = {
+    get() { throw new DOMException("Access is denied for this document.", "SecurityError"); },
+  };
   for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, block);
   Object.defineProperty(document, "cookie", block);
 }"""
@@ -38,7 +50,9 @@ BLOCKED = """if (window !== top) {
 @contextmanager
 def other_site(folder: Path, *framed: str) -> Iterator[str]:
     """Serve a page on another host name that shows these addresses in frames; yield its address."""
-    frames = "".join(f'<iframe src="{address}" width="1280" height="900"></iframe>' for address in framed)
+    frames = "".join(
+        f'<iframe src="{address}" width="1280" height="900"></iframe>' for address in framed
+    )
     (folder / "index.html").write_text(f"<!doctype html><title>Another site</title>{frames}")
     handler = partial(SimpleHTTPRequestHandler, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -51,11 +65,19 @@ def expect_regions(page: Any, url: str) -> None:
     """Check that the server sends regions of the photo and of the result."""
     region = {"left": 0, "top": 0, "width": 8, "height": 8, "step": 1}
     for address in (see(page, "plan.photo.address"), see(page, "result.address")):
-        assert httpx.get(urljoin(url, address), params=region).headers["content-type"] == "image/jpeg"
+        assert (
+            httpx.get(urljoin(url, address), params=region).headers["content-type"] == "image/jpeg"
+        )
 
 
-def test_an_allowed_site_can_frame_the_page_although_cookies_are_blocked(site, browser, photo_file, tmp_path):
-    config = Config(tmp_path / "data", page_folder=tmp_path / "page", frame_ancestors="'self' http://localhost:*")
+def test_an_allowed_site_can_frame_the_page_although_cookies_are_blocked(
+    site, browser, photo_file, tmp_path
+):
+    config = Config(
+        tmp_path / "data",
+        page_folder=tmp_path / "page",
+        frame_ancestors="'self' http://localhost:*",
+    )
     with (
         served(WatchedEnhancer("cpu", config=config)) as url,
         other_site(tmp_path, f"{url}?preset=anime-fast", site.url) as address,
@@ -76,7 +98,9 @@ def test_an_allowed_site_can_frame_the_page_although_cookies_are_blocked(site, b
         assert context.cookies() == []
         assert errors == []
         blocked = next(one for one in page.frames if one not in (page.main_frame, frame))
-        assert not blocked.url.startswith(site.url), "a site that is not allowed cannot frame the page"
+        assert not blocked.url.startswith(site.url), (
+            "a site that is not allowed cannot frame the page"
+        )
 
 
 def test_the_page_works_at_an_address_of_the_local_network_without_tls(site: Site, visit, tmp_path):
@@ -93,7 +117,10 @@ def test_the_page_works_at_an_address_of_the_local_network_without_tls(site: Sit
 def test_a_user_logs_in_and_out(site, browser, tmp_path):
     with guarded_site(tmp_path) as guarded, browser.new_context(locale="en-US") as context:
         page, errors = context.new_page(), list[str]()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
         page.goto(guarded.url)
         for name, value in LOGIN.items():
             page.locator(f"input[type={'password' if name == 'password' else 'text'}]").fill(value)
@@ -107,7 +134,9 @@ def test_a_user_logs_in_and_out(site, browser, tmp_path):
 
 def documented_location() -> str:
     """Return the location block of docs/operating.md."""
-    (block,) = re.findall(r"```nginx\n(location .*?)```", (ROOT / "docs/operating.md").read_text("utf-8"), re.DOTALL)
+    (block,) = re.findall(
+        r"```nginx\n(location .*?)```", (ROOT / "docs/operating.md").read_text("utf-8"), re.DOTALL
+    )
     return block
 
 
@@ -115,7 +144,11 @@ def documented_location() -> str:
 def behind_nginx(folder: Path, path: str) -> Iterator[str]:
     """Serve the app behind nginx at `path`; yield the address of the page at nginx."""
     app_port, port = free_port(), free_port()
-    block = documented_location().replace("location / {", f"location {path}/ {{").replace(":7860/", f":{app_port}/")
+    block = (
+        documented_location()
+        .replace("location / {", f"location {path}/ {{")
+        .replace(":7860/", f":{app_port}/")
+    )
     folders = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
     config = (
         f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
@@ -144,4 +177,7 @@ def test_the_page_works_behind_nginx_as_documented(visit, photo_file, tmp_path):
         assert download(page, tmp_path).stat().st_size > 1000
         page.close()
         join = f"{address}gradio_api/queue/join"
-        assert httpx.post(join, json={}, headers={"origin": "http://elsewhere.test"}).status_code == 403
+        assert (
+            httpx.post(join, json={}, headers={"origin": "http://elsewhere.test"}).status_code
+            == 403
+        )

@@ -54,7 +54,9 @@ def test_auto_says_why_and_a_user_chooses_and_resets(site: Site, visit):
     names = presets.locator("[data-preset]:visible")
     expect(names).to_have_count(4)
     presets.locator("[data-act=more]").click()
-    face = presets.locator("label:has([data-preset=face], [value=face]), label[data-preset=face]").first
+    face = presets.locator(
+        "label:has([data-preset=face], [value=face]), label[data-preset=face]"
+    ).first
     expect(face).to_contain_text("Not installed")
     face.click(force=True)
     wait_for(page, "state.preset === 'auto'")
@@ -69,7 +71,9 @@ def test_auto_says_why_and_a_user_chooses_and_resets(site: Site, visit):
     open_section(page, "tuning")
     before = number(page, "sharpen").input_value()
     press(page, "sharpen", "ArrowRight", times=3)
-    expect(page.locator("#tuning-fold .label-wrap")).to_have_attribute("data-state", "Changed: Sharpen")
+    expect(page.locator("#tuning-fold .label-wrap")).to_have_attribute(
+        "data-state", "Changed: Sharpen"
+    )
     page.locator("#reset").click()
     expect(number(page, "sharpen")).to_have_value(before)
     wait_for(page, "Object.keys(state.changed).length === 0")

@@ -40,10 +40,18 @@ def expect_regions(page: Page) -> None:
     address = urljoin(page.url, see(page, "plan.photo.address"))
 
     def region(**values: int | str) -> httpx.Response:
-        return httpx.get(address, params={"left": 0, "top": 0, "width": 128, "height": 128, "step": 4, **values})
+        return httpx.get(
+            address, params={"left": 0, "top": 0, "width": 128, "height": 128, "step": 4, **values}
+        )
 
     assert Image.open(io.BytesIO(region().content)).size == (32, 32)
-    wrongs: list[dict[str, Any]] = [{"left": 1}, {"width": 0}, {"top": -1}, {"step": 0}, {"step": "x"}]
+    wrongs: list[dict[str, Any]] = [
+        {"left": 1},
+        {"width": 0},
+        {"top": -1},
+        {"step": 0},
+        {"step": "x"},
+    ]
     for wrong in [*wrongs, {"height": 10**9}]:
         assert region(**wrong).status_code == 400
 
@@ -56,7 +64,9 @@ def shown_pixels(page: Page, side: int) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"), float)
 
 
-def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(site: Site, visit, tmp_path, monkeypatch):
+def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(
+    site: Site, visit, tmp_path, monkeypatch
+):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
     page, calls = visit("?preset=anime-fast"), site.enhancer.calls
     is_seen, preview_now = threading.Event(), site.enhancer.preview
@@ -88,8 +98,12 @@ def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(site: Site,
     x, y = (round(4 * at - 100) for at in see(page, "[stage.x, stage.y]"))
     seen = shown_pixels(page, 200)
     for shift in (-1, 1):
-        wrong = np.abs(seen - after[y - top : y - top + 200, x - left + shift : x - left + shift + 200]).mean()
-        assert np.abs(seen - after[y - top : y - top + 200, x - left : x - left + 200]).mean() < min(1.5, wrong / 2)
+        wrong = np.abs(
+            seen - after[y - top : y - top + 200, x - left + shift : x - left + shift + 200]
+        ).mean()
+        assert np.abs(
+            seen - after[y - top : y - top + 200, x - left : x - left + 200]
+        ).mean() < min(1.5, wrong / 2)
     enhance(page)
     with Image.open(download(page, tmp_path)) as file:
         result = np.asarray(file.convert("RGB"), float)

@@ -54,10 +54,19 @@ def test_a_user_comes_back_for_results_and_removes_them(site: Site, visit, tmp_p
     expect(tab.locator("#recent-button")).to_be_focused()
 
     # Download, open, and the batch in one entry.
-    assert download(tab, tmp_path, recent(tab, "second.png").locator("[data-act=download]")).name == "second-4x.png"
-    assert download(tab, tmp_path, recent(tab, "one.png").locator("[data-act=download]")).suffix == ".zip"
+    assert (
+        download(tab, tmp_path, recent(tab, "second.png").locator("[data-act=download]")).name
+        == "second-4x.png"
+    )
+    assert (
+        download(tab, tmp_path, recent(tab, "one.png").locator("[data-act=download]")).suffix
+        == ".zip"
+    )
     recent(tab, "plate.png").locator("[data-act=open]").click()
-    wait_for(tab, "file?.name === 'plate.png' && stage.mode === 'result' && state.preset === 'anime-fast'")
+    wait_for(
+        tab,
+        "file?.name === 'plate.png' && stage.mode === 'result' && state.preset === 'anime-fast'",
+    )
     assert download(tab, tmp_path).name == "plate-4x.png"
     recent(tab, "one.png").locator("[data-act=open]").click()
     wait_for(tab, "state.tab === 'batch'")
@@ -92,7 +101,11 @@ def test_a_reload_another_language_and_a_link_keep_everything(site: Site, visit,
 
     page.locator("#head [data-act=language]:visible").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    wait_for(page, "stage.mode === 'result' && state.changed.strength === 0.9 && state.preset === 'anime-fast'")
+    wait_for(
+        page,
+        "stage.mode === 'result' && state.changed.strength === 0.9 && state.preset === "
+        "'anime-fast'",
+    )
     path = download(page, tmp_path, "#report")
     assert path.name == "reload-4x-report.pdf"
     assert report != path.read_bytes()
@@ -102,11 +115,16 @@ def test_a_reload_another_language_and_a_link_keep_everything(site: Site, visit,
     page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
     open_section(page, "advanced")
     page.locator("#link button").click()
-    parameters = dict(parse_qsl(urlsplit(page.wait_for_function("window.copied").json_value()).query))
+    parameters = dict(
+        parse_qsl(urlsplit(page.wait_for_function("window.copied").json_value()).query)
+    )
     wanted = {"preset": "anime-fast", "scale": "2", "strength": "0.9"}
     assert {name: parameters.get(name) for name in wanted} == wanted
     other = visit("?preset=original&scale=3&format=webp", locale="zh-CN")
-    wait_for(other, "state.preset === 'original' && state.size.scale === 3 && state.encoding.format === 'webp'")
+    wait_for(
+        other,
+        "state.preset === 'original' && state.size.scale === 3 && state.encoding.format === 'webp'",
+    )
 
 
 def test_two_visitors_never_see_each_others_files(site: Site, visit, browser):

@@ -26,7 +26,9 @@ GPS = 0x8825
 LONG = "DSC_20240721_1830123456789012345678901234567890 and more of it.png"
 
 
-def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(site: Site, visit, tmp_path):
+def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(
+    site: Site, visit, tmp_path
+):
     page, files = visit("?preset=anime-fast&long_side=96&format=jpeg"), site.files
     bad = files / "damaged.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
@@ -70,13 +72,24 @@ def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(site: Si
     # The files of the ZIP.
     with zipfile.ZipFile(download(page, tmp_path, "#batch-download")) as archive:
         assert archive.testzip() is None
-        photos = {LONG.replace(".png", "-96px.jpg"), "tiny-80px.jpg", "place-96px.jpg", "logo-96px.jpg"}
+        photos = {
+            LONG.replace(".png", "-96px.jpg"),
+            "tiny-80px.jpg",
+            "place-96px.jpg",
+            "logo-96px.jpg",
+        }
         assert photos < set(archive.namelist())
         assert {"report.csv", "summary.pdf"} < set(archive.namelist())
         archive.extractall(tmp_path)
-    states = [one["state"] for one in csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text("utf-8-sig")))]
+    states = [
+        one["state"]
+        for one in csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text("utf-8-sig")))
+    ]
     assert states.count("done") == 4
-    with Image.open(tmp_path / "place-96px.jpg") as image, Image.open(tmp_path / "logo-96px.jpg") as black:
+    with (
+        Image.open(tmp_path / "place-96px.jpg") as image,
+        Image.open(tmp_path / "logo-96px.jpg") as black,
+    ):
         assert (image.format, image.size) == ("JPEG", (80, 96))
         assert image.getexif().get_ifd(GPS) == {}
         assert max(black.convert("L").tobytes()) < 10
@@ -93,7 +106,11 @@ def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(site: Si
 
 def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit, tmp_path):
     page, enhancer = visit("?preset=anime-fast"), site.enhancer
-    drop(page, "#chooser", *(site.photo(name, 20, 24) for name in ("quick.png", "held.png", "unwanted.png")))
+    drop(
+        page,
+        "#chooser",
+        *(site.photo(name, 20, 24) for name in ("quick.png", "held.png", "unwanted.png")),
+    )
     expect(page.locator("#list .file")).to_have_count(3)
     with enhancer.paused("run", of="held.png"):
         page.locator("#batch-enhance").click()

@@ -45,7 +45,10 @@ PRESSED = (
 )
 SLIDERS = ("strength", "fidelity", "sharpen", "saturation")
 
-PRESS = "(one) => { const part = document.querySelector(one); if (part?.checkVisibility()) part.click(); }"
+PRESS = (
+    "(one) => { const part = document.querySelector(one); if (part?.checkVisibility()) "
+    "part.click(); }"
+)
 SET_SLIDER = """([name, value]) => {
   const input = document.querySelector(`#${name} input[type=number]`);
   if (!input || input.disabled) return;
@@ -125,7 +128,9 @@ def press(page: Any, chance: random.Random, photos: list[Path], pressed: tuple[s
     return selector
 
 
-def play(page: Any, chance: random.Random, photos: list[Path], pressed: tuple[str, ...]) -> list[str]:
+def play(
+    page: Any, chance: random.Random, photos: list[Path], pressed: tuple[str, ...]
+) -> list[str]:
     """Do random things; return them when the page has settled."""
     done = []
     for _ in range(PRESSES):
@@ -140,7 +145,10 @@ def check(page: Any, done: Any) -> None:
         try:
             page.wait_for_function(SETTLED, timeout=PATIENCE)
         except Exception as error:
-            state = f"() => {{ {LOOK} return JSON.stringify([chip, plan?.problem, state.requests, state.view]); }}"
+            state = (
+                f"() => {{ {LOOK} return JSON.stringify("
+                "[chip, plan?.problem, state.requests, state.view]); }"
+            )
             raise AssertionError((done, page.evaluate(state))) from error
         page.wait_for_timeout(500)
     found = page.evaluate(SHOWN)
@@ -183,7 +191,9 @@ def batch(page: Any, site: Any, seeds: range) -> None:
             choose(page, photos[2])
         check(page, (seed, done))
         page.locator("#batch-enhance, #batch-download").first.click(timeout=PATIENCE)
-        page.wait_for_function("!enhance.state.batch.isRunning && enhance.state.batch.archive", timeout=PATIENCE)
+        page.wait_for_function(
+            "!enhance.state.batch.isRunning && enhance.state.batch.archive", timeout=PATIENCE
+        )
 
 
 @pytest.mark.timeout(900)

@@ -89,7 +89,9 @@ def test_a_file_name_is_shown_as_text_only(
     site: Site, visit, tmp_path, monkeypatch: pytest.MonkeyPatch, problems: list[str]
 ):
     # Gradio removes some characters from the names of uploads. The page does not rely on that.
-    monkeypatch.setattr("gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name)
+    monkeypatch.setattr(
+        "gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name
+    )
     page, dialogs = visit("?preset=anime-fast"), list[str]()
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     name = NAMES[0]

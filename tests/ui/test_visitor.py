@@ -5,17 +5,31 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from ..site import Site, wait_until
-from .journey import choose, drag, drop, enhance, load, pick, pick_preset, see, wait_for, wait_for_chip
+from .journey import (
+    choose,
+    drag,
+    drop,
+    enhance,
+    load,
+    pick,
+    pick_preset,
+    see,
+    wait_for,
+    wait_for_chip,
+)
 
 CLICK = "(parts) => { for (const part of parts) document.querySelector(part).click(); }"
 """Click parts of the page at once, before a response to the first click."""
 
 
-def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(site: Site, visit, tmp_path):
+def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(
+    site: Site, visit, tmp_path
+):
     page, other = visit("?preset=anime-fast"), visit("?preset=original")
     enhancer = site.enhancer
 
-    # Another photo during the upload and the analysis of the first. A slider moved meanwhile belongs to the new photo.
+    # Another photo during the upload and the analysis of the first. A slider moved meanwhile
+    # belongs to the new photo.
     choose(page, site.photo("first.png", 200, 160))
     wait_for(page, "file?.name === 'first.png'")
     drop(page, "body", site.photo("second.png", 300, 40))
@@ -45,7 +59,8 @@ def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(site: S
     assert enhancer.calls["run"] == runs + 2
     assert see(page, "[result.info.output.width, result.info.output.height]") == [80, 600]
 
-    # Cancel, pressed twice, leaves nothing. Another photo during a run detaches from the run, which goes on.
+    # Cancel, pressed twice, leaves nothing. Another photo during a run detaches from the run, which
+    # goes on.
     load(page, site.photo("long.png", 300, 60))
     files = set(enhancer.tasks.processed.glob("*"))
     with enhancer.paused("progress"):
@@ -69,11 +84,17 @@ def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(site: S
     # A size and a preset, chosen at once.
     for clicks, size in (
         (["#size [value='2x']", "#presets [data-preset=precise]"], [80, 120]),
-        (["#size [value=custom]", "#by [value=scale]", "#presets [data-preset=gentle]"], [160, 240]),
+        (
+            ["#size [value=custom]", "#by [value=scale]", "#presets [data-preset=gentle]"],
+            [160, 240],
+        ),
     ):
         page.evaluate(CLICK, clicks)
         wait_for(
-            page, "chip === 'matches' && String([plan.result.width, plan.result.height]) === String(size)", size=size
+            page,
+            "chip === 'matches' && String([plan.result.width, plan.result.height]) === "
+            "String(size)",
+            size=size,
         )
     assert see(page, "state.preset") == "gentle"
     assert see(other, "[file.name, state.preset]") == ["third.png", "original"]

@@ -12,7 +12,8 @@ from tests.quality.photos import Pixels
 
 
 def block_steps(pixels: Pixels, distance: int = 8) -> float:
-    """Return the mean difference of neighbours across the borders of blocks, divided by the mean of all others."""
+    """Return the mean difference of neighbours across the borders of blocks, divided by the mean of
+    all others."""
     light, borders, others = pixels.astype(float).mean(2), [], []
     for lines in (light, light.T):
         differences = np.abs(np.diff(lines, axis=0)).mean(1)
@@ -23,10 +24,12 @@ def block_steps(pixels: Pixels, distance: int = 8) -> float:
 
 
 def grid_steps(results: Sequence[Pixels], distance: int) -> float:
-    """Return the mean difference across the borders of blocks, divided by the mean difference halfway between.
+    """Return the mean difference across the borders of blocks, divided by the mean difference
+    halfway between.
 
-    Result i of n, an even number, shows the photo without its first i / n blocks. Each row of the photo that is a
-    border in one result is halfway between borders in another one, so the influence of the content is removed.
+    Result i of n, an even number, shows the photo without its first i / n blocks. Each row of the
+    photo that is a border in one result is halfway between borders in another one, so the influence
+    of the content is removed.
     """
     shift, border, halfway = distance // len(results), 0.0, 0.0
     for number, pixels in enumerate(results):

@@ -1,4 +1,5 @@
-"""Fixtures for the unit tests: an engine and an enhancer with fp32 on the CPU, forked processes, and a full disk."""
+"""Fixtures for the unit tests: an engine and an enhancer with fp32 on the CPU, forked processes,
+and a full disk."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def fresh_store(enhancer, tmp_path) -> None:
 
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    """A process with the program imported, which forks others: `forks.start("run", "photo.jpg")`."""
+    """A process with the program imported, which forks others: `forks.start("run",
+    "photo.jpg")`."""
     launcher = Launcher(tmp_path_factory.mktemp("forks"))
     yield launcher
     launcher.process.kill()

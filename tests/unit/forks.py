@@ -1,4 +1,5 @@
-"""Processes that are forked from one with the program already imported, because the imports take seconds."""
+"""Processes that are forked from one with the program already imported, because the imports take
+seconds."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ class Launcher:
     def __init__(self, folder: Path):
         self._folder, self._count = folder, 0
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # so that the load of the computer changes no pixel
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1"
+        }  # so that the load of the computer changes no pixel
         command = [sys.executable, "-c", LAUNCHER]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
@@ -89,11 +92,21 @@ class Launcher:
         modules: tuple[str, ...] = (),
         stdin: Path = Path(os.devnull),
     ) -> Fork:
-        """Run the command line with these arguments, or `code`, for which `modules` are imported before the fork."""
+        """Run the command line with these arguments, or `code`, for which `modules` are imported
+        before the fork."""
         self._count += 1
         output, errors = (self._folder / f"{self._count}.{name}" for name in ("output", "errors"))
-        environment = {name: value for name, value in os.environ.items() if name.startswith(("ENHANCE_", "AWS_"))}
-        task = {"arguments": [*map(str, arguments)], "output": str(output), "errors": str(errors), "code": code}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("ENHANCE_", "AWS_"))
+        }
+        task = {
+            "arguments": [*map(str, arguments)],
+            "output": str(output),
+            "errors": str(errors),
+            "code": code,
+        }
         pid = self.ask(environment=environment, modules=modules, stdin=str(stdin), **task)
         return Fork(self, int(pid), output, errors)
 

@@ -17,7 +17,12 @@ from tests.unit.image_files import encode
 
 ISO = b"urn:iso:std:iso:ts:21496:-1\0"
 HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
-VALUES = {"GainMapMax": "2.5", "HDRCapacityMax": "2.5", "OffsetSDR": "0.015625", "OffsetHDR": "0.015625"}
+VALUES = {
+    "GainMapMax": "2.5",
+    "HDRCapacityMax": "2.5",
+    "OffsetSDR": "0.015625",
+    "OffsetHDR": "0.015625",
+}
 APPLE = (
     b'xmlns:HDRGainMap="http://ns.apple.com/HDRGainMap/1.0/" HDRGainMap:HDRGainMapVersion="131072" '
     b'xmlns:apdi="http://ns.apple.com/pixeldatainfo/1.0/" '
@@ -31,7 +36,10 @@ APPLE_VALUES[:, 60:] = 255
 
 def packet(attributes: bytes, properties: bytes = b"") -> bytes:
     """Return an XMP packet with a title and a description with these attributes and properties."""
-    more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (attributes, properties)
+    more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (
+        attributes,
+        properties,
+    )
     return photos_with_metadata.XMP.replace(b"</rdf:RDF>", more)
 
 
@@ -50,11 +58,17 @@ def directory(semantic: bytes, kind: bytes, length: int) -> bytes:
 
 def map_packet(values: dict[str, str]) -> bytes:
     """Return the XMP of a map with these values of its properties."""
-    return packet(HDRGM + b"".join(b' hdrgm:%s="%s"' % (name.encode(), one.encode()) for name, one in values.items()))
+    return packet(
+        HDRGM
+        + b"".join(
+            b' hdrgm:%s="%s"' % (name.encode(), one.encode()) for name, one in values.items()
+        )
+    )
 
 
 def gain_map_of(photo: np.ndarray) -> np.ndarray:
-    """Return a map that brightens the bright areas of a photo, at half its size, uint8 [H / 2, W / 2, 3]."""
+    """Return a map that brightens the bright areas of a photo, at half its size, uint8 [H / 2, W /
+    2, 3]."""
     return cv2.resize((photo.astype(np.float32) ** 2 / 255).astype(np.uint8), None, fx=0.5, fy=0.5)
 
 
@@ -68,13 +82,16 @@ def ultra_hdr(
     exif: bytes | None = None,
     quality: int = 75,
 ) -> bytes:
-    """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then a gain map.
+    """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then
+    a gain map.
 
     `length` and `start` replace what its index and its XMP state.
     """
     iso = segment(0xE2, ISO + bytes(4))
     if gain_map is None:
-        gain_map = encode(Image.fromarray(gain_map_of(photo)[..., 1]), "JPEG", xmp=map_packet(VALUES), extra=iso)
+        gain_map = encode(
+            Image.fromarray(gain_map_of(photo)[..., 1]), "JPEG", xmp=map_packet(VALUES), extra=iso
+        )
     listed = directory(b"GainMap", b"image/jpeg", len(gain_map) if length is None else length)
     xmp = packet(HDRGM, listed) if claims else photos_with_metadata.XMP
     block = b"Exif\0\0" + (photos_with_metadata.exif() if exif is None else exif)
@@ -82,13 +99,18 @@ def ultra_hdr(
     return with_gain_map(jpeg, gain_map, length, start)
 
 
-def with_gain_map(jpeg: bytes, gain_map: bytes, length: int | None = None, start: int | None = None) -> bytes:
-    """Return a JPEG with a gain map behind it and an index (CIPA DC-007, 5.2), which can state another position."""
+def with_gain_map(
+    jpeg: bytes, gain_map: bytes, length: int | None = None, start: int | None = None
+) -> bytes:
+    """Return a JPEG with a gain map behind it and an index (CIPA DC-007, 5.2), which can state
+    another position."""
     place, stated = jpeg.index(b"\xff\xdb\0\x43"), len(gain_map) if length is None else length
     size = len(jpeg) + 90
     first = size - place - 8 if start is None else start
     entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, stated, first, 0, 0)
-    tags = struct.pack("<HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50)
+    tags = struct.pack(
+        "<HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50
+    )
     index = segment(0xE2, b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + tags + bytes(4) + entries)
     return jpeg[:place] + index + jpeg[place:] + gain_map
 
@@ -96,7 +118,9 @@ def with_gain_map(jpeg: bytes, gain_map: bytes, length: int | None = None, start
 def attached_image(path: Path) -> Path:
     """Save the second image of a file, as exiftool finds it by the index, next to it."""
     attached = path.with_suffix(".map.jpg")
-    done = subprocess.run(["exiftool", "-b", "-MPImage2", str(path)], capture_output=True, check=True)
+    done = subprocess.run(
+        ["exiftool", "-b", "-MPImage2", str(path)], capture_output=True, check=True
+    )
     attached.write_bytes(done.stdout)
     return attached
 

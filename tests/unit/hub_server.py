@@ -1,4 +1,5 @@
-"""Failing downloads: a Hugging Face or GitHub server whose files, failures and speed a test sets, and a full disk."""
+"""Failing downloads: a Hugging Face or GitHub server whose files, failures and speed a test sets,
+and a full disk."""
 
 from __future__ import annotations
 
@@ -36,14 +37,27 @@ def limit_file_size(most: int) -> Iterator[None]:
 
 def made_up_model(content: bytes, name: str = "tiny") -> Model:
     """Return a model with these bytes, in the repository of `HubServer.offer`."""
-    sums, file = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}, f"{name}.pth"
+    sums, file = (
+        {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
+        f"{name}.pth",
+    )
     source = Source("hub", "someone/models", COMMIT, f"small/{file}", file, **sums)  # type: ignore[arg-type]
-    return Model(name, "Stands in for a real model.", "srvgg", file, licence="MIT", sources=(source,), **sums)  # type: ignore[arg-type]
+    return Model(
+        name, "Stands in for a real model.", "srvgg", file, licence="MIT", sources=(source,), **sums
+    )  # type: ignore[arg-type]
 
 
 def go_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow downloads over the loopback interface, without pauses, whatever the environment states."""
-    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    """Allow downloads over the loopback interface, without pauses, whatever the environment
+    states."""
+    for name in (
+        "HF_HUB_OFFLINE",
+        "HF_TOKEN",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
 
@@ -63,7 +77,8 @@ class Request:
 
 
 class HubServer(ThreadingHTTPServer):
-    """A server whose attributes can be changed between requests. Use it as `with HubServer() as hub:`."""
+    """A server whose attributes can be changed between requests. Use it as `with HubServer() as
+    hub:`."""
 
     daemon_threads = True
     block_on_close = False
@@ -120,7 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif hub.statuses or content is None:
             self._head(hub.statuses.pop(0) if hub.statuses else 404, 0, {})
         else:
-            self._send(hub, content, int((request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")))
+            self._send(
+                hub,
+                content,
+                int((request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")),
+            )
 
     def _send(self, hub: HubServer, content: bytes, start: int) -> None:
         length = len(content)

@@ -28,7 +28,8 @@ ORIGIN = Origin("a" * 64, "b" * 64)
 
 
 def png(values: np.ndarray, before_pixels: bytes = b"", after_pixels: bytes = b"") -> bytes:
-    """Return a PNG of uint8 or uint16 values, [H, W] or [H, W, 2 to 4], with extra chunks around its pixels."""
+    """Return a PNG of uint8 or uint16 values, [H, W] or [H, W, 2 to 4], with extra chunks around
+    its pixels."""
     plain = bytes(imagecodecs.png_encode(np.ascontiguousarray(values)))
     header, end = len(SIGNATURE) + 25, len(plain) - 12
     return plain[:header] + before_pixels + plain[header:end] + after_pixels + plain[end:]
@@ -37,10 +38,15 @@ def png(values: np.ndarray, before_pixels: bytes = b"", after_pixels: bytes = b"
 COMPRESSION = 259
 
 
-def tiff(values: np.ndarray, photometric: int = 2, *, orientation: int = 1, **options: Any) -> bytes:
-    """Return an uncompressed TIFF of any number type, [H, W] or [H, W, C], with options of tifffile."""
+def tiff(
+    values: np.ndarray, photometric: int = 2, *, orientation: int = 1, **options: Any
+) -> bytes:
+    """Return an uncompressed TIFF of any number type, [H, W] or [H, W, C], with options of
+    tifffile."""
     sink, turn = io.BytesIO(), (274, "H", 1, orientation, True)
-    tifffile.imwrite(sink, values, photometric=photometric, metadata=None, extratags=[turn], **options)
+    tifffile.imwrite(
+        sink, values, photometric=photometric, metadata=None, extratags=[turn], **options
+    )
     return sink.getvalue()
 
 
@@ -79,7 +85,8 @@ def grey_profile(gamma: float = 2.2) -> bytes:
 
 @cache
 def cmyk_profile() -> bytes:
-    """Return a CMYK profile with Lab values for the 16 corners. All inks only darken, even yellow is neutral grey."""
+    """Return a CMYK profile with Lab values for the 16 corners. All inks only darken, even yellow
+    is neutral grey."""
     return (FILES / "cmyk.icc").read_bytes()
 
 
@@ -93,8 +100,8 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
 def camera_raw(kind: str = "bayer", orientation: int = 1) -> bytes:
     """Return a DNG of 80 x 60 px: a real photo by a camera with half the sensitivity to red.
 
-    `kind` is "bayer", "grey" (a sensor without filters) or "preview". Like the files of most cameras, "preview" has a
-    small image first and the Bayer pattern in a subdirectory.
+    `kind` is "bayer", "grey" (a sensor without filters) or "preview". Like the files of most
+    cameras, "preview" has a small image first and the Bayer pattern in a subdirectory.
     """
     return with_tags((FILES / f"{kind}.dng").read_bytes(), {274: orientation})
 
@@ -115,7 +122,9 @@ def finished_png(
 ) -> Path:
     """Write the PNG of a finished run, [H, W] or [H, W, C]."""
     height, width, channels = np.atleast_3d(values).shape
-    form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata(), gain_map)
+    form = PngFormat(
+        width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata(), gain_map
+    )
     with create_png(path, form) as writer:
         writer.write(values)
         writer.mark = ORIGIN.mark()

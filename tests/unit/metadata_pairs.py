@@ -1,4 +1,5 @@
-"""The metadata that survives from each input format to each output format, tag by tag, as exiftool reads it."""
+"""The metadata that survives from each input format to each output format, tag by tag, as exiftool
+reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from enhance.images import read_image
 from enhance.restore.result import encode_gain_map
 from tests.unit.gain_map_files import VALUES, map_packet, with_gain_map
 from tests.unit.image_files import encode, exported, finished_png
-from tests.unit.photos_with_metadata import DPI, HEIGHT, NOTES, WIDTH, photo_with_metadata, read_by_exiftool
+from tests.unit.photos_with_metadata import (
+    DPI,
+    HEIGHT,
+    NOTES,
+    WIDTH,
+    photo_with_metadata,
+    read_by_exiftool,
+)
 
 INPUTS = {name: name for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")}
 INPUTS |= {"WEBP": "WebP", "HEIF": "HEIC"}
@@ -28,16 +36,22 @@ _PIXELS = re.compile(
     r"|[XY]Resolution|ResolutionUnit|YCbCr|ExtraSamples|SubfileType)"
     r"|ExifIFD:ExifImage(Width|Height)|XMP-exif:ExifImage(Width|Height)|XMP-tiff:Orientation|XMP-(HDRGainMap|apdi|hdrgm|GContainer):"
 )
-"""Tags that state how pixels are stored, sizes and orientation, which differ, the resolution, and those of a map."""
+"""Tags that state how pixels are stored, sizes and orientation, which differ, the resolution, and
+those of a map."""
 _PER_INCH = {"JFIF:XResolution": 1, "IFD0:XResolution": 1}
 _PER_INCH |= {"PNG-pHYs:PixelsPerUnitX": 0.0254, "File:PixelsPerMeterX": 0.0254}
 
 
 def tags_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the tags of a file by kind. exiftool reads no profile of a JPEG XL, so it is that of the own reader."""
+    """Return the tags of a file by kind. exiftool reads no profile of a JPEG XL, so it is that of
+    the own reader."""
     found, icc = read_by_exiftool(path, "-a"), read_image(path).icc
     kinds = {
-        kind: {name: value for name, value in found.items() if names.match(name) and not _PIXELS.match(name)}
+        kind: {
+            name: value
+            for name, value in found.items()
+            if names.match(name) and not _PIXELS.match(name)
+        }
         for kind, names in _TAGS.items()
     }
     kinds["EXIF"] |= {"maker notes": NOTES} if NOTES in path.read_bytes() else {}
@@ -51,7 +65,8 @@ def tags_of(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_photo(folder: Path, source: str) -> Path:
-    """Write a photo in the format `source` with all metadata, and with a gain map if the format can hold it."""
+    """Write a photo in the format `source` with all metadata, and with a gain map if the format can
+    hold it."""
     path, content = folder / "photo", photo_with_metadata(source)
     if source == "JPEG":
         grey = Image.new("L", (WIDTH // 2, HEIGHT // 2))
@@ -66,12 +81,17 @@ def write_result(photo: Path) -> Path:
     metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
     gain_map = encode_gain_map(image, (image.height, image.width))
     return finished_png(
-        photo.with_name("result.png"), image.rgb.repeat(4, 0).repeat(4, 1), image.icc, metadata, gain_map
+        photo.with_name("result.png"),
+        image.rgb.repeat(4, 0).repeat(4, 1),
+        image.icc,
+        metadata,
+        gain_map,
     )
 
 
 def row(folder: Path, source: str) -> str:
-    """Return a row of the table in docs/files.md: what the input contains, and what each output format loses of it."""
+    """Return a row of the table in docs/files.md: what the input contains, and what each output
+    format loses of it."""
     photo = write_photo(folder, source)
     before, result = tags_of(photo), write_result(photo)
     cells = [INPUTS[source], ", ".join(kind for kind, tags in before.items() if tags)]
@@ -83,7 +103,11 @@ def row(folder: Path, source: str) -> str:
             kind
             for kind, tags in before.items()
             for name, value in tags.items()
-            if (str(value).encode() not in content if kind == "text" else after[kind].get(name) != value)
+            if (
+                str(value).encode() not in content
+                if kind == "text"
+                else after[kind].get(name) != value
+            )
         ]
         cells.append(f"no {', '.join(dict.fromkeys(lost))}" if lost else "all")
     return f"| {' | '.join(cells)} |"

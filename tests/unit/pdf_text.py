@@ -31,7 +31,9 @@ def facts_of(document: Path | bytes, folder: Path) -> str:
     return _poppler("pdfinfo", document, folder) + _poppler("pdffonts", document, folder)
 
 
-def _poppler(tool: str, document: Path | bytes, folder: Path, options: Sequence[str] = (), *target: str) -> str:
+def _poppler(
+    tool: str, document: Path | bytes, folder: Path, options: Sequence[str] = (), *target: str
+) -> str:
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
     if isinstance(document, bytes):

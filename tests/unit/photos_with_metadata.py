@@ -1,7 +1,8 @@
-"""Photos of every format with all metadata: maker notes, a location, texts, copyright, resolution and a thumbnail.
+"""Photos of every format with all metadata: maker notes, a location, texts, copyright, resolution
+and a thumbnail.
 
-The files are in the folder `files`; `exiftool FILE` shows their metadata. The HEIC has 160 x 80 px and a gain map as an
-auxiliary image, as an iPhone writes it. The others have 12 x 16 px.
+The files are in the folder `files`; `exiftool FILE` shows their metadata. The HEIC has 160 x 80 px
+and a gain map as an auxiliary image, as an iPhone writes it. The others have 12 x 16 px.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def photo_with_metadata(kind: str) -> bytes:
 
 def photo() -> Image.Image:
     """Return the photo without metadata."""
-    slope = np.add.outer(np.arange(HEIGHT) * 9, np.arange(WIDTH) * 7)[..., None] + np.array([10, 30, 60])
+    slope = np.add.outer(np.arange(HEIGHT) * 9, np.arange(WIDTH) * 7)[..., None] + np.array(
+        [10, 30, 60]
+    )
     return Image.fromarray(slope.astype(np.uint8))
 
 
@@ -60,8 +63,13 @@ def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
 
 @cache
 def _exiftool() -> subprocess.Popen[str]:
-    """Return the exiftool process for all files, because starting it takes longer than reading them."""
-    piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    """Return the exiftool process for all files, because starting it takes longer than reading
+    them."""
+    piped: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "encoding": "utf-8",
+    }
     reader = subprocess.Popen(["exiftool", "-stay_open", "True", "-@", "-"], **piped)
     atexit.register(reader.kill)
     return reader

@@ -19,7 +19,9 @@ Printed = list[dict[str, Any]]
 def image(path: Path, shade: int = 0, side: int = 8) -> Path:
     """Save an image that differs for each shade. It is a PNG, whatever its extension."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.add.outer(np.arange(side), np.arange(side))[..., None] + np.array([shade, 2 * shade, 0])
+    pixels = np.add.outer(np.arange(side), np.arange(side))[..., None] + np.array(
+        [shade, 2 * shade, 0]
+    )
     Image.fromarray((pixels % 256).astype(np.uint8)).save(path, format="PNG")
     return path
 

@@ -14,7 +14,9 @@ from enhance.files import write_atomically
 from enhance.store import Entry, TaskStore
 
 
-def add_result(store: TaskStore, signature: str = "a" * 64, content: bytes = b"image", input: str = "c" * 64) -> str:
+def add_result(
+    store: TaskStore, signature: str = "a" * 64, content: bytes = b"image", input: str = "c" * 64
+) -> str:
     """Store a result of the input with this checksum and return its task id."""
     task_id, settings = store.new_id(), Settings("anime-fast")
     png = store.result_path(task_id)
@@ -23,7 +25,11 @@ def add_result(store: TaskStore, signature: str = "a" * 64, content: bytes = b"i
         "signature": signature,
         "task_id": task_id,
         "input": {"sha256": input, "width": 1},
-        "output": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "width": 4},
+        "output": {
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "width": 4,
+        },
         "preset": settings.preset,
         "settings": settings.as_dict(),
         "tile": settings.tile,
@@ -38,7 +44,14 @@ def add_result(store: TaskStore, signature: str = "a" * 64, content: bytes = b"i
 
 def add_entry(store: TaskStore, **facts: Any) -> Entry:
     """Add a run to a list of recent results."""
-    common = {"whose": "a" * 64, "id": secrets.token_hex(16), "began": "2026", "width": 8, "height": 8, "process": ""}
+    common = {
+        "whose": "a" * 64,
+        "id": secrets.token_hex(16),
+        "began": "2026",
+        "width": 8,
+        "height": 8,
+        "process": "",
+    }
     entry = Entry(**{**common, "thumbnail": "", **facts})
     store.save_entry(entry)
     return entry
@@ -46,7 +59,9 @@ def add_entry(store: TaskStore, **facts: Any) -> Entry:
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """Return the files in a folder of the program, without its marker and its database."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.match(".enhance-folder"))
+    files = (
+        path for path in folder.rglob("*") if path.is_file() and not path.match(".enhance-folder")
+    )
     files = (path for path in files if not path.match("enhance-*.sqlite*"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -60,7 +75,10 @@ def set_last_use(store: TaskStore, hours: float, *paths: Path) -> None:
             db.execute("UPDATE entries SET used = ?", (used,))
             db.execute("UPDATE files SET used = ?", (used,))
         for path in paths:
-            db.execute("UPDATE files SET used = ? WHERE path = ?", (used, path.relative_to(store.folder).as_posix()))
+            db.execute(
+                "UPDATE files SET used = ? WHERE path = ?",
+                (used, path.relative_to(store.folder).as_posix()),
+            )
 
 
 def set_age(seconds: float, *paths: Path) -> None:

@@ -1,4 +1,5 @@
-"""Signed addresses: for one owner, one file and some hours, and a secret that all servers of a data folder share."""
+"""Signed addresses: for one owner, one file and some hours, and a secret that all servers of a data
+folder share."""
 
 from __future__ import annotations
 
@@ -23,7 +24,11 @@ ADA, EVE = Owner("key ada", "10.0.0.1"), Owner("key eve", "10.0.0.1")
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     """Two files of one folder, and one outside it."""
-    paths = [tmp_path / "page/ab/cat 100%.png", tmp_path / "page/cd/猫.png", tmp_path / "outside.png"]
+    paths = [
+        tmp_path / "page/ab/cat 100%.png",
+        tmp_path / "page/cd/猫.png",
+        tmp_path / "outside.png",
+    ]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -32,7 +37,9 @@ def files(tmp_path: Path) -> list[Path]:
 
 def create(folder: Path) -> Addresses:
     """Return the addresses of a server with this data folder."""
-    return Addresses(read_secret(folder), {"page": folder / "page", "processed": folder / "processed"})
+    return Addresses(
+        read_secret(folder), {"page": folder / "page", "processed": folder / "processed"}
+    )
 
 
 def parts_of(address: str | None) -> list[str]:
@@ -49,10 +56,17 @@ def test_an_address_leads_to_the_file_on_every_server_of_the_folder(tmp_path, fi
         assert signing.region_address(ADA, "photo", path) == address, "browsers can cache it"
         assert signing.region_address(EVE, "photo", path) != address
         assert str(address).isascii()
-    assert create(tmp_path / "another").find(*parts_of(signing.region_address(ADA, "photo", files[0]))) is None
+    assert (
+        create(tmp_path / "another").find(*parts_of(signing.region_address(ADA, "photo", files[0])))
+        is None
+    )
     through = tmp_path / "page/ab/../cd/猫.png"
     assert parts_of(signing.region_address(ADA, "photo", through))[3] == "cd/猫.png"
-    for outside in (files[2], tmp_path / "page/../outside.png", tmp_path / "page/ab/../../outside.png"):
+    for outside in (
+        files[2],
+        tmp_path / "page/../outside.png",
+        tmp_path / "page/ab/../../outside.png",
+    ):
         assert signing.region_address(ADA, "photo", outside) is None
 
 
@@ -62,14 +76,41 @@ def test_another_owner_file_kind_folder_or_time_needs_another_signature(tmp_path
     theirs = parts_of(signing.region_address(EVE, "photo", files[1]))
     digest, expires, signature = token.split(".")
     tokens = [
-        *("", ".", "..", "é", "0" * 64, f"{digest}..{signature}", f"{digest}.{expires}.", f"{digest}.{expires}"),
-        *(f"{EVE.digest}.{expires}.{signature}", f"{digest}.{int(expires) + 1}.{signature}", f"{token}0", theirs[0]),
+        *(
+            "",
+            ".",
+            "..",
+            "é",
+            "0" * 64,
+            f"{digest}..{signature}",
+            f"{digest}.{expires}.",
+            f"{digest}.{expires}",
+        ),
+        *(
+            f"{EVE.digest}.{expires}.{signature}",
+            f"{digest}.{int(expires) + 1}.{signature}",
+            f"{token}0",
+            theirs[0],
+        ),
         f"{digest}.{expires}.{signature[:-1]}{'1' if signature[-1] == '0' else '0'}",
     ]
-    files_ = ["cd/猫.png", "ab", "", f"./{file}", f"ab/../{file}", "../outside.png", "/etc/passwd", str(files[0])]
+    files_ = [
+        "cd/猫.png",
+        "ab",
+        "",
+        f"./{file}",
+        f"ab/../{file}",
+        "../outside.png",
+        "/etc/passwd",
+        str(files[0]),
+    ]
     wrongs = [(one, kind, folder, file) for one in tokens]
     wrongs += [(token, kind, folder, one) for one in files_]
-    wrongs += [(token, "result", folder, file), (token, kind, "processed", file), (token, kind, "..", file)]
+    wrongs += [
+        (token, "result", folder, file),
+        (token, kind, "processed", file),
+        (token, kind, "..", file),
+    ]
     assert [wrong for wrong in wrongs if signing.find(*wrong)] == []
 
 

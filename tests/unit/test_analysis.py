@@ -17,7 +17,16 @@ from enhance.analysis.auto import Choice, choose
 from enhance.images import SourceImage, read_image
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
-NAMES = ["astronaut", "camera", "chelsea", "rocket", "stereo_motorcycle", "moon", "coffee", "immunohistochemistry"]
+NAMES = [
+    "astronaut",
+    "camera",
+    "chelsea",
+    "rocket",
+    "stereo_motorcycle",
+    "moon",
+    "coffee",
+    "immunohistochemistry",
+]
 TEXTURES = ["brick", "coins", "grass", "gravel", "hubble_deep_field"]
 CLEAN = [*NAMES, *TEXTURES]
 LONG = pytest.mark.long
@@ -35,7 +44,11 @@ def photo(name: str, factor: float = 2) -> np.ndarray:
 
 
 def measure(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
-    return analyse(SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None))
+    return analyse(
+        SourceImage(
+            "a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None
+        )
+    )
 
 
 def choice(rgb: np.ndarray) -> Choice:
@@ -60,7 +73,8 @@ def add_grain(rgb: np.ndarray, sigma: float, blur: float, *, is_grey: bool = Tru
 
 
 def add_shot_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
-    """Add noise whose variance is proportional to the brightness; `sigma` is its standard deviation in the photo."""
+    """Add noise whose variance is proportional to the brightness; `sigma` is its standard deviation
+    in the photo."""
     light = cv2.GaussianBlur(rgb, (0, 0), 0.5).astype(np.float32) + 1
     noise = np.random.default_rng(6).normal(0, 1, light.shape) * np.sqrt(light / light.mean())
     return as_pixels(rgb + sigma * noise)
@@ -81,7 +95,10 @@ def drawing(seed: int, side: int = 400) -> np.ndarray:
     image = Image.new("RGB", (4 * side, 4 * side), tuple(random.integers(120, 255, 3).tolist()))
     canvas = ImageDraw.Draw(image)
     for _ in range(14):
-        (x, y), (w, h) = random.integers(0, 4 * side, 2).tolist(), random.integers(100, 600, 2).tolist()
+        (x, y), (w, h) = (
+            random.integers(0, 4 * side, 2).tolist(),
+            random.integers(100, 600, 2).tolist(),
+        )
         colour = tuple(random.integers(0, 255, 3).tolist())
         canvas.ellipse((x - w, y - h, x + w, y + h), fill=colour, outline=(20, 15, 25), width=12)
     return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
@@ -91,7 +108,9 @@ def page(paper: tuple[int, int, int] = (255, 255, 255), size: int = 16) -> np.nd
     image = Image.new("RGB", (600, 640), paper)
     canvas, ink = ImageDraw.Draw(image), "black" if sum(paper) > 380 else "white"
     for line, top in enumerate(range(30, 600, size * 3 // 2)):
-        text = f"{line}: The invoice of 24 March has {line + 3} items, 129.50 in total, due in 14 days"
+        text = (
+            f"{line}: The invoice of 24 March has {line + 3} items, 129.50 in total, due in 14 days"
+        )
         canvas.text((30, top), text, fill=ink, font=ImageFont.load_default(size))
     return np.asarray(image)
 
@@ -112,7 +131,10 @@ def test_precise_is_for_clean_photos_only(factor):
         (soften_with_grain, 0),
         (lambda rgb: add_grain(rgb, 3, 0.5, is_grey=False), small),
         (lambda rgb: add_grain(rgb, 3, 1, is_grey=False), small),
-        (lambda rgb: add_grain(rgb, 3, 0), 2),  # Not visible in the fine texture of grass and gravel.
+        (
+            lambda rgb: add_grain(rgb, 3, 0),
+            2,
+        ),  # Not visible in the fine texture of grass and gravel.
     ]
 
     assert sum(choice(one).preset == "precise" for one in photos) >= len(photos) - 1
@@ -180,19 +202,26 @@ def test_the_lowest_quality_of_a_file_counts(tmp_path: Path):
     for quality in (30, 60, 90):
         assert quality_of(rgb, quality) == pytest.approx(quality, abs=2)
     assert quality_of(as_jpeg(rgb, 50), 95) == pytest.approx(50, abs=6)
-    assert measure(as_jpeg(photo("astronaut", 1), 60)[3:, 5:]).jpeg_quality == pytest.approx(60, abs=5)
+    assert measure(as_jpeg(photo("astronaut", 1), 60)[3:, 5:]).jpeg_quality == pytest.approx(
+        60, abs=5
+    )
 
 
-@pytest.mark.parametrize("name", few_of(["astronaut", "camera", "chelsea", "coffee", "stereo_motorcycle"]))
 @pytest.mark.parametrize(
-    ("ending", "qualities"), [("webp", (30, 75, 92)), ("avif", (40, 65, 85)), ("heic", (30, 45, 75))]
+    "name", few_of(["astronaut", "camera", "chelsea", "coffee", "stereo_motorcycle"])
+)
+@pytest.mark.parametrize(
+    ("ending", "qualities"),
+    [("webp", (30, 75, 92)), ("avif", (40, 65, 85)), ("heic", (30, 45, 75))],
 )
 def test_a_compressed_webp_avif_or_heic_is_not_clean(tmp_path: Path, name, ending, qualities):
     pillow_heif.register_heif_opener()
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = 20_000 * "a"
     for quality, is_clean in zip(qualities, (False, False, True), strict=True):
-        Image.fromarray(photo(name)).save(tmp_path / f"a.{ending}", quality=quality, exif=exif.tobytes())
+        Image.fromarray(photo(name)).save(
+            tmp_path / f"a.{ending}", quality=quality, exif=exif.tobytes()
+        )
         analysis = analyse(read_image(tmp_path / f"a.{ending}"))
         assert (choose(analysis, ALL_PRESETS).preset == "precise") == is_clean, analysis
     Image.fromarray(photo(name)).save(tmp_path / "a.webp", lossless=True)
@@ -207,7 +236,11 @@ def test_drawings_are_recognised_also_as_jpeg():
             assert (analysis.kind, analysis.softness, analysis.haze) == ("drawing", 1, 0)
             assert choose(analysis, ALL_PRESETS).preset == "anime"
     clean, noisy = measure(drawing(0)), measure(add_noise(drawing(0), 5))
-    assert (clean.kind, clean.jpeg_quality, choose(clean, ALL_PRESETS).preset) == ("drawing", None, "precise")
+    assert (clean.kind, clean.jpeg_quality, choose(clean, ALL_PRESETS).preset) == (
+        "drawing",
+        None,
+        "precise",
+    )
     assert noisy.noise == pytest.approx(5, abs=1)
     assert choose(noisy, ALL_PRESETS).preset != "precise"
 
@@ -229,7 +262,9 @@ def test_a_photo_that_is_cut_out_is_a_photo(name, ground):
     rgb = photo(name, 1)
     height, width = rgb.shape[:2]
     mask = np.zeros((height, width, 1), np.float32)
-    cv2.ellipse(mask, (width // 2, height // 2), (width // 3, height // 3), 0, 0, 360, 1, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        mask, (width // 2, height // 2), (width // 3, height // 3), 0, 0, 360, 1, -1, cv2.LINE_AA
+    )
     cut_out = as_pixels(mask * rgb + (1 - mask) * ground)
 
     for one in (cut_out, as_jpeg(cut_out, 90), as_jpeg(cut_out, 50)):
@@ -282,10 +317,14 @@ def test_small_parts_and_noisy_scans_of_pages_are_text():
         assert (measure(rgb).kind, choice(rgb).preset) == ("text", "precise")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 500_000), (500_000, 1), (15, 900), (20, 40_000), (64, 64), (97, 64)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 500_000), (500_000, 1), (15, 900), (20, 40_000), (64, 64), (97, 64)]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_any_size_can_be_analysed(size, dtype):
-    random = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True)
+    random = np.random.default_rng(1).integers(
+        0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True
+    )
     for pixels in (np.full_like(random, 99), random):
         analysis = measure(pixels, np.zeros(size, dtype))
         assert (analysis.height, analysis.width, analysis.transparency) == (*size, True)
@@ -307,13 +346,16 @@ def test_16_bits_and_transparency():
 
 
 def soften(rgb: np.ndarray, factor: int) -> np.ndarray:
-    """Downscale by averaging, upscale again, and crop so that the pixels are not aligned to the averages."""
+    """Downscale by averaging, upscale again, and crop so that the pixels are not aligned to the
+    averages."""
     size = rgb.shape[1] // factor, rgb.shape[0] // factor
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
 
 
-@pytest.mark.parametrize("name", few_of(["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"]))
+@pytest.mark.parametrize(
+    "name", few_of(["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"])
+)
 def test_softness_is_the_factor_without_loss_of_detail(name):
     """These photos were not used to choose the thresholds."""
     sharp = photo(name, 1)

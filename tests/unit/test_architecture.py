@@ -10,7 +10,17 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("models", "images", "metadata", "formats", "analysis", "engine", "restore", "store", "report")
+STAGES = (
+    "models",
+    "images",
+    "metadata",
+    "formats",
+    "analysis",
+    "engine",
+    "restore",
+    "store",
+    "report",
+)
 """The stages of a run in order; none of these imports a later one."""
 
 
@@ -24,13 +34,16 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PAT
 
 
 def imported(name: str) -> Iterator[str]:
-    """Return the imports of a module, including those in functions and for types. Names of packages are resolved."""
+    """Return the imports of a module, including those in functions and for types. Names of packages
+    are resolved."""
     package = name if PATHS[name].name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            above = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
             module = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 inside = f"{module}.{alias.name}"
@@ -52,9 +65,13 @@ def test_only_the_page_imports_gradio_and_only_the_command_line_the_page():
 
 
 def test_a_stage_imports_no_later_one():
-    stages = {name: STAGES.index(part) for name in PATHS if (part := f"{name}.".split(".")[1]) in STAGES}
+    stages = {
+        name: STAGES.index(part) for name in PATHS if (part := f"{name}.".split(".")[1]) in STAGES
+    }
     for name, stage in stages.items():
-        assert {other for other in IMPORTS[name] & stages.keys() if stages[other] > stage} == set(), name
+        assert {
+            other for other in IMPORTS[name] & stages.keys() if stages[other] > stage
+        } == set(), name
 
 
 IMPORTS_IN_ORDER = """
@@ -80,4 +97,9 @@ check("app enhance.web", "gradio")
 
 
 def test_heavy_packages_are_imported_only_where_they_are_used():
-    assert subprocess.check_output([sys.executable, "-c", IMPORTS_IN_ORDER], cwd=ROOT, text=True).split() == []
+    assert (
+        subprocess.check_output(
+            [sys.executable, "-c", IMPORTS_IN_ORDER], cwd=ROOT, text=True
+        ).split()
+        == []
+    )

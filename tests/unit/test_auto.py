@@ -1,4 +1,5 @@
-"""The preset `auto`: what it chooses for an image, and that a run of it equals a run of the chosen preset."""
+"""The preset `auto`: what it chooses for an image, and that a run of it equals a run of the chosen
+preset."""
 
 from __future__ import annotations
 
@@ -47,7 +48,12 @@ def enhancer(span_weights):
 
 def test_auto_has_no_values_until_an_image_is_known():
     settings = Settings(strength=0.5)
-    assert (settings.preset, settings.strength, settings.fidelity, settings.tile) == ("auto", 0.5, None, 192)
+    assert (settings.preset, settings.strength, settings.fidelity, settings.tile) == (
+        "auto",
+        0.5,
+        None,
+        192,
+    )
     assert settings.resolved("precise") == Settings("precise", strength=0.5)
     with pytest.raises(SettingsError):
         Settings(fidelity=2)
@@ -57,7 +63,11 @@ def test_a_run_equals_a_run_of_the_chosen_preset(photos, enhancer, tmp_path):
     auto = enhancer.run(photos / "clean.png", output=tmp_path / "auto.png").info
     chosen = enhancer.run(photos / "clean.png", "precise", output=tmp_path / "precise.png").info
 
-    assert (auto["preset"], auto["auto"]["preset"], auto["auto"]["reason"]) == ("precise", "precise", "clean_photo")
+    assert (auto["preset"], auto["auto"]["preset"], auto["auto"]["reason"]) == (
+        "precise",
+        "precise",
+        "clean_photo",
+    )
     assert auto["auto"]["analysis"]["kind"] == "photo"
     assert chosen["auto"] is None
     for name in ("signature", "settings"):
@@ -66,7 +76,9 @@ def test_a_run_equals_a_run_of_the_chosen_preset(photos, enhancer, tmp_path):
     assert enhancer.preview(photos / "clean.png", size=48).info["signature"] == auto["signature"]
 
 
-def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhancer, with_fast_weights, tmp_path):
+def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(
+    photos, enhancer, with_fast_weights, tmp_path
+):
     """The network of `fast` keeps the blocks of a JPEG, and Fidelity adds its other artifacts."""
     original = data.astronaut()[:320, :480]
     original = cv2.resize(original, (4 * SIZE[0], 4 * SIZE[1]), interpolation=cv2.INTER_AREA)
@@ -77,7 +89,9 @@ def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhanc
     assert auto.info["signature"] == enhancer.run(photos / "jpeg.jpg", chosen).info["signature"]
     assert auto.info["preset"] == "fast"
     results = (np.asarray(Image.open(one.path)) for one in (auto, plain))
-    (near, smooth), (far, blocky) = ((psnr(result, original), steps(result, 32)) for result in results)
+    (near, smooth), (far, blocky) = (
+        (psnr(result, original), steps(result, 32)) for result in results
+    )
     assert near > far
     assert smooth < blocky - 0.005
     assert enhancer.choose(photos / "clean.png") == Settings("precise")
@@ -92,7 +106,8 @@ def test_auto_lowers_strength_and_fidelity_for_a_compressed_photo(photos, enhanc
         ({"jpeg_quality": 95}, "balanced"),
         ({"noise": 3.0}, "balanced"),
         ({"noise": 5.0}, "fast"),
-        # In smooth areas, the noise that `balanced` keeps is visible, and there is no detail that `fast` loses.
+        # In smooth areas, the noise that `balanced` keeps is visible, and there is no detail that
+        # `fast` loses.
         ({"noise": 3.0, "smoothness": 0.9}, "fast"),
         # Compression removes much of the noise, which `balanced` would show.
         ({"jpeg_quality": 82, "noise": 1.5}, "fast"),
@@ -114,7 +129,10 @@ def test_the_preset_for_known_properties_and_its_substitute(facts, preset):
 
 
 def test_a_better_jpeg_keeps_more_of_its_detail():
-    choices = (choose(Analysis(400, 300, jpeg_quality=one), {"balanced", "fast", "precise"}) for one in (82, 95))
+    choices = (
+        choose(Analysis(400, 300, jpeg_quality=one), {"balanced", "fast", "precise"})
+        for one in (82, 95)
+    )
     settings = [Settings().resolved(one.preset, **one.tuning) for one in choices]
 
     assert [one.preset for one in settings] == ["balanced", "balanced"]
@@ -131,7 +149,9 @@ def test_without_balanced_the_other_rules_apply():
     assert choose(Analysis(400, 300, jpeg_quality=95), others).preset == "precise"
     assert choose(Analysis(400, 300, noise=3.0), {"gentle"}).preset == "gentle"
     assert faster_preset("gentle", Analysis(400, 300, noise=3.0), others) == "fast"
-    assert faster_preset("gentle", Analysis(400, 300, noise=3.0), {*others, "balanced"}) == "balanced"
+    assert (
+        faster_preset("gentle", Analysis(400, 300, noise=3.0), {*others, "balanced"}) == "balanced"
+    )
 
 
 def test_fine_lines_in_a_compressed_photo_need_the_large_network():
@@ -140,14 +160,23 @@ def test_fine_lines_in_a_compressed_photo_need_the_large_network():
         name: analyse(case_of(pixels, partial(as_jpeg, quality=60)).image)
         for name, pixels in {
             "bricks": cv2.cvtColor(data.brick(), cv2.COLOR_GRAY2RGB),
-            **{name: reference_of((TUNING | REPORTED)[name]) for name in ("cat", "coffee", "grass", "tower")},
+            **{
+                name: reference_of((TUNING | REPORTED)[name])
+                for name in ("cat", "coffee", "grass", "tower")
+            },
         }.items()
     }
     bricks = found["bricks"]
 
     chosen = {name: choose(analysis, presets) for name, analysis in found.items()}
 
-    assert [choice.preset for choice in chosen.values()] == ["gentle", "fast", "fast", "fast", "fast"]
+    assert [choice.preset for choice in chosen.values()] == [
+        "gentle",
+        "fast",
+        "fast",
+        "fast",
+        "fast",
+    ]
     assert chosen["bricks"].tuning["strength"] > chosen["cat"].tuning["strength"]
     assert choose(replace(bricks, width=4000, height=3000), presets).preset == "fast"
     assert choose(replace(bricks, jpeg_quality=None), presets).preset == "precise"
@@ -158,7 +187,10 @@ def test_the_faster_preset_is_nearly_as_good():
     presets = {"gentle", "fast", "precise"}
     assert faster_preset("gentle", bricks, presets) is None
     assert faster_preset("gentle", Analysis(400, 300, kind="text", noise=5.0), presets) == "fast"
-    assert faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40), presets) == "precise"
+    assert (
+        faster_preset("gentle", Analysis(400, 300, kind="text", jpeg_quality=40), presets)
+        == "precise"
+    )
     assert faster_preset("fast", Analysis(400, 300), presets) is None
 
 
@@ -172,7 +204,12 @@ def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with
     assert np.array_equal(retuned.after, again.after)
     assert retuned.info["settings"]["saturation"] == 1.5
     assert retuned.info["settings"]["strength"] < Settings("fast").strength
-    assert enhancer.resolve_for(Settings(strength=0.7), enhancer.analyse(photos / "jpeg.jpg"))[0].strength == 0.7
+    assert (
+        enhancer.resolve_for(Settings(strength=0.7), enhancer.analyse(photos / "jpeg.jpg"))[
+            0
+        ].strength
+        == 0.7
+    )
 
 
 def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tmp_path):
@@ -184,9 +221,15 @@ def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tm
     assert same.info["model"]["name"] == "none"
     assert same.info["megapixels_per_second"] is None
     assert enhancer.status()["model"] == before
-    with Image.open(photos / "jpeg.jpg") as photo, Image.open(same.path) as result, Image.open(half.path) as small:
+    with (
+        Image.open(photos / "jpeg.jpg") as photo,
+        Image.open(same.path) as result,
+        Image.open(half.path) as small,
+    ):
         assert (result.size, small.size) == (SIZE, (48, 32))
-        assert np.abs(np.asarray(photo, float) - np.asarray(result)).mean() < 4  # slightly sharpened
+        assert (
+            np.abs(np.asarray(photo, float) - np.asarray(result)).mean() < 4
+        )  # slightly sharpened
     again = enhancer.run(photos / "jpeg.jpg", Settings(long_side=48))
     assert again.info["cached"]
     assert enhancer.report(again.info["task_id"]).read_bytes().startswith(b"%PDF")
@@ -201,21 +244,29 @@ def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):
 
 
 def test_a_comparison_shows_the_presets_but_not_auto(photos, enhancer):
-    comparison = enhancer.compare(photos / "clean.png", size=16, settings=[Settings(), Settings("anime-fast")])
+    comparison = enhancer.compare(
+        photos / "clean.png", size=16, settings=[Settings(), Settings("anime-fast")]
+    )
     assert [cell.settings.preset for cell in comparison.cells] == ["precise", "anime-fast"]
 
 
 def test_choose_and_analyse(photos, enhancer):
     assert enhancer.choose(photos / "clean.png", scale=3) == Settings("precise", scale=3)
     assert enhancer.choose(photos / "clean.png", long_side=50) == Settings("resize", long_side=50)
-    assert enhancer.choose(photos / "clean.png", print_width=10) == Settings("precise", print_width=10)
+    assert enhancer.choose(photos / "clean.png", print_width=10) == Settings(
+        "precise", print_width=10
+    )
     analysis = enhancer.analyse(photos / "jpeg.jpg")
     assert (analysis.width, analysis.height, analysis.jpeg_quality) == (*SIZE, 50)
     named = enhancer.run(photos / "clean.png", Settings("precise", scale=1))
-    assert named.info["model"]["name"] == "span-x4", "a preset that is named runs its network at any size"
+    assert named.info["model"]["name"] == "span-x4", (
+        "a preset that is named runs its network at any size"
+    )
 
 
-def test_faces_are_counted_and_shown_from_when_the_detector_is_installed(detector_file, tmp_path, monkeypatch):
+def test_faces_are_counted_and_shown_from_when_the_detector_is_installed(
+    detector_file, tmp_path, monkeypatch
+):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     Image.fromarray(data.astronaut()).save(tmp_path / "portrait.png")
     enhancer = Enhancer("cpu", data=tmp_path / "data")
@@ -242,19 +293,26 @@ def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
     assert facts["estimated_seconds"] > 0
 
     (tmp_path / "no.png").write_bytes(b"no image")
-    assert main(["analyse", str(tmp_path / "no.png"), str(photos / "jpeg.jpg"), "--device", "cpu"]) == 1
+    assert (
+        main(["analyse", str(tmp_path / "no.png"), str(photos / "jpeg.jpg"), "--device", "cpu"])
+        == 1
+    )
     printed = capsys.readouterr()
     assert "Compression artifacts, so " in printed.out
     assert "(--preset " in printed.out
     assert "no.png" in printed.err
 
 
-def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys, tmp_path, monkeypatch):
+def test_a_faster_preset_is_suggested_before_a_long_run(
+    photos, enhancer, capsys, tmp_path, monkeypatch
+):
     """`gentle` is selected for strong noise, and `fast` has nearly the same quality."""
     pixels = np.random.default_rng(1).normal(128, 12, (64, 96, 3))
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(photos / "noisy.png")
     seconds = {"gentle": 500.0, "fast": 40.0}
-    monkeypatch.setattr(Enhancer, "estimate", lambda self, width, height, settings, bits=8: seconds[settings.preset])
+    monkeypatch.setattr(
+        Enhancer, "estimate", lambda self, width, height, settings, bits=8: seconds[settings.preset]
+    )
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
     facts = enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())
     assert (facts["auto"]["preset"], facts["estimated_seconds"]) == ("gentle", 500)
@@ -262,7 +320,9 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
 
     def run_command():
         output = str(tmp_path / "out.png")
-        assert main(["run", str(photos / "noisy.png"), "-o", output, "--device", "cpu", "--json"]) == 0
+        assert (
+            main(["run", str(photos / "noisy.png"), "-o", output, "--device", "cpu", "--json"]) == 0
+        )
         printed = capsys.readouterr()
         assert json.loads(printed.out)["preset"] == "gentle"
         return printed.err

@@ -1,4 +1,5 @@
-"""Networks with barriers: streamed in phases, with stored feature maps, and with statistics of the whole image."""
+"""Networks with barriers: streamed in phases, with stored feature maps, and with statistics of the
+whole image."""
 
 from __future__ import annotations
 
@@ -47,9 +48,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "maps"
 
 
-def stream(image: torch.Tensor, graph: Graph, rows: int, threads: int = 1, folder: Path | None = None) -> torch.Tensor:
+def stream(
+    image: torch.Tensor, graph: Graph, rows: int, threads: int = 1, folder: Path | None = None
+) -> torch.Tensor:
     height, width, _ = image.shape
-    kernels = prepare(graph, random_tensors(graph.shapes()), torch.device("cpu"), torch.float32, transposed=False)
+    kernels = prepare(
+        graph, random_tensors(graph.shapes()), torch.device("cpu"), torch.float32, transposed=False
+    )
     image_rows = ImageRows(graph, height, width, lambda first, last: image[first:last])
     run = PhasedStream(image_rows, torch.float32, folder=folder)
     strips = []
@@ -62,7 +67,9 @@ def stream(image: torch.Tensor, graph: Graph, rows: int, threads: int = 1, folde
 def stored_files(folder: Path) -> list[str]:
     """Return the files in a folder, and those without a name that this process has mapped."""
     gc.collect()
-    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line]
+    mapped = [
+        line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line
+    ]
     return [*os.listdir(folder), *mapped]  # noqa: PTH208
 
 
@@ -74,7 +81,9 @@ def stored_files(folder: Path) -> list[str]:
 def test_neither_strips_nor_threads_nor_files_change_the_output(
     graph: Graph, scale: int, size: tuple[int, int], folder: Path
 ):
-    streamed = partial(stream, torch.rand(*size, 3, generator=torch.Generator().manual_seed(1)), graph)
+    streamed = partial(
+        stream, torch.rand(*size, 3, generator=torch.Generator().manual_seed(1)), graph
+    )
 
     once = streamed(64)
 
@@ -85,7 +94,10 @@ def test_neither_strips_nor_threads_nor_files_change_the_output(
 
 
 def test_statistics_are_exact_for_a_large_mean():
-    values = torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 3000
+    values = (
+        torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        + 3000
+    )
     measured = RowStatistics(200, 4, torch.device("cpu"))
 
     for first in range(0, 200, 7):
@@ -93,10 +105,14 @@ def test_statistics_are_exact_for_a_large_mean():
 
     mean, variance = measured.total()[:, 0]
     torch.testing.assert_close(mean.double(), values.mean((0, 1)), rtol=1e-6, atol=0)
-    torch.testing.assert_close(variance.double(), values.var((0, 1), correction=0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        variance.double(), values.var((0, 1), correction=0), rtol=1e-4, atol=0
+    )
 
 
-def test_a_small_disk_is_reported_before_the_start_and_a_full_one_leaves_nothing(folder: Path, monkeypatch):
+def test_a_small_disk_is_reported_before_the_start_and_a_full_one_leaves_nothing(
+    folder: Path, monkeypatch
+):
     rgb, steps = np.zeros((90, 60, 3), np.uint8), []
     with limit_file_size(0), pytest.raises(StorageError):
         Engine("cpu").enlarge(rgb, KIND, folder=folder)
@@ -142,12 +158,16 @@ def image(photo: np.ndarray, tmp_path: Path) -> Path:
 
 def assert_equal(preview: Preview, result: Result) -> None:
     box, scale = preview.region.box, preview.after.shape[0] // preview.region.box.height
-    shown = result.array[scale * box.top :, scale * box.left :][: scale * box.height, : scale * box.width]
+    shown = result.array[scale * box.top :, scale * box.left :][
+        : scale * box.height, : scale * box.width
+    ]
     assert np.abs(preview.after.astype(int) - shown).max() <= 1
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image: Path, photo, enhancer: Enhancer):
+def test_a_preview_is_approximate_until_a_run_and_exact_after_it(
+    image: Path, photo, enhancer: Enhancer
+):
     before = enhancer.preview(image, KIND, size=20)
     result = enhancer.run(image, KIND, preview=before)
     after = enhancer.preview(image, KIND, size=20)
@@ -157,14 +177,18 @@ def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image: Path, ph
     assert_equal(after, result)
     with pytest.raises(SettingsError):  # an exact one is possible
         enhancer.retune(before, Settings.from_preset(KIND, saturation=1.2))
-    assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info["approximate"]
+    assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info[
+        "approximate"
+    ]
     small = enhancer.preview(photo[:20, :30].copy(), KIND, size=20)
     assert not small.info["approximate"], "the preview is the whole photo"
 
 
 @pytest.mark.usefixtures("fresh_store")
 @pytest.mark.parametrize("kind", ["esrgan-unshuffle-4", "real-cugan-2x"])
-def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(kind, image, enhancer, own_folder, tmp_path):
+def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
+    kind, image, enhancer, own_folder, tmp_path
+):
     add(save_model(kind, tmp_path / "model.pth"), kind, own_folder)
 
     result = enhancer.run(image, kind)

@@ -24,7 +24,8 @@ RAW = Settings.from_preset("anime-fast")
 
 
 def batch_of(*sources: Path, folder: Path | None = None, **settings: Settings) -> Batch:
-    """Return a batch with results in `folder`, or in the store. `settings` are by the stem of a file."""
+    """Return a batch with results in `folder`, or in the store. `settings` are by the stem of a
+    file."""
     items = [Item(path, Path(path.name), settings=settings.get(path.stem)) for path in sources]
     return plan(with_targets(items), folder and ResultNames(folder))
 
@@ -51,7 +52,9 @@ def states(batch: Batch) -> list[str]:
 def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     seen: list[Batch] = []
 
-    batch = BatchRun(enhancer, RAW, batch_of(*sources, folder=tmp_path / "out"), on_change=seen.append).run()
+    batch = BatchRun(
+        enhancer, RAW, batch_of(*sources, folder=tmp_path / "out"), on_change=seen.append
+    ).run()
 
     shares = [one.share for one in seen]
     assert shares == sorted(shares)
@@ -78,10 +81,15 @@ def test_an_impossible_size_is_rejected_before_the_first_run(enhancer, sources, 
 def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     planned = batch_of(sources[0], sources[2], folder=tmp_path / "out", b=RAW.changed(long_side=90))
     batch = BatchRun(enhancer, RAW.changed(long_side=60), planned).run()
-    assert [Image.open(item.result or item.source).size for item in batch.items] == [(60, 43), (63, 90)]
+    assert [Image.open(item.result or item.source).size for item in batch.items] == [
+        (60, 43),
+        (63, 90),
+    ]
 
 
-def test_the_progress_and_the_time_left_follow_the_expected_work_of_uncached_files(enhancer, sources, tmp_path):
+def test_the_progress_and_the_time_left_follow_the_expected_work_of_uncached_files(
+    enhancer, sources, tmp_path
+):
     cached, first, second = sources[0], sources[2], sources[3]
     BatchRun(enhancer, RAW, batch_of(cached, folder=tmp_path / "out")).run()
     seen: list[Batch] = []
@@ -89,11 +97,15 @@ def test_the_progress_and_the_time_left_follow_the_expected_work_of_uncached_fil
     planned = batch_of(cached, first, second, folder=tmp_path / "out")
     BatchRun(enhancer, RAW, planned, on_change=seen.append).run()
 
-    after_the_first = [one for one in seen if one.count("done") == 2 and one.count("waiting") == 1][-1]
+    after_the_first = [one for one in seen if one.count("done") == 2 and one.count("waiting") == 1][
+        -1
+    ]
     work = [item.pixels for item in after_the_first.items]
     assert after_the_first.share == pytest.approx(sum(work[:2]) / sum(work))
     assert after_the_first.seconds_left
-    assert [one.seconds_left for one in seen if one.count("done") == 1 and one.count("waiting") == 2] == [None] * 2
+    assert [
+        one.seconds_left for one in seen if one.count("done") == 1 and one.count("waiting") == 2
+    ] == [None] * 2
 
 
 def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
@@ -114,21 +126,35 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     folder = tmp_path / "sub"
     folder.mkdir()
     copies = [
-        path.rename(folder / name) for path, name in zip(sources, ("a.jpg", "b.jpg", "A.png", "照片.png"), strict=True)
+        path.rename(folder / name)
+        for path, name in zip(sources, ("a.jpg", "b.jpg", "A.png", "照片.png"), strict=True)
     ]
     batch = BatchRun(enhancer, RAW, batch_of(*copies)).run()
 
     with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["a-4x.png", "A-4x-2.png", "照片-4x.png", "report.csv", "summary.pdf"]
+        assert archive.namelist() == [
+            "a-4x.png",
+            "A-4x-2.png",
+            "照片-4x.png",
+            "report.csv",
+            "summary.pdf",
+        ]
         last = batch.items[3].result
         assert last
         assert archive.read("照片-4x.png") == last.read_bytes()
-    assert [row["result"] for row in rows_of(batch)] == ["a-4x.png", "", "A-4x-2.png", "照片-4x.png"]
+    assert [row["result"] for row in rows_of(batch)] == [
+        "a-4x.png",
+        "",
+        "A-4x-2.png",
+        "照片-4x.png",
+    ]
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])
-def test_no_name_and_no_error_becomes_a_formula_in_a_spreadsheet_or_is_written_backwards(enhancer, tmp_path, first):
+def test_no_name_and_no_error_becomes_a_formula_in_a_spreadsheet_or_is_written_backwards(
+    enhancer, tmp_path, first
+):
     bad = tmp_path / f"{first}1+\u202e1.png"
     bad.write_bytes(b"no image")
 
@@ -138,21 +164,31 @@ def test_no_name_and_no_error_becomes_a_formula_in_a_spreadsheet_or_is_written_b
     assert row["reason"].startswith(f"'{first}1+1.png has an unsupported format")
 
 
-def test_a_report_that_cannot_be_written_does_not_affect_the_result(enhancer, sources, tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_written_does_not_affect_the_result(
+    enhancer, sources, tmp_path, monkeypatch
+):
     def full(*_, **__):
         raise StorageError("disk_full", name="a.pdf")
 
     monkeypatch.setattr(enhancer, "write_report", full)
 
-    (item,) = BatchRun(enhancer, RAW, batch_of(sources[0], folder=tmp_path / "out"), report="en").run().items
+    (item,) = (
+        BatchRun(enhancer, RAW, batch_of(sources[0], folder=tmp_path / "out"), report="en")
+        .run()
+        .items
+    )
 
     assert (item.state, item.result) == ("done", tmp_path / "out" / "a.png")
     assert "a.pdf" in str(item.error)
 
 
-def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sources, tmp_path, monkeypatch):
+def test_a_queued_batch_decodes_nothing_and_reports_its_position(
+    enhancer, sources, tmp_path, monkeypatch
+):
     decoded, seen, read = [], [], read_image
-    monkeypatch.setattr("enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
+    monkeypatch.setattr(
+        "enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n)
+    )
     planned = batch_of(*sources[2:], folder=tmp_path / "out")
     batch = BatchRun(enhancer, RAW, planned, on_change=seen.append, caller="c")
 

@@ -20,17 +20,25 @@ from enhance.store.names import plan_names
 from .runs import image
 
 
-def report_done(_: Enhancer, source: Path, *__: Any, output: Path, progress: Any, **___: Any) -> Result:
+def report_done(
+    _: Enhancer, source: Path, *__: Any, output: Path, progress: Any, **___: Any
+) -> Result:
     """Report a file as done without a network, in place of `Enhancer.run`."""
     progress(1, 2, 1.0)
     facts = {"path": str(source), "width": 8, "height": 8}
-    info: Any = {"input": {"name": source.name}, "output": facts, "seconds": {"total": 1.0}, "cached": False}
+    info: Any = {
+        "input": {"name": source.name},
+        "output": facts,
+        "seconds": {"total": 1.0},
+        "cached": False,
+    }
     return Result(output, info, output)
 
 
 @pytest.fixture
 def calls() -> Any:
-    """A list that grows with each call and return of a function, including the steps of generators."""
+    """A list that grows with each call and return of a function, including the steps of
+    generators."""
     found: list[None] = []
 
     def step(*_: object) -> None:
@@ -46,7 +54,9 @@ def calls() -> Any:
 def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, calls):
     monkeypatch.setattr(Enhancer, "run", report_done)
     # A generator, so that each read of all files adds calls for each file.
-    monkeypatch.setattr(Batch, "items", property(lambda batch: tuple(item for item in batch.files.values())))
+    monkeypatch.setattr(
+        Batch, "items", property(lambda batch: tuple(item for item in batch.files.values()))
+    )
     needed = []
 
     for count in (40, 120):

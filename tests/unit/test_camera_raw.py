@@ -14,12 +14,16 @@ from enhance.images import inspect, read_image
 from tests.unit.image_files import camera_raw
 
 pytest.importorskip("rawpy")
-PHOTO = cv2.GaussianBlur(cv2.resize(data.astronaut(), (80, 60), interpolation=cv2.INTER_AREA), (0, 0), 1.5)
+PHOTO = cv2.GaussianBlur(
+    cv2.resize(data.astronaut(), (80, 60), interpolation=cv2.INTER_AREA), (0, 0), 1.5
+)
 
 
 @pytest.mark.parametrize("kind", ["bayer", "grey", "preview"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_raw_file_is_developed_with_the_white_balance_and_orientation_of_the_camera(tmp_path, kind, orientation):
+def test_a_raw_file_is_developed_with_the_white_balance_and_orientation_of_the_camera(
+    tmp_path, kind, orientation
+):
     path, expected = tmp_path / "photo.dng", PHOTO
     path.write_bytes(camera_raw(kind, orientation))
     image, facts = read_image(path), inspect(path)
@@ -35,11 +39,17 @@ def test_a_raw_file_is_developed_with_the_white_balance_and_orientation_of_the_c
 
 @pytest.mark.parametrize("kind", ["bayer", "preview"])
 def test_camera_and_date_are_kept_in_the_result(enhancer, tmp_path, fresh_store, kind):
-    result = enhancer.run(camera_raw(kind), Settings.from_preset("anime-fast"), output=tmp_path / "result.tif")
+    result = enhancer.run(
+        camera_raw(kind), Settings.from_preset("anime-fast"), output=tmp_path / "result.tif"
+    )
     assert result.info["output"]["notes"] == ["raw_developed"]
     with Image.open(result.path) as image:
         exif = image.getexif()
-    assert [exif[tag] for tag in (0x010F, 0x0110, 0x0132)] == ["Lantern", "Raw 1", "2024:05:01 10:11:12"]
+    assert [exif[tag] for tag in (0x010F, 0x0110, 0x0132)] == [
+        "Lantern",
+        "Raw 1",
+        "2024:05:01 10:11:12",
+    ]
 
 
 def test_large_and_truncated_raw_files_are_rejected(tmp_path):

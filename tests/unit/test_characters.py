@@ -1,4 +1,5 @@
-"""Small and faint print: Auto keeps its characters, and the fidelity label shows results that change some."""
+"""Small and faint print: Auto keeps its characters, and the fidelity label shows results that
+change some."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def test_the_label_shows_changed_characters(sample, readings):
 
 
 def test_what_auto_selects_for_text_changes_no_more_characters_than_gentle(sample, readings):
-    analysis = replace(analyse(PRINTS[sample].case(SAMPLES[sample]).image), kind="text")  # Too small to be recognised.
+    analysis = replace(
+        analyse(PRINTS[sample].case(SAMPLES[sample]).image), kind="text"
+    )  # Too small to be recognised.
 
     preset = choose(analysis, PRESETS).preset
 

@@ -1,4 +1,5 @@
-"""A folder processed by a Ray cluster: the results equal those of one process, even if a worker dies."""
+"""A folder processed by a Ray cluster: the results equal those of one process, even if a worker
+dies."""
 
 from __future__ import annotations
 
@@ -55,7 +56,15 @@ def cluster(with_ray) -> Iterator[str]:
 @contextmanager
 def machine(*options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process of Ray with one core."""
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
+    start = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--block",
+        "--num-cpus=1",
+        "--disable-usage-stats",
+    ]
     start += [f"--object-store-memory={80 << 20}", *options]
     process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -71,13 +80,16 @@ def is_open(port: int) -> bool:
 
 
 def writers_in(folder: Path) -> set[int]:
-    """Return the processes that are writing results to the folder, according to their partial files."""
+    """Return the processes that are writing results to the folder, according to their partial
+    files."""
     here = {int(path.name.split("-")[2]) for path in folder.glob(".enhance-*.part")}
     return here - {os.getpid()}
 
 
 @pytest.mark.long
-def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(cluster, tmp_path, capsys):
+def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(
+    cluster, tmp_path, capsys
+):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(4):
         image(folder / f"sub/{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 120)
@@ -89,17 +101,22 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     second = run(capsys, folder, "-o", output, "--ray", cluster, status=1)
 
     assert contents(output) == contents(tmp_path / "plain")
-    assert [one for one in first if one["status"] == "failed"] == [one for one in plain if one["status"] == "failed"]
+    assert [one for one in first if one["status"] == "failed"] == [
+        one for one in plain if one["status"] == "failed"
+    ]
     assert {tuple(one) for one in first} == {tuple(one) for one in plain}
     for printed, is_cached in ((first, False), (second, True)):
-        results = {one["output"]["path"]: one["cached"] for one in printed if one["status"] == "done"}
+        results = {
+            one["output"]["path"]: one["cached"] for one in printed if one["status"] == "done"
+        }
         assert results == {str(output / name): is_cached for name in names(output)}
     assert writers_in(output / "sub") == set()
 
 
 @contextmanager
 def kill_writers(folder: Path, count: int = 1) -> Iterator[None]:
-    """Kill the first processes that write a result to the folder. Fails if there were fewer before the block ends."""
+    """Kill the first processes that write a result to the folder. Fails if there were fewer before
+    the block ends."""
     killed, over = set[int](), threading.Event()
 
     def kill() -> None:
@@ -133,7 +150,15 @@ def test_a_photo_that_kills_three_workers_fails_and_the_others_are_done(cluster,
 @pytest.mark.long
 def test_a_photo_whose_workers_are_ended_because_of_too_little_memory_fails(with_ray, tmp_path):
     image(tmp_path / "in/a.png")
-    program = [sys.executable, "-m", "enhance", "run", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    program = [
+        sys.executable,
+        "-m",
+        "enhance",
+        "run",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+    ]
     too_little = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
 
     ended = subprocess.run(
@@ -162,7 +187,9 @@ def test_relative_paths_stay_relative(with_ray, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.long
-def test_workers_without_this_release_are_an_error_with_its_solution(with_ray, tmp_path, monkeypatch, capsys):
+def test_workers_without_this_release_are_an_error_with_its_solution(
+    with_ray, tmp_path, monkeypatch, capsys
+):
     (tmp_path / "other/enhance").mkdir(parents=True)
     (tmp_path / "other/enhance/__init__.py").touch()
     monkeypatch.chdir(tmp_path)
@@ -201,7 +228,9 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
         *FAST,
     ]
 
-    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen(
+        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
         wait_until(lambda: writers_in(output) - {started.pid})
         writers = [psutil.Process(pid) for pid in writers_in(output) - {started.pid}]
         started.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
@@ -236,8 +265,17 @@ def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(nodes, d
         ("127.0.0.1:1", 1, "Cannot connect to a Ray cluster at 127.0.0.1:1 ("),
     ],
 )
-def test_an_address_without_a_cluster_is_an_error(with_ray, tmp_path, capsys, address, status, sentence):
-    call = ["run", str(image(tmp_path / "a.png")), "-o", str(tmp_path / "out.png"), f"--ray={address}", *FAST]
+def test_an_address_without_a_cluster_is_an_error(
+    with_ray, tmp_path, capsys, address, status, sentence
+):
+    call = [
+        "run",
+        str(image(tmp_path / "a.png")),
+        "-o",
+        str(tmp_path / "out.png"),
+        f"--ray={address}",
+        *FAST,
+    ]
     assert main(call) == status
 
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"enhance: {sentence}")

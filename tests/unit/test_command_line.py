@@ -32,19 +32,29 @@ def test_the_extension_or_the_format_option_sets_the_format(photo, photo_file, t
 
     printed = capsys.readouterr()
     info = json.loads(printed.out.splitlines()[-1])
-    assert [Image.open(path).format for path in (output, info["output"]["path"])] == ["JPEG", "JPEG"]
+    assert [Image.open(path).format for path in (output, info["output"]["path"])] == [
+        "JPEG",
+        "JPEG",
+    ]
     assert Path(info["output"]["path"]).stat().st_size == info["output"]["bytes"]
     assert "clear.png: JPEG does not support transparency" in printed.err
 
 
-def test_options_reach_the_settings_and_a_print_size_sets_pixels_and_resolution(photo_file, tmp_path, capsys):
-    output, sliders = tmp_path / "out.png", {"strength": 0.5, "fidelity": 0.7, "sharpen": 0.4, "saturation": 1.5}
+def test_options_reach_the_settings_and_a_print_size_sets_pixels_and_resolution(
+    photo_file, tmp_path, capsys
+):
+    output, sliders = (
+        tmp_path / "out.png",
+        {"strength": 0.5, "fidelity": 0.7, "sharpen": 0.4, "saturation": 1.5},
+    )
     options = [f"--{name}={value}" for name, value in sliders.items()]
 
     size = ["--print", "2x1.2cm", "--dpi", "100", "--tile", "64"]
     (info,) = run(capsys, photo_file, "-o", output, *options, *size)
 
-    assert (sliders | {"tuning": True, "print_width": 2, "print_height": 1.2}).items() <= info["settings"].items()
+    assert (sliders | {"tuning": True, "print_width": 2, "print_height": 1.2}).items() <= info[
+        "settings"
+    ].items()
     assert info["tile"] == 64
     with Image.open(output) as opened:
         assert opened.size == (66, 47)
@@ -60,7 +70,11 @@ def test_options_reach_the_settings_and_a_print_size_sets_pixels_and_resolution(
         (["--scale", "2", "--long-side", "99"], 2, "Use only one of scale, long_side, megapixels"),
         (["--precision", "fp8"], 2, "Unknown precision “fp8”"),
         (["-o", "out.gif"], 2, "out.gif has an unsupported extension"),
-        (["-o", "out.jpg", "--format", "webp"], 2, "The extension of out.jpg does not match the format webp"),
+        (
+            ["-o", "out.jpg", "--format", "webp"],
+            2,
+            "The extension of out.jpg does not match the format webp",
+        ),
         (["--format", "bmp"], 2, "Unknown format “bmp”. Choose from png, jpeg, webp, avif"),
         (["--format", "jpeg", "--quality", "101"], 2, "Use a whole number from 1 to 100"),
         (["other.png", "-o", "photo.png"], 2, "Choose a folder"),
@@ -75,7 +89,9 @@ def test_options_reach_the_settings_and_a_print_size_sets_pixels_and_resolution(
         (["LONG.png", "-o", "out", *FAST], 1, "too long"),
     ],
 )
-def test_an_unusable_option_or_path_is_reported_in_one_line(options, status, sentence, photo_file, capsys, monkeypatch):
+def test_an_unusable_option_or_path_is_reported_in_one_line(
+    options, status, sentence, photo_file, capsys, monkeypatch
+):
     monkeypatch.chdir(photo_file.parent)
     Path("file").write_text("")
     os.mkfifo("pipe.png")
@@ -113,7 +129,9 @@ def test_messages_are_in_the_language_of_the_terminal(capsys, monkeypatch):
     assert "gone.png 不存在" in capsys.readouterr().err
 
 
-def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(photo_file, tmp_path, capsys, monkeypatch):
+def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(
+    photo_file, tmp_path, capsys, monkeypatch
+):
     convolve, errors = Convolution.__call__, [RuntimeError("illegal instruction\nat 0x0")]
 
     def fail_once(kernel, rows):
@@ -124,7 +142,19 @@ def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(photo_
     monkeypatch.setattr(Convolution, "__call__", fail_once)
     shutil.copy(photo_file, tmp_path / "second.png")
 
-    assert main(["run", str(photo_file), str(tmp_path / "second.png"), "-o", str(tmp_path / "out"), *FAST]) == 1
+    assert (
+        main(
+            [
+                "run",
+                str(photo_file),
+                str(tmp_path / "second.png"),
+                "-o",
+                str(tmp_path / "out"),
+                *FAST,
+            ]
+        )
+        == 1
+    )
 
     error = capsys.readouterr().err
     assert f"enhance: {photo_file}: An unexpected error occurred" in error
@@ -135,7 +165,9 @@ def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(photo_
 
 @can_fork
 @pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.long)])
-def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_bytes(forks, tmp_path, kills):
+def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_bytes(
+    forks, tmp_path, kills
+):
     folder, whole, killed = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
     for number in range(3):
         image(folder / f"{number}.png", number, 20 + 16 * number)
@@ -146,7 +178,10 @@ def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_b
     started = time.monotonic()
     assert start(whole).wait() == 0
     undisturbed = time.monotonic() - started
-    at_random = [undisturbed * moment / 100 for moment in random.Random(20).choices(range(1, 90), k=kills - kills // 2)]
+    at_random = [
+        undisturbed * moment / 100
+        for moment in random.Random(20).choices(range(1, 90), k=kills - kills // 2)
+    ]
     ends = []
     for moment in [None] * (kills // 2) + at_random:
         before = {path.name for path in killed.glob("*")}
@@ -166,7 +201,9 @@ def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_b
     assert contents(killed) == contents(whole)
 
 
-def test_a_report_replaces_no_foreign_document_and_no_report_of_another_image(photo, photo_file, tmp_path):
+def test_a_report_replaces_no_foreign_document_and_no_report_of_another_image(
+    photo, photo_file, tmp_path
+):
     documents = {tmp_path / "foreign.pdf": b"%PDF somebody's thesis"}
     (tmp_path / "foreign.pdf").write_bytes(b"%PDF somebody's thesis")
     run = ["--report", *FAST, "-o"]
@@ -179,7 +216,11 @@ def test_a_report_replaces_no_foreign_document_and_no_report_of_another_image(ph
     assert main(["run", str(photo_file), *run, str(tmp_path / "own.png")]) == 0
 
     assert {path: path.read_bytes() for path in documents} == documents
-    assert {*tmp_path.glob("*.pdf")} == {*documents, tmp_path / "foreign-report.pdf", tmp_path / "own-report.pdf"}
+    assert {*tmp_path.glob("*.pdf")} == {
+        *documents,
+        tmp_path / "foreign-report.pdf",
+        tmp_path / "own-report.pdf",
+    }
 
 
 def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
@@ -192,7 +233,9 @@ def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
 
     monkeypatch.setattr(sys, "stderr", Closed())
     bar = Progress()
-    threads = [threading.Thread(target=bar.update, args=(share, None), daemon=True) for share in (0.4, 0.8)]
+    threads = [
+        threading.Thread(target=bar.update, args=(share, None), daemon=True) for share in (0.4, 0.8)
+    ]
     for thread in threads:
         thread.start()
         thread.join(10)
@@ -201,7 +244,9 @@ def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
 
 @can_fork
 def test_a_photo_goes_through_standard_input_and_output(forks, photo_file):
-    run = forks.start("run", "-", "-o", "-", "--format", "jpeg", "--progress", "json", *FAST, stdin=photo_file)
+    run = forks.start(
+        "run", "-", "-o", "-", "--format", "jpeg", "--progress", "json", *FAST, stdin=photo_file
+    )
 
     assert run.wait() == 0
     with Image.open(run.output) as opened:
@@ -211,7 +256,9 @@ def test_a_photo_goes_through_standard_input_and_output(forks, photo_file):
 
 
 @can_fork
-def test_a_batch_continues_when_its_output_is_closed_and_names_each_file_in_its_progress(forks, photo_file, tmp_path):
+def test_a_batch_continues_when_its_output_is_closed_and_names_each_file_in_its_progress(
+    forks, photo_file, tmp_path
+):
     shutil.copy(photo_file, other := tmp_path / "other.png")
     closed = "import os\nreader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 1)\n"
 
@@ -227,7 +274,9 @@ def test_a_batch_continues_when_its_output_is_closed_and_names_each_file_in_its_
 
 @can_fork
 @pytest.mark.skipif(sys.platform == "darwin", reason="file names are text on this system")
-def test_names_that_are_no_text_are_printed_with_escapes_and_can_be_tried_again(forks, photo_file, tmp_path):
+def test_names_that_are_no_text_are_printed_with_escapes_and_can_be_tried_again(
+    forks, photo_file, tmp_path
+):
     folder, output, failures = tmp_path / "in", tmp_path / "out", tmp_path / "failures.jsonl"
     folder.mkdir()
     shutil.copy(photo_file, folder / os.fsdecode(b"a\xff.png"))
@@ -239,7 +288,9 @@ def test_names_that_are_no_text_are_printed_with_escapes_and_can_be_tried_again(
 
     assert run.wait() == 1
     assert [os.fsencode(path.name) for path in output.iterdir()] == [b"a\xff.png"]
-    printed = [json.loads(line)["input"]["path"] for line in run.output.read_text("utf-8").splitlines()]
+    printed = [
+        json.loads(line)["input"]["path"] for line in run.output.read_text("utf-8").splitlines()
+    ]
     expected = [os.fsencode(folder) + name for name in (b"/bad\xff.png", b"/a\xff.png")]
     assert [os.fsencode(path) for path in printed] == expected
     assert os.fsencode(json.loads(failures.read_text("utf-8"))["input"]) == expected[0]

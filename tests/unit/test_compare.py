@@ -1,4 +1,5 @@
-"""Comparisons: each preset and each network once, failures stay in their cell, and the command `enhance compare`."""
+"""Comparisons: each preset and each network once, failures stay in their cell, and the command
+`enhance compare`."""
 
 import json
 import threading
@@ -33,7 +34,9 @@ def passes(monkeypatch, enhancer) -> list[str]:
 def test_each_installed_preset_is_compared_once_model_by_model(enhancer, photo, passes):
     arrived = []
 
-    comparison = enhancer.compare(np.ascontiguousarray(photo[:12, :16]), size=8, on_cell=arrived.append)
+    comparison = enhancer.compare(
+        np.ascontiguousarray(photo[:12, :16]), size=8, on_cell=arrived.append
+    )
 
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
     assert [cell.settings.preset for cell in comparison.cells] == here
@@ -71,7 +74,9 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
         stop.set()
 
     with pytest.raises(Cancelled):
-        enhancer.compare(path, size=320, settings=[FAST.changed(tile=64), ANIME], progress=stopping, stop=stop)
+        enhancer.compare(
+            path, size=320, settings=[FAST.changed(tile=64), ANIME], progress=stopping, stop=stop
+        )
 
     assert passes == [FAST.model]
     assert sorted(tmp_path.rglob("*")) == before
@@ -86,7 +91,9 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
         (RuntimeError("odd"), "unexpected error"),
     ],
 )
-def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_path, monkeypatch, error, message):
+def test_a_failed_preset_has_its_error_in_its_cell(
+    enhancer, photo_file, tmp_path, monkeypatch, error, message
+):
     load = RowNetwork.load
 
     def failing(recipe, **options):
@@ -104,14 +111,29 @@ def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_pat
     assert message in info["presets"][1]["error"]
     assert [one["status"] for one in info["presets"]] == ["done", "failed"]
     assert info["presets"][1]["seconds"] is None
-    assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
+    assert Image.open(tmp_path / "sheet.png").size == (
+        info["output"]["width"],
+        info["output"]["height"],
+    )
     assert not np.array_equal(comparison.sheet("zh-CN"), comparison.sheet("en"))
 
 
-def test_the_command_prints_json_and_replaces_only_an_earlier_sheet(photo_file, tmp_path, capsys, monkeypatch):
+def test_the_command_prints_json_and_replaces_only_an_earlier_sheet(
+    photo_file, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("auto", "anime-fast"))
     sheet, place = tmp_path / "sheet.png", ["--x", "20", "--y", "12", "--size", "16"]
-    command = ["compare", str(photo_file), "-o", str(sheet), *place, "--device", "cpu", "--precision", "fp32"]
+    command = [
+        "compare",
+        str(photo_file),
+        "-o",
+        str(sheet),
+        *place,
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+    ]
     sheet.write_text("somebody's notes")
 
     assert main(command) == 1
@@ -122,6 +144,8 @@ def test_the_command_prints_json_and_replaces_only_an_earlier_sheet(photo_file, 
 
     info = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert info["square"] == {"left": 12, "top": 4, "width": 16, "height": 16}
-    assert [(one["name"], one["settings"]["scale"]) for one in info["presets"]] == [("anime-fast", FAST.scale)]
+    assert [(one["name"], one["settings"]["scale"]) for one in info["presets"]] == [
+        ("anime-fast", FAST.scale)
+    ]
     assert info["output"]["path"] == str(sheet)
     assert Image.open(sheet).size == (info["output"]["width"], info["output"]["height"])

@@ -16,7 +16,11 @@ def test_an_empty_environment_gives_the_defaults():
 @pytest.mark.parametrize(
     ("variable", "values", "message"),
     [
-        ("ENHANCE_MAX_PIXELS", (*NO_NUMBERS, "0.5"), "cannot be “.*”. Use a whole number greater than 0"),
+        (
+            "ENHANCE_MAX_PIXELS",
+            (*NO_NUMBERS, "0.5"),
+            "cannot be “.*”. Use a whole number greater than 0",
+        ),
         ("ENHANCE_MAX_BYTES", ("0.5",), "Use a whole number greater than 0"),
         ("ENHANCE_MAX_DISK", ("0.5",), "Use a whole number greater than 0"),
         ("ENHANCE_QUEUE", ("0.5",), "Use a whole number greater than 0"),
@@ -25,8 +29,16 @@ def test_an_empty_environment_gives_the_defaults():
         ("ENHANCE_AUTH", ("ada", ":secret", "ada:"), "user:password"),
         ("ENHANCE_DEVICE", ("tpu", "gpu", "cuda:", "CPU"), "cannot be “.*”. Use auto, cpu"),
         ("ENHANCE_PUBLIC_HOST", ("https://a.org", "a.org:80", "a b"), "cannot be “"),
-        ("ENHANCE_FRAME_ANCESTORS", ("a.org", "'self'; script-src *", "https://a.org\nX: y"), "cannot be “"),
-        ("ENHANCE_C2PA_CERT", ("chain.pem",), "is no longer supported.*labelled.* Remove the variable"),
+        (
+            "ENHANCE_FRAME_ANCESTORS",
+            ("a.org", "'self'; script-src *", "https://a.org\nX: y"),
+            "cannot be “",
+        ),
+        (
+            "ENHANCE_C2PA_CERT",
+            ("chain.pem",),
+            "is no longer supported.*labelled.* Remove the variable",
+        ),
         ("ENHANCE_DATA", (__file__,), "cannot be “.*, which is not a folder"),
         ("GRADIO_TEMP_DIR", (__file__,), "cannot be “.*, which is not a folder"),
     ],
@@ -66,14 +78,22 @@ def test_values_are_read():
         ("ENHANCE_DEVICE", "cuda:7", 2, "“cuda:7” is not available"),
         ("ENHANCE_MAX_PIXELS", "100", 1, "The limit is 0.0001 MP"),
         ("ENHANCE_QUEUE", "0.5", 2, "enhance: ENHANCE_QUEUE cannot be “0.5”."),
-        ("ENHANCE_MAX_PIXEL", "1", 0, "enhance: The environment variable ENHANCE_MAX_PIXEL is unknown"),
+        (
+            "ENHANCE_MAX_PIXEL",
+            "1",
+            0,
+            "enhance: The environment variable ENHANCE_MAX_PIXEL is unknown",
+        ),
     ],
 )
 def test_variables_apply_to_the_command_line(
     photo_file, tmp_path, monkeypatch, capsys, variable, value, status, message
 ):
     monkeypatch.setenv(variable, value)
-    assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), "--preset", "anime-fast"]) == status
+    assert (
+        main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), "--preset", "anime-fast"])
+        == status
+    )
     assert message in capsys.readouterr().err
 
 
@@ -85,5 +105,7 @@ def test_an_argument_replaces_the_variable_of_the_device(monkeypatch):
 
 
 def test_an_unknown_variable_is_logged(caplog):
-    read_config({"ENHANCE_DATA": "data", "ENHANCE_MAX_PIXEL": "1", "ENHANCE_WEIGHTS": "w", "OTHER": "x"})
+    read_config(
+        {"ENHANCE_DATA": "data", "ENHANCE_MAX_PIXEL": "1", "ENHANCE_WEIGHTS": "w", "OTHER": "x"}
+    )
     assert [record.args for record in caplog.records] == [("ENHANCE_MAX_PIXEL",)]

@@ -1,4 +1,5 @@
-"""The library without the packages of its extras, which an import hook hides in a process of its own."""
+"""The library without the packages of its extras, which an import hook hides in a process of its
+own."""
 
 from __future__ import annotations
 
@@ -11,7 +12,18 @@ import pytest
 
 from tests.conftest import FAST
 
-EXTRAS = ("gradio", "jinja2", "prometheus_client", "mcp", "fpdf", "spandrel", "torchvision", "rawpy", "s3fs", "ray")
+EXTRAS = (
+    "gradio",
+    "jinja2",
+    "prometheus_client",
+    "mcp",
+    "fpdf",
+    "spandrel",
+    "torchvision",
+    "rawpy",
+    "s3fs",
+    "ray",
+)
 HIDE = f"""
 import sys
 from importlib.machinery import PathFinder
@@ -31,7 +43,9 @@ def run_core(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run code in a process in which the packages of the extras are hidden."""
     command = [sys.executable, "-c", HIDE + code]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,14 @@ from enhance.metadata.provenance import Origin, origin_of
 from enhance.processes import is_process_alive, remove_leftovers, this_process
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
-HEADS = (b"", b"\xff\xd8", b"\xff\xd8\xff\xe9", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypavif")
+HEADS = (
+    b"",
+    b"\xff\xd8",
+    b"\xff\xd8\xff\xe9",
+    b"\x89PNG\r\n\x1a\n",
+    b"RIFF\0\0\0\0WEBP",
+    b"\0\0\0\x18ftypavif",
+)
 HOST = this_process().split("-")[0]
 
 
@@ -30,14 +37,18 @@ def folder(photo, tmp_path) -> Path:
     """Three photos."""
     (tmp_path / "in").mkdir()
     for number in range(3):
-        Image.fromarray(photo[:8, 8 * number : 8 * number + 8]).save(tmp_path / "in" / f"{number}.png")
+        Image.fromarray(photo[:8, 8 * number : 8 * number + 8]).save(
+            tmp_path / "in" / f"{number}.png"
+        )
     return tmp_path / "in"
 
 
 def process(enhancer: Enhancer, folder: Path, format: str = "png"):
     output = folder.parent / "out"
     batch = find_images([folder], output, ending=FORMATS[format])
-    return BatchRun(enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)).run()
+    return BatchRun(
+        enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)
+    ).run()
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -60,7 +71,9 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
 def test_foreign_files_are_kept_and_all_photos_are_enhanced(enhancer, folder, format):
     output, ending = folder.parent / "out", FORMATS[format]
     output.mkdir()
-    foreign = {output / f"{number}{ending}": head for number, head in enumerate((b"\xff\xd8\xff", *HEADS))}
+    foreign = {
+        output / f"{number}{ending}": head for number, head in enumerate((b"\xff\xd8\xff", *HEADS))
+    }
     for path, content in foreign.items():
         path.write_bytes(content)
     (output / f"folder{ending}").mkdir()
@@ -73,7 +86,9 @@ def test_foreign_files_are_kept_and_all_photos_are_enhanced(enhancer, folder, fo
     assert {path: path.read_bytes() for path in foreign} == foreign
 
 
-@pytest.mark.parametrize("process", ["", "-", "--", f"{HOST}-1", f"{HOST}-1-1-1", f"{HOST}-{10**40}-1", f"{HOST}-١-1"])
+@pytest.mark.parametrize(
+    "process", ["", "-", "--", f"{HOST}-1", f"{HOST}-1-1-1", f"{HOST}-{10**40}-1", f"{HOST}-١-1"]
+)
 def test_malformed_process_names_are_not_alive(process, tmp_path):
     assert not is_process_alive(process)
     (tmp_path / f".enhance-{process}-0123456789ab.part").touch()
@@ -81,14 +96,21 @@ def test_malformed_process_names_are_not_alive(process, tmp_path):
 
 
 def test_a_killed_process_that_nobody_waits_for_is_not_alive():
-    program = "import sys; from enhance.processes import this_process; print(this_process(), flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=PIPE, stdout=PIPE, text=True) as started:
+    program = (
+        "import sys; from enhance.processes import this_process; print(this_process(), "
+        "flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=PIPE, stdout=PIPE, text=True
+    ) as started:
         assert started.stdout
         process = started.stdout.readline().strip()
         assert is_process_alive(process)
 
         os.kill(started.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)  # It has ended, and stays a zombie.
+        os.waitid(
+            os.P_PID, started.pid, os.WEXITED | os.WNOWAIT
+        )  # It has ended, and stays a zombie.
 
         assert not is_process_alive(process)
 
@@ -101,7 +123,9 @@ def damage(path: Path) -> bytes:
     return content
 
 
-def test_a_damaged_stored_result_is_replaced_by_an_intact_one_or_computed_again(enhancer, fresh_store, folder):
+def test_a_damaged_stored_result_is_replaced_by_an_intact_one_or_computed_again(
+    enhancer, fresh_store, folder
+):
     first, second = (enhancer.run(folder / "0.png", "anime-fast").path for _ in range(2))
     content = first.read_bytes()
     second.unlink()  # The second one is a link to the first.
@@ -126,7 +150,9 @@ def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, fold
 
     assert [item.info["cached"] for item in again.items if item.info] == [True, False, True]
     assert damaged.read_bytes() == content
-    outputs = ([item.info["output"] for item in batch.items if item.info] for batch in (first, again))
+    outputs = (
+        [item.info["output"] for item in batch.items if item.info] for batch in (first, again)
+    )
     assert next(outputs) == next(outputs)
 
 
@@ -142,7 +168,11 @@ def test_a_result_is_synced_before_and_after_its_rename(enhancer, fresh_store, f
 
         monkeypatch.setattr(owner, name, recorded)
 
-    record(os, "fsync", lambda number: Path(f"/proc/self/fd/{number}").readlink().name.rpartition(".")[2])
+    record(
+        os,
+        "fsync",
+        lambda number: Path(f"/proc/self/fd/{number}").readlink().name.rpartition(".")[2],
+    )
     record(os, "link", lambda _, target: Path(target).name)
     record(Path, "replace", lambda _, target: Path(target).name)
 

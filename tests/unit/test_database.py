@@ -49,7 +49,15 @@ def add_run(store: TaskStore, whose: str, photo: bytes, signature: str) -> str:
     with store.using(*made):
         for path in made:
             path.write_bytes(b"made")
-    add_entry(store, whose=whose, state="done", name="photo.png", sha256=sha256, settings={}, task_id=task_id)
+    add_entry(
+        store,
+        whose=whose,
+        state="done",
+        name="photo.png",
+        sha256=sha256,
+        settings={},
+        task_id=task_id,
+    )
     return task_id
 
 
@@ -94,7 +102,9 @@ store.clean()
 
 @can_fork
 @pytest.mark.parametrize("state", ["intact", "damaged"])
-def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none(forks: Launcher, tmp_path, state):
+def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none(
+    forks: Launcher, tmp_path, state
+):
     start, step, status = tmp_path / "start" / "data", 0, -9
     add_run(TaskStore(start), THEIRS, b"photo", "1" * 64)
     (start / FOREIGN).write_bytes(b"foreign")
@@ -106,7 +116,9 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
         folder = tmp_path / str(step) / "data"
         shutil.copytree(start, folder)
 
-        status = forks.start(folder, str(step), code=KILLED, modules=("tests.unit.test_database",)).wait()
+        status = forks.start(
+            folder, str(step), code=KILLED, modules=("tests.unit.test_database",)
+        ).wait()
 
         assert status in (0, -9), step
         store = TaskStore(folder)
@@ -139,7 +151,10 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("is_open", [False, True])
 def test_a_damaged_database_costs_no_file(tmp_path, caplog, damage, is_open):
     store = TaskStore(tmp_path / "data")
-    tasks = {str(number) * 64: add_run(store, MINE, b"photo%d" % number, str(number) * 64) for number in range(4)}
+    tasks = {
+        str(number) * 64: add_run(store, MINE, b"photo%d" % number, str(number) * 64)
+        for number in range(4)
+    }
     (store.folder / FOREIGN).write_bytes(b"foreign")
     before, database = files_of(store.folder), databases(store.folder)[0]
     if not is_open:
@@ -209,7 +224,14 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite3, "connect", connect_to_full_disk)
     limited = TaskStore(store.folder)
     with pytest.raises(StorageError) as raised:
-        add_entry(limited, state="done", name="a", sha256="c" * 64, settings={}, thumbnail="thumbnail" * 100_000)
+        add_entry(
+            limited,
+            state="done",
+            name="a",
+            sha256="c" * 64,
+            settings={},
+            thumbnail="thumbnail" * 100_000,
+        )
     assert raised.value.key == "disk_full"
     assert files_of(store.folder) == before
     assert limited.find("1" * 64)
@@ -220,7 +242,9 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
 def test_a_file_system_without_locks_is_rejected(tmp_path, monkeypatch):
     connect = sqlite3.connect
     monkeypatch.setattr(
-        sqlite3, "connect", lambda path, **named: connect(f"file:{path}?vfs=unix-none", uri=True, **named)
+        sqlite3,
+        "connect",
+        lambda path, **named: connect(f"file:{path}?vfs=unix-none", uri=True, **named),
     )
 
     with pytest.raises(StorageError, match="does not support file locks"):
@@ -256,9 +280,13 @@ for number in range(20):
 @can_fork
 def test_two_servers_share_a_folder(forks: Launcher, tmp_path):
     folder, modules = tmp_path / "data", ("tests.unit.test_database",)
-    servers = [forks.start(folder, whose, code=TWO_SERVERS, modules=modules) for whose in (MINE, THEIRS)]
+    servers = [
+        forks.start(folder, whose, code=TWO_SERVERS, modules=modules) for whose in (MINE, THEIRS)
+    ]
 
-    assert [server.wait() for server in servers] == [0, 0], [server.errors.read_text() for server in servers]
+    assert [server.wait() for server in servers] == [0, 0], [
+        server.errors.read_text() for server in servers
+    ]
 
     assert len(databases(folder)) == 1
     store = TaskStore(folder)
@@ -304,8 +332,16 @@ def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
     assert store.find(info["signature"])
     store.remove([first])
     gone = before.keys() - files_of(store.folder).keys()
-    assert {name.split("/")[0] for name in gone} == {"uploads", "processed", "network", "encoded", "lists"}
-    assert not any(info["task_id"] in name or first.sha256 in name for name in files_of(store.folder))
+    assert {name.split("/")[0] for name in gone} == {
+        "uploads",
+        "processed",
+        "network",
+        "encoded",
+        "lists",
+    }
+    assert not any(
+        info["task_id"] in name or first.sha256 in name for name in files_of(store.folder)
+    )
     set_age(25 * 3600, *(store.folder / "page").rglob("*"))
     remove_all(store)
     assert files_of(store.folder) == foreign

@@ -43,7 +43,9 @@ def enlarged(rgb: np.ndarray, factor: int = 4) -> np.ndarray:
     return cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
-def without_its_steps(image: SourceImage, network: np.ndarray, factor: int = 4, box: Box | None = None) -> np.ndarray:
+def without_its_steps(
+    image: SourceImage, network: np.ndarray, factor: int = 4, box: Box | None = None
+) -> np.ndarray:
     photo = Scene().photo(image, FAITHFUL, box=box)
     return without_steps(lambda a, b: network[a:b], photo, factor, 1.0)(0, factor * image.height)
 
@@ -86,9 +88,13 @@ def test_edges_on_the_grid_stay_if_the_photo_has_no_blocks_there(tmp_path):
     assert np.array_equal(clean, network)
 
 
-@pytest.mark.parametrize("names", [("cat", "lion", "camera"), pytest.param((), marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "names", [("cat", "lion", "camera"), pytest.param((), marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(("preset", "quality"), FAST + GENTLE)
-def test_steps_at_the_borders_of_blocks_are_at_most_8_percent_larger(with_fast_weights, preset, quality, names):
+def test_steps_at_the_borders_of_blocks_are_at_most_8_percent_larger(
+    with_fast_weights, preset, quality, names
+):
     engine, settings = Enhancer("cpu").engine, Settings(preset)
     if preset == "fast":  # As Auto selects it.
         settings = settings.changed(strength=0.5, fidelity=0.0, sharpen=0.0)
@@ -96,7 +102,10 @@ def test_steps_at_the_borders_of_blocks_are_at_most_8_percent_larger(with_fast_w
     for name in names or {*photos} - {"page", "text"}:
         cases = moved_cases(reference_of(photos[name]), partial(as_jpeg, quality=quality))
 
-        results = [result_of(one.image, engine.enlarge(one.degraded, settings.weights), settings) for one in cases]
+        results = [
+            result_of(one.image, engine.enlarge(one.degraded, settings.weights), settings)
+            for one in cases
+        ]
 
         assert grid_steps(results, 32) < 1.08, name
 
@@ -107,13 +116,17 @@ def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box):
     image = jpeg(tmp_path, np.tile(small(200), (1, 9, 1)), 50)
     network = enlarged(image.rgb)
     place = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
-    large = np.s_[4 * box.top : 4 * (box.top + box.height), 4 * box.left : 4 * (box.left + box.width)]
+    large = np.s_[
+        4 * box.top : 4 * (box.top + box.height), 4 * box.left : 4 * (box.left + box.width)
+    ]
 
     part = deblocked_rows(image.crop(box))(0, box.height)
     clean = without_its_steps(image.crop(box), network[large], box=box)
 
     assert np.array_equal(part[8:-8, 8:-8], deblocked_rows(image)(0, 200)[place][8:-8, 8:-8])
-    assert np.array_equal(clean[64:-64, 64:-64], without_its_steps(image, network)[large][64:-64, 64:-64])
+    assert np.array_equal(
+        clean[64:-64, 64:-64], without_its_steps(image, network)[large][64:-64, 64:-64]
+    )
 
 
 def test_a_grey_photo_stays_grey(tmp_path):
@@ -126,7 +139,9 @@ def test_a_grey_photo_stays_grey(tmp_path):
 def test_only_jpegs_with_visible_blocks_change(tmp_path):
     files = {"photo.png": {}, "clear.jpg": {"quality": 95}, "cmyk.jpg": {"quality": 50}}
     for name, options in files.items():
-        Image.fromarray(small()).convert("CMYK" if name == "cmyk.jpg" else "RGB").save(tmp_path / name, **options)
+        Image.fromarray(small()).convert("CMYK" if name == "cmyk.jpg" else "RGB").save(
+            tmp_path / name, **options
+        )
         assert not has_blocks(read_image(tmp_path / name))
     assert not has_blocks(jpeg(tmp_path, small(), 50).downscale(2))
     assert has_blocks(jpeg(tmp_path, small(), 50).crop(Box(3, 3, 20, 20)))
@@ -136,7 +151,9 @@ def test_the_output_of_the_network_alone_stays(tmp_path):
     image = jpeg(tmp_path, small(), 40)
     network = enlarged(image.rgb)
 
-    assert np.array_equal(result_of(image, network, FAITHFUL.changed(strength=1, fidelity=0)), network)
+    assert np.array_equal(
+        result_of(image, network, FAITHFUL.changed(strength=1, fidelity=0)), network
+    )
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 7])

@@ -1,4 +1,5 @@
-"""`read_image` and `inspect` for every kind of file: pixels, orientation, colour profile and EXIF."""
+"""`read_image` and `inspect` for every kind of file: pixels, orientation, colour profile and
+EXIF."""
 
 from __future__ import annotations
 
@@ -14,7 +15,15 @@ from PIL import Image, ImageCms, ImageOps
 
 from enhance.images import SourceImage, colour, decode, inspect, read_image
 from enhance.images.png_chunks import make_chunk
-from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
+from tests.unit.image_files import (
+    cmyk_profile,
+    encode,
+    exif_block,
+    grey_profile,
+    png,
+    rgb_profile,
+    tiff,
+)
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
 IMAGE = Image.fromarray(PHOTO)
@@ -46,7 +55,11 @@ SIXTEEN_BITS = {
         f"PNG {mode}": (png(DEEP[..., :channels].squeeze()), mode, DEEP[..., :channels])
         for channels, mode in enumerate(("I;16", "LA;16", "RGB;16", "RGBA;16"), 1)
     },
-    "PNG with a transparent grey": (png(GREY[..., 0], before_pixels=KEY), "I;16", np.dstack([GREY, KEYED])),
+    "PNG with a transparent grey": (
+        png(GREY[..., 0], before_pixels=KEY),
+        "I;16",
+        np.dstack([GREY, KEYED]),
+    ),
     "grey TIFF": (tiff(GREY[..., 0], 1), "I;16", GREY),
     "TIFF whose white is zero": (tiff(GREY[..., 0], 0, byteorder=">"), "I;16", 65535 - GREY),
     "TIFF": (tiff(DEEP[..., :3], byteorder=">"), "RGB;16", DEEP[..., :3]),
@@ -83,7 +96,9 @@ def check_pixels(image: SourceImage, expected: np.ndarray) -> None:
     alpha = expected[..., -1] if channels in (2, 4) else np.full(expected.shape[:2], image.levels)
     assert image.rgb.dtype == expected.dtype
     assert np.array_equal(image.rgb[alpha > 0], colours[alpha > 0])
-    assert (alpha == image.levels).all() if image.alpha is None else np.array_equal(image.alpha, alpha)
+    assert (
+        (alpha == image.levels).all() if image.alpha is None else np.array_equal(image.alpha, alpha)
+    )
 
 
 @pytest.mark.parametrize(("kind", "source", "options"), EIGHT_BITS)
@@ -113,7 +128,9 @@ def test_premultiplied_alpha_is_divided_out(read):
     "data",
     [
         encode(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(6)),
-        encode(SOURCES["CMYK"], "JPEG", exif=b"Exif\0\0" + exif_block(3), icc_profile=cmyk_profile()),
+        encode(
+            SOURCES["CMYK"], "JPEG", exif=b"Exif\0\0" + exif_block(3), icc_profile=cmyk_profile()
+        ),
         png(DEEP[..., :2], before_pixels=make_chunk(b"eXIf", exif_block(7))),
         tiff(DEEP, extrasamples=[1]),
     ],
@@ -122,7 +139,9 @@ def test_premultiplied_alpha_is_divided_out(read):
 def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatch, data: bytes):
     path = tmp_path / "image"
     path.write_bytes(data)
-    monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # The original reads beyond the strip.
+    monkeypatch.setattr(
+        decode, "fill_transparent", lambda strips: strips
+    )  # The original reads beyond the strip.
 
     def strips() -> list[np.ndarray]:
         return [*decode.decode(path, 1_000_000, None, lambda need: None)][1:]
@@ -135,10 +154,15 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
     assert np.array_equal(np.concatenate(parts), whole)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF", "JPEG", "HEIF", "deep PNG", "deep TIFF"])
+@pytest.mark.parametrize(
+    "kind", ["PNG", "TIFF", "WEBP", "AVIF", "JPEG", "HEIF", "deep PNG", "deep TIFF"]
+)
 def test_each_exif_orientation_is_applied_once(read, kind: str):
     photo = Image.fromarray(PHOTO[:60, :90])
-    deep, limit = np.asarray(photo).astype(np.uint16) * 257, 6 if kind in ("WEBP", "AVIF", "JPEG", "HEIF") else 0
+    deep, limit = (
+        np.asarray(photo).astype(np.uint16) * 257,
+        6 if kind in ("WEBP", "AVIF", "JPEG", "HEIF") else 0,
+    )
     for orientation in range(1, 9):
         block = exif_block(orientation)
         if kind == "deep PNG":
@@ -146,7 +170,9 @@ def test_each_exif_orientation_is_applied_once(read, kind: str):
         elif kind == "deep TIFF":
             data = tiff(deep, orientation=orientation)
         else:
-            data = encode(photo, kind, exif=b"Exif\0\0" + block, **({"quality": 95} if limit else {}))
+            data = encode(
+                photo, kind, exif=b"Exif\0\0" + block, **({"quality": 95} if limit else {})
+            )
         photo.getexif()[0x0112] = orientation
         expected, image = np.asarray(ImageOps.exif_transpose(photo)).astype(float), read(data)
         assert image.rgb.shape == expected.shape
@@ -155,10 +181,16 @@ def test_each_exif_orientation_is_applied_once(read, kind: str):
 
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
 def test_cmyk_is_converted_by_its_profile(read, kind: str):
-    for inks, expected in (((0, 0, 0, 0), 255), ((255, 0, 0, 0), (151, 191, 255)), ((0, 0, 0, 255), 0)):
+    for inks, expected in (
+        ((0, 0, 0, 0), 255),
+        ((255, 0, 0, 0), (151, 191, 255)),
+        ((0, 0, 0, 255), 0),
+    ):
         image = read(encode(Image.new("CMYK", (16, 16), inks), kind, icc_profile=cmyk_profile()))
         assert image.icc is None
-        assert np.abs(image.rgb - np.array(expected)).max() <= 3  # as LittleCMS converts the profile's Lab values
+        assert (
+            np.abs(image.rgb - np.array(expected)).max() <= 3
+        )  # as LittleCMS converts the profile's Lab values
 
 
 def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
@@ -217,17 +249,32 @@ def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
     assert read(encode(SOURCES["L"], "PNG", icc_profile=grey_profile())).icc == grey_profile()
     converted = read(encode(SOURCES["L"], "PNG", icc_profile=rgb_profile()))
     assert (converted.icc, converted.grey) == (None, True)
-    assert np.abs(converted.rgb[..., 0] - np.asarray(SOURCES["L"]).astype(int)).max() <= 1  # from sRGB to sRGB
+    assert (
+        np.abs(converted.rgb[..., 0] - np.asarray(SOURCES["L"]).astype(int)).max() <= 1
+    )  # from sRGB to sRGB
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"x\0\0" + zlib.compress(one) for one in (b"", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile())),
+        *(
+            b"x\0\0" + zlib.compress(one)
+            for one in (b"", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile())
+        ),
         *(b"", b"name", b"name\0\1" + zlib.compress(rgb_profile()), b"name\0\0not deflate"),
         b"x\0\0" + zlib.compress(bytes(100_000_000)),
     ],
-    ids=["empty", "nonsense", "truncated", "cmyk", "no name", "no content", "method 1", "not deflate", "bomb"],
+    ids=[
+        "empty",
+        "nonsense",
+        "truncated",
+        "cmyk",
+        "no name",
+        "no content",
+        "method 1",
+        "not deflate",
+        "bomb",
+    ],
 )
 def test_unusable_profile_is_left_out(read, content: bytes):
     image = read(png(PHOTO, before_pixels=make_chunk(b"iCCP", content)))

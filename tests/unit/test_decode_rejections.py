@@ -50,7 +50,9 @@ def write_file(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
 
 def png_header(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return SIGNATURE + b"".join(make_chunk(*c) for c in ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")))
+    return SIGNATURE + b"".join(
+        make_chunk(*c) for c in ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b""))
+    )
 
 
 def sized_jpeg(side: int) -> bytes:
@@ -114,16 +116,24 @@ REJECTED = [
     (sized_tiff(DEEP[:1, :1], 9999, 5), "image_too_few_bytes"),
     (with_scans(10_000), "image_many_scans"),
     *((with_padding(fill, count), "image_padding") for fill, count in PADDING),
-    *((tiff(np.array([[0, high]], np.float32), 1), "image_numbers_unclear") for high in (255, np.nan)),
+    *(
+        (tiff(np.array([[0, high]], np.float32), 1), "image_numbers_unclear")
+        for high in (255, np.nan)
+    ),
     (tiff(DEEP.transpose(2, 0, 1), planarconfig="separate"), "image_rare_tiff"),
     (tiff(DEEP[..., :2], 1, extrasamples=[2], planarconfig="contig"), "image_rare_tiff"),
-    *((tiff(DEEP.astype(kind)), "image_rare_tiff") for kind in (np.float16, np.float64, np.int16, np.uint32)),
+    *(
+        (tiff(DEEP.astype(kind)), "image_rare_tiff")
+        for kind in (np.float16, np.float64, np.int16, np.uint32)
+    ),
     (tiff(DEEP, subfiletype=1), "image_camera_raw"),
 ]
 """Files, and the keys of their errors."""
 
 
-@pytest.mark.parametrize(("data", "key"), REJECTED, ids=lambda value: value if isinstance(value, str) else "file")
+@pytest.mark.parametrize(
+    ("data", "key"), REJECTED, ids=lambda value: value if isinstance(value, str) else "file"
+)
 def test_unusable_files_are_rejected_with_their_error(tmp_path: Path, data: bytes, key: str):
     assert error_key(write_file(tmp_path, data)) == key
 
@@ -220,7 +230,8 @@ def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
     jpeg = write_file(tmp_path, encode(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
     deep = write_file(tmp_path, with_tags(tiff(DEEP), {279: 5_000_000}), "short.tif")
     program = (
-        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_image\n"
+        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import "
+        "inspect, read_image\n"
         "for path in sys.argv[1:]:\n    for reader in (inspect, read_image):\n"
         "        try: reader(path)\n        except PictureError: pass\n"
     )

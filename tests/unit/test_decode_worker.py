@@ -1,4 +1,5 @@
-"""Worker processes: a file that makes one fail causes one error message, and the next image is decoded."""
+"""Worker processes: a file that makes one fail causes one error message, and the next image is
+decoded."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def faulty(monkeypatch) -> Iterator[Workers]:
-    """A worker with a short time limit, which hangs, crashes or uses too much memory for images of that name."""
+    """A worker with a short time limit, which hangs, crashes or uses too much memory for images of
+    that name."""
     monkeypatch.setattr(worker, "_HEADER_SECONDS", 1)
     workers = Workers(1, FAULTY_WORKER)
     monkeypatch.setattr(worker, "WORKERS", workers)
@@ -98,7 +100,9 @@ def children() -> list[psutil.Process]:
         pytest.param("bloats.png", "image_too_much_memory", marks=LINUX),
     ],
 )
-def test_a_decoder_that_fails_is_ended_with_one_error(small: Path, faulty: Workers, name: str, key: str):
+def test_a_decoder_that_fails_is_ended_with_one_error(
+    small: Path, faulty: Workers, name: str, key: str
+):
     path = small.with_name(name)
     path.write_bytes(small.read_bytes())
     assert error_of(path) == key
@@ -163,7 +167,9 @@ def test_concurrent_reads_return_their_own_pixels_and_idle_workers_end(tmp_path:
 
 def test_worker_does_not_import_torch(small: Path):
     read_image(small)
-    of_workers = [Path(f"/proc/{one.pid}/maps") for one in children() if worker.PROGRAM in one.cmdline()]
+    of_workers = [
+        Path(f"/proc/{one.pid}/maps") for one in children() if worker.PROGRAM in one.cmdline()
+    ]
     texts = [maps.read_text() for maps in of_workers if maps.exists()]
     assert texts
     assert not any("libtorch" in text for text in texts)
@@ -180,18 +186,24 @@ def test_workers_end_with_the_parent(small: Path):
         "workers.request('decode', Path(sys.argv[2]), None, None)\n"
         "print(*[one.pid for one in psutil.Process().children()], flush=True)\ntime.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, hanging, small], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, hanging, small], stdout=subprocess.PIPE
+    ) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     assert len(pids) == 2
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5)
+    _, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5
+    )
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_large_image_is_in_an_unnamed_file(small: Path, tmp_path: Path, monkeypatch):
     def mappings() -> int:
-        return Path("/proc/self/maps").read_text().count(str(folder)) if sys.platform == "linux" else 0
+        return (
+            Path("/proc/self/maps").read_text().count(str(folder)) if sys.platform == "linux" else 0
+        )
 
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
     folder, expected = tmp_path / "room", np.asarray(Image.open(small))
@@ -205,7 +217,9 @@ def test_large_image_is_in_an_unnamed_file(small: Path, tmp_path: Path, monkeypa
     assert mappings() == 0
 
 
-def test_full_disk_is_one_error_and_the_next_image_is_read(small: Path, tmp_path: Path, monkeypatch):
+def test_full_disk_is_one_error_and_the_next_image_is_read(
+    small: Path, tmp_path: Path, monkeypatch
+):
     def full(file: int, start: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -242,7 +256,9 @@ def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, en
     Image.new("RGB", (1000, 1000), (9, 99, 200)).save(small)
     Image.new("RGB", (6000, 4000), (9, 99, 200)).save(large, compress_level=1)
 
-    done = subprocess.run([sys.executable, "-c", PEAK, small, large], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, small, large], capture_output=True, text=True, check=True
+    )
 
     assert int(done.stdout) < 24_000_000 * 4 + 48_000_000
 
@@ -250,7 +266,12 @@ def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, en
 def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp_path: Path):
     start, other = (encode(PHOTO, "JPEG", exif=b"Exif\0\0" + exif_block(turn)) for turn in (3, 6))
     path = tmp_path / "image"
-    for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):
+    for during_header, during_pixels in (
+        (other, other),
+        (start, other),
+        (start, start[:-2]),
+        (start + b"more", start),
+    ):
         path.write_bytes(start)
 
         def begin(_: decode.DecodeBudget, data: bytes = during_header) -> None:

@@ -9,7 +9,12 @@ from enhance.analysis.haze import HAZY, find_haze
 from enhance.restore.dehaze import remove_haze
 from tests.conftest import psnr
 
-AIRLIGHTS = {"grey": (0.8, 0.8, 0.8), "light": (0.9, 0.9, 0.9), "white": (1.0, 1.0, 1.0), "warm": (0.95, 0.9, 0.84)}
+AIRLIGHTS = {
+    "grey": (0.8, 0.8, 0.8),
+    "light": (0.9, 0.9, 0.9),
+    "white": (1.0, 1.0, 1.0),
+    "warm": (0.95, 0.9, 0.84),
+}
 
 
 def depth_map(kind: str, height: int, width: int) -> np.ndarray:
@@ -65,7 +70,8 @@ def test_the_amount_grows_with_the_haze():
     depth = depth_map("hills", *photo.shape[:2])
 
     amounts = [
-        find_haze(add_haze(photo, depth, AIRLIGHTS["light"], density)).amount for density in (0, 0.4, 0.8, 1.6, 3.2)
+        find_haze(add_haze(photo, depth, AIRLIGHTS["light"], density)).amount
+        for density in (0, 0.4, 0.8, 1.6, 3.2)
     ]
 
     assert amounts == sorted(amounts)

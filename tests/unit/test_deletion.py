@@ -1,4 +1,5 @@
-"""Deleting a result deletes everything that was made from it, but nothing that another result needs."""
+"""Deleting a result deletes everything that was made from it, but nothing that another result
+needs."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def stored_files(enhancer: Enhancer) -> set[str]:
 KINDS = {
     "the scale of the network": FAST,
     "a smaller scale": Settings("anime-fast", scale=1.5),
-    "beyond the scale of the network": Settings("anime-fast", scale=10, strength=0.7, saturation=1.2),
+    "beyond the scale of the network": Settings(
+        "anime-fast", scale=10, strength=0.7, saturation=1.2
+    ),
     "downscaled first": Settings("anime-fast", reduce=2),
     "a long side": Settings("anime-fast", long_side=100),
     "a print": Settings("anime-fast", print_width=1, print_height=1, dpi=150),
@@ -74,14 +77,20 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_stays_of_a_deleted_result(enhancer, photo_file, kind):
     entry = enhanced(enhancer, photo_file, KINDS[kind])
-    assert {name.split("/")[0] for name in stored_files(enhancer)} == {"uploads", "processed", "network"}
+    assert {name.split("/")[0] for name in stored_files(enhancer)} == {
+        "uploads",
+        "processed",
+        "network",
+    }
 
     enhancer.tasks.remove([entry])
 
     assert stored_files(enhancer) == set()
 
 
-def test_deleted_runs_leave_no_network_output_even_if_they_failed(enhancer, photo_file, monkeypatch):
+def test_deleted_runs_leave_no_network_output_even_if_they_failed(
+    enhancer, photo_file, monkeypatch
+):
     with monkeypatch.context() as broken:
         broken.setattr("enhance.pipeline.write_png", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -95,7 +104,9 @@ def test_deleted_runs_leave_no_network_output_even_if_they_failed(enhancer, phot
     assert stored_files(enhancer) == set()
 
 
-@pytest.mark.parametrize(("kind", "size"), [("the scale of the network", 2), ("beyond the scale of the network", 12)])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("the scale of the network", 2), ("beyond the scale of the network", 12)]
+)
 def test_another_result_of_the_photo_keeps_its_files(enhancer, photo_file, kind, size, monkeypatch):
     other = enhanced(enhancer, photo_file, KINDS[kind])
     kept = stored_files(enhancer)
@@ -121,7 +132,9 @@ UNREADABLE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", UNREADABLE)
-def test_a_result_that_cannot_be_read_stops_no_deletion_and_is_computed_again(enhancer, photo_file, change):
+def test_a_result_that_cannot_be_read_stops_no_deletion_and_is_computed_again(
+    enhancer, photo_file, change
+):
     result = enhancer.run(photo_file, FAST)
     path = enhancer.tasks.processed / f"{result.info['task_id']}.json"
     path.write_text(json.dumps({**result.info, **UNREADABLE[change]}))

@@ -1,4 +1,5 @@
-"""The thread of the device: one thread, previews first, callers in rotation, and cancellable at every point."""
+"""The thread of the device: one thread, previews first, callers in rotation, and cancellable at
+every point."""
 
 from __future__ import annotations
 
@@ -61,9 +62,14 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def test_every_step_runs_on_one_thread_that_is_not_the_callers(device_thread, pool):
     def step() -> set[int]:
-        return {threading.get_ident(), device_thread.call(threading.get_ident)}  # one step within another
+        return {
+            threading.get_ident(),
+            device_thread.call(threading.get_ident),
+        }  # one step within another
 
-    seen = set().union(*pool.map(lambda _: device_thread.call(step), range(3)), device_thread.call(step))
+    seen = set().union(
+        *pool.map(lambda _: device_thread.call(step), range(3)), device_thread.call(step)
+    )
 
     assert len(seen) == 1
     assert threading.get_ident() not in seen
@@ -112,7 +118,9 @@ def test_an_error_reaches_the_caller_and_the_next_step_runs():
     assert isinstance(failed.exception(), ZeroDivisionError)
 
 
-def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(device_thread, pool):
+def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(
+    device_thread, pool
+):
     ticket, inside = Ticket(), threading.Event()
 
     def endless() -> None:
@@ -159,9 +167,13 @@ print(status, DEVICE_THREAD.call(lambda: done == [os.getpid()]))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends interrupts in another way and cannot fork")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows sends interrupts in another way and cannot fork"
+)
 def test_an_interrupt_reaches_a_waiting_main_thread():
-    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGINT)
@@ -173,4 +185,7 @@ def test_an_interrupt_reaches_a_waiting_main_thread():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
 def test_a_forked_process_has_its_own_device_thread_and_no_jobs_of_its_parent():
     """The test forks another process, because a fork copies pytest."""
-    assert subprocess.check_output([sys.executable, "-c", FORKED], text=True, timeout=PATIENCE) == "0 True\n"
+    assert (
+        subprocess.check_output([sys.executable, "-c", FORKED], text=True, timeout=PATIENCE)
+        == "0 True\n"
+    )

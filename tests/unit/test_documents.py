@@ -22,8 +22,18 @@ RUN = ("from enhance import", "from gradio_client import")
 """The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOKS = ROOT / "docs" / "api.md", ROOT / "docs" / "library.md"
 """Documents whose blocks use results of earlier blocks. tests/api/test_snippets.py runs them."""
-NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ", "#!/bin/bash", "apiVersion", "FROM ")
-"""The first words of blocks without commands to check: snippets of `RUN`, output, trees, settings of other programs."""
+NO_COMMANDS = (
+    *RUN,
+    "x86_64, ",
+    "app.py  ",
+    "upstream ",
+    "location ",
+    "#!/bin/bash",
+    "apiVersion",
+    "FROM ",
+)
+"""The first words of blocks without commands to check: snippets of `RUN`, output, trees, settings
+of other programs."""
 OTHERS = ("ray", "curl", "apt-get", "docker")
 """Commands that change or need something outside of the checkout."""
 
@@ -33,18 +43,29 @@ def read(name: str) -> str:
 
 
 def blocks(document: Path) -> list[str]:
-    """Return the fenced blocks of a document, except for the cookbooks, which have their own tests."""
+    """Return the fenced blocks of a document, except for the cookbooks, which have their own
+    tests."""
     if document in COOKBOOKS:
         return []
     text = document.read_text("utf-8")
-    return [block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+    return [
+        block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
 
 
 def commands(document: Path) -> Iterator[list[str]]:
-    """Yield each command in the blocks and backticks of a document, as words without leading variables."""
-    lines = [line for block in blocks(document) if not block.startswith(NO_COMMANDS) for line in block.splitlines()]
+    """Yield each command in the blocks and backticks of a document, as words without leading
+    variables."""
+    lines = [
+        line
+        for block in blocks(document)
+        if not block.startswith(NO_COMMANDS)
+        for line in block.splitlines()
+    ]
     text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines += [found[0] for found in re.findall(r"`((?:[A-Z_]+=\S+ )?(make|python3?|pip) [^`\n]+)`", text)]
+    lines += [
+        found[0] for found in re.findall(r"`((?:[A-Z_]+=\S+ )?(make|python3?|pip) [^`\n]+)`", text)
+    ]
     for line in filter(None, map(str.strip, lines)):
         for part in line.split(" && "):
             words = shlex.split(part.removesuffix("&").strip(), comments=True)
@@ -52,7 +73,8 @@ def commands(document: Path) -> Iterator[list[str]]:
 
 
 def check(program: str, *words: str) -> None:
-    """Check the arguments of a command. pip is not run, because it would change the environment of the tests."""
+    """Check the arguments of a command. pip is not run, because it would change the environment of
+    the tests."""
     if program == "make":
         variables = [word.partition("=")[0] for word in words if "=" in word]
         assert all(f"$({name})" in read("Makefile") for name in variables)
@@ -109,7 +131,9 @@ def test_every_variable_is_documented_and_passed_to_the_container():
     rows = "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
     described = {*re.findall(r"\w+", rows)}
     assert {*re.findall(r'"(ENHANCE_[A-Z_]+)"', sources)} == {*re.findall(r"ENHANCE_\w+", rows)}
-    of_the_image = {*re.findall(r"(\w+)=/?\w", read("Dockerfile").split("ENV ")[1].split("\n\n")[0])}
+    of_the_image = {
+        *re.findall(r"(\w+)=/?\w", read("Dockerfile").split("ENV ")[1].split("\n\n")[0])
+    }
     folders = {"GRADIO_TEMP_DIR", "HF_HOME", "HF_HUB_CACHE"}
     service = yaml.safe_load(read("compose.yaml"))["services"]["enhance"]
     assert {*service["environment"]} == described - of_the_image - folders

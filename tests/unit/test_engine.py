@@ -1,4 +1,5 @@
-"""The engine: a lack of memory, precisions, cancelling, progress, and one model and one thread for all callers."""
+"""The engine: a lack of memory, precisions, cancelling, progress, and one model and one thread for
+all callers."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def test_a_lack_of_memory_halves_the_strip_and_changes_no_pixel(engine, photo, m
     def short_of_memory(kernel, rows):
         heights.append(len(rows))
         if len(rows) > most:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+            raise RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+            )
         return convolve(kernel, rows)
 
     monkeypatch.setattr(Convolution, "__call__", short_of_memory)
@@ -103,8 +106,13 @@ def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, 
 
 def test_a_network_runs_only_in_its_precisions(monkeypatch):
     cuda = torch.device("cuda")
-    assert [pick_precision("auto", cuda), pick_precision("auto", cuda, supported=("fp32", "bf16"))] == ["fp16", "fp32"]
-    monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, realcugan)  # has barriers, which exclude fp16
+    assert [
+        pick_precision("auto", cuda),
+        pick_precision("auto", cuda, supported=("fp32", "bf16")),
+    ] == ["fp16", "fp32"]
+    monkeypatch.setitem(
+        cast(dict[str, Any], SHIPPED), FAST, realcugan
+    )  # has barriers, which exclude fp16
 
     for precision, with_barriers in (("fp16", "fp32"), ("bf16", "bf16")):
         engine = Engine("cpu", precision)
@@ -159,7 +167,9 @@ def test_an_abandoned_run_withdraws_its_next_step(engine, tall, monkeypatch, run
         list(stopped)
 
     assert not DEVICE_THREAD._normal
-    assert np.array_equal(engine.enlarge(tall[:8, :8], FAST), Engine("cpu", "fp32").enlarge(tall[:8, :8], FAST))
+    assert np.array_equal(
+        engine.enlarge(tall[:8, :8], FAST), Engine("cpu", "fp32").enlarge(tall[:8, :8], FAST)
+    )
 
 
 # --- One model, one thread

@@ -12,7 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, Settings, StorageError
+from enhance import (
+    Cancelled,
+    Encoding,
+    EnhanceError,
+    Enhancer,
+    MemoryShortError,
+    Settings,
+    StorageError,
+)
 
 from .pdf_text import text_of
 
@@ -32,21 +40,49 @@ def test_a_run_without_output_becomes_a_task_with_all_documented_keys(enhancer, 
     stored = enhancer.tasks.processed / f"{info['task_id']}.png"
     assert result.path == stored
     assert json.loads(stored.with_suffix(".json").read_text()) == info
-    assert (enhancer.tasks.uploads / info["input"]["sha256"] / "photo.png").read_bytes() == photo_file.read_bytes()
+    assert (
+        enhancer.tasks.uploads / info["input"]["sha256"] / "photo.png"
+    ).read_bytes() == photo_file.read_bytes()
     assert info["output"]["sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
     assert set(info) >= {
-        *("task_id", "status", "signature", "preset", "settings", "input", "output", "model", "device", "precision"),
-        *("tile", "seconds", "megapixels_per_second", "peak_memory_mb", "agreement_db", "fidelity_db", "cached"),
+        *(
+            "task_id",
+            "status",
+            "signature",
+            "preset",
+            "settings",
+            "input",
+            "output",
+            "model",
+            "device",
+            "precision",
+        ),
+        *(
+            "tile",
+            "seconds",
+            "megapixels_per_second",
+            "peak_memory_mb",
+            "agreement_db",
+            "fidelity_db",
+            "cached",
+        ),
     }
     assert set(info["input"]) == {"name", "sha256", "width", "height", "mode", "bytes"}
     assert set(info["output"]) == {"path", "sha256", "width", "height", "bytes"}
     assert set(info["model"]) == {"name", "sha256", "source", "licence"}
     assert info["model"]["licence"] == "BSD-3-Clause"
-    assert (info["status"], info["cached"], info["tile"], info["device"]) == ("done", False, 192, "cpu")
+    assert (info["status"], info["cached"], info["tile"], info["device"]) == (
+        "done",
+        False,
+        192,
+        "cpu",
+    )
     assert (info["output"]["width"], info["output"]["height"]) == (224, 160)
 
 
-def test_a_repeated_request_and_other_sliders_do_not_run_the_network(enhancer, photo_file, monkeypatch):
+def test_a_repeated_request_and_other_sliders_do_not_run_the_network(
+    enhancer, photo_file, monkeypatch
+):
     first = enhancer.run(photo_file, RAW)
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
@@ -54,7 +90,9 @@ def test_a_repeated_request_and_other_sliders_do_not_run_the_network(enhancer, p
 
     assert again.info["cached"]
     for name in ("signature", "seconds", "megapixels_per_second", "peak_memory_mb"):
-        assert again.info[name] == first.info[name], "a cached result has the measurements of its run"
+        assert again.info[name] == first.info[name], (
+            "a cached result has the measurements of its run"
+        )
     assert again.info["task_id"] != first.info["task_id"]
     assert again.path.read_bytes() == first.path.read_bytes()
     assert np.ptp(grey.array, axis=2).max() <= 1
@@ -62,8 +100,12 @@ def test_a_repeated_request_and_other_sliders_do_not_run_the_network(enhancer, p
     assert grey.info["megapixels_per_second"] is None, "a stored output of the network has no speed"
 
 
-@pytest.mark.parametrize(("ending", "metadata"), [("png", "none"), ("jpg", "keep"), ("webp", "none")])
-def test_an_existing_output_file_is_recognised_and_has_its_fidelity(enhancer, photo_file, tmp_path, ending, metadata):
+@pytest.mark.parametrize(
+    ("ending", "metadata"), [("png", "none"), ("jpg", "keep"), ("webp", "none")]
+)
+def test_an_existing_output_file_is_recognised_and_has_its_fidelity(
+    enhancer, photo_file, tmp_path, ending, metadata
+):
     output = tmp_path / f"out.{ending}"
     encoding = Encoding.of_file(output, metadata=metadata)
 
@@ -97,11 +139,18 @@ def test_a_run_that_is_cancelled_while_it_writes_leaves_no_file(enhancer, photo,
     assert 0 < steps[-1] < 1
     assert any(sizes), "no partial file had content when the run was cancelled"
     tasks = enhancer.tasks
-    assert partial_files(enhancer) == list(tasks.network.glob("*")) == list(tasks.processed.glob("*")) == []
+    assert (
+        partial_files(enhancer)
+        == list(tasks.network.glob("*"))
+        == list(tasks.processed.glob("*"))
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg"])
-def test_a_full_disk_is_an_error_and_keeps_the_earlier_result(enhancer, photo_file, tmp_path, request, name):
+def test_a_full_disk_is_an_error_and_keeps_the_earlier_result(
+    enhancer, photo_file, tmp_path, request, name
+):
     output = tmp_path / "out" / name
     before = enhancer.run(photo_file, RAW, output=output).path.read_bytes()
     request.getfixturevalue("full_disk")
@@ -135,7 +184,9 @@ def test_grey_stays_grey_and_16_bits_stay_16(enhancer, photo):
     assert np.abs(deep / 257 - shallow).max() <= 1
 
 
-def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enhancer, photo_file, tmp_path):
+def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(
+    enhancer, photo_file, tmp_path
+):
     task_id = enhancer.run(photo_file, RAW).info["task_id"]
 
     english, chinese = enhancer.report(task_id), enhancer.report(task_id, "zh-CN")
@@ -158,7 +209,9 @@ def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(enha
         lambda *_: torch.empty(1 << 50, dtype=torch.uint8),
     ],
 )
-def test_a_lack_of_memory_after_the_network_is_an_error(enhancer, photo_file, monkeypatch, allocate_too_much):
+def test_a_lack_of_memory_after_the_network_is_an_error(
+    enhancer, photo_file, monkeypatch, allocate_too_much
+):
     monkeypatch.setattr("enhance.restore.tuning.Tuning.rows", allocate_too_much)
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         enhancer.run(photo_file, RAW)

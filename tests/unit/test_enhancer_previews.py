@@ -20,7 +20,9 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 
 def test_an_image_is_decoded_once_for_all_calls(enhancer, photo_file, monkeypatch):
     decoded, image = [], read_image(photo_file)
-    monkeypatch.setattr("enhance.enhancer.read_image", lambda *one, **limits: decoded.append(one) or image)
+    monkeypatch.setattr(
+        "enhance.enhancer.read_image", lambda *one, **limits: decoded.append(one) or image
+    )
 
     preview = enhancer.preview(image, RAW, size=20)
     assert len(decoded) == 0
@@ -30,7 +32,9 @@ def test_an_image_is_decoded_once_for_all_calls(enhancer, photo_file, monkeypatc
 
 
 def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo):
-    large = np.tile(photo, (6, 5, 1)).astype(float)  # clean in the region of the preview, noisy elsewhere
+    large = np.tile(photo, (6, 5, 1)).astype(
+        float
+    )  # clean in the region of the preview, noisy elsewhere
     large[:, 140:] += np.random.default_rng(3).normal(0, 12, large[:, 140:].shape)
     large = np.clip(large, 0, 255).astype(np.uint8)
     settings = RAW.changed(strength=0.65, fidelity=1)
@@ -97,14 +101,17 @@ def test_dehaze_removes_haze_before_the_network(enhancer, photo, monkeypatch):
 
     preview = enhancer.preview(hazy, settings, size=24)
 
-    assert np.array_equal(preview.after, enhancer.preview(cleared, RAW.changed(tuning=False), size=24).after)
+    assert np.array_equal(
+        preview.after, enhancer.preview(cleared, RAW.changed(tuning=False), size=24).after
+    )
     assert cleared.std() > 1.3 * hazy.std()
     with pytest.raises(SettingsError, match="new preview"):
         enhancer.retune(preview, settings.changed(strength=0.5))
 
 
 @pytest.mark.parametrize(
-    "size", [{"scale": 4}, {"scale": 2.3}, {"long_side": 455}, {"megapixels": 0.15}, {"long_side": 150}]
+    "size",
+    [{"scale": 4}, {"scale": 2.3}, {"long_side": 455}, {"megapixels": 0.15}, {"long_side": 150}],
 )
 def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, tmp_path, size):
     Image.fromarray(np.tile(photo, (5, 3, 1))).save(path := tmp_path / "large.png")  # 168 x 200
@@ -115,7 +122,11 @@ def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, tmp_
 
     height, width = result_size(settings, 200, 168)
     assert result.array.shape == (height, width, 3)
-    assert preview.before.shape == preview.after.shape == (round(36 * height / 200), round(40 * width / 168), 3)
+    assert (
+        preview.before.shape
+        == preview.after.shape
+        == (round(36 * height / 200), round(40 * width / 168), 3)
+    )
     assert result.info["agreement_db"] > 50
     assert result.info["signature"] == preview.info["signature"]
     assert (result.info["fidelity_db"] is None) == (size == {"long_side": 150})

@@ -16,18 +16,24 @@ MODEL, DTYPE = "realesr-animevideov3", torch.float32
 
 def test_a_model_without_runs_is_timed_once(monkeypatch):
     timed, estimator = [], Estimator(torch.device("cpu"))
-    monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda graph, *_: timed.append(graph) or 4e-5)
+    monkeypatch.setattr(
+        "enhance.engine.estimates.time_strip", lambda graph, *_: timed.append(graph) or 4e-5
+    )
     assert estimator.seconds(MODEL, DTYPE, 1e6) == pytest.approx(40)
     assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(80)
     assert timed == [graph_of(MODEL)]
 
     estimator.record(MODEL, DTYPE, 1e6, 80.0)
-    assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(160), "a run replaces the timed strip"
+    assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(160), (
+        "a run replaces the timed strip"
+    )
     estimator.record(MODEL, DTYPE, 1e6, 40.0)
     assert 100 < estimator.seconds(MODEL, DTYPE, 2e6) < 150, "both runs count"
 
 
-@pytest.mark.parametrize("pace", [0.25, 1, 4], ids=["slow at first", "as expected", "quick at first"])
+@pytest.mark.parametrize(
+    "pace", [0.25, 1, 4], ids=["slow at first", "as expected", "quick at first"]
+)
 def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])

@@ -1,4 +1,5 @@
-"""Images of extreme shapes: each is processed or rejected with one sentence, and none crashes the process."""
+"""Images of extreme shapes: each is processed or rejected with one sentence, and none crashes the
+process."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def process(path):
     enhancer.estimate(image.width, image.height, settings)
     enhancer.preview(image, "anime-fast")
     if image.width * image.height <= 100_000:
-        result = enhancer.run(path, Settings.from_preset("anime-fast"), output=folder / f"{path.stem}-result.png")
+        output = folder / f"{path.stem}-result.png"
+        result = enhancer.run(path, Settings.from_preset("anime-fast"), output=output)
         enhancer.write_report(result, image, folder / f"{path.stem}.pdf")
 
 for path in sys.argv[2:]:
@@ -43,7 +45,8 @@ for path in sys.argv[2:]:
 
 
 def process(forks: Launcher, folder: Path, *sizes: tuple[int, int]) -> list[str]:
-    """Process images of these sizes, with preview, run and report, in one process; return the errors that it prints."""
+    """Process images of these sizes, with preview, run and report, in one process; return the
+    errors that it prints."""
     files = [folder / f"{width}x{height}.png" for width, height in sizes]
     for file, size in zip(files, sizes, strict=True):
         file.write_bytes(flat_png(*size))

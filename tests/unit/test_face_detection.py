@@ -31,7 +31,9 @@ def rotate(rgb: np.ndarray, degrees: float) -> np.ndarray:
 def test_the_landmarks_of_a_face_fit_the_template(detector_file):
     (face,) = find_faces(data.astronaut(), detector_file)
     matrix = similarity(face.landmarks, TEMPLATE)
-    distances = np.linalg.norm(transform(matrix, face.landmarks) - TEMPLATE, axis=1)  # in pixels of 512
+    distances = np.linalg.norm(
+        transform(matrix, face.landmarks) - TEMPLATE, axis=1
+    )  # in pixels of 512
 
     assert face.is_restorable
     assert distances.mean() < 3
@@ -61,7 +63,9 @@ def test_small_and_large_faces_are_found(detector_file, woman, enlarged):
 
 
 def test_16_bit_images_have_the_same_faces(detector_file, woman):
-    (eight,), (sixteen,) = (find_faces(image, detector_file) for image in (woman, woman.astype(np.uint16) * 257))
+    (eight,), (sixteen,) = (
+        find_faces(image, detector_file) for image in (woman, woman.astype(np.uint16) * 257)
+    )
 
     assert np.array_equal(eight.landmarks, sixteen.landmarks)
 

@@ -15,7 +15,9 @@ from enhance.restore.faces import FacePatch, FaceRestorer, Restore, blend_faces,
 from enhance.restore.resample import enlarge_rows
 from tests.conftest import psnr
 
-ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])
+ASTRONAUT = np.array(
+    [[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]]
+)
 """Eyes, nose and corners of the mouth in skimage's photo."""
 
 
@@ -49,7 +51,8 @@ def unchanged(crop: np.ndarray) -> np.ndarray:
 
 @for_each_face
 def striped(crop: np.ndarray) -> np.ndarray:
-    """Draw strong, fine stripes, which show where the face is blended, and change colour and brightness."""
+    """Draw strong, fine stripes, which show where the face is blended, and change colour and
+    brightness."""
     stripes = 0.3 * (np.arange(512) // 4 % 2 - 0.5)[:, None, None]
     return np.clip(crop * [0.7, 0.9, 1] + 0.06 + stripes, 0, 1).astype(np.float32)
 
@@ -75,17 +78,22 @@ def test_a_face_in_a_very_wide_image_is_aligned():
     there = FACE.landmarks + np.array([39_000, 0])
 
     middle = np.s_[150:400, 150:360]
-    assert np.allclose(align(wide, there)[0][middle], align(PORTRAIT, FACE.landmarks)[0][middle], atol=1e-3)
+    assert np.allclose(
+        align(wide, there)[0][middle], align(PORTRAIT, FACE.landmarks)[0][middle], atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(
-    ("degrees", "scale", "middle"), [(30, 0.6, (155, 85)), (-75, 0.15, (155, 85)), (0, 0.3, (8, 40))]
+    ("degrees", "scale", "middle"),
+    [(30, 0.6, (155, 85)), (-75, 0.15, (155, 85)), (0, 0.3, (8, 40))],
 )
 def test_blending_an_unchanged_face_changes_nothing(degrees, scale, middle):
     """The last face is partly outside the image."""
     rgb = cv2.resize(data.astronaut(), (350, 350), interpolation=cv2.INTER_AREA)
     image = bicubic(rgb)
-    patches = restore_faces(rgb, [face_at(rotated_landmarks(degrees, scale, middle), 400 * scale)], unchanged)
+    patches = restore_faces(
+        rgb, [face_at(rotated_landmarks(degrees, scale, middle), 400 * scale)], unchanged
+    )
 
     assert psnr(blend_faces(image, 0, patches)[inside(patches)], image[inside(patches)]) > 40
 
@@ -98,7 +106,10 @@ def inside(patches: Sequence[FacePatch]) -> tuple[slice, slice]:
 def test_strips_of_any_height_are_bit_identical(image, patches):
     whole = blend_faces(image, 0, patches, 0.8)
 
-    strips = [blend_faces(image[first : first + 37], first, patches, 0.8) for first in range(0, len(image), 37)]
+    strips = [
+        blend_faces(image[first : first + 37], first, patches, 0.8)
+        for first in range(0, len(image), 37)
+    ]
     corner = blend_faces(image[300:700, 200:900], 300, patches, 0.8, left=200)
 
     assert np.array_equal(np.concatenate(strips), whole)
@@ -136,7 +147,9 @@ def test_overlapping_faces_blend_in_any_order(image):
 
 
 def test_tiny_and_very_large_faces_are_not_restored():
-    tiny, usual, huge = (face_at(rotated_landmarks(0, size, (140, 130)), 320 * size) for size in (0.04, 0.3, 2.5))
+    tiny, usual, huge = (
+        face_at(rotated_landmarks(0, size, (140, 130)), 320 * size) for size in (0.04, 0.3, 2.5)
+    )
 
     assert len(restore_faces(PORTRAIT, [tiny, usual, huge], unchanged)) == 1
 

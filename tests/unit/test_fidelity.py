@@ -35,13 +35,17 @@ def levels_of(photo: np.ndarray) -> int:
     return int(np.iinfo(photo.dtype).max)
 
 
-def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY) -> Tuning:
+def tuning_of(
+    photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY
+) -> Tuning:
     height, width = photo.shape[:2]
     seen = Photo(lambda a, b: photo[a:b], height, width, levels_of(photo), degradation)
     return Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
 
 
-def tune(photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY) -> np.ndarray:
+def tune(
+    photo: np.ndarray, network: np.ndarray, settings: Settings, degradation: Degradation = NOISY
+) -> np.ndarray:
     return tuning_of(photo, network, settings, degradation).rows(0, len(network))
 
 
@@ -71,7 +75,9 @@ def test_strength_and_fidelity_keep_the_result_close_to_the_photo():
     assert error(Degradation(softness=1), strength=0) > 1.5 * error(strength=0)
 
 
-@pytest.mark.parametrize("degradation", [Degradation(noise=6, colour_noise=4), Degradation(softness=0.7)])
+@pytest.mark.parametrize(
+    "degradation", [Degradation(noise=6, colour_noise=4), Degradation(softness=0.7)]
+)
 @pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (0.9, 0), (0, 1)])
 def test_blocks_of_rows_do_not_show(strength, fidelity, degradation):
     photo = add_colour_noise(piece(300, 40))
@@ -80,7 +86,9 @@ def test_blocks_of_rows_do_not_show(strength, fidelity, degradation):
 
     whole = tuning_of(photo, network, settings, degradation)
     result = whole.rows(0, 1200)
-    moved = tune(photo[20:], network[80:], settings, degradation)  # The blocks begin 20 rows further down.
+    moved = tune(
+        photo[20:], network[80:], settings, degradation
+    )  # The blocks begin 20 rows further down.
 
     assert np.array_equal(whole.rows(1003, 1050), result[1003:1050])
     assert np.abs(result[280:].astype(int) - moved[200:]).max() <= 1
@@ -116,7 +124,9 @@ def test_strength_1_and_fidelity_0_do_not_read_the_photo():
 
 
 def test_fidelity_does_not_add_noise():
-    clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
+    clean = (
+        np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
+    )
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     degradation = image_of(noisy).degradation
@@ -170,7 +180,9 @@ def test_area_averages_do_not_depend_on_the_strips(small, step):
     photo = np.ascontiguousarray(data.astronaut()[:300, :256])
     average = AreaAverage(300, *small)
 
-    rows = np.concatenate([average.add(photo[first : first + step]) for first in range(0, 300, step)])
+    rows = np.concatenate(
+        [average.add(photo[first : first + step]) for first in range(0, 300, step)]
+    )
 
     expected = cv2.resize(photo.astype(np.float32), small[::-1], interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(rows, expected.reshape(rows.shape), atol=0.01)
@@ -213,13 +225,24 @@ def page(text: str, paper: int = 255, ink: int = 0) -> np.ndarray:
     pixels = np.full((640, 1280, 3), paper, np.uint8)
     for line in range(8):
         shown = text if line == 4 else "4711 0815 2290"
-        cv2.putText(pixels, shown, (48, 80 * line + 64), cv2.FONT_HERSHEY_SIMPLEX, 2, [ink] * 3, 6, cv2.LINE_AA)
+        cv2.putText(
+            pixels,
+            shown,
+            (48, 80 * line + 64),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            2,
+            [ink] * 3,
+            6,
+            cv2.LINE_AA,
+        )
     return pixels
 
 
 def test_one_changed_digit_or_invented_detail_on_a_page_lowers_the_grade():
     right, wrong = page("1357 5555 0246"), page("1357 5655 0246")
-    invented = cv2.putText(right.copy(), "6", (1150, 300), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 6, cv2.LINE_AA)
+    invented = cv2.putText(
+        right.copy(), "6", (1150, 300), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 6, cv2.LINE_AA
+    )
     photo = average(right).astype(np.uint8)
 
     assert psnr(photo, average(wrong)) > 30
@@ -240,7 +263,9 @@ def test_the_worst_place_is_not_on_the_border_more_often_than_elsewhere():
     for top in range(0, 240, 40):
         for left in range(0, 240, 40):
             part = np.s_[top : top + 40, left : left + 40]
-            x, y = fidelity_of(np.ascontiguousarray(clean[part]), upscaled(wrong[part])).worst_place or (0, 0)
+            x, y = fidelity_of(
+                np.ascontiguousarray(clean[part]), upscaled(wrong[part])
+            ).worst_place or (0, 0)
             distances.append(min(x, y, 39 - x, 39 - y))
 
     # Nearly half of the pixels are that close to the border.
@@ -277,14 +302,19 @@ def test_a_matching_result_has_high_fidelity_at_every_size():
     network = upscaled(photo)
 
     for scale in (1, 1.7, 2, 3, 4):
-        assert fidelity_grade(fidelity_of(photo, network, RAW.changed(scale=scale)).worst_db) != "free"
+        assert (
+            fidelity_grade(fidelity_of(photo, network, RAW.changed(scale=scale)).worst_db) != "free"
+        )
     assert fidelity_grade(fidelity_of(photo, np.roll(network, 40, axis=0)).worst_db) == "free"
     assert fidelity_of(photo[:1, :1], network[:4, :4]).average_db > 30
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_noise_is_measured(dtype):
-    smooth, highest = cv2.GaussianBlur(data.astronaut(), (0, 0), 3).astype(np.float32), np.iinfo(dtype).max
+    smooth, highest = (
+        cv2.GaussianBlur(data.astronaut(), (0, 0), 3).astype(np.float32),
+        np.iinfo(dtype).max,
+    )
     for sigma in (0, 2, 12):
         grain = RNG.normal(0, sigma, smooth.shape[:2])[..., None]
         rgb = np.clip((smooth + grain) * (highest / 255), 0, highest).astype(dtype)

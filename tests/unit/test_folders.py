@@ -1,4 +1,5 @@
-"""Folders: which files are processed, in which order, their names, and several processes on one folder."""
+"""Folders: which files are processed, in which order, their names, and several processes on one
+folder."""
 
 import json
 import os
@@ -29,7 +30,12 @@ def test_hidden_and_other_files_are_skipped_and_damaged_images_and_links_fail(tm
         image(folder / name)
     for name in ("notes.txt", "Thumbs.db", "a/broken.jpg"):
         (folder / name).write_bytes(b"no image")
-    for name, target in {"circle": ".", "folder.png": ".", "1.png": "2.png", "2.png": "1.png"}.items():
+    for name, target in {
+        "circle": ".",
+        "folder.png": ".",
+        "1.png": "2.png",
+        "2.png": "1.png",
+    }.items():
         (folder / name).symlink_to(folder / target)
 
     printed = run(capsys, folder, "-o", tmp_path / "out", status=1)
@@ -68,7 +74,9 @@ def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
     assert done["status"] == "done"
 
 
-def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_result(tmp_path, capsys):
+def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_result(
+    tmp_path, capsys
+):
     composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     long = "长" * 83 + "ab"  # 251 bytes and .png
     results = {
@@ -103,9 +111,11 @@ def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_resu
 
     earlier = (output / "c-png.png").read_bytes()
     image(tmp_path / "moved/c.png", 99)  # A camera can use the same file name again.
-    assert [name for name, was in cached(run(capsys, tmp_path / "moved", "-o", output)).items() if not was] == [
-        "c-png-2.png"
-    ]
+    assert [
+        name
+        for name, was in cached(run(capsys, tmp_path / "moved", "-o", output)).items()
+        if not was
+    ] == ["c-png-2.png"]
     assert (output / "c-png.png").read_bytes() == earlier
 
 
@@ -114,7 +124,10 @@ def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys
     bad.write_bytes(b"no image")
     files, failures, output = tmp_path / "list.jsonl", tmp_path / "failures.jsonl", tmp_path / "out"
     settings = {"preset": "anime-fast", "scale": 2}
-    entries = [{"input": str(good), "output": "sub/b.jpg", "settings": settings}, {"input": str(bad), "output": "c"}]
+    entries = [
+        {"input": str(good), "output": "sub/b.jpg", "settings": settings},
+        {"input": str(bad), "output": "c"},
+    ]
     files.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
 
     run(capsys, "--files", files, "--failures", failures, "-o", output, status=1)
@@ -177,11 +190,16 @@ def test_a_file_stays_in_its_shard_when_others_are_added_or_removed(tmp_path):
         ["0.png", "2.png", "3.png"],
         ["1.png", "10.png", "11.png", "7.png", "8.png"],
     ]
-    assert [{*later} - {"new.png"} for later in shards()] == [{*earlier} - {"1.png"} for earlier in before]
+    assert [{*later} - {"new.png"} for later in shards()] == [
+        {*earlier} - {"1.png"} for earlier in before
+    ]
 
 
 def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path, capsys):
-    inputs = [image(tmp_path / f"{number}/a.{ending}", number) for number, ending in enumerate(("png", "png", "bmp"))]
+    inputs = [
+        image(tmp_path / f"{number}/a.{ending}", number)
+        for number, ending in enumerate(("png", "png", "bmp"))
+    ]
 
     for number in (1, 2):
         run(capsys, *inputs, "-o", tmp_path / "parts", f"--shard={number}/2")
@@ -191,7 +209,9 @@ def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path, capsys):
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥", "auto"])
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥", "auto"]
+)
 def test_a_malformed_shard_is_rejected_with_an_example(text, tmp_path, capsys):
     assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
     (sentence,) = capsys.readouterr().err.strip().splitlines()
@@ -212,7 +232,10 @@ def test_an_output_that_ends_in_a_slash_is_a_folder(tmp_path, capsys):
 def test_two_processes_on_one_folder_lose_nothing(forks, tmp_path):
     """Both can enhance a file. Photos with the same name and other content keep both results."""
     output, owners = tmp_path / "out", {}
-    for folder, first in (("one", 0), ("two", 2)):  # 2 and 3 are in both, a.png has other content in each.
+    for folder, first in (
+        ("one", 0),
+        ("two", 2),
+    ):  # 2 and 3 are in both, a.png has other content in each.
         for shade in range(first, first + 4):
             image(tmp_path / folder / f"{shade}.png", shade, 24)
         image(tmp_path / folder / "a.png", 10 + first, 24)
@@ -220,14 +243,26 @@ def test_two_processes_on_one_folder_lose_nothing(forks, tmp_path):
     own.parent.mkdir()
     own.write_bytes(b"somebody's")
 
-    runs = [forks.start("run", "--json", *FAST, tmp_path / folder, "-o", output) for folder in ("one", "two")]
+    runs = [
+        forks.start("run", "--json", *FAST, tmp_path / folder, "-o", output)
+        for folder in ("one", "two")
+    ]
 
     assert [process.wait() for process in runs] == [0, 0]
     for process in runs:
         for line in process.output.read_text().splitlines():
             info = json.loads(line)
             owners.setdefault(Path(info["output"]["path"]).name, set()).add(info["input"]["sha256"])
-    assert sorted(owners) == ["0.png", "1.png", "2.png", "3.png", "4.png", "5-2.png", "a-2.png", "a.png"]
+    assert sorted(owners) == [
+        "0.png",
+        "1.png",
+        "2.png",
+        "3.png",
+        "4.png",
+        "5-2.png",
+        "a-2.png",
+        "a.png",
+    ]
     assert {name: {origin_of(output / name).input_sha256} for name in owners} == owners
     assert own.read_bytes() == b"somebody's"
     assert names(output) == sorted([*owners, own.name])
@@ -239,7 +274,9 @@ def refuse_links(*_: object) -> None:
 
 @pytest.fixture
 def result_of_another_photo(enhancer, tmp_path) -> bytes:
-    return enhancer.run(image(tmp_path / "other.png", 7), "anime-fast", output=tmp_path / "b.png").path.read_bytes()
+    return enhancer.run(
+        image(tmp_path / "other.png", 7), "anime-fast", output=tmp_path / "b.png"
+    ).path.read_bytes()
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -263,14 +300,23 @@ def test_a_file_that_takes_the_name_during_the_run_stays(
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_an_output_file_that_appears_during_the_run_is_replaced_only_if_it_is_a_result(enhancer, tmp_path, name):
+def test_an_output_file_that_appears_during_the_run_is_replaced_only_if_it_is_a_result(
+    enhancer, tmp_path, name
+):
     source, output = image(tmp_path / "in.png"), tmp_path / "out" / name
     earlier = enhancer.run(source, Settings("anime-fast", sharpen=1), output=tmp_path / name).path
 
-    result = enhancer.run(source, "anime-fast", output=output, on_compute=lambda _: shutil.copy(earlier, output))
+    result = enhancer.run(
+        source, "anime-fast", output=output, on_compute=lambda _: shutil.copy(earlier, output)
+    )
     assert origin_of(output).signature == result.info["signature"]
     output.unlink()
     with pytest.raises(StorageError, match="already exists"):
-        enhancer.run(source, "anime-fast", output=output, on_compute=lambda _: output.write_bytes(b"somebody's"))
+        enhancer.run(
+            source,
+            "anime-fast",
+            output=output,
+            on_compute=lambda _: output.write_bytes(b"somebody's"),
+        )
 
     assert contents(output.parent) == {name: b"somebody's"}

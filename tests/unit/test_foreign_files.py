@@ -72,11 +72,15 @@ def test_runs_in_a_project_folder_delete_nothing(project, photo_file, monkeypatc
         assert main(["run", str(photo_file), *FAST]) == 0
 
     assert foreign_files(project) == list(FOREIGN)
-    assert {path for path in project.rglob("*") if path.is_file()} == before | {photo_file.with_name("photo-4x.png")}
+    assert {path for path in project.rglob("*") if path.is_file()} == before | {
+        photo_file.with_name("photo-4x.png")
+    }
 
 
 @pytest.mark.parametrize("max_disk", [None, 1])
-def test_a_data_folder_in_a_project_folder_deletes_only_its_own_files(project, photo_file, max_disk):
+def test_a_data_folder_in_a_project_folder_deletes_only_its_own_files(
+    project, photo_file, max_disk
+):
     store = TaskStore(project / "data", hours=1, max_disk=max_disk)
     page = PageFolder(project / "data" / "enhance-page", store)
     store.page_files = page.files
@@ -123,7 +127,10 @@ def test_a_symlink_is_not_followed(tmp_path):
 
 
 def test_foreign_partial_files_in_an_output_folder_are_kept(tmp_path, photo_file):
-    others = [put(tmp_path / "out" / name) for name in (".draft.part", ".a-1-1-0123456789ab.part", "film.part")]
+    others = [
+        put(tmp_path / "out" / name)
+        for name in (".draft.part", ".a-1-1-0123456789ab.part", "film.part")
+    ]
 
     assert main(["run", str(photo_file), str(photo_file), "-o", str(tmp_path / "out"), *FAST]) == 0
 

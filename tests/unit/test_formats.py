@@ -84,16 +84,22 @@ def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished):
 
 
 @pytest.mark.parametrize(("quality", "channels"), [(90, 3), (89, 3), (80, 1)])
-def test_a_jpeg_written_in_strips_equals_one_written_at_once(finished, photo, monkeypatch, quality, channels):
+def test_a_jpeg_written_in_strips_equals_one_written_at_once(
+    finished, photo, monkeypatch, quality, channels
+):
     """From 90 up, the colour has the resolution of the brightness."""
     values = np.tile(photo, (4, 2, 1))[:157, :101, :channels].squeeze()
     whole = io.BytesIO()
-    Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
+    Image.fromarray(values).save(
+        whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2
+    )
     monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # Strips of 16 rows.
 
     result = exported(finished(values), "jpg", quality)
 
-    assert re.findall(rb"\xff[\xd0-\xd7]", result.read_bytes()) == [b"\xff%c" % (0xD0 + n % 8) for n in range(9)]
+    assert re.findall(rb"\xff[\xd0-\xd7]", result.read_bytes()) == [
+        b"\xff%c" % (0xD0 + n % 8) for n in range(9)
+    ]
     assert np.array_equal(pixels(result), np.asarray(Image.open(whole)))
 
 
@@ -108,7 +114,12 @@ def test_transparency_is_replaced_by_the_background_in_a_jpeg_and_kept_elsewhere
             assert np.abs(jpeg[8, x] - expected).max() <= 2
         assert notes_of(png, Encoding("jpeg", background=background)) == [f"on_{background}"]
     assert np.array_equal(pixels(exported(png, "webp", 100)), values), "lossless"
-    assert np.abs(pixels(exported(png, "avif", 100), "RGBA")[..., 3] - values[..., 3].astype(int)).max() <= 2
+    assert (
+        np.abs(
+            pixels(exported(png, "avif", 100), "RGBA")[..., 3] - values[..., 3].astype(int)
+        ).max()
+        <= 2
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -126,8 +137,12 @@ def test_16_bits_become_10_in_an_avif(finished, channels):
     assert notes_of(png, Encoding("avif")) == ["ten_bits"]
 
 
-@pytest.mark.parametrize(("program", "ending"), [("avifdec", "avif"), ("tiffinfo", "tif"), JXL_PROGRAM])
-def test_the_reference_program_of_a_format_reads_a_result_without_a_warning(finished, program, ending):
+@pytest.mark.parametrize(
+    ("program", "ending"), [("avifdec", "avif"), ("tiffinfo", "tif"), JXL_PROGRAM]
+)
+def test_the_reference_program_of_a_format_reads_a_result_without_a_warning(
+    finished, program, ending
+):
     values = np.random.default_rng(1).integers(0, 65_535, (20, 30, 4), np.uint16)
     result = exported(finished(values, SRGB, xmp=photos_with_metadata.XMP, dpi=(300, 300)), ending)
     decoded = [] if ending == "tif" else [result.with_suffix(".png")]
@@ -144,7 +159,11 @@ def test_16_bits_are_rounded_to_8(finished, ending):
 
 def test_grey_keeps_its_profile_or_becomes_srgb(finished):
     png = finished(np.full((16, 16), 55, np.uint8), icc=LINEAR_GREY)
-    for ending, mode, icc in (("jpg", "L", LINEAR_GREY), ("avif", "L", LINEAR_GREY), ("webp", "RGB", None)):
+    for ending, mode, icc in (
+        ("jpg", "L", LINEAR_GREY),
+        ("avif", "L", LINEAR_GREY),
+        ("webp", "RGB", None),
+    ):
         result = Image.open(exported(png, ending, 100))
         assert (result.mode, result.info.get("icc_profile")) == (mode, icc)
     assert result.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
@@ -161,8 +180,12 @@ def read_by_other(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("ending", ["tif", "big tif", JXL])
-def test_programs_read_pixels_and_profile_of_lossless_formats(finished, monkeypatch, channels, dtype, ending):
-    values = np.random.default_rng(3).integers(1, np.iinfo(dtype).max, (37, 50, channels), dtype, endpoint=True)
+def test_programs_read_pixels_and_profile_of_lossless_formats(
+    finished, monkeypatch, channels, dtype, ending
+):
+    values = np.random.default_rng(3).integers(
+        1, np.iinfo(dtype).max, (37, 50, channels), dtype, endpoint=True
+    )
     icc = wide_profile() if channels > 2 else LINEAR_GREY
     monkeypatch.setattr(formats, "_STRIP_BYTES", 2000)  # Several strips, the last one is shorter.
     monkeypatch.setattr(tiff, "_CLASSIC_BYTES", 0 if ending == "big tif" else 1 << 30)
@@ -174,19 +197,32 @@ def test_programs_read_pixels_and_profile_of_lossless_formats(finished, monkeypa
     assert origin_of(path).signature == ORIGIN.signature
     if ending == "jxl" or (channels, dtype) != (2, np.uint16):  # The program reads no such TIFF.
         image = read_image(path)
-        assert np.array_equal(image.rgb, np.broadcast_to(values[..., : 3 if channels > 2 else 1], image.rgb.shape))
+        assert np.array_equal(
+            image.rgb, np.broadcast_to(values[..., : 3 if channels > 2 else 1], image.rgb.shape)
+        )
         assert (image.icc, image.grey) == (icc, channels < 3)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_bigtiff_has_the_same_tags(finished, photo, monkeypatch, order):
-    offsets = (0x8769, 0x8825, 273)  # The tags of the EXIF directory, of the GPS directory and of the strips.
+    offsets = (
+        0x8769,
+        0x8825,
+        273,
+    )  # The tags of the EXIF directory, of the GPS directory and of the strips.
     found = []
     for limit in (1 << 30, 0):
         monkeypatch.setattr(tiff, "_CLASSIC_BYTES", limit)
-        path = exported(finished(photo, SRGB, exif=photos_with_metadata.exif(order), iptc=IPTC), "tif")
-        read = Image.open(path).getexif()  # exiftool expects the EXIF directory of a BigTIFF in the classic form.
-        found += [{tag: value for tag, value in read.items() if tag not in offsets}, *map(read.get_ifd, offsets[:2])]
+        path = exported(
+            finished(photo, SRGB, exif=photos_with_metadata.exif(order), iptc=IPTC), "tif"
+        )
+        read = Image.open(
+            path
+        ).getexif()  # exiftool expects the EXIF directory of a BigTIFF in the classic form.
+        found += [
+            {tag: value for tag, value in read.items() if tag not in offsets},
+            *map(read.get_ifd, offsets[:2]),
+        ]
     assert [len(directory) for directory in found] == [18, 5, 5] * 2
     assert found[3:] == found[:3]
 
@@ -197,7 +233,9 @@ def test_a_large_tiff_is_written_in_little_memory(tmp_path):
         for _ in range(40):
             writer.write(np.repeat(row, 100, axis=0))
 
-    taken = peak_of(lambda: export(tmp_path / "large.png", tmp_path / "large.tif", Encoding("tiff")))
+    taken = peak_of(
+        lambda: export(tmp_path / "large.png", tmp_path / "large.tif", Encoding("tiff"))
+    )
 
     assert taken < 25_000_000
     assert np.array_equal(tifffile.imread(tmp_path / "large.tif")[-1], row[0, :, 0])
@@ -207,7 +245,9 @@ def test_a_large_tiff_is_written_in_little_memory(tmp_path):
 @pytest.mark.parametrize(("icc", "notes"), [(None, []), (SRGB, []), (wide_profile(), ["in_srgb"])])
 def test_a_lossy_jpeg_xl_is_in_srgb(finished, photo, icc, notes):
     colour = srgb_image(photo, icc)
-    png = finished(np.dstack([photo.astype(np.uint16) * 257, np.full(photo.shape[:2], 40_000, np.uint16)]), icc)
+    png = finished(
+        np.dstack([photo.astype(np.uint16) * 257, np.full(photo.shape[:2], 40_000, np.uint16)]), icc
+    )
 
     image = read_image(exported(png, "jxl", 98))
 
@@ -235,7 +275,10 @@ def test_a_result_too_large_for_a_format_is_rejected(format, width, height, limi
 
 @pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])
 def test_the_largest_side_of_a_format_is_written_and_read(finished, ending, width):
-    assert pixels(exported(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)
+    assert pixels(exported(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (
+        8,
+        width,
+    )
 
 
 def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, monkeypatch):
@@ -276,27 +319,49 @@ def test_cancelling_works_while_another_image_is_encoded(finished, photo, tmp_pa
     assert not place.exists()
 
 
-def test_save_chooses_the_format_by_extension_and_reports_losses(enhancer, photo, tmp_path, fresh_store):
+def test_save_chooses_the_format_by_extension_and_reports_losses(
+    enhancer, photo, tmp_path, fresh_store
+):
     source = tmp_path / "clear.png"
     Image.fromarray(np.dstack([photo, photo[..., 0]])).save(source)
     result = enhancer.run(source, RAW)
 
-    for name, form, notes in (("a.jpg", "JPEG", ["on_white"]), ("a.webp", "WEBP", []), ("a.tiff", "TIFF", [])):
+    for name, form, notes in (
+        ("a.jpg", "JPEG", ["on_white"]),
+        ("a.webp", "WEBP", []),
+        ("a.tiff", "TIFF", []),
+    ):
         saved = result.save(tmp_path / name, quality=80)
         output = saved.info["output"]
         assert (Image.open(saved.path).format, output["notes"]) == (form, notes)
-        assert (output["bytes"], output["width"], output["height"]) == (saved.path.stat().st_size, 224, 160)
+        assert (output["bytes"], output["width"], output["height"]) == (
+            saved.path.stat().st_size,
+            224,
+            160,
+        )
     assert result.save(tmp_path / "a.PNG").path.read_bytes() == result.path.read_bytes()
 
 
 def entry_of(result) -> Entry:
     """Return the entry of a result in the list of recent results."""
     source = result.info["input"]
-    about = (source["name"], source["sha256"], source["width"], source["height"], result.info["settings"], "", "")
-    return Entry("0" * 64, result.info["task_id"], "done", "", *about, task_id=result.info["task_id"])
+    about = (
+        source["name"],
+        source["sha256"],
+        source["width"],
+        source["height"],
+        result.info["settings"],
+        "",
+        "",
+    )
+    return Entry(
+        "0" * 64, result.info["task_id"], "done", "", *about, task_id=result.info["task_id"]
+    )
 
 
-def test_the_same_run_is_encoded_once_and_deleted_with_its_last_task(enhancer, photo_file, fresh_store):
+def test_the_same_run_is_encoded_once_and_deleted_with_its_last_task(
+    enhancer, photo_file, fresh_store
+):
     first, again = (enhancer.run(photo_file, RAW, encoding=Encoding("jpeg", 80)) for _ in range(2))
     assert (first.path, again.info["cached"]) == (again.path, True)
     assert enhancer.tasks.info(first.info["task_id"])["output"]["path"].endswith(".png")
@@ -305,7 +370,9 @@ def test_the_same_run_is_encoded_once_and_deleted_with_its_last_task(enhancer, p
         assert first.path.exists() == remains
 
 
-def test_a_result_too_large_for_its_format_is_rejected_early(enhancer, tmp_path, monkeypatch, fresh_store):
+def test_a_result_too_large_for_its_format_is_rejected_early(
+    enhancer, tmp_path, monkeypatch, fresh_store
+):
     source = tmp_path / "strip.png"
     Image.new("RGB", (5_000, 1)).save(source)
     monkeypatch.setattr(enhancer.engine, "stream", None)

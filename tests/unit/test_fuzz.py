@@ -1,4 +1,5 @@
-"""A search for files that are not handled correctly. `make fuzz` searches longer, with a new seed each time."""
+"""A search for files that are not handled correctly. `make fuzz` searches longer, with a new seed
+each time."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from tests.fuzz import RANDOM, damage, originals, read_file
 
 pytestmark = pytest.mark.long
 SECONDS = float(os.environ.get("ENHANCE_FUZZ", "10"))
-SEED = int(os.environ.get("ENHANCE_FUZZ_SEED") or (time.time() if "ENHANCE_FUZZ" in os.environ else 5))
+SEED = int(
+    os.environ.get("ENHANCE_FUZZ_SEED") or (time.time() if "ENHANCE_FUZZ" in os.environ else 5)
+)
 FAILURES = Path(__file__).parents[2] / "fuzz-failures"
 MOST_FAILURES = 20
 
@@ -41,10 +44,14 @@ def test_damaged_file_is_an_image_or_one_error(tmp_path, monkeypatch):
         path.write_bytes(damage(kind, np.random.default_rng([SEED, number])))
         try:
             ends[read_file(path)] += 1
-        except Exception as failure:  # Any other error than those that `read_file` expects is a fault.
+        except (
+            Exception
+        ) as failure:  # Any other error than those that `read_file` expects is a fault.
             FAILURES.mkdir(exist_ok=True)
             copy = path.rename(FAILURES / f"{kind}-{SEED}-{number}")
-            failures.append(f"{failure!r}: python -m tests.fuzz {copy.relative_to(FAILURES.parent)}")
+            failures.append(
+                f"{failure!r}: python -m tests.fuzz {copy.relative_to(FAILURES.parent)}"
+            )
     print(f"seed {SEED}: {dict(ends.most_common())}")  # noqa: T201
     assert failures == [], f"ENHANCE_FUZZ_SEED={SEED} finds the same again"
     assert read_file(good) == "image"

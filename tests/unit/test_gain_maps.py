@@ -1,4 +1,5 @@
-"""HDR gain maps and videos of photos: JPEG results keep the enlarged map, others have a note and no reference to it."""
+"""HDR gain maps and videos of photos: JPEG results keep the enlarged map, others have a note and no
+reference to it."""
 
 from __future__ import annotations
 
@@ -45,16 +46,24 @@ from tests.unit.image_files import FILES, encode, exif_block, exported
 from tests.unit.photos_with_metadata import photo_with_metadata, read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
-ISO_VALUES = struct.pack(">HHB12I", 0, 1, 0x40, 0, 1, 5, 2, 0, 1, 5, 2, 1, 1, 1, 64) + struct.pack(">2I", 1, 64)
-"""Minimum version 0, writer version 1, one channel: headrooms 0 and 2.5, gain 0 to 2.5, gamma 1, offsets 1/64."""
+ISO_VALUES = struct.pack(">HHB12I", 0, 1, 0x40, 0, 1, 5, 2, 0, 1, 5, 2, 1, 1, 1, 64) + struct.pack(
+    ">2I", 1, 64
+)
+"""Minimum version 0, writer version 1, one channel: headrooms 0 and 2.5, gain 0 to 2.5, gamma 1,
+offsets 1/64."""
 SAME_SIZE = Settings("anime-fast", scale=1)
 HEADROOM = b' HDRGainMap:HDRGainMapHeadroom="4"'
-CLAIMS = re.compile(r"hdrgm|gain ?map|container|motion ?photo|micro ?video|MPF|MPImage|21496", re.IGNORECASE)
+CLAIMS = re.compile(
+    r"hdrgm|gain ?map|container|motion ?photo|micro ?video|MPF|MPImage|21496", re.IGNORECASE
+)
 """The names of exiftool for properties of an attached file."""
 TRACES = re.compile(rb"GainMap[:\"]|hdrgm:|MotionPhoto\W|MicroVideo\W|21496|MPF\0|Container:|Item:")
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(64)
 CAMERA = b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:'
-MOTION = CAMERA + b'MotionPhoto="1" GCamera:MotionPhotoVersion="1" GCamera:MotionPhotoPresentationTimestampUs="968644"'
+MOTION = (
+    CAMERA + b'MotionPhoto="1" GCamera:MotionPhotoVersion="1" '
+    b'GCamera:MotionPhotoPresentationTimestampUs="968644"'
+)
 MICRO = CAMERA + b'MicroVideo="1" GCamera:MicroVideoVersion="1" GCamera:MicroVideoOffset="76"'
 
 
@@ -74,7 +83,9 @@ def ultra(portrait, tmp_path) -> Path:
 def run(enhancer, tmp_path) -> Callable[..., Result]:
     """A function that enhances the content of a photo to a file."""
 
-    def running(content: bytes, settings: Settings | str = SAME_SIZE, name: str = "out.jpg") -> Result:
+    def running(
+        content: bytes, settings: Settings | str = SAME_SIZE, name: str = "out.jpg"
+    ) -> Result:
         path = tmp_path / "photo"
         path.write_bytes(content)
         return enhancer.run(path, settings, output=tmp_path / name)
@@ -83,7 +94,9 @@ def run(enhancer, tmp_path) -> Callable[..., Result]:
 
 
 def with_map(photo: np.ndarray, values: np.ndarray, xmp: bytes, **options) -> bytes:
-    return ultra_hdr(photo, encode(Image.fromarray(values), "JPEG", xmp=xmp, quality=95), quality=95, **options)
+    return ultra_hdr(
+        photo, encode(Image.fromarray(values), "JPEG", xmp=xmp, quality=95), quality=95, **options
+    )
 
 
 def second_image(path: Path) -> Image.Image:
@@ -96,7 +109,11 @@ def test_jpeg_has_the_enlarged_map_where_its_index_and_its_xmp_state(enhancer, u
     tags = read_by_exiftool(result.path, "-a")
     length = tags["MPImage2:MPImageLength"]
     assert tags["MPF0:NumberOfImages"] == 2
-    assert tags["MPImage1:MPImageLength"] == tags["MPImage2:MPImageStart"] == result.path.stat().st_size - length
+    assert (
+        tags["MPImage1:MPImageLength"]
+        == tags["MPImage2:MPImageStart"]
+        == result.path.stat().st_size - length
+    )
     assert tags["XMP-GContainer:DirectoryItemSemantic"] == ["Primary", "GainMap"]
     assert tags["XMP-GContainer:DirectoryItemLength"] == length
     assert str(tags["XMP-hdrgm:Version"]) in ("1", "1.0")
@@ -110,7 +127,9 @@ def test_libultrahdr_shows_the_result_like_the_photo(run, span_weights, portrait
     photo = imagecodecs.ultrahdr_encode(bright)
     result = run(photo, "precise").path.read_bytes()
 
-    wanted, shown = (imagecodecs.ultrahdr_decode(one)[..., :3].astype(np.float32) for one in (photo, result))
+    wanted, shown = (
+        imagecodecs.ultrahdr_decode(one)[..., :3].astype(np.float32) for one in (photo, result)
+    )
     shown = cv2.resize(shown, wanted.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert wanted.max() > 4, "the map brightens the photo"
     assert psnr(wanted / wanted.max(), shown / wanted.max(), 1) > 37
@@ -118,11 +137,14 @@ def test_libultrahdr_shows_the_result_like_the_photo(run, span_weights, portrait
 
 @pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_map_keeps_its_pixels_and_parameters_but_nothing_private(run, portrait, tmp_path, channels, metadata):
+def test_a_map_keeps_its_pixels_and_parameters_but_nothing_private(
+    run, portrait, tmp_path, channels, metadata
+):
     namespace, _, _ = HDRGM.partition(b" ")
     kept = [b"hdrgm:Version='1.0'", b'hdrgm:GainMapMin = "-0.50"', b'hdrgm:HDRCapacityMax="+2.5e0"']
     kept += [
-        b"<hdrgm:GainMapMax>\n  <rdf:Seq>\n   <rdf:li>2.0</rdf:li>\n   <rdf:li>2.50</rdf:li>\n   <rdf:li>3</rdf:li>"
+        b"<hdrgm:GainMapMax>\n  <rdf:Seq>\n   <rdf:li>2.0</rdf:li>\n   <rdf:li>2.50</rdf:li>\n   "
+        b"<rdf:li>3</rdf:li>"
         b"\n  </rdf:Seq>\n </hdrgm:GainMapMax>",
         b"<hdrgm:BaseRenditionIsHDR>False</hdrgm:BaseRenditionIsHDR>",
     ]
@@ -152,7 +174,9 @@ def test_metadata_of_iso_21496_is_unchanged(run, portrait, xmp):
     assert (b"hdrgm" in whole) is bool(xmp)
 
 
-@pytest.mark.parametrize(("orientation", "bright"), [(1, np.s_[:, -20:]), (3, np.s_[:, :20]), (6, np.s_[-20:])])
+@pytest.mark.parametrize(
+    ("orientation", "bright"), [(1, np.s_[:, -20:]), (3, np.s_[:, :20]), (6, np.s_[-20:])]
+)
 def test_map_is_rotated_with_the_photo(run, portrait, orientation, bright):
     values = np.zeros((40, 80), np.uint8)
     values[:, 60:] = 255
@@ -213,7 +237,9 @@ def test_large_maps_are_limited(run, ultra, monkeypatch):
 @pytest.mark.parametrize("kind", ["heic", "jpeg", "jpeg with maker notes"])
 def test_map_of_apple_is_converted_to_ultra_hdr(run, portrait, kind):
     note = b"Apple iOS\0\0\1MM" + struct.pack(">H", 2)
-    note += struct.pack(">HHIIHHIII", 33, 10, 1, 44, 48, 10, 1, 52, 0) + struct.pack(">4i", 1, 2, -1, 100)
+    note += struct.pack(">HHIIHHIII", 33, 10, 1, 44, 48, 10, 1, 52, 0) + struct.pack(
+        ">4i", 1, 2, -1, 100
+    )
     block, headroom = Image.Exif(), 4.0
     block[0x0112], xmp = 6, packet(APPLE + HEADROOM)
     if kind == "jpeg with maker notes":
@@ -223,10 +249,14 @@ def test_map_of_apple_is_converted_to_ultra_hdr(run, portrait, kind):
     result = run(photo_with_metadata("HEIF") if kind == "heic" else jpeg)
 
     found, shown = map_values(result.path), np.asarray(second_image(result.path)) / 255
-    assert found["GainMapMax"] == found["HDRCapacityMax"] == pytest.approx(np.log2(headroom), abs=1e-5)
+    assert (
+        found["GainMapMax"] == found["HDRCapacityMax"] == pytest.approx(np.log2(headroom), abs=1e-5)
+    )
     levels = np.rot90(APPLE_VALUES, -1) / 255
     light = np.where(levels < 0.081, levels / 4.5, ((levels + 0.099) / 1.099) ** (1 / 0.45))
-    gain = 1 + (headroom - 1) * light  # "Applying Apple HDR effect to your photos", developer.apple.com
+    gain = (
+        1 + (headroom - 1) * light
+    )  # "Applying Apple HDR effect to your photos", developer.apple.com
     assert np.abs(np.log2(headroom) * shown - np.log2(gain)).mean() < 0.02
     assert "gain_map_left" not in result.info["output"]["notes"]
 
@@ -245,7 +275,9 @@ def damaged(photo: np.ndarray) -> dict[str, bytes]:
         "a photo": ultra_hdr(photo),
         "no JPEG": b"\x89PNG\r\n\x1a\n" + bytes(500),
         "no values": encode(grey, "JPEG"),
-        "values that are no numbers": encode(grey, "JPEG", xmp=map_packet({**VALUES, "GainMapMax": "<x>"})),
+        "values that are no numbers": encode(
+            grey, "JPEG", xmp=map_packet({**VALUES, "GainMapMax": "<x>"})
+        ),
         "apple without headroom": encode(grey, "JPEG", xmp=packet(APPLE)),
     }
     return {
@@ -253,7 +285,9 @@ def damaged(photo: np.ndarray) -> dict[str, bytes]:
         "start beyond the end": ultra_hdr(photo, claims=False, start=1 << 31),
         "start in the photo": ultra_hdr(photo, claims=False, start=10),
         **{f"length {length}": ultra_hdr(photo, length=length) for length in (0, 20, 0xFFFFFFFF)},
-        "heic without headroom": photo_with_metadata("HEIF").replace(b"GainMapHeadroom", b"GainMapNothing_"),
+        "heic without headroom": photo_with_metadata("HEIF").replace(
+            b"GainMapHeadroom", b"GainMapNothing_"
+        ),
         "heic that is not turned": (FILES / "unturned.heif").read_bytes(),
     }
 
@@ -283,7 +317,10 @@ def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
     image, video = Image.fromarray(photo), directory(b"MotionPhoto", b"video/mp4", len(VIDEO))
     return {
         "ultra": (ultra_hdr(photo), ["gain_map_left"]),
-        "extended": ((FILES / "extended.jpeg").read_bytes(), ["gain_map_left", "xmp_extension_left"]),
+        "extended": (
+            (FILES / "extended.jpeg").read_bytes(),
+            ["gain_map_left", "xmp_extension_left"],
+        ),
         "iso": (ultra_hdr(photo, claims=False), ["gain_map_left"]),
         "motion": (encode(image, "JPEG", xmp=packet(MOTION, video)) + VIDEO, ["video_left"]),
         "micro": (encode(image, "JPEG", xmp=packet(MICRO)) + VIDEO, ["video_left"]),
@@ -302,7 +339,9 @@ def test_no_result_refers_to_an_attached_file_that_it_lacks(photo, tmp_path, run
         exported = result.save(tmp_path / f"exported.{ending}")
         assert find_references(exported.path) == set(), ending
         content = exported.path.read_bytes()
-        if ending == "png" and keeps_map:  # The chunk with the map for later exports is no part of the image.
+        if (
+            ending == "png" and keeps_map
+        ):  # The chunk with the map for later exports is no part of the image.
             with PngReader(exported.path) as png_result:
                 content = content.replace(png_result.gain_map or b"", b"")
         assert TRACES.search(content) is None, ending

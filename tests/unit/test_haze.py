@@ -1,4 +1,5 @@
-"""Haze in the analysis: it is found on hazed photos, and never on clear photos, skies, pages and grey images."""
+"""Haze in the analysis: it is found on hazed photos, and never on clear photos, skies, pages and
+grey images."""
 
 from __future__ import annotations
 
@@ -11,7 +12,11 @@ from tests.quality.photos import REPORTED, TUNING
 
 from .test_analysis import measure, page, photo
 
-COLOUR = {name: source for name, source in (TUNING | REPORTED).items() if np.ptp(source(), axis=2).max() > 60}
+COLOUR = {
+    name: source
+    for name, source in (TUNING | REPORTED).items()
+    if np.ptp(source(), axis=2).max() > 60
+}
 CLEAR = {
     **COLOUR,
     **{name: lambda name=name: photo(name, 1) for name in ("coffee", "rocket", "retina")},
@@ -29,7 +34,9 @@ def fractal(seed: int, slope: float = 1.8) -> np.ndarray:
     random = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH))
     frequency[0, 0] = np.inf
-    clouds = np.fft.irfft2(np.exp(2j * np.pi * random.random(frequency.shape)) / frequency**slope, (HEIGHT, WIDTH))
+    clouds = np.fft.irfft2(
+        np.exp(2j * np.pi * random.random(frequency.shape)) / frequency**slope, (HEIGHT, WIDTH)
+    )
     return ((clouds - clouds.min()) / np.ptp(clouds))[..., None]
 
 
@@ -49,12 +56,16 @@ SKIES = {
 }
 
 
-def add_haze(rgb: np.ndarray, near: float, far: float, airlight: tuple[int, int, int] = (228, 228, 228)) -> np.ndarray:
+def add_haze(
+    rgb: np.ndarray, near: float, far: float, airlight: tuple[int, int, int] = (228, 228, 228)
+) -> np.ndarray:
     veil = np.linspace(far, near, len(rgb))[:, None, None]
     return np.rint(mix(rgb, airlight, veil)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", [name if name in FEW else pytest.param(name, marks=LONG) for name in CLEAR])
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=LONG) for name in CLEAR]
+)
 def test_clear_photos_have_no_haze(name):
     assert measure(CLEAR[name]()).haze == 0
 
@@ -64,7 +75,9 @@ def test_clear_photos_have_no_haze(name):
 def test_skies_snow_sand_and_sea_have_no_haze(name, ground):
     land = mix((10, 14, 8), (110, 105, 70), fractal(7, 1.2))
     is_land = np.arange(HEIGHT)[:, None, None] >= (1 - ground) * HEIGHT
-    image = np.where(is_land, land, SKIES[name]) + np.random.default_rng(2).normal(0, 0.8, land.shape)
+    image = np.where(is_land, land, SKIES[name]) + np.random.default_rng(2).normal(
+        0, 0.8, land.shape
+    )
     assert measure(np.clip(np.rint(image), 0, 255).astype(np.uint8)).haze == 0
 
 

@@ -43,7 +43,10 @@ def mapped(channels: int, dtype: type) -> SourceImage:
 
 
 def small(channels: int, dtype: type) -> SourceImage:
-    rgb, alpha = data.astronaut()[:211, 80:380].astype(dtype), data.camera()[:211, :300].astype(dtype)
+    rgb, alpha = (
+        data.astronaut()[:211, 80:380].astype(dtype),
+        data.camera()[:211, :300].astype(dtype),
+    )
     if dtype == np.uint16:
         rgb = rgb * np.uint16(251) + np.arange(300, dtype=np.uint16)[:, None] % 251
     return image_of(rgb, alpha if channels == 4 else None)
@@ -71,11 +74,19 @@ class UniformRows:
 
 
 def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
-    info, image, result = enhancer.run(photo_file, "anime-fast").info, mapped(4, np.uint16), UniformRows(10_000, 750)
-    assert peak_of(lambda: make_report(info, result, image, (0.5, 0.5))) < 45e6  # The fonts take 26 MB.
+    info, image, result = (
+        enhancer.run(photo_file, "anime-fast").info,
+        mapped(4, np.uint16),
+        UniformRows(10_000, 750),
+    )
+    assert (
+        peak_of(lambda: make_report(info, result, image, (0.5, 0.5))) < 45e6
+    )  # The fonts take 26 MB.
 
 
-@pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
+@pytest.mark.parametrize(
+    ("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"]
+)
 def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, channels, dtype):
     large, image = mapped(channels, dtype), small(channels, dtype)
 

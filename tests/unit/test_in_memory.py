@@ -1,4 +1,5 @@
-"""Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept the same kinds."""
+"""Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept
+the same kinds."""
 
 import asyncio
 import io
@@ -53,7 +54,9 @@ def test_an_array_comes_back_with_its_type_and_channels(enhancer, small, dtype, 
     ],
 )
 def test_a_tensor_comes_back_in_its_order_of_axes(enhancer, small, axes, dtype, shape):
-    image = torch.from_numpy(small if len(axes) == 3 else np.stack([small, small[::-1]])).permute(axes)
+    image = torch.from_numpy(small if len(axes) == 3 else np.stack([small, small[::-1]])).permute(
+        axes
+    )
     image = image if dtype == torch.uint8 else (image / 255).to(dtype)
 
     large = enhance(image, RAW, enhancer=enhancer)
@@ -70,7 +73,10 @@ def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(enhancer, small
     stored = enhance(path, RAW, enhancer=enhancer)
     before = {*enhancer.tasks.folder.rglob("*")}
 
-    results = [enhance(one, RAW, enhancer=enhancer) for one in (small, Image.open(path), content, io.BytesIO(content))]
+    results = [
+        enhance(one, RAW, enhancer=enhancer)
+        for one in (small, Image.open(path), content, io.BytesIO(content))
+    ]
     for kind, result in zip((np.ndarray, Image.Image, bytes, io.BytesIO), results, strict=True):
         assert isinstance(result, kind)
         result = io.BytesIO(result) if isinstance(result, bytes) else result
@@ -117,14 +123,24 @@ def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
     assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
     assert enhancer.analyse(small).width == 16
     assert enhancer.choose(image, scale=2).scale == 2
-    assert enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8).after.shape[:2] == (32, 32)
+    assert enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8).after.shape[:2] == (
+        32,
+        32,
+    )
 
 
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
     failed = []
-    images = [np.tile(small, (20, 20, 1)), b"damaged", small[:8], small[:10]]  # The first run ends last.
+    images = [
+        np.tile(small, (20, 20, 1)),
+        b"damaged",
+        small[:8],
+        small[:10],
+    ]  # The first run ends last.
 
-    results = list(enhancer.run_many(images, RAW, on_error=lambda source, error: failed.append(source)))
+    results = list(
+        enhancer.run_many(images, RAW, on_error=lambda source, error: failed.append(source))
+    )
 
     assert [result.info["input"]["height"] for result in results] == [240, 8, 10]
     assert failed == [b"damaged"]
@@ -149,15 +165,21 @@ def test_run_many_reads_its_sources_as_needed_and_can_be_abandoned_or_cancelled(
     results.close()
     assert stop.is_set()
     with pytest.raises(Cancelled):
-        list(enhancer.run_many([small], RAW, stop=stop, on_error=lambda *error: failed.append(error)))
+        list(
+            enhancer.run_many([small], RAW, stop=stop, on_error=lambda *error: failed.append(error))
+        )
     assert failed == []
 
 
 def test_runs_of_asynchronous_code_run_at_the_same_time(enhancer, small):
     async def run() -> list[Result]:
-        return await asyncio.gather(*(asyncio.to_thread(enhancer.run, small[:rows], RAW) for rows in (6, 8)))
+        return await asyncio.gather(
+            *(asyncio.to_thread(enhancer.run, small[:rows], RAW) for rows in (6, 8))
+        )
 
-    with ThreadPoolExecutor(1) as thread:  # The main thread can still have the event loop of a browser.
+    with ThreadPoolExecutor(
+        1
+    ) as thread:  # The main thread can still have the event loop of a browser.
         results = thread.submit(asyncio.run, run()).result()
     assert [result.info["input"]["height"] for result in results] == [6, 8]
 

@@ -32,7 +32,9 @@ def jobs(tasks: TaskStore) -> JobStore:
 
 def request(checksum: str = "request") -> JobRequest:
     settings = {"preset": "gentle"}
-    entry = Entry(OWNER, NAME, "running", "2026", "a.png", "b" * 64, 20, 10, settings, "", this_process())
+    entry = Entry(
+        OWNER, NAME, "running", "2026", "a.png", "b" * 64, 20, 10, settings, "", this_process()
+    )
     return JobRequest(OWNER, NAME, checksum, (entry,))
 
 
@@ -132,13 +134,22 @@ def test_only_the_newest_cancels_of_unknown_jobs_are_remembered(jobs, tasks, mon
     monkeypatch.setattr("enhance.store.jobs._MAX_CANCELS", 2)
     for number in range(3):
         jobs.cancel(OWNER, f"{NAME}-{number}")
-    states = [jobs.begin(replace(request(), name=f"{NAME}-{number}"), runs_here=False) for number in range(3)]
+    states = [
+        jobs.begin(replace(request(), name=f"{NAME}-{number}"), runs_here=False)
+        for number in range(3)
+    ]
     assert [state is None for state in states] == [True, False, False]
 
 
 def test_a_removed_entry_takes_its_job_along(jobs, tasks):
     start(jobs, tasks)
-    jobs.end(OWNER, NAME, "failed", request().entries, {"key": "memory_short", "en": "Not enough memory."})
+    jobs.end(
+        OWNER,
+        NAME,
+        "failed",
+        request().entries,
+        {"key": "memory_short", "en": "Not enough memory."},
+    )
     assert facts(jobs)["error"]["key"] == "memory_short"
     tasks.remove([entry for run in tasks.runs(OWNER) for entry in run])
     assert found(jobs) is None

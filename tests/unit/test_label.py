@@ -31,9 +31,14 @@ TAG = "XMP-iptcExt:DigitalSourceType"
 
 
 def xmp_of(source_type: str | None) -> bytes:
-    """Return the XMP of a photo, with a digital source type as a camera or another program writes it."""
+    """Return the XMP of a photo, with a digital source type as a camera or another program writes
+    it."""
     given = f'Iptc4xmpExt:DigitalSourceType="{VOCABULARY}{source_type}" xmp:Rating="4"'.encode()
-    return photos_with_metadata.XMP.replace(b'xmp:Rating="4"', given) if source_type else photos_with_metadata.XMP
+    return (
+        photos_with_metadata.XMP.replace(b'xmp:Rating="4"', given)
+        if source_type
+        else photos_with_metadata.XMP
+    )
 
 
 def label_of(path: Path) -> str | None:
@@ -47,11 +52,27 @@ def others_of(path: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in (TAG, "SourceFile")}
 
 
-def write_result(folder: Path, xmp: bytes | None, settings: Settings = NETWORK, **changes: Any) -> Path:
-    """Write a result whose network returned `network` (default: enlarged pixels); `overlay` adds faces."""
+def write_result(
+    folder: Path, xmp: bytes | None, settings: Settings = NETWORK, **changes: Any
+) -> Path:
+    """Write a result whose network returned `network` (default: enlarged pixels); `overlay` adds
+    faces."""
     rgb = np.ascontiguousarray(data.astronaut()[:30, :40])
-    image = SourceImage("photo.jpg", "a" * 64, 1, "JPEG", "RGB", rgb, None, False, None, Metadata(xmp=xmp).variants())
-    network = changes.pop("network", np.kron(rgb, np.ones((settings.factor, settings.factor, 1), np.uint8)))
+    image = SourceImage(
+        "photo.jpg",
+        "a" * 64,
+        1,
+        "JPEG",
+        "RGB",
+        rgb,
+        None,
+        False,
+        None,
+        Metadata(xmp=xmp).variants(),
+    )
+    network = changes.pop(
+        "network", np.kron(rgb, np.ones((settings.factor, settings.factor, 1), np.uint8))
+    )
     photo = Scene().photo(image, settings, image.degradation)
     rows = replace(ResultRows(image, lambda a, b: network[a:b], settings, photo), **changes)
     path = folder / "result.png"
@@ -91,10 +112,16 @@ def test_label_is_removed_if_it_is_off(tmp_path, ending, own):
         (COMPOSITE, {}, COMPOSITE),
         ("trainedAlgorithmicMedia", {}, "trainedAlgorithmicMedia"),
         ("digitalCapture", {"overlay": lambda rows, first: rows}, COMPOSITE),  # Restored faces.
-        ("digitalCapture", {"network": np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)}, COMPOSITE),
+        (
+            "digitalCapture",
+            {"network": np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)},
+            COMPOSITE,
+        ),
     ],
 )
-def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(tmp_path, own, changes, label):
+def test_label_replaces_that_of_the_photo_unless_the_photo_was_generated(
+    tmp_path, own, changes, label
+):
     path = write_result(tmp_path, xmp_of(own), **changes)
     assert label_of(path) == label
     assert others_of(path) == others_of(write_result(tmp_path, xmp_of(own)))
@@ -118,7 +145,8 @@ def test_result_without_xmp_gets_a_packet_that_has_only_the_label(tmp_path):
     "xmp",
     [
         b'<r:RDF xmlns:r="x"><r:Description i:DigitalSourceType="%s"/></r:RDF>',
-        b'<r:RDF xmlns:r="x"><r:Description><i:DigitalSourceType>%s</i:DigitalSourceType></r:Description></r:RDF>',
+        b"<r:RDF "
+        b'xmlns:r="x"><r:Description><i:DigitalSourceType>%s</i:DigitalSourceType></r:Description></r:RDF>',
         b'<RDF xmlns="x"><Description><i:DigitalSourceType rdf:resource="%s"/></Description></RDF>',
     ],
 )
@@ -131,7 +159,17 @@ def test_every_form_of_the_property_is_replaced(xmp):
 
 def test_command_line_writes_the_label_unless_it_is_off(photo_file, tmp_path, capsys):
     for options, label in (([], ENHANCED), (["--no-label"], None), ([], ENHANCED)):
-        arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--preset", "anime-fast", "--json"]
+        arguments = [
+            "run",
+            str(photo_file),
+            "-o",
+            str(tmp_path / "out.png"),
+            "--preset",
+            "anime-fast",
+            "--json",
+        ]
         assert main([*arguments, *options]) == 0
-        assert not json.loads(capsys.readouterr().out)["cached"], "a file with another label is made again"
+        assert not json.loads(capsys.readouterr().out)["cached"], (
+            "a file with another label is made again"
+        )
         assert label_of(tmp_path / "out.png") == label

@@ -41,7 +41,9 @@ def test_an_8x_result_is_a_downscaled_16x_result(photo, enhancer, tmp_path):
 
 def test_the_second_network_receives_the_first_result(photo, enhancer):
     opaque = np.array(Image.open(photo).convert("RGB"))
-    first, both = (enhancer.run(opaque, Settings("anime-fast", strength=0.7, scale=scale)) for scale in (4, 16))
+    first, both = (
+        enhancer.run(opaque, Settings("anime-fast", strength=0.7, scale=scale)) for scale in (4, 16)
+    )
 
     assert np.abs(both.array.astype(int) - enhancer.upscale(first.array, "span-x4")).max() <= 1
 

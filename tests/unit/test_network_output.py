@@ -28,7 +28,9 @@ FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
 IMAGE = np.random.default_rng(1).integers(0, 65535, (17, 23, 3), np.uint16)
 
 
-def filled_output(image: np.ndarray = IMAGE, path: Path | None = None, columns: bool = False) -> NetworkOutput:
+def filled_output(
+    image: np.ndarray = IMAGE, path: Path | None = None, columns: bool = False
+) -> NetworkOutput:
     """Return an output to which the image was added in strips."""
     height, width, _ = image.shape
     output = NetworkOutput.create(OutputShape(height, width, image.dtype.name, columns), path=path)
@@ -46,7 +48,9 @@ def on_disk(monkeypatch):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
 @pytest.mark.parametrize("place", ["memory", "file", "kept"])
-def test_rows_have_the_pixels_of_the_strips_also_of_a_stored_output(dtype, columns, place, tmp_path, request):
+def test_rows_have_the_pixels_of_the_strips_also_of_a_stored_output(
+    dtype, columns, place, tmp_path, request
+):
     image, path = IMAGE.astype(dtype), tmp_path / "output.raw"
     if place == "file":
         request.getfixturevalue("on_disk")
@@ -80,7 +84,9 @@ def test_an_incomplete_file_is_an_error(tmp_path, piece):
 @pytest.mark.parametrize("rows", [10, 900], ids=["at the end", "while it is written"])
 def test_a_full_disk_is_an_error_and_leaves_no_file(rows, tmp_path):
     def store() -> None:
-        with NetworkOutput.create(OutputShape(rows, 23, "uint8", columns=False), path=tmp_path / "output.raw") as one:
+        with NetworkOutput.create(
+            OutputShape(rows, 23, "uint8", columns=False), path=tmp_path / "output.raw"
+        ) as one:
             one.add(np.zeros((rows, 23, 3), np.uint8))
             one.keep()
 
@@ -98,12 +104,17 @@ def bytes_needed(model: str, dtype: torch.dtype, across: int) -> int:
     return stream_bytes(graph, graph.grid(1, across)[1], SMALLEST_STRIP, dtype.itemsize, strips=2)
 
 
-def limit_memory(engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Limit the memory to a stream of at most `across` pixels in width, and record the widths of all streams."""
+def limit_memory(
+    engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch
+) -> list[int]:
+    """Limit the memory to a stream of at most `across` pixels in width, and record the widths of
+    all streams."""
     room = bytes_needed(model, PRECISIONS[engine.precision(8, model)], across)
     monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", room)
     monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", 0)
-    monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # The timing would add a stream.
+    monkeypatch.setattr(
+        "enhance.engine.estimates.time_strip", lambda *_: 1e-6
+    )  # The timing would add a stream.
     widths, begin = list[int](), ImageRows.__init__
 
     def begin_and_record(self, graph, height, width, *rest, **options):
@@ -119,18 +130,30 @@ def square() -> np.ndarray:
     return data.astronaut()[:130, 180:310]
 
 
-@pytest.mark.parametrize("size", [(190, 120), (120, 190), (130, 130)], ids=["portrait", "landscape", "square"])
+@pytest.mark.parametrize(
+    "size", [(190, 120), (120, 190), (130, 130)], ids=["portrait", "landscape", "square"]
+)
 @pytest.mark.parametrize(("dtype", "precision"), [(np.uint8, "bf16"), (np.uint16, "fp32")])
-def test_parts_of_a_wide_image_join_to_the_output_of_one_run(size, dtype, precision, on_disk, tmp_path, monkeypatch):
-    rgb = data.astronaut()[: size[0], 180 : 180 + size[1]].astype(dtype) * dtype(np.iinfo(dtype).max // 255)
-    engine, reports, across = Engine("cpu", precision), list[tuple[int, int, float | None]](), size[1] <= size[0]
+def test_parts_of_a_wide_image_join_to_the_output_of_one_run(
+    size, dtype, precision, on_disk, tmp_path, monkeypatch
+):
+    rgb = data.astronaut()[: size[0], 180 : 180 + size[1]].astype(dtype) * dtype(
+        np.iinfo(dtype).max // 255
+    )
+    engine, reports, across = (
+        Engine("cpu", precision),
+        list[tuple[int, int, float | None]](),
+        size[1] <= size[0],
+    )
     plain = engine.enlarge(rgb, FAST)
     with monkeypatch.context() as patch:
         patch.setattr("enhance.engine.engine.streams_columns", lambda *_: across)
         whole = np.concatenate([*engine.stream(rgb, FAST)], axis=int(across))
     widths = limit_memory(engine, FAST, 110, monkeypatch)
 
-    joined = engine.enlarge(rgb, FAST, folder=tmp_path, progress=lambda *report: reports.append(report))
+    joined = engine.enlarge(
+        rgb, FAST, folder=tmp_path, progress=lambda *report: reports.append(report)
+    )
 
     apart = np.abs(joined.astype(int) - whole)
     assert len(widths) > 1
@@ -150,11 +173,18 @@ def own_models():
 
 @pytest.mark.parametrize(
     ("kind", "size"),
-    [("esrgan-unshuffle-2", (301, 240)), ("esrgan-unshuffle-grey", (241, 300)), ("compact-3x", (101, 80))],
+    [
+        ("esrgan-unshuffle-2", (301, 240)),
+        ("esrgan-unshuffle-grey", (241, 300)),
+        ("compact-3x", (101, 80)),
+    ],
 )
 def test_parts_join_for_every_grid_and_scale(own_models, kind, size, monkeypatch):
     rgb, engine = data.astronaut()[: size[0], : size[1]], Engine("cpu", "fp32")
-    plain, widths = engine.enlarge(rgb, kind), limit_memory(engine, kind, min(size) - 2, monkeypatch)
+    plain, widths = (
+        engine.enlarge(rgb, kind),
+        limit_memory(engine, kind, min(size) - 2, monkeypatch),
+    )
 
     joined = engine.enlarge(rgb, kind)
 
@@ -163,11 +193,15 @@ def test_parts_join_for_every_grid_and_scale(own_models, kind, size, monkeypatch
     assert np.abs(joined.astype(int) - plain).max() <= 1
 
 
-def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(square, on_disk, tmp_path, monkeypatch):
+def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(
+    square, on_disk, tmp_path, monkeypatch
+):
     engine = Engine("cpu")
     widths = limit_memory(engine, FAST, 110, monkeypatch)
     whole, part = 16 * square.nbytes, 16 * 65 * 130 * 3
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": whole + part - 1}))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda folder: type("Usage", (), {"free": whole + part - 1})
+    )
 
     with pytest.raises(StorageError, match=r"1\.2 MB .* 1\.2 MB"):
         engine.enlarge(square, FAST, folder=tmp_path)
@@ -175,7 +209,9 @@ def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(square, on_disk
     assert widths == []
 
 
-def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(square, on_disk, tmp_path, monkeypatch):
+def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(
+    square, on_disk, tmp_path, monkeypatch
+):
     files, open_file = [], tempfile.TemporaryFile
 
     def open_and_record(**options):
@@ -191,7 +227,9 @@ def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(s
         if len(widths) == 2:
             stop.set()
 
-    run = engine.stream(square, FAST, progress=stop_in_the_second, ticket=Ticket(stop=stop), folder=tmp_path)
+    run = engine.stream(
+        square, FAST, progress=stop_in_the_second, ticket=Ticket(stop=stop), folder=tmp_path
+    )
     with pytest.raises(Cancelled):
         strips.extend(run)
 
@@ -202,7 +240,10 @@ def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(s
 def test_the_largest_network_needs_at_most_3_gb():
     others = 1e9  # for libraries, image and buffers, as measured at 10,000 x 10,000
     across = longest_part(Engine("cpu")._cuts(X4PLUS, torch.float32, 10_000, 10_000))
-    assert bytes_needed(X4PLUS, torch.float32, across) + weight_bytes(graph_of(X4PLUS), 4) + others < 3e9
+    assert (
+        bytes_needed(X4PLUS, torch.float32, across) + weight_bytes(graph_of(X4PLUS), 4) + others
+        < 3e9
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,21 @@ FUNCTION = re.compile(
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_scripts(path: Path):
-    process = node(["--test", str(path)], return_completed_process=True, capture_output=True, text=True, timeout=120)
+    process = node(
+        ["--test", str(path)],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert process.returncode == 0, process.stdout
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_text_of_the_scripts_exists(language):
-    assert texts_of("\n".join(path.read_text("utf-8") for path in SCRIPTS), language)  # raises KeyError otherwise
+    assert texts_of(
+        "\n".join(path.read_text("utf-8") for path in SCRIPTS), language
+    )  # raises KeyError otherwise
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 
 def write_pages(path: Path, dtype: str = "uint8", **options: bool | str) -> np.ndarray:
     """Write a TIFF with three pages of different pixels and sizes; return the first."""
-    pages = [np.random.default_rng(page).integers(0, 250, (12 + page, 16, 3)).astype(dtype) for page in range(3)]
+    pages = [
+        np.random.default_rng(page).integers(0, 250, (12 + page, 16, 3)).astype(dtype)
+        for page in range(3)
+    ]
     with tifffile.TiffWriter(path, **options) as file:  # type: ignore[arg-type]
         for pixels in pages:
             file.write(pixels, photometric="rgb", metadata=None)
@@ -50,7 +53,13 @@ def test_damaged_files_have_one_page(tmp_path):
 
 def test_command_line_enhances_the_first_page_and_says_so(tmp_path, capsys):
     first = write_pages(tmp_path / "scan.tif")
-    call = ["run", str(tmp_path / "scan.tif"), "-o", str(tmp_path / "large.png"), "--preset=anime-fast"]
+    call = [
+        "run",
+        str(tmp_path / "scan.tif"),
+        "-o",
+        str(tmp_path / "large.png"),
+        "--preset=anime-fast",
+    ]
     assert main(call) == 0
     assert "Only the first image of the file was enhanced" in capsys.readouterr().err
     assert inspect(tmp_path / "large.png").height == 4 * len(first)

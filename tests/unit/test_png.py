@@ -1,4 +1,5 @@
-"""The PNG writer and reader: other programs read every pixel, rows come back, and files are written atomically."""
+"""The PNG writer and reader: other programs read every pixel, rows come back, and files are written
+atomically."""
 
 from __future__ import annotations
 
@@ -29,7 +30,10 @@ METADATA = Metadata(exif_block(1), XMP, IPTC, (("Comment", "x"), ("Comment", "æ
 
 def values(height: int, width: int, channels: int, bits: int) -> np.ndarray:
     """Return a gradient with noise, [H, W, C]."""
-    slope = np.add.outer(np.arange(height), np.arange(width))[..., None] * np.array([90, 70, 50, 30])[:channels]
+    slope = (
+        np.add.outer(np.arange(height), np.arange(width))[..., None]
+        * np.array([90, 70, 50, 30])[:channels]
+    )
     noisy = slope + RANDOM.integers(0, 200, (height, width, channels))
     return noisy.astype(np.uint16) if bits == 16 else (noisy >> 8).astype(np.uint8)
 
@@ -37,7 +41,9 @@ def values(height: int, width: int, channels: int, bits: int) -> np.ndarray:
 def write(path: Path, array: np.ndarray, step: int = 7, **options) -> PngWriter:
     """Write an array in strips of `step` rows."""
     height, width, channels = array.shape
-    with create_png(path, PngFormat(width, height, channels, array.dtype.itemsize * 8, **options)) as writer:
+    with create_png(
+        path, PngFormat(width, height, channels, array.dtype.itemsize * 8, **options)
+    ) as writer:
         for top in range(0, height, step):
             writer.write(array[top : top + step])
     return writer
@@ -46,7 +52,9 @@ def write(path: Path, array: np.ndarray, step: int = 7, **options) -> PngWriter:
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (37, 53)])
-def test_opencv_and_the_reader_read_every_pixel(tmp_path, size: tuple[int, int], channels: int, bits: int):
+def test_opencv_and_the_reader_read_every_pixel(
+    tmp_path, size: tuple[int, int], channels: int, bits: int
+):
     array, path = values(*size, channels, bits), tmp_path / "out.png"
     write(path, array)
     got = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -60,8 +68,12 @@ def test_opencv_and_the_reader_read_every_pixel(tmp_path, size: tuple[int, int],
     assert np.array_equal(np.concatenate(parts), array)
 
 
-@pytest.mark.parametrize(("channels", "bits", "profile"), [(1, 16, grey_profile()), (4, 8, rgb_profile())])
-def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(tmp_path, channels, bits, profile):
+@pytest.mark.parametrize(
+    ("channels", "bits", "profile"), [(1, 16, grey_profile()), (4, 8, rgb_profile())]
+)
+def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(
+    tmp_path, channels, bits, profile
+):
     path = tmp_path / "out.png"
     write(path, values(41, 29, channels, bits), icc=profile, metadata=METADATA)
 
@@ -88,7 +100,9 @@ def test_a_region_is_read_without_the_rows_above_it(tmp_path, channels, bits):
     data[first.start + 100 : first.start + 200] = bytes(100)  # The first rows are damaged.
     path.write_bytes(data)
     with PngReader(path) as reader:
-        assert np.array_equal(read_region(reader.rows, Box(300, 2450, 301, 99)), array[2450:2549, 300:601])
+        assert np.array_equal(
+            read_region(reader.rows, Box(300, 2450, 301, 99)), array[2450:2549, 300:601]
+        )
         averages = read_region(reader.rows, Box(8, 2200, 640, 301), 8)
     assert averages.shape == (38, 80, channels)
     mean = array[2200:2496, 8:648].reshape(37, 8, 80, 8, channels).mean((1, 3))
@@ -108,7 +122,8 @@ def test_a_region_is_read_without_the_rows_above_it(tmp_path, channels, bits):
 def test_an_exception_and_missing_or_other_rows_leave_the_old_file(tmp_path, rows, problem):
     path = tmp_path / "out.png"
     path.write_bytes(b"the old one")
-    with pytest.raises(type(problem) if problem else ValueError), create_png(path, PngFormat(97, 131, 3)) as writer:  # noqa: PT012
+    raised = pytest.raises(type(problem) if problem else ValueError)
+    with raised, create_png(path, PngFormat(97, 131, 3)) as writer:
         writer.write(rows)
         if problem:
             raise problem

@@ -22,7 +22,8 @@ PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 @pytest.fixture(scope="module")
 def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
-    """An enhancer with the model of `gentle` and the detector, which inverts faces instead of running GFPGAN."""
+    """An enhancer with the model of `gentle` and the detector, which inverts faces instead of
+    running GFPGAN."""
     folder = tmp_path_factory.mktemp("weights")
     for path in (models.ensure("realesrgan-x4plus").path, detector_file):
         shutil.copy(path, folder)
@@ -36,7 +37,9 @@ def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("portrait") / "portrait.png"
-    Image.fromarray(data.astronaut()[30:190, 150:300]).resize((42, 45), Image.Resampling.LANCZOS).save(path)
+    Image.fromarray(data.astronaut()[30:190, 150:300]).resize(
+        (42, 45), Image.Resampling.LANCZOS
+    ).save(path)
     return path
 
 
@@ -57,9 +60,13 @@ def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, phot
         return crops
 
     portraits = FaceCache(Path, restore)
-    left, both, none = (portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200)))
+    left, both, none = (
+        portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200))
+    )
 
-    assert [shown.describe() for shown in (left, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
+    assert [shown.describe() for shown in (left, both, none)] == [
+        {"found": 2, "treated": n} for n in (1, 2, 0)
+    ]
     assert calls == [1, 1]
     assert both.patches[0] is left.patches[0]
 
@@ -75,7 +82,9 @@ def test_only_the_face_changes_and_only_with_strength(enhancer, portrait, restor
     assert np.array_equal(pixels(none), pixels(plain))
 
 
-def test_a_preview_shows_the_restored_face_and_strength_needs_no_network(enhancer, portrait, restored, monkeypatch):
+def test_a_preview_shows_the_restored_face_and_strength_needs_no_network(
+    enhancer, portrait, restored, monkeypatch
+):
     settings = Settings.from_preset("face", **PLAIN)
     preview = enhancer.preview(portrait, settings, size=512)
     monkeypatch.setattr(enhancer.engine, "stream", None)
@@ -95,7 +104,9 @@ def test_an_image_without_a_face_has_the_result_of_gentle(enhancer, tmp_path):
     result = enhancer.run(path, Settings.from_preset("face"))
 
     assert result.info["faces"] == {"found": 0, "treated": 0}
-    assert np.array_equal(pixels(result), pixels(enhancer.run(path, Settings.from_preset("gentle"))))
+    assert np.array_equal(
+        pixels(result), pixels(enhancer.run(path, Settings.from_preset("gentle")))
+    )
 
 
 def pixels(result) -> np.ndarray:

@@ -26,16 +26,23 @@ STRONG, WEAK = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
 def test_denoise_interpolates_the_weights_like_the_official_command(photo, monkeypatch):
     generator, graph = torch.Generator().manual_seed(3), srvgg(2, features=8)
     states = {
-        name: {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in graph.shapes().items()}
+        name: {
+            key: torch.randn(shape, generator=generator) * 0.1
+            for key, shape in graph.shapes().items()
+        }
         for name in (STRONG, WEAK)
     }
     monkeypatch.setattr(models, "graph_of", lambda name: graph)
-    monkeypatch.setattr(models, "ensure", lambda name, *_: models.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        models, "ensure", lambda name, *_: models.Located(name, None, "a" * 64, "made up")
+    )  # type: ignore[arg-type]
     monkeypatch.setattr(models, "read_state_dict", lambda located: states[located.name])
     halfway = Engine("cpu", "fp32").enlarge(photo, Settings("fast", denoise=0.25).weights)
 
     monkeypatch.setitem(
-        states, STRONG, {key: 0.25 * states[STRONG][key] + 0.75 * states[WEAK][key] for key in states[WEAK]}
+        states,
+        STRONG,
+        {key: 0.25 * states[STRONG][key] + 0.75 * states[WEAK][key] for key in states[WEAK]},
     )
     assert np.array_equal(halfway, Engine("cpu", "fp32").enlarge(photo, STRONG))
 
@@ -52,7 +59,9 @@ def test_a_preset_runs_with_its_models(settings, installed):
     assert settings.weights.models == installed
 
 
-def test_a_missing_model_has_a_reason_and_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
+def test_a_missing_model_has_a_reason_and_does_not_affect_other_presets(
+    tmp_path, monkeypatch, photo_file
+):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32")
 
@@ -94,7 +103,12 @@ def test_gentle_2x_matches_the_reference_and_is_unavailable_without_its_file_or_
 
     assert is_available()
     result = enhancer.upscale(odd, model="realesrgan-x2plus")
-    assert np.abs(result - reference_output(ModelLoader("cpu").load_from_file(x2plus).model, odd)).max() <= 1
+    assert (
+        np.abs(
+            result - reference_output(ModelLoader("cpu").load_from_file(x2plus).model, odd)
+        ).max()
+        <= 1
+    )
     assert result.std() > 5, "a flat image proves nothing"
     assert enhancer.run(odd, "gentle-2x").array.shape == (42, 54, 3)
     assert enhancer.preview(odd, "gentle-2x", size=12).after.shape == (24, 24, 3)
@@ -111,4 +125,7 @@ def test_gentle_2x_matches_the_reference_and_is_unavailable_without_its_file_or_
 def test_gentle_2x_has_sizes_up_to_2x():
     twice = Settings("gentle-2x")
     assert (scales(twice), scales(twice.changed(reduce=2))) == ([1, 2], [1])
-    assert (result_size(twice, 21, 27), result_size(twice.changed(reduce=4), 40, 60)) == ((42, 54), (20, 30))
+    assert (result_size(twice, 21, 27), result_size(twice.changed(reduce=4), 40, 60)) == (
+        (42, 54),
+        (20, 30),
+    )

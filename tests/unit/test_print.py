@@ -1,4 +1,5 @@
-"""Print sizes: the resolution in every format, and the size of a photo on paper with another aspect ratio."""
+"""Print sizes: the resolution in every format, and the size of a photo on paper with another aspect
+ratio."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ def source(photo: np.ndarray, tmp_path: Path) -> Path:
     exif = Image.Exif()
     exif[0x011A] = exif[0x011B] = float(PHOTO_DPI)
     exif[0x0128], exif[0x010F] = 2, "Lantern"
-    more = b'tiff:XResolution="180/1" tiff:YResolution="180/1" tiff:ResolutionUnit="2" tiff:Orientation'
+    more = (
+        b'tiff:XResolution="180/1" tiff:YResolution="180/1" tiff:ResolutionUnit="2" '
+        b"tiff:Orientation"
+    )
     xmp = XMP.replace(b"tiff:Orientation", more)
     path = tmp_path / "photo.jpg"
     Image.fromarray(photo).save(path, exif=exif, xmp=xmp, dpi=(PHOTO_DPI, PHOTO_DPI), quality=95)
@@ -34,7 +38,9 @@ def source(photo: np.ndarray, tmp_path: Path) -> Path:
 
 def resolutions(path: Path) -> set[float]:
     """Return every resolution that exiftool finds in a file, in dots per inch."""
-    found = read_by_exiftool(path, "-a", "-XResolution", "-YResolution", "-PixelsPerUnitX", "-PixelsPerUnitY")
+    found = read_by_exiftool(
+        path, "-a", "-XResolution", "-YResolution", "-PixelsPerUnitX", "-PixelsPerUnitY"
+    )
     found.pop("SourceFile")
     return {round(value * (0.0254 if "PixelsPer" in name else 1)) for name, value in found.items()}
 
@@ -46,7 +52,9 @@ def test_a_print_has_its_resolution_in_every_format_and_other_results_that_of_th
 ):
     result = enhancer.run(source, settings)
     for ending in ("png", "jpg", "webp", "avif"):
-        assert resolutions(result.save(tmp_path / f"out.{ending}", metadata=metadata).path) == {dpi}, ending
+        assert resolutions(result.save(tmp_path / f"out.{ending}", metadata=metadata).path) == {
+            dpi
+        }, ending
     if metadata == "keep":
         assert read_by_exiftool(tmp_path / "out.jpg")["IFD0:Make"] == "Lantern"
 
@@ -54,18 +62,30 @@ def test_a_print_has_its_resolution_in_every_format_and_other_results_that_of_th
 @pytest.mark.parametrize("output", [None, "a.png", "a.jpg"])
 def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_path, output):
     place = None if output is None else tmp_path / output
-    for settings, dpi in ((PIXELS, PHOTO_DPI), (PRINT, PRINT_DPI), (PRINT, PRINT_DPI), (PIXELS, PHOTO_DPI)):
+    for settings, dpi in (
+        (PIXELS, PHOTO_DPI),
+        (PRINT, PRINT_DPI),
+        (PRINT, PRINT_DPI),
+        (PIXELS, PHOTO_DPI),
+    ):
         assert resolutions(enhancer.run(source, settings, output=place).path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
     assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
 
 
 def test_the_print_size_of_a_scan_is_shown_at_its_resolution():
-    assert [PIXELS.resolution(dpi) for dpi in (600, 72, 0, None)] == [600, PRINT_DPI, PRINT_DPI, PRINT_DPI]
+    assert [PIXELS.resolution(dpi) for dpi in (600, 72, 0, None)] == [
+        600,
+        PRINT_DPI,
+        PRINT_DPI,
+        PRINT_DPI,
+    ]
     assert PRINT.resolution(600) == PRINT_DPI
 
 
-@pytest.mark.parametrize(("fit", "is_cached"), [("contain", True), ("border", False), ("crop", False)])
+@pytest.mark.parametrize(
+    ("fit", "is_cached"), [("contain", True), ("border", False), ("crop", False)]
+)
 def test_a_print_of_an_earlier_version_is_found_unless_it_has_a_border_or_was_cropped(
     enhancer, photo_file, fit, is_cached
 ):

@@ -1,4 +1,5 @@
-"""The tables of docs/fidelity.md have the presets of the program, and the measures of quality are correct."""
+"""The tables of docs/fidelity.md have the presets of the program, and the measures of quality are
+correct."""
 
 from __future__ import annotations
 

@@ -89,7 +89,9 @@ def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(sto
 
 
 @pytest.mark.parametrize(("name", "key"), [("photo.png", OTHER_KEY), ("twin.png", KEY)])
-def test_removed_or_expired_entries_leave_only_the_files_that_others_need(store, photo_file, tmp_path, name, key):
+def test_removed_or_expired_entries_leave_only_the_files_that_others_need(
+    store, photo_file, tmp_path, name, key
+):
     mine, other_file = finish_entry(store, photo_file), tmp_path / name
     other_file.write_bytes(photo_file.read_bytes())
     other = start_entry(store, other_file, key)

@@ -1,4 +1,5 @@
-"""The setting `reduce`: the photo is averaged down before the network, and the result's size counts from the photo."""
+"""The setting `reduce`: the photo is averaged down before the network, and the result's size counts
+from the photo."""
 
 from dataclasses import replace
 
@@ -29,7 +30,10 @@ def image_of(rgb: np.ndarray) -> SourceImage:
 @pytest.mark.parametrize("size", [(25, 35), (1, 7)])
 def test_a_reduced_image_is_the_mean_of_its_blocks(size):
     rgb = np.random.default_rng(4).integers(0, 65_536, (*size, 3), np.uint16)
-    means = [[rgb[y : y + 3, x : x + 3].mean((0, 1)) for x in range(0, size[1], 3)] for y in range(0, size[0], 3)]
+    means = [
+        [rgb[y : y + 3, x : x + 3].mean((0, 1)) for x in range(0, size[1], 3)]
+        for y in range(0, size[0], 3)
+    ]
 
     reduced = image_of(rgb).downscale(3)
 

@@ -36,7 +36,9 @@ RAW = Settings.from_preset("anime-fast")
 def server() -> Iterator[str]:
     """The address of an S3 server. Started processes use it, too."""
     pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(
+        "127.0.0.1", port=0, verbose=False
+    )
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
     server.stop()
@@ -94,11 +96,17 @@ def run(enhancer: Enhancer, store: Store, settings: Settings = RAW, **options: A
 
 def computed(batch: Batch) -> dict[str, bool]:
     """Return for each result whether it was computed."""
-    return {str(item.info["output"]["path"]): not item.info["cached"] for item in batch.items if item.info}
+    return {
+        str(item.info["output"]["path"]): not item.info["cached"]
+        for item in batch.items
+        if item.info
+    }
 
 
 def test_a_folder_is_enhanced_as_a_local_one_and_resumed(store, enhancer, tmp_path):
-    for shade, name in enumerate(("a.png", "sub/a.png", ".hidden.png", ".cache/b.png", ".cache/c.png", "notes.txt")):
+    for shade, name in enumerate(
+        ("a.png", "sub/a.png", ".hidden.png", ".cache/b.png", ".cache/c.png", "notes.txt")
+    ):
         store.add(name, shade, tmp_path)
     store.write(f"{store.source}/broken.jpg", b"no image")
     store.write(f"{store.results}/a.png", b"somebody's")
@@ -136,7 +144,10 @@ def test_results_in_another_format_are_recognised_and_are_no_inputs(enhancer, tm
 
 def test_local_photos_go_to_a_store_and_back(store, enhancer, tmp_path):
     image(tmp_path / "photos/a.png", 1)
-    for source, output in ((tmp_path / "photos", store.results), (store.results, tmp_path / "back")):
+    for source, output in (
+        (tmp_path / "photos", store.results),
+        (store.results, tmp_path / "back"),
+    ):
         batch = BatchRun(enhancer, RAW, find_images([source], output)).run()
         assert list(computed(batch)) == [f"{output}/a.png"]
     assert Image.open(tmp_path / "back/a.png").size == (128, 128)
@@ -144,7 +155,11 @@ def test_local_photos_go_to_a_store_and_back(store, enhancer, tmp_path):
 
 def test_the_result_of_one_file_has_the_address_of_the_output(store, tmp_path, capsys):
     store.add("a.png", 1, tmp_path)
-    source, output, local = f"{store.source}/a.png", f"{store.results}/big.jpg", tmp_path / "big.jpg"
+    source, output, local = (
+        f"{store.source}/a.png",
+        f"{store.results}/big.jpg",
+        tmp_path / "big.jpg",
+    )
 
     statuses = [main(["run", source, "-o", str(one), *FAST]) for one in (output, local)]
     statuses += [main(["run", str(local), "-o", output, *FAST, "--scale", "2"])]
@@ -161,7 +176,9 @@ def test_the_result_of_one_file_has_the_address_of_the_output(store, tmp_path, c
 
 def test_keys_that_lead_out_of_the_folder_are_skipped(tmp_path):
     files = fsspec.url_to_fs("memory://")[0]
-    files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(files, "a", b"image")
+    files.store[f"/{tmp_path.name}/in/../../a.png"] = fsspec.implementations.memory.MemoryFile(
+        files, "a", b"image"
+    )
 
     with pytest.raises(EnhanceError, match="no supported images"):
         find_images([f"memory://{tmp_path.name}/in"], tmp_path / "out")
@@ -205,7 +222,9 @@ def test_a_name_that_is_taken_during_the_run_gets_a_number(store, enhancer, tmp_
 
 @can_fork
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_two_processes_on_a_bucket_lose_nothing_although_one_is_killed(store, forks, tmp_path, capsys):
+def test_two_processes_on_a_bucket_lose_nothing_although_one_is_killed(
+    store, forks, tmp_path, capsys
+):
     results = {}
     for shade in range(4):  # two of each stem; the last takes longer than the signal
         stem, ending = shade // 2, ("bmp", "png")[shade % 2]
@@ -213,7 +232,9 @@ def test_two_processes_on_a_bucket_lose_nothing_although_one_is_killed(store, fo
         results[f"{stem}-{ending}.png"] = f"{stem}.{ending}"
     command = [store.source, "-o", store.results]
 
-    killed, other = (forks.start("run", *command, "--json", *FAST, modules=("s3fs",)) for _ in range(2))
+    killed, other = (
+        forks.start("run", *command, "--json", *FAST, modules=("s3fs",)) for _ in range(2)
+    )
     wait_until(lambda: any(name.endswith(".png") for name in store.names()))
     killed.send_signal(signal.SIGKILL)
     assert (killed.wait(), other.wait()) == (-signal.SIGKILL, 0)
@@ -225,7 +246,8 @@ def test_two_processes_on_a_bucket_lose_nothing_although_one_is_killed(store, fo
 
 
 class BusyServer:
-    """An S3 server that answers requests with an error, as long as there are `answers` for their method."""
+    """An S3 server that answers requests with an error, as long as there are `answers` for their
+    method."""
 
     def __init__(self, app: Any):
         self._app = app
@@ -239,7 +261,9 @@ class BusyServer:
         self.answers.remove(waiting[0])
         _, status, code = waiting[0]
         start_response(status, [("Content-Type", "application/xml")])
-        body = f"<Error><Code>{code}</Code><Message>Please reduce your request rate.</Message></Error>"
+        body = (
+            f"<Error><Code>{code}</Code><Message>Please reduce your request rate.</Message></Error>"
+        )
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body.encode()]
 
 
@@ -247,7 +271,10 @@ class BusyServer:
 def busy(monkeypatch, tmp_path) -> Iterator[tuple[BusyServer, Store]]:
     """A busy S3 server with a store. Neither botocore nor this program waits between attempts."""
     pytest.importorskip("s3fs")
-    moto_server, serving = pytest.importorskip("moto.server"), pytest.importorskip("werkzeug.serving")
+    moto_server, serving = (
+        pytest.importorskip("moto.server"),
+        pytest.importorskip("werkzeug.serving"),
+    )
     app = BusyServer(moto_server.DomainDispatcherApplication(moto_server.create_backend_app))
     server = serving.make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -261,11 +288,19 @@ def busy(monkeypatch, tmp_path) -> Iterator[tuple[BusyServer, Store]]:
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
-def test_a_busy_store_is_asked_again_and_fails_only_the_file_if_it_stays_busy(busy, enhancer, tmp_path):
+def test_a_busy_store_is_asked_again_and_fails_only_the_file_if_it_stays_busy(
+    busy, enhancer, tmp_path
+):
     server, store = busy
     store.add("a.png", 1, tmp_path)
-    server.answers = [("PUT", "503 Busy", "ServiceUnavailable"), ("GET", "503 Busy", "ServiceUnavailable")]
-    server.answers += [("HEAD", "503 Busy", ""), ("PUT", "409 Conflict", "ConditionalRequestConflict")]
+    server.answers = [
+        ("PUT", "503 Busy", "ServiceUnavailable"),
+        ("GET", "503 Busy", "ServiceUnavailable"),
+    ]
+    server.answers += [
+        ("HEAD", "503 Busy", ""),
+        ("PUT", "409 Conflict", "ConditionalRequestConflict"),
+    ]
 
     assert computed(run(enhancer, store)) == {f"{store.results}/a.png": True}
     assert server.answers == []
@@ -298,7 +333,9 @@ def test_a_bucket_is_not_created(server, monkeypatch, tmp_path, capsys, name):
         ("s3://bucket-that-is-missing/in", "s3://bucket-that-is-missing/in does not exist."),
     ],
 )
-def test_an_address_that_cannot_be_used_is_one_sentence(request, monkeypatch, capsys, address, sentence):
+def test_an_address_that_cannot_be_used_is_one_sentence(
+    request, monkeypatch, capsys, address, sentence
+):
     if "s3fs" in sentence:
         from fsspec.registry import _registry
 

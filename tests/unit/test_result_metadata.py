@@ -1,4 +1,5 @@
-"""Metadata in results: every tag of the photo that the format can hold, and the location only if it is wanted."""
+"""Metadata in results: every tag of the photo that the format can hold, and the location only if it
+is wanted."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ from enhance.images.png_chunks import make_chunk, profile_text
 from enhance.metadata.provenance import Origin, origin_of
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import packet
-from tests.unit.hostile_metadata import flat_photo, located_xmp, overlapping_exif, packed_exif, packed_xmp
+from tests.unit.hostile_metadata import (
+    flat_photo,
+    located_xmp,
+    overlapping_exif,
+    packed_exif,
+    packed_xmp,
+)
 from tests.unit.image_files import encode, exported, finished_png
 from tests.unit.metadata_pairs import INPUTS, row, tags_of, write_photo, write_result
 from tests.unit.photos_with_metadata import (
@@ -52,7 +59,9 @@ def metadata_of(tmp_path: Path, content: bytes) -> Metadata:
 
 
 def result_with(tmp_path: Path, metadata: Metadata) -> Path:
-    return finished_png(tmp_path / "result.png", np.full((6, 8, 3), 90, np.uint8), metadata=metadata)
+    return finished_png(
+        tmp_path / "result.png", np.full((6, 8, 3), 90, np.uint8), metadata=metadata
+    )
 
 
 def export_with_notes(png: Path, ending: str) -> tuple[Path, list[str]]:
@@ -82,7 +91,10 @@ def test_no_location_removes_every_trace_of_it_and_none_everything(tmp_path, sou
         assert not inspect(path).has_location
         assert tags["EXIF"]["IFD0:Copyright"] == "(c) A. B."
         lost = before["EXIF"].keys() - tags["EXIF"].keys()
-        assert {name for name in lost if not name.startswith("GPS:")} <= {"maker notes", "ExifIFD:MakerNoteUnknown"}
+        assert {name for name in lost if not name.startswith("GPS:")} <= {
+            "maker notes",
+            "ExifIFD:MakerNoteUnknown",
+        }
         assert "location_left" in notes_of(result, Encoding.of_file(path, metadata="no-location"))
 
         path = exported(result, ending, metadata="none")
@@ -105,9 +117,13 @@ def test_sizes_and_orientation_are_those_of_the_result(tmp_path):
 def test_only_orientation_and_thumbnail_change_in_the_exif_block(order: str):
     before, after = exif(order), Metadata(exif(order)).upright().exif or b""
     assert THUMBNAIL not in after
-    changed = [place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other]
+    changed = [
+        place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other
+    ]
     assert len(before) - len(after) == len(THUMBNAIL)
-    assert len(changed) <= 1 + 4  # the orientation, and the offset of the directory of the thumbnail
+    assert (
+        len(changed) <= 1 + 4
+    )  # the orientation, and the offset of the directory of the thumbnail
 
 
 def test_a_link_to_the_content_credentials_of_the_photo_is_removed(tmp_path):
@@ -138,7 +154,9 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind, density, dpi):
 
 
 def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):
-    packet = XMP.replace(b"</rdf:RDF>", b'<rdf:Description xmlns:t="t:" t:a="%s"/></rdf:RDF>' % LONG.encode())
+    packet = XMP.replace(
+        b"</rdf:RDF>", b'<rdf:Description xmlns:t="t:" t:a="%s"/></rdf:RDF>' % LONG.encode()
+    )
     for ending in LOSSY:
         path, notes = export_with_notes(result_with(tmp_path, Metadata(xmp=packet)), ending)
         assert notes == (["xmp_left"] if ending == "jpg" else [])
@@ -146,7 +164,9 @@ def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):
 
 
 @pytest.mark.parametrize("length", [30_000, 90_000])
-def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with_a_note(tmp_path: Path, length: int):
+def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with_a_note(
+    tmp_path: Path, length: int
+):
     block = Image.Exif()
     block.load(exif())
     block.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + LONG[:length].encode()
@@ -166,14 +186,23 @@ def test_texts_become_comments_of_a_jpeg_and_what_a_format_cannot_hold_is_noted(
     for ending in LOSSY:
         path, notes = export_with_notes(result_with(tmp_path, metadata), ending)
         assert notes == ([] if ending == "jpg" else ["texts_left", "iptc_left"])
-        expected = (("Comment", "parameters: a lantern, 雨\nSteps: 20"), texts[1]) if ending == "jpg" else ()
+        expected = (
+            (("Comment", "parameters: a lantern, 雨\nSteps: 20"), texts[1])
+            if ending == "jpg"
+            else ()
+        )
         assert read_image(path).metadata.texts == expected
-    assert export_with_notes(result_with(tmp_path, Metadata(texts=(("x", LONG),))), "jpg")[1] == ["texts_left"]
+    assert export_with_notes(result_with(tmp_path, Metadata(texts=(("x", LONG),))), "jpg")[1] == [
+        "texts_left"
+    ]
 
 
 def test_overlapping_values_of_a_stored_result_are_left_out_of_a_jpeg(tmp_path: Path):
     result = result_with(tmp_path, Metadata(overlapping_exif(4_000_000, 30_000)))
-    assert read_image(exported(result, "jpg", metadata="no-location")).metadata.exif in (None, EMPTY)
+    assert read_image(exported(result, "jpg", metadata="no-location")).metadata.exif in (
+        None,
+        EMPTY,
+    )
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -191,7 +220,9 @@ def test_blocks_of_at_most_a_megabyte_are_kept(tmp_path: Path, kind: str, more: 
 
 
 def test_iptc_and_texts_have_limits(tmp_path: Path):
-    block = profile_text("iptc", photoshop_resource(photos_with_metadata.IPTC.ljust(MAX_BLOCK + 1, b"\0")))
+    block = profile_text(
+        "iptc", photoshop_resource(photos_with_metadata.IPTC.ljust(MAX_BLOCK + 1, b"\0"))
+    )
     texts = (make_chunk(b"tEXt", b"Comment\0%d" % number) for number in range(11_000))
     iptc = make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(block.encode()))
     metadata = metadata_of(tmp_path, flat_photo(iptc + b"".join(texts)))
@@ -201,7 +232,8 @@ def test_iptc_and_texts_have_limits(tmp_path: Path):
 
 @cache
 def hostile() -> Mapping[str, tuple[bytes, str | None]]:
-    """Return texts and blocks that expand to many times their size, are damaged, or slow down a reader; and a note."""
+    """Return texts and blocks that expand to many times their size, are damaged, or slow down a
+    reader; and a note."""
     flat = zlib.compress(bytes(40_000_000), 1)
     bomb = "".join(f'<!ENTITY x{n} "{f"&x{n - 1};" * 10}">' for n in range(1, 12))
     profile = b"\nexif\n99999999\n" + bytes(40_000_000)
@@ -211,7 +243,11 @@ def hostile() -> Mapping[str, tuple[bytes, str | None]]:
         packed_exif(overlapping_exif(40_000_000, 1)),
         make_chunk(b"eXIf", exif() + bytes(17 << 20)),
     )
-    large_xmp = (located_xmp(16 << 20), located_xmp(40_000_000), b"<x>" + b"<a/>" * 350_000 + b"</x>")
+    large_xmp = (
+        located_xmp(16 << 20),
+        located_xmp(40_000_000),
+        b"<x>" + b"<a/>" * 350_000 + b"</x>",
+    )
     others = {
         "spaces": packed_xmp(b"<x" + b" " * 900_000 + b"/>"),
         "entities": packed_xmp(f'<!DOCTYPE x [<!ENTITY x0 "ha">{bomb}]><x>&x11;</x>'.encode()),
@@ -219,16 +255,23 @@ def hostile() -> Mapping[str, tuple[bytes, str | None]]:
         "zTXt": make_chunk(b"zTXt", b"Comment\0\0" + flat),
         "iTXt": make_chunk(b"iTXt", b"Comment\0\1\0\0\0" + flat),
         "profile": make_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile, 1)),
-        "many texts": b"".join(make_chunk(b"tEXt", b"Comment\0" + b"a" * 900_000) for _ in range(30)),
+        "many texts": b"".join(
+            make_chunk(b"tEXt", b"Comment\0" + b"a" * 900_000) for _ in range(30)
+        ),
         "digits": make_chunk(b"tEXt", b"Comment\0" + b"1.2345" + b" " * 900_000),
         "many prefixes": make_chunk(b"eXIf", b"Exif\0\0" * 160_000),
-        "no keyword": make_chunk(b"tEXt", b"\0words") + make_chunk(b"iTXt", b"") + make_chunk(b"zTXt", b"k\0\0no"),
+        "no keyword": make_chunk(b"tEXt", b"\0words")
+        + make_chunk(b"iTXt", b"")
+        + make_chunk(b"zTXt", b"k\0\0no"),
         "bad UTF-8": make_chunk(b"iTXt", b"Comment\0\0\0\0\0\xff\xfe"),
         "bad profile": make_chunk(b"tEXt", b"Raw profile type iptc\0\niptc\n12\nxyz"),
     }
     return {
         **{f"EXIF {number}": (chunk, "large_exif_left") for number, chunk in enumerate(large_exif)},
-        **{f"XMP {number}": (packed_xmp(packet), "large_xmp_left") for number, packet in enumerate(large_xmp)},
+        **{
+            f"XMP {number}": (packed_xmp(packet), "large_xmp_left")
+            for number, packet in enumerate(large_xmp)
+        },
         **{name: (chunk, None) for name, chunk in others.items()},
     }
 
@@ -247,7 +290,9 @@ def test_hostile_metadata_is_left_out_and_the_image_is_decoded(tmp_path: Path, k
 def test_a_photo_with_a_metadata_bomb_is_enhanced_with_a_note(enhancer, tmp_path: Path):
     chunk, note = hostile()["EXIF 0"]
     encoding = Encoding("jpeg", metadata="no-location")
-    result = enhancer.run(flat_photo(chunk), "anime-fast", output=tmp_path / "result.jpg", encoding=encoding)
+    result = enhancer.run(
+        flat_photo(chunk), "anime-fast", output=tmp_path / "result.jpg", encoding=encoding
+    )
     assert result.info["output"]["notes"] == [note]
     assert read_image(result.path).metadata.exif in (None, EMPTY)
 
@@ -256,7 +301,9 @@ def test_truncated_blocks_and_wrong_offsets_raise_no_exception():
     whole = exif()
     for place in range(8, len(whole) - 4):
         metadata = Metadata(whole[:place], XMP[: place * 2], photos_with_metadata.IPTC[:place])
-        assert isinstance(metadata.upright().with_size(48, 64).select("no-location").has_location, bool)
+        assert isinstance(
+            metadata.upright().with_size(48, 64).select("no-location").has_location, bool
+        )
         for number in (8, 10, 0xFFFFFFFF, len(whole) - 2):
             block = whole[:place] + struct.pack("<I", number) + whole[place + 4 :]
             Metadata(block).upright().with_size(70_000, 64).select("no-location")
@@ -276,9 +323,21 @@ def test_a_missing_or_truncated_result_is_reported(tmp_path: Path):
 def test_a_second_run_recognises_results_without_metadata(tmp_path: Path, capsys, form: str):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "photo.jpg").write_bytes(photo_with_metadata("JPEG"))
-    call = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--preset", "anime-fast", "--json"]
+    call = [
+        "run",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--preset",
+        "anime-fast",
+        "--json",
+    ]
     found = []
-    for choice in ("keep", "none", "none"):  # the first one is replaced, and the second stays as it is
+    for choice in (
+        "keep",
+        "none",
+        "none",
+    ):  # the first one is replaced, and the second stays as it is
         assert main([*call, "--format", form, "--metadata", choice, "--no-label"]) == 0
         found.append(json.loads(capsys.readouterr().out))
 

@@ -52,7 +52,9 @@ def test_only_other_content_adds_a_number(folder, capsys):
     foreign.write_bytes(b"another file")
     for is_cached in (False, True):
         assert cached(run(capsys, photo)) == {"a-4x-2.png": is_cached}
-        assert cached(run(capsys, photo, "--sharpen", "0.5")) == {"a-4x-3.png": is_cached}, "no result is replaced"
+        assert cached(run(capsys, photo, "--sharpen", "0.5")) == {"a-4x-3.png": is_cached}, (
+            "no result is replaced"
+        )
     assert foreign.read_bytes() == b"another file"
 
 
@@ -91,7 +93,9 @@ def test_folder_that_cannot_be_written_is_reported_with_a_way_out(folder, capsys
     assert names(folder) == ["a.jpg"]
 
 
-@pytest.mark.parametrize("arguments", [["-"], ["memory://bucket/a.png"], ["a.jpg", "--ray", "local"]])
+@pytest.mark.parametrize(
+    "arguments", [["-"], ["memory://bucket/a.png"], ["a.jpg", "--ray", "local"]]
+)
 def test_inputs_without_a_place_for_the_result_require_an_output(folder, capsys, arguments):
     fsspec.filesystem("memory").pipe_file("/bucket/a.png", image(folder / "a.png").read_bytes())
     assert main(["run", *arguments, *FAST]) == 2

@@ -1,4 +1,5 @@
-"""The scheduler: jobs one after the other, callers in rotation, bounded, and cancellable while they wait."""
+"""The scheduler: jobs one after the other, callers in rotation, bounded, and cancellable while they
+wait."""
 
 from __future__ import annotations
 

@@ -23,7 +23,11 @@ def sign(settings: Settings, *, image="a" * 64, model="b" * 64, precision="bf16"
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_setting_that_is_not_given_has_the_value_of_the_preset(name):
     preset = PRESETS[name]
-    assert Settings(name) == Settings.from_preset(name) == Settings.from_preset(name, strength=None, reduce=None)
+    assert (
+        Settings(name)
+        == Settings.from_preset(name)
+        == Settings.from_preset(name, strength=None, reduce=None)
+    )
     assert Settings(name, contrast=1.2).as_dict() == Settings(name).as_dict() | {"contrast": 1.2}
     assert preset.settings.items() <= Settings(name).as_dict().items()
     assert not preset.model or preset.scale == graph_of(preset.model).scale
@@ -33,7 +37,9 @@ def test_a_setting_that_is_not_given_has_the_value_of_the_preset(name):
 def test_a_value_out_of_range_is_rejected_with_the_range(name):
     low, high = LIMITS[name]
     for value in (low - 1, high + 1, float("nan"), float("inf"), "much", True, [1]):
-        with pytest.raises(SettingsError, match=f"^{name} cannot be .* Use a number from {low} to {high}"):
+        with pytest.raises(
+            SettingsError, match=f"^{name} cannot be .* Use a number from {low} to {high}"
+        ):
             GENTLE.changed(**{name: value})
     for value in (low, high):
         GENTLE.changed(**{name: value})
@@ -63,11 +69,27 @@ def test_an_unknown_setting_is_rejected_with_the_known_ones():
 
 def test_what_changes_pixels_changes_the_signature():
     changes: list[dict[str, Any]] = [
-        *({"scale": 2}, {"long_side": 400}, {"megapixels": 1.5}, {"print_width": 20}, {"print_width": 20, "dpi": 200}),
-        *({"strength": 0.5}, {"fidelity": 0.5}, {"sharpen": 0.5}, {"saturation": 1.5}, {"contrast": 1.2}),
+        *(
+            {"scale": 2},
+            {"long_side": 400},
+            {"megapixels": 1.5},
+            {"print_width": 20},
+            {"print_width": 20, "dpi": 200},
+        ),
+        *(
+            {"strength": 0.5},
+            {"fidelity": 0.5},
+            {"sharpen": 0.5},
+            {"saturation": 1.5},
+            {"contrast": 1.2},
+        ),
         *({"tuning": False}, {"scale": 1}, {"scale": 1, "reduce": 2}),
     ]
-    scenes = [Settings(scene, tuning=False, strength=strength) for scene in ("face", "dehaze") for strength in (1, 0.5)]
+    scenes = [
+        Settings(scene, tuning=False, strength=strength)
+        for scene in ("face", "dehaze")
+        for strength in (1, 0.5)
+    ]
     signs = [
         *(sign(Settings(preset)) for preset in ("gentle", "dehaze", "face", "fast")),
         *(sign(GENTLE.changed(**one)) for one in changes),
@@ -97,8 +119,13 @@ def test_what_changes_no_pixel_keeps_the_signature(settings, same):
 
 
 def test_the_signature_is_the_same_in_every_process_and_version():
-    code = "from enhance import Settings, signature; print(signature('a' * 64, Settings('gentle'), 'b' * 64, 'bf16'))"
-    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = (
+        "from enhance import Settings, signature; print(signature('a' * 64, "
+        "Settings('gentle'), 'b' * 64, 'bf16'))"
+    )
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert elsewhere.stdout.strip() == sign(GENTLE)
     assert len(sign(GENTLE)) == 64
 
@@ -111,7 +138,7 @@ def test_the_networks_key_ignores_the_sliders():
     assert len({key(GENTLE), key(Settings("dehaze")), key(Settings("gentle", reduce=2))}) == 3
 
 
-def test_a_new_size_replaces_the_earlier_one_and_keeps_the_resolution_unless_it_is_that_of_a_print():
+def test_a_new_size_replaces_the_earlier_one_and_the_resolution_of_a_print():
     fine, paper = Settings("gentle", dpi=600), Settings("gentle", print_width=10, dpi=600)
     assert Settings("gentle", scale=2).changed(long_side=400) == Settings("gentle", long_side=400)
     assert Settings("gentle", long_side=400).changed(sharpen=0.5).long_side == 400
@@ -156,7 +183,9 @@ def test_a_print_size_is_read_from_text(text, sides):
         ((300, 1000), {"print_width": 1.27, "print_height": 1.016}, (45, 150)),
     ],
 )
-def test_each_size_setting_gives_the_exact_size_and_a_print_fits_on_the_paper(image, size_setting, size):
+def test_each_size_setting_gives_the_exact_size_and_a_print_fits_on_the_paper(
+    image, size_setting, size
+):
     assert result_size(GENTLE.changed(**size_setting), *image) == size
 
 
@@ -167,7 +196,11 @@ def test_each_size_setting_gives_the_exact_size_and_a_print_fits_on_the_paper(im
         ("megapixels", 171, "megapixels 171 is too large .* 1,000 × 667 px. Use 170 or less"),
         ("long_side", 62, "long_side 62 is too small .* 1,000 × 667 px. Use 63 or more"),
         ("print_width", 140, "print_width 140 is too large .* 1,000 × 667 px. Use 135 or less"),
-        ("megapixels", 0.002, "megapixels 0.002 is too small .* 1,000 × 667 px. Use 0.00261 or more"),
+        (
+            "megapixels",
+            0.002,
+            "megapixels 0.002 is too small .* 1,000 × 667 px. Use 0.00261 or more",
+        ),
     ],
 )
 def test_an_impossible_size_is_rejected_with_the_limit(name, value, words):

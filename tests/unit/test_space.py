@@ -23,7 +23,10 @@ def test_a_space_preloads_all_weights_from_hugging_face():
             if source.site == "hub":
                 pinned = () if source.version == "main" else (source.version,)
                 wanted[(source.repo, *pinned)].append(source.path)
-    preloaded = {(repo, *pinned): files.split(",") for repo, files, *pinned in map(str.split, HEAD["preload_from_hub"])}
+    preloaded = {
+        (repo, *pinned): files.split(",")
+        for repo, files, *pinned in map(str.split, HEAD["preload_from_hub"])
+    }
     assert preloaded == wanted
     assert HEAD["models"] == list(dict.fromkeys(repo for repo, *_ in wanted))
 
@@ -38,7 +41,14 @@ def test_a_dry_run_lists_the_uploaded_files_which_git_tracks():
     finally:
         private.unlink()
     names = {line.split()[-1] for line in listed}
-    assert {"app.py", "README.md", "requirements.txt", "packages.txt", "enhance/i18n/en.toml", "docs/page.png"} <= names
+    assert {
+        "app.py",
+        "README.md",
+        "requirements.txt",
+        "packages.txt",
+        "enhance/i18n/en.toml",
+        "docs/page.png",
+    } <= names
     assert "enhance/models/manifest.toml" in names
     assert [name for name in names if name.startswith(("tests/", ".ci/", "data/"))] == []
     assert [name for name in names if name.endswith((".safetensors", ".bin", ".part"))] == []

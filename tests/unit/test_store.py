@@ -62,7 +62,8 @@ def test_a_reservation_beyond_the_limit_deletes_nothing(store):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "..", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"]
+    "name",
+    ["../../etc/passwd", "..", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"],
 )
 def test_a_name_never_points_outside_the_folder(store, name):
     place = store.upload_path("a" * 64, name)
@@ -90,7 +91,9 @@ def test_a_finished_task_is_found_by_its_signature_unless_its_result_or_info_is_
 
 
 def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
-    monkeypatch.setattr("enhance.store.tasks.write_atomically", Mock(side_effect=StorageError("full")))
+    monkeypatch.setattr(
+        "enhance.store.tasks.write_atomically", Mock(side_effect=StorageError("full"))
+    )
 
     with pytest.raises(StorageError):
         add_result(store)
@@ -112,7 +115,9 @@ def test_expired_files_are_deleted_and_a_copied_result_has_a_new_retention_perio
 
 def test_a_result_that_is_removed_while_it_is_copied_costs_no_other_result(store):
     removed, other = add_result(store, content=b"removed"), add_result(store, "b" * 64)
-    entry = add_entry(store, state="done", name="photo.png", sha256="c" * 64, settings={}, task_id=removed)
+    entry = add_entry(
+        store, state="done", name="photo.png", sha256="c" * 64, settings={}, task_id=removed
+    )
     copy = temporary_path(store.result_path(store.new_id()))
     download = store.folder / "page" / "photo.png"
     download.parent.mkdir()
@@ -144,12 +149,16 @@ def test_files_in_use_by_another_process_are_not_deleted(store, monkeypatch, kil
     result, boot = store.result_path(add_result(store)), psutil.boot_time()
     limited = TaskStore(store.folder, max_disk=1)
     arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(result)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout
         assert other.stdout.readline() == "in use\n"
         limited.clean()
         assert result.exists()
-        if sys.platform == "linux":  # where psutil computes the start of a process from the clock of the system
+        if (
+            sys.platform == "linux"
+        ):  # where psutil computes the start of a process from the clock of the system
             with monkeypatch.context() as changed:
                 changed.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
                 limited.clean()
@@ -170,7 +179,9 @@ def test_partial_files_are_deleted_if_their_process_has_ended(store, monkeypatch
     )
     subprocess.run([sys.executable, "-c", code, str(store.processed / "x.png")], check=True)
     mine, foreign = temporary_path(store.processed / "y.png"), store.processed / ".other.part"
-    young, old = (store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 5}{n:02d}.part" for n in (1, 2))
+    young, old = (
+        store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 5}{n:02d}.part" for n in (1, 2)
+    )
     for path in (mine, foreign, young, old):
         path.write_bytes(b"half")
     set_age(23 * 3600, young)

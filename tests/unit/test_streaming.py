@@ -44,7 +44,9 @@ def start(
     """Return the stream of an image, and its `step` with the kernels for it."""
     rows = ImageRows(graph, image.shape[0], image.shape[1], lambda a, b: image[a:b], transposed)
     stream = Stream(graph, rows)
-    kernels = prepare(graph, state or random_tensors(graph.shapes()), CPU, torch.float32, transposed=transposed)
+    kernels = prepare(
+        graph, state or random_tensors(graph.shapes()), CPU, torch.float32, transposed=transposed
+    )
     return stream, lambda *given, **named: stream.step(kernels, *given, **named)
 
 
@@ -64,11 +66,15 @@ def test_streamed_equals_untiled(kind, module, size, rows, threads):
     graph, state = NETWORKS[module].convert(network)
     given = image.swapaxes(0, 1) if transposed else image
 
-    streamed = torch.cat(strips_of(given, rows, threads, graph=graph, state=state, transposed=transposed))
+    streamed = torch.cat(
+        strips_of(given, rows, threads, graph=graph, state=state, transposed=transposed)
+    )
 
     with torch.inference_mode():
         expected = network(image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
-    torch.testing.assert_close(streamed.swapaxes(0, 1) if transposed else streamed, expected, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        streamed.swapaxes(0, 1) if transposed else streamed, expected, atol=2e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("threads", [2, 9])
@@ -87,8 +93,15 @@ def test_the_number_of_threads_changes_no_bit(threads):
     [GRAPH, plksr(3, 8, 2, 9, 4, mixer=(3, 3), real=True, groups=4), realcugan(2)],
     ids=["rrdb", "plksr", "real-cugan"],
 )
-def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(graph, threads, monkeypatch):
-    advance, lock, most, buffers = Stream._advance, threading.Lock(), 0, dict[int, list[torch.Tensor]]()
+def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(
+    graph, threads, monkeypatch
+):
+    advance, lock, most, buffers = (
+        Stream._advance,
+        threading.Lock(),
+        0,
+        dict[int, list[torch.Tensor]](),
+    )
 
     def measured(run, layer, strip, step, scratch):
         nonlocal most
@@ -97,7 +110,9 @@ def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(graph, t
             buffers[threading.get_ident()] = [*scratch.values()]
             held = [one for window in run.snapshot() for one in window.chunks]
             held += [one for several in buffers.values() for one in several]
-            storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in held}
+            storages = {
+                one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in held
+            }
             for stored in run._maps.values():
                 storages.pop(stored.untyped_storage().data_ptr(), None)
             most = max(most, sum(storages.values()))
@@ -153,7 +168,8 @@ def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch):
     run.device = torch.device("cuda")
 
     def rows_for(free: float) -> int:
-        """Return the rows of a strip if this much is free, of which PyTorch has 4e8 bytes in its cache."""
+        """Return the rows of a strip if this much is free, of which PyTorch has 4e8 bytes in its
+        cache."""
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - 4e8, 80e9))
         return Steps(run, 512, torch.float16, Threads(1)).rows
 

@@ -1,4 +1,5 @@
-"""The texts: the same keys and placeholders in every language, and every key that the code names exists."""
+"""The texts: the same keys and placeholders in every language, and every key that the code names
+exists."""
 
 from __future__ import annotations
 
@@ -34,13 +35,27 @@ COMPUTED = {
     "preset_{}": PRESETS,
     "state_{}": ("waiting", "running"),
     "summary_state_{}": ("waiting", "running", "failed", "cancelled"),
-    "takes_{}": ("image", "images", "task_id", "x", "y", "size", *API_RECTANGLE, *SETTINGS, *ADDED_SETTINGS),
+    "takes_{}": (
+        "image",
+        "images",
+        "task_id",
+        "x",
+        "y",
+        "size",
+        *API_RECTANGLE,
+        *SETTINGS,
+        *ADDED_SETTINGS,
+    ),
     **dict.fromkeys(("{}_title", "{}_subject"), ("report", "summary")),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": NEUTRAL,
 }
 """Keys that the code computes from a value, with all values."""
-ERRORS = [name for name, one in vars(enhance.errors).items() if isinstance(one, type) and issubclass(one, EnhanceError)]
+ERRORS = [
+    name
+    for name, one in vars(enhance.errors).items()
+    if isinstance(one, type) and issubclass(one, EnhanceError)
+]
 
 
 def placeholders(text: str) -> set[str]:
@@ -52,7 +67,11 @@ def calls() -> Iterator[tuple[str, str, ast.Call]]:
     for path in (ROOT / "enhance").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                name = (
+                    node.func.attr
+                    if isinstance(node.func, ast.Attribute)
+                    else getattr(node.func, "id", "")
+                )
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", name, node
 
 

@@ -1,4 +1,5 @@
-"""The transfer of pixels to a device and back. On a GPU it runs on a stream of its own and is awaited.
+"""The transfer of pixels to a device and back. On a GPU it runs on a stream of its own and is
+awaited.
 
 No GPU is needed: a mock of CUDA records in which order the streams wait, copy and use a tensor.
 """
@@ -16,7 +17,9 @@ CPU = torch.device("cpu")
 
 
 def pixels(dtype: type) -> np.ndarray:
-    return np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (6, 5, 3), dtype, endpoint=True)
+    return np.random.default_rng(2).integers(
+        0, np.iinfo(dtype).max, (6, 5, 3), dtype, endpoint=True
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -31,7 +34,9 @@ def test_pixels_are_unchanged_after_both_transfers(dtype):
 
 def test_rows_are_clipped_and_rounded():
     rows = torch.tensor([[-0.2, 1.4, 0.0], [99.4 / 255, 99.6 / 255, 1.0]]).unsqueeze(0)
-    assert Transfer(CPU, np.dtype(np.uint8)).to_pixels(rows)().tolist() == [[[0, 255, 0], [99, 100, 255]]]
+    assert Transfer(CPU, np.dtype(np.uint8)).to_pixels(rows)().tolist() == [
+        [[0, 255, 0], [99, 100, 255]]
+    ]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
@@ -44,13 +49,16 @@ def test_pixels_that_are_not_finite_are_an_error(odd):
 
 @pytest.fixture
 def cuda(monkeypatch) -> MagicMock:
-    """A mock of `torch.cuda`, which also records the copies of tensors, and the streams that keep their memory."""
+    """A mock of `torch.cuda`, which also records the copies of tensors, and the streams that keep
+    their memory."""
     cuda, copy, empty = MagicMock(), torch.Tensor.copy_, torch.empty
     monkeypatch.setattr(torch, "cuda", cuda)
     monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: empty(shape, dtype=dtype))
     monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: cuda.keep(stream))
-    monkeypatch.setattr(torch.Tensor, "copy_", lambda self, source, **_: (cuda.copy(), copy(self, source))[1])
+    monkeypatch.setattr(
+        torch.Tensor, "copy_", lambda self, source, **_: (cuda.copy(), copy(self, source))[1]
+    )
     return cuda
 
 

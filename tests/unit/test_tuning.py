@@ -23,13 +23,17 @@ def network(photo) -> np.ndarray:
 
 def tune(photo, network, settings):
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Degradation())
+    seen = Photo(
+        lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Degradation()
+    )
     grid = Grid.of(settings, height, width)
     return Tuning(lambda a, b: network[a:b], seen, settings, grid).rows(0, grid.size[0])
 
 
 def test_neutral_settings_and_tuning_off_keep_the_networks_output(photo, network):
-    off = Settings("gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
+    off = Settings(
+        "gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5
+    )
     for settings in (off, Settings.from_preset("original"), Settings.from_preset("anime")):
         assert np.array_equal(tune(photo, network, settings), network)
 
@@ -62,7 +66,9 @@ def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
     even = np.full_like(network, 90)
 
     assert cv2.Laplacian(sharp, cv2.CV_32F).std() > 1.2 * cv2.Laplacian(network, cv2.CV_32F).std()
-    assert np.array_equal(tune(np.full_like(photo, 90), even, Settings.from_preset("anime", sharpen=1)), even)
+    assert np.array_equal(
+        tune(np.full_like(photo, 90), even, Settings.from_preset("anime", sharpen=1)), even
+    )
 
 
 def image_of(kind: str, tmp_path) -> SourceImage:
@@ -71,7 +77,10 @@ def image_of(kind: str, tmp_path) -> SourceImage:
     pixels = np.concatenate([part, 255 - part])
     if "JPEG" in kind:
         Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=50)
-        return replace(read_image(tmp_path / "photo.jpg"), first_block=(5, 2) if kind == "shifted JPEG" else (0, 0))
+        return replace(
+            read_image(tmp_path / "photo.jpg"),
+            first_block=(5, 2) if kind == "shifted JPEG" else (0, 0),
+        )
     pixels = pixels.astype(np.uint16) * 257 if kind == "16 bits" else pixels
     alpha = pixels[..., 1] | 1 if kind == "alpha" else None
     return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", pixels, alpha, False, None)
@@ -81,12 +90,19 @@ def image_of(kind: str, tmp_path) -> SourceImage:
 @pytest.mark.parametrize("size", [{}, {"scale": 1.7}, {"reduce": 2}])
 def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
     image = image_of(kind, tmp_path)
-    settings = Settings("gentle", strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1, **size)
+    settings = Settings(
+        "gentle", strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1, **size
+    )
     seen = image.downscale(settings.reduce)
     network = cv2.resize(seen.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
 
     def result() -> ResultRows:
-        return ResultRows(image, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.degradation))
+        return ResultRows(
+            image,
+            lambda a, b: network[a:b],
+            settings,
+            Scene().photo(seen, settings, seen.degradation),
+        )
 
     whole, meters = result().rows(0, result().size[0]), (result().meter(), result().meter())
     height = len(whole)
@@ -114,7 +130,9 @@ def test_downsampling_matches_opencvs_area_average(network, side):
     grid = Grid.of(Settings("gentle", long_side=side), 40, 56)
     expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
 
-    np.testing.assert_allclose(grid.rows(network_rows(network), 0, grid.size[0]), expected, atol=0.01)
+    np.testing.assert_allclose(
+        grid.rows(network_rows(network), 0, grid.size[0]), expected, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 30}, {}])
@@ -125,4 +143,6 @@ def test_a_part_has_the_pixels_of_the_whole(network, size):
 
     of_part = part.rows(network_rows(network[44:124, 68:164]), 0, part.size[0])[part.window(inner)]
 
-    assert np.array_equal(of_part, whole.rows(network_rows(network), 0, whole.size[0])[whole.window(inner)])
+    assert np.array_equal(
+        of_part, whole.rows(network_rows(network), 0, whole.size[0])[whole.window(inner)]
+    )

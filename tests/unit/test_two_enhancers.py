@@ -1,4 +1,5 @@
-"""Two enhancers in one process, with other folders, limits and precisions: neither changes the other."""
+"""Two enhancers in one process, with other folders, limits and precisions: neither changes the
+other."""
 
 from __future__ import annotations
 
@@ -63,10 +64,17 @@ def test_a_run_of_one_neither_waits_for_jobs_of_the_other_nor_counts_for_its_lim
         waiting = pool.submit(first.run, small, RAW)
         assert pool.submit(second.run, small, RAW).result(60).info["status"] == "done"
         assert not waiting.done()
-        assert (first.status()["running"], second.status()["running"], second.status()["waiting"]) == (1, 0, 0)
+        assert (
+            first.status()["running"],
+            second.status()["running"],
+            second.status()["waiting"],
+        ) == (1, 0, 0)
         for caller in range(3):
             jobs.enter_context(first.scheduler.admit(caller, limit=2))
-        with pytest.raises(EnhanceError, match="queue is full"), first.scheduler.admit("another", limit=2):
+        with (
+            pytest.raises(EnhanceError, match="queue is full"),
+            first.scheduler.admit("another", limit=2),
+        ):
             pass
         with second.scheduler.admit("another", limit=2) as ticket:
             assert second.scheduler.ahead(ticket) == 0

@@ -33,13 +33,18 @@ def add_model(kind: str, folder: Path, **facts: str) -> str:
 def image(photo: np.ndarray, tmp_path: Path) -> Path:
     """A photo [20, 28] with transparency."""
     alpha = np.linspace(140, 255, 20 * 28).reshape(20, 28, 1).astype(np.uint8)
-    Image.fromarray(np.concatenate([photo[:20, :28], alpha], axis=2)).save(path := tmp_path / "photo.png")
+    Image.fromarray(np.concatenate([photo[:20, :28], alpha], axis=2)).save(
+        path := tmp_path / "photo.png"
+    )
     return path
 
 
 @pytest.mark.parametrize("kind", SCALES)
 def test_the_result_and_a_preview_have_the_scale_of_the_network(kind, own_folder, image, enhancer):
-    scale, settings = SCALES[kind], Settings(add_model(kind, own_folder), strength=0.8, fidelity=0.5)
+    scale, settings = (
+        SCALES[kind],
+        Settings(add_model(kind, own_folder), strength=0.8, fidelity=0.5),
+    )
 
     preview = enhancer.preview(image, settings, size=12)
     result = enhancer.run(image, settings, preview=preview)
@@ -77,7 +82,10 @@ def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: 
 
     assert unknown["licence"] == "Licence: unknown."
     assert known["licence"] == "Made by A. Author. Licence: CC-BY-NC-4.0, not for commercial use."
-    assert enhancer.presets("zh-CN")[-1]["licence"] == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
+    assert (
+        enhancer.presets("zh-CN")[-1]["licence"]
+        == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
+    )
     assert info["model"].get("licence") == "CC-BY-NC-4.0"
     licences = {preset["name"]: preset["licence"] for preset in enhancer.presets()}
     assert licences["auto"] is None
@@ -85,7 +93,9 @@ def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: 
     assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."
 
 
-def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_file(own_folder, image, enhancer):
+def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_file(
+    own_folder, image, enhancer
+):
     name = add_model("compact-2x", own_folder)
     located = locate(name)
     assert located
@@ -103,11 +113,16 @@ def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_fil
         Settings.from_preset(name)
 
 
-def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder: Path, image: Path, enhancer: Enhancer):
+def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(
+    own_folder: Path, image: Path, enhancer: Enhancer
+):
     file = save_model("compact-2x", own_folder.with_name("My model.pth"))
 
     used = enhancer.run(image, Settings(scale=1.5, sharpen=0.5), model=file)
-    presets, array = list(all_presets()), enhance(np.asarray(Image.open(image)), model=str(file), enhancer=enhancer)
+    presets, array = (
+        list(all_presets()),
+        enhance(np.asarray(Image.open(image)), model=str(file), enhancer=enhancer),
+    )
     added = enhancer.run(image, Settings(add(file, None, own_folder).name, scale=1.5, sharpen=0.5))
 
     assert "my-model" not in presets

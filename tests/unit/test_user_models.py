@@ -1,4 +1,5 @@
-"""User models: added, listed, verified before each load and removed. A rejected file changes nothing."""
+"""User models: added, listed, verified before each load and removed. A rejected file changes
+nothing."""
 
 from __future__ import annotations
 
@@ -44,12 +45,21 @@ def error_of(path: Path, store: Store, name: str | None = None) -> WeightsError:
     return error.value
 
 
-def test_an_added_model_is_listed_located_and_removed(store: Store, file: Path, capsys: pytest.CaptureFixture):
+def test_an_added_model_is_listed_located_and_removed(
+    store: Store, file: Path, capsys: pytest.CaptureFixture
+):
     before = file.read_bytes()
     assert main(["add", str(file), "--json"], store) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
-    facts = {"name": NAME, "network": "srvgg", "scale": 2, "source": file.name, "own": True, "status": "verified"}
+    facts = {
+        "name": NAME,
+        "network": "srvgg",
+        "scale": 2,
+        "source": file.name,
+        "own": True,
+        "status": "verified",
+    }
     assert {key: record[key] for key in facts} == facts
     located = locate(NAME, store)
     assert located
@@ -63,7 +73,9 @@ def test_an_added_model_is_listed_located_and_removed(store: Store, file: Path, 
     assert file.read_bytes() == before
 
 
-def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store: Store, file: Path, capsys):
+def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(
+    store: Store, file: Path, capsys
+):
     model = add(file, "mine", store.folder)
     located = locate("mine", store)
     assert located
@@ -119,7 +131,10 @@ BAD = {
     "wrong shape": (compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)}), "weights_add_damaged"),
     "extra tensor": (compact(extra=torch.zeros(1)), "weights_add_damaged"),
     "NaN": (compact(**{"body.0.bias": torch.full((8,), float("nan"))}), "weights_add_not_finite"),
-    "expanded tensor": (compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)}), "weights_add_large"),
+    "expanded tensor": (
+        compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)}),
+        "weights_add_large",
+    ),
     "an architecture that cannot be streamed": (
         SwinIR(embed_dim=6, depths=[1], num_heads=[1], window_size=4).state_dict(),
         "weights_add_unsupported",
@@ -144,17 +159,23 @@ def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsy
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_forged_size_is_rejected_before_memory_is_allocated(tmp_path: Path, store: Store, monkeypatch):
+def test_a_forged_size_is_rejected_before_memory_is_allocated(
+    tmp_path: Path, store: Store, monkeypatch
+):
     torch.save(compact(**{"body.0.weight": torch.zeros(500, 3, 3, 3)}), tmp_path / "model.pth")
     devices = set()
-    monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", lambda tensor, **_: devices.add(tensor.device.type))
+    monkeypatch.setattr(
+        torch.nn.init, "kaiming_uniform_", lambda tensor, **_: devices.add(tensor.device.type)
+    )
 
     assert error_of(tmp_path / "model.pth", store).key == "weights_add_damaged"
     assert devices == {"meta"}
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
-def test_a_missing_an_incomplete_and_a_large_file_are_rejected(ending: str, store: Store, file: Path, tmp_path: Path):
+def test_a_missing_an_incomplete_and_a_large_file_are_rejected(
+    ending: str, store: Store, file: Path, tmp_path: Path
+):
     model, path = add(file, "mine", store.folder), tmp_path / f"model.{ending}"
     assert error_of(path, store).key == "weights_add_no_file"
     whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
@@ -183,7 +204,9 @@ NCNN_BYTES = 4 + 4 * 324 + 4 * 12
         ("6=324", "6=many", bytes(NCNN_BYTES), "ncnn_odd_line"),
     ],
 )
-def test_a_damaged_param_or_bin_file_is_rejected(old, new, content, reason, tmp_path: Path, store: Store):
+def test_a_damaged_param_or_bin_file_is_rejected(
+    old, new, content, reason, tmp_path: Path, store: Store
+):
     (param := tmp_path / "small.param").write_text(NCNN.replace(old, new))
     assert error_of(param, store).key == "weights_add_no_bin"
     (tmp_path / "small.bin").write_bytes(content)
@@ -194,11 +217,18 @@ def test_a_damaged_param_or_bin_file_is_rejected(old, new, content, reason, tmp_
     assert files_in(store.folder) == []
 
 
-def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path: Path, store: Store, capsys):
+def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(
+    tmp_path: Path, store: Store, capsys
+):
     folder = tmp_path / "custom models"
     folder.mkdir()
     assert main(["add", str(folder)], store) == 1
-    for name, text in (("A", NCNN), ("B", NCNN.replace("PixelShuffle", "Reorg")), ("C", NCNN), ("alone", NCNN)):
+    for name, text in (
+        ("A", NCNN),
+        ("B", NCNN.replace("PixelShuffle", "Reorg")),
+        ("C", NCNN),
+        ("alone", NCNN),
+    ):
         (folder / f"{name}.param").write_text(text)
         if name != "alone":
             (folder / f"{name}.bin").write_bytes(bytes(NCNN_BYTES))
@@ -237,7 +267,9 @@ def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: 
     assert (mine.name, {*rest}) == ("mine", {*others})
 
 
-@pytest.mark.parametrize(("limit", "author"), [(200, ""), (100_000, "A. Author" * 20_000)], ids=["weights", "record"])
+@pytest.mark.parametrize(
+    ("limit", "author"), [(200, ""), (100_000, "A. Author" * 20_000)], ids=["weights", "record"]
+)
 def test_a_full_disk_changes_nothing(limit: int, author: str, store: Store, file: Path):
     add(file, "first", store.folder)
     before = files_in(store.folder)
@@ -250,9 +282,17 @@ def test_a_full_disk_changes_nothing(limit: int, author: str, store: Store, file
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("[", ""), ("bytes = ", 'bytes = "9" #'), ('file = "', 'file = "../'), ('"mine"', '"../mine"'), ("#", "\xff")],
+    [
+        ("[", ""),
+        ("bytes = ", 'bytes = "9" #'),
+        ('file = "', 'file = "../'),
+        ('"mine"', '"../mine"'),
+        ("#", "\xff"),
+    ],
 )
-def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(old, new, file, store: Store, capsys):
+def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
+    old, new, file, store: Store, capsys
+):
     add(file, "mine", store.folder)
     record = store.folder / "own.toml"
     record.write_text(record.read_text().replace(old, new), encoding="latin-1")
@@ -263,7 +303,9 @@ def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(old, ne
 
 
 @pytest.mark.parametrize("name", ["span-x4", "precise"], ids=["model", "preset"])
-def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(name: str, store: Store, file: Path, caplog):
+def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(
+    name: str, store: Store, file: Path, caplog
+):
     for one in ("mine", "other"):
         added = add(file, one, store.folder)
     record = store.folder / "own.toml"

@@ -1,4 +1,5 @@
-"""`enhance weights find` and `add NAME`: models by other authors from a catalogue, and the licences of all models."""
+"""`enhance weights find` and `add NAME`: models by other authors from a catalogue, and the licences
+of all models."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ PRESET = "4xtiny_compact"
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The file of a Compact network: the shipped weights for anime, with 16 bits. User models have 32."""
+    """The file of a Compact network: the shipped weights for anime, with 16 bits. User models have
+    32."""
     path = tmp_path_factory.mktemp("content") / "network.pth"
     state = read_state_dict(ensure("realesr-animevideov3"))
     torch.save({"params": {name: tensor.half() for name, tensor in state.items()}}, path)
@@ -36,7 +38,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def offered(content: bytes) -> dict[str, Model]:
-    """A catalogue of a model on GitHub, and of one on Hugging Face that is not for commercial use."""
+    """A catalogue of a model on GitHub, and of one on Hugging Face that is not for commercial
+    use."""
 
     def model(name: str, site: Any, licence: str, for_photos: bool) -> Model:
         made = made_up_model(content, name)
@@ -54,7 +57,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def server(offered: dict[str, Model], content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def server(
+    offered: dict[str, Model], content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HubServer]:
     """GitHub and Hugging Face with both files."""
     go_online(monkeypatch)
     with HubServer() as hub:
@@ -85,7 +90,10 @@ def test_each_model_of_the_catalogue_can_be_added(model: Model):
     assert source.url.startswith(("https://github.com/", "https://huggingface.co/"))
     assert model.file == source.file == source.path
     assert Path(model.file).suffix in (".pth", ".safetensors")
-    assert (len(bytes.fromhex(model.sha256)), allows_commercial_use(model.licence) is None) == (32, False)
+    assert (len(bytes.fromhex(model.sha256)), allows_commercial_use(model.licence) is None) == (
+        32,
+        False,
+    )
     assert model.author
     assert 1 <= (model.scale or 0) <= 16
     check_name(None, Path(model.file))
@@ -94,7 +102,9 @@ def test_each_model_of_the_catalogue_can_be_added(model: Model):
 # --- Add by name
 
 
-def test_a_model_is_downloaded_and_added_by_its_name(server, store, offered, content, tmp_path, capsys):
+def test_a_model_is_downloaded_and_added_by_its_name(
+    server, store, offered, content, tmp_path, capsys
+):
     assert main(["add", NAME.lower(), "--json"], store, offered) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
@@ -146,7 +156,11 @@ def test_callers_that_add_a_model_at_once_get_the_same_one(server, store, offere
 
 @pytest.mark.parametrize(
     ("typed", "message"),
-    [("4xTinyCompact", f"Did you mean {NAME}"), ("qqq", "weights find"), ("qqq.pth", "Cannot read qqq.pth")],
+    [
+        ("4xTinyCompact", f"Did you mean {NAME}"),
+        ("qqq", "weights find"),
+        ("qqq.pth", "Cannot read qqq.pth"),
+    ],
 )
 def test_an_unknown_name_is_rejected_with_a_suggestion(typed, message, store, offered, capsys):
     assert main(["add", typed], store, offered) == 1

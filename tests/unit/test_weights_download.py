@@ -1,4 +1,5 @@
-"""Downloads from Hugging Face and GitHub: complete, wrong, interrupted, silent, and by two processes at once."""
+"""Downloads from Hugging Face and GitHub: complete, wrong, interrupted, silent, and by two
+processes at once."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ UNKNOWN_ORIGIN = "official file (origin not recorded)"
 
 HUB_MODEL = made_up_model(CONTENT)
 (HUB,) = HUB_MODEL.files
-RELEASE = Source("release", "authors/code", "v1.0", "tiny.pth", "tiny.pth", len(CONTENT), HUB.sha256)
+RELEASE = Source(
+    "release", "authors/code", "v1.0", "tiny.pth", "tiny.pth", len(CONTENT), HUB.sha256
+)
 MODEL = dataclasses.replace(HUB_MODEL, sources=(HUB, RELEASE))
 
 
@@ -89,7 +92,9 @@ def failure(store: Store) -> WeightsError:
 # --- One file
 
 
-def test_a_file_is_downloaded_and_verified_once(hub: HubServer, store: Store, capfd: pytest.CaptureFixture):
+def test_a_file_is_downloaded_and_verified_once(
+    hub: HubServer, store: Store, capfd: pytest.CaptureFixture
+):
     heard: list[tuple[int, int]] = []
     located = ensure("tiny", lambda done, total: heard.append((done, total)), store)
     assert (located.path.read_bytes(), located.source) == (CONTENT, FROM_HUB)
@@ -101,7 +106,9 @@ def test_a_file_is_downloaded_and_verified_once(hub: HubServer, store: Store, ca
     assert capfd.readouterr() == ("", "")
 
 
-def test_interrupted_and_silent_connections_resume(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_interrupted_and_silent_connections_resume(
+    hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     hub.stalls, hub.cuts = [100_000], [50_000]
     assert fetched(store) == CONTENT
@@ -111,7 +118,11 @@ def test_interrupted_and_silent_connections_resume(hub: HubServer, store: Store,
 def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, store: Store):
     hub.cuts = [100_000, 0, 0, 0]
     error = failure(store)
-    assert (error.key, error.values["have"], error.values["total"]) == ("download_interrupted", 100_000, len(CONTENT))
+    assert (error.key, error.values["have"], error.values["total"]) == (
+        "download_interrupted",
+        100_000,
+        len(CONTENT),
+    )
     assert weight_files(store.folder) == {"tiny.pth.part"}
 
     with pytest.raises(ZeroDivisionError):
@@ -122,7 +133,9 @@ def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, st
     assert hub.ranges[-2:] == ["bytes=100000-", f"bytes={kept}-"]
 
 
-@pytest.mark.parametrize("left", [b"not its first bytes", b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)])
+@pytest.mark.parametrize(
+    "left", [b"not its first bytes", b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)]
+)
 def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: Store, left: bytes):
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(left)
@@ -152,7 +165,9 @@ def test_a_wrong_file_is_not_used_and_the_next_call_succeeds(hub, store, sent, k
     assert fetched(store) == CONTENT
 
 
-def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_does_not_respond_times_out(
+    hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     hub.release.clear()
     assert failure(store).key == "download_no_answer"
@@ -168,7 +183,9 @@ def test_an_unreachable_mirror_is_named_without_its_password(both: Store, monkey
     assert "secret" not in str(error.value)
 
 
-def test_the_token_is_sent_to_the_hub_but_neither_to_a_redirect_nor_to_github(hub, github, objects, both, monkeypatch):
+def test_the_token_is_sent_to_the_hub_but_neither_to_a_redirect_nor_to_github(
+    hub, github, objects, both, monkeypatch
+):
     monkeypatch.setenv("HF_TOKEN", "hf_made_up")
     with HubServer() as storage:
         hub.redirect_to = storage.address
@@ -196,7 +213,9 @@ print(ensure("tiny", store=Store(Path(sys.argv[1]), {"tiny": model})).path)
 def start(store: Store) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", FETCH, str(store.folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_two_processes_download_a_file_once(hub: HubServer, store: Store):
@@ -260,7 +279,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cache):
     path = cache / "snapshots" / COMMIT / HUB.path
-    assert ensure("tiny", store=both) == Located("tiny", path, MODEL.sha256, f"{FROM_HUB} (its cache)", "MIT")
+    assert ensure("tiny", store=both) == Located(
+        "tiny", path, MODEL.sha256, f"{FROM_HUB} (its cache)", "MIT"
+    )
     assert hub.requests == []
     assert not both.folder.exists()
 
@@ -290,7 +311,9 @@ def test_a_file_that_is_put_into_the_folder_by_hand_is_used(both, capsys):
     assert (located.path, located.source) == (path, UNKNOWN_ORIGIN)
 
 
-def test_list_shows_the_errors_of_the_last_attempt_until_it_succeeds(hub, github, objects, both, capsys):
+def test_list_shows_the_errors_of_the_last_attempt_until_it_succeeds(
+    hub, github, objects, both, capsys
+):
     def tried() -> list[dict[str, str]]:
         capsys.readouterr()
         assert main(["list", "--json"], both) == 0

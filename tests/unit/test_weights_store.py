@@ -96,13 +96,17 @@ class Intruder:
         return (Path.touch, (Path("intruder-was-here"),))
 
 
-def test_the_moving_average_in_a_pth_file_is_read_and_code_is_not_executed(tmp_path: Path, monkeypatch):
+def test_the_moving_average_in_a_pth_file_is_read_and_code_is_not_executed(
+    tmp_path: Path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.pth"
 
     def read(content: object) -> dict[str, torch.Tensor]:
         torch.save(content, path)
-        return read_state_dict(Located("tiny", path, hashlib.sha256(path.read_bytes()).hexdigest(), "a test"))
+        return read_state_dict(
+            Located("tiny", path, hashlib.sha256(path.read_bytes()).hexdigest(), "a test")
+        )
 
     tensor = torch.arange(6.0).reshape(2, 3)
     state = read({"params_ema": {"body.0.weight": tensor}, "params": {}})

@@ -21,7 +21,8 @@ FAST = Settings("anime-fast")
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch) -> Path:
-    """A folder for temporary files, for a program that is started in an empty folder without ENHANCE_DATA."""
+    """A folder for temporary files, for a program that is started in an empty folder without
+    ENHANCE_DATA."""
     folders = tmp_path / "temporary", tmp_path / "here"
     for folder in folders:
         folder.mkdir()
@@ -34,13 +35,19 @@ def temporary(tmp_path, monkeypatch) -> Path:
 
 def test_result_without_an_output_exists_until_the_enhancer_is_closed(temporary, photo, photo_file):
     with Enhancer("cpu") as enhancer:
-        assert enhance(photo, FAST, enhancer=enhancer).shape == (4 * photo.shape[0], 4 * photo.shape[1], 3)
+        assert enhance(photo, FAST, enhancer=enhancer).shape == (
+            4 * photo.shape[0],
+            4 * photo.shape[1],
+            3,
+        )
         enhancer.run(photo_file, FAST, output="large.png")
         assert not [path for path in temporary.rglob("*") if path.suffix in (".png", ".raw")]
         result = enhancer.run(photo_file, FAST)
         assert Image.open(result.path).size == (224, 160)
         assert temporary in result.path.parents
-        assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, "other users cannot read the photos"
+        assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, (
+            "other users cannot read the photos"
+        )
         assert enhancer.run(photo_file, FAST).info["cached"]
         assert list(enhancer.tasks.network.iterdir()) == []
         assert enhancer.report(result.info["task_id"]).read_bytes().startswith(b"%PDF-")
@@ -64,11 +71,14 @@ if {copy!r} == "processed/*.png":
     Enhancer("cpu").run({str(photo_file)!r}, "anime-fast")
 elif {copy!r} == "*.png":
     batch = find_images(["file://{photo_file}"], "file://{photo_file}-out")
-    BatchRun(Enhancer("cpu"), Settings("anime-fast"), batch, on_compute=lambda *_: os._exit(1)).run()
+    settings = Settings("anime-fast")
+    BatchRun(Enhancer("cpu"), settings, batch, on_compute=lambda *_: os._exit(1)).run()
 else:
     main(["run", "-", "-o", "out.png"])
 os._exit(1)"""
-    killed = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdin=subprocess.PIPE)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdin=subprocess.PIPE
+    )
     wait_until(lambda: list(temporary.glob(f"*/{copy}")) or killed.poll() is not None)
     if copy == "image":  # The program waits for the end of its standard input.
         killed.kill()
@@ -103,11 +113,17 @@ def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="file names are text on this system")
-def test_a_data_folder_keeps_everything_and_the_bytes_of_a_name_that_is_no_text(tmp_path, photo_file):
+def test_a_data_folder_keeps_everything_and_the_bytes_of_a_name_that_is_no_text(
+    tmp_path, photo_file
+):
     path = photo_file.rename(photo_file.with_name(os.fsdecode(b"a\xff.png")))
     with Enhancer("cpu", data=tmp_path / "data") as enhancer:
         first, again = enhancer.run(path, FAST), enhancer.run(path, FAST)
     assert again.info["cached"]
-    assert os.fsencode(again.info["input"]["name"]) == os.fsencode(first.info["input"]["name"]) == b"a\xff.png"
+    assert (
+        os.fsencode(again.info["input"]["name"])
+        == os.fsencode(first.info["input"]["name"])
+        == b"a\xff.png"
+    )
     assert first.path.exists()
     assert list((tmp_path / "data" / "network").iterdir())

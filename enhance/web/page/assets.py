@@ -37,7 +37,8 @@ _STEP = 0.05
 
 @cache
 def page_files(config: Config) -> dict[str, bytes]:
-    """Return the content of each file by its name. All scripts are one file, and so are all styles."""
+    """Return the content of each file by its name. All scripts are one file, and so are all
+    styles."""
     files = {"page.js": _scripts(config).encode(), "page.css": _styles().encode()}
     for path in sorted(_EXAMPLES.rglob("*.jpg")):
         files[f"examples/{path.relative_to(_EXAMPLES).as_posix()}"] = path.read_bytes()
@@ -57,7 +58,9 @@ def _scripts(config: Config) -> str:
     imports = {name: _IMPORT.findall(source) for name, source in modules.items()}
     ordered = {name: modules[name] for name in TopologicalSorter(imports).static_order()}
     values = {"enhanceData": data, "enhanceModules": ordered}
-    lines = [f"window.{name} = {json.dumps(one, ensure_ascii=False)};" for name, one in values.items()]
+    lines = [
+        f"window.{name} = {json.dumps(one, ensure_ascii=False)};" for name, one in values.items()
+    ]
     return "\n".join([*lines, (_FOLDER / "loader.js").read_text("utf-8")])
 
 
@@ -124,12 +127,14 @@ def page_head(config: Config) -> str:
     folder = f"./assets/{_version(config)}"
     return (
         f'{language_script()}<script>window.enhanceAssets = "{folder}";</script>'
-        f'<link rel="stylesheet" href="{folder}/page.css"><script defer src="{folder}/page.js"></script>'
+        f'<link rel="stylesheet" href="{folder}/page.css"><script defer '
+        f'src="{folder}/page.js"></script>'
     )
 
 
 def language_script() -> str:
-    """Return the script that sets the language and the theme, which the page of the login needs too."""
+    """Return the script that sets the language and the theme, which the page of the login needs
+    too."""
     return f"<script>\n{(_FOLDER / 'scripts' / f'{_LANGUAGE}.js').read_text('utf-8')}</script>"
 
 

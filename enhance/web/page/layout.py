@@ -142,7 +142,9 @@ def _build_tuning(texts: Texts) -> Controls:
     start = Settings(REFERENCE_PRESET).as_dict()
     with _section("tuning"), gr.Accordion(texts("tuning"), open=False, elem_id="tuning-fold"):
         info = texts("tuning_info")
-        controls: Controls = {"tuning": _switch(texts("apply_tuning"), "tuning", start["tuning"], info=info)}
+        controls: Controls = {
+            "tuning": _switch(texts("apply_tuning"), "tuning", start["tuning"], info=info)
+        }
         for name in (*NEUTRAL, "denoise"):
             controls[name] = _slider(texts, name, start[name])
         reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
@@ -178,7 +180,9 @@ def _build_advanced(texts: Texts) -> Controls:
 
 def _number(label: Any, name: str, value: float | None) -> gr.Number:
     precision = 0 if name in ("long_side", "dpi") else None
-    return gr.Number(value, label=label, elem_id=name, precision=precision, min_width=0, interactive=True)
+    return gr.Number(
+        value, label=label, elem_id=name, precision=precision, min_width=0, interactive=True
+    )
 
 
 def _slider(texts: Texts, name: str, value: float) -> gr.Slider:
@@ -197,10 +201,14 @@ def _slider(texts: Texts, name: str, value: float) -> gr.Slider:
 
 
 def _switch(label: Any, name: str, value: bool, **options: Any) -> gr.Checkbox:
-    return gr.Checkbox(value, label=label, elem_id=name, container=False, interactive=True, **options)
+    return gr.Checkbox(
+        value, label=label, elem_id=name, container=False, interactive=True, **options
+    )
 
 
-def _choice(texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any) -> gr.Radio:
+def _choice(
+    texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any
+) -> gr.Radio:
     arguments = {"label": texts(name) if "label" not in options else None, **options}
     return gr.Radio(
         _pairs(texts, name, choices),

@@ -5,8 +5,22 @@ from __future__ import annotations
 from gradio import themes
 
 _FONTS = (
-    *("-apple-system", "BlinkMacSystemFont", "Segoe UI Variable Text", "Segoe UI", "Roboto", "Ubuntu", "Cantarell"),
-    *("PingFang SC", "Microsoft YaHei UI", "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC"),
+    *(
+        "-apple-system",
+        "BlinkMacSystemFont",
+        "Segoe UI Variable Text",
+        "Segoe UI",
+        "Roboto",
+        "Ubuntu",
+        "Cantarell",
+    ),
+    *(
+        "PingFang SC",
+        "Microsoft YaHei UI",
+        "Noto Sans CJK SC",
+        "Source Han Sans SC",
+        "Noto Sans SC",
+    ),
     *("system-ui", "sans-serif"),
 )
 """`system-ui` is last, because it is DejaVu Sans on many Linux systems."""
