@@ -53,11 +53,11 @@ __all__ = [
 
 _MODULES = {
     "PRESETS": "settings",
-    "Encoding": "output.formats",
+    "Encoding": "formats.encoding",
     "Enhancer": "enhancer",
     "Info": "info",
     "Preview": "preview",
-    "Progress": "scheduler",
+    "Progress": "jobs.scheduler",
     "Result": "info",
     "Settings": "settings",
     "enhance": "enhancer",

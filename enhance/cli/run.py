@@ -35,7 +35,7 @@ def run(options: Namespace) -> int:
 
     if options.report:
         with optional_packages("report"):
-            from .. import report  # noqa: F401 - Without its package, no file is processed.
+            from ..report import document  # noqa: F401 - Without its package, no file is processed.
     settings = _settings_of(options)
     shard = Shard.parse(options.shard)
     if options.failures and options.failures.suffix != ".jsonl":

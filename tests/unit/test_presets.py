@@ -33,9 +33,11 @@ def test_denoise_interpolates_the_weights_like_the_official_command(photo, monke
         for name in (STRONG, WEAK)
     }
     monkeypatch.setattr(models, "graph_of", lambda name: graph)
-    monkeypatch.setattr(
-        models, "ensure", lambda name, *_: models.Located(name, None, "a" * 64, "made up")
-    )  # type: ignore[arg-type]
+
+    def located(name: str, *_: object) -> models.Located:
+        return models.Located(name, Path(), "a" * 64, "made up")
+
+    monkeypatch.setattr(models, "ensure", located)
     monkeypatch.setattr(models, "read_state_dict", lambda located: states[located.name])
     halfway = Engine("cpu", "fp32").enlarge(photo, Settings("fast", denoise=0.25).weights)
 
